@@ -1,0 +1,137 @@
+"""Fixtures for real servers, namespaces and engines.
+
+The shared servers (`redis_server`, `valkey_server`, `mariadb_server`) start when a test first
+asks for one and live as long as the test process: no test stops them or empties them. A test
+that does gets a server for itself from `own_redis` or `own_mariadb`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.support.scratch import Scratch
+from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
+from tests.support.topologies import Cluster, Sentinel
+
+ENGINES = ("redis", "valkey", "mariadb", "sqlite")
+
+
+class OwnRedis(Protocol):
+    def __call__(
+        self,
+        kind: type[Redis] = ...,
+        *,
+        durable: bool = ...,
+        password: str | None = ...,
+        maxmemory: str | None = ...,
+        config: dict[str, str] | None = ...,
+    ) -> Redis: ...
+
+
+class OwnMariaDB(Protocol):
+    def __call__(self, *, durable: bool = ..., options: list[str] | None = ...) -> MariaDB: ...
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Scratch]:
+    """The folder of all servers' files, gone with this process."""
+    with Scratch() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def redis_server(scratch: Scratch) -> Iterator[Redis]:
+    """The shared redis-server; it keeps nothing on disk."""
+    with Redis(scratch.folder("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server(scratch: Scratch) -> Iterator[Valkey]:
+    """The shared valkey-server; it keeps nothing on disk."""
+    with Valkey(scratch.folder("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_template(scratch: Scratch) -> Path:
+    """A fresh MariaDB data folder to copy."""
+    return install_mariadb(scratch.folder("mariadb-template"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(scratch: Scratch, mariadb_template: Path) -> Iterator[MariaDB]:
+    """The shared mariadbd; it does not sync its commits."""
+    with MariaDB(scratch.folder("mariadb"), mariadb_template) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(scratch: Scratch) -> Iterator[OwnRedis]:
+    """Start a Redis (or `Valkey`) of the test's own, durable unless told otherwise."""
+    with ExitStack() as stack:
+
+        def start(
+            kind: type[Redis] = Redis,
+            *,
+            durable: bool = True,
+            password: str | None = None,
+            maxmemory: str | None = None,
+            config: dict[str, str] | None = None,
+        ) -> Redis:
+            folder = scratch.folder("own")
+            server = kind(
+                folder, durable=durable, password=password, maxmemory=maxmemory, config=config
+            )
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def own_mariadb(scratch: Scratch, mariadb_template: Path) -> Iterator[OwnMariaDB]:
+    """Start a MariaDB of the test's own, durable unless told otherwise."""
+    with ExitStack() as stack:
+
+        def start(*, durable: bool = True, options: list[str] | None = None) -> MariaDB:
+            folder = scratch.folder("own")
+            return stack.enter_context(
+                MariaDB(folder, mariadb_template, durable=durable, options=options)
+            )
+
+        yield start
+
+
+@pytest.fixture
+def own_sentinel(scratch: Scratch) -> Iterator[Sentinel]:
+    """A master, its replica and a Sentinel that watches them."""
+    with Sentinel(scratch) as setup:
+        yield setup
+
+
+@pytest.fixture
+def own_cluster(scratch: Scratch) -> Iterator[Cluster]:
+    """A Redis Cluster of three masters."""
+    with Cluster(scratch) as setup:
+        yield setup
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test has used, such as t3fa9c1."""
+    return f"t{secrets.token_hex(3)}"
+
+
+@pytest.fixture(params=ENGINES)
+def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of each storing engine in turn; only the one's own server is started."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'poolq.db'}"
+    url: str = request.getfixturevalue(f"{request.param}_server").url
+    return url
