@@ -1,0 +1,1 @@
+"""Where jobs live: one module or package an engine."""
