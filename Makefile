@@ -1,0 +1,114 @@
+# Each target that a person calls has its line of help behind "##"; bare `make` prints them.
+# Targets do their own set-up: the virtual environment, the packages and, for tests, the
+# servers. A package set is installed again only when pyproject.toml has changed.
+
+PYTHON ?= python3
+PYTHON313 ?= /usr/bin/python3.13
+JOBS ?= 2
+
+VENV := .venv
+VENV313 := .venv313
+BIN := $(VENV)/bin
+PYTEST_PARALLEL := -n $(JOBS) --dist worksteal
+
+# A user's PATH has no sbin, where Debian keeps mariadbd.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test unit contract process py313 check format clean servers
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## see it work: a pool of 4 does real jobs on SQLite, within a minute
+	@$(BIN)/poolq demo
+
+test: $(VENV)/.dev servers ## all tests, on Redis, Valkey, MariaDB and SQLite (under 5 minutes)
+	$(BIN)/pytest $(PYTEST_PARALLEL) tests
+
+unit: $(VENV)/.dev servers ## the tests of single parts
+	$(BIN)/pytest $(PYTEST_PARALLEL) tests/unit
+
+contract: $(VENV)/.dev servers ## the suite that every storing engine passes
+	$(BIN)/pytest $(PYTEST_PARALLEL) tests/contract
+
+process: $(VENV)/.dev servers ## the tests that run pools and kill them
+	$(BIN)/pytest $(PYTEST_PARALLEL) tests/process
+
+py313: $(VENV313)/.dev servers ## the unit and contract suites on Debian's Python 3.13
+	$(VENV313)/bin/pytest $(PYTEST_PARALLEL) tests/unit tests/contract
+
+check: $(VENV)/.dev ## lint, format, types and layers; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+servers: ## install redis-server, valkey-server and mariadb-server where they are missing
+	@set -e; missing=; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
+	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null \
+	  || missing="$$missing mariadb-server"; \
+	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }
+
+clean: ## remove the virtual environments, caches and builds
+	rm -rf $(VENV) $(VENV313) build dist .pytest_cache .mypy_cache .ruff_cache \
+	  .import_linter_cache .hypothesis
+	find poolq tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up
+
+$(VENV)/bin/python:
+	@$(call make_venv,$(PYTHON),$(VENV))
+
+$(VENV313)/bin/python:
+	@$(call make_venv,$(PYTHON313),$(VENV313))
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
+	@$(call pip_install,$(VENV),.)
+
+%/.dev: pyproject.toml | %/bin/python
+	@$(call pip_install,$*,.[dev])
+
+# $(call pip_install,venv,what): quiet, since it says what is wrong when something is.
+define pip_install
+echo "installing $(2) into $(1)"; \
+$(1)/bin/python -m pip install --quiet --editable '$(2)' && touch $@
+endef
+
+# $(call make_venv,python,venv): installs Python and its venv module where Debian leaves them out.
+define make_venv
+set -e; \
+command -v $(1) >/dev/null || { $(call apt_install,$(notdir $(1)),poolq needs); }; \
+$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "poolq needs Python 3.11 or newer, $(1) is $$($(1) -V 2>&1);" \
+    "name another with: make PYTHON=/path/to/python" >&2; exit 1; }; \
+version=$$($(1) -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
+$(1) -c 'import ensurepip, venv' 2>/dev/null \
+  || { $(call apt_install,$$version-venv,a virtual environment needs); }; \
+echo "making $(2) with $$($(1) -V)"; \
+$(1) -m venv --clear $(2)
+endef
+
+# $(call apt_install,packages,who needs them): apt's own exit code is not asked, for it counts
+# a service that could not be started as a failure, and the tests start their own.
+define apt_install
+need=$$(echo $(1)); \
+by_hand="$(2) $$need; as root on Debian: apt-get install $$need; then run make again"; \
+if [ "$$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi; \
+for tool in apt-get dpkg $$as_root; do \
+  command -v $$tool >/dev/null || { echo "$$by_hand" >&2; exit 1; }; \
+done; \
+echo "installing $$need"; \
+$$as_root apt-get update -qq || true; \
+$$as_root env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -qq -y --no-install-recommends $$need </dev/null >/dev/null || true; \
+dpkg -s $$need >/dev/null 2>&1 || { echo "apt could not install them: $$by_hand" >&2; exit 1; }
+endef
