@@ -1,0 +1,50 @@
+"""The engine under test: each of the four that store in turn, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from poolq.engines.base import Engine
+from tests.contract.crowd import Crowd
+from tests.contract.helpers import Worker, open_engine
+
+OpenEngine = Callable[..., Engine]
+
+
+@pytest.fixture
+def opened() -> Iterator[OpenEngine]:
+    """`open_engine`, and all that it opened closed in the end."""
+    with ExitStack() as stack:
+
+        def open_and_close(url: str, namespace: str, *, migrate: bool = False) -> Engine:
+            engine = open_engine(url, namespace, migrate=migrate)
+            return stack.enter_context(closing(engine))
+
+        yield open_and_close
+
+
+@pytest.fixture
+def engine(engine_url: str, namespace: str, opened: OpenEngine) -> Engine:
+    return opened(engine_url, namespace, migrate=True)
+
+
+@pytest.fixture
+def other(engine: Engine, opened: OpenEngine) -> Engine:
+    """Another engine object on the same jobs: another connection."""
+    return opened(engine.url, engine.namespace)
+
+
+@pytest.fixture
+def worker(engine: Engine) -> Worker:
+    """Worker w1 of node n1, for queue q."""
+    return Worker(engine)
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Iterator[Crowd]:
+    """Four processes that do the same thing at the same time."""
+    with Crowd(4) as made:
+        yield made

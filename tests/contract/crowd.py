@@ -1,0 +1,112 @@
+"""Several processes that do one thing at the same moment, and the things they do.
+
+The processes are fresh interpreters (spawn): nothing is inherited from the test. What they do
+must be importable, so it stands here and not in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from poolq.engines.base import Settlement
+from poolq.limits import Rule
+from poolq.retry import ACK
+from tests.contract.helpers import Worker, open_engine, push
+
+T = TypeVar("T")
+
+_together: list[Barrier] = []
+
+
+def _enter(barrier: Barrier) -> None:
+    _together.append(barrier)
+
+
+def _at_once(act: Callable[..., T], member: int, args: tuple[Any, ...]) -> T:
+    _together[0].wait(30)
+    return act(member, *args)
+
+
+class Crowd:
+    """`size` processes; `act` has each of them do one thing, all beginning at once."""
+
+    def __init__(self, size: int) -> None:
+        context = get_context("spawn")
+        self.size = size
+        self._pool = ProcessPoolExecutor(
+            size, mp_context=context, initializer=_enter, initargs=(context.Barrier(size),)
+        )
+
+    def act(self, what: Callable[..., T], *args: Any) -> list[T]:
+        """`what(member, *args)` in every process; the results."""
+        futures = [self._pool.submit(_at_once, what, n, args) for n in range(self.size)]
+        return [future.result(50) for future in futures]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def work_off(member: int, url: str, namespace: str) -> list[str]:
+    """Claim up to 7 at a time until the queue is empty; the ids in the order of their claims."""
+    with closing(open_engine(url, namespace)) as engine:
+        worker = Worker(engine, f"w{member}", f"n{member}")
+        ids: list[str] = []
+        claims = worker.claim(7)
+        while claims:
+            ids += [claim.id for claim in claims]
+            step = worker.step(*(Settlement(claim, ACK) for claim in claims), want=7)
+            assert step.stale == []
+            claims = step.claims
+        return ids
+
+
+def dispatch(member: int, url: str, namespace: str, times: int) -> list[str]:
+    """Push `times` jobs, one by one; their names in order."""
+    names = [f"{member}.{n}" for n in range(times)]
+    with closing(open_engine(url, namespace)) as engine:
+        for name in names:
+            push(engine, name)
+    return names
+
+
+def start_all(member: int, url: str, namespace: str, rules: list[Rule], times: int) -> int:
+    """Ask `times` for a start of all the rules; how often it was given."""
+    with closing(open_engine(url, namespace)) as engine:
+        return sum(engine.admit(rules).wait == 0 for _ in range(times))
+
+
+def start_for(member: int, url: str, namespace: str, rule: Rule, span: int) -> tuple[int, int, int]:
+    """Ask for starts through `span` microseconds: how many were given, between which times."""
+    with closing(open_engine(url, namespace)) as engine:
+        given, began = 0, engine.now()
+        while (now := engine.now()) < began + span:
+            given += engine.admit([rule]).wait == 0
+        return given, began, now
+
+
+def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
+    """Step `times` and acknowledge what comes; the ids of parked jobs that were given a slot."""
+    with closing(open_engine(url, namespace)) as engine:
+        worker = Worker(engine, f"w{member}", f"n{member}")
+        ids: list[str] = []
+        done: list[Settlement] = []
+        for _ in range(times):
+            claims = worker.step(*done, want=2).claims
+            ids += [claim.id for claim in claims if claim.admitted]
+            done = [Settlement(claim, ACK) for claim in claims]
+        assert worker.step(*done).stale == []
+        return ids

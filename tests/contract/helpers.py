@@ -1,0 +1,164 @@
+"""What the contract tests are written in: pushes, a worker that counts its requests, looks.
+
+Job ids ascend in the order in which they are made, as those of `poolq.ids` do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+from poolq.engines.base import (
+    Claim,
+    Death,
+    Engine,
+    Push,
+    QueueCounts,
+    Registration,
+    Settlement,
+    Step,
+    Stored,
+)
+from poolq.limits import Rule
+from poolq.message import Entry, State, entry
+from poolq.retry import ACK, Bury, Outcome, Park
+from tests.support.wait import until
+
+MS = 1000  # microseconds
+SECOND = 1000 * MS
+HOUR = 3600 * SECOND
+EVER: Any = object()  # "the queues that this worker was made with"
+
+CLASSES = {
+    "redis": "poolq.engines.redis.engine:RedisEngine",
+    "mysql": "poolq.engines.mysql:MySQLEngine",
+    "sqlite": "poolq.engines.sqlite:SQLiteEngine",
+}
+
+_serial = count(1)
+
+
+def open_engine(url: str, namespace: str, *, migrate: bool = False) -> Engine:
+    """A new engine object; `migrate` makes the tables where the engine has them made by hand."""
+    module, _, name = CLASSES[url.partition(":")[0]].partition(":")
+    engine: Engine = getattr(import_module(module), name)(url, namespace)
+    if migrate and name == "MySQLEngine":
+        engine.schema.migrate()  # type: ignore[attr-defined]  # only engines with tables have it
+    return engine
+
+
+def new_id() -> str:
+    """32 hex digits, ascending, unique among the processes of a test."""
+    return f"{next(_serial):016x}{os.getpid():016x}"
+
+
+def push(engine: Engine, *names: str, queue: str = "q", delay: int = 0, at: int = 0) -> list[str]:
+    """Push a job for each name, its body the name, in one call. Returns the ids."""
+    pushes = [Push(new_id(), queue, name.encode(), delay, at) for name in names]
+    engine.push(pushes)
+    return [one.id for one in pushes]
+
+
+def registration(worker: str = "w1", node: str = "n1") -> Registration:
+    return Registration(worker, node, "host", "default", "boot", "4026531836", 4711, 123456)
+
+
+class Worker:
+    """A registered worker that numbers its steps, as a real one's main thread does."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str = "w1",
+        node: str = "n1",
+        queues: Sequence[str] | None = ("q",),
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.queues = queues
+        self.request = 0
+        engine.register(registration(name, node))
+
+    def step(self, *settlements: Settlement, want: int = 0, queues: Any = EVER) -> Step:
+        self.request += 1
+        return self.again(*settlements, want=want, queues=queues)
+
+    def again(self, *settlements: Settlement, want: int = 0, queues: Any = EVER) -> Step:
+        """Send the last request once more."""
+        chosen = self.queues if queues is EVER else queues
+        return self.engine.step(self.name, self.request, settlements, want, chosen)
+
+    def claim(self, want: int = 1, queues: Any = EVER) -> list[Claim]:
+        return self.step(want=want, queues=queues).claims
+
+    def claim_soon(self) -> Claim:
+        """The next claim, waited for."""
+        return until(self.claim, 5, "a claim")[0]
+
+    def end(self, claim: Claim, outcome: Outcome = ACK) -> None:
+        """Settle one claim; it must be accepted."""
+        assert self.step(Settlement(claim, outcome)).stale == []
+
+    def drain(self) -> list[str]:
+        """Claim and acknowledge all there is; the names in the order of their claims."""
+        names: list[str] = []
+        while claims := self.claim(50):
+            names += named(claims)
+            assert self.step(*(Settlement(claim, ACK) for claim in claims)).stale == []
+        return names
+
+
+def named(claims: Sequence[Claim]) -> list[str]:
+    """What the claimed jobs were called when they were pushed."""
+    return [claim.body.decode() for claim in claims]
+
+
+def count_of(engine: Engine, queue: str = "q") -> QueueCounts:
+    """One queue's counts, without `oldest`, which is the clock's business."""
+    found = [counts for counts in engine.counts() if counts.queue == queue]
+    return found[0]._replace(oldest=0) if found else QueueCounts(queue)
+
+
+def total(engine: Engine, counter: str, queue: str = "q") -> int:
+    return engine.totals().get(queue, {}).get(counter, 0)
+
+
+def stored(engine: Engine, id: str) -> Stored:  # noqa: A002  # the contract's own word
+    found = engine.find(id)
+    assert found is not None, f"{id} is gone"
+    return found
+
+
+def line(cause: str = "crash") -> bytes:
+    """A history line."""
+    return entry(Entry(1, cause, "bäng\n", worker="w1"))
+
+
+def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
+    """Push a job and have it fail; its id."""
+    (pushed,) = push(worker.engine, name)
+    (claim,) = worker.claim()
+    worker.end(claim, Bury(state))
+    return pushed
+
+
+def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:
+    """A rule of one start a window, taken."""
+    rule = Rule(key, 1, window)
+    assert engine.admit([rule]).wait == 0
+    return rule
+
+
+def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -> list[str]:
+    """Push jobs, and have them claimed and parked one after the other; their ids."""
+    ids = push(worker.engine, *names)
+    for claim in worker.claim(len(names)):
+        worker.end(claim, Park(tuple(rules), refused))
+    return ids
+
+
+def died(request: int = 1, finished: int = 0, started: int = -1) -> Death:
+    return Death(request, finished, started, line())

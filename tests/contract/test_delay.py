@@ -1,0 +1,134 @@
+"""Due times: told by the server's clock, kept to the microsecond, never anticipated."""
+
+from __future__ import annotations
+
+from poolq.engines.base import Engine, Push, QueueCounts
+from poolq.message import State
+from poolq.retry import Release
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    named,
+    new_id,
+    push,
+    stored,
+)
+from tests.support.wait import until
+
+
+def wait_for(engine: Engine, moment: int) -> None:
+    until(lambda: engine.now() > moment, 5, "the server's clock")
+
+
+def test_a_delayed_job_is_due_by_the_servers_clock(engine: Engine) -> None:
+    before = engine.now()
+    (pushed,) = push(engine, "a", delay=HOUR)
+    found = stored(engine, pushed)
+    assert (found.status, found.queue) == ("delayed", "q")
+    assert before + HOUR <= found.at <= engine.now() + HOUR
+    assert count_of(engine) == QueueCounts("q", delayed=1)
+
+
+def test_a_job_for_a_moment_is_due_exactly_then(engine: Engine, worker: Worker) -> None:
+    moment = engine.now() + HOUR + 1
+    (pushed,) = push(engine, "a", at=moment, delay=5)
+    assert stored(engine, pushed).at == moment
+    assert worker.claim() == []
+
+
+def test_a_moment_in_the_past_is_now(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", at=engine.now() - HOUR)
+    assert named(worker.claim()) == ["a"]
+
+
+def test_a_delayed_job_is_claimed_when_it_is_due_and_never_before(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed,) = push(engine, "a", delay=60 * MS)
+    due = stored(engine, pushed).at
+    claim = worker.claim_soon()
+    assert claim.id == pushed
+    assert due <= stored(engine, pushed).at < due + 5 * SECOND
+    assert worker.claim() == []
+
+
+def test_a_released_job_is_claimed_when_it_is_due_and_never_before(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed,) = push(engine, "a")
+    worker.end(worker.claim()[0], Release(60 * MS, State(1)))
+    due = stored(engine, pushed).at
+    claim = worker.claim_soon()
+    assert claim.state == State(1)
+    assert due <= stored(engine, pushed).at < due + 5 * SECOND
+
+
+def test_jobs_that_came_due_are_claimed_in_the_order_of_their_due_times(
+    engine: Engine, worker: Worker
+) -> None:
+    start = engine.now() + 30 * MS
+    moments = [start + (n * 37 % 50) * 100 for n in range(50)]
+    engine.push([Push(new_id(), "q", str(at).encode(), 0, at) for at in moments])
+    wait_for(engine, max(moments))
+    first = worker.claim(20)
+    assert named(first + worker.claim(50)) == sorted(map(str, moments))
+
+
+def test_a_job_that_came_due_is_before_those_pushed_afterwards(
+    engine: Engine, worker: Worker
+) -> None:
+    """FIFO is by due time, also where nobody stepped between the two."""
+    (pushed,) = push(engine, "early", delay=20 * MS)
+    wait_for(engine, stored(engine, pushed).at)
+    push(engine, "late")
+    assert named(worker.claim(2)) == ["early", "late"]
+
+
+def test_a_job_pushed_before_a_delayed_one_is_due_is_before_it(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed,) = push(engine, "late", delay=20 * MS)
+    push(engine, "early")
+    wait_for(engine, stored(engine, pushed).at)
+    assert named(worker.claim(2)) == ["early", "late"]
+
+
+def test_a_short_delay_is_not_rounded(engine: Engine, worker: Worker) -> None:
+    now = engine.now()
+    moments = [now + HOUR + n for n in (0, 1, 999)]
+    ids = [push(engine, "a", at=at)[0] for at in moments]
+    assert [stored(engine, one).at for one in ids] == moments
+
+
+def test_next_due_is_the_time_until_the_next_delayed_job(engine: Engine, worker: Worker) -> None:
+    push(engine, "b", delay=2 * HOUR)
+    push(engine, "a", delay=HOUR)
+    due = worker.step(want=1).next_due
+    assert due is not None
+    assert HOUR - 10 * SECOND < due <= HOUR
+
+
+def test_next_due_is_none_when_nothing_waits(engine: Engine, worker: Worker) -> None:
+    assert worker.step(want=1).next_due is None
+    push(engine, "a")
+    assert worker.step(want=2).next_due is None
+
+
+def test_next_due_is_of_the_queues_asked_for(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", queue="other", delay=HOUR)
+    assert worker.step(want=1).next_due is None
+    assert worker.step(want=1, queues=["q", "other"]).next_due is not None
+    assert worker.step(want=1, queues=None).next_due is not None
+
+
+def test_a_due_job_of_a_paused_queue_is_nothing_to_wait_for(
+    engine: Engine, worker: Worker
+) -> None:
+    """A worker that slept for `next_due` would spin."""
+    (pushed,) = push(engine, "a", delay=10 * MS)
+    engine.pause("q")
+    wait_for(engine, stored(engine, pushed).at)
+    assert worker.step(want=1) == ([], [], None)

@@ -1,0 +1,192 @@
+"""What each outcome makes of a claimed job, and what is counted."""
+
+from __future__ import annotations
+
+from poolq.engines.base import Engine, QueueCounts, Settlement
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
+from tests.contract.helpers import HOUR, Worker, count_of, full, named, push, stored, total
+
+TRIED = State(attempt=1, history=b'{"at":1,"cause":"error"}')
+
+
+def test_a_claimed_job_is_running(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    before = engine.now()
+    worker.claim()
+    found = stored(engine, pushed)
+    assert (found.status, found.queue, found.worker, found.body) == ("running", "q", "w1", b"a")
+    assert before <= found.at <= engine.now()
+    assert count_of(engine) == QueueCounts("q", running=1)
+
+
+def test_ack_counts_the_job_as_done_and_deletes_it(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    worker.end(worker.claim()[0], ACK)
+    assert engine.find(pushed) is None
+    assert count_of(engine) == QueueCounts("q")
+    assert engine.totals()["q"] == {
+        "done": 1,
+        "failed": 0,
+        "retried": 0,
+        "limited": 0,
+        "parked": 0,
+        "crashed": 0,
+    }
+
+
+def test_release_at_once_goes_to_the_tail_with_its_new_state(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a", "b")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    assert count_of(engine) == QueueCounts("q", ready=2)
+    claims = worker.claim(2)
+    assert named(claims) == ["b", "a"]
+    assert claims[1].state == TRIED
+
+
+def test_release_for_later_is_delayed(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    before = engine.now()
+    worker.end(worker.claim()[0], Release(HOUR, TRIED))
+    found = stored(engine, pushed)
+    assert (found.status, found.state, found.worker) == ("delayed", TRIED, "")
+    assert before + HOUR <= found.at <= engine.now() + HOUR
+    assert count_of(engine) == QueueCounts("q", delayed=1)
+    assert worker.claim() == []
+
+
+def test_a_release_is_counted_as_it_says(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b", "c", "d")
+    for counter, claim in zip(["retried", "limited", "", "limited"], worker.claim(4), strict=True):
+        worker.end(claim, Release(0, TRIED, counter))
+    assert (total(engine, "retried"), total(engine, "limited")) == (1, 2)
+    assert sum(engine.totals()["q"].values()) == 3
+
+
+def test_give_back_goes_to_the_head_and_keeps_its_due_time_and_state(
+    engine: Engine, worker: Worker
+) -> None:
+    ids = push(engine, "a", "b", "c")
+    due = stored(engine, ids[0]).at
+    claims = worker.claim(2)
+    push(engine, "d")
+    step = worker.step(*(Settlement(claim, GIVE_BACK) for claim in claims))
+    assert step.stale == []
+    found = stored(engine, ids[0])
+    assert (found.status, found.at, found.state, found.worker) == ("ready", due, State(), "")
+    assert named(worker.claim(9)) == ["a", "b", "c", "d"]
+    assert sum(engine.totals().get("q", {}).values()) == 0
+
+
+def test_jobs_given_back_from_last_to_first_are_in_order_again(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a", "b", "c", "d")
+    for claim in reversed(worker.claim(3)):
+        worker.end(claim, GIVE_BACK)
+    assert named(worker.claim(9)) == ["a", "b", "c", "d"]
+
+
+def test_give_back_keeps_what_happened_before(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.claim()[0], GIVE_BACK)
+    assert worker.claim()[0].state == TRIED
+
+
+def test_park_waits_off_the_queue_and_keeps_its_state(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.claim()[0], Park((full(engine),), 0))
+    found = stored(engine, pushed)
+    assert (found.status, found.state, found.body, found.worker) == ("parked", TRIED, b"a", "")
+    assert count_of(engine) == QueueCounts("q", parked=1)
+    assert (total(engine, "parked"), total(engine, "retried")) == (1, 1)
+    assert worker.claim() == []
+
+
+def test_failing_keeps_the_claim_until_it_is_buried(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(TRIED._replace(failing=1)))
+    found = stored(engine, pushed)
+    assert (found.status, found.worker) == ("running", "w1")
+    assert found.state == TRIED._replace(failing=1)
+    assert count_of(engine) == QueueCounts("q", running=1)
+    assert (total(engine, "failed"), worker.claim()) == (0, [])
+    worker.end(claim, Bury(TRIED))
+    assert stored(engine, pushed).status == "failed"
+    assert total(engine, "failed") == 1
+
+
+def test_bury_keeps_the_job_with_its_history(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    (claim,) = worker.claim()
+    before = engine.now()
+    worker.end(claim, Bury(TRIED))
+    found = stored(engine, pushed)
+    assert (found.status, found.queue, found.body, found.state, found.worker) == (
+        "failed",
+        "q",
+        b"a",
+        TRIED,
+        "",
+    )
+    assert before <= found.at <= engine.now()
+    assert count_of(engine) == QueueCounts("q", failed=1)
+    assert worker.claim() == []
+
+
+def test_a_step_that_wants_nothing_only_settles(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b")
+    (claim,) = worker.claim()
+    step = worker.step(Settlement(claim, ACK), want=0)
+    assert (step.claims, step.stale) == ([], [])
+    assert count_of(engine) == QueueCounts("q", ready=1)
+
+
+def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> None:
+    """What it has just released may be claimed in the same step: it is due."""
+    push(engine, "a", "b", "c", "d", "e")
+    outcomes = [ACK, Release(0, TRIED), GIVE_BACK, Bury(TRIED)]
+    pairs = zip(worker.claim(4), outcomes, strict=True)
+    step = worker.step(*(Settlement(claim, outcome) for claim, outcome in pairs), want=9)
+    assert named(step.claims) == ["c", "e", "b"]
+    assert count_of(engine) == QueueCounts("q", running=3, failed=1)
+    assert (total(engine, "done"), total(engine, "failed")) == (1, 1)
+
+
+def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
+    ids = push(engine, "a", "b", "c", "d", "e")
+    outcomes = [ACK, Release(HOUR, TRIED), GIVE_BACK, Bury(TRIED), Failing(TRIED)]
+    pairs = zip(worker.claim(5), outcomes, strict=True)
+    settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
+    assert engine.settle("w1", settlements) == []
+    assert count_of(engine) == QueueCounts("q", ready=1, delayed=1, running=1, failed=1)
+    assert engine.find(ids[0]) is None
+    assert named(worker.claim()) == ["c"]
+
+
+def test_settle_of_nothing_is_nothing(engine: Engine, worker: Worker) -> None:
+    assert engine.settle("w1", []) == []
+
+
+def test_counts_tell_the_age_of_the_oldest_ready_job(engine: Engine, worker: Worker) -> None:
+    began = engine.now()
+    push(engine, "a", "b")
+    pushed = engine.now()
+    before = engine.now()
+    (counts,) = engine.counts()
+    after = engine.now()
+    assert before - pushed <= counts.oldest <= after - began
+    worker.drain()
+    (counts,) = engine.counts()
+    assert (counts.oldest, counts.ready) == (0, 0)
+
+
+def test_counts_are_sorted_by_queue(engine: Engine) -> None:
+    for queue in ("m", "z", "a"):
+        push(engine, "x", queue=queue)
+    assert [counts.queue for counts in engine.counts()] == ["a", "m", "z"]

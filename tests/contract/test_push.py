@@ -1,0 +1,121 @@
+"""Push and step: what goes in comes out, once, in order."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from poolq.engines.base import Engine, Push
+from poolq.message import State
+from poolq.retry import GIVE_BACK, Release
+from tests.contract.helpers import SECOND, Worker, count_of, named, new_id, push, stored
+
+MIB = 1 << 20
+BODIES = {
+    "json": b'{"v":1,"id":"x","job":"jobs:A","queue":"q","payload":{"n":12345678901234567890}}',
+    "empty": b"",
+    "garbage": bytes(range(256)),
+    "nul": b"\0",
+    "unicode": "schöne grüße 😀".encode(),
+    "quotes": b"'; DROP TABLE jobs; -- \\ \" %s ? :x",
+    "a mebibyte": bytes(range(256)) * (MIB // 256),
+}
+HISTORIES = {
+    "none": b"",
+    "lines": b'{"at":1,"cause":"error"}\n{"at":2,"cause":"crash"}',
+    "unicode": "{'error': 'groß 😀'}".encode(),
+    "bytes": b"\0\xff\n\n\xfe'\"\\%s",
+    "long": b"x" * 200_000,
+}
+
+
+def test_jobs_are_claimed_in_the_order_of_their_pushes(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    push(engine, "b", "c", "d")
+    push(engine, "e")
+    assert named(worker.claim(2)) == ["a", "b"]
+    assert named(worker.claim(9)) == ["c", "d", "e"]
+    assert worker.claim(9) == []
+
+
+def test_a_claim_says_what_was_pushed_and_who_holds_it(engine: Engine, worker: Worker) -> None:
+    ids = push(engine, "a", "b")
+    worker.step()
+    claims = worker.claim(2)
+    assert [claim.id for claim in claims] == ids
+    assert [(claim.request, claim.index) for claim in claims] == [(2, 0), (2, 1)]
+    assert {claim.queue for claim in claims} == {"q"}
+    assert {claim.state for claim in claims} == {State()}
+    assert not any(claim.admitted for claim in claims)
+
+
+def test_a_push_of_nothing_stores_nothing(engine: Engine) -> None:
+    engine.push([])
+    assert count_of(engine).ready == 0
+
+
+def test_thousands_go_in_one_push_and_keep_their_order(engine: Engine, worker: Worker) -> None:
+    names = [str(n) for n in range(5000)]
+    push(engine, *names)
+    assert count_of(engine).ready == 5000
+    assert named(worker.claim(5000)) == names
+
+
+def test_a_push_may_be_larger_than_the_server_takes_at_once(
+    engine: Engine, worker: Worker
+) -> None:
+    """MariaDB's packet limit is 16 MiB here."""
+    pushes = [Push(new_id(), "q", bytes([n]) * MIB) for n in range(20)]
+    engine.push(pushes)
+    for one in pushes:
+        (claim,) = worker.claim()
+        assert claim.id == one.id
+        assert claim.body == one.body
+        worker.end(claim)
+
+
+def test_one_push_may_serve_several_queues(engine: Engine, worker: Worker) -> None:
+    engine.push([Push(new_id(), queue, queue.encode()) for queue in ("b", "a", "b")])
+    assert named(worker.claim(9, ["a"])) == ["a"]
+    assert named(worker.claim(9, ["b"])) == ["b", "b"]
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_body_comes_back_byte_for_byte(engine: Engine, worker: Worker, body: bytes) -> None:
+    pushed = Push(new_id(), "q", body)
+    engine.push([pushed])
+    assert stored(engine, pushed.id).body == body
+    (claim,) = worker.claim()
+    assert claim.body == body
+    assert worker.again(want=1).claims == [claim]
+    worker.end(claim, GIVE_BACK)
+    assert worker.claim()[0].body == body
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_a_state_comes_back_as_it_was_settled(
+    engine: Engine, worker: Worker, history: bytes
+) -> None:
+    state = State(attempt=3, crashes=2, failing=0, history=history)
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, state))
+    (claim,) = worker.claim()
+    assert claim.state == state
+    assert stored(engine, claim.id).state == state
+    assert worker.again(want=1).claims[0].state == state
+
+
+def test_now_is_the_servers_clock_in_microseconds(engine: Engine) -> None:
+    first = engine.now()
+    assert abs(first - time.time() * SECOND) < 5 * SECOND
+    assert engine.now() > first - 1
+
+
+def test_a_closed_engine_may_be_used_again(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    engine.close()
+    engine.close()
+    push(engine, "b")
+    engine.close()
+    assert named(worker.claim(2)) == ["a", "b"]

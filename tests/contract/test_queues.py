@@ -1,0 +1,148 @@
+"""Several queues: their order, their turns, and what a person does to one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from poolq.engines.base import Engine, QueueCounts, Settlement
+from poolq.retry import ACK
+from tests.contract.helpers import HOUR, Worker, count_of, full, named, park, push, total
+
+
+def fill(engine: Engine, each: int, *queues: str) -> None:
+    for queue in queues:
+        push(engine, *[queue] * each, queue=queue)
+
+
+def test_queues_are_served_in_the_order_asked_for(engine: Engine, worker: Worker) -> None:
+    push(engine, "l1", "l2", queue="low")
+    push(engine, "h1", "h2", queue="high")
+    asked = ["high", "none", "low"]
+    assert named(worker.claim(3, asked)) == ["h1", "h2", "l1"]
+    push(engine, "h3", queue="high")
+    assert named(worker.claim(3, asked)) == ["h3", "l2"]
+
+
+def test_a_queue_not_asked_for_is_left_alone(engine: Engine, worker: Worker) -> None:
+    fill(engine, 1, "a", "b")
+    assert named(worker.claim(9, ["b", "c"])) == ["b"]
+    assert count_of(engine, "a").ready == 1
+
+
+def test_all_queues_come_in_turn(engine: Engine, worker: Worker) -> None:
+    fill(engine, 20, "a", "b", "c")
+    for _ in range(4):
+        turn = [worker.claim(1, None)[0].queue for _ in range(3)]
+        assert sorted(turn) == ["a", "b", "c"]
+
+
+def test_all_queues_means_every_one(engine: Engine, worker: Worker) -> None:
+    fill(engine, 2, "a", "b", "c")
+    assert sorted(named(worker.claim(9, None))) == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_a_full_queue_starves_no_other_where_much_is_claimed_ahead(
+    engine: Engine, worker: Worker
+) -> None:
+    fill(engine, 100, "a", "b")
+    push(engine, "z", queue="z")
+    claims = [claim for _ in range(3) for claim in worker.claim(10, None)]
+    assert {claim.queue for claim in claims} == {"a", "b", "z"}
+
+
+@pytest.mark.parametrize("queues", ["ab", "abc", "abcd"])
+def test_a_worker_whose_every_other_step_only_settles_starves_no_queue(
+    engine: Engine, worker: Worker, queues: str
+) -> None:
+    """The wheel must not turn in step with the worker's own habit."""
+    fill(engine, 40, *queues)
+    served: Counter[str] = Counter()
+    for _ in range(36):
+        (claim,) = worker.claim(1, None)
+        served[claim.queue] += 1
+        worker.end(claim)
+    assert min(served[queue] for queue in queues) >= 18 // len(queues)
+
+
+def test_queue_names_are_told_apart_by_every_byte(engine: Engine, worker: Worker) -> None:
+    names = ["q", "Q", "q ", "qu", "ä", "a"]
+    for queue in names:
+        push(engine, f"<{queue}>", queue=queue)
+    assert [counts.queue for counts in engine.counts()] == sorted(names)
+    for queue in names:
+        assert named(worker.claim(9, [queue])) == [f"<{queue}>"]
+
+
+def test_a_paused_queue_gives_nothing(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    engine.pause("q")
+    engine.pause("q")
+    push(engine, "b")
+    assert worker.claim(9) == []
+    assert worker.claim(9, None) == []
+    assert count_of(engine) == QueueCounts("q", ready=2, paused=True)
+    engine.resume("q")
+    assert named(worker.claim(9)) == ["a", "b"]
+    assert not count_of(engine).paused
+
+
+def test_a_pause_holds_for_everybody_and_for_this_queue_only(
+    engine: Engine, other: Engine
+) -> None:
+    other.pause("q")
+    fill(engine, 1, "q", "r")
+    assert named(Worker(engine, queues=["q", "r"]).claim(9)) == ["r"]
+    assert named(Worker(engine, "w2", queues=None).claim(9)) == []
+
+
+def test_a_queue_may_be_paused_before_its_first_job(engine: Engine, worker: Worker) -> None:
+    engine.pause("q")
+    assert count_of(engine).paused
+    push(engine, "a")
+    assert worker.claim() == []
+
+
+def test_what_runs_can_be_settled_while_its_queue_is_paused(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a", "b")
+    (claim,) = worker.claim()
+    engine.pause("q")
+    assert worker.step(Settlement(claim, ACK), want=1) == ([], [], None)
+    assert total(engine, "done") == 1
+
+
+def test_resuming_a_queue_that_is_not_paused_is_nothing(engine: Engine, worker: Worker) -> None:
+    engine.resume("q")
+    push(engine, "a")
+    assert named(worker.claim()) == ["a"]
+
+
+def test_a_purge_deletes_what_waits_and_leaves_the_rest(engine: Engine, worker: Worker) -> None:
+    park(worker, "parked", rules=[full(engine)])
+    ids = push(engine, "running", "ready", "ready")
+    ids += push(engine, "delayed", delay=HOUR)
+    (claim,) = worker.claim()
+    push(engine, "r", queue="r")
+    assert engine.purge("q") == 4
+    assert count_of(engine) == QueueCounts("q", running=1)
+    assert [engine.find(one) is None for one in ids] == [False, True, True, True]
+    assert [use.parked for use in engine.limits()] == [0]
+    assert worker.claim(9) == []
+    worker.end(claim)
+    assert count_of(engine, "r").ready == 1
+    assert engine.purge("q") == 0
+
+
+def test_a_purge_of_an_unknown_queue_is_nothing(engine: Engine) -> None:
+    assert engine.purge("nowhere") == 0
+
+
+def test_a_purged_queue_goes_on(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    engine.purge("q")
+    push(engine, "b")
+    assert named(worker.claim(9)) == ["b"]
+    assert count_of(engine) == QueueCounts("q", running=1)
