@@ -1,0 +1,243 @@
+"""A dead worker's claims: what had finished is done, what had started is charged, the rest
+is given back, all at the head of its queue, in one act with the end of the registration."""
+
+from __future__ import annotations
+
+from poolq.engines.base import Engine, QueueCounts, Recovered, Settlement
+from poolq.limits import Rule
+from poolq.message import State, entries
+from poolq.retry import ACK, Failing, Park, Release
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    died,
+    full,
+    line,
+    named,
+    park,
+    push,
+    stored,
+    total,
+)
+from tests.support.wait import until
+
+OLD = b'{"at":1,"cause":"error"}'
+
+
+def next_claims(engine: Engine, want: int = 9) -> list[tuple[str, State]]:
+    """What the next worker is given."""
+    claims = Worker(engine, "heir", "n2").claim(want)
+    return [(claim.body.decode(), claim.state) for claim in claims]
+
+
+def test_a_death_settles_charges_and_gives_back(engine: Engine, worker: Worker) -> None:
+    a, b, c, d, _ = push(engine, "a", "b", "c", "d", "e")
+    due = [stored(engine, one).at for one in (b, c, d)]
+    worker.claim(4)
+    recovered = engine.recover("w1", died(finished=1, started=1))
+    assert recovered == Recovered(done=(a,), crashed=(b,), returned=(c, d))
+    assert engine.find(a) is None
+    assert [stored(engine, one).at for one in (b, c, d)] == due
+    assert count_of(engine) == QueueCounts("q", ready=4)
+    assert (total(engine, "done"), total(engine, "crashed")) == (1, 1)
+    crashed = State(crashes=1, history=line())
+    fresh = State()
+    assert next_claims(engine) == [("b", crashed), ("c", fresh), ("d", fresh), ("e", fresh)]
+
+
+def test_a_crash_is_added_to_what_was_before(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, State(2, 1, 0, OLD)))
+    worker.claim()
+    engine.recover("w1", died(request=3, started=0))
+    assert next_claims(engine) == [("a", State(2, 2, 0, OLD + b"\n" + line()))]
+
+
+def test_a_death_between_two_jobs_charges_nobody(engine: Engine, worker: Worker) -> None:
+    a, b, c = push(engine, "a", "b", "c")
+    worker.claim(3)
+    assert engine.recover("w1", died(finished=2)) == Recovered(done=(a, b), returned=(c,))
+    assert total(engine, "crashed") == 0
+    assert next_claims(engine) == [("c", State())]
+
+
+def test_a_death_after_the_last_job_has_only_finished_ones(
+    engine: Engine, worker: Worker
+) -> None:
+    ids = push(engine, "a", "b")
+    worker.claim(2)
+    assert engine.recover("w1", died(finished=2)) == Recovered(done=tuple(ids))
+    assert count_of(engine) == QueueCounts("q")
+    assert total(engine, "done") == 2
+
+
+def test_finished_ones_that_were_settled_are_not_counted_again(
+    engine: Engine, worker: Worker
+) -> None:
+    _, b, c = push(engine, "a", "b", "c")
+    claims = worker.claim(3)
+    engine.settle("w1", [Settlement(claims[0], ACK)])
+    assert engine.recover("w1", died(finished=2)) == Recovered(done=(b,), returned=(c,))
+    assert total(engine, "done") == 2
+
+
+def test_claims_of_another_request_go_back(engine: Engine, worker: Worker) -> None:
+    """Those of a reply that never arrived, and those that a later one left unstarted."""
+    a, b, c = push(engine, "a", "b", "c")
+    worker.claim()
+    worker.claim()
+    worker.claim()
+    recovered = engine.recover("w1", died(request=2, finished=0, started=0))
+    assert recovered == Recovered(crashed=(b,), returned=(a, c))
+    assert [name for name, _ in next_claims(engine)] == ["a", "b", "c"]
+
+
+def test_of_an_unknown_death_the_earliest_claim_is_charged(engine: Engine, worker: Worker) -> None:
+    a, b, c = push(engine, "a", "b", "c")
+    worker.claim(2)
+    worker.claim()
+    before = engine.now()
+    assert engine.recover("w1", None) == Recovered(crashed=(a,), returned=(b, c))
+    (first, *rest) = next_claims(engine)
+    assert (first[0], first[1].attempt, first[1].crashes, first[1].failing) == ("a", 0, 1, 0)
+    (told,) = entries(first[1].history)
+    assert told.cause == "crash"
+    assert before <= told.at <= engine.now()
+    assert rest == [("b", State()), ("c", State())]
+    assert total(engine, "crashed") == 1
+
+
+def test_an_unknown_death_adds_a_line_to_the_history(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, State(1, 0, 0, OLD)))
+    worker.claim()
+    engine.recover("w1", None)
+    ((_, state),) = next_claims(engine)
+    assert [known.cause for known in entries(state.history)] == ["error", "crash"]
+    assert state.history.startswith(OLD + b"\n")
+
+
+def test_a_crash_of_a_failing_job_is_counted_apart(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(State(1, 0, 1, OLD)))
+    engine.recover("w1", died(started=0))
+    ((_, state),) = next_claims(engine)
+    assert (state.attempt, state.crashes, state.failing) == (1, 0, 2)
+    engine.recover("heir", None)
+    ((_, state),) = next_claims(engine)
+    assert (state.attempt, state.crashes, state.failing) == (1, 0, 3)
+
+
+def test_a_failing_job_given_back_is_still_failing(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(State(1, 0, 1)))
+    engine.recover("w1", died())
+    assert next_claims(engine) == [("a", State(1, 0, 1))]
+
+
+def test_a_second_recovery_finds_nothing(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.claim()
+    engine.recover("w1", None)
+    assert engine.recover("w1", None) == Recovered()
+    assert engine.recover("w1", died(finished=1)) == Recovered()
+    assert count_of(engine) == QueueCounts("q", ready=1)
+    assert (total(engine, "crashed"), total(engine, "done")) == (1, 0)
+
+
+def test_nobody_is_recovered_who_was_never_there(engine: Engine) -> None:
+    assert engine.recover("ghost", None) == Recovered()
+
+
+def test_a_worker_without_claims_is_only_forgotten(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.end(worker.claim()[0])
+    assert engine.recover("w1", None) == Recovered()
+    assert engine.registered() == []
+
+
+def test_others_keep_their_claims(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b")
+    worker.claim()
+    neighbour = Worker(engine, "w2")
+    (claim,) = neighbour.claim()
+    engine.recover("w1", None)
+    neighbour.end(claim)
+    assert [one.worker for one in engine.registered()] == ["w2"]
+
+
+def test_claims_of_several_queues_go_back_to_their_own(engine: Engine, worker: Worker) -> None:
+    for queue in ("x", "y"):
+        push(engine, f"{queue}1", f"{queue}2", queue=queue)
+    worker.claim(3, ["x", "y"])
+    engine.recover("w1", died())
+    heir = Worker(engine, "w2")
+    assert named(heir.claim(9, ["x"])) == ["x1", "x2"]
+    assert named(heir.claim(9, ["y"])) == ["y1", "y2"]
+
+
+def test_a_recovered_job_comes_before_those_that_were_due_later(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a")
+    worker.claim()
+    push(engine, "b")
+    engine.recover("w1", None)
+    push(engine, "c")
+    assert [name for name, _ in next_claims(engine)] == ["a", "b", "c"]
+
+
+def test_a_job_of_a_paused_queue_goes_back_and_waits(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.claim()
+    engine.pause("q")
+    engine.recover("w1", died())
+    assert count_of(engine) == QueueCounts("q", ready=1, paused=True)
+    assert next_claims(engine) == []
+
+
+def test_a_slot_that_was_given_is_not_given_on(engine: Engine, worker: Worker) -> None:
+    """The job may start again in a later window, whose slots are others': it must ask again."""
+    (pushed,) = park(worker, "a", rules=[full(engine, window=30 * MS)])
+    until(worker.claim, 5, "the slot")
+    engine.recover("w1", died(request=worker.request, started=0))
+    assert stored(engine, pushed).status == "ready"
+    (claim,) = Worker(engine, "w2").claim()
+    assert (claim.id, claim.admitted) == (pushed, False)
+
+
+def test_parked_jobs_stay_parked(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b")
+    first, _ = worker.claim(2)
+    worker.end(first, Park((full(engine),), 0))
+    assert engine.recover("w1", None).crashed != (first.id,)
+    assert count_of(engine) == QueueCounts("q", ready=1, parked=1)
+
+
+def test_a_delayed_job_stays_delayed(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    worker.end(worker.claim()[0], Release(HOUR, State(1)))
+    assert engine.recover("w1", None) == Recovered()
+    assert stored(engine, pushed).status == "delayed"
+
+
+def test_hundreds_of_claims_are_recovered_at_once(engine: Engine, worker: Worker) -> None:
+    ids = push(engine, *map(str, range(600)))
+    worker.claim(600)
+    recovered = engine.recover("w1", died(finished=100, started=100))
+    assert recovered == Recovered(tuple(ids[:100]), (ids[100],), tuple(ids[101:]))
+    assert named(Worker(engine, "w2").claim(600)) == [str(n) for n in range(100, 600)]
+
+
+def test_a_rule_is_not_given_back_by_a_death(engine: Engine, worker: Worker) -> None:
+    rule = Rule("k", 1, 10 * SECOND)
+    push(engine, "a")
+    worker.claim()
+    engine.admit([rule])
+    engine.recover("w1", None)
+    assert engine.admit([rule]).wait > 0

@@ -1,0 +1,172 @@
+"""An equal request id gets the same reply again and does nothing; a lower one is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine, QueueCounts, Settlement, Step
+from poolq.errors import EngineError, EngineUnavailable, Fenced
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Bury, Park, Release
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    Worker,
+    count_of,
+    full,
+    named,
+    park,
+    push,
+    registration,
+    stored,
+    total,
+)
+from tests.support.wait import until
+
+
+def same(one: Step, two: Step) -> bool:
+    """The same reply; the time until the next due job has gone on in between."""
+    return (one.claims, one.stale) == (two.claims, two.stale)
+
+
+def test_a_repeated_step_claims_nothing_more(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b", "c", "d")
+    step = worker.step(want=2)
+    assert named(step.claims) == ["a", "b"]
+    for _ in range(3):
+        assert same(worker.again(want=2), step)
+    assert count_of(engine) == QueueCounts("q", ready=2, running=2)
+
+
+def test_a_repeated_step_that_found_nothing_finds_nothing(engine: Engine, worker: Worker) -> None:
+    """Else a reply that was only late would leave a claim that its worker has never heard of."""
+    step = worker.step(want=1)
+    push(engine, "a")
+    assert same(worker.again(want=1), step)
+    assert count_of(engine).ready == 1
+    assert named(worker.claim()) == ["a"]
+
+
+def test_a_repeated_step_settles_nothing_twice(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b", "c", "d", "e")
+    outcomes = [ACK, Release(0, State(1)), GIVE_BACK, Bury(State(1))]
+    pairs = zip(worker.claim(4), outcomes, strict=True)
+    settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
+    step = worker.step(*settlements, want=1)
+    assert named(step.claims) == ["c"]
+    before = engine.totals(), count_of(engine)
+    assert same(worker.again(*settlements, want=1), step)
+    assert (engine.totals(), count_of(engine)) == before
+    assert before[0]["q"]["done"] == 1
+
+
+def test_a_repeated_step_tells_the_same_stale_ids(engine: Engine, worker: Worker) -> None:
+    ids = push(engine, "a", "b", "c")
+    first, second = worker.claim(2)
+    engine.settle("w1", [Settlement(first, ACK)])
+    settlements = [Settlement(first, ACK), Settlement(second, ACK)]
+    step = worker.step(*settlements, want=1)
+    assert step.stale == [ids[0]]
+    assert same(worker.again(*settlements, want=1), step)
+    assert total(engine, "done") == 2
+
+
+def test_a_repeated_step_gives_a_parked_job_one_slot(engine: Engine, worker: Worker) -> None:
+    rule = full(engine, window=30 * MS)
+    park(worker, "a", "b", rules=[rule])
+    claims = until(worker.claim, 5, "the slot")
+    assert (named(claims), claims[0].admitted) == (["a"], True)
+    assert worker.again(want=1).claims == claims
+    assert count_of(engine) == QueueCounts("q", parked=1, running=1)
+    assert [use.window.used for use in engine.limits() if use.rule.key == rule.key] == [1]
+
+
+def test_a_repeated_step_parks_once(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    settlement = Settlement(worker.claim()[0], Park((full(engine),), 0))
+    step = worker.step(settlement, want=1)
+    assert same(worker.again(settlement, want=1), step)
+    assert count_of(engine) == QueueCounts("q", parked=1)
+    assert total(engine, "parked") == 1
+
+
+def test_a_repeated_step_has_the_states_again(engine: Engine, worker: Worker) -> None:
+    state = State(2, 1, 0, b"x\ny")
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, state))
+    (claim,) = worker.claim()
+    assert claim.state == state
+    assert worker.again(want=1).claims == [claim]
+
+
+def test_a_reply_is_kept_from_one_step_to_the_next(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b", "c")
+    first = worker.step(want=1)
+    second = worker.step(Settlement(first.claims[0], ACK), want=1)
+    assert same(worker.again(Settlement(first.claims[0], ACK), want=1), second)
+    third = worker.step(want=1)
+    assert same(worker.again(want=1), third)
+    assert named(first.claims + second.claims + third.claims) == ["a", "b", "c"]
+
+
+def test_each_worker_has_request_ids_of_its_own(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b", "c")
+    worker.claim()
+    worker.claim()
+    assert named(Worker(engine, "w2").claim()) == ["c"]
+
+
+def test_another_connection_gets_the_same_reply(
+    engine: Engine, other: Engine, worker: Worker
+) -> None:
+    push(engine, "a", "b")
+    step = worker.step(want=1)
+    worker.engine = other
+    assert same(worker.again(want=1), step)
+
+
+def test_a_repeat_after_a_pause_or_a_purge_is_the_same(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b")
+    step = worker.step(want=1)
+    engine.pause("q")
+    engine.purge("q")
+    assert same(worker.again(want=1), step)
+
+
+def test_a_lower_request_id_is_refused_and_changes_nothing(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed, _) = push(engine, "a", "b")
+    (claim,) = worker.claim()
+    worker.step()
+    worker.request = 0
+    with pytest.raises(EngineError) as caught:
+        worker.step(Settlement(claim, ACK), want=1)
+    assert not isinstance(caught.value, EngineUnavailable | Fenced)
+    assert "\n" not in str(caught.value)
+    assert stored(engine, pushed).status == "running"
+    assert count_of(engine) == QueueCounts("q", ready=1, running=1)
+    worker.request = 2
+    worker.end(claim)
+
+
+def test_registering_again_keeps_claims_and_replies(engine: Engine, worker: Worker) -> None:
+    push(engine, "a", "b")
+    step = worker.step(want=1)
+    engine.register(registration())
+    assert same(worker.again(want=1), step)
+    worker.end(step.claims[0])
+    assert len(engine.registered()) == 1
+
+
+def test_a_delayed_job_that_comes_due_before_the_repeat_is_not_in_it(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed,) = push(engine, "a", delay=20 * MS)
+    push(engine, "b", delay=HOUR)
+    step = worker.step(want=1)
+    assert step.claims == []
+    due = stored(engine, pushed).at
+    until(lambda: engine.now() > due, 5)
+    assert worker.again(want=1).claims == []
+    assert worker.claim()[0].id == pushed
