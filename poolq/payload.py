@@ -1,0 +1,87 @@
+"""Payloads: what may be dispatched is what JSON can hold without changing it.
+
+A tuple would come back as a list, a datetime as text, the key 1 as "1": such values are refused
+where they are dispatched, by the person who can see why, and not discovered in a worker.
+"""
+
+import math
+from typing import NoReturn
+
+import msgspec
+
+from poolq.errors import PayloadError
+
+DEEPEST = 100  # levels; readers of JSON have limits of their own
+_SCALARS = frozenset((str, int, bool, type(None)))
+_HINTS = {
+    "tuple": "a list",
+    "set": "a list",
+    "frozenset": "a list",
+    "datetime": "its isoformat()",
+    "date": "its isoformat()",
+    "Decimal": "its str()",
+    "UUID": "its str()",
+    "bytes": "text, such as its base64",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
+    """The payload as JSON. None stands for {}.
+
+    `where` is how the error calls it. Raises PayloadError naming the job and the path.
+    """
+    if payload is None:
+        return b"{}"
+    if type(payload) is not dict:
+        _refuse(job, f"{where} is {_kind(payload)}; it must be a dict")
+    _check(payload, job, where, 1)
+    try:
+        encoded = _encode(payload)
+    except ValueError as error:  # a lone surrogate; an integer of thousands of digits
+        _refuse(job, f"{where} cannot be written as JSON: {' '.join(str(error).split())}")
+    if len(encoded) > limit_bytes:
+        _refuse(
+            job,
+            f"{where} is {len(encoded)} bytes of JSON, over the limit of {limit_bytes}; "
+            "store the data elsewhere and dispatch where it is, or raise max_payload",
+        )
+    return encoded
+
+
+def _check(value: object, job: str, path: str, depth: int) -> None:
+    kind = type(value)
+    if kind is dict:
+        assert isinstance(value, dict)
+        for key, item in value.items():
+            if type(key) is not str:
+                _refuse(job, f"{path} has the key {key!r} ({_kind(key)}); keys must be str")
+            if type(item) not in _SCALARS:
+                _check_deeper(item, job, f"{path}[{key!r}]", depth)
+    elif kind is list:
+        assert isinstance(value, list)
+        for index, item in enumerate(value):
+            if type(item) not in _SCALARS:
+                _check_deeper(item, job, f"{path}[{index}]", depth)
+    elif kind is float:
+        assert isinstance(value, float)
+        if not math.isfinite(value):
+            _refuse(job, f"{path} is {value!r}, which JSON cannot hold; use None")
+    else:
+        hint = _HINTS.get(kind.__name__, "str, int, float, bool, None, list or dict")
+        _refuse(job, f"{path} is {_kind(value)}, which JSON cannot hold unchanged; use {hint}")
+
+
+def _check_deeper(value: object, job: str, path: str, depth: int) -> None:
+    if depth >= DEEPEST:
+        _refuse(job, f"{path[:80]}… is more than {DEEPEST} levels deep")
+    _check(value, job, path, depth + 1)
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _refuse(job: str, text: str) -> NoReturn:
+    raise PayloadError(f"job {job}: {text}")
