@@ -1,0 +1,149 @@
+"""Rate limits: a window opens with its first start and never holds more than its limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine, LimitUse
+from poolq.limits import Admission, Rule
+from tests.contract.crowd import Crowd, start_all, start_for
+from tests.contract.helpers import HOUR, MS, SECOND
+from tests.support.wait import until
+
+
+def use_of(engine: Engine, rule: Rule) -> LimitUse:
+    """The counter of (key, window), whatever its limit is said to be."""
+    name = rule.key, rule.window
+    (found,) = (use for use in engine.limits() if (use.rule.key, use.rule.window) == name)
+    return found
+
+
+def test_a_window_holds_its_limit_and_no_more(engine: Engine) -> None:
+    rule = Rule("mail", 3, HOUR)
+    assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, 0]
+    refused = engine.admit([rule])
+    assert HOUR - 10 * SECOND < refused.wait <= HOUR
+    assert refused.rule == 0
+    assert use_of(engine, rule).window.used == 3
+
+
+def test_an_admission_names_no_rule(engine: Engine) -> None:
+    assert engine.admit([Rule("mail", 1, HOUR)]) == Admission(0)
+
+
+def test_a_window_opens_with_its_first_start(engine: Engine) -> None:
+    rule = Rule("mail", 5, HOUR)
+    before = engine.now()
+    engine.admit([rule])
+    after = engine.now()
+    engine.admit([rule])
+    window = use_of(engine, rule).window
+    assert before <= window.start <= after
+    assert window.used == 2
+
+
+def test_a_refusal_does_not_move_the_window(engine: Engine) -> None:
+    rule = Rule("mail", 1, HOUR)
+    engine.admit([rule])
+    start = use_of(engine, rule).window.start
+    waits = [engine.admit([rule]).wait for _ in range(3)]
+    assert waits == sorted(waits, reverse=True)
+    assert use_of(engine, rule).window.start == start
+
+
+def test_the_wait_ends_with_the_window_and_the_next_start_opens_another(engine: Engine) -> None:
+    rule = Rule("mail", 2, 50 * MS)
+    engine.admit([rule])
+    start = use_of(engine, rule).window.start
+    engine.admit([rule])
+    before = engine.now()
+    refused = engine.admit([rule])
+    if before < start + 40 * MS:  # else this machine was too slow for the window
+        assert start + rule.window - engine.now() <= refused.wait <= start + rule.window - before
+    until(lambda: engine.admit([rule]).wait == 0, 5, "the next window")
+    window = use_of(engine, rule).window
+    assert window.start >= start + rule.window
+    assert window.used == 1
+
+
+def test_two_rules_are_taken_together_or_not_at_all(engine: Engine) -> None:
+    wide, narrow = Rule("wide", 5, HOUR), Rule("narrow", 1, HOUR)
+    assert engine.admit([wide, narrow]).wait == 0
+    for rules, refusing in (([wide, narrow], 1), ([narrow, wide], 0)):
+        refused = engine.admit(rules)
+        assert (refused.wait > 0, refused.rule) == (True, refusing)
+    assert use_of(engine, wide).window.used == 1
+    assert use_of(engine, narrow).window.used == 1
+
+
+def test_a_refused_start_opens_no_window(engine: Engine) -> None:
+    taken, unused = Rule("taken", 1, HOUR), Rule("unused", 1, HOUR)
+    engine.admit([taken])
+    assert engine.admit([unused, taken]).rule == 1
+    assert [use.rule.key for use in engine.limits()] == ["taken"]
+
+
+def test_the_same_key_with_another_window_is_another_counter(engine: Engine) -> None:
+    second, hour = Rule("mail", 1, 10 * SECOND), Rule("mail", 2, HOUR)
+    assert engine.admit([second, hour]).wait == 0
+    refused = engine.admit([second, hour])
+    assert refused.rule == 0
+    assert refused.wait <= 10 * SECOND
+    assert engine.admit([hour]).wait == 0
+    assert engine.admit([hour]).wait > 0
+
+
+def test_a_limit_that_was_raised_counts_what_was_used(engine: Engine) -> None:
+    """A deploy changes the limit: (key, window) names the counter, and it goes on."""
+    for _ in range(2):
+        engine.admit([Rule("mail", 2, HOUR)])
+    assert engine.admit([Rule("mail", 3, HOUR)]).wait == 0
+    assert engine.admit([Rule("mail", 3, HOUR)]).wait > 0
+    assert engine.admit([Rule("mail", 1, HOUR)]).wait > 0
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("mail", "Mail"), ("mail", "mail "), ("a:b", "a"), ("ü", "u"), ("{a}", "a"), ("%", "_")],
+)
+def test_keys_are_told_apart_by_every_byte(engine: Engine, one: str, two: str) -> None:
+    assert engine.admit([Rule(one, 1, HOUR)]).wait == 0
+    assert engine.admit([Rule(two, 1, HOUR)]).wait == 0
+    assert {use.rule.key for use in engine.limits()} == {one, two}
+
+
+def test_a_long_key_counts_too(engine: Engine) -> None:
+    rules = [Rule("k" * 200 + end, 1, HOUR) for end in "xy"]
+    assert engine.admit(rules).wait == 0
+    assert [engine.admit([rule]).wait > 0 for rule in rules] == [True, True]
+
+
+def test_limits_show_the_open_windows(engine: Engine) -> None:
+    engine.admit([Rule("mail", 5, HOUR)])
+    engine.admit([Rule("gone", 5, 1)])
+    until(lambda: engine.now() > engine.now() - 1, 1)
+    (use,) = engine.limits()
+    assert use.rule == Rule("mail", 5, HOUR)
+    assert use.window.used == 1
+    assert use.parked == 0
+    assert HOUR - 10 * SECOND < use.resets_in <= HOUR
+
+
+def test_four_processes_get_exactly_the_limit(engine: Engine, crowd: Crowd) -> None:
+    rules = [Rule("wide", 1000, HOUR), Rule("narrow", 50, HOUR)]
+    given = crowd.act(start_all, engine.url, engine.namespace, rules, 40)
+    assert sum(given) == 50
+    assert {use.rule.key: use.window.used for use in engine.limits()} == {
+        "wide": 50,
+        "narrow": 50,
+    }
+
+
+def test_four_processes_never_exceed_a_window(engine: Engine, crowd: Crowd) -> None:
+    """Through time T fit at most T / window + 1 windows; each but the last begins when the
+    one before it is over, so that fewer than that were given by too long ones only."""
+    rule = Rule("mail", 3, 50 * MS)
+    results = crowd.act(start_for, engine.url, engine.namespace, rule, 400 * MS)
+    began, ended = min(one[1] for one in results), max(one[2] for one in results)
+    windows = (ended - began) // rule.window + 1
+    assert 2 * rule.limit < sum(one[0] for one in results) <= windows * rule.limit

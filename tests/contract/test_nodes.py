@@ -1,0 +1,175 @@
+"""Nodes, their beats, their workers; and the end of a node that has fallen silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine, Node, QueueCounts, Recovered, Registration
+from poolq.errors import Fenced
+from tests.contract.helpers import (
+    Worker,
+    count_of,
+    named,
+    park,
+    push,
+    registration,
+    stored,
+    total,
+)
+from poolq.limits import Rule
+
+INFO = '{"name":"größe","pid":1}'.encode()
+
+
+def test_registered_tells_all_that_was_said(engine: Engine) -> None:
+    first = Registration("w1", "n1", "host", "mail", "b0-0t", "4026531836", 4_194_304, 2**40)
+    second = Registration("w2", "n2", "hòst", "default", "boot", "", 1, 0)
+    engine.register(first)
+    engine.register(second)
+    assert sorted(engine.registered()) == [first, second]
+
+
+def test_a_worker_is_registered_once(engine: Engine) -> None:
+    engine.register(registration())
+    engine.register(registration())
+    assert engine.registered() == [registration()]
+    assert [node.workers for node in engine.nodes()] == [1]
+
+
+def test_a_node_is_known_from_its_first_worker(engine: Engine) -> None:
+    engine.register(registration("w1", "n1"))
+    engine.register(registration("w2", "n1"))
+    (node,) = engine.nodes()
+    assert (node.node, node.workers) == ("n1", 2)
+
+
+def test_a_beat_counts_up_and_tells_of_all_nodes(engine: Engine, other: Engine) -> None:
+    first = engine.beat("n1", INFO)
+    assert list(first) == ["n1"]
+    assert other.beat("n2", b"") == {"n1": first["n1"], "n2": first["n1"]}
+    second = engine.beat("n1", INFO)
+    assert second == {"n1": first["n1"] + 1, "n2": first["n1"]}
+    assert sorted(engine.nodes()) == [
+        Node("n1", second["n1"], INFO, 0),
+        Node("n2", second["n2"], b"", 0),
+    ]
+
+
+def test_a_beat_replaces_the_info(engine: Engine) -> None:
+    engine.beat("n1", b"old")
+    engine.beat("n1", bytes(range(256)))
+    assert [node.info for node in engine.nodes()] == [bytes(range(256))]
+
+
+def test_a_registration_leaves_the_beat_alone(engine: Engine) -> None:
+    engine.beat("n1", INFO)
+    counter = engine.beat("n1", INFO)["n1"]
+    engine.register(registration("w1", "n1"))
+    assert engine.nodes() == [Node("n1", counter, INFO, 1)]
+
+
+def test_a_node_that_left_is_forgotten(engine: Engine) -> None:
+    engine.beat("n1", INFO)
+    engine.beat("n2", INFO)
+    engine.leave("n1")
+    engine.leave("n1")
+    assert [node.node for node in engine.nodes()] == ["n2"]
+    assert "n1" not in engine.beat("n2", INFO)
+
+
+def test_a_node_with_workers_cannot_leave(engine: Engine, worker: Worker) -> None:
+    """Else their claims would belong to nobody who can be reaped."""
+    push(engine, "a")
+    (claim,) = worker.claim()
+    engine.leave("n1")
+    assert [node.node for node in engine.nodes()] == ["n1"]
+    worker.end(claim)
+    engine.recover("w1", None)
+    engine.leave("n1")
+    assert engine.nodes() == []
+
+
+def test_reaping_a_silent_node_recovers_all_its_workers(engine: Engine) -> None:
+    push(engine, "a", "b", "c", "d", "e")
+    first, second = Worker(engine, "w1", "n1"), Worker(engine, "w2", "n1")
+    neighbour = Worker(engine, "w3", "n2")
+    a, b = first.claim(2)
+    c, d = second.claim(2)
+    (e,) = neighbour.claim()
+    counter = engine.beat("n1", INFO)["n1"]
+    engine.beat("n2", INFO)
+    recovered = engine.reap("n1", counter)
+    assert recovered is not None
+    assert recovered.done == ()
+    assert sorted(recovered.crashed) == sorted([a.id, c.id])
+    assert sorted(recovered.returned) == sorted([b.id, d.id])
+    assert [node.node for node in engine.nodes()] == ["n2"]
+    assert [one.worker for one in engine.registered()] == ["w3"]
+    assert count_of(engine) == QueueCounts("q", ready=4, running=1)
+    assert total(engine, "crashed") == 2
+    for dead in (first, second):
+        with pytest.raises(Fenced):
+            dead.claim()
+    neighbour.end(e)
+    assert named(neighbour.claim(9)) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("off_by", [-1, 1])
+def test_a_node_that_has_beaten_since_is_left_alone(
+    engine: Engine, worker: Worker, off_by: int
+) -> None:
+    (pushed,) = push(engine, "a")
+    (claim,) = worker.claim()
+    engine.beat("n1", INFO)
+    counter = engine.beat("n1", INFO)["n1"]
+    assert engine.reap("n1", counter + off_by) is None
+    assert stored(engine, pushed).worker == "w1"
+    assert engine.nodes() == [Node("n1", counter, INFO, 1)]
+    worker.end(claim)
+
+
+def test_a_node_without_workers_is_reaped_too(engine: Engine) -> None:
+    counter = engine.beat("n1", INFO)["n1"]
+    assert engine.reap("n1", counter) == Recovered()
+    assert engine.nodes() == []
+
+
+def test_a_node_that_never_beat_is_reaped_by_its_first_counter(engine: Engine) -> None:
+    """Its pool died between the registration of a worker and its first beat."""
+    push(engine, "a")
+    worker = Worker(engine, "w1", "n1")
+    (claim,) = worker.claim()
+    counter = engine.beat("n2", INFO)["n1"]
+    assert engine.reap("n1", counter) == Recovered(crashed=(claim.id,))
+
+
+def test_a_node_is_reaped_once(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.claim()
+    counter = engine.beat("n1", INFO)["n1"]
+    assert engine.reap("n1", counter) is not None
+    assert engine.reap("n1", counter) is None
+    assert engine.reap("nobody", 0) is None
+    assert total(engine, "crashed") == 1
+
+
+def test_a_reaped_node_that_wakes_up_is_a_new_one_without_workers(
+    engine: Engine, worker: Worker
+) -> None:
+    """Stopped for longer than its time and continued: it beats on, its workers are fenced."""
+    push(engine, "a")
+    worker.claim()
+    engine.reap("n1", engine.beat("n1", INFO)["n1"])
+    engine.beat("n1", INFO)
+    assert [(node.node, node.workers) for node in engine.nodes()] == [("n1", 0)]
+    with pytest.raises(Fenced):
+        worker.claim()
+    assert count_of(engine) == QueueCounts("q", ready=1)
+
+
+def test_a_reaped_node_leaves_parked_jobs_parked(engine: Engine, worker: Worker) -> None:
+    rule = Rule("k", 1, 10**10)
+    engine.admit([rule])
+    park(worker, "a", rules=[rule])
+    assert engine.reap("n1", engine.beat("n1", INFO)["n1"]) == Recovered()
+    assert count_of(engine) == QueueCounts("q", parked=1)

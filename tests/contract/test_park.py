@@ -1,0 +1,246 @@
+"""Parked jobs: off the queue, in order, given a slot in the act that claims them."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Park, Release
+from tests.contract.crowd import Crowd, take_parked
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    full,
+    named,
+    park,
+    push,
+    stored,
+)
+from tests.support.wait import until
+
+WINDOW = 40 * MS
+
+
+def slots_used(engine: Engine, key: str) -> int:
+    return sum(use.window.used for use in engine.limits() if use.rule.key == key)
+
+
+def test_a_parked_job_waits_for_its_slot_and_then_holds_it(
+    engine: Engine, worker: Worker
+) -> None:
+    rule = full(engine, window=WINDOW)
+    (pushed,) = park(worker, "a", rules=[rule])
+    claim = worker.claim_soon()
+    assert (claim.id, claim.queue, claim.body, claim.admitted) == (pushed, "q", b"a", True)
+    assert claim.state == State()
+    (use,) = engine.limits()
+    assert (use.window.used, use.parked) == (1, 0)
+    assert use.window.start <= stored(engine, pushed).at
+    worker.end(claim)
+    assert count_of(engine) == QueueCounts("q")
+
+
+def test_the_slot_is_not_there_before_the_window_ends(engine: Engine, worker: Worker) -> None:
+    rule = full(engine, window=WINDOW)
+    (use,) = engine.limits()
+    (pushed,) = park(worker, "a", rules=[rule])
+    worker.claim_soon()
+    assert stored(engine, pushed).at >= use.window.start + WINDOW
+
+
+def test_a_slot_that_was_given_is_nobody_elses(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    assert worker.claim_soon().admitted
+    assert engine.admit([Rule("k", 1, HOUR)]).wait > 0
+
+
+def test_parked_jobs_are_first_in_first_out(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", "b", "c", rules=[full(engine, window=20 * MS)])
+    assert named([worker.claim_soon() for _ in range(3)]) == ["a", "b", "c"]
+
+
+def test_one_parked_job_a_step_and_it_comes_first(engine: Engine, worker: Worker) -> None:
+    rule = Rule("k", 5, HOUR)
+    for _ in range(5):
+        engine.admit([Rule("full", 5, HOUR)])
+    push(engine, "a", "b")
+    parked = [Settlement(claim, Park((rule,), 0)) for claim in worker.claim(2)]
+    push(engine, "c", "d", "e", "f")
+    claims = worker.step(*parked, want=4).claims
+    assert 1 <= len(claims) <= 4
+    assert (claims[0].body, claims[0].admitted) == (b"a", True)
+    assert not any(claim.admitted for claim in claims[1:])
+    second = worker.claim(4)
+    assert (second[0].body, second[0].admitted) == (b"b", True)
+    rest = claims[1:] + second[1:] + worker.claim(9)
+    assert named(rest) == ["c", "d", "e", "f"]
+    assert slots_used(engine, "k") == 2
+
+
+def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", "b", rules=[full(engine, "slow")])
+    park(worker, "c", rules=[full(engine, "fast", 20 * MS)])
+    assert named([worker.claim_soon()]) == ["c"]
+    assert worker.claim() == []
+    assert {use.rule.key: use.parked for use in engine.limits()} == {"slow": 2, "fast": 0}
+
+
+def test_a_job_parked_under_two_rules_takes_both_slots_or_none(
+    engine: Engine, worker: Worker
+) -> None:
+    short, long = full(engine, "short", 20 * MS), full(engine, "long")
+    park(worker, "a", rules=[short, long])
+    until(lambda: not [use for use in engine.limits() if use.resets_in <= 0 < use.window.used], 5)
+    until(lambda: [use.rule.key for use in engine.limits() if use.resets_in > 0] == ["long"], 5)
+    for _ in range(3):
+        assert worker.claim() == []
+    assert engine.admit([short]).wait == 0
+    assert count_of(engine) == QueueCounts("q", parked=1)
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+def test_a_job_parked_under_two_rules_is_given_both_slots(
+    engine: Engine, worker: Worker, refused: int
+) -> None:
+    short, wide = full(engine, "short", 20 * MS), Rule("wide", 9, HOUR)
+    rules = [short, wide] if refused == 0 else [wide, short]
+    park(worker, "a", rules=rules, refused=refused)
+    assert worker.claim_soon().admitted
+    assert slots_used(engine, "wide") == 1
+
+
+def test_next_due_is_the_time_until_the_slot(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", rules=[full(engine, window=10 * SECOND)])
+    due = worker.step(want=1).next_due
+    assert due is not None
+    assert 0 < due <= 10 * SECOND
+    assert worker.step(want=1, queues=["r"]).next_due is None
+
+
+def test_next_due_is_the_earlier_of_a_parked_and_a_delayed_job(
+    engine: Engine, worker: Worker
+) -> None:
+    park(worker, "a", rules=[full(engine, window=100 * SECOND)])
+    push(engine, "b", delay=HOUR)
+    due = worker.step(want=1).next_due
+    assert due is not None
+    assert 10 * SECOND < due <= 100 * SECOND
+    push(engine, "c", delay=5 * SECOND)
+    due = worker.step(want=1).next_due
+    assert due is not None
+    assert 0 < due <= 5 * SECOND
+
+
+def test_a_paused_queue_gives_no_parked_job_and_takes_no_slot(
+    engine: Engine, worker: Worker
+) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    engine.pause("q")
+    assert worker.claim() == []
+    assert engine.limits()[0].window.used == 0 if engine.limits() else True
+    assert engine.admit([Rule("other", 1, HOUR)]).wait == 0
+    assert count_of(engine) == QueueCounts("q", parked=1, paused=True)
+    engine.resume("q")
+    assert worker.claim_soon().admitted
+
+
+def test_a_parked_job_of_another_queue_is_left_to_others(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    assert worker.claim(1, ["r"]) == []
+    assert slots_used(engine, "k") == 0
+    assert worker.claim(1, ["r", "q"])[0].admitted
+
+
+def test_a_parked_job_of_a_queue_not_asked_for_holds_up_no_other(
+    engine: Engine, worker: Worker
+) -> None:
+    """Both wait under one key, and the first in line is of a paused queue."""
+    rule = full(engine, window=20 * MS)
+    park(worker, "a", rules=[rule])
+    (theirs,) = push(engine, "b", queue="r")
+    (claim,) = worker.claim(1, ["r"])
+    worker.end(claim, Park((rule,), 0))
+    engine.pause("q")
+    (claim,) = until(lambda: worker.claim(1, ["r"]), 5, "the slot")
+    assert (claim.id, claim.admitted) == (theirs, True)
+
+
+def test_a_parked_job_is_given_in_turn_with_all_queues(engine: Engine, worker: Worker) -> None:
+    push(engine, "x", queue="other")
+    park(worker, "a", rules=[full(engine, window=20 * MS)])
+    names: set[str] = set()
+
+    def all_came() -> bool:
+        names.update(named(worker.claim(1, None)))
+        return names == {"a", "x"}
+
+    until(all_came, 5)
+
+
+def test_a_parked_job_that_is_released_is_an_ordinary_one(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    worker.end(worker.claim_soon(), Release(0, State(1)))
+    (claim,) = worker.claim()
+    assert (claim.admitted, claim.state) == (False, State(1))
+
+
+def test_a_parked_job_given_back_is_ready_and_must_ask_again(
+    engine: Engine, worker: Worker
+) -> None:
+    (pushed,) = park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    push(engine, "b")
+    worker.end(worker.claim_soon(), GIVE_BACK)
+    assert stored(engine, pushed).status == "ready"
+    claims = worker.claim(2)
+    assert [(claim.body, claim.admitted) for claim in claims] == [(b"a", False), (b"b", False)]
+
+
+def test_a_job_may_be_parked_again_and_goes_to_the_end_of_the_line(
+    engine: Engine, worker: Worker
+) -> None:
+    rule = full(engine, window=20 * MS)
+    park(worker, "a", "b", rules=[rule])
+    first = worker.claim_soon()
+    worker.end(first, Park((rule,), 0))
+    assert named([worker.claim_soon() for _ in range(2)]) == ["b", "a"]
+
+
+def test_a_cancelled_parked_job_leaves_its_place_to_the_next(
+    engine: Engine, worker: Worker
+) -> None:
+    first, _ = park(worker, "a", "b", rules=[full(engine, window=20 * MS)])
+    assert engine.cancel(first)
+    assert named([worker.claim_soon()]) == ["b"]
+    assert count_of(engine) == QueueCounts("q", running=1)
+
+
+def test_a_limit_with_parked_jobs_is_shown_after_its_window(
+    engine: Engine, worker: Worker
+) -> None:
+    rule = full(engine, window=1 * MS)
+    park(worker, "a", rules=[rule])
+    start = engine.now()
+    until(lambda: engine.now() > start + 2 * MS, 5)
+    (use,) = engine.limits()
+    assert (use.rule, use.parked) == (rule, 1)
+
+
+def test_workers_that_step_at_once_get_no_more_than_the_limit(
+    engine: Engine, worker: Worker, crowd: Crowd
+) -> None:
+    rule = Rule("k", 5, HOUR)
+    (blocker,) = push(engine, "blocker")
+    ids = push(engine, *map(str, range(20)))
+    claims: list[Claim] = worker.claim(21)
+    worker.step(*(Settlement(claim, Park((rule,), 0)) for claim in claims[1:]))
+    worker.end(claims[0], ACK)
+    taken = crowd.act(take_parked, engine.url, engine.namespace, 15)
+    assert sorted(one for some in taken for one in some) == ids[:5]
+    assert count_of(engine) == QueueCounts("q", parked=15)
+    assert engine.find(blocker) is None
+    assert slots_used(engine, "k") == 5
