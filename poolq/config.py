@@ -1,0 +1,229 @@
+"""One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
+
+Which settings there are and what they may be stands in `settings.py`, engine URLs in `urls.py`;
+here is where values are looked for and which one wins. `.env` gives settings only: `os.environ`
+is never changed. Nobody but `open_engine` chooses an engine.
+"""
+
+import difflib
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from poolq import urls
+from poolq.errors import ConfigError
+from poolq.settings import BY_NAME, SETTINGS, Setting
+from poolq.urls import redact
+
+if TYPE_CHECKING:
+    from poolq.engines.base import Engine
+
+__all__ = ["Config", "load", "open_engine", "redact"]
+
+ENGINES = {
+    "sqlite": "poolq.engines.sqlite:SQLiteEngine",
+    "redis": "poolq.engines.redis.engine:RedisEngine",
+    "rediss": "poolq.engines.redis.engine:RedisEngine",
+    "unix": "poolq.engines.redis.engine:RedisEngine",
+    "redis+sentinel": "poolq.engines.redis.engine:RedisEngine",
+    "redis+cluster": "poolq.engines.redis.engine:RedisEngine",
+    "mysql": "poolq.engines.mysql:MySQLEngine",
+    "mariadb": "poolq.engines.mysql:MySQLEngine",
+    "sync": "poolq.engines.sync:SyncEngine",
+    "null": "poolq.engines.null:NullEngine",
+}
+MARKERS = ("poolq.toml", "pyproject.toml", ".env")
+DATABASE_URL = "DATABASE_URL"
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings. Durations in seconds, `max_payload` in bytes; `queue` None: every queue.
+
+    `engine` is a whole URL, a SQLite path in it absolute. `sources` says of each setting where
+    its value came from.
+    """
+
+    engine: str
+    folder: Path
+    namespace: str = "poolq"
+    app: tuple[str, ...] = ("jobs",)
+    procs: int = 1
+    queue: tuple[str, ...] | None = None
+    sleep: float = 5.0
+    cooldown: float = 0.0
+    stop_timeout: float = 60.0
+    prefetch: int = 0
+    until_empty: bool = False
+    node_ttl: float = 30.0
+    name: str = "default"
+    max_payload: int = 1 << 20
+    unknown_job_for: float = 600.0
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class _Layer(NamedTuple):
+    """A place that settings come from; `named` words one of them: "POOLQ_PROCS in /srv/.env"."""
+
+    values: Mapping[str, object]
+    named: Callable[[Setting], str]
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    warn: Warn | None = None,
+) -> Config:
+    """Merge all places. `flags` by setting name, None for one that is not given.
+
+    Raises ConfigError naming the setting and its place. An unknown POOLQ_ variable is only warned
+    about (in the log, or through `warn`): it may belong to another version, or to the application.
+    """
+    warn = warn or logging.getLogger("poolq").warning
+    environ = os.environ if environ is None else environ
+    folder = project_folder(cwd)
+    dotenv = _dotenv(folder / ".env")
+    layers = (
+        _flags(flags or {}),
+        _environment(environ, "the environment", warn),
+        _environment(dotenv, str(folder / ".env"), warn),
+        _file(folder, warn),
+    )
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        values[setting.name], sources[setting.name] = _choose(setting, layers)
+    database, place = _database_url(environ, dotenv, folder)
+    if str(values["engine"]).strip() == "database" and database:
+        sources["engine"] += f", {place}"
+    try:
+        values["engine"] = urls.normalise(str(values["engine"]), folder, database)
+    except ValueError as error:
+        raise ConfigError(f"engine ({sources['engine']}): {error}") from None
+    return Config(folder=folder, sources=sources, **values)  # type: ignore[arg-type]  # parsed
+
+
+def open_engine(config: Config) -> "Engine":
+    """The engine of the configured URL; connects when it is first used. Raises ConfigError."""
+    module, _, name = ENGINES[urls.scheme(config.engine)].partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    engine: Engine = kind(config.engine, config.namespace)
+    return engine
+
+
+def project_folder(cwd: Path | None = None) -> Path:
+    """The nearest folder upwards with a file of MARKERS, else `cwd` (default: the current one)."""
+    try:
+        start = Path.cwd() if cwd is None else cwd.absolute()
+    except OSError as error:
+        raise ConfigError(f"the current folder is gone ({error.strerror}); cd elsewhere") from None
+    for folder in (start, *start.parents):
+        if any((folder / marker).is_file() for marker in MARKERS):
+            return folder
+    return start
+
+
+def _choose(setting: Setting, layers: tuple[_Layer, ...]) -> tuple[object, str]:
+    for layer in layers:
+        value = layer.values.get(setting.name)
+        if value is None:
+            continue
+        source = layer.named(setting)
+        try:
+            return setting.parse(value), source
+        except ValueError as error:
+            shown = repr(value) if setting.name != "engine" else "no URL"  # may hold a password
+            raise ConfigError(f"{source} is {shown}; it {error}") from None
+    return setting.fallback(), "default"
+
+
+def _flags(flags: Mapping[str, object]) -> _Layer:
+    for name in flags:
+        if name not in BY_NAME:
+            raise ConfigError(f"{name!r} is no setting{did_you_mean(name, BY_NAME)}")
+    return _Layer(flags, lambda setting: setting.option)
+
+
+def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
+    """Settings among environment variables; an empty one counts as not set."""
+    known = {setting.env: setting.name for setting in SETTINGS}
+    for name in environ:
+        if name.startswith("POOLQ_") and name not in known:
+            warn(f"{name} in {place} is no setting{did_you_mean(name, known)}")
+    values = {known[name]: value for name, value in environ.items() if name in known and value}
+    return _Layer(values, lambda setting: f"{setting.env} in {place}")
+
+
+def _file(folder: Path, warn: Warn) -> _Layer:
+    own, shared = folder / "poolq.toml", folder / "pyproject.toml"
+    table = _toml(shared).get("tool", {})
+    table = table.get("poolq", {}) if isinstance(table, dict) else {}
+    if own.is_file():
+        if table:
+            warn(f"[tool.poolq] in {shared} is not read, because there is {own}")
+        return _keys(_toml(own), str(own), "")
+    if not isinstance(table, dict):
+        raise ConfigError(f"tool.poolq in {shared} is {table!r}; it must be a table")
+    return _keys(table, str(shared), "[tool.poolq] ")
+
+
+def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
+    for key in table:
+        if key not in BY_NAME:
+            raise ConfigError(f"{prefix}{key} in {place} is no setting{did_you_mean(key, BY_NAME)}")
+    return _Layer(table, lambda setting: f"{prefix}{setting.name} in {place}")
+
+
+def did_you_mean(given: str, known: Mapping[str, object]) -> str:
+    """The end of a sentence about an unknown name: the nearest one, or all of them."""
+    near = difflib.get_close_matches(given, known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _toml(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    import tomllib  # here, as few producers have a file to read
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    import dotenv  # as tomllib
+
+    try:
+        return {name: value for name, value in dotenv.dotenv_values(path).items() if value}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
+
+
+def _database_url(
+    environ: Mapping[str, str], dotenv: Mapping[str, str], folder: Path
+) -> tuple[str | None, str]:
+    if environ.get(DATABASE_URL):
+        return environ[DATABASE_URL], f"{DATABASE_URL} in the environment"
+    return dotenv.get(DATABASE_URL), f"{DATABASE_URL} in {folder / '.env'}"
+
+
+def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:
+    """Each setting, its value (the engine's without password) and where it came from."""
+    for setting in SETTINGS:
+        value = getattr(config, setting.name)
+        shown = redact(value) if setting.name == "engine" else value
+        yield setting, shown, config.sources.get(setting.name, "code")

@@ -1,0 +1,156 @@
+"""Engine URLs: the bare words, the spellings of others, and how to show one without its password.
+
+What comes out of `normalise` has a scheme of SCHEMES, hosts and ports that make sense, for SQLite
+an absolute path, and for MySQL the name of a database. Options in the query belong to the engine.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+#: What a bare word stands for; `database` is DATABASE_URL.
+WORDS = {
+    "sqlite": "sqlite:///poolq.db",
+    "redis": "redis://localhost:6379/0",
+    "database": "",
+    "sync": "sync://",
+    "null": "null://",
+}
+SCHEMES = (
+    "sqlite",
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "redis+cluster",
+    "mysql",
+    "mariadb",
+    "sync",
+    "null",
+)
+SQL = ("mysql", "mariadb")
+#: Spellings that other libraries use, also with a "+driver" (SQLAlchemy's mysql+pymysql).
+ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
+DRIVEN = ("mysql", "mariadb", "sqlite")
+
+_SECRET = re.compile(r"([?&;][^=&;#]*(?:pass|pwd|secret|token|auth)[^=&;#]*=)[^&#]*", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
+
+
+def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
+    """The URL that engines get. Relative SQLite paths are taken from `folder`.
+
+    Raises ValueError: a text without password, in one line.
+    """
+    url = text.strip()
+    if url == "database":
+        if not database_url:
+            raise ValueError(
+                "'database' needs DATABASE_URL, which is not set; set it, or give a URL"
+            )
+        url = database_url.strip()
+    url = WORDS.get(url, url)
+    if any(ch.isspace() or not ch.isprintable() for ch in url):
+        raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        raise ValueError(f"{redact(url)!r} is no URL{_hint(url)}; {_known()}")
+    known = _scheme(scheme, url)
+    location, mark, query = rest.partition("?")
+    if known in ("sync", "null"):
+        return f"{known}://"
+    if known == "sqlite":
+        location = f"/{_file(location, folder, url)}"
+    elif known == "unix":
+        if "/" not in location or location.endswith("/"):
+            raise ValueError(f"{redact(url)!r} names no socket; write unix:///run/redis.sock")
+    else:
+        _check_server(known, location, url)
+    return f"{known}://{location}{mark}{query}"
+
+
+def scheme(url: str) -> str:
+    """The scheme of a normalised URL."""
+    return url.partition("://")[0]
+
+
+def _scheme(given: str, url: str) -> str:
+    found = given.lower()
+    base, plus, _ = found.partition("+")
+    if plus and ALIASES.get(base, base) in DRIVEN:
+        found = base
+    found = ALIASES.get(found, found)
+    if found not in SCHEMES:
+        raise ValueError(f"{redact(url)!r} has an unknown scheme{_hint(given)}; {_known()}")
+    return found
+
+
+def _hint(given: str) -> str:
+    near = difflib.get_close_matches(given.lower(), [*SCHEMES, *WORDS], 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _known() -> str:
+    return (
+        f"there are {', '.join(f'{name}://' for name in SCHEMES)} and the words {' '.join(WORDS)}"
+    )
+
+
+def _file(location: str, folder: Path, url: str) -> str:
+    if location and not location.startswith("/"):
+        raise ValueError(
+            f"{redact(url)!r} has two slashes; write three for a file of the project folder"
+            " (sqlite:///poolq.db) or four for an absolute path"
+        )
+    name = unquote(location[1:])
+    if not name or name == ":memory:" or name.endswith("/"):
+        raise ValueError(f"{redact(url)!r} names no file; workers share one: sqlite:///poolq.db")
+    return quote(str(folder / name))
+
+
+def _check_server(known: str, location: str, url: str) -> None:
+    shown = repr(redact(url))
+    authority, _, path = location.partition("/")
+    if "#" in location or "@" in path:
+        raise ValueError(f"{shown} is no URL; write / @ # : in a password as %2F %40 %23 %3A")
+    hosts = authority.rpartition("@")[2].split(",")
+    for host in hosts:
+        match = _HOST.fullmatch(host)
+        if match is None or (len(hosts) > 1 and not match[1]):
+            raise ValueError(f"{shown} has no proper host; write {known}://host:port")
+        if match[2] is not None and not _port(match[2]):
+            raise ValueError(f"{shown} has a bad port; a port is a number from 1 to 65535")
+    if known in SQL and not re.fullmatch(r"[^/]+", path):
+        raise ValueError(f"{shown} names no database; write {known}://user:password@host/database")
+    if known in ("redis", "rediss") and not re.fullmatch(r"\d{0,5}", path, re.ASCII):
+        raise ValueError(f"{shown} has a bad database; Redis numbers them: {known}://host:port/0")
+
+
+def _port(given: str) -> bool:
+    return re.fullmatch(r"\d{1,5}", given, re.ASCII) is not None and 1 <= int(given) <= 65535
+
+
+def redact(url: str) -> str:
+    """The URL with *** for its password; of a malformed one it hides too much, not too little."""
+    if "://" not in url:
+        return f"***@{url.rpartition('@')[2]}" if "@" in url else url
+    scheme, _, rest = url.partition("://")
+    end = re.search(r"[/?#]", rest)
+    authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    if authority and "@" in tail:
+        return f"{scheme}://***"  # a password with an unquoted / ? or #: no telling where it ends
+    user, at, hosts = authority.rpartition("@")
+    if at:
+        name, colon, _ = user.partition(":")
+        user = f"{name}:***" if colon else ("***" if scheme.startswith("red") else user)
+    hosts = ",".join(_shown_host(host) for host in hosts.split(","))
+    shown = _SECRET.sub(r"\1***", tail)
+    return f"{scheme}://{user}{at}{hosts}{shown}"
+
+
+def _shown_host(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    if not colon or port.isdecimal() or host.endswith("]"):
+        return host
+    return f"{name}:***"  # user:password of which the @host was forgotten
