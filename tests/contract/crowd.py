@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from poolq.engines.base import Settlement
+from poolq.errors import Fenced
 from poolq.limits import Rule
 from poolq.retry import ACK
 from tests.contract.helpers import Worker, open_engine, push
@@ -110,3 +111,24 @@ def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
             done = [Settlement(claim, ACK) for claim in claims]
         assert worker.step(*done).stale == []
         return ids
+
+
+def live_and_die(member: int, url: str, namespace: str) -> list[str]:
+    """Member 0 recovers whoever is registered, 40 times; the others work under a new name
+    whenever they are fenced. The ids whose acknowledgement was accepted."""
+    with closing(open_engine(url, namespace)) as engine:
+        if member == 0:
+            for _ in range(40):
+                for one in engine.registered():
+                    engine.recover(one.worker, None)
+            return []
+        acked: list[str] = []
+        for life in range(60):
+            worker = Worker(engine, f"w{member}.{life}", f"n{member}")
+            with suppress(Fenced):
+                while claims := worker.claim(5):
+                    done = [Settlement(claim, ACK) for claim in claims]
+                    stale = worker.step(*done).stale
+                    acked += [claim.id for claim in claims if claim.id not in stale]
+                return acked
+        return acked

@@ -162,3 +162,8 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -
 
 def died(request: int = 1, finished: int = 0, started: int = -1) -> Death:
     return Death(request, finished, started, line())
+
+
+def wait_for(engine: Engine, moment: int) -> None:
+    """Wait until the server's clock is past `moment`."""
+    until(lambda: engine.now() > moment, 5, "the server's clock")

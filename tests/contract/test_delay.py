@@ -15,12 +15,8 @@ from tests.contract.helpers import (
     new_id,
     push,
     stored,
+    wait_for,
 )
-from tests.support.wait import until
-
-
-def wait_for(engine: Engine, moment: int) -> None:
-    until(lambda: engine.now() > moment, 5, "the server's clock")
 
 
 def test_a_delayed_job_is_due_by_the_servers_clock(engine: Engine) -> None:

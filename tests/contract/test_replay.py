@@ -20,6 +20,7 @@ from tests.contract.helpers import (
     registration,
     stored,
     total,
+    wait_for,
 )
 from tests.support.wait import until
 
@@ -166,7 +167,6 @@ def test_a_delayed_job_that_comes_due_before_the_repeat_is_not_in_it(
     push(engine, "b", delay=HOUR)
     step = worker.step(want=1)
     assert step.claims == []
-    due = stored(engine, pushed).at
-    until(lambda: engine.now() > due, 5)
+    wait_for(engine, stored(engine, pushed).at)
     assert worker.again(want=1).claims == []
     assert worker.claim()[0].id == pushed
