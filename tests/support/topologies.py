@@ -96,6 +96,7 @@ class Cluster(Topology):
     def start(self) -> Self:
         self.nodes = [self._node() for _ in range(3)]
         self._share_slots()
+        self._introduce()
         until(self._complete, 20, "the cluster to be complete on every node")
         return self
 
@@ -118,10 +119,16 @@ class Cluster(Topology):
         for index, node in enumerate(self.nodes):
             first, last = index * share, min((index + 1) * share, SLOTS) - 1
             with node.client() as client:
+                # Only a node that knows no other may be given its epoch.
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
-                # Everybody meets the last one made, whose bus port we have at hand.
-                client.execute_command("CLUSTER MEET", HOST, self.nodes[-1].port, self._bus)
+
+    def _introduce(self) -> None:
+        """Have the others meet the node made last, whose bus port is at hand."""
+        *others, last = self.nodes
+        for node in others:
+            with node.client() as client:
+                client.execute_command("CLUSTER MEET", HOST, last.port, self._bus)
 
     def _complete(self) -> bool:
         for node in self.nodes:
