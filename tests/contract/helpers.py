@@ -126,7 +126,7 @@ def total(engine: Engine, counter: str, queue: str = "q") -> int:
     return engine.totals().get(queue, {}).get(counter, 0)
 
 
-def stored(engine: Engine, id: str) -> Stored:  # noqa: A002  # the contract's own word
+def stored(engine: Engine, id: str) -> Stored:
     found = engine.find(id)
     assert found is not None, f"{id} is gone"
     return found

@@ -120,9 +120,7 @@ def test_next_due_is_of_the_queues_asked_for(engine: Engine, worker: Worker) -> 
     assert worker.step(want=1, queues=None).next_due is not None
 
 
-def test_a_due_job_of_a_paused_queue_is_nothing_to_wait_for(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_due_job_of_a_paused_queue_is_nothing_to_wait_for(engine: Engine, worker: Worker) -> None:
     """A worker that slept for `next_due` would spin."""
     (pushed,) = push(engine, "a", delay=10 * MS)
     engine.pause("q")

@@ -6,6 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.errors import Fenced
+from poolq.limits import Rule
 from poolq.message import State
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import (
@@ -14,14 +15,12 @@ from tests.contract.helpers import (
     Worker,
     bury,
     count_of,
-    full,
     named,
     push,
     registration,
     stored,
     total,
 )
-from poolq.limits import Rule
 
 OUTCOMES: list[Outcome] = [
     ACK,
@@ -166,9 +165,7 @@ def test_a_claim_settled_beside_the_main_thread_is_stale_for_it(
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_failed_job_that_was_retried_is_not_the_old_claim(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_failed_job_that_was_retried_is_not_the_old_claim(engine: Engine, worker: Worker) -> None:
     pushed = bury(worker)
     claim = worker.again(want=0)  # the step that buried it is repeated: nothing more happens
     assert claim.stale == []

@@ -6,6 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, Node, QueueCounts, Recovered, Registration
 from poolq.errors import Fenced
+from poolq.limits import Rule
 from tests.contract.helpers import (
     Worker,
     count_of,
@@ -16,7 +17,6 @@ from tests.contract.helpers import (
     stored,
     total,
 )
-from poolq.limits import Rule
 
 INFO = '{"name":"größe","pid":1}'.encode()
 

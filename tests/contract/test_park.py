@@ -31,9 +31,7 @@ def slots_used(engine: Engine, key: str) -> int:
     return sum(use.window.used for use in engine.limits() if use.rule.key == key)
 
 
-def test_a_parked_job_waits_for_its_slot_and_then_holds_it(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_parked_job_waits_for_its_slot_and_then_holds_it(engine: Engine, worker: Worker) -> None:
     rule = full(engine, window=WINDOW)
     (pushed,) = park(worker, "a", rules=[rule])
     claim = worker.claim_soon()
@@ -215,9 +213,7 @@ def test_a_cancelled_parked_job_leaves_its_place_to_the_next(
     assert count_of(engine) == QueueCounts("q", running=1)
 
 
-def test_a_limit_with_parked_jobs_is_shown_after_its_window(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_limit_with_parked_jobs_is_shown_after_its_window(engine: Engine, worker: Worker) -> None:
     rule = full(engine, window=1 * MS)
     park(worker, "a", rules=[rule])
     wait_for(engine, engine.now() + 2 * MS)

@@ -171,9 +171,7 @@ def test_only_failed_jobs_are_forgotten(engine: Engine, worker: Worker) -> None:
     assert count_of(engine) == QueueCounts("q", ready=1, delayed=1, running=1)
 
 
-def test_many_failed_jobs_are_retried_and_forgotten_at_once(
-    engine: Engine, worker: Worker
-) -> None:
+def test_many_failed_jobs_are_retried_and_forgotten_at_once(engine: Engine, worker: Worker) -> None:
     ids = push(engine, *map(str, range(1500)))
     claims = worker.claim(1500)
     assert engine.settle("w1", [Settlement(claim, Bury(TRIED)) for claim in claims]) == []

@@ -62,9 +62,7 @@ def test_thousands_go_in_one_push_and_keep_their_order(engine: Engine, worker: W
     assert named(worker.claim(5000)) == names
 
 
-def test_a_push_may_be_larger_than_the_server_takes_at_once(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_push_may_be_larger_than_the_server_takes_at_once(engine: Engine, worker: Worker) -> None:
     """MariaDB's packet limit is 16 MiB here."""
     pushes = [Push(new_id(), "q", bytes([n]) * MIB) for n in range(20)]
     engine.push(pushes)

@@ -88,9 +88,7 @@ def test_a_paused_queue_gives_nothing(engine: Engine, worker: Worker) -> None:
     assert not count_of(engine).paused
 
 
-def test_a_pause_holds_for_everybody_and_for_this_queue_only(
-    engine: Engine, other: Engine
-) -> None:
+def test_a_pause_holds_for_everybody_and_for_this_queue_only(engine: Engine, other: Engine) -> None:
     other.pause("q")
     fill(engine, 1, "q", "r")
     assert named(Worker(engine, queues=["q", "r"]).claim(9)) == ["r"]
@@ -104,9 +102,7 @@ def test_a_queue_may_be_paused_before_its_first_job(engine: Engine, worker: Work
     assert worker.claim() == []
 
 
-def test_what_runs_can_be_settled_while_its_queue_is_paused(
-    engine: Engine, worker: Worker
-) -> None:
+def test_what_runs_can_be_settled_while_its_queue_is_paused(engine: Engine, worker: Worker) -> None:
     push(engine, "a", "b")
     (claim,) = worker.claim()
     engine.pause("q")

@@ -64,9 +64,7 @@ def test_a_death_between_two_jobs_charges_nobody(engine: Engine, worker: Worker)
     assert next_claims(engine) == [("c", State())]
 
 
-def test_a_death_after_the_last_job_has_only_finished_ones(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_death_after_the_last_job_has_only_finished_ones(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b")
     worker.claim(2)
     assert engine.recover("w1", died(finished=2)) == Recovered(done=tuple(ids))

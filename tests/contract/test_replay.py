@@ -134,9 +134,7 @@ def test_a_repeat_after_a_pause_or_a_purge_is_the_same(engine: Engine, worker: W
     assert same(worker.again(want=1), step)
 
 
-def test_a_lower_request_id_is_refused_and_changes_nothing(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_lower_request_id_is_refused_and_changes_nothing(engine: Engine, worker: Worker) -> None:
     (pushed, _) = push(engine, "a", "b")
     (claim,) = worker.claim()
     worker.step()

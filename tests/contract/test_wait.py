@@ -102,9 +102,7 @@ def test_a_wait_that_begins_after_a_delayed_push_ends_when_it_is_due(
     assert engine.wait(["q"], SHORT) == 0
 
 
-def test_a_parked_job_wakes_the_waiter_when_its_slot_comes(
-    engine: Engine, worker: Worker
-) -> None:
+def test_a_parked_job_wakes_the_waiter_when_its_slot_comes(engine: Engine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine, window=100 * MS)])
     quiet(engine)
     assert engine.wait(["q"], 5) > 0

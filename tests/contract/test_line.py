@@ -1,0 +1,204 @@
+"""The line to the server breaks or falls silent, at every place where it can: no job is lost,
+orphaned or doubled, whichever request did not arrive or was not answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from poolq.engines.base import Engine, Push, QueueCounts, Settlement
+from poolq.errors import EngineUnavailable
+from poolq.limits import Rule
+from poolq.retry import ACK
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import HOUR, Worker, count_of, died, named, new_id, push, stored, total
+from tests.contract.lines import Line
+from tests.support.wait import until
+
+BOUND = 6  # seconds; a socket's timeout is 5
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["redis_server", "valkey_server", "mariadb_server"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    with Line(request.getfixturevalue(request.param).url) as made:
+        yield made
+
+
+@pytest.fixture
+def engine(line: Line, namespace: str, opened: OpenEngine) -> Engine:
+    """An engine whose line to its server can be broken."""
+    return opened(line.url, namespace, migrate=True)
+
+
+def broken(act: Callable[[], object]) -> EngineUnavailable | None:
+    """The error where the line failed in it."""
+    try:
+        act()
+    except EngineUnavailable as error:
+        return error
+    return None
+
+
+def test_a_push_that_may_have_been_stored_says_so(line: Line, engine: Engine) -> None:
+    was_stored = set()
+    for nth, delivered in line.places():
+        one = Push(new_id(), "q", b"a")
+        engine.now()
+        line.fail(nth, delivered=delivered)
+        error = broken(lambda one=one: engine.push([one]))
+        found = engine.find(one.id) is not None
+        if error is None:
+            assert found
+        else:
+            assert error.ids == (one.id,)
+            assert error.maybe_stored or not found
+            was_stored.add(found)
+        assert count_of(engine) == QueueCounts("q", ready=int(found))
+        assert engine.cancel(one.id) is found
+    assert True in was_stored, "the jobs are stored where the last reply is lost"
+
+
+@pytest.mark.parametrize("nth", [1, 2, 50, 150, 300])
+def test_of_a_long_push_the_ids_that_are_not_stored_yet_are_told(
+    line: Line, engine: Engine, nth: int
+) -> None:
+    pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
+    engine.now()
+    line.fail(nth, delivered=False)
+    with pytest.raises(EngineUnavailable) as caught:
+        engine.push(pushes)
+    left = set(caught.value.ids)
+    there = {one.id for one in pushes if engine.find(one.id) is not None}
+    assert {one.id for one in pushes} - left <= there, "what is not named is stored"
+    assert caught.value.maybe_stored or not left & there
+    engine.purge("q")
+
+
+def test_a_step_can_be_repeated_whatever_became_of_it(
+    line: Line, engine: Engine, worker: Worker
+) -> None:
+    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+        push(engine, "a", "b", "c")
+        done = Settlement(worker.claim()[0], ACK)
+        line.fail(nth, delivered=delivered)
+        broken(lambda done=done: worker.step(done, want=1))
+        step = worker.again(done, want=1)
+        assert (named(step.claims), step.stale) == (["b"], [])
+        assert count_of(engine) == QueueCounts("q", ready=1, running=1)
+        worker.end(step.claims[0])
+        assert worker.drain() == ["c"]
+        assert total(engine, "done") == 3 * rounds
+
+
+def test_a_settlement_beside_the_main_thread_counts_once(
+    line: Line, engine: Engine, worker: Worker
+) -> None:
+    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+        (pushed,) = push(engine, "a")
+        done = [Settlement(worker.claim()[0], ACK)]
+        line.fail(nth, delivered=delivered)
+        if broken(lambda done=done: engine.settle("w1", done)):
+            assert engine.settle("w1", done) in ([], [pushed])
+        assert engine.find(pushed) is None
+        assert total(engine, "done") == rounds
+
+
+def test_a_recovery_happens_once(line: Line, engine: Engine) -> None:
+    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+        worker = Worker(engine, f"w{rounds}")
+        push(engine, "a", "b", "c")
+        worker.claim(3)
+        line.fail(nth, delivered=delivered)
+        name = worker.name
+        if broken(lambda name=name: engine.recover(name, died(finished=1, started=1))):
+            engine.recover(name, died(finished=1, started=1))
+        assert engine.registered() == []
+        heir = Worker(engine, "heir")
+        claims = heir.claim(9)
+        assert [(claim.body, claim.state.crashes) for claim in claims] == [(b"b", 1), (b"c", 0)]
+        assert total(engine, "crashed") == rounds
+        heir.step(*(Settlement(claim, ACK) for claim in claims))
+        engine.recover("heir", None)
+        assert total(engine, "done") == 3 * rounds
+
+
+def test_a_lost_admission_gives_no_slot_too_many(line: Line, engine: Engine) -> None:
+    rule, given = Rule("k", 60, HOUR), 0
+    for nth, delivered in line.places():
+        engine.now()
+        line.fail(nth, delivered=delivered)
+        given += broken(lambda: engine.admit([rule])) is None
+    assert given <= engine.limits()[0].window.used
+    while engine.admit([rule]).wait == 0:
+        given += 1
+    assert given <= rule.limit
+
+
+def test_a_connection_cut_while_idle_is_replaced_before_a_push(line: Line, engine: Engine) -> None:
+    """Idle for a second: nothing was sent on it, so nothing is in doubt, and the producer need
+    not hear of it."""
+    engine.now()
+    line.cut_connections()
+    cut = time.monotonic()
+    until(lambda: time.monotonic() > cut + 1.1, what="a second of silence")
+    (pushed,) = push(engine, "a")
+    assert stored(engine, pushed).status == "ready"
+
+
+def test_a_cut_line_is_an_error_and_the_next_call_connects_again(
+    line: Line, engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a")
+    line.cut()
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable) as caught:
+            worker.step(want=1)
+        assert "\n" not in str(caught.value)
+        worker.request -= 1
+    line.heal()
+    assert named(worker.claim()) == ["a"]
+
+
+def test_a_silent_line_is_given_up_in_time(
+    line: Line, engine: Engine, worker: Worker, opened: OpenEngine
+) -> None:
+    """All at once: acts on connections that worked so far, and a connection in the making."""
+    push(engine, "a")
+    warm, silent = Barrier(5), Barrier(5)
+
+    def timed(act: Callable[[Engine], object]) -> float:
+        mine = opened(line.url, engine.namespace)
+        mine.now()
+        warm.wait(10)
+        silent.wait(10)
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable):
+            act(mine)
+        mine.close()
+        return time.monotonic() - began
+
+    acts: list[Callable[[Engine], object]] = [
+        lambda mine: mine.step("w1", 1, [], 1, ["q"]),
+        lambda mine: push(mine, "b"),
+        lambda mine: mine.admit([Rule("k", 1, HOUR)]),
+        lambda mine: mine.wait(["q"], 1),
+    ]
+    with ThreadPoolExecutor(len(acts)) as threads:
+        running = [threads.submit(timed, act) for act in acts]
+        warm.wait(10)
+        line.blackhole()
+        fresh = opened(line.url, engine.namespace)
+        silent.wait(10)
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable):
+            fresh.now()
+        assert time.monotonic() - began < BOUND
+        assert max(one.result(20) for one in running) < BOUND + 1
+    line.heal()
+    worker.request = 1
+    assert named(worker.again(want=1).claims) == ["a"]

@@ -1,0 +1,112 @@
+"""The server is down or refuses: said in time, without a password, and survived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from poolq.engines.base import Settlement
+from poolq.errors import EngineUnavailable, PoolqError
+from poolq.retry import ACK
+from tests.conftest import OwnMariaDB, OwnRedis
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, named, push
+from tests.support.server import free_port
+from tests.support.servers import MariaDB, Redis, Valkey
+
+SECRET = "s3cret:w@rd"
+QUOTED = "s3cret%3Aw%40rd"
+BOUND = 6  # seconds; a socket's timeout is 5
+
+
+class Durable(NamedTuple):
+    """A server of the test's own that forgets nothing, and its URL with a password in it."""
+
+    server: Redis | MariaDB
+    url: str
+
+
+@pytest.fixture(params=["redis", "valkey", "mariadb"])
+def durable(
+    request: pytest.FixtureRequest, own_redis: OwnRedis, own_mariadb: OwnMariaDB
+) -> Durable:
+    if request.param != "mariadb":
+        server = own_redis(Valkey if request.param == "valkey" else Redis, password=SECRET)
+        return Durable(server, server.url)
+    mariadb = own_mariadb()
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE USER bob IDENTIFIED BY %s", (SECRET,))
+        cursor.execute("GRANT ALL ON *.* TO bob")
+    return Durable(mariadb, mariadb.url.replace("root@", f"bob:{QUOTED}@"))
+
+
+def says_so(error: EngineUnavailable) -> None:
+    assert "\n" not in str(error)
+    assert SECRET not in str(error)
+    assert QUOTED not in str(error)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_an_engine_outlives_its_servers_restart(
+    durable: Durable, namespace: str, opened: OpenEngine, kill: bool
+) -> None:
+    engine = opened(durable.url, namespace, migrate=True)
+    worker = Worker(engine)
+    push(engine, "a", "b", "c")
+    (claim,) = worker.claim()
+    durable.server.kill() if kill else durable.server.stop()
+    acts: list[Callable[[], object]] = [
+        engine.now,
+        engine.counts,
+        lambda: worker.again(want=1),
+        lambda: engine.settle("w1", [Settlement(claim, ACK)]),
+        lambda: engine.wait(["q"], 1),
+        lambda: push(engine, "x"),
+    ]
+    for act in acts:
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable) as caught:
+            act()
+        assert time.monotonic() - began < BOUND
+        says_so(caught.value)
+        assert str(durable.server.port) in str(caught.value)
+    durable.server.start()
+    worker.end(claim)
+    push(engine, "d")
+    assert named(worker.claim(9)) == ["b", "c", "d"]
+
+
+def test_a_first_connection_that_is_refused(
+    durable: Durable, namespace: str, opened: OpenEngine
+) -> None:
+    durable.server.stop()
+    engine = opened(durable.url, namespace)
+    with pytest.raises(EngineUnavailable) as caught:
+        push(engine, "a")
+    says_so(caught.value)
+    assert caught.value.maybe_stored is False
+    assert len(caught.value.ids) == 1
+
+
+@pytest.mark.parametrize("scheme", ["redis://", "mysql://root@"])
+def test_a_refused_push_has_certainly_stored_nothing(
+    scheme: str, namespace: str, opened: OpenEngine
+) -> None:
+    engine = opened(f"{scheme}127.0.0.1:{free_port()}/poolq", namespace)
+    with pytest.raises(EngineUnavailable) as caught:
+        push(engine, "a", "b")
+    assert (len(caught.value.ids), caught.value.maybe_stored) == (2, False)
+
+
+def test_a_wrong_password_is_not_shown(
+    durable: Durable, namespace: str, opened: OpenEngine
+) -> None:
+    wrong = "Wr0ng%3Aw%40rd"
+    engine = opened(durable.url.replace(QUOTED, wrong), namespace)
+    with pytest.raises(PoolqError) as caught:
+        engine.now()
+    assert wrong not in str(caught.value)
+    assert "Wr0ng" not in str(caught.value)
