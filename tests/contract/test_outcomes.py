@@ -159,12 +159,13 @@ def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> 
 
 
 def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
-    ids = push(engine, "a", "b", "c", "d", "e")
-    outcomes = [ACK, Release(HOUR, TRIED), GIVE_BACK, Bury(TRIED), Failing(TRIED)]
-    pairs = zip(worker.claim(5), outcomes, strict=True)
+    ids = push(engine, "a", "b", "c", "d", "e", "f")
+    parking = Park((full(engine),), 0)
+    outcomes = [ACK, Release(HOUR, TRIED), GIVE_BACK, Bury(TRIED), Failing(TRIED), parking]
+    pairs = zip(worker.claim(6), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
     assert engine.settle("w1", settlements) == []
-    assert count_of(engine) == QueueCounts("q", ready=1, delayed=1, running=1, failed=1)
+    assert count_of(engine) == QueueCounts("q", 1, 1, 1, 1, 1)
     assert engine.find(ids[0]) is None
     assert named(worker.claim()) == ["c"]
 

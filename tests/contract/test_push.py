@@ -8,8 +8,10 @@ import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.message import State
-from poolq.retry import GIVE_BACK, Release
+from poolq.retry import GIVE_BACK, Bury, Release
+from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import SECOND, Worker, count_of, named, new_id, push, stored
+from tests.support.servers import Redis
 
 MIB = 1 << 20
 BODIES = {
@@ -117,3 +119,24 @@ def test_a_closed_engine_may_be_used_again(engine: Engine, worker: Worker) -> No
     push(engine, "b")
     engine.close()
     assert named(worker.claim(2)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["redis_server", "valkey_server"])
+def test_a_job_whose_body_is_gone_is_claimed_without_one(
+    kind: str, request: pytest.FixtureRequest, namespace: str, opened: OpenEngine
+) -> None:
+    """A server may have been told to evict; what is left is buried, and stops nobody."""
+    server: Redis = request.getfixturevalue(kind)
+    engine = opened(server.url, namespace)
+    worker = Worker(engine)
+    first, second = push(engine, "first body", "second body")
+    with server.client() as client:
+        hashes = client.scan_iter(f"*{namespace}*", _type="hash")
+        holders = [key for key in hashes if b"first body" in (client.hget(key, first) or b"")]
+        assert [client.hdel(key, first) for key in holders] == [1]
+    claims = worker.claim(2)
+    assert [(claim.id, claim.body) for claim in claims] == [(first, b""), (second, b"second body")]
+    worker.end(claims[0], Bury(State()))
+    assert [(one.id, one.body) for one in engine.failed()] == [(first, b"")]
+    worker.end(claims[1])
+    assert engine.forget([first]) == [first]
