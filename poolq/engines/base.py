@@ -1,0 +1,304 @@
+"""The engine contract: where jobs live.
+
+What holds for every engine that stores:
+
+- `push` has stored all of a chunk, or none of it, when it returns; it is never sent twice.
+- `step` is one script or one transaction: settle, promote what is due, claim. It is the hot path;
+  all else may be slow.
+- A claim is named by (worker, request, index). A settlement counts only while exactly that claim
+  is held; else its job's id is in `Step.stale` and nothing is touched.
+- Request ids count up per worker. An equal one gets the same reply again, whatever happened to
+  the first; a lower one is refused (EngineError). Only a worker's main thread uses them.
+- Only registered workers may step or settle; another gets `Fenced` and changes nothing.
+  `recover` and `reap` delete the registration and give the claims back in one atomic act.
+- Times come from the engine's server: integer microseconds since the epoch.
+- Bodies are opaque bytes; a body that is missing is claimed as b"" (the worker buries it).
+- FIFO per queue by due time. A claim given back or recovered keeps its due time and comes first.
+- One connection per thread, never used across a fork. No client library retries. Every socket
+  has a timeout. A lost connection is dropped and raises EngineUnavailable: reconnecting and
+  repeating is the caller's business (`engines/retrying.py`).
+
+Left to others: what a message means, whether a job failed, when to try again (`retry.py`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from poolq.limits import Admission, Rule, Window
+from poolq.message import Push as Push  # producers make them, and know no engine
+from poolq.message import State
+from poolq.retry import Outcome
+
+
+class Claim(NamedTuple):
+    """A job held by one worker. `admitted`: its rate limit's slot is already taken (parked)."""
+
+    id: str
+    request: int
+    index: int
+    queue: str
+    body: bytes
+    state: State
+    admitted: bool = False
+
+
+class Settlement(NamedTuple):
+    claim: Claim
+    outcome: Outcome
+
+
+class Step(NamedTuple):
+    """The answer to a step. `next_due`: microseconds until a delayed or parked job of these
+    queues is due, None when there is none; only told when fewer were claimed than wanted."""
+
+    claims: list[Claim]
+    stale: list[str]
+    next_due: int | None = None
+
+
+class Registration(NamedTuple):
+    """Who a worker is. (boot, pidns, pid, started) tell on its own host whether it still lives:
+    `started` is its start time in clock ticks since boot."""
+
+    worker: str
+    node: str
+    host: str
+    pool: str
+    boot: str
+    pidns: str
+    pid: int
+    started: int
+
+
+class Death(NamedTuple):
+    """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done;
+    the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back."""
+
+    request: int
+    finished: int
+    started: int
+    entry: bytes
+
+
+class Recovered(NamedTuple):
+    """Ids by what became of a dead worker's claims."""
+
+    done: tuple[str, ...] = ()
+    crashed: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+
+
+class Node(NamedTuple):
+    """A pool as the engine knows it. `beat` is a counter; `info` is the pool's own JSON."""
+
+    node: str
+    beat: int
+    info: bytes
+    workers: int
+
+
+class QueueCounts(NamedTuple):
+    """`oldest`: microseconds that the oldest ready job has been due, 0 when none is ready."""
+
+    queue: str
+    ready: int = 0
+    delayed: int = 0
+    parked: int = 0
+    running: int = 0
+    failed: int = 0
+    oldest: int = 0
+    paused: bool = False
+
+
+class Stored(NamedTuple):
+    """A job at rest or running. `status`: ready, delayed, parked, running or failed. `at`: when
+    it is due, was claimed or failed, in microseconds since the epoch."""
+
+    id: str
+    queue: str
+    status: str
+    at: int
+    body: bytes
+    state: State
+    worker: str = ""
+
+
+class LimitUse(NamedTuple):
+    """A rate limit as it stands, for a person to see."""
+
+    rule: Rule
+    window: Window
+    parked: int
+    resets_in: int
+
+
+class Check(NamedTuple):
+    """One line of `poolq doctor`. `level`: ok, warn or bad."""
+
+    name: str
+    level: str
+    text: str
+
+
+class Engine(ABC):
+    """See the module's head. `url` and `namespace` were checked by config; `url` may carry
+    options in its query. `shown` is the URL without its password."""
+
+    #: False for sync and null: a pool cannot run on them.
+    stores = True
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.url = url
+        self.namespace = namespace
+
+    # producers
+
+    @abstractmethod
+    def push(self, pushes: Sequence[Push]) -> None:
+        """Store jobs; one round trip a chunk, atomic per chunk.
+
+        Raises EngineUnavailable; its `maybe_stored` is False only when certainly nothing of the
+        chunks in `ids` was stored (then `ids` are all that are not stored yet).
+        """
+
+    # workers
+
+    @abstractmethod
+    def register(self, registration: Registration) -> None:
+        """Make a worker (and its node) known. Idempotent."""
+
+    @abstractmethod
+    def step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Step:
+        """Settle, promote, claim up to `want` (0: only settle). `queues` in strict order; None:
+        every queue of the namespace in turn (`request` turns the wheel). Paused queues give
+        nothing. A parked job whose slot has come is claimed first, alone in its kind: at most
+        one a step, its slot taken in the same act. Raises Fenced, EngineUnavailable."""
+
+    @abstractmethod
+    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        """Settle beside the main thread, without a request id; returns the stale ids."""
+
+    @abstractmethod
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        """Take one start of each rule, or of none of them."""
+
+    # keepers
+
+    @abstractmethod
+    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        """Block until something may be claimable, at most `timeout` seconds; 0: nothing came,
+        else a hint of how many. Takes the wake token: `wake` puts it back."""
+
+    @abstractmethod
+    def wake(self, queues: Sequence[str] | None) -> None:
+        """Leave a wake token for whoever waits on these queues (a taken one nobody can use)."""
+
+    @abstractmethod
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        """Count the node's beat up (creating the node) and return every node's counter."""
+
+    @abstractmethod
+    def leave(self, node: str) -> None:
+        """Forget a node that has no registered workers any more."""
+
+    @abstractmethod
+    def registered(self) -> list[Registration]:
+        """All registered workers of the namespace."""
+
+    @abstractmethod
+    def recover(self, worker: str, death: Death | None) -> Recovered:
+        """Delete the registration and give the claims back, atomically. `death` None: nothing is
+        known, so the earliest claim (lowest request, index) is taken to have started, and gets
+        a history line of cause crash made by the engine. A crash adds 1 to `State.crashes`, or,
+        where the job is failing, to `State.failing`. Recovered jobs go to the head of their
+        queue. An unknown worker: an empty Recovered."""
+
+    @abstractmethod
+    def reap(self, node: str, beat: int) -> Recovered | None:
+        """Recover all workers of a node and forget it, if its counter still is `beat`; else
+        None and nothing happens."""
+
+    # people
+
+    @abstractmethod
+    def counts(self) -> list[QueueCounts]:
+        """Every known queue, sorted by name. Bounded work: no scan over jobs."""
+
+    @abstractmethod
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Counters per queue since the namespace began: done, failed, retried, limited, parked,
+        crashed."""
+
+    @abstractmethod
+    def nodes(self) -> list[Node]: ...
+
+    @abstractmethod
+    def limits(self) -> list[LimitUse]:
+        """Windows still open, and those with parked jobs."""
+
+    @abstractmethod
+    def find(self, id: str) -> Stored | None:
+        """One job wherever it is; None: done or never there."""
+
+    @abstractmethod
+    def failed(self, queue: str | None = None, before: int | None = None, most: int = 1000) -> list[Stored]:
+        """Failed jobs, newest first; `before`: failed earlier than that (microseconds epoch)."""
+
+    @abstractmethod
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        """Failed jobs back to ready with a fresh State; returns those that were there."""
+
+    @abstractmethod
+    def forget(self, ids: Sequence[str]) -> list[str]:
+        """Delete failed jobs; returns those that were there."""
+
+    @abstractmethod
+    def cancel(self, id: str) -> bool:
+        """Delete a ready, delayed or parked job; False when it is none of these."""
+
+    @abstractmethod
+    def pause(self, queue: str) -> None: ...
+
+    @abstractmethod
+    def resume(self, queue: str) -> None:
+        """Also leaves a wake token."""
+
+    @abstractmethod
+    def purge(self, queue: str) -> int:
+        """Delete what is ready, delayed or parked; returns how many."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """The server's clock; also the ping."""
+
+    @abstractmethod
+    def doctor(self) -> list[Check]:
+        """Version, durability, eviction, isolation, schema, clock: what the guarantees rest on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close this thread's connection; the engine may be used again."""
+
+
+class Schema(ABC):
+    """The versioned tables of an SQL engine; `Engine.schema` there."""
+
+    @abstractmethod
+    def version(self) -> int:
+        """0 when there are no tables."""
+
+    @abstractmethod
+    def migrate(self) -> int:
+        """Bring the tables up to this code's version; returns how many steps ran."""
+
+    @abstractmethod
+    def sql(self) -> str:
+        """The statements that `migrate` would run on an empty database."""

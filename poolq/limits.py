@@ -1,0 +1,137 @@
+"""Rate limits as values: what a job declares, and the arithmetic of a fixed window (pure).
+
+A window opens with its first start and lasts `window` microseconds; at most `limit` starts fall
+into it. Counting happens in the engine's store (`Engine.admit`); here is only the arithmetic.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from poolq.errors import LimitError
+
+OnLimit = Literal["release", "park"]
+UNITS = {"seconds": 1_000_000, "minutes": 60_000_000, "hours": 3_600_000_000, "days": 86_400_000_000}
+_FIELDS = ("limit", *UNITS, "key", "jitter", "on_limit")
+
+
+class Rule(NamedTuple):
+    """A limit as an engine counts it. `(key, window)` names the counter; window in microseconds."""
+
+    key: str
+    limit: int
+    window: int
+
+
+class Admission(NamedTuple):
+    """The answer of `Engine.admit`: `wait` is 0 when admitted, else microseconds until the
+    refusing rule's window ends; `rule` is that rule's position in the request."""
+
+    wait: int
+    rule: int = -1
+
+
+class Window(NamedTuple):
+    """A counter as it stands: `used` starts since `start` (microseconds since the epoch)."""
+
+    start: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Limit:
+    """`Limit(10, seconds=1)`: at most 10 starts in a window of one second.
+
+    Exactly one of `seconds`, `minutes`, `hours`, `days`. `key` replaces the job's name as the
+    counter's name; `jitter` (a share of the window, 0 to 1) spreads the releases; `on_limit`
+    overrides the job's own. Raises LimitError (a ValueError).
+    """
+
+    limit: int
+    window: int
+    key: str | None
+    jitter: float
+    on_limit: OnLimit | None
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        seconds: float | None = None,
+        minutes: float | None = None,
+        hours: float | None = None,
+        days: float | None = None,
+        key: str | None = None,
+        jitter: float = 0.0,
+        on_limit: OnLimit | None = None,
+    ) -> None:
+        spans = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise LimitError(f"limit is {limit!r}; it must be a whole number of 1 or more")
+        if key is not None and (not isinstance(key, str) or not key):
+            raise LimitError(f"key is {key!r}; it must be a text that is not empty")
+        if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter <= 1:
+            raise LimitError(f"jitter is {jitter!r}; it is a share of the window, 0 to 1")
+        if on_limit not in (None, "release", "park"):
+            raise LimitError(f"on_limit is {on_limit!r}; it is 'release' or 'park'")
+        set_field = object.__setattr__
+        set_field(self, "limit", limit)
+        set_field(self, "window", _window(spans))
+        set_field(self, "key", key)
+        set_field(self, "jitter", float(jitter))
+        set_field(self, "on_limit", on_limit)
+
+    @classmethod
+    def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
+        """What `rate_limit()` returned (None, a Limit, a mapping, or a list of these) as limits.
+
+        Raises LimitError naming the job.
+        """
+        if value is None:
+            return ()
+        items = value if isinstance(value, (list, tuple)) else [value]
+        try:
+            return tuple(cls._one(item) for item in items)
+        except LimitError as error:
+            raise LimitError(f"rate_limit of {job}: {error}") from None
+
+    @classmethod
+    def _one(cls, item: object) -> "Limit":
+        if isinstance(item, Limit):
+            return item
+        if not isinstance(item, Mapping):
+            raise LimitError(f"{item!r} is no limit; return None, a Limit, a dict or a list of them")
+        unknown = [str(name) for name in item if name not in _FIELDS]
+        if unknown:
+            raise LimitError(f"unknown {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
+        if "limit" not in item:
+            raise LimitError(f"{dict(item)!r} has no 'limit'")
+        return cls(**item)
+
+    def rule(self, job: str) -> Rule:
+        """As the engine counts it; the key defaults to the job's name."""
+        return Rule(self.key or job, self.limit, self.window)
+
+
+#: What `rate_limit()` may return.
+RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]] | None
+
+
+def _window(spans: Mapping[str, float | None]) -> int:
+    given = {unit: span for unit, span in spans.items() if span is not None}
+    if len(given) != 1:
+        said = "no unit" if not given else " and ".join(given)
+        raise LimitError(f"{said} given; give exactly one of {', '.join(UNITS)}")
+    ((unit, span),) = given.items()
+    if isinstance(span, bool) or not isinstance(span, (int, float)) or not 0 < span < 1e9:
+        raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
+    return max(1, round(span * UNITS[unit]))
+
+
+def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
+    """One start under `rule` at `now`: the window afterwards, and 0 or the microseconds to wait."""
+    if window is None or now >= window.start + rule.window:
+        return Window(now, 1), 0
+    if window.used < rule.limit:
+        return Window(window.start, window.used + 1), 0
+    return window, window.start + rule.window - now

@@ -1,0 +1,131 @@
+"""The stored form of a job: an immutable JSON body, and beside it a small mutable state.
+
+The body is written once, by the producer, and never again: engines pass it through as bytes.
+What changes over a job's life (tries, crashes, history) is `State`, which engines keep beside it.
+Both are documented in docs/message.md. Never pickle: a message can name a job, not code.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from poolq.errors import BadMessage
+from poolq.limits import OnLimit
+
+VERSION = 1
+HISTORY_KEPT = 20
+
+
+class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
+    """What a producer stores. Durations in microseconds; `retry_after` is a step an attempt."""
+
+    v: int
+    id: str
+    job: str
+    queue: str
+    payload: Any = {}
+    attempts: int = 1
+    retry_after: tuple[int, ...] = ()
+    max_crashes: int = 3
+    on_limit: OnLimit = "release"
+    timeout: int = 0
+
+
+class Push(NamedTuple):
+    """A job to store. Due at `at` (microseconds since the epoch) or, when 0, `delay` from now."""
+
+    id: str
+    queue: str
+    body: bytes
+    delay: int = 0
+    at: int = 0
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """The parts of a body that a reader needs even when the rest makes no sense."""
+
+    job: str = "?"
+    queue: str = "?"
+
+
+class State(NamedTuple):
+    """What happened so far. `attempt`: counted tries; `crashes`: deaths of workers that ran it;
+    `failing`: 0, or 1 plus the deaths since it was marked failing; `history`: Entry lines."""
+
+    attempt: int = 0
+    crashes: int = 0
+    failing: int = 0
+    history: bytes = b""
+
+
+class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
+    """One line of a job's history. `at`: microseconds since the epoch; `cause`: see CAUSES."""
+
+    at: int
+    cause: str
+    error: str = ""
+    attempt: int = 0
+    traceback: str = ""
+    worker: str = ""
+    signal: int = 0
+    exit_code: int = 0
+
+
+#: error, released, limited and timeout counted an attempt; crash is counted apart; unknown is not.
+CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "failed")
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+_body_decoder = msgspec.json.Decoder(_Body)
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode(message: Message) -> bytes:
+    """The body. The payload must have been checked (`poolq.payload`)."""
+    return _encoder.encode(message)
+
+
+def decode(body: bytes) -> Message:
+    """Read a body. Raises BadMessage when it is no message of a version that this code knows."""
+    try:
+        message = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
+    if message.v != VERSION:
+        raise BadMessage(f"message has version {message.v}; this poolq reads version {VERSION}")
+    if type(message.payload) is not dict:
+        raise BadMessage(f"message's payload is no JSON object: {body[:80]!r}")
+    return message
+
+
+def name_and_queue(body: bytes) -> tuple[str, str]:
+    """The job's name and queue, "?" where the body does not tell; for listings."""
+    try:
+        head = _body_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "?", "?"
+    return head.job, head.queue
+
+
+def entry(line: Entry) -> bytes:
+    """One history line, without its newline (JSON has none inside)."""
+    return _encoder.encode(line)
+
+
+def entries(history: bytes) -> list[Entry]:
+    """The history as values, oldest first; a line that cannot be read is shown as it is."""
+    found = []
+    for line in history.splitlines():
+        try:
+            found.append(_entry_decoder.decode(line))
+        except msgspec.DecodeError:
+            found.append(Entry(0, "failed", line.decode("utf-8", "replace")))
+    return found
+
+
+def with_entry(history: bytes, line: Entry) -> bytes:
+    """History with one line more; the first and the last HISTORY_KEPT - 1 are kept."""
+    lines = [*history.splitlines(), entry(line)]
+    if len(lines) > HISTORY_KEPT:
+        lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+    return b"\n".join(lines)

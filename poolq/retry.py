@@ -1,0 +1,105 @@
+"""What becomes of a claimed job: outcomes as values, and the rules that choose one (pure).
+
+An outcome says what shall be; the engine writes it down. Nothing here knows an engine or a clock:
+`now` and `rand` are parameters.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from poolq.limits import Rule
+from poolq.message import Entry, Message, State, entries, with_entry
+
+UNKNOWN_RETRY = 5_000_000
+
+
+class Ack(NamedTuple):
+    """Done: counted and deleted."""
+
+
+class Release(NamedTuple):
+    """Back to the queue, due after `delay` microseconds. `counter`: retried, limited or ""."""
+
+    delay: int
+    state: State
+    counter: str = "retried"
+
+
+class GiveBack(NamedTuple):
+    """Back to the head of the queue as if it had never been claimed; counts nothing."""
+
+
+class Park(NamedTuple):
+    """Wait off the queue under `rules[refused]`, in FIFO order, for a slot of all the rules."""
+
+    rules: tuple[Rule, ...]
+    refused: int
+
+
+class Failing(NamedTuple):
+    """Failed for good; the claim is kept while `on_failure()` runs."""
+
+    state: State
+
+
+class Bury(NamedTuple):
+    """To the failed jobs, with its history."""
+
+    state: State
+
+
+Outcome = Ack | Release | GiveBack | Park | Failing | Bury
+
+ACK = Ack()
+GIVE_BACK = GiveBack()
+
+
+def backoff(steps: Sequence[int], attempt: int) -> int:
+    """The delay after the `attempt`-th counted try: a step an attempt, the last one repeating."""
+    return steps[min(attempt, len(steps)) - 1] if steps else 0
+
+
+def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
+    """One more counted try went by: try again after `delay`, or failed for good."""
+    tries = state.attempt + 1
+    after = State(tries, state.crashes, 0, with_entry(state.history, line))
+    if tries >= message.attempts:
+        return failing(after)
+    return Release(delay, after, "limited" if line.cause == "limited" else "retried")
+
+
+def failing(state: State) -> Failing:
+    """Mark for `on_failure()`."""
+    return Failing(state._replace(failing=1))
+
+
+def at_once(message: Message, state: State, line: Entry) -> Failing:
+    """Failed for good whatever attempts remain; the try is counted."""
+    tries = state.attempt + 1
+    return failing(State(tries, state.crashes, 0, with_entry(state.history, line)))
+
+
+def limited(
+    message: Message, state: State, line: Entry, wait: int, jitter: float, rand: float
+) -> Release | Failing:
+    """Held back by a limit: counts a try; due when the window ends, plus a share of it."""
+    return counted(message, state, line, wait + round(jitter * rand))
+
+
+def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
+    """No module defines the job: wait for a rolling deploy, uncounted, then bury."""
+    known = [old for old in entries(state.history) if old.cause == "unknown"]
+    if known and line.at - known[0].at >= grace:
+        return Bury(state._replace(history=with_entry(state.history, line)))
+    history = state.history if known else with_entry(state.history, line)
+    return Release(min(UNKNOWN_RETRY, grace), state._replace(history=history), "")
+
+
+def crashed_out(message: Message, state: State) -> bool:
+    """Too many workers died under it."""
+    return state.failing == 0 and state.crashes >= message.max_crashes
+
+
+def hook_spent(message: Message, state: State) -> bool:
+    """Too many workers died in its `on_failure()`: bury without calling it again."""
+    return state.failing - 1 >= message.max_crashes
