@@ -1,6 +1,6 @@
 """Durations and points in time, as people write them, in microseconds (pure: `now` is given).
 
-    duration   30 · 0.5 · timedelta(minutes=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
+    duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
     when       a duration · datetime (naive: local time) · "tomorrow" · "tomorrow 09:00" · ISO 8601
 
 A month or a year has no fixed length and is not read. Both functions take `what`, the words that
@@ -42,7 +42,7 @@ _SIZES = {
 _MICROS = {word: _SIZES[unit] for unit, words in _UNITS.items() for word in words}
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
 _PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
-_NEGATIVE = re.compile(r"-\s*[0-9.]")
+_NEGATIVE = re.compile(r"(?:^|\s)-\s*[0-9.]")
 _TOMORROW = re.compile(r"tomorrow(?:\s+(?:at\s+)?([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?))?")
 _ISO_DATE = re.compile(r"[0-9]{4}-")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,9 +92,10 @@ def _duration(value: object, what: str) -> int | None:
         return _bound(value // _MICROSECOND, value, what)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if not math.isfinite(value):
+    if isinstance(value, float) and math.isnan(value):
         return None
-    return _bound(round(value * SECOND), value, what)
+    # Bounded first: an infinite or immense number has no microseconds.
+    return _bound(round(min(max(value, -1), LONGEST) * SECOND), value, what)
 
 
 def _text(value: str, what: str) -> int | None:
@@ -139,7 +140,10 @@ def _epoch(point: datetime, now: datetime) -> int:
     """Microseconds since the epoch."""
     if point.tzinfo is None:
         point = point.replace(tzinfo=now.tzinfo)
-    return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
+    try:
+        return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
+    except (OverflowError, ValueError):  # a zone's offset leads out of the calendar
+        return 0 if point.year == 1 else LONGEST * 100
 
 
 def _bound(found: int, value: object, what: str) -> int:

@@ -9,7 +9,7 @@ import os
 from random import Random
 from time import time_ns
 
-_TICKS = 4096  # of a millisecond
+_VARIANT = 1 << 63
 
 
 class _Ids:
@@ -29,11 +29,12 @@ class _Ids:
         self.bits = Random(os.urandom(32)).getrandbits
 
     def new(self) -> str:
-        now = time_ns() * _TICKS // 1_000_000
+        now = time_ns() * 512 // 125_000  # 4096 ticks a millisecond
         if now <= self.last:
             now = self.last + 1
         self.last = now
-        return f"{now >> 12:012x}7{now & 0xFFF:03x}{self.bits(62) | 1 << 63:016x}"
+        # An f-string takes half as long again.
+        return "%012x7%03x%016x" % (now >> 12, now & 0xFFF, self.bits(62) | _VARIANT)  # noqa: UP031  # ditto
 
 
 _ids = _Ids()

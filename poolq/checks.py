@@ -1,0 +1,40 @@
+"""What is wrong with a job's class, said when the class is made."""
+
+import inspect
+from collections.abc import Callable
+
+from poolq.errors import OptionError
+
+METHODS = ("run", "rate_limit", "on_success", "on_failure")
+
+
+def check_class(cls: type, job: str) -> None:
+    """Refuse what could not run as a job. Raises OptionError naming the job."""
+    _constructor(cls, job)
+    for method in METHODS:
+        made = getattr(cls, method)
+        if not callable(made):
+            raise OptionError(f"job {job}: {method} is {made!r}; it must be a method")
+        check_body(made, f"job {job}: {method}()")
+        if method == "rate_limit" and inspect.iscoroutinefunction(made):
+            raise OptionError(f"job {job}: rate_limit() is async; it must be a plain method")
+
+
+def check_body(function: Callable[..., object], what: str) -> None:
+    """A generator's body would never run."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise OptionError(f"{what} has a yield, so that its body would never run; return instead")
+
+
+def _constructor(cls: type, job: str) -> None:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind not in variadic
+    ]
+    if needed:
+        raise OptionError(
+            f"job {job}: __init__ needs {', '.join(needed)}; a job is built without arguments, "
+            "its data comes in the payload"
+        )

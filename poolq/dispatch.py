@@ -1,0 +1,205 @@
+"""The producer's side: from a payload to a stored job.
+
+The engine comes from the settings when it is first needed, or from `connect()`. Threads and
+forked children share the choice; connections are the engine's business. An engine that cannot be
+reached is asked again for `PATIENCE` seconds, but only while it is certain that nothing was
+stored: a job is never dispatched twice.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+
+from msgspec import Raw
+
+from poolq import config
+from poolq.backoff import Backoff
+from poolq.errors import EngineUnavailable, OptionError, PayloadError
+from poolq.ids import new_id
+from poolq.message import VERSION, Message, Push, encode
+from poolq.options import DEFAULTS, DispatchOptions, Options, name
+from poolq.payload import check
+
+if TYPE_CHECKING:
+    from poolq.engines.base import Engine
+    from poolq.functions import FunctionJob, FunctionSettings
+    from poolq.jobs import Job, JobSettings
+
+PATIENCE = 10.0
+LONGEST_JOB_NAME = 255
+
+
+class _Producer(NamedTuple):
+    engine: "Engine"
+    max_payload: int
+
+
+class _Chosen:
+    """This process's producer, made once."""
+
+    def __init__(self) -> None:
+        self.producer: _Producer | None = None
+        self.lock = threading.Lock()
+
+    def fresh_lock(self) -> None:
+        """A forked child inherits the lock as it was, perhaps held by a thread it does not have."""
+        self.lock = threading.Lock()
+
+    def get(self) -> _Producer:
+        return self.producer or self.from_settings()
+
+    def from_settings(self) -> _Producer:
+        with self.lock:
+            if self.producer is None:
+                self.producer = _open({})
+            return self.producer
+
+    def use(self, flags: Mapping[str, object]) -> _Producer:
+        opened = _open(flags)
+        with self.lock:
+            self.producer = opened
+        return opened
+
+
+_chosen = _Chosen()
+os.register_at_fork(after_in_child=_chosen.fresh_lock)
+
+
+def _open(flags: Mapping[str, object]) -> _Producer:
+    settings = config.load(flags)
+    return _Producer(config.open_engine(settings), settings.max_payload)
+
+
+def engine() -> "Engine":
+    """The engine that this process dispatches to. Raises ConfigError."""
+    return _chosen.get().engine
+
+
+def connect(url: str, namespace: str | None = None) -> "Engine":
+    """Dispatch to this engine from now on, in all threads; the other settings stay as they are.
+
+    It is reached when it is first used, not here. Raises ConfigError.
+    """
+    return _chosen.use({"engine": url, "namespace": namespace}).engine
+
+
+def max_payload() -> int:
+    """The largest payload, in bytes of JSON."""
+    return _chosen.get().max_payload
+
+
+def message(
+    job: str, options: Options, payload: object, limit: int, where: str = "payload"
+) -> Message:
+    """The message of a new job, with an id of its own. Raises PayloadError."""
+    return Message(
+        VERSION,
+        new_id(),
+        job,
+        options.queue,
+        Raw(check(payload, job, limit, where)),
+        options.attempts,
+        options.retry_after,
+        options.max_crashes,
+        options.on_limit,
+        options.timeout,
+    )
+
+
+def send(job: str, options: Options, payload: object) -> str:
+    """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
+    to, limit = _chosen.get()
+    made = message(job, options, payload, limit)
+    _store(to, [Push(made.id, made.queue, encode(made), *options.due(job))])
+    return made.id
+
+
+def dispatch(
+    job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+) -> str:
+    """Dispatch a job by its name ("jobs:SendMail"); the producer need not have its code.
+
+    Options that are not given are poolq's defaults, not those of the job's class: only its own
+    `dispatch()` knows these. Returns the id. Raises OptionError, PayloadError, ConfigError,
+    EngineUnavailable.
+    """
+    job = _job_name(job)
+    return send(job, DEFAULTS.changed(options, job), payload)
+
+
+def dispatch_many(
+    job: "str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any]",
+    payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
+    **options: Unpack[DispatchOptions],
+) -> list[str]:
+    """Dispatch one job a payload, thousands in one round trip; returns the ids in that order.
+
+    An item may be `(payload, {"delay": "30s"})`, with options of its own. A payload of a function
+    job holds its arguments by name. All are checked before the first is stored. Raises what
+    `dispatch` raises; after EngineUnavailable, its `ids` are those not known to be stored.
+    """
+    if isinstance(job, str):
+        label = _job_name(job)
+        shared, bind = DEFAULTS.changed(options, label), None
+    else:
+        settings = job.set(**options)
+        label, shared, bind = settings.name, settings.options, settings.bind
+    to, limit = _chosen.get()
+    pushes = []
+    for index, item in enumerate(payloads):
+        payload, own, where = item, shared, f"payloads[{index}]"
+        if isinstance(item, tuple):
+            payload, changes = _pair(item, label, where)
+            own = shared.changed(changes, f"{label}, {where}")
+        if bind is not None:
+            payload = bind(payload)
+        made = message(label, own, payload, limit, where)
+        pushes.append(Push(made.id, made.queue, encode(made), *own.due(label)))
+    if pushes:
+        _store(to, pushes)
+    return [push.id for push in pushes]
+
+
+def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:
+    if len(item) != 2 or not isinstance(item[1], Mapping):
+        raise PayloadError(
+            f"job {job}: {where} is a tuple; write a payload, or (payload, {{option: value}})"
+        )
+    return item
+
+
+def _job_name(job: object) -> str:
+    if not isinstance(job, str):
+        raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
+    return name(job, "the job's name", LONGEST_JOB_NAME)
+
+
+def _store(engine: "Engine", pushes: Sequence[Push]) -> None:
+    try:
+        engine.push(pushes)
+    except EngineUnavailable as error:
+        _store_again(engine, pushes, error)
+
+
+def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
+    """What is certainly not stored is tried again, until it is or PATIENCE ends."""
+    give_up = time.monotonic() + PATIENCE
+    backoff, failures = Backoff(), 0
+    while not error.maybe_stored:
+        missing = set(error.ids)
+        pushes = [push for push in pushes if push.id in missing] if missing else pushes
+        failures += 1
+        pause = backoff.pause(failures, random.random())
+        if time.monotonic() + pause > give_up:
+            break
+        time.sleep(pause)
+        try:
+            engine.push(pushes)
+            return
+        except EngineUnavailable as again:
+            error = again
+    ids = error.ids or [push.id for push in pushes]
+    raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error

@@ -1,0 +1,17 @@
+"""The null engine: a job is checked and discarded. For tests of code that dispatches."""
+
+from collections.abc import Sequence
+
+from poolq.engines.base import Push
+from poolq.engines.storeless import Storeless
+from poolq.message import decode
+
+
+class NullEngine(Storeless):
+    """`null://`"""
+
+    meaning = "a dispatched job is checked and discarded"
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        for push in pushes:
+            decode(push.body)

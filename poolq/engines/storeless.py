@@ -1,0 +1,125 @@
+"""What the engines that keep nothing have in common: nothing to see, nothing to change.
+
+A pool cannot run on them (`stores` is False), so what only workers and keepers call is refused.
+"""
+
+# ruff: noqa: ARG002  # the contract's parameters mean nothing here
+
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from poolq.engines.base import (
+    Check,
+    Death,
+    Engine,
+    LimitUse,
+    Node,
+    QueueCounts,
+    Recovered,
+    Registration,
+    Settlement,
+    Step,
+    Stored,
+)
+from poolq.errors import Refused
+from poolq.limits import Admission, Rule
+
+
+class Storeless(Engine):
+    """All but `push`, which is the difference."""
+
+    stores = False
+
+    #: What becomes of a dispatched job, for `poolq doctor`.
+    meaning = ""
+
+    def _refuse(self) -> NoReturn:
+        raise Refused(f"{self.url} stores nothing: {self.meaning}; set POOLQ_ENGINE to another")
+
+    def register(self, registration: Registration) -> None:
+        self._refuse()
+
+    def step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Step:
+        self._refuse()
+
+    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        self._refuse()
+
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        self._refuse()
+
+    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        self._refuse()
+
+    def wake(self, queues: Sequence[str] | None) -> None:
+        self._refuse()
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        self._refuse()
+
+    def leave(self, node: str) -> None:
+        self._refuse()
+
+    def recover(self, worker: str, death: Death | None) -> Recovered:
+        self._refuse()
+
+    def reap(self, node: str, beat: int) -> Recovered | None:
+        self._refuse()
+
+    def pause(self, queue: str) -> None:
+        self._refuse()
+
+    def resume(self, queue: str) -> None:
+        self._refuse()
+
+    def registered(self) -> list[Registration]:
+        return []
+
+    def counts(self) -> list[QueueCounts]:
+        return []
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        return {}
+
+    def nodes(self) -> list[Node]:
+        return []
+
+    def limits(self) -> list[LimitUse]:
+        return []
+
+    def find(self, id: str) -> Stored | None:
+        return None
+
+    def failed(
+        self, queue: str | None = None, before: int | None = None, most: int = 1000
+    ) -> list[Stored]:
+        return []
+
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        return []
+
+    def forget(self, ids: Sequence[str]) -> list[str]:
+        return []
+
+    def cancel(self, id: str) -> bool:
+        return False
+
+    def purge(self, queue: str) -> int:
+        return 0
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def doctor(self) -> list[Check]:
+        return [Check("engine", "warn", f"{self.url} stores nothing: {self.meaning}")]
+
+    def close(self) -> None:
+        """There is no connection."""

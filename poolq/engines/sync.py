@@ -1,0 +1,52 @@
+"""The sync engine: a job runs inside its `dispatch()`. For development and tests.
+
+Delays and rate limits do not count, attempts follow at once, the hooks run, and the last error is
+raised to whoever dispatched. A job may dispatch others, which then run within it.
+"""
+
+import difflib
+import logging
+from collections.abc import Sequence
+
+from poolq import app, config
+from poolq.engines.base import Push
+from poolq.engines.storeless import Storeless
+from poolq.errors import UnknownJob
+from poolq.jobs import Job, inline
+from poolq.message import decode
+
+log = logging.getLogger("poolq")
+
+
+class SyncEngine(Storeless):
+    """`sync://`"""
+
+    meaning = "a dispatched job runs inside dispatch()"
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        """Run all, in their order; then raise the first error, if there was one."""
+        first: Exception | None = None
+        for push in pushes:
+            try:
+                inline(_job(decode(push.body).job), push.body)
+            except Exception as error:  # whatever the job raises; raised below
+                if first is None:
+                    first = error
+                else:
+                    log.exception("job %s failed; the first error is raised", push.id)
+        if first is not None:
+            raise first
+
+
+def _job(name: str) -> type[Job]:
+    """The class of that name: one that this process has, else one of the application's modules."""
+    found = app.known().get(name)
+    if found is None:
+        settings = config.load()
+        app.load(settings.app, settings.folder)
+        found = app.known().get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, app.known().names(), 1)
+        hint = f"did you mean {near[0]}?" if near else "no class here and no module has it"
+        raise UnknownJob(f"no job {name!r}; {hint}")
+    return found

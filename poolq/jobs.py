@@ -1,0 +1,227 @@
+"""Jobs: what users write, and what the rest of poolq needs to know of a job's class.
+
+A subclass is checked when it is made, so that a mistake shows where it stands: at the import, in
+one line. Function jobs (`functions.py`) make subclasses too; workers see nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, NoReturn, Unpack
+
+from poolq.checks import check_class
+from poolq.dispatch import LONGEST_JOB_NAME, max_payload, message, send
+from poolq.durations import Duration, when
+from poolq.errors import OptionError
+from poolq.limits import OnLimit, RateLimit
+from poolq.message import Message, encode
+from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
+from poolq.running import FailNow, ReleaseNow, run_inline
+
+
+class Job:
+    """A kind of work: subclass it, give it a `run()`, and dispatch payloads to it.
+
+    The options are plain class data, read when a job is dispatched: see docs/guide.md. A job has
+    the name `module:Class` unless its class has a `name` of its own. An instance lives for one
+    execution and is built without arguments. Raises OptionError when a subclass makes no sense.
+    """
+
+    name: str
+    queue: str = "default"
+    delay: Delay = None
+    attempts: int = 1
+    retry_after: RetryAfter = None
+    max_crashes: int = 3
+    on_limit: OnLimit = "release"
+    timeout: Duration | None = None
+
+    payload: dict[str, Any]
+    id: str
+    attempt: int  # 1 at the first try
+    error: BaseException | None  # in on_failure(): why it failed
+
+    _read: ClassVar[tuple[tuple[object, ...], Options]] = (
+        (queue, delay, attempts, retry_after, max_crashes, on_limit, timeout),
+        DEFAULTS,
+    )
+
+    def __init__(self) -> None:
+        self.payload = {}
+        self.id = ""
+        self.attempt = 1
+        self.error = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        shown = full_name(cls)
+        if "name" in cls.__dict__:
+            name(cls.__dict__["name"], f"job {shown}: name", LONGEST_JOB_NAME)
+        check_class(cls, shown)
+        options_of(cls)
+
+    def run(self) -> Any:
+        """The work. `async def` is run to its end on an event loop of its own."""
+
+    def rate_limit(self) -> RateLimit:
+        """Asked just before `run()`; None: no limit."""
+        return None
+
+    def on_success(self) -> Any:
+        """Called after `run()`, once the job is settled as done; at most once."""
+
+    def on_failure(self) -> Any:
+        """Called when the job has failed for good; at least once. `self.error` says why."""
+
+    def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
+        """Fail for good, whatever attempts remain. Leaves `run()` here; never returns."""
+        raise FailNow(str(reason))
+
+    def release(self, delay: Delay = None) -> NoReturn:
+        """Back to the queue for another try after `delay`; counts an attempt. Never returns."""
+        now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
+        wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
+        raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
+
+    @classmethod
+    def dispatch(
+        cls, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+    ) -> str:
+        """Store a job with this payload (a dict that JSON can hold) and return its id.
+
+        Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
+        """
+        job = job_name(cls)
+        return send(job, options_of(cls).changed(options, job), payload)
+
+    @classmethod
+    def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
+        """This job with other options, to be dispatched often. Raises OptionError."""
+        return JobSettings(cls, options_of(cls).changed(options, full_name(cls)))
+
+    @classmethod
+    def dispatch_sync(cls, payload: Mapping[str, Any] | None = None) -> Any:
+        """Run here and now, as the sync engine does, and return run()'s result.
+
+        Attempts follow at once one after the other, delays and rate limits do not count, the
+        hooks run; the last error is raised.
+        """
+        return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """A job and the options to dispatch it with; made by `Job.set()`."""
+
+    job: type[Job]
+    options: Options
+    bind: ClassVar[None] = None
+
+    @property
+    def name(self) -> str:
+        return job_name(self.job)
+
+    def set(self, **options: Unpack[DispatchOptions]) -> "JobSettings":
+        """The same with some options changed. Raises OptionError."""
+        return JobSettings(self.job, self.options.changed(options, full_name(self.job)))
+
+    def dispatch(
+        self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+    ) -> str:
+        """As `Job.dispatch`, with these options."""
+        job = job_name(self.job)
+        return send(job, self.options.changed(options, job), payload)
+
+    def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
+        """As `Job.dispatch_sync`, with these options."""
+        made = message(full_name(self.job), self.options, payload, max_payload())
+        return inline(self.job, encode(made))
+
+
+class Hooks(NamedTuple):
+    """Which of its methods a job has of its own."""
+
+    limit: bool
+    success: bool
+    failure: bool
+
+
+def hooks(cls: type[Job]) -> Hooks:
+    """Which hooks need to be called."""
+    return Hooks(
+        cls.rate_limit is not Job.rate_limit,
+        cls.on_success is not Job.on_success,
+        cls.on_failure is not Job.on_failure,
+    )
+
+
+def full_name(cls: type[Job]) -> str:
+    """The name of a job's class, whether or not it can be dispatched."""
+    own = cls.__dict__.get("name")
+    return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def job_name(cls: type[Job]) -> str:
+    """The name under which workers find the class. Raises OptionError where there is none."""
+    found = full_name(cls)
+    if not is_job(cls):
+        raise OptionError(f"job {found} has no run() and cannot be dispatched")
+    if found.startswith("__main__:"):
+        raise OptionError(
+            f"job {found} stands in the script that is run, where no worker can find it; "
+            "move it to a module, or give it a name"
+        )
+    return found
+
+
+def is_job(cls: type[Job]) -> bool:
+    """True if it can be run: it has a run(), and no abstract method."""
+    return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
+
+
+def options_of(cls: type[Job]) -> Options:
+    """The options as the class has them now. Raises OptionError."""
+    steps = cls.retry_after
+    raw = (
+        cls.queue,
+        cls.delay,
+        cls.attempts,
+        tuple(steps) if isinstance(steps, list) else steps,
+        cls.max_crashes,
+        cls.on_limit,
+        cls.timeout,
+    )
+    known, options = cls._read
+    if known != raw:
+        given = dict(zip(OPTIONS, raw, strict=True))
+        options = DEFAULTS.changed(given, full_name(cls))
+        cls._read = (raw, options)
+    return options
+
+
+def build(
+    cls: type[Job],
+    *,
+    id: str,
+    payload: dict[str, Any],
+    attempt: int,
+    queue: str,
+    error: BaseException | None = None,
+) -> Job:
+    """A fresh instance for one execution. `payload` becomes the job's own: nobody may share it."""
+    job = cls()
+    job.id = id
+    job.payload = payload
+    job.attempt = attempt
+    job.queue = queue
+    job.error = error
+    return job
+
+
+def inline(cls: type[Job], body: bytes) -> Any:
+    """Run a stored form here: see `running.run_inline`."""
+
+    def make(read: Message, attempt: int) -> Job:
+        return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)
+
+    return run_inline(make, body)

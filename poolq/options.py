@@ -1,0 +1,144 @@
+"""A job's options: plain class data, read when the job is dispatched, travelling with it.
+
+Here they are read, checked and merged. Where they come from (a class, `set()`, `dispatch()`, a
+decorator) is the caller's business, and so is when: a bad option of a class is refused when the
+class is made.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NoReturn, TypedDict
+
+from poolq.durations import Duration, Moment, micros, when
+from poolq.errors import OptionError
+from poolq.limits import OnLimit
+
+Delay = Moment | None
+RetryAfter = Duration | Sequence[Duration] | None
+
+LONGEST_NAME = 128  # characters of a queue's name
+MOST = 2**31 - 1  # a whole number that every engine can hold
+
+
+class DispatchOptions(TypedDict, total=False):
+    """What `dispatch()` and `set()` take as keywords; each is also a class attribute of a job."""
+
+    queue: str
+    delay: Delay
+    attempts: int
+    retry_after: RetryAfter
+    max_crashes: int
+    on_limit: OnLimit
+    timeout: Duration | None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options as they were read, durations in microseconds; `timeout` 0: none.
+
+    A `delay` that is no integer is a point in time (a datetime or text); `due` works it out anew
+    for each job.
+    """
+
+    queue: str = "default"
+    delay: int | str | datetime = 0
+    attempts: int = 1
+    retry_after: tuple[int, ...] = ()
+    max_crashes: int = 3
+    on_limit: OnLimit = "release"
+    timeout: int = 0
+
+    def changed(self, given: Mapping[str, object], job: str) -> "Options":
+        """These with `given` in place of some. Raises OptionError naming the job and the option."""
+        if not given:
+            return self
+        read: dict[str, object] = {}
+        for option, value in given.items():
+            reader = _READERS.get(option)
+            if reader is None:
+                _unknown(option, job)
+            read[option] = reader(value, f"job {job}: {option}")
+        return replace(self, **read)  # type: ignore[arg-type]  # each reader gives its field's type
+
+    def due(self, job: str) -> tuple[int, int]:
+        """`(delay, at)` of a job dispatched now, as `durations.when` gives them."""
+        if isinstance(self.delay, int):
+            return self.delay, 0
+        return when(self.delay, _now(), f"job {job}: delay")
+
+
+def _now() -> datetime:
+    return datetime.now()  # noqa: DTZ005  # "tomorrow 09:00" is meant in local time
+
+
+def _queue(value: object, what: str) -> str:
+    return name(value, what)
+
+
+def name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
+    """A name of a queue or a job: text without spaces, commas and control characters."""
+    if not isinstance(value, str):
+        raise OptionError(f"{what} is {value!r}; it must be text")
+    if not value:
+        raise OptionError(f"{what} is empty; give it a name")
+    if len(value) > longest:
+        raise OptionError(f"{what} has {len(value)} characters; at most {longest} are allowed")
+    if not value.isprintable() or " " in value or "," in value:
+        raise OptionError(f"{what} is {value!r}; no spaces, commas or control characters, please")
+    return str(value)
+
+
+def _delay(value: object, what: str) -> int | str | datetime:
+    delay, at = when(value, _now(), what)
+    if isinstance(value, datetime) or at:
+        assert isinstance(value, (datetime, str))
+        return value
+    return delay
+
+
+def _whole(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise OptionError(f"{what} is {value!r}; it must be a whole number of 1 or more")
+    return int(value)
+
+
+def _steps(value: object, what: str) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple)):
+        return tuple(micros(step, f"{what}[{index}]") for index, step in enumerate(value))
+    step = micros(value, what)
+    return (step,) if step else ()
+
+
+def _on_limit(value: object, what: str) -> OnLimit:
+    if value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows only this spelling
+        return value
+    raise OptionError(f"{what} is {value!r}; it is 'release' or 'park'")
+
+
+def _timeout(value: object, what: str) -> int:
+    return 0 if value is None else micros(value, what)
+
+
+_READERS: Mapping[str, Callable[[object, str], object]] = {
+    "queue": _queue,
+    "delay": _delay,
+    "attempts": _whole,
+    "retry_after": _steps,
+    "max_crashes": _whole,
+    "on_limit": _on_limit,
+    "timeout": _timeout,
+}
+
+#: The names of all options, in the order of Options' fields.
+OPTIONS = tuple(_READERS)
+DEFAULTS = Options()
+
+
+def _unknown(option: str, job: str) -> NoReturn:
+    near = difflib.get_close_matches(option, OPTIONS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS)}"
+    raise OptionError(f"job {job}: unknown option {option}; {hint}")

@@ -1,0 +1,142 @@
+"""Running one job here and now: the running job, and how `run()` ends.
+
+`call` is what a worker and the inline ways (`dispatch_sync`, the sync engine) have in common:
+nothing that a job sets in its context, on its event loop or on its instance reaches the next one.
+What becomes of the job afterwards is the worker's business, for `run_inline` its own.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from poolq.errors import JobFailed, JobReleased
+from poolq.message import Message, decode
+
+if TYPE_CHECKING:
+    from poolq.jobs import Job
+
+log = logging.getLogger("poolq")
+
+_current: ContextVar["Job"] = ContextVar("poolq_current_job")
+
+
+class FailNow(BaseException):
+    """Raised by `job.fail(reason)`; no `except Exception` stops it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ReleaseNow(BaseException):
+    """Raised by `job.release(delay)`; `delay` in microseconds."""
+
+    def __init__(self, delay: int) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+def current() -> "Job":
+    """The job that is running here. Raises RuntimeError outside of one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise RuntimeError("poolq.current() was called, but no job is running here") from None
+
+
+def call(job: "Job", method: str = "run") -> Any:
+    """Call the job's `run` (or a hook) and return its result, with `current()` set meanwhile.
+
+    A coroutine is run to its end on an event loop of its own; what is left on that loop is
+    cancelled. Raises whatever the method raises. FailNow and ReleaseNow come out as themselves,
+    also when a task group wrapped them.
+    """
+    return copy_context().run(_call, job, method)
+
+
+def _call(job: "Job", method: str) -> Any:
+    _current.set(job)
+    try:
+        result = getattr(job, method)()
+        return _finish(result) if isinstance(result, Coroutine) else result
+    except BaseExceptionGroup as group:
+        _raise_decision(group)
+        raise
+
+
+def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
+    found: BaseException | None = group.subgroup((FailNow, ReleaseNow))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is not None:
+        raise found from None
+
+
+def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio  # here, as most producers and many workers do without
+
+    def on_a_loop() -> Any:
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return on_a_loop()
+    # Called from a coroutine: a thread can have only one running loop.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, on_a_loop).result()
+
+
+def run_inline(make: Callable[[Message, int], "Job"], body: bytes) -> Any:
+    """Run a job here: its attempts at once one after the other, its hooks, no limits, no delays.
+
+    `make(message, attempt)` builds an instance. Returns run()'s result. When the attempts are used
+    up `on_failure()` runs, then the last error is raised: JobFailed after `fail()` and in place of
+    a SystemExit, JobReleased after `release()`. A hook that raises is logged.
+    """
+    attempts = decode(body).attempts
+    for attempt in range(1, attempts + 1):
+        job = make(decode(body), attempt)  # read anew: an attempt may have changed its payload
+        try:
+            result = call(job)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001  # as in a worker, SystemExit counts too
+            if attempt == attempts or isinstance(raised, FailNow):
+                _fail(job, raised)
+        else:
+            _hook(job, "on_success")
+            return result
+    raise JobFailed("the message allows no attempt")
+
+
+def _fail(job: "Job", raised: BaseException) -> NoReturn:
+    error = _as_error(raised)
+    job.error = error
+    _hook(job, "on_failure")
+    if error is raised:
+        raise error
+    raise error from (None if isinstance(raised, (FailNow, ReleaseNow)) else raised)
+
+
+def _as_error(raised: BaseException) -> Exception:
+    if isinstance(raised, Exception):
+        return raised
+    if isinstance(raised, FailNow):
+        return JobFailed(raised.reason)
+    if isinstance(raised, ReleaseNow):
+        return JobReleased("released by its last attempt")
+    return JobFailed(f"{type(raised).__name__}: {raised}")
+
+
+def _hook(job: "Job", hook: str) -> None:
+    try:
+        call(job, hook)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a hook changes no outcome
+        log.exception("%s of job %s raised; its outcome stands", hook, job.id)
