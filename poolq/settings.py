@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from poolq.durations import micros
-from poolq.errors import DurationError
+from poolq.errors import DurationError, OptionError
+from poolq.options import name as queue_name
 
 Parser = Callable[[object], object]
 
@@ -153,6 +154,17 @@ def names(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def queues(value: object) -> tuple[str, ...]:
+    """Names of queues, as `names`, each one that a job's `queue` may be."""
+    found = names(value)
+    for name in found:
+        try:
+            queue_name(name, "a queue's name")
+        except OptionError as error:
+            raise ValueError(f"must be names separated by commas; {error}") from None
+    return found
+
+
 def modules(value: object) -> tuple[str, ...]:
     """Names of modules, as `names`."""
     found = names(value)
@@ -186,7 +198,7 @@ SETTINGS = (
         "N", "the machine's cores",
     ),
     Setting(
-        "queue", None, names,
+        "queue", None, queues,
         "Queues to serve, in strict order, separated by commas.",
         "NAMES", "every queue, in turn",
     ),

@@ -1,0 +1,45 @@
+"""`poolq config`: what the settings are, and why."""
+
+import click
+
+from poolq import config as settings_of
+from poolq.cli.group import Group
+from poolq.cli.options import ALL, json_option, with_settings
+from poolq.config import Config
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command()
+@json_option
+@with_settings(*ALL)
+def show(settings: Config, as_json: bool) -> None:
+    """Show each setting's value and where it came from; passwords are hidden.
+
+    Takes the flags of 'poolq run', to see what they would make of it.
+    """
+    rows = [(setting.name, value, source) for setting, value, source in settings_of.rows(settings)]
+    from poolq.view import tables
+
+    if as_json:
+        shown = {name: {"value": value, "source": source} for name, value, source in rows}
+        tables.print_json({"folder": str(settings.folder), "settings": shown})
+        return
+    click.echo(f"project folder: {settings.folder}", err=True)
+    tables.print_table(
+        [tables.Column("SETTING"), tables.Column("VALUE"), tables.Column("FROM")],
+        [(name, _worded(value), source) for name, value, source in rows],
+    )
+
+
+def _worded(value: object) -> str:
+    if value is None:
+        return "(all)"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

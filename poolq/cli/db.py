@@ -1,0 +1,65 @@
+"""`poolq db`: the tables of an SQL engine. Which tables, is the engine's business."""
+
+import click
+
+from poolq.cli.group import Group
+from poolq.cli.options import json_option, warn, with_engine
+from poolq.config import redact
+from poolq.engines.base import Engine, Schema
+
+OUTDATED = 78
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """Make, check and print the tables of MySQL, MariaDB and SQLite."""
+
+
+def _schema(engine: Engine) -> Schema | None:
+    schema = getattr(engine, "schema", None)
+    if isinstance(schema, Schema):
+        return schema
+    warn(f"{redact(engine.url)} has no tables; there is nothing to do")
+    return None
+
+
+@db.command()
+@with_engine
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to this version of poolq. Does nothing when they are."""
+    schema = _schema(engine)
+    if schema is not None:
+        steps = schema.migrate()
+        made = f"{steps} step{'' if steps == 1 else 's'} done" if steps else "nothing to do"
+        click.echo(f"schema version {schema.version()}: {made}")
+
+
+@db.command()
+@json_option
+@with_engine
+def status(engine: Engine, as_json: bool) -> int:
+    """Compare the tables with what this version of poolq needs; exits with 78 if they differ."""
+    schema = _schema(engine)
+    found = schema.version() if schema is not None else 0
+    needed = schema.latest if schema is not None else 0
+    if as_json:
+        from poolq.view import tables
+
+        tables.print_json({"version": found, "needed": needed, "current": found == needed})
+    elif schema is not None:
+        click.echo(f"schema version {found}, needed {needed}")
+    if found < needed:
+        what = "older than this poolq" if found else "missing"
+        warn(f"the tables are {what}; run 'poolq db migrate'")
+    elif found > needed:
+        warn("the tables are newer than this poolq; upgrade poolq")
+    return 0 if found == needed else OUTDATED
+
+
+@db.command()
+@with_engine
+def sql(engine: Engine) -> None:
+    """Print the statements that make the tables, for people who run them by hand."""
+    schema = _schema(engine)
+    if schema is not None:
+        click.echo(schema.sql().rstrip())

@@ -1,0 +1,18 @@
+"""`poolq demo`: the main job on real input. What it does stands in `poolq.demo`."""
+
+import click
+
+from poolq.cli.options import json_option
+
+
+@click.command()
+@json_option
+def demo(as_json: bool) -> int:
+    """Do real work on SQLite, to see how it goes.
+
+    A pool of 4 indexes the standard library, sends mails at 10 per second, retries, fails and
+    recovers from a crash; within a minute.
+    """
+    from poolq.demo.run import run_demo
+
+    return run_demo(json=as_json)

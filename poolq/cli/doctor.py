@@ -1,0 +1,85 @@
+"""`poolq doctor`: is the broker there, and what are poolq's promises worth on it?"""
+
+import time
+from collections.abc import Sequence
+
+import click
+
+from poolq import config
+from poolq.cli.options import BROKER, json_option, with_settings
+from poolq.config import Config, redact
+from poolq.engines.base import Check, Engine
+from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
+
+SKEW = 5.0  # seconds between two clocks that nobody needs to know of
+STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
+
+
+@click.command()
+@json_option
+@with_settings(*BROKER)
+def doctor(settings: Config, as_json: bool) -> int:
+    """Check the engine and its settings.
+
+    Is it reachable; its version, eviction policy, isolation, schema and clock.
+
+    Exits with 0 unless a check is bad: then with 1, or 69 when the engine cannot be reached, or
+    78 when the schema or a setting is wrong.
+    """
+    source = settings.sources["engine"]
+    checks = [Check("engine", "ok", f"{redact(settings.engine)} ({source})")]
+    engine = config.open_engine(settings)
+    try:
+        code = examine(engine, checks)
+    finally:
+        engine.close()
+    from poolq.view import tables
+
+    if as_json:
+        tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})
+    else:
+        columns = [tables.Column("CHECK"), tables.Column(""), tables.Column("")]
+        rows = [(check.name, check.level, check.text) for check in checks]
+        tables.print_table(columns, rows, styles=STYLES)
+    return code
+
+
+def examine(engine: Engine, checks: list[Check]) -> int:
+    """Add the engine's checks to `checks`; the exit code."""
+    if not engine.stores:
+        checks.append(Check("storage", "warn", "keeps no jobs: no pool can run on it"))
+        return 0
+    try:
+        checks.extend(_reach(engine))
+        checks.extend(engine.doctor())
+    except EngineUnavailable as error:
+        checks.append(Check("reachable", "bad", str(error)))
+        return error.exit_code
+    except EngineError as error:
+        name = "schema" if isinstance(error, SchemaError) else "engine"
+        checks.append(Check(name, "bad", str(error)))
+        return error.exit_code
+    return _code(checks)
+
+
+def _reach(engine: Engine) -> list[Check]:
+    engine.now()  # the first one connects
+    before, began = time.time(), time.perf_counter()
+    theirs = engine.now() / 1e6
+    took = time.perf_counter() - began
+    skew = theirs - (before + took / 2)
+    drift = f"differs from this host's by {skew:+.3f} s"
+    level = "ok" if abs(skew) <= SKEW else "warn"
+    return [
+        Check("reachable", "ok", f"answers in {took * 1000:.1f} ms"),
+        Check(
+            "host clock", level, drift if level == "ok" else f"{drift}; delays are counted there"
+        ),
+    ]
+
+
+def _code(checks: Sequence[Check]) -> int:
+    bad = [check.name for check in checks if check.level == "bad"]
+    if not bad:
+        return 0
+    return SchemaError.exit_code if "schema" in bad else PoolqError.exit_code

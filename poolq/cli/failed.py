@@ -1,0 +1,176 @@
+"""`poolq failed`: the jobs that have failed for good, and what to do with them.
+
+Jobs are chosen by id, or many at once by --queue, --older-than or --all. Many are worked through
+in pages, and only those that had failed when the command began.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import click
+
+from poolq.cli import records
+from poolq.cli.group import Group
+from poolq.cli.job import print_job
+from poolq.cli.options import confirm, json_option, report, warn, with_engine, yes_option
+from poolq.durations import micros
+from poolq.engines.base import Engine, Stored
+from poolq.errors import DurationError, NotFound
+from poolq.message import name_and_queue
+
+T = TypeVar("T")
+PAGE = 1000
+
+
+class Choice(NamedTuple):
+    """Which failed jobs are meant; `older_than` in microseconds."""
+
+    ids: tuple[str, ...]
+    queue: str | None
+    older_than: int | None
+    everything: bool
+
+    @property
+    def many(self) -> bool:
+        return self.everything or self.queue is not None or self.older_than is not None
+
+
+def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else micros(value, "--older-than")
+    except DurationError as error:
+        raise click.UsageError(str(error), ctx) from None
+
+
+queue_option = click.option("--queue", metavar="NAME", help="Only those of this queue.")
+age_option = click.option(
+    "--older-than", metavar="AGE", callback=_age, help='Only those that failed before: "30d".'
+)
+
+
+def choosing(command: Callable[..., T]) -> Callable[..., T]:
+    """The arguments of a Choice."""
+    for decorate in (
+        click.option("--all", "everything", is_flag=True, help="All failed jobs."),
+        age_option,
+        queue_option,
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(cls=Group)
+def failed() -> None:
+    """Look at failed jobs, retry or forget them."""
+
+
+@failed.command()
+@queue_option
+@age_option
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most.")
+@json_option
+@with_engine
+def ls(
+    engine: Engine, queue: str | None, older_than: int | None, limit: int, as_json: bool
+) -> None:
+    """List failed jobs, the newest first."""
+    before = None if older_than is None else engine.now() - older_than
+    found = engine.failed(queue, before, limit + 1)
+    shown = found[:limit]
+    from poolq.view import tables
+
+    if as_json:
+        tables.print_json({"failed": list(map(records.job, shown)), "more": len(found) > limit})
+    elif shown:
+        names = ("ID", "QUEUE", "JOB", "FAILED")
+        columns = [*map(tables.Column, names), tables.Column("ERROR", elastic=True)]
+        tables.print_table(columns, list(map(_row, shown)))
+    else:
+        warn("no job has failed" if queue is None and before is None else "no such job has failed")
+    if len(found) > limit:
+        warn(f"there are more than {limit}; --limit shows more of them")
+
+
+def _row(stored: Stored) -> tuple[object, ...]:
+    from poolq.view import tables
+
+    name = name_and_queue(stored.body)[0]
+    return stored.id, stored.queue, name, tables.local(stored.at), records.last_error(stored)
+
+
+@failed.command()
+@click.argument("id")
+@json_option
+@with_engine
+def show(engine: Engine, id: str, as_json: bool) -> None:
+    """Show a failed job with its error, traceback and history."""
+    stored = engine.find(id)
+    if stored is None or stored.status != "failed":
+        state = "is done or was never there" if stored is None else f"is {stored.status}"
+        raise NotFound(f"job {id} is not among the failed ones; it {state}")
+    print_job(stored, as_json)
+
+
+@failed.command()
+@choosing
+@with_engine
+def retry(
+    engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
+    everything: bool,
+) -> int:  # fmt: skip
+    """Give failed jobs back to their queues; their attempts start afresh."""
+    return _each(engine, Choice(ids, queue, older_than, everything), engine.retry, "retried")
+
+
+@failed.command()
+@choosing
+@yes_option
+@with_engine
+def forget(
+    engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
+    everything: bool, yes: bool,
+) -> int:  # fmt: skip
+    """Delete failed jobs. Asks before all of them, or all of a queue, are deleted."""
+    choice = Choice(ids, queue, older_than, everything)
+    if choice.many and not ids and older_than is None:
+        confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)
+    return _each(engine, choice, engine.forget, "forgot")
+
+
+def _each(
+    engine: Engine, choice: Choice, act: Callable[[Sequence[str]], list[str]], done: str
+) -> int:
+    if bool(choice.ids) == choice.many:
+        raise click.UsageError(
+            "give ids, or which jobs: --queue, --older-than or --all; not both, and not neither",
+            click.get_current_context(),
+        )
+    if choice.many:
+        count = sum(len(act(page)) for page in _pages(engine, choice))
+        click.echo(f"{done} {count} jobs")
+        return 0
+    ids = list(dict.fromkeys(choice.ids))
+    found: set[str] = set()
+    for page in itertools.batched(ids, PAGE) if hasattr(itertools, "batched") else [ids]:
+        found.update(act(list(page)))
+    return report(
+        done,
+        [id for id in ids if id in found],
+        [id for id in ids if id not in found],
+        "is not among the failed ones",
+    )
+
+
+def _pages(engine: Engine, choice: Choice) -> Iterator[list[str]]:
+    """Ids of chosen jobs, a page at a time; each page must be dealt with before the next."""
+    before = engine.now() - (choice.older_than or 0)
+    seen: set[str] = set()
+    while True:
+        page = [one.id for one in engine.failed(choice.queue, before, PAGE)]
+        fresh = [id for id in page if id not in seen]
+        if not fresh:
+            return
+        seen.update(fresh)
+        yield fresh

@@ -1,0 +1,75 @@
+"""The group of all commands, and how an error leaves: one line on stderr, and its exit code."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from poolq.cli.config import config
+from poolq.cli.db import db
+from poolq.cli.demo import demo
+from poolq.cli.doctor import doctor
+from poolq.cli.failed import failed
+from poolq.cli.group import Group
+from poolq.cli.job import job
+from poolq.cli.make import make
+from poolq.cli.queue import queue
+from poolq.cli.run import run
+from poolq.cli.version import print_version, version
+from poolq.errors import PoolqError
+
+USAGE = 2
+INTERRUPTED = 130
+COMMANDS = (run, make, db, queue, job, failed, config, doctor, demo, version)
+
+
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True,
+    callback=print_version, help="Show the version and exit.",
+)  # fmt: skip
+def poolq() -> None:
+    """Background jobs for Python that are not lost.
+
+    Exit codes: 0 success, 1 the operation failed, 2 usage, 3 the application cannot be loaded,
+    69 no broker, 78 bad configuration, 130 interrupted.
+    """
+
+
+for command in COMMANDS:
+    poolq.add_command(command)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line (default: the process's own) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no ü shows \xfc
+    try:
+        code = poolq.main(args, prog_name="poolq", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        return _say(error.format_message(), _help(error.ctx), USAGE)
+    except click.Abort:
+        return INTERRUPTED
+    except PoolqError as error:
+        return _say(str(error), "", error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has left; the flush at exit must not complain about it.
+        sys.stdout = None
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str, hint: str, code: int) -> int:
+    click.echo(f"poolq: {' '.join(text.split())}{hint}", err=True)
+    return code
+
+
+def _help(ctx: click.Context | None) -> str:
+    return f" ('{ctx.command_path} --help' tells more)" if ctx else ""

@@ -1,0 +1,91 @@
+"""`poolq make`: the first lines of a new job."""
+
+import keyword
+import re
+from pathlib import Path
+
+import click
+
+from poolq.cli.group import Group
+from poolq.cli.options import with_settings
+from poolq.config import Config
+from poolq.errors import Refused
+
+TEMPLATE = '''\
+"""{name}, a background job."""
+
+from poolq import Job
+
+
+class {name}(Job):
+    """Say what it does. It may run twice (after a crash, say): make that harmless."""
+
+    # queue = "default"
+    # delay = "+30 seconds"               # how long after its dispatch it may start
+    # attempts = 3                        # counted tries; 1 when left out
+    # retry_after = ["1s", "10s", "1m"]   # before the next try; the last step repeats
+
+    def run(self) -> None:
+        print(self.payload)
+
+    # def rate_limit(self):               # at most so many starts; None: no limit
+    #     return {{"limit": 10, "seconds": 1}}
+
+    # def on_success(self): ...           # after a success
+    # def on_failure(self): ...           # when it has failed for good: self.error says why
+'''
+PACKAGE = '"""The background jobs of this application."""\n'
+
+
+@click.group(cls=Group)
+def make() -> None:
+    """Write the first lines of something new."""
+
+
+@make.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@with_settings("app")
+def job(settings: Config, name: str, force: bool) -> None:
+    """Write the job NAME (SendMail or send_mail) into the package of jobs: jobs/send_mail.py."""
+    title, module = names(name)
+    package = settings.folder.joinpath(*settings.app[0].split("."))
+    beside = package.with_name(f"{package.name}.py")
+    if beside.exists():
+        raise Refused(
+            f"{_shown(beside)} is a module, so there can be no package {settings.app[0]} beside it;"
+            f" write {title} there, or move it to {_shown(package / '__init__.py')}"
+        )
+    path = package / f"{module}.py"
+    if path.exists() and not force:
+        raise Refused(f"{_shown(path)} exists already; --force overwrites it")
+    try:
+        package.mkdir(parents=True, exist_ok=True)
+        if not (package / "__init__.py").exists():
+            (package / "__init__.py").write_text(PACKAGE, "utf-8")
+        path.write_text(TEMPLATE.format(name=title), "utf-8")
+    except OSError as error:
+        raise Refused(f"{_shown(path)} cannot be written: {error.strerror}") from None
+    click.echo(_shown(path))
+    click.echo(
+        f"dispatch it: from {settings.app[0]}.{module} import {title}; {title}.dispatch({{}})",
+        err=True,
+    )
+
+
+def names(given: str) -> tuple[str, str]:
+    """The names of class and module: SendMail, send_mail. Refuses what Python would."""
+    ctx = click.get_current_context(silent=True)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given, re.ASCII):
+        raise click.UsageError(f"{given!r} is no name for a class, such as SendMail", ctx)
+    title = "".join(part[:1].upper() + part[1:] for part in given.split("_"))
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", title)
+    module = split.lower()
+    if keyword.iskeyword(title) or keyword.iskeyword(module) or title == "Job":
+        raise click.UsageError(f"{given!r} means something else already; take another name", ctx)
+    return title, module
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

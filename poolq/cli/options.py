@@ -1,0 +1,133 @@
+"""Options that commands share; the settings' flags are made from the table of settings."""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from poolq import config
+from poolq.config import Config
+from poolq.engines.base import Engine
+from poolq.errors import ConfigError, Refused
+from poolq.settings import BY_NAME, SETTINGS, Setting
+
+T = TypeVar("T")
+
+
+class Decorator(Protocol):
+    """What returns the command that it is given, with more options."""
+
+    def __call__(self, command: Callable[..., T], /) -> Callable[..., T]: ...
+
+
+BROKER = ("engine", "namespace")
+ALL = tuple(setting.name for setting in SETTINGS if setting.flag)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def checker(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
+    """A flag's callback: a value that the setting's own parser refuses is a usage error.
+
+    The text itself is handed on: `config.load` parses it again, beside all other places. An
+    engine's URL is left to it wholly: a bad one is bad configuration wherever it came from.
+    """
+
+    def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
+        if value is None or setting.name == "engine":
+            return value
+        try:
+            setting.parse(value)
+        except ValueError as error:
+            raise click.UsageError(f"{setting.option} is {value!r}; it {error}", ctx) from None
+        return value
+
+    return check
+
+
+def with_settings(*names: str) -> Decorator:
+    """Give a command the flags of these settings; it gets the merged `settings: Config` instead."""
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def run(**kwargs: Any) -> T:
+            flags = {name: kwargs.pop(f"set_{name}") for name in names}
+            return command(settings=config.load(flags, warn=warn), **kwargs)
+
+        decorated: Callable[..., T] = run
+        for name in reversed(names):
+            decorated = _flag(BY_NAME[name])(decorated)
+        return decorated
+
+    return decorate
+
+
+def with_engine(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command --engine and --namespace; it gets an open `engine: Engine` that stores."""
+
+    @functools.wraps(command)
+    def run(settings: Config, **kwargs: Any) -> T:
+        engine = open_storing(settings)
+        try:
+            return command(engine=engine, **kwargs)
+        finally:
+            engine.close()
+
+    return with_settings(*BROKER)(run)
+
+
+def open_storing(settings: Config) -> Engine:
+    """The configured engine. Raises ConfigError for one that keeps no jobs (sync, null)."""
+    engine = config.open_engine(settings)
+    if not engine.stores:
+        place = settings.sources.get("engine", "code")
+        raise ConfigError(
+            f"{settings.engine} ({place}) keeps no jobs, and this needs an engine that does;"
+            " set POOLQ_ENGINE or --engine to sqlite, redis or database"
+        )
+    return engine
+
+
+def _flag(setting: Setting) -> Decorator:
+    text = setting.help.removesuffix(".")
+    if setting.switch:
+        return click.option(
+            setting.option, f"set_{setting.name}", is_flag=True, default=None, help=f"{text}."
+        )
+    return click.option(
+        setting.option,
+        f"set_{setting.name}",
+        callback=checker(setting),
+        metavar=setting.metavar,
+        help=f"{text} (default: {setting.shown}).",
+    )
+
+
+def warn(text: str) -> None:
+    """A line for people."""
+    click.echo(f"poolq: {' '.join(text.split())}", err=True)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Go on only if a person says yes. Raises Refused; a usage error where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{question} There is no terminal to ask on; give --yes",
+            click.get_current_context(silent=True),
+        )
+    if not click.confirm(question, err=True):
+        raise Refused("nothing was deleted")
+
+
+def report(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
+    """Say what became of each id: those `found` on stdout, the others on stderr. The exit code."""
+    for id in found:
+        click.echo(f"{done} {id}")
+    for id in missing:
+        warn(f"job {id} {why}")
+    return 1 if missing else 0

@@ -1,0 +1,143 @@
+"""`poolq queue`: look at the queues, pause them for every node, empty them."""
+
+import difflib
+from collections.abc import Sequence
+
+import click
+
+from poolq.cli.group import Group
+from poolq.cli.options import confirm, json_option, warn, with_engine, yes_option
+from poolq.engines.base import Engine, QueueCounts
+from poolq.errors import NotFound
+
+COUNTS = ("ready", "delayed", "parked", "running", "failed")
+queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
+
+
+@click.group(cls=Group)
+def queue() -> None:
+    """Look at queues, pause, resume and empty them."""
+
+
+@queue.command()
+@json_option
+@with_engine
+def ls(engine: Engine, as_json: bool) -> None:
+    """List the queues with their counts. OLDEST: how long the oldest ready job has been due."""
+    counts = engine.counts()
+    counters = engine.totals()
+    from poolq.view import tables
+
+    if as_json:
+        tables.print_json(_document(counts, counters))
+        return
+    if not counts:
+        warn(f"there is no queue in namespace {engine.namespace!r} yet")
+        return
+    columns = [
+        tables.Column("QUEUE"),
+        *(tables.Column(name.upper(), right=True) for name in (*COUNTS, "done", "oldest")),
+        tables.Column("STATE"),
+    ]
+    rows = [
+        (
+            one.queue,
+            *(getattr(one, name) for name in COUNTS),
+            counters.get(one.queue, {}).get("done", 0),
+            tables.span(one.oldest / 1e6) if one.oldest else "-",
+            "paused" if one.paused else "",
+        )
+        for one in counts
+    ]
+    done = sum(counter.get("done", 0) for counter in counters.values())
+    oldest = max(one.oldest for one in counts)
+    total = (
+        "total",
+        *_sums(counts).values(),
+        done,
+        tables.span(oldest / 1e6) if oldest else "-",
+        "",
+    )
+    tables.print_table(columns, rows, total, {"paused": "yellow"})
+
+
+def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
+    return {name: sum(getattr(one, name) for one in counts) for name in COUNTS}
+
+
+def _document(
+    counts: Sequence[QueueCounts], counters: dict[str, dict[str, int]]
+) -> dict[str, object]:
+    """`oldest` in seconds; `counters`: since the namespace began."""
+    together: dict[str, int] = {}
+    for counter in counters.values():
+        for name, count in counter.items():
+            together[name] = together.get(name, 0) + count
+    queues = [
+        {
+            "queue": one.queue,
+            **{name: getattr(one, name) for name in COUNTS},
+            "oldest": one.oldest / 1e6,
+            "paused": one.paused,
+            "counters": counters.get(one.queue, {}),
+        }
+        for one in counts
+    ]
+    oldest = max((one.oldest for one in counts), default=0) / 1e6
+    return {
+        "queues": queues,
+        "total": {**_sums(counts), "oldest": oldest, "counters": together},
+    }
+
+
+@queue.command()
+@queue_argument
+@with_engine
+def pause(engine: Engine, queues: Sequence[str]) -> None:
+    """Give out no jobs of these queues, on any node."""
+    known = {one.queue for one in engine.counts()}
+    for name in dict.fromkeys(queues):
+        engine.pause(name)
+        if name not in known:
+            warn(f"there is no queue {name!r} yet; it will be paused when its first job comes")
+        click.echo(f"paused {name}")
+
+
+@queue.command()
+@queue_argument
+@with_engine
+def resume(engine: Engine, queues: Sequence[str]) -> int:
+    """Give out jobs of these queues again."""
+    known = {one.queue: one for one in engine.counts()}
+    missing = [name for name in queues if name not in known]
+    for name in missing:
+        warn(_no_queue(name, list(known)))
+    for name in dict.fromkeys(queues):
+        if name in known:
+            engine.resume(name)
+            click.echo(f"resumed {name}" if known[name].paused else f"{name} was not paused")
+    return 1 if missing else 0
+
+
+@queue.command()
+@click.argument("queue", metavar="QUEUE")
+@yes_option
+@with_engine
+def purge(engine: Engine, queue: str, yes: bool) -> None:
+    """Delete what waits: ready, delayed and parked jobs. Others stay."""
+    known = {one.queue: one for one in engine.counts()}
+    if queue not in known:
+        raise NotFound(_no_queue(queue, list(known)))
+    one = known[queue]
+    confirm(
+        f"Delete {one.ready} ready, {one.delayed} delayed and {one.parked} parked jobs"
+        f" of queue {queue!r}?",
+        yes,
+    )
+    click.echo(f"purged {engine.purge(queue)} jobs of {queue}")
+
+
+def _no_queue(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else "'poolq queue ls' lists them"
+    return f"there is no queue {name!r}; {hint}"

@@ -1,0 +1,67 @@
+"""Stored jobs as plain data: what `--json` prints, and what tables are made of.
+
+Points in time are ISO 8601 in UTC, durations are seconds. Names and keys here are what scripts
+rely on; docs/commands.md lists them.
+"""
+
+from typing import Any
+
+from poolq.engines.base import Stored
+from poolq.errors import BadMessage
+from poolq.message import Entry, decode, entries, name_and_queue
+from poolq.view.tables import utc
+
+
+def entry(line: Entry) -> dict[str, object]:
+    """A history line; what does not apply to its cause is left out."""
+    facts = {
+        "error": line.error,
+        "attempt": line.attempt,
+        "worker": line.worker,
+        "signal": line.signal,
+        "exit_code": line.exit_code,
+        "traceback": line.traceback,
+    }
+    return {
+        "at": utc(line.at) if line.at else None,
+        "cause": line.cause,
+        **{name: value for name, value in facts.items() if value},
+    }
+
+
+def payload(body: bytes) -> tuple[Any, int | None]:
+    """The payload and `attempts`; of a message that cannot be read its text, and None."""
+    try:
+        message = decode(body)
+    except BadMessage:
+        return body.decode("utf-8", "replace"), None
+    return message.payload, message.attempts
+
+
+def job(stored: Stored) -> dict[str, Any]:
+    """Everything about one job. `due`, `claimed` or `failed`: when, by its status."""
+    found, attempts = payload(stored.body)
+    when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
+    return {
+        "id": stored.id,
+        "status": stored.status,
+        "queue": stored.queue,
+        "job": name_and_queue(stored.body)[0],
+        "payload": found,
+        "attempt": stored.state.attempt,
+        "attempts": attempts,
+        "crashes": stored.state.crashes,
+        "failing": bool(stored.state.failing),
+        when: utc(stored.at),
+        "worker": stored.worker or None,
+        "history": [entry(line) for line in entries(stored.state.history)],
+    }
+
+
+def last_error(stored: Stored) -> str:
+    """Why it failed, in a line."""
+    history = entries(stored.state.history)
+    if not history:
+        return ""
+    last = history[-1]
+    return last.error.partition("\n")[0] or last.cause

@@ -1,0 +1,25 @@
+"""`poolq version`."""
+
+import importlib.metadata
+
+import click
+
+
+@click.command()
+def version() -> None:
+    """Show the version."""
+    click.echo(f"poolq {_installed()}")
+
+
+def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    """The callback of --version, the spelling that people try first."""
+    if given:
+        click.echo(f"poolq {_installed()}")
+        ctx.exit()
+
+
+def _installed() -> str:
+    try:
+        return importlib.metadata.version("poolq")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from its source)"
