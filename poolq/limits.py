@@ -11,7 +11,15 @@ from typing import Literal, NamedTuple
 from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
-UNITS = {"seconds": 1_000_000, "minutes": 60_000_000, "hours": 3_600_000_000, "days": 86_400_000_000}
+UNITS = {
+    "seconds": 1_000_000,
+    "minutes": 60_000_000,
+    "hours": 3_600_000_000,
+    "days": 86_400_000_000,
+}
+MOST = 2**31 - 1  # a count that every engine can hold
+LONGEST_KEY = 255
+LONGEST = 36_525 * UNITS["days"]  # 100 years: a window's end is still exact in a double
 _FIELDS = ("limit", *UNITS, "key", "jitter", "on_limit")
 
 
@@ -66,20 +74,12 @@ class Limit:
         on_limit: OnLimit | None = None,
     ) -> None:
         spans = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise LimitError(f"limit is {limit!r}; it must be a whole number of 1 or more")
-        if key is not None and (not isinstance(key, str) or not key):
-            raise LimitError(f"key is {key!r}; it must be a text that is not empty")
-        if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter <= 1:
-            raise LimitError(f"jitter is {jitter!r}; it is a share of the window, 0 to 1")
-        if on_limit not in (None, "release", "park"):
-            raise LimitError(f"on_limit is {on_limit!r}; it is 'release' or 'park'")
         set_field = object.__setattr__
-        set_field(self, "limit", limit)
+        set_field(self, "limit", _limit(limit))
         set_field(self, "window", _window(spans))
-        set_field(self, "key", key)
-        set_field(self, "jitter", float(jitter))
-        set_field(self, "on_limit", on_limit)
+        set_field(self, "key", _key(key))
+        set_field(self, "jitter", _jitter(jitter))
+        set_field(self, "on_limit", _on_limit(on_limit))
 
     @classmethod
     def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
@@ -91,16 +91,22 @@ class Limit:
             return ()
         items = value if isinstance(value, (list, tuple)) else [value]
         try:
-            return tuple(cls._one(item) for item in items)
+            limits = tuple(cls._one(item) for item in items)
+            counters = {(limit.key or job, limit.window) for limit in limits}
+            if len(counters) < len(limits):
+                raise LimitError("two limits with one key and window would count in one place")
         except LimitError as error:
             raise LimitError(f"rate_limit of {job}: {error}") from None
+        return limits
 
     @classmethod
     def _one(cls, item: object) -> "Limit":
         if isinstance(item, Limit):
             return item
         if not isinstance(item, Mapping):
-            raise LimitError(f"{item!r} is no limit; return None, a Limit, a dict or a list of them")
+            raise LimitError(
+                f"{item!r} is no limit; return None, a Limit, a dict or a list of them"
+            )
         unknown = [str(name) for name in item if name not in _FIELDS]
         if unknown:
             raise LimitError(f"unknown {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
@@ -117,15 +123,43 @@ class Limit:
 RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]] | None
 
 
-def _window(spans: Mapping[str, float | None]) -> int:
+def _limit(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise LimitError(f"limit is {value!r}; it must be a whole number of 1 or more")
+    return value
+
+
+def _window(spans: Mapping[str, object]) -> int:
     given = {unit: span for unit, span in spans.items() if span is not None}
     if len(given) != 1:
-        said = "no unit" if not given else " and ".join(given)
+        said = " and ".join(given) or "no unit"
         raise LimitError(f"{said} given; give exactly one of {', '.join(UNITS)}")
     ((unit, span),) = given.items()
-    if isinstance(span, bool) or not isinstance(span, (int, float)) or not 0 < span < 1e9:
+    if isinstance(span, bool) or not isinstance(span, (int, float)) or not span > 0:
         raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
+    if span > LONGEST / UNITS[unit]:
+        raise LimitError(f"{unit} is {span!r}; more than 100 years is not allowed")
     return max(1, round(span * UNITS[unit]))
+
+
+def _key(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_KEY:
+        raise LimitError(f"key is {value!r}; it must be text of 1 to {LONGEST_KEY} characters")
+    return value
+
+
+def _jitter(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise LimitError(f"jitter is {value!r}; it is a share of the window, 0 to 1")
+    return float(value)
+
+
+def _on_limit(value: object) -> OnLimit | None:
+    if value is None or value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows this
+        return value
+    raise LimitError(f"on_limit is {value!r}; it is 'release' or 'park'")
 
 
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:

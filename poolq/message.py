@@ -5,9 +5,10 @@ What changes over a job's life (tries, crashes, history) is `State`, which engin
 Both are documented in docs/message.md. Never pickle: a message can name a job, not code.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from poolq.errors import BadMessage
 from poolq.limits import OnLimit
@@ -16,19 +17,24 @@ VERSION = 1
 HISTORY_KEPT = 20
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Micros = Annotated[int, Meta(ge=0, le=2**53)]
+
+
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """What a producer stores. Durations in microseconds; `retry_after` is a step an attempt."""
 
     v: int
-    id: str
-    job: str
-    queue: str
+    id: Name
+    job: Name
+    queue: Name
     payload: Any = {}
-    attempts: int = 1
-    retry_after: tuple[int, ...] = ()
-    max_crashes: int = 3
+    attempts: Count = 1
+    retry_after: tuple[Micros, ...] = ()
+    max_crashes: Count = 3
     on_limit: OnLimit = "release"
-    timeout: int = 0
+    timeout: Micros = 0
 
 
 class Push(NamedTuple):
@@ -44,6 +50,7 @@ class Push(NamedTuple):
 class _Body(msgspec.Struct, frozen=True):
     """The parts of a body that a reader needs even when the rest makes no sense."""
 
+    v: int = VERSION
     job: str = "?"
     queue: str = "?"
 
@@ -74,6 +81,9 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
 #: error, released, limited and timeout counted an attempt; crash is counted apart; unknown is not.
 CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "failed")
 
+#: What msgspec raises for bytes that are no JSON, or not the JSON that is wanted.
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
 _body_decoder = msgspec.json.Decoder(_Body)
@@ -89,10 +99,10 @@ def decode(body: bytes) -> Message:
     """Read a body. Raises BadMessage when it is no message of a version that this code knows."""
     try:
         message = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
+        _check_version(_head(body).v)
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
-    if message.v != VERSION:
-        raise BadMessage(f"message has version {message.v}; this poolq reads version {VERSION}")
+    _check_version(message.v)
     if type(message.payload) is not dict:
         raise BadMessage(f"message's payload is no JSON object: {body[:80]!r}")
     return message
@@ -100,11 +110,20 @@ def decode(body: bytes) -> Message:
 
 def name_and_queue(body: bytes) -> tuple[str, str]:
     """The job's name and queue, "?" where the body does not tell; for listings."""
-    try:
-        head = _body_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "?", "?"
+    head = _head(body)
     return head.job, head.queue
+
+
+def _head(body: bytes) -> _Body:
+    try:
+        return _body_decoder.decode(body)
+    except UNREADABLE:
+        return _Body()
+
+
+def _check_version(version: int) -> None:
+    if version != VERSION:
+        raise BadMessage(f"message has version {version}; this poolq reads version {VERSION}")
 
 
 def entry(line: Entry) -> bytes:
@@ -118,7 +137,7 @@ def entries(history: bytes) -> list[Entry]:
     for line in history.splitlines():
         try:
             found.append(_entry_decoder.decode(line))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             found.append(Entry(0, "failed", line.decode("utf-8", "replace")))
     return found
 

@@ -73,7 +73,7 @@ def failing(state: State) -> Failing:
     return Failing(state._replace(failing=1))
 
 
-def at_once(message: Message, state: State, line: Entry) -> Failing:
+def at_once(message: Message, state: State, line: Entry) -> Failing:  # noqa: ARG001  # as counted()
     """Failed for good whatever attempts remain; the try is counted."""
     tries = state.attempt + 1
     return failing(State(tries, state.crashes, 0, with_entry(state.history, line)))
@@ -82,7 +82,11 @@ def at_once(message: Message, state: State, line: Entry) -> Failing:
 def limited(
     message: Message, state: State, line: Entry, wait: int, jitter: float, rand: float
 ) -> Release | Failing:
-    """Held back by a limit: counts a try; due when the window ends, plus a share of it."""
+    """Held back by a limit: counts a try.
+
+    Due in `wait` microseconds, when the window ends, plus up to `jitter` microseconds more (the
+    limit's share of its window); `rand`, 0 to 1, says how much of it.
+    """
     return counted(message, state, line, wait + round(jitter * rand))
 
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from poolq.limits import Admission, Rule, Window
-from poolq.message import Push as Push  # producers make them, and know no engine
+from poolq.message import Push as Push  # noqa: PLC0414  # producers make them, and know no engine
 from poolq.message import State
 from poolq.retry import Outcome
 
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
 
     id: str
     request: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     queue: str
     body: bytes
     state: State
@@ -249,7 +249,9 @@ class Engine(ABC):
         """One job wherever it is; None: done or never there."""
 
     @abstractmethod
-    def failed(self, queue: str | None = None, before: int | None = None, most: int = 1000) -> list[Stored]:
+    def failed(
+        self, queue: str | None = None, before: int | None = None, most: int = 1000
+    ) -> list[Stored]:
         """Failed jobs, newest first; `before`: failed earlier than that (microseconds epoch)."""
 
     @abstractmethod
@@ -290,6 +292,9 @@ class Engine(ABC):
 
 class Schema(ABC):
     """The versioned tables of an SQL engine; `Engine.schema` there."""
+
+    #: The version that this code needs.
+    latest: int
 
     @abstractmethod
     def version(self) -> int:
