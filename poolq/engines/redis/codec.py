@@ -1,0 +1,129 @@
+"""Between the contract's values and what the scripts take and give."""
+
+from collections.abc import Iterable, Sequence
+from itertools import count, repeat
+from typing import Any
+
+from poolq.engines.base import Claim, Push, Settlement, Step, Stored
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release
+
+Word = str | int | bytes
+
+#: How many ids one redis.call in a script is given at most.
+GROUP = 1000
+INITIAL = State()
+
+
+def pushed(pushes: Iterable[Push]) -> list[Word]:
+    """Arguments of `push`: jobs due now and later ones, by queue, each in their order."""
+    now: dict[str, list[Word]] = {}
+    later: dict[str, list[Word]] = {}
+    for id_, queue, body, delay, at in pushes:
+        if at > 0 or delay > 0:
+            later.setdefault(queue, []).extend((at if at > 0 else -delay, id_, body))
+        elif queue in now:
+            now[queue] += (id_, body)
+        else:
+            now[queue] = [id_, body]
+    words: list[Word] = []
+    for queue, items in now.items():
+        words += (queue, len(items) // 2, *items)
+    for queue, items in later.items():
+        words += (queue, -len(items) // 3, *items)
+    return words
+
+
+def settled(settlements: Sequence[Settlement]) -> list[Word]:
+    """Arguments of part `settling`."""
+    done: dict[str, tuple[list[Word], list[Word]]] = {}
+    others: list[Word] = []
+    number = 0
+    for claim, outcome in settlements:
+        if type(outcome) is Ack:
+            ids, names = done.get(claim.queue) or done.setdefault(claim.queue, ([], []))
+            ids.append(claim.id)
+            names.append(f"{claim.request} {claim.index} ")
+        else:
+            others += _other(claim, outcome)
+            number += 1
+    groups: list[Word] = []
+    chunks = 0
+    for queue, (ids, names) in done.items():
+        for start in range(0, len(ids), GROUP):
+            some = ids[start : start + GROUP]
+            groups += (queue, len(some), *some, *names[start : start + GROUP])
+            chunks += 1
+    return [chunks, *groups, number, *others]
+
+
+def _other(claim: Claim, outcome: object) -> tuple[Word, ...]:
+    who = (claim.id, f"{claim.request} {claim.index} ", claim.queue)
+    match outcome:
+        case Release(delay, state, counter):
+            return ("release", *who, delay, _state(state), counter)
+        case GiveBack():
+            return ("back", *who, "", "", "")
+        case Park(rules, refused):
+            return ("park", *who, _rules(rules, refused), "", "")
+        case Failing(state):
+            return ("failing", *who, _state(state), "", "")
+        case Bury(state):
+            return ("bury", *who, _state(state), "", "")
+    raise TypeError(f"{outcome!r} is no outcome")
+
+
+def _state(state: State) -> bytes:
+    return b"%d %d %d\n%b" % state
+
+
+def _rules(rules: Sequence[Rule], refused: int) -> bytes:
+    parts = [b"%d " % (refused + 1)]
+    for key, limit, window in rules:
+        name = key.encode("utf-8", "surrogateescape")
+        parts.append(b"%d %d %d:%b" % (limit, window, len(name), name))
+    return b"".join(parts)
+
+
+def state_of(stored: bytes | None) -> State:
+    """A state as kept beside a body; None: a fresh job's."""
+    if stored is None:
+        return INITIAL
+    head, _, history = stored.partition(b"\n")
+    _, attempt, crashes, failing = head.split(b" ")
+    return State(int(attempt), int(crashes), int(failing), history)
+
+
+def body_of(stored: bytes | None) -> bytes:
+    """A body without the line that the script put before it; None: it is lost."""
+    return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
+
+
+def step_of(reply: list[Any], request: int) -> Step:
+    """The answer to a step that was not refused."""
+    _, stale, due, *groups = reply
+    claims: list[Claim] = []
+    add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
+    for queue, index, admitted, ids, bodies, states in groups:
+        name, taken = queue.decode(), bool(admitted)
+        rows = zip(count(index), ids, bodies, states or repeat(None), strict=False)
+        for place, id_, body, state in rows:
+            kept = INITIAL if state is None else state_of(state)
+            text = body[body.find(b"\n") + 1 :] if body else b""
+            add(make(Claim, (id_.decode(), request, place, name, text, kept, taken)))
+    return Step(claims, [id_.decode() for id_ in stale], None if due == -1 else due)
+
+
+def stored_of(reply: list[Any]) -> Stored:
+    """A job as `find` and `failed` tell of it."""
+    id_, queue, status, at, body, state, worker = reply
+    return Stored(
+        id_.decode(),
+        queue.decode(),
+        status.decode(),
+        int(at),
+        body_of(body),
+        state_of(state),
+        worker.decode(),
+    )

@@ -1,0 +1,115 @@
+"""What the guarantees rest on: version, durability, eviction, replication, clock."""
+
+from time import time
+from typing import Any
+
+from poolq.engines.base import Check
+from poolq.engines.redis.linked import Linked
+from poolq.errors import EngineError
+
+#: Seconds between the server's clock and this host's that are worth a word.
+CLOCK_OFF = 1.0
+
+_FSYNC = {
+    "always": ("ok", "every answered write is on disk: a power cut loses nothing"),
+    "everysec": (
+        "ok",
+        "a crash of the server loses nothing, a power cut up to about the last second",
+    ),
+    "no": ("warn", "the kernel decides when to write: a power cut may lose half a minute"),
+}
+
+
+class Doctor(Linked):
+    """The part that looks after the server."""
+
+    def now(self) -> int:
+        seconds, micros = self.link.call(b"TIME")
+        return int(seconds) * 1_000_000 + int(micros)
+
+    def doctor(self) -> list[Check]:
+        before = time()
+        server = self.now() / 1e6
+        info = self._info()
+        return [
+            Check("reachable", "ok", self.shown),
+            _version(info),
+            _eviction(info),
+            self._durability(info),
+            _replication(info),
+            _clock(server - (before + time()) / 2),
+        ]
+
+    def _info(self) -> dict[str, str]:
+        """INFO as a mapping; empty where the server's ACL forbids it."""
+        try:
+            text: bytes = self.link.call(b"INFO")
+        except EngineError as error:
+            if "NOPERM" not in str(error):
+                raise
+            return {}
+        lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
+        return {name: value for name, colon, value in lines if colon}
+
+    def _durability(self, info: dict[str, str]) -> Check:
+        if not info:
+            return Check("durability", "warn", "not known: the server's ACL forbids INFO")
+        if info.get("aof_enabled") != "1":
+            text = "no append-only file: a restart of the server loses what came after its last"
+            return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
+        try:
+            reply: Any = self.link.call(b"CONFIG", b"GET", b"appendfsync")
+        except EngineError as error:
+            # Managed servers forbid or rename CONFIG.
+            text = f"append-only file; how it is synced is not known: {error}"
+            return Check("durability", "warn", text)
+        fsync = reply[1].decode() if reply else "?"
+        level, worth = _FSYNC.get(fsync, ("warn", "this poolq does not know what that is worth"))
+        return Check("durability", level, f"append-only file, appendfsync {fsync}: {worth}")
+
+
+def _version(info: dict[str, str]) -> Check:
+    if not info:
+        return Check("version", "warn", "not known: the server's ACL forbids INFO")
+    if "valkey_version" in info:
+        name, version, least = "Valkey", info["valkey_version"], 8
+    else:
+        name, version, least = "Redis", info.get("redis_version", "0"), 7
+    major = version.partition(".")[0]
+    good = major.isdigit() and int(major) >= least
+    rest = "" if good else "; poolq needs Redis 7 or Valkey 8 and later"
+    return Check("version", "ok" if good else "bad", f"{name} {version}{rest}")
+
+
+def _eviction(info: dict[str, str]) -> Check:
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        text = "not known; it must be noeviction, or the server may throw jobs away"
+        return Check("eviction", "warn", text)
+    if policy == "noeviction":
+        return Check("eviction", "ok", "noeviction: a full server refuses new jobs, keeps the old")
+    if info.get("maxmemory", "0") == "0":
+        text = f"{policy}, but without maxmemory nothing is evicted; set noeviction all the same"
+        return Check("eviction", "warn", text)
+    text = f"{policy}: a full server throws jobs away; set maxmemory-policy noeviction"
+    return Check("eviction", "bad", text)
+
+
+def _replication(info: dict[str, str]) -> Check:
+    role = info.get("role")
+    if role is None:
+        return Check("replication", "warn", "not known: the server's ACL forbids INFO")
+    if role != "master":
+        return Check("replication", "bad", "a replica: it cannot be written to; use its master")
+    count = int(info.get("connected_slaves", "0"))
+    if not count:
+        return Check("replication", "ok", "no replica: the jobs are as safe as this one server")
+    text = f"{count} replica(s), asynchronous: a failover may lose the last writes"
+    return Check("replication", "ok", text)
+
+
+def _clock(off: float) -> Check:
+    if abs(off) < CLOCK_OFF:
+        return Check("clock", "ok", f"{abs(off) * 1000:.0f} ms off this host's")
+    text = f"{off:+.1f} s off this host's; a `delay` given as a point in time is by this host's"
+    return Check("clock", "warn", text)

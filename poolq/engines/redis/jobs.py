@@ -1,0 +1,78 @@
+"""For producers and workers: push, register, step, settle, admit."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from poolq.engines.base import Push, Registration, Settlement, Step
+from poolq.engines.redis.codec import GROUP, pushed, settled, step_of
+from poolq.engines.redis.link import Lost
+from poolq.engines.redis.linked import Linked, queue_words
+from poolq.engines.redis.scripts import ADMIT, PUSH, REGISTER, SETTLE, STEP
+from poolq.errors import EngineError, EngineUnavailable, Fenced
+from poolq.limits import Admission, Rule
+
+#: A chunk of a push ends with the job that takes it over this many bytes.
+CHUNK_BYTES = 1 << 20
+
+
+class Jobs(Linked):
+    """The part that runs jobs."""
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        stored = 0
+        for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
+            try:
+                self.link.run(PUSH, *pushed(chunk))
+            except EngineUnavailable as error:
+                raise EngineUnavailable(
+                    str(error),
+                    ids=[push.id for push in pushes[stored:]],
+                    maybe_stored=isinstance(error, Lost),
+                ) from None
+            stored += len(chunk)
+
+    def register(self, registration: Registration) -> None:
+        text = json.dumps(registration)
+        self.link.run(REGISTER, registration.worker, registration.node, text)
+
+    def step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Step:
+        asked = (worker, request, min(want, GROUP), *queue_words(queues))
+        reply = self.link.run(STEP, *asked, *settled(settlements))
+        if reply[0] == 1:
+            raise self._fenced(worker)
+        if reply[0] == 2:
+            raise EngineError(f"worker {worker} sent request {request} after its {reply[1]}")
+        return step_of(reply, request)
+
+    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        reply = self.link.run(SETTLE, worker, *settled(settlements))
+        if reply[0] == 1:
+            raise self._fenced(worker)
+        return [stale.decode() for stale in reply[1]]
+
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        words = (word for key, limit, window in rules for word in (limit, window, key))
+        wait, rule = self.link.run(ADMIT, *words)
+        return Admission(int(wait), rule)
+
+    @staticmethod
+    def _fenced(worker: str) -> Fenced:
+        return Fenced(f"worker {worker} is not registered: it was taken for dead, or has left")
+
+
+def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+    start = size = 0
+    for end, push in enumerate(pushes, 1):
+        size += len(push.body)
+        if size >= CHUNK_BYTES or end - start == GROUP:
+            yield pushes[start:end]
+            start, size = end, 0
+    if start < len(pushes):
+        yield pushes[start:]

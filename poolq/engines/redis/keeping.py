@@ -1,0 +1,116 @@
+"""For keepers: wait and wake, nodes and their beats, the dead."""
+
+import json
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from poolq.engines.base import Death, Node, Recovered, Registration
+from poolq.engines.redis.linked import Linked, queue_words
+from poolq.engines.redis.scripts import (
+    BEAT,
+    LEAVE,
+    LOOK,
+    NODES,
+    REAP,
+    RECOVER,
+    REGISTERED,
+    WAKE,
+)
+from poolq.engines.redis.wire import ServerError, Wire
+from poolq.errors import EngineError
+from poolq.message import Entry, entry
+
+#: The history line of a death nobody saw; the script puts in the time and the worker.
+_UNSEEN = entry(Entry(0, "crash", "its worker was gone", worker="?"))
+
+
+class Keeping(Linked):
+    """The part that keeps a node."""
+
+    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        until = monotonic() + timeout
+        prefix = self.link.prefix
+        lists = [f"{prefix}wake:{queue}" for queue in queues or ()] or [f"{prefix}wake"]
+        while True:
+            ready, due = self.link.run(LOOK, *queue_words(queues))
+            left = until - monotonic()
+            if ready or left <= 0:
+                return int(ready)
+            pause = left if int(due) < 0 else min(left, int(due) / 1e6)
+            token = self._token(lists, pause)
+            if token:
+                return token
+
+    def wake(self, queues: Sequence[str] | None) -> None:
+        self.link.run(WAKE, *queue_words(queues))
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        reply = self.link.run(BEAT, node, info)
+        return {name.decode(): int(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
+
+    def leave(self, node: str) -> None:
+        self.link.run(LEAVE, node)
+
+    def registered(self) -> list[Registration]:
+        return [Registration(*json.loads(text)) for text in self.link.run(REGISTERED)]
+
+    def nodes(self) -> list[Node]:
+        reply = self.link.run(NODES)
+        return [Node(name.decode(), int(beat), info, n) for name, beat, info, n in reply]
+
+    def recover(self, worker: str, death: Death | None) -> Recovered:
+        if death is None:
+            return _recovered(self.link.run(RECOVER, worker, _UNSEEN))
+        known = (death.request, death.finished, death.started)
+        return _recovered(self.link.run(RECOVER, worker, death.entry, *known))
+
+    def reap(self, node: str, beat: int) -> Recovered | None:
+        reply = self.link.run(REAP, node, beat, _UNSEEN)
+        return None if reply is None else _recovered(reply)
+
+    def _token(self, lists: list[str], pause: float) -> int:
+        """Block for a wake token, at most `pause` seconds; what the token says, 0 without one.
+
+        The server looks at its own timeouts only every tenth of a second, too coarse for delayed
+        jobs: the wait ends here, by unblocking the wire from the thread's other one.
+        """
+        wire = self.link.open(self.link.waits)
+        try:
+            wire.blocked_id = wire.blocked_id or self._id_of(wire)
+            wire.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
+            if not wire.readable(pause) and wire.blocked_id > 0:
+                self._unblock(wire)
+            reply = wire.read()
+        except OSError as error:
+            self.link.waits.drop()
+            raise self.link.unavailable(error) from None
+        except ServerError as error:
+            self.link.waits.drop()
+            raise self.link.unavailable(error) from None
+        except BaseException:
+            self.link.waits.drop()
+            raise
+        self.link.waits.used()
+        return 0 if reply is None else int(reply[1])
+
+    @staticmethod
+    def _id_of(wire: Wire) -> int:
+        """A wire's client id; -1 where the server's ACL forbids to ask."""
+        try:
+            return int(wire.call(b"CLIENT", b"ID"))
+        except ServerError:
+            return -1
+
+    def _unblock(self, wire: Wire) -> None:
+        assert wire.blocked_id is not None
+        try:
+            self.link.call(b"CLIENT", b"UNBLOCK", wire.blocked_id)
+        except EngineError as error:
+            if "NOPERM" not in str(error):
+                raise
+            wire.blocked_id = -1
+
+
+def _recovered(reply: list[Any]) -> Recovered:
+    return Recovered(*(tuple(id_.decode() for id_ in ids) for ids in reply))

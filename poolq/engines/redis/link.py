@@ -1,0 +1,143 @@
+"""What every part of the engine speaks through: scripts and commands over this thread's wire.
+
+A lost wire is dropped and raises EngineUnavailable. Nothing is sent again, with two exceptions,
+where the server says that nothing has run: it did not know the script, or the slot of the
+namespace has moved to another node.
+"""
+
+from typing import Any
+
+from poolq.engines.connections import Connections
+from poolq.engines.redis.address import parse
+from poolq.engines.redis.scripts import Script
+from poolq.engines.redis.topology import Topology
+from poolq.engines.redis.wire import TIMEOUT, ServerError, Wire
+from poolq.errors import ConfigError, EngineError, EngineUnavailable
+
+Word = str | int | bytes
+
+#: Error replies by which the server says that it cannot serve now, and why in our words.
+REFUSALS = {
+    "OOM": "is full (maxmemory): let workers drain it, or give it more memory",
+    "MISCONF": "refuses writes because it cannot save to disk: look at its log",
+    "NOREPLICAS": "refuses writes because too few replicas are in step",
+    "BUSY": "is busy with somebody's long script",
+    "LOADING": "is loading its data after a start",
+    "READONLY": "is a read-only replica: a failover, or the wrong host",
+    "MASTERDOWN": "is a replica without its master",
+    "UNBLOCKED": "has just become a replica",
+    "CLUSTERDOWN": "belongs to a cluster that is down",
+    "TRYAGAIN": "is moving this namespace to another node",
+    "ASK": "is moving this namespace to another node",
+    "MOVED": "does not serve this namespace any more",
+    "NOAUTH": "wants a password: put it into the URL",
+    "WRONGPASS": "refuses this user or password",
+}
+#: The line stays good after these.
+_KEPT = ("OOM", "MISCONF", "NOREPLICAS", "BUSY")
+
+
+class Lost(EngineUnavailable):
+    """The command was sent and no answer came: it may have run."""
+
+
+class Link:
+    """`waits` are the wires of those that block; all else goes through `run` and `call`."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        if not namespace or any(character in namespace for character in "{}\n"):
+            raise ConfigError(f"namespace {namespace!r}: it must not be empty, nor have {{ or }}")
+        address = parse(url)
+        self.shown = address.shown
+        self.prefix = f"{{{namespace}}}:"
+        self._key = self.prefix.encode()
+        self._topology = Topology(address, self.prefix)
+        self._wires = Connections(self._topology.connect, Wire.close, Wire.alive)
+        self.waits = Connections(self._topology.connect, Wire.close, Wire.alive)
+
+    def run(self, script: Script, *args: Word) -> Any:
+        """Run a script of this namespace. Raises EngineUnavailable, Lost, EngineError."""
+        return self.send((b"EVALSHA", script.sha, b"1", self._key, *args), script)
+
+    def call(self, *words: Word) -> Any:
+        """Run a command. Raises as `run` does."""
+        return self.send(words)
+
+    def send(self, words: tuple[Word, ...], script: Script | None = None) -> Any:
+        try:
+            reply = self._exchange(words)
+        except ServerError as error:
+            reply = self._second(error, words, script)
+        self._wires.used()
+        return reply
+
+    def close(self) -> None:
+        self._wires.drop()
+        self.waits.drop()
+
+    def open(self, wires: Connections[Wire]) -> Wire:
+        """The wire of this thread. Raises EngineUnavailable."""
+        try:
+            return wires.get()
+        except (OSError, ServerError) as error:
+            raise self.unavailable(error) from None
+
+    def unavailable(self, error: Exception, lost: bool = False) -> EngineUnavailable:
+        """Word an error of the wire."""
+        why = f"cannot be reached: {_reason(error)}"
+        if isinstance(error, ServerError):
+            why = REFUSALS.get(error.code, f"answers {_reason(error)}")
+        elif lost:
+            why = f"went away before it answered: {_reason(error)}"
+        text = f"engine {self.shown} {why}"
+        return Lost(text) if lost else EngineUnavailable(text)
+
+    def _exchange(self, words: tuple[Word, ...]) -> Any:
+        wire = self.open(self._wires)
+        sent = False
+        try:
+            wire.send(words)
+            sent = True
+            return wire.read()
+        except OSError as error:
+            self._wires.drop()
+            raise self.unavailable(error, lost=sent) from None
+        except ServerError:
+            raise
+        except BaseException:
+            # A signal's exception, say: the reply is still to come and nobody will read it.
+            self._wires.drop()
+            raise
+
+    def _second(self, error: ServerError, words: tuple[Word, ...], script: Script | None) -> Any:
+        """The server did not run it: once more where that helps."""
+        if error.code == "NOSCRIPT" and script is not None:
+            words = (b"EVAL", script.text, *words[2:])
+        elif error.code == "MOVED":
+            self._topology.moved(error)
+            self._wires.drop()
+        else:
+            raise self._refused(error) from None
+        try:
+            return self._exchange(words)
+        except ServerError as again:
+            if again.code == "NOSCRIPT" and script is not None:
+                return self._second(again, words, script)
+            raise self._refused(again) from None
+
+    def _refused(self, error: ServerError) -> EngineError:
+        code = error.code
+        if code in REFUSALS or "max number of clients" in str(error):
+            if code not in _KEPT:
+                self._wires.drop()
+            return self.unavailable(error)
+        return EngineError(f"engine {self.shown} answers: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Delete a job that does not run yet: delayed, parked or ready. Walks over a long list.
+-- Parts: base, ready, limits, parking, bodies.
+--
+-- ARGV: id.
+-- Reply: 1 when it is deleted, else 0.
+
+local id = ARGV[1]
+local queue = origin_of(id)
+if not queue then return 0 end
+if call('ZREM', P .. 'delayed:' .. queue, id) == 1
+  or unpark(queue, id)
+  or call('LREM', P .. 'ready:' .. queue, 1, id) == 1 then
+  drop(id)
+  return 1
+end
+return 0

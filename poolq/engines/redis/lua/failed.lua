@@ -1,0 +1,28 @@
+#!lua flags=no-writes
+-- Failed jobs, newest first.
+-- Parts: base.
+--
+-- ARGV: how many at most, failed before ("+inf" or "(<time>"), queue ("": every one).
+-- Reply: for each {id, queue, "failed", at, body, state, ""}.
+
+local most, queues = tonumber(ARGV[1]), {ARGV[3]}
+if ARGV[3] == '' then queues = call('ZRANGE', P .. 'queues', 0, -1) end
+local found = {}
+for _, queue in ipairs(queues) do
+  local key = P .. 'failed:' .. queue
+  local all = call('ZRANGE', key, ARGV[2], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES')
+  for i = 1, #all, 2 do
+    found[#found + 1] = {id = all[i], at = tonumber(all[i + 1]), queue = queue}
+  end
+end
+table.sort(found, function(a, b)
+  if a.at == b.at then return a.id > b.id end
+  return a.at > b.at
+end)
+local reply = {}
+for i = 1, math.min(most, #found) do
+  local job = found[i]
+  local body, state = call('HGET', BODIES, job.id), call('HGET', STATES, job.id)
+  reply[i] = {job.id, job.queue, 'failed', digits(job.at), body, state, ''}
+end
+return reply

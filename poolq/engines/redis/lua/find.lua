@@ -1,0 +1,33 @@
+#!lua flags=no-writes
+-- One job, wherever it is. Walks over a long list of ready ones.
+-- Parts: base, limits, parking, bodies.
+--
+-- ARGV: id.
+-- Reply: {id, queue, status, at, body, state or nil, worker}, or nil: it is not there.
+
+local id = ARGV[1]
+local queue, due = origin_of(id)
+if not queue then return false end
+
+local function answer(status, at, worker)
+  local state = call('HGET', STATES, id)
+  return {id, queue, status, digits(at), call('HGET', BODIES, id), state, worker or ''}
+end
+
+local failed = call('ZSCORE', P .. 'failed:' .. queue, id)
+if failed then return answer('failed', tonumber(failed)) end
+local delayed = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)
+if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) end
+local _, rule = rules_of(queue, id)
+if rule then
+  local slot = call('ZSCORE', P .. 'parked:' .. queue, identity_of(rule))
+  return answer('parked', tonumber(slot or nil) or due)
+end
+for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
+  local claim = call('HGET', P .. 'worker:' .. worker, id)
+  if claim then
+    return answer('running', tonumber(string.match(claim, '^%d+ %d+ %d (%d+) ')), worker)
+  end
+end
+if call('LPOS', P .. 'ready:' .. queue, id) then return answer('ready', due) end
+return false

@@ -1,0 +1,16 @@
+#!lua flags=allow-oom
+-- Delete failed jobs.
+-- Parts: base, bodies.
+--
+-- ARGV: ids.
+-- Reply: the ids that were there.
+
+local found = {}
+for _, id in ipairs(ARGV) do
+  local queue = origin_of(id)
+  if queue and call('ZREM', P .. 'failed:' .. queue, id) == 1 then
+    drop(id)
+    found[#found + 1] = id
+  end
+end
+return found

@@ -1,0 +1,17 @@
+-- Part `bodies` (needs nothing but `base`): jobs at rest, for people.
+
+-- The queue that a job was pushed to, and when it is or was due; nil when its body is gone.
+local function origin_of(id)
+  local stored = call('HGET', BODIES, id)
+  if not stored then return nil end
+  local due, queue = string.match(stored, '^(%d+) ([^\n]*)\n')
+  if not queue then return nil end
+  local state = call('HGET', STATES, id)
+  local later = state and tonumber(string.match(state, '^%d+')) or 0
+  return queue, later > 0 and later or tonumber(due)
+end
+
+local function drop(id)
+  call('HDEL', BODIES, id)
+  call('HDEL', STATES, id)
+end

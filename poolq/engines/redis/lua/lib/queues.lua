@@ -1,0 +1,42 @@
+-- Part `queues`: which queues are asked, and when their next job is due.
+
+-- The queues named from ARGV[at] on ("<n>", then n names; "-1": all of the namespace) that are not
+-- paused, and the position behind them.
+local function queues_at(at)
+  local count, names = tonumber(ARGV[at]), nil
+  if count < 0 then
+    names = call('ZRANGE', P .. 'queues', 0, -1)
+    at = at + 1
+  else
+    names = {unpack(ARGV, at + 1, at + count)}
+    at = at + 1 + count
+  end
+  local paused = call('SMEMBERS', P .. 'paused')
+  if #paused == 0 then return names, at end
+  local shut, open = {}, {}
+  for _, queue in ipairs(paused) do shut[queue] = true end
+  for _, queue in ipairs(names) do
+    if not shut[queue] then open[#open + 1] = queue end
+  end
+  return open, at
+end
+
+-- How many jobs of a queue may be claimed now.
+local function ready_in(queue)
+  return call('LLEN', P .. 'ready:' .. queue)
+    + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
+    + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
+end
+
+-- Microseconds until a delayed or parked job of the queues is due; -1: there is none.
+local function next_due(queues)
+  local first
+  for _, queue in ipairs(queues) do
+    for _, set in ipairs({P .. 'delayed:', P .. 'parked:'}) do
+      local head = call('ZRANGE', set .. queue, 0, 0, 'WITHSCORES')
+      local due = tonumber(head[2])
+      if due and (first == nil or due < first) then first = due end
+    end
+  end
+  return first and math.min(math.max(0, first - now), 2 ^ 53) or -1
+end

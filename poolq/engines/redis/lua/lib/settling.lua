@@ -1,0 +1,116 @@
+-- Part `settling` (needs `ready`, `limits`, `parking`): end claims of the worker whose hash is
+-- WORKER. A claim counts while its field begins with its name, "<request> <index> ".
+--
+-- Arguments from ARGV[at] on: the number of groups of finished jobs, each "<queue>", "<n>", n ids,
+-- n names; then the number of other settlements, each of seven:
+--   "release"  id name queue  delay  state  counter  state is without due; counter "": none
+--   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
+--   "park"     id name queue  rules  ""     ""       see part `parking`
+--   "failing"  id name queue  state  ""     ""       the claim is kept
+--   "bury"     id name queue  state  ""     ""
+
+local function count(counter, queue, by)
+  call('HINCRBY', P .. 'counters', counter .. ' ' .. queue, by)
+end
+
+local function holds(worker, id, name)
+  local claim = call('HGET', worker, id)
+  return claim and string.sub(claim, 1, #name) == name and claim
+end
+
+-- Jobs that are done, at most 1000: gone without a trace but their number.
+local function finish(worker, queue, ...)
+  count('done', queue, call('HDEL', worker, ...))
+  call('HDEL', BODIES, ...)
+  if call('EXISTS', STATES) == 1 then call('HDEL', STATES, ...) end
+end
+
+local function settle_done(worker, at, stale)
+  local queue, n = ARGV[at], tonumber(ARGV[at + 1])
+  local ids, names = at + 2, at + 2 + n
+  local held, ours = call('HMGET', worker, unpack(ARGV, ids, names - 1)), nil
+  for k = 0, n - 1 do
+    local claim, name = held[k + 1], ARGV[names + k]
+    if claim and string.sub(claim, 1, #name) == name then
+      if ours then ours[#ours + 1] = ARGV[ids + k] end
+    else
+      ours = ours or {unpack(ARGV, ids, ids + k - 1)}
+      stale[#stale + 1] = ARGV[ids + k]
+    end
+  end
+  if ours == nil then
+    finish(worker, queue, unpack(ARGV, ids, names - 1))
+  elseif #ours > 0 then
+    finish(worker, queue, unpack(ours))
+  end
+  return names + n
+end
+
+local function set_state(id, due, state)
+  call('HSET', STATES, id, due .. ' ' .. state)
+end
+
+local function due_of(id)
+  local state = call('HGET', STATES, id)
+  return state and string.match(state, '^%d+') or '0'
+end
+
+local SETTLE = {
+  release = function(queue, id, pause, state, counter)
+    local due = now + math.max(0, tonumber(pause))
+    set_state(id, digits(due), state)
+    if due > now then
+      delay(queue, id, due)
+    else
+      wake(queue, append(queue, {id}))
+    end
+    if counter ~= '' then count(counter, queue, 1) end
+  end,
+  park = function(queue, id, rules)
+    park(queue, id, rules)
+    count('parked', queue, 1)
+  end,
+  bury = function(queue, id, state)
+    call('HSETNX', BODIES, id, stamp .. ' ' .. queue .. '\n')  -- a lost body must not hide the job
+    set_state(id, due_of(id), state)
+    call('ZADD', P .. 'failed:' .. queue, stamp, id)
+    count('failed', queue, 1)
+  end,
+}
+
+-- Claims to the head of their queues, the earliest first. `claims`: {request, index, queue, id}.
+local function give_back(claims)
+  table.sort(claims, function(a, b)
+    if a.request == b.request then return a.index > b.index end
+    return a.request > b.request
+  end)
+  for _, claim in ipairs(claims) do
+    wake(claim.queue, call('LPUSH', P .. 'ready:' .. claim.queue, claim.id))
+  end
+end
+
+local function settle(worker, at)
+  local stale, back = {}, {}
+  local groups = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, groups do at = settle_done(worker, at, stale) end
+  for i = at + 1, at + 7 * tonumber(ARGV[at]), 7 do
+    local kind, id, name, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    if not holds(worker, id, name) then
+      stale[#stale + 1] = id
+    elseif kind == 'failing' then
+      set_state(id, due_of(id), ARGV[i + 4])
+    else
+      call('HDEL', worker, id)
+      if kind == 'back' then
+        local request, index = string.match(name, '^(%d+) (%d+) ')
+        back[#back + 1] =
+          {request = tonumber(request), index = tonumber(index), queue = queue, id = id}
+      else
+        SETTLE[kind](queue, id, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+      end
+    end
+  end
+  give_back(back)
+  return stale
+end

@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Let a queue give nothing, for every node, or let it give again.
+-- Parts: base, ready.
+--
+-- ARGV: queue, "pause" or "resume".
+-- Reply: 1.
+
+if ARGV[2] == 'pause' then
+  call('ZADD', P .. 'queues', 0, ARGV[1])
+  call('SADD', P .. 'paused', ARGV[1])
+else
+  call('SREM', P .. 'paused', ARGV[1])
+  wake(ARGV[1], 0)
+end
+return 1

@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Give a dead worker's claims back and delete its registration.
+-- Parts: base, ready, limits, parking, settling, recovery.
+--
+-- ARGV: worker, history line of the crash, and where the death is known: request, finished,
+--       started.
+-- Reply: {ids done, ids crashed, ids returned}.
+
+local fates = {done = {}, crashed = {}, returned = {}}
+if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
+  local death
+  if ARGV[3] then
+    death =
+      {request = tonumber(ARGV[3]), finished = tonumber(ARGV[4]), started = tonumber(ARGV[5])}
+  end
+  recover(ARGV[1], death, ARGV[2], fates)
+end
+return {fates.done, fates.crashed, fates.returned}

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Make a worker and its node known; a known one stays as it is.
+-- Parts: base.
+--
+-- ARGV: worker, node, registration as JSON.
+-- Reply: 1.
+--
+-- The registration is over 64 bytes, so the worker's hash is a real hash table from the start: in
+-- the compact form every look-up of a claim would walk over all the others.
+
+local worker = P .. 'worker:' .. ARGV[1]
+call('HSETNX', worker, '#request', -1)
+call('HSET', worker, '#node', ARGV[2], '#who', ARGV[3])
+call('HSET', P .. 'workers', ARGV[1], ARGV[2])
+call('HSETNX', P .. 'nodes', ARGV[2], 0)
+call('SADD', P .. 'node:' .. ARGV[2], ARGV[1])
+return 1

@@ -1,0 +1,91 @@
+"""For people: counts, listings, and what a person may do to jobs and queues."""
+
+from collections.abc import Iterator, Sequence
+
+from poolq.engines.base import LimitUse, QueueCounts, Stored
+from poolq.engines.redis.codec import GROUP, stored_of
+from poolq.engines.redis.linked import Linked
+from poolq.engines.redis.scripts import (
+    CANCEL,
+    COUNTS,
+    FAILED,
+    FIND,
+    FORGET,
+    LIMITS,
+    PAUSE,
+    PURGE,
+    RETRY,
+    Script,
+)
+from poolq.limits import Rule, Window
+
+COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
+
+
+class People(Linked):
+    """The part that answers people."""
+
+    def counts(self) -> list[QueueCounts]:
+        counts = []
+        for queue, *numbers, oldest, paused in self.link.run(COUNTS):
+            ready, delayed, parked, running, failed = numbers
+            held = (ready, delayed, parked, running, failed)
+            counts.append(QueueCounts(queue.decode(), *held, int(oldest), bool(paused)))
+        return counts
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        reply = self.link.call(b"HGETALL", self.link.prefix + "counters")
+        totals: dict[str, dict[str, int]] = {}
+        for field, number in zip(*[iter(reply)] * 2, strict=True):
+            counter, _, queue = field.decode().partition(" ")
+            totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))[counter] = int(number)
+        return dict(sorted(totals.items()))
+
+    def limits(self) -> list[LimitUse]:
+        uses = []
+        for identity, limit, start, used, parked, resets_in in self.link.run(LIMITS):
+            window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
+            rule = Rule(key, int(limit), int(window))
+            uses.append(LimitUse(rule, Window(int(start), int(used)), parked, int(resets_in)))
+        return sorted(uses)
+
+    def find(self, id: str) -> Stored | None:
+        reply = self.link.run(FIND, id)
+        return None if reply is None else stored_of(reply)
+
+    def failed(
+        self, queue: str | None = None, before: int | None = None, most: int = 1000
+    ) -> list[Stored]:
+        earlier = "+inf" if before is None else f"({before}"
+        return [stored_of(job) for job in self.link.run(FAILED, most, earlier, queue or "")]
+
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        return self._each(RETRY, ids)
+
+    def forget(self, ids: Sequence[str]) -> list[str]:
+        return self._each(FORGET, ids)
+
+    def cancel(self, id: str) -> bool:
+        return bool(self.link.run(CANCEL, id))
+
+    def pause(self, queue: str) -> None:
+        self.link.run(PAUSE, queue, "pause")
+
+    def resume(self, queue: str) -> None:
+        self.link.run(PAUSE, queue, "resume")
+
+    def purge(self, queue: str) -> int:
+        gone, left = self.link.run(PURGE, queue, GROUP)
+        goal = gone + left  # what is pushed meanwhile may be left
+        while left and gone < goal:
+            more, left = self.link.run(PURGE, queue, min(GROUP, goal - gone))
+            gone += more
+        return int(gone)
+
+    def _each(self, script: Script, ids: Sequence[str]) -> list[str]:
+        return [id_.decode() for some in _batches(ids) for id_ in self.link.run(script, *some)]
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), GROUP):
+        yield ids[start : start + GROUP]

@@ -1,0 +1,51 @@
+"""The scripts: which there are, and of which parts each is made.
+
+A script's text is its first line (`#!lua` and its flags), then its parts in order, then the rest;
+nothing is formatted in. Its name on the server is the SHA-1 of that text, so that nodes with
+different versions of poolq never run each other's scripts.
+"""
+
+from hashlib import sha1
+from importlib.resources import files
+from typing import Final
+
+_FOLDER = files(__package__) / "lua"
+
+
+class Script:
+    """A script as the server knows it. `text` is only sent when the server does not know `sha`."""
+
+    __slots__ = ("name", "sha", "text")
+
+    def __init__(self, name: str, *parts: str) -> None:
+        shebang, _, rest = (_FOLDER / f"{name}.lua").read_text("utf-8").partition("\n")
+        library = [(_FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in parts]
+        self.name = name
+        self.text = "\n".join([shebang, *library, rest]).encode()
+        self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+_SETTLING: Final = ("base", "ready", "limits", "parking", "settling")
+
+PUSH: Final = Script("push", "base", "ready")
+REGISTER: Final = Script("register", "base")
+STEP: Final = Script("step", "base", "ready", "limits", "parking", "queues", "settling")
+SETTLE: Final = Script("settle", *_SETTLING)
+ADMIT: Final = Script("admit", "base", "limits")
+LOOK: Final = Script("look", "base", "queues")
+WAKE: Final = Script("wake", "base", "ready", "queues")
+BEAT: Final = Script("beat", "base")
+LEAVE: Final = Script("leave", "base")
+RECOVER: Final = Script("recover", *_SETTLING, "recovery")
+REAP: Final = Script("reap", *_SETTLING, "recovery")
+REGISTERED: Final = Script("registered", "base")
+NODES: Final = Script("nodes", "base")
+COUNTS: Final = Script("counts", "base", "bodies")
+LIMITS: Final = Script("limits", "base", "ready", "limits", "parking")
+FIND: Final = Script("find", "base", "ready", "limits", "parking", "bodies")
+FAILED: Final = Script("failed", "base")
+RETRY: Final = Script("retry", "base", "ready", "bodies")
+FORGET: Final = Script("forget", "base", "bodies")
+CANCEL: Final = Script("cancel", "base", "ready", "limits", "parking", "bodies")
+PAUSE: Final = Script("pause", "base", "ready")
+PURGE: Final = Script("purge", "base", "ready", "limits", "parking")
