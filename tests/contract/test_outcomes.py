@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
+from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import HOUR, Worker, count_of, full, named, push, stored, total
 
 TRIED = State(attempt=1, history=b'{"at":1,"cause":"error"}')
@@ -150,7 +150,7 @@ def test_a_step_that_wants_nothing_only_settles(engine: Engine, worker: Worker) 
 def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> None:
     """What it has just released may be claimed in the same step: it is due."""
     push(engine, "a", "b", "c", "d", "e")
-    outcomes = [ACK, Release(0, TRIED), GIVE_BACK, Bury(TRIED)]
+    outcomes: list[Outcome] = [ACK, Release(0, TRIED), GIVE_BACK, Bury(TRIED)]
     pairs = zip(worker.claim(4), outcomes, strict=True)
     step = worker.step(*(Settlement(claim, outcome) for claim, outcome in pairs), want=9)
     assert named(step.claims) == ["c", "e", "b"]
@@ -161,7 +161,14 @@ def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> 
 def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b", "c", "d", "e", "f")
     parking = Park((full(engine),), 0)
-    outcomes = [ACK, Release(HOUR, TRIED), GIVE_BACK, Bury(TRIED), Failing(TRIED), parking]
+    outcomes: list[Outcome] = [
+        ACK,
+        Release(HOUR, TRIED),
+        GIVE_BACK,
+        Bury(TRIED),
+        Failing(TRIED),
+        parking,
+    ]
     pairs = zip(worker.claim(6), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
     assert engine.settle("w1", settlements) == []

@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement, Step
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Bury, Park, Release
+from poolq.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -50,7 +50,7 @@ def test_a_repeated_step_that_found_nothing_finds_nothing(engine: Engine, worker
 
 def test_a_repeated_step_settles_nothing_twice(engine: Engine, worker: Worker) -> None:
     push(engine, "a", "b", "c", "d", "e")
-    outcomes = [ACK, Release(0, State(1)), GIVE_BACK, Bury(State(1))]
+    outcomes: list[Outcome] = [ACK, Release(0, State(1)), GIVE_BACK, Bury(State(1))]
     pairs = zip(worker.claim(4), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
     step = worker.step(*settlements, want=1)
