@@ -17,12 +17,12 @@ def fill(engine: Engine, each: int, *queues: str) -> None:
 
 
 def test_queues_are_served_in_the_order_asked_for(engine: Engine, worker: Worker) -> None:
-    push(engine, "l1", "l2", queue="low")
-    push(engine, "h1", "h2", queue="high")
-    asked = ["high", "none", "low"]
-    assert named(worker.claim(3, asked)) == ["h1", "h2", "l1"]
-    push(engine, "h3", queue="high")
-    assert named(worker.claim(3, asked)) == ["h3", "l2"]
+    push(engine, "a1", "a2", queue="a")
+    push(engine, "z1", "z2", queue="z")
+    asked = ["z", "none", "a"]
+    assert named(worker.claim(3, asked)) == ["z1", "z2", "a1"]
+    push(engine, "z3", queue="z")
+    assert named(worker.claim(3, asked)) == ["z3", "a2"]
 
 
 def test_a_queue_not_asked_for_is_left_alone(engine: Engine, worker: Worker) -> None:

@@ -84,13 +84,12 @@ def test_finished_ones_that_were_settled_are_not_counted_again(
 
 def test_claims_of_another_request_go_back(engine: Engine, worker: Worker) -> None:
     """Those of a reply that never arrived, and those that a later one left unstarted."""
-    a, b, c = push(engine, "a", "b", "c")
-    worker.claim()
-    worker.claim()
-    worker.claim()
-    recovered = engine.recover("w1", died(request=2, finished=0, started=0))
-    assert recovered == Recovered(crashed=(b,), returned=(a, c))
-    assert [name for name, _ in next_claims(engine)] == ["a", "b", "c"]
+    a, b, c, d, e, f = push(engine, "a", "b", "c", "d", "e", "f")
+    for _ in range(3):
+        worker.claim(2)
+    recovered = engine.recover("w1", died(request=2, finished=1, started=1))
+    assert recovered == Recovered(done=(c,), crashed=(d,), returned=(a, b, e, f))
+    assert [name for name, _ in next_claims(engine)] == ["a", "b", "d", "e", "f"]
 
 
 def test_of_an_unknown_death_the_earliest_claim_is_charged(engine: Engine, worker: Worker) -> None:
