@@ -20,16 +20,17 @@ from poolq.options import DEFAULTS, DispatchOptions, Options
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Hook = Callable[[Job], object]
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionSettings(Generic[P, R]):
+class FunctionSettings(Generic[P, R_co]):
     """A function job and the options to dispatch it with; made by `set()`."""
 
-    function: "FunctionJob[P, R]"
+    function: "FunctionJob[P, R_co]"
     options: Options
 
     @property
@@ -42,7 +43,7 @@ class FunctionSettings(Generic[P, R]):
             raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
         return self.function.bind((), arguments)
 
-    def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R]":
+    def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
         """The same with some options changed. Raises OptionError."""
         changed = self.options.changed(options, full_name(self.function.job))
         return FunctionSettings(self.function, changed)
@@ -57,7 +58,7 @@ class FunctionSettings(Generic[P, R]):
         self: "FunctionSettings[P, Coroutine[Any, Any, T]]", /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run as a job here and now: see `Job.dispatch_sync`."""
         job = self.function.job
@@ -65,21 +66,21 @@ class FunctionSettings(Generic[P, R]):
         return inline(job, encode(message(full_name(job), self.options, payload, max_payload())))
 
 
-class FunctionJob(Generic[P, R]):
+class FunctionJob(Generic[P, R_co]):
     """A function that can also be dispatched. Calling it just calls the function.
 
     `job` is the Job class made for it.
     """
 
     def __init__(
-        self, function: Callable[P, R], made: type[Job], signature: inspect.Signature
+        self, function: Callable[P, R_co], made: type[Job], signature: inspect.Signature
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.job = made
         self.signature = signature
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -96,7 +97,7 @@ class FunctionJob(Generic[P, R]):
                 bound.update(bound.pop(parameter.name, {}))
         return bound
 
-    def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R]:
+    def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
         """This job with other options, to be dispatched often. Raises OptionError."""
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
@@ -110,7 +111,7 @@ class FunctionJob(Generic[P, R]):
         self: "FunctionJob[P, Coroutine[Any, Any, T]]", /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run as a job here and now: see `Job.dispatch_sync`."""
         return self.set().dispatch_sync(*args, **kwargs)
