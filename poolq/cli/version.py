@@ -1,7 +1,5 @@
 """`poolq version`."""
 
-import importlib.metadata
-
 import click
 
 
@@ -19,6 +17,8 @@ def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> N
 
 
 def _installed() -> str:
+    import importlib.metadata  # slow: it brings a reader of e-mail headers
+
     try:
         return importlib.metadata.version("poolq")
     except importlib.metadata.PackageNotFoundError:

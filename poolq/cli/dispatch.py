@@ -1,0 +1,137 @@
+"""`poolq job dispatch`: a producer on the command line.
+
+The job's options are those of its class, so the application is loaded, in this process: what is
+dispatched here is what the application itself would dispatch.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poolq.cli.options import warn, with_settings
+from poolq.config import Config
+from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqError
+
+
+@click.command()
+@click.argument("name")
+@click.argument("payload", metavar="JSON", default="{}")
+@click.option("--queue", metavar="NAME", help="Instead of the job's own.")
+@click.option("--delay", metavar="TIME", help='"30s", "tomorrow 09:00", an ISO 8601 time.')
+@click.option("--attempts", type=int, metavar="N", help="Instead of the job's own.")
+@click.option("--retry-after", metavar="STEPS", help='"10s", or a step an attempt: "1s,10s,1m".')
+@click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
+@with_settings("app", "engine", "namespace")
+def dispatch(
+    settings: Config, name: str, payload: str, by_name: bool, retry_after: str | None,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Dispatch the job NAME ("jobs:SendMail") with a JSON payload ({}; - reads it from stdin).
+
+    Its options are those of its class, so the application is loaded, where there is one.
+    Prints the job's id.
+    """
+    read = _json(payload)
+    options = {option: value for option, value in given.items() if value is not None}
+    if retry_after is not None:
+        steps = [step.strip() for step in retry_after.split(",")]
+        options["retry_after"] = steps[0] if len(steps) == 1 else steps
+    _check(options, name)
+    from poolq.dispatch import connect
+
+    engine = connect(settings.engine, settings.namespace)
+    to = None if by_name else _job(settings, name)
+    try:
+        click.echo(_send(to, name, read, options))
+    except PoolqError:
+        raise
+    except Exception as error:
+        if engine.stores:
+            raise
+        # The sync engine ran the job, and this is what its run() raised.
+        raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
+    finally:
+        engine.close()
+
+
+def _check(options: dict[str, Any], name: str) -> None:
+    """A wrong option is here a wrong use of the command."""
+    from poolq.options import DEFAULTS
+
+    try:
+        DEFAULTS.changed(options, name).due(name)
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+
+
+def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
+    from poolq.dispatch import dispatch as dispatch_by_name
+
+    if to is None:
+        return dispatch_by_name(name, payload, **options)
+    job = to.set(**options)
+    if job.bind is None:
+        return str(job.dispatch(payload))
+    try:
+        arguments = job.bind(payload)
+    except TypeError as error:
+        raise PayloadError(f"{error}; the payload holds its arguments by name") from None
+    return str(job.dispatch(**arguments))
+
+
+def _job(settings: Config, name: str) -> Any:
+    """The job's class or function job; None where there is no application to load."""
+    missing = not any(_exists(settings.folder, module) for module in settings.app)
+    if missing and settings.sources["app"] == "default":
+        warn(f"no module {settings.app[0]} in {settings.folder}: dispatched by name alone")
+        return None
+    from poolq import app
+    from poolq.functions import FunctionJob
+
+    registry = app.load(settings.app, settings.folder)
+    found = registry.get(name)
+    if found is None:
+        raise NotFound(_unknown(settings.app, name, registry.names()))
+    beside = getattr(sys.modules.get(found.__module__), found.__qualname__, None)
+    return beside if isinstance(beside, FunctionJob) and beside.job is found else found
+
+
+def _unknown(modules: Sequence[str], name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return (
+        f"there is no job {name!r} in {', '.join(modules)}; {hint}--by-name dispatches it all the"
+        " same, for workers that have it"
+    )
+
+
+def _exists(folder: Path, module: str) -> bool:
+    path = folder.joinpath(*module.split("."))
+    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+
+
+def _json(text: str) -> Any:
+    import json
+
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.UsageError(
+            f"the payload is no JSON: {error.msg} at line {error.lineno} column {error.colno}:"
+            f" {shown(error.doc[error.pos : error.pos + 30])}",
+            click.get_current_context(),
+        ) from None
+    except RecursionError:
+        raise click.UsageError("the payload is nested too deeply for JSON") from None
+
+
+def shown(rest: str) -> str:
+    """Where a reader stopped, quoted."""
+    return repr(rest) if rest else "it ends there"

@@ -1,0 +1,300 @@
+"""The commands that deal with stored jobs, on SQLite."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.config import load, open_engine
+from poolq.engines.base import Engine
+from poolq.message import Entry, State, entry
+from poolq.retry import Bury
+from tests.contract.helpers import Worker
+from tests.support.cli import Command, Done, environment
+
+JOBS = """
+import poolq
+
+class Mail(poolq.Job):
+    queue = "emails"
+    attempts = 3
+
+    def run(self):
+        raise ValueError("no such mailbox")
+
+@poolq.job
+def greet(to: str) -> None:
+    print("hello", to)
+"""
+ERROR = entry(Entry(1_700_000_000_000_000, "error", "boom \x1b[2J", 1, "Trace\n  here\nboom", "w1"))
+NOBODY = "0" * 32
+
+
+@pytest.fixture
+def poolq(tmp_path: Path) -> Command:
+    (tmp_path / "poolq.toml").write_text("engine = 'sqlite:///jobs.db'\n")
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def engine(poolq: Command) -> Iterator[Engine]:
+    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
+        yield opened
+
+
+def dispatch(poolq: Command, *args: str) -> str:
+    done = poolq("job", "dispatch", *args)
+    assert done.code == 0, done.err
+    assert done.out.count("\n") == 1
+    return done.out.strip()
+
+
+def fail(poolq: Command, engine: Engine, worker: Worker, count: int, queue: str) -> list[str]:
+    """Have jobs fail for good; their ids."""
+    ids = [dispatch(poolq, "jobs:Mail", '{"to": "bob"}', "--queue", queue) for _ in range(count)]
+    for claim in worker.claim(count, (queue,)):
+        worker.end(claim, Bury(State(1, 0, 0, ERROR)))
+    assert all(engine.find(id) for id in ids)
+    return ids
+
+
+@pytest.fixture
+def worker(engine: Engine) -> Worker:
+    return Worker(engine, queues=None)
+
+
+def test_dispatch_by_name_where_there_is_no_application(poolq: Command, engine: Engine) -> None:
+    done = poolq("job", "dispatch", "jobs:Mail", '{"to": "bob"}', "--queue=q", "--delay=1h",
+                 "--attempts=5", "--retry-after=1s,1m")  # fmt: skip
+    assert "no module jobs in" in done.line
+    shown = poolq("job", "show", done.out.strip(), "--json").json
+    assert (shown["status"], shown["queue"], shown["job"]) == ("delayed", "q", "jobs:Mail")
+    assert (shown["payload"], shown["attempt"], shown["attempts"]) == ({"to": "bob"}, 0, 5)
+    assert shown["due"].endswith("Z")
+
+
+def test_dispatch_takes_the_options_of_the_class(poolq: Command, engine: Engine) -> None:
+    (poolq.folder / "jobs.py").write_text(JOBS)
+    id = dispatch(poolq, "jobs:Mail")
+    shown = poolq("job", "show", id, "--json").json
+    assert (shown["queue"], shown["attempts"], shown["payload"]) == ("emails", 3, {})
+    done = poolq("job", "dispatch", "jobs:Mial")
+    assert (done.code, done.out) == (1, "")
+    assert "did you mean jobs:Mail?" in done.line
+    assert poolq("job", "dispatch", "other:Job", "--by-name").code == 0
+    done = poolq("job", "dispatch", "jobs:greet", '{"too": "bob"}')
+    assert done.code == 1
+    assert "missing a required argument: 'to'" in done.line
+    dispatch(poolq, "jobs:greet", '{"to": "bob"}')
+
+
+def test_dispatch_refuses(poolq: Command) -> None:
+    for args, code, said in (
+        (("x", "[1]"), 1, "payload"),
+        (("x", "{"), 2, "line 1 column 2"),
+        (("x", "{}", "--delay=soonish"), 2, "soonish"),
+        (("x", "{}", "--attempts=0"), 2, "attempts"),
+        (("x", "{}", "--queue=a b"), 2, "a b"),
+        (("x", "{}", "--app=shop"), 3, "no module 'shop'"),
+    ):
+        done = poolq("job", "dispatch", *args)
+        assert (done.code, done.out) == (code, ""), done.err
+        assert said in done.err.splitlines()[-1]
+    (poolq.folder / "jobs.py").write_text("def f(:\n")
+    done = poolq("job", "dispatch", "jobs:Mail")
+    assert done.code == 3
+    assert "jobs.py:1: SyntaxError" in done.line
+
+
+def test_dispatch_reads_stdin_and_runs_on_sync(poolq: Command) -> None:
+    (poolq.folder / "jobs.py").write_text(JOBS)
+    done = poolq("job", "dispatch", "jobs:greet", "-", "--engine=sync", stdin='{"to": "bob"}')
+    assert (done.code, done.out.splitlines()[0]) == (0, "hello bob")
+    done = poolq("job", "dispatch", "jobs:Mail", "--engine=sync")
+    assert done.code == 1
+    assert "ValueError: no such mailbox" in done.err.splitlines()[-1]
+
+
+def test_unknown_ids_are_failures(poolq: Command) -> None:
+    done = poolq("job", "show", NOBODY)
+    assert (done.code, done.line) == (1, f"job {NOBODY} is done or was never there")
+    done = poolq("failed", "show", NOBODY, "--json")
+    assert (done.code, done.out) == (1, "")
+    for args in (("job", "cancel"), ("failed", "retry"), ("failed", "forget")):
+        done = poolq(*args, NOBODY)
+        assert (done.code, done.out) == (1, "")
+        assert NOBODY in done.line
+
+
+def test_cancel(poolq: Command, engine: Engine, worker: Worker) -> None:
+    running, ready, failed = (dispatch(poolq, "x", "--queue", name) for name in "abc")
+    (claim,) = worker.claim(1, ("c",))
+    worker.end(claim, Bury(State(1)))
+    worker.claim(1, ("a",))
+    done = poolq("job", "cancel", running, ready, failed)
+    assert (done.code, done.out) == (1, f"cancelled {ready}\n")
+    said = done.err.splitlines()
+    assert [line.split(";")[0] for line in said] == [
+        f"poolq: job {running} is running",
+        f"poolq: job {failed} has failed already",
+    ]
+    assert engine.find(ready) is None
+
+
+def test_queue_ls(poolq: Command, engine: Engine, worker: Worker) -> None:
+    done = poolq("queue", "ls")
+    assert (done.code, done.out) == (0, "")
+    assert "no queue" in done.line
+    assert poolq("queue", "ls", "--json").json["queues"] == []
+    for _ in range(2):
+        dispatch(poolq, "x", "--queue=a")
+    dispatch(poolq, "x", "--queue=b", "--delay=1h")
+    worker.claim(1, ("a",))
+    poolq("queue", "pause", "b")
+    lines = poolq("queue", "ls").out.splitlines()
+    assert lines[0].split() == [
+        "QUEUE", "READY", "DELAYED", "PARKED", "RUNNING", "FAILED", "DONE", "OLDEST", "STATE",
+    ]  # fmt: skip
+    assert lines[1].split()[:7] == ["a", "1", "0", "0", "1", "0", "0"]
+    assert lines[2].split() == ["b", "0", "1", "0", "0", "0", "0", "-", "paused"]
+    assert lines[3].split()[:7] == ["total", "1", "1", "0", "1", "0", "0"]
+    document = poolq("queue", "ls", "--json").json
+    assert [queue["paused"] for queue in document["queues"]] == [False, True]
+    assert document["total"]["running"] == 1
+
+
+def test_pause_resume(poolq: Command, worker: Worker) -> None:
+    dispatch(poolq, "x", "--queue=a")
+    done = poolq("queue", "pause", "a", "later")
+    assert (done.code, done.out) == (0, "paused a\npaused later\n")
+    assert "no queue 'later' yet" in done.line
+    assert worker.claim(1, ("a",)) == []
+    done = poolq("queue", "resume", "a", "nowhere")
+    assert (done.code, done.out) == (1, "resumed a\n")
+    assert "there is no queue 'nowhere'" in done.line
+    assert len(worker.claim(1, ("a",))) == 1
+    assert poolq("queue", "resume", "a").out == "a was not paused\n"
+
+
+def test_purge_asks(poolq: Command, engine: Engine) -> None:
+    ids = [dispatch(poolq, "x", "--queue=a", f"--delay={delay}") for delay in ("now", "1h")]
+    done = poolq("queue", "purge", "a")
+    assert (done.code, done.out) == (2, "")
+    assert "give --yes" in done.line
+    code, said = on_terminal(poolq, "queue", "purge", "a", answer="n")
+    assert code == 1
+    assert "Delete 1 ready, 1 delayed and 0 parked jobs of queue 'a'? [y/N]" in said
+    assert all(engine.find(id) for id in ids)
+    code, said = on_terminal(poolq, "queue", "purge", "a", answer="y")
+    assert (code, "purged 2 jobs of a" in said) == (0, True)
+    assert not any(engine.find(id) for id in ids)
+    done = poolq("queue", "purge", "aa", "--yes")
+    assert (done.code, "did you mean 'a'?" in done.line) == (1, True)
+
+
+def on_terminal(poolq: Command, *args: str, answer: str) -> tuple[int, str]:
+    """Run it on a terminal of its own and type the answer."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "poolq", *args],
+            cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
+        )  # fmt: skip
+        os.write(ours, f"{answer}\n".encode())
+        code = process.wait(30)
+        os.set_blocking(ours, False)
+        return code, os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_failed_ls_and_show(poolq: Command, engine: Engine, worker: Worker) -> None:
+    assert "no job has failed" in poolq("failed", "ls").line
+    first, second = fail(poolq, engine, worker, 2, "a")
+    lines = poolq("failed", "ls").out.splitlines()
+    assert {line.split()[0] for line in lines[1:]} == {first, second}
+    assert lines[1].split()[1:3] == ["a", "jobs:Mail"]
+    assert lines[1].endswith(r"boom \x1b[2J")
+    assert poolq("failed", "ls", "--queue=b", "--json").json == {"failed": [], "more": False}
+    assert poolq("failed", "ls", "--older-than=1h", "--json").json["failed"] == []
+    done = poolq("failed", "ls", "--limit=1", "--json")
+    assert (len(done.json["failed"]), done.json["more"]) == (1, True)
+    shown = poolq("failed", "show", first, "--json").json
+    assert shown["status"] == "failed"
+    assert shown["history"] == [
+        {
+            "at": "2023-11-14T22:13:20.000000Z", "cause": "error", "error": "boom \x1b[2J",
+            "attempt": 1, "worker": "w1", "traceback": "Trace\n  here\nboom",
+        }
+    ]  # fmt: skip
+    text = poolq("failed", "show", first).out
+    assert "\x1b" not in text
+    assert "attempts:  1 of 1 used" in text
+    assert "             here" in text
+    assert text == poolq("job", "show", first).out
+
+
+def test_failed_retry_and_forget_by_id(poolq: Command, engine: Engine, worker: Worker) -> None:
+    first, second = fail(poolq, engine, worker, 2, "a")
+    done = poolq("failed", "retry", first, NOBODY)
+    assert (done.code, done.out) == (1, f"retried {first}\n")
+    assert done.line == f"job {NOBODY} is not among the failed ones"
+    found = engine.find(first)
+    assert found is not None
+    assert (found.status, found.state) == ("ready", State())
+    assert poolq("failed", "forget", second).out == f"forgot {second}\n"
+    assert engine.find(second) is None
+
+
+def test_failed_many_at_once(poolq: Command, engine: Engine, worker: Worker) -> None:
+    fail(poolq, engine, worker, 2, "a")
+    fail(poolq, engine, worker, 1, "b")
+    assert poolq("failed", "forget", "--older-than=1h").out == "forgot 0 jobs\n"
+    assert poolq("failed", "retry", "--queue=a").out == "retried 2 jobs\n"
+    assert poolq("failed", "forget", "--queue=b").code == 2
+    assert len(engine.failed()) == 1
+    assert poolq("failed", "forget", "--all", "--yes").out == "forgot 1 jobs\n"
+    assert engine.failed() == []
+
+
+def test_a_message_that_cannot_be_read_is_shown_all_the_same(
+    poolq: Command, engine: Engine
+) -> None:
+    from poolq.engines.base import Push
+
+    engine.push([Push("g", "a", b'{"v": 9, "job": "x\xff')])
+    shown = poolq("job", "show", "g", "--json").json
+    assert (shown["job"], shown["attempts"]) == ("?", None)
+    assert poolq("job", "show", "g").code == 0
+
+
+def test_doctor_and_db(poolq: Command) -> None:
+    done = poolq("doctor")
+    assert done.code == 0, done.out
+    assert done.out.splitlines()[1].split()[:2] == ["engine", "ok"]
+    levels = {check["level"] for check in poolq("doctor", "--json").json["checks"]}
+    assert levels <= {"ok", "warn"}
+    assert poolq("db", "migrate").code == 0
+    status = poolq("db", "status", "--json").json
+    assert status["current"]
+    assert "CREATE TABLE" in poolq("db", "sql").out.upper()
+
+
+def test_a_reader_that_leaves_is_no_error(poolq: Command) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "poolq", "config", "show"],
+        cwd=poolq.folder, env=environment(), stdout=write, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(write)
+    _, said = process.communicate(timeout=30)
+    assert Done(process.returncode, "", said.partition("\n")[2]) == Done(1, "", "")

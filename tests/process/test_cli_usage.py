@@ -1,0 +1,135 @@
+"""What the command line refuses, and how: one line on stderr, and the right exit code."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Command
+
+
+@pytest.fixture
+def poolq(tmp_path: Path) -> Command:
+    (tmp_path / "poolq.toml").touch()
+    return Command(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("run --procs=0", "--procs is '0'; it must be a whole number from 1 to 1024"),
+        ("run --sleep=-1", "--sleep is '-1'; it must be from 0.01 seconds to a year"),
+        ("run --queue=,", "--queue is ','; it must be names separated by commas"),
+        ("run --queue=", "--queue is ''; it must be names separated by commas"),
+        ("run --cooldown=soon", "--cooldown is 'soon'; it must be seconds"),
+        ("run --node-ttl=0", "--node-ttl is '0'; it must be from 0.5 seconds"),
+        ("run --namespace=My-App", "--namespace is 'My-App'; it must be a small letter"),
+        ("run --proc=3", "No such option '--proc'. (Did you mean one of: '--prefetch', '--procs'?"),
+        ("run now", "unexpected extra argument"),
+        ("rnu", "there is no command 'rnu'; did you mean 'run'?"),
+        ("queue lss", "there is no command 'lss'; did you mean 'ls'?"),
+        ("queue pause", "Missing argument 'QUEUE...'"),
+        ("job show", "Missing argument 'ID'"),
+        ("job dispatch jobs:A {", "the payload is no JSON: Expecting property name enclosed in"),
+        ("failed retry", "give ids, or which jobs: --queue, --older-than or --all"),
+        ("failed forget --all 1234", "give ids, or which jobs: --queue, --older-than or --all"),
+        ("failed forget --all", "There is no terminal to ask on; give --yes"),
+        ("failed ls --older-than=old", "--older-than is 'old'"),
+        ("failed ls --limit=0", "--limit"),
+        ("make job 1st", "'1st' is no name for a class, such as SendMail"),
+        ("make job import", "'import' means something else already"),
+    ],
+)
+def test_usage_errors(poolq: Command, args: str, said: str) -> None:
+    done = poolq(*args.split())
+    assert said in done.line
+    assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("run --engine=reddis://h", "engine (--engine): 'reddis://h' has an unknown scheme"),
+        ("queue ls --engine=redis://h:99999", "has a bad port"),
+        ("job show 1 --engine=mysql://h", "names no database"),
+        ("db migrate --engine=database", "DATABASE_URL"),
+        ("run --engine=sync", "a pool cannot run on sync://"),
+        ("run --engine=null://", "a pool cannot run on null://"),
+        ("queue ls --engine=sync", "keeps no jobs"),
+        ("failed ls --engine=null", "keeps no jobs"),
+    ],
+)
+def test_a_bad_engine_is_bad_configuration_wherever_it_came_from(
+    poolq: Command, args: str, said: str
+) -> None:
+    done = poolq(*args.split())
+    assert said in done.line
+    assert (done.code, done.out) == (78, "")
+
+
+def test_a_bad_setting_of_the_environment_or_a_file_is_bad_configuration(poolq: Command) -> None:
+    done = poolq("run", POOLQ_PROCS="0")
+    assert done.line == (
+        "POOLQ_PROCS in the environment is '0'; it must be a whole number from 1 to 1024"
+    )
+    assert done.code == 78
+    (poolq.folder / ".env").write_text("POOLQ_QUEUE=,\n")
+    done = poolq("run")
+    assert done.line.startswith(f"POOLQ_QUEUE in {poolq.folder}/.env is ','")
+    assert done.code == 78
+    (poolq.folder / "poolq.toml").write_text("proc = 1\n")
+    done = poolq("queue", "ls")
+    assert done.line.endswith("poolq.toml is no setting; did you mean procs?")
+    assert done.code == 78
+
+
+def test_an_unknown_variable_is_only_warned_about(poolq: Command) -> None:
+    done = poolq("config", "show", "--json", POOLQ_PROC="1")
+    assert "POOLQ_PROC in the environment is no setting; did you mean POOLQ_PROCS?" in done.err
+    assert done.code == 0
+    assert "settings" in done.json
+
+
+def test_no_broker(poolq: Command) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"redis://:hunter2@127.0.0.1:{taken.getsockname()[1]}/0"
+        for args in ("queue ls", "failed ls --json", "job show 1", "queue pause a"):
+            done = poolq(*args.split(), "--engine", url)
+            assert (done.code, done.out) == (69, "")
+            assert "hunter2" not in done.line
+        done = poolq("doctor", "--json", "--engine", url)
+    assert done.code == 69
+    assert [check["level"] for check in done.json["checks"]] == ["ok", "bad"]
+    assert "hunter2" not in done.out
+
+
+def test_help_and_version(poolq: Command) -> None:
+    assert poolq("--help").out.startswith("Usage: poolq [OPTIONS] COMMAND")
+    assert "--stop-timeout SECONDS" in poolq("run", "-h").out
+    assert poolq("version").out == poolq("--version").out
+    assert poolq("version").out.startswith("poolq ")
+    for nothing in ([], ["queue"]):
+        done = poolq(*nothing)
+        assert (done.code, done.out) == (2, "")
+        assert "Commands:" in done.err
+
+
+def test_config_show(poolq: Command) -> None:
+    (poolq.folder / ".env").write_text("POOLQ_ENGINE=redis://:hunter2@h\nPOOLQ_QUEUE=b,a\n")
+    done = poolq("config", "show", "--procs=3")
+    assert "hunter2" not in done.out
+    shown = {line.split()[0]: line.split()[1] for line in done.out.splitlines()}
+    assert shown["engine"] == "redis://:***@h"
+    assert (shown["procs"], shown["queue"], shown["until_empty"]) == ("3", "b,a", "off")
+    assert max(map(len, done.out.splitlines())) > 80  # nothing is cut for a pipe
+    document = poolq("config", "show", "--json").json
+    assert document["folder"] == str(poolq.folder)
+    assert document["settings"]["queue"] == {
+        "value": ["b", "a"],
+        "source": f"POOLQ_QUEUE in {poolq.folder}/.env",
+    }
+    assert json.dumps(document).count("hunter2") == 0
