@@ -99,6 +99,7 @@ def install_mariadb(folder: Path) -> Path:
     """Make an empty MariaDB data folder, to be copied by each server: 0.6 s against 0.05 s."""
     data = folder / "data"
     command = [binary("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
+    command += [f"--tmpdir={folder}"]  # in /tmp it would delete the temporary files of others
     command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_mariadb_options()]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
