@@ -102,7 +102,7 @@ def start_for(member: int, url: str, namespace: str, rule: Rule, span: int) -> t
 def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
     """Step `times` and acknowledge what comes; the ids of parked jobs that were given a slot."""
     with closing(open_engine(url, namespace)) as engine:
-        worker = Worker(engine, f"w{member}", f"n{member}")
+        worker = Worker(engine, f"member{member}", f"n{member}")
         ids: list[str] = []
         done: list[Settlement] = []
         for _ in range(times):

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from poolq.errors import EngineUnavailable
 from tests.support.proxy import Link, Proxy
+
+
+class Place(NamedTuple):
+    """The n-th request is not answered and its connection is closed; `delivered` says whether
+    the server has got it."""
+
+    nth: int
+    delivered: bool
 
 
 class Line(Proxy):
@@ -19,35 +29,36 @@ class Line(Proxy):
         super().__init__(parts.hostname, parts.port)
         user, at, _ = parts.netloc.rpartition("@")
         self.url = urlunsplit(parts._replace(netloc=f"{user}{at}{self.host}:{self.port}"))
-        self._left = 0
-        self._delivered = True
+        self._left = 0  # requests until the one that fails; 0: none does
+        self._delivered = self._reached = False
 
-    def fail(self, nth: int, *, delivered: bool) -> None:
-        """The n-th request from now, of whomever, is not answered and its connection closed;
-        `delivered` says whether the server has it."""
-        self._delivered = delivered
-        self._left = nth
+    def failing(self, act: Callable[[], object], place: Place) -> EngineUnavailable | None:
+        """Do something while the line fails at one place; the error, if that stopped it."""
+        self._delivered, self._reached = place.delivered, False
+        self._left = place.nth
+        try:
+            act()
+        except EngineUnavailable as error:
+            return error
+        finally:
+            self._left = 0
+        return None
 
-    @property
-    def failed(self) -> bool:
-        """Whether the request that was to fail has been sent."""
-        return self._left == 0
-
-    def places(self, most: int = 40) -> Iterator[tuple[int, bool]]:
-        """Every (n, delivered) at which the same act can fail, for a caller who does it each
-        time: the first request, the second, and so on until one was not sent any more."""
+    def places(self, most: int = 40) -> Iterator[Place]:
+        """Every place at which the same act can fail, for a caller who does it each time: the
+        first request, the second, and so on until one was not sent any more."""
         for delivered in (True, False):
             for nth in range(1, most):
-                yield nth, delivered
-                if not self.failed:
-                    self._left = 0
+                yield Place(nth, delivered)
+                if not self._reached:
                     break
             else:
                 raise AssertionError(f"it sends {most} requests and more")
 
     def _send_request(self, link: Link, server: socket.socket, data: bytes) -> None:
         if self._left > 0:
-            if self._left == 1:
-                self._arm(b"", deliver=self._delivered)
             self._left -= 1
+            if self._left == 0:
+                self._reached = True
+                self._arm(b"", deliver=self._delivered)
         super()._send_request(link, server, data)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -16,7 +17,7 @@ from poolq.limits import Rule
 from poolq.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, count_of, died, named, new_id, push, stored, total
-from tests.contract.lines import Line
+from tests.contract.lines import Line, Place
 from tests.support.wait import until
 
 BOUND = 6  # seconds; a socket's timeout is 5
@@ -35,22 +36,12 @@ def engine(line: Line, namespace: str, opened: OpenEngine) -> Engine:
     return opened(line.url, namespace, migrate=True)
 
 
-def broken(act: Callable[[], object]) -> EngineUnavailable | None:
-    """The error where the line failed in it."""
-    try:
-        act()
-    except EngineUnavailable as error:
-        return error
-    return None
-
-
 def test_a_push_that_may_have_been_stored_says_so(line: Line, engine: Engine) -> None:
     was_stored = set()
-    for nth, delivered in line.places():
+    for place in line.places():
         one = Push(new_id(), "q", b"a")
         engine.now()
-        line.fail(nth, delivered=delivered)
-        error = broken(lambda one=one: engine.push([one]))
+        error = line.failing(partial(engine.push, [one]), place)
         found = engine.find(one.id) is not None
         if error is None:
             assert found
@@ -69,24 +60,22 @@ def test_of_a_long_push_the_ids_that_are_not_stored_yet_are_told(
 ) -> None:
     pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
     engine.now()
-    line.fail(nth, delivered=False)
-    with pytest.raises(EngineUnavailable) as caught:
-        engine.push(pushes)
-    left = set(caught.value.ids)
+    error = line.failing(partial(engine.push, pushes), Place(nth, delivered=False))
+    assert error is not None
+    left = set(error.ids)
     there = {one.id for one in pushes if engine.find(one.id) is not None}
     assert {one.id for one in pushes} - left <= there, "what is not named is stored"
-    assert caught.value.maybe_stored or not left & there
+    assert error.maybe_stored or not left & there
     engine.purge("q")
 
 
 def test_a_step_can_be_repeated_whatever_became_of_it(
     line: Line, engine: Engine, worker: Worker
 ) -> None:
-    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+    for rounds, place in enumerate(line.places(), 1):
         push(engine, "a", "b", "c")
         done = Settlement(worker.claim()[0], ACK)
-        line.fail(nth, delivered=delivered)
-        broken(lambda done=done: worker.step(done, want=1))
+        line.failing(partial(worker.step, done, want=1), place)
         step = worker.again(done, want=1)
         assert (named(step.claims), step.stale) == (["b"], [])
         assert count_of(engine) == QueueCounts("q", ready=1, running=1)
@@ -98,25 +87,23 @@ def test_a_step_can_be_repeated_whatever_became_of_it(
 def test_a_settlement_beside_the_main_thread_counts_once(
     line: Line, engine: Engine, worker: Worker
 ) -> None:
-    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+    for rounds, place in enumerate(line.places(), 1):
         (pushed,) = push(engine, "a")
         done = [Settlement(worker.claim()[0], ACK)]
-        line.fail(nth, delivered=delivered)
-        if broken(lambda done=done: engine.settle("w1", done)):
+        if line.failing(partial(engine.settle, "w1", done), place):
             assert engine.settle("w1", done) in ([], [pushed])
         assert engine.find(pushed) is None
         assert total(engine, "done") == rounds
 
 
 def test_a_recovery_happens_once(line: Line, engine: Engine) -> None:
-    for rounds, (nth, delivered) in enumerate(line.places(), 1):
+    for rounds, place in enumerate(line.places(), 1):
         worker = Worker(engine, f"w{rounds}")
         push(engine, "a", "b", "c")
         worker.claim(3)
-        line.fail(nth, delivered=delivered)
-        name = worker.name
-        if broken(lambda name=name: engine.recover(name, died(finished=1, started=1))):
-            engine.recover(name, died(finished=1, started=1))
+        recover = partial(engine.recover, worker.name, died(finished=1, started=1))
+        if line.failing(recover, place):
+            recover()
         assert engine.registered() == []
         heir = Worker(engine, "heir")
         claims = heir.claim(9)
@@ -129,10 +116,9 @@ def test_a_recovery_happens_once(line: Line, engine: Engine) -> None:
 
 def test_a_lost_admission_gives_no_slot_too_many(line: Line, engine: Engine) -> None:
     rule, given = Rule("k", 60, HOUR), 0
-    for nth, delivered in line.places():
+    for place in line.places():
         engine.now()
-        line.fail(nth, delivered=delivered)
-        given += broken(lambda: engine.admit([rule])) is None
+        given += line.failing(partial(engine.admit, [rule]), place) is None
     assert given <= engine.limits()[0].window.used
     while engine.admit([rule]).wait == 0:
         given += 1

@@ -91,11 +91,11 @@ def test_a_first_connection_that_is_refused(
     assert len(caught.value.ids) == 1
 
 
-@pytest.mark.parametrize("scheme", ["redis://", "mysql://root@"])
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "mysql://root@127.0.0.1:{}/poolq"])
 def test_a_refused_push_has_certainly_stored_nothing(
-    scheme: str, namespace: str, opened: OpenEngine
+    url: str, namespace: str, opened: OpenEngine
 ) -> None:
-    engine = opened(f"{scheme}127.0.0.1:{free_port()}/poolq", namespace)
+    engine = opened(url.format(free_port()), namespace)
     with pytest.raises(EngineUnavailable) as caught:
         push(engine, "a", "b")
     assert (len(caught.value.ids), caught.value.maybe_stored) == (2, False)

@@ -79,11 +79,14 @@ def test_one_parked_job_a_step_and_it_comes_first(engine: Engine, worker: Worker
 
 
 def test_one_parked_job_a_step_of_all_keys(engine: Engine, worker: Worker) -> None:
-    for key in ("k1", "k2", "k3"):
-        park(worker, key, rules=[Rule(key, 1, HOUR)])
-    claims = [worker.claim(9) for _ in range(4)]
-    assert sorted(map(len, claims)) == [0, 1, 1, 1]
-    assert sorted(named([claim for some in claims for claim in some])) == ["k1", "k2", "k3"]
+    push(engine, "k1", "k2", "k3")
+    claims = worker.claim(3)
+    rules = [Rule(claim.body.decode(), 1, HOUR) for claim in claims]
+    pairs = zip(claims, rules, strict=True)
+    worker.step(*(Settlement(claim, Park((rule,), 0)) for claim, rule in pairs))
+    granted = [worker.claim(9) for _ in range(4)]
+    assert [len(some) for some in granted] == [1, 1, 1, 0]
+    assert sorted(named([claim for some in granted for claim in some])) == ["k1", "k2", "k3"]
 
 
 def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker) -> None:
