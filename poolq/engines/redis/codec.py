@@ -102,7 +102,7 @@ def body_of(stored: bytes | None) -> bytes:
 
 def step_of(reply: list[Any], request: int) -> Step:
     """The answer to a step that was not refused."""
-    _, stale, due, *groups = reply
+    _, stale, due, groups = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
     for queue, index, admitted, ids, bodies, states in groups:

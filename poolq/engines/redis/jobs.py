@@ -43,7 +43,7 @@ class Jobs(Linked):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        asked = (worker, request, min(want, GROUP), *queue_words(queues))
+        asked = (worker, request, want, *queue_words(queues))
         reply = self.link.run(STEP, *asked, *settled(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)

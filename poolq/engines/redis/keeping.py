@@ -30,13 +30,11 @@ class Keeping(Linked):
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         until = monotonic() + timeout
-        prefix = self.link.prefix
-        lists = [f"{prefix}wake:{queue}" for queue in queues or ()] or [f"{prefix}wake"]
         while True:
-            ready, due = self.link.run(LOOK, *queue_words(queues))
+            news, due, lists = self.link.run(LOOK, *queue_words(queues))
             left = until - monotonic()
-            if ready or left <= 0:
-                return int(ready)
+            if news or left <= 0:
+                return int(news)
             pause = left if int(due) < 0 else min(left, int(due) / 1e6)
             token = self._token(lists, pause)
             if token:
@@ -69,7 +67,7 @@ class Keeping(Linked):
         reply = self.link.run(REAP, node, beat, _UNSEEN)
         return None if reply is None else _recovered(reply)
 
-    def _token(self, lists: list[str], pause: float) -> int:
+    def _token(self, lists: list[bytes], pause: float) -> int:
         """Block for a wake token, at most `pause` seconds; what the token says, 0 without one.
 
         The server looks at its own timeouts only every tenth of a second, too coarse for delayed

@@ -13,11 +13,16 @@ for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   end
 end
 
+local function head_of(set, queue)
+  return tonumber(call('ZRANGE', set .. queue, 0, 0, 'WITHSCORES')[2]) or now
+end
+
 local function oldest_in(queue)
-  local oldest = tonumber(call('ZRANGE', P .. 'delayed:' .. queue, 0, 0, 'WITHSCORES')[2]) or now
   local first = call('LINDEX', P .. 'ready:' .. queue, 0)
   local _, due = origin_of(first or '')
-  return digits(now - math.min(oldest, due or now, now))
+  return digits(
+    now - math.min(head_of(P .. 'back:', queue), head_of(P .. 'delayed:', queue), due or now, now)
+  )
 end
 
 local reply = {}
@@ -26,7 +31,7 @@ for i, queue in ipairs(call('ZRANGE', P .. 'queues', 0, -1)) do
   local due = call('ZCOUNT', delayed, '-inf', stamp)
   reply[i] = {
     queue,
-    call('LLEN', P .. 'ready:' .. queue) + due,
+    call('ZCARD', P .. 'back:' .. queue) + call('LLEN', P .. 'ready:' .. queue) + due,
     call('ZCARD', delayed) - due,
     call('HLEN', P .. 'parkrules:' .. queue),
     running[queue] or 0,

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- One job, wherever it is. Walks over a long list of ready ones.
--- Parts: base, limits, parking, bodies.
+-- Parts: base, bodies, ready, limits, parking.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker}, or nil: it is not there.
@@ -20,8 +20,8 @@ local delayed = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)
 if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) end
 local _, rule = rules_of(queue, id)
 if rule then
-  local slot = call('ZSCORE', P .. 'parked:' .. queue, identity_of(rule))
-  return answer('parked', tonumber(slot or nil) or due)
+  local slot = tonumber(call('ZSCORE', P .. 'parked:' .. queue, identity_of(rule)) or 0)
+  return answer('parked', slot > 0 and slot or now)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   local claim = call('HGET', P .. 'worker:' .. worker, id)
@@ -29,5 +29,7 @@ for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
     return answer('running', tonumber(string.match(claim, '^%d+ %d+ %d (%d+) ')), worker)
   end
 end
-if call('LPOS', P .. 'ready:' .. queue, id) then return answer('ready', due) end
+if call('ZSCORE', P .. 'back:' .. queue, id) or call('LPOS', P .. 'ready:' .. queue, id) then
+  return answer('ready', due)
+end
 return false

@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
 -- Let a queue give nothing, for every node, or let it give again.
--- Parts: base, ready.
+-- Parts: base, ready, queues.
 --
 -- ARGV: queue, "pause" or "resume".
 -- Reply: 1.
 
 if ARGV[2] == 'pause' then
-  call('ZADD', P .. 'queues', 0, ARGV[1])
+  know(ARGV[1])
   call('SADD', P .. 'paused', ARGV[1])
+  call('DEL', P .. 'wake:' .. ARGV[1])
 else
   call('SREM', P .. 'paused', ARGV[1])
-  wake(ARGV[1], 0)
+  wake(ARGV[1], ready_in(ARGV[1]))
 end
 return 1

@@ -6,12 +6,15 @@
 -- Reply: {how many were deleted, how many are left}.
 
 local queue, most = ARGV[1], tonumber(ARGV[2])
-local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
+local back, ready = P .. 'back:' .. queue, P .. 'ready:' .. queue
+local delayed = P .. 'delayed:' .. queue
 local slots, rules = P .. 'parked:' .. queue, P .. 'parkrules:' .. queue
 local ids = call('LPOP', ready, most) or {}
-if #ids < most then
-  local found = call('ZPOPMIN', delayed, most - #ids)
-  for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
+for _, set in ipairs({back, delayed}) do
+  if #ids < most then
+    local found = call('ZPOPMIN', set, most - #ids)
+    for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
+  end
 end
 while #ids < most do
   local identity = call('ZRANGE', slots, 0, 0)[1]
@@ -25,4 +28,5 @@ if #ids > 0 then
   call('HDEL', BODIES, unpack(ids))
   call('HDEL', STATES, unpack(ids))
 end
-return {#ids, call('LLEN', ready) + call('ZCARD', delayed) + call('HLEN', rules)}
+local left = call('ZCARD', back) + call('LLEN', ready) + call('ZCARD', delayed)
+return {#ids, left + call('HLEN', rules)}

@@ -17,7 +17,7 @@ local function now_due(queue, n)
   end
   call('HSET', BODIES, unpack(stored))
   local waiting = append(queue, ids)
-  if waiting <= n then call('ZADD', P .. 'queues', 0, queue) end
+  if waiting <= n then know(queue) end
   wake(queue, waiting)
 end
 
@@ -36,7 +36,7 @@ local function later_due(queue, n)
   end
   call('HSET', BODIES, unpack(stored))
   call('ZADD', delayed, unpack(scored))
-  call('ZADD', P .. 'queues', 0, queue)
+  know(queue)
   if first ~= before then wake(queue, 0) end
 end
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Give a dead worker's claims back and delete its registration.
--- Parts: base, ready, limits, parking, settling, recovery.
+-- Parts: base, bodies, ready, limits, parking, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
 --       started.

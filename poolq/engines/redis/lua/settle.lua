@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- End claims beside the worker's main thread.
--- Parts: base, ready, limits, parking, settling.
+-- Parts: base, bodies, ready, limits, parking, settling.
 --
 -- ARGV: worker, then settlements as part `settling` has them.
 -- Reply: {0, stale ids}, or {1}: the worker is not registered, and nothing has happened.

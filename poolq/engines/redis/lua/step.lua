@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, ready, limits, parking, queues, settling.
+-- Parts: base, bodies, ready, limits, parking, queues, settling.
 --
--- ARGV: worker, request, want (at most 1000), queues as part `queues` has them, then settlements
+-- ARGV: worker, request, want, queues as part `queues` has them, then settlements
 --       as part `settling` has them.
 -- Reply: {1}: the worker is not registered. {2, last}: the request is lower than the last one.
 --        {0, stale ids, microseconds until the next job is due (-1: none, or not asked), groups},
@@ -11,12 +11,13 @@
 -- A request equal to the last one changes nothing and gets what is left of its reply.
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local last = tonumber(call('HGET', worker, '#request') or nil)
+local kept = call('HMGET', worker, '#request', '#turn')
+local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0)
 if last == nil then return {1} end
 if request < last then return {2, last} end
 
 local queues, at = queues_at(4)
-local groups, claimed, index = {}, {}, 0
+local groups, index = {}, 0
 
 local function add_group(queue, first, admitted, ids)
   local states = {}
@@ -41,39 +42,55 @@ end
 if request == last then
   local found, stale = claims_of_request(), {}
   for _, claim in ipairs(found) do add_group(claim[3], claim[1], claim[2], {claim[4]}) end
-  local number, kept = string.match(call('HGET', worker, '#stale') or '', '^(%d+)\n(.*)$')
+  local number, ids = string.match(call('HGET', worker, '#stale') or '', '^(%d+)\n(.*)$')
   if tonumber(number) == request then
-    for id in string.gmatch(kept, '[^\n]+') do stale[#stale + 1] = id end
+    for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end
   end
-  return {0, stale, #found < want and next_due(queues) or -1, unpack(groups)}
+  return {0, stale, #found < want and next_due(queues, '-inf') or -1, groups}
 end
 
 local stale = settle(worker, at)
 
+-- What the worker's hash is given, all at once.
+local fields = {'#request', ARGV[2]}
+
 local function claim(queue, admitted, ids)
   local head, tail = ARGV[2] .. ' ', ' ' .. admitted .. ' ' .. stamp .. ' ' .. queue
-  local n = #claimed
+  if #fields > 2000 then
+    call('HSET', worker, unpack(fields))
+    fields = {'#request', ARGV[2]}
+  end
+  local n = #fields
   for k, id in ipairs(ids) do
-    claimed[n + 2 * k - 1], claimed[n + 2 * k] = id, head .. (index + k - 1) .. tail
+    fields[n + 2 * k - 1], fields[n + 2 * k] = id, head .. (index + k - 1) .. tail
   end
   add_group(queue, index, admitted, ids)
   index = index + #ids
 end
 
--- The list first; then delayed jobs that are due, without a detour through the list.
-local function grab(queue, most)
-  local ids = call('LPOP', P .. 'ready:' .. queue, most) or {}
-  if #ids < most then
-    local delayed = P .. 'delayed:' .. queue
-    local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most - #ids)
-    if #due > 0 then call('ZREM', delayed, unpack(due)) end
-    for _, id in ipairs(due) do ids[#ids + 1] = id end
-  end
-  return ids
+-- Jobs that came back, then the list, then delayed ones that are due (without a detour through
+-- the list), of one queue until all that are wanted are claimed.
+local function grab(queue)
+  local back, ready, delayed = P .. 'back:' .. queue, P .. 'ready:' .. queue, P .. 'delayed:' .. queue
+  repeat
+    local most = math.min(want - index, 1000)
+    local ids, returned = {}, call('ZPOPMIN', back, most)
+    for i = 1, #returned, 2 do ids[#ids + 1] = returned[i] end
+    if #ids == 0 then ids = call('LPOP', ready, most) or {} end
+    if #ids == 0 then
+      ids = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most)
+      if #ids > 0 then call('ZREM', delayed, unpack(ids)) end
+    end
+    if #ids > 0 then claim(queue, 0, ids) end
+  until #ids == 0 or index == want
 end
 
-local turned, from = {}, ARGV[4] == '-1' and request or 0
-for i = 1, #queues do turned[i] = queues[(i - 1 + from) % #queues + 1] end
+local turned = queues
+if ARGV[4] == '-1' and want > 0 then
+  turned = {}
+  for i = 1, #queues do turned[i] = queues[(i - 1 + turn) % #queues + 1] end
+  fields[3], fields[4] = '#turn', turn + 1
+end
 
 if want > 0 then
   for _, queue in ipairs(turned) do
@@ -85,16 +102,15 @@ if want > 0 then
   end
   for _, queue in ipairs(turned) do
     if index == want then break end
-    local ids = grab(queue, want - index)
-    if #ids > 0 then claim(queue, 0, ids) end
+    grab(queue)
   end
 end
 
-call('HSET', worker, '#request', ARGV[2], unpack(claimed))
+call('HSET', worker, unpack(fields))
 if #stale > 0 then
   call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
 end
-if index < want then return {0, stale, next_due(turned), unpack(groups)} end
+if index < want then return {0, stale, next_due(turned, '-inf'), groups} end
 if want > 0 then
   for _, queue in ipairs(turned) do
     local more = ready_in(queue)
@@ -104,4 +120,4 @@ if want > 0 then
     end
   end
 end
-return {0, stale, -1, unpack(groups)}
+return {0, stale, -1, groups}

@@ -35,7 +35,7 @@ local function park(queue, id, text)
   call('HSET', P .. 'parkrules:' .. queue, id, text)
   if call('RPUSH', park_of(queue, identity), id) == 1 then
     call('ZADD', slots, digits(now + probe(rules)), identity)
-    if call('ZRANGE', slots, 0, 0)[1] == identity then wake(queue, 0) end
+    wake(queue, 0)
   end
 end
 

@@ -23,17 +23,20 @@ end
 
 -- How many jobs of a queue may be claimed now.
 local function ready_in(queue)
-  return call('LLEN', P .. 'ready:' .. queue)
+  return call('ZCARD', P .. 'back:' .. queue)
+    + call('LLEN', P .. 'ready:' .. queue)
     + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
     + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
 end
 
--- Microseconds until a delayed or parked job of the queues is due; -1: there is none.
-local function next_due(queues)
+-- Microseconds until a delayed or parked job of the queues is due; -1: there is none. `from`:
+-- the earliest that counts, as ZRANGE takes it.
+local function next_due(queues, from)
   local first
   for _, queue in ipairs(queues) do
     for _, set in ipairs({P .. 'delayed:', P .. 'parked:'}) do
-      local head = call('ZRANGE', set .. queue, 0, 0, 'WITHSCORES')
+      local head =
+        call('ZRANGE', set .. queue, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
       local due = tonumber(head[2])
       if due and (first == nil or due < first) then first = due end
     end

@@ -3,38 +3,44 @@
 -- How many due jobs one script moves from the delayed ones to the list.
 local MOVED = 1000
 
--- A token that nobody takes goes after a minute: whoever waits looks before it blocks.
-local TOKEN_TTL = 60
+local function leave_token(list, hint)
+  if call('EXISTS', list) == 0 then call('RPUSH', list, hint) end
+end
 
+-- Wake one keeper of a queue, unless it is paused. `hint`: how many jobs are ready; 0: look again.
 local function wake(queue, hint)
-  local one, all = P .. 'wake:' .. queue, P .. 'wake'
-  if call('EXISTS', one, all) == 2 then return end
-  for _, list in ipairs({one, all}) do
-    if call('EXISTS', list) == 0 then
-      call('RPUSH', list, hint)
-      call('EXPIRE', list, TOKEN_TTL)
-    end
+  local list = P .. 'wake:' .. queue
+  if call('EXISTS', list) == 1 or call('SISMEMBER', P .. 'paused', queue) == 1 then return end
+  call('RPUSH', list, hint)
+end
+
+-- Make a queue known. A keeper of all queues must look again, to wait for this one too.
+local function know(queue)
+  if call('ZADD', P .. 'queues', 0, queue) == 1 then leave_token(P .. 'wake', 0) end
+end
+
+-- Move delayed jobs that are due (at most MOVED) into the list; returns how many.
+local function promote(queue)
+  local delayed = P .. 'delayed:' .. queue
+  local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MOVED)
+  if #due > 0 then
+    call('RPUSH', P .. 'ready:' .. queue, unpack(due))
+    call('ZREM', delayed, unpack(due))
   end
+  return #due
 end
 
 -- Put ids (at most 1000) that are due now behind all others of their queue, also behind the
 -- delayed ones that have become due; returns how many are in the list.
 local function append(queue, ids)
-  local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
-  local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MOVED)
-  if #due > 0 then
-    call('RPUSH', ready, unpack(due))
-    call('ZREM', delayed, unpack(due))
-  end
-  if #due < MOVED then
-    return call('RPUSH', ready, unpack(ids))
-  end
+  local ready = P .. 'ready:' .. queue
+  if promote(queue) < MOVED then return call('RPUSH', ready, unpack(ids)) end
   -- More may be due: they keep their place before these.
   local scored = {}
   for i, id in ipairs(ids) do
     scored[2 * i - 1], scored[2 * i] = stamp, id
   end
-  call('ZADD', delayed, unpack(scored))
+  call('ZADD', P .. 'delayed:' .. queue, unpack(scored))
   return call('LLEN', ready)
 end
 

@@ -1,4 +1,4 @@
--- Part `recovery` (needs `ready`, `limits`, `parking`, `settling`): what a dead worker held goes
+-- Part `recovery` (needs `settling` and what that needs): what a dead worker held goes
 -- back, and its registration goes.
 
 -- As poolq/message.py has it: the first line and the last 19 are kept.
@@ -45,7 +45,7 @@ end
 -- `death`: {request, finished, started} or nil; `line`: the history line of the crashed claim.
 -- Adds ids to `fates`.
 local function recover(name, death, line, fates)
-  local worker, back = P .. 'worker:' .. name, {}
+  local worker = P .. 'worker:' .. name
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
     if known and claim.index < death.finished then
@@ -59,11 +59,10 @@ local function recover(name, death, line, fates)
         fate = fates.crashed
       end
       fate[#fate + 1] = claim.id
-      back[#back + 1] = claim
+      give_back(claim.queue, claim.id)
     end
   end
   call('SREM', P .. 'node:' .. call('HGET', worker, '#node'), name)
   call('HDEL', P .. 'workers', name)
   call('DEL', worker)
-  give_back(back)
 end

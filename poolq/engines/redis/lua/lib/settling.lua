@@ -1,4 +1,4 @@
--- Part `settling` (needs `ready`, `limits`, `parking`): end claims of the worker whose hash is
+-- Part `settling` (needs `ready`, `limits`, `parking`, `bodies`): end claims of the worker whose hash is
 -- WORKER. A claim counts while its field begins with its name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of groups of finished jobs, each "<queue>", "<n>", n ids,
@@ -15,7 +15,7 @@ end
 
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
-  return claim and string.sub(claim, 1, #name) == name and claim
+  return claim and string.sub(claim, 1, #name) == name
 end
 
 -- Jobs that are done, at most 1000: gone without a trace but their number.
@@ -55,7 +55,15 @@ local function due_of(id)
   return state and string.match(state, '^%d+') or '0'
 end
 
+-- A job whose claim has ended goes before all that were not claimed, with its due time.
+local function give_back(queue, id)
+  local _, due = origin_of(id)
+  call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
+  wake(queue, 1)
+end
+
 local SETTLE = {
+  back = give_back,
   release = function(queue, id, pause, state, counter)
     local due = now + math.max(0, tonumber(pause))
     set_state(id, digits(due), state)
@@ -78,19 +86,8 @@ local SETTLE = {
   end,
 }
 
--- Claims to the head of their queues, the earliest first. `claims`: {request, index, queue, id}.
-local function give_back(claims)
-  table.sort(claims, function(a, b)
-    if a.request == b.request then return a.index > b.index end
-    return a.request > b.request
-  end)
-  for _, claim in ipairs(claims) do
-    wake(claim.queue, call('LPUSH', P .. 'ready:' .. claim.queue, claim.id))
-  end
-end
-
 local function settle(worker, at)
-  local stale, back = {}, {}
+  local stale = {}
   local groups = tonumber(ARGV[at])
   at = at + 1
   for _ = 1, groups do at = settle_done(worker, at, stale) end
@@ -102,15 +99,8 @@ local function settle(worker, at)
       set_state(id, due_of(id), ARGV[i + 4])
     else
       call('HDEL', worker, id)
-      if kind == 'back' then
-        local request, index = string.match(name, '^(%d+) (%d+) ')
-        back[#back + 1] =
-          {request = tonumber(request), index = tonumber(index), queue = queue, id = id}
-      else
-        SETTLE[kind](queue, id, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-      end
+      SETTLE[kind](queue, id, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
     end
   end
-  give_back(back)
   return stale
 end
