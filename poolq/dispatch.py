@@ -38,9 +38,10 @@ class _Producer(NamedTuple):
 
 
 class _Chosen:
-    """This process's producer, made once."""
+    """What this process dispatches to: chosen once, by the settings or by `connect()`."""
 
     def __init__(self) -> None:
+        self.settings: config.Config | None = None
         self.producer: _Producer | None = None
         self.lock = threading.Lock()
 
@@ -48,19 +49,25 @@ class _Chosen:
         """A forked child inherits the lock as it was, perhaps held by a thread it does not have."""
         self.lock = threading.Lock()
 
-    def get(self) -> _Producer:
-        return self.producer or self.from_settings()
-
-    def from_settings(self) -> _Producer:
+    def configured(self) -> config.Config:
         with self.lock:
-            if self.producer is None:
-                self.producer = _open({})
+            if self.settings is None:
+                self.settings = config.load()
+            return self.settings
+
+    def get(self) -> _Producer:
+        return self.producer or self.open()
+
+    def open(self) -> _Producer:
+        opened = _opened(self.configured())
+        with self.lock:
+            self.producer = self.producer or opened  # whoever came first, or called connect()
             return self.producer
 
-    def use(self, flags: Mapping[str, object]) -> _Producer:
-        opened = _open(flags)
+    def use(self, settings: config.Config) -> _Producer:
+        opened = _opened(settings)
         with self.lock:
-            self.producer = opened
+            self.settings, self.producer = settings, opened
         return opened
 
 
@@ -68,8 +75,7 @@ _chosen = _Chosen()
 os.register_at_fork(after_in_child=_chosen.fresh_lock)
 
 
-def _open(flags: Mapping[str, object]) -> _Producer:
-    settings = config.load(flags)
+def _opened(settings: config.Config) -> _Producer:
     return _Producer(config.open_engine(settings), settings.max_payload)
 
 
@@ -83,12 +89,12 @@ def connect(url: str, namespace: str | None = None) -> "Engine":
 
     It is reached when it is first used, not here. Raises ConfigError.
     """
-    return _chosen.use({"engine": url, "namespace": namespace}).engine
+    return _chosen.use(config.load({"engine": url, "namespace": namespace})).engine
 
 
 def max_payload() -> int:
-    """The largest payload, in bytes of JSON."""
-    return _chosen.get().max_payload
+    """The largest payload, in bytes of JSON; opens no engine."""
+    return _chosen.configured().max_payload
 
 
 def message(

@@ -54,10 +54,10 @@ class Job:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        shown = full_name(cls)
         if "name" in cls.__dict__:
-            name(cls.__dict__["name"], f"job {shown}: name", LONGEST_JOB_NAME)
-        check_class(cls, shown)
+            place = f"{cls.__module__}:{cls.__qualname__}"
+            name(cls.__dict__["name"], f"job {place}: name", LONGEST_JOB_NAME)
+        check_class(cls, full_name(cls))
         options_of(cls)
 
     def run(self) -> Any:
