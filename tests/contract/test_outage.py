@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
 
 from poolq.engines.base import Settlement
-from poolq.errors import EngineUnavailable, PoolqError
-from poolq.retry import ACK
+from poolq.errors import EngineError, EngineUnavailable, PoolqError
+from poolq.message import State
+from poolq.retry import ACK, Bury, Release
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, named, push
+from tests.contract.helpers import Worker, died, named, push
 from tests.support.server import free_port
 from tests.support.servers import MariaDB, Redis, Valkey
+from tests.support.wait import until
 
 SECRET = "s3cret:w@rd"
 QUOTED = "s3cret%3Aw%40rd"
@@ -77,6 +80,64 @@ def test_an_engine_outlives_its_servers_restart(
     worker.end(claim)
     push(engine, "d")
     assert named(worker.claim(9)) == ["b", "c", "d"]
+
+
+def test_a_waiter_hears_of_its_servers_death(
+    durable: Durable, namespace: str, opened: OpenEngine
+) -> None:
+    engine = opened(durable.url, namespace, migrate=True)
+
+    def wait() -> None:
+        with pytest.raises(EngineUnavailable) as caught:
+            engine.wait(["q"], 30)
+        says_so(caught.value)
+        engine.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        waiter = threads.submit(wait)
+        with pytest.raises(TimeoutError):
+            waiter.result(0.1)
+        durable.server.kill()
+        waiter.result(BOUND)
+    durable.server.start()
+    push(engine, "a")
+    assert engine.wait(["q"], 5) > 0
+
+
+@pytest.mark.parametrize("kind", [Redis, Valkey])
+def test_a_full_server_takes_nothing_more_but_can_be_worked_off(
+    own_redis: OwnRedis, kind: type[Redis], namespace: str, opened: OpenEngine
+) -> None:
+    server = own_redis(kind, durable=False, maxmemory="8mb")
+    engine = opened(server.url, namespace)
+    worker = Worker(engine)
+    stored = 0
+
+    def fill() -> None:
+        nonlocal stored
+        for _ in range(200):
+            push(engine, "x" * 100_000)
+            stored += 1
+
+    def has_room() -> bool:
+        try:
+            return bool(push(engine, "a"))
+        except EngineError:
+            return False
+
+    with pytest.raises(EngineError) as caught:
+        fill()
+    assert "\n" not in str(caught.value)
+    assert stored > 10
+    first, second, third = worker.claim(3)
+    worker.end(first, Release(0, State(1)))
+    worker.end(second, Bury(State(1, history=b"x" * 1000)))
+    engine.recover("w1", died(request=1, started=2))
+    heir = Worker(engine, "w2")
+    assert heir.claim()[0].id == third.id
+    assert len(heir.drain()) == stored - 2
+    until(has_room, 10, "the server to have freed its memory")
+    assert heir.drain() == ["a"]
 
 
 def test_a_first_connection_that_is_refused(

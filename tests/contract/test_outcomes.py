@@ -158,6 +158,16 @@ def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> 
     assert (total(engine, "done"), total(engine, "failed")) == (1, 1)
 
 
+def test_thousands_are_settled_in_one_step(engine: Engine, worker: Worker) -> None:
+    push(engine, *map(str, range(2400)))
+    claims = [claim for _ in range(3) for claim in worker.claim(800)]
+    outcomes: list[Outcome] = [ACK, Release(0, TRIED), GIVE_BACK]
+    step = worker.step(*(Settlement(one, outcomes[n % 3]) for n, one in enumerate(claims)))
+    assert step.stale == []
+    assert count_of(engine) == QueueCounts("q", ready=1600)
+    assert (total(engine, "done"), total(engine, "retried")) == (800, 800)
+
+
 def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b", "c", "d", "e", "f")
     parking = Park((full(engine),), 0)

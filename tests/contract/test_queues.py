@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from poolq.engines.base import Engine, QueueCounts, Settlement
+from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.retry import ACK
-from tests.contract.helpers import HOUR, Worker, count_of, full, named, park, push, total
+from tests.contract.helpers import HOUR, Worker, count_of, full, named, new_id, park, push, total
 
 
 def fill(engine: Engine, each: int, *queues: str) -> None:
@@ -41,6 +41,13 @@ def test_all_queues_come_in_turn(engine: Engine, worker: Worker) -> None:
 def test_all_queues_means_every_one(engine: Engine, worker: Worker) -> None:
     fill(engine, 2, "a", "b", "c")
     assert sorted(named(worker.claim(9, None))) == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_there_may_be_hundreds_of_queues(engine: Engine, worker: Worker) -> None:
+    names = [f"q{n:03}" for n in range(300)]
+    engine.push([Push(new_id(), queue, queue.encode()) for queue in names])
+    assert sorted(named(worker.claim(400, None))) == names
+    assert [counts.queue for counts in engine.counts()] == names
 
 
 def test_a_full_queue_starves_no_other_where_much_is_claimed_ahead(
