@@ -78,15 +78,19 @@ def test_one_parked_job_a_step_and_it_comes_first(engine: Engine, worker: Worker
     assert slots_used(engine, "k") == 2
 
 
-def test_one_parked_job_a_step_of_all_keys(engine: Engine, worker: Worker) -> None:
-    push(engine, "k1", "k2", "k3")
-    claims = worker.claim(3)
+@pytest.mark.parametrize("queues", ["qqq", "qrs"])
+def test_one_parked_job_a_step_of_all_keys_and_queues(
+    engine: Engine, worker: Worker, queues: str
+) -> None:
+    for n, queue in enumerate(queues):
+        push(engine, f"k{n}", queue=queue)
+    claims = worker.claim(3, list("qrs"))
     rules = [Rule(claim.body.decode(), 1, HOUR) for claim in claims]
     pairs = zip(claims, rules, strict=True)
     worker.step(*(Settlement(claim, Park((rule,), 0)) for claim, rule in pairs))
-    granted = [worker.claim(9) for _ in range(4)]
+    granted = [worker.claim(9, list("qrs")) for _ in range(4)]
     assert [len(some) for some in granted] == [1, 1, 1, 0]
-    assert sorted(named([claim for some in granted for claim in some])) == ["k1", "k2", "k3"]
+    assert sorted(named([claim for some in granted for claim in some])) == ["k0", "k1", "k2"]
 
 
 def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker) -> None:

@@ -39,6 +39,14 @@ def test_a_repeated_step_claims_nothing_more(engine: Engine, worker: Worker) -> 
     assert count_of(engine) == QueueCounts("q", ready=2, running=2)
 
 
+def test_a_long_reply_comes_back_in_order(engine: Engine, worker: Worker) -> None:
+    push(engine, *map(str, range(600)))
+    worker.step()
+    step = worker.step(want=500)
+    assert same(worker.again(want=500), step)
+    assert len(step.claims) == 500
+
+
 def test_a_repeated_step_that_found_nothing_finds_nothing(engine: Engine, worker: Worker) -> None:
     """Else a reply that was only late would leave a claim that its worker has never heard of."""
     step = worker.step(want=1)
