@@ -4,16 +4,19 @@ On a terminal a table fits its width: elastic columns give way. Elsewhere nothin
 Text of jobs is shown without control characters, so that no payload can steer a terminal.
 """
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-WIDE = 100_000  # columns; for a file or pipe
+WIDE = 100_000  # rich cuts at a console's width; here it never shall
+LEAST = 8  # characters that are left of a cell
+GAP = "  "
 
 
 class Column(NamedTuple):
-    """`right`: numbers. `elastic`: may be cut on a narrow terminal. `style`: as rich has it."""
+    """`right`: numbers. `elastic`: may be cut on a narrow terminal."""
 
     title: str
     right: bool = False
@@ -39,32 +42,35 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    on_terminal = sys.stdout.isatty()
+    cells = [[clean(str(cell)) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _fit(columns, cells, shutil.get_terminal_size().columns)
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=bool(total))
     for number, column in enumerate(columns):
-        table.add_column(
-            column.title,
-            Text(str(total[number])) if total else "",
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis" if column.elastic else "fold",
-            min_width=8 if column.elastic else _widest(column, number, rows, total),
-        )
-    for row in rows:
-        cells = [clean(str(cell)) for cell in row]
-        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
-    console = Console(width=None if on_terminal else WIDE, soft_wrap=True, highlight=False)
+        footer = str(total[number]) if total else ""
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.title, footer, justify=justify, no_wrap=True)
+    for row in cells:
+        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
+    console = Console(width=WIDE, highlight=False)
     with console.capture() as capture:
-        console.print(table, soft_wrap=False)
+        console.print(table)
     for line in capture.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
 
-def _widest(
-    column: Column, number: int, rows: Sequence[Sequence[object]], total: Sequence[object]
-) -> int:
-    cells = [column.title, *(clean(str(row[number])) for row in rows)]
-    return max(map(len, [*cells, str(total[number])] if total else cells))
+def _fit(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> None:
+    """Cut what is elastic, so that a line takes `width` characters if that can be."""
+    fixed = sum(
+        max([len(column.title), *(len(row[number]) for row in cells)]) + len(GAP)
+        for number, column in enumerate(columns)
+        if not column.elastic
+    )
+    most = max(width - fixed, LEAST)
+    for row in cells:
+        for number, column in enumerate(columns):
+            if column.elastic and len(row[number]) > most:
+                row[number] = row[number][: most - 1] + "…"
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
