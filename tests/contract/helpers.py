@@ -111,6 +111,11 @@ class Worker:
         return names
 
 
+def kind(outcome: Outcome) -> str:
+    """What a test's parameter is called."""
+    return type(outcome).__name__.lower()
+
+
 def named(claims: Sequence[Claim]) -> list[str]:
     """What the claimed jobs were called when they were pushed."""
     return [claim.body.decode() for claim in claims]

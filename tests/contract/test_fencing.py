@@ -15,6 +15,7 @@ from tests.contract.helpers import (
     Worker,
     bury,
     count_of,
+    kind,
     named,
     push,
     registration,
@@ -67,7 +68,7 @@ def test_a_recovered_worker_cannot_have_its_last_reply_again(
         worker.again(want=1)
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=repr)
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=kind)
 def test_a_claim_that_now_belongs_to_another_cannot_be_settled(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
@@ -123,8 +124,8 @@ def test_a_job_given_back_and_claimed_in_one_step_is_another_claim(
     worker.end(new)
 
 
-@pytest.mark.parametrize("first", OUTCOMES[:5] + OUTCOMES[6:], ids=repr)
-@pytest.mark.parametrize("second", [ACK, GIVE_BACK, Bury(State(7))], ids=repr)
+@pytest.mark.parametrize("first", OUTCOMES[:5] + OUTCOMES[6:], ids=kind)
+@pytest.mark.parametrize("second", [ACK, GIVE_BACK, Bury(State(7))], ids=kind)
 def test_a_claim_is_settled_once(
     engine: Engine, worker: Worker, first: Outcome, second: Outcome
 ) -> None:

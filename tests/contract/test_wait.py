@@ -12,7 +12,7 @@ from poolq.engines.base import Engine, Settlement
 from poolq.message import State
 from poolq.retry import GIVE_BACK, Bury, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, Worker, bury, died, full, park, push
+from tests.contract.helpers import HOUR, MS, Worker, bury, died, full, kind, park, push
 from tests.support.servers import Redis
 from tests.support.wait import until
 
@@ -165,7 +165,7 @@ def test_a_token_for_a_job_that_is_gone_is_one_false_alarm_at_most(
     assert [engine.wait(["q"], SHORT) > 0 for _ in range(3)].count(True) <= 1
 
 
-@pytest.mark.parametrize("outcome", [Release(0, State(1)), GIVE_BACK], ids=repr)
+@pytest.mark.parametrize("outcome", [Release(0, State(1)), GIVE_BACK], ids=kind)
 def test_a_job_that_goes_back_wakes_a_waiter(
     engine: Engine, worker: Worker, outcome: Release
 ) -> None:
