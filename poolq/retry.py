@@ -73,7 +73,7 @@ def failing(state: State) -> Failing:
     return Failing(state._replace(failing=1))
 
 
-def at_once(message: Message, state: State, line: Entry) -> Failing:  # noqa: ARG001  # as counted()
+def at_once(state: State, line: Entry) -> Failing:  # noqa: ARG001  # as counted()
     """Failed for good whatever attempts remain; the try is counted."""
     tries = state.attempt + 1
     return failing(State(tries, state.crashes, 0, with_entry(state.history, line)))
@@ -107,3 +107,8 @@ def crashed_out(message: Message, state: State) -> bool:
 def hook_spent(message: Message, state: State) -> bool:
     """Too many workers died in its `on_failure()`: bury without calling it again."""
     return state.failing - 1 >= message.max_crashes
+
+
+def at_end(state: State, line: Entry) -> Bury:
+    """Buried as it is, with a last line."""
+    return Bury(state._replace(history=with_entry(state.history, line)))

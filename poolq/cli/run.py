@@ -24,5 +24,6 @@ def run(settings: Config) -> int:
             " keeps no jobs; give --engine or POOLQ_ENGINE as sqlite, redis or database"
         )
     from poolq.pool.master import run_pool
+    from poolq.view.logs import set_up
 
-    return run_pool(settings)
+    return run_pool(settings, set_up())

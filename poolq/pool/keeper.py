@@ -1,0 +1,244 @@
+"""The keeper: the node's housekeeping at the broker. It runs no user code and owns no worker.
+
+- Main thread: beats, recovers dead workers (at every bell and every beat, from the scoreboard, so
+  that no message can be lost), reaps silent nodes. Every exchange is one try; what fails comes
+  again with the next round.
+- It outlives a killed master and beats until the last worker has left.
+- The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
+"""
+
+import os
+import select
+import socket
+from time import monotonic, monotonic_ns, time_ns
+
+import msgspec
+from setproctitle import setproctitle
+
+from poolq.config import Config, open_engine
+from poolq.engines.base import Engine, Recovered
+from poolq.errors import ConfigError, EngineUnavailable, PoolqError, SchemaError
+from poolq.pool import scoreboard as board
+from poolq.pool.bells import Bells
+from poolq.pool.recovery import death
+from poolq.pool.scoreboard import Row, Scoreboard, Status
+from poolq.pool.silence import Silence
+from poolq.pool.waiter import Waiter
+from poolq.worker import identity
+from poolq.worker.events import Crashed, Note, Reporter
+from poolq.worker.signals import Signals
+
+PATIENCE = 10.0  # seconds that a first start waits for the broker
+BEATS = 6  # a node's life in beats
+RETRY = 0.5
+LAST_TRIES = 5.0
+
+
+Process = tuple[str, str, int, int]
+
+
+class Info(msgspec.Struct, frozen=True):
+    """What a node tells of itself. A process is (boot, pid namespace, pid, start ticks)."""
+
+    pool: str
+    host: str
+    master: Process
+    keeper: Process
+
+
+class Keeper:
+    """One node's keeper; see the module's head."""
+
+    def __init__(
+        self,
+        config: Config,
+        node: str,
+        scores: Scoreboard,
+        bells: Bells,
+        signals: Signals,
+        reporter: Reporter,
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._scores = scores
+        self._bells = bells
+        self._signals = signals
+        self._reporter = reporter
+        self._engine: Engine = open_engine(config)
+        self._interval = config.node_ttl / BEATS
+        self._silence = Silence(BEATS)
+        self._next_beat = 0.0
+        self._up = True
+        place = (identity.boot_id(), identity.pid_namespace())
+        master, me = os.getppid(), os.getpid()
+        self._info = msgspec.json.encode(
+            Info(
+                config.name,
+                socket.gethostname(),
+                (*place, master, identity.started(master) or 0),
+                (*place, me, identity.started(me) or 0),
+            )
+        )
+
+    def run(self) -> int:
+        """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
+        setproctitle("poolq: keeper")
+        self._reporter.rename("keeper")
+        if code := self._first_contact():
+            return code
+        waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
+        waiter.start()
+        while not self._signals.stopping or self._signals.orphaned:
+            self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+            self._round()
+            if self._signals.orphaned and not self._workers_left():
+                break
+            self._wait()
+        self._leave()
+        return 0
+
+    def _first_contact(self) -> int:
+        """The broker answers, with tables of our version; else the exit code of the pool."""
+        deadline = monotonic() + PATIENCE
+        while True:
+            self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+            try:
+                self._engine.now()
+                self._beat()
+            except EngineUnavailable as error:
+                had_contact = self._scores.told(board.KEEPER_READY)
+                if (monotonic() > deadline and not had_contact) or self._signals.stopping:
+                    return self._say(error)
+                self._signals.wait(RETRY)
+            except (SchemaError, ConfigError) as error:
+                return self._say(error)
+            else:
+                self._scores.tell(board.KEEPER_READY, 1)
+                self._bells.master.ring()
+                return 0
+
+    def _say(self, error: PoolqError) -> int:
+        self._reporter.report(Note("error", str(error)))
+        self._reporter.flush()
+        return error.exit_code
+
+    def _round(self) -> None:
+        """One pass over everything that may be due."""
+        try:
+            self._recover_rows()
+            if monotonic() >= self._next_beat:
+                self._beat()
+            if not self._up:
+                self._up = True
+                self._reporter.report(Note("info", "the broker answers again"))
+        except EngineUnavailable as error:
+            if self._up:
+                self._up = False
+                self._reporter.report(Note("warning", f"{error}; trying again"))
+            self._next_beat = monotonic() + min(RETRY, self._interval)
+        except PoolqError as error:
+            self._reporter.report(Note("error", f"keeper: {error}"))
+            self._next_beat = monotonic() + self._interval
+        self._reporter.flush()
+
+    def _recover_rows(self) -> None:
+        if self._signals.orphaned:
+            self._bury_orphans()
+        for row in self._scores.all():
+            if row.status == Status.DEAD and not self._scores.confirmed(row):
+                name = self._name(row)
+                words = death(row, name, socket.gethostname(), time_ns() // 1000)
+                recovered = self._engine.recover(name, words)
+                self._scores.confirm(row)
+                self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
+                self._bells.master.ring()
+
+    def _bury_orphans(self) -> None:
+        """Nobody reaps the workers of a dead master for us: look whether they are gone."""
+        for row in self._scores.all():
+            if row.status == Status.LIVE and identity.started(row.pid) is None:
+                self._scores.died(row.index, 0, board.UNSEEN)
+
+    def _beat(self) -> None:
+        """Be seen alive; look for workers and nodes that are not."""
+        counters = self._engine.beat(self._node, self._info)
+        self._next_beat = monotonic() + self._interval
+        self._recover_registered()
+        counters.pop(self._node, None)
+        for node in self._silence.heard(counters):
+            recovered_node = self._engine.reap(node, counters[node])
+            if recovered_node is not None:
+                self._tell(recovered_node, f"node {node} was silent")
+
+    def _recover_registered(self) -> None:
+        """Workers without a process: ours that no row shows, and those of a dead pool here."""
+        registered = self._engine.registered()
+        alive = {self._name(row) for row in self._scores.all()}  # after: no newborn is missing
+        dead = {
+            node.node
+            for node in self._engine.nodes()
+            if node.node != self._node and self._pool_is_gone(node.info)
+        }
+        for worker in registered:
+            ours = worker.node == self._node and worker.worker not in alive
+            if ours or (worker.node in dead and identity.gone(worker)):
+                recovered = self._engine.recover(worker.worker, None)
+                self._tell(recovered, f"worker {worker.worker} of pool {worker.pool} was gone")
+        for node in dead - {worker.node for worker in registered if not identity.gone(worker)}:
+            self._engine.leave(node)
+
+    @staticmethod
+    def _pool_is_gone(info: bytes) -> bool:
+        """True if master and keeper of a pool ran here and are no more. While either lives, it
+        knows more of its dead workers than we do."""
+        try:
+            found = msgspec.json.decode(info, type=Info)
+        except msgspec.DecodeError:
+            return False
+        return all(identity.gone_here(*process) for process in (found.master, found.keeper))
+
+    def _tell(self, recovered: Recovered, why: str) -> None:
+        for id in recovered.crashed:
+            self._reporter.report(Crashed(id, why))
+        if recovered.done or recovered.returned:
+            text = f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"
+            self._reporter.report(Note("info", f"{why}: {text}"))
+
+    def _name(self, row: Row) -> str:
+        return worker_name(self._node, row.seq)
+
+    def _wait(self) -> None:
+        timeout = min(1.0, self._next_beat - monotonic())
+        if self._unsettled():
+            timeout = min(timeout, RETRY)
+        if self._signals.orphaned:
+            timeout = min(timeout, 0.1)
+        if self._signals.wait(timeout, self._bells.keeper.fd):
+            self._bells.keeper.quiet()
+
+    def _unsettled(self) -> bool:
+        return any(
+            row.status == Status.DEAD and not self._scores.confirmed(row)
+            for row in self._scores.all()
+        )
+
+    def _workers_left(self) -> bool:
+        return any(row.status == Status.LIVE for row in self._scores.all()) or self._unsettled()
+
+    def _leave(self) -> None:
+        """Recover what is left and forget the node; a broker that is down is not waited for."""
+        deadline = monotonic() + LAST_TRIES
+        while monotonic() < deadline:
+            try:
+                self._recover_rows()
+                self._engine.leave(self._node)
+                break
+            except EngineUnavailable:
+                select.select([], [], [], RETRY)
+        self._reporter.flush()
+        self._engine.close()
+
+
+def worker_name(node: str, seq: int) -> str:
+    """Names are never used twice: a node is random, a spawn is counted."""
+    return f"{node}:{seq}"

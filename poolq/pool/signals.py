@@ -1,0 +1,36 @@
+"""The master's signals. Handlers only queue; the loop reads the queue."""
+
+import os
+import signal
+from collections import deque
+from types import FrameType
+
+QUEUED = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGCHLD")
+
+
+class SignalQueue:
+    """What arrived and was not looked at yet. `fd` becomes readable with each arrival."""
+
+    def __init__(self) -> None:
+        self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._arrived: deque[str] = deque()
+
+    def install(self) -> None:
+        signal.set_wakeup_fd(self.write, warn_on_full_buffer=False)
+        for name in QUEUED:
+            signal.signal(getattr(signal, name), self._queue)
+
+    def take(self) -> list[str]:
+        """All that arrived, oldest first, by name."""
+        try:
+            while os.read(self.fd, 4096):
+                pass
+        except BlockingIOError:
+            found = []
+            while self._arrived:
+                found.append(self._arrived.popleft())
+            return found
+        return []
+
+    def _queue(self, number: int, _frame: FrameType | None) -> None:
+        self._arrived.append(signal.Signals(number).name)

@@ -1,0 +1,56 @@
+"""Forking: what a child must undo of its parent before it becomes a worker or a keeper.
+
+All signals are blocked around the fork, so none is handled by the wrong process. A child leaves
+by `os._exit`, after flushing its own streams. Each child is a process group of its own: a signal
+to the master's group reaches only the master, and a kill takes the job's subprocesses too.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+CRASHED = 70
+
+
+def fork(main: Callable[[], int], close: tuple[int, ...]) -> int:
+    """Fork; the child runs `main` and exits with its code. Returns the child's pid.
+
+    `close`: descriptors of the parent that the child must not keep. Raises OSError when the
+    system has no room for another process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(main, close, blocked)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return pid
+
+
+def _become(main: Callable[[], int], close: tuple[int, ...], mask: set[signal.Signals]) -> None:
+    """The child's whole life."""
+    code = CRASHED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.setpgid(0, 0)
+        for fd in close:
+            os.close(fd)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = main()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

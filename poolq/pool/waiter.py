@@ -1,0 +1,97 @@
+"""The keeper's waiter: the one waiting broker connection of a node.
+
+It waits only while some worker is idle, and rings one doorbell for each wake token. A token that
+nobody here can use goes back, so that another node may have it.
+"""
+
+import threading
+from time import monotonic
+
+from poolq.backoff import Backoff
+from poolq.config import Config
+from poolq.engines.base import Engine
+from poolq.errors import PoolqError
+from poolq.pool import scoreboard as board
+from poolq.pool.bells import Bells
+from poolq.pool.scoreboard import Scoreboard
+from poolq.worker.events import Note, Reporter
+
+BLOCK = 1.0  # seconds of one wait on the broker
+EMPTY_EVERY = 0.2
+SETTLE = 0.002  # for the rung one to claim, before what is ready is looked at again
+
+
+class Waiter(threading.Thread):
+    """A daemon thread: it ends with the keeper's process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        scores: Scoreboard,
+        bells: Bells,
+        reporter: Reporter,
+    ) -> None:
+        super().__init__(name="waiter", daemon=True)
+        self._engine = engine
+        self._config = config
+        self._scores = scores
+        self._bells = bells
+        self._reporter = reporter
+        self._turn = 0
+        self._next_look = 0.0
+        self._paused: frozenset[str] = frozenset()
+
+    def run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                self._wait_once()
+                failures = 0
+            except PoolqError:
+                # The keeper's main thread meets the same trouble and tells of it.
+                failures += 1
+                threading.Event().wait(Backoff().pause(failures, 0.5))
+
+    def _wait_once(self) -> None:
+        if not self._idle():
+            self._bells.idle.wait(BLOCK)
+            return
+        block = BLOCK
+        if self._config.until_empty:
+            self._look_for_the_end()
+            block = EMPTY_EVERY
+        if self._engine.wait(self._config.queue, block) and not self._ring():
+            self._engine.wake(self._config.queue)
+            self._bells.idle.wait(BLOCK)
+
+    def _idle(self) -> list[int]:
+        return [index for index in range(self._scores.rows) if self._scores.is_idle(index)]
+
+    def _ring(self) -> bool:
+        """Wake the next idle worker in turn; False when there is none any more."""
+        idle = self._idle()
+        if not idle:
+            return False
+        self._turn = next((index for index in idle if index > self._turn), idle[0])
+        self._bells.doors[self._turn].ring()
+        threading.Event().wait(SETTLE)
+        return True
+
+    def _look_for_the_end(self) -> None:
+        """`--until-empty`: tell the master when the queues hold nothing more."""
+        if monotonic() < self._next_look:
+            return
+        self._next_look = monotonic() + EMPTY_EVERY
+        served = self._config.queue
+        counts = [count for count in self._engine.counts() if not served or count.queue in served]
+        busy = [q for q in counts if q.ready or q.delayed or q.parked or q.running]
+        paused = frozenset(q.queue for q in busy if q.paused)
+        for queue in sorted(paused - self._paused):
+            text = f"queue {queue} is paused and not empty: waiting for it to be resumed"
+            self._reporter.report(Note("warning", text))
+            self._reporter.flush()
+        self._paused = paused
+        if not busy and not self._scores.told(board.KEEPER_EMPTY):
+            self._scores.tell(board.KEEPER_EMPTY, 1)
+            self._bells.master.ring()

@@ -1,0 +1,205 @@
+"""What a worker holds: claims not started, settlements not sent; and every exchange about them.
+
+- A step is repeated with the same request id until it is answered: nothing is claimed or settled
+  twice, whatever reply was lost. No new job starts meanwhile.
+- A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
+  what is finished and gives back what is not started. It holds the lock until that is stored, so
+  the main thread cannot claim anew before.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TypeVar
+
+from poolq.backoff import Backoff
+from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
+from poolq.errors import EngineUnavailable, Fenced
+from poolq.retry import GIVE_BACK, Outcome
+from poolq.worker.events import Note, Reporter, Returned, Stale
+from poolq.worker.row import WorkerRow
+
+T = TypeVar("T")
+
+#: Seconds after which a job is long, and how often the watcher looks.
+LONG = 0.1
+LOOK = 0.05
+
+
+class Leaving(Exception):
+    """The worker was told to leave while the engine could not be reached."""
+
+
+class Desk:
+    """`pause(seconds)` waits and returns True when waiting for the engine has to end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: str,
+        queues: Sequence[str] | None,
+        row: WorkerRow,
+        reporter: Reporter,
+        pause: Callable[[float, bool], bool],
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._queues = queues
+        self._row = row
+        self._reporter = reporter
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._request = 0
+        self._ahead: deque[Claim] = deque()
+        self._pending: list[Settlement] = []
+        self._oldest = 0.0
+        self._running = 0.0
+        self._watcher: threading.Thread | None = None
+        self._armed = threading.Event()
+
+    # the main thread
+
+    def register(self, me: Registration) -> None:
+        """Make this worker known; raises Leaving when told to leave before."""
+        self.repeat(lambda: self._engine.register(me), urgent=False)
+
+    def claim(self, want: int) -> int:
+        """Settle what is finished and claim up to `want`; returns how many were claimed.
+
+        Raises Fenced; Leaving when told to leave with nothing to settle and no engine.
+        """
+        self._armed.clear()
+        with self._lock:
+            step = self._step(want)
+            self._ahead.extend(step.claims)
+        if len(step.claims) > 1:
+            self._arm()
+        return len(step.claims)
+
+    def next(self) -> Claim | None:
+        """The next claim to start."""
+        with self._lock:
+            return self._ahead.popleft() if self._ahead else None
+
+    def begins(self) -> None:
+        """A job starts now."""
+        self._running = monotonic()
+
+    def finish(self, claim: Claim, outcome: Outcome) -> None:
+        """Note a settlement; it goes with the next exchange."""
+        with self._lock:
+            self._running = 0.0
+            if not self._pending:
+                self._oldest = monotonic()
+            self._pending.append(Settlement(claim, outcome))
+
+    def waited(self) -> float:
+        """Seconds that the oldest unsent settlement has waited; 0 when there is none."""
+        return monotonic() - self._oldest if self._pending else 0.0
+
+    def settle(self) -> list[str]:
+        """Send what is noted; returns the ids of the refused. Raises Fenced."""
+        with self._lock:
+            return self._step(0).stale if self._pending else []
+
+    def give_back(self, first: Claim | None = None) -> None:
+        """Return what has not started, `first` included, and settle all. Raises Fenced."""
+        with self._lock:
+            claims = [*([first] if first else []), *self._ahead]
+            self._ahead.clear()
+            self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
+            if self._pending:
+                self._step(0)
+
+    def _step(self, want: int) -> Step:
+        self._request += 1
+        settlements, request = self._pending, self._request
+
+        def exchange() -> Step:
+            return self._engine.step(self._worker, request, settlements, want, self._queues)
+
+        step = self.repeat(exchange, urgent=bool(settlements))
+        self._pending = []
+        if step.claims:
+            self._row.claimed(request)
+        if step.stale:
+            self._refused(step.stale)
+        return step
+
+    def repeat(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
+        """Call until the engine answers. `urgent`: a result would be lost by giving up.
+
+        Raises Leaving when the pause says to end; the claims are recovered then.
+        """
+        failures = 0
+        while True:
+            try:
+                answer = exchange()
+            except EngineUnavailable as error:
+                failures += 1
+                if failures == 1:
+                    self._say(Note("warning", f"{error}; trying again"))
+                if self._pause(Backoff().pause(failures, random.random()), urgent):
+                    raise Leaving from error
+            else:
+                if failures:
+                    self._say(Note("info", f"the engine answers again after {failures} failures"))
+                return answer
+
+    def _say(self, note: Note) -> None:
+        self._reporter.report(note)
+        self._reporter.flush()
+
+    def _refused(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self._reporter.report(Stale("", id))
+
+    # the watcher
+
+    def _arm(self) -> None:
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+            self._watcher.start()
+        self._armed.set()
+
+    def _watch(self) -> None:
+        rest = threading.Event()
+        while True:
+            self._armed.wait()
+            rest.wait(LOOK)
+            if self._is_long():
+                with self._lock:
+                    if self._is_long():  # still: the main thread may have held the lock
+                        self._relieve()
+
+    def _is_long(self) -> bool:
+        since = self._running
+        return since > 0 and monotonic() - since > LONG
+
+    def _relieve(self) -> None:
+        """Settle what is finished and give back what waits."""
+        settlements = [*self._pending, *(Settlement(claim, GIVE_BACK) for claim in self._ahead)]
+        if not settlements:
+            return
+        back = len(self._ahead)
+        failures = 0
+        rest = threading.Event()
+        while True:
+            try:
+                stale = self._engine.settle(self._worker, settlements)
+                break
+            except EngineUnavailable:
+                failures += 1
+                rest.wait(Backoff().pause(failures, random.random()))
+            except Fenced:
+                stale = []  # the main thread will hear it too
+                break
+        self._pending = []
+        self._ahead.clear()
+        if not failures:  # after a lost reply the first try's successes look stale
+            self._refused(stale)
+        if back:
+            self._reporter.report(Returned(back))
+        self._reporter.flush()

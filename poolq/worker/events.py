@@ -1,0 +1,137 @@
+"""What happens to jobs, as values. `view/logs.py` words them; who is told is the caller's choice.
+
+Durations in seconds, `attempt` from 1.
+"""
+
+from typing import NamedTuple, Protocol
+
+
+class Finished(NamedTuple):
+    """`run()` returned."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+
+
+class Retried(NamedTuple):
+    """A counted try went by and attempts remain. `cause`: error, released or timeout."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    attempts: int
+    seconds: float
+    cause: str
+    error: str
+    delay: float
+    traceback: str = ""
+
+
+class Failed(NamedTuple):
+    """Failed for good. `cause` as in the job's history."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+    cause: str
+    error: str
+    traceback: str = ""
+
+
+class Limited(NamedTuple):
+    """Held back by a rate limit. `how`: released (an attempt is counted) or parked."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    how: str
+    key: str
+    wait: float
+
+
+class Unknown(NamedTuple):
+    """No module defines the job; released uncounted, to wait for a rolling deploy."""
+
+    job: str
+    id: str
+    queue: str
+    delay: float
+
+
+class Buried(NamedTuple):
+    """A message that cannot be run went to the failed jobs."""
+
+    job: str
+    id: str
+    queue: str
+    error: str
+
+
+class HookFailed(NamedTuple):
+    """`on_success` or `on_failure` raised; the outcome stands."""
+
+    job: str
+    id: str
+    hook: str
+    error: str
+    traceback: str
+
+
+class Stale(NamedTuple):
+    """A settlement was refused: the job had been given to another worker."""
+
+    job: str
+    id: str
+
+
+class Returned(NamedTuple):
+    """Claimed-ahead jobs went back, because the one that runs is long."""
+
+    count: int
+
+
+class Crashed(NamedTuple):
+    """A worker died under a job, which is back in its queue."""
+
+    id: str
+    error: str
+
+
+class Note(NamedTuple):
+    """Anything else worth a line. `level` as in logging: info, warning, error."""
+
+    level: str
+    text: str
+
+
+Event = (
+    Finished
+    | Retried
+    | Failed
+    | Limited
+    | Unknown
+    | Buried
+    | HookFailed
+    | Stale
+    | Returned
+    | Crashed
+    | Note
+)
+
+
+class Reporter(Protocol):
+    """Takes events. `report` may keep them for a moment; `flush` has written them."""
+
+    def report(self, event: Event) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def rename(self, who: str) -> None:
+        """From now on this process speaks as `who`; what an ancestor kept is dropped."""

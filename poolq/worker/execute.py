@@ -1,0 +1,270 @@
+"""Running one claimed job: from its message to its outcome and the event that tells of it.
+
+The rules for outcomes are `retry.py`'s; settling is the loop's. User code runs in the main thread
+and can do nothing to the worker: whatever it raises is a value here.
+"""
+
+import random
+import traceback
+from dataclasses import dataclass
+from time import perf_counter, time_ns
+
+from poolq import retry
+from poolq.app import Registry
+from poolq.engines.base import Claim, Engine
+from poolq.errors import (
+    BadMessage,
+    JobCrashed,
+    JobError,
+    JobFailed,
+    JobReleased,
+    JobTimeout,
+    RateLimitExhausted,
+)
+from poolq.jobs import Hooks, Job, build, hooks
+from poolq.limits import Limit, Rule
+from poolq.message import Entry, Message, State, decode, entries
+from poolq.retry import ACK, Bury, Failing, Outcome, Park, Release
+from poolq.running import FailNow, ReleaseNow, call
+from poolq.worker.events import Buried, Event, Failed, Finished, HookFailed, Limited, Retried, Unknown
+
+LONGEST_ERROR = 2_000
+LONGEST_TRACEBACK = 8_000
+
+#: The error that stands for a cause when the exception itself stayed in another process.
+CAUSES: dict[str, type[JobError]] = {
+    "crash": JobCrashed,
+    "limited": RateLimitExhausted,
+    "released": JobReleased,
+    "timeout": JobTimeout,
+}
+
+
+@dataclass(slots=True)
+class Ready:
+    """A claim that can be run: its message was read and its class is known."""
+
+    claim: Claim
+    message: Message
+    kind: type[Job]
+    hooks: Hooks
+    job: Job | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """What shall become of a claim. `error` is set when it has failed for good."""
+
+    outcome: Outcome
+    event: Event
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+
+class Executor:
+    """Runs claims of one worker. `engine` is asked for admission under rate limits only."""
+
+    def __init__(self, engine: Engine, registry: Registry, worker: str, unknown_for: float) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._worker = worker
+        self._grace = round(unknown_for * 1_000_000)
+        self._hooks: dict[type[Job], Hooks] = {}
+
+    def read(self, claim: Claim) -> Ready | Result:
+        """The job of a claim, or the end of a message that cannot be run here."""
+        state = claim.state
+        try:
+            message = decode(claim.body)
+        except BadMessage as error:
+            return self._bury(claim, "?", f"BadMessage: {error}")
+        if message.id != claim.id:
+            return self._bury(claim, message.job, f"BadMessage: it says it is job {message.id}")
+        kind = self._registry.get(message.job)
+        if kind is None:
+            return self._unknown(claim, message)
+        if retry.hook_spent(message, state):
+            return self._bury(claim, message.job, _last_error(state))
+        known = self._hooks.get(kind)
+        if known is None:
+            known = self._hooks[kind] = hooks(kind)
+        return Ready(claim, message, kind, known)
+
+    def failed_before(self, ready: Ready) -> Result | None:
+        """For a job that has failed already, or whose workers died too often: it is not run."""
+        claim, message, state = ready.claim, ready.message, ready.claim.state
+        if not state.failing and not retry.crashed_out(message, state):
+            return None
+        error = _error_of(state, message)
+        ready.job = self._build(ready, max(1, state.attempt), error)
+        outcome = Failing(state) if state.failing else retry.failing(state)
+        last = entries(state.history)[-1:] or [Entry(0, "failed")]
+        event = Failed(
+            message.job, claim.id, claim.queue, max(1, state.attempt), 0.0, last[0].cause, str(error)
+        )
+        return Result(outcome, event, error)
+
+    def admit(self, ready: Ready) -> Result | None:
+        """Ask the job's rate limits. None: it may start. Raises EngineUnavailable."""
+        job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
+        if not ready.hooks.limit or ready.claim.admitted:
+            return None
+        try:
+            limits = Limit.parse(job.rate_limit(), ready.message.job)
+        except BaseException as raised:  # noqa: BLE001  # counts like an error in run()
+            return self._raised(ready, raised, 0.0)
+        if not limits:
+            return None
+        rules = tuple(limit.rule(ready.message.job) for limit in limits)
+        admission = self._engine.admit(rules)
+        if admission.wait <= 0:
+            return None
+        return self._limited(ready, limits, rules, admission.wait, admission.rule)
+
+    def run(self, ready: Ready) -> Result:
+        """Call `run()` and judge how it ended."""
+        job = ready.job
+        assert job is not None
+        begun = perf_counter()
+        try:
+            call(job)
+        except BaseException as raised:  # noqa: BLE001  # SystemExit counts like an error
+            return self._raised(ready, raised, perf_counter() - begun)
+        seconds = perf_counter() - begun
+        claim = ready.claim
+        event = Finished(ready.message.job, claim.id, claim.queue, job.attempt, seconds)
+        return Result(ACK, event, None, seconds)
+
+    def hook(self, ready: Ready, name: str, error: BaseException | None) -> Event | None:
+        """Call `on_success` or `on_failure`; an event when it raised."""
+        job = ready.job
+        assert job is not None
+        job.error = error
+        try:
+            call(job, name)
+        except BaseException as raised:  # noqa: BLE001  # a hook changes no outcome
+            return HookFailed(
+                ready.message.job, ready.claim.id, name, describe(raised), _traceback(raised)
+            )
+        return None
+
+    def _build(self, ready: Ready, attempt: int, error: BaseException | None = None) -> Job:
+        claim, message = ready.claim, ready.message
+        return build(
+            ready.kind,
+            id=claim.id,
+            payload=message.payload,
+            attempt=attempt,
+            queue=claim.queue,
+            error=error,
+        )
+
+    def _raised(self, ready: Ready, raised: BaseException, seconds: float) -> Result:
+        message, claim = ready.message, ready.claim
+        tries = claim.state.attempt + 1
+        error, cause, delay = _judge(raised, retry.backoff(message.retry_after, tries))
+        trace = "" if isinstance(error, JobError) else _traceback(raised)
+        line = self._line(cause, describe(error), tries, trace)
+        outcome: Release | Failing
+        if cause == "failed":
+            outcome = retry.at_once(claim.state, line)
+        else:
+            outcome = retry.counted(message, claim.state, line, delay)
+        where = (message.job, claim.id, claim.queue, tries)
+        if isinstance(outcome, Failing):
+            failed = Failed(*where, seconds, cause, describe(error), trace)
+            return Result(outcome, failed, error, seconds)
+        event = Retried(
+            *where, message.attempts, seconds, cause, describe(error), delay / 1e6, trace
+        )
+        return Result(outcome, event, None, seconds)
+
+    def _limited(
+        self, ready: Ready, limits: tuple[Limit, ...], rules: tuple[Rule, ...], wait: int, at: int
+    ) -> Result:
+        message, claim = ready.message, ready.claim
+        tries = claim.state.attempt + 1
+        where = (message.job, claim.id, claim.queue, tries)
+        if (limits[at].on_limit or message.on_limit) == "park":
+            return Result(
+                Park(rules, at), Limited(*where, "parked", rules[at].key, wait / 1_000_000)
+            )
+        error = RateLimitExhausted(
+            f"{rules[at].key}: {rules[at].limit} per {rules[at].window / 1e6:g} s are used up"
+        )
+        line = self._line("limited", describe(error), tries)
+        jitter = limits[at].jitter * limits[at].window
+        outcome = retry.limited(message, claim.state, line, wait, jitter, random.random())
+        if isinstance(outcome, Failing):
+            return Result(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
+        event = Limited(*where, "released", rules[at].key, outcome.delay / 1_000_000)
+        return Result(outcome, event)
+
+    def _unknown(self, claim: Claim, message: Message) -> Result:
+        text = (
+            f"UnknownJob: no module of the application defines {message.job!r}; "
+            "deploy it, or name its module with --app"
+        )
+        outcome = retry.unknown(claim.state, self._line("unknown", text, 0), self._grace)
+        if isinstance(outcome, Bury):
+            return Result(outcome, Buried(message.job, claim.id, claim.queue, text))
+        assert isinstance(outcome, Release)
+        return Result(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
+
+    def _bury(self, claim: Claim, job: str, error: str) -> Result:
+        line = self._line("failed", error, claim.state.attempt)
+        after = retry.at_end(claim.state, line)
+        return Result(after, Buried(job, claim.id, claim.queue, error))
+
+    def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
+        return Entry(time_ns() // 1000, cause, error, attempt, trace, self._worker)
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: bad address`, in one line and not too long."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as second:  # noqa: BLE001  # an error's own __str__ may be broken
+        text = f"(its text cannot be had: {type(second).__name__})"
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name)[:LONGEST_ERROR]
+
+
+def _judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
+    """The error to keep, its cause, and the delay before the next try."""
+    if isinstance(raised, FailNow):
+        return JobFailed(raised.reason), "failed", 0
+    if isinstance(raised, ReleaseNow):
+        return JobReleased("released by hand"), "released", raised.delay
+    return raised, "error", delay
+
+
+def _traceback(raised: BaseException) -> str:
+    """The user's part of it: poolq's own frames come first and say nothing."""
+    trace = raised.__traceback__
+    while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(raised), raised, trace))[-LONGEST_TRACEBACK:]
+
+
+def _own(module: str) -> bool:
+    return module in ("poolq.worker.execute", "poolq.running")
+
+
+def _last_error(state: State) -> str:
+    found = entries(state.history)[-1:]
+    return found[0].error if found else "failed"
+
+
+def _error_of(state: State, message: Message) -> JobError:
+    """The error as a later process can know it."""
+    found = entries(state.history)
+    if not state.failing:
+        return JobCrashed(f"its worker died {state.crashes} times: {_last_error(state)}")
+    last = next((line for line in reversed(found) if line.cause != "crash"), None)
+    if last is None or state.crashes >= message.max_crashes:
+        return JobCrashed(f"its worker died {state.crashes} times: {_last_error(state)}")
+    error = CAUSES.get(last.cause, JobFailed)(last.error)
+    if last.traceback:
+        error.add_note(last.traceback)
+    return error

@@ -1,0 +1,68 @@
+"""Who a process is on its host, so that others can tell whether it still lives."""
+
+import os
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from poolq.engines.base import Registration
+
+
+def node_id() -> str:
+    """Random for every start of a pool: a restarted pool is another node."""
+    return secrets.token_hex(6)
+
+
+@cache
+def boot_id() -> str:
+    """Of this boot of this machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # no Linux
+        return f"{socket.gethostname()}@{psutil.boot_time():.0f}"
+
+
+def pid_namespace() -> str:
+    """Pids mean something only within one; "" where there are no namespaces."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> int | None:
+    """When the process started (clock ticks since boot), None when there is none or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return _started_elsewhere(pid) if not Path("/proc/self/stat").exists() else None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in b"ZX" else int(fields[19])
+
+
+def _started_elsewhere(pid: int) -> int | None:
+    try:
+        return int(psutil.Process(pid).create_time() * 100)
+    except psutil.Error:
+        return None
+
+
+def registration(worker: str, node: str, pool: str) -> Registration:
+    """This process, as the engine shall know it."""
+    pid = os.getpid()
+    return Registration(
+        worker, node, socket.gethostname(), pool, boot_id(), pid_namespace(), pid, started(pid) or 0
+    )
+
+
+def gone(worker: Registration) -> bool:
+    """True if the worker ran in this very place and its process is no more."""
+    return gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
+
+
+def gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
+    """True if that process ran in this boot and pid namespace, and is no more."""
+    return (boot, pidns) == (boot_id(), pid_namespace()) and started(pid) != since

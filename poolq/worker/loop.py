@@ -1,0 +1,163 @@
+"""The loop of a worker: claim, run, settle, rest. User code always runs in the main thread.
+
+- A finished claim is first noted in the scoreboard (one store), then settled with the next
+  exchange; so a death between the two loses no acknowledgement.
+- A settlement waits for company only while short jobs follow, and never over `pace.BUDGET`.
+- Outcomes other than done are settled at once, and so is a job with an `on_success()`.
+- Stop is looked for between jobs. Deadlines, deaths and respawns are the master's business.
+"""
+
+import os
+from typing import Protocol
+
+from setproctitle import setproctitle
+
+from poolq.engines.base import Claim
+from poolq.errors import Fenced
+from poolq.retry import ACK, Ack, Bury, Failing, Outcome
+from poolq.worker.desk import Desk, Leaving
+from poolq.worker.events import Buried, Event, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.worker.execute import Executor, Ready, Result
+from poolq.worker.pace import BUDGET, Pace
+from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
+from poolq.worker.signals import Signals
+
+
+class Bells(Protocol):
+    """What wakes a worker, and how it tells the keeper that it is idle."""
+
+    doorbell: int
+
+    def idle(self) -> None: ...
+
+
+class Loop:
+    """One worker's life, from its first claim to its last settlement."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        executor: Executor,
+        pace: Pace,
+        row: WorkerRow,
+        bells: Bells,
+        signals: Signals,
+        reporter: Reporter,
+        sleep: float,
+        title: str,
+    ) -> None:
+        self._desk = desk
+        self._executor = executor
+        self._pace = pace
+        self._row = row
+        self._bells = bells
+        self._signals = signals
+        self._reporter = reporter
+        self._sleep = sleep
+        self._title = title
+
+    def run(self) -> None:
+        """Until told to stop, or fenced."""
+        try:
+            while not self._signals.stopping:
+                if self._desk.claim(self._pace.want()):
+                    self._batch()
+                else:
+                    self._rest()
+            self._row.phase(Phase.LEAVING)
+            self._desk.give_back()
+        except Leaving:
+            note = "leaving without an answer from the engine; the keeper settles what is finished"
+            self._reporter.report(Note("warning", note))
+        except Fenced as error:
+            self._reporter.report(Note("warning", f"{error}; leaving, a new worker follows"))
+        self._row.stopped()  # whatever is left of its claims goes back uncounted
+        self._reporter.flush()
+
+    def _rest(self) -> None:
+        """Declare idle, look once more, then wait for the doorbell: no ring can be missed."""
+        self._row.phase(Phase.IDLE)
+        setproctitle(f"{self._title} idle")
+        self._reporter.flush()
+        self._bells.idle()
+        while not self._signals.stopping:
+            if self._desk.claim(self._pace.want()):
+                self._row.phase(Phase.BUSY)
+                return self._batch()
+            self._row.phase(Phase.IDLE)
+            if self._signals.wait(self._sleep, self._bells.doorbell):
+                os.eventfd_read(self._bells.doorbell)
+
+    def _batch(self) -> None:
+        self._row.phase(Phase.BUSY)
+        while (claim := self._desk.next()) is not None:
+            self._signals.poll()
+            if self._signals.stopping:
+                return self._desk.give_back(claim)
+            self._one(claim)
+
+    def _one(self, claim: Claim) -> None:
+        ready = self._executor.read(claim)
+        if isinstance(ready, Result):
+            return self._conclude(None, claim, ready)
+        job = ready.message.job
+        if self._desk.waited() > BUDGET or not self._pace.short(job):
+            self._desk.settle()
+            self._reporter.flush()
+            setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
+        self._row.start(claim.index, text(claim.id, claim.queue, job))
+        self._desk.begins()
+        result = self._executor.failed_before(ready)
+        if result is None:
+            result = self._desk.repeat(lambda: self._executor.admit(ready))
+        if result is None:
+            result = self._executor.run(ready)
+            self._pace.measured(job, result.seconds)
+        if type(result.outcome) is Ack and not ready.hooks.success:
+            self._row.finished(claim.index)
+            self._desk.finish(claim, ACK)
+            self._tell(result.event)
+        else:
+            self._conclude(ready, claim, result)
+
+    def _conclude(self, ready: Ready | None, claim: Claim, result: Result) -> None:
+        """Settle at once, with the hook at its place: after done, before buried."""
+        outcome = result.outcome
+        if type(outcome) is Ack:
+            self._row.finished(claim.index)
+        if isinstance(outcome, Failing):
+            if ready and ready.hooks.failure:
+                if not claim.state.failing and not self._accepted(claim, outcome):
+                    return
+                self._hook(ready, "on_failure", result.error)
+            outcome = Bury(outcome.state)
+        if not self._accepted(claim, outcome):
+            return
+        self._tell(result.event)
+        if type(outcome) is Ack and ready:
+            self._hook(ready, "on_success", None)
+
+    def _accepted(self, claim: Claim, outcome: Outcome) -> bool:
+        self._desk.finish(claim, outcome)
+        return claim.id not in self._desk.settle()
+
+    def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
+        self._desk.begins()
+        event = self._executor.hook(ready, name, error)
+        if event:
+            self._reporter.report(event)
+
+    def _tell(self, event: Event) -> None:
+        self._row.count(_counter(event))
+        self._reporter.report(event)
+
+
+def _counter(event: Event) -> int:
+    if type(event) is Finished:
+        return DONE
+    if isinstance(event, (Retried, Unknown)):
+        return RETRIED
+    if isinstance(event, Limited):
+        return PARKED if event.how == "parked" else LIMITED
+    return FAILED
+

@@ -1,0 +1,114 @@
+"""A worker process from its first line to its last: load the application, register, loop.
+
+Forking, descriptors and process groups are `pool/spawn.py`'s business.
+"""
+
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from setproctitle import setproctitle
+
+from poolq import app
+from poolq.config import Config, open_engine
+from poolq.engines.base import Engine
+from poolq.errors import PoolqError
+from poolq.jobs import hooks, job_name, options_of
+from poolq.worker.desk import Desk, Leaving
+from poolq.worker.events import Note, Reporter
+from poolq.worker.execute import Executor
+from poolq.worker.identity import registration
+from poolq.worker.loop import Bells, Loop
+from poolq.worker.pace import Pace
+from poolq.worker.row import Phase, WorkerRow
+from poolq.worker.signals import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker is given by its pool. `ready` is called once, when it can take jobs."""
+
+    config: Config
+    worker: str
+    node: str
+    slot: int
+    generation: int
+    master: int
+    life: int
+    first: bool
+    row: WorkerRow
+    bells: Bells
+    reporter: Reporter
+    ready: Callable[[], None]
+
+
+def main(setup: Setup) -> int:
+    """Live; returns the exit code. An application that cannot be loaded: 3."""
+    title = f"poolq: worker {setup.slot} g{setup.generation}"
+    setproctitle(f"{title} boot")
+    signals = Signals(setup.life)
+    signals.install(setup.master, setup.row.stopped)
+    setup.reporter.rename(f"worker {setup.slot}")
+    try:
+        registry = app.load(setup.config.app, setup.config.folder)
+        engine = open_engine(setup.config)
+    except PoolqError as error:
+        setup.reporter.report(Note("error", str(error)))
+        setup.reporter.flush()
+        return error.exit_code
+    if setup.first:
+        _warn(registry, setup.reporter)
+    _live(setup, signals, registry, engine, title)
+    setup.reporter.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return 0
+
+
+def _live(
+    setup: Setup, signals: Signals, registry: app.Registry, engine: Engine, title: str
+) -> None:
+    config = setup.config
+    limit = max(config.node_ttl, config.sleep)
+    orphaned_at = 0.0
+
+    def pause(seconds: float, urgent: bool) -> bool:
+        """An orphan gives up at some time: nobody would ever end it."""
+        nonlocal orphaned_at
+        signals.wait(seconds)
+        if signals.orphaned:
+            orphaned_at = orphaned_at or monotonic()
+            return not urgent or monotonic() - orphaned_at > limit
+        return signals.stopping and not urgent
+
+    desk = Desk(engine, setup.worker, config.queue, setup.row, setup.reporter, pause)
+    me = registration(setup.worker, setup.node, config.name)
+    executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
+    pace = Pace(config.prefetch)
+    loop = Loop(
+        desk, executor, pace, setup.row, setup.bells, signals, setup.reporter, config.sleep, title
+    )
+    try:
+        desk.register(me)
+    except Leaving:
+        return
+    random.seed()
+    setup.row.phase(Phase.IDLE)
+    setup.ready()
+    loop.run()
+
+
+def _warn(registry: app.Registry, reporter: Reporter) -> None:
+    """A rate limit that fails its jobs at the first refusal is hardly meant."""
+    for kind in registry.jobs():
+        options = options_of(kind)
+        if hooks(kind).limit and options.attempts == 1 and options.on_limit == "release":
+            reporter.report(
+                Note(
+                    "warning",
+                    f"job {job_name(kind)} has a rate limit and attempts = 1: a job over the limit "
+                    'fails at once; raise attempts, or set on_limit = "park"',
+                )
+            )

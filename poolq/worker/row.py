@@ -1,0 +1,80 @@
+"""The worker's part of its scoreboard row: 48 words of 8 bytes, written by it alone.
+
+Single words are stored through a memoryview cast to "Q", so that a reader never sees half of one.
+The text (what runs) has a sequence number: odd while it is written. The master's part, and who
+reads this, is `pool/scoreboard.py`'s business.
+"""
+
+from enum import IntEnum
+from time import monotonic_ns
+
+WORDS = 48
+TEXT = 32  # the text's first word
+TEXT_BYTES = (WORDS - TEXT) * 8
+
+
+class Phase(IntEnum):
+    """Where a worker is in its life."""
+
+    BOOT = 0
+    IDLE = 1
+    BUSY = 2
+    LEAVING = 3
+
+
+# Words. Claims of REQUEST below FINISHED are done; STARTED is 1 + the index of the one that
+# was started last, 0 when none is running.
+PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE = range(7)
+DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
+
+
+class WorkerRow:
+    """Writes the row. Reading one's own words back is cheap; others read copies."""
+
+    __slots__ = ("_bytes", "words")
+
+    def __init__(self, memory: memoryview) -> None:
+        self._bytes = memory[TEXT * 8 : WORDS * 8]
+        self.words = memory.cast("Q")
+
+    def clear(self) -> None:
+        """For a new worker; called by the master before it forks one."""
+        for word in range(TEXT):
+            self.words[word] = 0
+
+    def phase(self, phase: Phase) -> None:
+        self.words[BEAT] = monotonic_ns()
+        self.words[PHASE] = phase
+
+    def claimed(self, request: int) -> None:
+        """New claims: nothing of them has started. What came before is settled."""
+        words = self.words
+        words[FINISHED] = 0
+        words[STARTED] = 0
+        words[REQUEST] = request
+
+    def start(self, index: int, text: bytes) -> None:
+        """A job starts. `text`: id, queue and name, separated by NUL."""
+        words = self.words
+        words[SEQUENCE] += 1
+        self._bytes[: len(text)] = text
+        self._bytes[len(text)] = 10
+        words[SEQUENCE] += 1
+        words[SINCE] = monotonic_ns()
+        words[STARTED] = index + 1
+
+    def finished(self, index: int) -> None:
+        """The job ran to its end; should the worker die now, it is done. One store."""
+        self.words[FINISHED] = index + 1
+
+    def stopped(self) -> None:
+        """Nothing is running, and what ran is settled."""
+        self.words[STARTED] = 0
+
+    def count(self, word: int) -> None:
+        self.words[word] += 1
+
+
+def text(id: str, queue: str, job: str) -> bytes:
+    """What a row shows of a job, cut to its room."""
+    return f"{id}\0{queue}\0{job}".encode()[: TEXT_BYTES - 1]

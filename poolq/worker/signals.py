@@ -1,0 +1,88 @@
+"""A worker's signals and waiting. Handlers only set a flag; what follows is the loop's business.
+
+TERM asks to finish the job that runs and leave. QUIT leaves at once: the keeper gives the jobs
+back. INT, HUP, TTIN, TTOU, USR1 and USR2 do nothing here, by a handler, because an ignored signal
+would be inherited by the job's own subprocesses.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+ABORTED = 131  # 128 + QUIT, as a shell would say it
+_PDEATHSIG = 1
+_QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+
+
+class Signals:
+    """The wishes of the master. `life` is a pipe that ends when the master does."""
+
+    def __init__(self, life: int) -> None:
+        self.stopping = False
+        self.orphaned = False
+        self._life = life
+        self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
+        """Take over from the handlers of the master, which this process was forked from.
+
+        `abort` is called just before QUIT ends the process; `outlive`: the master's death is told
+        by the pipe alone.
+        """
+
+        def quit_now(_number: int, _frame: FrameType | None) -> None:
+            abort()
+            os._exit(ABORTED)
+
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGQUIT, quit_now)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python itself starts
+        for name in _QUIET:
+            signal.signal(getattr(signal, name), _nothing)
+        if not outlive:
+            _die_with_parent()
+        if os.getppid() != master:
+            self.orphaned = self.stopping = True
+
+    def wait(self, timeout: float, *fds: int) -> bool:
+        """Sleep until one of `fds` is readable (True), a signal came, or the master is gone."""
+        watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
+        ready, _, _ = select.select(watched, [], [], max(0.0, timeout))
+        if self._wakeup in ready:
+            _drain(self._wakeup)
+        if self._life in ready:
+            self.orphaned = self.stopping = True
+        return any(fd in ready for fd in fds)
+
+    def poll(self) -> None:
+        """Notice the master's end without waiting. One system call."""
+        if not self.orphaned and os.getppid() == 1:
+            self.wait(0.0)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """A signal that the terminal sends to all, and that is the master's business."""
+
+
+def _drain(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        return
+
+
+def _die_with_parent() -> None:
+    """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe tells)."""
+    if sys.platform == "linux":
+        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PDEATHSIG, signal.SIGTERM)
