@@ -38,7 +38,7 @@ def doctor(settings: Config, as_json: bool) -> int:
     if as_json:
         tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})
     else:
-        columns = [tables.Column("CHECK"), tables.Column(""), tables.Column("")]
+        columns = [tables.Column("CHECK"), tables.Column("LEVEL"), tables.Column("FOUND")]
         rows = [(check.name, check.level, check.text) for check in checks]
         tables.print_table(columns, rows, styles=STYLES)
     return code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from poolq.config import load, open_engine
-from poolq.engines.base import Engine
+from poolq.engines.base import Engine, Push
 from poolq.message import Entry, State, entry
 from poolq.retry import Bury
 from tests.contract.helpers import Worker
@@ -268,8 +270,6 @@ def test_failed_many_at_once(poolq: Command, engine: Engine, worker: Worker) -> 
 def test_a_message_that_cannot_be_read_is_shown_all_the_same(
     poolq: Command, engine: Engine
 ) -> None:
-    from poolq.engines.base import Push
-
     engine.push([Push("g", "a", b'{"v": 9, "job": "x\xff')])
     shown = poolq("job", "show", "g", "--json").json
     assert (shown["job"], shown["attempts"]) == ("?", None)
@@ -286,6 +286,41 @@ def test_doctor_and_db(poolq: Command) -> None:
     status = poolq("db", "status", "--json").json
     assert status["current"]
     assert "CREATE TABLE" in poolq("db", "sql").out.upper()
+
+
+def test_tables_of_another_version(poolq: Command) -> None:
+    dispatch(poolq, "x")
+    with closing(sqlite3.connect(poolq.folder / "jobs.db")) as database, database:
+        database.execute("UPDATE poolq_schema SET version = 99")
+    for args in ("queue ls", "db migrate", "db status", "failed ls", "doctor"):
+        done = poolq(*args.split())
+        assert done.code == 78, args
+        assert "99" in done.out + done.err
+        assert "newer" in done.out + done.err
+
+
+def test_engines_without_tables_have_nothing_to_migrate(poolq: Command) -> None:
+    for args in ("migrate", "status", "sql"):
+        done = poolq("db", args, "--engine=redis")  # nobody needs to be there
+        assert (done.code, done.out) == (0, "")
+        assert "has no tables" in done.line
+
+
+def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
+    id = dispatch(poolq, "x", "--queue=a")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "poolq", "queue", "purge", "a"],
+        cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    asked = b""
+    while b"[y/N]" not in asked:
+        asked += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    os.close(ours)
+    os.close(theirs)
+    assert engine.find(id) is not None
 
 
 def test_a_reader_that_leaves_is_no_error(poolq: Command) -> None:
