@@ -101,16 +101,18 @@ def test_the_same_numbers_of_another_worker_name_another_claim(
     thief.end(theirs)
 
 
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=kind)
 def test_a_claim_of_the_same_job_by_the_same_worker_is_another_claim(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
     (pushed,) = push(engine, "a")
     (old,) = worker.claim()
     worker.end(old, GIVE_BACK)
     (new,) = worker.claim()
+    before = stored(engine, pushed)
     assert (old.id, new.id) == (pushed, pushed)
-    assert worker.step(Settlement(old, ACK)).stale == [pushed]
-    assert stored(engine, pushed).status == "running"
+    assert worker.step(Settlement(old, outcome)).stale == [pushed]
+    assert stored(engine, pushed) == before
     worker.end(new)
 
 

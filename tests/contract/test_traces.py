@@ -1,0 +1,127 @@
+"""Whatever became of a job: once it is done with, the server holds nothing of it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from poolq.engines.base import Engine, Settlement
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
+from tests.contract.helpers import HOUR, Worker, bury, died, full, park, push
+from tests.contract.traces import everything
+
+TRIED = State(1, 1, 0, b"a line of history")
+
+
+def done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    worker.end(worker.claim()[0])
+
+
+def retried_and_done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.claim()[0], GIVE_BACK)
+    worker.end(worker.claim()[0])
+
+
+def delayed_and_done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body", delay=10)
+    worker.end(worker.claim_soon())
+
+
+def parked_and_done(engine: Engine, worker: Worker) -> None:
+    park(worker, "body", rules=[Rule("k", 1, HOUR)])
+    worker.end(worker.claim_soon())
+
+
+def failed_and_forgotten(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(TRIED))
+    worker.end(claim, Bury(TRIED))
+    engine.forget([claim.id])
+
+
+def retried_by_hand_and_done(engine: Engine, worker: Worker) -> None:
+    engine.retry([bury(worker, "body", TRIED)])
+    worker.end(worker.claim()[0])
+
+
+def finished_by_a_dead_worker(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.claim()
+    engine.recover("w1", died(request=worker.request, finished=1))
+
+
+def crashed_and_done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    worker.claim()
+    engine.recover("w1", None)
+    heir = Worker(engine, "heir", "n2")
+    heir.end(heir.claim()[0])
+    engine.recover("heir", None)
+
+
+def settled_in_vain(engine: Engine, worker: Worker) -> None:
+    push(engine, "body")
+    (claim,) = worker.claim()
+    worker.end(claim)
+    assert worker.step(Settlement(claim, Bury(TRIED))).stale == [claim.id]
+    assert engine.settle("w1", [Settlement(claim, Park((Rule("k", 1, HOUR),), 0))]) == [claim.id]
+
+
+def cancelled(engine: Engine, worker: Worker) -> None:
+    ids = park(worker, "body", rules=[full(engine)])
+    ids += push(engine, "body")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    ids += push(engine, "body", delay=HOUR)
+    for one in ids:
+        assert engine.cancel(one)
+
+
+def purged(engine: Engine, worker: Worker) -> None:
+    park(worker, "body", "body", rules=[full(engine)])
+    push(engine, "body")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    push(engine, "body")
+    worker.end(worker.claim()[0], GIVE_BACK)
+    push(engine, "body", delay=HOUR)
+    engine.purge("q")
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        done,
+        retried_and_done,
+        delayed_and_done,
+        parked_and_done,
+        failed_and_forgotten,
+        retried_by_hand_and_done,
+        finished_by_a_dead_worker,
+        crashed_and_done,
+        settled_in_vain,
+        cancelled,
+        purged,
+    ],
+)
+def test_nothing_is_left_of(
+    engine: Engine, worker: Worker, life: Callable[[Engine, Worker], None]
+) -> None:
+    (pushed,) = push(engine, "body")
+    held = everything(engine)
+    assert pushed in held, "what is sought can be found"
+    assert "body" in held
+    worker.end(worker.claim()[0], ACK)
+    life(engine, worker)
+    engine.recover("w1", None)
+    for node in ("n1", "n2"):
+        engine.leave(node)
+    left = everything(engine)
+    for trace in (pushed[16:], "body", "history", "w1", "heir", "n2"):
+        assert trace not in left
