@@ -3,10 +3,10 @@
     PoolqError
      ├── ConfigError            a setting, URL or option of the pool is wrong      exit 78
      ├── AppError               the application's job modules cannot be loaded     exit 3
-     ├── OptionError            a job's option is unknown or wrong                 (also a ValueError)
+     ├── OptionError            a job's option is unknown or wrong  also a ValueError
      │    ├── DurationError     a delay or retry_after that cannot be read
      │    └── LimitError        a rate limit that makes no sense
-     ├── PayloadError           a payload that is not a JSON object, or too large  (also a ValueError)
+     ├── PayloadError           a payload that is not a JSON object, or too large; a ValueError
      ├── NotFound               no job, queue or failed job of that id             exit 1
      ├── Refused                the state of the job does not allow it             exit 1
      ├── EngineError            the engine answered, but not as it should          exit 1

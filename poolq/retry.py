@@ -73,7 +73,7 @@ def failing(state: State) -> Failing:
     return Failing(state._replace(failing=1))
 
 
-def at_once(state: State, line: Entry) -> Failing:  # noqa: ARG001  # as counted()
+def at_once(state: State, line: Entry) -> Failing:
     """Failed for good whatever attempts remain; the try is counted."""
     tries = state.attempt + 1
     return failing(State(tries, state.crashes, 0, with_entry(state.history, line)))

@@ -201,7 +201,9 @@ class Keeper:
         for id in recovered.crashed:
             self._reporter.report(Crashed(id, why))
         if recovered.done or recovered.returned:
-            text = f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"
+            text = (
+                f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"
+            )
             self._reporter.report(Note("info", f"{why}: {text}"))
 
     def _name(self, row: Row) -> str:

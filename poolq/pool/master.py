@@ -14,15 +14,16 @@ from time import monotonic
 from setproctitle import setproctitle
 
 from poolq.config import Config
-from poolq.pool import policy
+from poolq.pool import policy, state
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper, worker_name
-from poolq.pool.policy import Action, Exit, Kill, Pool, Seat, Spawn, SpawnKeeper, Stop
+from poolq.pool.policy import Action, Exit, Kill, Spawn, SpawnKeeper, Stop
 from poolq.pool.recovery import cause
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.spawn import fork
+from poolq.pool.state import Pool, Seat
 from poolq.worker import process
 from poolq.worker.events import Note, Reporter
 from poolq.worker.identity import node_id
@@ -61,7 +62,9 @@ class Master:
         self._reporter.rename("master")
         self._signals.install()
         served = ", ".join(self._config.queue) if self._config.queue else "all queues"
-        self._say("info", f"pool {self._config.name} starts: {self._config.procs} workers, {served}")
+        self._say(
+            "info", f"pool {self._config.name} starts: {self._config.procs} workers, {served}"
+        )
         while True:
             for name in self._signals.take():
                 self._signal(name)
@@ -88,7 +91,7 @@ class Master:
             self._abort(name, now)
         elif name == "SIGHUP":
             self._say("info", "SIGHUP: replacing the workers one by one")
-            policy.reload(self._pool, now)
+            state.reload(self._pool, now)
         elif name == "SIGINT" and now - self._interrupted >= AGAIN:
             self._interrupts += 1
             self._interrupted = now
@@ -98,26 +101,26 @@ class Master:
                 self._abort("SIGINT again", now)
 
     def _drain(self, why: str, now: float) -> None:
-        if policy.stop(self._pool, now):
+        if state.stop(self._pool, now):
             limit = f"{self._config.stop_timeout:g} s"
             self._say("info", f"{why}: draining; what still runs in {limit} is killed, given back")
 
     def _abort(self, why: str, now: float) -> None:
         self._say("warning", f"{why}: killing what runs; the jobs are given back uncounted")
-        policy.abort(self._pool, now)
+        state.abort(self._pool, now)
 
     def _look(self) -> None:
         """Read what keeper and workers have written."""
         now, pool, scores = monotonic(), self._pool, self._scores
         scores.free()
-        policy.looked(pool, scores.told(board.KEEPER_BEAT), now)
+        state.looked(pool, scores.told(board.KEEPER_BEAT), now)
         pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
-        if self._config.until_empty and scores.told(board.KEEPER_EMPTY):
-            if policy.stop(pool, now):
-                self._say("info", "the queues are empty: leaving")
+        empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
+        if empty and state.stop(pool, now):
+            self._say("info", "the queues are empty: leaving")
         for proc in pool.procs():
             if not proc.ready and scores.phase(self._rows[proc.pid]) != Phase.BOOT:
-                policy.ready(pool, proc.seq)
+                state.ready(pool, proc.seq)
 
     def _apply(self, action: Action) -> None:
         if isinstance(action, SpawnKeeper):
@@ -126,20 +129,20 @@ class Master:
             self._spawn(action.slot)
         elif isinstance(action, Stop):
             _send(action.pid, signal.SIGTERM)
-            policy.signalled(self._pool, action.pid, killed=False)
+            state.signalled(self._pool, action.pid, killed=False)
         elif isinstance(action, Kill):
             self._say("warning", f"{action.why}; killed")
             if not action.charged and action.pid in self._rows:
                 self._scores.pardon(self._rows[action.pid])
             _kill(action.pid)
-            policy.signalled(self._pool, action.pid, killed=True)
+            state.signalled(self._pool, action.pid, killed=True)
 
     def _spawn(self, slot: int) -> None:
         seq = self._seq + 1
         row = self._scores.take(seq, slot, generation=1)
         seat, now = self._pool.seats[slot - 1], monotonic()
         if row is None:
-            seat.not_before = now + policy.BACKOFF_FIRST
+            seat.not_before = now + state.BACKOFF_FIRST
             return
         self._seq = seq
         self._bells.doors[row].quiet()
@@ -157,7 +160,7 @@ class Master:
             return
         self._scores.born(row, pid)
         self._rows[pid] = row
-        policy.spawned(self._pool, slot, seq, pid, now, random.random())
+        state.spawned(self._pool, slot, seq, pid, now, random.random())
 
     def _spawn_keeper(self) -> None:
         master = os.getpid()
@@ -171,7 +174,7 @@ class Master:
             return keeper.run()
 
         try:
-            self._pool.keeper = policy.Keeper(fork(keep, self._private()), looked=monotonic())
+            self._pool.keeper = state.Keeper(fork(keep, self._private()), looked=monotonic())
         except OSError as error:
             self._pool.keeper_not_before = monotonic() + 1.0
             self._say("error", f"the keeper cannot be forked: {error.strerror}; trying again")
@@ -197,7 +200,7 @@ class Master:
                 _kill(found.si_pid)
             os.waitpid(found.si_pid, 0)
             self._gone(found.si_pid, found.si_status, by_signal=killed)
-        policy.emptied(self._pool, monotonic())
+        state.emptied(self._pool, monotonic())
 
     def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
         now = monotonic()
@@ -205,7 +208,7 @@ class Master:
         if keeper is not None and keeper.pid == pid:
             if not keeper.told and self._pool.contact:
                 self._say("warning", f"keeper (pid {pid}) died; starting another")
-            policy.keeper_exited(self._pool, -1 if by_signal else status, now)
+            state.keeper_exited(self._pool, -1 if by_signal else status, now)
             return
         index = self._rows.pop(pid, None)
         if index is None:
@@ -214,7 +217,7 @@ class Master:
         self._bells.keeper.ring()
         row = self._scores.read(index)
         worked = bool(row.done or row.failed or row.retried or row.limited or row.parked)
-        policy.exited(self._pool, pid, -1 if by_signal else status, now, worked=worked)
+        state.exited(self._pool, pid, -1 if by_signal else status, now, worked=worked)
         if by_signal or status:
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
 

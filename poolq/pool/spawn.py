@@ -32,12 +32,20 @@ def fork(main: Callable[[], int], close: tuple[int, ...]) -> int:
     return pid
 
 
-def _become(main: Callable[[], int], close: tuple[int, ...], mask: set[signal.Signals]) -> None:
+def _become(
+    main: Callable[[], int], close: tuple[int, ...], mask: set[int | signal.Signals]
+) -> None:
     """The child's whole life."""
     code = CRASHED
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGQUIT,
+            signal.SIGCHLD,
+        ):
             signal.signal(number, signal.SIG_DFL)
         os.setpgid(0, 0)
         for fd in close:

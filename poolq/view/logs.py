@@ -146,7 +146,7 @@ def _(event: events.Stale) -> str:
 
 @words.register
 def _(event: events.Returned) -> str:
-    return f"gave {event.count} claimed-ahead jobs back: the one that runs is long"
+    return f"gave {event.jobs} claimed-ahead jobs back: the one that runs is long"
 
 
 @words.register

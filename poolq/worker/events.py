@@ -94,7 +94,7 @@ class Stale(NamedTuple):
 class Returned(NamedTuple):
     """Claimed-ahead jobs went back, because the one that runs is long."""
 
-    count: int
+    jobs: int
 
 
 class Crashed(NamedTuple):

@@ -26,7 +26,16 @@ from poolq.limits import Limit, Rule
 from poolq.message import Entry, Message, State, decode, entries
 from poolq.retry import ACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import FailNow, ReleaseNow, call
-from poolq.worker.events import Buried, Event, Failed, Finished, HookFailed, Limited, Retried, Unknown
+from poolq.worker.events import (
+    Buried,
+    Event,
+    Failed,
+    Finished,
+    HookFailed,
+    Limited,
+    Retried,
+    Unknown,
+)
 
 LONGEST_ERROR = 2_000
 LONGEST_TRACEBACK = 8_000
@@ -100,7 +109,13 @@ class Executor:
         outcome = Failing(state) if state.failing else retry.failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         event = Failed(
-            message.job, claim.id, claim.queue, max(1, state.attempt), 0.0, last[0].cause, str(error)
+            message.job,
+            claim.id,
+            claim.queue,
+            max(1, state.attempt),
+            0.0,
+            last[0].cause,
+            str(error),
         )
         return Result(outcome, event, error)
 

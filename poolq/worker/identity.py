@@ -28,7 +28,7 @@ def boot_id() -> str:
 def pid_namespace() -> str:
     """Pids mean something only within one; "" where there are no namespaces."""
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 

@@ -16,7 +16,7 @@ from poolq.engines.base import Claim
 from poolq.errors import Fenced
 from poolq.retry import ACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk, Leaving
-from poolq.worker.events import Buried, Event, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.worker.events import Event, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.pace import BUDGET, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
@@ -82,8 +82,8 @@ class Loop:
         self._bells.idle()
         while not self._signals.stopping:
             if self._desk.claim(self._pace.want()):
-                self._row.phase(Phase.BUSY)
-                return self._batch()
+                self._batch()
+                return
             self._row.phase(Phase.IDLE)
             if self._signals.wait(self._sleep, self._bells.doorbell):
                 os.eventfd_read(self._bells.doorbell)
@@ -93,13 +93,15 @@ class Loop:
         while (claim := self._desk.next()) is not None:
             self._signals.poll()
             if self._signals.stopping:
-                return self._desk.give_back(claim)
-            self._one(claim)
+                self._desk.give_back(claim)
+            else:
+                self._one(claim)
 
     def _one(self, claim: Claim) -> None:
         ready = self._executor.read(claim)
         if isinstance(ready, Result):
-            return self._conclude(None, claim, ready)
+            self._conclude(None, claim, ready)
+            return
         job = ready.message.job
         if self._desk.waited() > BUDGET or not self._pace.short(job):
             self._desk.settle()
@@ -160,4 +162,3 @@ def _counter(event: Event) -> int:
     if isinstance(event, Limited):
         return PARKED if event.how == "parked" else LIMITED
     return FAILED
-
