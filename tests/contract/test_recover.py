@@ -3,9 +3,11 @@ is given back, all at the head of its queue, in one act with the end of the regi
 
 from __future__ import annotations
 
+import pytest
+
 from poolq.engines.base import Engine, QueueCounts, Recovered, Settlement
 from poolq.limits import Rule
-from poolq.message import State, entries
+from poolq.message import HISTORY_KEPT, State, entries
 from poolq.retry import ACK, Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
@@ -115,6 +117,20 @@ def test_an_unknown_death_adds_a_line_to_the_history(engine: Engine, worker: Wor
     ((_, state),) = next_claims(engine)
     assert [known.cause for known in entries(state.history)] == ["error", "crash"]
     assert state.history.startswith(OLD + b"\n")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_history_does_not_grow_without_end(engine: Engine, worker: Worker, known: bool) -> None:
+    """A crash keeps as many lines as any other entry does (`message.with_entry`)."""
+    lines = [b'{"at":%d,"cause":"error"}' % n for n in range(HISTORY_KEPT)]
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, State(1, 0, 0, b"\n".join(lines))))
+    worker.claim()
+    engine.recover("w1", died(request=worker.request, started=0) if known else None)
+    ((_, state),) = next_claims(engine)
+    after = state.history.split(b"\n")
+    assert after[:-1] == [lines[0], *lines[2:]]
+    assert entries(after[-1])[0].cause == "crash"
 
 
 def test_a_crash_of_a_failing_job_is_counted_apart(engine: Engine, worker: Worker) -> None:

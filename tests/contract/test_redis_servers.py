@@ -1,0 +1,217 @@
+"""What only Redis has: Sentinel, Cluster, sockets, ACLs, its doctor, a connection that rested."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from poolq.engines.base import Engine, Push
+from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.retrying import retrying
+from poolq.errors import EngineUnavailable
+from tests.conftest import OwnRedis
+from tests.contract.helpers import Worker, count_of, named, new_id, push
+from tests.support.servers import Redis, Valkey
+from tests.support.topologies import Cluster, Sentinel
+from tests.support.wait import until
+
+Make = Callable[[str], RedisEngine]
+
+
+@pytest.fixture
+def make(namespace: str) -> Iterator[Make]:
+    made: list[RedisEngine] = []
+
+    def engine(url: str) -> RedisEngine:
+        made.append(RedisEngine(url, namespace))
+        return made[-1]
+
+    yield engine
+    for one in made:
+        one.close()
+
+
+def levels(engine: Engine) -> dict[str, str]:
+    return {check.name: check.level for check in engine.doctor()}
+
+
+def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
+    engine = make(own_sentinel.url)
+    worker = Worker(engine)
+    push(engine, "a", "b")
+    assert named(worker.claim()) == ["a"]
+    with own_sentinel.master.client() as client:
+        client.execute_command("WAIT", 1, 5000)
+    own_sentinel.master.kill()
+    with pytest.raises(EngineUnavailable):
+        worker.step(want=1)
+    step = retrying(lambda: worker.again(want=1), give_up_after=20)
+    assert named(step.claims) == ["b"]
+    assert str(own_sentinel.replica.port) not in engine.shown
+    assert engine.wait(["q"], 0.01) == 0
+
+
+def test_a_cluster_serves_each_namespace_from_its_own_node(
+    own_cluster: Cluster, namespace: str
+) -> None:
+    for suffix in "abcdef":
+        engine = RedisEngine(own_cluster.url, f"{namespace}{suffix}")
+        worker = Worker(engine, queues=None)
+        push(engine, "a", "b")
+        assert named(worker.claim(9)) == ["a", "b"]
+        assert engine.wait(None, 0.01) == 0
+        engine.close()
+    sizes = []
+    for node in own_cluster.nodes:
+        with node.client() as client:
+            sizes.append(client.dbsize())
+    assert sorted(size > 0 for size in sizes)[1:] == [True, True], "more than one node holds keys"
+
+
+def test_a_moved_namespace_is_followed_at_once(
+    own_cluster: Cluster, make: Make, namespace: str
+) -> None:
+    engine = make(own_cluster.url)
+    engine.now()
+    ids = [node.client().execute_command("CLUSTER MYID") for node in own_cluster.nodes]
+    with own_cluster.nodes[0].client() as client:
+        slot = client.execute_command("CLUSTER KEYSLOT", f"{{{namespace}}}:")
+    for target in ids:  # empty so far, so that the slot can simply be given away
+        for node in own_cluster.nodes:
+            with node.client() as client:
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
+        push(engine, "a")
+        assert named(Worker(engine, f"w{target!r}").claim()) == ["a"]
+        for key in ("bodies", "queues"):
+            engine.link.call("DEL", f"{{{namespace}}}:{key}")
+        engine.link.call("DEL", *engine.link.call("KEYS", f"{{{namespace}}}:*"))
+
+
+def test_a_namespace_on_the_move_is_left_alone(
+    own_cluster: Cluster, make: Make, namespace: str
+) -> None:
+    engine = make(own_cluster.url)
+    push(engine, "a")
+    names = {node.client().execute_command("CLUSTER MYID"): node for node in own_cluster.nodes}
+    with own_cluster.nodes[0].client() as client:
+        slot = client.execute_command("CLUSTER KEYSLOT", f"{{{namespace}}}:")
+    source = next(name for name, node in names.items() if node.client().dbsize())
+    target = next(name for name in names if name != source)
+    with names[target].client() as client:
+        client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
+    with names[source].client() as client:
+        client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
+        with pytest.raises(EngineUnavailable, match="moving") as caught:
+            push(engine, "b")
+        assert caught.value.maybe_stored is False
+        client.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+    push(engine, "c")
+    assert named(Worker(engine).claim(9)) == ["a", "c"]
+
+
+@pytest.mark.parametrize("kind", [Redis, Valkey])
+def test_a_unix_socket_serves(own_redis: OwnRedis, make: Make, kind: type[Redis]) -> None:
+    engine = make(own_redis(kind, password="p@ss/?#").unix_url)
+    push(engine, "a")
+    assert named(Worker(engine).claim()) == ["a"]
+
+
+@pytest.mark.parametrize("kind", [Redis, Valkey])
+def test_the_doctor_praises_a_durable_server(
+    own_redis: OwnRedis, make: Make, kind: type[Redis]
+) -> None:
+    assert set(levels(make(own_redis(kind).url)).values()) == {"ok"}
+
+
+def test_the_doctor_warns_of_what_may_lose_jobs(own_redis: OwnRedis, make: Make) -> None:
+    config = {"maxmemory-policy": "allkeys-lru"}
+    server = own_redis(durable=False, maxmemory="100mb", config=config)
+    found = levels(make(server.url))
+    assert (found["eviction"], found["durability"]) == ("bad", "warn")
+
+
+def test_a_user_with_few_rights_is_served(own_redis: OwnRedis, make: Make, namespace: str) -> None:
+    server = own_redis()
+    with server.client() as client:
+        rules = ["on", ">pw", f"~{{{namespace}}}:*", "+@all", "-@admin", "-@dangerous"]
+        client.execute_command("ACL", "SETUSER", "bob", *rules)
+    engine = make(server.url.replace("redis://", "redis://bob:pw@"))
+    worker = Worker(engine)
+    push(engine, "a")
+    push(engine, "b", delay=50_000)
+    assert named(worker.claim()) == ["a"]
+    assert [engine.wait(["q"], 1) > 0 for _ in range(2)] == [True, True]
+    assert named(worker.claim()) == ["b"]
+    assert levels(engine)["durability"] == "warn"
+
+
+def test_a_rested_connection_is_checked_before_a_push(own_redis: OwnRedis, make: Make) -> None:
+    server = own_redis()
+    engine = make(server.url)
+    push(engine, "a")
+    engine.link._wires._idle = 0.0
+    server.restart()
+    push(engine, "b")
+    assert count_of(engine).ready == 2
+
+
+def test_a_server_that_forgot_the_scripts_is_given_them_again(
+    own_redis: OwnRedis, make: Make
+) -> None:
+    engine = make(own_redis().url)
+    push(engine, "a")
+    engine.link.call("SCRIPT", "FLUSH")
+    push(engine, "b")
+    assert named(Worker(engine).claim(9)) == ["a", "b"]
+
+
+def test_a_forked_producer_pushes_beside_its_parent(redis_server: Redis, make: Make) -> None:
+    engine = make(redis_server.url)
+    push(engine, "before")
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                engine.push([Push(new_id(), "q", b"x") for _ in range(100)])
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(pid)
+    for _ in range(100):
+        push(engine, "mine")
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0, 0]
+    assert count_of(engine).ready == 501
+
+
+def test_threads_push_beside_each_other(redis_server: Redis, make: Make) -> None:
+    engine = make(redis_server.url)
+
+    def produce() -> None:
+        for _ in range(100):
+            push(engine, "a")
+
+    threads = [threading.Thread(target=produce) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count_of(engine).ready == 400
+
+
+def test_nothing_is_left_when_all_is_done(redis_server: Redis, make: Make, namespace: str) -> None:
+    engine = make(redis_server.url)
+    worker = Worker(engine)
+    push(engine, "a", "b")
+    worker.drain()
+    engine.recover("w1", None)
+    engine.leave("n1")
+    until(lambda: engine.wait(["q"], 0.01) == 0, 5, "an end of the tokens")
+    with redis_server.client() as client:
+        left = client.keys(f"{{{namespace}}}:*")
+    names = {key.decode().partition(":")[2] for key in left}
+    assert names <= {"queues", "counters", "wake"}
