@@ -39,7 +39,13 @@ class Registry:
 
 
 def load(modules: Sequence[str], folder: Path) -> Registry:
-    """Import the modules, packages with all their submodules, and list the jobs there are then.
+    """Import the modules and list the jobs there are then. Raises AppError."""
+    import_all(modules, folder)
+    return _registry()
+
+
+def import_all(modules: Sequence[str], folder: Path) -> None:
+    """Import the modules, packages with all their submodules.
 
     `folder` is put first on `sys.path`. Raises AppError.
     """
@@ -49,8 +55,7 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
     importlib.invalidate_caches()
     for name in modules:
         _check_name(name, folder)
-        _import_all(name, folder)
-    return _registry()
+        _import_tree(name, folder)
 
 
 def known() -> Registry:
@@ -103,11 +108,11 @@ def _check_name(name: str, folder: Path) -> None:
         )
 
 
-def _import_all(name: str, folder: Path) -> None:
+def _import_tree(name: str, folder: Path) -> None:
     module = _import(name, folder)
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":  # a script: importing it would run it
-            _import_all(f"{name}.{found.name}", folder)
+            _import_tree(f"{name}.{found.name}", folder)
 
 
 def _import(name: str, folder: Path) -> ModuleType:

@@ -153,6 +153,8 @@ def dispatch_many(
     else:
         settings = job.set(**options)
         label, shared, bind = settings.name, settings.options, settings.bind
+    if isinstance(payloads, (str, bytes, Mapping)):
+        raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     to, limit = _chosen.get()
     pushes = []
     for index, item in enumerate(payloads):

@@ -43,7 +43,7 @@ def _job(name: str) -> type[Job]:
     found = app.known().get(name)
     if found is None:
         settings = config.load()
-        app.load(settings.app, settings.folder)
+        app.import_all(settings.app, settings.folder)
         found = app.known().get(name)
     if found is None:
         near = difflib.get_close_matches(name, app.known().names(), 1)

@@ -1,0 +1,42 @@
+"""A producer of the test's own, and an engine that shows what it was given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from poolq.engines.base import Push
+from poolq.engines.null import NullEngine
+from poolq.errors import EngineUnavailable
+from poolq.message import Message, decode
+
+#: `poolq.dispatch` is the function; its module is only here.
+MODULE: Any = sys.modules["poolq.dispatch"]
+
+
+class Kept(NullEngine):
+    """Keeps what is pushed. Refuses first, once for each of `errors`."""
+
+    def __init__(self, *errors: EngineUnavailable) -> None:
+        super().__init__("null://", "poolq")
+        self.errors = list(errors)
+        self.tried: list[list[str]] = []
+        self.pushes: list[Push] = []
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        self.tried.append([push.id for push in pushes])
+        if self.errors:
+            raise self.errors.pop(0)
+        self.pushes.extend(pushes)
+
+    @property
+    def messages(self) -> list[Message]:
+        return [decode(push.body) for push in self.pushes]
+
+
+def produce_to(engine: NullEngine, max_payload: int = 1 << 20) -> Any:
+    """A producer for `monkeypatch.setattr(MODULE, "_chosen", …)`, so that nothing leaks."""
+    chosen = MODULE._Chosen()
+    chosen.producer = MODULE._Producer(engine, max_payload)
+    return chosen

@@ -1,0 +1,206 @@
+"""The engines that store nothing: sync runs a job inside dispatch(), null discards it."""
+
+import asyncio
+import inspect
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import poolq
+from poolq import AppError, Job, JobFailed
+from poolq.engines.base import Engine, Push
+from poolq.engines.null import NullEngine
+from poolq.engines.storeless import Storeless
+from poolq.engines.sync import SyncEngine
+from poolq.errors import BadMessage, Refused, UnknownJob
+from poolq.message import Message, encode
+from tests.support.producing import MODULE
+
+story: list[Any] = []
+
+
+class Note(Job):
+    name = "tests.note"
+    attempts = 2
+    retry_after = "1 hour"
+    delay = "1 day"
+
+    def run(self) -> None:
+        story.append((self.id, self.attempt, self.payload))
+        if self.payload.get("fail"):
+            raise ValueError(self.payload["fail"])
+
+    def rate_limit(self) -> dict[str, int]:
+        raise AssertionError("limits are not asked")
+
+    def on_success(self) -> None:
+        story.append("done")
+
+    def on_failure(self) -> None:
+        story.append(f"failed {self.error}")
+
+
+class Nests(Job):
+    name = "tests.nests"
+
+    async def run(self) -> None:
+        await asyncio.sleep(0)
+        Inner.dispatch({"of": self.id})
+        assert poolq.current() is self
+        story.append("outer")
+
+
+class Inner(Job):
+    name = "tests.inner"
+
+    async def run(self) -> None:
+        await asyncio.sleep(0)
+        story.append(("inner", self.payload["of"] != self.id, poolq.current() is self))
+
+
+@pytest.fixture(autouse=True)
+def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    story.clear()
+    monkeypatch.setattr(MODULE, "_chosen", MODULE._Chosen())
+
+
+@pytest.fixture
+def sync() -> Engine:
+    return poolq.connect("sync://")
+
+
+@pytest.fixture
+def null() -> Engine:
+    return poolq.connect("null://")
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_runs_inside_dispatch() -> None:
+    begun = time.monotonic()
+    id_ = Note.dispatch({"n": 1})
+    assert story == [(id_, 1, {"n": 1}), "done"]
+    assert time.monotonic() - begun < 10  # neither the delay nor retry_after is waited for
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_raises_the_last_error_to_the_caller() -> None:
+    with pytest.raises(ValueError, match="no"):
+        Note.dispatch({"fail": "no"})
+    assert [attempt for _, attempt, _ in story[:2]] == [1, 2]
+    assert story[2:] == ["failed no"]
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_runs_a_job_within_a_job() -> None:
+    Nests.dispatch()
+    assert story == [("inner", True, True), "outer"]
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_runs_all_of_many_and_raises_the_first_error() -> None:
+    with pytest.raises(ValueError, match="first"):
+        poolq.dispatch_many(Note, [{"fail": "first"}, {"n": 2}, {"fail": "second"}], attempts=1)
+    assert [entry for entry in story if isinstance(entry, str)] == [
+        "failed first",
+        "done",
+        "failed second",
+    ]
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_finds_a_job_of_this_process_by_name() -> None:
+    id_ = poolq.dispatch("tests.note", {"n": 1})
+    assert story == [(id_, 1, {"n": 1}), "done"]
+
+
+def test_sync_loads_the_application_for_a_name_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sync_app.py").write_text(
+        "import poolq\n@poolq.job\ndef double(n: int) -> None: raise KeyError(2 * n)\n"
+    )
+    (tmp_path / "poolq.toml").write_text('engine = "sync"\napp = "sync_app"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(KeyError, match="6"):
+        poolq.dispatch("sync_app:double", {"n": 3})
+    with pytest.raises(
+        UnknownJob, match=r"no job 'sync_app:dubble'; did you mean sync_app:double\?"
+    ):
+        poolq.dispatch("sync_app:dubble", {"n": 3})
+    with pytest.raises(UnknownJob, match="no job 'zzz'; no class here and no module has it"):
+        poolq.dispatch("zzz")
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_without_an_application_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "poolq.toml").write_text('app = "no_such_app"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AppError, match="no module 'no_such_app'"):
+        poolq.dispatch("zzz")
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_keeps_a_system_exit_from_the_caller() -> None:
+    cls = type("Exits", (Job,), {"name": "tests.exits", "run": lambda _: sys.exit(3)})
+    with pytest.raises(JobFailed, match="SystemExit: 3"):
+        cls.dispatch()
+
+
+@pytest.mark.usefixtures("null")
+def test_null_discards() -> None:
+    assert len(Note.dispatch({"n": 1})) == 32
+    assert len(poolq.dispatch_many(Note, [{}, {}])) == 2
+    assert story == []
+
+
+@pytest.mark.parametrize("url", ["sync://", "null://"])
+def test_both_check_what_is_dispatched(url: str) -> None:
+    poolq.connect(url)
+    with pytest.raises(poolq.PayloadError, match="is a set, which JSON cannot hold"):
+        Note.dispatch({"a": {1}})
+    with pytest.raises(poolq.OptionError, match="delay is 'soonish'"):
+        Note.dispatch({}, delay="soonish")
+    assert story == []
+
+
+@pytest.mark.parametrize("kind", [SyncEngine, NullEngine])
+def test_both_refuse_a_garbage_message(kind: type[Storeless]) -> None:
+    with pytest.raises(BadMessage):
+        kind("x://", "poolq").push([Push("1", "default", b"garbage")])
+
+
+def test_null_accepts_any_job() -> None:
+    body = encode(Message(1, "1", "not:here", "default"))
+    NullEngine("null://", "poolq").push([Push("1", "default", body)])
+
+
+ASKED = {
+    "counts": [], "totals": {}, "nodes": [], "limits": [], "registered": [], "find": None,
+    "failed": [], "retry": [], "forget": [], "cancel": False, "purge": 0, "close": None,
+}  # fmt: skip
+ANSWERED = {*ASKED, "push", "now", "doctor"}
+
+
+@pytest.mark.parametrize("kind", [SyncEngine, NullEngine])
+def test_there_is_nothing_to_see_and_workers_are_refused(kind: type[Storeless]) -> None:
+    engine = kind("x://", "poolq")
+    assert not engine.stores
+    for name in Engine.__abstractmethods__:
+        method = getattr(engine, name)
+        arguments = [None for _ in inspect.signature(method).parameters]
+        if name in ASKED:
+            assert method(*arguments) == ASKED[name], name
+        elif name not in ANSWERED:
+            with pytest.raises(
+                Refused, match=r"x:// stores nothing: a dispatched job .*; set POOL"
+            ):
+                method(*arguments)
+    assert abs(engine.now() / 1e6 - time.time()) < 60
+    (check,) = engine.doctor()
+    assert check.level == "warn"
