@@ -1,0 +1,1 @@
+"""What MySQL, MariaDB and SQLite have in common."""

@@ -1,0 +1,165 @@
+"""The engine contract on a database with SQL: each act is a transaction or a few reads.
+
+What the acts say stands in the modules beside this one; how a server is talked to, and how `push`
+and `wait` are made fast on it, is left to the engines.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from poolq.engines.base import (
+    Death,
+    Engine,
+    LimitUse,
+    Node,
+    QueueCounts,
+    Recovered,
+    Registration,
+    Settlement,
+    Step,
+    Stored,
+)
+from poolq.engines.sql import counting, failures, nodes, people, waking, windows
+from poolq.engines.sql.counters import TOTALS, totals
+from poolq.engines.sql.schema import SQLSchema
+from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
+from poolq.engines.sql.settling import held_by, settle
+from poolq.engines.sql.stepping import Asked, locked, step
+from poolq.limits import Admission, Rule
+
+T = TypeVar("T")
+
+
+class SQLEngine(Engine):
+    """See the module's head. `shown` is the URL without its password."""
+
+    schema: SQLSchema
+
+    def __init__(self, url: str, namespace: str, shown: str, dialect: Dialect) -> None:
+        super().__init__(url, namespace)
+        self.shown = shown
+        self.texts = Texts(dialect, namespace)
+        self._turns: dict[str, int] = {}
+        self._open: list[str] = []
+
+    @property
+    @abstractmethod
+    def session(self) -> Session:
+        """This thread's connection."""
+
+    def _change(self, work: Callable[[Transaction], T]) -> T:
+        return self.session.transact(work)
+
+    def _run(self, *ops: Op) -> None:
+        self.session.transact(lambda tx: tx.later(*ops))
+
+    # workers
+
+    def register(self, registration: Registration) -> None:
+        self._change(partial(nodes.register, one=registration))
+
+    def step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Step:
+        turn = self._turns.get(worker, 0)
+        if want > 0:
+            self._turns[worker] = turn + 1
+        known = self._open if queues is None else queues
+        answer, found = self._change(
+            lambda tx: step(tx, Asked(worker, request, settlements, want, queues, turn, known))
+        )
+        if queues is None and found:
+            self._open = sorted(one.queue for one in found if not one.paused)
+        return answer
+
+    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            _, held = locked(tx, worker, held_by(worker))
+            return settle(tx, worker, settlements, held.rows)
+
+        return self._change(work)
+
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        if not rules:
+            return Admission(0)
+        return self._change(partial(windows.admit, rules=rules))
+
+    # keepers
+
+    def wake(self, queues: Sequence[str] | None) -> None:
+        if queues is None:
+            self._run(Op(waking.ARM_ALL))
+        elif queues:
+            self._run(Op(waking.ARM, (list(queues),)))
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        beats = self._change(partial(nodes.beat, node=node, info=info))
+        windows.sweep(self.session)
+        return beats
+
+    def leave(self, node: str) -> None:
+        self._change(partial(nodes.leave, node=node))
+
+    def registered(self) -> list[Registration]:
+        return nodes.registered(self.session.read(Op(nodes.REGISTERED))[0])
+
+    def recover(self, worker: str, death: Death | None) -> Recovered:
+        return self._change(partial(nodes.recover, worker=worker, death=death))
+
+    def reap(self, node: str, beat: int) -> Recovered | None:
+        return self._change(partial(nodes.reap, node=node, beat_=beat))
+
+    # people
+
+    def counts(self) -> list[QueueCounts]:
+        """See the contract; a number over 100,000 is told as 100,000."""
+        return counting.counts(self.session)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        return totals(self.session.read(Op(TOTALS))[0])
+
+    def nodes(self) -> list[Node]:
+        return nodes.nodes(self.session.read(Op(nodes.NODES))[0])
+
+    def limits(self) -> list[LimitUse]:
+        return counting.limits(self.session)
+
+    def find(self, id: str) -> Stored | None:
+        return people.find(self.session, id)
+
+    def failed(
+        self, queue: str | None = None, before: int | None = None, most: int = 1000
+    ) -> list[Stored]:
+        return failures.failed(self.session, queue, before, most)
+
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        return self._change(partial(failures.retry, ids=ids)) if ids else []
+
+    def forget(self, ids: Sequence[str]) -> list[str]:
+        return self._change(partial(failures.forget, ids=ids)) if ids else []
+
+    def cancel(self, id: str) -> bool:
+        return self._change(partial(people.cancel, id_=id))
+
+    def pause(self, queue: str) -> None:
+        self._run(Op(waking.PAUSE, (queue,)))
+
+    def resume(self, queue: str) -> None:
+        self._run(Op(waking.RESUME, (queue,)))
+
+    def purge(self, queue: str) -> int:
+        gone = self._change(partial(people.purge_parked, queue=queue))
+        while some := self._change(partial(people.purge_some, queue=queue)):
+            gone += some
+        return gone
+
+    def now(self) -> int:
+        at: int = self.session.read(Op(windows.NOW))[0].rows[0][0]
+        return at

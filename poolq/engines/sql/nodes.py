@@ -1,0 +1,128 @@
+"""Nodes and their workers: registered, beating, recovered when they are dead."""
+
+from collections.abc import Sequence
+from operator import itemgetter
+
+from poolq.engines.base import Death, Node, Recovered, Registration
+from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
+from poolq.engines.sql.counters import OF_WORKER, Tally
+from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
+from poolq.engines.sql.settling import DELETE, FAILING, GIVE_BACK
+from poolq.engines.sql.waking import ring
+from poolq.message import HISTORY_KEPT, Entry, State, entry
+
+KNOW = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
+REGISTER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started,
+    stale) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') {on:worker} worker = {new:worker}"""
+REGISTERED = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
+    ORDER BY worker"""
+BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
+    {on:node} beat = beat + 1, info = {new:info}"""
+BEATS = "SELECT node, beat FROM {nodes}"
+NODES = """SELECT n.node, n.beat, n.info,
+    (SELECT COUNT(*) FROM {workers} w WHERE w.node = n.node) FROM {nodes} n ORDER BY n.node"""
+LOCK_NODE = "SELECT beat FROM {nodes} WHERE node = ? {lock}"
+WORKERS = "SELECT worker FROM {workers} WHERE node = ? ORDER BY worker {lock}"
+LOCK_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
+CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history
+    FROM {jobs} WHERE place = ?"""
+FORGET_WORKER = "DELETE FROM {workers} WHERE worker = ?"
+FORGET_NODE = "DELETE FROM {nodes} WHERE node = ?"
+
+
+def register(tx: Transaction, one: Registration) -> None:
+    tx.later(Op(KNOW, (one.node, b"")), Op(REGISTER, one))
+
+
+def registered(found: Result) -> list[Registration]:
+    """The answer to REGISTERED."""
+    return [Registration._make((*map(word, row[:6]), *row[6:])) for row in found.rows]
+
+
+def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
+    (found,) = tx.run(Op(BEAT, (node, info)), Op(BEATS))[1:]
+    return {word(name): count for name, count in found.rows}
+
+
+def nodes(found: Result) -> list[Node]:
+    """The answer to NODES."""
+    return [Node(word(node), count, info, workers) for node, count, info, workers in found.rows]
+
+
+def leave(tx: Transaction, node: str) -> None:
+    """Forget a node without workers. Locked first: a worker may be registering."""
+    (_, found) = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
+    if not found.rows:
+        tx.later(Op(FORGET_NODE, (node,)))
+
+
+def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
+    """Forget a worker and give its claims back."""
+    found, claims, counters = tx.run(
+        Op(LOCK_WORKER, (worker,)), Op(CLAIMS, (claimed_by(worker),)), Op(OF_WORKER, (worker,))
+    )
+    if not found.rows:
+        return Recovered()
+    held = sorted(claims.rows, key=itemgetter(1, 2))  # request, index
+    if death is None:
+        death = _unknown(worker, held, found.rows[0][1])
+    done, crashed, back = _judge(held, death)
+    tally = Tally()
+    tally.add_rows(counters)
+    for row in done:
+        tally.add(word(row[3]), "done")
+    for row in crashed:
+        tally.add(word(row[3]), "crashed")
+        tx.later(Many(FAILING, [(*_charged(row, death.entry), row[0])]))
+    ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, crashed, back)))
+    tx.later(*(Op(DELETE, (some,)) for some in cut(list(ids.done))))
+    tx.later(*(Op(GIVE_BACK, (some,)) for some in cut([*ids.crashed, *ids.returned])))
+    ring(tx, {word(row[3]) for row in (*crashed, *back)})
+    tx.later(Op(FORGET_COUNTERS, (worker,)), *tally.ops(), Op(FORGET_WORKER, (worker,)))
+    return ids
+
+
+def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
+    """Recover a node's workers and forget it, if it has not beaten since."""
+    found, workers = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
+    if not found.rows or found.rows[0][0] != beat_:
+        return None
+    all_ = [recover(tx, word(worker), None) for (worker,) in workers.rows]
+    tx.later(Op(FORGET_NODE, (node,)))
+    done, crashed, returned = (tuple(id_ for one in all_ for id_ in one[part]) for part in range(3))
+    return Recovered(done, crashed, returned)
+
+
+def _unknown(worker: str, held: Sequence[Row], now: int) -> Death:
+    """A death that nobody has told of: the earliest claim is taken to have started."""
+    if not held:
+        return Death(0, 0, -1, b"")
+    _, request, index, _, attempt, *_ = held[0]
+    told = Entry(now, "crash", "its worker died; nothing more is known", attempt, worker=worker)
+    return Death(request, 0, index, entry(told))
+
+
+def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], list[Row]]:
+    """The claims that were done, that crashed, and that had not begun."""
+    done, crashed, back = [], [], []
+    for row in held:
+        _, request, index, *_ = row
+        if request == death.request and index < death.finished:
+            done.append(row)
+        elif request == death.request and index == death.started:
+            crashed.append(row)
+        else:
+            back.append(row)
+    return done, crashed, back
+
+
+def _charged(row: Row, line: bytes) -> State:
+    attempt, crashes, failing, history = row[4:]
+    lines = [*history.splitlines(), line]
+    if len(lines) > HISTORY_KEPT:
+        lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+    told = b"\n".join(lines)
+    if failing:
+        return State(attempt, crashes, failing + 1, told)
+    return State(attempt, crashes + 1, 0, told)

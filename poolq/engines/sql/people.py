@@ -1,0 +1,80 @@
+"""Single jobs and whole queues in people's hands: found, cancelled, purged."""
+
+from poolq.engines.base import Stored
+from poolq.engines.sql.failures import FAILED_JOB, stored_failed
+from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
+from poolq.engines.sql.places import QUEUED, word, worker_at
+from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
+from poolq.message import State
+
+#: A purge deletes so many at once, so that no one else waits for long.
+PURGED = 5000
+#: A job that is asked to be cancelled may be on its way from one place to another.
+LOOKED = 3
+
+JOB = """SELECT id, queue, place, due, taken, {now}, body, attempt, crashes, failing, history
+    FROM {jobs} WHERE id = ?"""
+WHERE = "SELECT place, queue FROM {jobs} WHERE id = ?"
+CANCEL = "DELETE FROM {jobs} WHERE id = ? AND place = ?"
+SOME_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
+    ORDER BY due, id LIMIT {PURGED} {{skip}}"""
+PURGE = "DELETE FROM {jobs} WHERE id IN {list}"
+
+
+def find(session: Session, id_: str) -> Stored | None:
+    jobs, failed = session.read(Op(JOB, (id_,)), Op(FAILED_JOB, (id_,)))
+    for row in jobs.rows:
+        return _stored(row)
+    for row in failed.rows:
+        return stored_failed(row)
+    return None
+
+
+def _stored(row: Row) -> Stored:
+    id_, queue, place, due, taken, now, body, *state = row
+    place = word(place)
+    worker = worker_at(place)
+    if place == QUEUED:
+        status, at = ("ready" if due <= now else "delayed"), due
+    else:
+        status, at = ("running", taken) if worker else ("parked", due)
+    return Stored(id_, word(queue), status, at, body, State(*state), worker)
+
+
+def cancel(tx: Transaction, id_: str) -> bool:
+    """Delete a job that waits. Where it is parked, its line is held first, as by all others."""
+    for _ in range(LOOKED):
+        row = tx.one(WHERE, id_)
+        if row is None or worker_at(word(row[0])):
+            return False
+        place, queue = map(word, row)
+        if place != QUEUED:
+            tx.later(Op(HOLD, (place, queue)))
+        (gone,) = tx.run(Op(CANCEL, (id_, place)))
+        if gone.changed and place != QUEUED:
+            close_if_empty(tx, place, queue)
+        if gone.changed:
+            return True
+    return False
+
+
+def purge_some(tx: Transaction, queue: str) -> int:
+    """Delete some of what is ready or delayed; returns how many."""
+    return _purge(tx, QUEUED, queue)
+
+
+def purge_parked(tx: Transaction, queue: str) -> int:
+    """Delete what is parked, with its lines."""
+    gone = 0
+    for place in locked_lines(tx, queue):
+        while some := _purge(tx, place, queue):
+            gone += some
+        close_if_empty(tx, place, queue)
+    return gone
+
+
+def _purge(tx: Transaction, place: str, queue: str) -> int:
+    (found,) = tx.run(Op(SOME_WAITING, (place, queue)))
+    ids = [id_ for (id_,) in found.rows]
+    tx.later(*(Op(PURGE, (some,)) for some in cut(ids)))
+    return len(ids)

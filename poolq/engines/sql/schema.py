@@ -1,0 +1,84 @@
+"""The versioned tables: which version there is, and how to come to this code's.
+
+Version n is made from n - 1 by the n-th of the files that the engine names; the first makes the
+tables in an empty database. Statements must bear being run twice: MySQL commits each by itself.
+"""
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from poolq.engines.base import Schema
+from poolq.errors import ConfigError, SchemaError
+
+VERSION = 1
+READ = "SELECT version FROM {schema}"
+WRITE = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
+
+_NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
+_COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+
+
+def check_namespace(namespace: str) -> str:
+    """A namespace that may begin table names. Raises ConfigError."""
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ConfigError(
+            f"namespace is {namespace!r}; it begins the names of tables: 1 to 48 letters, digits"
+            " and _, and no digit first"
+        )
+    return namespace
+
+
+def check_version(version: int, shown: str) -> None:
+    """Raises SchemaError for any other version than this code's."""
+    if version == 0:
+        raise SchemaError(f"{shown} has no poolq tables: run 'poolq db migrate'")
+    if version < VERSION:
+        raise SchemaError(
+            f"the tables of {shown} have version {version}, this poolq needs {VERSION}:"
+            " run 'poolq db migrate'"
+        )
+    if version > VERSION:
+        raise SchemaError(
+            f"the tables of {shown} have version {version}, this poolq knows {VERSION}:"
+            " install the newer poolq that made them"
+        )
+
+
+def statements(path: Path, namespace: str) -> list[str]:
+    """The statements of a file, without its comments."""
+    text = _COMMENT.sub("", path.read_text("utf-8")).replace("{ns}", namespace)
+    return [one.strip() for one in text.split(";") if one.strip()]
+
+
+class SQLSchema(Schema):
+    """The schema of an SQL engine, whose files are in order of version."""
+
+    latest = VERSION
+
+    def __init__(self, files: Sequence[Path], namespace: str, shown: str) -> None:
+        self.files = files
+        self.namespace = namespace
+        self.shown = shown
+
+    @abstractmethod
+    def version(self) -> int: ...
+
+    @abstractmethod
+    def migrate(self) -> int: ...
+
+    def steps(self, version: int) -> list[tuple[int, list[str]]]:
+        """What is to be run, by the version that it leads to. Raises SchemaError."""
+        if version > VERSION:
+            check_version(version, self.shown)
+        return [
+            (number, statements(file, self.namespace))
+            for number, file in enumerate(self.files, 1)
+            if number > version
+        ]
+
+    def sql(self) -> str:
+        text = "\n\n".join(file.read_text("utf-8").strip() for file in self.files)
+        version = f"INSERT INTO {self.namespace}_schema (one, version) VALUES (1, {VERSION});"
+        return f"{text.replace('{ns}', self.namespace)}\n\n{version}\n"

@@ -1,0 +1,139 @@
+"""What the SQL engines share of talking to a database: statements as values, and who runs them.
+
+Statements are templates. `{jobs}` and its kin stand for this namespace's tables, `{now}` for the
+server's clock in microseconds, and the rest of what differs between the servers has a name in
+`Dialect`. Arguments stand for `?`; a list stands for `{list}` (never an empty one).
+
+A transaction is written down before it is sent: what only changes something waits (`later`)
+until something must be read (`run`) or the end, so that a server far away is asked seldom.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+#: Statements with a list are cut to this many values: MariaDB plans longer ones in another way.
+LISTED = 500
+
+
+class Op(NamedTuple):
+    """One statement."""
+
+    sql: str
+    args: Sequence[object] = ()
+
+
+class Many(NamedTuple):
+    """One statement for each of the rows; answers with the sum of its counts."""
+
+    sql: str
+    rows: Sequence[Sequence[object]]
+
+
+class Result(NamedTuple):
+    """The rows that came back, or how many were changed."""
+
+    rows: Sequence[Row]
+    changed: int
+
+
+class Transaction(ABC):
+    """A transaction in the making."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Op | Many] = []
+
+    def later(self, *ops: Op | Many) -> None:
+        """Run these before the next ones that are run, or before the end."""
+        self.waiting += ops
+
+    def run(self, *ops: Op | Many) -> list[Result]:
+        """What waits, then these, whose results come back."""
+        ready, self.waiting = [*self.waiting, *ops], []
+        return self.send(ready)[len(ready) - len(ops) :]
+
+    def one(self, sql: str, *args: object) -> Row | None:
+        """The first row of a single statement."""
+        rows = self.run(Op(sql, args))[0].rows
+        return rows[0] if rows else None
+
+    @abstractmethod
+    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+        """Run them in order, in as few round trips as can be."""
+
+    @abstractmethod
+    def marks(
+        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+    ) -> list[Op | Many]:
+        """Make these the claims `first`, `first` + 1 and so on of a request."""
+
+
+class Session(ABC):
+    """A thread's connection to the database, as the shared logic sees it."""
+
+    @abstractmethod
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction, which is repeated where the server says so."""
+
+    @abstractmethod
+    def read(self, *ops: Op) -> list[Result]:
+        """Statements that each stand for themselves, sent together."""
+
+
+class Text(Protocol):
+    """A token that takes an argument: `{new:column}`."""
+
+    def __format__(self, spec: str, /) -> str: ...
+
+
+class Dialect(NamedTuple):
+    """How a server says it.
+
+    `lock` ends a SELECT whose rows are to be held; `skip` one that passes over rows which others
+    hold; `turn` names the index that claims are made by; `least` is min(a, b); `list` what an
+    IN takes. `{on:key}` begins the part of an INSERT for rows that exist; `{new:column}` is what
+    would have been inserted.
+    """
+
+    now: str
+    lock: str
+    skip: str
+    turn: str
+    least: str
+    list: str
+    on: Text
+    new: Text
+
+
+TABLES = (
+    "jobs",
+    "failed",
+    "queues",
+    "workers",
+    "nodes",
+    "windows",
+    "lines",
+    "counters",
+    "schema",
+)
+
+
+class Texts(dict[str, str]):
+    """Statements by their templates, each put together once."""
+
+    def __init__(self, dialect: Dialect, namespace: str) -> None:
+        super().__init__()
+        self.tokens: dict[str, Any] = dialect._asdict()
+        self.tokens.update({table: f"{namespace}_{table}" for table in TABLES})
+
+    def __missing__(self, template: str) -> str:
+        text = self[template] = " ".join(template.format_map(self.tokens).split())
+        return text
+
+
+def cut(values: Sequence[T], size: int = LISTED) -> list[Sequence[T]]:
+    """Pieces of at most `size`."""
+    return [values[at : at + size] for at in range(0, len(values), size)]

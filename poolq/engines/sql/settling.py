@@ -1,0 +1,102 @@
+"""What settlements make of claims: statements, and which of them came too late.
+
+The worker's row is locked by whoever calls this, and every change of a claim locks it first; so
+what is held now is held until the end of the transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from poolq.engines.base import Claim, Settlement
+from poolq.engines.sql.counters import Tally
+from poolq.engines.sql.parking import park
+from poolq.engines.sql.places import claimed_by
+from poolq.engines.sql.session import Many, Op, Row, Transaction, cut
+from poolq.engines.sql.waking import ring
+from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release
+
+HELD = "SELECT id, request, idx FROM {jobs} WHERE place = ?"
+DELETE = "DELETE FROM {jobs} WHERE id IN {list}"
+GIVE_BACK = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
+RELEASE = """UPDATE {jobs} SET place = '', due = {now} + ?,
+    attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
+FAILING = "UPDATE {jobs} SET attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"
+BURY = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
+    SELECT id, queue, {now}, ?, ?, ?, ?, body FROM {jobs} WHERE id = ?"""
+
+
+def held_by(worker: str) -> Op:
+    """Asks for what `settle` takes as `held`."""
+    return Op(HELD, (claimed_by(worker),))
+
+
+def goes_back(settlements: Iterable[Settlement]) -> bool:
+    """Whether one of them leaves a job that the same step may claim again."""
+    return any(isinstance(one.outcome, (Release, GiveBack, Park)) for one in settlements)
+
+
+def settle(
+    tx: Transaction, worker: str, settlements: Sequence[Settlement], held: Iterable[Row]
+) -> list[str]:
+    """Write down what becomes of each claim; returns the ids of those not held any more."""
+    ours = set(held)
+    batch = _Batch(worker)
+    stale = []
+    for claim, outcome in settlements:
+        name = (claim.id, claim.request, claim.index)
+        if name not in ours:
+            stale.append(claim.id)
+            continue
+        if not isinstance(outcome, Failing):
+            ours.discard(name)
+        batch.add(claim, outcome)
+    batch.write(tx)
+    return stale
+
+
+class _Batch:
+    """Accepted settlements, by what they do."""
+
+    def __init__(self, worker: str) -> None:
+        self.tally = Tally(worker)
+        self.gone: list[str] = []
+        self.back: list[str] = []
+        self.buried: list[Sequence[object]] = []
+        self.failing: list[Sequence[object]] = []
+        self.released: list[Sequence[object]] = []
+        self.parked: list[tuple[Claim, Park]] = []
+        self.rung: set[str] = set()
+
+    def add(self, claim: Claim, outcome: Outcome) -> None:
+        match outcome:
+            case Ack():
+                self.gone.append(claim.id)
+                self.tally.add(claim.queue, "done")
+                return
+            case Bury(state):
+                self.buried.append((*state, claim.id))
+                self.gone.append(claim.id)
+                self.tally.add(claim.queue, "failed")
+                return
+            case Failing(state):
+                self.failing.append((*state, claim.id))
+                return
+            case Release(delay, state, counter):
+                self.released.append((max(0, delay), *state, claim.id))
+                if counter:
+                    self.tally.add(claim.queue, counter)
+            case GiveBack():
+                self.back.append(claim.id)
+            case Park():
+                self.parked.append((claim, outcome))
+                self.tally.add(claim.queue, "parked")
+        self.rung.add(claim.queue)
+
+    def write(self, tx: Transaction) -> None:
+        for sql, rows in ((FAILING, self.failing), (BURY, self.buried), (RELEASE, self.released)):
+            if rows:
+                tx.later(Many(sql, rows))
+        tx.later(*(Op(DELETE, (ids,)) for ids in cut(self.gone)))
+        tx.later(*(Op(GIVE_BACK, (ids,)) for ids in cut(self.back)))
+        park(tx, self.parked)
+        ring(tx, self.rung)
+        tx.later(*self.tally.ops())

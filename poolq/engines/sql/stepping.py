@@ -1,0 +1,182 @@
+"""One step: settle, then claim, in one transaction of few round trips.
+
+First the worker's row is locked, and in the same breath everything is asked that the step needs to
+know, with a claim from the queue whose turn it is. Where that one has enough, which is the rule on
+a busy queue, the second round trip writes it all down and commits.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from poolq.engines.base import Claim, Settlement, Step
+from poolq.engines.sql.parking import grant
+from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
+from poolq.engines.sql.settling import goes_back, held_by, settle
+from poolq.engines.sql.waking import NEXT, Look, look, looks, ring
+from poolq.errors import EngineError, Fenced
+from poolq.message import State
+
+LOCK = "SELECT request, stale, due, {now} FROM {workers} WHERE worker = ? {lock}"
+ANSWER = "UPDATE {workers} SET request = ?, stale = ?, due = ? WHERE worker = ?"
+CLAIM = """SELECT id, body, attempt, crashes, failing, history FROM {jobs} {turn}
+    WHERE place = '' AND queue = ? AND due <= {now} ORDER BY due, id LIMIT ? {skip}"""
+AGAIN = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted
+    FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
+
+#: How many more queues are asked for jobs at once where the first one had too few.
+TOGETHER = 4
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a step was asked for, and what it has claimed so far. `known`: the queues that were
+    open when the worker last looked; `turn` turns the wheel where no order is asked for."""
+
+    worker: str
+    request: int
+    settlements: Sequence[Settlement]
+    want: int
+    queues: Sequence[str] | None
+    turn: int
+    known: Sequence[str]
+    claims: list[Claim] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return self.want - len(self.claims)
+
+    def order(self, names: Collection[str]) -> list[str]:
+        """Those of the names that may be claimed from, in the order of their turn."""
+        if self.queues is not None:
+            return [queue for queue in dict.fromkeys(self.queues) if queue in names]
+        if not names:
+            return []
+        at = self.turn % len(names)
+        wheel = sorted(names)
+        return wheel[at:] + wheel[:at]
+
+
+def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
+    """Lock a worker's row and ask `ops` with it. Raises Fenced."""
+    found = tx.run(Op(LOCK, (worker,)), *ops)
+    if not found[0].rows:
+        raise Fenced(
+            f"worker {worker!r} is not registered any more: it was declared dead and its jobs"
+            " were given to others; it must leave"
+        )
+    return found
+
+
+def step(tx: Transaction, asked: Asked) -> tuple[Step, list[Look]]:
+    """The answer, and the queues as they were found."""
+    guess = asked.order(asked.known)[:1]
+    ready = _questions(asked, guess)
+    early = [] if goes_back(asked.settlements) else ready
+    held = [held_by(asked.worker)] if asked.settlements else []
+    found = locked(tx, asked.worker, *held, *early)
+    request, stale, due, now = found[0].rows[0]
+    if asked.request < request:
+        raise EngineError(
+            f"request {asked.request} of worker {asked.worker!r} comes after {request};"
+            " a request is never repeated once a later one was sent"
+        )
+    if asked.request == request:
+        return _again(tx, asked, word(stale), due, now), []
+    late: list[str] = []
+    if held:
+        late = settle(tx, asked.worker, asked.settlements, found[1].rows)
+    answers = found[1 + len(held) :]
+    if ready and not early:
+        answers = tx.run(*ready)
+    queues = looks(answers[0]) if ready else []
+    next_due = _claim(tx, asked, queues, guess, answers[1:])
+    tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
+    return Step(asked.claims, late, _until(next_due, now)), queues
+
+
+def _questions(asked: Asked, guess: Sequence[str]) -> list[Op]:
+    """Asks for the queues and, as the first one is probably right, for its jobs."""
+    if asked.want <= 0 or (asked.queues is not None and not asked.queues):
+        return []
+    return [look(asked.queues), *(Op(CLAIM, (queue, asked.want)) for queue in guess)]
+
+
+def _claim(
+    tx: Transaction,
+    asked: Asked,
+    queues: Sequence[Look],
+    guess: Sequence[str],
+    guessed: Sequence[Result],
+) -> int | None:
+    """Claim, a parked job first; returns when the next job comes due, if there was too little."""
+    opened = {one.queue: one for one in queues if not one.paused}
+    ring(tx, [name for name, one in opened.items() if not one.armed])
+    _claim_parked(tx, asked, opened)
+    order = asked.order(opened)
+    for queue, found in zip(guess, guessed, strict=False):
+        if queue in opened:
+            _take(tx, asked, queue, found.rows)
+    if not order or not asked.left:
+        return None
+    nexts, busy = [], []
+    around = {one.queue: one for one in looks(tx.run(look(order))[0])}
+    for one in (around[queue] for queue in order):
+        nexts += [at for at in (one.due, one.slot) if at is not None and at > one.now]
+        if one.slot is not None and one.slot <= one.now:
+            nexts.append(one.now)  # one parked job a step: there may be another
+        if one.due is not None and one.due <= one.now:
+            busy.append(one.queue)
+    for some in cut(busy, TOGETHER):
+        if asked.left:
+            nexts += _claim_from(tx, asked, some)
+    return min(nexts, default=None) if asked.left else None
+
+
+def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[str]) -> list[int]:
+    """Claim what is left to claim; returns when these queues' next jobs come due."""
+    left = asked.left
+    found = tx.run(
+        *(Op(*ask) for queue in queues for ask in ((CLAIM, (queue, left)), (NEXT, (queue,))))
+    )
+    for queue, claimed in zip(queues, found[::2], strict=True):
+        _take(tx, asked, queue, claimed.rows)
+    return [at for later in found[1::2] for (at,) in later.rows]
+
+
+def _claim_parked(tx: Transaction, asked: Asked, opened: Mapping[str, Look]) -> None:
+    """The first job of the line whose slot has been there for longest."""
+    slots = [(one.slot, one.queue) for one in opened.values() if one.slot is not None]
+    slot, queue = min(slots, default=(None, ""))
+    if slot is not None and slot <= opened[queue].now:
+        job = grant(tx, queue)
+        if job is not None:
+            _take(tx, asked, queue, [job], admitted=True)
+
+
+def _take(
+    tx: Transaction, asked: Asked, queue: str, rows: Sequence[Row], admitted: bool = False
+) -> None:
+    """Claim as many of these jobs as are wanted."""
+    rows = rows[: asked.left]
+    first = len(asked.claims)
+    for at, (id_, body, *state) in enumerate(rows, first):
+        claim = Claim(id_, asked.request, at, queue, body, State(*state), admitted)
+        asked.claims.append(claim)
+    if rows:
+        ids = [row[0] for row in rows]
+        tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, admitted))
+
+
+def _again(tx: Transaction, asked: Asked, stale: str, due: int, now: int) -> Step:
+    """The reply as it was given, from what is still claimed under that request."""
+    (found,) = tx.run(Op(AGAIN, (claimed_by(asked.worker), asked.request)))
+    claims = []
+    for id_, body, attempt, crashes, failing, history, queue, index, admitted in found.rows:
+        state = State(attempt, crashes, failing, history)
+        claims.append(Claim(id_, asked.request, index, word(queue), body, state, bool(admitted)))
+    return Step(claims, stale.split(), _until(due or None, now))
+
+
+def _until(at: int | None, now: int) -> int | None:
+    return None if at is None else max(0, at - now)

@@ -1,0 +1,88 @@
+"""Rate limits' counters: a row for each (key, window), locked while it is looked at.
+
+Rows are locked in one order, whoever asks, so that two who want the same two cannot hold one each.
+A row that says nothing any more is deleted by the keepers' beats.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from poolq.engines.sql.session import LISTED, Many, Op, Session, Transaction
+from poolq.limits import Admission, Rule, Window, take
+
+Name = tuple[str, int]
+
+#: Windows that ended so long ago are forgotten; long enough that nobody is about to use them.
+KEPT = 60_000_000
+
+LOCK = """INSERT INTO {windows} (name, span, most, start, used, ends) VALUES (?, ?, ?, 0, 0, 0)
+    {on:name, span} most = {new:most}"""
+LOOK = "SELECT start, used FROM {windows} WHERE name = ? AND span = ?"
+NOW = "SELECT {now}"
+TAKE = "UPDATE {windows} SET start = ?, used = ?, ends = ? WHERE name = ? AND span = ?"
+ENDED = f"SELECT name, span FROM {{windows}} WHERE ends < {{now}} - {KEPT} LIMIT {LISTED}"
+FORGET = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND ends < {{now}} - {KEPT}"
+
+
+def name_of(rule: Rule) -> Name:
+    return rule.key, rule.window
+
+
+class Counters(dict[Name, Window]):
+    """The counters that some rules need, locked until the transaction's end, at `now`."""
+
+    now = 0
+
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        """One start of each, or of none. Of several that refuse, the one that does so longest
+        is named. Rules of one counter count a start once."""
+        taken: dict[Name, Window] = {}
+        refused = Admission(0)
+        for at, rule in enumerate(rules):
+            taken[name_of(rule)], wait = take(rule, self.get(name_of(rule)), self.now)
+            if wait > refused.wait:
+                refused = Admission(wait, at)
+        if not refused.wait:
+            self.update(taken)
+        return refused
+
+
+def hold(tx: Transaction, rules: Iterable[Rule]) -> Counters:
+    """Lock the counters of these rules (making those that there are not) and read them."""
+    known = {name_of(rule): rule.limit for rule in rules}
+    names = sorted(known)
+    lock = Many(LOCK, [(*name, known[name]) for name in names])
+    *found, now = tx.run(lock, *(Op(LOOK, name) for name in names), Op(NOW))[1:]
+    counters = Counters()
+    counters.now = now.rows[0][0]
+    for name, result in zip(names, found, strict=True):
+        window = Window(*result.rows[0])
+        if window.used:
+            counters[name] = window
+    return counters
+
+
+def keep(tx: Transaction, counters: Counters, before: Mapping[Name, Window]) -> None:
+    """Write down what has changed."""
+    rows = [
+        (window.start, window.used, window.start + name[1], *name)
+        for name, window in counters.items()
+        if window != before.get(name)
+    ]
+    if rows:
+        tx.later(Many(TAKE, rows))
+
+
+def admit(tx: Transaction, rules: Sequence[Rule]) -> Admission:
+    """Take one start of each rule, or of none of them."""
+    counters = hold(tx, rules)
+    before = dict(counters)
+    admission = counters.admit(rules)
+    keep(tx, counters, before)
+    return admission
+
+
+def sweep(session: Session) -> None:
+    """Forget some of the windows that ended long ago."""
+    (ended,) = session.read(Op(ENDED))
+    if ended.rows:
+        session.transact(lambda tx: tx.later(Many(FORGET, ended.rows)))

@@ -1,0 +1,81 @@
+"""What `poolq doctor` says of a SQLite file."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+from poolq.engines.base import Check
+from poolq.engines.sql.schema import VERSION
+from poolq.engines.sql.session import Op
+from poolq.engines.sqlite.schema import SQLiteSchema
+from poolq.engines.sqlite.session import SQLiteSession
+
+MEANING = {
+    0: ("warn", "OFF: a power cut may damage the file"),
+    1: ("ok", "NORMAL: survives the death of any process; a power cut may take the last commits"),
+    2: ("ok", "FULL: every commit waits for the disk"),
+    3: ("ok", "EXTRA: every commit waits for the disk"),
+}
+#: Kinds of file systems that several hosts share, whose locks SQLite cannot rely on.
+REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "gluster", "afs", "lustre")
+ROOM = 100 << 20
+MOUNTS = Path("/proc/self/mounts")
+
+
+def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
+    (mode,), (level,) = (
+        result.rows[0]
+        for result in session.read(Op("PRAGMA journal_mode"), Op("PRAGMA synchronous"))
+    )
+    version = schema.version()
+    file = session.options.file
+    return [
+        Check("reachable", "ok", f"{file}, SQLite {sqlite3.sqlite_version}"),
+        Check(
+            "schema",
+            "ok" if version == VERSION else "bad",
+            f"version {version}, this poolq has {VERSION}",
+        ),
+        Check("isolation", "ok", "one writer at a time; the others wait for their turn"),
+        _journal(mode),
+        Check("durability", *MEANING.get(level, ("warn", f"synchronous is {level}"))),
+        _place(file),
+        _room(file),
+        Check("clock", "ok", "this host's own; all workers must run on this host"),
+    ]
+
+
+def _journal(mode: str) -> Check:
+    if mode == "wal":
+        return Check("journal", "ok", "WAL: readers wait for nobody")
+    return Check(
+        "journal", "warn", f"{mode}, not WAL: readers and writers wait for each other; the file"
+        " system may not offer shared memory"
+    )  # fmt: skip
+
+
+def _place(file: Path) -> Check:
+    kind = filesystem(file, MOUNTS.read_text("utf-8", "replace") if MOUNTS.exists() else "")
+    if kind.startswith(REMOTE):
+        return Check(
+            "place", "bad", f"{file.parent} is on {kind}; its locks are not to be relied on: name a"
+            " file on a local disk, or use MySQL or Redis"
+        )  # fmt: skip
+    return Check("place", "ok", f"{file.parent} is on {kind or 'a file system of unknown kind'}")
+
+
+def filesystem(file: Path, mounts: str) -> str:
+    """The kind of the file system that a file is on, from the lines of /proc/self/mounts."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        _, point, this, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        if file.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, this
+    return kind
+
+
+def _room(file: Path) -> Check:
+    free = shutil.disk_usage(file.parent).free
+    level = "ok" if free >= ROOM else "warn"
+    return Check("room", level, f"{free // (1 << 20)} MiB free on its disk")

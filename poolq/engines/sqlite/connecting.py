@@ -1,0 +1,44 @@
+"""Opening the file, and the clock that its statements use."""
+
+import sqlite3
+import time
+
+from poolq.engines.sqlite.options import Options
+from poolq.errors import EngineError
+
+NEEDED = (3, 35)
+#: Pages in the log before they are moved to the database: 16 MB, so that the disk waits seldom.
+CHECKPOINT = 4000
+#: Bytes that the log is cut to when it was longer.
+LOG_KEPT = 64 << 20
+
+
+def now() -> int:
+    """Microseconds since the epoch by this host's clock: a file has no server."""
+    return time.time_ns() // 1000
+
+
+def connect(options: Options) -> sqlite3.Connection:
+    """Open the file, making it where there is none. Raises sqlite3.Error, EngineError."""
+    if sqlite3.sqlite_version_info < NEEDED:
+        raise EngineError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, poolq needs 3.35 or newer;"
+            " use a newer Python, or another engine"
+        )
+    raw = sqlite3.connect(
+        options.file,
+        timeout=0,  # turns.py waits, not the library
+        isolation_level=None,
+        check_same_thread=False,  # a fork closes the connections of all threads
+        cached_statements=256,
+    )
+    raw.create_function("poolq_now", 0, now, deterministic=True)  # within a statement
+    return raw
+
+
+def tune(raw: sqlite3.Connection, options: Options) -> None:
+    """Set what a connection that is used should have; may find the database busy."""
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute(f"PRAGMA synchronous = {options.synchronous}")
+    raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+    raw.execute(f"PRAGMA journal_size_limit = {LOG_KEPT}")

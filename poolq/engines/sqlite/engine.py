@@ -1,0 +1,101 @@
+"""The engine on SQLite. One host: what its clock says is the time."""
+
+import time
+from collections.abc import Sequence
+
+from poolq.engines.base import Check, Push
+from poolq.engines.connections import Connections
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.schema import check_namespace
+from poolq.engines.sql.session import Dialect, cut
+from poolq.engines.sql.waking import look, looks, news
+from poolq.engines.sqlite.checks import checks
+from poolq.engines.sqlite.connecting import now
+from poolq.engines.sqlite.options import options
+from poolq.engines.sqlite.schema import SQLiteSchema
+from poolq.engines.sqlite.session import SQLiteSession
+from poolq.errors import EngineUnavailable
+
+#: Seconds between two looks whether another connection has changed the file; 3 µs each.
+LOOK = 0.005
+#: Jobs stored in one transaction, which keeps all other writers waiting for some 30 ms.
+CHUNK = 5000
+
+
+class _On:
+    def __format__(self, key: str) -> str:
+        return f"ON CONFLICT ({key}) DO UPDATE SET"
+
+
+class _New:
+    def __format__(self, column: str) -> str:
+        return f"excluded.{column}"
+
+
+DIALECT = Dialect(
+    now="poolq_now()",
+    lock="",  # BEGIN IMMEDIATE has locked everything
+    skip="",
+    turn="INDEXED BY {ns}_jobs_turn",
+    least="min",
+    list="(SELECT value FROM json_each(?))",
+    on=_On(),
+    new=_New(),
+)
+
+
+class SQLiteEngine(SQLEngine):
+    """`sqlite:///poolq.db` (relative), `sqlite:////var/lib/app/poolq.db?synchronous=FULL`."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        check_namespace(namespace)
+        dialect = DIALECT._replace(turn=DIALECT.turn.format(ns=namespace))
+        super().__init__(url, namespace, url, dialect)
+        self.options = options(url)
+        self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
+        self._connections = Connections(self._connect, SQLiteSession.close, lambda _: True)
+
+    def _connect(self) -> SQLiteSession:
+        return SQLiteSession(self.options, self.texts, self.schema)
+
+    @property
+    def session(self) -> SQLiteSession:
+        return self._connections.get()
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        stored = 0
+        for chunk in cut(pushes, CHUNK):
+            try:
+                self.session.push(chunk)
+            except EngineUnavailable as error:
+                error.ids = tuple(one.id for one in pushes[stored:])
+                raise
+            stored += len(chunk)
+
+    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        session = self.session
+        end = time.monotonic() + timeout
+        seen: tuple[int, int] | None = None
+        due: int | None = None
+        while True:
+            version = session.version()
+            if version != seen or (due is not None and now() >= due):
+                seen = version
+                told, due = news(session, looks(session.read(look(queues))[0]))
+                if told:
+                    return 1
+            left = end - time.monotonic()
+            if left <= 0:
+                return 0
+            soon = LOOK if due is None else min(LOOK, max(0.0, (due - now()) / 1e6))
+            time.sleep(min(left, soon))
+
+    def now(self) -> int:
+        self.session.version()  # so that it is a ping, too
+        return now()
+
+    def doctor(self) -> list[Check]:
+        return checks(self.session, self.schema)
+
+    def close(self) -> None:
+        self._connections.drop()

@@ -1,0 +1,65 @@
+"""SQLite's errors in poolq's words: what is wrong with the file, and what to do about it."""
+
+import sqlite3
+from pathlib import Path
+
+from poolq.errors import EngineError, EngineUnavailable, SchemaError
+
+_PRIMARY = 0xFF  # extended codes carry the primary one in their lowest byte
+
+
+def code(error: sqlite3.Error) -> int:
+    """The primary result code, -1 for an error of the Python module's own."""
+    found: int = getattr(error, "sqlite_errorcode", -1)
+    return found if found < 0 else found & _PRIMARY
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Another connection has what this one needs; it goes by itself."""
+    return code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def locked(file: Path, seconds: float) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"{file}: the database is locked by another process for {seconds:g} s now;"
+        " is one of those that use it stopped?"
+    )
+
+
+def word(error: sqlite3.Error, file: Path) -> EngineError:
+    """The same error as one of poolq's."""
+    what = f"{file}: {error}"
+    match code(error):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return EngineUnavailable(f"{what}; another process holds it")
+        case sqlite3.SQLITE_CANTOPEN:
+            return EngineUnavailable(f"{file} cannot be opened: {_why_not(file)}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return EngineUnavailable(f"{what}; poolq must be able to write the file and its folder")
+        case sqlite3.SQLITE_FULL:
+            return EngineUnavailable(f"{what}; make room on {file.parent}")
+        case sqlite3.SQLITE_IOERR:
+            # The commit's last write may have been made all the same.
+            return EngineUnavailable(
+                f"{what}; look at the disk of {file.parent}", maybe_stored=True
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return EngineError(f"{file} is no SQLite database; name another file")
+        case sqlite3.SQLITE_CORRUPT:
+            return EngineError(
+                f"{what}; move it away and restore a copy, or save what can be read with"
+                " 'sqlite3 FILE .recover'"
+            )
+    if "no such table" in str(error) or "no such column" in str(error):
+        return SchemaError(f"{what}: run 'poolq db migrate'")
+    if isinstance(error, sqlite3.IntegrityError):
+        return EngineError(f"{what}; a job of that id is stored already")
+    return EngineError(what)
+
+
+def _why_not(file: Path) -> str:
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}; make it, or name another file"
+    if file.is_dir():
+        return "it is a folder; name a file in it"
+    return "check who may read and write the file and its folder"

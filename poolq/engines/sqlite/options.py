@@ -1,0 +1,36 @@
+"""What a sqlite:// URL says: a file, and how its commits reach the disk."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from poolq.errors import ConfigError
+
+SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
+
+
+class Options(NamedTuple):
+    """`synchronous`: NORMAL survives the death of any process, while a power cut may take the
+    last commits; FULL waits for the disk at every commit; OFF survives neither for certain."""
+
+    file: Path
+    synchronous: str = "NORMAL"
+
+
+def options(url: str) -> Options:
+    """Read a URL. Raises ConfigError."""
+    location, _, query = url.partition("://")[2].partition("?")
+    file = unquote(location.removeprefix("/"))
+    if not file or file.endswith("/"):
+        raise ConfigError(f"{url!r} names no file; write sqlite:///poolq.db")
+    found = Options(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "synchronous":
+            raise ConfigError(f"{url!r}: unknown option {name!r}; there is synchronous")
+        if value.upper() not in SYNCHRONOUS:
+            raise ConfigError(
+                f"{url!r}: synchronous is {value!r}; it is one of {', '.join(SYNCHRONOUS)}"
+            )
+        found = found._replace(synchronous=value.upper())
+    return found

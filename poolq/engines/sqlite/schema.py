@@ -1,0 +1,78 @@
+"""The tables in the file: they make themselves when it is opened."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from poolq.engines.sql.schema import READ, VERSION, WRITE, SQLSchema, check_version
+from poolq.engines.sql.session import Texts
+from poolq.engines.sqlite.connecting import connect, tune
+from poolq.engines.sqlite.faults import word
+from poolq.engines.sqlite.options import Options
+from poolq.engines.sqlite.turns import Turns
+
+T = TypeVar("T")
+
+FILES = (Path(__file__).with_name("schema.sql"),)
+
+
+class Patiently(Protocol):
+    """`Turns.take`."""
+
+    def __call__(self, write: Callable[[], T], /) -> T: ...
+
+
+class SQLiteSchema(SQLSchema):
+    """See the module's head."""
+
+    def __init__(self, options: Options, texts: Texts, namespace: str) -> None:
+        super().__init__(FILES, namespace, str(options.file))
+        self._options = options
+        self._texts = texts
+
+    def version(self) -> int:
+        if not self._options.file.exists():
+            return 0
+        try:
+            with closing(connect(self._options)) as raw:
+                return self._read(raw)
+        except sqlite3.Error as error:
+            raise word(error, self._options.file) from error
+
+    def migrate(self) -> int:
+        turns = Turns(self._options.file)
+        try:
+            with closing(connect(self._options)) as raw:
+                return self.prepare(raw, turns.take)
+        except sqlite3.Error as error:
+            raise word(error, self._options.file) from error
+        finally:
+            turns.close()
+
+    def prepare(self, raw: sqlite3.Connection, patiently: Patiently) -> int:
+        """Bring a file that was just opened up to this version; returns how many steps ran."""
+        patiently(lambda: tune(raw, self._options))
+        version = patiently(lambda: self._read(raw))
+        if version == VERSION:
+            return 0
+        if version > VERSION:
+            check_version(version, self.shown)
+        patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
+        with raw:  # commits, or rolls back
+            steps = self.steps(self._read(raw))  # another process may have been faster
+            for number, statements in steps:
+                for one in statements:
+                    raw.execute(one)
+                raw.execute(self._texts[WRITE], (number,))
+        return len(steps)
+
+    def _read(self, raw: sqlite3.Connection) -> int:
+        try:
+            row = raw.execute(self._texts[READ]).fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return 0
+            raise
+        return row[0] if row else 0

@@ -1,0 +1,117 @@
+-- poolq on SQLite 3.35+, version 1. Times are microseconds since the epoch, UTC.
+-- {ns} is the namespace.
+
+-- Jobs that wait or run. `place`: '' in the queue (delayed while `due` has not come),
+-- 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line. A claim is named
+-- by (worker, request, idx); `admitted`: its limit's slot was taken with it; `taken`: when.
+CREATE TABLE IF NOT EXISTS {ns}_jobs (
+    id TEXT NOT NULL,
+    place TEXT NOT NULL DEFAULT '',
+    queue TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    request INTEGER NOT NULL DEFAULT 0,
+    idx INTEGER NOT NULL DEFAULT 0,
+    admitted INTEGER NOT NULL DEFAULT 0,
+    taken INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    failing INTEGER NOT NULL DEFAULT 0,
+    history BLOB NOT NULL DEFAULT x'',
+    rules BLOB,
+    body BLOB NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX IF NOT EXISTS {ns}_jobs_turn ON {ns}_jobs (place, queue, due, id);
+
+-- Jobs that have failed, with their history.
+CREATE TABLE IF NOT EXISTS {ns}_failed (
+    id TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    failing INTEGER NOT NULL,
+    history BLOB NOT NULL DEFAULT x'',
+    body BLOB NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX IF NOT EXISTS {ns}_failed_newest ON {ns}_failed (at, id);
+CREATE INDEX IF NOT EXISTS {ns}_failed_newest_of_queue ON {ns}_failed (queue, at, id);
+
+-- Every queue that was ever pushed to; a row is never deleted. `armed` and `seen` are its bell.
+CREATE TABLE IF NOT EXISTS {ns}_queues (
+    queue TEXT NOT NULL,
+    paused INTEGER NOT NULL DEFAULT 0,
+    armed INTEGER NOT NULL DEFAULT 1,
+    seen INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue)
+) WITHOUT ROWID;
+
+-- Registered workers, with the last request's number and what it was answered: the stale ids and
+-- when the next job was due (0: none). The claims of the answer are those jobs that bear its number.
+CREATE TABLE IF NOT EXISTS {ns}_workers (
+    worker TEXT NOT NULL,
+    node TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    pidns TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    request INTEGER NOT NULL DEFAULT -1,
+    stale TEXT NOT NULL DEFAULT '',
+    due INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (worker)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_workers_node ON {ns}_workers (node, worker);
+
+-- Running pools; `beat` counts up while they live.
+CREATE TABLE IF NOT EXISTS {ns}_nodes (
+    node TEXT NOT NULL,
+    beat INTEGER NOT NULL,
+    info BLOB NOT NULL,
+    PRIMARY KEY (node)
+) WITHOUT ROWID;
+
+-- Rate limits' counters: `used` starts since `start`, of `most` in `span` microseconds.
+CREATE TABLE IF NOT EXISTS {ns}_windows (
+    name TEXT NOT NULL,
+    span INTEGER NOT NULL,
+    most INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (name, span)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_windows_ends ON {ns}_windows (ends);
+
+-- Lines of parked jobs, one for each limit and queue; `slot`: when the first may be tried again.
+CREATE TABLE IF NOT EXISTS {ns}_lines (
+    place TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    span INTEGER NOT NULL,
+    most INTEGER NOT NULL,
+    PRIMARY KEY (place, queue)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_lines_slot ON {ns}_lines (queue, slot);
+
+-- What has happened, by worker ('' when it is forgotten) and queue.
+CREATE TABLE IF NOT EXISTS {ns}_counters (
+    worker TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    done INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    retried INTEGER NOT NULL,
+    limited INTEGER NOT NULL,
+    parked INTEGER NOT NULL,
+    crashed INTEGER NOT NULL,
+    PRIMARY KEY (worker, queue)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS {ns}_schema (
+    one INTEGER NOT NULL DEFAULT 1,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (one)
+) WITHOUT ROWID;

@@ -1,0 +1,201 @@
+"""A thread's connection to the file: opened when needed, its statements run one by one."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+
+from poolq.engines.base import Push
+from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
+from poolq.engines.sql.waking import KNOW
+from poolq.engines.sqlite import forks
+from poolq.engines.sqlite.connecting import connect, now
+from poolq.engines.sqlite.faults import is_busy, word
+from poolq.engines.sqlite.options import Options
+from poolq.engines.sqlite.schema import SQLiteSchema
+from poolq.engines.sqlite.turns import Turns
+from poolq.errors import EngineError
+
+T = TypeVar("T")
+
+BEGIN = "BEGIN IMMEDIATE"
+VERSION = "PRAGMA data_version"
+PUSH = "INSERT INTO {jobs} (id, queue, due, body) VALUES (?, ?, ?, ?)"
+MARK = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = ?, taken = ?
+    WHERE id = ?"""
+#: Seconds after which it is looked whether the file is still the one that was opened.
+TRUSTED = 1.0
+
+
+class SQLiteTransaction(Transaction):
+    """Every statement runs when it is sent; there is no round trip to save."""
+
+    def __init__(self, raw: sqlite3.Connection, texts: Texts) -> None:
+        super().__init__()
+        self._raw = raw
+        self._texts = texts
+
+    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+        return [run(self._raw, self._texts, op) for op in ops]
+
+    def marks(
+        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+    ) -> list[Op | Many]:
+        at = now()
+        return [
+            Many(MARK, [(place, request, n, admitted, at, one) for n, one in enumerate(ids, first)])
+        ]
+
+
+def run(raw: sqlite3.Connection, texts: Texts, op: Op | Many) -> Result:
+    if isinstance(op, Many):
+        return Result((), raw.executemany(texts[op.sql], op.rows).rowcount)
+    cursor = raw.execute(texts[op.sql], [_value(arg) for arg in op.args])
+    return Result(cursor.fetchall(), cursor.rowcount)
+
+
+def _value(arg: object) -> object:
+    return msgspec.json.encode(arg).decode() if isinstance(arg, (list, tuple)) else arg
+
+
+class SQLiteSession(Session):
+    """See the module's head. `queues` are those that this connection knows to be known."""
+
+    def __init__(self, options: Options, texts: Texts, schema: SQLiteSchema) -> None:
+        self.lock = threading.Lock()
+        self.options = options
+        self.texts = texts
+        self.queues: set[str] = set()
+        self._schema = schema
+        self._turns = Turns(options.file)
+        self._raw: sqlite3.Connection | None = None
+        self._looked = 0.0
+        self._identity: tuple[int, int] | None = None
+        forks.watch(self)
+
+    def shut(self) -> None:
+        """Close the connection; it is opened again when it is used again."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()
+        self._turns.close()
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        forks.forget(self)
+        self.shut()
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        with self.lock:
+            try:
+                return self._transact(self.raw(), work)
+            except sqlite3.Error as error:
+                raise self._worded(error) from error
+
+    def read(self, *ops: Op) -> list[Result]:
+        with self.lock:
+            try:
+                raw = self.raw()
+                return self._softly(lambda: [run(raw, self.texts, op) for op in ops])
+            except sqlite3.Error as error:
+                raise self._worded(error) from error
+
+    def version(self) -> tuple[int, int]:
+        """Changes when another connection has changed the database, or this one was renewed."""
+        with self.lock:
+            try:
+                raw = self.raw()
+                return id(raw), self._softly(lambda: raw.execute(VERSION).fetchone()[0])
+            except sqlite3.Error as error:
+                raise self._worded(error) from error
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        """Store jobs, all or none."""
+        with self.lock:
+            try:
+                self._push(self.raw(), pushes)
+            except sqlite3.Error as error:
+                raise self._worded(error) from error
+
+    def raw(self) -> sqlite3.Connection:
+        """The open connection; the lock is held."""
+        if self._raw is not None and self._is_there():
+            return self._raw
+        self.shut()
+        self.queues.clear()
+        self._raw = connect(self.options)
+        try:
+            stat = os.stat(self.options.file)  # noqa: PTH116  # a tuple of numbers is wanted
+            self._identity = (stat.st_dev, stat.st_ino)
+            self._looked = time.monotonic()
+            self._schema.prepare(self._raw, self.patiently)
+        except BaseException:
+            self.shut()
+            raise
+        return self._raw
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Run something that needs the database for itself."""
+        try:
+            return self._turns.take(work)
+        except OSError as error:  # the turnstile's file
+            failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
+            failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise failed from error
+
+    def _transact(self, raw: sqlite3.Connection, work: Callable[[Transaction], T]) -> T:
+        self.patiently(lambda: raw.execute(BEGIN))
+        try:
+            tx = SQLiteTransaction(raw, self.texts)
+            result = work(tx)
+            tx.run()
+            raw.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # the first error is the one to tell
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+            raise
+        return result
+
+    def _softly(self, work: Callable[[], T]) -> T:
+        """Run a read, which waits only for those who open, close or repair the file."""
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+        return self.patiently(work)
+
+    def _push(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
+        new = {one.queue for one in pushes} - self.queues
+        if new:
+            self._transact(raw, lambda tx: tx.later(*(Op(KNOW, (queue,)) for queue in sorted(new))))
+            self.queues |= new
+        at, text = now(), self.texts[PUSH]
+        if len(pushes) == 1:
+            one = pushes[0]
+            row = (one.id, one.queue, one.at or at + one.delay, one.body)
+            self.patiently(lambda: raw.execute(text, row))
+            return
+        rows = [(one.id, one.queue, one.at or at + one.delay, one.body) for one in pushes]
+        self._transact(raw, lambda tx: tx.later(Many(PUSH, rows)))
+
+    def _is_there(self) -> bool:
+        """Whether the opened file is still the one of that name: else jobs would go to a file
+        that nobody will ever open again."""
+        if time.monotonic() - self._looked < TRUSTED:
+            return True
+        try:
+            stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
+        except OSError:
+            return False
+        self._looked = time.monotonic()
+        return self._identity == (stat.st_dev, stat.st_ino)
+
+    def _worded(self, error: sqlite3.Error) -> EngineError:
+        return word(error, self.options.file)
