@@ -234,6 +234,7 @@ def test_a_limit_with_parked_jobs_is_shown_after_its_window(engine: Engine, work
     wait_for(engine, engine.now() + 2 * MS)
     (use,) = engine.limits()
     assert (use.rule, use.parked) == (rule, 1)
+    assert (use.window.used, use.resets_in) == (0, 0), "what is over holds nothing back"
 
 
 def test_workers_that_step_at_once_get_no_more_than_the_limit(

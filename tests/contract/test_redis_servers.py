@@ -51,7 +51,7 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
     step = retrying(lambda: worker.again(want=1), give_up_after=20)
     assert named(step.claims) == ["b"]
     assert str(own_sentinel.replica.port) not in engine.shown
-    assert engine.wait(["q"], 0.01) == 0
+    assert [engine.wait(["q"], 0.01) > 0 for _ in range(2)] == [True, False]
 
 
 def test_a_cluster_serves_each_namespace_from_its_own_node(
@@ -62,7 +62,7 @@ def test_a_cluster_serves_each_namespace_from_its_own_node(
         worker = Worker(engine, queues=None)
         push(engine, "a", "b")
         assert named(worker.claim(9)) == ["a", "b"]
-        assert engine.wait(None, 0.01) == 0
+        assert [engine.wait(None, 0.01) > 0 for _ in range(3)][-1] is False
         engine.close()
     sizes = []
     for node in own_cluster.nodes:
