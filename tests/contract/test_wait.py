@@ -10,7 +10,7 @@ import pytest
 
 from poolq.engines.base import Engine, Settlement
 from poolq.message import State
-from poolq.retry import GIVE_BACK, Bury, Release
+from poolq.retry import GIVE_BACK, Bury, Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, bury, died, full, kind, park, push
 from tests.support.servers import Redis
@@ -81,14 +81,50 @@ def test_a_push_to_another_queue_wakes_nobody(engine: Engine) -> None:
     assert engine.wait(["r"], SHORT) > 0
 
 
-def test_a_delayed_job_wakes_the_waiter_when_it_is_due(
-    engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker
+@pytest.mark.parametrize("delay", [0, 60 * MS])
+def test_a_new_queue_wakes_the_waiter(
+    engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker, delay: int
 ) -> None:
-    future = waiting(threads, other, 5, ["q"])
-    push(engine, "a", delay=100 * MS)
+    push(engine, "far", queue="old", delay=HOUR)
+    quiet(engine, None)
+    future = waiting(threads, other, 5, None)
     began = time.monotonic()
+    push(engine, "a", queue="new", delay=delay)
     assert future.result(5) > 0
-    assert worker.claim_soon().body == b"a"
+    assert until(lambda: worker.claim(1, None), 2)[0].body == b"a"
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("way", ["push", "release", "park", "resume"])
+def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
+    engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker, way: str
+) -> None:
+    rule = full(engine, window=150 * MS)
+    push(engine, "a")
+    (claim,) = worker.claim()
+    push(engine, "far", delay=HOUR)
+    if way == "resume":
+        engine.pause("q")
+        push(engine, "b", delay=100 * MS)
+    quiet(engine)
+    future = waiting(threads, other, 5, ["q"])
+    began = time.monotonic()
+    match way:
+        case "push":
+            push(engine, "b", delay=100 * MS)
+        case "release":
+            worker.end(claim, Release(100 * MS, State(1)))
+        case "park":
+            worker.end(claim, Park((rule,), 0))
+        case "resume":
+            engine.resume("q")
+    assert future.result(5) > 0
+    for _ in range(3):  # the first one may have been told of the change, not of the job
+        if worker.claim():
+            break
+        assert engine.wait(["q"], 5) > 0
+    else:
+        raise AssertionError("woken again and again for nothing")
     assert time.monotonic() - began < 1.5
 
 
