@@ -218,7 +218,8 @@ class Master:
         row = self._scores.read(index)
         worked = bool(row.done or row.failed or row.retried or row.limited or row.parked)
         state.exited(self._pool, pid, -1 if by_signal else status, now, worked=worked)
-        if by_signal or status:
+        told_why = row.phase == Phase.BOOT and status in (state.BOOT_FAILED, *state.TELLING)
+        if by_signal or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
 
     def _say(self, level: str, text: str) -> None:

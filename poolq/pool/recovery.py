@@ -19,7 +19,7 @@ def cause(row: Row) -> str:
         return f"killed by {name}"
     if row.exit_code == UNSEEN:
         return "ended, nobody saw how (its master was dead)"
-    return f"exited with code {row.exit_code} inside the job"
+    return f"exited with code {row.exit_code}"
 
 
 def death(row: Row, worker: str, host: str, now: int) -> Death:

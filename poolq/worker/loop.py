@@ -55,6 +55,7 @@ class Loop:
         self._reporter = reporter
         self._sleep = sleep
         self._title = title
+        self._pid = os.getpid()
 
     def run(self) -> None:
         """Until told to stop, or fenced."""
@@ -114,6 +115,8 @@ class Loop:
             result = self._desk.repeat(lambda: self._executor.admit(ready))
         if result is None:
             result = self._executor.run(ready)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the job forked came back here: it is no worker
             self._pace.measured(job, result.seconds)
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)

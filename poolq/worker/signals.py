@@ -45,6 +45,7 @@ class Signals:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python itself starts
         for name in _QUIET:
             signal.signal(getattr(signal, name), _nothing)
+        os.register_at_fork(after_in_child=_disown)
         if not outlive:
             _die_with_parent()
         if os.getppid() != master:
@@ -71,6 +72,14 @@ class Signals:
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """A signal that the terminal sends to all, and that is the master's business."""
+
+
+def _disown() -> None:
+    """A job's own forked child shall end at TERM as any other process does."""
+    signal.set_wakeup_fd(-1)
+    for name in ("SIGTERM", "SIGQUIT", *_QUIET):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _drain(fd: int) -> None:
