@@ -22,7 +22,7 @@ ELSEWHERE = f"""SELECT queue, COUNT(*) FROM (SELECT queue FROM {{jobs}}
 
 OPEN = f"""SELECT name, span, most, start, used, ends - {{now}} FROM {{windows}}
     WHERE ends > {{now}} ORDER BY ends LIMIT {SHOWN}"""
-LINES = f"""SELECT l.place, l.name, l.span, l.most, w.start, w.used, w.ends - {{now}}
+LINES = f"""SELECT l.place, l.name, l.span, l.most, w.start
     FROM {{lines}} l LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span
     ORDER BY l.place, l.queue LIMIT {SHOWN}"""
 IN_LINE = f"""SELECT COUNT(*) FROM
@@ -67,11 +67,11 @@ def limits(session: Session) -> list[LimitUse]:
         uses[name_of(rule)] = LimitUse(rule, Window(start, used), 0, max(0, left))
     places = {word(row[0]): row[1:] for row in lines.rows}
     parked = session.read(*(Op(IN_LINE, (place,)) for place in places))
-    for (name, span, most, start, used, left), count in zip(places.values(), parked, strict=True):
+    for (name, span, most, start), count in zip(places.values(), parked, strict=True):
         waiting = count.rows[0][0]
         if waiting:
             rule = Rule(word(name), most, span)
-            window = Window(start or 0, used or 0)
-            closed = LimitUse(rule, window, 0, max(0, left or 0))
+            window = Window(start or 0, 0)  # one that is over holds nothing back
+            closed = LimitUse(rule, window, 0, 0)
             uses[name_of(rule)] = uses.get(name_of(rule), closed)._replace(parked=waiting)
     return sorted(uses.values())

@@ -1,0 +1,93 @@
+"""What `poolq doctor` says of a MySQL or MariaDB server."""
+
+import re
+import time
+
+from poolq.engines.base import Check
+from poolq.engines.mysql.schema import MySQLSchema
+from poolq.engines.mysql.session import MySQLSession
+from poolq.engines.sql.places import word
+from poolq.engines.sql.schema import VERSION
+from poolq.engines.sql.session import Op
+
+NEEDED = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
+#: Seconds by which the server's clock may differ from ours before we mention it.
+APART = 1.0
+
+VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation',
+    'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format', 'read_only',
+    'innodb_deadlock_detect', 'wsrep_on', 'max_allowed_packet')"""
+
+
+def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
+    versions, shown, clock = session.read(Op("SELECT VERSION()"), Op(VARIABLES), Op("SELECT {now}"))
+    found = {word(name): word(value) for name, value in shown.rows}
+    schema_version = schema.version()
+    return [
+        _version(word(versions.rows[0][0])),
+        Check(
+            "schema",
+            "ok" if schema_version == VERSION else "bad",
+            f"version {schema_version}, this poolq has {VERSION}",
+        ),
+        _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
+        _durability(found),
+        _writable(found),
+        _cluster(found),
+        Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
+        _clock(clock.rows[0][0] / 1e6 - time.time()),
+    ]
+
+
+def _version(text: str) -> Check:
+    kind = "MariaDB" if "mariadb" in text.lower() else "MySQL"
+    numbers = re.findall(r"\d+", text.removeprefix("5.5.5-"))[:3]
+    needed = NEEDED[kind]
+    if tuple(map(int, numbers)) >= needed:
+        return Check("version", "ok", f"{kind} {text}")
+    return Check("version", "bad", f"{kind} {text}; poolq needs {'.'.join(map(str, needed))}")
+
+
+def _isolation(level: str) -> Check:
+    if level == "READ-COMMITTED":
+        return Check("isolation", "ok", "READ COMMITTED on poolq's connections")
+    return Check("isolation", "bad", f"{level}, though poolq has set READ COMMITTED; is a proxy"
+                 " between poolq and the server?")  # fmt: skip
+
+
+def _durability(found: dict[str, str]) -> Check:
+    flush, binlog = found.get("innodb_flush_log_at_trx_commit"), found.get("sync_binlog")
+    said = f"innodb_flush_log_at_trx_commit is {flush}"
+    if flush == "0":
+        return Check("durability", "warn", f"{said}: a crash of the server takes up to a second of"
+                     " jobs that were accepted; set it to 1")  # fmt: skip
+    if flush != "1":
+        return Check("durability", "warn", f"{said}: a power cut takes up to a second of jobs that"
+                     " were accepted; set it to 1")  # fmt: skip
+    if found.get("log_bin") == "ON" and binlog != "1":
+        return Check("durability", "ok", f"{said}; sync_binlog is {binlog}: replicas may miss the"
+                     " last commits before a power cut")  # fmt: skip
+    return Check("durability", "ok", f"{said}: every commit waits for the disk")
+
+
+def _writable(found: dict[str, str]) -> Check:
+    if found.get("read_only", "OFF") in ("OFF", "0"):
+        return Check("writable", "ok", "this server takes writes")
+    return Check("writable", "bad", "read_only is on: this is a replica; name the primary")
+
+
+def _cluster(found: dict[str, str]) -> Check:
+    if found.get("wsrep_on") == "ON":
+        return Check("cluster", "warn", "Galera: let all workers use one and the same server, as"
+                     " locks do not reach the others")  # fmt: skip
+    if found.get("innodb_deadlock_detect", "ON") != "ON":
+        return Check("cluster", "warn", "innodb_deadlock_detect is off: deadlocks cost 3 s each")
+    return Check("cluster", "ok", "locks hold for all who use this server")
+
+
+def _clock(ahead: float) -> Check:
+    if abs(ahead) < APART:
+        return Check("clock", "ok", "agrees with this host's within a second")
+    word_ = "ahead of" if ahead > 0 else "behind"
+    return Check("clock", "warn", f"{abs(ahead):.1f} s {word_} this host's; jobs are due by the"
+                 " server's clock")  # fmt: skip

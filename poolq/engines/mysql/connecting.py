@@ -1,0 +1,85 @@
+"""Opening a connection: what is set on each of them, and the end of those that were lost.
+
+A connection that is lost to us may still hold locks on the server, or be about to commit. Each
+one therefore holds a lock of the server's own kind, by a name that nobody else has; whoever
+connects next asks who holds that name, and has it killed.
+"""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from poolq.engines.mysql.options import Options
+from poolq.errors import EngineUnavailable
+
+Raw = pymysql.connections.Connection  # type: ignore[type-arg]  # generic in the stubs only
+
+#: Seconds that a socket may be silent.
+SILENT = 5
+SET = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET time_zone = '+00:00', wait_timeout = 60, innodb_lock_wait_timeout = 3,
+    sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION';
+SELECT @@max_allowed_packet"""
+
+
+class Opened(NamedTuple):
+    """A connection; `name` is what the server knows it by; the longest packet in bytes."""
+
+    raw: Raw
+    name: str
+    packet: int
+
+
+def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
+    """Connect, and end the connections of these names. Raises pymysql.Error."""
+    try:
+        raw = pymysql.connect(
+            host=options.host,
+            port=options.port,
+            user=options.user or None,
+            password=options.password,  # type: ignore[arg-type]  # text would be sent as Latin-1
+            database=options.database,
+            charset="utf8mb4",
+            autocommit=True,
+            client_flag=CLIENT.MULTI_STATEMENTS,
+            connect_timeout=SILENT,
+            read_timeout=SILENT,
+            write_timeout=SILENT,
+            program_name="poolq",
+            **options.more,
+        )
+    except (RuntimeError, OSError) as error:  # a missing package, an unreadable certificate
+        said = " ".join(str(error).split())
+        raise EngineUnavailable(f"{options.shown} cannot be reached: {said}") from error
+    try:
+        return _prepare(raw, lost)
+    except BaseException:
+        close(raw)
+        raise
+
+
+def close(raw: Raw) -> None:
+    """Say goodbye, if there is still somebody to say it to."""
+    with suppress(pymysql.Error):  # closed already
+        raw.close()
+
+
+def _prepare(raw: Raw, lost: Sequence[str]) -> Opened:
+    with raw.cursor() as cursor:
+        cursor.execute(SET)
+        while cursor.nextset():
+            row = cursor.fetchone()
+        packet: int = row[0]
+        name = f"poolq {secrets.token_hex(12)}"
+        with suppress(pymysql.MySQLError):  # some clusters refuse; then nothing can be killed
+            cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))
+            for one in lost:
+                cursor.execute("SELECT IS_USED_LOCK(%s)", (one,))
+                found = cursor.fetchone()
+                if found is not None and found[0] is not None:
+                    cursor.execute(f"KILL {found[0]:d}")
+    return Opened(raw, name, packet)

@@ -1,0 +1,140 @@
+"""The engine on MySQL and MariaDB, through PyMySQL."""
+
+import time
+from collections.abc import Sequence
+
+import pymysql
+
+from poolq.engines.base import Check, Push
+from poolq.engines.connections import Connections
+from poolq.engines.mysql.checks import checks
+from poolq.engines.mysql.connecting import connect
+from poolq.engines.mysql.faults import word
+from poolq.engines.mysql.literals import Statements
+from poolq.engines.mysql.options import options
+from poolq.engines.mysql.schema import MySQLSchema
+from poolq.engines.mysql.session import MySQLSession
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.schema import check_namespace, check_version
+from poolq.engines.sql.session import Dialect
+from poolq.engines.sql.waking import look, looks, news
+from poolq.errors import EngineUnavailable
+
+#: Seconds between two looks for something to do; where a look takes long, so many times that.
+LOOK = 0.04
+SHARE = 20
+
+
+class _On:
+    def __format__(self, _: str) -> str:
+        return "ON DUPLICATE KEY UPDATE"
+
+
+class _New:
+    def __format__(self, column: str) -> str:
+        return f"VALUES({column})"
+
+
+DIALECT = Dialect(
+    now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+    lock="FOR UPDATE",
+    skip="FOR UPDATE SKIP LOCKED",
+    turn="FORCE INDEX (turn)",
+    least="LEAST",
+    list="?",
+    on=_On(),
+    new=_New(),
+)
+
+
+class MySQLEngine(SQLEngine):
+    """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
+
+    `_gone` holds the names of connections that were lost, for whichever thread connects next to
+    have them ended.
+    """
+
+    def __init__(self, url: str, namespace: str) -> None:
+        check_namespace(namespace)
+        self.options = options(url)
+        super().__init__(url, namespace, self.options.shown, DIALECT)
+        self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
+        self._statements = Statements(self.texts)
+        self._gone: list[str] = []
+        self._connections = Connections(self._connect, MySQLSession.close, self._alive)
+
+    def _connect(self) -> MySQLSession:
+        gone = self._gone[:]
+        try:
+            opened = connect(self.options, gone)
+            version = self.schema.read(opened.raw)
+        except pymysql.Error as error:
+            failed = word(error, self.options)
+            if isinstance(failed, EngineUnavailable):
+                failed.maybe_stored = False
+            raise failed from error
+        for name in gone:
+            if name in self._gone:
+                self._gone.remove(name)
+        session = MySQLSession(
+            opened, self.options, self._statements, self._lose, self._connections.used
+        )
+        try:
+            check_version(version, self.shown)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _alive(self, session: MySQLSession) -> bool:
+        alive = session.alive()
+        if not alive:
+            self._gone.append(session.name)
+        return alive
+
+    def _lose(self, session: MySQLSession) -> None:
+        self._gone.append(session.name)
+        self._connections.drop()
+
+    @property
+    def session(self) -> MySQLSession:
+        session = self._connections.get()
+        if session.silent() or session.alive():
+            return session
+        self._lose(session)
+        return self._connections.get()
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        stored = 0
+        try:
+            session = self.session
+            session.know({one.queue for one in pushes})
+            for statement, count in session.inserts(pushes):
+                session.push(statement)
+                stored += count
+        except EngineUnavailable as error:
+            error.ids = tuple(one.id for one in pushes[stored:])
+            raise
+
+    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        end = time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            session = self.session
+            found = looks(session.read(look(queues))[0])
+            told, due = news(session, found)
+            if told:
+                return 1
+            now = time.monotonic()
+            if now >= end:
+                return 0
+            pause = max(LOOK, SHARE * (now - began))
+            if due is not None:
+                pause = min(pause, max(0.001, (due - found[0].now) / 1e6))
+            time.sleep(min(pause, end - now))
+
+    def doctor(self) -> list[Check]:
+        return checks(self.session, self.schema)
+
+    def close(self) -> None:
+        self._connections.drop()

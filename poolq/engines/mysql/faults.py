@@ -1,0 +1,51 @@
+"""The server's errors in poolq's words: gone, to be tried again, or to be put right by a person."""
+
+import pymysql
+
+from poolq.engines.mysql.options import Options
+from poolq.errors import EngineError, EngineUnavailable, SchemaError
+
+#: Whoever meets these begins the transaction again: lock wait timeout, deadlock.
+AGAIN = (1205, 1213)
+#: The line is cut, or the server is going, or may only be read (a former primary).
+GONE = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
+NOT_SENT = (2003, 2006)
+NO_TABLE = (1146, 1054)
+
+_ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
+    (EngineUnavailable, (1044, 1045, 1698), "; check the user, the password and what is granted"),
+    (EngineUnavailable, (1049,), "; make it: CREATE DATABASE `{database}`"),
+    (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
+    (EngineUnavailable, (3, 1021, 1114), "; make room on the server's disk"),
+    (EngineUnavailable, AGAIN, "; it was tried many times"),
+    (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
+    (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
+    (EngineError, (1062,), "; a job of that id is stored already"),
+    (EngineError, (1406,), "; names may have 255 bytes, keys of limits 1000"),
+)
+
+
+def code(error: pymysql.Error) -> int:
+    """The error's number; 0 where there is none, as of a closed connection."""
+    found = error.args[0] if error.args else 0
+    return found if isinstance(found, int) else 0
+
+
+def is_lost(error: pymysql.Error) -> bool:
+    """The connection is of no use any more."""
+    odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
+    return code(error) in GONE or (odd and code(error) not in AGAIN)
+
+
+def word(error: pymysql.Error, options: Options) -> EngineError:
+    """The same error as one of poolq's, in one line."""
+    number = code(error)
+    said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
+    what = f"{options.shown}: {said or 'the connection is closed'}"
+    for kind, numbers, advice in _ADVICE:
+        if number in numbers:
+            return kind(what + advice.format(database=options.database))
+    if is_lost(error):
+        # What could not be sent whole was not run; what was sent may have been.
+        return EngineUnavailable(what, maybe_stored=number not in NOT_SENT)
+    return EngineError(f"{what} ({number})")

@@ -1,0 +1,95 @@
+"""What a mysql:// or mariadb:// URL says."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from poolq.errors import ConfigError
+from poolq.urls import redact
+
+PORT = 3306
+YES = ("1", "true", "yes", "on")
+NO = ("0", "false", "no", "off")
+
+
+class Options(NamedTuple):
+    """`password` is no text, so that it is not shown by accident; `more` are PyMySQL's own
+    arguments; `shown` is the URL without its password."""
+
+    shown: str
+    host: str
+    port: int
+    user: str
+    password: bytes
+    database: str
+    more: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Options({self.shown})"
+
+
+def options(url: str) -> Options:
+    """Read a URL. Raises ConfigError, without the password."""
+    shown = redact(url)
+    parts = urlsplit(url)
+    try:
+        port = parts.port or PORT
+    except ValueError:
+        raise ConfigError(f"{shown} has a bad port; a port is a number from 1 to 65535") from None
+    database = unquote(parts.path.removeprefix("/"))
+    if not database or "/" in database:
+        raise ConfigError(f"{shown} names no database; write mysql://user:password@host/database")
+    more: dict[str, Any] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        read = _KNOWN.get(name)
+        if read is None:
+            raise ConfigError(f"{shown}: unknown option {name!r}; there are {', '.join(_KNOWN)}")
+        try:
+            more.update(read(name, value))
+        except ValueError as error:
+            raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
+    return Options(
+        shown,
+        parts.hostname or "localhost",
+        port,
+        unquote(parts.username or ""),
+        unquote(parts.password or "").encode(),
+        database,
+        more,
+    )
+
+
+def _text(name: str, value: str) -> dict[str, Any]:
+    if not value:
+        raise ValueError("must not be empty")
+    return {name: value}
+
+
+def _switch(name: str, value: str) -> dict[str, Any]:
+    if value.lower() not in (*YES, *NO):
+        raise ValueError("is true or false")
+    return {name: value.lower() in YES}
+
+
+def _tls(_: str, value: str) -> dict[str, Any]:
+    """`ssl=true` insists on it, `ssl=false` does without; else it is used where it is offered."""
+    on = _switch("ssl", value)["ssl"]
+    return {"ssl": {"verify_mode": "none"}} if on else {"ssl_disabled": True}
+
+
+def _charset(_: str, value: str) -> dict[str, Any]:
+    if value.lower() != "utf8mb4":
+        raise ValueError("is always utf8mb4; leave it out")
+    return {}
+
+
+_KNOWN: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "charset": _charset,
+    "unix_socket": _text,
+    "ssl": _tls,
+    "ssl_ca": _text,
+    "ssl_cert": _text,
+    "ssl_key": _text,
+    "ssl_verify_cert": _switch,
+    "ssl_verify_identity": _switch,
+}

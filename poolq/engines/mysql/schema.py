@@ -1,0 +1,67 @@
+"""The tables on the server: made by `poolq db migrate`, only looked at by all others."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pymysql
+
+from poolq.engines.mysql.connecting import Raw, close, connect
+from poolq.engines.mysql.faults import NO_TABLE, code, word
+from poolq.engines.mysql.options import Options
+from poolq.engines.sql.schema import READ, WRITE, SQLSchema
+from poolq.engines.sql.session import Texts
+from poolq.errors import EngineUnavailable
+
+FILES = (Path(__file__).with_name("schema.sql"),)
+#: Seconds to wait for another migration.
+PATIENCE = 4
+
+
+class MySQLSchema(SQLSchema):
+    """See the module's head."""
+
+    def __init__(self, options: Options, texts: Texts, namespace: str) -> None:
+        super().__init__(FILES, namespace, options.shown)
+        self._options = options
+        self._texts = texts
+
+    def version(self) -> int:
+        with self._connected() as raw:
+            return self.read(raw)
+
+    def migrate(self) -> int:
+        with self._connected() as raw, raw.cursor() as cursor:
+            name = f"{self._options.database}.{self.namespace} schema"[:64]
+            cursor.execute("SELECT GET_LOCK(%s, %s)", (name, PATIENCE))
+            if cursor.fetchone() != (1,):
+                raise EngineUnavailable(f"{self.shown}: another migration runs; try again later")
+            steps = self.steps(self.read(raw))
+            for number, statements in steps:
+                for one in statements:
+                    cursor.execute(one)
+                cursor.execute(self._texts[WRITE].replace("?", "%s"), (number,))
+        return len(steps)
+
+    def read(self, raw: Raw) -> int:
+        """The version that a connection sees. Raises pymysql.Error."""
+        try:
+            with raw.cursor() as cursor:
+                cursor.execute(self._texts[READ])
+                row = cursor.fetchone()
+        except pymysql.Error as error:
+            if code(error) in NO_TABLE:
+                return 0
+            raise
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _connected(self) -> Iterator[Raw]:
+        try:
+            raw = connect(self._options).raw
+            try:
+                yield raw
+            finally:
+                close(raw)
+        except pymysql.Error as error:
+            raise word(error, self._options) from error

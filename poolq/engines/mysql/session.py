@@ -1,0 +1,228 @@
+"""A thread's connection to the server: several statements a round trip, and what can go wrong."""
+
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
+from random import random
+from typing import TypeVar
+
+import pymysql
+
+from poolq.engines.base import Push
+from poolq.engines.mysql.connecting import Opened, close
+from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
+from poolq.engines.mysql.literals import Listed, Statements, literal
+from poolq.engines.mysql.options import Options
+from poolq.engines.sql.session import Many, Op, Result, Session, Transaction, cut
+from poolq.engines.sql.waking import KNOW
+from poolq.errors import EngineError, EngineUnavailable
+
+T = TypeVar("T")
+
+MARK = """UPDATE {jobs} SET place = ?, request = ?, admitted = ?, taken = {now},
+    idx = ? + FIELD(id, ?) WHERE id IN {list}"""
+PUSH = "INSERT INTO {jobs} (id, queue, due, history, body) VALUES "
+#: FIELD looks through all its values: so many at a time.
+MARKED = 50
+#: Bytes of statements sent at once; one longer statement goes alone.
+PACKET = 1 << 20
+ROOM = 1024
+#: Seconds after which a transaction that always meets others is given up.
+PATIENCE = 10.0
+
+
+class MySQLSession(Session):
+    """See the module's head. `lost` is called when the connection is of no use any more, `used`
+    when the server has answered; `queues` are those that this connection knows to be known."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        options: Options,
+        statements: Statements,
+        lost: Callable[["MySQLSession"], None],
+        used: Callable[[], None],
+    ) -> None:
+        self.raw, self.name, self.packet = opened
+        self.options = options
+        self.statements = statements
+        self.queues: set[str] = set()
+        self._lost = lost
+        self._used = used
+        self._poll = select.poll()
+        # PyMySQL has no public way to its socket.
+        self._poll.register(self.raw._sock.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def silent(self) -> bool:
+        """Nothing has come unasked; a line that was cut has its end to tell."""
+        return not self._poll.poll(0)
+
+    def alive(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self.raw.ping(reconnect=False)
+        except (pymysql.Error, OSError):
+            return False
+        return True
+
+    def close(self) -> None:
+        close(self.raw)
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        return self._again(lambda: self._transact(work))
+
+    def read(self, *ops: Op) -> list[Result]:
+        return self._again(lambda: self.send([self._fill(op) for op in ops])) if ops else []
+
+    def push(self, statement: bytes) -> None:
+        """Run an INSERT of jobs, in one round trip."""
+        self._again(lambda: self.send([statement]))
+
+    def know(self, queues: set[str]) -> None:
+        """Make queues known before the first job goes there."""
+        new = queues - self.queues
+        if new:
+            ops = [Op(KNOW, (queue,)) for queue in sorted(new)]
+            try:
+                self.transact(lambda tx: tx.later(*ops))
+            except EngineUnavailable as error:
+                error.maybe_stored = False  # no job was sent
+                raise
+            self.queues |= new
+
+    def inserts(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
+        """Statements that store these jobs, each as long as is good, and how many each stores.
+
+        Raises EngineError for a job that the server would not take.
+        """
+        (begin,) = self.statements[PUSH]
+        limit = min(PACKET, self.packet - ROOM)
+        (now,) = self.statements["{now}"]
+        rows: list[bytes] = []
+        length = 0
+        for one in pushes:
+            due = b"%d" % one.at if one.at else b"%s + %d" % (now, one.delay) if one.delay else now
+            row = b"(%s,%s,%s,'',%s)" % (
+                literal(one.id),
+                literal(one.queue),
+                due,
+                literal(one.body),
+            )
+            if len(row) > self.packet - ROOM:
+                raise EngineError(
+                    f"job {one.id} has {len(one.body)} bytes, more than {self.options.shown} takes"
+                    f" (max_allowed_packet is {self.packet}); raise that, or send less"
+                )
+            if rows and length + len(row) > limit:
+                yield begin + b",".join(rows), len(rows)
+                rows, length = [], 0
+            rows.append(row)
+            length += len(row) + 1
+        yield begin + b",".join(rows), len(rows)
+
+    def send(self, statements: Sequence[bytes]) -> list[Result]:
+        """Run statements in as few round trips as packets allow."""
+        results: list[Result] = []
+        batch: list[bytes] = []
+        length = 0
+        for one in statements:
+            if batch and length + len(one) > PACKET:
+                self._send(batch, results)
+                batch, length = [], 0
+            batch.append(one)
+            length += len(one) + 1
+        self._send(batch, results)
+        self._used()
+        return results
+
+    def statements_of(self, op: Op | Many) -> list[bytes]:
+        if isinstance(op, Many):
+            return [self.statements.fill(op.sql, row) for row in op.rows]
+        return [self._fill(op)]
+
+    def _fill(self, op: Op) -> bytes:
+        return self.statements.fill(op.sql, op.args)
+
+    def _send(self, batch: Sequence[bytes], results: list[Result]) -> None:
+        cursor = self.raw.cursor()
+        cursor.execute(b";".join(batch))  # type: ignore[call-overload]  # bytes may be sent, too
+        results.append(Result(cursor.fetchall(), cursor.rowcount))
+        while cursor.nextset():
+            results.append(Result(cursor.fetchall(), cursor.rowcount))
+
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        tx = MySQLTransaction(self)
+        try:
+            result = work(tx)
+            tx.commit()
+        except Exception as error:
+            if tx.began and not (isinstance(error, pymysql.Error) and is_lost(error)):
+                self.send([b"ROLLBACK"])
+            raise
+        return result
+
+    def _again(self, act: Callable[[], T]) -> T:
+        """Act, and again when others were in the way: that is nobody's business but ours."""
+        end = 0.0
+        while True:
+            try:
+                return act()
+            except pymysql.Error as error:
+                now = time.monotonic()
+                end = end or now + PATIENCE
+                if code(error) not in AGAIN or now > end:
+                    if is_lost(error):
+                        self._lost(self)
+                    raise word(error, self.options) from error
+            except Exception:
+                raise
+            except BaseException:
+                self._lost(self)  # interrupted between question and answer
+                raise
+            time.sleep(0.02 * random())
+
+
+class MySQLTransaction(Transaction):
+    """Begun with the first statements that are sent, ended with the last."""
+
+    def __init__(self, session: MySQLSession) -> None:
+        super().__init__()
+        self.began = False
+        self._session = session
+
+    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+        if not ops:
+            return []
+        groups = [self._session.statements_of(op) for op in ops]
+        first = [] if self.began else [b"BEGIN"]
+        self.began = True
+        found = self._session.send([*first, *(one for group in groups for one in group)])
+        at = len(first)
+        results = []
+        for group in groups:
+            mine = found[at : at + len(group)]
+            at += len(group)
+            results.append(
+                mine[0] if len(mine) == 1 else Result((), sum(one.changed for one in mine))
+            )
+        return results
+
+    def commit(self) -> None:
+        """Send what waits, and the end, at once."""
+        ready = [one for op in self.waiting for one in self._session.statements_of(op)]
+        self.waiting = []
+        if not self.began and len(ready) > 1:
+            ready.insert(0, b"BEGIN")
+            self.began = True
+        if self.began:
+            ready.append(b"COMMIT")
+        if ready:
+            self._session.send(ready)
+
+    def marks(
+        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+    ) -> list[Op | Many]:
+        return [
+            Op(MARK, (place, request, admitted, first + MARKED * n - 1, Listed(some), list(some)))
+            for n, some in enumerate(cut(ids, MARKED))
+        ]
