@@ -15,9 +15,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from poolq.errors import AppError
+from poolq.checks import check_class
+from poolq.errors import AppError, OptionError
 from poolq.jobs import Job, full_name, is_job
 
+POOLQ = Path(__file__).parent
 LONGEST_TEXT = 300  # characters of somebody else's error in ours
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -87,7 +89,16 @@ def _registry() -> Registry:
                 f"two jobs have the name {name!r}: {other.__qualname__} of {other.__module__} and "
                 f"{cls.__qualname__} of {cls.__module__}; give one of them another name"
             )
+        _check_again(cls)
     return Registry(jobs)
+
+
+def _check_again(cls: type[Job]) -> None:
+    """A decorator may have given the class a constructor since it was made."""
+    try:
+        check_class(cls, full_name(cls))
+    except OptionError as error:
+        raise AppError(str(error)) from error
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -160,6 +171,8 @@ def _place(error: BaseException, folder: Path) -> str:
 def _shown(file: str, folder: Path) -> str:
     """Relative to the folder if the file is the application's own."""
     path = Path(file)
-    if "site-packages" in path.parts or not path.is_relative_to(folder):
+    if "site-packages" in path.parts or path.is_relative_to(POOLQ):
+        return file
+    if not path.is_relative_to(folder):
         return file
     return str(path.relative_to(folder))

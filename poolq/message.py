@@ -50,9 +50,12 @@ class Push(NamedTuple):
 class _Body(msgspec.Struct, frozen=True):
     """The parts of a body that a reader needs even when the rest makes no sense."""
 
-    v: int = VERSION
     job: str = "?"
     queue: str = "?"
+
+
+class _Version(msgspec.Struct, frozen=True):
+    v: int = VERSION
 
 
 class State(NamedTuple):
@@ -100,7 +103,7 @@ def decode(body: bytes) -> Message:
     try:
         message = _decoder.decode(body)
     except UNREADABLE as error:
-        _check_version(_head(body).v)
+        _check_version(_version(body))
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
     _check_version(message.v)
     if type(message.payload) is not dict:
@@ -110,15 +113,19 @@ def decode(body: bytes) -> Message:
 
 def name_and_queue(body: bytes) -> tuple[str, str]:
     """The job's name and queue, "?" where the body does not tell; for listings."""
-    head = _head(body)
+    try:
+        head = _body_decoder.decode(body)
+    except UNREADABLE:
+        return "?", "?"
     return head.job, head.queue
 
 
-def _head(body: bytes) -> _Body:
+def _version(body: bytes) -> int:
+    """Of a body that cannot be read, perhaps because a later poolq wrote it."""
     try:
-        return _body_decoder.decode(body)
+        return msgspec.json.decode(body, type=_Version).v
     except UNREADABLE:
-        return _Body()
+        return VERSION
 
 
 def _check_version(version: int) -> None:
@@ -128,7 +135,15 @@ def _check_version(version: int) -> None:
 
 def entry(line: Entry) -> bytes:
     """One history line, without its newline (JSON has none inside)."""
-    return _encoder.encode(line)
+    try:
+        return _encoder.encode(line)
+    except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
+        shown = {
+            field: value.encode("utf-8", "backslashreplace").decode()
+            for field, value in msgspec.structs.asdict(line).items()
+            if isinstance(value, str)
+        }
+        return _encoder.encode(msgspec.structs.replace(line, **shown))
 
 
 def entries(history: bytes) -> list[Entry]:

@@ -92,10 +92,10 @@ def limited(
 
 def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
     """No module defines the job: wait for a rolling deploy, uncounted, then bury."""
-    known = [old for old in entries(state.history) if old.cause == "unknown"]
-    if known and line.at - known[0].at >= grace:
+    since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
+    if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))
-    history = state.history if known else with_entry(state.history, line)
+    history = state.history if since else with_entry(state.history, line)
     return Release(min(UNKNOWN_RETRY, grace), state._replace(history=history), "")
 
 
