@@ -56,6 +56,8 @@ def parse(url: str) -> Address:
     where, slash, path = place.partition("/")
     if scheme not in _SCHEMES:
         raise ConfigError(f"the engine URL's scheme is none of {', '.join(_SCHEMES)}")
+    if ("@" in query and "@" not in rest) or (scheme == "unix" and where):
+        _hide(scheme, "it cannot be read")
     hosts = () if scheme == "unix" else _hosts(where, _PORTS.get(scheme, 6379), scheme)
     shown = f"{scheme}://{where}{slash}{path}"
     options = dict(parse_qsl(query, keep_blank_values=True))
@@ -78,6 +80,12 @@ def parse(url: str) -> Address:
     )
 
 
+def _hide(scheme: str, why: str) -> NoReturn:
+    """Refuse a URL without a word of it: what looks like a host may be a password."""
+    encode = "special characters in a password are written as %40 and the like"
+    raise ConfigError(f"engine URL {scheme}://…: {why}; {encode}")
+
+
 def _refuse(shown: str, why: str) -> NoReturn:
     raise ConfigError(f"engine URL {shown!r}: {why}")
 
@@ -94,7 +102,6 @@ def _service_and_path(scheme: str, path: str, shown: str) -> tuple[str, str]:
 
 
 def _hosts(where: str, default: int, scheme: str) -> tuple[tuple[str, int], ...]:
-    """Read the hosts. What is wrong is not shown: it may be a password that was not encoded."""
     hosts = []
     for item in where.split(",") if where else ["localhost"]:
         host, bracket, port = item.rpartition("]")
@@ -104,10 +111,7 @@ def _hosts(where: str, default: int, scheme: str) -> tuple[tuple[str, int], ...]
         else:
             host, _, port = item.partition(":")
         if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise ConfigError(
-                f"engine URL {scheme}://…: its port is no number from 1 to 65535; special "
-                "characters in a password are written as %40 and the like"
-            )
+            _hide(scheme, "its port is no number from 1 to 65535")
         hosts.append((host or "localhost", int(port) if port else default))
     return tuple(hosts)
 

@@ -1,6 +1,6 @@
 """Between the contract's values and what the scripts take and give."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import count, repeat
 from typing import Any
 
@@ -16,8 +16,11 @@ GROUP = 1000
 INITIAL = State()
 
 
-def pushed(pushes: Iterable[Push]) -> list[Word]:
+def pushed(pushes: Sequence[Push]) -> list[Word]:
     """Arguments of `push`: jobs due now and later ones, by queue, each in their order."""
+    if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
+        id_, queue, body, _, _ = pushes[0]
+        return [queue, 1, id_, body]
     now: dict[str, list[Word]] = {}
     later: dict[str, list[Word]] = {}
     for id_, queue, body, delay, at in pushes:

@@ -85,7 +85,7 @@ class Keeping(Linked):
             raise self.link.unavailable(error) from None
         except ServerError as error:
             self.link.waits.drop()
-            raise self.link.unavailable(error) from None
+            raise self.link.refused(error) from None
         except BaseException:
             self.link.waits.drop()
             raise

@@ -57,19 +57,18 @@ class Link:
 
     def run(self, script: Script, *args: Word) -> Any:
         """Run a script of this namespace. Raises EngineUnavailable, Lost, EngineError."""
-        return self.send((b"EVALSHA", script.sha, b"1", self._key, *args), script)
+        words = (b"EVALSHA", script.sha, b"1", self._key, *args)
+        try:
+            return self._exchange(words)
+        except ServerError as error:
+            return self._second(error, words, script)
 
     def call(self, *words: Word) -> Any:
         """Run a command. Raises as `run` does."""
-        return self.send(words)
-
-    def send(self, words: tuple[Word, ...], script: Script | None = None) -> Any:
         try:
-            reply = self._exchange(words)
+            return self._exchange(words)
         except ServerError as error:
-            reply = self._second(error, words, script)
-        self._wires.used()
-        return reply
+            return self._second(error, words, None)
 
     def close(self) -> None:
         self._wires.drop()
@@ -98,7 +97,9 @@ class Link:
         try:
             wire.send(words)
             sent = True
-            return wire.read()
+            reply = wire.read()
+            self._wires.used()
+            return reply
         except OSError as error:
             self._wires.drop()
             raise self.unavailable(error, lost=sent) from None
@@ -117,15 +118,16 @@ class Link:
             self._topology.moved(error)
             self._wires.drop()
         else:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
         try:
             return self._exchange(words)
         except ServerError as again:
             if again.code == "NOSCRIPT" and script is not None:
                 return self._second(again, words, script)
-            raise self._refused(again) from None
+            raise self.refused(again) from None
 
-    def _refused(self, error: ServerError) -> EngineError:
+    def refused(self, error: ServerError) -> EngineError:
+        """Word an error reply; where the server is the wrong one now, its wire is dropped."""
         code = error.code
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEPT:

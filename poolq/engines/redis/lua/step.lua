@@ -61,8 +61,8 @@ local function claim(queue, admitted, ids)
     fields = {'#request', ARGV[2]}
   end
   local n = #fields
-  for k, id in ipairs(ids) do
-    fields[n + 2 * k - 1], fields[n + 2 * k] = id, head .. (index + k - 1) .. tail
+  for k = 1, #ids do
+    fields[n + 2 * k - 1], fields[n + 2 * k] = ids[k], head .. (index + k - 1) .. tail
   end
   add_group(queue, index, admitted, ids)
   index = index + #ids

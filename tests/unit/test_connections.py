@@ -1,0 +1,129 @@
+"""One connection per thread, never across a fork, checked after a rest."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from poolq.engines.connections import Connections
+
+
+class Opened:
+    """Numbered connections, and what became of them."""
+
+    def __init__(self, idle: float = 60.0) -> None:
+        self.count = 0
+        self.closed: list[int] = []
+        self.asked: list[int] = []
+        self.works = True
+        self.connections = Connections(self._connect, self.closed.append, self._alive, idle)
+
+    def _connect(self) -> int:
+        self.count += 1
+        return self.count
+
+    def _alive(self, connection: int) -> bool:
+        self.asked.append(connection)
+        return self.works
+
+
+def in_child(act: object) -> int:
+    """The exit status of a forked child that calls `act`, which returns it."""
+    pid = os.fork()
+    if pid == 0:
+        status = 99
+        try:
+            status = act()  # type: ignore[operator]
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_thread_gets_its_connection_again() -> None:
+    opened = Opened()
+    assert [opened.connections.get() for _ in range(3)] == [1, 1, 1]
+    assert (opened.closed, opened.asked) == ([], [])
+
+
+def test_a_dropped_one_is_closed_and_replaced() -> None:
+    opened = Opened()
+    opened.connections.get()
+    opened.connections.drop()
+    opened.connections.drop()
+    assert opened.closed == [1]
+    assert opened.connections.get() == 2
+
+
+def test_a_rested_one_is_asked_and_replaced_when_it_is_dead() -> None:
+    opened = Opened(idle=0.0)
+    assert opened.connections.get() == 1
+    assert opened.connections.get() == 1
+    assert opened.asked == [1]
+    opened.works = False
+    assert opened.connections.get() == 2
+    assert opened.closed == [1]
+
+
+def test_a_used_one_is_not_asked() -> None:
+    opened = Opened()
+    opened.connections.get()
+    opened.connections.used()
+    opened.connections.get()
+    assert opened.asked == []
+
+
+def test_a_thread_has_its_own_which_goes_with_it() -> None:
+    opened = Opened()
+    mine = opened.connections.get()
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(opened.connections.get()))
+    thread.start()
+    thread.join()
+    assert seen == [2]
+    assert opened.closed == [2]
+    assert opened.connections.get() == mine
+
+
+def test_nothing_is_kept_of_a_connection_that_failed() -> None:
+    def fail() -> int:
+        raise OSError("refused")
+
+    connections = Connections(fail, print, bool)
+    for _ in range(2):
+        with pytest.raises(OSError, match="refused"):
+            connections.get()
+    connections.used()
+    connections.drop()
+
+
+def test_a_forked_child_opens_its_own_and_closes_none_of_its_parents() -> None:
+    opened = Opened()
+    opened.connections.get()
+
+    def child() -> int:
+        second = opened.connections.get()
+        opened.connections.get()
+        return second * 10 + len(opened.closed)
+
+    assert in_child(child) == 20
+    assert opened.connections.get() == 1
+
+
+def test_a_forked_child_closes_none_of_the_parents_other_threads() -> None:
+    opened = Opened()
+    ready, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        opened.connections.get()
+        ready.set()
+        done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    ready.wait(10)
+    assert in_child(lambda: len(opened.closed)) == 0
+    done.set()
+    thread.join()
+    assert opened.closed == [1]
