@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
@@ -41,6 +42,12 @@ def other(engine: Engine, opened: OpenEngine) -> Engine:
 def worker(engine: Engine) -> Worker:
     """Worker w1 of node n1, for queue q."""
     return Worker(engine)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

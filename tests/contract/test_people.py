@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolq.engines.base import Check, Engine, QueueCounts, Settlement
 from poolq.message import State
-from poolq.retry import Bury, Release
+from poolq.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
     HOUR,
     Worker,
@@ -84,6 +84,22 @@ def test_what_runs_has_failed_or_is_unknown_cannot_be_cancelled(
 def test_a_job_is_cancelled_once(engine: Engine) -> None:
     (pushed,) = push(engine, "a")
     assert [engine.cancel(pushed), engine.cancel(pushed)] == [True, False]
+
+
+def test_what_came_back_can_be_cancelled(engine: Engine, worker: Worker) -> None:
+    ids = [bury(worker)]
+    engine.retry(ids)
+    worker.claim()
+    ids += push(engine, "given back", "released", "recovered")
+    given_back, released, _ = worker.claim(3)
+    worker.end(given_back, GIVE_BACK)
+    worker.end(released, Release(0, TRIED))
+    engine.recover("w1", None)
+    assert count_of(engine) == QueueCounts("q", ready=4)
+    for left, one in enumerate(ids):
+        assert engine.cancel(one)
+        assert count_of(engine) == QueueCounts("q", ready=3 - left)
+    assert Worker(engine, "w2").claim(9) == []
 
 
 def test_failed_jobs_are_listed_newest_first(engine: Engine, worker: Worker) -> None:
