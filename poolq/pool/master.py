@@ -196,7 +196,10 @@ class Master:
             if found is None:
                 break
             killed = found.si_code != os.CLD_EXITED
-            if found.si_pid in self._rows and (killed or found.si_status != 0):
+            index = self._rows.get(found.si_pid)
+            if index is not None and (
+                killed or found.si_status != 0 or self._scores.read(index).in_job
+            ):
                 _kill(found.si_pid)
             os.waitpid(found.si_pid, 0)
             self._gone(found.si_pid, found.si_status, by_signal=killed)
@@ -216,10 +219,12 @@ class Master:
         self._scores.died(index, status if by_signal else 0, 0 if by_signal else status)
         self._bells.keeper.ring()
         row = self._scores.read(index)
+        if row.phase != Phase.BOOT:  # it may have come up and died between two looks
+            state.ready(self._pool, row.seq)
         worked = bool(row.done or row.failed or row.retried or row.limited or row.parked)
         state.exited(self._pool, pid, -1 if by_signal else status, now, worked=worked)
         told_why = row.phase == Phase.BOOT and status in (state.BOOT_FAILED, *state.TELLING)
-        if by_signal or (status and not told_why):
+        if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
 
     def _say(self, level: str, text: str) -> None:

@@ -63,6 +63,11 @@ class Row:
     limited: int
     parked: int
 
+    @property
+    def in_job(self) -> bool:
+        """True if a job was in `run()`, or failing, at that moment."""
+        return self.phase == words.Phase.BUSY and self.started > self.finished
+
 
 class Scoreboard:
     """Made by the master, inherited by its children."""

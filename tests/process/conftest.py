@@ -1,0 +1,30 @@
+"""A project on each engine in turn, and the engines that a test is worth being run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, namespace: str) -> Iterator[MakeProject]:
+    """Make projects; their pools are gone with the test, whatever became of them."""
+    with ExitStack() as stack:
+
+        def make(url: str, jobs: str | None = None) -> Project:
+            return Project(stack, tmp_path / "project", url, namespace, jobs)
+
+        yield make
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    """A project with the standard jobs, on each engine in turn."""
+    return make_project(engine_url)

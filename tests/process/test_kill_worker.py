@@ -1,0 +1,126 @@
+"""Workers that are killed in mid-job, or by their job: nothing is lost, nothing runs for ever."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from poolq.message import entries
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.pool import gone
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    victim = pool.until_runs(running)
+    waiting = project.dispatch_many("Quick", 3)
+    victim.kill()
+    first, second = project.ledger.until("start", running, 2)
+    assert second.at - first.at < 1
+    assert second.pid != victim.pid
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.ids("start") == [running, running, *waiting], "it goes to the head"
+    assert project.ledger.ids("end") == [running, *waiting]
+    assert project.total("crashed") == 1
+    pool.until_said(f"(pid {victim.pid}) killed by SIGKILL")
+    pool.until_said(f"recovered {running}")
+    assert pool.zombies() == []
+
+
+@each_kind
+def test_only_the_job_that_ran_is_charged(project: Project) -> None:
+    """Of a claimed-ahead batch whose worker dies at once, in its first job of a new kind."""
+    project.dispatch_many("Quick", 200)  # so that many are claimed at once
+    deadly = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=1)
+    behind = project.dispatch_many("Quick", 200)
+    pool = project.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys(project.ledger.ids("end"), 1)
+    assert len(project.ledger.ids("end")) == 400
+    assert set(behind) <= set(project.ledger.ids("end"))
+    assert list(project.failed()) == [deadly]
+    assert project.total("crashed") == 1
+    assert project.total("done") == 400
+
+
+@pytest.mark.parametrize(
+    ("payload", "words", "kept"),
+    [
+        ({"signal": int(signal.SIGKILL)}, "killed by SIGKILL", (9, 0)),
+        ({"signal": int(signal.SIGSEGV)}, "killed by SIGSEGV", (11, 0)),
+        ({"code": 7}, "exited with code 7", (0, 7)),
+        ({"code": 0}, "exited with code 0", (0, 0)),
+    ],
+    ids=["killed", "segfault", "exits", "exits-0"],
+)
+@redis_and_sqlite
+def test_a_job_that_kills_its_workers_fails_after_three(
+    project: Project, payload: dict[str, Any], words: str, kept: tuple[int, int]
+) -> None:
+    deadly = project.dispatch("Dies", payload, attempts=5)
+    pool = project.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert project.ledger.ids("start") == [deadly] * 3
+    assert project.ledger.ids("failure:JobCrashed") == [deadly]
+    state = project.failed()[deadly].state
+    assert (state.attempt, state.crashes) == (0, 3)
+    history = entries(state.history)
+    assert [line.cause for line in history] == ["crash"] * 3
+    assert {(line.signal, line.exit_code) for line in history} == {kept}
+    assert words in history[-1].error
+    assert pool.log.count(f"failed jobs:Dies {deadly}") == 1
+    assert words in pool.until_said(f"failed jobs:Dies {deadly}")
+
+
+@redis_and_sqlite
+def test_on_failure_is_run_again_when_its_worker_dies_in_it(project: Project) -> None:
+    failing = project.dispatch("DiesInHook", {"deaths": 1})
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.ids("start") == [failing], "run() is not called again"
+    assert project.ledger.ids("hook") == [failing] * 2
+    assert project.ledger.ids("hooked") == [failing]
+    assert list(project.failed()) == [failing]
+
+
+@redis_and_sqlite
+def test_a_deadly_on_failure_is_called_three_times_at_most(project: Project) -> None:
+    failing = project.dispatch("DiesInHook", {"deaths": 99})
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.ids("start") == [failing]
+    assert project.ledger.ids("hook") == [failing] * 3
+    assert list(project.failed()) == [failing]
+
+
+@pytest.mark.parametrize("code", [None, 7, 0], ids=["killed", "exits", "exits-0"])
+@sqlite
+def test_a_jobs_subprocesses_die_with_its_worker(project: Project, code: int | None) -> None:
+    pool = project.ready(1)
+    payload = {} if code is None else {"code": code}
+    parent = project.dispatch("Parent", payload, max_crashes=1)
+    (child,) = project.ledger.until("child")
+    if code is None:
+        pool.until_runs(parent).kill()
+    else:
+        project.ledger.open()
+    until(lambda: gone(int(child.id)), 5, "the subprocess's end")
+    until(lambda: list(project.failed()) == [parent])
+
+
+@sqlite
+def test_a_worker_that_is_killed_at_rest_is_replaced(project: Project) -> None:
+    pool = project.ready(2)
+    victims = pool.until_idle(2)
+    for victim in victims:
+        victim.kill()
+    until(lambda: not {one.pid for one in victims} & {one.pid for one in pool.idle()})
+    pool.until_idle(2)
+    project.dispatch("Quick")
+    until(lambda: project.total("done") == 1)
+    assert project.total("crashed") == 0
+    assert pool.zombies() == []

@@ -1,0 +1,82 @@
+"""What jobs wrote down beside the broker: the facts that a test checks.
+
+The jobs' side (`note`, `gate`) runs in the pool's workers, in the project folder; a line is one
+append, so a killed worker leaves a whole line or none. The test's side is `Ledger`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+from tests.support.wait import until
+
+FILE = "ledger.txt"
+FOLDER = "LEDGER"  # the environment variable that names the folder
+
+
+def note(what: str, id: str) -> None:
+    """Write that something happened to a job."""
+    line = f"{what} {id} {os.getpid()} {time.monotonic()}\n"
+    file = os.open(Path(os.environ[FOLDER]) / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, line.encode())
+    os.close(file)
+
+
+def gate(name: str) -> None:
+    """Wait until the test has opened this gate."""
+    way = Path(os.environ[FOLDER]) / f"{name}.gate"
+    while not way.exists():
+        Event().wait(0.005)
+
+
+class Line(NamedTuple):
+    """`at` is the machine's monotonic clock, in seconds: the same for every process."""
+
+    what: str
+    id: str
+    pid: int
+    at: float
+
+
+class Ledger:
+    """The ledger of a project folder, as the test reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, gate: str = "open") -> None:
+        """Let all pass that wait at a gate, now and later."""
+        (self.folder / f"{gate}.gate").touch()
+
+    def lines(self, what: str, id: str | None = None) -> list[Line]:
+        """All lines of a kind (and a job), oldest first."""
+        try:
+            text = (self.folder / FILE).read_text()
+        except FileNotFoundError:
+            return []
+        words = (line.split() for line in text.splitlines())
+        found = [Line(kind, name, int(pid), float(at)) for kind, name, pid, at in words]
+        return [line for line in found if line.what == what and id in (None, line.id)]
+
+    def until(
+        self, what: str, id: str | None = None, times: int = 1, timeout: float = 10
+    ) -> list[Line]:
+        """Wait until it has happened so often; the lines."""
+
+        def look() -> list[Line]:
+            found = self.lines(what, id)
+            return found if len(found) >= times else []
+
+        return until(look, timeout, f"{times} times {what!r} of {id or 'any job'} in the ledger")
+
+    def ids(self, what: str) -> list[str]:
+        return [line.id for line in self.lines(what)]
+
+    def times(self, what: str) -> Counter[str]:
+        """How often it happened to each job."""
+        return Counter(self.ids(what))

@@ -1,0 +1,185 @@
+"""A real pool: `poolq run` as a person starts it, in a session of its own, to be killed.
+
+What holds here:
+- every process of the pool, orphans and the jobs' own subprocesses included, is found by the
+  session, and none of it outlives `close()`;
+- the pool dies with the test process (see `server.py`); so only the main thread may start one;
+- what the pool says is in its log file, printed by `close()` for the reader of a failed test.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.cli import environment
+from tests.support.ledger import FOLDER
+from tests.support.processes import Process, process, session
+from tests.support.server import bound_to_us
+from tests.support.wait import until
+
+WORKER = re.compile(r"poolq: worker (\d+) g\d+ (.*)")
+
+
+class Pool:
+    """One pool. `wait_exit` also checks that it has left nothing behind."""
+
+    def __init__(self, folder: Path, log: Path, flags: Sequence[str], env: dict[str, str]) -> None:
+        self.log_file = log
+        command = [sys.executable, "-m", "poolq", "run", *flags]
+        with log.open("ab") as out:
+            self._popen = subprocess.Popen(
+                bound_to_us(command),
+                cwd=folder,
+                env=environment(**{FOLDER: str(folder), "PYTHONUNBUFFERED": "1"}, **env),
+                stdin=subprocess.PIPE,  # so that a worker that reads it would hang
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    # what there is
+
+    @property
+    def pid(self) -> int:
+        """The master's."""
+        return self._popen.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def processes(self) -> list[Process]:
+        """All that live, the master and the jobs' subprocesses included."""
+        return [one for one in session(self.pid) if one.alive]
+
+    def zombies(self) -> list[Process]:
+        return [one for one in session(self.pid) if one.state == "Z"]
+
+    def keeper(self) -> Process | None:
+        found = [one for one in self.processes() if one.title.startswith("poolq: keeper")]
+        return found[0] if found else None
+
+    def workers(self) -> list[Process]:
+        return [one for one in self.processes() if WORKER.match(one.title)]
+
+    def ready(self) -> list[Process]:
+        """The workers that have booted."""
+        return [one for one in self.workers() if not one.title.endswith(" boot")]
+
+    def idle(self) -> list[Process]:
+        return [one for one in self.workers() if one.title.endswith(" idle")]
+
+    # what to wait for
+
+    def until_ready(self, workers: int, timeout: float = 10) -> list[Process]:
+        """Wait for so many workers that have booted; not for a pool that has ended."""
+
+        def look() -> list[Process]:
+            found = self.ready()
+            if self.code is not None:
+                raise AssertionError(f"the pool ended, with {self.code}:\n{self.log}")
+            return found if len(found) >= workers else []
+
+        return until(look, timeout, f"{workers} ready workers")
+
+    def until_idle(self, workers: int, timeout: float = 10) -> list[Process]:
+        """Wait until so many workers wait for jobs."""
+
+        def look() -> list[Process]:
+            found = self.idle()
+            return found if len(found) >= workers else []
+
+        return until(look, timeout, f"{workers} idle workers")
+
+    def until_runs(self, id: str, timeout: float = 10) -> Process:
+        """Wait until a worker's title shows this job; that worker."""
+
+        def look() -> Process | None:
+            found = [one for one in self.workers() if one.title.endswith(f" {id}")]
+            return found[0] if found else None
+
+        found = until(look, timeout, f"job {id} in a title")
+        assert found is not None
+        return found
+
+    def until_said(self, text: str, timeout: float = 10, times: int = 1) -> str:
+        """Wait for a text in the log; the last line that holds it."""
+
+        def look() -> str:
+            found = [line for line in self.log.splitlines() if text in line]
+            return found[-1] if len(found) >= times else ""
+
+        return until(look, timeout, f"{text!r} in the log")
+
+    def wait_exit(self, timeout: float = 10) -> int:
+        """The exit code of the pool, which has left no process."""
+        until(lambda: self.code is not None, timeout, "the pool's end")
+        left = self.processes()
+        assert left == [], left
+        assert self.code is not None
+        return self.code
+
+    def until_gone(self, timeout: float = 10) -> None:
+        """Wait until no process is left, where the master's end is not the pool's."""
+        until(lambda: self.code is not None and not self.processes(), timeout, "an empty session")
+
+    @property
+    def code(self) -> int | None:
+        """The master's exit code; None while it runs."""
+        return self._popen.poll()
+
+    # what to do to it
+
+    def signal(self, how: signal.Signals) -> None:
+        """To the master alone, as a supervisor does."""
+        self._popen.send_signal(how)
+
+    def kill_master(self) -> None:
+        self._popen.kill()
+        self._popen.wait(5)
+
+    def kill_keeper(self) -> int:
+        """Kill it; its pid."""
+        found = until(self.keeper, 5, "a keeper")
+        found.kill()
+        return found.pid
+
+    def kill_tree(self) -> None:
+        """Kill everything at once: all is stopped first, so that none sees another die."""
+        self.freeze()
+        for one in self.processes():
+            one.kill()
+        self._popen.wait(5)
+        self.until_gone()
+
+    def freeze(self) -> None:
+        """Stop the whole tree (SIGSTOP)."""
+        for _ in range(2):  # one may have been forked while we looked
+            for one in self.processes():
+                one.kill(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for one in self.processes():
+            one.kill(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End whatever is left of it."""
+        while left := self.processes():
+            for one in left:
+                one.kill()
+            self._popen.poll()
+        self._popen.wait(5)
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+        print(f"--- {self.log_file.name} of pool {self.pid}, exit {self.code}\n{self.log}")
+
+
+def gone(pid: int) -> bool:
+    """True if no process of this pid lives."""
+    found = process(pid)
+    return found is None or not found.alive

@@ -1,0 +1,48 @@
+"""Processes as the kernel shows them: a session's members, with their titles and states."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """`title` is what `ps` shows; `state` the kernel's letter (Z: a zombie)."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    state: str
+    title: str
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in "ZX"
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal it; a process that has ended meanwhile is none to signal."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, how)
+
+
+def process(pid: int) -> Process | None:
+    """One process; None when there is none of this pid."""
+    folder = Path("/proc") / str(pid)
+    try:
+        stat = (folder / "stat").read_bytes()
+        title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip().decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, parent, group, session = stat[stat.rindex(b")") + 2 :].split()[:4]
+    return Process(pid, int(parent), int(group), int(session), state.decode(), title)
+
+
+def session(leader: int) -> list[Process]:
+    """All processes of a session, zombies included; orphans stay in it."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = (process(pid) for pid in pids)
+    return [one for one in found if one is not None and one.session == leader]

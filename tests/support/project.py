@@ -1,0 +1,107 @@
+"""A user's project on a real engine: its folder with a jobs.py, its producer, and its pools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from poolq.engines.base import Engine, Push, Stored
+from poolq.message import encode
+from poolq.options import DEFAULTS
+from tests.contract.helpers import open_engine
+from tests.support.cli import environment
+from tests.support.ledger import FOLDER, Ledger
+from tests.support.pool import Pool
+from tests.support.producing import MODULE
+
+STANDARD = Path(__file__).with_name("standard_jobs.py")
+
+
+class Project:
+    """`engine` is the test's own access to the jobs, `ledger` what they wrote down."""
+
+    def __init__(
+        self, stack: ExitStack, folder: Path, url: str, namespace: str, jobs: str | None
+    ) -> None:
+        self.folder = folder
+        self.url = url
+        self.namespace = namespace
+        self.ledger = Ledger(folder)
+        self._stack = stack
+        self._pools = 0
+        folder.mkdir(exist_ok=True)
+        (folder / "poolq.toml").touch()
+        (folder / "jobs.py").write_text(STANDARD.read_text() if jobs is None else jobs)
+        opened = open_engine(url, namespace, migrate=True)
+        self.engine: Engine = stack.enter_context(closing(opened))
+
+    # its pools
+
+    def pool(self, procs: int = 2, *flags: str, url: str = "", **env: str) -> Pool:
+        """Start a pool; `url`: another way to the same engine."""
+        self._pools += 1
+        where = ["--engine", url or self.url, "--namespace", self.namespace]
+        log = self.folder / f"pool-{self._pools}.log"
+        made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env)
+        self._stack.callback(made.close)
+        return made
+
+    def ready(self, procs: int = 2, *flags: str, url: str = "", **env: str) -> Pool:
+        """A pool whose workers have booted."""
+        made = self.pool(procs, *flags, url=url, **env)
+        made.until_ready(procs)
+        return made
+
+    # its producer
+
+    def dispatch(self, job: str, payload: Mapping[str, Any] | None = None, **options: Any) -> str:
+        """Dispatch a job of jobs.py with these options; its id."""
+        return self.dispatch_many(job, [payload or {}], **options)[0]
+
+    def dispatch_many(
+        self, job: str, payloads: Sequence[Mapping[str, Any]] | int, **options: Any
+    ) -> list[str]:
+        """One job a payload (or so many without), in one push; their ids."""
+        given = [{}] * payloads if isinstance(payloads, int) else payloads
+        chosen = DEFAULTS.changed(options, job)
+        made = [MODULE.message(f"jobs:{job}", chosen, one, 1 << 20) for one in given]
+        due = chosen.due(job)
+        self.engine.push([Push(one.id, one.queue, encode(one), *due) for one in made])
+        return [one.id for one in made]
+
+    def produce(self, code: str) -> str:
+        """Run a producer's code in the project folder, as a process of its own; its stdout."""
+        settings = {"POOLQ_ENGINE": self.url, "POOLQ_NAMESPACE": self.namespace}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=self.folder,
+            env=environment(**settings, **{FOLDER: str(self.folder)}),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # what became of its jobs
+
+    def failed(self) -> dict[str, Stored]:
+        """The failed jobs by id."""
+        return {stored.id: stored for stored in self.engine.failed()}
+
+    def total(self, counter: str) -> int:
+        """A counter over all queues."""
+        return sum(queue.get(counter, 0) for queue in self.engine.totals().values())
+
+    def left(self) -> int:
+        """Jobs that are not at their end: ready, delayed, parked or running."""
+        counts = self.engine.counts()
+        return sum(one.ready + one.delayed + one.parked + one.running for one in counts)
+
+    def settled(self) -> bool:
+        return self.left() == 0
