@@ -132,6 +132,18 @@ def test_next_due_is_the_time_until_the_slot(engine: Engine, worker: Worker) -> 
     assert worker.step(want=1, queues=["r"]).next_due is None
 
 
+def test_next_due_is_now_when_another_parked_job_has_its_slot(
+    engine: Engine, worker: Worker
+) -> None:
+    park(worker, "a", "b", rules=[Rule("k", 5, HOUR)])
+    step = worker.step(want=3)
+    assert named(step.claims) == ["a"]
+    assert step.next_due is not None
+    assert step.next_due < SECOND
+    assert named(worker.claim(3)) == ["b"]
+    until(lambda: worker.step(want=3).next_due is None, 2, "rest, now that none is left")
+
+
 def test_next_due_is_the_earlier_of_a_parked_and_a_delayed_job(
     engine: Engine, worker: Worker
 ) -> None:

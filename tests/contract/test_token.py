@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Settlement
 from poolq.message import State
-from poolq.retry import GIVE_BACK, Bury, Release
+from poolq.retry import GIVE_BACK, Bury, Outcome, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, bury, died, kind, push
 from tests.contract.waiters import SHORT, quiet, waiting
@@ -63,16 +63,19 @@ def test_a_token_for_a_job_that_is_gone_is_one_false_alarm_at_most(
 
 @pytest.mark.parametrize("outcome", [Release(0, State(1)), GIVE_BACK], ids=kind)
 def test_a_job_that_goes_back_wakes_a_waiter(
-    engine: Engine, worker: Worker, outcome: Release
+    engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
+    """Also where another one is ready that somebody has been told of already."""
     push(engine, "a")
     (claim,) = worker.claim()
+    push(engine, "told")
     quiet(engine)
     worker.end(claim, outcome)
     assert engine.wait(["q"], 1) > 0
-    (claim,) = worker.claim()
+    claims = {one.body: one for one in worker.claim(2)}
+    push(engine, "told")
     quiet(engine)
-    assert engine.settle("w1", [Settlement(claim, outcome)]) == []
+    assert engine.settle("w1", [Settlement(claims[b"a"], outcome)]) == []
     assert engine.wait(["q"], 1) > 0
 
 
@@ -88,6 +91,7 @@ def test_a_job_that_ends_wakes_nobody(engine: Engine, worker: Worker) -> None:
 def test_recovered_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     worker.claim()
+    push(engine, "told")
     quiet(engine)
     engine.recover("w1", died(started=0))
     assert engine.wait(["q"], 1) > 0
@@ -96,6 +100,7 @@ def test_recovered_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
 def test_reaped_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     worker.claim()
+    push(engine, "told")
     quiet(engine)
     engine.reap("n1", engine.beat("n1", b"")["n1"])
     assert engine.wait(["q"], 1) > 0
@@ -103,6 +108,7 @@ def test_reaped_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
 
 def test_a_retried_job_wakes_a_waiter(engine: Engine, worker: Worker) -> None:
     pushed = bury(worker)
+    push(engine, "told")
     quiet(engine)
     engine.retry([pushed])
     assert engine.wait(["q"], 1) > 0
