@@ -1,0 +1,89 @@
+"""The jobs of `poolq demo`, and how jobs look: a function or a class, its options, its work.
+
+Any job may run twice (its worker may die between the work and the note that it is done), so each
+of these leaves what is still right when it is there twice: a line that names its subject, a mail
+with the job's id.
+"""
+
+import hashlib
+import json
+import mailbox
+import os
+import signal
+import tokenize
+from email.message import EmailMessage
+from io import BytesIO
+from pathlib import Path
+
+import poolq
+from poolq import Job, Limit
+
+
+@poolq.job(queue="index")
+def index_file(path: str, index: str) -> None:
+    """Add a source file's lines, tokens and checksum to the index."""
+    source = Path(path).read_bytes()
+    entry: dict[str, object] = {"file": path, "lines": source.count(b"\n")}
+    try:
+        entry["tokens"] = sum(1 for _ in tokenize.tokenize(BytesIO(source).readline))
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+        entry["error"] = str(error)  # Python's own tests have files that are broken on purpose
+    entry["sha256"] = hashlib.sha256(source).hexdigest()
+    add_line(index, entry)
+
+
+class SendMail(Job):
+    """Deliver a mail to a Maildir, ten in a second.
+
+    A mail over the limit waits until the second is over, and that counts as an attempt: with 60 of
+    them the last one goes out at its sixth.
+    """
+
+    queue = "mails"
+    attempts = 10
+
+    def rate_limit(self) -> Limit:
+        return Limit(10, seconds=1)
+
+    def run(self) -> None:
+        mail = EmailMessage()
+        mail["Message-ID"] = f"<{self.id}@poolq.demo>"
+        mail["To"] = self.payload["to"]
+        mail["Subject"] = self.payload["subject"]
+        mail.set_content(f"Sent at attempt {self.attempt}.\n")
+        mailbox.Maildir(self.payload["maildir"], create=False).add(mail)
+
+
+class CallWebhook(Job):
+    """Call a web server that is not always well. There is none: `answers` are what it would say."""
+
+    queue = "webhooks"
+    attempts = 3
+    retry_after = ("0.2 seconds", "1 second")
+
+    def run(self) -> None:
+        answer = self.payload["answers"][self.attempt - 1]
+        if answer == 410:
+            self.fail("410 Gone: no further attempt will help")
+        if answer != 200:
+            raise ConnectionError(f"the server answered {answer}")
+        add_line(self.payload["delivered"], {"url": self.payload["url"], "attempt": self.attempt})
+
+    def on_failure(self) -> None:
+        add_line(self.payload["gave_up"], {"url": self.payload["url"], "error": str(self.error)})
+
+
+@poolq.job(queue="crash")
+def kill_worker_once(mark: str) -> None:
+    """Die as a job dies that needs too much memory; only the first time, or it would fail."""
+    path = Path(mark)
+    if not path.exists():
+        path.write_text("killed its worker\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    path.write_text("killed its worker, and was run again by another\n")
+
+
+def add_line(path: str, fields: dict[str, object]) -> None:
+    """One write to a file opened to append: lines of several workers never mix, without a lock."""
+    with Path(path).open("ab", buffering=0) as file:
+        file.write(json.dumps(fields).encode() + b"\n")

@@ -1,0 +1,169 @@
+"""`poolq demo`: it does what it says, wherever it is called, and says so when it did not."""
+
+from __future__ import annotations
+
+import json
+import mailbox
+import os
+import signal
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from poolq import config
+from poolq.demo import run, work
+from tests.support.cli import Command, environment
+from tests.support.processes import Process, session
+from tests.support.server import bound_to_us
+from tests.support.wait import until
+
+KEYS = ["done", "failed", "retried", "rate_limited", "crashed", "seconds", "output"]
+FOREIGN = {"POOLQ_ENGINE": "redis://nowhere.invalid", "POOLQ_PROCS": "none", "POOLQ_APP": "jobs"}
+
+
+class Demo:
+    """A running `poolq demo`; what it says goes to a terminal."""
+
+    def __init__(self, popen: subprocess.Popen[str], screen: int) -> None:
+        self.popen = popen
+        self._screen = screen
+        self._seen = b""
+
+    def said(self) -> str:
+        try:
+            while chunk := os.read(self._screen, 65536):
+                self._seen += chunk
+        except OSError:  # nothing more now, or ever: the other end is closed
+            return self._seen.decode()
+        return self._seen.decode()
+
+    def processes(self) -> list[Process]:
+        return [one for one in session(self.popen.pid) if one.alive]
+
+    def end(self, timeout: float) -> tuple[int, str]:
+        """The exit code and stdout."""
+        out, _ = self.popen.communicate(timeout=timeout)
+        return self.popen.returncode, out
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project of somebody else, with everything that could be mistaken for the demo's."""
+    made = tmp_path / "project"
+    made.mkdir()
+    (made / "pyproject.toml").write_text("[tool.poolq\n")
+    (made / ".env").write_text("POOLQ_NAMESPACE=Not One\n")
+    (made / "jobs.py").write_text("raise SystemExit('these are not the jobs of the demo')\n")
+    return made
+
+
+@contextmanager
+def demo(folder: Path, output: Path, *args: str) -> Iterator[Demo]:
+    """Start it in `folder`; its output goes to a folder in `output`."""
+    output.mkdir()
+    screen, theirs = os.openpty()
+    os.set_blocking(screen, False)
+    popen = subprocess.Popen(
+        bound_to_us([sys.executable, "-m", "poolq", "demo", *args]),
+        cwd=folder,
+        env=environment(TMPDIR=str(output), **FOREIGN),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    running = Demo(popen, screen)
+    try:
+        yield running
+    finally:
+        for one in running.processes():
+            one.kill()
+        popen.communicate(timeout=10)
+        os.close(screen)
+
+
+@pytest.mark.timeout(150)
+def test_all_the_work_is_done_and_can_be_seen(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.iterdir())
+    with demo(folder, tmp_path / "out", "--json") as running:
+        code, out = running.end(120)
+        said = running.said()
+        assert code == 0, said
+        assert not running.processes()
+    numbers = json.loads(out)
+    assert list(numbers) == KEYS
+    assert sorted(folder.iterdir()) == before
+    places = work.Places(Path(numbers["output"]))
+    assert [places.folder] == list((tmp_path / "out").iterdir())
+    assert str(places.folder) in said
+    assert "jobs done" in said
+    todo = work.find()
+    assert numbers["done"] == len(todo.sources) + 60 + len(work.RECOVER) + 1
+    assert (numbers["failed"], numbers["crashed"]) == (3, 1)
+    assert numbers["retried"] == 6 + 3 * 2 + 2 * 2
+    assert 1 <= numbers["rate_limited"] <= 50 + 40 + 30 + 20 + 10
+    assert 5 <= numbers["seconds"] <= 120
+
+    entries = [json.loads(line) for line in places.index.read_text().splitlines()]
+    assert sorted(entry["file"] for entry in entries) == todo.sources
+    (entry,) = [one for one in entries if one["file"] == tokenize.__file__]
+    assert entry["sha256"] == sha256(Path(tokenize.__file__).read_bytes()).hexdigest()
+    assert entry["lines"] < entry["tokens"]
+    mails = list(mailbox.Maildir(places.maildir))
+    assert len({mail["Message-ID"] for mail in mails}) == len(mails) == 60
+    assert len(places.gave_up.read_text().splitlines()) == 3
+    assert "run again" in places.crash.read_text()
+    assert Command(places.folder)("failed", "ls", "--json").out.count("webhooks") == 3
+
+    settings = config.load(environ={}, cwd=places.folder)
+    totals = config.open_engine(settings).totals()
+    assert run.judge(todo, places, totals, 10.0, json=False) == 0
+    shown = capsys.readouterr()
+    assert f"output:       {places.folder}\n" in shown.out
+    assert "wrong" not in shown.err
+    next((places.maildir / "new").iterdir()).unlink()
+    assert run.judge(todo, places, totals, 10.0, json=False) == 1
+    assert (
+        "this is wrong: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.timeout(100)
+def test_ctrl_c_stops_it_and_nothing_is_lost(folder: Path, tmp_path: Path) -> None:
+    with demo(folder, tmp_path / "out") as running:
+        until(lambda: "jobs done" in running.said(), 30)
+        running.popen.send_signal(signal.SIGINT)
+        code, out = running.end(60)
+        said = running.said()
+        assert (code, out) == (130, ""), said
+        assert not running.processes()
+    (output,) = (tmp_path / "out").iterdir()
+    assert f"all of it is in {output}" in said
+    assert f"to go on: cd {output} && " in said
+    queues = Command(output)("queue", "ls", "--json").json["queues"]
+    assert sum(one["running"] for one in queues) == 0
+    left = sum(one[at] for one in queues for at in ("ready", "delayed", "failed"))
+    assert left + sum(one["counters"].get("done", 0) for one in queues) == work.find().jobs
+
+
+@pytest.mark.timeout(100)
+def test_a_pool_that_dies_is_no_success(folder: Path, tmp_path: Path) -> None:
+    with demo(folder, tmp_path / "out", "--json") as running:
+        master = until(
+            lambda: next((one for one in running.processes() if "master" in one.title), None), 30
+        )
+        master.kill()
+        code, out = running.end(60)
+        assert (code, out) == (1, "")
+        assert "it ended by signal 9 before its work was done" in running.said()
