@@ -222,7 +222,8 @@ class Master:
         if row.phase != Phase.BOOT:  # it may have come up and died between two looks
             state.ready(self._pool, row.seq)
         worked = bool(row.done or row.failed or row.retried or row.limited or row.parked)
-        state.exited(self._pool, pid, -1 if by_signal else status, now, worked=worked)
+        code = -1 if by_signal else status
+        state.exited(self._pool, pid, code, now, worked=worked, in_job=row.in_job)
         told_why = row.phase == Phase.BOOT and status in (state.BOOT_FAILED, *state.TELLING)
         if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")

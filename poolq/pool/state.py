@@ -127,8 +127,11 @@ def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
             child.killed = child.killed or killed
 
 
-def exited(pool: Pool, pid: int, code: int, now: float, *, worked: bool) -> Seat | None:
-    """A worker was reaped: back off where it died by itself; `worked`: it had settled a job.
+def exited(
+    pool: Pool, pid: int, code: int, now: float, *, worked: bool, in_job: bool
+) -> Seat | None:
+    """A worker was reaped: back off where it died by itself; `worked`: it had settled a job;
+    `in_job`: it was running one.
 
     A replacement that cannot boot calls the replacing off: the old workers go on. Returns its seat.
     """
@@ -137,7 +140,7 @@ def exited(pool: Pool, pid: int, code: int, now: float, *, worked: bool) -> Seat
         return None
     proc = next(p for p in seat.procs if p.pid == pid)
     seat.procs.remove(proc)
-    if proc.killed and pool.mode is not Mode.RUN:
+    if proc.killed and in_job and pool.mode is not Mode.RUN:
         pool.code = pool.code or KILLED
     if not proc.ready and not proc.told and not pool.booted:
         pool.code = code if code in TELLING else BOOT_FAILED

@@ -120,7 +120,11 @@ class Desk:
         def exchange() -> Step:
             return self._engine.step(self._worker, request, settlements, want, self._queues)
 
-        step = self.repeat(exchange, urgent=bool(settlements))
+        try:
+            step = self.repeat(exchange, urgent=bool(settlements))
+        except Fenced:
+            self._refused([one.claim.id for one in settlements if one.outcome is not GIVE_BACK])
+            raise
         self._pending = []
         if step.claims:
             self._row.claimed(request)

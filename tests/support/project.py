@@ -75,18 +75,22 @@ class Project:
 
     def produce(self, code: str) -> str:
         """Run a producer's code in the project folder, as a process of its own; its stdout."""
+        with self.producer(code) as running:
+            out, _ = running.communicate(timeout=30)
+        assert running.returncode == 0
+        return out
+
+    def producer(self, code: str) -> subprocess.Popen[str]:
+        """The same, started; with pipes to talk to it."""
         settings = {"POOLQ_ENGINE": self.url, "POOLQ_NAMESPACE": self.namespace}
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=self.folder,
             env=environment(**settings, **{FOLDER: str(self.folder)}),
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
-            timeout=30,
-            check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     # what became of its jobs
 

@@ -1,0 +1,159 @@
+"""The master, the keeper, and all processes at once are killed: no job is lost or doubled, and no
+process is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.processes import process
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@redis_and_sqlite
+def test_workers_of_a_killed_master_finish_and_leave(project: Project) -> None:
+    pool = project.ready(2, "--sleep=60")
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    queued = project.dispatch_many("Held", 3)
+    until(lambda: len(project.ledger.ids("start")) == 2)
+    keeper = until(pool.keeper)
+    pool.kill_master()
+    project.ledger.open()
+    pool.until_gone()
+    started = project.ledger.ids("start")
+    assert running in started
+    assert len(started) == 2, "they take nothing new"
+    assert sorted(project.ledger.ids("end")) == sorted(started)
+    assert project.total("done") == 2
+    assert project.engine.registered() == []
+    assert project.engine.nodes() == []
+    assert project.left() == len(queued) - 1
+    assert process(keeper.pid) is None or not process(keeper.pid).alive
+    assert project.pool(2, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys([running, *queued], 1)
+
+
+@sqlite
+def test_the_keeper_outlives_the_last_worker_of_a_killed_master(project: Project) -> None:
+    pool = project.ready(2, "--sleep=60", "--node-ttl=1")
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    pool.until_idle(1)
+    pool.kill_master()
+    until(lambda: [one.pid for one in pool.workers()] == [worker.pid], 5, "the idle worker's end")
+    (before,) = project.engine.nodes()
+    until(lambda: project.engine.nodes()[0].beat > before.beat + 2, 5, "it to beat on")
+    assert pool.keeper() is not None
+    project.ledger.open()
+    until(lambda: not pool.workers())
+    pool.until_gone()
+    assert project.engine.nodes() == []
+
+
+@sqlite
+def test_an_orphan_that_dies_too_is_recovered_by_the_keeper(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    pool.kill_master()
+    worker.kill()
+    pool.until_gone()
+    assert project.engine.registered() == []
+    project.ledger.open()
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("start") == {running: 2}
+
+
+def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch_many("Held", 2)
+    for id in running:
+        pool.until_runs(id)
+    waiting = project.dispatch_many("Quick", 30)
+    later = project.dispatch("Quick", delay=1)
+    pool.kill_tree()
+    project.ledger.open()
+    fresh = project.pool(2, "--until-empty")
+    assert fresh.wait_exit(20) == 0
+    ledger = project.ledger
+    assert ledger.times("end") == dict.fromkeys([*running, *waiting, later], 1)
+    begun = [line.at for line in ledger.lines("start") if line.id in waiting]
+    again = [ledger.lines("start", id)[1].at for id in running]
+    assert min(again) < min(begun), "claimed by the dead go first"
+    assert project.total("crashed") == 2
+    assert project.engine.registered() == []
+    assert project.engine.nodes() == []
+
+
+@pytest.mark.parametrize("engine_url", ["redis", "sqlite"], indirect=True)
+def test_jobs_of_a_killed_pool_start_again_at_once_on_its_host(project: Project) -> None:
+    """Not after --node-ttl: the new pool sees that the old one's processes are gone."""
+    pool = project.ready(1, "--node-ttl=600")
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    pool.kill_tree()
+    fresh = project.ready(1, "--node-ttl=600")
+    fresh.until_runs(running, 2)
+    project.ledger.open()
+    until(project.settled)
+
+
+@sqlite
+def test_a_pool_that_runs_already_takes_over_from_one_killed_beside_it(project: Project) -> None:
+    survivor = project.ready(1, "--node-ttl=1.5", "--queue=none,default", "--name=survivor")
+    hostage = project.dispatch("Held", {"gate": "never"}, queue="none")
+    survivor.until_runs(hostage)
+    pool = project.ready(1, "--node-ttl=600")
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    pool.kill_tree()
+    project.ledger.open("never")
+    survivor.until_runs(running, 3)
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("start") == {hostage: 1, running: 2}
+
+
+@redis_and_sqlite
+def test_a_killed_keeper_is_replaced(project: Project) -> None:
+    pool = project.ready(1, "--sleep=60", "--node-ttl=1")
+    old = pool.kill_keeper()
+    fresh = until(lambda: (one := pool.keeper()) and one.pid != old and one, 5, "another keeper")
+    assert fresh
+    pool.until_said(f"keeper (pid {old}) died")
+    (before,) = project.engine.nodes()
+    until(lambda: project.engine.nodes()[0].beat > before.beat, 5, "it to beat")
+    pool.until_idle(1)
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id, timeout=2)
+
+
+@each_kind
+def test_a_death_that_a_killed_keeper_did_not_report_is_recovered(project: Project) -> None:
+    pool = project.ready(2, "--node-ttl=600")
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    keeper = until(pool.keeper)
+    keeper.kill(signal.SIGSTOP)
+    worker.kill()
+    pool.until_said(f"(pid {worker.pid}) killed")
+    keeper.kill()
+    project.ledger.until("start", running, 2, timeout=5)
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("end") == {running: 1}
+    assert project.total("crashed") == 1
+
+
+@sqlite
+def test_a_keeper_that_hangs_is_replaced(project: Project) -> None:
+    pool = project.ready(1)
+    keeper = until(pool.keeper)
+    os.kill(keeper.pid, signal.SIGSTOP)
+    pool.until_said("was silent for 10 s; killed", 20)
+    until(lambda: (one := pool.keeper()) is not None and one.pid != keeper.pid, 5, "another one")

@@ -1,0 +1,243 @@
+"""The broker restarts under load, the line to it breaks or falls silent: nothing is lost, orphaned
+or run twice, and the pool goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+from typing import Self
+
+import pytest
+
+from poolq.errors import EngineUnavailable
+from tests.conftest import OwnMariaDB, OwnRedis
+from tests.contract.lines import Line
+from tests.process.conftest import MakeProject
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.server import Server
+from tests.support.wait import until
+
+OwnServer = Callable[[], Server]
+
+
+@pytest.fixture(params=["redis", "mariadb"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """A durable server of the test's own."""
+    if request.param == "redis":
+        own_redis: OwnRedis = request.getfixturevalue("own_redis")
+        return own_redis()
+    own_mariadb: OwnMariaDB = request.getfixturevalue("own_mariadb")
+    return own_mariadb()
+
+
+class Producer:
+    """Dispatches batches of jobs until it is stopped; knows which are certainly stored."""
+
+    def __init__(self, project: Project) -> None:
+        self.stored: list[str] = []
+        self.perhaps: list[str] = []
+        self._project = project
+        self._stop = Event()
+        self._thread = Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            try:
+                self.stored += self._project.dispatch_many("Short", 5)
+            except EngineUnavailable as error:
+                if error.maybe_stored:
+                    self.perhaps += error.ids
+
+
+SHORT = """
+from threading import Event
+from poolq import Job
+from tests.support.ledger import gate, note
+
+class Short(Job):
+    def run(self):
+        note("start", self.id)
+        Event().wait(0.003)
+        note("end", self.id)
+
+class Held(Job):
+    def run(self):
+        note("start", self.id)
+        gate("open")
+        note("end", self.id)
+"""
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_a_server_restarts_under_load(
+    make_project: MakeProject, server: Server, kill: bool
+) -> None:
+    project = make_project(server.url, SHORT)
+    pool = project.ready(3, "--sleep=0.5")
+    across = project.dispatch("Held")
+    pool.until_runs(across)
+    workers = {one.pid for one in pool.workers()}
+    with Producer(project) as producer:
+        project.ledger.until("end", times=50)
+        server.restart(kill=kill)
+        before = len(project.ledger.ids("end"))
+        until(lambda: len(project.ledger.ids("end")) > before + 50, 20, "jobs after the restart")
+    project.ledger.open()
+    until(lambda: answered(project), 20, "every job's end")
+    started = project.ledger.times("start")
+    sent = [across, *producer.stored]
+    assert [id for id in sent if started[id] != 1] == [], "once each"
+    assert set(started) - set(sent) <= set(producer.perhaps)
+    assert max(started.values()) == 1
+    assert project.ledger.times("end") == started
+    assert project.total("done") == len(started)
+    assert project.total("crashed") == 0
+    assert {one.pid for one in pool.workers()} == workers, "all workers live on"
+    pool.signal(15)
+    assert pool.wait_exit() == 0
+    assert project.engine.registered() == []
+
+
+def answered(project: Project) -> bool:
+    try:
+        return project.settled()
+    except EngineUnavailable:
+        return False
+
+
+# the line
+
+
+@pytest.fixture(params=["redis_server", "mariadb_server"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    with Line(request.getfixturevalue(request.param).url) as made:
+        yield made
+
+
+@pytest.fixture
+def far(make_project: MakeProject, line: Line, request: pytest.FixtureRequest) -> Project:
+    """A project whose own access is direct; `line.url` is for its pool."""
+    direct = request.node.callspec.params["line"]
+    return make_project(request.getfixturevalue(direct).url, SHORT)
+
+
+def busy_pool(far: Project, line: Line) -> Pool:
+    pool = far.ready(2, "--sleep=0.3", url=line.url)
+    far.dispatch_many("Short", 20)
+    far.ledger.until("end", times=5)
+    return pool
+
+
+def all_once(far: Project, expected: int) -> None:
+    until(far.settled, 20)
+    started = far.ledger.times("start")
+    assert len(started) == expected
+    assert set(started.values()) == {1}
+    assert far.ledger.times("end") == started
+    assert far.total("done") == expected
+    assert far.total("crashed") == 0
+
+
+def test_lost_replies_of_claims_and_settlements_cost_nothing(far: Project, line: Line) -> None:
+    """Whichever reply it is: a worker repeats its request, and gets the same answer."""
+    busy_pool(far, line)
+    sent = 20
+    for _ in range(8):
+        sent += len(far.dispatch_many("Short", 20))
+        until(line.drop_next_reply().is_set, 10, "a reply to drop")
+    all_once(far, sent)
+
+
+def test_lost_requests_cost_nothing(far: Project, line: Line) -> None:
+    busy_pool(far, line)
+    sent = 20
+    for _ in range(8):
+        sent += len(far.dispatch_many("Short", 20))
+        until(line.drop_next_request().is_set, 10, "a request to drop")
+    all_once(far, sent)
+
+
+def test_a_cut_line_is_tied_again(far: Project, line: Line) -> None:
+    pool = busy_pool(far, line)
+    sent = 20
+    for _ in range(3):
+        sent += len(far.dispatch_many("Short", 30))
+        line.cut()
+        pool.until_said("trying again")
+        line.heal()
+        far.ledger.until("end", times=sent - 10, timeout=20)
+    all_once(far, sent)
+
+
+def test_a_black_hole_that_heals_costs_nothing(far: Project, line: Line) -> None:
+    pool = busy_pool(far, line)
+    held = far.dispatch("Held")
+    pool.until_runs(held)
+    line.blackhole()
+    sent = 21 + len(far.dispatch_many("Short", 30))
+    pool.until_said("trying again", 15)
+    far.ledger.open()
+    line.heal()
+    all_once(far, sent)
+
+
+def test_stopping_in_an_outage_ends_the_pool_and_loses_nothing(far: Project, line: Line) -> None:
+    """A worker that has something to settle waits for the broker, until the stop timeout."""
+    pool = busy_pool(far, line)
+    held = far.dispatch("Held")
+    pool.until_runs(held)
+    line.cut()
+    pool.until_said("trying again")
+    pool.signal(15)
+    far.ledger.open()
+    far.ledger.until("end", held)
+    line.heal()
+    assert pool.wait_exit(20) == 0
+    assert far.ledger.times("start")[held] == 1
+    assert far.engine.find(held) is None
+
+
+# the producer
+
+
+@pytest.mark.parametrize(
+    ("engine_url", "last"),
+    [("redis", b"jobs:Quick"), ("mariadb", b"INSERT")],
+    indirect=["engine_url"],
+)
+def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(
+    make_project: MakeProject, engine_url: str, last: bytes
+) -> None:
+    """`last`: what the request holds that stores the job."""
+    project = make_project(engine_url)
+    with Line(engine_url) as line:
+        code = f"""
+import sys, poolq
+engine = poolq.connect({line.url!r}, {project.namespace!r})
+engine.now()
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(poolq.dispatch("jobs:Quick"))
+except Exception as error:
+    print(error.ids[0], error.maybe_stored)
+"""
+        with project.producer(code) as producer:
+            assert producer.stdout is not None
+            assert producer.stdout.readline() == "ready\n"
+            dropped = line.drop_next_reply(last)
+            out, _ = producer.communicate("\n", timeout=20)
+        assert dropped.is_set()
+    id, maybe_stored = out.split()
+    assert maybe_stored == "True"
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == {id: 1}

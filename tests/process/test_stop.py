@@ -1,0 +1,171 @@
+"""TERM, INT and QUIT: what runs is finished or given back, and the exit code tells which."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.pool import gone
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@each_kind
+def test_term_finishes_what_runs_and_takes_nothing_new(project: Project) -> None:
+    pool = project.ready(2, "--sleep=60")
+    running = project.dispatch_many("Held", 2)
+    for id in running:
+        pool.until_runs(id)
+    queued = project.dispatch_many("Quick", 5)
+    pool.signal(signal.SIGTERM)
+    pool.until_said("SIGTERM: draining")
+    pool.signal(signal.SIGTERM)
+    assert pool.code is None
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys(running, 1)
+    assert project.total("done") == 2
+    assert project.left() == len(queued)
+    assert project.engine.registered() == []
+    assert project.engine.nodes() == []
+
+
+@redis_and_sqlite
+def test_term_ends_an_idle_pool_at_once(project: Project) -> None:
+    pool = project.ready(2, "--sleep=60")
+    pool.until_idle(2)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit(3) == 0
+
+
+@sqlite
+def test_term_ends_a_pool_that_boots(project: Project) -> None:
+    pool = project.pool(2)
+    until(lambda: "pool default starts" in pool.log)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit(5) == 0
+
+
+@each_kind
+def test_what_outlives_the_stop_timeout_is_given_back_uncounted(project: Project) -> None:
+    pool = project.ready(1, "--stop-timeout=0.3")
+    running = project.dispatch("Held", attempts=1)
+    pool.until_runs(running)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 5
+    pool.until_said("outlived the stop timeout")
+    stored = project.engine.find(running)
+    assert stored is not None
+    assert stored.status == "ready"
+    assert (stored.state.attempt, stored.state.crashes, stored.state.history) == (0, 0, b"")
+    assert project.engine.registered() == []
+    project.ledger.open()
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == {running: 1}
+    assert project.total("crashed") == 0
+
+
+@sqlite
+def test_the_stop_timeout_ends_a_jobs_subprocesses(project: Project) -> None:
+    pool = project.ready(1, "--stop-timeout=0.2")
+    project.dispatch("Parent")
+    (child,) = project.ledger.until("child")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 5
+    assert gone(int(child.id))
+
+
+@redis_and_sqlite
+def test_int_drains_and_int_again_aborts(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    begun = time.monotonic()
+    pool.signal(signal.SIGINT)
+    pool.until_said("SIGINT: draining")
+    pool.signal(signal.SIGINT)  # at once: a terminal's second signal for one key, or a nervous hand
+    until(lambda: time.monotonic() - begun > 1.1, 5, "a second")
+    assert pool.code is None
+    assert pool.until_runs(running)
+    pool.signal(signal.SIGINT)
+    assert pool.wait_exit(3) == 5
+    assert uncounted(project, running)
+
+
+@sqlite
+def test_int_alone_drains(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    pool.signal(signal.SIGINT)
+    pool.until_said("SIGINT: draining")
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+    assert project.ledger.ids("end") == [running]
+
+
+@each_kind
+def test_quit_aborts_and_gives_the_jobs_back(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch_many("Held", 2)
+    for id in running:
+        pool.until_runs(id)
+    pool.signal(signal.SIGQUIT)
+    assert pool.wait_exit(3) == 5
+    assert all(uncounted(project, id) for id in running)
+    assert project.engine.registered() == []
+
+
+@sqlite
+def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
+    pool = project.ready(2)
+    pool.until_idle(2)
+    pool.signal(signal.SIGQUIT)
+    assert pool.wait_exit(3) == 0
+
+
+@sqlite
+def test_quit_sent_to_a_worker_gives_its_job_back(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    pool.until_runs(running).kill(signal.SIGQUIT)
+    project.ledger.until("start", running, 2, timeout=3)
+    project.ledger.open()
+    until(project.settled)
+    assert project.total("crashed") == 0
+
+
+@sqlite
+def test_term_sent_to_a_worker_finishes_its_job_and_replaces_it(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    worker.kill(signal.SIGTERM)
+    worker.kill(signal.SIGTERM)
+    project.ledger.open()
+    until(lambda: gone(worker.pid))
+    pool.until_idle(1)
+    assert project.ledger.times("end") == {running: 1}
+    assert project.total("done") == 1
+
+
+@sqlite
+def test_signals_of_a_terminal_do_nothing_to_a_worker(project: Project) -> None:
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    for how in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1):
+        worker.kill(how)
+    project.ledger.open()
+    project.ledger.until("end", running)
+    assert project.ledger.lines("start", running)[0].pid == worker.pid
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert project.total("crashed") == 0
+
+
+def uncounted(project: Project, id: str) -> bool:
+    """True if the job waits as if it had never been claimed."""
+    found = project.engine.find(id)
+    assert found is not None
+    return found.status == "ready" and found.state == (0, 0, 0, b"")

@@ -1,0 +1,69 @@
+"""Two pools on one queue: no loss, no double run; one that is stopped too long loses its jobs."""
+
+from __future__ import annotations
+
+from tests.process.engines import each_kind, redis_and_sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+def test_two_nodes_share_a_queue(project: Project) -> None:
+    ids = project.dispatch_many("Quick", 200)
+    pools = [project.pool(2, "--until-empty") for _ in range(2)]
+    more = [project.dispatch_many("Quick", 10) for _ in range(20)]
+    assert [pool.wait_exit(20) for pool in pools] == [0, 0]
+    if project.left():  # both may have left between two of our pushes
+        assert project.pool(2, "--until-empty").wait_exit() == 0
+    expected = dict.fromkeys([*ids, *(id for some in more for id in some)], 1)
+    assert project.ledger.times("start") == expected
+    assert project.ledger.times("end") == expected
+    assert project.total("done") == len(expected)
+
+
+@redis_and_sqlite
+def test_both_nodes_work(project: Project) -> None:
+    pools = [project.ready(1), project.ready(1)]
+    ids = project.dispatch_many("Held", 2)
+    until(lambda: len(project.ledger.ids("start")) == 2)
+    assert len({line.pid for line in project.ledger.lines("start")}) == 2
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert all(pool.zombies() == [] for pool in pools)
+
+
+@each_kind
+def test_a_node_that_was_stopped_too_long_has_lost_its_jobs(project: Project) -> None:
+    """Its jobs ran elsewhere, its late settlements are refused, nothing else is touched."""
+    ttl = ("--node-ttl=1.5", "--sleep=1")
+    stopped = project.ready(2, *ttl, "--name=stopped")
+    lost = project.dispatch_many("Held", 2, attempts=2)
+    workers = {stopped.until_runs(id).pid for id in lost}
+    other = project.ready(2, *ttl, "--name=other")
+    mine = project.dispatch("Quick")
+    project.ledger.until("end", mine)
+    stopped.freeze()
+    for id in lost:
+        other.until_runs(id)
+    other.until_said("was silent")
+    project.ledger.open()
+    until(project.settled)
+    done = project.total("done")
+    assert done == 3
+    stopped.thaw()
+    until(lambda: len(project.ledger.ids("end")) == 5, 10, "the late ends")
+    stopped.until_said("leaving, a new worker follows", times=2)
+    for id in lost:
+        stopped.until_said(f"stale settlement of {id} refused")
+    after = project.dispatch_many("Quick", 20)
+    until(project.settled)
+    assert project.total("done") == done + len(after), "what is refused counts nothing"
+    assert project.total("failed") == 0
+    assert project.ledger.times("start") == {
+        **dict.fromkeys(lost, 2),
+        **dict.fromkeys([mine, *after], 1),
+    }
+    fresh = {one.pid for one in stopped.until_ready(2)}
+    until(lambda: not workers & {one.pid for one in stopped.ready()})
+    assert fresh
+    assert sorted(node.workers for node in project.engine.nodes()) == [2, 2]
