@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from types import TracebackType
@@ -113,22 +114,23 @@ def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
         return ids
 
 
-def live_and_die(member: int, url: str, namespace: str) -> list[str]:
-    """Member 0 recovers whoever is registered, 40 times; the others work under a new name
-    whenever they are fenced. The ids whose acknowledgement was accepted."""
+def live_and_die(member: int, url: str, namespace: str, span: int) -> list[str]:
+    """For `span` microseconds member 0 recovers whoever is registered, and the others work,
+    each under a new name whenever it is fenced. The ids whose acknowledgement was accepted."""
+    acked: list[str] = []
     with closing(open_engine(url, namespace)) as engine:
-        if member == 0:
-            for _ in range(40):
+        end = engine.now() + span
+        for life in count():
+            if engine.now() > end:
+                return acked
+            if member == 0:
                 for one in engine.registered():
                     engine.recover(one.worker, None)
-            return []
-        acked: list[str] = []
-        for life in range(60):
+                continue
             worker = Worker(engine, f"w{member}.{life}", f"n{member}")
             with suppress(Fenced):
                 while claims := worker.claim(5):
                     done = [Settlement(claim, ACK) for claim in claims]
                     stale = worker.step(*done).stale
                     acked += [claim.id for claim in claims if claim.id not in stale]
-                return acked
-        return acked
+    raise AssertionError("count() ended")
