@@ -19,7 +19,7 @@ PATIENCE = 5.0
 class Closable(Protocol):
     """A connection: `lock` is held while it is in use."""
 
-    lock: threading.Lock
+    lock: threading.RLock
 
     def shut(self) -> None: ...
 

@@ -67,7 +67,7 @@ class SQLiteSession(Session):
     """See the module's head. `queues` are those that this connection knows to be known."""
 
     def __init__(self, options: Options, texts: Texts, schema: SQLiteSchema) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.options = options
         self.texts = texts
         self.queues: set[str] = set()
@@ -87,8 +87,9 @@ class SQLiteSession(Session):
 
     def close(self) -> None:
         """Close the connection for good."""
+        with self.lock:  # a fork must not find it half closed
+            self.shut()
         forks.forget(self)
-        self.shut()
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         with self.lock:
