@@ -65,6 +65,7 @@ def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     if pool.contact:
         for seat in pool.seats:
             actions += _seat(pool, seat, now)
+        actions += _replacement(pool, now)
     return actions
 
 
@@ -88,16 +89,20 @@ def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
         if not proc.ready and not proc.killed and now - proc.born >= BOOT_DEADLINE
     ]
     old, new = serving[0], serving[-1]
-    if old is new:
-        if old.ready and now >= max(old.due, seat.not_before) and not _replacing(pool):
-            actions.append(Spawn(seat.slot))
-    elif new.ready:
+    if old is not new and new.ready:
         actions.append(Stop(old.pid))
     return actions
 
 
-def _replacing(pool: Pool) -> bool:
-    return any(len(seat.serving()) > 1 for seat in pool.seats)
+def _replacement(pool: Pool, now: float) -> list[Action]:
+    """The next seat whose worker is to be replaced, unless another's is being replaced."""
+    if any(len(seat.serving()) > 1 for seat in pool.seats):
+        return []
+    for seat in pool.seats:
+        for old in seat.serving():
+            if old.ready and now >= max(old.due, seat.not_before):
+                return [Spawn(seat.slot)]
+    return []
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
