@@ -43,6 +43,6 @@ def test_a_successor_that_cannot_boot_calls_the_replacing_off() -> None:
     pool = busy_pool(3)
     state.reload(pool, now=1)
     state.spawned(pool, 1, seq=11, pid=11, now=2, rand=0.5)
-    state.exited(pool, 11, code=3, now=2, worked=False)
+    state.exited(pool, 11, code=3, now=2, worked=False, in_job=False)
     assert decide(pool, 3600, 0) == []
     assert [proc.pid for proc in pool.procs()] == [1, 2, 3]
