@@ -54,9 +54,8 @@ class Job:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "name" in cls.__dict__:
-            place = f"{cls.__module__}:{cls.__qualname__}"
-            name(cls.__dict__["name"], f"job {place}: name", LONGEST_JOB_NAME)
+        place = f"{cls.__module__}:{cls.__qualname__}"
+        name(cls.__dict__.get("name", place), f"job {place}: name", LONGEST_JOB_NAME)
         check_class(cls, full_name(cls))
         options_of(cls)
 

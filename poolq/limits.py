@@ -18,7 +18,7 @@ UNITS = {
     "days": 86_400_000_000,
 }
 MOST = 2**31 - 1  # a count that every engine can hold
-LONGEST_KEY = 255
+LONGEST_KEY = 255  # bytes in UTF-8
 LONGEST = 36_525 * UNITS["days"]  # 100 years: a window's end is still exact in a double
 _FIELDS = ("limit", *UNITS, "key", "jitter", "on_limit")
 
@@ -145,8 +145,12 @@ def _window(spans: Mapping[str, object]) -> int:
 def _key(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_KEY:
-        raise LimitError(f"key is {value!r}; it must be text of 1 to {LONGEST_KEY} characters")
+    if not isinstance(value, str):
+        raise LimitError(f"key is {value!r}; it must be text of 1 to {LONGEST_KEY} bytes")
+    if not 1 <= len(value.encode("utf-8", "replace")) <= LONGEST_KEY:
+        raise LimitError(f"key is {value[:40]!r}; it must be text of 1 to {LONGEST_KEY} bytes")
+    if not value.isprintable():
+        raise LimitError(f"key is {value!r}; it must be text without control characters")
     return value
 
 

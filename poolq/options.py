@@ -18,7 +18,7 @@ from poolq.limits import OnLimit
 Delay = Moment | None
 RetryAfter = Duration | Sequence[Duration] | None
 
-LONGEST_NAME = 128  # characters of a queue's name
+LONGEST_NAME = 128  # bytes of a queue's name in UTF-8
 MOST = 2**31 - 1  # a whole number that every engine can hold
 
 
@@ -83,10 +83,10 @@ def name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
         raise OptionError(f"{what} is {value!r}; it must be text")
     if not value:
         raise OptionError(f"{what} is empty; give it a name")
-    if len(value) > longest:
-        raise OptionError(f"{what} has {len(value)} characters; at most {longest} are allowed")
     if not value.isprintable() or " " in value or "," in value:
         raise OptionError(f"{what} is {value!r}; no spaces, commas or control characters, please")
+    if len(value.encode()) > longest:
+        raise OptionError(f"{what} is {value[:40]!r}…; at most {longest} bytes are allowed")
     return str(value)
 
 

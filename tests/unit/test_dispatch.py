@@ -383,7 +383,7 @@ done.set()
 @pytest.mark.parametrize("chosen", ["before", "after"])
 def test_a_fork_of_the_producer_dispatches(chosen: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORK, chosen],
+        [sys.executable, "-W", "ignore", "-c", FORK, chosen],
         env={"POOLQ_ENGINE": "null", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

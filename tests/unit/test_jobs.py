@@ -132,9 +132,10 @@ async def coroutine(_: Job) -> Any:
         ({"delay": lambda _: 1}, "delay is <function"),
         ({"retry_after": "soonish"}, "retry_after is 'soonish'; write a number of seconds"),
         ({"name": ""}, "name is empty; give it a name"),
+        ({"name": None}, "name is None; it must be text"),
         ({"name": "a b"}, "name is 'a b'; no spaces"),
         ({"name": property(lambda _: "x")}, "name is <property"),
-        ({"name": "n" * 256}, "name has 256 characters; at most 255 are allowed"),
+        ({"name": "n" * 256}, f"name is '{'n' * 40}'…; at most 255 bytes are allowed"),
         ({"run": 3}, "run is 3; it must be a method"),
         ({"rate_limit": {"limit": 1}}, "rate_limit is {'limit': 1}; it must be a method"),
         ({"run": generator}, "run() has a yield, so that its body would never run; return instead"),
@@ -154,6 +155,12 @@ def test_a_class_that_makes_no_sense_is_refused_when_it_is_made(
         make(**members)
     assert str(caught.value).startswith(f"job jobs:Made: {wrong}")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_name_too_long_to_be_stored_is_refused() -> None:
+    with pytest.raises(OptionError, match="…; at most 255 bytes are allowed"):
+        make(__qualname__="A" * 300)
+    assert job_name(make(__qualname__="A" * 300, name="a")) == "a"
 
 
 def test_a_constructor_without_needs_is_fine() -> None:

@@ -92,6 +92,15 @@ FIELDS = "there are limit, seconds, minutes, hours, days, key, jitter, on_limit"
         ({"limit": 1, "seconds": 1, 3: 4}, f"unknown 3; {FIELDS}"),
         ({"limit": 1, "seconds": 1, "key": ""}, "key is ''; it must be text of 1 to 255"),
         ({"limit": 1, "seconds": 1, "key": 7}, "key is 7; it must be text of 1 to 255"),
+        (
+            {"limit": 1, "seconds": 1, "key": "ü" * 128},
+            f"key is '{'ü' * 40}'; it must be text of 1",
+        ),
+        (
+            {"limit": 1, "seconds": 1, "key": "a\n"},
+            "key is 'a\\n'; it must be text without control",
+        ),
+        ({"limit": 1, "seconds": 1, "key": "\ud800"}, "key is '\\ud800'; it must be text without"),
         ({"limit": 1, "seconds": 1, "jitter": 2}, "jitter is 2; it is a share of the window"),
         ({"limit": 1, "seconds": 1, "jitter": "x"}, "jitter is 'x'; it is a share of the window"),
         ({"limit": 1, "seconds": 1, "on_limit": "x"}, "on_limit is 'x'; it is 'release' or 'park'"),
