@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.message import State
-from poolq.retry import Release
+from poolq.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -17,6 +19,7 @@ from tests.contract.helpers import (
     stored,
     wait_for,
 )
+from tests.support.wait import until
 
 
 def test_a_delayed_job_is_due_by_the_servers_clock(engine: Engine) -> None:
@@ -126,3 +129,54 @@ def test_a_due_job_of_a_paused_queue_is_nothing_to_wait_for(engine: Engine, work
     engine.pause("q")
     wait_for(engine, stored(engine, pushed).at)
     assert worker.step(want=1) == ([], [], None)
+
+
+@pytest.mark.parametrize("way", ["recover", "reap", "give back"])
+def test_what_comes_back_is_claimed_soon_though_the_queue_never_runs_dry(
+    engine: Engine, other: Engine, worker: Worker, way: str
+) -> None:
+    """It comes back through another process, so an engine may find it a moment later; but a
+    killed worker's job is promised to start again within a second."""
+    victim = Worker(other, "w2", "n2")
+    push(engine, "early")
+    (claim,) = victim.claim()
+    names = [str(n) for n in range(1500)]
+    push(engine, *names)
+    claimed = named(worker.claim(5)) + named(worker.claim(5))
+    match way:
+        case "recover":
+            other.recover("w2", None)
+        case "reap":
+            other.reap("n2", other.beat("n2", b"")["n2"])
+        case "give back":
+            victim.end(claim, GIVE_BACK)
+    began = engine.now()
+
+    def came() -> bool:
+        claimed.extend(named(worker.claim()))
+        return claimed[-1] == "early"
+
+    until(came, 5, "the early one")
+    assert engine.now() - began < SECOND
+    assert claimed[:-1] == names[: len(claimed) - 1]
+
+
+@pytest.mark.parametrize("way", ["at", "delay", "retry"])
+def test_what_is_pushed_from_elsewhere_is_found_whatever_its_due_time(
+    engine: Engine, other: Engine, worker: Worker, way: str
+) -> None:
+    victim = Worker(other, "w2", "n2")
+    (failed,) = push(engine, "late")
+    victim.end(victim.claim()[0], Bury(State(1)))
+    push(engine, *map(str, range(100)))
+    assert len(worker.claim(50)) == 50
+    match way:
+        case "at":
+            push(other, "late", at=other.now() - HOUR)
+        case "delay":
+            push(other, "late", delay=1)
+        case "retry":
+            other.retry([failed])
+    push(engine, *map(str, range(100)))
+    claimed = [name for _ in range(20) for name in named(worker.claim(20))]
+    assert (len(claimed), claimed.count("late")) == (151, 1)
