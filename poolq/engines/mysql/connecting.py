@@ -16,13 +16,13 @@ from pymysql.constants import CLIENT
 from poolq.engines.mysql.options import Options
 from poolq.errors import EngineUnavailable
 
-Raw = pymysql.connections.Connection  # type: ignore[type-arg]  # generic in the stubs only
+Raw = pymysql.connections.Connection
 
 #: Seconds that a socket may be silent.
 SILENT = 5
 SET = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET time_zone = '+00:00', wait_timeout = 60, innodb_lock_wait_timeout = 3,
-    sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION';
+    group_concat_max_len = 16777216, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION';
 SELECT @@max_allowed_packet"""
 
 
@@ -41,7 +41,7 @@ def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
             host=options.host,
             port=options.port,
             user=options.user or None,
-            password=options.password,  # type: ignore[arg-type]  # text would be sent as Latin-1
+            password=options.password,  # PyMySQL sends text as Latin-1
             database=options.database,
             charset="utf8mb4",
             autocommit=True,
@@ -69,11 +69,12 @@ def close(raw: Raw) -> None:
 
 
 def _prepare(raw: Raw, lost: Sequence[str]) -> Opened:
+    row = None
     with raw.cursor() as cursor:
         cursor.execute(SET)
         while cursor.nextset():
             row = cursor.fetchone()
-        packet: int = row[0]
+        packet = int(row[0]) if row else 1 << 20
         name = f"poolq {secrets.token_hex(12)}"
         with suppress(pymysql.MySQLError):  # some clusters refuse; then nothing can be killed
             cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))

@@ -23,6 +23,8 @@ from poolq.errors import EngineUnavailable
 #: Seconds between two looks for something to do; where a look takes long, so many times that.
 LOOK = 0.04
 SHARE = 20
+#: Seconds after which a claim looks again at what InnoDB has left at the head of a queue.
+FRESH = 0.1
 
 
 class _On:
@@ -40,8 +42,10 @@ DIALECT = Dialect(
     lock="FOR UPDATE",
     skip="FOR UPDATE SKIP LOCKED",
     turn="FORCE INDEX (turn)",
+    by_id="FORCE INDEX (PRIMARY)",
     least="LEAST",
     list="?",
+    claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
     on=_On(),
     new=_New(),
 )
@@ -57,7 +61,7 @@ class MySQLEngine(SQLEngine):
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         self.options = options(url)
-        super().__init__(url, namespace, self.options.shown, DIALECT)
+        super().__init__(url, namespace, self.options.shown, DIALECT, FRESH)
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = Statements(self.texts)
         self._gone: list[str] = []

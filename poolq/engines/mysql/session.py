@@ -118,7 +118,8 @@ class MySQLSession(Session):
                 rows, length = [], 0
             rows.append(row)
             length += len(row) + 1
-        yield begin + b",".join(rows), len(rows)
+        if rows:
+            yield begin + b",".join(rows), len(rows)
 
     def send(self, statements: Sequence[bytes]) -> list[Result]:
         """Run statements in as few round trips as packets allow."""

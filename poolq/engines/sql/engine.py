@@ -23,9 +23,10 @@ from poolq.engines.base import (
 )
 from poolq.engines.sql import counting, failures, nodes, people, waking, windows
 from poolq.engines.sql.counters import TOTALS, totals
+from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
-from poolq.engines.sql.settling import held_by, settle
+from poolq.engines.sql.settling import goes_back, held, settle
 from poolq.engines.sql.stepping import Asked, locked, step
 from poolq.limits import Admission, Rule
 
@@ -37,12 +38,15 @@ class SQLEngine(Engine):
 
     schema: SQLSchema
 
-    def __init__(self, url: str, namespace: str, shown: str, dialect: Dialect) -> None:
+    def __init__(
+        self, url: str, namespace: str, shown: str, dialect: Dialect, fresh: float = 0.0
+    ) -> None:
         super().__init__(url, namespace)
         self.shown = shown
         self.texts = Texts(dialect, namespace)
         self._turns: dict[str, int] = {}
         self._open: list[str] = []
+        self._floors = Floors(fresh)
 
     @property
     @abstractmethod
@@ -72,17 +76,28 @@ class SQLEngine(Engine):
         if want > 0:
             self._turns[worker] = turn + 1
         known = self._open if queues is None else queues
-        answer, found = self._change(
-            lambda tx: step(tx, Asked(worker, request, settlements, want, queues, turn, known))
-        )
-        if queues is None and found:
-            self._open = sorted(one.queue for one in found if not one.paused)
+        asked: Asked
+
+        def work(tx: Transaction) -> Step:
+            nonlocal asked
+            asked = Asked(worker, request, settlements, want, queues, turn, known, self._floors)
+            return step(tx, asked)
+
+        if goes_back(settlements):
+            self._floors.forget()
+        answer = self._change(work)
+        if asked.ended:
+            self._floors.note(*asked.ended)
+        if queues is None and asked.seen:
+            self._open = sorted(one.queue for one in asked.seen if not one.paused)
         return answer
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        self._floors.forget()
+
         def work(tx: Transaction) -> list[str]:
-            _, held = locked(tx, worker, held_by(worker))
-            return settle(tx, worker, settlements, held.rows)
+            _, *found = locked(tx, worker, *held(worker, settlements))
+            return settle(tx, worker, settlements, found)
 
         return self._change(work)
 
@@ -111,9 +126,11 @@ class SQLEngine(Engine):
         return nodes.registered(self.session.read(Op(nodes.REGISTERED))[0])
 
     def recover(self, worker: str, death: Death | None) -> Recovered:
+        self._floors.forget()
         return self._change(partial(nodes.recover, worker=worker, death=death))
 
     def reap(self, node: str, beat: int) -> Recovered | None:
+        self._floors.forget()
         return self._change(partial(nodes.reap, node=node, beat_=beat))
 
     # people

@@ -27,7 +27,8 @@ PARK = "UPDATE {jobs} SET place = ?, due = {now}, rules = ? WHERE id = ?"
 MOVE = "UPDATE {jobs} SET place = ? WHERE id = ?"
 FIRST = """SELECT place FROM {lines} WHERE queue = ? AND slot <= {now}
     ORDER BY slot LIMIT 1 {lock}"""
-HEADS = f"""SELECT id, body, attempt, crashes, failing, history, rules FROM {{jobs}}
+HEADS = f"""SELECT id, body, attempt, crashes, failing, history, due, rules
+    FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due, id LIMIT {TRIED} {{lock}}"""
 SLOT = "UPDATE {lines} SET slot = ? WHERE place = ? AND queue = ?"
 CLOSE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
@@ -60,7 +61,7 @@ def _opening(place: str, queue: str, rule: Rule) -> Sequence[object]:
 
 
 def grant(tx: Transaction, queue: str) -> Row | None:
-    """Take a slot for the first job of the queue's first line: its id, body and state, or None.
+    """Take a slot for the first job of the queue's first line: as a claim reads it, or None.
 
     A job that another of its limits holds back moves to that one's line; the line learns when
     to try again. Nothing is claimed here: that is the step's business.
@@ -73,7 +74,7 @@ def grant(tx: Transaction, queue: str) -> Row | None:
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
         return None
-    jobs = [(row[:6], _rules.decode(row[6])) for row in heads.rows]
+    jobs = [(row[:-1], _rules.decode(row[-1])) for row in heads.rows]
     counters = hold(tx, {rule for _, rules in jobs for rule in rules})
     before = dict(counters)
     for job, rules in jobs:

@@ -93,17 +93,20 @@ class Dialect(NamedTuple):
     """How a server says it.
 
     `lock` ends a SELECT whose rows are to be held; `skip` one that passes over rows which others
-    hold; `turn` names the index that claims are made by; `least` is min(a, b); `list` what an
-    IN takes. `{on:key}` begins the part of an INSERT for rows that exist; `{new:column}` is what
-    would have been inserted.
+    hold; `turn` names the index that claims are made by, `by_id` the one of ids; `least` is
+    min(a, b); `list` what an IN takes; `claims` all claims as one text, "<id> <request> <idx>"
+    with commas between. `{on:key}` begins the part of an INSERT for rows that exist;
+    `{new:column}` is what would have been inserted.
     """
 
     now: str
     lock: str
     skip: str
     turn: str
+    by_id: str
     least: str
     list: str
+    claims: str
     on: Text
     new: Text
 

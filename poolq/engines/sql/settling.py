@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.sql.counters import Tally
 from poolq.engines.sql.parking import park
-from poolq.engines.sql.places import claimed_by
-from poolq.engines.sql.session import Many, Op, Row, Transaction, cut
+from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
 from poolq.engines.sql.waking import ring
 from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release
 
-HELD = "SELECT id, request, idx FROM {jobs} WHERE place = ?"
+#: As one text: a row for each would cost a client in Python more than all the rest. Not by place:
+#: that part of the index is full of claims that were just deleted.
+HELD = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
 DELETE = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE = """UPDATE {jobs} SET place = '', due = {now} + ?,
@@ -24,9 +26,10 @@ BURY = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, histor
     SELECT id, queue, {now}, ?, ?, ?, ?, body FROM {jobs} WHERE id = ?"""
 
 
-def held_by(worker: str) -> Op:
-    """Asks for what `settle` takes as `held`."""
-    return Op(HELD, (claimed_by(worker),))
+def held(worker: str, settlements: Sequence[Settlement]) -> list[Op]:
+    """Ask for what `settle` needs to know."""
+    ids = [one.claim.id for one in settlements]
+    return [Op(HELD, (some, claimed_by(worker))) for some in cut(ids)]
 
 
 def goes_back(settlements: Iterable[Settlement]) -> bool:
@@ -35,14 +38,17 @@ def goes_back(settlements: Iterable[Settlement]) -> bool:
 
 
 def settle(
-    tx: Transaction, worker: str, settlements: Sequence[Settlement], held: Iterable[Row]
+    tx: Transaction, worker: str, settlements: Sequence[Settlement], found: Sequence[Result]
 ) -> list[str]:
-    """Write down what becomes of each claim; returns the ids of those not held any more."""
-    ours = set(held)
+    """Write down what becomes of each claim; returns the ids of those not held any more.
+
+    `found` is the answer to `held`.
+    """
+    ours = {claim for one in found for claim in word(one.rows[0][0] or "").split(",")}
     batch = _Batch(worker)
     stale = []
     for claim, outcome in settlements:
-        name = (claim.id, claim.request, claim.index)
+        name = f"{claim.id} {claim.request} {claim.index}"
         if name not in ours:
             stale.append(claim.id)
             continue

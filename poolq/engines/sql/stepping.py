@@ -9,29 +9,37 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from poolq.engines.base import Claim, Settlement, Step
+from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import grant
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import goes_back, held_by, settle
-from poolq.engines.sql.waking import NEXT, Look, look, looks, ring
+from poolq.engines.sql.settling import goes_back, held, settle
+from poolq.engines.sql.waking import NEXT, Look, glance, look, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import State
 
 LOCK = "SELECT request, stale, due, {now} FROM {workers} WHERE worker = ? {lock}"
 ANSWER = "UPDATE {workers} SET request = ?, stale = ?, due = ? WHERE worker = ?"
-CLAIM = """SELECT id, body, attempt, crashes, failing, history FROM {jobs} {turn}
+CLAIM = """SELECT id, body, attempt, crashes, failing, history, due FROM {jobs} {turn}
     WHERE place = '' AND queue = ? AND due <= {now} ORDER BY due, id LIMIT ? {skip}"""
+CLAIM_BEHIND = CLAIM.replace("due <= {now}", "((due = ? AND id > ?) OR (due > ? AND due <= {now}))")
 AGAIN = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted
     FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
 
 #: How many more queues are asked for jobs at once where the first one had too few.
 TOGETHER = 4
 
+#: A queue, and what to begin behind.
+Guess = tuple[str, Floor | None]
+
 
 @dataclass(slots=True)
 class Asked:
     """What a step was asked for, and what it has claimed so far. `known`: the queues that were
-    open when the worker last looked; `turn` turns the wheel where no order is asked for."""
+    open when the worker last looked; `turn` turns the wheel where no order is asked for.
+
+    Beside the answer a step finds `seen`, the queues, and `ended`: the queue that it claimed from
+    first, what it began behind there, and what it ended with."""
 
     worker: str
     request: int
@@ -40,7 +48,10 @@ class Asked:
     queues: Sequence[str] | None
     turn: int
     known: Sequence[str]
+    floors: Floors
     claims: list[Claim] = field(default_factory=list)
+    seen: Sequence[Look] = ()
+    ended: tuple[str, Floor | None, Floor] | None = None
 
     @property
     def left(self) -> int:
@@ -68,13 +79,13 @@ def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
     return found
 
 
-def step(tx: Transaction, asked: Asked) -> tuple[Step, list[Look]]:
-    """The answer, and the queues as they were found."""
-    guess = asked.order(asked.known)[:1]
+def step(tx: Transaction, asked: Asked) -> Step:
+    """The answer to what was asked; see the module's head."""
+    guess = [(queue, asked.floors.of(queue)) for queue in asked.order(asked.known)[:1]]
     ready = _questions(asked, guess)
     early = [] if goes_back(asked.settlements) else ready
-    held = [held_by(asked.worker)] if asked.settlements else []
-    found = locked(tx, asked.worker, *held, *early)
+    mine = held(asked.worker, asked.settlements)
+    found = locked(tx, asked.worker, *mine, *early)
     request, stale, due, now = found[0].rows[0]
     if asked.request < request:
         raise EngineError(
@@ -82,41 +93,50 @@ def step(tx: Transaction, asked: Asked) -> tuple[Step, list[Look]]:
             " a request is never repeated once a later one was sent"
         )
     if asked.request == request:
-        return _again(tx, asked, word(stale), due, now), []
-    late: list[str] = []
-    if held:
-        late = settle(tx, asked.worker, asked.settlements, found[1].rows)
-    answers = found[1 + len(held) :]
+        return _again(tx, asked, word(stale), due, now)
+    first = 1 + len(mine)
+    late = settle(tx, asked.worker, asked.settlements, found[1:first])
+    answers = found[first:]
     if ready and not early:
         answers = tx.run(*ready)
-    queues = looks(answers[0]) if ready else []
-    next_due = _claim(tx, asked, queues, guess, answers[1:])
+    if ready:
+        asked.seen = looks(answers[0])
+    next_due = _claim(tx, asked, guess, answers[1:])
     tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
-    return Step(asked.claims, late, _until(next_due, now)), queues
+    return Step(asked.claims, late, _until(next_due, now))
 
 
-def _questions(asked: Asked, guess: Sequence[str]) -> list[Op]:
+def _questions(asked: Asked, guess: Sequence[Guess]) -> list[Op]:
     """Asks for the queues and, as the first one is probably right, for its jobs."""
     if asked.want <= 0 or (asked.queues is not None and not asked.queues):
         return []
-    return [look(asked.queues), *(Op(CLAIM, (queue, asked.want)) for queue in guess)]
+    return [glance(asked.queues), *(_ask(*one, asked.want) for one in guess)]
+
+
+def _ask(queue: str, floor: Floor | None, want: int) -> Op:
+    if floor is None:
+        return Op(CLAIM, (queue, want))
+    due, id_ = floor
+    return Op(CLAIM_BEHIND, (queue, due, id_, due, want))
 
 
 def _claim(
     tx: Transaction,
     asked: Asked,
-    queues: Sequence[Look],
-    guess: Sequence[str],
+    guess: Sequence[Guess],
     guessed: Sequence[Result],
 ) -> int | None:
     """Claim, a parked job first; returns when the next job comes due, if there was too little."""
-    opened = {one.queue: one for one in queues if not one.paused}
+    opened = {one.queue: one for one in asked.seen if not one.paused}
     ring(tx, [name for name, one in opened.items() if not one.armed])
     _claim_parked(tx, asked, opened)
     order = asked.order(opened)
-    for queue, found in zip(guess, guessed, strict=False):
-        if queue in opened:
-            _take(tx, asked, queue, found.rows)
+    for (queue, floor), found in zip(guess, guessed, strict=False):
+        if queue in opened and (not floor or len(found.rows) >= asked.left):
+            taken = found.rows[: asked.left]
+            if taken:
+                asked.ended = queue, floor, (taken[-1][-1], taken[-1][0])
+            _take(tx, asked, queue, taken)
     if not order or not asked.left:
         return None
     nexts, busy = [], []
@@ -160,9 +180,9 @@ def _take(
     """Claim as many of these jobs as are wanted."""
     rows = rows[: asked.left]
     first = len(asked.claims)
-    for at, (id_, body, *state) in enumerate(rows, first):
-        claim = Claim(id_, asked.request, at, queue, body, State(*state), admitted)
-        asked.claims.append(claim)
+    for at, (id_, body, attempt, crashes, failing, history, _) in enumerate(rows, first):
+        state = State(attempt, crashes, failing, history)
+        asked.claims.append(Claim(id_, asked.request, at, queue, body, state, admitted))
     if rows:
         ids = [row[0] for row in rows]
         tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, admitted))

@@ -20,14 +20,12 @@ ARM_ALL = "UPDATE {queues} SET armed = 1 WHERE armed = 0"
 PAUSE = "INSERT INTO {queues} (queue, paused) VALUES (?, 1) {on:queue} paused = 1"
 RESUME = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
-ALL = ""
-SOME = "WHERE q.queue IN {list}"
-#: Each queue with its first job's due time and its first line's slot: two looks into an index.
-LOOK = """SELECT q.queue, q.paused, q.armed, q.seen, {now},
-    (SELECT j.due FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
-        ORDER BY j.due LIMIT 1),
-    (SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.slot LIMIT 1)
-    FROM {queues} q """
+SOME = " WHERE q.queue IN {list}"
+SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.slot LIMIT 1)"""
+DUE = """(SELECT j.due FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
+    ORDER BY j.due LIMIT 1)"""
+LOOK = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {DUE} FROM {{queues}} q"
+GLANCE = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, NULL FROM {{queues}} q"
 LATEST = """SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due <= {now}
     ORDER BY due DESC LIMIT 1"""
 LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
@@ -46,8 +44,8 @@ class Look(NamedTuple):
     armed: bool
     seen: int
     now: int
-    due: int | None
     slot: int | None
+    due: int | None
 
     @property
     def first(self) -> int | None:
@@ -55,9 +53,15 @@ class Look(NamedTuple):
         return min((at for at in (self.due, self.slot) if at is not None), default=None)
 
 
-def look(queues: Sequence[str] | None) -> Op:
-    """Asks for what `looks` reads."""
-    return Op(LOOK) if queues is None else Op(LOOK + SOME, (list(queues),))
+def look(queues: Sequence[str] | None, sql: str = LOOK) -> Op:
+    """Asks for what `looks` reads: each queue with its first line's slot and its first job's due
+    time, two looks into an index."""
+    return Op(sql) if queues is None else Op(sql + SOME, (list(queues),))
+
+
+def glance(queues: Sequence[str] | None) -> Op:
+    """As `look`, without the jobs' due times."""
+    return look(queues, GLANCE)
 
 
 def looks(found: Result) -> list[Look]:

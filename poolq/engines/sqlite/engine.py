@@ -37,8 +37,10 @@ DIALECT = Dialect(
     lock="",  # BEGIN IMMEDIATE has locked everything
     skip="",
     turn="INDEXED BY {ns}_jobs_turn",
+    by_id="",
     least="min",
     list="(SELECT value FROM json_each(?))",
+    claims="group_concat(id || ' ' || request || ' ' || idx)",
     on=_On(),
     new=_New(),
 )
