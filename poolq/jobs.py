@@ -40,8 +40,9 @@ class Job:
     id: str
     attempt: int  # 1 at the first try
     error: BaseException | None  # in on_failure(): why it failed
+    poolq_broken: BaseException | None = None  # what __init__ raised
 
-    _read: ClassVar[tuple[tuple[object, ...], Options]] = (
+    poolq_options: ClassVar[tuple[tuple[object, ...], Options]] = (
         (queue, delay, attempts, retry_after, max_crashes, on_limit, timeout),
         DEFAULTS,
     )
@@ -190,11 +191,11 @@ def options_of(cls: type[Job]) -> Options:
         cls.on_limit,
         cls.timeout,
     )
-    known, options = cls._read
+    known, options = cls.poolq_options
     if known != raw:
         given = dict(zip(OPTIONS, raw, strict=True))
         options = DEFAULTS.changed(given, full_name(cls))
-        cls._read = (raw, options)
+        cls.poolq_options = (raw, options)
     return options
 
 
@@ -207,8 +208,16 @@ def build(
     queue: str,
     error: BaseException | None = None,
 ) -> Job:
-    """A fresh instance for one execution. `payload` becomes the job's own: nobody may share it."""
-    job = cls()
+    """A fresh instance for one execution. `payload` becomes the job's own: nobody may share it.
+
+    Never raises: an `__init__` that does is kept for `running.call`, where it counts as an error
+    of `run()`.
+    """
+    try:
+        job = cls()
+    except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
+        job = object.__new__(cls)
+        job.poolq_broken = raised
     job.id = id
     job.payload = payload
     job.attempt = attempt

@@ -49,14 +49,16 @@ def call(job: "Job", method: str = "run") -> Any:
     """Call the job's `run` (or a hook) and return its result, with `current()` set meanwhile.
 
     A coroutine is run to its end on an event loop of its own; what is left on that loop is
-    cancelled. Raises whatever the method raises. FailNow and ReleaseNow come out as themselves,
-    also when a task group wrapped them.
+    cancelled. Raises whatever the method raises, or the job's `__init__` has raised. FailNow and
+    ReleaseNow come out as themselves, also when a task group wrapped them.
     """
     return copy_context().run(_call, job, method)
 
 
 def _call(job: "Job", method: str) -> Any:
     _current.set(job)
+    if job.poolq_broken is not None:
+        raise job.poolq_broken
     try:
         result = getattr(job, method)()
         return _finish(result) if isinstance(result, Coroutine) else result

@@ -179,6 +179,11 @@ def test_each_built_instance_is_fresh() -> None:
     assert isinstance(second.error, JobFailed)
 
 
+def test_a_job_may_call_its_own_things_what_it_likes() -> None:
+    members = dict.fromkeys(("_read", "options", "broken", "job", "message", "state", "url"), "x")
+    assert make(**members, attempts=2).dispatch_sync().attempt == 1
+
+
 def test_an_instance_made_by_hand_can_be_tested() -> None:
     job = SendMail()
     assert (job.payload, job.id, job.attempt, job.error) == ({}, "", 1, None)

@@ -277,6 +277,23 @@ def test_a_system_exit_counts_like_an_error() -> None:
     assert [attempt for attempt, *_ in story] == [1, 2, 3, "failed"]
 
 
+def test_an_init_that_raises_counts_like_an_error_in_run() -> None:
+    class Broken(Fails):
+        def __init__(self) -> None:
+            story.append("init")
+            raise SystemExit(3)
+
+    job = made(Broken, n=1)
+    assert (job.id, job.payload) == ("01", {"n": 1})
+    for method in ("run", "on_failure"):
+        with pytest.raises(SystemExit):
+            call(job, method)
+    story.clear()
+    with pytest.raises(JobFailed, match="SystemExit: 3"):
+        Broken.dispatch_sync()
+    assert story == ["init"] * 3
+
+
 def test_a_keyboard_interrupt_ends_it_at_once() -> None:
     class Interrupted(Fails):
         def end(self) -> None:
