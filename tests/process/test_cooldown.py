@@ -1,0 +1,109 @@
+"""`--cooldown` and HUP: workers are replaced one at a time, replacement first, and jobs go on."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.process.engines import redis_and_sqlite, sqlite
+from tests.support.pool import Pool
+from tests.support.processes import Process, process
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+class Watch:
+    """Looks at a pool's workers again and again: `fewest` ready ones, `most` of all, and every
+    worker that was seen."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.fewest = self.most = len(pool.ready())
+        self.seen: set[int] = set()
+
+    def look(self) -> set[int]:
+        workers = self.pool.workers()
+        ready = {one.pid for one in workers if not booting(one)}
+        # Reading /proc takes a while: one that booted may have come up before an old one left.
+        ready |= {one.pid for one in workers if booting(one) and not booting(process(one.pid))}
+        self.fewest = min(self.fewest, len(ready))
+        self.most = max(self.most, len(workers))
+        self.seen |= ready
+        return self.seen
+
+
+def booting(one: Process | None) -> bool:
+    return one is None or one.title.endswith(" boot")
+
+
+@redis_and_sqlite
+def test_workers_are_replaced_while_jobs_flow(project: Project) -> None:
+    pool = project.ready(2, "--cooldown=0.6", "--sleep=0.2")
+    watch = Watch(pool)
+    ids: list[str] = []
+
+    def flow() -> bool:
+        ids.extend(project.dispatch_many("Quick", 3))
+        return len(watch.look()) >= 8
+
+    until(flow, 20, "three generations of workers")
+    until(project.settled)
+    assert watch.fewest == 2, "the replacement comes first"
+    assert watch.most == 3, "one at a time"
+    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
+    assert project.total("crashed") == 0
+    assert pool.zombies() == []
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+
+
+@sqlite
+def test_a_running_job_is_finished_before_its_worker_is_replaced(project: Project) -> None:
+    pool = project.ready(1, "--cooldown=0.3")
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    replacement = until(lambda: [one for one in pool.ready() if one.pid != worker.pid])
+    other = project.dispatch("Quick")
+    project.ledger.until("end", other)
+    assert pool.until_runs(running).pid == worker.pid
+    assert replacement
+    project.ledger.open()
+    until(lambda: worker.pid not in {one.pid for one in pool.workers()})
+    assert project.ledger.times("end") == {running: 1, other: 1}
+
+
+@sqlite
+def test_lifetimes_differ_from_worker_to_worker(project: Project) -> None:
+    """So that they do not all leave together."""
+    pool = project.ready(3, "--cooldown=1")
+    watch = Watch(pool)
+    until(lambda: len(watch.look()) >= 6, 10, "all to be replaced")
+    assert watch.fewest == 3
+    assert watch.most == 4
+
+
+@sqlite
+def test_hup_replaces_every_worker_with_new_code(project: Project) -> None:
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    watch = Watch(pool)
+    jobs = project.folder / "jobs.py"
+    jobs.write_text(jobs.read_text().replace('note("end", self.id)', 'note("new", self.id)'))
+    pool.signal(signal.SIGHUP)
+    until(lambda: len(watch.look()) >= 4 and not old & {one.pid for one in pool.workers()})
+    id = project.dispatch("Quick")
+    project.ledger.until("new", id)
+    assert watch.fewest == 2
+
+
+@sqlite
+def test_hup_with_broken_code_leaves_the_old_workers_at_work(project: Project) -> None:
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    (project.folder / "jobs.py").write_text("import nothing_of_this_name\n")
+    pool.signal(signal.SIGHUP)
+    pool.until_said("nothing_of_this_name")
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
+    until(lambda: {one.pid for one in pool.workers()} == old)
+    assert pool.log.count("nothing_of_this_name") == 1, "it is not tried again and again"
+    assert pool.code is None

@@ -1,0 +1,148 @@
+"""Rate limits in a running pool: the documented scenario, and parking."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.message import entries
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+from poolq import Job, Limit
+from tests.support.ledger import note
+
+class Mail(Job):
+    attempts = 3
+
+    def rate_limit(self):
+        return {"limit": 2, "seconds": 1}
+
+    def run(self):
+        note("run", self.id)
+
+    def on_success(self):
+        note("success", self.id)
+
+    def on_failure(self):
+        note(f"failure:{type(self.error).__name__}", self.id)
+
+class Parks(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(2, seconds=0.5)
+
+    def run(self):
+        note("run", self.id)
+
+class Both(Job):
+    attempts = 9
+
+    def rate_limit(self):
+        return [Limit(1, hours=1, key="scarce"), Limit(5, hours=1, key="plenty")]
+
+    def run(self):
+        note("run", self.id)
+
+class Broken(Job):
+    attempts = 2
+
+    def rate_limit(self):
+        raise LookupError("no such customer")
+
+    def run(self):
+        note("run", self.id)
+
+class Single(Job):
+    def rate_limit(self):
+        return None
+
+    def run(self):
+        note("run", self.id)
+"""
+
+
+@pytest.fixture
+def limited(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+def test_the_documented_scenario(limited: Project) -> None:
+    """10 jobs, attempts = 3, limit 2 per second: six run and four fail."""
+    ids = limited.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
+    pool = limited.pool(2, "--until-empty")
+    assert pool.wait_exit(20) == 0
+    ran = limited.ledger.ids("run")
+    failed = limited.ledger.ids("failure:RateLimitExhausted")
+    assert (len(ran), len(failed)) == (6, 4)
+    assert sorted(ran + failed) == sorted(ids)
+    assert limited.ledger.ids("success") == ran
+    assert sorted(limited.failed()) == sorted(failed)
+    for stored in limited.failed().values():
+        assert stored.state.attempt == 3
+        history = entries(stored.state.history)
+        assert [line.cause for line in history] == ["limited"] * 3
+        assert "RateLimitExhausted" in history[-1].error
+    assert limited.total("done") == 6
+    assert_exact([line.at for line in limited.ledger.lines("run")], 2, 1.0)
+    assert pool.log.count("limited jobs:Mail") == 8 + 6
+    assert pool.log.count("failed jobs:Mail") == 4
+
+
+def assert_exact(starts: list[float], limit: int, window: float) -> None:
+    """Never more than `limit` starts from one window's first start to its end."""
+    late = 0.05  # a start is noted a moment after it was admitted
+    begun = starts[0]
+    count = 0
+    for at in starts:
+        if at >= begun + window - late:
+            begun, count = at, 0
+        count += 1
+        assert count <= limit, starts
+
+
+@each_kind
+def test_parked_jobs_run_in_order_and_use_no_attempt(limited: Project) -> None:
+    ids = limited.dispatch_many("Parks", 7, on_limit="park")
+    pool = limited.pool(2, "--until-empty")
+    assert pool.wait_exit() == 0
+    ran = limited.ledger.lines("run")
+    assert sorted(line.id for line in ran) == sorted(ids)
+    assert ran[-1].at - ran[0].at >= 1.5 - 0.05, "seven, two in each half second"
+    assert limited.total("parked") >= 5
+    assert limited.total("limited") == 0
+    assert "parked by jobs:Parks" in pool.log
+
+
+@redis_and_sqlite
+def test_a_job_held_back_by_one_limit_uses_up_no_other(limited: Project) -> None:
+    first = limited.dispatch("Both", attempts=9)
+    limited.ready(1)
+    limited.ledger.until("run", first)
+    others = limited.dispatch_many("Both", 3, attempts=9)
+    until(lambda: limited.total("limited") == len(others))
+    used = {use.rule.key: use.window.used for use in limited.engine.limits()}
+    assert used["plenty"] == 1
+
+
+@sqlite
+def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None:
+    broken = limited.dispatch("Broken", attempts=2)
+    pool = limited.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert limited.ledger.ids("run") == []
+    history = entries(limited.failed()[broken].state.history)
+    assert [(line.cause, line.error) for line in history] == [
+        ("error", "LookupError: no such customer")
+    ] * 2
+
+
+@sqlite
+def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -> None:
+    log = limited.ready(2).log
+    assert log.count("job jobs:Single has a rate limit and attempts = 1") == 1
+    assert "jobs:Mail has" not in log
+    assert "jobs:Parks has" not in log

@@ -1,0 +1,88 @@
+"""`--until-empty`: leave, with 0, when nothing is ready, running, delayed or parked."""
+
+from __future__ import annotations
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import redis_and_sqlite, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+PARKS = """
+from poolq import Job, Limit
+from tests.support.ledger import note
+
+class Parks(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, seconds=0.4)
+
+    def run(self):
+        note("end", self.id)
+"""
+
+
+@redis_and_sqlite
+def test_empty_queues_are_left_at_once(project: Project) -> None:
+    pool = project.pool(2, "--until-empty")
+    assert pool.wait_exit(5) == 0
+    assert "the queues are empty: leaving" in pool.log
+
+
+@redis_and_sqlite
+def test_delayed_jobs_are_waited_for(project: Project) -> None:
+    late = project.dispatch("Quick", delay=0.8)
+    assert project.pool(2, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == {late: 1}
+
+
+@redis_and_sqlite
+def test_parked_jobs_are_waited_for(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url, PARKS)
+    ids = project.dispatch_many("Parks", 3, on_limit="park")
+    assert project.pool(2, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+
+
+@redis_and_sqlite
+def test_running_jobs_are_waited_for_also_those_of_another_pool(project: Project) -> None:
+    other = project.ready(1)
+    running = project.dispatch("Held")
+    other.until_runs(running)
+    pool = project.ready(1, "--until-empty")
+    pool.until_idle(1)
+    late = project.dispatch("Quick", delay=0.3)
+    project.ledger.until("end", late)
+    assert pool.code is None
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+
+
+@redis_and_sqlite
+def test_a_paused_queue_is_reported_and_waited_for(project: Project) -> None:
+    project.engine.pause("slow")
+    ids = project.dispatch_many("Quick", 2, queue="slow")
+    pool = project.pool(1, "--until-empty")
+    pool.until_said("warning: queue slow is paused and not empty")
+    other = project.dispatch("Quick")
+    project.ledger.until("end", other)
+    assert pool.code is None
+    assert pool.log.count("is paused and not empty") == 1
+    project.engine.resume("slow")
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys([*ids, other], 1)
+
+
+@sqlite
+def test_a_paused_queue_that_is_empty_is_not_waited_for(project: Project) -> None:
+    project.engine.pause("default")
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+
+
+@sqlite
+def test_queues_that_are_not_served_are_not_waited_for(project: Project) -> None:
+    project.dispatch("Quick", queue="other")
+    mine = project.dispatch("Quick", queue="mine")
+    assert project.pool(1, "--queue=mine", "--until-empty").wait_exit() == 0
+    assert project.ledger.ids("end") == [mine]
+    until(lambda: project.left() == 1)
