@@ -48,10 +48,8 @@ class Job:
     )
 
     def __init__(self) -> None:
-        self.payload = {}
-        self.id = ""
-        self.attempt = 1
-        self.error = None
+        # Past a __setattr__ or a property of the user's own, as build() does.
+        vars(self).update(payload={}, id="", attempt=1, error=None)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -217,12 +215,8 @@ def build(
         job = cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
-        job.poolq_broken = raised
-    job.id = id
-    job.payload = payload
-    job.attempt = attempt
-    job.queue = queue
-    job.error = error
+        vars(job)["poolq_broken"] = raised
+    vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
     return job
 
 

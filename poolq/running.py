@@ -118,7 +118,7 @@ def run_inline(make: Callable[[Message, int], "Job"], body: bytes) -> Any:
 
 def _fail(job: "Job", raised: BaseException) -> NoReturn:
     error = _as_error(raised)
-    job.error = error
+    vars(job)["error"] = error
     _hook(job, "on_failure")
     if error is raised:
         raise error

@@ -154,7 +154,7 @@ class Executor:
         """Call `on_success` or `on_failure`; an event when it raised."""
         job = ready.job
         assert job is not None
-        job.error = error
+        vars(job)["error"] = error  # past a __setattr__ of the user's own
         try:
             call(job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook changes no outcome
@@ -263,7 +263,7 @@ def _traceback(raised: BaseException) -> str:
 
 
 def _own(module: str) -> bool:
-    return module in ("poolq.worker.execute", "poolq.running")
+    return module in ("poolq.worker.execute", "poolq.running", "poolq.functions")
 
 
 def _last_error(state: State) -> str:

@@ -294,6 +294,29 @@ def test_an_init_that_raises_counts_like_an_error_in_run() -> None:
     assert story == ["init"] * 3
 
 
+def test_a_class_may_guard_its_attributes() -> None:
+    class Frozen(Plain):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(f"{name} is frozen")
+
+        def run(self) -> Any:
+            return self.payload["n"]
+
+    class Parsed(Job):
+        @property
+        def payload(self) -> Any:  # type: ignore[override]  # what a user may try
+            return vars(self)["payload"]["n"] + 1
+
+        def run(self) -> Any:
+            return self.payload
+
+    assert Frozen.dispatch_sync({"n": 1}) == 1
+    with pytest.raises(KeyError):
+        Frozen.dispatch_sync()
+    assert story[-1] == ("failed", "KeyError('n')", True)
+    assert Parsed.dispatch_sync({"n": 1}) == 2
+
+
 def test_a_keyboard_interrupt_ends_it_at_once() -> None:
     class Interrupted(Fails):
         def end(self) -> None:
