@@ -1,0 +1,95 @@
+"""Garbage in a queue, and jobs that nobody knows: buried, and the worker lives."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Push
+from poolq.message import Message, encode, entries
+from tests.contract.helpers import new_id
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+ID = "0" * 32
+BODIES = {
+    "empty": b"",
+    "bytes": b"\xff\xfe\x00garbage",
+    "json": b"[1, 2, 3]",
+    "newer": b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": "default"}',
+    "foreign": encode(Message(1, ID, "jobs:Quick", "default")),
+    "payload": b'{"v": 1, "id": "%b", "job": "jobs:Quick", "queue": "default", "payload": [1]}',
+    "pickle": b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94",
+}
+
+
+@each_kind
+def test_bad_messages_are_buried(project: Project) -> None:
+    pushes = []
+    for body in BODIES.values():
+        id = new_id()
+        pushes.append(Push(id, "default", body.replace(b"%b", id.encode())))
+    project.engine.push(pushes)
+    good = project.dispatch("Quick")
+    pool = project.ready(1)
+    (worker,) = pool.workers()
+    (line,) = project.ledger.until("end", good)
+    until(project.settled)
+    assert line.pid == worker.pid, "the worker lives"
+    assert sorted(project.failed()) == sorted(push.id for push in pushes)
+    for push in pushes:
+        found = project.failed()[push.id]
+        assert found.body == push.body, "it is kept as it came"
+        assert entries(found.state.history)[-1].error.startswith("BadMessage: ")
+        (said,) = [text for text in pool.log.splitlines() if push.id in text]
+        assert " buried " in said
+    assert project.total("crashed") == 0
+
+
+@redis_and_sqlite
+def test_a_job_that_nobody_knows_is_put_back_uncounted(project: Project) -> None:
+    unknown = project.dispatch("Tomorrow")
+    pool = project.ready(1)
+    pool.until_said(f"unknown jobs:Tomorrow {unknown}")
+    until(lambda: project.engine.find(unknown).status == "delayed")
+    state = project.engine.find(unknown).state
+    assert (state.attempt, state.crashes, state.failing) == (0, 0, 0)
+    good = project.dispatch("Quick")
+    project.ledger.until("end", good)
+    assert pool.log.count(unknown) == 1
+
+
+@redis_and_sqlite
+def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
+    unknown = project.dispatch("Tomorrow")
+    old = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="0.3")
+    old.until_said(f"unknown jobs:Tomorrow {unknown}")
+    old.signal(15)
+    assert old.wait_exit() == 0
+    jobs = project.folder / "jobs.py"
+    jobs.write_text(jobs.read_text() + "\n\nclass Tomorrow(Quick):\n    pass\n")
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.ids("end") == [unknown]
+
+
+@redis_and_sqlite
+def test_it_is_buried_when_nobody_ever_does(project: Project) -> None:
+    unknown = project.dispatch("Tomorrow")
+    pool = project.pool(1, "--until-empty", POOLQ_UNKNOWN_JOB_FOR="0.3")
+    assert pool.wait_exit() == 0
+    history = entries(project.failed()[unknown].state.history)
+    assert [line.cause for line in history] == ["unknown", "unknown"]
+    assert history[-1].error.startswith("UnknownJob: no module of the application defines")
+    assert "'jobs:Tomorrow'" in pool.until_said(f"buried jobs:Tomorrow {unknown}")
+
+
+@pytest.mark.parametrize("name", ["os:system", "jobs:note", "jobs:Job"])
+@sqlite
+def test_a_message_cannot_name_code(project: Project, name: str) -> None:
+    id = new_id()
+    body = encode(Message(1, id, name, "default", {"args": "true"}))
+    project.engine.push([Push(id, "default", body)])
+    pool = project.pool(1, "--until-empty", POOLQ_UNKNOWN_JOB_FOR="0")
+    assert pool.wait_exit() == 0
+    assert list(project.failed()) == [id]
+    assert f"buried {name} {id}" in pool.log

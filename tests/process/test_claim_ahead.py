@@ -1,0 +1,108 @@
+"""Jobs claimed ahead of their turn do not wait behind one that turns out long."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+from tests.support.ledger import gate, note
+from poolq import Job
+
+class Varies(Job):
+    def run(self):
+        note("start", self.id)
+        if "gate" in self.payload:
+            gate(self.payload["gate"])
+        note("end", self.id)
+"""
+
+
+@pytest.fixture
+def varying(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+@each_kind
+def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Varies", 100)  # short ones: batches grow
+    until(varying.settled)
+    other = varying.ready(1, "--name=other")
+    pool.freeze()
+    other.freeze()
+    short = varying.dispatch_many("Varies", 5)
+    long = varying.dispatch("Varies", {"gate": "open"})
+    behind = varying.dispatch_many("Varies", 10)
+    pool.thaw()
+    (start,) = varying.ledger.until("start", long)
+    assert varying.engine.find(behind[-1]).status == "running", "it was claimed ahead"
+    other.thaw()
+    for id in behind:
+        (line,) = varying.ledger.until("end", id)
+        assert line.at - start.at < 1
+        assert line.pid != start.pid
+    pool.until_said("gave 10 claimed-ahead jobs back")
+    assert varying.ledger.lines("end", long) == []
+    found = varying.engine.find(short[-1])
+    assert found is None, "what is finished is settled meanwhile"
+    varying.ledger.open()
+    until(varying.settled)
+    assert set(varying.ledger.times("start").values()) == {1}
+    assert varying.total("done") == 116
+
+
+@sqlite
+def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Varies", 100)
+    until(varying.settled)
+    pool.freeze()
+    long = varying.dispatch("Varies", {"gate": "open"})
+    behind = varying.dispatch_many("Varies", 10)
+    pool.thaw()
+    pool.until_said("claimed-ahead jobs back")
+    until(lambda: varying.engine.find(behind[0]).status == "ready")
+    varying.ledger.open()
+    until(varying.settled)
+    assert varying.ledger.ids("end")[-11:] == [long, *behind], "in their order"
+
+
+@sqlite
+def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Varies", 100)
+    until(varying.settled)
+    pool.freeze()
+    long = varying.dispatch("Varies", {"gate": "open"})
+    behind = varying.dispatch_many("Varies", 10)
+    pool.thaw()
+    pool.until_said("claimed-ahead jobs back")
+    (start,) = varying.ledger.until("start", long)
+    next(one for one in pool.workers() if one.pid == start.pid).kill()
+    varying.ledger.open()
+    until(varying.settled)
+    assert varying.total("crashed") == 1
+    assert varying.ledger.times("end") == {
+        **varying.ledger.times("end"),
+        **dict.fromkeys([long, *behind], 1),
+    }
+
+
+@sqlite
+def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
+    pool = varying.ready(1, "--prefetch=1")
+    varying.dispatch_many("Varies", 50)
+    until(varying.settled)
+    pool.freeze()
+    long = varying.dispatch("Varies", {"gate": "open"})
+    (behind,) = varying.dispatch_many("Varies", 1)
+    pool.thaw()
+    varying.ledger.until("start", long)
+    assert varying.engine.find(behind).status == "ready"
+    varying.ledger.open()
+    until(varying.settled)
