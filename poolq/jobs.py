@@ -48,8 +48,7 @@ class Job:
     )
 
     def __init__(self) -> None:
-        # Past a __setattr__ or a property of the user's own, as build() does.
-        vars(self).update(payload={}, id="", attempt=1, error=None)
+        _fill(self, "", {}, 1, self.queue, None)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -216,8 +215,26 @@ def build(
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
         vars(job)["poolq_broken"] = raised
-    vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
+    _fill(job, id, payload, attempt, queue, error)
     return job
+
+
+def _fill(
+    job: Job,
+    id: str,
+    payload: dict[str, Any],
+    attempt: int,
+    queue: str,
+    error: BaseException | None,
+) -> None:
+    try:
+        job.id = id
+        job.payload = payload
+        job.attempt = attempt
+        job.queue = queue
+        job.error = error
+    except Exception:  # noqa: BLE001  # a __setattr__ or a property of the user's own
+        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
 
 
 def inline(cls: type[Job], body: bytes) -> Any:
