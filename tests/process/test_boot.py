@@ -1,0 +1,155 @@
+"""Pools that cannot start say why in one line, with the right exit code, and quickly."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pymysql
+import pytest
+
+from tests.conftest import OwnRedis
+from tests.process.conftest import MakeProject
+from tests.process.engines import on, sqlite
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.server import free_port
+from tests.support.wait import until
+
+
+def said(pool: Pool) -> list[str]:
+    """The lines of trouble in the log."""
+    assert "Traceback" not in pool.log, pool.log
+    return [line for line in pool.log.splitlines() if "error: " in line or "warning: " in line]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        (None, ["'jobs'", "--app"]),
+        ("def broken(:\n", ["'jobs'", "jobs.py:1", "SyntaxError"]),
+        ("import os\nimport nothing_of_this_name\n", ["jobs.py:2", "nothing_of_this_name"]),
+        ("x = 1\n\n1 / 0\n", ["jobs.py:3", "ZeroDivisionError"]),
+        ("raise SystemExit(0)\n", ["jobs.py:1", "SystemExit"]),
+        (
+            "from poolq import Job\nclass A(Job):\n    attempts = 0\n    def run(self): pass\n",
+            ["jobs.py:2", "attempts"],
+        ),
+    ],
+    ids=["missing", "syntax", "import", "error", "exit", "option"],
+)
+@sqlite
+def test_an_application_that_cannot_be_loaded(
+    make_project: MakeProject, engine_url: str, jobs: str | None, words: list[str]
+) -> None:
+    project = make_project(engine_url, jobs or "")
+    if jobs is None:
+        (project.folder / "jobs.py").unlink()
+    pool = project.pool(3)
+    assert pool.wait_exit(5) == 3
+    (line,) = said(pool)
+    for word in words:
+        assert word in line
+
+
+@sqlite
+def test_another_module_is_named_with_app(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url)
+    (project.folder / "jobs.py").rename(project.folder / "work.py")
+    pool = project.pool(1, "--app=wrok")
+    assert pool.wait_exit(5) == 3
+    assert "'wrok'" in said(pool)[0]
+    pool = project.pool(1, "--app=work", "--until-empty")
+    assert pool.wait_exit() == 0
+
+
+@on("redis")
+def test_a_broker_that_is_down(make_project: MakeProject, engine_url: str) -> None:
+    """It is tried for ten seconds."""
+    project = make_project(engine_url)
+    scheme = engine_url.partition(":")[0]
+    begun = time.monotonic()
+    pool = project.pool(2, url=f"{scheme}://user:geheim@127.0.0.1:{free_port()}/0")
+    assert pool.wait_exit(20) == 69
+    assert 9 <= time.monotonic() - begun <= 15
+    assert "geheim" not in pool.log
+    assert "127.0.0.1" in said(pool)[-1]
+    assert len(said(pool)) == 1
+
+
+def test_a_broker_that_comes_up_in_time(make_project: MakeProject, own_redis: OwnRedis) -> None:
+    server = own_redis()
+    project = make_project(server.url)
+    id = project.dispatch("Quick")
+    server.stop()
+    pool = project.pool(1, "--until-empty")
+    until(lambda: pool.keeper() is not None)
+    server.start()
+    assert pool.wait_exit(15) == 0
+    assert project.ledger.ids("end") == [id]
+    assert "Traceback" not in pool.log
+
+
+def test_a_stop_while_the_broker_is_down(make_project: MakeProject, own_redis: OwnRedis) -> None:
+    server = own_redis()
+    project = make_project(server.url)
+    server.stop()
+    pool = project.pool(1)
+    until(lambda: pool.keeper() is not None)
+    pool.signal(15)
+    assert pool.wait_exit(5) in (0, 69)
+    assert "Traceback" not in pool.log
+
+
+@on("mariadb")
+def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url)
+    pool = project.pool(2, "--namespace", f"t{secrets.token_hex(3)}")
+    assert pool.wait_exit(5) == 78
+    (line,) = said(pool)
+    assert "poolq db migrate" in line
+
+
+@on("mariadb", "sqlite")
+def test_tables_of_a_newer_version(project: Project) -> None:
+    assert project.engine.counts() == [], "they are there"
+    change = f"UPDATE {project.namespace}_schema SET version = 99"
+    if project.url.startswith("sqlite"):
+        with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as file, file:
+            file.execute(change)
+    else:
+        with closing(connected(project.url)) as connection, connection.cursor() as cursor:
+            cursor.execute(change)
+    pool = project.pool(2)
+    assert pool.wait_exit(5) == 78
+    (line,) = said(pool)
+    assert "newer" in line
+
+
+def connected(url: str) -> pymysql.connections.Connection:
+    parts = urlsplit(url)
+    assert parts.port is not None
+    return pymysql.connect(
+        host=parts.hostname,
+        port=parts.port,
+        user=parts.username,
+        database=parts.path[1:],
+        autocommit=True,
+    )
+
+
+@sqlite
+def test_the_master_is_quiet_in_between(project: Project) -> None:
+    """A pool at rest says nothing: its log is for what happens."""
+    pool = project.ready(2, "--sleep=0.1")
+    pool.until_idle(2)
+    before = pool.log
+    (node,) = project.engine.nodes()
+    project.dispatch("Quick")
+    until(project.settled)
+    pool.until_said("done jobs:Quick")
+    assert len(pool.log.splitlines()) == len(before.splitlines()) + 1
+    assert node.workers == 2
