@@ -24,7 +24,7 @@ BOUND = 6  # seconds; a socket's timeout is 5
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["redis_server", "valkey_server", "mariadb_server"])
+@pytest.fixture(params=["redis_server", "mariadb_server"])
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
     with Line(request.getfixturevalue(request.param).url) as made:
         yield made
