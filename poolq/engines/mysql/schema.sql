@@ -1,10 +1,10 @@
 -- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 1.
--- Names are VARBINARY, so that they are told apart by every byte; times are microseconds since
+-- Names are VARBINARY, so that they are told apart by every byte. Times are microseconds since
 -- the epoch, UTC. {ns} is the namespace.
 
 -- Jobs that wait or run. `place`: '' in the queue (delayed while `due` has not come),
 -- 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line. A claim is named
--- by (worker, request, idx); `admitted`: its limit's slot was taken with it; `taken`: when.
+-- by (worker, request, idx). `admitted`: its limit's slot was taken with it. `taken`: when.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     place VARBINARY(1100) NOT NULL DEFAULT '',
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS {ns}_failed (
     KEY newest_of_queue (queue, at, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Every queue that was ever pushed to; a row is never deleted. `armed` and `seen` are its bell.
+-- Every queue that was ever pushed to. A row is never deleted. `armed` and `seen` are its bell.
 CREATE TABLE IF NOT EXISTS {ns}_queues (
     queue VARBINARY(255) NOT NULL,
     paused TINYINT NOT NULL DEFAULT 0,
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     KEY node (node, worker)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Running pools; `beat` counts up while they live.
+-- Running pools. `beat` counts up while they live.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node VARBINARY(255) NOT NULL,
     beat BIGINT NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     KEY ends (ends)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Lines of parked jobs, one for each limit and queue; `slot`: when the first may be tried again.
+-- Lines of parked jobs, one for each limit and queue. `slot`: when the first may be tried again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place VARBINARY(1100) NOT NULL,
     queue VARBINARY(255) NOT NULL,

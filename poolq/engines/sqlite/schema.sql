@@ -3,7 +3,7 @@
 
 -- Jobs that wait or run. `place`: '' in the queue (delayed while `due` has not come),
 -- 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line. A claim is named
--- by (worker, request, idx); `admitted`: its limit's slot was taken with it; `taken`: when.
+-- by (worker, request, idx). `admitted`: its limit's slot was taken with it. `taken`: when.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id TEXT NOT NULL,
     place TEXT NOT NULL DEFAULT '',
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {ns}_failed (
 CREATE INDEX IF NOT EXISTS {ns}_failed_newest ON {ns}_failed (at, id);
 CREATE INDEX IF NOT EXISTS {ns}_failed_newest_of_queue ON {ns}_failed (queue, at, id);
 
--- Every queue that was ever pushed to; a row is never deleted. `armed` and `seen` are its bell.
+-- Every queue that was ever pushed to. A row is never deleted. `armed` and `seen` are its bell.
 CREATE TABLE IF NOT EXISTS {ns}_queues (
     queue TEXT NOT NULL,
     paused INTEGER NOT NULL DEFAULT 0,
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_workers_node ON {ns}_workers (node, worker);
 
--- Running pools; `beat` counts up while they live.
+-- Running pools. `beat` counts up while they live.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node TEXT NOT NULL,
     beat INTEGER NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_windows_ends ON {ns}_windows (ends);
 
--- Lines of parked jobs, one for each limit and queue; `slot`: when the first may be tried again.
+-- Lines of parked jobs, one for each limit and queue. `slot`: when the first may be tried again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place TEXT NOT NULL,
     queue TEXT NOT NULL,

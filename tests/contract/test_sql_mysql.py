@@ -1,0 +1,169 @@
+"""What only MySQL and MariaDB do: lost connections that hold locks, deadlocks, URLs."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pymysql
+import pytest
+
+from poolq.engines.base import Push, Settlement
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.mysql.connecting import connect
+from poolq.engines.mysql.options import options
+from poolq.errors import ConfigError, EngineError, EngineUnavailable
+from poolq.retry import ACK
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, count_of, named, new_id, push, stored, total
+from tests.support.servers import MariaDB
+from tests.support.wait import until
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
+    engine = opened(mariadb_server.url, namespace, migrate=True)
+    assert isinstance(engine, MySQLEngine)
+    return engine
+
+
+@pytest.fixture
+def worker(mysql: MySQLEngine) -> Worker:
+    return Worker(mysql)
+
+
+def test_a_lost_connection_is_killed_by_the_next_so_that_its_locks_go(
+    mysql: MySQLEngine, worker: Worker, opened: OpenEngine
+) -> None:
+    """The server does not know yet that it is lost, and keeps its locks for a COMMIT."""
+    push(mysql, "a")
+    lost = connect(mysql.options)
+    with lost.raw.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT * FROM {mysql.namespace}_workers FOR UPDATE")
+    engine = opened(mysql.url, mysql.namespace)
+    assert isinstance(engine, MySQLEngine)
+    engine._gone.append(lost.name)
+    worker.engine = engine
+    began = time.monotonic()
+    assert named(worker.claim()) == ["a"]
+    assert time.monotonic() - began < 2
+    with pytest.raises(pymysql.Error):
+        lost.raw.ping(reconnect=False)
+    assert engine._gone == []
+
+
+def test_a_name_that_nobody_holds_kills_nobody(mysql: MySQLEngine, opened: OpenEngine) -> None:
+    mysql.now()
+    engine = opened(mysql.url, mysql.namespace)
+    assert isinstance(engine, MySQLEngine)
+    engine._gone.append("poolq of a server that was started anew")
+    engine.now()
+    mysql.session.raw.ping(reconnect=False)
+
+
+def test_deadlocks_are_nobodys_business(
+    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
+) -> None:
+    """A stranger locks a job, the step its worker; then each wants what the other has. The
+    stranger has done more, so the step is the one that is sacrificed."""
+    push(mysql, "a", "b")
+    push(mysql, *"x" * 100, queue="r")
+    first, second = worker.claim(2)
+    done = [Settlement(first, ACK), Settlement(second, ACK)]
+    jobs, workers = f"{mysql.namespace}_jobs", f"{mysql.namespace}_workers"
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"UPDATE {jobs} SET idx = idx + 1 WHERE queue = 'r'")
+        cursor.execute(f"SELECT id FROM {jobs} WHERE id = '{second.id}' FOR UPDATE")
+        with ThreadPoolExecutor(1) as threads:
+            step = threads.submit(worker.step, *done)
+            until(lambda: waiting(mariadb_server, f"DELETE FROM {jobs}"), 5, "the step to wait")
+            cursor.execute(f"SELECT worker FROM {workers} FOR UPDATE")
+            cursor.execute("COMMIT")
+            assert step.result(10).stale == []
+            threads.submit(mysql.close).result()
+        cursor.execute("SHOW ENGINE INNODB STATUS")
+        (_, _, status), *_ = cursor.fetchall()
+        assert "LATEST DETECTED DEADLOCK" in status
+    assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
+
+
+def waiting(server: MariaDB, statement: str) -> bool:
+    """Whether some connection is at a statement that begins so."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM information_schema.processlist WHERE info LIKE %s", (f"{statement}%",)
+        )
+        return cursor.fetchone() is not None
+
+
+def test_a_job_larger_than_the_server_takes_is_refused_before_it_is_sent(
+    mysql: MySQLEngine,
+) -> None:
+    huge = Push(new_id(), "q", b"x" * (17 * MIB))
+    with pytest.raises(EngineError, match="max_allowed_packet") as caught:
+        mysql.push([huge])
+    assert not isinstance(caught.value, EngineUnavailable)
+    assert count_of(mysql).ready == 0
+
+
+def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
+    one = Push(new_id(), "q", b"a")
+    mysql.push([one])
+    with pytest.raises(EngineError, match="stored already") as caught:
+        mysql.push([Push(new_id(), "q", b"b"), one])
+    assert not isinstance(caught.value, EngineUnavailable)
+    assert count_of(mysql).ready == 1, "a chunk is stored whole or not at all"
+    assert stored(mysql, one.id).body == b"a"
+
+
+def test_through_the_unix_socket(mysql: MySQLEngine, mariadb_server: MariaDB) -> None:
+    url = f"mariadb://root@localhost/poolq?unix_socket={mariadb_server.socket}"
+    engine = MySQLEngine(url, mysql.namespace)
+    push(mysql, "a")
+    try:
+        assert count_of(engine).ready == 1
+    finally:
+        engine.close()
+
+
+def test_what_is_set_on_each_connection(mysql: MySQLEngine) -> None:
+    with mysql.session.raw.cursor() as cursor:
+        cursor.execute(
+            "SELECT @@tx_isolation, @@time_zone, @@wait_timeout, @@autocommit, @@sql_mode"
+        )
+        isolation, zone, timeout, autocommit, mode = cursor.fetchone() or ()
+    assert (isolation, zone, timeout, autocommit) == ("READ-COMMITTED", "+00:00", 60, 1)
+    assert "STRICT_ALL_TABLES" in mode
+
+
+def test_a_url_is_read_whole() -> None:
+    found = options(
+        "mysql://b%40b:p%3A%2F%E2%82%AC@db.example:3307/my%20jobs?ssl_ca=/ca.pem&ssl=true"
+    )
+    assert (found.host, found.port, found.user) == ("db.example", 3307, "b@b")
+    assert (found.password, found.database) == ("p:/€".encode(), "my jobs")
+    assert found.more["ssl_ca"] == "/ca.pem"
+    assert "p:" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://u:s3cret@host", "names no database"),
+        ("mysql://u:s3cret@host/a/b", "names no database"),
+        ("mysql://u:s3cret@host:x/a", "port"),
+        ("mysql://u:s3cret@host/a?speed=1", "speed"),
+        ("mysql://u:s3cret@host/a?charset=latin1", "utf8mb4"),
+        ("mysql://u:s3cret@host/a?ssl_ca=", "ssl_ca"),
+        ("mysql://u:s3cret@host/a?ssl_verify_cert=perhaps", "ssl_verify_cert"),
+    ],
+)
+def test_a_bad_url_is_one_line_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        MySQLEngine(url, "poolq")
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

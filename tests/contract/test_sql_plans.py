@@ -1,0 +1,110 @@
+"""How the servers mean to run the hot statements: by an index, and without sorting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import Settlement
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.sql import failures, nodes, parking, people, settling, stepping, waking, windows
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.places import claimed_by
+from poolq.engines.sql.session import Op
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.message import State
+from poolq.retry import Bury
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import HOUR, Worker, full, park, push
+from tests.support.servers import MariaDB
+
+PLACE = claimed_by("w1")
+#: Statements of the hot path and of what runs again and again, with arguments of their kind.
+HOT = {
+    "claim": Op(stepping.CLAIM, ("q", 100)),
+    "lock the worker": Op(stepping.LOCK, ("w1",)),
+    "answer": Op(stepping.ANSWER, (1, "", 0, "w1")),
+    "what is held": Op(settling.HELD, (["a", "b"], PLACE)),
+    "ack": Op(settling.DELETE, (["a", "b"],)),
+    "give back": Op(settling.GIVE_BACK, (["a", "b"],)),
+    "release": Op(settling.RELEASE, (1, 0, 0, 0, b"", "a")),
+    "look": waking.look(["q", "r"]),
+    "glance": waking.glance(["q", "r"]),
+    "latest": Op(waking.LATEST, ("q",)),
+    "latest slot": Op(waking.LATEST_SLOT, ("q",)),
+    "next": Op(waking.NEXT, ("q",)),
+    "take the bell": Op(waking.TAKE, (1, 1, "q", 1)),
+    "first line": Op(parking.FIRST, ("q",)),
+    "heads of a line": Op(parking.HEADS, ("p:1:k", "q")),
+    "a counter": Op(windows.LOOK, ("k", 1)),
+    "old counters": Op(windows.ENDED),
+    "claims of the dead": Op(nodes.CLAIMS, (PLACE,)),
+    "failed": Op(failures.FAILED_ROW + failures.NEWEST, (10,)),
+    "failed of a queue": Op(failures.FAILED_ROW + "WHERE queue = ?" + failures.NEWEST, ("q", 10)),
+    "find": Op(people.JOB, ("a",)),
+}
+#: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
+BEHIND = Op(stepping.CLAIM_BEHIND, ("q", 1, "a", 1, 100))
+
+
+def fill(engine: SQLEngine) -> None:
+    """Some of everything, so that a full scan would be a bad plan in every table."""
+    worker = Worker(engine)
+    push(engine, *map(str, range(3000)))
+    push(engine, *map(str, range(1000)), queue="r", delay=HOUR)
+    claims = worker.claim(500)
+    worker.step(*(Settlement(claim, Bury(State(1))) for claim in claims[:400]))
+    park(worker, "a", "b", rules=[full(engine)])
+    for number in range(300):
+        engine.pause(f"queue {number}")
+
+
+@pytest.fixture
+def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
+    engine = opened(mariadb_server.url, namespace, migrate=True)
+    assert isinstance(engine, MySQLEngine)
+    fill(engine)
+    engine.session.read(
+        *(Op(f"ANALYZE TABLE {{{table}}}") for table in ("jobs", "failed", "queues", "lines"))
+    )
+    return engine
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", namespace)
+    assert isinstance(engine, SQLiteEngine)
+    fill(engine)
+    return engine
+
+
+def test_mariadb_uses_its_indexes_and_sorts_nothing(mysql: MySQLEngine) -> None:
+    for name, op in {**HOT, "claim behind": BEHIND}.items():
+        (plan,) = mysql.session.read(Op(f"EXPLAIN {op.sql}", op.args))
+        for *_, kind, _, key, _, _, _, extra in plan.rows:
+            if key is None and kind is None:
+                continue  # "no matching row": it was looked up by its primary key
+            assert key is not None, f"{name}: {plan.rows}"
+            assert kind != "ALL", f"{name}: {plan.rows}"
+            assert "filesort" not in (extra or ""), f"{name}: {plan.rows}"
+            assert "temporary" not in (extra or ""), f"{name}: {plan.rows}"
+
+
+def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
+    """place, queue and due are all looked up; behind a job, its id too."""
+    for op, columns in ((HOT["claim"], 3), (BEHIND, 4)):
+        (plan,) = mysql.session.read(Op(f"EXPLAIN {op.sql}", op.args))
+        lengths = (1102, 257, 8, 32)  # bytes of each part of the index
+        assert [(row[5], int(row[6])) for row in plan.rows] == [("turn", sum(lengths[:columns]))]
+
+
+def test_sqlite_uses_its_indexes_and_sorts_nothing(sqlite: SQLiteEngine) -> None:
+    for name, op in HOT.items():
+        (plan,) = sqlite.session.read(Op(f"EXPLAIN QUERY PLAN {op.sql}", op.args))
+        steps = [row[-1] for row in plan.rows]
+        assert steps, name
+        for step in steps:
+            scanned = step.startswith("SCAN") and "json_each" not in step
+            assert not scanned or step.endswith("_failed_newest"), f"{name}: {steps}"
+            assert "TEMP B-TREE" not in step, f"{name}: {steps}"

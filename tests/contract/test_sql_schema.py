@@ -1,0 +1,171 @@
+"""The tables: made by hand on a server, by themselves in a file; of one version with the code."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.sql.schema import VERSION
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.errors import ConfigError, EngineError, SchemaError
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, named, push
+from tests.support.servers import MariaDB
+
+
+@pytest.fixture
+def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
+    """Without tables."""
+    engine = opened(mariadb_server.url, namespace)
+    assert isinstance(engine, MySQLEngine)
+    return engine
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
+    """Without a file."""
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", namespace)
+    assert isinstance(engine, SQLiteEngine)
+    return engine
+
+
+def set_version(engine: MySQLEngine | SQLiteEngine, server: MariaDB, version: int) -> None:
+    change = f"UPDATE {engine.namespace}_schema SET version = {version}"
+    if isinstance(engine, SQLiteEngine):
+        with closing(sqlite3.connect(engine.options.file)) as raw, raw:
+            raw.execute(change)
+    else:
+        with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(change)
+
+
+def refused(engine: Engine) -> str:
+    with pytest.raises(SchemaError) as caught:
+        push(engine, "a")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_server_without_tables_says_what_makes_them(mysql: MySQLEngine) -> None:
+    assert mysql.schema.version() == 0
+    assert "poolq db migrate" in refused(mysql)
+    with pytest.raises(SchemaError, match="poolq db migrate"):
+        mysql.counts()
+
+
+def test_a_migration_makes_the_tables_once(mysql: MySQLEngine) -> None:
+    assert mysql.schema.migrate() == VERSION
+    assert mysql.schema.version() == VERSION
+    push(mysql, "a")
+    assert mysql.schema.migrate() == 0
+    assert named(Worker(mysql).claim()) == ["a"]
+
+
+def test_migrations_at_once_make_the_tables_once(mysql: MySQLEngine) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        steps = list(threads.map(lambda _: mysql.schema.migrate(), range(4)))
+    assert sorted(steps) == [0, 0, 0, VERSION]
+
+
+def test_a_migration_that_was_cut_short_can_be_run_again(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    mysql.schema.migrate()
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {mysql.namespace}_schema")
+        cursor.execute(f"DROP TABLE {mysql.namespace}_counters")
+    assert "poolq db migrate" in refused(mysql)
+    assert mysql.schema.migrate() == VERSION
+    push(mysql, "a")
+
+
+def test_the_statements_that_are_shown_make_the_tables(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        for statement in mysql.schema.sql().split(";"):
+            if statement.strip():
+                cursor.execute(statement)
+    assert mysql.schema.version() == VERSION
+    push(mysql, "a")
+
+
+def test_tables_that_vanish_while_they_are_used_are_missed(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    mysql.schema.migrate()
+    push(mysql, "a")
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {mysql.namespace}_jobs")
+    assert "poolq db migrate" in refused(mysql)
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
+def test_tables_of_a_newer_poolq_are_not_touched(
+    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
+) -> None:
+    engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
+    engine.schema.migrate()
+    set_version(engine, mariadb_server, VERSION + 1)
+    text = refused(engine)
+    assert f"version {VERSION + 1}" in text
+    assert "install" in text
+    with pytest.raises(SchemaError, match="install"):
+        engine.schema.migrate()
+    assert engine.schema.version() == VERSION + 1
+
+
+def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    mysql.schema.migrate()
+    set_version(mysql, mariadb_server, VERSION - 1)
+    assert "poolq db migrate" in refused(mysql)
+    assert mysql.schema.migrate() == 1
+    push(mysql, "a")
+
+
+def test_a_file_makes_and_migrates_its_tables_itself(
+    sqlite: SQLiteEngine, mariadb_server: MariaDB, opened: OpenEngine
+) -> None:
+    assert sqlite.schema.version() == 0
+    assert not sqlite.options.file.exists(), "a look makes no file"
+    push(sqlite, "a")
+    assert sqlite.schema.version() == VERSION
+    assert sqlite.schema.migrate() == 0
+    sqlite.close()
+    set_version(sqlite, mariadb_server, VERSION - 1)
+    again = opened(sqlite.url, sqlite.namespace)
+    assert named(Worker(again).claim()) == ["a"]
+    assert sqlite.schema.version() == VERSION
+
+
+def test_the_statements_shown_of_a_file_make_its_tables(sqlite: SQLiteEngine) -> None:
+    with closing(sqlite3.connect(sqlite.options.file)) as raw, raw:
+        raw.executescript(sqlite.schema.sql())
+    assert sqlite.schema.version() == VERSION
+    push(sqlite, "a")
+
+
+@pytest.mark.parametrize("namespace", ["a-b", "a b", "1a", "", "a" * 49, "a;--", "ä"])
+def test_a_namespace_that_cannot_begin_a_table_is_refused(namespace: str) -> None:
+    for make in (
+        lambda: MySQLEngine("mysql://root@127.0.0.1/poolq", namespace),
+        lambda: SQLiteEngine("sqlite:///poolq.db", namespace),
+    ):
+        with pytest.raises(ConfigError, match="namespace"):
+            make()
+
+
+def test_a_database_that_is_missing_says_how_to_make_it(
+    mariadb_server: MariaDB, namespace: str, opened: OpenEngine
+) -> None:
+    engine = opened(mariadb_server.url.replace("/poolq", "/nowhere"), namespace)
+    with pytest.raises(EngineError, match="CREATE DATABASE `nowhere`"):
+        engine.now()

@@ -1,0 +1,190 @@
+"""What only a file does: writers in a queue, a full disk, a file that is none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.sqlite.checks import filesystem
+from poolq.errors import ConfigError, EngineError, EngineUnavailable
+from tests.contract.conftest import OpenEngine
+from tests.contract.crowd import Crowd
+from tests.contract.helpers import Worker, count_of, named, push
+from tests.contract.writers import push_for
+from tests.support.wait import until
+
+MIB = 1 << 20
+
+HOLD = """
+import sqlite3, sys
+raw = sqlite3.connect(sys.argv[1], isolation_level=None)
+raw.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
+    assert isinstance(engine, SQLiteEngine)
+    return engine
+
+
+@contextmanager
+def holder(file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A stranger in the middle of a transaction; it ends with its input."""
+    command = [sys.executable, "-c", HOLD, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_stopped_lock_holder_does_not_block_for_ever(sqlite: SQLiteEngine) -> None:
+    push(sqlite, "before")
+    with holder(sqlite.options.file) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable, match="locked by another process") as caught:
+            push(sqlite, "a")
+        assert 4.5 < time.monotonic() - began < 7
+        assert caught.value.maybe_stored is False
+        assert len(caught.value.ids) == 1
+        assert count_of(sqlite).ready == 1, "who reads waits for nobody"
+    push(sqlite, "b")
+    assert named(Worker(sqlite).claim(9)) == ["before", "b"]
+
+
+def test_a_writer_that_waited_writes_as_soon_as_it_can(
+    sqlite: SQLiteEngine, threads: ThreadPoolExecutor
+) -> None:
+    push(sqlite, "before")
+    with holder(sqlite.options.file) as process:
+        pushed = threads.submit(push, sqlite, "a")
+        until(lambda: is_next(Path(f"{sqlite.options.file}-turn")), 5, "the writer to be next")
+        process.kill()
+        pushed.result(2)
+    threads.submit(sqlite.close).result()
+    assert count_of(sqlite).ready == 2
+
+
+def is_next(turnstile: Path) -> bool:
+    """Whether somebody is in the turnstile."""
+    with turnstile.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
+    """Eight processes that do nothing but write, four of them thousands of jobs at a time."""
+    sqlite.now()
+    with Crowd(8) as crowd:
+        results = crowd.act(push_for, sqlite.url, sqlite.namespace, 1.0)
+    assert min(times for times, _ in results) >= 3
+    assert max(longest for _, longest in results) < 2
+
+
+def test_a_full_disk_is_said_and_loses_nothing(sqlite: SQLiteEngine) -> None:
+    push(sqlite, "a")
+    raw = sqlite.session.raw()
+    pages = raw.execute("PRAGMA page_count").fetchone()[0]
+    raw.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(EngineUnavailable, match="full") as caught:
+        push(sqlite, "x" * MIB)
+    assert caught.value.maybe_stored is False
+    assert len(caught.value.ids) == 1
+    raw.execute("PRAGMA max_page_count = 1000000")
+    push(sqlite, "b")
+    assert named(Worker(sqlite).claim(9)) == ["a", "b"]
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, opened: OpenEngine) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but something that somebody wrote\n" * 99)
+    before = file.read_bytes()
+    engine = opened(f"sqlite:///{file}", "poolq")
+    with pytest.raises(EngineError, match="no SQLite database") as caught:
+        push(engine, "a")
+    assert str(file) in str(caught.value)
+    assert file.read_bytes() == before
+
+
+def test_a_damaged_file_is_said_to_be_damaged(sqlite: SQLiteEngine, opened: OpenEngine) -> None:
+    push(sqlite, *map(str, range(2000)))
+    sqlite.close()
+    with closing(sqlite3.connect(sqlite.options.file)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(sqlite.options.file.read_bytes())
+    content[4096:] = b"\x55" * (len(content) - 4096)
+    sqlite.options.file.write_bytes(content)
+    with pytest.raises(EngineError, match="malformed") as caught:
+        opened(sqlite.url, "poolq").counts()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing/poolq.db", "folder"])
+def test_a_file_that_cannot_be_opened_says_why(
+    tmp_path: Path, opened: OpenEngine, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    engine = opened(f"sqlite:///{tmp_path}/{name}", "poolq")
+    with pytest.raises(EngineUnavailable, match="folder") as caught:
+        push(engine, "a")
+    assert caught.value.maybe_stored is False
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_was_taken_away_gets_no_more_jobs(sqlite: SQLiteEngine) -> None:
+    """Else they would go into a file without a name, and be lost with the process."""
+    push(sqlite, "a")
+    for file in sqlite.options.file.parent.iterdir():
+        file.unlink()
+
+    def into_a_new_one() -> bool:
+        push(sqlite, "b")
+        return sqlite.options.file.exists()
+
+    until(into_a_new_one, 5)
+    with closing(SQLiteEngine(sqlite.url, "poolq")) as other:
+        assert other.counts()[0].ready > 0
+
+
+def test_how_commits_reach_the_disk_is_an_option(tmp_path: Path, opened: OpenEngine) -> None:
+    for option, level in (("", 1), ("?synchronous=full", 2), ("?synchronous=NORMAL", 1)):
+        engine = opened(f"sqlite:///{tmp_path}/poolq.db{option}", "poolq")
+        assert isinstance(engine, SQLiteEngine)
+        engine.now()
+        assert engine.session.raw().execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+@pytest.mark.parametrize("query", ["synchronous=sometimes", "journal=wal"])
+def test_an_unknown_option_is_refused(query: str) -> None:
+    with pytest.raises(ConfigError, match="synchronous"):
+        SQLiteEngine(f"sqlite:///poolq.db?{query}", "poolq")
+
+
+def test_the_kind_of_a_file_system_is_found() -> None:
+    mounts = "/dev/a / ext4 rw 0 0\nhost:/x /srv/shared nfs4 rw 0 0\n/dev/b /srv\\040x xfs rw 0 0\n"
+    assert filesystem(Path("/srv/shared/poolq.db"), mounts) == "nfs4"
+    assert filesystem(Path("/srv/sharedness/poolq.db"), mounts) == "ext4"
+    assert filesystem(Path("/srv x/poolq.db"), mounts) == "xfs"
+    assert filesystem(Path("/poolq.db"), "") == ""
