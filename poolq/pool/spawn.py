@@ -2,7 +2,8 @@
 
 All signals are blocked around the fork, so none is handled by the wrong process. A child leaves
 by `os._exit`, after flushing its own streams. Each child is a process group of its own: a signal
-to the master's group reaches only the master, and a kill takes the job's subprocesses too.
+to the master's group reaches only the master, and a kill takes the job's subprocesses too. Until a
+child has handlers of its own, TERM ends it as if it had nothing to do, which is so.
 """
 
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 CRASHED = 70
 
@@ -39,14 +41,9 @@ def _become(
     code = CRASHED
     try:
         signal.set_wakeup_fd(-1)
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGQUIT,
-            signal.SIGCHLD,
-        ):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _leave)
         os.setpgid(0, 0)
         for fd in close:
             os.close(fd)
@@ -62,3 +59,7 @@ def _become(
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(0)
