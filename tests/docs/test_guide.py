@@ -1,0 +1,60 @@
+"""The guide's project works: its blocks make a jobs.py and an app.py, and a pool runs the jobs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import blocks, read
+from tests.support.cli import environment
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+def file_of(name: str) -> str:
+    """All blocks that begin with this file's name, as the file."""
+    found = [block.text for block in blocks(read("guide.md"), "python")]
+    return "\n".join(text for text in found if text.startswith(f"# {name}\n"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, namespace: str) -> Iterator[Project]:
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'poolq.db'}"
+        yield Project(stack, tmp_path / "project", url, namespace, file_of("jobs.py"))
+
+
+def test_the_guides_jobs_run(project: Project) -> None:
+    (project.folder / "app.py").write_text(file_of("app.py"), "utf-8")
+    where = {"POOLQ_ENGINE": project.url, "POOLQ_NAMESPACE": project.namespace}
+    app = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=project.folder,
+        env=environment(**where),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (app.returncode, app.stderr) == (0, "")
+    assert app.stdout == "mail to gus@example.com\n"  # dispatch_sync
+    pool = project.ready(2)
+    until(lambda: (project.total("done"), project.total("failed")) == (16, 2), 20)
+    assert sum(one.delayed for one in project.engine.counts()) == 5
+    said = pool.log
+    for line in (
+        "mail to bob@example.com",
+        "imported 3",
+        "fetched https://example.com",
+        "charged 12",
+        "gave up at attempt 2 because of ValueError('nothing to charge')",
+        "Hello, Ann! This is job ",
+        "JobFailed: the file is empty",
+        "parked by jobs:Sync",
+    ):
+        assert line in said
