@@ -315,17 +315,13 @@ def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
         cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     asked = b""
-    while b"[y/N]" not in asked:
+    while b"[y/N]: " not in asked:
         asked += os.read(ours, 4096)
-
-    def interrupted() -> bool:
-        """One that comes just before Python's input() begins to read is lost in it."""
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        return process.poll() is not None
-
-    until(interrupted)
-    assert process.returncode == 130
+    # One that comes just before Python's input() begins to read is lost in it.
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
     os.close(ours)
     os.close(theirs)
     assert engine.find(id) is not None
