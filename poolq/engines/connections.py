@@ -69,7 +69,8 @@ class Connections(Generic[C]):
     """The connections of one engine, one for each thread that asks.
 
     `connect` may raise anything; nothing is kept then. `close` must not raise. `alive` says
-    whether a rested connection still works (it may ask the server) and must not raise either.
+    whether a rested connection still works (it may ask the server); it must not raise either,
+    though a signal's handler may.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Connections(Generic[C]):
         seat = self._local.seat
         if seat is not None:
             if seat.forks == _Forks.count and (
-                monotonic() - seat.used < self._idle or self._alive(seat.connection)
+                monotonic() - seat.used < self._idle or self._still_alive(seat.connection)
             ):
                 return seat.connection
             self.drop()
@@ -108,3 +109,11 @@ class Connections(Generic[C]):
         seat, self._local.seat = self._local.seat, None
         if seat is not None:
             seat.leave()
+
+    def _still_alive(self, connection: C) -> bool:
+        try:
+            return self._alive(connection)
+        except BaseException:
+            # A signal's exception, say: the answer is still to come and nobody will read it.
+            self.drop()
+            raise

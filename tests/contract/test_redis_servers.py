@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -51,7 +52,7 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
     step = retrying(lambda: worker.again(want=1), give_up_after=20)
     assert named(step.claims) == ["b"]
     assert str(own_sentinel.replica.port) not in engine.shown
-    assert [engine.wait(["q"], 0.01) > 0 for _ in range(2)] == [True, False]
+    assert [engine.wait(["q"], most) > 0 for most in (5, 0.01)] == [True, False]
 
 
 def test_a_cluster_serves_each_namespace_from_its_own_node(
@@ -156,6 +157,53 @@ def test_a_rested_connection_is_checked_before_a_push(own_redis: OwnRedis, make:
     server.restart()
     push(engine, "b")
     assert count_of(engine).ready == 2
+
+
+def test_a_server_without_room_for_clients_says_so(own_redis: OwnRedis, make: Make) -> None:
+    server = own_redis(config={"maxclients": "2"})
+    engine = make(server.url)
+    with server.client() as one, server.client() as two:
+        one.ping()
+        two.ping()
+        with pytest.raises(EngineUnavailable, match="max number of clients") as caught:
+            push(engine, "a")
+        assert caught.value.maybe_stored is False
+    retrying(lambda: push(engine, "b"), give_up_after=5)  # the server may not have seen them go
+    assert count_of(engine).ready == 1
+
+
+def test_a_wrong_password_is_no_lost_answer(own_redis: OwnRedis, make: Make) -> None:
+    server = own_redis(password="pw")
+    for url, why in (
+        (server.url.replace(":pw@", ""), "wants a password"),
+        (server.url.replace("pw@", "no@"), "refuses this user or password"),
+    ):
+        with pytest.raises(EngineUnavailable, match=why) as caught:
+            push(make(url), "a")
+        assert caught.value.maybe_stored is False
+
+
+def test_an_answer_that_nobody_waited_for_is_nobodys(own_redis: OwnRedis, make: Make) -> None:
+    class Interrupt(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    server = own_redis()
+    engine = make(server.url)
+    push(engine, "a")
+    server.freeze()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(Interrupt):
+            engine.counts()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        server.thaw()
+    assert engine.now() > 0
+    assert count_of(engine).ready == 1
 
 
 def test_a_server_that_forgot_the_scripts_is_given_them_again(

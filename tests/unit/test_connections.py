@@ -66,6 +66,19 @@ def test_a_rested_one_is_asked_and_replaced_when_it_is_dead() -> None:
     assert opened.closed == [1]
 
 
+def test_one_whose_answer_nobody_read_is_dropped() -> None:
+    def interrupted(_: int) -> bool:
+        raise KeyboardInterrupt
+
+    opened = Opened()
+    connections = Connections(opened._connect, opened.closed.append, interrupted, idle=0.0)
+    connections.get()
+    with pytest.raises(KeyboardInterrupt):
+        connections.get()
+    assert opened.closed == [1]
+    assert connections.get() == 2
+
+
 def test_a_used_one_is_not_asked() -> None:
     opened = Opened()
     opened.connections.get()

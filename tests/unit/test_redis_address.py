@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from poolq.engines.redis.address import parse
 from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.redis.wire import COMMON
 from poolq.errors import ConfigError
 
 
@@ -20,9 +23,9 @@ from poolq.errors import ConfigError
         ("redis://h", (("h", 6379),), 0, None),
         ("redis://h:1/2", (("h", 1),), 2, None),
         ("redis://h:1?db=3", (("h", 1),), 3, None),
-        ("redis://:p%40%2Fw@h/0", (("h", 6379),), 0, ("default", "p@/w")),
+        ("redis://:p%40%2Fw@h/0", (("h", 6379),), 0, (None, "p@/w")),
         ("redis://b%3Aob:pw@[::1]:7/1", (("::1", 7),), 1, ("b:ob", "pw")),
-        ("redis://:p@w@h", (("h", 6379),), 0, ("default", "p@w")),
+        ("redis://:p@w@h", (("h", 6379),), 0, (None, "p@w")),
         ("unix:///run/re%20dis.sock?db=4", (), 4, None),
         ("unix://bob:pw@/run/redis.sock", (), 0, ("bob", "pw")),
         ("redis+cluster://a:1,b,c:3", (("a", 1), ("b", 6379), ("c", 3)), 0, None),
@@ -30,34 +33,58 @@ from poolq.errors import ConfigError
     ],
 )
 def test_a_url_is_read(
-    url: str, hosts: tuple[tuple[str, int], ...], db: int, login: tuple[str, str] | None
+    url: str, hosts: tuple[tuple[str, int], ...], db: int, login: tuple[str | None, str] | None
 ) -> None:
     address = parse(url)
-    assert (address.hosts, address.db, address.login) == (hosts, db, login)
-    assert address.tls is None
+    options = address.options
+    assert (address.hosts, options["db"]) == (hosts, db)
+    assert (options.get("username"), options.get("password")) == (login or (None, None))
+    unix = UnixDomainSocketConnection
+    assert address.kind is (unix if url.startswith("unix") else Connection)
+    assert not address.asking["ssl"]
 
 
 def test_paths_and_services_are_read() -> None:
-    assert parse("unix:///run/re%20dis.sock").path == "/run/re dis.sock"
-    address = parse("redis+sentinel://a/main?sentinel_password=s%26t")
-    assert (address.service, address.sentinel_login) == ("main", ("default", "s&t"))
+    assert parse("unix:///run/re%20dis.sock").options["path"] == "/run/re dis.sock"
+    address = parse("redis+sentinel://:p@a/main?sentinel_password=s%26%2574")
+    assert (address.service, address.options["password"]) == ("main", "p")
+    assert address.asking == {"password": "s&%74", "ssl": False}
+    assert parse("redis+cluster://:p@a").asking == {"password": "p", "ssl": False}
 
 
 def test_tls_is_strict_unless_told_otherwise() -> None:
-    strict = parse("rediss://h").tls
-    assert strict is not None
-    assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
-    lax = parse("rediss://h?ssl_cert_reqs=none").tls
-    assert lax is not None
-    assert (lax.verify_mode, lax.check_hostname) == (ssl.CERT_NONE, False)
-    assert parse("redis+cluster://h?tls=1").tls is not None
+    strict, lax = (parse(f"rediss://h{query}") for query in ("", "?ssl_cert_reqs=none"))
+    assert strict.kind is lax.kind is SSLConnection
+    names = ("ssl_cert_reqs", "ssl_check_hostname")
+    assert [strict.options[name] for name in names] == ["required", True]
+    assert [lax.options[name] for name in names] == ["none", False]
+    assert parse("redis+cluster://h?tls=1").kind is SSLConnection
+    assert parse("redis+cluster://h?tls=1").asking["ssl"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:p@h/1",
+        "unix:///s",
+        "rediss://h?ssl_certfile={0}&ssl_keyfile={0}&ssl_ca_certs={0}&ssl_check_hostname=no",
+        "redis+sentinel://h/s?tls=1&ssl_cert_reqs=optional&sentinel_username=u&sentinel_password=p",
+        "redis+cluster://u:p@h?tls=yes&ssl_cert_reqs=none",
+    ],
+)
+def test_what_is_read_suits_the_library(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "pem"
+    file.touch()
+    address = parse(url.format(file))
+    address.kind(**COMMON, **address.options)
+    if address.hosts:
+        Redis(*address.hosts[0], **COMMON, **address.asking).close()
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
         ("http://h", "scheme"),
-        ("redis://h:0", "port"),
         ("redis://h:pw", "port"),
         ("redis://h/x", "database"),
         ("redis://h?db=-1", "database"),
@@ -79,12 +106,12 @@ def test_a_bad_url_is_refused_in_one_line(url: str, said: str) -> None:
 @given(
     st.text(st.characters(codec="ascii"), max_size=4),
     st.text(st.characters(codec="ascii"), max_size=4),
-    st.sampled_from(["redis://u:{}@h", "redis+sentinel://:{}@h/s", "unix://:{}@/p", "redis://{}"]),
+    st.sampled_from(["redis://u:{}@h", "redis+sentinel://:{}@h/s", "unix://:{}@/p", "redis://:{}"]),
 )
 def test_no_password_is_shown(before: str, after: str, url: str) -> None:
     url = url.format(f"{before}hunter2{after}")
     try:
-        shown = parse(url).shown if "@" in url else ""
+        shown = parse(url).shown if url.endswith(("@h", "@h/s", "@/p")) else ""  # else a host
     except ConfigError as error:
         shown = str(error)
     assert "hunter2" not in shown

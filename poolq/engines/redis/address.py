@@ -1,4 +1,4 @@
-"""A Redis URL as values.
+"""A Redis URL as redis-py's arguments.
 
     redis://user:password@host:port/db       rediss:// the same with TLS
     unix://user:password@/path/of/socket?db=0
@@ -8,153 +8,148 @@
 Options in the query: db; tls=1 (sentinel, cluster); with TLS ssl_cert_reqs (none, optional,
 required), ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname; with Sentinel
 sentinel_username, sentinel_password. User, password and paths are percent-decoded.
+
+redis-py reads each host with its login. Lists of hosts it does not know, and options it would take
+silently that break promises here, or that nobody has heard of.
 """
 
-import ssl
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
 
 from poolq.errors import ConfigError
 
-_TLS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
-_SENTINEL = ("sentinel_username", "sentinel_password")
-_OPTIONS = ("db", "tls", *_TLS, *_SENTINEL)
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_OTHERS = ("tls", "ssl_cert_reqs", "ssl_check_hostname", "sentinel_username", "sentinel_password")
+_OPTIONS = ("db", *_OTHERS, *_FILES)
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_PORTS = {"redis+sentinel": 26379}
-_TRUE = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-_REQUIRED = {
-    "none": ssl.CERT_NONE,
-    "optional": ssl.CERT_OPTIONAL,
-    "required": ssl.CERT_REQUIRED,
-}
+_REQUIRED = ("none", "optional", "required")
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_URL = re.compile(
+    r"[^:]+://(?P<login>[^/?#]*@)?(?P<hosts>[^@/?#]*)(?P<path>[^@?#]*)(\?(?P<query>[^@#]*))?"
+)
+_UNREADABLE = "cannot be read; special characters in a password are written as %40 and the like"
 
-Login = tuple[str, str]
+Options = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server is. `hosts` is empty and `path` set for a unix socket; for Sentinel and
-    Cluster the hosts are those to ask. `shown` is the URL without user, password and options."""
+    """Where the server is: `hosts` to connect to, for Sentinel and Cluster to ask, none for a unix
+    socket. `options` are a connection's of class `kind` beside host and port, `asking` a client's
+    that asks. `shown` is the URL without user, password and options."""
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
-    path: str
     service: str
-    db: int
-    login: Login | None
-    sentinel_login: Login | None
-    tls: ssl.SSLContext | None
+    kind: type[AbstractConnection]
+    options: Mapping[str, Any]
+    asking: Mapping[str, Any]
     shown: str
 
 
 def parse(url: str) -> Address:
-    """Read a URL. Raises ConfigError, which never shows a password."""
-    scheme, _, rest = url.partition("://")
-    rest, _, query = rest.partition("?")
-    login, _, place = rest.rpartition("@")
-    where, slash, path = place.partition("/")
+    """Read a URL. Raises ConfigError, which shows nothing that may be a password."""
+    scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         raise ConfigError(f"the engine URL's scheme is none of {', '.join(_SCHEMES)}")
-    if ("@" in query and "@" not in rest) or (scheme == "unix" and where):
-        _hide(scheme, "it cannot be read")
-    hosts = () if scheme == "unix" else _hosts(where, _PORTS.get(scheme, 6379), scheme)
-    shown = f"{scheme}://{where}{slash}{path}"
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
-        if name not in _OPTIONS:
-            named = repr(name) if name.isidentifier() else "of its query"  # may be a password
-            _refuse(shown, f"the option {named} is unknown; there are {', '.join(_OPTIONS)}")
-    service, path = _service_and_path(scheme, path, shown)
-    secure = scheme == "rediss" or _flag(options, "tls", shown)
+    try:
+        return _read(scheme, url)
+    except ValueError as error:
+        raise ConfigError(f"engine URL {scheme}://…: {error}") from None
+
+
+def _read(scheme: str, url: str) -> Address:
+    match = _URL.fullmatch(url)
+    if match is None or (scheme == "unix" and match["hosts"]):
+        raise ValueError(f"it {_UNREADABLE}")
+    given = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
+    _check_names(given)
+    tls = _tls(given) if scheme == "rediss" or _flag(given, "tls", False) else {}
+    kind: type[AbstractConnection] = SSLConnection if tls else Connection
+    login = match["login"] or ""
+    service, path = _service_and_path(scheme, match["path"])
+    if scheme == "unix":
+        options = _redis_py(f"unix://{login}{path}")
+        kind, hosts = options.pop("connection_class"), []
+    else:
+        ends = [_redis_py(f"redis://{login}{host}") for host in match["hosts"].split(",")]
+        port = 26379 if service else 6379
+        hosts = [(end.pop("host", "localhost"), end.pop("port", port)) for end in ends]
+        options, given["db"] = ends[0], path.strip("/") or given.get("db", "0")
+    asking = _sentinel_login(given) if service else options
     return Address(
         scheme=scheme,
-        hosts=hosts,
-        path=unquote("/" + path) if scheme == "unix" else "",
-        service=unquote(service),
-        db=_db(scheme, "" if scheme == "unix" else path, options, shown),
-        login=_login(login),
-        sentinel_login=_sentinel_login(options),
-        tls=_context(options, shown) if secure else None,
-        shown=shown,
+        hosts=tuple(hosts),
+        service=service,
+        kind=kind,
+        options={**options, **tls, "db": _db(scheme, given)},
+        asking={**asking, **tls, "ssl": bool(tls)},
+        shown=f"{scheme}://{match['hosts']}{match['path']}",
     )
 
 
-def _hide(scheme: str, why: str) -> NoReturn:
-    """Refuse a URL without a word of it: what looks like a host may be a password."""
-    encode = "special characters in a password are written as %40 and the like"
-    raise ConfigError(f"engine URL {scheme}://…: {why}; {encode}")
+def _redis_py(url: str) -> Options:
+    """What redis-py reads in a URL of one host or socket."""
+    try:
+        options: Options = parse_url(url)
+    except ValueError:  # its text may show a password
+        raise ValueError(f"its host or port {_UNREADABLE}") from None
+    return options
 
 
-def _refuse(shown: str, why: str) -> NoReturn:
-    raise ConfigError(f"engine URL {shown!r}: {why}")
+def _check_names(given: dict[str, str]) -> None:
+    for name in given:
+        if name not in _OPTIONS:
+            named = repr(name) if re.fullmatch("[a-z_]+", name) else "of its query"
+            raise ValueError(f"the option {named} is unknown; there are {', '.join(_OPTIONS)}")
 
 
-def _service_and_path(scheme: str, path: str, shown: str) -> tuple[str, str]:
-    if scheme == "unix" and not path:
-        _refuse(shown, "it has no path; write unix:///path/of/socket")
+def _service_and_path(scheme: str, path: str) -> tuple[str, str]:
+    if scheme == "unix" and path in ("", "/"):
+        raise ValueError("it has no path; write unix:///path/of/socket")
     if scheme != "redis+sentinel":
         return "", path
-    service, _, path = path.partition("/")
+    _, _, rest = path.partition("/")
+    service, _, path = rest.partition("/")
     if not service:
-        _refuse(shown, "it names no service; write redis+sentinel://host:port/service")
-    return service, path
+        raise ValueError("it names no service; write redis+sentinel://host:port/service")
+    return unquote(service), path
 
 
-def _hosts(where: str, default: int, scheme: str) -> tuple[tuple[str, int], ...]:
-    hosts = []
-    for item in where.split(",") if where else ["localhost"]:
-        host, bracket, port = item.rpartition("]")
-        if bracket:
-            host = host.removeprefix("[")
-            port = port.removeprefix(":")
-        else:
-            host, _, port = item.partition(":")
-        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            _hide(scheme, "its port is no number from 1 to 65535")
-        hosts.append((host or "localhost", int(port) if port else default))
-    return tuple(hosts)
+def _sentinel_login(given: dict[str, str]) -> Options:
+    names = ("username", "password")
+    return {name: given[f"sentinel_{name}"] for name in names if f"sentinel_{name}" in given}
 
 
-def _db(scheme: str, path: str, options: dict[str, str], shown: str) -> int:
-    text = path.strip("/") or options.get("db", "0")
-    if not (text.isascii() and text.isdigit()):
-        _refuse(shown, f"{text!r} is no database; databases are numbers, 0 the first")
-    if scheme == "redis+cluster" and int(text):
-        _refuse(shown, "a cluster has only database 0")
-    return int(text)
+def _db(scheme: str, given: dict[str, str]) -> int:
+    db = given.get("db", "0")
+    if not (db.isascii() and db.isdigit()):
+        raise ValueError("its database is no number; the first database is 0")
+    if scheme == "redis+cluster" and int(db):
+        raise ValueError("a cluster has only database 0")
+    return int(db)
 
 
-def _login(text: str) -> Login | None:
-    user, _, password = text.partition(":")
-    return (unquote(user) or "default", unquote(password)) if password else None
+def _flag(given: dict[str, str], name: str, default: bool) -> bool:
+    text = given.get(name, "1" if default else "0").lower()
+    if text not in _FLAGS:
+        raise ValueError(f"{name} is {text!r}; it is 1 or 0")
+    return _FLAGS[text]
 
 
-def _sentinel_login(options: dict[str, str]) -> Login | None:
-    password = options.get("sentinel_password")
-    return (options.get("sentinel_username", "default"), password) if password else None
-
-
-def _flag(options: dict[str, str], name: str, shown: str, default: bool = False) -> bool:
-    text = options.get(name)
-    if text is None:
-        return default
-    if text.lower() not in _TRUE:
-        _refuse(shown, f"{name} is {text!r}; it is 1 or 0")
-    return _TRUE[text.lower()]
-
-
-def _context(options: dict[str, str], shown: str) -> ssl.SSLContext:
-    required = options.get("ssl_cert_reqs", "required")
+def _tls(given: dict[str, str]) -> Options:
+    required = given.get("ssl_cert_reqs", "required")
     if required not in _REQUIRED:
-        _refuse(shown, f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_REQUIRED)}")
-    try:
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-        if "ssl_certfile" in options:
-            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    except OSError as error:
-        _refuse(shown, f"its certificates cannot be read: {error}")
-    checked = _flag(options, "ssl_check_hostname", shown, default=required != "none")
-    context.check_hostname = checked and required != "none"
-    context.verify_mode = _REQUIRED[required]
-    return context
+        raise ValueError(f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_REQUIRED)}")
+    files = {name: given[name] for name in _FILES if name in given}
+    for name, file in files.items():
+        if not os.access(file, os.R_OK):
+            raise ValueError(f"{name}: the certificates in {file!r} cannot be read")
+    checked = _flag(given, "ssl_check_hostname", True) and required != "none"
+    return {"ssl_cert_reqs": required, "ssl_check_hostname": checked, **files}

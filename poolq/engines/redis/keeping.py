@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from redis.exceptions import RedisError, ResponseError
+
 from poolq.engines.base import Death, Node, Recovered, Registration
 from poolq.engines.redis.linked import Linked, queue_words
 from poolq.engines.redis.scripts import (
@@ -17,7 +19,7 @@ from poolq.engines.redis.scripts import (
     REGISTERED,
     WAKE,
 )
-from poolq.engines.redis.wire import ServerError, Wire
+from poolq.engines.redis.wire import Wire
 from poolq.errors import EngineError
 from poolq.message import Entry, entry
 
@@ -80,12 +82,12 @@ class Keeping(Linked):
             if not wire.readable(pause) and wire.blocked_id > 0:
                 self._unblock(wire)
             reply = wire.read()
-        except OSError as error:
-            self.link.waits.drop()
-            raise self.link.unavailable(error) from None
-        except ServerError as error:
+        except ResponseError as error:
             self.link.waits.drop()
             raise self.link.refused(error) from None
+        except RedisError as error:
+            self.link.waits.drop()
+            raise self.link.unavailable(error) from None
         except BaseException:
             self.link.waits.drop()
             raise
@@ -97,7 +99,7 @@ class Keeping(Linked):
         """A wire's client id; -1 where the server's ACL forbids to ask."""
         try:
             return int(wire.call(b"CLIENT", b"ID"))
-        except ServerError:
+        except ResponseError:
             return -1
 
     def _unblock(self, wire: Wire) -> None:

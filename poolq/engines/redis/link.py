@@ -7,14 +7,14 @@ namespace has moved to another node.
 
 from typing import Any
 
+from redis.exceptions import RedisError, ResponseError
+
 from poolq.engines.connections import Connections
 from poolq.engines.redis.address import parse
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
-from poolq.engines.redis.wire import TIMEOUT, ServerError, Wire
+from poolq.engines.redis.wire import Wire, Word, code_of
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
-
-Word = str | int | bytes
 
 #: Error replies by which the server says that it cannot serve now, and why in our words.
 REFUSALS = {
@@ -60,14 +60,14 @@ class Link:
         words = (b"EVALSHA", script.sha, b"1", self._key, *args)
         try:
             return self._exchange(words)
-        except ServerError as error:
+        except ResponseError as error:
             return self._second(error, words, script)
 
     def call(self, *words: Word) -> Any:
         """Run a command. Raises as `run` does."""
         try:
             return self._exchange(words)
-        except ServerError as error:
+        except ResponseError as error:
             return self._second(error, words, None)
 
     def close(self) -> None:
@@ -78,14 +78,14 @@ class Link:
         """The wire of this thread. Raises EngineUnavailable."""
         try:
             return wires.get()
-        except (OSError, ServerError) as error:
+        except RedisError as error:
             raise self.unavailable(error) from None
 
-    def unavailable(self, error: Exception, lost: bool = False) -> EngineUnavailable:
+    def unavailable(self, error: RedisError, lost: bool = False) -> EngineUnavailable:
         """Word an error of the wire."""
         why = f"cannot be reached: {_reason(error)}"
-        if isinstance(error, ServerError):
-            why = REFUSALS.get(error.code, f"answers {_reason(error)}")
+        if isinstance(error, ResponseError):
+            why = REFUSALS.get(code_of(error), f"answers {_reason(error)}")
         elif lost:
             why = f"went away before it answered: {_reason(error)}"
         text = f"engine {self.shown} {why}"
@@ -100,35 +100,35 @@ class Link:
             reply = wire.read()
             self._wires.used()
             return reply
-        except OSError as error:
+        except ResponseError:
+            raise
+        except RedisError as error:
             self._wires.drop()
             raise self.unavailable(error, lost=sent) from None
-        except ServerError:
-            raise
         except BaseException:
             # A signal's exception, say: the reply is still to come and nobody will read it.
             self._wires.drop()
             raise
 
-    def _second(self, error: ServerError, words: tuple[Word, ...], script: Script | None) -> Any:
+    def _second(self, error: ResponseError, words: tuple[Word, ...], script: Script | None) -> Any:
         """The server did not run it: once more where that helps."""
-        if error.code == "NOSCRIPT" and script is not None:
+        if code_of(error) == "NOSCRIPT" and script is not None:
             words = (b"EVAL", script.text, *words[2:])
-        elif error.code == "MOVED":
+        elif code_of(error) == "MOVED":
             self._topology.moved(error)
             self._wires.drop()
         else:
             raise self.refused(error) from None
         try:
             return self._exchange(words)
-        except ServerError as again:
-            if again.code == "NOSCRIPT" and script is not None:
+        except ResponseError as again:
+            if code_of(again) == "NOSCRIPT" and script is not None:
                 return self._second(again, words, script)
             raise self.refused(again) from None
 
-    def refused(self, error: ServerError) -> EngineError:
+    def refused(self, error: ResponseError) -> EngineError:
         """Word an error reply; where the server is the wrong one now, its wire is dropped."""
-        code = error.code
+        code = code_of(error)
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEPT:
                 self._wires.drop()
@@ -136,10 +136,6 @@ class Link:
         return EngineError(f"engine {self.shown} answers: {_reason(error)}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: RedisError) -> str:
     """An error in one line."""
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT:g} s"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

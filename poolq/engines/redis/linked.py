@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from poolq.engines.base import Engine
-from poolq.engines.redis.link import Link, Word
+from poolq.engines.redis.link import Link
+from poolq.engines.redis.wire import Word
 
 
 class Linked(Engine):

@@ -1,12 +1,23 @@
-"""Finding the server that may be written to, and greeting it.
+"""Finding the server that may be written to.
 
 A plain URL names it. Sentinels are asked for the master at every connect. Of a cluster the node
-that owns the namespace's slot is looked up at every connect, among the nodes of the URL and those
-heard of since. So after a failover it is enough to connect again.
+that owns the namespace's slot is looked up when none is known or the known one does not answer,
+among the nodes of the URL and those heard of since. So after a failover it is enough to connect
+again: a server that is no master any more says so (READONLY, MOVED) and runs nothing.
 """
 
-from poolq.engines.redis.address import Address, Login
-from poolq.engines.redis.wire import ServerError, Wire
+from contextlib import closing
+
+from redis.cluster import ClusterNode, NodesManager
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as Broken
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from poolq.engines.redis.address import Address
+from poolq.engines.redis.wire import COMMON, ONCE, Wire
+
+Host = tuple[str, int]
 
 
 class Topology:
@@ -14,104 +25,60 @@ class Topology:
 
     def __init__(self, address: Address, tag: str) -> None:
         self._address = address
-        self._tag = tag
+        self._slot = key_slot(tag.encode())
         self._nodes = address.hosts
+        self._owner: Host | None = None
 
     def connect(self) -> Wire:
-        """A wire to the server, logged in. Raises OSError or ServerError."""
+        """A wire to the server, logged in. Raises RedisError."""
         address = self._address
         if address.scheme == "unix":
-            return self._greet(Wire.connect_unix(address.path), address.login, address.db)
+            return Wire(address.kind, address.options)
         if address.scheme == "redis+sentinel":
-            return self._by_sentinel()
+            return self._to(self._master())
         if address.scheme == "redis+cluster":
-            return self._by_cluster()
-        return self._to(*address.hosts[0])
+            return self._to_owner()
+        return self._to(address.hosts[0])
 
-    def moved(self, error: ServerError) -> None:
-        """A node said where the slot is now (`MOVED slot host:port`): ask there first."""
+    def moved(self, error: ResponseError) -> None:
+        """A node said where the slot is now: `MOVED slot host:port`."""
         host, _, port = str(error).split(" ")[2].rpartition(":")
-        if host:
-            node = (host, int(port))
-            self._nodes = (node, *(other for other in self._nodes if other != node))
+        self._owner = (host, int(port)) if host else None
 
-    def _to(self, host: str, port: int) -> Wire:
+    def _to(self, host: Host) -> Wire:
+        where = {"host": host[0], "port": host[1], "socket_keepalive": True}
+        return Wire(self._address.kind, {**where, **self._address.options})
+
+    def _master(self) -> Host:
         address = self._address
-        return self._greet(Wire.connect(host, port, address.tls), address.login, address.db)
-
-    @staticmethod
-    def _greet(wire: Wire, login: Login | None, db: int = 0) -> Wire:
+        options = {**COMMON, **address.asking, "retry": ONCE}
+        sentinel = Sentinel(address.hosts, sentinel_kwargs=options)
         try:
-            if login is not None:
-                wire.call("AUTH", *(login if login[0] != "default" else login[1:]))
-            if db:
-                wire.call("SELECT", db)
-        except BaseException:
-            wire.close()
-            raise
-        return wire
+            host, port = sentinel.discover_master(address.service)
+        except MasterNotFoundError:  # its text may hold passwords
+            why = f"no sentinel answers with a master of service {address.service!r}"
+            raise Broken(f"{why}; is there one, and do the hosts and logins agree?") from None
+        finally:
+            for client in sentinel.sentinels:
+                client.close()
+        return host, port
 
-    def _by_sentinel(self) -> Wire:
-        address, why = self._address, "none of the sentinels answers"
-        for host, port in address.hosts:
+    def _to_owner(self) -> Wire:
+        if self._owner is not None:
             try:
-                wire = self._greet(Wire.connect(host, port, address.tls), address.sentinel_login)
-            except (OSError, ServerError) as error:
-                why = f"sentinel {host}:{port}: {error}"
-                continue
-            try:
-                master = wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service)
-            except (OSError, ServerError) as error:
-                why = f"sentinel {host}:{port}: {error}"
-                continue
-            finally:
-                wire.close()
-            if master is None:
-                why = f"sentinel {host}:{port} knows no service {address.service!r}"
-                continue
-            return self._checked(self._to(master[0].decode(), int(master[1])))
-        raise ConnectionError(why)
+                return self._to(self._owner)
+            except RedisError:
+                self._owner = None  # it may be gone for good: the others know
+        owner = self._owner = self._ask_for_owner()
+        return self._to(owner)
 
-    @staticmethod
-    def _checked(wire: Wire) -> Wire:
-        """During a failover a sentinel may still name the old master, which may be a replica."""
+    def _ask_for_owner(self) -> Host:
+        nodes = [ClusterNode(host, port) for host, port in self._nodes]
         try:
-            role = wire.call("ROLE")[0]
-            if role != b"master":
-                raise ConnectionError(f"{wire.peer} is no master yet; a failover is going on")
-        except BaseException:
-            wire.close()
-            raise
-        return wire
-
-    def _by_cluster(self) -> Wire:
-        why = "none of the nodes answers"
-        for host, port in self._nodes:
-            try:
-                wire = self._to(host, port)
-            except (OSError, ServerError) as error:
-                why = f"node {host}:{port}: {error}"
-                continue
-            try:
-                owner = self._owner(wire, host)
-            except (OSError, ServerError) as error:
-                why = f"node {host}:{port}: {error}"
-                wire.close()
-                continue
-            if owner == (host, port):
-                return wire
-            wire.close()
-            return self._to(*owner)
-        raise ConnectionError(why)
-
-    def _owner(self, wire: Wire, asked: str) -> tuple[str, int]:
-        slot = wire.call("CLUSTER", "KEYSLOT", self._tag)
-        owner = None
-        for first, last, master, *_ in wire.call("CLUSTER", "SLOTS"):
-            node = (master[0].decode() if master[0] else asked, master[1])
-            self._nodes = (*(n for n in self._nodes if n != node), node)
-            if first <= slot <= last:
-                owner = node
-        if owner is None:
-            raise ConnectionError(f"slot {slot} is served by no node")
-        return owner
+            with closing(NodesManager(nodes, **COMMON, **self._address.asking)) as found:
+                owner = found.get_node_from_slot(self._slot)
+                heard = {(node.host, node.port): None for node in found.nodes_cache.values()}
+        except RedisClusterException as error:
+            raise Broken(str(error)) from None
+        self._nodes = tuple(heard | dict.fromkeys(self._address.hosts))
+        return owner.host, owner.port

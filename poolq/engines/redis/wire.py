@@ -1,107 +1,89 @@
 """One connection to a Redis server: send a command, read its reply.
 
-Client libraries repeat commands, check health and follow redirections on their own; each of these
-would break a promise here, so the wire is a socket with hiredis's packer and parser, and does none
-of it. After any error but a ServerError it is out of step and must be closed.
+It is a bare connection of redis-py. Its clients repeat commands, check health and follow
+redirections on their own; each of these would break a promise here: a repeated push stores its
+jobs twice.
 """
 
-import select
-import socket
-import ssl
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import hiredis
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, DefaultParser
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+Word = str | int | bytes
 
 #: Seconds for connecting, sending, and for each part of a reply.
 TIMEOUT = 5.0
-_CHUNK = 65536
-_PARTIAL = object()
+#: For every connection, also those that only ask where the server is.
+COMMON: Final[Mapping[str, Any]] = {
+    "socket_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT,
+    "protocol": 2,  # replies are lists; no push messages between them
+}
+ONCE = Retry(NoBackoff(), 0)
 
 
-class ServerError(Exception):
-    """The server's error reply. `code` is its first word: ERR, OOM, READONLY..."""
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
+    """Leaves error replies as they came: each is a ResponseError whose first word is its code.
 
-    @property
-    def code(self) -> str:
-        return str(self).partition(" ")[0]
+    By default some lose their code, and some count as a broken connection, which would turn
+    "refused" into "may have been stored".
+    """
+
+    EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
 class Wire:
-    """Raises OSError when the line is broken or silent for TIMEOUT, ServerError for error replies.
+    """Connects and logs in when made.
 
+    All raise ResponseError for the server's error replies, another RedisError when the line is
+    broken or silent for TIMEOUT. After any other error than a ResponseError it must be closed.
     `blocked_id` is for whoever blocks on it: the client id by which another wire can end that.
     """
 
-    __slots__ = ("_reader", "_sock", "blocked_id", "peer")
+    __slots__ = ("_connection", "blocked_id")
 
-    def __init__(self, sock: socket.socket, peer: str) -> None:
-        self._sock = sock
-        self._reader = hiredis.Reader(replyError=ServerError, notEnoughData=_PARTIAL)
-        self.peer = peer
+    def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
         self.blocked_id: int | None = None
+        self._connection = kind(parser_class=_Parser, retry=ONCE, **COMMON, **options)
+        # Their CLIENT SETINFO ignores error replies, and so what a server has against us.
+        for name in ("driver_info", "lib_name", "lib_version"):  # which, depends on the version
+            setattr(self._connection, name, None)
+        self._connection.connect()
 
-    @classmethod
-    def connect(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> "Wire":
-        sock = socket.create_connection((host, port), TIMEOUT)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if tls is not None:
-                sock = tls.wrap_socket(sock, server_hostname=host)
-        except BaseException:
-            sock.close()
-            raise
-        return cls(sock, f"{host}:{port}")
-
-    @classmethod
-    def connect_unix(cls, path: str) -> "Wire":
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(TIMEOUT)
-            sock.connect(path)
-        except BaseException:
-            sock.close()
-            raise
-        return cls(sock, path)
-
-    def send(self, words: tuple[str | int | bytes, ...]) -> None:
-        """Send a command. When this raises OSError the server cannot have got all of it."""
-        self._sock.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]  # stub: one word
+    def send(self, words: tuple[Word, ...]) -> None:
+        """Send a command. When this raises the server cannot have got all of it."""
+        packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
+        self._connection.send_packed_command((packed,), check_health=False)
 
     def read(self) -> Any:
         """Read the next reply."""
-        gets, recv = self._reader.gets, self._sock.recv
-        reply = gets()
-        while reply is _PARTIAL:
-            data = recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("the server closed the connection")
-            self._reader.feed(data)
-            try:
-                reply = gets()
-            except hiredis.ProtocolError as error:
-                raise ConnectionAbortedError(f"no Redis answer: {error}") from None
-        if type(reply) is ServerError:
-            raise reply
-        return reply
+        return self._connection.read_response(disable_decoding=True)
 
-    def call(self, *words: str | int | bytes) -> Any:
+    def call(self, *words: Word) -> Any:
         self.send(words)
         return self.read()
 
     def readable(self, seconds: float) -> bool:
         """Wait for a reply to begin."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
+        return bool(self._connection.can_read(max(0.0, seconds)))
 
     def alive(self) -> bool:
         """Ask the server. A mere look at the socket would not see a line cut by a firewall, and a
         push lost there could not be told from a stored one."""
         try:
             return bool(self.call(b"PING") == b"PONG")
-        except (OSError, ServerError):
+        except RedisError:
             return False
 
     def close(self) -> None:
-        self._sock.close()
+        self._connection.disconnect()
+
+
+def code_of(error: RedisError) -> str:
+    """The first word of an error reply: ERR, OOM, READONLY..."""
+    return str(error).partition(" ")[0]
