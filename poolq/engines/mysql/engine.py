@@ -46,6 +46,7 @@ DIALECT = Dialect(
     least="LEAST",
     list="?",
     claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
+    counted=MySQLSession.counted,
     on=_On(),
     new=_New(),
 )

@@ -35,6 +35,8 @@ class MySQLSession(Session):
     """See the module's head. `lost` is called when the connection is of no use any more, `used`
     when the server has answered; `queues` are those that this connection knows to be known."""
 
+    counted = 10_000
+
     def __init__(
         self,
         opened: Opened,
@@ -73,6 +75,13 @@ class MySQLSession(Session):
 
     def read(self, *ops: Op) -> list[Result]:
         return self._again(lambda: self.send([self._fill(op) for op in ops])) if ops else []
+
+    def guess(self, asks: Sequence[Op]) -> list[int]:
+        """The optimizer's own guesses, from a few looks into the index."""
+        plans = self.read(*(Op(f"EXPLAIN {ask.sql}", ask.args) for ask in asks))
+        at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
+        rows = [plan.rows[0] for plan in plans]
+        return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
     def push(self, statement: bytes) -> None:
         """Run an INSERT of jobs, in one round trip."""

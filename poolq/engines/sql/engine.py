@@ -136,7 +136,8 @@ class SQLEngine(Engine):
     # people
 
     def counts(self) -> list[QueueCounts]:
-        """See the contract; a number over 100,000 is told as 100,000."""
+        """See the contract; of more than the session counts MySQL guesses the number, and SQLite
+        tells the most it has counted."""
         return counting.counts(self.session)
 
     def totals(self) -> dict[str, dict[str, int]]:

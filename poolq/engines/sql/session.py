@@ -72,11 +72,18 @@ class Transaction(ABC):
 
 
 class Session(ABC):
-    """A thread's connection to the database, as the shared logic sees it."""
+    """A thread's connection to the database, as the shared logic sees it. Rows are counted up
+    to `counted`, in some 30 ms."""
+
+    counted: int
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction, which is repeated where the server says so."""
+
+    def guess(self, asks: Sequence[Op]) -> list[int]:
+        """About how many rows each of these SELECTs has, 0 where nothing is known."""
+        return [0] * len(asks)
 
     @abstractmethod
     def read(self, *ops: Op) -> list[Result]:
@@ -95,8 +102,8 @@ class Dialect(NamedTuple):
     `lock` ends a SELECT whose rows are to be held; `skip` one that passes over rows which others
     hold; `turn` names the index that claims are made by, `by_id` the one of ids; `least` is
     min(a, b); `list` what an IN takes; `claims` all claims as one text, "<id> <request> <idx>"
-    with commas between. `{on:key}` begins the part of an INSERT for rows that exist;
-    `{new:column}` is what would have been inserted.
+    with commas between; `counted` is the session's. `{on:key}` begins the part of an INSERT for
+    rows that exist; `{new:column}` is what would have been inserted.
     """
 
     now: str
@@ -107,6 +114,7 @@ class Dialect(NamedTuple):
     least: str
     list: str
     claims: str
+    counted: int
     on: Text
     new: Text
 

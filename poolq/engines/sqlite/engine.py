@@ -16,8 +16,9 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
-#: Seconds between two looks whether another connection has changed the file; 3 µs each.
-LOOK = 0.005
+#: Seconds between two looks whether another connection has changed the file. The look takes 4 µs,
+#: to wake up for it 60: under 1 % of a core.
+LOOK = 0.008
 #: Jobs stored in one transaction, which keeps all other writers waiting for some 30 ms.
 CHUNK = 5000
 
@@ -41,6 +42,7 @@ DIALECT = Dialect(
     least="min",
     list="(SELECT value FROM json_each(?))",
     claims="group_concat(id || ' ' || request || ' ' || idx)",
+    counted=SQLiteSession.counted,
     on=_On(),
     new=_New(),
 )

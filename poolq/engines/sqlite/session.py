@@ -66,6 +66,8 @@ def _value(arg: object) -> object:
 class SQLiteSession(Session):
     """See the module's head. `queues` are those that this connection knows to be known."""
 
+    counted = 100_000
+
     def __init__(self, options: Options, texts: Texts, schema: SQLiteSchema) -> None:
         self.lock = threading.RLock()
         self.options = options
