@@ -44,7 +44,7 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings. Durations in seconds, `max_payload` in bytes; `queue` None: every queue.
+    """All settings. Durations in seconds, sizes in bytes, 0: no limit; `queue` None: every queue.
 
     `engine` is a whole URL, a SQLite path in it absolute. `sources` says of each setting where
     its value came from.
@@ -58,6 +58,14 @@ class Config:
     queue: tuple[str, ...] | None = None
     sleep: float = 5.0
     cooldown: float = 0.0
+    max_jobs: int = 0
+    max_memory: int = 0
+    max_memory_hard: int = 0
+    timeout: float = 0.0
+    boot_timeout: float = 60.0
+    max_surge: int = 1
+    max_spawn_failures: int = 0
+    no_preload: bool = False
     stop_timeout: float = 60.0
     prefetch: int = 0
     until_empty: bool = False

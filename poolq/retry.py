@@ -104,6 +104,11 @@ def crashed_out(message: Message, state: State) -> bool:
     return state.failing == 0 and state.crashes >= message.max_crashes
 
 
+def timed_out(message: Message, state: State) -> bool:
+    """Its last attempt was killed at its deadline: nobody could decide then."""
+    return state.failing == 0 and state.attempt >= message.attempts
+
+
 def hook_spent(message: Message, state: State) -> bool:
     """Too many workers died in its `on_failure()`: bury without calling it again."""
     return state.failing - 1 >= message.max_crashes

@@ -129,6 +129,17 @@ def size(value: object) -> int:
     return found
 
 
+def memory(value: object) -> int:
+    """Bytes, as `size`, but up to 1 TiB; 0: no limit. Less than 16 MiB holds no Python."""
+    found = value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        found = int(match[1]) * SIZES[match[2].upper()]
+    fits = isinstance(found, int) and (found == 0 or 16 << 20 <= found <= 1 << 40)
+    if isinstance(found, bool) or not isinstance(found, int) or not fits:
+        raise ValueError('must be a size of 16M or more, such as "256M" or "1G", or 0 for no limit')
+    return found
+
+
 def switch(value: object) -> bool:
     """On or off."""
     if isinstance(value, bool):
@@ -211,6 +222,46 @@ SETTINGS = (
         "cooldown", 0.0, duration(),
         "Replace a worker when it has run for this long, between two jobs; 0: never.",
         "SECONDS", "0",
+    ),
+    Setting(
+        "max_jobs", 0, whole(0, 10**9),
+        "Replace a worker when it has run this many jobs; 0: never.",
+        "N", "0",
+    ),
+    Setting(
+        "max_memory", 0, memory,
+        "Replace a worker that has grown beyond this, between two jobs; 0: never.",
+        "SIZE", "0",
+    ),
+    Setting(
+        "max_memory_hard", 0, memory,
+        "Kill a worker beyond this in the middle of a job, which counts as its crash; 0: never.",
+        "SIZE", "0",
+    ),
+    Setting(
+        "timeout", 0.0, duration(),
+        "Kill a job that runs for longer, unless it has a timeout of its own; 0: never.",
+        "SECONDS", "0",
+    ),
+    Setting(
+        "boot_timeout", 60.0, duration(0.1),
+        "How long the application may take to load and a worker to get ready.",
+        "SECONDS", "60",
+    ),
+    Setting(
+        "max_surge", 1, whole(1, 1024),
+        "How many more workers than --procs there may be in a reload.",
+        "N", "1",
+    ),
+    Setting(
+        "max_spawn_failures", 0, whole(0, 10**6),
+        "End the pool after so many workers in a row that died before a job was done; 0: never.",
+        "N", "0",
+    ),
+    Setting(
+        "no_preload", False, switch,
+        "Let each worker import the application by itself instead of sharing a template's memory.",
+        "", "off", switch=True,
     ),
     Setting(
         "stop_timeout", 60.0, duration(),

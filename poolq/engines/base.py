@@ -73,12 +73,14 @@ class Registration(NamedTuple):
 
 class Death(NamedTuple):
     """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done;
-    the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back."""
+    the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back.
+    `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash."""
 
     request: int
     finished: int
     started: int
     entry: bytes
+    timed_out: bool = False
 
 
 class Recovered(NamedTuple):

@@ -2,13 +2,14 @@
 
 import os
 import select
+from collections.abc import Sequence
 
 
 class Bell:
-    """Rung by any process that inherited it; rings add up, one `quiet` takes them all."""
+    """Rung by any process that has it; rings add up, one `quiet` takes them all."""
 
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    def __init__(self, fd: int | None = None) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if fd is None else fd
 
     def ring(self) -> None:
         os.eventfd_write(self.fd, 1)
@@ -30,11 +31,13 @@ class Bell:
 class Bells:
     """All of a pool: the master's, the keeper's, the waiter's, and a doorbell a row."""
 
-    def __init__(self, rows: int) -> None:
-        self.master = Bell()
-        self.keeper = Bell()
-        self.idle = Bell()
-        self.doors = [Bell() for _ in range(rows)]
+    def __init__(self, rows: int, fds: Sequence[int] = ()) -> None:
+        bells = [Bell(fd) for fd in fds] or [Bell() for _ in range(rows + 3)]
+        self.master, self.keeper, self.idle, *self.doors = bells
+
+    def fds(self) -> list[int]:
+        """For `Bells(rows, fds)` in a process that was executed anew."""
+        return [bell.fd for bell in (self.master, self.keeper, self.idle, *self.doors)]
 
 
 class WorkerBells:

@@ -20,6 +20,7 @@ from poolq.engines.base import Engine, Recovered
 from poolq.errors import ConfigError, EngineUnavailable, PoolqError, SchemaError
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
+from poolq.pool.names import worker_name
 from poolq.pool.recovery import death
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
@@ -91,6 +92,7 @@ class Keeper:
         while not self._signals.stopping or self._signals.orphaned:
             self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             self._round()
+            self._weigh()
             if self._signals.orphaned and not self._workers_left():
                 break
             self._wait()
@@ -153,10 +155,16 @@ class Keeper:
                 self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
                 self._bells.master.ring()
 
+    def _weigh(self) -> None:
+        """Sample the workers' memory; the master judges it."""
+        for row in self._scores.all():
+            if row.status == Status.LIVE and row.pid:
+                self._scores.weigh(row.index, identity.resident(row.pid))
+
     def _bury_orphans(self) -> None:
         """Nobody reaps the workers of a dead master for us: look whether they are gone."""
         for row in self._scores.all():
-            if row.status == Status.LIVE and identity.started(row.pid) is None:
+            if row.status == Status.LIVE and (not row.pid or identity.started(row.pid) is None):
                 self._scores.died(row.index, 0, board.UNSEEN)
 
     def _beat(self) -> None:
@@ -239,8 +247,3 @@ class Keeper:
                 select.select([], [], [], RETRY)
         self._reporter.flush()
         self._engine.close()
-
-
-def worker_name(node: str, seq: int) -> str:
-    """Names are never used twice: a node is random, a spawn is counted."""
-    return f"{node}:{seq}"

@@ -1,36 +1,37 @@
-"""The master: forks, signals and reaps. It runs no user code, has no broker connection, and holds
-no rule of its own: `policy.py` decides, this shell applies.
+"""The master: signals and sleeps, looks and applies. It runs no user code, has no broker
+connection, and holds no rule of its own: `policy.py` decides.
 
-The loop: drain signals → reap → read the scoreboard → decide → apply → sleep until `next_wake`.
+The loop: drain signals → hear and reap children → read the scoreboard → decide → apply → sleep
+until `next_wake`.
 """
 
+import ctypes
 import os
-import random
 import select
 import signal
-from functools import partial
+from collections.abc import Callable
+from math import inf
 from time import monotonic
+from typing import Any
 
 from setproctitle import setproctitle
 
 from poolq.config import Config
-from poolq.pool import policy, state
+from poolq.pool import history, overrun, policy, protocol
 from poolq.pool import scoreboard as board
-from poolq.pool.bells import Bells, WorkerBells
-from poolq.pool.keeper import Keeper, worker_name
-from poolq.pool.policy import Action, Exit, Kill, Spawn, SpawnKeeper, Stop
-from poolq.pool.recovery import cause
-from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.bells import Bells
+from poolq.pool.children import Children, kill_group, send
+from poolq.pool.policy import Exit
+from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
-from poolq.pool.spawn import fork
-from poolq.pool.state import Pool, Seat
-from poolq.worker import process
+from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
 from poolq.worker.events import Note, Reporter
 from poolq.worker.identity import node_id
 from poolq.worker.row import Phase
-from poolq.worker.signals import Signals
 
 AGAIN = 1.0  # seconds between two INTs that mean two wishes
+IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
+_SUBREAPER = 36
 
 
 def run_pool(config: Config, reporter: Reporter) -> int:
@@ -44,44 +45,60 @@ class Master:
     def __init__(self, config: Config, reporter: Reporter) -> None:
         self._config = config
         self._reporter = reporter
-        self._node = node_id()
-        rows = config.procs * 4 + 16
+        node, rows = node_id(), config.procs * 4 + 32
         self._scores = Scoreboard(rows)
         self._bells = Bells(rows)
         self._signals = SignalQueue()
-        self._life, self._alive = os.pipe2(os.O_CLOEXEC)
-        self._rows: dict[int, int] = {}
-        self._seq = 0
+        self._terminal = _has_terminal()
         self._interrupts = 0
         self._interrupted = -AGAIN
         seats = [Seat(slot) for slot in range(1, config.procs + 1)]
-        self._pool = Pool(seats, config.cooldown, config.stop_timeout)
+        self.pool = Pool(_limits(config, preload=not config.no_preload and _adopt_orphans()), seats)
+        self._children = Children(
+            config, node, self.pool, self._scores, self._bells, reporter, self._say,
+            (self._signals.fd, self._signals.write),
+        )  # fmt: skip
+        self._applied: dict[type, Callable[[Any], None]] = {
+            policy.SpawnKeeper: lambda _: self._children.spawn_keeper(),
+            policy.SpawnTemplate: lambda one: self._children.spawn_template(one.generation),
+            policy.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
+            policy.Stop: self._stop,
+            policy.Kill: self._kill,
+            policy.Ask: self._ask,
+            policy.Dump: self._dump,
+            policy.Overrun: self._overrun,
+        }
 
     def run(self) -> int:
         setproctitle("poolq: master")
         self._reporter.rename("master")
         self._signals.install()
-        served = ", ".join(self._config.queue) if self._config.queue else "all queues"
-        self._say(
-            "info", f"pool {self._config.name} starts: {self._config.procs} workers, {served}"
-        )
+        config = self._config
+        served = ", ".join(config.queue) if config.queue else "all queues"
+        workers = f"{config.procs} worker{'s' * (config.procs > 1)}"
+        self._say("info", f"pool {config.name} starts: {workers}, {served}")
+        history.reload(self.pool, "start")
         while True:
             for name in self._signals.take():
                 self._signal(name)
-            self._reap()
+            self._children.hear()
+            self._children.reap()
             self._look()
-            now = monotonic()
-            for action in policy.decide(self._pool, now, self._scores.unconfirmed()):
+            for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
                 if isinstance(action, Exit):
-                    self._say("info", f"pool {self._config.name} has ended")
+                    self._say("info", f"pool {config.name} has ended")
                     return action.code
-                self._apply(action)
-            self._sleep(policy.next_wake(self._pool, monotonic()))
+                self._applied[type(action)](action)
+            self._sleep(policy.next_wake(self.pool, monotonic()))
 
     def _sleep(self, timeout: float) -> None:
-        ready, _, _ = select.select([self._signals.fd, self._bells.master.fd], [], [], timeout)
+        fds = [self._signals.fd, self._bells.master.fd]
+        lines = [line.fileno() for line in self._children.lines.values()]
+        ready, _, _ = select.select(fds + lines, [], [], timeout)
         if self._bells.master.fd in ready:
             self._bells.master.quiet()
+
+    # wishes
 
     def _signal(self, name: str) -> None:
         now = monotonic()
@@ -90,8 +107,13 @@ class Master:
         elif name == "SIGQUIT":
             self._abort(name, now)
         elif name == "SIGHUP":
-            self._say("info", "SIGHUP: replacing the workers one by one")
-            state.reload(self._pool, now)
+            self._hangup(now)
+        elif name == "SIGUSR2":
+            for proc in self.pool.procs():
+                if proc.ready:
+                    send(proc.pid, signal.SIGUSR2)
+        elif name in ("SIGTTIN", "SIGTTOU"):
+            self.scale(self.pool.target() + (1 if name == "SIGTTIN" else -1), name)
         elif name == "SIGINT" and now - self._interrupted >= AGAIN:
             self._interrupts += 1
             self._interrupted = now
@@ -100,149 +122,141 @@ class Master:
             else:
                 self._abort("SIGINT again", now)
 
+    def _hangup(self, now: float) -> None:
+        if self._terminal and not _has_terminal():
+            self._drain("SIGHUP, and the terminal is gone", now)
+        elif history.reload(self.pool, "SIGHUP"):
+            self._say("info", f"SIGHUP: trying generation {self.pool.last_generation}")
+        else:
+            self._say("info", "SIGHUP: noted; another reload follows the one under way")
+
     def _drain(self, why: str, now: float) -> None:
-        if state.stop(self._pool, now):
+        if history.stop(self.pool, now):
             limit = f"{self._config.stop_timeout:g} s"
             self._say("info", f"{why}: draining; what still runs in {limit} is killed, given back")
 
     def _abort(self, why: str, now: float) -> None:
         self._say("warning", f"{why}: killing what runs; the jobs are given back uncounted")
-        state.abort(self._pool, now)
+        history.abort(self.pool, now)
+
+    def scale(self, procs: int, why: str) -> bool:
+        """Have so many workers; False when there cannot be that many."""
+        if not 1 <= procs <= self._config.procs * 2 + 8:
+            self._say("warning", f"{why}: there cannot be {procs} workers; nothing changes")
+            return False
+        history.scale(self.pool, procs)
+        self._say("info", f"{why}: {procs} workers from now on")
+        return True
+
+    # looking
 
     def _look(self) -> None:
         """Read what keeper and workers have written."""
-        now, pool, scores = monotonic(), self._pool, self._scores
+        now, pool, scores = monotonic(), self.pool, self._scores
         scores.free()
-        state.looked(pool, scores.told(board.KEEPER_BEAT), now)
+        if pool.keeper is not None:
+            pool.keeper.beat.look(scores.told(board.KEEPER_BEAT), now)
         pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
-        if empty and state.stop(pool, now):
+        if empty and history.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
         for proc in pool.procs():
-            if not proc.ready and scores.phase(self._rows[proc.pid]) != Phase.BOOT:
-                state.ready(pool, proc.seq)
+            if proc.pid:
+                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now)
 
-    def _apply(self, action: Action) -> None:
-        if isinstance(action, SpawnKeeper):
-            self._spawn_keeper()
-        elif isinstance(action, Spawn):
-            self._spawn(action.slot)
-        elif isinstance(action, Stop):
-            _send(action.pid, signal.SIGTERM)
-            state.signalled(self._pool, action.pid, killed=False)
-        elif isinstance(action, Kill):
-            self._say("warning", f"{action.why}; killed")
-            if not action.charged and action.pid in self._rows:
-                self._scores.pardon(self._rows[action.pid])
-            _kill(action.pid)
-            state.signalled(self._pool, action.pid, killed=True)
-
-    def _spawn(self, slot: int) -> None:
-        seq = self._seq + 1
-        row = self._scores.take(seq, slot, generation=1)
-        seat, now = self._pool.seats[slot - 1], monotonic()
-        if row is None:
-            seat.not_before = now + state.BACKOFF_FIRST
+    def _look_at(self, proc: Proc, row: Row, now: float) -> None:
+        if row.phase == Phase.BOOT:
             return
-        self._seq = seq
-        self._bells.doors[row].quiet()
-        setup = process.Setup(
-            self._config, worker_name(self._node, seq), self._node, slot, 1, os.getpid(),
-            self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
-            self._reporter, self._bells.master.ring,
-        )  # fmt: skip
-        try:
-            pid = fork(partial(process.main, setup), self._private())
-        except OSError as error:
-            self._scores.drop(row)
-            seat.not_before = now + 1.0
-            self._say("error", f"worker {slot} cannot be forked: {error.strerror}; trying again")
-            return
-        self._scores.born(row, pid)
-        self._rows[pid] = row
-        state.spawned(self._pool, slot, seq, pid, now, random.random())
+        trial = self.pool.trial
+        if history.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
+            self._say("info", f"generation {trial.generation} is good: the others follow")
+        proc.jobs, proc.rss = row.settled, row.rss
+        proc.birth = proc.birth or row.rss
+        proc.idle = row.phase == Phase.IDLE
+        proc.beat.look(row.beat, now)
+        proc.running = (row.request, row.started) if row.in_job else NOTHING
+        proc.deadline = row.deadline / 1e9 if row.in_job and row.deadline else inf
+        if not proc.spent and (why := history.spent(self.pool, proc)):
+            self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
 
-    def _spawn_keeper(self) -> None:
-        master = os.getpid()
+    # applying
 
-        def keep() -> int:
-            signals = Signals(self._life)
-            signals.install(master, lambda: None, outlive=True)
-            keeper = Keeper(
-                self._config, self._node, self._scores, self._bells, signals, self._reporter
-            )
-            return keeper.run()
+    def _stop(self, action: policy.Stop) -> None:
+        send(action.pid, signal.SIGTERM)
+        history.signalled(self.pool, action.pid, killed=False)
 
-        try:
-            self._pool.keeper = state.Keeper(fork(keep, self._private()), looked=monotonic())
-        except OSError as error:
-            self._pool.keeper_not_before = monotonic() + 1.0
-            self._say("error", f"the keeper cannot be forked: {error.strerror}; trying again")
+    def _kill(self, action: policy.Kill) -> None:
+        self._say("warning", f"{action.why}; killed")
+        row = self._children.row_of(action.pid)
+        if not action.charged and row is not None:
+            self._scores.pardon(row)
+        kill_group(action.pid)
+        history.signalled(self.pool, action.pid, killed=True)
 
-    def _private(self) -> tuple[int, ...]:
-        """Descriptors of the master alone: its end of the life pipe, and its signals."""
-        return (self._alive, self._signals.fd, self._signals.write)
+    def _ask(self, action: policy.Ask) -> None:
+        proc = self.pool.find(action.seq)
+        if proc is not None:
+            proc.asked = monotonic()
+            protocol.send(self._children.lines[action.generation], protocol.Changed(action.seq))
 
-    def _reap(self) -> None:
-        """Reap exited children; a worker's subprocesses die with it, unless it left by itself.
+    def _dump(self, action: policy.Dump) -> None:
+        proc = self._proc(action.pid)
+        proc.dumped, proc.dumped_at = action.running, monotonic()
+        send(action.pid, signal.SIGUSR2)
 
-        Respawning is decide()'s business. Unknown children are reaped silently.
-        """
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                break
-            if found is None:
-                break
-            killed = found.si_code != os.CLD_EXITED
-            index = self._rows.get(found.si_pid)
-            if index is not None and (
-                killed or found.si_status != 0 or self._scores.read(index).in_job
-            ):
-                _kill(found.si_pid)
-            os.waitpid(found.si_pid, 0)
-            self._gone(found.si_pid, found.si_status, by_signal=killed)
-        state.emptied(self._pool, monotonic())
-
-    def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
-        now = monotonic()
-        keeper = self._pool.keeper
-        if keeper is not None and keeper.pid == pid:
-            if not keeper.told and self._pool.contact:
-                self._say("warning", f"keeper (pid {pid}) died; starting another")
-            state.keeper_exited(self._pool, -1 if by_signal else status, now)
-            return
-        index = self._rows.pop(pid, None)
+    def _overrun(self, action: policy.Overrun) -> None:
+        """Kill it if it still runs the very job for which its stack was dumped."""
+        proc, index = self._proc(action.pid), self._children.row_of(action.pid)
         if index is None:
             return
-        self._scores.died(index, status if by_signal else 0, 0 if by_signal else status)
-        self._bells.keeper.ring()
+        overrun.hold(action.pid)
         row = self._scores.read(index)
-        if row.phase != Phase.BOOT:  # it may have come up and died between two looks
-            state.ready(self._pool, row.seq)
-        worked = bool(row.done or row.failed or row.retried or row.limited or row.parked)
-        code = -1 if by_signal else status
-        state.exited(self._pool, pid, code, now, worked=worked, in_job=row.in_job)
-        told_why = row.phase == Phase.BOOT and status in (state.BOOT_FAILED, *state.TELLING)
-        if by_signal or row.in_job or (status and not told_why):
-            self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
+        running: Running = (row.request, row.started) if row.in_job else NOTHING
+        proc.dumped, proc.dumped_at = NOTHING, inf
+        if running != action.running:
+            overrun.go_on(action.pid)
+            return
+        late = monotonic() - row.deadline / 1e9
+        timed_out = row.deadline and late >= 0
+        self._scores.condemn(index, Reason.TIMEOUT if timed_out else Reason.MEMORY)
+        id, _, job = self._scores.running(index)
+        over = (
+            f"overran its {(row.deadline - row.since) / 1e9:g} s by {late:.1f} s"
+            if timed_out
+            else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
+        )
+        self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
+        kill_group(action.pid)
+        history.signalled(self.pool, action.pid, killed=True)
+
+    def _proc(self, pid: int) -> Proc:
+        return next(proc for proc in self.pool.procs() if proc.pid == pid)
 
     def _say(self, level: str, text: str) -> None:
         self._reporter.report(Note(level, text))
         self._reporter.flush()
 
 
-def _send(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # it will be reaped in the next round
+def _limits(config: Config, *, preload: bool) -> Limits:
+    return Limits(
+        config.cooldown, config.stop_timeout, config.boot_timeout, config.max_jobs,
+        config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
+        round(config.sleep) + IDLE_SILENCE, preload,
+    )  # fmt: skip
 
 
-def _kill(pid: int) -> None:
-    """The whole group; the process alone while it has not made its group yet."""
+def _adopt_orphans() -> bool:
+    """Be the parent of what a template forks; False where the system has no subreapers."""
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        _send(pid, signal.SIGKILL)
+        return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
+    except AttributeError:
+        return False
+
+
+def _has_terminal() -> bool:
+    """True if this process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -1,24 +1,28 @@
 """What a pool does next: decisions as pure functions of its state and the clock.
 
-- No live process is told twice for one reason: `told` and `killed` are set once.
+- No live process is signalled twice for one reason: `told` and `killed` are set once.
 - A worker that does not leave in a drain is killed when the stop timeout is over; its job goes
   back uncounted.
-- Replacements come first: a ready worker is told to leave only when its successor is ready, and
-  one seat at a time is replaced.
-- The first worker boots alone: if it cannot, the pool ends and says why.
+- Replacements come first: a ready worker is told to leave only when its successor is ready.
+  Recycling replaces one seat at a time, a reload at most `max_surge`. A seat whose last worker
+  still finishes a long job is not recycled again: else short lifetimes would fill the machine.
+- A new generation is tried by one worker before the others follow. The first boot is such a
+  trial: if it fails, the pool ends and says why; a later one that fails changes nothing.
 - The keeper starts first and leaves last.
 
-The shell (`master.py`) forks, signals and reaps; it holds no rule of its own. Clock: monotonic
-seconds.
+The shell (`master.py`, `children.py`) forks, signals and reaps; it holds no rule of its own.
+Clock: monotonic seconds.
 """
 
 from dataclasses import dataclass
 from math import inf
 
-from poolq.pool.state import Mode, Pool, Seat
+from poolq.pool.state import NOTHING, Mode, Pool, Proc, Running, Seat
 
-BOOT_DEADLINE = 60.0
 KEEPER_SILENCE = 10  # looks, a second apart, without a beat
+ANSWER = 5.0  # seconds a template has to say whether the code has changed
+FORK = 10.0  # seconds a template has to fork a worker
+DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,14 @@ class SpawnKeeper:
 
 
 @dataclass(frozen=True, slots=True)
+class SpawnTemplate:
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spawn:
     slot: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,75 +58,203 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the template whether the code has changed since it was loaded."""
+
+    generation: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """Have the worker write its stack to the log."""
+
+    pid: int
+    running: Running
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """Stop it, look again that it still runs that job, then kill it (or let it go on)."""
+
+    pid: int
+    running: Running
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     code: int
 
 
-Action = SpawnKeeper | Spawn | Stop | Kill | Exit
+Action = SpawnKeeper | SpawnTemplate | Spawn | Stop | Kill | Ask | Dump | Overrun | Exit
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     """All that is to be done at `now`. `unconfirmed`: dead workers not yet recovered."""
     if pool.mode is Mode.END:
         return _end(pool, now, unconfirmed)
-    actions = _keeper(pool, now)
+    actions = _keeper(pool, now) + _deadlines(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
-    if pool.contact:
-        for seat in pool.seats:
-            actions += _seat(pool, seat, now)
-        actions += _replacement(pool, now)
-    return actions
+    if not pool.contact:
+        return actions
+    actions += _templates(pool, now)
+    actions += _canary(pool, now)
+    for seat in pool.seats:
+        actions += _seat(pool, seat, now)
+    return actions + _replacements(pool, now)
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
     keeper = pool.keeper
     if keeper is None:
         return [SpawnKeeper()] if now >= pool.keeper_not_before else []
-    if keeper.unmoved >= KEEPER_SILENCE and not keeper.killed:
+    if keeper.beat.unmoved >= KEEPER_SILENCE and not keeper.killed:
         return [Kill(keeper.pid, False, f"keeper (pid {keeper.pid}) was silent for 10 s")]
     return []
 
 
-def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
-    serving = seat.serving()
-    if not serving:
-        first = pool.booted or (seat is pool.seats[0])
-        return [Spawn(seat.slot)] if first and now >= seat.not_before else []
-    actions: list[Action] = [
-        Kill(proc.pid, True, f"worker {seat.slot} (pid {proc.pid}) was not ready in 60 s")
-        for proc in serving
-        if not proc.ready and not proc.killed and now - proc.born >= BOOT_DEADLINE
-    ]
-    old, new = serving[0], serving[-1]
-    if old is not new and new.ready:
-        actions.append(Stop(old.pid))
+def _deadlines(pool: Pool, now: float) -> list[Action]:
+    """Jobs that overran, memory that ran away, idle workers that do not move any more."""
+    actions: list[Action] = []
+    limits = pool.limits
+    for proc in pool.procs():
+        if proc.killed or not proc.ready:
+            continue
+        hard = limits.max_memory_hard and proc.rss > limits.max_memory_hard
+        if proc.running != NOTHING and (now >= proc.deadline or hard):
+            if proc.dumped != proc.running:
+                actions.append(Dump(proc.pid, proc.running))
+            elif now >= proc.dumped_at + DUMP:
+                actions.append(Overrun(proc.pid, proc.running))
+        elif proc.idle and proc.beat.unmoved >= limits.silence:
+            why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
+            actions.append(Kill(proc.pid, False, why))
     return actions
 
 
-def _replacement(pool: Pool, now: float) -> list[Action]:
-    """The next seat whose worker is to be replaced, unless another's is being replaced."""
-    if any(len(seat.serving()) > 1 for seat in pool.seats):
+def _templates(pool: Pool, now: float) -> list[Action]:
+    wanted = {pool.generation} | ({pool.trial.generation} if pool.trial else set())
+    actions: list[Action] = []
+    for template in pool.templates.values():
+        generation = template.generation
+        if generation not in wanted or generation in pool.bare:
+            actions += [] if template.told else [Stop(template.pid)]
+        elif template.killed:
+            continue
+        elif not template.ready and now - template.born >= pool.limits.boot_deadline:
+            why = f"template g{generation} did not load the application in time"
+            actions.append(Kill(template.pid, False, why))
+        elif any(_unborn(proc, generation) and now - proc.born >= FORK for proc in pool.procs()):
+            why = f"template g{generation} did not fork a worker in {FORK:g} s"
+            actions.append(Kill(template.pid, False, why))
+    trial = pool.trial
+    if trial is None or not pool.limits.preload or now < trial.not_before:
+        return actions
+    if trial.generation not in pool.templates and trial.generation not in pool.bare:
+        actions.append(SpawnTemplate(trial.generation))
+    return actions
+
+
+def _unborn(proc: Proc, generation: int) -> bool:
+    """True if the template was asked for it and has not told its pid yet."""
+    return not proc.pid and proc.generation == generation
+
+
+def _canary(pool: Pool, now: float) -> list[Action]:
+    """The first worker of a generation that is being tried."""
+    trial = pool.trial
+    if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
         return []
+    if any(proc.generation == trial.generation for proc in pool.procs()):
+        return []
+    free = [seat for seat in pool.seats if not seat.closing and len(seat.serving()) < 2]
+    return [Spawn(free[0].slot, trial.generation)] if free else []
+
+
+def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
+    serving = seat.serving()
+    if seat.closing:
+        return [Stop(proc.pid) for proc in serving if proc.pid]
+    wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
+    actions: list[Action] = []
+    for proc in serving:
+        if proc.ready or proc.killed or not proc.pid:
+            continue
+        if now - proc.born >= pool.limits.boot_deadline:
+            why = f"worker {seat.slot} (pid {proc.pid}) was not ready in time"
+            actions.append(Kill(proc.pid, True, why))
+        elif proc.generation not in wanted:
+            why = f"worker {seat.slot} (pid {proc.pid}) was of a generation that was refused"
+            actions.append(Kill(proc.pid, False, why))
+    if not serving:
+        if pool.generation and now >= seat.not_before and pool.can_spawn(pool.generation):
+            actions.append(Spawn(seat.slot, pool.generation))
+    elif len(serving) > 1 and serving[-1].ready:
+        actions += [Stop(proc.pid) for proc in serving[:-1]]
+    return actions
+
+
+def _replacements(pool: Pool, now: float) -> list[Action]:
+    """Successors for those that are spent, within the surge."""
+    actions: list[Action] = []
+    if not pool.generation:
+        return actions
+    booting = sum(len(seat.serving()) > 1 for seat in pool.seats)
     for seat in pool.seats:
-        for old in seat.serving():
-            if old.ready and now >= max(old.due, seat.not_before):
-                return [Spawn(seat.slot)]
-    return []
+        serving = seat.serving()
+        if seat.closing or len(serving) != 1 or not serving[0].ready:
+            continue
+        old, leaving = serving[0], len(seat.procs) - 1
+        if now >= old.due and not old.answered and not _may_ask(pool, old):
+            actions.append(Ask(pool.generation, old.seq))
+        outdated = old.generation != pool.generation
+        room = booting < (pool.limits.max_surge if outdated else 1)
+        room = room and leaving <= outdated
+        able = room and now >= seat.not_before and pool.can_spawn(pool.generation)
+        if able and (outdated or _spent(pool, old, now)):
+            actions.append(Spawn(seat.slot, pool.generation))
+            booting += 1
+    return actions
+
+
+def _may_ask(pool: Pool, proc: Proc) -> bool:
+    """True when there is nothing to ask, or it was asked already."""
+    return proc.asked < inf or pool.generation not in pool.templates
+
+
+def _spent(pool: Pool, proc: Proc, now: float) -> bool:
+    if proc.spent:
+        return True
+    if now < proc.due:
+        return False
+    return pool.generation not in pool.templates or proc.answered or now >= proc.asked + ANSWER
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
-    actions: list[Action] = [Stop(proc.pid) for proc in pool.procs() if not proc.told]
+    procs = [proc for proc in pool.procs() if proc.pid]
+    actions: list[Action] = [Stop(proc.pid) for proc in procs if not proc.told]
     if now >= pool.deadline:
+        why = "does not wait for its job" if pool.aborted else "outlived the stop timeout"
         actions += [
-            Kill(proc.pid, False, f"worker (pid {proc.pid}) outlived the stop timeout")
-            for proc in pool.procs()
+            Kill(proc.pid, False, f"worker (pid {proc.pid}) {why}")
+            for proc in procs
             if not proc.killed
         ]
     return actions
 
 
 def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
+    actions: list[Action] = []
+    for template in pool.templates.values():
+        if now >= pool.deadline and not template.killed:
+            actions.append(
+                Kill(template.pid, False, f"template (pid {template.pid}) did not leave")
+            )
+        elif not template.told:
+            actions.append(Stop(template.pid))
+    if pool.templates:
+        return actions
     keeper = pool.keeper
     if keeper is None:
         if unconfirmed and now < pool.deadline and pool.contact:
@@ -130,12 +268,15 @@ def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
 
 
 def next_wake(pool: Pool, now: float) -> float:
-    """Seconds until something may be due by time alone; at most 1, for the keeper's beat."""
+    """Seconds until something may be due by time alone; at most 1, for the beats."""
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
-    if pool.mode is Mode.RUN:
-        for seat in pool.seats:
-            times.append(seat.not_before if not seat.serving() else inf)
-            times += [proc.due for proc in seat.serving() if proc.ready]
+    if pool.trial is not None:
+        times.append(pool.trial.not_before)
+    for seat in pool.seats:
+        times.append(seat.not_before)
+        for proc in seat.procs:
+            times += [proc.due, proc.asked + ANSWER, proc.deadline, proc.dumped_at + DUMP]
+            times.append(proc.born + FORK if not proc.pid else inf)
     return max(0.0, min(time for time in times if time > now) - now)

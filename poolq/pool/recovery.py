@@ -4,7 +4,7 @@ import signal
 
 from poolq.engines.base import Death
 from poolq.message import Entry, entry
-from poolq.pool.scoreboard import UNSEEN, Row
+from poolq.pool.scoreboard import UNSEEN, Reason, Row
 
 NOTHING = -1
 
@@ -25,9 +25,22 @@ def cause(row: Row) -> str:
 def death(row: Row, worker: str, host: str, now: int) -> Death:
     """The last words of `worker`; `now` in microseconds since the epoch."""
     running = row.started > row.finished and row.charged
-    error = f"worker {row.slot} (pid {row.pid}) on {host} {cause(row)}"
+    who = f"worker {row.slot} (pid {row.pid}) on {host}"
+    timed_out = row.reason == Reason.TIMEOUT
+    if timed_out:
+        limit = (row.deadline - row.since) / 1e9
+        error = f"JobTimeout: overran its {limit:g} s; {who} was killed"
+    elif row.reason == Reason.MEMORY:
+        error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
+    else:
+        error = f"{who} {cause(row)}"
     line = Entry(
-        now, "crash", error, worker=worker, signal=row.signal, exit_code=row.exit_code % UNSEEN
+        now,
+        "timeout" if timed_out else "crash",
+        error,
+        worker=worker,
+        signal=row.signal,
+        exit_code=row.exit_code % UNSEEN,
     )
     started = row.started - 1 if running else NOTHING
-    return Death(row.request, row.finished, started, entry(line))
+    return Death(row.request, row.finished, started, entry(line), timed_out)

@@ -6,7 +6,7 @@
 - The master writes the master's part, the worker the worker's part (`worker/row.py`), the keeper
   its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
 
-Layout: HEAD words of the keeper, then a confirm word a row, then the rows.
+Layout: HEAD words, then a confirm word and an RSS word a row, then the rows.
 """
 
 import mmap
@@ -22,12 +22,13 @@ HEAD = 16  # words
 MASTER = 16  # words of the master's part, before the worker's
 ROW = (MASTER + words.WORDS) * 8  # bytes
 
-# The keeper's words.
-KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, KEEPER_FAILURES = range(4)
+# The keeper's words, then the master's.
+KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT = range(5)
+PAUSED = 8
 # The master's words of a row.
-STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED = range(8)
+STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 
-
+#: The exit code of a worker whose end nobody saw.
 UNSEEN = 1 << 32
 
 
@@ -37,6 +38,14 @@ class Status(IntEnum):
     FREE = 0
     LIVE = 1
     DEAD = 2
+
+
+class Reason(IntEnum):
+    """Why the master killed a worker in mid-job."""
+
+    NONE = 0
+    TIMEOUT = 1
+    MEMORY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +61,46 @@ class Row:
     signal: int
     exit_code: int
     charged: bool
+    reason: int
     phase: int
     request: int
     finished: int
     started: int
     since: int
+    beat: int
+    deadline: int
     done: int
     failed: int
     retried: int
     limited: int
     parked: int
+    rss: int
 
     @property
     def in_job(self) -> bool:
         """True if a job was in `run()`, or failing, at that moment."""
         return self.phase == words.Phase.BUSY and self.started > self.finished
 
+    @property
+    def settled(self) -> int:
+        """How many jobs it has brought to some end."""
+        return self.done + self.failed + self.retried + self.limited + self.parked
+
 
 class Scoreboard:
-    """Made by the master, inherited by its children."""
+    """Made by the master (`fd` None), inherited by its children or opened from `fd`."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, fd: int | None = None) -> None:
         self.rows = rows
-        self._base = (HEAD + rows) * 8
+        self._base = (HEAD + 2 * rows) * 8
         self._base += -self._base % 64
         size = self._base + rows * ROW
-        self._memory = memoryview(_shared(size))
-        self._head = self._memory[: (HEAD + rows) * 8].cast("Q")
+        self.fd = _create(size) if fd is None else fd
+        self._memory = memoryview(mmap.mmap(self.fd, size))
+        self._head = self._memory[: (HEAD + 2 * rows) * 8].cast("Q")
         self._master = [self._part(index, 0, MASTER).cast("Q") for index in range(rows)]
         self._workers = [self._part(index, MASTER, MASTER + words.WORDS) for index in range(rows)]
+        self._words = [part.cast("Q") for part in self._workers]
 
     def _part(self, index: int, first: int, last: int) -> memoryview:
         start = self._base + index * ROW
@@ -93,7 +113,8 @@ class Scoreboard:
         for index, own in enumerate(self._master):
             if own[STATUS] == Status.FREE:
                 WorkerRow(self._workers[index]).clear()
-                own[PID] = own[SIGNAL] = own[EXIT] = 0
+                self._head[HEAD + self.rows + index] = 0
+                own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
                 own[STATUS] = Status.LIVE
@@ -101,11 +122,16 @@ class Scoreboard:
         return None
 
     def born(self, index: int, pid: int) -> None:
+        """Its worker may begin: it waits until it reads its own pid here."""
         self._master[index][PID] = pid
 
     def pardon(self, index: int) -> None:
         """The worker is killed for no fault of its job's: nothing shall be counted."""
         self._master[index][CHARGED] = 0
+
+    def condemn(self, index: int, reason: Reason) -> None:
+        """The worker is killed for what its job does."""
+        self._master[index][REASON] = reason
 
     def died(self, index: int, signal: int, exit_code: int) -> None:
         """What became of the worker; `exit_code` UNSEEN: nobody knows."""
@@ -130,7 +156,10 @@ class Scoreboard:
     # the worker
 
     def worker(self, index: int) -> WorkerRow:
-        return WorkerRow(self._workers[index])
+        return WorkerRow(self._workers[index], self._head)
+
+    def pid(self, index: int) -> int:
+        return self._master[index][PID]
 
     # the keeper
 
@@ -141,8 +170,12 @@ class Scoreboard:
     def confirmed(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
 
+    def weigh(self, index: int, rss: int) -> None:
+        """A worker's resident memory in bytes."""
+        self._head[HEAD + self.rows + index] = rss
+
     def tell(self, word: int, value: int) -> None:
-        """Write one of the keeper's words."""
+        """Write a word of the head; each has one writer."""
         self._head[word] = value
 
     def told(self, word: int) -> int:
@@ -151,15 +184,16 @@ class Scoreboard:
     # everybody
 
     def read(self, index: int) -> Row:
-        own = self._master[index]
-        theirs = self._workers[index].cast("Q")
+        own, theirs = self._master[index], self._words[index]
         return Row(
             index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
-            own[SIGNAL], own[EXIT], bool(own[CHARGED]),
+            own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
             theirs[words.PHASE], theirs[words.REQUEST], theirs[words.FINISHED],
-            theirs[words.STARTED], theirs[words.SINCE],
+            theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
+            theirs[words.DEADLINE],
             theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
+            self._head[HEAD + self.rows + index],
         )  # fmt: skip
 
     def all(self) -> list[Row]:
@@ -167,20 +201,28 @@ class Scoreboard:
         rows = (self.read(index) for index in range(self.rows))
         return [row for row in rows if row.status != Status.FREE]
 
+    def running(self, index: int) -> tuple[str, str, str]:
+        """Id, queue and name of what a worker has started last; empty texts when it is being
+        written just now, or nothing has started."""
+        return words.read_text(self._workers[index], self._words[index])
+
     def phase(self, index: int) -> int:
-        return self._workers[index].cast("Q")[words.PHASE]
+        return self._words[index][words.PHASE]
 
     def is_idle(self, index: int) -> bool:
-        """A live worker that waits for its doorbell."""
+        """A live worker that waits for its doorbell and may take a job."""
+        if self._head[PAUSED]:
+            return False
         return self._master[index][STATUS] == Status.LIVE and self.phase(index) == words.Phase.IDLE
 
 
-def _shared(size: int) -> mmap.mmap:
+def _create(size: int) -> int:
+    """Sealed against shrinking: a reader must not fault because somebody truncates."""
     if sys.platform != "linux":
-        return mmap.mmap(-1, size)
-    fd = os.memfd_create("poolq-scoreboard", os.MFD_CLOEXEC)
-    try:
-        os.ftruncate(fd, size)
-        return mmap.mmap(fd, size)
-    finally:
-        os.close(fd)
+        raise RuntimeError("poolq's pool needs Linux: memfd, eventfd and subreapers")
+    import fcntl
+
+    fd = os.memfd_create("poolq-scoreboard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return fd

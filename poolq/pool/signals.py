@@ -5,7 +5,9 @@ import signal
 from collections import deque
 from types import FrameType
 
-QUEUED = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGCHLD")
+QUEUED = (
+    "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD",
+)  # fmt: skip
 
 
 class SignalQueue:

@@ -43,7 +43,7 @@ def _become(
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGTERM, leave)
         os.setpgid(0, 0)
         for fd in close:
             os.close(fd)
@@ -61,5 +61,13 @@ def _become(
         os._exit(code)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def execute(argv: list[str], kept: tuple[int, ...]) -> int:
+    """Become another program, which keeps these descriptors. Never returns but by OSError."""
+    for fd in kept:
+        os.set_inheritable(fd, True)
+    os.execv(argv[0], argv)  # noqa: S606  # no shell is the point
+
+
+def leave(_number: int, _frame: FrameType | None) -> None:
+    """TERM's handler in a process that has nothing to finish."""
     os._exit(0)

@@ -102,7 +102,8 @@ class Executor:
     def failed_before(self, ready: Ready) -> Result | None:
         """For a job that has failed already, or whose workers died too often: it is not run."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
-        if not state.failing and not retry.crashed_out(message, state):
+        over = retry.crashed_out(message, state) or retry.timed_out(message, state)
+        if not state.failing and not over:
             return None
         error = _error_of(state, message)
         ready.job = self._build(ready, max(1, state.attempt), error)
@@ -274,7 +275,7 @@ def _last_error(state: State) -> str:
 def _error_of(state: State, message: Message) -> JobError:
     """The error as a later process can know it."""
     found = entries(state.history)
-    if not state.failing:
+    if not state.failing and retry.crashed_out(message, state):
         return JobCrashed(f"its worker died {state.crashes} times: {_last_error(state)}")
     last = next((line for line in reversed(found) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:

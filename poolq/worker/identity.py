@@ -10,6 +10,8 @@ import psutil
 
 from poolq.engines.base import Registration
 
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
 
 def node_id() -> str:
     """Random for every start of a pool: a restarted pool is another node."""
@@ -48,6 +50,14 @@ def _started_elsewhere(pid: int) -> int | None:
         return int(psutil.Process(pid).create_time() * 100)
     except psutil.Error:
         return None
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process holds now; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE
+    except OSError:
+        return 0
 
 
 def registration(worker: str, node: str, pool: str) -> Registration:

@@ -44,6 +44,7 @@ class Loop:
         signals: Signals,
         reporter: Reporter,
         sleep: float,
+        timeout: float,
         title: str,
     ) -> None:
         self._desk = desk
@@ -54,6 +55,7 @@ class Loop:
         self._signals = signals
         self._reporter = reporter
         self._sleep = sleep
+        self._timeout = round(timeout * 1_000_000)
         self._title = title
         self._pid = os.getpid()
 
@@ -61,7 +63,7 @@ class Loop:
         """Until told to stop, or fenced."""
         try:
             while not self._signals.stopping:
-                if self._desk.claim(self._pace.want()):
+                if self._claim():
                     self._batch()
                 else:
                     self._rest()
@@ -82,18 +84,25 @@ class Loop:
         self._reporter.flush()
         self._bells.idle()
         while not self._signals.stopping:
-            if self._desk.claim(self._pace.want()):
+            if self._claim():
                 self._batch()
                 return
             self._row.phase(Phase.IDLE)
             if self._signals.wait(self._sleep, self._bells.doorbell):
                 os.eventfd_read(self._bells.doorbell)
 
+    def _claim(self) -> int:
+        """How many jobs could be claimed; none while the pool is paused."""
+        if self._row.paused():
+            self._desk.settle()
+            return 0
+        return self._desk.claim(self._pace.want())
+
     def _batch(self) -> None:
         self._row.phase(Phase.BUSY)
         while (claim := self._desk.next()) is not None:
             self._signals.poll()
-            if self._signals.stopping:
+            if self._signals.stopping or self._row.paused():
                 self._desk.give_back(claim)
             else:
                 self._one(claim)
@@ -108,7 +117,8 @@ class Loop:
             self._desk.settle()
             self._reporter.flush()
             setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
-        self._row.start(claim.index, text(claim.id, claim.queue, job))
+        timeout = ready.message.timeout or self._timeout
+        self._row.start(claim.index, text(claim.id, claim.queue, job), timeout)
         self._desk.begins()
         result = self._executor.failed_before(ready)
         if result is None:

@@ -44,15 +44,16 @@ class Setup:
     ready: Callable[[], None]
 
 
-def main(setup: Setup) -> int:
-    """Live; returns the exit code. An application that cannot be loaded: 3."""
+def main(setup: Setup, registry: app.Registry | None = None) -> int:
+    """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
+    where that fails."""
     title = f"poolq: worker {setup.slot} g{setup.generation}"
     setproctitle(f"{title} boot")
     signals = Signals(setup.life)
     signals.install(setup.master, setup.row.stopped)
     setup.reporter.rename(f"worker {setup.slot}")
     try:
-        registry = app.load(setup.config.app, setup.config.folder)
+        registry = registry or app.load(setup.config.app, setup.config.folder)
         engine = open_engine(setup.config)
     except PoolqError as error:
         setup.reporter.report(Note("error", str(error)))
@@ -77,6 +78,7 @@ def _live(
     def pause(seconds: float, urgent: bool) -> bool:
         """An orphan gives up at some time: nobody would ever end it."""
         nonlocal orphaned_at
+        setup.row.beat()
         signals.wait(seconds)
         if signals.orphaned:
             orphaned_at = orphaned_at or monotonic()
@@ -88,8 +90,9 @@ def _live(
     executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
     pace = Pace(config.prefetch)
     loop = Loop(
-        desk, executor, pace, setup.row, setup.bells, signals, setup.reporter, config.sleep, title
-    )
+        desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
+        config.sleep, config.timeout, title,
+    )  # fmt: skip
     try:
         desk.register(me)
     except Leaving:

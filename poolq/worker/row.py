@@ -23,18 +23,22 @@ class Phase(IntEnum):
 
 
 # Words. Claims of REQUEST below FINISHED are done; STARTED is 1 + the index of the one that
-# was started last, 0 when none is running.
-PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE = range(7)
+# was started last, 0 when none is running. Times are monotonic nanoseconds.
+PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
+
+#: In the scoreboard's head, written by the master: this pool takes nothing new.
+PAUSED = 8
 
 
 class WorkerRow:
     """Writes the row. Reading one's own words back is cheap; others read copies."""
 
-    __slots__ = ("_bytes", "words")
+    __slots__ = ("_bytes", "_head", "words")
 
-    def __init__(self, memory: memoryview) -> None:
+    def __init__(self, memory: memoryview, head: memoryview | None = None) -> None:
         self._bytes = memory[TEXT * 8 : WORDS * 8]
+        self._head = head
         self.words = memory.cast("Q")
 
     def clear(self) -> None:
@@ -42,9 +46,17 @@ class WorkerRow:
         for word in range(TEXT):
             self.words[word] = 0
 
+    def paused(self) -> bool:
+        """The master wants nothing new to be taken."""
+        return self._head is not None and self._head[PAUSED] != 0
+
     def phase(self, phase: Phase) -> None:
         self.words[BEAT] = monotonic_ns()
         self.words[PHASE] = phase
+
+    def beat(self) -> None:
+        """Still there, though nothing changes."""
+        self.words[BEAT] = monotonic_ns()
 
     def claimed(self, request: int) -> None:
         """New claims: nothing of them has started. What came before is settled."""
@@ -53,14 +65,16 @@ class WorkerRow:
         words[STARTED] = 0
         words[REQUEST] = request
 
-    def start(self, index: int, text: bytes) -> None:
-        """A job starts. `text`: id, queue and name, separated by NUL."""
+    def start(self, index: int, text: bytes, timeout: int = 0) -> None:
+        """A job starts. `text`: id, queue and name, separated by NUL; `timeout` in microseconds,
+        0: none."""
         words = self.words
         words[SEQUENCE] += 1
         self._bytes[: len(text)] = text
         self._bytes[len(text)] = 10
         words[SEQUENCE] += 1
-        words[SINCE] = monotonic_ns()
+        since = words[SINCE] = monotonic_ns()
+        words[DEADLINE] = since + timeout * 1000 if timeout else 0
         words[STARTED] = index + 1
 
     def finished(self, index: int) -> None:
@@ -78,3 +92,14 @@ class WorkerRow:
 def text(id: str, queue: str, job: str) -> bytes:
     """What a row shows of a job, cut to its room."""
     return f"{id}\0{queue}\0{job}".encode()[: TEXT_BYTES - 1]
+
+
+def read_text(memory: memoryview, words: memoryview) -> tuple[str, str, str]:
+    """The text as (id, queue, job); empty ones while it is being written."""
+    before = words[SEQUENCE]
+    raw = bytes(memory[TEXT * 8 : WORDS * 8])
+    if before % 2 or words[SEQUENCE] != before or not words[STARTED]:
+        return "", "", ""
+    parts = raw.partition(b"\n")[0].decode("utf-8", "replace").split("\0")
+    id, queue, job = (*parts, "", "", "")[:3]
+    return id, queue, job

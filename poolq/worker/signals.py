@@ -1,11 +1,13 @@
 """A worker's signals and waiting. Handlers only set a flag; what follows is the loop's business.
 
 TERM asks to finish the job that runs and leave. QUIT leaves at once: the keeper gives the jobs
-back. INT, HUP, TTIN, TTOU, USR1 and USR2 do nothing here, by a handler, because an ignored signal
-would be inherited by the job's own subprocesses.
+back. USR2 writes the stack of every thread to stderr, at once, also from within C. INT, HUP, TTIN,
+TTOU and USR1 do nothing here, by a handler, because an ignored signal would be inherited by the
+job's own subprocesses.
 """
 
 import ctypes
+import faulthandler
 import os
 import select
 import signal
@@ -15,7 +17,7 @@ from types import FrameType
 
 ABORTED = 131  # 128 + QUIT, as a shell would say it
 _PDEATHSIG = 1
-_QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+_QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
 
 class Signals:
@@ -25,6 +27,7 @@ class Signals:
         self.stopping = False
         self.orphaned = False
         self._life = life
+        self._master = 0
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
@@ -45,9 +48,11 @@ class Signals:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python itself starts
         for name in _QUIET:
             signal.signal(getattr(signal, name), _nothing)
+        faulthandler.register(signal.SIGUSR2, all_threads=True)
         os.register_at_fork(after_in_child=_disown)
         if not outlive:
-            _die_with_parent()
+            die_with_parent()
+        self._master = master
         if os.getppid() != master:
             self.orphaned = self.stopping = True
 
@@ -63,8 +68,8 @@ class Signals:
 
     def poll(self) -> None:
         """Notice the master's end without waiting. One system call."""
-        if not self.orphaned and os.getppid() == 1:
-            self.wait(0.0)
+        if not self.orphaned and os.getppid() != self._master:
+            self.orphaned = self.stopping = True
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -77,6 +82,7 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
 def _disown() -> None:
     """A job's own forked child shall end at TERM as any other process does."""
     signal.set_wakeup_fd(-1)
+    faulthandler.unregister(signal.SIGUSR2)
     for name in ("SIGTERM", "SIGQUIT", *_QUIET):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -90,7 +96,7 @@ def _drain(fd: int) -> None:
         return
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe tells)."""
     if sys.platform == "linux":
         prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl

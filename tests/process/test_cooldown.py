@@ -105,5 +105,5 @@ def test_hup_with_broken_code_leaves_the_old_workers_at_work(project: Project) -
     id = project.dispatch("Quick")
     project.ledger.until("end", id)
     until(lambda: {one.pid for one in pool.workers()} == old)
-    assert pool.log.count("nothing_of_this_name") == 1, "it is not tried again and again"
+    assert pool.log.count("is refused") == 1, "it is not tried again and again"
     assert pool.code is None

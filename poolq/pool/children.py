@@ -1,0 +1,334 @@
+"""The children of a pool: forked, reaped, and listened to, for `master.py`.
+
+What is to be forked is `policy.py`'s business; what happened goes to `history.py`.
+"""
+
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+
+from poolq.config import Config
+from poolq.pool import history, protocol
+from poolq.pool.bells import Bells, WorkerBells
+from poolq.pool.keeper import Keeper
+from poolq.pool.names import worker_name
+from poolq.pool.protocol import Answer, Bare, Born, Failed, Loaded
+from poolq.pool.recovery import cause
+from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.spawn import execute, fork
+from poolq.pool.state import BOOT_FAILED, TELLING, Pool, Template
+from poolq.pool.state import Keeper as KeeperState
+from poolq.pool.template import Errand, encode
+from poolq.worker import process
+from poolq.worker.events import Reporter
+from poolq.worker.row import Phase
+from poolq.worker.signals import Signals
+
+PROGRAM = "from poolq.cli.template import main; main()"
+Say = Callable[[str, str], None]
+
+
+class Children:
+    """`private`: descriptors of the master alone, which no child may keep."""
+
+    def __init__(
+        self,
+        config: Config,
+        node: str,
+        pool: Pool,
+        scores: Scoreboard,
+        bells: Bells,
+        reporter: Reporter,
+        say: Say,
+        private: tuple[int, ...],
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._pool = pool
+        self._scores = scores
+        self._bells = bells
+        self._reporter = reporter
+        self._say = say
+        self._life, self._alive = os.pipe2(os.O_CLOEXEC)
+        self._private = (*private, self._alive)
+        self._seq = 0
+        self.rows: dict[int, int] = {}  # by seq
+        self._seqs: dict[int, int] = {}  # by pid
+        self._strangers: dict[int, tuple[int, bool]] = {}  # reaped before anybody named them
+        self.lines: dict[int, socket.socket] = {}  # by generation
+        self._spares: dict[int, socket.socket] = {}
+        self._last_words: dict[int, Failed] = {}
+
+    # forking
+
+    def spawn(self, slot: int, generation: int) -> None:
+        """A worker: by its generation's template, or forked here to import for itself."""
+        seq, now = self._seq + 1, monotonic()
+        seat = self._pool.seats[slot - 1]
+        row = self._scores.take(seq, slot, generation)
+        if row is None:
+            seat.not_before = now + history.BACKOFF_FIRST
+            return
+        self._seq = seq
+        self._bells.doors[row].quiet()
+        template = self._pool.templates.get(generation)
+        if template is not None and template.ready:
+            if not protocol.send(self.lines[generation], protocol.Spawn(seq, row, slot)):
+                self._scores.drop(row)
+                seat.not_before = now + history.BACKOFF_FIRST
+                return
+            pid = 0
+        else:
+            pid = self._fork_bare(seq, row, slot, generation)
+            if not pid:
+                self._scores.drop(row)
+                seat.not_before = now + 1.0
+                return
+        self.rows[seq] = row
+        history.spawned(self._pool, slot, seq, generation, pid, now, random.random())
+        if pid:
+            self._adopt(seq, pid)
+
+    def _fork_bare(self, seq: int, row: int, slot: int, generation: int) -> int:
+        setup = process.Setup(
+            self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
+            self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
+            self._reporter, self._bells.master.ring,
+        )  # fmt: skip
+        return self._fork(partial(process.main, setup), f"worker {slot}")
+
+    def _adopt(self, seq: int, pid: int) -> None:
+        self._seqs[pid] = seq
+        self._scores.born(self.rows[seq], pid)
+        self._bells.doors[self.rows[seq]].ring()
+
+    def spawn_keeper(self) -> None:
+        master = os.getpid()
+
+        def keep() -> int:
+            signals = Signals(self._life)
+            signals.install(master, lambda: None, outlive=True)
+            keeper = Keeper(
+                self._config, self._node, self._scores, self._bells, signals, self._reporter
+            )
+            return keeper.run()
+
+        pid = self._fork(keep, "the keeper")
+        if pid:
+            self._pool.keeper = KeeperState(pid, monotonic())
+        else:
+            self._pool.keeper_not_before = monotonic() + 1.0
+
+    def spawn_template(self, generation: int) -> None:
+        """A fresh interpreter, so that it loads the code as it is now."""
+        ours, theirs = protocol.pair()
+        errand = Errand(
+            self._config, self._node, generation, os.getpid(), theirs.fileno(), self._life,
+            self._scores.rows, self._scores.fd, self._bells.fds(),
+        )  # fmt: skip
+        paper = os.memfd_create("poolq-errand", os.MFD_CLOEXEC)
+        os.write(paper, encode(errand))
+        os.lseek(paper, 0, os.SEEK_SET)
+        kept = (paper, theirs.fileno(), self._life, self._scores.fd, *self._bells.fds())
+        argv = [sys.executable, "-c", PROGRAM, str(paper)]
+        pid = self._fork(partial(execute, argv, kept), f"template g{generation}")
+        theirs.close()
+        os.close(paper)
+        if not pid:
+            ours.close()
+            if self._pool.trial is not None:
+                self._pool.trial.not_before = monotonic() + 1.0
+            return
+        ours.setblocking(False)
+        self.lines[generation] = ours
+        self._pool.templates[generation] = Template(generation, pid, monotonic())
+
+    def _fork(self, main: Callable[[], int], what: str) -> int:
+        """0 where the system has no room now."""
+        lines = [line.fileno() for line in (*self.lines.values(), *self._spares.values())]
+        try:
+            return fork(main, (*self._private, *lines))
+        except OSError as error:
+            self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
+            return 0
+
+    # listening
+
+    def hear(self) -> None:
+        """Take what the templates have said."""
+        for generation in list(self.lines):
+            while (line := self.lines.get(generation)) is not None:
+                try:
+                    message, _ = protocol.receive(line)
+                except BlockingIOError:
+                    break
+                if message is None:
+                    break  # it is dead, and will be reaped
+                self._heard(generation, message)
+
+    def _heard(self, generation: int, message: protocol.Message) -> None:
+        template = self._pool.templates.get(generation)
+        if isinstance(message, Born):
+            if message.seq:
+                self._born(message.seq, message.pid)
+            elif template is not None:
+                template.spare = message.pid
+                self._claim_stranger(message.pid)
+        elif isinstance(message, Loaded) and template is not None:
+            template.ready = True
+            self._give_spare(template)
+        elif isinstance(message, Bare):
+            self._pool.bare.add(generation)
+            why = f"{message.why}: nothing is preloaded, each worker imports for itself"
+            self._say("warning", f"template g{generation}: {why}")
+        elif isinstance(message, Failed):
+            self._last_words[generation] = message
+        elif isinstance(message, Answer):
+            history.answered(self._pool, message.seq, changed=message.changed)
+
+    def _born(self, seq: int, pid: int) -> None:
+        history.born(self._pool, seq, pid)
+        if seq in self.rows:
+            self._adopt(seq, pid)
+            self._claim_stranger(pid)
+
+    def _claim_stranger(self, pid: int) -> None:
+        """It may have died before it was named."""
+        if pid in self._strangers:
+            status, by_signal = self._strangers.pop(pid)
+            self._gone(pid, status, by_signal=by_signal)
+
+    def _give_spare(self, template: Template) -> None:
+        ours, theirs = protocol.pair()
+        ours.setblocking(False)
+        if protocol.send(self.lines[template.generation], protocol.Spare(), theirs.fileno()):
+            old = self._spares.pop(template.generation, None)
+            if old is not None:
+                old.close()
+            self._spares[template.generation] = ours
+        else:
+            ours.close()
+        theirs.close()
+
+    # reaping
+
+    def reap(self) -> None:
+        """Reap exited children; a worker's subprocesses die with it, unless it left by itself.
+
+        Respawning is decide()'s business. Unknown children are reaped silently.
+        """
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if found is None:
+                break
+            pid, status = found.si_pid, found.si_status
+            by_signal = found.si_code != os.CLD_EXITED
+            seq = self._seqs.get(pid)
+            if seq is not None:
+                row = self._scores.read(self.rows[seq])
+                if by_signal or status or row.in_job:
+                    kill_group(pid)
+            os.waitpid(pid, 0)
+            self._gone(pid, status, by_signal=by_signal)
+        history.emptied(self._pool, monotonic())
+        history.closed(self._pool)
+
+    def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
+        now, pool, code = monotonic(), self._pool, -1 if by_signal else status
+        if pool.keeper is not None and pool.keeper.pid == pid:
+            if not pool.keeper.told and pool.contact:
+                self._say("warning", f"keeper (pid {pid}) died; starting another")
+            history.keeper_exited(pool, code, now)
+        elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
+            self._template_gone(pid, code, now)
+        elif pid in self._seqs:
+            self._worker_gone(pid, status, by_signal=by_signal)
+        elif self._expecting():
+            self._strangers[pid] = (status, by_signal)
+        else:
+            self._strangers.clear()
+
+    def _expecting(self) -> bool:
+        """A child may be born that nobody has named yet."""
+        templates = self._pool.templates.values()
+        return any(not proc.pid for proc in self._pool.procs()) or any(
+            template.ready and not template.spare for template in templates
+        )
+
+    def _worker_gone(self, pid: int, status: int, *, by_signal: bool) -> None:
+        seq = self._seqs.pop(pid)
+        index = self.rows.pop(seq)
+        self._scores.died(index, status if by_signal else 0, 0 if by_signal else status)
+        self._bells.keeper.ring()
+        row = self._scores.read(index)
+        if row.phase != Phase.BOOT:  # it may have come up and died between two looks
+            history.ready(self._pool, seq)
+        told_why = row.phase == Phase.BOOT and status in (BOOT_FAILED, *TELLING)
+        if by_signal or row.in_job or (status and not told_why):
+            self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
+        code, now = -1 if by_signal else status, monotonic()
+        worked = row.settled > 0
+        history.exited(self._pool, seq, code, now, worked=worked, in_job=row.in_job)
+
+    def _template_gone(self, pid: int, code: int, now: float) -> None:
+        self.hear()  # its last words
+        template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
+        generation, was_spare = template.generation, pid == template.spare
+        words = self._last_words.pop(generation, None)
+        if words is not None and self._pool.generation:
+            refused = f"generation {generation} is refused, the old workers go on: {words.why}"
+            self._say("error", f"{refused}\n{words.trace}" if words.trace else refused)
+        elif words is not None:
+            self._say("error", words.why)
+        elif not template.told and not was_spare:
+            self._say("warning", f"template g{generation} (pid {pid}) died")
+        woken = history.template_exited(self._pool, pid, code, words.why if words else "", now)
+        if was_spare:
+            if template.ready and not template.told:
+                self._give_spare(template)
+            return
+        self.lines.pop(generation).close()
+        spare = self._spares.pop(generation, None)
+        self._unborn(generation, now)
+        if woken is not None and spare is not None:
+            self.lines[generation] = spare
+            self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
+            self._give_spare(woken)
+        elif spare is not None:
+            spare.close()
+
+    def _unborn(self, generation: int, now: float) -> None:
+        """Workers that the dead template was asked for and never named."""
+        for proc in self._pool.procs():
+            if not proc.pid and proc.generation == generation:
+                self._scores.drop(self.rows.pop(proc.seq))
+                history.exited(self._pool, proc.seq, -1, now, worked=False, in_job=False)
+
+    def row_of(self, pid: int) -> int | None:
+        """The scoreboard row of a worker."""
+        seq = self._seqs.get(pid)
+        return None if seq is None else self.rows[seq]
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may be gone; then it will be reaped in the next round."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def kill_group(pid: int) -> None:
+    """The whole group; the process alone while it has not made its group yet."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        send(pid, signal.SIGKILL)

@@ -1,0 +1,218 @@
+"""The template: a fresh interpreter that loads one generation of the application and forks its
+workers, which share its memory until they write to it. It runs no job.
+
+- It imports with the collector off and freezes the heap, so that no collection in a worker
+  touches (and so copies) what they share.
+- It is double-forked: a worker's parent is the master, which is the subreaper of the pool.
+- A dormant copy of it, forked after the freeze, waits on a socket of its own. It takes over when
+  the template is killed: the loaded generation must not be lost to a broken deploy on disk.
+- It refuses to preload what cannot be forked safely: threads and connected sockets.
+
+Which worker to fork when is `policy.py`'s business.
+"""
+
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from setproctitle import setproctitle
+
+from poolq import app
+from poolq.config import Config
+from poolq.errors import AppError
+from poolq.pool import protocol
+from poolq.pool.bells import Bells, WorkerBells
+from poolq.pool.freshness import changed, stamps
+from poolq.pool.names import worker_name
+from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn
+from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.spawn import leave
+from poolq.worker import process
+from poolq.worker.events import Reporter
+from poolq.worker.signals import die_with_parent
+
+GO = 10.0  # seconds a worker waits for its master's word
+
+
+class Errand(msgspec.Struct):
+    """What a template is told at its start, through a memfd: an argument would show passwords."""
+
+    config: Config
+    node: str
+    generation: int
+    master: int
+    line: int
+    life: int
+    rows: int
+    board: int
+    bells: list[int]
+
+
+def encode(errand: Errand) -> bytes:
+    return msgspec.json.encode(errand, enc_hook=str)
+
+
+def decode(data: bytes) -> Errand:
+    return msgspec.json.decode(data, type=Errand, dec_hook=lambda _type, value: Path(value))
+
+
+class Template:
+    """One generation, loaded."""
+
+    def __init__(self, errand: Errand, reporter: Reporter) -> None:
+        self._errand = errand
+        self._reporter = reporter
+        self._scores = Scoreboard(errand.rows, errand.board)
+        self._bells = Bells(errand.rows, errand.bells)
+        self._line = socket.socket(fileno=errand.line)
+
+    def run(self) -> int:
+        """Load, then serve until the master is gone or says TERM. Returns the exit code."""
+        errand = self._errand
+        setproctitle(f"poolq: template g{errand.generation} loading")
+        self._reporter.rename(f"template g{errand.generation}")
+        gc.disable()
+        try:
+            self._registry = app.load(errand.config.app, errand.config.folder)
+        except AppError as error:
+            protocol.send(self._line, Failed(str(error), error.exit_code, _trace(error)))
+            return error.exit_code
+        if why := _unsafe():
+            protocol.send(self._line, Bare(why))
+            return 0
+        self._stamps = stamps(errand.config.folder)
+        gc.collect()
+        gc.freeze()
+        setproctitle(f"poolq: template g{errand.generation}")
+        protocol.send(self._line, Loaded())
+        return self._serve()
+
+    def _serve(self) -> int:
+        while True:
+            message, fds = protocol.receive(self._line)
+            if message is None:
+                return 0
+            if isinstance(message, Spawn):
+                self._spawn(message)
+            elif isinstance(message, Spare) and fds:
+                setproctitle(f"poolq: template g{self._errand.generation}")  # no copy any more
+                self._spare(fds[0])
+            elif isinstance(message, Changed):
+                protocol.send(self._line, Answer(message.seq, changed(self._stamps)))
+
+    def _spawn(self, spawn: Spawn) -> None:
+        """Fork twice: the middle process tells the worker's pid and ends."""
+        middle = os.fork()
+        if middle:
+            os.waitpid(middle, 0)
+            return
+        pid = os.fork()
+        if pid:
+            protocol.send(self._line, Born(spawn.seq, pid))
+            os._exit(0)
+        _leave_with(lambda: self._work(spawn))
+
+    def _spare(self, fd: int) -> None:
+        middle = os.fork()
+        if middle:
+            os.waitpid(middle, 0)
+            os.close(fd)
+            return
+        pid = os.fork()
+        if pid:
+            protocol.send(self._line, Born(0, pid))
+            os._exit(0)
+
+        def wait_dormant() -> int:
+            os.setpgid(0, 0)
+            setproctitle(f"poolq: template g{self._errand.generation} spare")
+            die_with_parent()
+            self._line.close()
+            self._line = socket.socket(fileno=fd)
+            return self._serve()
+
+        _leave_with(wait_dormant)
+
+    def _work(self, spawn: Spawn) -> int:
+        """A worker's life, from the master's word on."""
+        os.setpgid(0, 0)
+        self._line.close()
+        gc.enable()
+        errand = self._errand
+        setup = process.Setup(
+            errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
+            errand.generation, errand.master, errand.life, spawn.seq == 1,
+            self._scores.worker(spawn.row), WorkerBells(self._bells, spawn.row),
+            self._reporter, self._bells.master.ring,
+        )  # fmt: skip
+        if not self._go(spawn.row):
+            return 0
+        return process.main(setup, self._registry)
+
+    def _go(self, row: int) -> bool:
+        """Wait until the master has adopted this process and knows of it."""
+        for _ in range(round(GO / 0.01)):
+            adopted = os.getppid() == self._errand.master
+            if adopted and self._scores.pid(row) == os.getpid():
+                return True
+            self._bells.doors[row].wait(0.01)
+        return False
+
+
+def _leave_with(main: Callable[[], int]) -> None:
+    code = 70
+    try:
+        code = main()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _trace(error: AppError) -> str:
+    return "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
+
+
+def _unsafe() -> str:
+    """Why what was imported cannot be forked; "" when it can."""
+    if threading.active_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate()[1:])
+        return f"the import left threads running ({names})"
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            held = socket.socket(fileno=os.dup(int(entry.name)))
+        except OSError:
+            continue  # no socket, or the folder's own descriptor
+        with held:
+            if held.family in (socket.AF_INET, socket.AF_INET6) and _connected(held):
+                return f"the import left a connection open (to {held.getpeername()[0]})"
+    return ""
+
+
+def _connected(held: socket.socket) -> bool:
+    try:
+        held.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def serve(fd: int, reporter: Reporter) -> int:
+    """Do the errand that lies in this descriptor; returns the exit code."""
+    signal.signal(signal.SIGTERM, leave)  # also for a worker in its first moment
+    with open(fd, "rb") as file:  # a descriptor has no path
+        errand = decode(file.read())
+    die_with_parent()
+    if os.getppid() != errand.master:
+        return 0
+    return Template(errand, reporter).run()
