@@ -1,8 +1,9 @@
 """The bells between the processes of a pool: eventfds, which say "look again" and nothing more."""
 
 import os
-import select
 from collections.abc import Sequence
+
+from poolq.worker.readable import readable
 
 
 class Bell:
@@ -22,10 +23,10 @@ class Bell:
 
     def wait(self, timeout: float) -> bool:
         """True if it was rung within `timeout` seconds; takes the rings."""
-        ready, _, _ = select.select([self.fd], [], [], timeout)
-        if ready:
+        rung = bool(readable([self.fd], timeout))
+        if rung:
             self.quiet()
-        return bool(ready)
+        return rung
 
 
 class Bells:

@@ -7,7 +7,7 @@ until `next_wake`.
 
 import ctypes
 import os
-import select
+import resource
 import signal
 from collections.abc import Callable
 from math import inf
@@ -17,6 +17,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from poolq.config import Config
+from poolq.errors import ConfigError
 from poolq.pool import history, overrun, policy, protocol
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
@@ -27,6 +28,7 @@ from poolq.pool.signals import SignalQueue
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
 from poolq.worker.events import Note, Reporter
 from poolq.worker.identity import node_id
+from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 
 AGAIN = 1.0  # seconds between two INTs that mean two wishes
@@ -45,7 +47,8 @@ class Master:
     def __init__(self, config: Config, reporter: Reporter) -> None:
         self._config = config
         self._reporter = reporter
-        node, rows = node_id(), config.procs * 4 + 32
+        node, rows = node_id(), config.procs * 3 + 32
+        _more_descriptors(rows + 64)
         self._scores = Scoreboard(rows)
         self._bells = Bells(rows)
         self._signals = SignalQueue()
@@ -94,7 +97,7 @@ class Master:
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._bells.master.fd]
         lines = [line.fileno() for line in self._children.lines.values()]
-        ready, _, _ = select.select(fds + lines, [], [], timeout)
+        ready = readable(fds + lines, timeout)
         if self._bells.master.fd in ready:
             self._bells.master.quiet()
 
@@ -243,6 +246,18 @@ def _limits(config: Config, *, preload: bool) -> Limits:
         config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
         round(config.sleep) + IDLE_SILENCE, preload,
     )  # fmt: skip
+
+
+def _more_descriptors(needed: int) -> None:
+    """A pool has a doorbell a row: let it have that many descriptors. Raises ConfigError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"so many workers need {needed} open files, and the limit is {hard}; "
+            "raise it (ulimit -n, LimitNOFILE=), or lower --procs"
+        )
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _adopt_orphans() -> bool:

@@ -104,7 +104,9 @@ def _live(
 
 
 def _warn(registry: app.Registry, reporter: Reporter) -> None:
-    """A rate limit that fails its jobs at the first refusal is hardly meant."""
+    """No job at all, or a rate limit that fails its jobs at the first refusal, is hardly meant."""
+    if not registry.names():
+        reporter.report(Note("warning", "the application defines no job: --app names its modules"))
     for kind in registry.jobs():
         options = options_of(kind)
         if hooks(kind).limit and options.attempts == 1 and options.on_limit == "release":

@@ -9,11 +9,12 @@ job's own subprocesses.
 import ctypes
 import faulthandler
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+
+from poolq.worker.readable import readable
 
 ABORTED = 131  # 128 + QUIT, as a shell would say it
 _PDEATHSIG = 1
@@ -59,7 +60,7 @@ class Signals:
     def wait(self, timeout: float, *fds: int) -> bool:
         """Sleep until one of `fds` is readable (True), a signal came, or the master is gone."""
         watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
-        ready, _, _ = select.select(watched, [], [], max(0.0, timeout))
+        ready = readable(watched, timeout)
         if self._wakeup in ready:
             _drain(self._wakeup)
         if self._life in ready:
