@@ -189,13 +189,10 @@ def _unsafe() -> str:
         names = ", ".join(thread.name for thread in threading.enumerate()[1:])
         return f"the import left threads running ({names})"
     for entry in Path("/proc/self/fd").iterdir():
-        try:
-            held = socket.socket(fileno=os.dup(int(entry.name)))
-        except OSError:
-            continue  # no socket, or the folder's own descriptor
-        with held:
-            if held.family in (socket.AF_INET, socket.AF_INET6) and _connected(held):
-                return f"the import left a connection open (to {held.getpeername()[0]})"
+        if entry.is_socket():
+            with socket.socket(fileno=os.dup(int(entry.name))) as held:
+                if held.family in (socket.AF_INET, socket.AF_INET6) and _connected(held):
+                    return f"the import left a connection open (to {held.getpeername()[0]})"
     return ""
 
 
