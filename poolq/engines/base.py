@@ -74,21 +74,24 @@ class Registration(NamedTuple):
 class Death(NamedTuple):
     """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done;
     the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back.
-    `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash."""
+    `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash; it is
+    due again in `delay` microseconds (0: at the head of its queue)."""
 
     request: int
     finished: int
     started: int
     entry: bytes
     timed_out: bool = False
+    delay: int = 0
 
 
 class Recovered(NamedTuple):
-    """Ids by what became of a dead worker's claims."""
+    """Ids by what became of a dead worker's claims. `timed_out`: an attempt was counted."""
 
     done: tuple[str, ...] = ()
     crashed: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
+    timed_out: tuple[str, ...] = ()
 
 
 class Node(NamedTuple):
@@ -220,8 +223,10 @@ class Engine(ABC):
         """Delete the registration and give the claims back, atomically. `death` None: nothing is
         known, so the earliest claim (lowest request, index) is taken to have started, and gets
         a history line of cause crash made by the engine. A crash adds 1 to `State.crashes`, or,
-        where the job is failing, to `State.failing`. Recovered jobs go to the head of their
-        queue. An unknown worker: an empty Recovered."""
+        where the job is failing, to `State.failing`. One that timed out adds 1 to
+        `State.attempt` and counts as retried, unless the job is failing: that is a crash.
+        Recovered jobs go to the head of their queue, but for a `delay`. An unknown worker: an
+        empty Recovered."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.base import Death, Engine, QueueCounts, Recovered, Settlement
 from poolq.limits import Rule
 from poolq.message import HISTORY_KEPT, State, entries
 from poolq.retry import ACK, Failing, Park, Release
@@ -151,6 +151,57 @@ def test_a_failing_job_given_back_is_still_failing(engine: Engine, worker: Worke
     worker.end(claim, Failing(State(1, 0, 1)))
     engine.recover("w1", died())
     assert next_claims(engine) == [("a", State(1, 0, 1))]
+
+
+def timed_out(request: int = 1, delay: int = 0) -> Death:
+    return Death(request, 0, 0, line("timeout"), timed_out=True, delay=delay)
+
+
+def test_a_timeout_counts_an_attempt_and_no_crash(engine: Engine, worker: Worker) -> None:
+    a, b = push(engine, "a", "b")
+    worker.claim(2)
+    assert engine.recover("w1", timed_out()) == Recovered(returned=(b,), timed_out=(a,))
+    assert (total(engine, "retried"), total(engine, "crashed")) == (1, 0)
+    late = State(attempt=1, history=line("timeout"))
+    assert next_claims(engine) == [("a", late), ("b", State())]
+
+
+def test_a_timeout_is_added_to_what_was_before(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.end(worker.claim()[0], Release(0, State(2, 1, 0, OLD)))
+    worker.claim()
+    engine.recover("w1", timed_out(request=3))
+    assert next_claims(engine) == [("a", State(3, 1, 0, OLD + b"\n" + line("timeout")))]
+
+
+def test_a_timeout_of_a_failing_job_is_a_death_in_its_hook(engine: Engine, worker: Worker) -> None:
+    (pushed,) = push(engine, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(State(1, 0, 1, OLD)))
+    assert engine.recover("w1", timed_out(delay=HOUR)) == Recovered(crashed=(pushed,))
+    assert (total(engine, "retried"), total(engine, "crashed")) == (0, 1)
+    assert next_claims(engine) == [("a", State(1, 0, 2, OLD + b"\n" + line("timeout")))]
+
+
+def test_a_job_that_timed_out_waits_for_its_delay(engine: Engine, worker: Worker) -> None:
+    a, b = push(engine, "a", "b")
+    worker.claim(2)
+    before = engine.now()
+    recovered = engine.recover("w1", timed_out(delay=HOUR))
+    assert recovered == Recovered(returned=(b,), timed_out=(a,))
+    late = stored(engine, a)
+    assert (late.status, late.state) == ("delayed", State(1, history=line("timeout")))
+    assert before + HOUR <= late.at <= engine.now() + HOUR
+    assert count_of(engine) == QueueCounts("q", ready=1, delayed=1)
+    assert next_claims(engine) == [("b", State())]
+
+
+def test_a_job_that_timed_out_is_claimed_after_its_delay(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    worker.claim()
+    engine.recover("w1", timed_out(delay=30 * MS))
+    claim = Worker(engine, "heir", "n2").claim_soon()
+    assert (claim.body, claim.state.attempt) == (b"a", 1)
 
 
 def test_a_second_recovery_finds_nothing(engine: Engine, worker: Worker) -> None:

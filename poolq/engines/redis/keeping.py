@@ -63,7 +63,8 @@ class Keeping(Linked):
         if death is None:
             return _recovered(self.link.run(RECOVER, worker, _UNSEEN))
         known = (death.request, death.finished, death.started)
-        return _recovered(self.link.run(RECOVER, worker, death.entry, *known))
+        late = (death.delay,) if death.timed_out else ()
+        return _recovered(self.link.run(RECOVER, worker, death.entry, *known, *late))
 
     def reap(self, node: str, beat: int) -> Recovered | None:
         reply = self.link.run(REAP, node, beat, _UNSEEN)

@@ -8,7 +8,7 @@ from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.counters import OF_WORKER, Tally
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import DELETE, FAILING, GIVE_BACK
+from poolq.engines.sql.settling import DELETE, FAILING, GIVE_BACK, RELEASE
 from poolq.engines.sql.waking import ring
 from poolq.message import HISTORY_KEPT, Entry, State, entry
 
@@ -72,12 +72,18 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     tally.add_rows(counters)
     for row in done:
         tally.add(word(row[3]), "done")
+    late = [row for row in crashed if death.timed_out and not row[6]]  # not failing
     for row in crashed:
-        tally.add(word(row[3]), "crashed")
-        tx.later(Many(FAILING, [(*_charged(row, death.entry), row[0])]))
-    ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, crashed, back)))
+        state = _charged(row, death)
+        tally.add(word(row[3]), "retried" if row in late else "crashed")
+        if row in late and death.delay > 0:
+            tx.later(Many(RELEASE, [(death.delay, *state, row[0])]))
+        else:
+            tx.later(Many(FAILING, [(*state, row[0])]), Op(GIVE_BACK, ([row[0]],)))
+    died = [row for row in crashed if row not in late]
+    ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
     tx.later(*(Op(DELETE, (some,)) for some in cut(list(ids.done))))
-    tx.later(*(Op(GIVE_BACK, (some,)) for some in cut([*ids.crashed, *ids.returned])))
+    tx.later(*(Op(GIVE_BACK, (some,)) for some in cut(list(ids.returned))))
     ring(tx, {word(row[3]) for row in (*crashed, *back)})
     tx.later(Op(FORGET_COUNTERS, (worker,)), *tally.ops(), Op(FORGET_WORKER, (worker,)))
     return ids
@@ -117,12 +123,14 @@ def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], lis
     return done, crashed, back
 
 
-def _charged(row: Row, line: bytes) -> State:
+def _charged(row: Row, death: Death) -> State:
     attempt, crashes, failing, history = row[4:]
-    lines = [*history.splitlines(), line]
+    lines = [*history.splitlines(), death.entry]
     if len(lines) > HISTORY_KEPT:
         lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
     told = b"\n".join(lines)
     if failing:
         return State(attempt, crashes, failing + 1, told)
+    if death.timed_out:
+        return State(attempt + 1, crashes, 0, told)
     return State(attempt, crashes + 1, 0, told)

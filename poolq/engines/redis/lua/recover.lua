@@ -3,16 +3,20 @@
 -- Parts: base, bodies, ready, limits, parking, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
---       started.
--- Reply: {ids done, ids crashed, ids returned}.
+--       started; and where it timed out: delay.
+-- Reply: {ids done, ids crashed, ids returned, ids timed out}.
 
-local fates = {done = {}, crashed = {}, returned = {}}
+local fates = {done = {}, crashed = {}, returned = {}, timed_out = {}}
 if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
   local death
   if ARGV[3] then
-    death =
-      {request = tonumber(ARGV[3]), finished = tonumber(ARGV[4]), started = tonumber(ARGV[5])}
+    death = {
+      request = tonumber(ARGV[3]),
+      finished = tonumber(ARGV[4]),
+      started = tonumber(ARGV[5]),
+      delay = tonumber(ARGV[6]),
+    }
   end
   recover(ARGV[1], death, ARGV[2], fates)
 end
-return {fates.done, fates.crashed, fates.returned}
+return {fates.done, fates.crashed, fates.returned, fates.timed_out}

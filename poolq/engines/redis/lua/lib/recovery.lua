@@ -12,12 +12,23 @@ local function with_line(history, line)
   return table.concat(lines, '\n')
 end
 
-local function charge(id, line)
+-- Returns whether an attempt was counted: not for a failing job, whose attempts are over.
+local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
-  if failing == '0' then crashes = crashes + 1 else failing = failing + 1 end
+  local counts = timed_out and failing == '0'
+  if counts then attempt = attempt + 1
+  elseif failing == '0' then crashes = crashes + 1
+  else failing = failing + 1 end
   local head = table.concat({due, attempt, crashes, failing}, ' ')
   call('HSET', STATES, id, head .. '\n' .. with_line(history, line))
+  return counts
+end
+
+local function put_off(queue, id, pause)
+  local due = now + pause
+  set_state(id, digits(due), string.match(call('HGET', STATES, id), '^%d+ (.*)$'))
+  delay(queue, id, due)
 end
 
 local function claims_held(worker)
@@ -42,7 +53,8 @@ local function line_for(name, line)
   return (string.gsub(line, '"worker":"%?"', function() return '"worker":' .. cjson.encode(name) end))
 end
 
--- `death`: {request, finished, started} or nil; `line`: the history line of the crashed claim.
+-- `death`: {request, finished, started, delay} or nil; delay nil unless it timed out; `line`: the
+-- history line of the claim that had started.
 -- Adds ids to `fates`.
 local function recover(name, death, line, fates)
   local worker = P .. 'worker:' .. name
@@ -52,14 +64,22 @@ local function recover(name, death, line, fates)
       finish(worker, claim.queue, claim.id)
       fates.done[#fates.done + 1] = claim.id
     else
-      local fate = fates.returned
+      local fate, pause = fates.returned, 0
       if known and claim.index == death.started or not death and i == 1 then
-        charge(claim.id, line_for(name, line))
-        count('crashed', claim.queue, 1)
-        fate = fates.crashed
+        if charge(claim.id, line_for(name, line), death and death.delay) then
+          fate, pause = fates.timed_out, death.delay
+          count('retried', claim.queue, 1)
+        else
+          fate = fates.crashed
+          count('crashed', claim.queue, 1)
+        end
       end
       fate[#fate + 1] = claim.id
-      give_back(claim.queue, claim.id)
+      if pause > 0 then
+        put_off(claim.queue, claim.id, pause)
+      else
+        give_back(claim.queue, claim.id)
+      end
     end
   end
   call('SREM', P .. 'node:' .. call('HGET', worker, '#node'), name)
