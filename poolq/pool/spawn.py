@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 CRASHED = 70
@@ -24,14 +25,24 @@ def fork(main: Callable[[], int], close: tuple[int, ...]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with signals_held() as mask:
         pid = os.fork()
         if pid == 0:
-            _become(main, close, blocked)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            _become(main, close, mask)
     return pid
+
+
+@contextmanager
+def signals_held() -> Iterator[set[int | signal.Signals]]:
+    """Block all signals for a while; gives the mask from before.
+
+    A fork forgets a signal that has arrived and was not handled yet: one that is blocked stays.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _become(

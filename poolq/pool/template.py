@@ -33,7 +33,7 @@ from poolq.pool.freshness import changed, stamps
 from poolq.pool.names import worker_name
 from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn
 from poolq.pool.scoreboard import Scoreboard
-from poolq.pool.spawn import leave
+from poolq.pool.spawn import leave, signals_held
 from poolq.worker import process
 from poolq.worker.events import Reporter
 from poolq.worker.signals import die_with_parent
@@ -108,27 +108,27 @@ class Template:
                 protocol.send(self._line, Answer(message.seq, changed(self._stamps)))
 
     def _spawn(self, spawn: Spawn) -> None:
-        """Fork twice: the middle process tells the worker's pid and ends."""
-        middle = os.fork()
-        if middle:
-            os.waitpid(middle, 0)
-            return
-        pid = os.fork()
-        if pid:
-            protocol.send(self._line, Born(spawn.seq, pid))
-            os._exit(0)
-        _leave_with(lambda: self._work(spawn))
+        if self._fork_twice(spawn.seq):
+            _leave_with(lambda: self._work(spawn))
+
+    def _fork_twice(self, seq: int) -> bool:
+        """True in the grandchild. The process between tells its pid and ends, so that the master
+        becomes its parent."""
+        with signals_held():
+            middle = os.fork()
+            if middle:
+                os.waitpid(middle, 0)
+                return False
+            pid = os.fork()
+            if pid:
+                protocol.send(self._line, Born(seq, pid))
+                os._exit(0)
+        return True
 
     def _spare(self, fd: int) -> None:
-        middle = os.fork()
-        if middle:
-            os.waitpid(middle, 0)
+        if not self._fork_twice(0):
             os.close(fd)
             return
-        pid = os.fork()
-        if pid:
-            protocol.send(self._line, Born(0, pid))
-            os._exit(0)
 
         def wait_dormant() -> int:
             os.setpgid(0, 0)
