@@ -17,7 +17,7 @@ from poolq.pool import history, protocol
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
 from poolq.pool.names import worker_name
-from poolq.pool.protocol import Answer, Bare, Born, Failed, Loaded
+from poolq.pool.protocol import Answer, Bare, Born, Failed, Loaded, Unborn
 from poolq.pool.recovery import cause
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import execute, fork
@@ -179,6 +179,9 @@ class Children:
             elif template is not None:
                 template.spare = message.pid
                 self._claim_stranger(message.pid)
+        elif isinstance(message, Unborn):
+            self._say("error", f"template g{generation} cannot fork: {message.why}; trying again")
+            self._never_born(message.seq, monotonic())
         elif isinstance(message, Loaded) and template is not None:
             template.ready = True
             self._give_spare(template)
@@ -309,8 +312,12 @@ class Children:
         """Workers that the dead template was asked for and never named."""
         for proc in self._pool.procs():
             if not proc.pid and proc.generation == generation:
-                self._scores.drop(self.rows.pop(proc.seq))
-                history.exited(self._pool, proc.seq, -1, now, worked=False, in_job=False)
+                self._never_born(proc.seq, now)
+
+    def _never_born(self, seq: int, now: float) -> None:
+        if seq in self.rows:
+            self._scores.drop(self.rows.pop(seq))
+            history.unborn(self._pool, seq, now)
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

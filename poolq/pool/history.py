@@ -97,6 +97,17 @@ def born(pool: Pool, seq: int, pid: int) -> None:
         proc.pid = pid
 
 
+def unborn(pool: Pool, seq: int, now: float) -> None:
+    """The worker that a template was asked for could not be forked: again a little later."""
+    for seat in pool.seats:
+        if any(proc.seq == seq for proc in seat.procs):
+            seat.procs = [proc for proc in seat.procs if proc.seq != seq]
+            seat.failures += 1
+            seat.not_before = now + backoff(seat.failures)
+            if pool.trial is not None:
+                pool.trial.not_before = seat.not_before
+
+
 def ready(pool: Pool, seq: int) -> bool:
     """A worker can take jobs; True when that proves its generation good."""
     proc = pool.find(seq)

@@ -51,12 +51,17 @@ class Born(msgspec.Struct, tag=True):
     pid: int
 
 
+class Unborn(msgspec.Struct, tag=True):
+    seq: int
+    why: str
+
+
 class Answer(msgspec.Struct, tag=True):
     seq: int
     changed: bool
 
 
-Message = Spawn | Spare | Changed | Loaded | Bare | Failed | Born | Answer
+Message = Spawn | Spare | Changed | Loaded | Bare | Failed | Born | Unborn | Answer
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
 

@@ -31,7 +31,7 @@ from poolq.pool import protocol
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.freshness import changed, stamps
 from poolq.pool.names import worker_name
-from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn
+from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn, Unborn
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import leave, signals_held
 from poolq.worker import process
@@ -115,15 +115,25 @@ class Template:
         """True in the grandchild. The process between tells its pid and ends, so that the master
         becomes its parent."""
         with signals_held():
-            middle = os.fork()
+            middle = self._fork(seq)
+            if middle is None:
+                return False
             if middle:
                 os.waitpid(middle, 0)
                 return False
-            pid = os.fork()
-            if pid:
-                protocol.send(self._line, Born(seq, pid))
+            pid = self._fork(seq)
+            if pid != 0:
+                if pid:
+                    protocol.send(self._line, Born(seq, pid))
                 os._exit(0)
         return True
+
+    def _fork(self, seq: int) -> int | None:
+        try:
+            return os.fork()
+        except OSError as error:
+            protocol.send(self._line, Unborn(seq, error.strerror or str(error)))
+            return None
 
     def _spare(self, fd: int) -> None:
         if not self._fork_twice(0):
