@@ -1,36 +1,32 @@
-"""The children of a pool: forked, reaped, and listened to, for `master.py`.
+"""The children of a pool: forked and reaped, for `master.py`.
 
-What is to be forked is `policy.py`'s business; what happened goes to `history.py`.
+What is to be forked is `policy.py`'s business; what happened goes to `history.py`; what templates
+fork for us comes through `templates.py`.
 """
 
 import os
 import random
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
 from poolq.config import Config
-from poolq.pool import history, protocol
+from poolq.pool import history
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
 from poolq.pool.names import worker_name
-from poolq.pool.protocol import Answer, Bare, Born, Failed, Loaded, Unborn
 from poolq.pool.recovery import cause
 from poolq.pool.scoreboard import Scoreboard
-from poolq.pool.spawn import execute, fork
-from poolq.pool.state import BOOT_FAILED, TELLING, Pool, Template
+from poolq.pool.spawn import fork
+from poolq.pool.state import BOOT_FAILED, TELLING, Pool
 from poolq.pool.state import Keeper as KeeperState
-from poolq.pool.template import Errand, encode
+from poolq.pool.template import Errand
+from poolq.pool.templates import Say, Templates
 from poolq.worker import process
 from poolq.worker.events import Reporter
 from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
-
-PROGRAM = "from poolq.cli.template import main; main()"
-Say = Callable[[str, str], None]
 
 
 class Children:
@@ -60,9 +56,7 @@ class Children:
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
         self._strangers: dict[int, tuple[int, bool]] = {}  # reaped before anybody named them
-        self.lines: dict[int, socket.socket] = {}  # by generation
-        self._spares: dict[int, socket.socket] = {}
-        self._last_words: dict[int, Failed] = {}
+        self.templates = Templates(pool, self, say)
 
     # forking
 
@@ -78,7 +72,7 @@ class Children:
         self._bells.doors[row].quiet()
         template = self._pool.templates.get(generation)
         if template is not None and template.ready:
-            if not protocol.send(self.lines[generation], protocol.Spawn(seq, row, slot)):
+            if not self.templates.spawn(generation, seq, row, slot):
                 self._scores.drop(row)
                 seat.not_before = now + history.BACKOFF_FIRST
                 return
@@ -100,7 +94,7 @@ class Children:
             self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
             self._reporter, self._bells.master.ring,
         )  # fmt: skip
-        return self._fork(partial(process.main, setup), f"worker {slot}")
+        return self.fork(partial(process.main, setup), f"worker {slot}")
 
     def _adopt(self, seq: int, pid: int) -> None:
         self._seqs[pid] = seq
@@ -118,105 +112,47 @@ class Children:
             )
             return keeper.run()
 
-        pid = self._fork(keep, "the keeper")
+        pid = self.fork(keep, "the keeper")
         if pid:
             self._pool.keeper = KeeperState(pid, monotonic())
         else:
             self._pool.keeper_not_before = monotonic() + 1.0
 
-    def spawn_template(self, generation: int) -> None:
-        """A fresh interpreter, so that it loads the code as it is now."""
-        ours, theirs = protocol.pair()
-        errand = Errand(
-            self._config, self._node, generation, os.getpid(), theirs.fileno(), self._life,
-            self._scores.rows, self._scores.fd, self._bells.fds(),
-        )  # fmt: skip
-        paper = os.memfd_create("poolq-errand", os.MFD_CLOEXEC)
-        os.write(paper, encode(errand))
-        os.lseek(paper, 0, os.SEEK_SET)
-        kept = (paper, theirs.fileno(), self._life, self._scores.fd, *self._bells.fds())
-        argv = [sys.executable, "-c", PROGRAM, str(paper)]
-        pid = self._fork(partial(execute, argv, kept), f"template g{generation}")
-        theirs.close()
-        os.close(paper)
-        if not pid:
-            ours.close()
-            if self._pool.trial is not None:
-                self._pool.trial.not_before = monotonic() + 1.0
-            return
-        ours.setblocking(False)
-        self.lines[generation] = ours
-        self._pool.templates[generation] = Template(generation, pid, monotonic())
-
-    def _fork(self, main: Callable[[], int], what: str) -> int:
-        """0 where the system has no room now."""
-        lines = [line.fileno() for line in (*self.lines.values(), *self._spares.values())]
+    def fork(self, main: Callable[[], int], what: str) -> int:
+        """The child's pid; 0 where the system has no room now."""
         try:
-            return fork(main, (*self._private, *lines))
+            return fork(main, (*self._private, *self.templates.private()))
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
 
-    # listening
+    # what templates fork
 
-    def hear(self) -> None:
-        """Take what the templates have said."""
-        for generation in list(self.lines):
-            while (line := self.lines.get(generation)) is not None:
-                try:
-                    message, _ = protocol.receive(line)
-                except BlockingIOError:
-                    break
-                if message is None:
-                    break  # it is dead, and will be reaped
-                self._heard(generation, message)
+    def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
+        """What a template is told, and the descriptors that it needs for it."""
+        bells = self._bells.fds()
+        told = Errand(
+            self._config, self._node, generation, os.getpid(), line, self._life,
+            self._scores.rows, self._scores.fd, bells,
+        )  # fmt: skip
+        return told, (self._life, self._scores.fd, *bells)
 
-    def _heard(self, generation: int, message: protocol.Message) -> None:
-        template = self._pool.templates.get(generation)
-        if isinstance(message, Born):
-            if message.seq:
-                self._born(message.seq, message.pid)
-            elif template is not None:
-                template.spare = message.pid
-                self._claim_stranger(message.pid)
-        elif isinstance(message, Unborn):
-            self._say("error", f"template g{generation} cannot fork: {message.why}; trying again")
-            self._never_born(message.seq, monotonic())
-        elif isinstance(message, Loaded) and template is not None:
-            template.ready = True
-            self._give_spare(template)
-        elif isinstance(message, Bare):
-            self._pool.bare.add(generation)
-            why = f"{message.why}: nothing is preloaded, each worker imports for itself"
-            self._say("warning", f"template g{generation}: {why}")
-        elif isinstance(message, Failed):
-            self._last_words[generation] = message
-        elif isinstance(message, Answer):
-            history.answered(self._pool, message.seq, changed=message.changed)
-
-    def _born(self, seq: int, pid: int) -> None:
-        history.born(self._pool, seq, pid)
-        if seq in self.rows:
+    def born(self, seq: int, pid: int) -> None:
+        """A template has forked a worker (seq 0: its own copy), which may be dead already."""
+        if seq:
+            history.born(self._pool, seq, pid)
+            if seq not in self.rows:
+                return
             self._adopt(seq, pid)
-            self._claim_stranger(pid)
-
-    def _claim_stranger(self, pid: int) -> None:
-        """It may have died before it was named."""
         if pid in self._strangers:
             status, by_signal = self._strangers.pop(pid)
             self._gone(pid, status, by_signal=by_signal)
 
-    def _give_spare(self, template: Template) -> None:
-        ours, theirs = protocol.pair()
-        ours.setblocking(False)
-        if protocol.send(self.lines[template.generation], protocol.Spare(), theirs.fileno()):
-            old = self._spares.pop(template.generation, None)
-            if old is not None:
-                old.close()
-            self._spares[template.generation] = ours
-        else:
-            ours.close()
-        theirs.close()
+    def unborn(self, seq: int) -> None:
+        """A worker that was asked for will not come."""
+        if seq in self.rows:
+            self._scores.drop(self.rows.pop(seq))
+            history.unborn(self._pool, seq, monotonic())
 
     # reaping
 
@@ -251,7 +187,7 @@ class Children:
                 self._say("warning", f"keeper (pid {pid}) died; starting another")
             history.keeper_exited(pool, code, now)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
-            self._template_gone(pid, code, now)
+            self.templates.gone(pid, code)
         elif pid in self._seqs:
             self._worker_gone(pid, status, by_signal=by_signal)
         elif self._expecting():
@@ -280,44 +216,6 @@ class Children:
         code, now = -1 if by_signal else status, monotonic()
         worked = row.settled > 0
         history.exited(self._pool, seq, code, now, worked=worked, in_job=row.in_job)
-
-    def _template_gone(self, pid: int, code: int, now: float) -> None:
-        self.hear()  # its last words
-        template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
-        generation, was_spare = template.generation, pid == template.spare
-        words = self._last_words.pop(generation, None)
-        if words is not None and self._pool.generation:
-            refused = f"generation {generation} is refused, the old workers go on: {words.why}"
-            self._say("error", f"{refused}\n{words.trace}" if words.trace else refused)
-        elif words is not None:
-            self._say("error", words.why)
-        elif not template.told and not was_spare:
-            self._say("warning", f"template g{generation} (pid {pid}) died")
-        woken = history.template_exited(self._pool, pid, code, words.why if words else "", now)
-        if was_spare:
-            if template.ready and not template.told:
-                self._give_spare(template)
-            return
-        self.lines.pop(generation).close()
-        spare = self._spares.pop(generation, None)
-        self._unborn(generation, now)
-        if woken is not None and spare is not None:
-            self.lines[generation] = spare
-            self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
-            self._give_spare(woken)
-        elif spare is not None:
-            spare.close()
-
-    def _unborn(self, generation: int, now: float) -> None:
-        """Workers that the dead template was asked for and never named."""
-        for proc in self._pool.procs():
-            if not proc.pid and proc.generation == generation:
-                self._never_born(proc.seq, now)
-
-    def _never_born(self, seq: int, now: float) -> None:
-        if seq in self.rows:
-            self._scores.drop(self.rows.pop(seq))
-            history.unborn(self._pool, seq, now)
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

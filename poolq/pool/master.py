@@ -18,7 +18,7 @@ from setproctitle import setproctitle
 
 from poolq.config import Config
 from poolq.errors import ConfigError
-from poolq.pool import history, overrun, policy, protocol
+from poolq.pool import history, overrun, policy
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children, kill_group, send
@@ -63,7 +63,7 @@ class Master:
         )  # fmt: skip
         self._applied: dict[type, Callable[[Any], None]] = {
             policy.SpawnKeeper: lambda _: self._children.spawn_keeper(),
-            policy.SpawnTemplate: lambda one: self._children.spawn_template(one.generation),
+            policy.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
             policy.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
             policy.Stop: self._stop,
             policy.Kill: self._kill,
@@ -84,7 +84,7 @@ class Master:
         while True:
             for name in self._signals.take():
                 self._signal(name)
-            self._children.hear()
+            self._children.templates.hear()
             self._children.reap()
             self._look()
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
@@ -96,7 +96,7 @@ class Master:
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._bells.master.fd]
-        lines = [line.fileno() for line in self._children.lines.values()]
+        lines = self._children.templates.fds()
         ready = readable(fds + lines, timeout)
         if self._bells.master.fd in ready:
             self._bells.master.quiet()
@@ -177,8 +177,8 @@ class Master:
         proc.birth = proc.birth or row.rss
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
-        proc.running = (row.request, row.started) if row.in_job else NOTHING
-        proc.deadline = row.deadline / 1e9 if row.in_job and row.deadline else inf
+        proc.running = _running(row)
+        proc.deadline = row.deadline / 1e9 if row.guarded else inf
         if not proc.spent and (why := history.spent(self.pool, proc)):
             self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
 
@@ -200,7 +200,7 @@ class Master:
         proc = self.pool.find(action.seq)
         if proc is not None:
             proc.asked = monotonic()
-            protocol.send(self._children.lines[action.generation], protocol.Changed(action.seq))
+            self._children.templates.ask(action.generation, action.seq)
 
     def _dump(self, action: policy.Dump) -> None:
         proc = self._proc(action.pid)
@@ -214,17 +214,17 @@ class Master:
             return
         overrun.hold(action.pid)
         row = self._scores.read(index)
-        running: Running = (row.request, row.started) if row.in_job else NOTHING
+        running = _running(row)
         proc.dumped, proc.dumped_at = NOTHING, inf
         if running != action.running:
             overrun.go_on(action.pid)
             return
         late = monotonic() - row.deadline / 1e9
-        timed_out = row.deadline and late >= 0
+        timed_out = row.guarded and late >= 0
         self._scores.condemn(index, Reason.TIMEOUT if timed_out else Reason.MEMORY)
         id, _, job = self._scores.running(index)
         over = (
-            f"overran its {(row.deadline - row.since) / 1e9:g} s by {late:.1f} s"
+            f"overran its {row.limit / 1e6:g} s by {late:.1f} s"
             if timed_out
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )
@@ -238,6 +238,10 @@ class Master:
     def _say(self, level: str, text: str) -> None:
         self._reporter.report(Note(level, text))
         self._reporter.flush()
+
+
+def _running(row: Row) -> Running:
+    return (row.request, row.started) if row.in_job or row.guarded else NOTHING
 
 
 def _limits(config: Config, *, preload: bool) -> Limits:
