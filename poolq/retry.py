@@ -109,6 +109,12 @@ def timed_out(message: Message, state: State) -> bool:
     return state.failing == 0 and state.attempt >= message.attempts
 
 
+def after_timeout(message: Message, tries: int) -> int:
+    """Microseconds until the next attempt, should the one that is the `tries`-th be killed at its
+    deadline; after the last one it fails at once."""
+    return 0 if tries >= message.attempts else backoff(message.retry_after, tries)
+
+
 def hook_spent(message: Message, state: State) -> bool:
     """Too many workers died in its `on_failure()`: bury without calling it again."""
     return state.failing - 1 >= message.max_crashes

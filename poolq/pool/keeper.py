@@ -26,7 +26,7 @@ from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
 from poolq.pool.waiter import Waiter
 from poolq.worker import identity
-from poolq.worker.events import Crashed, Note, Reporter
+from poolq.worker.events import Crashed, Note, Reporter, TimedOut
 from poolq.worker.signals import Signals
 
 PATIENCE = 10.0  # seconds that a first start waits for the broker
@@ -208,6 +208,8 @@ class Keeper:
     def _tell(self, recovered: Recovered, why: str) -> None:
         for id in recovered.crashed:
             self._reporter.report(Crashed(id, why))
+        for id in recovered.timed_out:
+            self._reporter.report(TimedOut(id, why))
         if recovered.done or recovered.returned:
             text = (
                 f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"

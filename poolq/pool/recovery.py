@@ -26,10 +26,12 @@ def death(row: Row, worker: str, host: str, now: int) -> Death:
     """The last words of `worker`; `now` in microseconds since the epoch."""
     running = row.started > row.finished and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
-    timed_out = row.reason == Reason.TIMEOUT
+    limit = f"{row.limit / 1e6:g} s"
+    timed_out = row.reason == Reason.TIMEOUT and row.tries > 0
     if timed_out:
-        limit = (row.deadline - row.since) / 1e9
-        error = f"JobTimeout: overran its {limit:g} s; {who} was killed"
+        error = f"JobTimeout: overran its {limit}; {who} was killed"
+    elif row.reason == Reason.TIMEOUT:
+        error = f"its hook overran the {limit} of its timeout; {who} was killed"
     elif row.reason == Reason.MEMORY:
         error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
     else:
@@ -38,9 +40,12 @@ def death(row: Row, worker: str, host: str, now: int) -> Death:
         now,
         "timeout" if timed_out else "crash",
         error,
+        row.tries if timed_out else 0,
         worker=worker,
         signal=row.signal,
         exit_code=row.exit_code % UNSEEN,
     )
     started = row.started - 1 if running else NOTHING
-    return Death(row.request, row.finished, started, entry(line), timed_out)
+    return Death(
+        row.request, row.finished, started, entry(line), timed_out, row.delay if timed_out else 0
+    )

@@ -69,6 +69,9 @@ class Row:
     since: int
     beat: int
     deadline: int
+    limit: int
+    tries: int
+    delay: int
     done: int
     failed: int
     retried: int
@@ -80,6 +83,11 @@ class Row:
     def in_job(self) -> bool:
         """True if a job was in `run()`, or failing, at that moment."""
         return self.phase == words.Phase.BUSY and self.started > self.finished
+
+    @property
+    def guarded(self) -> bool:
+        """True if user code ran that has a deadline: `run()` or a hook."""
+        return self.phase == words.Phase.BUSY and self.deadline > 0
 
     @property
     def settled(self) -> int:
@@ -190,7 +198,7 @@ class Scoreboard:
             own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
             theirs[words.PHASE], theirs[words.REQUEST], theirs[words.FINISHED],
             theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
-            theirs[words.DEADLINE],
+            theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
             self._head[HEAD + self.rows + index],

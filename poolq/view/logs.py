@@ -155,6 +155,11 @@ def _(event: events.Crashed) -> str:
 
 
 @words.register
+def _(event: events.TimedOut) -> str:
+    return f"warning: recovered {event.id}, which timed out: {event.error}; its attempt is counted"
+
+
+@words.register
 def _(event: events.Note) -> str:
     return LEVELS[event.level] + event.text
 

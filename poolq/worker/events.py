@@ -104,6 +104,13 @@ class Crashed(NamedTuple):
     error: str
 
 
+class TimedOut(NamedTuple):
+    """A worker was killed at its job's deadline: an attempt is counted, the job is in its queue."""
+
+    id: str
+    error: str
+
+
 class Note(NamedTuple):
     """Anything else worth a line. `level` as in logging: info, warning, error."""
 
@@ -122,6 +129,7 @@ Event = (
     | Stale
     | Returned
     | Crashed
+    | TimedOut
     | Note
 )
 

@@ -120,17 +120,18 @@ class Executor:
         )
         return Result(outcome, event, error)
 
-    def admit(self, ready: Ready) -> Result | None:
-        """Ask the job's rate limits. None: it may start. Raises EngineUnavailable."""
+    def limits(self, ready: Ready) -> Result | tuple[Limit, ...]:
+        """Build the job and ask it for its rate limits; a Result where that failed."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if not ready.hooks.limit or ready.claim.admitted:
-            return None
+            return ()
         try:
-            limits = Limit.parse(job.rate_limit(), ready.message.job)
+            return Limit.parse(job.rate_limit(), ready.message.job)
         except BaseException as raised:  # noqa: BLE001  # counts like an error in run()
             return self._raised(ready, raised, 0.0)
-        if not limits:
-            return None
+
+    def admit(self, ready: Ready, limits: tuple[Limit, ...]) -> Result | None:
+        """Ask the engine for a start under each. None: it may. Raises EngineUnavailable."""
         rules = tuple(limit.rule(ready.message.job) for limit in limits)
         admission = self._engine.admit(rules)
         if admission.wait <= 0:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from setproctitle import setproctitle
 
+from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import Fenced
 from poolq.retry import ACK, Ack, Bury, Failing, Outcome
@@ -117,23 +118,45 @@ class Loop:
             self._desk.settle()
             self._reporter.flush()
             setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
-        timeout = ready.message.timeout or self._timeout
-        self._row.start(claim.index, text(claim.id, claim.queue, job), timeout)
+        self._row.start(claim.index, text(claim.id, claim.queue, job))
         self._desk.begins()
-        result = self._executor.failed_before(ready)
-        if result is None:
-            result = self._desk.repeat(lambda: self._executor.admit(ready))
-        if result is None:
-            result = self._executor.run(ready)
-            if os.getpid() != self._pid:
-                os._exit(0)  # a child that the job forked came back here: it is no worker
-            self._pace.measured(job, result.seconds)
+        result = self._executor.failed_before(ready) or self._run(ready)
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)
             self._desk.finish(claim, ACK)
             self._tell(result.event)
         else:
             self._conclude(ready, claim, result)
+
+    def _run(self, ready: Ready) -> Result:
+        limit = ready.message.timeout or self._timeout
+        if limit:
+            self._guard(ready, limit)
+        limits = self._executor.limits(ready)
+        if isinstance(limits, Result):
+            result: Result | None = limits
+        elif limits:
+            self._row.unguard()
+            found = limits
+            result = self._desk.repeat(lambda: self._executor.admit(ready, found))
+            if limit:
+                self._guard(ready, limit)
+        else:
+            result = None
+        if result is None:
+            result = self._executor.run(ready)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the job forked came back here: it is no worker
+            self._pace.measured(ready.message.job, result.seconds)
+        if limit:
+            self._row.unguard()
+        return result
+
+    def _guard(self, ready: Ready, limit: int) -> None:
+        """The master ends what follows at its deadline, and the keeper what that means: at the
+        engine the job is only running."""
+        tries = ready.claim.state.attempt + 1
+        self._row.guard(limit, tries, retry.after_timeout(ready.message, tries))
 
     def _conclude(self, ready: Ready | None, claim: Claim, result: Result) -> None:
         """Settle at once, with the hook at its place: after done, before buried."""
@@ -158,7 +181,11 @@ class Loop:
 
     def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
         self._desk.begins()
+        limit = ready.message.timeout or self._timeout
+        if limit:
+            self._row.guard(limit, 0, 0)
         event = self._executor.hook(ready, name, error)
+        self._row.unguard()
         if event:
             self._reporter.report(event)
 

@@ -23,9 +23,12 @@ class Phase(IntEnum):
 
 
 # Words. Claims of REQUEST below FINISHED are done; STARTED is 1 + the index of the one that
-# was started last, 0 when none is running. Times are monotonic nanoseconds.
+# was started last, 0 when none is running. Times are monotonic nanoseconds. DEADLINE: of the user
+# code that runs, 0 when it may take as long as it likes; LIMIT (microseconds), TRIES (the attempt,
+# 0: it is a hook) and DELAY (before the next one, microseconds) mean something only beside it.
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
+LIMIT, TRIES, DELAY = range(13, 16)
 
 #: In the scoreboard's head, written by the master: this pool takes nothing new.
 PAUSED = 8
@@ -65,17 +68,26 @@ class WorkerRow:
         words[STARTED] = 0
         words[REQUEST] = request
 
-    def start(self, index: int, text: bytes, timeout: int = 0) -> None:
-        """A job starts. `text`: id, queue and name, separated by NUL; `timeout` in microseconds,
-        0: none."""
+    def start(self, index: int, text: bytes) -> None:
+        """A job starts. `text`: id, queue and name, separated by NUL."""
         words = self.words
         words[SEQUENCE] += 1
         self._bytes[: len(text)] = text
         self._bytes[len(text)] = 10
         words[SEQUENCE] += 1
-        since = words[SINCE] = monotonic_ns()
-        words[DEADLINE] = since + timeout * 1000 if timeout else 0
+        words[SINCE] = monotonic_ns()
+        words[DEADLINE] = 0
         words[STARTED] = index + 1
+
+    def guard(self, limit: int, tries: int, delay: int) -> None:
+        """User code begins that the master shall end after `limit` microseconds."""
+        words = self.words
+        words[LIMIT], words[TRIES], words[DELAY] = limit, tries, delay
+        words[DEADLINE] = monotonic_ns() + limit * 1000
+
+    def unguard(self) -> None:
+        """It has ended. What follows waits for the engine, which is nobody's fault."""
+        self.words[DEADLINE] = 0
 
     def finished(self, index: int) -> None:
         """The job ran to its end; should the worker die now, it is done. One store."""
