@@ -98,6 +98,7 @@ def _live(
     except Leaving:
         return
     random.seed()
+    setproctitle(f"{title} idle")
     setup.row.phase(Phase.IDLE)
     setup.ready()
     loop.run()
