@@ -9,6 +9,7 @@ from poolq.pool.state import (
     BOOT_FAILED,
     CRASH_STORM,
     KILLED,
+    NOTHING,
     TELLING,
     Keeper,
     Mode,
@@ -63,6 +64,21 @@ def reload(pool: Pool, why: str) -> bool:
     pool.last_generation += 1
     pool.trial = Trial(pool.last_generation, why)
     return True
+
+
+def suspended(pool: Pool, seconds: float) -> None:
+    """The master, and perhaps all of the pool, was stopped for so long while the clock went on:
+    nobody is late by that."""
+    pool.deadline += seconds
+    for proc in pool.procs():
+        if not proc.ready:
+            proc.born += seconds
+        if proc.running != NOTHING:
+            kept = proc.excuse if proc.excused == proc.running else 0.0
+            proc.excused, proc.excuse = proc.running, kept + seconds
+    for template in pool.templates.values():
+        if not template.ready:
+            template.born += seconds
 
 
 def scale(pool: Pool, procs: int) -> None:

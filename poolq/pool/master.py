@@ -32,6 +32,7 @@ from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 
 AGAIN = 1.0  # seconds between two INTs that mean two wishes
+SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
 IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 _SUBREAPER = 36
 
@@ -92,7 +93,10 @@ class Master:
                     self._say("info", f"pool {config.name} has ended")
                     return action.code
                 self._applied[type(action)](action)
-            self._sleep(policy.next_wake(self.pool, monotonic()))
+            timeout = policy.next_wake(self.pool, monotonic())
+            due = monotonic() + timeout
+            self._sleep(timeout)
+            self._excuse(monotonic() - due)
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._bells.master.fd]
@@ -100,6 +104,12 @@ class Master:
         ready = readable(fds + lines, timeout)
         if self._bells.master.fd in ready:
             self._bells.master.quiet()
+
+    def _excuse(self, late: float) -> None:
+        """Woken much too late: we were stopped, and perhaps all were."""
+        if late > SUSPENDED:
+            history.suspended(self.pool, late)
+            self._say("warning", f"pool {self._config.name} was suspended for {late:.1f} s")
 
     # wishes
 
@@ -179,6 +189,8 @@ class Master:
         proc.beat.look(row.beat, now)
         proc.running = _running(row)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
+        if proc.running == proc.excused:
+            proc.deadline += proc.excuse
         if not proc.spent and (why := history.spent(self.pool, proc)):
             self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
 

@@ -63,7 +63,7 @@ class Proc:
     """A worker process. `due`: when its lifetime ends; `spent`: why it is to be replaced.
 
     `deadline` and `running` are as last read from the scoreboard; `dumped` is the job for which
-    its stack was asked for, at `dumped_at`.
+    its stack was asked for, at `dumped_at`; `excused` the one that may take `excuse` seconds more.
     """
 
     seq: int
@@ -86,6 +86,8 @@ class Proc:
     running: Running = NOTHING
     dumped: Running = NOTHING
     dumped_at: float = inf
+    excused: Running = NOTHING
+    excuse: float = 0.0
 
 
 @dataclass(slots=True)

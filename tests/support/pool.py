@@ -143,6 +143,14 @@ class Pool:
         self._popen.kill()
         self._popen.wait(5)
 
+    def stop_master(self) -> None:
+        """Stop it alone (SIGSTOP), until `continue_master`."""
+        self._popen.send_signal(signal.SIGSTOP)
+        until(lambda: (one := process(self.pid)) is not None and one.state == "T", 5, "a stop")
+
+    def continue_master(self) -> None:
+        self._popen.send_signal(signal.SIGCONT)
+
     def kill_keeper(self) -> int:
         """Kill it; its pid."""
         found = until(self.keeper, 5, "a keeper")

@@ -1,0 +1,232 @@
+"""A job that overruns its timeout is killed with its stack in the log, and an attempt is counted;
+nobody is killed for what another has done."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from poolq.message import entries
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, sqlite
+from tests.support.cli import Command
+from tests.support.pool import gone
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = '''
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from poolq import Job
+from tests.support.ledger import gate, note
+
+
+class Hangs(Job):
+    def run(self):
+        note("start", self.id)
+        getattr(self, self.payload.get("how", "sleeps"))()
+
+    def sleeps(self):
+        time.sleep(600)
+
+    def never_leaves_c(self):
+        sum(range(10**12))
+
+    def has_a_child(self):
+        child = subprocess.Popen(["sleep", "600"])
+        note("child", str(child.pid))
+        child.wait()
+
+    def on_failure(self):
+        note(f"failure:{type(self.error).__name__}", self.id)
+
+
+class AsksForEver(Hangs):
+    def rate_limit(self):
+        note("start", self.id)
+        time.sleep(600)
+
+
+class HangsInHook(Job):
+    def run(self):
+        note("start", self.id)
+        if self.payload["fails"]:
+            raise ValueError("no luck")
+
+    def on_success(self):
+        self.hook()
+
+    def on_failure(self):
+        note(f"failure:{type(self.error).__name__}", self.id)
+        self.hook()
+
+    def hook(self):
+        note("hook", self.id)
+        time.sleep(600)
+
+
+class EndsWhenDumped(Job):
+    """Overruns, but ends between the dump of its stack and the kill."""
+
+    def run(self):
+        note("start", self.id)
+        while "most recent call first" not in Path("pool-1.log").read_text():
+            time.sleep(0.005)
+        note("end", self.id)
+
+
+class Held(Job):
+    def run(self):
+        note("start", self.id)
+        gate(self.payload.get("gate", "open"))
+        note("end", self.id)
+
+
+class Quick(Job):
+    def run(self):
+        note("start", self.id)
+        note("end", self.id)
+'''
+
+
+LIMIT = "0.4 seconds"
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+@sqlite
+@pytest.mark.parametrize("how", ["sleeps", "never_leaves_c", "has_a_child"])
+def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project, how: str) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Hangs", {"how": how}, attempts=2, timeout=LIMIT)
+    behind = project.dispatch_many("Quick", 20, timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", id)
+    until(project.settled)
+    assert project.ledger.times("start")[id] == 2
+    assert project.ledger.times("end") == dict.fromkeys(behind, 1)
+    assert [line.cause for line in entries(project.failed()[id].state.history)] == ["timeout"] * 2
+    assert (project.total("retried"), project.total("failed")) == (2, 1)
+    assert project.total("crashed") == 0
+    pool.until_said(f"in {how}")  # the stack
+    pool.until_said("overran its 0.4 s by")
+    pool.until_said(f"recovered {id}, which timed out")
+    for child in project.ledger.ids("child"):
+        until(lambda child=child: gone(int(child)))  # type: ignore[misc]  # mypy: no lambda defaults
+    shown = Command(project.folder)(
+        "failed", "show", id, "--engine", project.url, "--namespace", project.namespace
+    )
+    assert "JobTimeout: overran its 0.4 s" in shown.out
+    assert pool.zombies() == []
+
+
+@each_kind
+def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
+    project.ready(1)
+    id = project.dispatch("Hangs", timeout=LIMIT, attempts=2, retry_after="1 second")
+    project.ledger.until("failure:JobTimeout", id)
+    first, second = project.ledger.lines("start", id)
+    assert second.at - first.at > 1.4
+    until(project.settled)
+    history = entries(project.failed()[id].state.history)
+    assert [(line.cause, line.attempt) for line in history] == [("timeout", 1), ("timeout", 2)]
+
+
+@sqlite
+def test_a_rate_limit_that_never_answers_is_killed_too(project: Project) -> None:
+    project.ready(1)
+    id = project.dispatch("AsksForEver", timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", id)
+
+
+@sqlite
+def test_the_pools_timeout_is_for_jobs_that_have_none(project: Project) -> None:
+    project.ready(2, "--timeout=0.5")
+    own = project.dispatch("Held", {"gate": "later"}, timeout="1 hour")
+    other = project.dispatch("Held")
+    until(lambda: other in project.failed())
+    (line,) = entries(project.failed()[other].state.history)
+    assert "overran its 0.5 s" in line.error
+    project.ledger.open("later")
+    project.ledger.until("end", own)
+    assert project.ledger.times("start") == {own: 1, other: 1}
+
+
+@sqlite
+def test_a_hanging_on_failure_runs_again_in_another_worker(project: Project) -> None:
+    project.ready(1)
+    id = project.dispatch("HangsInHook", {"fails": True}, timeout=LIMIT, max_crashes=2)
+    until(lambda: id in project.failed())
+    assert project.ledger.times("start") == {id: 1}
+    assert project.ledger.times("hook") == {id: 2}
+    assert len(project.ledger.lines("failure:ValueError", id)) == 1
+    assert len(project.ledger.lines("failure:JobFailed", id)) == 1
+    history = entries(project.failed()[id].state.history)
+    assert [line.cause for line in history[:3]] == ["error", "crash", "crash"]
+
+
+@sqlite
+def test_a_hanging_on_success_is_killed_and_its_job_is_done(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("HangsInHook", {"fails": False}, timeout=LIMIT)
+    pool.until_said("overran its 0.4 s")
+    pool.until_idle(1)
+    assert project.ledger.times("hook") == {id: 1}
+    assert (project.total("done"), project.total("crashed"), project.left()) == (1, 0, 0)
+
+
+@sqlite
+def test_a_job_that_ends_after_its_dump_is_done_and_the_next_one_runs_on(project: Project) -> None:
+    pool = project.ready(1)
+    late = project.dispatch("EndsWhenDumped", timeout=LIMIT)
+    following = project.dispatch("Held")
+    worker = pool.until_runs(late)
+    project.ledger.until("start", following)
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun > 0.7, 5, "the time in which it could be killed")
+    project.ledger.open()
+    project.ledger.until("end", following)
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert project.ledger.times("start") == {late: 1, following: 1}
+
+
+@sqlite
+def test_a_stopped_master_kills_nobody_for_a_job_that_ended_meanwhile(project: Project) -> None:
+    pool = project.ready(1, "--timeout=0.5")
+    first = project.dispatch("Held")
+    second = project.dispatch("Held", {"gate": "second"}, timeout=600)
+    worker = pool.until_runs(first)
+    begun = time.monotonic()
+    pool.stop_master()
+    project.ledger.open()
+    pool.until_runs(second)
+    until(lambda: time.monotonic() - begun > 1, 5, "the deadline of the first to pass")
+    pool.continue_master()
+    id = project.dispatch("Quick", queue="other")
+    project.ledger.open("second")
+    project.ledger.until("end", id)
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert "overran" not in pool.log
+
+
+@sqlite
+def test_a_pool_that_was_suspended_wholly_kills_nobody(project: Project) -> None:
+    """Where the clock went on: a paused container, not a laptop's sleep."""
+    pool = project.ready(1, "--timeout=1.5")
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    begun = time.monotonic()
+    pool.freeze()
+    until(lambda: time.monotonic() - begun > 3, 5, "its deadline to pass")
+    pool.thaw()
+    pool.until_said("was suspended for")
+    project.ledger.open()
+    project.ledger.until("end", running)
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert "overran" not in pool.log
