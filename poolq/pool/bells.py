@@ -47,7 +47,12 @@ class WorkerBells:
     def __init__(self, bells: Bells, row: int) -> None:
         self.doorbell = bells.doors[row].fd
         self._idle = bells.idle
+        self._master = bells.master
 
     def idle(self) -> None:
         """Tell the keeper's waiter that there is somebody to wake."""
         self._idle.ring()
+
+    def spent(self) -> None:
+        """Tell the master that this worker has run as many jobs as it may."""
+        self._master.ring()

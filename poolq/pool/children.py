@@ -214,8 +214,11 @@ class Children:
         if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        worked = row.settled > 0
+        worked, trial = row.settled > 0, self._pool.trial
         history.exited(self._pool, seq, code, now, worked=worked, in_job=row.in_job)
+        if trial is not None and trial.generation == row.generation and self._pool.generation:
+            refused = f"generation {row.generation} is refused, the old workers go on"
+            self._say("error", f"{refused}: {self._pool.refusal}")
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

@@ -22,6 +22,7 @@ from poolq.pool.state import (
 
 END_DEADLINE = 10.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 30.0
+LOST, LOST_AGAIN = "the template was lost", 10.0  # seconds between two tries to load it again
 LONG_LIFE = 60.0  # seconds after which a keeper's death is no repetition
 #: A worker's own growth, as a share of `max_memory`, before it counts as leaking: one that is
 #: born big cannot be helped by another birth.
@@ -54,15 +55,19 @@ def abort(pool: Pool, now: float) -> None:
         pool.deadline = min(pool.deadline, now)
 
 
-def reload(pool: Pool, why: str) -> bool:
+def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     """Try a new generation; False when one is being tried: then another follows."""
     if pool.mode is not Mode.RUN:
         return False
-    if pool.trial is not None:
-        pool.trial.again = True
+    trial = pool.trial
+    if trial is not None and trial.not_before and trial.generation not in pool.templates:
+        trial.not_before, trial.why = 0.0, why  # it only waits for its time
+        return True
+    if trial is not None:
+        trial.again = True
         return False
     pool.last_generation += 1
-    pool.trial = Trial(pool.last_generation, why)
+    pool.trial = Trial(pool.last_generation, why, not_before=not_before)
     return True
 
 
@@ -149,6 +154,9 @@ def refused(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
     pool.refusal = why
     if trial is not None and trial.again:
         reload(pool, "asked for once more")
+    elif not pool.can_spawn(pool.generation):
+        # Without a template a worker that dies cannot be replaced.
+        reload(pool, LOST, now + LOST_AGAIN)
 
 
 def answered(pool: Pool, seq: int, *, changed: bool) -> None:
@@ -180,6 +188,8 @@ def spent(pool: Pool, proc: Proc) -> str:
     grown = proc.rss - proc.birth
     if limits.max_memory and proc.rss > limits.max_memory and grown > limits.max_memory * GROWTH:
         proc.spent = f"{proc.rss >> 20} MiB"
+    if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
+        proc.spent = f"{proc.rss >> 20} MiB"  # its next job shall not be killed for it
     return proc.spent
 
 
@@ -232,7 +242,7 @@ def template_exited(pool: Pool, pid: int, code: int, why: str, now: float) -> Te
         if template.generation not in pool.bare:
             refused(pool, why or f"its template ended with code {code}", now, code)
     elif template.generation == pool.generation and not template.told:
-        reload(pool, "the template was lost")
+        reload(pool, LOST)
     return None
 
 

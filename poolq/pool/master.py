@@ -27,7 +27,7 @@ from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
 from poolq.worker.events import Note, Reporter
-from poolq.worker.identity import node_id
+from poolq.worker.identity import node_id, resident
 from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 
@@ -184,7 +184,7 @@ class Master:
         if history.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
         proc.jobs, proc.rss = row.settled, row.rss
-        proc.birth = proc.birth or row.rss
+        proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
         proc.running = _running(row)

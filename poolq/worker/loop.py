@@ -31,6 +31,9 @@ class Bells(Protocol):
 
     def idle(self) -> None: ...
 
+    def spent(self) -> None:
+        """Tell the master to look at how many jobs it has run."""
+
 
 class Loop:
     """One worker's life, from its first claim to its last settlement."""
@@ -46,6 +49,7 @@ class Loop:
         reporter: Reporter,
         sleep: float,
         timeout: float,
+        max_jobs: int,
         title: str,
     ) -> None:
         self._desk = desk
@@ -57,6 +61,7 @@ class Loop:
         self._reporter = reporter
         self._sleep = sleep
         self._timeout = round(timeout * 1_000_000)
+        self._max_jobs = max_jobs
         self._title = title
         self._pid = os.getpid()
 
@@ -107,6 +112,9 @@ class Loop:
                 self._desk.give_back(claim)
             else:
                 self._one(claim)
+        if self._max_jobs and self._row.settled() >= self._max_jobs:
+            self._max_jobs = 0
+            self._bells.spent()
 
     def _one(self, claim: Claim) -> None:
         ready = self._executor.read(claim)

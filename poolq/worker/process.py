@@ -91,7 +91,7 @@ def _live(
     pace = Pace(config.prefetch)
     loop = Loop(
         desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
-        config.sleep, config.timeout, title,
+        config.sleep, config.timeout, config.max_jobs, title,
     )  # fmt: skip
     try:
         desk.register(me)

@@ -97,6 +97,10 @@ class WorkerRow:
         """Nothing is running, and what ran is settled."""
         self.words[STARTED] = 0
 
+    def settled(self) -> int:
+        """How many jobs this worker has brought to some end."""
+        return sum(self.words[DONE : PARKED + 1])
+
     def count(self, word: int) -> None:
         self.words[word] += 1
 

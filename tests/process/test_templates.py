@@ -1,0 +1,166 @@
+"""Templates: loaded once, killed, lost, impossible; workers come back in every case."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from tests.process.engines import sqlite
+from tests.support.pool import Pool, gone
+from tests.support.processes import Process
+from tests.support.project import Project
+from tests.support.wait import until
+
+BROKEN = "import nothing_of_this_name\n"
+
+
+def templates(pool: Pool, suffix: str = "") -> list[Process]:
+    """The templates (`suffix` " spare": their copies) that have loaded."""
+    pattern = re.compile(rf"poolq: template g\d+{suffix}")
+    return [one for one in pool.processes() if pattern.fullmatch(one.title)]
+
+
+def template(pool: Pool) -> Process:
+    return until(lambda: templates(pool), 5, "a template")[0]
+
+
+def spare(pool: Pool) -> Process:
+    return until(lambda: templates(pool, " spare"), 5, "a copy")[0]
+
+
+def replace_worker(pool: Pool, workers: int = 1) -> None:
+    """Kill an idle worker and wait for its successor."""
+    victim = pool.until_idle(workers)[0]
+    victim.kill()
+    until(lambda: victim.pid not in {one.pid for one in pool.idle()})
+    pool.until_idle(workers)
+
+
+@sqlite
+def test_workers_are_forked_by_the_template_and_belong_to_the_master(project: Project) -> None:
+    pool = project.ready(2)
+    pool.until_idle(2)
+    assert {one.parent for one in pool.workers()} == {pool.pid}
+    assert template(pool).parent == pool.pid
+    assert spare(pool).parent == pool.pid
+    assert pool.zombies() == []
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit(3) == 0
+
+
+@sqlite
+def test_a_killed_templates_copy_takes_over_with_the_code_it_has_loaded(project: Project) -> None:
+    pool = project.ready(1)
+    copy = spare(pool)
+    (project.folder / "jobs.py").write_text(BROKEN)
+    template(pool).kill()
+    pool.until_said(f"its copy (pid {copy.pid}) takes over")
+    assert until(lambda: templates(pool))[0].pid == copy.pid
+    assert spare(pool).pid != copy.pid
+    replace_worker(pool)
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
+    assert pool.zombies() == []
+
+
+@sqlite
+def test_a_killed_copy_is_replaced(project: Project) -> None:
+    pool = project.ready(1)
+    old = spare(pool)
+    old.kill()
+    until(lambda: (found := templates(pool, " spare")) and found[0].pid != old.pid)
+    assert "refused" not in pool.log
+
+
+def kill_both(pool: Pool) -> None:
+    both = [spare(pool), template(pool)]
+    for one in both:
+        one.kill(signal.SIGSTOP)  # so that none sees the other die
+    for one in both:
+        one.kill()
+
+
+@sqlite
+def test_without_template_and_copy_the_code_is_loaded_anew(project: Project) -> None:
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    kill_both(pool)
+    pool.until_said("generation 2 is good")
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+    replace_worker(pool, 2)
+
+
+@sqlite
+def test_without_them_and_with_broken_code_the_workers_go_on_until_it_is_mended(
+    project: Project,
+) -> None:
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    jobs = project.folder / "jobs.py"
+    good = jobs.read_text()
+    jobs.write_text(BROKEN)
+    kill_both(pool)
+    pool.until_said("generation 2 is refused")
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
+    assert {one.pid for one in pool.workers()} == old
+    jobs.write_text(good)
+    pool.signal(signal.SIGHUP)
+    pool.until_said("is good")
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+
+
+@sqlite
+def test_a_template_that_hangs_is_replaced(project: Project) -> None:
+    pool = project.ready(1)
+    copy = spare(pool)
+    hung = template(pool)
+    hung.kill(signal.SIGSTOP)
+    pool.until_idle(1)[0].kill()
+    pool.until_said(f"its copy (pid {copy.pid}) takes over", 20)
+    pool.until_idle(1)
+    assert gone(hung.pid)
+
+
+@sqlite
+def test_an_application_that_leaves_a_thread_is_imported_by_each_worker(project: Project) -> None:
+    jobs = project.folder / "jobs.py"
+    thread = "Thread(target=Event().wait, daemon=True, name='my-thread').start()"
+    jobs.write_text(f"{jobs.read_text()}\nfrom threading import Event, Thread\n{thread}\n")
+    pool = project.ready(2)
+    pool.until_said("the import left threads running (my-thread)")
+    assert templates(pool) == []
+    assert "died" not in pool.log
+    replace_worker(pool, 2)
+    ids = project.dispatch_many("Quick", 5)
+    until(project.settled)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    old = {one.pid for one in pool.workers()}
+    pool.signal(signal.SIGHUP)
+    pool.until_said("generation 2 is good")
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+
+
+@sqlite
+@pytest.mark.parametrize("broken_first", [False, True])
+def test_no_preload_has_no_template(project: Project, broken_first: bool) -> None:
+    jobs = project.folder / "jobs.py"
+    good = jobs.read_text()
+    pool = project.ready(2, "--no-preload")
+    old = {one.pid for one in pool.until_idle(2)}
+    assert not [one for one in pool.processes() if "template" in one.title]
+    if broken_first:
+        jobs.write_text(BROKEN)
+        pool.signal(signal.SIGHUP)
+        pool.until_said("nothing_of_this_name")
+        pool.until_said("is refused, the old workers go on")
+        assert {one.pid for one in pool.ready()} == old
+    jobs.write_text(good.replace('note("end", self.id)', 'note("new", self.id)'))
+    pool.signal(signal.SIGHUP)
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+    id = project.dispatch("Quick")
+    project.ledger.until("new", id)
