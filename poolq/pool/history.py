@@ -170,13 +170,14 @@ def answered(pool: Pool, seq: int, *, changed: bool) -> None:
 
 
 def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
-    """A Stop or Kill was carried out."""
+    """A Stop or Kill was carried out. A template is killed for hanging: it was not told to leave,
+    so it is replaced."""
     children: list[Proc | Keeper | Template] = [*pool.procs(), *pool.templates.values()]
     if pool.keeper is not None:
         children.append(pool.keeper)
     for child in children:
         if child.pid == pid:
-            child.told = True
+            child.told = child.told or not (killed and isinstance(child, Template))
             child.killed = child.killed or killed
 
 

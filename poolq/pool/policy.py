@@ -17,7 +17,7 @@ Clock: monotonic seconds.
 from dataclasses import dataclass
 from math import inf
 
-from poolq.pool.state import NOTHING, Mode, Pool, Proc, Running, Seat
+from poolq.pool.state import NOTHING, Mode, Pool, Proc, Running, Seat, Template
 
 KEEPER_SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
@@ -98,11 +98,11 @@ def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
         return actions + _drain(pool, now)
     if not pool.contact:
         return actions
-    actions += _templates(pool, now)
-    actions += _canary(pool, now)
+    canary = _canary(pool, now)
+    actions += _templates(pool, now) + list(canary)
     for seat in pool.seats:
         actions += _seat(pool, seat, now)
-    return actions + _replacements(pool, now)
+    return actions + _replacements(pool, now, {spawn.slot for spawn in canary})
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
@@ -140,14 +140,14 @@ def _templates(pool: Pool, now: float) -> list[Action]:
         generation = template.generation
         if generation not in wanted or generation in pool.bare:
             actions += [] if template.told else [Stop(template.pid)]
+            actions += _hung(pool, template, now)
         elif template.killed:
             continue
         elif not template.ready and now - template.born >= pool.limits.boot_deadline:
             why = f"template g{generation} did not load the application in time"
             actions.append(Kill(template.pid, False, why))
-        elif any(_unborn(proc, generation) and now - proc.born >= FORK for proc in pool.procs()):
-            why = f"template g{generation} did not fork a worker in {FORK:g} s"
-            actions.append(Kill(template.pid, False, why))
+        else:
+            actions += _hung(pool, template, now)
     trial = pool.trial
     if trial is None or not pool.limits.preload or now < trial.not_before:
         return actions
@@ -156,12 +156,18 @@ def _templates(pool: Pool, now: float) -> list[Action]:
     return actions
 
 
-def _unborn(proc: Proc, generation: int) -> bool:
-    """True if the template was asked for it and has not told its pid yet."""
-    return not proc.pid and proc.generation == generation
+def _hung(pool: Pool, template: Template, now: float) -> list[Action]:
+    """Kill a template that was asked for a worker and has not told its pid."""
+    if template.killed or not any(
+        not proc.pid and proc.generation == template.generation and now - proc.born >= FORK
+        for proc in pool.procs()
+    ):
+        return []
+    why = f"template g{template.generation} did not fork a worker in {FORK:g} s"
+    return [Kill(template.pid, False, why)]
 
 
-def _canary(pool: Pool, now: float) -> list[Action]:
+def _canary(pool: Pool, now: float) -> list[Spawn]:
     """The first worker of a generation that is being tried."""
     trial = pool.trial
     if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
@@ -185,25 +191,25 @@ def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
             why = f"worker {seat.slot} (pid {proc.pid}) was not ready in time"
             actions.append(Kill(proc.pid, True, why))
         elif proc.generation not in wanted:
-            why = f"worker {seat.slot} (pid {proc.pid}) was of a generation that was refused"
+            why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"
             actions.append(Kill(proc.pid, False, why))
     if not serving:
         if pool.generation and now >= seat.not_before and pool.can_spawn(pool.generation):
             actions.append(Spawn(seat.slot, pool.generation))
     elif len(serving) > 1 and serving[-1].ready:
-        actions += [Stop(proc.pid) for proc in serving[:-1]]
+        actions += [Stop(proc.pid) for proc in serving[:-1] if proc.pid]
     return actions
 
 
-def _replacements(pool: Pool, now: float) -> list[Action]:
-    """Successors for those that are spent, within the surge."""
+def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
+    """Successors for those that are spent, within the surge; none for the seats just `taken`."""
     actions: list[Action] = []
     if not pool.generation:
         return actions
-    booting = sum(len(seat.serving()) > 1 for seat in pool.seats)
+    booting = sum(len(seat.serving()) > 1 for seat in pool.seats) + len(taken)
     for seat in pool.seats:
         serving = seat.serving()
-        if seat.closing or len(serving) != 1 or not serving[0].ready:
+        if seat.closing or seat.slot in taken or len(serving) != 1 or not serving[0].ready:
             continue
         old, leaving = serving[0], len(seat.procs) - 1
         if now >= old.due and not old.answered and not _may_ask(pool, old):
@@ -234,6 +240,8 @@ def _spent(pool: Pool, proc: Proc, now: float) -> bool:
 def _drain(pool: Pool, now: float) -> list[Action]:
     procs = [proc for proc in pool.procs() if proc.pid]
     actions: list[Action] = [Stop(proc.pid) for proc in procs if not proc.told]
+    for template in pool.templates.values():
+        actions += _hung(pool, template, now)
     if now >= pool.deadline:
         why = "does not wait for its job" if pool.aborted else "outlived the stop timeout"
         actions += [

@@ -1,0 +1,237 @@
+"""A shell around a pool's policy without processes: simulated lives, a clock that a test turns.
+
+It checks each action as it applies it: who is told or killed twice, spawned too early, or stopped
+before its successor is ready fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolq.pool import history
+from poolq.pool.policy import (
+    Action,
+    Ask,
+    Dump,
+    Exit,
+    Kill,
+    Spawn,
+    SpawnKeeper,
+    SpawnTemplate,
+    Stop,
+    decide,
+    next_wake,
+)
+from poolq.pool.state import Keeper, Limits, Mode, Pool, Seat, Template
+
+
+@dataclass
+class Life:
+    """A simulated process. `stubborn`: it does not leave when it is told to, and a template forks
+    nothing; `pid` 0: a template was asked for it."""
+
+    pid: int
+    seq: int = 0
+    slot: int = 0
+    generation: int = 0
+    ready: bool = False
+    told: bool = False
+    killed: bool = False
+    stubborn: bool = False
+
+
+@dataclass
+class World:
+    """A shell around the policy that checks each action as it applies it."""
+
+    seats: int = 3
+    limits: Limits = field(default_factory=Limits)
+    now: float = 1000.0
+    number: int = 0
+    keeper: Life | None = None
+    templates: dict[int, Life] = field(default_factory=dict)
+    workers: dict[int, Life] = field(default_factory=dict)  # by seq
+    unconfirmed: int = 0
+    exit: int | None = None
+    beat: int = 0
+    broken: bool = False  # what is loaded from now on cannot boot
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.limits, [Seat(slot) for slot in range(1, self.seats + 1)])
+        history.reload(self.pool, "start")
+        self._applied: dict[type, Callable[[Any], None]] = {
+            Exit: self._exit,
+            SpawnKeeper: self._spawn_keeper,
+            SpawnTemplate: self._spawn_template,
+            Spawn: self._spawn,
+            Stop: self._stop,
+            Kill: self._kill,
+            Ask: self._ask,
+            Dump: self._dump,
+        }
+
+    def act(self) -> list[Action]:
+        """One turn of the master's loop after signals and reaping."""
+        history.emptied(self.pool, self.now)
+        history.closed(self.pool)
+        if self.pool.keeper:
+            self.pool.keeper.beat.look(self.beat, self.now)
+        actions = decide(self.pool, self.now, self.unconfirmed)
+        for action in actions:
+            assert self.exit is None, "nothing follows the end"
+            self._applied[type(action)](action)
+        return actions
+
+    # the actions
+
+    def _exit(self, action: Exit) -> None:
+        assert not self.workers
+        assert not self.templates
+        assert self.keeper is None
+        self.exit = action.code
+
+    def _spawn_keeper(self, action: SpawnKeeper) -> None:
+        assert self.keeper is None
+        self.keeper = Life(self.next())
+        self.pool.keeper = Keeper(self.keeper.pid, self.now)
+
+    def _spawn_template(self, action: SpawnTemplate) -> None:
+        assert self.pool.mode is Mode.RUN
+        assert self.pool.contact
+        assert action.generation not in self.templates
+        life = Life(self.next(), generation=action.generation)
+        self.templates[action.generation] = life
+        self.pool.templates[action.generation] = Template(life.generation, life.pid, self.now)
+
+    def _spawn(self, action: Spawn) -> None:
+        assert self.pool.mode is Mode.RUN
+        assert self.pool.contact, "no worker before the broker was reached"
+        if action.generation != self.pool.generation:
+            assert self.pool.trial is not None
+            assert action.generation == self.pool.trial.generation
+            assert not [one for one in self.workers.values() if one.generation == action.generation]
+        template = self.templates.get(action.generation)
+        assert template is None or template.ready
+        life = Life(0 if template else self.next(), self.next(), action.slot, action.generation)
+        self.workers[life.seq] = life
+        history.spawned(
+            self.pool, life.slot, life.seq, life.generation, life.pid, self.now, rand=0.5
+        )
+
+    def _stop(self, action: Stop) -> None:
+        life = self.life(action.pid)
+        assert not life.told, "told twice"
+        life.told = True
+        history.signalled(self.pool, action.pid, killed=False)
+        if self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
+            assert any(one.ready and not one.told for one in self.of(life.slot))
+
+    def _kill(self, action: Kill) -> None:
+        life = self.life(action.pid)
+        assert not life.killed, "killed twice"
+        life.killed = True
+        history.signalled(self.pool, action.pid, killed=True)
+        if self.pool.mode is not Mode.RUN:
+            assert not action.charged
+            if life.slot:
+                assert self.now >= self.pool.deadline, "killed before its time"
+
+    def _ask(self, action: Ask) -> None:
+        proc = self.pool.find(action.seq)
+        assert proc is not None
+        proc.asked = self.now
+
+    def _dump(self, action: Dump) -> None:
+        proc = next(one for one in self.pool.procs() if one.pid == action.pid)
+        proc.dumped, proc.dumped_at = action.running, self.now
+
+    # what is there
+
+    def next(self) -> int:
+        self.number += 1
+        return self.number
+
+    def seat(self, slot: int) -> Seat:
+        return self.pool.seats[slot - 1]
+
+    def life(self, pid: int) -> Life:
+        assert pid, "a worker that nobody has named cannot be signalled"
+        return next(one for one in self.all() if one.pid == pid)
+
+    def all(self) -> list[Life]:
+        keeper = [self.keeper] if self.keeper else []
+        return [*keeper, *self.templates.values(), *self.workers.values()]
+
+    def of(self, slot: int) -> list[Life]:
+        return [one for one in self.workers.values() if one.slot == slot]
+
+    # what happens
+
+    def contact(self) -> None:
+        self.pool.contact = True
+        self.unconfirmed = 0
+
+    def born(self, life: Life) -> None:
+        life.pid = self.next()
+        history.born(self.pool, life.seq, life.pid)
+
+    def loaded(self, life: Life) -> None:
+        life.ready = self.pool.templates[life.generation].ready = True
+
+    def ready(self, life: Life) -> None:
+        life.ready = True
+        history.ready(self.pool, life.seq)
+
+    def gone(
+        self, life: Life, code: int = 0, *, in_job: bool = False, worked: bool = False
+    ) -> None:
+        if life is self.keeper:
+            self.keeper = None
+            history.keeper_exited(self.pool, code, self.now)
+        elif life.seq:
+            del self.workers[life.seq]
+            self.unconfirmed += 1
+            history.exited(self.pool, life.seq, code, self.now, worked=worked, in_job=in_job)
+        else:
+            del self.templates[life.generation]
+            history.template_exited(self.pool, life.pid, code, "", self.now)
+            for one in [one for one in self.workers.values() if one.generation == life.generation]:
+                if not one.pid:
+                    self.gone(one, -1)
+
+    def run_on(self, seconds: float = 0.0) -> None:
+        """Let time pass as the shell would, waking when it would; all do as they are told."""
+        end = self.now + seconds
+        for _ in range(20_000):
+            changed = self.obey()
+            actions = self.act()
+            if self.exit is not None or (self.now >= end and not actions and not changed):
+                return
+            self.beat += 1
+            if not actions and not changed:
+                self.now = min(end, self.now + next_wake(self.pool, self.now))
+        raise AssertionError("the loop spins")
+
+    def obey(self) -> bool:
+        """Everybody does what is expected, once; False when there was nothing to do."""
+        if self.keeper:
+            self.contact()
+        before = [(one.pid, one.ready) for one in self.all()]
+        for life in self.all():
+            template = self.templates.get(life.generation)
+            if life not in self.all():
+                continue  # it went with its template
+            if life.killed:
+                self.gone(life, -1)
+            elif life.told and not life.stubborn:
+                self.gone(life)
+            elif life.seq and not life.pid:
+                if template and template.ready and not template.stubborn:
+                    self.born(life)
+            elif life.seq and not life.ready:
+                self.gone(life, 3) if self.broken else self.ready(life)
+            elif template is life and not life.ready:
+                self.gone(life, 3) if self.broken else self.loaded(life)
+        return before != [(one.pid, one.ready) for one in self.all()]

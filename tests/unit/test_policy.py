@@ -1,0 +1,412 @@
+"""The pool's decisions, one situation at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poolq.pool import history, policy
+from poolq.pool.policy import (
+    Dump,
+    Exit,
+    Kill,
+    Overrun,
+    Spawn,
+    SpawnKeeper,
+    SpawnTemplate,
+    Stop,
+    decide,
+    next_wake,
+)
+from poolq.pool.state import NOTHING, Limits
+from tests.support.world import Life, World
+
+STOP_TIMEOUT = 5.0
+COOLDOWN = 20.0
+
+
+def running(seats: int = 3, **limits: Any) -> World:
+    """A pool with all its workers ready; without templates unless asked for."""
+    allowed = {"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}
+    world = World(seats, Limits(**allowed))
+    world.run_on()
+    assert len(world.workers) == seats
+    return world
+
+
+def only(world: World) -> Life:
+    (life,) = world.workers.values()
+    return life
+
+
+def test_keeper_then_template_then_one_worker_then_the_others() -> None:
+    world = World()
+    assert world.act() == [SpawnKeeper()]
+    assert world.act() == []
+    world.contact()
+    assert world.act() == [SpawnTemplate(1)]
+    assert world.act() == []
+    world.loaded(world.templates[1])
+    assert world.act() == [Spawn(1, 1)]
+    world.born(only(world))
+    assert world.act() == []
+    world.ready(only(world))
+    assert world.act() == [Spawn(2, 1), Spawn(3, 1)]
+
+
+def test_without_preloading_there_is_no_template() -> None:
+    world = running(2)
+    assert not world.templates
+    assert world.pool.generation == 1
+
+
+@pytest.mark.parametrize(("code", "ends_with"), [(3, 3), (-1, 3), (70, 3), (78, 78), (69, 69)])
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_first_generation_that_cannot_boot_ends_the_pool(
+    preload: bool, code: int, ends_with: int
+) -> None:
+    world = World(3, Limits(preload=preload))
+    world.act()
+    world.contact()
+    world.act()
+    world.gone(world.templates[1] if preload else only(world), code)
+    world.run_on(1)
+    assert world.exit == ends_with
+
+
+@pytest.mark.parametrize("code", [69, 78])
+def test_a_keeper_that_never_reached_the_broker_ends_the_pool(code: int) -> None:
+    world = World()
+    world.act()
+    assert world.keeper is not None
+    world.gone(world.keeper, code)
+    world.act()
+    assert world.exit == code
+
+
+def test_a_keeper_that_dies_later_is_replaced() -> None:
+    world = running()
+    assert world.keeper is not None
+    world.gone(world.keeper, 69)
+    world.run_on(1)
+    assert world.exit is None
+    assert world.keeper is not None
+
+
+def test_a_keeper_that_dies_again_and_again_comes_back_later_one_that_lived_soon() -> None:
+    world = running()
+    for _ in range(8):
+        assert world.keeper is not None
+        world.gone(world.keeper, -1)
+        pause = world.pool.keeper_not_before - world.now
+        world.run_on(6)
+    assert pause == 5
+    world.run_on(61)
+    assert world.keeper is not None
+    world.gone(world.keeper, -1)
+    assert world.pool.keeper_not_before - world.now < 0.5
+
+
+def test_a_silent_keeper_is_killed_after_ten_looks_and_no_sooner() -> None:
+    world = running()
+    assert world.keeper is not None
+    world.act()
+    for _ in range(policy.KEEPER_SILENCE - 1):
+        world.now += 1
+        assert world.act() == []
+    world.now += 1
+    (action,) = world.act()
+    assert isinstance(action, Kill)
+    assert action.pid == world.keeper.pid
+    assert world.act() == [], "once"
+
+
+def test_a_suspended_master_kills_no_keeper() -> None:
+    """Its clock went on, its looks did not."""
+    world = running()
+    world.act()
+    world.now += 3600
+    assert world.act() == []
+
+
+def test_a_worker_that_dies_again_and_again_comes_back_later_each_time() -> None:
+    world = running(1)
+    pauses = []
+    for _ in range(12):
+        world.gone(only(world), -1)
+        begun = world.now
+        while not world.workers:
+            world.now += 0.05
+            world.act()
+        pauses.append(world.now - begun)
+        world.ready(only(world))
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(0.1, abs=0.06)
+    assert pauses[-1] == pytest.approx(30, abs=0.1)
+
+
+def test_a_worker_that_had_settled_a_job_comes_back_soon() -> None:
+    world = running(1)
+    for _ in range(5):
+        world.gone(only(world), -1, in_job=True, worked=True)
+        world.now += 0.1
+        assert world.act() == [Spawn(1, 1)]
+        world.ready(only(world))
+
+
+@pytest.mark.parametrize(("most", "ends_with"), [(5, 4), (0, None)])
+def test_a_crash_storm_ends_the_pool_where_a_limit_is_set(most: int, ends_with: int | None) -> None:
+    world = running(1, max_spawn_failures=most)
+    for _ in range(5):
+        assert world.exit is None
+        world.gone(only(world), -1)
+        world.run_on(31)
+    assert world.exit == ends_with
+
+
+def test_a_worker_that_is_not_ready_in_time_is_killed() -> None:
+    world = running(1)
+    world.gone(only(world), -1)
+    world.now += 1
+    world.act()
+    world.now += 59.9
+    assert world.act() == []
+    world.now += 0.1
+    (action,) = world.act()
+    assert isinstance(action, Kill)
+    assert action.charged
+    assert "was not ready in time" in action.why
+    assert Kill not in [type(one) for one in world.act()], "it is not killed twice"
+
+
+def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
+    world = running(1, preload=True)
+    world.templates[1].stubborn = True
+    world.gone(only(world), -1)
+    world.run_on(policy.FORK + 1)
+    assert 1 not in world.templates
+    assert only(world).ready
+    assert world.pool.generation == 2
+
+
+def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
+    world = running(3, cooldown=COOLDOWN)
+    before = set(world.workers)
+    world.run_on(COOLDOWN * 1.2)
+    assert not before & set(world.workers)
+    assert len(world.workers) == 3
+
+
+def test_spent_workers_are_replaced_one_after_the_other() -> None:
+    world = running(3)
+    for proc in world.pool.procs():
+        proc.spent = "500 jobs"
+    for slot in (1, 2, 3):
+        (old,) = world.of(slot)
+        assert world.act() == [Spawn(slot, 1)]
+        assert world.act() == [], "it boots"
+        world.ready(world.of(slot)[-1])
+        assert Stop(old.pid) in world.act()
+        world.gone(old)
+    assert world.act() == []
+
+
+def test_a_seat_whose_old_worker_runs_a_long_job_gets_no_third() -> None:
+    world = running(1, cooldown=COOLDOWN)
+    old = only(world)
+    old.stubborn = True
+    world.run_on(COOLDOWN * 1.5)
+    number = world.number
+    world.run_on(COOLDOWN * 10)
+    assert world.number == number, "nobody was spawned"
+    assert len(world.workers) == 2
+    assert old.told
+    assert not old.killed
+
+
+def test_a_reload_goes_past_a_long_job() -> None:
+    world = running(3)
+    old = world.of(2)[0]
+    old.stubborn = True
+    history.reload(world.pool, "HUP")
+    world.run_on(5)
+    fresh = [one for one in world.workers.values() if one.generation == 2]
+    assert len(fresh) == 3
+    assert old.seq in world.workers
+
+
+def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> None:
+    world = running(1, preload=True)
+    world.gone(only(world), -1)
+    world.now += 1
+    world.act()
+    unborn = only(world)
+    history.reload(world.pool, "HUP")
+    world.act()
+    world.loaded(world.templates[2])
+    world.act()
+    canary = next(one for one in world.workers.values() if one.generation == 2)
+    world.born(canary)
+    world.ready(canary)
+    world.act()
+    assert not unborn.told, "pid 0 is our own process group"
+    world.born(unborn)
+    world.act()
+    assert unborn.told or unborn.killed
+
+
+def test_the_next_canarys_seat_gets_no_other_worker() -> None:
+    world = running(2, max_surge=2)
+    history.reload(world.pool, "HUP")
+    history.reload(world.pool, "HUP again")
+    world.act()
+    world.ready(next(one for one in world.workers.values() if not one.ready))
+    actions = world.act()
+    assert Spawn(2, 3) in actions
+    assert Spawn(2, 2) not in actions
+
+
+def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
+    world = running(2, preload=True)
+    old = world.templates[1]
+    old.stubborn = True
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    history.reload(world.pool, "HUP")
+    world.run_on(policy.FORK + 2)
+    assert list(world.templates) == [2]
+    assert len(world.workers) == 2
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
+    preload: bool,
+) -> None:
+    world = running(2, preload=preload)
+    before = set(world.workers)
+    world.broken = True
+    history.reload(world.pool, "HUP")
+    world.run_on(120)
+    assert set(world.workers) == before
+    assert world.exit is None
+    assert world.pool.refusal
+    assert world.pool.last_generation == 2
+
+
+def test_the_stop_timeout_kills_to_the_moment_and_says_five() -> None:
+    world = running(2)
+    life, other = world.workers.values()
+    life.stubborn = True
+    begun = world.now
+    assert history.stop(world.pool, begun)
+    assert not history.stop(world.pool, begun + 1), "idempotent"
+    world.run_on(STOP_TIMEOUT - 0.01)
+    assert not life.killed
+    assert other.seq not in world.workers
+    world.now = begun + STOP_TIMEOUT
+    world.act()
+    assert life.killed
+    world.gone(life, -1, in_job=True)
+    world.run_on(1)
+    assert world.exit == 5
+
+
+def test_nobody_is_killed_in_a_job_and_the_pool_says_zero() -> None:
+    world = running(2)
+    history.abort(world.pool, world.now)
+    world.run_on(1)
+    assert world.exit == 0
+
+
+def test_the_loop_wakes_for_the_stop_timeout() -> None:
+    world = running(1)
+    history.stop(world.pool, world.now)
+    assert next_wake(world.pool, world.now + STOP_TIMEOUT - 0.25) == pytest.approx(0.25)
+
+
+def test_the_end_waits_until_the_dead_are_recovered() -> None:
+    """The keeper died with the last worker: another one is started for its claims."""
+    world = running(1)
+    life = only(world)
+    history.stop(world.pool, world.now)
+    world.act()
+    world.gone(life, -1)
+    assert world.keeper is not None
+    world.gone(world.keeper, -1)
+    assert Exit(0) not in world.act()
+    world.run_on(6)
+    assert world.exit == 0
+    assert world.unconfirmed == 0
+
+
+def test_a_keeper_that_does_not_leave_is_killed() -> None:
+    world = running(1)
+    assert world.keeper is not None
+    world.keeper.stubborn = True
+    history.stop(world.pool, world.now)
+    world.run_on(history.END_DEADLINE - 0.1)
+    assert world.keeper is not None
+    assert not world.keeper.killed
+    world.run_on(1)
+    assert world.exit == 0
+
+
+def test_a_template_that_forks_nothing_does_not_hold_up_the_end() -> None:
+    world = running(1, preload=True)
+    world.templates[1].stubborn = True
+    world.gone(only(world), -1)
+    world.now += 1
+    world.act()
+    history.stop(world.pool, world.now)
+    world.run_on(policy.FORK + history.END_DEADLINE + 1)
+    assert world.exit == 0
+
+
+# deadlines
+
+
+def overdue(world: World) -> Life:
+    proc = world.pool.find(only(world).seq)
+    assert proc is not None
+    proc.running, proc.deadline = (7, 1), world.now + 3
+    return only(world)
+
+
+def test_a_job_that_overruns_is_dumped_then_killed() -> None:
+    world = running(1)
+    life = overdue(world)
+    world.now += 2.9
+    assert world.act() == []
+    assert next_wake(world.pool, world.now) == pytest.approx(0.1)
+    world.now += 0.1
+    assert world.act() == [Dump(life.pid, (7, 1))]
+    assert world.act() == [], "it has a moment to write"
+    assert next_wake(world.pool, world.now) == pytest.approx(policy.DUMP)
+    world.now += policy.DUMP
+    assert decide(world.pool, world.now, 0) == [Overrun(life.pid, (7, 1))]
+
+
+def test_the_next_job_is_not_killed_for_it() -> None:
+    world = running(1)
+    life = overdue(world)
+    world.now += 3
+    world.act()
+    proc = world.pool.find(life.seq)
+    assert proc is not None
+    proc.running, proc.deadline = NOTHING, float("inf")
+    world.now += policy.DUMP
+    assert world.act() == []
+
+
+def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
+    world = running(1, silence=35)
+    proc = world.pool.find(only(world).seq)
+    assert proc is not None
+    proc.idle, proc.beat.unmoved = True, 34
+    assert world.act() == []
+    proc.beat.unmoved = 35
+    (action,) = world.act()
+    assert isinstance(action, Kill)
+    assert not action.charged
