@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import urls
 from poolq.errors import ConfigError
-from poolq.settings import BY_NAME, SETTINGS, Setting
+from poolq.settings import BY_NAME, SETTINGS, STDERR, Setting
 from poolq.urls import redact
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ Warn = Callable[[str], None]
 class Config:
     """All settings. Durations in seconds, sizes in bytes, 0: no limit; `queue` None: every queue.
 
-    `engine` is a whole URL, a SQLite path in it absolute. `sources` says of each setting where
-    its value came from.
+    `engine` is a whole URL, a SQLite path in it absolute; `log_file` an absolute path, or "stderr".
+    `sources` says of each setting where its value came from.
     """
 
     engine: str
@@ -71,6 +71,8 @@ class Config:
     until_empty: bool = False
     node_ttl: float = 30.0
     name: str = "default"
+    log_file: str = STDERR
+    log_format: str = "text"
     max_payload: int = 1 << 20
     unknown_job_for: float = 600.0
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -115,6 +117,8 @@ def load(
         values["engine"] = urls.normalise(str(values["engine"]), folder, database)
     except ValueError as error:
         raise ConfigError(f"engine ({sources['engine']}): {error}") from None
+    if values["log_file"] != STDERR:
+        values["log_file"] = str(folder / str(values["log_file"]))
     return Config(folder=folder, sources=sources, **values)  # type: ignore[arg-type]  # parsed
 
 

@@ -1,30 +1,30 @@
 """The table of settings: one row each, and everything about it.
 
 Flags, environment names, keys in files, `poolq config show` and the documentation's tests are
-derived from `SETTINGS`; nobody else lists settings. A row's parser takes text (a flag, the
-environment) as well as TOML's own types, and raises ValueError whose text goes on from
-"<source> is <value>; it …". Where values come from and which one wins is `config.py`'s business.
+derived from `SETTINGS`; nobody else lists settings. How values are read is `parsers.py`'s
+business, where they come from and which one wins `config.py`'s.
 """
 
-import math
 import os
-import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from poolq.durations import micros
-from poolq.errors import DurationError, OptionError
-from poolq.options import name as queue_name
+from poolq.parsers import (
+    Parser,
+    choice,
+    duration,
+    label,
+    memory,
+    modules,
+    namespace,
+    queues,
+    size,
+    switch,
+    text,
+    whole,
+)
 
-Parser = Callable[[object], object]
-
-LONGEST = 366 * 86400.0  # seconds; a longer one is a slip of the unit
-SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-YES = ("1", "true", "yes", "on")
-NO = ("0", "false", "no", "off")
-_SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
-_NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+#: The log's place, unless it is a file.
+STDERR = "stderr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,131 +60,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def text(value: object) -> str:
-    """Any text that is not empty; the engine's URL is checked by `urls.py`."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
-    return value.strip()
-
-
-def label(value: object) -> str:
-    """A name for people: in process titles, logs and listings."""
-    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= 64:
-        raise ValueError("must be 1 to 64 printable characters")
-    return value.strip()
-
-
-def namespace(value: object) -> str:
-    """Begins keys and table names, so it is kept to what every engine allows there."""
-    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
-        raise ValueError("must be a small letter, then up to 31 small letters, digits or _")
-    return value
-
-
-def whole(least: int, most: int) -> Parser:
-    """Whole numbers from `least` to `most`."""
-
-    def parse(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value.strip(), re.ASCII):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return value
-
-    return parse
-
-
-def duration(least: float = 0.0) -> Parser:
-    """Seconds: a number, or a text such as "30s" or "1 hour"; at least `least` of them."""
-
-    def parse(value: object) -> float:
-        try:
-            seconds = _seconds(value)
-        except DurationError as error:
-            raise ValueError(f'must be seconds or a text such as "1h" ({error})') from None
-        if not math.isfinite(seconds) or not least <= seconds <= LONGEST:
-            raise ValueError(f"must be from {least:g} seconds to a year")
-        return seconds
-
-    return parse
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return micros(value, "the duration") / 1_000_000
-
-
-def size(value: object) -> int:
-    """Bytes: a whole number, or a text such as "512K" or "1M"; up to 512 MiB."""
-    found = value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZES[match[2].upper()]
-    if isinstance(found, bool) or not isinstance(found, int) or not 2 <= found <= 512 << 20:
-        raise ValueError('must be bytes, or a text such as "512K" or "1M", up to 512M')
-    return found
-
-
-def memory(value: object) -> int:
-    """Bytes, as `size`, but up to 1 TiB; 0: no limit. Less than 16 MiB holds no Python."""
-    found = value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZES[match[2].upper()]
-    fits = isinstance(found, int) and (found == 0 or 16 << 20 <= found <= 1 << 40)
-    if isinstance(found, bool) or not isinstance(found, int) or not fits:
-        raise ValueError('must be a size of 16M or more, such as "256M" or "1G", or 0 for no limit')
-    return found
-
-
-def switch(value: object) -> bool:
-    """On or off."""
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word not in (*YES, *NO):
-        raise ValueError("must be one of true, false, 1, 0, yes, no, on, off")
-    return word in YES
-
-
-def names(value: object) -> tuple[str, ...]:
-    """Names, as a list or separated by commas; each once, in the order given."""
-    parts: Sequence[object]
-    if isinstance(value, str):
-        parts = value.split(",")
-    elif isinstance(value, (list, tuple)):
-        parts = value
-    else:
-        raise ValueError("must be names separated by commas, or a list of them")  # noqa: TRY004  # as all parsers
-    found = [part.strip() if isinstance(part, str) else "" for part in parts]
-    if not found or not all(name and name.isprintable() for name in found):
-        raise ValueError("must be names separated by commas, none of them empty")
-    return tuple(dict.fromkeys(found))
-
-
-def queues(value: object) -> tuple[str, ...]:
-    """Names of queues, as `names`, each one that a job's `queue` may be."""
-    found = names(value)
-    for name in found:
-        try:
-            queue_name(name, "a queue's name")
-        except OptionError as error:
-            raise ValueError(f"must be names separated by commas; {error}") from None
-    return found
-
-
-def modules(value: object) -> tuple[str, ...]:
-    """Names of modules, as `names`."""
-    found = names(value)
-    for name in found:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(
-                f"must name modules such as jobs or shop.jobs; {name!r} is no such name"
-            )
-    return found
 
 
 SETTINGS = (
@@ -287,6 +162,16 @@ SETTINGS = (
         "name", "default", label,
         "A label for this pool, for people.",
         "NAME", "default",
+    ),
+    Setting(
+        "log_file", STDERR, text,
+        "File that the pool's log goes to.",
+        "PATH", STDERR,
+    ),
+    Setting(
+        "log_format", "text", choice("text", "json"),
+        "How the log is written: text, or json.",
+        "FORMAT", "text",
     ),
     Setting(
         "max_payload", 1 << 20, size,

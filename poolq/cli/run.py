@@ -23,7 +23,9 @@ def run(settings: Config) -> int:
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
             " keeps no jobs; give --engine or POOLQ_ENGINE as sqlite, redis or database"
         )
+    from poolq.pool import sink
     from poolq.pool.master import run_pool
-    from poolq.view.logs import set_up
+    from poolq.view.reporting import set_up
 
-    return run_pool(settings, set_up())
+    sink.check(settings)
+    return run_pool(settings, set_up(settings.log_format))

@@ -3,7 +3,7 @@
 import sys
 
 from poolq.pool.template import serve
-from poolq.view.logs import set_up
+from poolq.view.reporting import set_up
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ class _Demo:
 
     def _pool(self) -> int:
         from poolq.pool.master import run_pool
-        from poolq.view.logs import set_up
+        from poolq.view.reporting import set_up
 
         self._move_in()
         return run_pool(self._settings, set_up())

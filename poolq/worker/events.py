@@ -3,6 +3,7 @@
 Durations in seconds, `attempt` from 1.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 
@@ -134,8 +135,22 @@ Event = (
 )
 
 
+class Words(Protocol):
+    """Makes lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
+
+    def event(self, when: float, who: str, event: Event, /) -> bytes: ...
+
+    def output(
+        self, when: float, who: str, job: str, text: str, stream: str = ..., *, more: bool = ...
+    ) -> bytes:
+        """A line that a job wrote; `more`: it goes on in the next one."""
+
+
 class Reporter(Protocol):
     """Takes events. `report` may keep them for a moment; `flush` has written them."""
+
+    @property
+    def words(self) -> Words: ...
 
     def report(self, event: Event) -> None: ...
 
@@ -143,3 +158,15 @@ class Reporter(Protocol):
 
     def rename(self, who: str) -> None:
         """From now on this process speaks as `who`; what an ancestor kept is dropped."""
+
+    def attach(
+        self,
+        who: str,
+        fd: int,
+        token: bytes,
+        *,
+        job: Callable[[], str] = ...,
+        streams: bool = ...,
+    ) -> None:
+        """As `rename`, and through the log pipe `fd` from now on. `job()` is the id of the job that
+        this process runs, or ""; `streams`: what its Python code prints goes the same way."""

@@ -1,0 +1,180 @@
+"""The logger's buffer, in memory that outlives it: a killed logger's successor finds all in it.
+
+- A record is what one read of one pipe gave, with who spoke and when. The reading thread adds at
+  TAIL, the sink's thread takes from HEAD; each moves its word only when its act is complete.
+- A read moves bytes from the pipe to their place in the ring in one system call. A death around
+  it is settled by the successor: the place held a sentinel, which is gone if the read was done.
+- When there is no room the oldest records give way (`drop`), counted in lines.
+
+Positions count up for ever; the place is the remainder. Words are single stores of 8 bytes.
+"""
+
+import mmap
+import os
+import secrets
+from threading import Lock
+from typing import NamedTuple
+
+SIZE = 8 << 20
+CONTROL = 64  # bytes, the words below
+HEAD, TAIL, INTENT, DROPPED, FAREWELL = range(5)
+HEADER = 128  # bytes, which is also what records are aligned to
+LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the job's id
+JOB = 40
+JOB_ROOM = HEADER - JOB
+PAD = 1 << 32  # the source of a record that only fills up the end of the memory
+SENTINEL = secrets.token_bytes(16)  # made in the master: the same in all loggers of a pool
+#: Emptied, the ring starts again at its first page when it has come so far.
+REWIND = 512 << 10
+
+
+class Record(NamedTuple):
+    """`when` in seconds since the epoch; `slot` and `job` of the process then."""
+
+    source: int
+    when: float
+    slot: int
+    job: str
+    body: bytes
+
+
+class Ring:
+    """Made by the master; one reader thread and one sink thread, of one logger at a time."""
+
+    def __init__(self, size: int = SIZE) -> None:
+        self._size = size
+        self._map = mmap.mmap(-1, CONTROL + size)
+        memory = memoryview(self._map)
+        self._control = memory[:CONTROL].cast("Q")
+        self._data = memory[CONTROL:]
+        self._lock = Lock()
+        self._cursor = 0
+
+    # the master
+
+    def say_farewell(self) -> None:
+        """All others are gone: the logger may leave when it has written what there is."""
+        self._control[FAREWELL] = 1
+
+    # the logger
+
+    @property
+    def farewell(self) -> bool:
+        return bool(self._control[FAREWELL])
+
+    def recover(self) -> None:
+        """Called once by each logger at its start: settle what a killed one has left."""
+        control = self._control
+        tail = control[TAIL] = max(control[TAIL], control[HEAD])
+        if control[INTENT] == tail + 1:
+            length = self._header(tail)[LENGTH]
+            if not self._body(tail, length).tobytes().startswith(SENTINEL[:length]):
+                control[TAIL] = tail + _span(length)
+        control[INTENT] = 0
+        self._cursor = control[HEAD]
+
+    # the reading thread
+
+    def read(self, fd: int, length: int, source: int, when: float, slot: int, job: str) -> bool:
+        """Move `length` bytes, which must be there, from `fd` into a record. False: no room."""
+        with self._lock:
+            tail = self._reserve(length)
+            if tail is None:
+                return False
+            control, header = self._control, self._header(tail)
+            control[INTENT] = 0
+            header[LENGTH], header[SOURCE], header[WHEN] = length, source, round(when * 1e6)
+            id = job.encode()[:JOB_ROOM]
+            header[SLOT], header[JOB_LENGTH] = slot, len(id)
+            start = tail % self._size + JOB
+            self._data[start : start + len(id)] = id
+            body = self._body(tail, length)
+            body[: len(SENTINEL)] = SENTINEL[:length]
+            control[INTENT] = tail + 1
+            header[LENGTH] = os.readv(fd, [body])
+            control[TAIL] = tail + _span(header[LENGTH])
+            return True
+
+    def drop(self, length: int) -> None:
+        """Make room for `length` bytes at the cost of the oldest records."""
+        with self._lock:
+            while self._room() < _span(length) + self._to_end(length):
+                head = self._control[HEAD]
+                header = self._header(head)
+                body = self._body(head, header[LENGTH])
+                if head >= self._cursor:  # those before are being written
+                    if header[SOURCE] != PAD:
+                        self._control[DROPPED] += max(1, body.tobytes().count(b"\n"))
+                    self._cursor = head + _span(header[LENGTH])
+                self._control[HEAD] = head + _span(header[LENGTH])
+
+    # the sink's thread
+
+    def take(self, most: int) -> tuple[list[Record], int]:
+        """The next records, until they have `most` bytes; they stay until `done`. And how many
+        lines before them were dropped since the last call."""
+        found, size = [], 0
+        with self._lock:
+            lost, self._control[DROPPED] = self._control[DROPPED], 0
+            while self._cursor < self._control[TAIL] and size < most:
+                header = self._header(self._cursor)
+                length = header[LENGTH]
+                if header[SOURCE] != PAD:
+                    found.append(self._record(self._cursor))
+                    size += length
+                self._cursor += _span(length)
+        return found, lost
+
+    def done(self) -> None:
+        """All that was taken is written."""
+        with self._lock:
+            self._control[HEAD] = max(self._control[HEAD], self._cursor)
+
+    def empty(self) -> bool:
+        return self._control[HEAD] >= self._control[TAIL]
+
+    # places
+
+    def _reserve(self, length: int) -> int | None:
+        """Where a record of `length` goes, after a pad if it does not fit before the end."""
+        control = self._control
+        if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND:
+            first = control[TAIL] + self._size - control[TAIL] % self._size
+            control[HEAD] = self._cursor = first
+            control[TAIL] = first
+        skip = self._to_end(length)
+        if self._room() < skip + _span(length):
+            return None
+        if skip:
+            header = self._header(control[TAIL])
+            header[SOURCE], header[LENGTH] = PAD, skip - HEADER
+            control[TAIL] += skip
+        return control[TAIL]
+
+    def _to_end(self, length: int) -> int:
+        """Bytes to skip at the end of the memory so that the record is in one piece."""
+        left = self._size - self._control[TAIL] % self._size
+        return left if left < _span(length) else 0
+
+    def _room(self) -> int:
+        return self._size - (self._control[TAIL] - self._control[HEAD])
+
+    def _record(self, at: int) -> Record:
+        header = self._header(at)
+        start = at % self._size + JOB
+        job = self._data[start : start + header[JOB_LENGTH]].tobytes().decode("utf-8", "ignore")
+        body = self._body(at, header[LENGTH]).tobytes()
+        return Record(header[SOURCE], header[WHEN] / 1e6, header[SLOT], job, body)
+
+    def _header(self, at: int) -> memoryview:
+        start = at % self._size
+        return self._data[start : start + JOB].cast("Q")
+
+    def _body(self, at: int, length: int) -> memoryview:
+        start = at % self._size + HEADER
+        return self._data[start : start + length]
+
+
+def _span(length: int) -> int:
+    """Bytes that a record takes."""
+    return HEADER + length + -length % HEADER

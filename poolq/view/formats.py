@@ -1,0 +1,145 @@
+"""The two forms of the log: text for people, one JSON object a line for programs.
+
+Whatever comes from a job, its text can't end a line (what goes on is indented) and can't steer a
+terminal: control characters are written as escapes.
+"""
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+from poolq.view.logs import KINDS, level, words
+from poolq.worker.events import Event
+
+#: All but tab and newline; with the C1 ones, which some terminals obey too.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_UTF8 = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+GOES_ON = " [goes on]"
+
+
+class Text:
+    """`2026-11-25 10:00:00.123 worker 2 0192…: what happened`, in local time."""
+
+    def __init__(self) -> None:
+        self._stamp = (-1, "")
+
+    def event(self, when: float, who: str, event: Event) -> bytes:
+        return self._line(when, who, "", words(event))
+
+    def output(
+        self,
+        when: float,
+        who: str,
+        job: str,
+        text: str,
+        stream: str = "unknown",  # noqa: ARG002  # both are shown alike
+        *,
+        more: bool = False,
+    ) -> bytes:
+        """A line that a job wrote; `more`: it goes on in the next one."""
+        return self._line(when, who, job, text + GOES_ON if more else text)
+
+    def record(
+        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
+    ) -> bytes:
+        """A record of the stdlib's logging."""
+        body = f"{level}: {logger}: {text}"
+        return self._line(when, who, job, f"{body}\n{trace}" if trace else body)
+
+    def _line(self, when: float, who: str, job: str, text: str) -> bytes:
+        second = int(when)
+        known, stamp = self._stamp
+        if second != known:
+            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, as all logs here
+            self._stamp = (second, stamp)
+        if not text.isprintable():
+            text = _CONTROL.sub(_escaped, text).rstrip("\n").replace("\n", "\n    ")
+        if job:
+            who = f"{who} {job}"
+        line = f"{stamp}.{int((when - second) * 1000):03d} {who}: {text}\n"
+        return line.encode("utf-8", "backslashreplace")
+
+
+class Json:
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC.
+
+    `event` is `finished`, `retried` and so on with the fields of `worker/events.py`, `log` for a
+    record of the stdlib's logging, `output` for a line that a job wrote.
+    """
+
+    def __init__(self) -> None:
+        self._stamp = (-1, "")
+
+    def event(self, when: float, who: str, event: Event) -> bytes:
+        fields: dict[str, object] = {
+            name: round(value, 6) if type(value) is float else value
+            for name, value in zip(event._fields, event, strict=True)
+        }
+        if not fields.get("traceback"):
+            fields.pop("traceback", None)
+        name, grade = KINDS[type(event)]
+        return self._line(when, who, grade or level(event), name, fields)
+
+    def output(
+        self,
+        when: float,
+        who: str,
+        job: str,
+        text: str,
+        stream: str = "unknown",
+        *,
+        more: bool = False,
+    ) -> bytes:
+        """As in Text. `stream` is unknown for what did not come from Python's own."""
+        fields: dict[str, object] = {"stream": stream, "text": text}
+        if more:
+            fields["more"] = True
+        return self._line(when, who, "info", "output", {"id": job, **fields} if job else fields)
+
+    def record(
+        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
+    ) -> bytes:
+        """As in Text."""
+        fields: dict[str, object] = {"logger": logger, "text": text}
+        if trace:
+            fields["traceback"] = trace
+        return self._line(when, who, level, "log", {"id": job, **fields} if job else fields)
+
+    def _line(
+        self, when: float, who: str, level: str, event: str, fields: dict[str, object]
+    ) -> bytes:
+        second = int(when)
+        known, stamp = self._stamp
+        if second != known:
+            stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._stamp = (second, stamp)
+        time = f"{stamp}.{int((when - second) * 1000):03d}Z"
+        found: dict[str, object] = {"time": time, "level": level, "who": who, "event": event}
+        found |= fields
+        try:
+            line = msgspec.json.encode(found)
+        except UnicodeEncodeError:
+            line = msgspec.json.encode({name: _whole(value) for name, value in found.items()})
+        if not line.isascii() or b"\x7f" in line:
+            line = _CONTROL_UTF8.sub(_escaped_utf8, line)
+        return line + b"\n"
+
+
+Format = Text | Json
+FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def _escaped_utf8(found: re.Match[bytes]) -> bytes:
+    return b"\\u00%02x" % found[0][-1]
+
+
+def _whole(value: object) -> object:
+    """Without halves of surrogate pairs, which no UTF-8 has."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
