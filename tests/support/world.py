@@ -26,6 +26,8 @@ from poolq.pool.policy import (
 )
 from poolq.pool.state import Keeper, Limits, Mode, Pool, Seat, Template
 
+STOP_TIMEOUT = 5.0
+
 
 @dataclass
 class Life:
@@ -235,3 +237,17 @@ class World:
             elif template is life and not life.ready:
                 self.gone(life, 3) if self.broken else self.loaded(life)
         return before != [(one.pid, one.ready) for one in self.all()]
+
+
+def running(seats: int = 3, **limits: Any) -> World:
+    """A pool with all its workers ready; without templates unless asked for."""
+    world = World(seats, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
+    world.run_on()
+    assert len(world.workers) == seats
+    return world
+
+
+def only(world: World) -> Life:
+    """The one worker there is."""
+    (life,) = world.workers.values()
+    return life

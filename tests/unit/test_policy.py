@@ -1,43 +1,13 @@
-"""The pool's decisions, one situation at a time."""
+"""The pool's decisions, one situation at a time: boots, deaths, and the end."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from poolq.pool import history, policy
-from poolq.pool.policy import (
-    Dump,
-    Exit,
-    Kill,
-    Overrun,
-    Spawn,
-    SpawnKeeper,
-    SpawnTemplate,
-    Stop,
-    decide,
-    next_wake,
-)
-from poolq.pool.state import NOTHING, Limits
-from tests.support.world import Life, World
-
-STOP_TIMEOUT = 5.0
-COOLDOWN = 20.0
-
-
-def running(seats: int = 3, **limits: Any) -> World:
-    """A pool with all its workers ready; without templates unless asked for."""
-    allowed = {"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}
-    world = World(seats, Limits(**allowed))
-    world.run_on()
-    assert len(world.workers) == seats
-    return world
-
-
-def only(world: World) -> Life:
-    (life,) = world.workers.values()
-    return life
+from poolq.pool.policy import Exit, Kill, Spawn, SpawnKeeper, SpawnTemplate, next_wake
+from poolq.pool.state import Limits
+from tests.support.world import STOP_TIMEOUT, World, only, running
 
 
 def test_keeper_then_template_then_one_worker_then_the_others() -> None:
@@ -180,121 +150,6 @@ def test_a_worker_that_is_not_ready_in_time_is_killed() -> None:
     assert Kill not in [type(one) for one in world.act()], "it is not killed twice"
 
 
-def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
-    world = running(1, preload=True)
-    world.templates[1].stubborn = True
-    world.gone(only(world), -1)
-    world.run_on(policy.FORK + 1)
-    assert 1 not in world.templates
-    assert only(world).ready
-    assert world.pool.generation == 2
-
-
-def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
-    world = running(3, cooldown=COOLDOWN)
-    before = set(world.workers)
-    world.run_on(COOLDOWN * 1.2)
-    assert not before & set(world.workers)
-    assert len(world.workers) == 3
-
-
-def test_spent_workers_are_replaced_one_after_the_other() -> None:
-    world = running(3)
-    for proc in world.pool.procs():
-        proc.spent = "500 jobs"
-    for slot in (1, 2, 3):
-        (old,) = world.of(slot)
-        assert world.act() == [Spawn(slot, 1)]
-        assert world.act() == [], "it boots"
-        world.ready(world.of(slot)[-1])
-        assert Stop(old.pid) in world.act()
-        world.gone(old)
-    assert world.act() == []
-
-
-def test_a_seat_whose_old_worker_runs_a_long_job_gets_no_third() -> None:
-    world = running(1, cooldown=COOLDOWN)
-    old = only(world)
-    old.stubborn = True
-    world.run_on(COOLDOWN * 1.5)
-    number = world.number
-    world.run_on(COOLDOWN * 10)
-    assert world.number == number, "nobody was spawned"
-    assert len(world.workers) == 2
-    assert old.told
-    assert not old.killed
-
-
-def test_a_reload_goes_past_a_long_job() -> None:
-    world = running(3)
-    old = world.of(2)[0]
-    old.stubborn = True
-    history.reload(world.pool, "HUP")
-    world.run_on(5)
-    fresh = [one for one in world.workers.values() if one.generation == 2]
-    assert len(fresh) == 3
-    assert old.seq in world.workers
-
-
-def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> None:
-    world = running(1, preload=True)
-    world.gone(only(world), -1)
-    world.now += 1
-    world.act()
-    unborn = only(world)
-    history.reload(world.pool, "HUP")
-    world.act()
-    world.loaded(world.templates[2])
-    world.act()
-    canary = next(one for one in world.workers.values() if one.generation == 2)
-    world.born(canary)
-    world.ready(canary)
-    world.act()
-    assert not unborn.told, "pid 0 is our own process group"
-    world.born(unborn)
-    world.act()
-    assert unborn.told or unborn.killed
-
-
-def test_the_next_canarys_seat_gets_no_other_worker() -> None:
-    world = running(2, max_surge=2)
-    history.reload(world.pool, "HUP")
-    history.reload(world.pool, "HUP again")
-    world.act()
-    world.ready(next(one for one in world.workers.values() if not one.ready))
-    actions = world.act()
-    assert Spawn(2, 3) in actions
-    assert Spawn(2, 2) not in actions
-
-
-def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
-    world = running(2, preload=True)
-    old = world.templates[1]
-    old.stubborn = True
-    world.gone(world.of(2)[0], -1)
-    world.now += 1
-    world.act()
-    history.reload(world.pool, "HUP")
-    world.run_on(policy.FORK + 2)
-    assert list(world.templates) == [2]
-    assert len(world.workers) == 2
-
-
-@pytest.mark.parametrize("preload", [True, False])
-def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
-    preload: bool,
-) -> None:
-    world = running(2, preload=preload)
-    before = set(world.workers)
-    world.broken = True
-    history.reload(world.pool, "HUP")
-    world.run_on(120)
-    assert set(world.workers) == before
-    assert world.exit is None
-    assert world.pool.refusal
-    assert world.pool.last_generation == 2
-
-
 def test_the_stop_timeout_kills_to_the_moment_and_says_five() -> None:
     world = running(2)
     life, other = world.workers.values()
@@ -362,51 +217,3 @@ def test_a_template_that_forks_nothing_does_not_hold_up_the_end() -> None:
     history.stop(world.pool, world.now)
     world.run_on(policy.FORK + history.END_DEADLINE + 1)
     assert world.exit == 0
-
-
-# deadlines
-
-
-def overdue(world: World) -> Life:
-    proc = world.pool.find(only(world).seq)
-    assert proc is not None
-    proc.running, proc.deadline = (7, 1), world.now + 3
-    return only(world)
-
-
-def test_a_job_that_overruns_is_dumped_then_killed() -> None:
-    world = running(1)
-    life = overdue(world)
-    world.now += 2.9
-    assert world.act() == []
-    assert next_wake(world.pool, world.now) == pytest.approx(0.1)
-    world.now += 0.1
-    assert world.act() == [Dump(life.pid, (7, 1))]
-    assert world.act() == [], "it has a moment to write"
-    assert next_wake(world.pool, world.now) == pytest.approx(policy.DUMP)
-    world.now += policy.DUMP
-    assert decide(world.pool, world.now, 0) == [Overrun(life.pid, (7, 1))]
-
-
-def test_the_next_job_is_not_killed_for_it() -> None:
-    world = running(1)
-    life = overdue(world)
-    world.now += 3
-    world.act()
-    proc = world.pool.find(life.seq)
-    assert proc is not None
-    proc.running, proc.deadline = NOTHING, float("inf")
-    world.now += policy.DUMP
-    assert world.act() == []
-
-
-def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
-    world = running(1, silence=35)
-    proc = world.pool.find(only(world).seq)
-    assert proc is not None
-    proc.idle, proc.beat.unmoved = True, 34
-    assert world.act() == []
-    proc.beat.unmoved = 35
-    (action,) = world.act()
-    assert isinstance(action, Kill)
-    assert not action.charged

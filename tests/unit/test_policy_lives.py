@@ -8,9 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from poolq.pool import history, policy
 from poolq.pool.policy import next_wake
 from poolq.pool.state import Limits, Mode
-from tests.support.world import Life, World
+from tests.support.world import STOP_TIMEOUT, Life, World
 
-STOP_TIMEOUT = 5.0
 COOLDOWN = 20.0
 
 
