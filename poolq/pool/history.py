@@ -234,14 +234,16 @@ def template_exited(pool: Pool, pid: int, code: int, why: str, now: float) -> Te
             template.spare = 0
             return None
     template = next(t for t in pool.templates.values() if t.pid == pid)
-    if template.spare and template.ready and not template.told:
+    on_trial = pool.trial is not None and pool.trial.generation == template.generation
+    if template.spare and template.ready and not (template.told or (template.killed and on_trial)):
         template.pid, template.spare, template.killed = template.spare, 0, False
         return template
     del pool.templates[template.generation]
     trial = pool.trial
     if trial is not None and trial.generation == template.generation:
         if template.generation not in pool.bare:
-            refused(pool, why or f"its template ended with code {code}", now, code)
+            how = "was killed" if code < 0 else f"ended with code {code}"
+            refused(pool, why or f"its template {how}", now, code)
     elif template.generation == pool.generation and not template.told:
         reload(pool, LOST)
     return None

@@ -158,7 +158,7 @@ class Master:
             self._say("warning", f"{why}: there cannot be {procs} workers; nothing changes")
             return False
         history.scale(self.pool, procs)
-        self._say("info", f"{why}: {procs} workers from now on")
+        self._say("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
         return True
 
     # looking

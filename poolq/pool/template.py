@@ -20,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 
 import msgspec
 from setproctitle import setproctitle
@@ -143,12 +144,22 @@ class Template:
         def wait_dormant() -> int:
             os.setpgid(0, 0)
             setproctitle(f"poolq: template g{self._errand.generation} spare")
+            if not self._adopted():
+                return 0
             die_with_parent()
             self._line.close()
             self._line = socket.socket(fileno=fd)
             return self._serve()
 
         _leave_with(wait_dormant)
+
+    def _adopted(self) -> bool:
+        """Wait until the process between has ended: before, its end would be our parent's death."""
+        for _ in range(round(GO / 0.005)):
+            if os.getppid() == self._errand.master:
+                return True
+            sleep(0.005)
+        return False
 
     def _work(self, spawn: Spawn) -> int:
         """A worker's life, from the master's word on."""

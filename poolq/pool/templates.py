@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from poolq.pool.state import Pool, Template
 from poolq.pool.template import Errand, encode
 
 PROGRAM = "from poolq.cli.template import main; main()"
+SPARE_PAUSE = 0.5  # seconds between two copies: each may die at once
 Say = Callable[[str, str], None]
 
 
@@ -46,6 +48,7 @@ class Templates:
         self._say = say
         self._lines: dict[int, socket.socket] = {}
         self._spares: dict[int, socket.socket] = {}
+        self._given: dict[int, float] = {}
         self._last_words: dict[int, Failed] = {}
 
     def fds(self) -> list[int]:
@@ -87,7 +90,7 @@ class Templates:
             protocol.send(self._lines[generation], protocol.Changed(seq))
 
     def hear(self) -> None:
-        """Take what the templates have said."""
+        """Take what the templates have said, and have those copied that have no copy."""
         for generation in list(self._lines):
             while (line := self._lines.get(generation)) is not None:
                 try:
@@ -97,6 +100,14 @@ class Templates:
                 if message is None:
                     break  # it is dead, and will be reaped
                 self._heard(generation, message)
+            self._copy(generation)
+
+    def _copy(self, generation: int) -> None:
+        template = self._pool.templates.get(generation)
+        if template is None or not template.ready or template.told or template.spare:
+            return
+        if monotonic() - self._given.get(generation, -inf) >= SPARE_PAUSE:
+            self._give_spare(template)
 
     def _heard(self, generation: int, message: protocol.Message) -> None:
         template = self._pool.templates.get(generation)
@@ -109,7 +120,6 @@ class Templates:
             self._family.unborn(message.seq)
         elif isinstance(message, Loaded) and template is not None:
             template.ready = True
-            self._give_spare(template)
         elif isinstance(message, Bare):
             self._pool.bare.add(generation)
             why = f"{message.why}: nothing is preloaded, each worker imports for itself"
@@ -127,6 +137,7 @@ class Templates:
             if old is not None:
                 old.close()
             self._spares[template.generation] = ours
+            self._given[template.generation] = monotonic()
         else:
             ours.close()
         theirs.close()
@@ -137,13 +148,13 @@ class Templates:
         now = monotonic()
         template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
-        words = self._last_words.pop(generation, None)
-        self._tell(template, words, pid)
+        words, trial = self._last_words.pop(generation, None), self._pool.trial
+        if not (words or template.told or was_spare or generation in self._pool.bare):
+            self._say("warning", f"template g{generation} (pid {pid}) died")
         woken = history.template_exited(self._pool, pid, code, words.why if words else "", now)
         if was_spare:
-            if template.ready and not template.told:
-                self._give_spare(template)
-            return
+            return  # another follows when it is heard next
+        self._tell(generation, words, refused=trial is not None and self._pool.trial is not trial)
         self._lines.pop(generation).close()
         spare = self._spares.pop(generation, None)
         for proc in self._pool.procs():
@@ -152,16 +163,13 @@ class Templates:
         if woken is not None and spare is not None:
             self._lines[generation] = spare
             self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
-            self._give_spare(woken)
         elif spare is not None:
             spare.close()
 
-    def _tell(self, template: Template, words: Failed | None, pid: int) -> None:
-        generation = template.generation
-        if words is not None and self._pool.generation:
-            refused = f"generation {generation} is refused, the old workers go on: {words.why}"
-            self._say("error", f"{refused}\n{words.trace}" if words.trace else refused)
+    def _tell(self, generation: int, words: Failed | None, *, refused: bool) -> None:
+        if refused and self._pool.generation:
+            text = f"generation {generation} is refused, the old workers go on"
+            trace = f"\n{words.trace}" if words and words.trace else ""
+            self._say("error", f"{text}: {self._pool.refusal}{trace}")
         elif words is not None:
             self._say("error", words.why)
-        elif not template.told and pid != template.spare and generation not in self._pool.bare:
-            self._say("warning", f"template g{generation} (pid {pid}) died")

@@ -1,0 +1,223 @@
+"""HUP: a canary first, the others after it; a bad deploy changes nothing but the log."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, sqlite
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+import os
+from pathlib import Path
+
+from poolq import Job
+from tests.support.ledger import FOLDER, gate, note
+
+VERSION = "v1"
+if Path(os.environ[FOLDER], "import-waits").exists():
+    note("import", VERSION)
+    gate("import")
+
+
+class Quick(Job):
+    def run(self):
+        note("start", self.id)
+        note(VERSION, self.id)
+        note("end", self.id)
+
+
+class Held(Job):
+    def run(self):
+        note("start", self.id)
+        gate("open")
+        note("end", self.id)
+"""
+BROKEN = {
+    "import": ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
+    "syntax": ("def x(:\n", "SyntaxError"),
+    "raises": ("raise RuntimeError('not today')\n", "not today"),
+    "exits": ("import os\nos._exit(9)\n", "its template ended with code 9"),
+    "dies": ("import os\nos.kill(os.getpid(), 9)\n", "its template was killed"),
+    "option": ("from poolq import Job\nclass A(Job):\n    attempts = 0\n", "attempts"),
+}
+
+
+#: Forked twice: not in the process between.
+DIES_WHEN_FORKED = """
+TEMPLATE = os.getpid()
+
+
+def after_fork():
+    if os.getppid() != TEMPLATE:
+        os._exit(1)
+
+
+os.register_at_fork(after_in_child=after_fork)
+"""
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+def deploy(project: Project, text: str) -> None:
+    (project.folder / "jobs.py").write_text(text)
+
+
+def version(number: int) -> str:
+    return JOBS.replace('"v1"', f'"v{number}"')
+
+
+@each_kind
+def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Project) -> None:
+    pool = project.ready(2)
+    ids: list[str] = []
+
+    def flow() -> None:
+        ids.extend(project.dispatch_many("Quick", 20))
+
+    for number in (2, 4, 6):
+        deploy(project, version(number))
+        pool.signal(signal.SIGHUP)
+
+        def taken(now: str = f"v{number}") -> bool:
+            flow()
+            new = {line.pid for line in project.ledger.lines(now)}
+            return len(new) == 2 and {one.pid for one in pool.ready()} == new
+
+        until(taken, 20, f"v{number}")
+        deploy(project, BROKEN["import"][0])
+        pool.signal(signal.SIGHUP)
+
+        def refused(times: int = number // 2) -> bool:
+            flow()
+            return pool.log.count("is refused, the old workers go on") == times
+
+        until(refused, 20, "the refusal")
+    until(project.settled, 20)
+    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert (project.total("done"), project.total("crashed")) == (len(ids), 0)
+    assert pool.zombies() == []
+    assert pool.code is None
+
+
+@sqlite
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_bad_deploy_is_refused_and_says_why(project: Project, how: str) -> None:
+    text, why = BROKEN[how]
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    deploy(project, text)
+    pool.signal(signal.SIGHUP)
+    assert why in pool.until_said("generation 2 is refused, the old workers go on")
+    if how in ("import", "raises"):
+        pool.until_said('jobs.py", line 1, in <module>')
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
+    assert {one.pid for one in pool.workers()} == old
+    assert pool.zombies() == []
+
+
+@sqlite
+def test_a_first_worker_that_cannot_boot_is_refused(project: Project) -> None:
+    """The template loads it, but what it forks dies."""
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    deploy(project, JOBS + DIES_WHEN_FORKED)
+    pool.signal(signal.SIGHUP)
+    pool.until_said("generation 2 is refused, the old workers go on")
+    assert {one.pid for one in pool.ready()} == old
+    deploy(project, version(3))
+    pool.signal(signal.SIGHUP)
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+
+
+@sqlite
+def test_a_load_that_hangs_is_refused_at_the_boot_timeout(project: Project) -> None:
+    pool = project.ready(1, "--boot-timeout=2")
+    (old,) = pool.until_idle(1)
+    (project.folder / "import-waits").touch()
+    pool.signal(signal.SIGHUP)
+    pool.until_said("did not load the application in time")
+    pool.until_said("is refused, the old workers go on")
+    assert [one.pid for one in pool.workers()] == [old.pid]
+
+
+def begin_reload(project: Project, pool: Pool) -> None:
+    """A reload that has begun and cannot go on before the gate "import" opens."""
+    (project.folder / "import-waits").touch()
+    pool.signal(signal.SIGHUP)
+    project.ledger.until("import")
+
+
+@sqlite
+def test_hups_during_a_reload_are_one_more_reload(project: Project) -> None:
+    pool = project.ready(2)
+    begin_reload(project, pool)
+    deploy(project, version(3))
+    for _ in range(3):
+        pool.signal(signal.SIGHUP)
+        pool.until_said("another reload follows")
+    project.ledger.open("import")
+    pool.until_said("generation 3 is good")
+    until(lambda: len(pool.idle()) == 2 and all(" g3 " in one.title for one in pool.workers()))
+    id = project.dispatch("Quick")
+    project.ledger.until("v3", id)
+    assert "generation 4" not in pool.log
+
+
+@sqlite
+def test_term_in_the_middle_of_a_reload_ends_the_pool(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    begin_reload(project, pool)
+    pool.signal(signal.SIGTERM)
+    pool.until_said("SIGTERM: draining")
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == {running: 1}
+
+
+@sqlite
+def test_a_long_job_of_the_old_code_does_not_hold_up_the_others(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    deploy(project, version(2))
+    pool.signal(signal.SIGHUP)
+    until(lambda: sum(" g2 " in one.title for one in pool.idle()) == 2)
+    assert pool.until_runs(running).pid == worker.pid
+    ids = project.dispatch_many("Quick", 5)
+    for id in ids:
+        project.ledger.until("v2", id)
+    project.ledger.open()
+    project.ledger.until("end", running)
+    until(lambda: len(pool.workers()) == 2)
+
+
+@sqlite
+def test_a_cooldown_takes_up_changed_code_and_refuses_broken_code(project: Project) -> None:
+    pool = project.ready(2, "--cooldown=1.5")
+    deploy(project, version(2))
+    ids: list[str] = []
+
+    def taken(now: str) -> bool:
+        ids.extend(project.dispatch_many("Quick", 1))
+        return bool(project.ledger.lines(now))
+
+    until(lambda: taken("v2"), 10, "the new code")
+    deploy(project, BROKEN["import"][0])
+    pool.until_said("is refused, the old workers go on")
+    id = project.dispatch("Quick")
+    project.ledger.until("v2", id)
+    until(project.settled)
+    assert project.ledger.times("end") == dict.fromkeys([*ids, id], 1)

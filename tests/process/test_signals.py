@@ -1,0 +1,71 @@
+"""TTIN, TTOU, USR1 and USR2 to the master: more, fewer, nothing lost, and every worker's stack."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.process.engines import sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@sqlite
+def test_ttin_and_ttou_scale_the_pool(project: Project) -> None:
+    pool = project.ready(1)
+    pool.signal(signal.SIGTTIN)
+    pool.until_said("SIGTTIN: 2 workers from now on")
+    pool.until_idle(2)
+    pool.signal(signal.SIGTTIN)
+    pool.until_idle(3)
+    for left in ("2 workers", "1 worker"):
+        pool.signal(signal.SIGTTOU)
+        pool.until_said(f"SIGTTOU: {left} from now on")
+    until(lambda: len(pool.workers()) == 1)
+    pool.signal(signal.SIGTTOU)
+    pool.until_said("there cannot be 0 workers")
+    assert len(pool.until_idle(1)) == 1
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit(3) == 0
+
+
+@sqlite
+def test_ttou_lets_a_running_job_finish(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch_many("Held", 2)
+    for id in running:
+        pool.until_runs(id)
+    pool.signal(signal.SIGTTOU)
+    pool.until_said("1 worker from now on")
+    project.ledger.open()
+    until(project.settled)
+    until(lambda: len(pool.workers()) == 1)
+    assert project.ledger.times("end") == dict.fromkeys(running, 1)
+
+
+@sqlite
+def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    pool.until_idle(1)
+    pool.signal(signal.SIGUSR2)
+    pool.until_said("most recent call first", times=2)
+    pool.until_said("in gate")
+    pool.signal(signal.SIGUSR1)
+    project.ledger.open()
+    project.ledger.until("end", running)
+    pool.until_idle(2)
+    assert worker.pid in {one.pid for one in pool.workers()}
+    assert "died" not in pool.log
+
+
+@sqlite
+def test_signals_of_every_kind_while_it_boots_hurt_nobody(project: Project) -> None:
+    pool = project.pool(2)
+    pool.until_said("pool default starts")
+    for how in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGHUP):
+        pool.signal(how)
+    pool.until_said("SIGHUP: ")
+    pool.until_ready(2)
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
