@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, QueueCounts
+from poolq.engines.base import Engine, QueueCounts, Recovered
 from poolq.errors import Fenced
 from poolq.limits import Rule
 from tests.contract.conftest import OpenEngine
@@ -40,7 +40,7 @@ def test_workers_and_nodes_are_one_namespaces(engine: Engine, neighbour: Engine)
     assert neighbour.registered() == []
     assert neighbour.nodes() == []
     assert neighbour.beat("n2", b"") == {"n2": neighbour.nodes()[0].beat}
-    assert neighbour.recover("w1", None) == ((), (), ())
+    assert neighbour.recover("w1", None) == Recovered()
     assert neighbour.reap("n1", counter) is None
     worker.end(claim)
 
