@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.logpool import LogPool, MakeLogs
 from tests.support.project import Project
 
 MakeProject = Callable[..., Project]
@@ -28,3 +29,24 @@ def make_project(tmp_path: Path, namespace: str) -> Iterator[MakeProject]:
 def project(make_project: MakeProject, engine_url: str) -> Project:
     """A project with the standard jobs, on each engine in turn."""
     return make_project(engine_url)
+
+
+@pytest.fixture
+def make_logs() -> Iterator[MakeLogs]:
+    """Start a logger with its pipes; all of it is gone with the test."""
+    with ExitStack() as stack:
+
+        def make(path: Path | None = None, err: int = 2, form: str = "text") -> LogPool:
+            pool = LogPool(path, err, form)
+            stack.callback(pool.close)
+            pool.start()
+            pool.until_up()
+            return pool
+
+        yield make
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log's file."""
+    return tmp_path / "poolq.log"

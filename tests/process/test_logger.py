@@ -1,4 +1,4 @@
-"""The log of a pool: nothing is lost, nothing interleaves, and whatever stalls stops nobody."""
+"""What all processes of a pool say is one log: in order, whole, and nothing interleaves."""
 
 from __future__ import annotations
 
@@ -8,73 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic
-
-import pytest
 
 from poolq.jobs import Job, build
 from poolq.running import call
 from poolq.view.reporting import Log
-from poolq.worker.events import Failed, Finished, Note
-from tests.support.logpool import ROWS, LogPool
+from poolq.worker.events import Failed, Note
+from tests.support.logpool import ROWS, MakeLogs, done, lines, numbers, report
 from tests.support.wait import until
-
-STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
-MakePool = Callable[..., LogPool]
-
-
-@pytest.fixture
-def make_pool() -> Iterator[MakePool]:
-    with ExitStack() as stack:
-
-        def make(path: Path | None = None, err: int = 2, form: str = "text") -> LogPool:
-            pool = LogPool(path, err, form)
-            stack.callback(pool.close)
-            pool.start()
-            pool.until_up()
-            return pool
-
-        yield make
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "poolq.log"
-
-
-def lines(path: Path) -> list[str]:
-    """The whole ones, without the stamps that all must have; what goes on is one with its line."""
-    if not path.exists():
-        return []
-    text = path.read_text().rpartition("\n")[0]
-    assert "\r" not in text
-    found = text.replace("\n    ", "\r").split("\n") if text else []
-    for line in found:
-        assert re.match(STAMP, line), line
-    return [re.sub(STAMP, "", line, count=1).replace("\r", "\n    ") for line in found]
-
-
-def done(number: int) -> Finished:
-    return Finished("jobs:Work", f"id-{number}", "default", 1, 0.0015)
-
-
-def numbers(found: list[str], who: str = "worker 1") -> list[int]:
-    return [
-        int(match[1])
-        for line in found
-        if (match := re.fullmatch(rf"{who}: done jobs:Work id-(\d+) .* in 1\.5 ms", line))
-    ]
-
-
-def report(count: int) -> Callable[[Log], None]:
-    def main(log: Log) -> None:
-        for number in range(count):
-            log.report(done(number))
-
-    return main
 
 
 class Says(Job):
@@ -91,9 +32,9 @@ def run_says(_log: Log) -> None:
 
 
 def test_whoever_speaks_in_a_job_is_heard_with_slot_and_job(
-    make_pool: MakePool, path: Path
+    make_logs: MakeLogs, path: Path
 ) -> None:
-    pool = make_pool(path)
+    pool = make_logs(path)
     pool.wait(pool.write(2, run_says))
     assert pool.finish() == 0
     assert sorted(lines(path)) == [
@@ -104,8 +45,8 @@ def test_whoever_speaks_in_a_job_is_heard_with_slot_and_job(
     assert path.stat().st_mode & 0o777 == 0o640 & ~_umask()
 
 
-def test_json_says_the_same(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path, form="json")
+def test_json_says_the_same(make_logs: MakeLogs, path: Path) -> None:
+    pool = make_logs(path, form="json")
     pool.wait(pool.write(2, run_says))
     pool.master.report(Note("warning", "watch out"))
     assert pool.finish() == 0
@@ -123,7 +64,7 @@ def test_json_says_the_same(make_pool: MakePool, path: Path) -> None:
     )
 
 
-def test_nothing_interleaves(make_pool: MakePool, path: Path) -> None:
+def test_nothing_interleaves(make_logs: MakeLogs, path: Path) -> None:
     """Eight workers at once, each with lines, long blocks, prints, and a program beside it."""
     rounds = 60
     trace = "\n".join(f"{number:04d} {'.' * 60}" for number in range(150))
@@ -138,7 +79,7 @@ def test_nothing_interleaves(make_pool: MakePool, path: Path) -> None:
             log.report(Failed("jobs:Work", f"{number}", "default", 1, 0.0015, "error", "E", trace))
         beside.wait()
 
-    pool = make_pool(path)
+    pool = make_logs(path)
     for pid in [pool.write(row, main) for row in range(ROWS)]:
         assert pool.wait(pid) == 0
     assert pool.finish() == 0
@@ -170,111 +111,9 @@ def test_nothing_interleaves(make_pool: MakePool, path: Path) -> None:
         ]
 
 
-def test_a_killed_logger_loses_nothing(make_pool: MakePool, path: Path) -> None:
-    """Killed again and again while a worker writes as fast as it can. A line may come twice: the
-    logger died after it was written and before that was noted."""
-    count = 150_000
-    pool = make_pool(path)
-    pid = pool.write(0, report(count))
-    for size in range(1, 7):
-        until(lambda least=size << 21: path.exists() and path.stat().st_size > least)
-        pool.kill(pool.logger)
-        pool.start()
-    assert pool.wait(pid) == 0
-    assert pool.finish() == 0
-    assert not [line for line in lines(path) if "dropped" in line]
-    found = numbers(lines(path))
-    assert sorted(set(found)) == list(range(count))
-    assert len(found) - count < 6 * 1000
-
-
-def test_a_logger_that_hangs_shows_by_its_beat_and_loses_nothing(
-    make_pool: MakePool, path: Path
-) -> None:
-    pool = make_pool(path)
-    os.kill(pool.logger, signal.SIGSTOP)
-    pid = pool.write(0, report(100))
-    assert pool.wait(pid) == 0, "a full pipe's worth is taken without it"
-    pool.beaten()
-    pool.kill(pool.logger)
-    assert not pool.beaten()
-    pool.start()
-    pool.until_up()
-    assert pool.finish() == 0
-    assert numbers(lines(path)) == list(range(100))
-
-
-def test_a_sink_that_stalls_stops_nobody(make_pool: MakePool, path: Path) -> None:
-    count = 200_000  # over 16 MB, twice of what is kept
-    read, write = os.pipe()
-    pool = make_pool(err=write)
-    os.close(write)
-    begun = monotonic()
-    assert pool.wait(pool.write(0, report(count))) == 0
-    assert monotonic() - begun < 15
-    with path.open("wb") as copy:
-        reader = subprocess.Popen(["cat"], stdin=read, stdout=copy)
-        os.close(read)
-        assert pool.finish() == 0
-        assert reader.wait(10) == 0
-    found = lines(path)
-    (loss,) = [line for line in found if "dropped" in line]
-    lost = int(re.findall(r"^logger: warning: (\d+) lines were dropped", loss)[0])
-    kept = numbers(found)
-    assert kept == sorted(kept)
-    assert kept[-1] == count - 1
-    assert lost + len(kept) == count
-    gap = found.index(loss)
-    assert numbers(found[gap + 1 :])[0] - numbers(found[:gap])[-1] == lost + 1, "told at its place"
-
-
-def test_a_full_disk_stops_nobody_and_loses_nothing_soon(make_pool: MakePool, path: Path) -> None:
-    path.symlink_to("/dev/full")
-    pool = make_pool(path)
-    assert pool.wait(pool.write(0, report(20_000))) == 0
-    path.unlink()
-    os.kill(pool.logger, signal.SIGUSR1)
-    assert pool.finish() == 0
-    assert numbers(lines(path)) == list(range(20_000))
-
-
-def test_a_folder_that_is_missing_is_waited_for(make_pool: MakePool, tmp_path: Path) -> None:
-    path = tmp_path / "later" / "poolq.log"
-    pool = make_pool(path)
-    assert pool.wait(pool.write(0, report(10))) == 0
-    path.parent.mkdir()
-    assert pool.finish() == 0
-    assert numbers(lines(path)) == list(range(10))
-
-
-def test_a_reader_that_is_gone_is_not_waited_for(make_pool: MakePool) -> None:
-    read, write = os.pipe()
-    os.close(read)
-    pool = make_pool(err=write)
-    os.close(write)
-    assert pool.wait(pool.write(0, report(10_000))) == 0
-    begun = monotonic()
-    assert pool.finish() == 0
-    assert monotonic() - begun < 4
-
-
-def test_stderr_may_be_non_blocking(make_pool: MakePool, path: Path) -> None:
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    pool = make_pool(err=write)
-    os.close(write)
-    assert pool.wait(pool.write(0, report(5_000))) == 0
-    with path.open("wb") as copy:
-        reader = subprocess.Popen(["cat"], stdin=read, stdout=copy)
-        os.close(read)
-        assert pool.finish() == 0
-        assert reader.wait(10) == 0
-    assert numbers(lines(path)) == list(range(5_000))
-
-
-def test_usr1_opens_a_new_file(make_pool: MakePool, path: Path) -> None:
+def test_usr1_opens_a_new_file(make_logs: MakeLogs, path: Path) -> None:
     old = path.with_suffix(".1")
-    pool = make_pool(path)
+    pool = make_logs(path)
     pool.wait(pool.write(0, report(10)))
     until(lambda: len(numbers(lines(path))) == 10)
     path.rename(old)
@@ -288,11 +127,11 @@ def test_usr1_opens_a_new_file(make_pool: MakePool, path: Path) -> None:
 
 
 def test_usr1_without_a_way_to_the_new_file_keeps_the_old_one(
-    make_pool: MakePool, tmp_path: Path
+    make_logs: MakeLogs, tmp_path: Path
 ) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
-    pool = make_pool(folder / "poolq.log")
+    pool = make_logs(folder / "poolq.log")
     pool.wait(pool.write(0, report(1)))
     until(lambda: lines(folder / "poolq.log"))
     moved = folder.rename(tmp_path / "moved")
@@ -304,83 +143,8 @@ def test_usr1_without_a_way_to_the_new_file_keeps_the_old_one(
     assert numbers(lines(moved / "poolq.log"), "worker 2") == [0]
 
 
-def test_the_master_never_waits_for_the_log(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
-    os.kill(pool.logger, signal.SIGSTOP)
-    count = 5_000
-    for number in range(count):
-        pool.master.report(done(number))
-        pool.master.flush()
-    os.kill(pool.logger, signal.SIGCONT)
-
-    def kept() -> list[int]:
-        return numbers(lines(path), "master")
-
-    until(lambda: len(kept()) > 100)
-    until(pool.beaten)
-    pool.master.report(done(count))
-    assert pool.finish() == 0
-    (loss,) = [line for line in lines(path) if "dropped" in line]
-    lost = int(re.findall(r"^master: warning: (\d+) lines of this process were dropped", loss)[0])
-    assert lost + len(kept()) == count + 1
-    assert kept()[-1] == count
-
-
-def test_it_outlives_the_master_until_nobody_is_left(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
-    read, write = os.pipe()
-
-    def orphan(log: Log) -> None:
-        os.close(write)
-        print("begun")
-        os.read(read, 1)
-        report(100)(log)
-
-    pid = pool.write(0, orphan)
-    until(lambda: lines(path))
-    pool.drop_ends()
-    os.kill(pool.logger, signal.SIGTERM)
-    until(pool.beaten)
-    os.close(write)
-    assert pool.wait(pid) == 0
-    assert pool.wait(pool.logger) == 0
-    assert numbers(lines(path)) == list(range(100))
-    os.close(read)
-
-
-def test_signals_to_all_do_not_end_it(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
-    for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2):
-        os.kill(pool.logger, how)
-    pool.wait(pool.write(0, report(10)))
-    assert pool.finish() == 0
-    assert numbers(lines(path)) == list(range(10))
-
-
-def test_a_stray_that_holds_a_pipe_does_not_hold_up_the_end(
-    make_pool: MakePool, path: Path
-) -> None:
-    pool = make_pool(path)
-    read, write = os.pipe()
-
-    def main(log: Log) -> None:
-        if os.fork() == 0:  # a daemon that a job left
-            os.close(write)
-            os.read(read, 1)
-            os._exit(0)
-        log.report(done(1))
-
-    pool.wait(pool.write(0, main))
-    begun = monotonic()
-    assert pool.finish() == 0
-    assert monotonic() - begun < 3
-    assert numbers(lines(path)) == [1]
-    for fd in (read, write):
-        os.close(fd)
-
-
-def test_a_line_that_nobody_ends_is_written_after_a_second(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
+def test_a_line_that_nobody_ends_is_written_after_a_second(make_logs: MakeLogs, path: Path) -> None:
+    pool = make_logs(path)
     read, write = os.pipe()
 
     def main(_log: Log) -> None:
@@ -404,8 +168,8 @@ def test_a_line_that_nobody_ends_is_written_after_a_second(make_pool: MakePool, 
         os.close(fd)
 
 
-def test_no_job_can_steer_a_terminal_or_forge_a_line(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
+def test_no_job_can_steer_a_terminal_or_forge_a_line(make_logs: MakeLogs, path: Path) -> None:
+    pool = make_logs(path)
 
     def main(log: Log) -> None:
         os.write(1, b"\x1b]0;title\x07 \xff\xfe \x1e \xc2\x9b31m\r\n")
@@ -423,8 +187,8 @@ def test_no_job_can_steer_a_terminal_or_forge_a_line(make_pool: MakePool, path: 
     ]
 
 
-def test_an_endless_line_is_cut(make_pool: MakePool, path: Path) -> None:
-    pool = make_pool(path)
+def test_an_endless_line_is_cut(make_logs: MakeLogs, path: Path) -> None:
+    pool = make_logs(path)
 
     def main(_log: Log) -> None:
         sys.stdout.buffer.write(b"x" * 200_000 + b"\n")
@@ -441,9 +205,9 @@ def test_an_endless_line_is_cut(make_pool: MakePool, path: Path) -> None:
 
 
 def test_a_jobs_own_child_does_not_repeat_what_its_parent_has_to_say(
-    make_pool: MakePool, path: Path
+    make_logs: MakeLogs, path: Path
 ) -> None:
-    pool = make_pool(path)
+    pool = make_logs(path)
 
     def main(log: Log) -> None:
         log.report(done(1))
@@ -463,27 +227,6 @@ def test_a_jobs_own_child_does_not_repeat_what_its_parent_has_to_say(
             "worker 1: the child",
         ]
     )
-
-
-def test_a_job_does_not_fail_because_the_log_is_gone(make_pool: MakePool) -> None:
-    pool = make_pool()
-    read, write = os.pipe()
-
-    def main(log: Log) -> None:
-        os.close(write)
-        os.read(read, 1)
-        for _ in range(10_000):
-            print("into nothing", flush=True)
-            print("half", end="", flush=True)
-            log.report(done(1))
-        os._exit(7)
-
-    pid = pool.write(0, main)
-    pool.kill(pool.logger)
-    pool.drop_ends()
-    os.close(write)
-    assert pool.wait(pid) == 7
-    os.close(read)
 
 
 def _umask() -> int:

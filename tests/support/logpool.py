@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +15,12 @@ from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.spawn import fork
 from poolq.view.formats import FORMATS
 from poolq.view.reporting import Log
+from poolq.worker.events import Finished
 from tests.support.processes import process
 from tests.support.wait import until
 
 ROWS = 8
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 
 
 class LogPool:
@@ -116,5 +119,40 @@ class LogPool:
             os.close(fd)
 
 
+MakeLogs = Callable[..., LogPool]
+
+
 def who(row: int) -> tuple[int, str]:
     return row + 1, f"job-{row}"
+
+
+def lines(path: Path) -> list[str]:
+    """The whole ones, without the stamps that all must have; what goes on is one with its line."""
+    if not path.exists():
+        return []
+    text = path.read_text().rpartition("\n")[0]
+    assert "\r" not in text
+    found = text.replace("\n    ", "\r").split("\n") if text else []
+    for line in found:
+        assert re.match(STAMP, line), line
+    return [re.sub(STAMP, "", line, count=1).replace("\r", "\n    ") for line in found]
+
+
+def done(number: int) -> Finished:
+    return Finished("jobs:Work", f"id-{number}", "default", 1, 0.0015)
+
+
+def numbers(found: list[str], who: str = "worker 1") -> list[int]:
+    return [
+        int(match[1])
+        for line in found
+        if (match := re.fullmatch(rf"{who}: done jobs:Work id-(\d+) .* in 1\.5 ms", line))
+    ]
+
+
+def report(count: int) -> Callable[[Log], None]:
+    def main(log: Log) -> None:
+        for number in range(count):
+            log.report(done(number))
+
+    return main
