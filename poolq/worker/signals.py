@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from poolq.worker.altstack import make_room
 from poolq.worker.readable import readable
 
 ABORTED = 131  # 128 + QUIT, as a shell would say it
@@ -50,6 +51,7 @@ class Signals:
         for name in _QUIET:
             signal.signal(getattr(signal, name), _nothing)
         faulthandler.register(signal.SIGUSR2, all_threads=True)
+        make_room()
         os.register_at_fork(after_in_child=_disown)
         if not outlive:
             die_with_parent()

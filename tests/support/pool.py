@@ -9,10 +9,12 @@ What holds here:
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +30,20 @@ WORKER = re.compile(r"poolq: worker (\d+) g\d+ (.*)")
 class Pool:
     """One pool. `wait_exit` also checks that it has left nothing behind."""
 
-    def __init__(self, folder: Path, log: Path, flags: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        flags: Sequence[str],
+        env: dict[str, str],
+        terminal: int | None = None,
+    ) -> None:
+        """`terminal`: the descriptor of one that is to be the pool's controlling terminal."""
+
+        def take_terminal() -> None:
+            if terminal is not None:
+                fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
         self.log_file = log
         command = [sys.executable, "-m", "poolq", "run", *flags]
         with log.open("ab") as out:
@@ -36,7 +51,9 @@ class Pool:
                 bound_to_us(command),
                 cwd=folder,
                 env=environment(**{FOLDER: str(folder), "PYTHONUNBUFFERED": "1"}, **env),
-                stdin=subprocess.PIPE,  # so that a worker that reads it would hang
+                # A pipe, so that a worker that reads it would hang.
+                stdin=subprocess.PIPE if terminal is None else terminal,
+                preexec_fn=take_terminal if terminal is not None else None,  # noqa: PLW1509  # one ioctl
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

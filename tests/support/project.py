@@ -41,12 +41,19 @@ class Project:
 
     # its pools
 
-    def pool(self, procs: int = 2, *flags: str, url: str = "", **env: str) -> Pool:
+    def pool(
+        self,
+        procs: int = 2,
+        *flags: str,
+        url: str = "",
+        terminal: int | None = None,
+        **env: str,
+    ) -> Pool:
         """Start a pool; `url`: another way to the same engine."""
         self._pools += 1
         where = ["--engine", url or self.url, "--namespace", self.namespace]
         log = self.folder / f"pool-{self._pools}.log"
-        made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env)
+        made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env, terminal)
         self._stack.callback(made.close)
         return made
 

@@ -1,0 +1,69 @@
+"""A pool in the foreground of a terminal: Ctrl-C and its kin reach the master alone."""
+
+from __future__ import annotations
+
+import os
+import pty
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.process.engines import sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+CTRL_C, CTRL_BACKSLASH = b"\x03", b"\x1c"
+Terminal = tuple[int, int]  # the person's end and the programs'
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    person, programs = pty.openpty()
+    yield person, programs
+    os.close(person)
+    os.close(programs)
+
+
+@sqlite
+def test_ctrl_c_drains_and_leaves_the_jobs_alone(project: Project, terminal: Terminal) -> None:
+    person, programs = terminal
+    pool = project.pool(2, terminal=programs)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    assert worker.group == worker.pid, "its signals are its own"
+    os.write(person, CTRL_C)
+    pool.until_said("SIGINT: draining")
+    assert pool.until_runs(running).pid == worker.pid
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == {running: 1}
+    assert project.total("crashed") == 0
+
+
+@sqlite
+def test_ctrl_c_again_gives_the_jobs_back(project: Project, terminal: Terminal) -> None:
+    person, programs = terminal
+    pool = project.pool(1, terminal=programs)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    begun = time.monotonic()
+    os.write(person, CTRL_C)
+    pool.until_said("SIGINT: draining")
+    until(lambda: time.monotonic() - begun > 1.1, 5, "a second wish")
+    os.write(person, CTRL_C)
+    assert pool.wait_exit(5) == 5
+    found = project.engine.find(running)
+    assert found is not None
+    assert (found.status, found.state.crashes) == ("ready", 0)
+
+
+@sqlite
+def test_ctrl_backslash_aborts(project: Project, terminal: Terminal) -> None:
+    person, programs = terminal
+    pool = project.pool(1, terminal=programs)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    os.write(person, CTRL_BACKSLASH)
+    assert pool.wait_exit(5) == 5
+    assert project.total("crashed") == 0
