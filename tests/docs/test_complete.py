@@ -7,6 +7,7 @@ has and the program does not.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from re import findall
 from signal import Signals
 
 import click
@@ -72,7 +73,7 @@ def test_a_setting_has_its_row(setting: settings.Setting) -> None:
 
 def exit_codes() -> set[int]:
     found = {0, USAGE, INTERRUPTED, db.OUTDATED}
-    found |= {state.BOOT_FAILED, state.KILLED, *state.TELLING}
+    found |= {state.BOOT_FAILED, state.CRASH_STORM, state.KILLED, *state.TELLING}
     kinds = [errors.PoolqError]
     while kinds:
         kind = kinds.pop()
@@ -90,7 +91,7 @@ def test_signals_are_exactly_those() -> None:
     text = sections(read("commands.md"))["Signals"]
     master, worker = text.split("To a worker")
     assert _signals(master) - {"SIGKILL"} == set(master_signals.QUEUED)
-    handled = {"SIGTERM", "SIGQUIT", "SIGPIPE", *worker_signals._QUIET}
+    handled = {"SIGTERM", "SIGQUIT", "SIGPIPE", "SIGUSR2", *worker_signals._QUIET}
     assert _signals(worker) - {"SIGKILL"} == handled
 
 
@@ -103,7 +104,7 @@ def test_the_readme_tells_no_other_codes_and_signals() -> None:
     text = sections((ROOT / "README.md").read_text("utf-8"))["Signals and exit codes"]
     codes = {int(word) for word in text.replace(",", " ").split() if word.isdigit()}
     assert codes - {10} <= exit_codes()  # 10 s
-    named = {f"SIG{row[0].split()[0]}" for row in rows(text)[1:]}
+    named = {f"SIG{name}" for row in rows(text)[1:] for name in findall("[A-Z0-9]{3,}", row[0])}
     assert named <= set(master_signals.QUEUED)
 
 
