@@ -177,6 +177,8 @@ class Children:
                     kill_group(pid)
             os.waitpid(pid, 0)
             self._gone(pid, status, by_signal=by_signal)
+        if self._strangers and not self._expecting():
+            self._strangers.clear()  # a later child may have the same pid
         history.emptied(self._pool, monotonic())
         history.closed(self._pool)
 
@@ -192,8 +194,6 @@ class Children:
             self._worker_gone(pid, status, by_signal=by_signal)
         elif self._expecting():
             self._strangers[pid] = (status, by_signal)
-        else:
-            self._strangers.clear()
 
     def _expecting(self) -> bool:
         """A child may be born that nobody has named yet."""
@@ -216,9 +216,13 @@ class Children:
         code, now = -1 if by_signal else status, monotonic()
         worked, trial = row.settled > 0, self._pool.trial
         history.exited(self._pool, seq, code, now, worked=worked, in_job=row.in_job)
-        if trial is not None and trial.generation == row.generation and self._pool.generation:
+        if trial is None or trial.generation != row.generation:
+            return
+        if self._pool.generation:
             refused = f"generation {row.generation} is refused, the old workers go on"
             self._say("error", f"{refused}: {self._pool.refusal}")
+        elif not told_why:
+            self._say("error", "the first worker did not get ready: the pool ends")
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 CRASHED = 70
@@ -23,8 +23,7 @@ def fork(main: Callable[[], int], close: tuple[int, ...]) -> int:
     `close`: descriptors of the parent that the child must not keep. Raises OSError when the
     system has no room for another process.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    flush_streams()
     with signals_held() as mask:
         pid = os.fork()
         if pid == 0:
@@ -63,13 +62,20 @@ def _become(
         os.close(null)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        flush_streams()
     except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
         traceback.print_exc()
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def flush_streams() -> None:
+    """Before a fork, and before an end without Python's own. What cannot be written (a job has
+    closed or replaced them, nobody reads) changes nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 def execute(argv: list[str], kept: tuple[int, ...]) -> int:

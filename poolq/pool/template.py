@@ -34,7 +34,7 @@ from poolq.pool.freshness import changed, stamps
 from poolq.pool.names import worker_name
 from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn, Unborn
 from poolq.pool.scoreboard import Scoreboard
-from poolq.pool.spawn import leave, signals_held
+from poolq.pool.spawn import flush_streams, leave, signals_held
 from poolq.worker import process
 from poolq.worker.events import Reporter
 from poolq.worker.signals import die_with_parent
@@ -191,8 +191,7 @@ def _leave_with(main: Callable[[], int]) -> None:
     code = 70
     try:
         code = main()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        flush_streams()
     except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
         traceback.print_exc()
         sys.stderr.flush()

@@ -9,7 +9,7 @@ from time import monotonic
 
 from poolq.backoff import Backoff
 from poolq.config import Config
-from poolq.engines.base import Engine
+from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
@@ -78,14 +78,19 @@ class Waiter(threading.Thread):
         threading.Event().wait(SETTLE)
         return True
 
+    def _busy(self) -> list[QueueCounts]:
+        served = self._config.queue
+        counts = [count for count in self._engine.counts() if not served or count.queue in served]
+        return [q for q in counts if q.ready or q.delayed or q.parked or q.running]
+
     def _look_for_the_end(self) -> None:
         """`--until-empty`: tell the master when the queues hold nothing more."""
         if monotonic() < self._next_look:
             return
         self._next_look = monotonic() + EMPTY_EVERY
-        served = self._config.queue
-        counts = [count for count in self._engine.counts() if not served or count.queue in served]
-        busy = [q for q in counts if q.ready or q.delayed or q.parked or q.running]
+        # A job that is claimed or released between two of an engine's counts may be in none: the
+        # second look finds it.
+        busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):
             text = f"queue {queue} is paused and not empty: waiting for it to be resumed"

@@ -241,7 +241,7 @@ def describe(error: BaseException) -> str:
     """`ValueError: bad address`, in one line and not too long."""
     try:
         text = " ".join(str(error).split())
-    except Exception as second:  # noqa: BLE001  # an error's own __str__ may be broken
+    except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
         text = f"(its text cannot be had: {type(second).__name__})"
     name = type(error).__name__
     return (f"{name}: {text}" if text else name)[:LONGEST_ERROR]

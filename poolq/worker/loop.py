@@ -7,6 +7,7 @@
 - Stop is looked for between jobs. Deadlines, deaths and respawns are the master's business.
 """
 
+import errno
 import os
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from setproctitle import setproctitle
 
 from poolq import retry
 from poolq.engines.base import Claim
-from poolq.errors import Fenced
+from poolq.errors import EngineError, Fenced
 from poolq.retry import ACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Event, Finished, Limited, Note, Reporter, Retried, Unknown
@@ -22,6 +23,8 @@ from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.pace import BUDGET, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
+
+BROKEN = 1  # the exit code of a worker that cannot go on
 
 
 class Bells(Protocol):
@@ -65,8 +68,8 @@ class Loop:
         self._title = title
         self._pid = os.getpid()
 
-    def run(self) -> None:
-        """Until told to stop, or fenced."""
+    def run(self) -> int:
+        """Until told to stop, or fenced; the exit code."""
         try:
             while not self._signals.stopping:
                 if self._claim():
@@ -80,11 +83,25 @@ class Loop:
             self._reporter.report(Note("warning", note))
         except Fenced as error:
             self._reporter.report(Note("warning", f"{error}; leaving, a new worker follows"))
+        except EngineError as error:
+            return self._broken(str(error))
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return self._broken("a job has closed descriptors that were its worker's")
         self._row.stopped()  # whatever is left of its claims goes back uncounted
         self._reporter.flush()
+        return 0
+
+    def _broken(self, why: str) -> int:
+        """What was running stays charged: it may be the cause."""
+        self._reporter.report(Note("error", f"{why}; leaving, a new worker follows"))
+        self._reporter.flush()
+        return BROKEN
 
     def _rest(self) -> None:
         """Declare idle, look once more, then wait for the doorbell: no ring can be missed."""
+        self._signals.retake()
         self._row.phase(Phase.IDLE)
         setproctitle(f"{self._title} idle")
         self._reporter.flush()
@@ -124,6 +141,7 @@ class Loop:
         job = ready.message.job
         if self._desk.waited() > BUDGET or not self._pace.short(job):
             self._desk.settle()
+            self._signals.retake()
             self._reporter.flush()
             setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
         self._row.start(claim.index, text(claim.id, claim.queue, job))
@@ -141,6 +159,8 @@ class Loop:
         if limit:
             self._guard(ready, limit)
         limits = self._executor.limits(ready)
+        if ready.hooks.limit:
+            self._only_us()
         if isinstance(limits, Result):
             result: Result | None = limits
         elif limits:
@@ -153,12 +173,16 @@ class Loop:
             result = None
         if result is None:
             result = self._executor.run(ready)
-            if os.getpid() != self._pid:
-                os._exit(0)  # a child that the job forked came back here: it is no worker
+            self._only_us()
             self._pace.measured(ready.message.job, result.seconds)
         if limit:
             self._row.unguard()
         return result
+
+    def _only_us(self) -> None:
+        """After user code: a child that it forked, and that came back here, is no worker."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def _guard(self, ready: Ready, limit: int) -> None:
         """The master ends what follows at its deadline, and the keeper what that means: at the
@@ -193,6 +217,7 @@ class Loop:
         if limit:
             self._row.guard(limit, 0, 0)
         event = self._executor.hook(ready, name, error)
+        self._only_us()
         self._row.unguard()
         if event:
             self._reporter.report(event)

@@ -61,16 +61,23 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
         return error.exit_code
     if setup.first:
         _warn(registry, setup.reporter)
-    _live(setup, signals, registry, engine, title)
+    code = _live(setup, signals, registry, engine, title)
     setup.reporter.flush()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    return 0
+    _end_children()
+    return code
+
+
+def _end_children() -> None:
+    """End the processes of pools that jobs have left: this one's end is no interpreter's exit,
+    where Python would do it."""
+    used = sys.modules.get("multiprocessing")
+    for child in used.active_children() if used else ():
+        child.terminate()
 
 
 def _live(
     setup: Setup, signals: Signals, registry: app.Registry, engine: Engine, title: str
-) -> None:
+) -> int:
     config = setup.config
     limit = max(config.node_ttl, config.sleep)
     orphaned_at = 0.0
@@ -96,12 +103,12 @@ def _live(
     try:
         desk.register(me)
     except Leaving:
-        return
+        return 0
     random.seed()
     setproctitle(f"{title} idle")
     setup.row.phase(Phase.IDLE)
     setup.ready()
-    loop.run()
+    return loop.run()
 
 
 def _warn(registry: app.Registry, reporter: Reporter) -> None:

@@ -19,6 +19,7 @@ from poolq.worker.readable import readable
 
 ABORTED = 131  # 128 + QUIT, as a shell would say it
 _PDEATHSIG = 1
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 _QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
 
@@ -31,6 +32,7 @@ class Signals:
         self._life = life
         self._master = 0
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._handlers: dict[signal.Signals, Handler] = {}
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
         """Take over from the handlers of the master, which this process was forked from.
@@ -43,13 +45,16 @@ class Signals:
             abort()
             os._exit(ABORTED)
 
+        self._handlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGQUIT: quit_now,
+            signal.SIGCHLD: signal.SIG_DFL,
+            signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts
+            **{signal.Signals[name]: _nothing for name in _QUIET},
+        }
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGQUIT, quit_now)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python itself starts
-        for name in _QUIET:
-            signal.signal(getattr(signal, name), _nothing)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         faulthandler.register(signal.SIGUSR2, all_threads=True)
         make_room()
         os.register_at_fork(after_in_child=_disown)
@@ -68,6 +73,14 @@ class Signals:
         if self._life in ready:
             self.orphaned = self.stopping = True
         return any(fd in ready for fd in fds)
+
+    def retake(self) -> None:
+        """Undo what a job has left to the next one: an alarm that is set, handlers of its own."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
 
     def poll(self) -> None:
         """Notice the master's end without waiting. One system call."""

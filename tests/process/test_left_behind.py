@@ -1,0 +1,160 @@
+"""What jobs leave in their worker harms neither the next job, nor the pool, nor the log."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import redis
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import on, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+import os, signal, sys
+from concurrent.futures import ProcessPoolExecutor
+from threading import Event
+from poolq import Job
+from tests.support.ledger import note
+
+def fork(where, job):
+    if job.payload.get("where") == where and os.fork() == 0:
+        note("child", job.id)
+
+class Forks(Job):
+    def rate_limit(self):
+        fork("limit", self)
+    def run(self):
+        note("start", self.id)
+        if self.payload["where"] == "failure":
+            raise ValueError("no luck")
+        fork("run", self)
+    def on_success(self):
+        note("hook", self.id)
+        fork("success", self)
+    def on_failure(self):
+        note("hook", self.id)
+        fork("failure", self)
+
+class Quick(Job):
+    def run(self):
+        note("start", self.id)
+
+class Takes(Job):
+    def run(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        note("start", self.id)
+
+class Long(Job):
+    def run(self):
+        note("start", self.id)
+        Event().wait(0.5)
+        note(f"true:{os.system('true')}", self.id)
+
+class Closes(Job):
+    def run(self):
+        note("start", self.id)
+        sys.stdout.close()
+        sys.stderr = None
+
+class Keeps(Job):
+    kept = []
+    def run(self):
+        pool = ProcessPoolExecutor(2)
+        self.kept.append(pool)
+        note(f"sum:{sum(pool.map(abs, [-1, -2]))}", self.id)
+
+class Odd(Exception):
+    def __str__(self):
+        sys.exit("odd")
+
+class Unprintable(Job):
+    def run(self):
+        note("start", self.id)
+        raise Odd
+"""
+
+
+@pytest.fixture
+def rude(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+@pytest.mark.parametrize("where", ["limit", "run", "success", "failure"])
+@sqlite
+def test_a_child_that_a_job_forks_never_works_on(rude: Project, where: str) -> None:
+    forks = rude.dispatch("Forks", {"where": where})
+    others = rude.dispatch_many("Quick", 20)
+    pool = rude.ready(1)
+    rude.ledger.until("child", forks)
+    until(rude.settled)
+    pool.until_idle(1)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    once = dict.fromkeys([forks, *others], 1)
+    assert (rude.ledger.times("start"), rude.ledger.times("hook")) == (once, {forks: 1})
+    assert "comes after" not in pool.log, "two who step as one worker"
+
+
+@sqlite
+def test_neither_an_alarm_nor_a_handler_outlives_its_job(rude: Project) -> None:
+    pool = rude.ready(1)
+    (worker,) = pool.workers()
+    takes, long = rude.dispatch("Takes"), rude.dispatch("Long")
+    (line,) = rude.ledger.until("true:0", long)
+    assert line.pid == worker.pid
+    assert rude.ledger.times("start") == {takes: 1, long: 1}
+    pool.until_idle(1)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    assert "killed" not in pool.log.replace("is killed, given back", "")
+
+
+@sqlite
+def test_a_worker_without_streams_ends_as_any_other(rude: Project) -> None:
+    rude.dispatch("Closes")
+    pool = rude.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert "exited with code" not in pool.log
+
+
+@sqlite
+def test_pools_of_processes_end_with_their_worker(rude: Project) -> None:
+    keeps = rude.dispatch("Keeps")
+    assert rude.pool(1, "--until-empty").wait_exit() == 0, "and has left no process"
+    assert rude.ledger.ids("sum:3") == [keeps]
+
+
+@sqlite
+def test_an_error_whose_text_raises_fails_its_job_alone(rude: Project) -> None:
+    odd = rude.dispatch("Unprintable")
+    pool = rude.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert rude.ledger.ids("start") == [odd]
+    assert list(rude.failed()) == [odd]
+    assert "exited with code" not in pool.log
+
+
+@on("redis")
+def test_an_engine_that_contradicts_a_worker_costs_one_line(rude: Project) -> None:
+    pool = rude.ready(1)
+    (worker,) = rude.engine.registered()
+    with redis.Redis.from_url(rude.url) as client:
+        client.hset(f"{{{rude.namespace}}}:worker:{worker.worker}", "#request", 10**6)
+    quick = rude.dispatch("Quick")
+    pool.until_said("leaving, a new worker follows")
+    rude.ledger.until("start", quick)
+    assert "Traceback" not in pool.log
+
+
+@sqlite
+def test_a_pool_whose_first_worker_dies_says_so(make_project: MakeProject, engine_url: str) -> None:
+    pool = make_project(engine_url, "import os\nos._exit(7)\n").pool(1, "--no-preload")
+    assert pool.wait_exit() == 3
+    assert "exited with code 7" in pool.log
+    assert "the first worker did not get ready: the pool ends" in pool.log
