@@ -8,4 +8,4 @@ from poolq.view.reporting import set_up
 
 def main() -> None:
     """Its argument is the descriptor of the errand."""
-    sys.exit(serve(int(sys.argv[1]), set_up()))
+    sys.exit(serve(int(sys.argv[1]), set_up))

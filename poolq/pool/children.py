@@ -9,22 +9,26 @@ import random
 import signal
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from math import inf
+from time import monotonic, monotonic_ns
 
 from poolq.config import Config
-from poolq.pool import history
+from poolq.pool import history, logger
+from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
 from poolq.pool.names import worker_name
+from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.recovery import cause
 from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.sink import path_of
 from poolq.pool.spawn import fork
-from poolq.pool.state import BOOT_FAILED, TELLING, Pool
-from poolq.pool.state import Keeper as KeeperState
+from poolq.pool.state import BOOT_FAILED, TELLING, Helper, Pool
 from poolq.pool.template import Errand
 from poolq.pool.templates import Say, Templates
 from poolq.worker import process
 from poolq.worker.events import Reporter
+from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
 
@@ -42,6 +46,7 @@ class Children:
         reporter: Reporter,
         say: Say,
         private: tuple[int, ...],
+        pipes: Pipes,
     ) -> None:
         self._config = config
         self._node = node
@@ -52,6 +57,7 @@ class Children:
         self._say = say
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
         self._private = (*private, self._alive)
+        self._pipes = pipes
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
@@ -94,12 +100,36 @@ class Children:
             self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
             self._reporter, self._bells.master.ring,
         )  # fmt: skip
-        return self.fork(partial(process.main, setup), f"worker {slot}")
+        pipe = self._pipes.writers.row(row)
+        return self.fork(partial(process.main, setup), f"worker {slot}", pipe, row)
 
     def _adopt(self, seq: int, pid: int) -> None:
         self._seqs[pid] = seq
         self._scores.born(self.rows[seq], pid)
         self._bells.doors[self.rows[seq]].ring()
+
+    def spawn_logger(self) -> None:
+        """The process that writes what all say. It keeps the reading ends alone."""
+        scores = self._scores
+
+        def log() -> int:
+            return logger.main(
+                logger.Setup(
+                    self._pipes,
+                    self._reporter.words,
+                    lambda row: (scores.read(row).slot, scores.running(row)[0]),
+                    lambda: scores.tell(board.LOGGER_BEAT, monotonic_ns()),
+                    path_of(self._config),
+                )
+            )
+
+        close = (*self._private, *self.templates.private(), *self._pipes.writers.fds)
+        try:
+            pid = fork(log, close)
+        except OSError:
+            self._pool.logger_not_before = monotonic() + 1.0  # there is nobody to tell it to
+            return
+        self._pool.logger = Helper(pid, monotonic())
 
     def spawn_keeper(self) -> None:
         master = os.getpid()
@@ -112,21 +142,39 @@ class Children:
             )
             return keeper.run()
 
-        pid = self.fork(keep, "the keeper")
+        pid = self.fork(keep, "keeper", self._pipes.writers.named("keeper"))
         if pid:
-            self._pool.keeper = KeeperState(pid, monotonic())
+            self._pool.keeper = Helper(pid, monotonic())
         else:
             self._pool.keeper_not_before = monotonic() + 1.0
 
-    def fork(self, main: Callable[[], int], what: str) -> int:
-        """The child's pid; 0 where the system has no room now."""
+    def fork(self, main: Callable[[], int], what: str, pipe: int, row: int | None = None) -> int:
+        """The child's pid; 0 where the system has no room now. It speaks as `what` through `pipe`;
+        `row` is a worker's."""
+
+        def child() -> int:
+            adopt(pipe)
+            job = str if row is None else lambda: self._scores.running(row)[0]
+            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job)
+            return main()
+
         try:
-            return fork(main, (*self._private, *self.templates.private()))
+            close = (*self._private, *self.templates.private(), *self._pipes.but(pipe))
+            return fork(child, close)
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
 
     # what templates fork
+
+    def fork_template(self, main: Callable[[], int], what: str) -> int:
+        """As `fork`, for another program: it needs the pipes of all its workers."""
+        try:
+            close = (*self._private, *self.templates.private(), *self._pipes.readers)
+            return fork(main, close)
+        except OSError as error:
+            self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
+            return 0
 
     def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
         """What a template is told, and the descriptors that it needs for it."""
@@ -134,8 +182,9 @@ class Children:
         told = Errand(
             self._config, self._node, generation, os.getpid(), line, self._life,
             self._scores.rows, self._scores.fd, bells,
+            list(self._pipes.writers.fds), self._pipes.writers.token,
         )  # fmt: skip
-        return told, (self._life, self._scores.fd, *bells)
+        return told, (self._life, self._scores.fd, *bells, *self._pipes.writers.fds)
 
     def born(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy), which may be dead already."""
@@ -184,7 +233,10 @@ class Children:
 
     def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
         now, pool, code = monotonic(), self._pool, -1 if by_signal else status
-        if pool.keeper is not None and pool.keeper.pid == pid:
+        if pool.logger is not None and pool.logger.pid == pid:
+            history.logger_exited(pool, now)
+            self._say("warning", f"logger (pid {pid}) died; starting another")
+        elif pool.keeper is not None and pool.keeper.pid == pid:
             if not pool.keeper.told and pool.contact:
                 self._say("warning", f"keeper (pid {pid}) died; starting another")
             history.keeper_exited(pool, code, now)
@@ -223,6 +275,22 @@ class Children:
             self._say("error", f"{refused}: {self._pool.refusal}")
         elif not told_why:
             self._say("error", "the first worker did not get ready: the pool ends")
+
+    def end_log(self) -> None:
+        """All others are gone, and the last word is said: wait until it is written."""
+        if self._pool.logger is None:
+            self.spawn_logger()
+        if self._pool.logger is None:
+            return
+        pid = self._pool.logger.pid
+        self._pipes.say_farewell()
+        send(pid, signal.SIGTERM)
+        deadline = monotonic() + logger.FLUSH + 1.0
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if monotonic() > deadline:
+                send(pid, signal.SIGKILL)
+                deadline = inf
+            readable((), 0.005)
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

@@ -11,7 +11,7 @@ from poolq.pool.state import (
     KILLED,
     NOTHING,
     TELLING,
-    Keeper,
+    Helper,
     Mode,
     Pool,
     Proc,
@@ -172,9 +172,8 @@ def answered(pool: Pool, seq: int, *, changed: bool) -> None:
 def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
     """A Stop or Kill was carried out. A template is killed for hanging: it was not told to leave,
     so it is replaced."""
-    children: list[Proc | Keeper | Template] = [*pool.procs(), *pool.templates.values()]
-    if pool.keeper is not None:
-        children.append(pool.keeper)
+    children: list[Proc | Helper | Template] = [*pool.procs(), *pool.templates.values()]
+    children += [helper for helper in (pool.keeper, pool.logger) if helper is not None]
     for child in children:
         if child.pid == pid:
             child.told = child.told or not (killed and isinstance(child, Template))
@@ -247,6 +246,14 @@ def template_exited(pool: Pool, pid: int, code: int, why: str, now: float) -> Te
     elif template.generation == pool.generation and not template.told:
         reload(pool, LOST)
     return None
+
+
+def logger_exited(pool: Pool, now: float) -> None:
+    """The logger was reaped; pipes and ring have kept what it had not written."""
+    lived = now - pool.logger.born if pool.logger else 0.0
+    pool.logger = None
+    pool.logger_failures = 1 if lived > LONG_LIFE else pool.logger_failures + 1
+    pool.logger_not_before = now + backoff(pool.logger_failures, 5.0)
 
 
 def keeper_exited(pool: Pool, code: int, now: float) -> None:

@@ -22,6 +22,7 @@ from poolq.pool import history, overrun, policy
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children, kill_group, send
+from poolq.pool.pipes import Pipes
 from poolq.pool.policy import Exit
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
@@ -49,9 +50,10 @@ class Master:
         self._config = config
         self._reporter = reporter
         node, rows = node_id(), config.procs * 3 + 32
-        _more_descriptors(rows + 64)
+        _more_descriptors(3 * rows + 80)
         self._scores = Scoreboard(rows)
         self._bells = Bells(rows)
+        pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._terminal = _has_terminal()
         self._interrupts = 0
@@ -60,9 +62,12 @@ class Master:
         self.pool = Pool(_limits(config, preload=not config.no_preload and _adopt_orphans()), seats)
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
-            (self._signals.fd, self._signals.write),
+            (self._signals.fd, self._signals.write), pipes,
         )  # fmt: skip
+        # Its own end does not block: what does not fit is dropped and counted.
+        reporter.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
         self._applied: dict[type, Callable[[Any], None]] = {
+            policy.SpawnLogger: lambda _: self._children.spawn_logger(),
             policy.SpawnKeeper: lambda _: self._children.spawn_keeper(),
             policy.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
             policy.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
@@ -75,7 +80,6 @@ class Master:
 
     def run(self) -> int:
         setproctitle("poolq: master")
-        self._reporter.rename("master")
         self._signals.install()
         config = self._config
         served = ", ".join(config.queue) if config.queue else "all queues"
@@ -91,6 +95,7 @@ class Master:
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
                 if isinstance(action, Exit):
                     self._say("info", f"pool {config.name} has ended")
+                    self._children.end_log()
                     return action.code
                 self._applied[type(action)](action)
             timeout = policy.next_wake(self.pool, monotonic())
@@ -121,19 +126,27 @@ class Master:
             self._abort(name, now)
         elif name == "SIGHUP":
             self._hangup(now)
+        elif name == "SIGINT":
+            self._interrupt(now)
+        elif name in ("SIGTTIN", "SIGTTOU"):
+            self.scale(self.pool.target() + (1 if name == "SIGTTIN" else -1), name)
+        elif name == "SIGUSR1" and self.pool.logger is not None:
+            send(self.pool.logger.pid, signal.SIGUSR1)
         elif name == "SIGUSR2":
             for proc in self.pool.procs():
                 if proc.ready:
                     send(proc.pid, signal.SIGUSR2)
-        elif name in ("SIGTTIN", "SIGTTOU"):
-            self.scale(self.pool.target() + (1 if name == "SIGTTIN" else -1), name)
-        elif name == "SIGINT" and now - self._interrupted >= AGAIN:
-            self._interrupts += 1
-            self._interrupted = now
-            if self._interrupts == 1:
-                self._drain("SIGINT", now)
-            else:
-                self._abort("SIGINT again", now)
+
+    def _interrupt(self, now: float) -> None:
+        """A second Ctrl-C means more than the first, unless it is a key held too long."""
+        if now - self._interrupted < AGAIN:
+            return
+        self._interrupts += 1
+        self._interrupted = now
+        if self._interrupts == 1:
+            self._drain("SIGINT", now)
+        else:
+            self._abort("SIGINT again", now)
 
     def _hangup(self, now: float) -> None:
         if self._terminal and not _has_terminal():
@@ -169,6 +182,8 @@ class Master:
         scores.free()
         if pool.keeper is not None:
             pool.keeper.beat.look(scores.told(board.KEEPER_BEAT), now)
+        if pool.logger is not None:
+            pool.logger.beat.look(scores.told(board.LOGGER_BEAT), now)
         pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
         if empty and history.stop(pool, now):
@@ -260,7 +275,7 @@ def _limits(config: Config, *, preload: bool) -> Limits:
     return Limits(
         config.cooldown, config.stop_timeout, config.boot_timeout, config.max_jobs,
         config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
-        round(config.sleep) + IDLE_SILENCE, preload,
+        round(config.sleep) + IDLE_SILENCE, preload, True,
     )  # fmt: skip
 
 

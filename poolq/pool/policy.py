@@ -17,12 +17,17 @@ Clock: monotonic seconds.
 from dataclasses import dataclass
 from math import inf
 
-from poolq.pool.state import NOTHING, Mode, Pool, Proc, Running, Seat, Template
+from poolq.pool.state import NOTHING, Helper, Mode, Pool, Proc, Running, Seat, Template
 
-KEEPER_SILENCE = 10  # looks, a second apart, without a beat
+SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
 DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnLogger:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,16 @@ class Exit:
     code: int
 
 
-Action = SpawnKeeper | SpawnTemplate | Spawn | Stop | Kill | Ask | Dump | Overrun | Exit
+Action = (
+    SpawnLogger | SpawnKeeper | SpawnTemplate | Spawn | Stop | Kill | Ask | Dump | Overrun | Exit
+)
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     """All that is to be done at `now`. `unconfirmed`: dead workers not yet recovered."""
     if pool.mode is Mode.END:
-        return _end(pool, now, unconfirmed)
-    actions = _keeper(pool, now) + _deadlines(pool, now)
+        return _logger(pool, now) + _end(pool, now, unconfirmed)
+    actions = _logger(pool, now) + _keeper(pool, now) + _deadlines(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
     if not pool.contact:
@@ -105,13 +112,22 @@ def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     return actions + _replacements(pool, now, {spawn.slot for spawn in canary})
 
 
+def _logger(pool: Pool, now: float) -> list[Action]:
+    if pool.logger is not None:
+        return _silent(pool.logger, "logger")
+    return [SpawnLogger()] if pool.limits.logged and now >= pool.logger_not_before else []
+
+
 def _keeper(pool: Pool, now: float) -> list[Action]:
-    keeper = pool.keeper
-    if keeper is None:
-        return [SpawnKeeper()] if now >= pool.keeper_not_before else []
-    if keeper.beat.unmoved >= KEEPER_SILENCE and not keeper.killed:
-        return [Kill(keeper.pid, False, f"keeper (pid {keeper.pid}) was silent for 10 s")]
-    return []
+    if pool.keeper is not None:
+        return _silent(pool.keeper, "keeper")
+    return [SpawnKeeper()] if now >= pool.keeper_not_before else []
+
+
+def _silent(helper: Helper, name: str) -> list[Action]:
+    if helper.beat.unmoved < SILENCE or helper.killed:
+        return []
+    return [Kill(helper.pid, False, f"{name} (pid {helper.pid}) was silent for {SILENCE} s")]
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
@@ -280,6 +296,8 @@ def next_wake(pool: Pool, now: float) -> float:
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
+    if pool.logger is None and pool.limits.logged:
+        times.append(pool.logger_not_before)
     if pool.trial is not None:
         times.append(pool.trial.not_before)
     for seat in pool.seats:

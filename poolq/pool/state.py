@@ -37,6 +37,7 @@ class Limits:
     max_spawn_failures: int = 0
     silence: int = 35  # looks at an idle worker, a second apart, without a beat
     preload: bool = True
+    logged: bool = False  # what all say goes through a logger process
 
 
 @dataclass(slots=True)
@@ -130,8 +131,8 @@ class Trial:
 
 
 @dataclass(slots=True)
-class Keeper:
-    """The keeper process."""
+class Helper:
+    """The keeper, or the logger."""
 
     pid: int
     born: float = 0.0
@@ -155,9 +156,12 @@ class Pool:
     templates: dict[int, Template] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)  # generations that workers import for themselves
     refusal: str = ""
-    keeper: Keeper | None = None
+    keeper: Helper | None = None
     keeper_failures: int = 0
     keeper_not_before: float = 0.0
+    logger: Helper | None = None
+    logger_failures: int = 0
+    logger_not_before: float = 0.0
     contact: bool = False
     deadline: float = inf
     aborted: bool = False

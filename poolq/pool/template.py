@@ -32,6 +32,7 @@ from poolq.pool import protocol
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.freshness import changed, stamps
 from poolq.pool.names import worker_name
+from poolq.pool.pipes import Writers, adopt
 from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn, Unborn
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import flush_streams, leave, signals_held
@@ -54,6 +55,8 @@ class Errand(msgspec.Struct):
     rows: int
     board: int
     bells: list[int]
+    writers: list[int]
+    token: bytes
 
 
 def encode(errand: Errand) -> bytes:
@@ -73,12 +76,18 @@ class Template:
         self._scores = Scoreboard(errand.rows, errand.board)
         self._bells = Bells(errand.rows, errand.bells)
         self._line = socket.socket(fileno=errand.line)
+        self._writers = Writers(errand.writers, errand.token)
+        # They came through an exec; a job's own programs shall not get them.
+        for fd in (errand.line, errand.life, errand.board, *errand.bells, *errand.writers):
+            os.set_inheritable(fd, False)
 
     def run(self) -> int:
         """Load, then serve until the master is gone or says TERM. Returns the exit code."""
         errand = self._errand
         setproctitle(f"poolq: template g{errand.generation} loading")
-        self._reporter.rename(f"template g{errand.generation}")
+        pipe = self._writers.named("template")
+        adopt(pipe)
+        self._reporter.attach(f"template g{errand.generation}", pipe, self._writers.token)
         gc.disable()
         try:
             self._registry = app.load(errand.config.app, errand.config.folder)
@@ -115,6 +124,8 @@ class Template:
     def _fork_twice(self, seq: int) -> bool:
         """True in the grandchild. The process between tells its pid and ends, so that the master
         becomes its parent."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
         with signals_held():
             middle = self._fork(seq)
             if middle is None:
@@ -165,6 +176,14 @@ class Template:
         """A worker's life, from the master's word on."""
         os.setpgid(0, 0)
         self._line.close()
+        pipe = self._writers.row(spawn.row)
+        for fd in self._writers.but(pipe):
+            os.close(fd)
+        adopt(pipe)
+        self._reporter.attach(
+            f"worker {spawn.slot}", pipe, self._writers.token,
+            job=lambda: self._scores.running(spawn.row)[0],
+        )  # fmt: skip
         gc.enable()
         errand = self._errand
         setup = process.Setup(
@@ -224,12 +243,13 @@ def _connected(held: socket.socket) -> bool:
     return True
 
 
-def serve(fd: int, reporter: Reporter) -> int:
-    """Do the errand that lies in this descriptor; returns the exit code."""
+def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
+    """Do the errand that lies in this descriptor; returns the exit code. `reporter(log_format)`
+    makes this process's voice."""
     signal.signal(signal.SIGTERM, leave)  # also for a worker in its first moment
     with open(fd, "rb") as file:  # a descriptor has no path
         errand = decode(file.read())
     die_with_parent()
     if os.getppid() != errand.master:
         return 0
-    return Template(errand, reporter).run()
+    return Template(errand, reporter(errand.config.log_format)).run()

@@ -26,7 +26,7 @@ Say = Callable[[str, str], None]
 class Family(Protocol):
     """Who forks for us and takes what the templates fork."""
 
-    def fork(self, main: Callable[[], int], what: str) -> int:
+    def fork_template(self, main: Callable[[], int], what: str) -> int:
         """The child's pid; 0 where the system has no room now."""
 
     def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
@@ -68,7 +68,7 @@ class Templates:
         os.lseek(paper, 0, os.SEEK_SET)
         argv = [sys.executable, "-c", PROGRAM, str(paper)]
         main = partial(execute, argv, (*kept, theirs.fileno(), paper))
-        pid = self._family.fork(main, f"template g{generation}")
+        pid = self._family.fork_template(main, f"template g{generation}")
         theirs.close()
         os.close(paper)
         if not pid:

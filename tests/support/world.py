@@ -24,7 +24,7 @@ from poolq.pool.policy import (
     decide,
     next_wake,
 )
-from poolq.pool.state import Keeper, Limits, Mode, Pool, Seat, Template
+from poolq.pool.state import Helper, Limits, Mode, Pool, Seat, Template
 
 STOP_TIMEOUT = 5.0
 
@@ -97,7 +97,7 @@ class World:
     def _spawn_keeper(self, action: SpawnKeeper) -> None:
         assert self.keeper is None
         self.keeper = Life(self.next())
-        self.pool.keeper = Keeper(self.keeper.pid, self.now)
+        self.pool.keeper = Helper(self.keeper.pid, self.now)
 
     def _spawn_template(self, action: SpawnTemplate) -> None:
         assert self.pool.mode is Mode.RUN
