@@ -59,7 +59,8 @@ class Ledger:
             text = (self.folder / FILE).read_text()
         except FileNotFoundError:
             return []
-        words = (line.split() for line in text.splitlines())
+        whole, _, _ = text.rpartition("\n")  # the last line may be only half there, at a page's end
+        words = (line.split() for line in whole.splitlines())
         found = [Line(kind, name, int(pid), float(at)) for kind, name, pid, at in words]
         return [line for line in found if line.what == what and id in (None, line.id)]
 
