@@ -50,12 +50,14 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-servers: ## install redis-server, valkey-server and mariadb-server where they are missing
+servers: ## install the servers, supervisor and systemd for the tests where they are missing
 	@set -e; missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
 	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null \
 	  || missing="$$missing mariadb-server"; \
+	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }
 
 clean: ## remove the virtual environments, caches and builds

@@ -1,4 +1,4 @@
-"""`poolq make`: the first lines of a new job."""
+"""`poolq make`: the first lines of a new job; `unit.py` has those for supervisors."""
 
 import keyword
 import re
@@ -8,6 +8,7 @@ import click
 
 from poolq.cli.group import Group
 from poolq.cli.options import with_settings
+from poolq.cli.unit import unit
 from poolq.config import Config
 from poolq.errors import Refused
 
@@ -40,6 +41,9 @@ PACKAGE = '"""The background jobs of this application."""\n'
 @click.group(cls=Group)
 def make() -> None:
     """Write the first lines of something new."""
+
+
+make.add_command(unit)
 
 
 @make.command()

@@ -5,9 +5,7 @@ The loop: drain signals → hear and reap children → read the scoreboard → d
 until `next_wake`.
 """
 
-import ctypes
 import os
-import resource
 import signal
 from collections.abc import Callable
 from math import inf
@@ -17,11 +15,12 @@ from typing import Any
 from setproctitle import setproctitle
 
 from poolq.config import Config
-from poolq.errors import ConfigError
 from poolq.pool import history, overrun, policy
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children, kill_group, send
+from poolq.pool.host import adopt_orphans, has_terminal, more_descriptors
+from poolq.pool.notify import Notifier
 from poolq.pool.pipes import Pipes
 from poolq.pool.policy import Exit
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
@@ -35,7 +34,6 @@ from poolq.worker.row import Phase
 AGAIN = 1.0  # seconds between two INTs that mean two wishes
 SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
 IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
-_SUBREAPER = 36
 
 
 def run_pool(config: Config, reporter: Reporter) -> int:
@@ -50,16 +48,17 @@ class Master:
         self._config = config
         self._reporter = reporter
         node, rows = node_id(), config.procs * 3 + 32
-        _more_descriptors(3 * rows + 80)
+        more_descriptors(3 * rows + 80)
         self._scores = Scoreboard(rows)
         self._bells = Bells(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
-        self._terminal = _has_terminal()
+        self._notifier = Notifier(os.environ)
+        self._terminal = has_terminal()
         self._interrupts = 0
         self._interrupted = -AGAIN
         seats = [Seat(slot) for slot in range(1, config.procs + 1)]
-        self.pool = Pool(_limits(config, preload=not config.no_preload and _adopt_orphans()), seats)
+        self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), seats)
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
             (self._signals.fd, self._signals.write), pipes,
@@ -92,14 +91,16 @@ class Master:
             self._children.templates.hear()
             self._children.reap()
             self._look()
+            self._notifier.tell(self.pool, monotonic())
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
                 if isinstance(action, Exit):
                     self._say("info", f"pool {config.name} has ended")
                     self._children.end_log()
                     return action.code
                 self._applied[type(action)](action)
-            timeout = policy.next_wake(self.pool, monotonic())
-            due = monotonic() + timeout
+            now = monotonic()
+            timeout = min(policy.next_wake(self.pool, now), self._notifier.pause(now))
+            due = now + timeout
             self._sleep(timeout)
             self._excuse(monotonic() - due)
 
@@ -149,7 +150,7 @@ class Master:
             self._abort("SIGINT again", now)
 
     def _hangup(self, now: float) -> None:
-        if self._terminal and not _has_terminal():
+        if self._terminal and not has_terminal():
             self._drain("SIGHUP, and the terminal is gone", now)
         elif history.reload(self.pool, "SIGHUP"):
             self._say("info", f"SIGHUP: trying generation {self.pool.last_generation}")
@@ -277,32 +278,3 @@ def _limits(config: Config, *, preload: bool) -> Limits:
         config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
         round(config.sleep) + IDLE_SILENCE, preload, True,
     )  # fmt: skip
-
-
-def _more_descriptors(needed: int) -> None:
-    """A pool has a doorbell a row: let it have that many descriptors. Raises ConfigError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ConfigError(
-            f"so many workers need {needed} open files, and the limit is {hard}; "
-            "raise it (ulimit -n, LimitNOFILE=), or lower --procs"
-        )
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def _adopt_orphans() -> bool:
-    """Be the parent of what a template forks; False where the system has no subreapers."""
-    try:
-        return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
-    except AttributeError:
-        return False
-
-
-def _has_terminal() -> bool:
-    """True if this process has a controlling terminal that is still there."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

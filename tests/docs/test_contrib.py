@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
+from re import findall
+from string import Template
 
 import click
+import pytest
 
 from poolq.cli.main import poolq
 from tests.docs.markdown import ROOT
+from tests.support.server import binary
 
 CONTRIB = ROOT / "contrib"
 
@@ -35,6 +42,60 @@ def options(command: str) -> dict[str, str]:
     found = dict(flag.split("=", 1) for flag in flags)
     assert set(found) <= known
     return found
+
+
+FILES = {"systemd": "poolq.service", "supervisor": "poolq.conf", "k8s": "poolq.yaml"}
+FLAGS = ["--procs=4", "--cooldown=3600", "--stop-timeout=60"]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_they_are_what_make_unit_writes(kind: str) -> None:
+    command = ["poolq", "run", *FLAGS]
+    words = {
+        "command": json.dumps(command)
+        if kind == "k8s"
+        else f"/srv/app/.venv/bin/{' '.join(command)}",
+        "folder": "/srv/app",
+        "user": "www-data",
+        "patience": "75",
+        "writable": "",
+    }
+    text = (ROOT / "poolq" / "cli" / "units" / kind).read_text("utf-8")
+    assert (CONTRIB / kind / FILES[kind]).read_text("utf-8") == Template(text).substitute(words)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    """The unit, with a program and a folder that are there."""
+    text = (CONTRIB / "systemd" / "poolq.service").read_text("utf-8")
+    text = text.replace("/srv/app/.venv/bin/poolq", sys.executable).replace(
+        "/srv/app", str(tmp_path)
+    )
+    path = tmp_path / "poolq.service"
+    path.write_text(text)
+    return path
+
+
+def analyze(*args: str) -> None:
+    command = [binary("systemd-analyze"), *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_systemd_verifies_it(service: Path) -> None:
+    analyze("verify", "--man=no", str(service))
+
+
+def test_systemd_says_that_its_exposure_is_medium_at_most(service: Path) -> None:
+    analyze("security", "--offline=yes", "--threshold=60", "--no-pager", str(service))
+
+
+def test_kubernetes_waits_longer_than_the_pool() -> None:
+    text = (CONTRIB / "k8s" / "poolq.yaml").read_text("utf-8")
+    (patience,) = findall(r"terminationGracePeriodSeconds: (\d+)", text)
+    (command,) = findall(r"command: (\[.*\])", text)
+    flags = options(shlex.join(json.loads(command)))
+    assert int(patience) > int(flags["--stop-timeout"])
 
 
 def test_supervisor_waits_longer_than_the_pool() -> None:

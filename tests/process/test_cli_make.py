@@ -1,4 +1,4 @@
-"""`poolq make job`: what it writes, and what it leaves alone."""
+"""`poolq make`: what it writes, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -85,3 +85,41 @@ def test_from_a_folder_below(poolq: Command) -> None:
     (poolq.folder / "jobs" / "b.py").mkdir()
     done = poolq("make", "job", "B", "--force")
     assert (done.code, "cannot be written" in done.line) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["systemd", "supervisor", "k8s"])
+def test_units_have_the_flags_that_are_given_and_no_others(poolq: Command, kind: str) -> None:
+    (poolq.folder / "poolq.toml").write_text("procs = 7\nqueue = ['a', 'b']\nstop_timeout = '2m'\n")
+    done = poolq("make", "unit", kind, "--procs=3", "--cooldown=1h", "--name=100%")
+    assert done.code == 0
+    for flag in ("--procs=3", "--cooldown=3600"):
+        assert flag in done.out
+    assert ("--name=100%" if kind == "k8s" else "--name=100%%") in done.out
+    assert "--queue" not in done.out
+    assert "135" in done.out, "longer than --stop-timeout, wherever that is set"
+    assert "$" not in done.out.replace("$MAINPID", "")
+    if kind != "k8s":
+        assert str(poolq.folder) in done.out
+
+
+def test_a_unit_lets_sqlite_write(poolq: Command) -> None:
+    inside = poolq("make", "unit", "systemd").out
+    assert f"\nReadWritePaths={poolq.folder}\n" in inside
+    assert "\nReadWritePaths=" not in poolq("make", "unit", "systemd", POOLQ_ENGINE="redis").out
+    elsewhere = poolq("make", "unit", "systemd", POOLQ_ENGINE="sqlite:////var/lib/x.db")
+    assert "\nReadWritePaths=/var/lib\n" in elsewhere.out
+
+
+def test_a_unit_goes_to_a_file_and_overwrites_none(poolq: Command) -> None:
+    done = poolq("make", "unit", "k8s", "--output=pool.yaml")
+    assert (done.code, done.out) == (0, "pool.yaml\n")
+    path = poolq.folder / "pool.yaml"
+    assert "kind: Deployment" in path.read_text()
+    path.write_text("mine\n")
+    done = poolq("make", "unit", "k8s", "--output=pool.yaml")
+    assert (done.code, done.line) == (1, "pool.yaml exists already; --force overwrites it")
+    assert path.read_text() == "mine\n"
+    assert poolq("make", "unit", "k8s", "--output=pool.yaml", "--force").code == 0
+    done = poolq("make", "unit", "k8s", "--output=no/such/pool.yaml")
+    assert (done.code, "cannot be written" in done.line) == (1, True)
+    assert poolq("make", "unit", "upstart").code == 2

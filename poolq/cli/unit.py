@@ -1,0 +1,101 @@
+"""`poolq make unit`: the files that have a supervisor run this project's pool.
+
+Their text lies in `units/`, one file a kind; `contrib/` shows what they become.
+"""
+
+import getpass
+import json
+import os
+import shlex
+import sys
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import click
+
+from poolq import urls
+from poolq.cli.options import with_settings
+from poolq.config import Config
+from poolq.errors import Refused
+from poolq.settings import BY_NAME
+
+KINDS = ("systemd", "supervisor", "k8s")
+FLAGS = ("procs", "queue", "cooldown", "stop_timeout", "name")
+PATIENCE = 15  # seconds more than --stop-timeout: the end of the keeper, and a slow machine
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--output", metavar="FILE", help="Write it to this file instead of stdout.")
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@with_settings(*FLAGS)
+def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
+    """Write the file that has systemd, supervisor or Kubernetes run a pool of this project.
+
+    The flags that are given become those of the pool; all other settings are read where the pool
+    is started.
+    """
+    text = written(kind, settings)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    path = Path(output)
+    if path.exists() and not force:
+        raise Refused(f"{path} exists already; --force overwrites it")
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}") from None
+    click.echo(str(path))
+
+
+def written(kind: str, settings: Config) -> str:
+    """The file's text."""
+    flags = [
+        f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
+        for name in FLAGS
+        if settings.sources[name] == BY_NAME[name].option
+    ]
+    if kind == "k8s":
+        command = json.dumps(["poolq", "run", *flags])
+    else:
+        command = shlex.join([*_program(), "run", *flags]).replace("%", "%%")
+    words = {
+        "command": command,
+        "folder": str(settings.folder).replace("%", "%%"),
+        "user": _owner(settings.folder),
+        "patience": str(round(settings.stop_timeout) + PATIENCE),
+        "writable": _writable(settings),
+    }
+    text = files("poolq.cli").joinpath("units", kind).read_text("utf-8")
+    return Template(text).substitute(words)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _program() -> list[str]:
+    """How this very poolq is started."""
+    script = Path(sys.executable).with_name("poolq")
+    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "poolq"]
+
+
+def _owner(folder: Path) -> str:
+    """Who the project belongs to; a pool needs no root."""
+    try:
+        owner = folder.owner()
+    except (KeyError, OSError):
+        owner = getpass.getuser()
+    return "www-data" if owner == "root" else owner
+
+
+def _writable(settings: Config) -> str:
+    """SQLite's file must be writable, wherever it is."""
+    if urls.scheme(settings.engine) != "sqlite":
+        return ""
+    place = Path(settings.engine.partition("?")[0].removeprefix("sqlite:///")).parent
+    return f"ReadWritePaths={str(place).replace('%', '%%')}\n"

@@ -1,0 +1,273 @@
+"""Under a real supervisord, and with a test in systemd's place."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.process.engines import sqlite
+from tests.support.cli import Command, environment
+from tests.support.ledger import FOLDER
+from tests.support.processes import Process, process, session
+from tests.support.project import Project
+from tests.support.server import binary, bound_to_us
+from tests.support.wait import until
+
+SUPERVISORD = """
+[supervisord]
+nodaemon=true
+logfile={folder}/supervisord.log
+pidfile={folder}/supervisord.pid
+[unix_http_server]
+file={folder}/supervisor.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://{folder}/supervisor.sock
+"""
+
+
+class Supervisor:
+    """A supervisord with the file that `poolq make unit supervisor` writes, and `changes` to it."""
+
+    def __init__(self, project: Project, **changes: str) -> None:
+        self.folder = project.folder
+        unit = Command(project.folder)("make", "unit", "supervisor", "--procs=2").out
+        changes |= {
+            "user": getpass.getuser(),
+            "startsecs": "1",
+            "stdout_logfile": f"{self.folder}/pool-1.log",
+        }
+        for key, value in changes.items():
+            (old,) = [line for line in unit.splitlines() if line.startswith(f"{key}=")]
+            unit = unit.replace(old, f"{key}={value}")
+        self._conf = self.folder / "supervisord.conf"
+        self._conf.write_text(SUPERVISORD.format(folder=self.folder) + unit)
+        (self.folder / "poolq.toml").write_text(
+            f"engine = '{project.url}'\nnamespace = '{project.namespace}'\n"
+        )
+        self._popen = subprocess.Popen(
+            bound_to_us([binary("supervisord"), "-c", str(self._conf)]),
+            cwd=self.folder,
+            env=environment(**{FOLDER: str(self.folder)}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def ctl(self, *args: str) -> str:
+        """What supervisorctl says."""
+        command = [binary("supervisorctl"), "-c", str(self._conf), *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    @property
+    def master(self) -> int:
+        """The pool's master, 0 while it does not run."""
+        said = self.ctl("pid", "poolq").strip()
+        return int(said) if said.isdecimal() else 0
+
+    def processes(self) -> list[Process]:
+        return [one for one in session(self._popen.pid) if one.alive]
+
+    def workers(self, word: str = "") -> list[Process]:
+        found = [one for one in self.processes() if one.title.startswith("poolq: worker ")]
+        return [one for one in found if f" {word}" in one.title and not one.title.endswith(" boot")]
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "pool-1.log").read_text()
+
+    def until_running(self) -> int:
+        until(lambda: "RUNNING" in self.ctl("status", "poolq"), 20, "a running pool")
+        until(lambda: len(self.workers()) == 2, 10, "two workers")
+        return self.master
+
+    def close(self) -> None:
+        while left := self.processes():
+            for one in left:
+                one.kill()
+            self._popen.poll()
+        self._popen.wait(5)
+        print((self.folder / "supervisord.log").read_text(), self.log, sep="\n---\n")
+
+
+@pytest.fixture
+def supervisor(project: Project) -> Iterator[Supervisor]:
+    made = Supervisor(project)
+    yield made
+    made.close()
+
+
+@sqlite
+def test_supervisor_starts_reloads_restarts_and_stops_a_pool(
+    project: Project, supervisor: Supervisor
+) -> None:
+    old = supervisor.until_running()
+    supervisor.ctl("signal", "HUP", "poolq")
+    until(lambda: len(supervisor.workers("g2 idle")) == 2, 10, "the new generation")
+    assert supervisor.master == old
+    running = project.dispatch("Held")
+    project.ledger.until("start", running)
+    restart = subprocess.Popen(
+        [
+            binary("supervisorctl"),
+            "-c",
+            str(project.folder / "supervisord.conf"),
+            "restart",
+            "poolq",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    until(lambda: "SIGTERM: draining" in supervisor.log, 10, "the drain")
+    project.ledger.open()
+    out, _ = restart.communicate(timeout=30)
+    assert b"started" in out
+    assert supervisor.until_running() != old
+    assert project.ledger.times("end") == {running: 1}
+    assert supervisor.log.count("has ended") == 1
+    assert "stopped" in supervisor.ctl("stop", "poolq")
+    assert [one.title for one in supervisor.processes() if "poolq:" in one.title] == []
+    assert project.total("crashed") == 0
+    assert "started" in supervisor.ctl("start", "poolq")
+    supervisor.until_running()
+
+
+@sqlite
+@pytest.mark.parametrize("groups", ["true", "false"])
+def test_a_supervisor_without_patience_kills_the_master_and_no_job(
+    project: Project, groups: str
+) -> None:
+    supervisor = Supervisor(project, stopwaitsecs="1", stopasgroup=groups, killasgroup=groups)
+    try:
+        supervisor.until_running()
+        running = project.dispatch("Held")
+        project.ledger.until("start", running)
+        supervisor.ctl("stop", "poolq")
+        assert "SIGKILL" in (project.folder / "supervisord.log").read_text()
+        project.ledger.open()
+        project.ledger.until("end", running)
+        until(
+            lambda: not [one for one in supervisor.processes() if "poolq:" in one.title],
+            10,
+            "all to leave",
+        )
+        assert project.ledger.times("start") == {running: 1}
+        assert (project.total("done"), project.total("crashed")) == (1, 0)
+    finally:
+        supervisor.close()
+
+
+class Systemd:
+    """Listens where $NOTIFY_SOCKET says."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self.lines: list[str] = []
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def hear(self) -> list[str]:
+        """All lines so far."""
+        while True:
+            try:
+                self.lines += self._socket.recv(65536).decode().splitlines()
+            except BlockingIOError:
+                return self.lines
+
+    def states(self) -> list[str]:
+        """Without what is said again and again."""
+        told = ("STATUS=", "WATCHDOG=", "MONOTONIC_USEC=", "X_")
+        return [line for line in self.hear() if not line.startswith(told)]
+
+    def until(self, *states: str) -> None:
+        until(lambda: self.states() == list(states), 15, f"{states}, not {self.states()}")
+
+    def until_status(self, text: str) -> None:
+        def look() -> bool:
+            said = [line for line in self.hear() if line.startswith("STATUS=")]
+            return bool(said) and text in said[-1]
+
+        until(look, 10, f"STATUS with {text!r}")
+
+
+@pytest.fixture
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    place = str(tmp_path / "notify")
+    if getattr(request, "param", "") == "abstract":
+        place = f"@poolq-test-{os.getpid()}-{time.monotonic_ns()}"
+    with closing(Systemd(place)) as made:
+        yield made
+
+
+@sqlite
+@pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
+def test_systemd_hears_of_each_state(project: Project, systemd: Systemd) -> None:
+    pool = project.pool(2, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
+    systemd.until("READY=1")
+    systemd.until_status("running, 2 of 2 workers ready, generation 1")
+    before = time.monotonic_ns() // 1000
+    pool.signal(signal.SIGHUP)
+    systemd.until("READY=1", "RELOADING=1", "READY=1")
+    (since,) = [line for line in systemd.lines if line.startswith("MONOTONIC_USEC=")]
+    assert before <= int(since.partition("=")[2]) <= time.monotonic_ns() // 1000
+    (project.folder / "jobs.py").write_text("import nothing_of_this_name\n")
+    pool.signal(signal.SIGHUP)
+    systemd.until("READY=1", *["RELOADING=1", "READY=1"] * 2)
+    systemd.until_status("the last reload was refused: module 'jobs' cannot be loaded")
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    pool.signal(signal.SIGTERM)
+    systemd.until("READY=1", *["RELOADING=1", "READY=1"] * 2, "STOPPING=1")
+    systemd.until_status("draining")
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+
+
+@sqlite
+def test_the_watchdog_is_petted_twice_in_its_time(project: Project, systemd: Systemd) -> None:
+    pool = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
+    pets: list[float] = []
+
+    def look() -> bool:
+        pets.extend([time.monotonic()] * systemd.hear().count("WATCHDOG=1"))
+        systemd.lines.clear()
+        return len(pets) > 12
+
+    until(look, 10, "a dozen of pets")
+    assert max(later - one for one, later in pairwise(pets[2:])) < 0.4
+    pool.stop_master()
+    systemd.hear()
+    systemd.lines.clear()
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun > 0.5)
+    assert systemd.hear() == [], "a master that hangs is not petted for"
+    pool.continue_master()
+
+
+@sqlite
+def test_a_systemd_that_is_gone_or_never_reads_holds_up_nobody(
+    project: Project, systemd: Systemd, tmp_path: Path
+) -> None:
+    deaf = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="2000")
+    id = project.dispatch("Quick")
+    project.ledger.until("end", id)
+    deaf.signal(signal.SIGTERM)
+    assert deaf.wait_exit() == 0
+    gone = project.ready(1, NOTIFY_SOCKET=str(tmp_path / "nowhere"), WATCHDOG_USEC="x")
+    gone.signal(signal.SIGTERM)
+    assert gone.wait_exit() == 0
+    assert process(gone.pid) is None
