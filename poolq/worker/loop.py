@@ -143,7 +143,7 @@ class Loop:
             self._desk.settle()
             self._signals.retake()
             self._reporter.flush()
-            setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
+        setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
         self._row.start(claim.index, text(claim.id, claim.queue, job))
         self._desk.begins()
         result = self._executor.failed_before(ready) or self._run(ready)

@@ -41,6 +41,7 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     pool.thaw()
     (start,) = varying.ledger.until("start", long)
     assert varying.engine.find(behind[-1]).status == "running", "it was claimed ahead"
+    assert pool.until_runs(long, 1).pid == start.pid, "a title is true, also where jobs are short"
     other.thaw()
     for id in behind:
         (line,) = varying.ledger.until("end", id)
@@ -102,7 +103,7 @@ def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
     long = varying.dispatch("Varies", {"gate": "open"})
     (behind,) = varying.dispatch_many("Varies", 1)
     pool.thaw()
-    varying.ledger.until("start", long)
+    pool.until_runs(long)
     assert varying.engine.find(behind).status == "ready"
     varying.ledger.open()
     until(varying.settled)
