@@ -17,6 +17,7 @@ from poolq.pool import history, logger
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
+from poolq.pool.kill import kill_group, send
 from poolq.pool.names import worker_name
 from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.recovery import cause
@@ -296,19 +297,3 @@ class Children:
         """The scoreboard row of a worker."""
         seq = self._seqs.get(pid)
         return None if seq is None else self.rows[seq]
-
-
-def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone; then it will be reaped in the next round."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def kill_group(pid: int) -> None:
-    """The whole group; the process alone while it has not made its group yet."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        send(pid, signal.SIGKILL)

@@ -15,14 +15,15 @@ from typing import Any
 from setproctitle import setproctitle
 
 from poolq.config import Config
-from poolq.pool import history, overrun, policy
+from poolq.pool import actions, history, overrun, policy
 from poolq.pool import scoreboard as board
+from poolq.pool.actions import Exit
 from poolq.pool.bells import Bells
-from poolq.pool.children import Children, kill_group, send
+from poolq.pool.children import Children
 from poolq.pool.host import adopt_orphans, has_terminal, more_descriptors
+from poolq.pool.kill import kill_group, send
 from poolq.pool.notify import Notifier
 from poolq.pool.pipes import Pipes
-from poolq.pool.policy import Exit
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
@@ -66,15 +67,15 @@ class Master:
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
         self._applied: dict[type, Callable[[Any], None]] = {
-            policy.SpawnLogger: lambda _: self._children.spawn_logger(),
-            policy.SpawnKeeper: lambda _: self._children.spawn_keeper(),
-            policy.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
-            policy.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
-            policy.Stop: self._stop,
-            policy.Kill: self._kill,
-            policy.Ask: self._ask,
-            policy.Dump: self._dump,
-            policy.Overrun: self._overrun,
+            actions.SpawnLogger: lambda _: self._children.spawn_logger(),
+            actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
+            actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
+            actions.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
+            actions.Stop: self._stop,
+            actions.Kill: self._kill,
+            actions.Ask: self._ask,
+            actions.Dump: self._dump,
+            actions.Overrun: self._overrun,
         }
 
     def run(self) -> int:
@@ -212,11 +213,11 @@ class Master:
 
     # applying
 
-    def _stop(self, action: policy.Stop) -> None:
+    def _stop(self, action: actions.Stop) -> None:
         send(action.pid, signal.SIGTERM)
         history.signalled(self.pool, action.pid, killed=False)
 
-    def _kill(self, action: policy.Kill) -> None:
+    def _kill(self, action: actions.Kill) -> None:
         self._say("warning", f"{action.why}; killed")
         row = self._children.row_of(action.pid)
         if not action.charged and row is not None:
@@ -224,18 +225,18 @@ class Master:
         kill_group(action.pid)
         history.signalled(self.pool, action.pid, killed=True)
 
-    def _ask(self, action: policy.Ask) -> None:
+    def _ask(self, action: actions.Ask) -> None:
         proc = self.pool.find(action.seq)
         if proc is not None:
             proc.asked = monotonic()
             self._children.templates.ask(action.generation, action.seq)
 
-    def _dump(self, action: policy.Dump) -> None:
+    def _dump(self, action: actions.Dump) -> None:
         proc = self._proc(action.pid)
         proc.dumped, proc.dumped_at = action.running, monotonic()
         send(action.pid, signal.SIGUSR2)
 
-    def _overrun(self, action: policy.Overrun) -> None:
+    def _overrun(self, action: actions.Overrun) -> None:
         """Kill it if it still runs the very job for which its stack was dumped."""
         proc, index = self._proc(action.pid), self._children.row_of(action.pid)
         if index is None:

@@ -14,86 +14,27 @@ The shell (`master.py`, `children.py`) forks, signals and reaps; it holds no rul
 Clock: monotonic seconds.
 """
 
-from dataclasses import dataclass
 from math import inf
 
-from poolq.pool.state import NOTHING, Helper, Mode, Pool, Proc, Running, Seat, Template
+from poolq.pool.actions import (
+    Action,
+    Ask,
+    Dump,
+    Exit,
+    Kill,
+    Overrun,
+    Spawn,
+    SpawnKeeper,
+    SpawnLogger,
+    SpawnTemplate,
+    Stop,
+)
+from poolq.pool.state import NOTHING, Helper, Mode, Pool, Proc, Seat, Template
 
 SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
 DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnLogger:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnKeeper:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnTemplate:
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    slot: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """TERM: finish the job, then leave."""
-
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """KILL, with its process group. Not `charged`: its job goes back uncounted."""
-
-    pid: int
-    charged: bool
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask the template whether the code has changed since it was loaded."""
-
-    generation: int
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """Have the worker write its stack to the log."""
-
-    pid: int
-    running: Running
-
-
-@dataclass(frozen=True, slots=True)
-class Overrun:
-    """Stop it, look again that it still runs that job, then kill it (or let it go on)."""
-
-    pid: int
-    running: Running
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    code: int
-
-
-Action = (
-    SpawnLogger | SpawnKeeper | SpawnTemplate | Spawn | Stop | Kill | Ask | Dump | Overrun | Exit
-)
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolq.pool import history
-from poolq.pool.policy import (
+from poolq.pool.actions import (
     Action,
     Ask,
     Dump,
@@ -21,9 +21,8 @@ from poolq.pool.policy import (
     SpawnKeeper,
     SpawnTemplate,
     Stop,
-    decide,
-    next_wake,
 )
+from poolq.pool.policy import decide, next_wake
 from poolq.pool.state import Helper, Limits, Mode, Pool, Seat, Template
 
 STOP_TIMEOUT = 5.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolq.pool import history, policy
-from poolq.pool.policy import Exit, Kill, Spawn, SpawnKeeper, SpawnTemplate, next_wake
+from poolq.pool.actions import Exit, Kill, Spawn, SpawnKeeper, SpawnTemplate
+from poolq.pool.policy import next_wake
 from poolq.pool.state import Limits
 from tests.support.world import STOP_TIMEOUT, World, only, running
 

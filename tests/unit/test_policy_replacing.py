@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolq.pool import history, policy
-from poolq.pool.policy import Dump, Kill, Overrun, Spawn, Stop, decide, next_wake
+from poolq.pool.actions import Dump, Kill, Overrun, Spawn, Stop
+from poolq.pool.policy import decide, next_wake
 from poolq.pool.state import NOTHING
 from tests.support.world import Life, World, only, running
 
