@@ -10,6 +10,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = """
+import os, signal
 from tests.support.ledger import gate, note
 from poolq import Job
 
@@ -18,6 +19,8 @@ class Varies(Job):
         note("start", self.id)
         if "gate" in self.payload:
             gate(self.payload["gate"])
+        if "die" in self.payload:
+            os.kill(os.getpid(), signal.SIGKILL)
         note("end", self.id)
 """
 
@@ -92,6 +95,26 @@ def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -
         **varying.ledger.times("end"),
         **dict.fromkeys([long, *behind], 1),
     }
+
+
+@each_kind
+def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: Project) -> None:
+    """The scoreboard knows it: no acknowledgement is lost, nothing is run again."""
+    pool = varying.ready(1)
+    varying.dispatch_many("Varies", 100)
+    until(varying.settled)
+    pool.freeze()
+    before = varying.dispatch_many("Varies", 5)
+    deadly = varying.dispatch("Varies", {"die": True}, max_crashes=1)
+    behind = varying.dispatch_many("Varies", 5)
+    pool.thaw()
+    until(varying.settled)
+    pool.until_said("5 jobs settled as done, 5 given back")
+    assert varying.ledger.times("start") == {
+        **varying.ledger.times("end"), **dict.fromkeys([*before, deadly, *behind], 1)
+    }  # fmt: skip
+    assert list(varying.failed()) == [deadly]
+    assert varying.total("done") == 110
 
 
 @sqlite
