@@ -14,8 +14,8 @@ STORELESS = ("sync://", "null://")
 def run(settings: Config) -> int:
     """Run a pool of workers until it is told to stop.
 
-    TERM lets running jobs finish, for at most --stop-timeout. The application is loaded by the
-    workers, from the project folder: the nearest one upwards with a poolq.toml, pyproject.toml
+    TERM lets running jobs finish, for at most --stop-timeout. The application is loaded
+    from the project folder: the nearest one upwards with a poolq.toml, pyproject.toml
     or .env.
     """
     if settings.engine in STORELESS:
