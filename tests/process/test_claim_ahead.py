@@ -10,7 +10,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = """
-import os, signal
+import os
 from tests.support.ledger import gate, note
 from poolq import Job
 
@@ -19,8 +19,8 @@ class Varies(Job):
         note("start", self.id)
         if "gate" in self.payload:
             gate(self.payload["gate"])
-        if "die" in self.payload:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if "signal" in self.payload:
+            os.kill(os.getpid(), self.payload["signal"])
         note("end", self.id)
 """
 
@@ -105,7 +105,7 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
     until(varying.settled)
     pool.freeze()
     before = varying.dispatch_many("Varies", 5)
-    deadly = varying.dispatch("Varies", {"die": True}, max_crashes=1)
+    deadly = varying.dispatch("Varies", {"signal": 9}, max_crashes=1)
     behind = varying.dispatch_many("Varies", 5)
     pool.thaw()
     until(varying.settled)
@@ -115,6 +115,23 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
     }  # fmt: skip
     assert list(varying.failed()) == [deadly]
     assert varying.total("done") == 110
+
+
+@sqlite
+def test_a_worker_that_is_told_to_leave_gives_its_batch_back(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Varies", 100)
+    until(varying.settled)
+    pool.freeze()
+    last = varying.dispatch("Varies", {"signal": 15})
+    behind = varying.dispatch_many("Varies", 5)
+    pool.thaw()
+    (end,) = varying.ledger.until("end", last)
+    until(varying.settled)
+    starts = [line for line in varying.ledger.lines("start") if line.id in behind]
+    assert [line.id for line in starts] == behind
+    assert end.pid not in {line.pid for line in starts}
+    assert varying.total("crashed") == 0
 
 
 @sqlite

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from tests.contract.helpers import registration
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.processes import process
 from tests.support.project import Project
@@ -148,6 +149,21 @@ def test_a_death_that_a_killed_keeper_did_not_report_is_recovered(project: Proje
     until(project.settled)
     assert project.ledger.times("end") == {running: 1}
     assert project.total("crashed") == 1
+
+
+@redis_and_sqlite
+def test_a_registration_that_no_process_stands_behind_is_recovered(project: Project) -> None:
+    """A worker's registration may arrive when its death was dealt with already."""
+    pool = project.ready(1, "--node-ttl=1", "--queue=other")
+    (node,) = project.engine.nodes()
+    (id,) = project.dispatch_many("Quick", 1)
+    ghost = f"{node.node}:99"
+    project.engine.register(registration(ghost, node.node))
+    (claim,) = project.engine.step(ghost, 1, [], 1, None).claims
+    assert claim.id == id
+    until(lambda: project.engine.find(id).status == "ready", 5, "the job to be given back")
+    pool.until_said(f"worker {ghost}")
+    assert [one.worker for one in project.engine.registered()] != [ghost]
 
 
 @sqlite
