@@ -5,7 +5,8 @@ import click
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.config import redact
-from poolq.engines.base import Engine, Schema
+from poolq.engines.base import Engine
+from poolq.engines.tables import Schema
 
 OUTDATED = 78
 

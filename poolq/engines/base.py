@@ -295,22 +295,3 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close this thread's connection; the engine may be used again."""
-
-
-class Schema(ABC):
-    """The versioned tables of an SQL engine; `Engine.schema` there."""
-
-    #: The version that this code needs.
-    latest: int
-
-    @abstractmethod
-    def version(self) -> int:
-        """0 when there are no tables."""
-
-    @abstractmethod
-    def migrate(self) -> int:
-        """Bring the tables up to this code's version; returns how many steps ran."""
-
-    @abstractmethod
-    def sql(self) -> str:
-        """The statements that `migrate` would run on an empty database."""

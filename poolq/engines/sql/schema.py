@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from poolq.engines.base import Schema
+from poolq.engines.tables import Schema
 from poolq.errors import ConfigError, SchemaError
 
 VERSION = 1
