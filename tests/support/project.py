@@ -115,4 +115,6 @@ class Project:
         return sum(one.ready + one.delayed + one.parked + one.running for one in counts)
 
     def settled(self) -> bool:
-        return self.left() == 0
+        """No job is left; looked at twice, as one claimed between an engine's two counts may be
+        in neither."""
+        return not self.left() and not self.left()
