@@ -7,6 +7,9 @@
      │    ├── DurationError     a delay or retry_after that cannot be read
      │    └── LimitError        a rate limit that makes no sense
      ├── PayloadError           a payload that is not a JSON object, or too large; a ValueError
+     ├── NoPlace                a pool of this name runs, or has no runtime folder exit 73
+     ├── NoPool                 no pool of this name runs here                     exit 69
+     ├── Overdue                what was waited for has not happened in time       exit 75
      ├── NotFound               no job, queue or failed job of that id             exit 1
      ├── Refused                the state of the job does not allow it             exit 1
      ├── EngineError            the engine answered, but not as it should          exit 1
@@ -60,6 +63,24 @@ class LimitError(OptionError):
 
 class PayloadError(PoolqError, ValueError):
     """A payload that is not a JSON object, or over the size limit."""
+
+
+class NoPlace(PoolqError):
+    """A pool cannot start: its name is taken, or its runtime folder cannot be used."""
+
+    exit_code = 73
+
+
+class NoPool(PoolqError):
+    """No pool of that name runs on this host; names those that do."""
+
+    exit_code = 69
+
+
+class Overdue(PoolqError):
+    """What was waited for has not happened in time; it may happen yet."""
+
+    exit_code = 75
 
 
 class NotFound(PoolqError):

@@ -160,7 +160,7 @@ SETTINGS = (
     ),
     Setting(
         "name", "default", label,
-        "A label for this pool, for people.",
+        "The pool's name: one of each runs on a host for a user.",
         "NAME", "default",
     ),
     Setting(

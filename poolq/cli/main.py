@@ -13,14 +13,17 @@ from poolq.cli.failed import failed
 from poolq.cli.group import Group
 from poolq.cli.job import job
 from poolq.cli.make import make
+from poolq.cli.pool import drain, pause, reload, resume, scale, stop
 from poolq.cli.queue import queue
 from poolq.cli.run import run
+from poolq.cli.status import status
 from poolq.cli.version import print_version, version
 from poolq.errors import PoolqError
 
 USAGE = 2
 INTERRUPTED = 130
-COMMANDS = (run, make, db, queue, job, failed, config, doctor, demo, version)
+POOL = (status, pause, resume, scale, reload, drain, stop)
+COMMANDS = (run, *POOL, make, db, queue, job, failed, config, doctor, demo, version)
 
 
 @click.group(
@@ -33,8 +36,9 @@ COMMANDS = (run, make, db, queue, job, failed, config, doctor, demo, version)
 def poolq() -> None:
     """Background jobs for Python that are not lost.
 
-    Exit codes: 0 success, 1 the operation failed, 2 usage, 3 the application cannot be loaded,
-    69 no broker, 78 bad configuration, 130 interrupted.
+    Exit codes: 0 success, 1 the operation failed, 2 usage, 3 the application cannot be loaded (run)
+    or the pool takes nothing new (status), 69 no broker, or no such pool, 73 a pool of that name
+    runs already, 75 a wait timed out, 78 bad configuration, 130 interrupted.
     """
 
 

@@ -18,6 +18,7 @@ from poolq.demo import check, summary
 from poolq.demo.work import Places, Work, dispatch, find, prepare
 from poolq.engines.base import Engine
 from poolq.errors import EngineUnavailable, PoolqError
+from poolq.pool.runtime import VARIABLE
 from poolq.pool.signals import SignalQueue
 from poolq.pool.spawn import fork
 
@@ -115,6 +116,7 @@ class _Demo:
         os.close(log)
         for name in [name for name in os.environ if name.startswith("POOLQ_")]:
             del os.environ[name]
+        os.environ[VARIABLE] = str(self._places.folder)  # other demos and pools have theirs
 
     def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
         """Run `main` in a process of its own; returns its exit code. `tick` is called about every

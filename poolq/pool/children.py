@@ -35,7 +35,7 @@ from poolq.worker.signals import Signals
 
 
 class Children:
-    """`private`: descriptors of the master alone, which no child may keep."""
+    """`private`: tells the descriptors of the master alone, which no child may keep."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Children:
         bells: Bells,
         reporter: Reporter,
         say: Say,
-        private: tuple[int, ...],
+        private: Callable[[], tuple[int, ...]],
         pipes: Pipes,
     ) -> None:
         self._config = config
@@ -57,7 +57,7 @@ class Children:
         self._reporter = reporter
         self._say = say
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
-        self._private = (*private, self._alive)
+        self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), self._alive)
         self._pipes = pipes
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
@@ -124,7 +124,7 @@ class Children:
                 )
             )
 
-        close = (*self._private, *self.templates.private(), *self._pipes.writers.fds)
+        close = (*self._private(), *self.templates.private(), *self._pipes.writers.fds)
         try:
             pid = fork(log, close)
         except OSError:
@@ -160,7 +160,7 @@ class Children:
             return main()
 
         try:
-            close = (*self._private, *self.templates.private(), *self._pipes.but(pipe))
+            close = (*self._private(), *self.templates.private(), *self._pipes.but(pipe))
             return fork(child, close)
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
@@ -171,7 +171,7 @@ class Children:
     def fork_template(self, main: Callable[[], int], what: str) -> int:
         """As `fork`, for another program: it needs the pipes of all its workers."""
         try:
-            close = (*self._private, *self.templates.private(), *self._pipes.readers)
+            close = (*self._private(), *self.templates.private(), *self._pipes.readers)
             return fork(main, close)
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")

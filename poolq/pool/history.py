@@ -37,13 +37,14 @@ def backoff(failures: int, most: float = BACKOFF_MOST) -> float:
 # Wishes.
 
 
-def stop(pool: Pool, now: float) -> bool:
-    """Begin to drain; False when that has begun already."""
-    if pool.mode is not Mode.RUN:
+def stop(pool: Pool, now: float, *, patient: bool = False) -> bool:
+    """Begin to drain, `patient`: for as long as it takes; False when that has begun already. A
+    patient drain can be made to end in time."""
+    hurried = pool.mode is Mode.DRAIN and pool.deadline == inf and not patient
+    if pool.mode is not Mode.RUN and not hurried:
         return False
-    pool.mode = Mode.DRAIN
-    pool.deadline = now + pool.limits.stop_timeout
-    pool.trial = None
+    pool.mode, pool.trial = Mode.DRAIN, None
+    pool.deadline = inf if patient else now + pool.limits.stop_timeout
     return True
 
 
@@ -138,7 +139,8 @@ def ready(pool: Pool, seq: int) -> bool:
     trial = pool.trial
     if trial is None or proc.generation != trial.generation:
         return False
-    pool.generation, pool.refusal, pool.trial = trial.generation, "", None
+    pool.generation, pool.trial = trial.generation, None
+    pool.refusal = pool.trace = ""
     if trial.again:
         reload(pool, "asked for once more")
     return True
@@ -151,7 +153,7 @@ def refused(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
         pool.code = code if code in TELLING else BOOT_FAILED
         pool.mode, pool.deadline = Mode.DRAIN, now
         return
-    pool.refusal = why
+    pool.refusal, pool.trace = why, ""
     if trial is not None and trial.again:
         reload(pool, "asked for once more")
     elif not pool.can_spawn(pool.generation):

@@ -17,13 +17,14 @@ from setproctitle import setproctitle
 
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
-from poolq.errors import ConfigError, EngineUnavailable, PoolqError, SchemaError
+from poolq.errors import EngineError, EngineUnavailable, PoolqError
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
 from poolq.pool.recovery import death
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
+from poolq.pool.state import TELLING
 from poolq.pool.waiter import Waiter
 from poolq.worker import identity
 from poolq.worker.events import Crashed, Note, Reporter, TimedOut
@@ -112,8 +113,9 @@ class Keeper:
                 if (monotonic() > deadline and not had_contact) or self._signals.stopping:
                     return self._say(error)
                 self._signals.wait(RETRY)
-            except (SchemaError, ConfigError) as error:
-                return self._say(error)
+            except PoolqError as error:
+                code = self._say(error)
+                return code if code in TELLING else EngineUnavailable.exit_code
             else:
                 self._scores.tell(board.KEEPER_READY, 1)
                 self._bells.master.ring()
@@ -134,6 +136,7 @@ class Keeper:
                 self._up = True
                 self._reporter.report(Note("info", "the broker answers again"))
         except EngineUnavailable as error:
+            self._scores.tell(board.BROKER_UP, 0)
             if self._up:
                 self._up = False
                 self._reporter.report(Note("warning", f"{error}; trying again"))
@@ -170,6 +173,8 @@ class Keeper:
     def _beat(self) -> None:
         """Be seen alive; look for workers and nodes that are not."""
         counters = self._engine.beat(self._node, self._info)
+        self._scores.tell(board.BROKER_SEEN, monotonic_ns())
+        self._scores.tell(board.BROKER_UP, 1)
         self._next_beat = monotonic() + self._interval
         self._recover_registered()
         counters.pop(self._node, None)
@@ -245,7 +250,7 @@ class Keeper:
                 self._recover_rows()
                 self._engine.leave(self._node)
                 break
-            except EngineUnavailable:
+            except EngineError:
                 select.select([], [], [], RETRY)
         self._reporter.flush()
         self._engine.close()

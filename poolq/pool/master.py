@@ -20,50 +20,56 @@ from poolq.pool import scoreboard as board
 from poolq.pool.actions import Exit
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children
-from poolq.pool.host import adopt_orphans, has_terminal, more_descriptors
+from poolq.pool.control import MOST, Control
+from poolq.pool.host import adopt_orphans, more_descriptors
 from poolq.pool.kill import kill_group, send
 from poolq.pool.notify import Notifier
+from poolq.pool.orders import Orders
 from poolq.pool.pipes import Pipes
+from poolq.pool.runtime import Hold, home
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
+from poolq.pool.status import Status
+from poolq.pool.wishes import Wishes
 from poolq.worker.events import Note, Reporter
 from poolq.worker.identity import node_id, resident
 from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 
-AGAIN = 1.0  # seconds between two INTs that mean two wishes
 SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
 IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 
 
 def run_pool(config: Config, reporter: Reporter) -> int:
-    """Run until told to stop; the exit code of `poolq run`."""
-    return Master(config, reporter).run()
+    """Run until told to stop; the exit code of `poolq run`. Raises NoPlace, ConfigError."""
+    return Master(config, reporter, Hold(config.name, home(os.environ))).run()
 
 
 class Master:
-    """One pool's master process."""
+    """One pool's master process. `hold`: its name, and the socket through which it is spoken to."""
 
-    def __init__(self, config: Config, reporter: Reporter) -> None:
+    def __init__(self, config: Config, reporter: Reporter, hold: Hold) -> None:
         self._config = config
         self._reporter = reporter
+        self._hold = hold
         node, rows = node_id(), config.procs * 3 + 32
-        more_descriptors(3 * rows + 80)
+        more_descriptors(3 * rows + 80 + MOST)
         self._scores = Scoreboard(rows)
         self._bells = Bells(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._notifier = Notifier(os.environ)
-        self._terminal = has_terminal()
-        self._interrupts = 0
-        self._interrupted = -AGAIN
         seats = [Seat(slot) for slot in range(1, config.procs + 1)]
         self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), seats)
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
-            (self._signals.fd, self._signals.write), pipes,
+            self._private, pipes,
         )  # fmt: skip
+        self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
+        status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
+        orders = Orders(self.pool, self._wishes, status.look)
+        self._control = Control(hold.listener, orders.obey)
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
         self._applied: dict[type, Callable[[Any], None]] = {
@@ -88,93 +94,44 @@ class Master:
         history.reload(self.pool, "start")
         while True:
             for name in self._signals.take():
-                self._signal(name)
+                self._wishes.signal(name)
             self._children.templates.hear()
             self._children.reap()
             self._look()
+            self._control.serve(monotonic())
             self._notifier.tell(self.pool, monotonic())
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
                 if isinstance(action, Exit):
                     self._say("info", f"pool {config.name} has ended")
                     self._children.end_log()
+                    self._hold.release()
+                    self._control.end({"ok": True, "code": action.code})
                     return action.code
                 self._applied[type(action)](action)
             now = monotonic()
-            timeout = min(policy.next_wake(self.pool, now), self._notifier.pause(now))
+            pauses = self._notifier.pause(now), self._control.pause()
+            timeout = min(policy.next_wake(self.pool, now), *pauses)
             due = now + timeout
             self._sleep(timeout)
             self._excuse(monotonic() - due)
 
     def _sleep(self, timeout: float) -> None:
-        fds = [self._signals.fd, self._bells.master.fd]
+        fds = [self._signals.fd, self._bells.master.fd, self._control.fd]
         lines = self._children.templates.fds()
         ready = readable(fds + lines, timeout)
         if self._bells.master.fd in ready:
             self._bells.master.quiet()
+
+    def _private(self) -> tuple[int, ...]:
+        """What no child may keep."""
+        ours = (self._signals.fd, self._signals.write)
+        return (*ours, *self._hold.private(), *self._control.private())
 
     def _excuse(self, late: float) -> None:
         """Woken much too late: we were stopped, and perhaps all were."""
         if late > SUSPENDED:
             history.suspended(self.pool, late)
             self._say("warning", f"pool {self._config.name} was suspended for {late:.1f} s")
-
-    # wishes
-
-    def _signal(self, name: str) -> None:
-        now = monotonic()
-        if name == "SIGTERM":
-            self._drain(name, now)
-        elif name == "SIGQUIT":
-            self._abort(name, now)
-        elif name == "SIGHUP":
-            self._hangup(now)
-        elif name == "SIGINT":
-            self._interrupt(now)
-        elif name in ("SIGTTIN", "SIGTTOU"):
-            self.scale(self.pool.target() + (1 if name == "SIGTTIN" else -1), name)
-        elif name == "SIGUSR1" and self.pool.logger is not None:
-            send(self.pool.logger.pid, signal.SIGUSR1)
-        elif name == "SIGUSR2":
-            for proc in self.pool.procs():
-                if proc.ready:
-                    send(proc.pid, signal.SIGUSR2)
-
-    def _interrupt(self, now: float) -> None:
-        """A second Ctrl-C means more than the first, unless it is a key held too long."""
-        if now - self._interrupted < AGAIN:
-            return
-        self._interrupts += 1
-        self._interrupted = now
-        if self._interrupts == 1:
-            self._drain("SIGINT", now)
-        else:
-            self._abort("SIGINT again", now)
-
-    def _hangup(self, now: float) -> None:
-        if self._terminal and not has_terminal():
-            self._drain("SIGHUP, and the terminal is gone", now)
-        elif history.reload(self.pool, "SIGHUP"):
-            self._say("info", f"SIGHUP: trying generation {self.pool.last_generation}")
-        else:
-            self._say("info", "SIGHUP: noted; another reload follows the one under way")
-
-    def _drain(self, why: str, now: float) -> None:
-        if history.stop(self.pool, now):
-            limit = f"{self._config.stop_timeout:g} s"
-            self._say("info", f"{why}: draining; what still runs in {limit} is killed, given back")
-
-    def _abort(self, why: str, now: float) -> None:
-        self._say("warning", f"{why}: killing what runs; the jobs are given back uncounted")
-        history.abort(self.pool, now)
-
-    def scale(self, procs: int, why: str) -> bool:
-        """Have so many workers; False when there cannot be that many."""
-        if not 1 <= procs <= self._config.procs * 2 + 8:
-            self._say("warning", f"{why}: there cannot be {procs} workers; nothing changes")
-            return False
-        history.scale(self.pool, procs)
-        self._say("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
-        return True
 
     # looking
 

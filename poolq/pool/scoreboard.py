@@ -23,7 +23,7 @@ MASTER = 16  # words of the master's part, before the worker's
 ROW = (MASTER + words.WORDS) * 8  # bytes
 
 # The keeper's words, then the master's.
-KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT = range(5)
+KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
 PAUSED = 8
 # The master's words of a row.
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)

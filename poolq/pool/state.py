@@ -144,7 +144,8 @@ class Helper:
 @dataclass(slots=True)
 class Pool:
     """The whole state. `generation`: the one that serves, 0 before the first boot. `contact`: the
-    keeper has reached the broker once. `refusal`: why the last trial was refused, "" if it was not.
+    keeper has reached the broker once. `refusal`: why the last trial was refused, "" if it was not;
+    `trace`: the traceback of that, if there is one. `paused`: nothing new is taken.
     """
 
     limits: Limits
@@ -156,6 +157,8 @@ class Pool:
     templates: dict[int, Template] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)  # generations that workers import for themselves
     refusal: str = ""
+    trace: str = ""
+    paused: bool = False
     keeper: Helper | None = None
     keeper_failures: int = 0
     keeper_not_before: float = 0.0
@@ -187,6 +190,10 @@ class Pool:
 
     def label(self) -> str:
         """The state as a person reads it."""
-        if self.mode is Mode.RUN and self.trial is not None and self.generation:
-            return "reloading"
-        return "starting" if self.mode is Mode.RUN and not self.generation else self.mode.value
+        if self.mode is not Mode.RUN:
+            return str(self.mode.value)
+        if not self.generation:
+            return "starting"
+        if self.paused:
+            return "paused"
+        return "running" if self.trial is None else "reloading"

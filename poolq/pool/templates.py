@@ -169,6 +169,7 @@ class Templates:
     def _tell(self, generation: int, words: Failed | None, *, refused: bool) -> None:
         if refused and self._pool.generation:
             text = f"generation {generation} is refused, the old workers go on"
+            self._pool.trace = words.trace if words else ""
             trace = f"\n{words.trace}" if words and words.trace else ""
             self._say("error", f"{text}: {self._pool.refusal}{trace}")
         elif words is not None:

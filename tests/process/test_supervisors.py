@@ -59,7 +59,7 @@ class Supervisor:
         self._popen = subprocess.Popen(
             bound_to_us([binary("supervisord"), "-c", str(self._conf)]),
             cwd=self.folder,
-            env=environment(**{FOLDER: str(self.folder)}),
+            env=environment(**{FOLDER: str(self.folder), "RUNTIME_DIRECTORY": str(self.folder)}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -45,12 +45,22 @@ class Pool:
                 fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
         self.log_file = log
+        #: Each pool has one of its own: in two of them there may be two of one name.
+        self.runtime = log.with_suffix(".run")
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
         command = [sys.executable, "-m", "poolq", "run", *flags]
         with log.open("ab") as out:
             self._popen = subprocess.Popen(
                 bound_to_us(command),
                 cwd=folder,
-                env=environment(**{FOLDER: str(folder), "PYTHONUNBUFFERED": "1"}, **env),
+                env=environment(
+                    **{
+                        FOLDER: str(folder),
+                        "PYTHONUNBUFFERED": "1",
+                        "RUNTIME_DIRECTORY": str(self.runtime),
+                        **env,
+                    }
+                ),
                 # A pipe, so that a worker that reads it would hang.
                 stdin=subprocess.PIPE if terminal is None else terminal,
                 preexec_fn=take_terminal if terminal is not None else None,  # noqa: PLW1509  # one ioctl

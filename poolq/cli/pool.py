@@ -1,0 +1,147 @@
+"""Orders to a running pool: `poolq pause | resume | scale | reload | drain | stop`.
+
+How a pool is found, and what is said to it, is `poolq.pool`'s business; `status.py` shows it.
+"""
+
+import os
+import re
+from typing import Any
+
+import click
+
+from poolq.cli.options import with_settings
+from poolq.config import Config
+from poolq.errors import PoolqError, Refused
+from poolq.parsers import duration
+from poolq.pool.client import Line
+
+wait_option = click.option("--wait", is_flag=True, help="Come back only when it is done.")
+
+
+def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        found = duration()(value)
+    except ValueError as error:
+        raise click.UsageError(f"--timeout is {value!r}; it {error}", ctx) from None
+    assert isinstance(found, float)
+    return found
+
+
+timeout_option = click.option(
+    "--timeout", callback=_seconds, metavar="SECONDS",
+    help="Longest wait, after which it exits with 75; what was begun goes on (default: no limit).",
+)  # fmt: skip
+
+
+def call(settings: Config) -> Line:
+    """The pool that --name chooses."""
+    return Line(settings.name, os.environ)
+
+
+def give(settings: Config, do: str, **more: object) -> dict[str, Any]:
+    """An order that is carried out at once. Raises Refused."""
+    return _accepted(settings, call(settings).ask(do, more))
+
+
+def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
+    if not answer["ok"]:
+        raise Refused(f"pool {settings.name!r}: {answer['error']}")
+    return answer
+
+
+@click.command()
+@with_settings("name")
+def pause(settings: Config) -> None:
+    """Have a pool take nothing new.
+
+    What runs is finished. Other pools go on: 'poolq queue pause' is for all of them.
+    """
+    changed = give(settings, "pause")["changed"]
+    click.echo(f"pool {settings.name} takes nothing new{'' if changed else ', as before'}")
+
+
+@click.command()
+@with_settings("name")
+def resume(settings: Config) -> None:
+    """Have a paused pool take jobs again."""
+    changed = give(settings, "resume")["changed"]
+    click.echo(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is none
+@click.argument("workers", metavar="N|+N|-N")
+@with_settings("name")
+def scale(settings: Config, workers: str) -> None:
+    """Change the number of workers: to N, or by so many.
+
+    Who is too many finishes its job.
+    """
+    if not re.fullmatch(r"[+-]?\d{1,6}", workers, re.ASCII):
+        raise click.UsageError(
+            f"{workers!r} is no number of workers; give it as 4, +1 or -1",
+            click.get_current_context(silent=True),
+        )
+    key = "procs" if workers[0].isdecimal() else "by"
+    procs = give(settings, "scale", **{key: int(workers)})["procs"]
+    click.echo(f"pool {settings.name} has {procs} worker{'s' * (procs > 1)} from now on")
+
+
+@click.command()
+@wait_option
+@timeout_option
+@with_settings("name")
+def reload(settings: Config, wait: bool, timeout: float | None) -> None:
+    """Load the application's code anew.
+
+    One worker tries it first; if it fails, the old ones go on. With --wait that is told: exit 0
+    when the new code has proved good, 1 and the reason when it is refused.
+    """
+    if not wait:
+        generation = give(settings, "reload")["generation"]
+        click.echo(f"pool {settings.name} tries generation {generation}")
+        return
+    answer = _accepted(settings, call(settings).ask("reload", {"wait": True}, timeout))
+    click.echo(f"generation {answer['generation']} is good: the other workers follow")
+
+
+@click.command()
+@wait_option
+@timeout_option
+@with_settings("name")
+def drain(settings: Config, wait: bool, timeout: float | None) -> None:
+    """End a pool when its running jobs have finished, however long they take.
+
+    'poolq stop' waits for them for --stop-timeout only.
+    """
+    code = _end(settings, wait, timeout, "drain")
+    if code:
+        raise PoolqError(f"pool {settings.name!r} has ended, but with {code}; its log says why")
+
+
+@click.command()
+@click.option("--now", is_flag=True, help="Kill what runs and give it back.")
+@wait_option
+@timeout_option
+@with_settings("name")
+def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None:
+    """Stop a pool.
+
+    Running jobs may finish within its --stop-timeout; what is left is killed and given back.
+    """
+    _end(settings, wait, timeout, "stop", now=now)
+
+
+def _end(settings: Config, wait: bool, timeout: float | None, do: str, **more: object) -> int:
+    """The pool's exit code; 0 when it is not waited for."""
+    line = call(settings)
+    if not wait:
+        _accepted(settings, line.ask(do, more))
+        click.echo(f"pool {settings.name} is draining")
+        return 0
+    answer = _accepted(settings, line.ask(do, {**more, "wait": True}, timeout))
+    line.until_gone()
+    click.echo(f"pool {settings.name} has ended")
+    code: int = answer["code"]
+    return code

@@ -1,0 +1,104 @@
+"""`poolq status`: how a running pool is."""
+
+from typing import Any
+
+import click
+
+from poolq.cli.options import json_option, with_settings
+from poolq.cli.pool import give
+from poolq.config import Config
+
+NOT_TAKING = 3
+STYLES = {"paused": "yellow", "draining": "yellow", "busy": "green", "leaving": "yellow"}
+COUNTS = ("done", "failed", "retried", "limited", "parked")
+
+
+@click.command()
+@json_option
+@with_settings("name")
+def status(settings: Config, as_json: bool) -> int:
+    """Show how a pool is: its state, processes and workers, and the last refused reload.
+
+    Exits with 3 when it takes nothing new, because it is paused or leaving, and with 69 when there
+    is no such pool.
+    """
+    found = give(settings, "status")
+    from poolq.view import tables
+
+    taking = not found["paused"] and found["state"] not in ("draining", "ending")
+    if as_json:
+        tables.print_json(found)
+        return 0 if taking else NOT_TAKING
+    tables.print_fields(_fields(found))
+    columns = [
+        tables.Column("SLOT", right=True), tables.Column("PID", right=True),
+        tables.Column("GEN", right=True), tables.Column("STATE"), tables.Column("QUEUE"),
+        tables.Column("JOB", elastic=True), tables.Column("ID"), tables.Column("SINCE", right=True),
+        *(tables.Column(name.upper(), right=True) for name in COUNTS),
+        tables.Column("RSS", right=True), tables.Column("RESTARTS", right=True),
+    ]  # fmt: skip
+    click.echo()
+    tables.print_table(columns, [_row(worker) for worker in found["workers"]], styles=STYLES)
+    return 0 if taking else NOT_TAKING
+
+
+def _fields(found: dict[str, Any]) -> dict[str, object]:
+    from poolq.view.tables import span
+
+    broker, keeper, refusal = found["broker"], found["keeper"], found["refusal"]
+    templates = [
+        f"g{one['generation']} {one['pid']}"
+        + (f", its copy {one['spare']}" if one["spare"] else "")
+        for one in found["templates"]
+    ]
+    fields: dict[str, object] = {
+        "pool": f"{found['pool']}, {_state(found)}",
+        "generation": found["generation"] or "none yet",
+        "master": f"{found['pid']}, up {span(round(found['uptime']))}",
+        "keeper": _helper(keeper["pid"], keeper["age"]),
+        "logger": found["logger"]["pid"] or "none now",
+        "template": "; ".join(templates) or "none",
+        "broker": f"{broker['engine']}, {_broker(broker)}",
+        "queues": ", ".join(found["queues"]) if found["queues"] else "all",
+    }
+    if refusal:
+        fields["last reload"] = f"refused: {refusal['reason']}\n{refusal['traceback']}".rstrip()
+    return fields
+
+
+def _state(found: dict[str, Any]) -> str:
+    trial = found["trial"]
+    if found["state"] == "starting" or not trial:
+        return str(found["state"])
+    reloading = f"reloading g{trial['generation']}"
+    return reloading if found["state"] == "reloading" else f"{found['state']}, {reloading}"
+
+
+def _helper(pid: int | None, age: float | None) -> str:
+    from poolq.view.tables import span
+
+    if not pid:
+        return "none now"
+    return f"{pid}, heard {span(round(age, 1))} ago" if age is not None else f"{pid}, starting"
+
+
+def _broker(broker: dict[str, Any]) -> str:
+    from poolq.view.tables import span
+
+    if broker["age"] is None:
+        return "not reached yet"
+    how = "reachable" if broker["reachable"] else "NOT reachable"
+    return f"{how}, answered {span(round(broker['age'], 1))} ago"
+
+
+def _row(worker: dict[str, Any]) -> tuple[object, ...]:
+    from poolq.view.tables import span
+
+    since = worker["since"]
+    return (
+        worker["slot"], worker["pid"] or "-", f"g{worker['generation']}", worker["state"],
+        worker["queue"] or "-", worker["job"] or "-", worker["id"] or "-",
+        span(round(since, 1)) if since is not None else "-",
+        *(worker[name] for name in COUNTS),
+        f"{worker['rss'] / (1 << 20):.0f}M", worker["restarts"],
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""Speaking to a running pool: one order, one answer. The words are those of `orders.py`.
+
+A pool's end is seen by its connection's end. Other errors than those of `ask` are none of ours.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from time import monotonic, sleep
+from typing import Any
+
+import msgspec
+
+from poolq.errors import NoPool, Overdue, PoolqError, Refused
+from poolq.pool.orders import VERSION, Answer
+from poolq.pool.runtime import Found, file_name, places, running
+
+PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
+STARTING = 3.0  # seconds between a pool's lock and its socket, at most
+STEP = 0.05
+MOST = 64 << 20  # bytes of an answer
+
+
+class Line:
+    """A connection to the pool of that name."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        """Raises NoPool, naming those that run; Refused when it is another user's; Overdue."""
+        self._name = name
+        deadline = monotonic() + STARTING
+        while True:
+            found = _find(name, environ)
+            try:
+                self._socket = _connect(found)
+                break
+            except PermissionError:
+                raise Refused(
+                    f"pool {name!r} (pid {found.pid}) belongs to another user; speak to it as that "
+                    "one, or as root"
+                ) from None
+            except (FileNotFoundError, ConnectionRefusedError):
+                if monotonic() > deadline:
+                    raise NoPool(
+                        f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
+                        "is gone; signals reach it still"
+                    ) from None
+                sleep(STEP)
+            except BlockingIOError:
+                raise self._overdue(PATIENCE) from None
+
+    def ask(
+        self, do: str, more: Mapping[str, object] | None = None, timeout: float | None = PATIENCE
+    ) -> Answer:
+        """Give an order; the answer, which may be a refusal. `timeout` None: however long it takes.
+
+        Raises Overdue, and PoolqError when the pool ends without an answer.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            self._socket.settimeout(PATIENCE)
+            order = {"v": VERSION, "do": do, **(more or {})}
+            self._socket.sendall(msgspec.json.encode(order) + b"\n")
+            data = self._receive(deadline)
+        except TimeoutError:
+            raise self._overdue(timeout or PATIENCE) from None
+        except OSError as error:
+            raise PoolqError(f"pool {self._name!r} hung up: {error.strerror}") from None
+        if not data.endswith(b"\n"):
+            raise PoolqError(f"pool {self._name!r} ended without an answer; its log may say why")
+        answer: dict[str, Any] = msgspec.json.decode(data)
+        if answer.get("v") != VERSION:
+            raise PoolqError(
+                f"pool {self._name!r} speaks version {answer.get('v')}, and this command version "
+                f"{VERSION}; use the poolq of that pool"
+            )
+        return answer
+
+    def until_gone(self) -> None:
+        """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
+        try:
+            self._receive(monotonic() + PATIENCE)
+        except TimeoutError:
+            raise self._overdue(PATIENCE) from None
+        except OSError:
+            return  # reset, which is an end too
+
+    def _receive(self, deadline: float | None) -> bytes:
+        data = b""
+        while not data.endswith(b"\n") and len(data) < MOST:
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            chunk = self._socket.recv(1 << 16)
+            if not chunk:
+                break
+            data += chunk
+        return data
+
+    def _overdue(self, seconds: float) -> Overdue:
+        return Overdue(f"pool {self._name!r} did not answer within {seconds:g} s")
+
+
+def _find(name: str, environ: Mapping[str, str]) -> Found:
+    pools = running(environ)
+    for found in pools:
+        if found.name == name:
+            return found
+    names = ", ".join(sorted({repr(found.name) for found in pools}))
+    others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
+    where = ", ".join(map(str, places(environ)))
+    raise NoPool(f"no pool named {name!r} runs here{others} (looked in {where})")
+
+
+def _connect(found: Found) -> socket.socket:
+    """Through the folder's descriptor, for its path may be longer than a socket's address."""
+    folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        limit = struct.pack("@ll", round(PATIENCE), 0)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
+    except OSError:
+        line.close()
+        raise
+    finally:
+        os.close(folder)
+    return line

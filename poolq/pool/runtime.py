@@ -1,0 +1,210 @@
+"""Where a running pool is found: a folder with a lock and a socket for each pool's name.
+
+- One pool per name and folder. The lock is a POSIX one: it belongs to the process that took it, so
+  no child inherits it, and whatever the workers of a dead pool still do, the next one may start.
+  It is lost when its owner closes the file, in whatever way: nobody else in the master opens it.
+- Both files are of mode 0600, in a folder that is the user's own, so nobody else may give orders.
+- A folder is reached through its descriptor: the path of a socket has 107 bytes at most.
+
+What is said through the socket is `control.py`'s business, and `client.py`'s at the other end.
+"""
+
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from poolq.errors import NoPlace
+
+VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
+SYSTEM = Path("/run/poolq")  # where units that are written by `poolq make` have theirs
+PRIVATE = 0o700
+BACKLOG = 64
+_LONGEST = 64  # of a file's name, before its ending
+_FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+
+
+class Found(NamedTuple):
+    """A pool that runs."""
+
+    name: str
+    pid: int
+    folder: Path
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """The folder of a pool that is started here, made if need be. Raises NoPlace."""
+    path, variable = _chosen(environ)
+    try:
+        if variable == SESSION and path.parent.stat().st_uid != os.geteuid():
+            raise NoPlace(
+                f"{SESSION} is {path.parent}, which is another user's; unset it, or set {VARIABLE}"
+            )
+        if variable != VARIABLE:
+            with suppress(FileExistsError):
+                path.mkdir(PRIVATE)
+        found = path.lstat() if variable != VARIABLE else path.stat()
+    except OSError as error:
+        raise _unusable(path, variable, error.strerror or str(error)) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise _unusable(path, variable, "it is no folder")
+    if variable != VARIABLE and (found.st_uid != os.geteuid() or found.st_mode & 0o077):
+        raise _unusable(path, variable, "it is not yours alone")
+    return path
+
+
+def _unusable(path: Path, variable: str, why: str) -> NoPlace:
+    return NoPlace(
+        f"the runtime folder {path} ({variable}) cannot be used: {why}; "
+        f"mend that, or name another folder in {VARIABLE}"
+    )
+
+
+def places(environ: Mapping[str, str]) -> list[Path]:
+    """The folders where a command looks for pools."""
+    if _absolute(environ, VARIABLE):
+        return [_chosen(environ)[0]]
+    found = [_chosen(environ)[0], _temporary(environ), SYSTEM]
+    with suppress(OSError):
+        found += sorted(path for path in SYSTEM.iterdir() if path.is_dir())
+    return list(dict.fromkeys(found))
+
+
+def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
+    """The folder, and which variable says so."""
+    if given := _absolute(environ, VARIABLE):
+        return Path(given), VARIABLE
+    if given := _absolute(environ, SESSION):
+        return Path(given) / "poolq", SESSION
+    return _temporary(environ), TEMPORARY
+
+
+def _absolute(environ: Mapping[str, str], variable: str) -> str:
+    """The first one of several, which systemd parts by colons; "" if it is no whole path."""
+    value = environ.get(variable, "").partition(":")[0]
+    return value if value.startswith("/") else ""
+
+
+def _temporary(environ: Mapping[str, str]) -> Path:
+    return Path(_absolute(environ, TEMPORARY) or "/tmp") / f"poolq-{os.geteuid()}"  # noqa: S108  # 0700 and its owner are checked
+
+
+def file_name(name: str) -> str:
+    """A pool's name as that of a file: any name will do, also one with slashes."""
+    quoted = quote(name, safe="")
+    if len(quoted) <= _LONGEST:
+        return quoted
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{quoted[:40]}%{digest[:20]}"
+
+
+class Hold:
+    """A pool's name, held by its master until `release` or its death; `listener` is its socket."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Raises NoPlace: it is held by another, or a file cannot be made."""
+        self._name = file_name(name)
+        self._folder = -1
+        path = folder / f"{self._name}.lock"
+        try:
+            self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.lock = self._lock(name)
+            path = folder / f"{self._name}.sock"
+            self.listener = self._listen()
+        except OSError as error:
+            raise NoPlace(
+                f"{path} cannot be made: {error.strerror}; mend that, or name another runtime "
+                f"folder in {VARIABLE}"
+            ) from None
+
+    def _lock(self, name: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        while True:
+            fd = os.open(f"{self._name}.lock", flags, 0o600, dir_fd=self._folder)
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                pid = _holder(fd)
+                os.close(fd)
+                raise NoPlace(
+                    f"a pool named {name!r} runs here already (pid {pid}); stop that one with "
+                    "'poolq stop', or give this one another --name"
+                ) from None
+            if self._is_there(fd):
+                break
+            os.close(fd)  # its last owner has just deleted it
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()} {name}\n".encode(), 0)
+        return fd
+
+    def _is_there(self, fd: int) -> bool:
+        try:
+            found = os.stat(f"{self._name}.lock", dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return found.st_ino == os.fstat(fd).st_ino
+
+    def _listen(self) -> socket.socket:
+        """In place of one that a dead pool has left."""
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._name}.sock", dir_fd=self._folder)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        os.fchmod(listener.fileno(), 0o600)  # before it has a name
+        listener.bind(f"/proc/self/fd/{self._folder}/{self._name}.sock")
+        listener.listen(BACKLOG)
+        return listener
+
+    def private(self) -> tuple[int, ...]:
+        """What no child may keep."""
+        return (self._folder, self.lock, self.listener.fileno())
+
+    def release(self) -> None:
+        """Give the name free; nothing of it stays."""
+        for ending in ("sock", "lock"):
+            with suppress(OSError):
+                os.unlink(f"{self._name}.{ending}", dir_fd=self._folder)
+        self.listener.close()
+        os.close(self.lock)
+        os.close(self._folder)
+
+
+def _holder(fd: int) -> int:
+    """The process that has the lock of this file; 0: none."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    if kind == fcntl.F_UNLCK:
+        return 0
+    return pid if pid > 0 else _written(fd)[0] or -1  # of another pid namespace
+
+
+def _written(fd: int) -> tuple[int, str]:
+    """What the lock's owner wrote into it: its pid and the pool's name."""
+    pid, _, name = os.pread(fd, 1024, 0).decode("utf-8", "replace").rstrip("\n").partition(" ")
+    return (int(pid) if pid.isdecimal() else 0), name
+
+
+def running(environ: Mapping[str, str]) -> list[Found]:
+    """The pools that run here and are ours to see, by name. Not for the master: see above."""
+    found = []
+    for folder in places(environ):
+        with suppress(OSError):
+            for path in folder.glob("*.lock"):
+                with suppress(OSError):
+                    found += _look(path)
+    return sorted(found)
+
+
+def _look(path: Path) -> list[Found]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        pid, name = _holder(fd), _written(fd)[1]
+    finally:
+        os.close(fd)
+    return [Found(name, pid, path.parent)] if pid and name else []

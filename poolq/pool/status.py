@@ -1,0 +1,102 @@
+"""How a pool is, as plain data: what `poolq status --json` prints. docs/commands.md lists the keys.
+
+Durations in seconds, memory in bytes; null where there is nothing to tell.
+"""
+
+import socket
+from collections.abc import Mapping
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from poolq import urls
+from poolq.config import Config
+from poolq.pool import scoreboard as board
+from poolq.pool.scoreboard import Row, Scoreboard
+from poolq.pool.state import Pool, Proc, Seat
+from poolq.worker.row import Phase
+
+PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
+
+
+class Status:
+    """Looks at one pool. `rows`: the scoreboard's, by seq; `began`: monotonic seconds."""
+
+    def __init__(
+        self, config: Config, pid: int, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
+    ) -> None:
+        self._config = config
+        self._pid = pid
+        self._pool = pool
+        self._scores = scores
+        self._rows = rows
+        self._began = monotonic()
+
+    def look(self) -> dict[str, Any]:
+        """All of it, now."""
+        pool, config, trial = self._pool, self._config, self._pool.trial
+        refusal = {"reason": pool.refusal, "traceback": pool.trace} if pool.refusal else None
+        return {
+            "pool": config.name,
+            "state": pool.label(),
+            "paused": pool.paused,
+            "host": socket.gethostname(),
+            "pid": self._pid,
+            "uptime": round(monotonic() - self._began, 3),
+            "generation": pool.generation,
+            "trial": {"generation": trial.generation, "why": trial.why} if trial else None,
+            "refusal": refusal,
+            "procs": pool.target(),
+            "queues": list(config.queue) if config.queue else None,
+            "namespace": config.namespace,
+            "broker": {
+                "engine": urls.redact(config.engine),
+                "reachable": bool(self._scores.told(board.BROKER_UP)),
+                "age": self._age(board.BROKER_SEEN),
+            },
+            "keeper": {
+                "pid": pool.keeper.pid if pool.keeper else None,
+                "age": self._age(board.KEEPER_BEAT),
+            },
+            "logger": {"pid": pool.logger.pid if pool.logger else None},
+            "templates": [
+                {
+                    "generation": template.generation,
+                    "pid": template.pid,
+                    "spare": template.spare or None,
+                    "ready": template.ready,
+                }
+                for template in pool.templates.values()
+            ],
+            "workers": [self._worker(seat, proc) for seat in pool.seats for proc in seat.procs],
+        }
+
+    def _age(self, word: int) -> float | None:
+        told = self._scores.told(word)
+        return round(max(0, monotonic_ns() - told) / 1e9, 3) if told else None
+
+    def _worker(self, seat: Seat, proc: Proc) -> dict[str, Any]:
+        index = self._rows[proc.seq]
+        row = self._scores.read(index)
+        id, queue, job = self._scores.running(index) if row.in_job else ("", "", "")
+        return {
+            "slot": seat.slot,
+            "pid": proc.pid or None,
+            "generation": proc.generation,
+            "state": "leaving" if proc.told else _state(row),
+            "queue": queue or None,
+            "job": job or None,
+            "id": id or None,
+            "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
+            "age": round(monotonic() - proc.born, 3),
+            "done": row.done,
+            "failed": row.failed,
+            "retried": row.retried,
+            "limited": row.limited,
+            "parked": row.parked,
+            "rss": row.rss,
+            "restarts": seat.restarts,
+        }
+
+
+def _state(row: Row) -> str:
+    return PHASES[Phase(row.phase)]
