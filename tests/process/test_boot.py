@@ -49,7 +49,7 @@ def test_an_application_that_cannot_be_loaded(
     if jobs is None:
         (project.folder / "jobs.py").unlink()
     pool = project.pool(3)
-    assert pool.wait_exit(5) == 3
+    assert pool.wait_exit() == 3
     (line,) = said(pool)
     for word in words:
         assert word in line
@@ -60,7 +60,7 @@ def test_another_module_is_named_with_app(make_project: MakeProject, engine_url:
     project = make_project(engine_url)
     (project.folder / "jobs.py").rename(project.folder / "work.py")
     pool = project.pool(1, "--app=wrok")
-    assert pool.wait_exit(5) == 3
+    assert pool.wait_exit() == 3
     assert "'wrok'" in said(pool)[0]
     pool = project.pool(1, "--app=work", "--until-empty")
     assert pool.wait_exit() == 0
@@ -74,7 +74,7 @@ def test_a_broker_that_is_down(make_project: MakeProject, engine_url: str) -> No
     begun = time.monotonic()
     pool = project.pool(2, url=f"{scheme}://user:geheim@127.0.0.1:{free_port()}/0")
     assert pool.wait_exit(20) == 69
-    assert 9 <= time.monotonic() - begun <= 15
+    assert 9 <= time.monotonic() - begun <= 20
     assert "geheim" not in pool.log
     assert "127.0.0.1" in said(pool)[-1]
     assert len(said(pool)) == 1
@@ -100,7 +100,7 @@ def test_a_stop_while_the_broker_is_down(make_project: MakeProject, own_redis: O
     pool = project.pool(1)
     until(lambda: pool.keeper() is not None)
     pool.signal(15)
-    assert pool.wait_exit(5) in (0, 69)
+    assert pool.wait_exit() in (0, 69)
     assert "Traceback" not in pool.log
 
 
@@ -108,7 +108,7 @@ def test_a_stop_while_the_broker_is_down(make_project: MakeProject, own_redis: O
 def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url)
     pool = project.pool(2, "--namespace", f"t{secrets.token_hex(3)}")
-    assert pool.wait_exit(5) == 78
+    assert pool.wait_exit() == 78
     (line,) = said(pool)
     assert "poolq db migrate" in line
 
@@ -124,7 +124,7 @@ def test_tables_of_a_newer_version(project: Project) -> None:
         with closing(connected(project.url)) as connection, connection.cursor() as cursor:
             cursor.execute(change)
     pool = project.pool(2)
-    assert pool.wait_exit(5) == 78
+    assert pool.wait_exit() == 78
     (line,) = said(pool)
     assert "newer" in line
 
@@ -153,3 +153,13 @@ def test_the_master_is_quiet_in_between(project: Project) -> None:
     pool.until_said("done jobs:Quick")
     assert len(pool.log.splitlines()) == len(before.splitlines()) + 1
     assert node.workers == 2
+
+
+@sqlite
+def test_a_file_that_is_no_database(project: Project) -> None:
+    file = project.folder / "garbage.db"
+    file.write_text("no database\n" * 100)
+    pool = project.pool(1, url=f"sqlite:///{file}")
+    assert pool.wait_exit() == 69
+    (line,) = said(pool)
+    assert f"{file} is no SQLite database; name another file" in line

@@ -6,6 +6,7 @@ import pytest
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -30,11 +31,24 @@ def varying(make_project: MakeProject, engine_url: str) -> Project:
     return make_project(engine_url, JOBS)
 
 
+def warmed(varying: Project, pool: Pool) -> int:
+    """Have the worker learn that these jobs are short, so that batches grow; how many it ran. On
+    a loaded machine some take long, and the last few count most: then there are more."""
+
+    def learnt() -> bool:
+        varying.dispatch_many("Varies", 60)
+        until(varying.settled)
+        done = [line for line in pool.log.splitlines() if "done jobs:Varies" in line]
+        return all(line.endswith("µs") for line in done[-30:])
+
+    until(learnt, 30)
+    return varying.total("done")
+
+
 @each_kind
 def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) -> None:
     pool = varying.ready(1)
-    varying.dispatch_many("Varies", 100)  # short ones: batches grow
-    until(varying.settled)
+    warm = warmed(varying, pool)
     other = varying.ready(1, "--name=other")
     pool.freeze()
     other.freeze()
@@ -43,12 +57,11 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
     (start,) = varying.ledger.until("start", long)
-    assert varying.engine.find(behind[-1]).status == "running", "it was claimed ahead"
-    assert pool.until_runs(long, 1).pid == start.pid, "a title is true, also where jobs are short"
+    assert pool.until_runs(long, 2).pid == start.pid, "a title is true, also where jobs are short"
     other.thaw()
     for id in behind:
         (line,) = varying.ledger.until("end", id)
-        assert line.at - start.at < 1
+        assert line.at - start.at < 2
         assert line.pid != start.pid
     pool.until_said("gave 10 claimed-ahead jobs back")
     assert varying.ledger.lines("end", long) == []
@@ -57,14 +70,13 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     varying.ledger.open()
     until(varying.settled)
     assert set(varying.ledger.times("start").values()) == {1}
-    assert varying.total("done") == 116
+    assert varying.total("done") == warm + 16
 
 
 @sqlite
 def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying: Project) -> None:
     pool = varying.ready(1)
-    varying.dispatch_many("Varies", 100)
-    until(varying.settled)
+    warmed(varying, pool)
     pool.freeze()
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
@@ -79,8 +91,7 @@ def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying
 @sqlite
 def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -> None:
     pool = varying.ready(1)
-    varying.dispatch_many("Varies", 100)
-    until(varying.settled)
+    warmed(varying, pool)
     pool.freeze()
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
@@ -101,8 +112,7 @@ def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -
 def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: Project) -> None:
     """The scoreboard knows it: no acknowledgement is lost, nothing is run again."""
     pool = varying.ready(1)
-    varying.dispatch_many("Varies", 100)
-    until(varying.settled)
+    warm = warmed(varying, pool)
     pool.freeze()
     before = varying.dispatch_many("Varies", 5)
     deadly = varying.dispatch("Varies", {"signal": 9}, max_crashes=1)
@@ -114,14 +124,13 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
         **varying.ledger.times("end"), **dict.fromkeys([*before, deadly, *behind], 1)
     }  # fmt: skip
     assert list(varying.failed()) == [deadly]
-    assert varying.total("done") == 110
+    assert varying.total("done") == warm + 10
 
 
 @sqlite
 def test_a_worker_that_is_told_to_leave_gives_its_batch_back(varying: Project) -> None:
     pool = varying.ready(1)
-    varying.dispatch_many("Varies", 100)
-    until(varying.settled)
+    warmed(varying, pool)
     pool.freeze()
     last = varying.dispatch("Varies", {"signal": 15})
     behind = varying.dispatch_many("Varies", 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> 
     running = project.dispatch("Held")
     victim = pool.until_runs(running)
     waiting = project.dispatch_many("Quick", 3)
+    killed = time.monotonic()
     victim.kill()
-    first, second = project.ledger.until("start", running, 2)
-    assert second.at - first.at < 1
+    _, second = project.ledger.until("start", running, 2)
+    assert second.at - killed < 1
     assert second.pid != victim.pid
     project.ledger.open()
     until(project.settled)

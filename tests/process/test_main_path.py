@@ -82,8 +82,8 @@ def test_jobs_are_dispatched_and_done(make_project: MakeProject, engine_url: str
 
 def assert_backed_off(project: Project, id: str) -> None:
     first, second, third = (project.ledger.lines(f"try:{n}", id)[0].at for n in (1, 2, 3))
-    assert 0.1 <= second - first < 1
-    assert 0.2 <= third - second < 1
+    assert 0.1 <= second - first < 5
+    assert 0.2 <= third - second < 5
     history = entries(project.failed()[id].state.history)
     assert [(line.cause, line.attempt) for line in history] == [("error", n) for n in (1, 2, 3)]
     assert "jobs.py" in history[-1].traceback
@@ -94,7 +94,7 @@ def test_an_idle_pool_starts_a_job_at_once(project: Project) -> None:
     project.ready(2, "--sleep=60").until_idle(2)
     for _ in range(3):
         id = project.dispatch("Quick")
-        project.ledger.until("end", id, timeout=1)
+        project.ledger.until("end", id, timeout=5)
 
 
 @pytest.mark.parametrize("seconds", [0.3])
@@ -104,7 +104,7 @@ def test_a_delayed_job_wakes_an_idle_pool_when_it_is_due(project: Project, secon
     begun = time.monotonic()
     id = project.dispatch("Quick", delay=seconds)
     (line,) = project.ledger.until("end", id)
-    assert seconds <= line.at - begun < seconds + 0.5
+    assert seconds <= line.at - begun < seconds + 5
 
 
 @redis_and_sqlite

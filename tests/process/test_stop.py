@@ -36,7 +36,7 @@ def test_term_ends_an_idle_pool_at_once(project: Project) -> None:
     pool = project.ready(2, "--sleep=60")
     pool.until_idle(2)
     pool.signal(signal.SIGTERM)
-    assert pool.wait_exit(3) == 0
+    assert pool.wait_exit() == 0
 
 
 @sqlite
@@ -44,7 +44,7 @@ def test_term_ends_a_pool_that_boots(project: Project) -> None:
     pool = project.pool(2)
     until(lambda: "pool default starts" in pool.log)
     pool.signal(signal.SIGTERM)
-    assert pool.wait_exit(5) == 0
+    assert pool.wait_exit() == 0
 
 
 @each_kind
@@ -89,7 +89,7 @@ def test_int_drains_and_int_again_aborts(project: Project) -> None:
     assert pool.code is None
     assert pool.until_runs(running)
     pool.signal(signal.SIGINT)
-    assert pool.wait_exit(3) == 5
+    assert pool.wait_exit() == 5
     assert uncounted(project, running)
 
 
@@ -112,7 +112,7 @@ def test_quit_aborts_and_gives_the_jobs_back(project: Project) -> None:
     for id in running:
         pool.until_runs(id)
     pool.signal(signal.SIGQUIT)
-    assert pool.wait_exit(3) == 5
+    assert pool.wait_exit() == 5
     assert all(uncounted(project, id) for id in running)
     assert project.engine.registered() == []
 
@@ -122,7 +122,7 @@ def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
     pool = project.ready(2)
     pool.until_idle(2)
     pool.signal(signal.SIGQUIT)
-    assert pool.wait_exit(3) == 0
+    assert pool.wait_exit() == 0
 
 
 @sqlite

@@ -52,7 +52,7 @@ def test_ctrl_c_again_gives_the_jobs_back(project: Project, terminal: Terminal) 
     pool.until_said("SIGINT: draining")
     until(lambda: time.monotonic() - begun > 1.1, 5, "a second wish")
     os.write(person, CTRL_C)
-    assert pool.wait_exit(5) == 5
+    assert pool.wait_exit() == 5
     found = project.engine.find(running)
     assert found is not None
     assert (found.status, found.state.crashes) == ("ready", 0)
@@ -65,5 +65,5 @@ def test_ctrl_backslash_aborts(project: Project, terminal: Terminal) -> None:
     running = project.dispatch("Held")
     pool.until_runs(running)
     os.write(person, CTRL_BACKSLASH)
-    assert pool.wait_exit(5) == 5
+    assert pool.wait_exit() == 5
     assert project.total("crashed") == 0

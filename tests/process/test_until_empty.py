@@ -25,7 +25,7 @@ class Parks(Job):
 @redis_and_sqlite
 def test_empty_queues_are_left_at_once(project: Project) -> None:
     pool = project.pool(2, "--until-empty")
-    assert pool.wait_exit(5) == 0
+    assert pool.wait_exit() == 0
     assert "the queues are empty: leaving" in pool.log
 
 
