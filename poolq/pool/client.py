@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -57,13 +58,18 @@ class Line:
         Raises Overdue, and PoolqError when the pool ends without an answer.
         """
         deadline = None if timeout is None else monotonic() + timeout
+        order = {"v": VERSION, "do": do, **(more or {})}
         try:
             self._socket.settimeout(PATIENCE)
-            order = {"v": VERSION, "do": do, **(more or {})}
             self._socket.sendall(msgspec.json.encode(order) + b"\n")
             data = self._receive(deadline)
         except TimeoutError:
-            raise self._overdue(timeout or PATIENCE) from None
+            if not order.get("wait"):
+                raise self._overdue(PATIENCE) from None
+            raise Overdue(
+                f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
+                "what was begun goes on"
+            ) from None
         except OSError as error:
             raise PoolqError(f"pool {self._name!r} hung up: {error.strerror}") from None
         if not data.endswith(b"\n"):
@@ -109,8 +115,13 @@ def _find(name: str, environ: Mapping[str, str]) -> Found:
             return found
     names = ", ".join(sorted({repr(found.name) for found in pools}))
     others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
-    where = ", ".join(map(str, places(environ)))
+    where = ", ".join(map(_shown, places(environ)))
     raise NoPool(f"no pool named {name!r} runs here{others} (looked in {where})")
+
+
+def _shown(folder: Path) -> str:
+    closed = os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK)
+    return f"{folder}, which is not yours to read" if closed else str(folder)
 
 
 def _connect(found: Found) -> socket.socket:

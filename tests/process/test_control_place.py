@@ -1,0 +1,160 @@
+"""One pool a name: its lock, its folder, and its socket under attack."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from contextlib import suppress
+
+import pytest
+
+from tests.process.engines import sqlite
+from tests.support.cli import Command
+from tests.support.project import Project
+from tests.support.talking import connect, files, poolq
+from tests.support.wait import until
+
+pytestmark = sqlite
+
+
+def test_the_second_pool_of_a_name_is_told_who_has_it(project: Project) -> None:
+    pool = project.ready(1)
+    again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
+    assert again.wait_exit() == 73
+    assert f"a pool named 'default' runs here already (pid {pool.pid})" in again.log
+    assert again.log.count("\n") == 1
+    other = project.ready(1, "--name=e mails/ü", RUNTIME_DIRECTORY=str(pool.runtime))
+    named = poolq(pool, "status", "--json", "--name=e mails/ü")
+    assert named.json["pid"] == other.pid
+    unknown = poolq(pool, "status", "--name=none")
+    assert unknown.code == 69
+    assert "there runs 'default', 'e mails/ü'" in unknown.line
+    pool.kill_tree()
+    gone = poolq(pool, "status")
+    assert (gone.code, "there runs 'e mails/ü'" in gone.line) == (69, True)
+
+
+def test_a_killed_masters_name_is_free_while_its_worker_finishes(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Held")
+    worker = pool.until_runs(id)
+    pool.kill_master()
+    assert poolq(pool, "status").code == 69
+    again = project.ready(1, RUNTIME_DIRECTORY=str(pool.runtime))
+    assert worker.pid in {one.pid for one in pool.workers()}
+    assert poolq(pool, "status", "--json").json["pid"] == again.pid
+    assert (pool.runtime / "default.lock").read_text() == f"{again.pid} default\n"
+    project.ledger.open()
+    pool.until_gone()
+    assert project.ledger.times("end") == {id: 1}
+    assert poolq(pool, "status").code == 0
+
+
+def test_no_child_has_the_lock_or_the_socket(project: Project) -> None:
+    """Not with and not without templates; also of who was forked while a client was there."""
+    for flags in ((), ("--no-preload",)):
+        pool = project.ready(2, *flags)
+        waiting = connect(pool)
+        waiting.sendall(b"{")
+        pid = pool.pid
+        until(lambda pid=pid: len(files(pid)) == 3, 5, "the client at the master")
+        poolq(pool, "scale", "3")
+        pool.until_idle(3)
+        poolq(pool, "reload", "--wait")
+        private = files(pool.pid)
+        assert any(name.endswith("/default.lock") for name in private)
+        for one in pool.processes():
+            if one.pid != pool.pid and not one.title.startswith("poolq: master"):
+                assert not files(one.pid) & private, one
+        waiting.close()
+        pool.signal(signal.SIGTERM)
+        assert pool.wait_exit() == 0
+
+
+@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
+def test_without_a_runtime_folder_a_pool_does_not_start(project: Project, variable: str) -> None:
+    env = {"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "", variable: f"{project.folder}/none"}
+    pool = project.pool(1, **env)
+    assert pool.wait_exit() == 73
+    assert pool.log.count("\n") == 1
+    assert f"{project.folder}/none" in pool.log
+    assert variable in pool.log
+
+
+def test_a_lock_that_cannot_be_written_is_said(project: Project) -> None:
+    folder = project.folder / "full"
+    folder.mkdir(0o700)
+    (folder / "default.lock").symlink_to("/dev/full")
+    pool = project.pool(1, RUNTIME_DIRECTORY=str(folder))
+    assert pool.wait_exit() == 73
+    assert f"{folder}/default.lock cannot be made" in pool.log
+
+
+def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
+    pool = project.ready(1)
+    (pool.runtime / "default.sock").unlink()
+    lost = poolq(pool, "status")
+    assert lost.code == 69
+    assert f"(pid {pool.pid}) runs, but its socket" in lost.line
+
+
+# hostile clients
+
+
+def test_hostile_clients_hold_up_neither_jobs_nor_orders(project: Project) -> None:
+    pool = project.ready(2)
+    rand = random.Random(7)
+    held = [connect(pool) for _ in range(60)]  # more than there is room for
+    ids = project.dispatch_many("Quick", 50)
+    for number in range(2000):
+        line = connect(pool)
+        with suppress(OSError):
+            if number % 4 == 0:
+                line.sendall(rand.randbytes(rand.randrange(1, 6000)))
+            elif number % 4 == 1:
+                line.sendall(b'{"v":1,"do":"sta')
+            elif number % 4 == 2:
+                line.sendall(b'{"v":1,"do":"status"}\n' * 50)  # and takes no answer
+        if number % 10:
+            line.close()
+        else:
+            held.append(line)
+        if number % 500 == 0:
+            assert poolq(pool, "status").code == 0
+    until(project.settled)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert poolq(pool, "reload", "--wait").code == 0
+    for line in held:
+        line.close()
+    until(lambda: len(files(pool.pid)) == 2, 10, "no client at the master")
+    assert pool.code is None
+
+
+def test_what_is_no_order_gets_a_line_and_the_end(project: Project) -> None:
+    pool = project.ready(1)
+    for sent in (b"GET / HTTP/1.1\r\n\r\n", b'{"v":9,"do":"status"}\n', b"x" * 10_000):
+        with connect(pool) as line:
+            with suppress(BrokenPipeError):
+                line.sendall(sent)
+            answer = json.loads(line.makefile("rb").readline())
+            assert answer["v"] == 1
+            assert answer["ok"] is False
+            assert answer["error"]
+
+
+def test_commands_need_no_pool_to_fail_clearly(project: Project) -> None:
+    command = Command(project.folder, RUNTIME_DIRECTORY=str(project.folder / "none"))
+    for order in (
+        ["status"],
+        ["pause"],
+        ["resume"],
+        ["scale", "2"],
+        ["reload"],
+        ["drain"],
+        ["stop"],
+    ):
+        done = command(*order)
+        assert done.code == 69
+        assert "no pool named 'default' runs here, nor any other" in done.line
+    assert command("reload", "--timeout=soon").code == 2

@@ -1,0 +1,56 @@
+"""Talking to a running pool: by command, and through its socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from tests.support.cli import Command, Done
+from tests.support.pool import Pool
+
+
+def poolq(pool: Pool, *args: str) -> Done:
+    """A command to that pool."""
+    return Command(pool.runtime, RUNTIME_DIRECTORY=str(pool.runtime))(*args)
+
+
+def begin(pool: Pool, *args: str) -> tuple[threading.Thread, list[Done]]:
+    """The same, which waits; beside the test."""
+    done: list[Done] = []
+    thread = threading.Thread(target=lambda: done.append(poolq(pool, *args)))
+    thread.start()
+    return thread, done
+
+
+def ended(begun: tuple[threading.Thread, list[Done]]) -> Done:
+    begun[0].join(20)
+    assert begun[1], "the command has not come back"
+    return begun[1][0]
+
+
+def connect(pool: Pool) -> socket.socket:
+    folder = os.open(pool.runtime, os.O_PATH)
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(f"/proc/self/fd/{folder}/default.sock")
+    line.settimeout(10)
+    os.close(folder)
+    return line
+
+
+def files(pid: int) -> set[str]:
+    """Of a process: files of the runtime folder, and the sockets that are bound there."""
+    bound = {
+        f"socket:[{words[6]}]"
+        for words in map(str.split, Path("/proc/net/unix").read_text().splitlines())
+        if len(words) > 7 and words[7].endswith("/default.sock")
+    }
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            name = str(entry.readlink())
+            if ".run/" in name or name in bound:
+                found.add(name)
+    return found

@@ -1,0 +1,113 @@
+"""The runtime folder, what lies in it, and who may start a pool there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq.errors import NoPlace
+from poolq.pool.runtime import Hold, file_name, home, places, running
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_which_folder_it_is(tmp_path: Path) -> None:
+    given, session, temporary = tmp_path / "given", tmp_path / "session", tmp_path / "tmp"
+    for folder in (given, session, temporary):
+        folder.mkdir(0o700)
+    environ = {"TMPDIR": str(temporary)}
+    assert home(environ) == temporary / f"poolq-{os.geteuid()}"
+    environ["XDG_RUNTIME_DIR"] = str(session)
+    assert home(environ) == session / "poolq"
+    environ["RUNTIME_DIRECTORY"] = f"{given}:/another"
+    assert home(environ) == given
+    assert places(environ) == [given]
+    for made in (temporary / f"poolq-{os.geteuid()}", session / "poolq"):
+        assert mode(made) == 0o700
+    assert home(environ) == given
+
+
+def test_a_command_looks_where_a_pool_may_be(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": "/somewhere"}
+    own = Path("/somewhere") / f"poolq-{os.geteuid()}"
+    assert places(environ)[:3] == [tmp_path / "poolq", own, Path("/run/poolq")]
+    assert running(environ) == []
+
+
+@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
+def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(NoPlace, match=f"{tmp_path}/missing.*{variable}.*No such file") as raised:
+        home({variable: f"{tmp_path}/missing"})
+    assert raised.value.exit_code == 73
+
+
+@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"])
+def test_a_file_is_no_folder(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "poolq").touch()
+    place = tmp_path / "poolq" if variable == "RUNTIME_DIRECTORY" else tmp_path
+    with pytest.raises(NoPlace, match="it is no folder"):
+        home({variable: str(place)})
+
+
+def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> None:
+    environ = {"TMPDIR": str(tmp_path)}
+    folder = tmp_path / f"poolq-{os.geteuid()}"
+    folder.mkdir()
+    folder.chmod(0o770)
+    with pytest.raises(NoPlace, match="not yours alone"):
+        home(environ)
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir(0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NoPlace, match="it is no folder"):
+        home(environ)
+
+
+def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 120)  # longer than the address of a socket
+    folder.mkdir()
+    mask = os.umask(0)
+    try:
+        hold = Hold("shop/mails", folder)
+    finally:
+        os.umask(mask)
+    lock, sock = folder / "shop%2Fmails.lock", folder / "shop%2Fmails.sock"
+    assert sorted(folder.iterdir()) == [lock, sock]
+    assert (mode(lock), mode(sock)) == (0o600, 0o600)
+    assert lock.read_text() == f"{os.getpid()} shop/mails\n"
+    assert not any(os.get_inheritable(fd) for fd in hold.private())
+    hold.release()
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_dead_pool_left_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "default.lock").write_text("4194304 default, and more than is written now\n")
+    (tmp_path / "default.sock").touch()
+    assert running({"RUNTIME_DIRECTORY": str(tmp_path)}) == []
+    hold = Hold("default", tmp_path)
+    assert (tmp_path / "default.lock").read_text() == f"{os.getpid()} default\n"
+    hold.release()
+
+
+@pytest.mark.parametrize("ending", ["lock", "sock"])
+def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"default.{ending}").mkdir()
+    with pytest.raises(NoPlace, match=rf"{tmp_path}/default\.{ending} cannot be made: Is a dir"):
+        Hold("default", tmp_path)
+
+
+@given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
+def test_any_name_makes_a_files_name_of_its_own(one: str, other: str) -> None:
+    for name in (one, other):
+        made = file_name(name)
+        assert "/" not in made
+        assert "\0" not in made
+        assert len(f"/proc/self/fd/1023/{made}.sock".encode()) < 108
+    assert (file_name(one) == file_name(other)) == (one == other)
