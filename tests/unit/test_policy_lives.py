@@ -152,6 +152,8 @@ class Lives(RuleBasedStateMachine):
         world = self.world
         if world.pool.mode is Mode.RUN:
             world.run_on(200)
+            if world.exit is not None:  # its first boot was failing already
+                return
             serving = [one for one in world.workers.values() if one.ready and not one.told]
             assert len(serving) >= world.pool.target()
         history.stop(world.pool, world.now)
