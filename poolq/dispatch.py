@@ -70,6 +70,11 @@ class _Chosen:
             self.settings, self.producer = settings, opened
         return opened
 
+    def default(self, settings: config.Config) -> None:
+        """Unless something was chosen or read already."""
+        with self.lock:
+            self.settings = self.settings or settings
+
 
 _chosen = _Chosen()
 os.register_at_fork(after_in_child=_chosen.fresh_lock)
@@ -82,6 +87,12 @@ def _opened(settings: config.Config) -> _Producer:
 def engine() -> "Engine":
     """The engine that this process dispatches to. Raises ConfigError."""
     return _chosen.get().engine
+
+
+def dispatch_by(settings: config.Config) -> None:
+    """Dispatch by these settings, unless `connect()` or a dispatch came before: jobs dispatch to
+    the engine that their pool serves, whatever flags it was given."""
+    _chosen.default(settings)
 
 
 def connect(url: str, namespace: str | None = None) -> "Engine":

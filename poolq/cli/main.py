@@ -53,7 +53,8 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no ü shows \xfc
     try:
         code = poolq.main(args, prog_name="poolq", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return USAGE
@@ -67,6 +68,9 @@ def main(args: Sequence[str] | None = None) -> int:
         # Whoever read our output has left; the flush at exit must not complain about it.
         sys.stdout = None
         return 1
+    except OSError as error:
+        sys.stdout = None  # as above
+        return _say(f"{error.filename or 'the output'}: {error.strerror or error}", "", 1)
     return code if isinstance(code, int) else 0
 
 

@@ -132,9 +132,9 @@ class Keeper:
             self._recover_rows()
             if monotonic() >= self._next_beat:
                 self._beat()
-            if not self._up:
-                self._up = True
-                self._reporter.report(Note("info", "the broker answers again"))
+                if not self._up:
+                    self._up = True
+                    self._reporter.report(Note("info", "the broker answers again"))
         except EngineUnavailable as error:
             self._scores.tell(board.BROKER_UP, 0)
             if self._up:
@@ -240,11 +240,13 @@ class Keeper:
         )
 
     def _workers_left(self) -> bool:
-        return any(row.status == Status.LIVE for row in self._scores.all()) or self._unsettled()
+        return any(row.status == Status.LIVE for row in self._scores.all())
 
     def _leave(self) -> None:
-        """Recover what is left and forget the node; a broker that is down is not waited for."""
-        deadline = monotonic() + LAST_TRIES
+        """Recover what is left and forget the node; a broker that is down is not waited for, but
+        by an orphan, as nobody else knows what its workers have finished."""
+        patience = max(LAST_TRIES, self._config.node_ttl if self._signals.orphaned else 0.0)
+        deadline = monotonic() + patience
         while monotonic() < deadline:
             try:
                 self._recover_rows()

@@ -27,6 +27,7 @@ from setproctitle import setproctitle
 
 from poolq import app
 from poolq.config import Config
+from poolq.dispatch import dispatch_by
 from poolq.errors import AppError
 from poolq.pool import protocol
 from poolq.pool.bells import Bells, WorkerBells
@@ -89,6 +90,7 @@ class Template:
         adopt(pipe)
         self._reporter.attach(f"template g{errand.generation}", pipe, self._writers.token)
         gc.disable()
+        dispatch_by(errand.config)
         try:
             self._registry = app.load(errand.config.app, errand.config.folder)
         except AppError as error:

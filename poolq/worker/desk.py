@@ -3,8 +3,8 @@
 - A step is repeated with the same request id until it is answered: nothing is claimed or settled
   twice, whatever reply was lost. No new job starts meanwhile.
 - A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
-  what is finished and gives back what is not started. It holds the lock until that is stored, so
-  the main thread cannot claim anew before.
+  what is finished and gives back what is not started. What it could not send stays noted, and
+  goes with whoever is answered first; none of it is started any more.
 """
 
 import random
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from poolq.backoff import Backoff
 from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
-from poolq.errors import EngineUnavailable, Fenced
+from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.retry import GIVE_BACK, Outcome
 from poolq.worker.events import Note, Reporter, Returned, Stale
 from poolq.worker.row import WorkerRow
@@ -57,6 +57,9 @@ class Desk:
         self._oldest = 0.0
         self._running = 0.0
         self._watcher: threading.Thread | None = None
+        self._failures = 0  # of the watcher, in a row
+        self._back = 0  # claims that it returns
+        self._doubtful: set[str] = set()  # ids that it sent, perhaps in vain
         self._armed = threading.Event()
 
     # the main thread
@@ -125,11 +128,12 @@ class Desk:
         except Fenced:
             self._refused([one.claim.id for one in settlements if one.outcome is not GIVE_BACK])
             raise
+        doubtful, self._doubtful = self._doubtful, set()
         self._pending = []
         if step.claims:
             self._row.claimed(request)
-        if step.stale:
-            self._refused(step.stale)
+        # What the watcher had settled by a try whose answer was lost, looks stale.
+        self._refused([id for id in step.stale if id not in doubtful])
         return step
 
     def repeat(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
@@ -177,33 +181,33 @@ class Desk:
                 with self._lock:
                     if self._is_long():  # still: the main thread may have held the lock
                         self._relieve()
+                if self._failures:
+                    rest.wait(Backoff().pause(self._failures, random.random()))
 
     def _is_long(self) -> bool:
         since = self._running
         return since > 0 and monotonic() - since > LONG
 
     def _relieve(self) -> None:
-        """Settle what is finished and give back what waits."""
-        settlements = [*self._pending, *(Settlement(claim, GIVE_BACK) for claim in self._ahead)]
-        if not settlements:
-            return
-        back = len(self._ahead)
-        failures = 0
-        rest = threading.Event()
-        while True:
-            try:
-                stale = self._engine.settle(self._worker, settlements)
-                break
-            except EngineUnavailable:
-                failures += 1
-                rest.wait(Backoff().pause(failures, random.random()))
-            except Fenced:
-                stale = []  # the main thread will hear it too
-                break
-        self._pending = []
+        """Settle what is finished and give back what waits; one try."""
+        self._back += len(self._ahead)
+        self._pending += [Settlement(claim, GIVE_BACK) for claim in self._ahead]
         self._ahead.clear()
-        if not failures:  # after a lost reply the first try's successes look stale
-            self._refused(stale)
-        if back:
-            self._reporter.report(Returned(back))
+        if not self._pending:
+            return
+        try:
+            stale = self._engine.settle(self._worker, self._pending)
+        except Fenced:
+            stale = []  # the main thread will hear it too
+        except EngineError:  # the main thread meets the same, and tells
+            self._failures += 1
+            self._doubtful.update(one.claim.id for one in self._pending)
+            return
+        self._refused([id for id in stale if id not in self._doubtful])
+        self._failures = 0
+        self._doubtful.clear()
+        self._pending = []
+        if self._back:
+            self._reporter.report(Returned(self._back))
+        self._back = 0
         self._reporter.flush()

@@ -13,8 +13,9 @@ from setproctitle import setproctitle
 
 from poolq import app
 from poolq.config import Config, open_engine
+from poolq.dispatch import dispatch_by
 from poolq.engines.base import Engine
-from poolq.errors import PoolqError
+from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Note, Reporter
@@ -52,6 +53,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     signals = Signals(setup.life)
     signals.install(setup.master, setup.row.stopped)
     setup.reporter.rename(f"worker {setup.slot}")
+    dispatch_by(setup.config)
     try:
         registry = registry or app.load(setup.config.app, setup.config.folder)
         engine = open_engine(setup.config)
@@ -104,6 +106,9 @@ def _live(
         desk.register(me)
     except Leaving:
         return 0
+    except EngineError as error:
+        setup.reporter.report(Note("error", str(error)))
+        return error.exit_code
     random.seed()
     setproctitle(f"{title} idle")
     setup.row.phase(Phase.IDLE)

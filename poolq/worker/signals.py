@@ -55,7 +55,7 @@ class Signals:
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        faulthandler.register(signal.SIGUSR2, all_threads=True)
+        faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         make_room()
         os.register_at_fork(after_in_child=_disown)
         if not outlive:

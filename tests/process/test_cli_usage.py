@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Command
+from tests.support.cli import Command, environment
 
 
 @pytest.fixture
@@ -133,3 +135,19 @@ def test_config_show(poolq: Command) -> None:
         "source": f"POOLQ_QUEUE in {poolq.folder}/.env",
     }
     assert json.dumps(document).count("hunter2") == 0
+
+
+@pytest.mark.parametrize("command", ["version", "config show --json"])
+def test_an_output_that_cannot_be_written(poolq: Command, command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "poolq", *command.split()],
+            cwd=poolq.folder,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "poolq: the output: No space left on device\n")

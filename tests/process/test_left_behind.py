@@ -1,14 +1,20 @@
-"""What jobs leave in their worker harms neither the next job, nor the pool, nor the log."""
+"""What jobs leave in their worker harms neither the next job, nor the pool, nor the log; and what
+a pool is given by whoever starts it harms no job."""
 
 from __future__ import annotations
 
+import shlex
 import signal
+import subprocess
+import sys
 
 import pytest
 import redis
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import on, sqlite
+from tests.support.cli import environment
+from tests.support.ledger import FOLDER
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -77,6 +83,12 @@ class Unprintable(Job):
     def run(self):
         note("start", self.id)
         raise Odd
+"""
+
+DISPATCHES = """
+class Dispatches(Job):
+    def run(self):
+        Quick.dispatch()
 """
 
 
@@ -158,3 +170,27 @@ def test_a_pool_whose_first_worker_dies_says_so(make_project: MakeProject, engin
     assert pool.wait_exit() == 3
     assert "exited with code 7" in pool.log
     assert "the first worker did not get ready: the pool ends" in pool.log
+
+
+@sqlite
+def test_a_pool_runs_without_standard_descriptors(rude: Project) -> None:
+    quick = rude.dispatch("Quick")
+    words = [sys.executable, "-m", "poolq", "run", "--until-empty", "--engine", rude.url]
+    words += ["--namespace", rude.namespace, "--procs=1"]
+    closed = f"exec {shlex.join(words)} <&- >&- 2>&-"
+    env = environment(**{FOLDER: str(rude.folder)})
+    subprocess.run(["sh", "-c", closed], cwd=rude.folder, env=env, timeout=20, check=True)
+    assert rude.ledger.ids("start") == [quick]
+
+
+@on("redis")
+def test_jobs_dispatch_to_the_engine_that_their_pool_serves(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    project = make_project(engine_url, JOBS + DISPATCHES)
+    for flag in ("--until-empty", "--no-preload"):
+        project.dispatch("Dispatches")
+        pool = project.pool(1, "--until-empty", flag)
+        assert pool.wait_exit() == 0
+    assert len(project.ledger.ids("start")) == 2
+    assert not (project.folder / "poolq.db").exists(), "the default engine's file"

@@ -18,6 +18,18 @@ from tests.support.project import Project
 from tests.support.server import Server
 from tests.support.wait import until
 
+LONG = """
+from poolq import Job
+from tests.support.ledger import gate, note
+
+class Varies(Job):
+    def run(self):
+        if "gate" in self.payload:
+            note("long", self.id)
+            gate(self.payload["gate"])
+        note("end", self.id)
+"""
+
 OwnServer = Callable[[], Server]
 
 
@@ -241,3 +253,24 @@ def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, line: Li
         producer.stdin.close()
     assert far.pool(1, "--until-empty").wait_exit() == 0
     assert far.ledger.times("end") == {id: 1 for id, *_ in sent}
+
+
+def test_nothing_is_left_of_a_pool_that_lost_its_master_and_its_engine(
+    make_project: MakeProject, own_redis: OwnRedis
+) -> None:
+    server = own_redis()
+    project = make_project(server.url, LONG)
+    pool = project.ready(1, "--node-ttl=1", "--sleep=1")
+    short = project.dispatch_many("Varies", 300)
+    until(project.settled)
+    mixed = project.dispatch_many("Varies", [{}] * 5 + [{"gate": "open"}] + [{}] * 50)
+    project.ledger.until("long")
+    server.kill()
+    pool.kill_master()
+    project.ledger.open()
+    pool.until_gone(20)
+    server.start()
+    assert project.pool(1, "--until-empty").wait_exit(20) == 0
+    ends = project.ledger.times("end")
+    assert set(ends) == {*short, *mixed}
+    assert all(ends[id] == 1 for id in short)
