@@ -249,7 +249,7 @@ def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, line: Li
             assert len(sent) < 5, sent
             line.drop_next_reply()
             sent.append(dispatch())
-        assert line.dropped.is_set()
+        assert line.dropped.wait(5)
         producer.stdin.close()
     assert far.pool(1, "--until-empty").wait_exit() == 0
     assert far.ledger.times("end") == {id: 1 for id, *_ in sent}
