@@ -20,7 +20,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from time import sleep
 
 import msgspec
 from setproctitle import setproctitle
@@ -39,6 +38,7 @@ from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import flush_streams, leave, signals_held
 from poolq.worker import process
 from poolq.worker.events import Reporter
+from poolq.worker.readable import readable
 from poolq.worker.signals import die_with_parent
 
 GO = 10.0  # seconds a worker waits for its master's word
@@ -171,7 +171,8 @@ class Template:
         for _ in range(round(GO / 0.005)):
             if os.getppid() == self._errand.master:
                 return True
-            sleep(0.005)
+            if readable([self._errand.life], 0.005):
+                break  # the master has ended: it will never be our parent
         return False
 
     def _work(self, spawn: Spawn) -> int:
@@ -204,6 +205,8 @@ class Template:
             adopted = os.getppid() == self._errand.master
             if adopted and self._scores.pid(row) == os.getpid():
                 return True
+            if readable([self._errand.life], 0):
+                break
             self._bells.doors[row].wait(0.01)
         return False
 

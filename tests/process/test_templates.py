@@ -164,3 +164,14 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
     id = project.dispatch("Quick")
     project.ledger.until("new", id)
+
+
+@sqlite
+def test_nobody_waits_for_a_master_that_was_killed_while_it_made_its_children(
+    project: Project,
+) -> None:
+    for title in ("template g1", "template g1 spare", "worker 1", "worker 1 g1 idle"):
+        pool = project.pool(3)
+        until(lambda: any(f": {title}" in one.title for one in pool.processes()))  # noqa: B023  # called here
+        pool.kill_master()
+        pool.until_gone(5)
