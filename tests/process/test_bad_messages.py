@@ -41,6 +41,7 @@ def test_bad_messages_are_buried(project: Project) -> None:
         found = project.failed()[push.id]
         assert found.body == push.body, "it is kept as it came"
         assert entries(found.state.history)[-1].error.startswith("BadMessage: ")
+        pool.until_said(push.id)  # the log is written by a process of its own
         (said,) = [text for text in pool.log.splitlines() if push.id in text]
         assert " buried " in said
     assert project.total("crashed") == 0

@@ -142,7 +142,11 @@ def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None
 
 @sqlite
 def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -> None:
-    log = limited.ready(2).log
+    pool = limited.ready(2)
+    pool.until_said("job jobs:Single has a rate limit and attempts = 1")
+    limited.ledger.until("run", limited.dispatch("Mail"))
+    pool.until_said("done jobs:Mail")  # said after all that a worker says at its start
+    log = pool.log
     assert log.count("job jobs:Single has a rate limit and attempts = 1") == 1
     assert "jobs:Mail has" not in log
     assert "jobs:Parks has" not in log
