@@ -81,7 +81,7 @@ def test_a_repeated_step_tells_the_same_stale_ids(engine: Engine, worker: Worker
 
 
 def test_a_repeated_step_gives_a_parked_job_one_slot(engine: Engine, worker: Worker) -> None:
-    rule = full(engine, window=30 * MS)
+    rule = full(engine, window=500 * MS)  # still open when it is read
     park(worker, "a", "b", rules=[rule])
     claims = until(worker.claim, 5, "the slot")
     assert (named(claims), claims[0].admitted) == (["a"], True)
