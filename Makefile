@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
-JOBS ?= 2
+JOBS ?= 4
 
 VENV := .venv
 VENV313 := .venv313

@@ -12,7 +12,7 @@ from poolq.message import State
 from poolq.retry import Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, full, park, push
-from tests.contract.waiters import SHORT, quiet, waiting
+from tests.contract.waiters import LONG, SHORT, quiet, waiting, woken_for
 from tests.support.servers import Redis
 from tests.support.wait import until
 
@@ -20,8 +20,8 @@ from tests.support.wait import until
 def test_wait_returns_at_once_when_something_is_ready(engine: Engine) -> None:
     push(engine, "a", "b", "c")
     began = time.monotonic()
-    assert engine.wait(["q"], 5) > 0
-    assert time.monotonic() - began < 1
+    assert engine.wait(["q"], LONG) > 0
+    assert time.monotonic() - began < 5
 
 
 def test_wait_ends_with_nothing_after_its_time(engine: Engine) -> None:
@@ -38,11 +38,9 @@ def test_a_push_from_elsewhere_wakes_the_waiter(
     push(engine, "before")
     assert Worker(engine).drain() == ["before"]
     quiet(engine)
-    future = waiting(threads, other, 5, queues)
-    began = time.monotonic()
+    future = waiting(threads, other, LONG, queues)
     push(engine, "a")
     assert future.result(5) > 0
-    assert time.monotonic() - began < 1
 
 
 def test_a_push_to_another_queue_wakes_nobody(engine: Engine) -> None:
@@ -57,12 +55,10 @@ def test_a_new_queue_wakes_the_waiter(
 ) -> None:
     push(engine, "far", queue="old", delay=HOUR)
     quiet(engine, None)
-    future = waiting(threads, other, 5, None)
-    began = time.monotonic()
+    future = waiting(threads, other, LONG, None)
     push(engine, "a", queue="new", delay=delay)
     assert future.result(5) > 0
     assert until(lambda: worker.claim(1, None), 2)[0].body == b"a"
-    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("way", ["push", "release", "park", "resume"])
@@ -77,8 +73,7 @@ def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
         engine.pause("q")
         push(engine, "b", delay=100 * MS)
     quiet(engine)
-    future = waiting(threads, other, 5, ["q"])
-    began = time.monotonic()
+    future = waiting(threads, other, LONG, ["q"])
     match way:
         case "push":
             push(engine, "b", delay=100 * MS)
@@ -89,13 +84,7 @@ def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
         case "resume":
             engine.resume("q")
     assert future.result(5) > 0
-    for _ in range(3):  # the first one may have been told of the change, not of the job
-        if worker.claim():
-            break
-        assert engine.wait(["q"], 5) > 0
-    else:
-        raise AssertionError("woken again and again for nothing")
-    assert time.monotonic() - began < 1.5
+    assert woken_for(engine, worker)
 
 
 def test_a_wait_that_begins_after_a_delayed_push_ends_when_it_is_due(
@@ -103,16 +92,13 @@ def test_a_wait_that_begins_after_a_delayed_push_ends_when_it_is_due(
 ) -> None:
     push(engine, "b", delay=HOUR)
     push(engine, "a", delay=60 * MS)
-    assert engine.wait(["q"], 5) > 0
-    assert worker.claim_soon().body == b"a"
-    assert engine.wait(["q"], SHORT) == 0
+    assert woken_for(engine, worker).body == b"a"
+    quiet(engine)
 
 
 def test_a_parked_job_wakes_the_waiter_when_its_slot_comes(engine: Engine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine, window=100 * MS)])
-    quiet(engine)
-    assert engine.wait(["q"], 5) > 0
-    assert worker.claim_soon().admitted
+    assert woken_for(engine, worker).admitted
 
 
 def test_a_delayed_or_parked_job_far_off_wakes_nobody(engine: Engine, worker: Worker) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 
 import pytest
 
-from poolq.engines.base import Engine
+from poolq.engines.base import Claim, Engine
+from tests.contract.helpers import Worker
 from tests.support.wait import until
 
 SHORT = 0.03  # seconds: long enough for the engine to look once
+LONG = 30.0  # seconds: who is not woken comes back too late for every test
 
 
 def waiting(
@@ -33,3 +36,15 @@ def waiting(
 def quiet(engine: Engine, queues: Sequence[str] | None = ("q",)) -> None:
     """Take what tokens there are."""
     until(lambda: engine.wait(queues, SHORT) == 0, 5, "an end of the tokens")
+
+
+def woken_for(engine: Engine, worker: Worker) -> Claim:
+    """Wait until a job of queue q can be claimed; that claim. The first times one may be told of
+    what was stored or put off, not yet of a job that is due; each time one is woken."""
+    for _ in range(3):
+        if claims := worker.claim():
+            return claims[0]
+        began = monotonic()
+        assert engine.wait(["q"], LONG) > 0
+        assert monotonic() - began < 5
+    raise AssertionError("woken again and again for nothing")

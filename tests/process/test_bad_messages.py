@@ -63,7 +63,7 @@ def test_a_job_that_nobody_knows_is_put_back_uncounted(project: Project) -> None
 @redis_and_sqlite
 def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
     unknown = project.dispatch("Tomorrow")
-    old = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="0.3")
+    old = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="1")
     old.until_said(f"unknown jobs:Tomorrow {unknown}")
     old.signal(15)
     assert old.wait_exit() == 0

@@ -6,14 +6,15 @@ import signal
 
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.pool import Pool
-from tests.support.processes import Process, process
 from tests.support.project import Project
+from tests.support.talking import status
 from tests.support.wait import until
 
 
 class Watch:
-    """Looks at a pool's workers again and again: `fewest` ready ones, `most` of all, and every
-    worker that was seen."""
+    """Asks a pool's master again and again for its workers that were not told to leave: `fewest`
+    ready ones, `most` of all, and every one that was seen ready. (What /proc shows is not of one
+    moment.)"""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -21,18 +22,12 @@ class Watch:
         self.seen: set[int] = set()
 
     def look(self) -> set[int]:
-        workers = self.pool.workers()
-        ready = {one.pid for one in workers if not booting(one)}
-        # Reading /proc takes a while: one that booted may have come up before an old one left.
-        ready |= {one.pid for one in workers if booting(one) and not booting(process(one.pid))}
+        workers = [one for one in status(self.pool)["workers"] if one["state"] != "leaving"]
+        ready = {one["pid"] for one in workers if one["state"] != "boot"}
         self.fewest = min(self.fewest, len(ready))
         self.most = max(self.most, len(workers))
         self.seen |= ready
         return self.seen
-
-
-def booting(one: Process | None) -> bool:
-    return one is None or one.title.endswith(" boot")
 
 
 @redis_and_sqlite

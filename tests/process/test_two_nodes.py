@@ -42,7 +42,7 @@ def test_a_node_that_was_stopped_too_long_has_lost_its_jobs(project: Project) ->
     other = project.ready(2, *ttl, "--name=other")
     mine = project.dispatch("Quick")
     project.ledger.until("end", mine)
-    stopped.freeze()
+    project.freeze(stopped)
     for id in lost:
         other.until_runs(id)
     other.until_said("was silent")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from tests.support.cli import environment
 from tests.support.ledger import FOLDER, Ledger
 from tests.support.pool import Pool
 from tests.support.producing import MODULE
+from tests.support.wait import until
 
 STANDARD = Path(__file__).with_name("standard_jobs.py")
 
@@ -62,6 +65,35 @@ class Project:
         made = self.pool(procs, *flags, url=url, **env)
         made.until_ready(procs)
         return made
+
+    def freeze(self, *pools: Pool) -> None:
+        """Stop these pools between two of their transactions: who is stopped while it has SQLite's
+        lock keeps everybody from writing."""
+
+        def frozen() -> bool:
+            for one in pools:
+                one.freeze()
+            if free := self._writable():
+                return free
+            for one in pools:
+                one.thaw()
+            return False
+
+        until(frozen, 10, "a moment at which nobody writes")
+
+    def _writable(self) -> bool:
+        """True if nobody holds SQLite's lock, nor is next to have it."""
+        if not self.url.startswith("sqlite:"):
+            return True
+        database = self.url.removeprefix("sqlite:///")
+        try:
+            with Path(f"{database}-turn").open("rb") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as line:
+                line.execute("BEGIN IMMEDIATE")
+        except (BlockingIOError, sqlite3.OperationalError):
+            return False
+        return True
 
     # its producer
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
+from poolq.pool.client import Line
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
 
@@ -15,6 +17,12 @@ from tests.support.pool import Pool
 def poolq(pool: Pool, *args: str) -> Done:
     """A command to that pool."""
     return Command(pool.runtime, RUNTIME_DIRECTORY=str(pool.runtime))(*args)
+
+
+def status(pool: Pool) -> dict[str, Any]:
+    """What `poolq status --json` prints, without a process for it."""
+    with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
+        return line.ask("status")
 
 
 def begin(pool: Pool, *args: str) -> tuple[threading.Thread, list[Done]]:

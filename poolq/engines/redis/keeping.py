@@ -31,16 +31,17 @@ class Keeping(Linked):
     """The part that keeps a node."""
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
-        until = monotonic() + timeout
+        until, empty = monotonic() + timeout, False
         while True:
             news, due, lists = self.link.run(LOOK, *queue_words(queues))
             left = until - monotonic()
-            if news or left <= 0:
+            if news or (empty and left <= 0):
                 return int(news)
             pause = left if int(due) < 0 else min(left, int(due) / 1e6)
             token = self._token(lists, pause)
             if token:
                 return token
+            empty = token is None  # else more may lie there, however long all this took
 
     def wake(self, queues: Sequence[str] | None) -> None:
         self.link.run(WAKE, *queue_words(queues))
@@ -70,8 +71,8 @@ class Keeping(Linked):
         reply = self.link.run(REAP, node, beat, _UNSEEN)
         return None if reply is None else _recovered(reply)
 
-    def _token(self, lists: list[bytes], pause: float) -> int:
-        """Block for a wake token, at most `pause` seconds; what the token says, 0 without one.
+    def _token(self, lists: list[bytes], pause: float) -> int | None:
+        """Block for a wake token, at most `pause` seconds; what the token says, None without one.
 
         The server looks at its own timeouts only every tenth of a second, too coarse for delayed
         jobs: the wait ends here, by unblocking the wire from the thread's other one.
@@ -93,7 +94,7 @@ class Keeping(Linked):
             self.link.waits.drop()
             raise
         self.link.waits.used()
-        return 0 if reply is None else int(reply[1])
+        return None if reply is None else int(reply[1])
 
     @staticmethod
     def _id_of(wire: Wire) -> int:
