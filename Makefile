@@ -4,7 +4,8 @@
 
 PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
-JOBS ?= 4
+# Half of a test's time it waits for something: two of them share a core.
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
 VENV := .venv
 VENV313 := .venv313
