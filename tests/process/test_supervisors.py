@@ -239,21 +239,21 @@ def test_systemd_hears_of_each_state(project: Project, systemd: Systemd) -> None
 
 @sqlite
 def test_the_watchdog_is_petted_twice_in_its_time(project: Project, systemd: Systemd) -> None:
-    pool = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
+    pool = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
     pets: list[float] = []
 
     def look() -> bool:
         pets.extend([time.monotonic()] * systemd.hear().count("WATCHDOG=1"))
         systemd.lines.clear()
-        return len(pets) > 12
+        return len(pets) > 5
 
-    until(look, 10, "a dozen of pets")
-    assert max(later - one for one, later in pairwise(pets[2:])) < 0.4
+    until(look, 10, "six pets")
+    assert max(later - one for one, later in pairwise(pets[1:])) < 1
     pool.stop_master()
     systemd.hear()
     systemd.lines.clear()
     begun = time.monotonic()
-    until(lambda: time.monotonic() - begun > 0.5)
+    until(lambda: time.monotonic() - begun > 0.8)
     assert systemd.hear() == [], "a master that hangs is not petted for"
     pool.continue_master()
 
