@@ -55,8 +55,13 @@ def files(pid: int) -> set[str]:
         for words in map(str.split, Path("/proc/net/unix").read_text().splitlines())
         if len(words) > 7 and words[7].endswith("/default.sock")
     }
-    found = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    found: set[str] = set()
+    folder = Path(f"/proc/{pid}/fd")
+    try:
+        entries = list(folder.iterdir())
+    except FileNotFoundError:
+        return found  # it has ended
+    for entry in entries:
         with suppress(FileNotFoundError):
             name = str(entry.readlink())
             if ".run/" in name or name in bound:
