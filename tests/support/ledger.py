@@ -65,7 +65,7 @@ class Ledger:
         return [line for line in found if line.what == what and id in (None, line.id)]
 
     def until(
-        self, what: str, id: str | None = None, times: int = 1, timeout: float = 10
+        self, what: str, id: str | None = None, times: int = 1, timeout: float = 30
     ) -> list[Line]:
         """Wait until it has happened so often; the lines."""
 

@@ -103,7 +103,7 @@ class Pool:
 
     # what to wait for
 
-    def until_ready(self, workers: int, timeout: float = 10) -> list[Process]:
+    def until_ready(self, workers: int, timeout: float = 30) -> list[Process]:
         """Wait for so many workers that have booted; not for a pool that has ended."""
 
         def look() -> list[Process]:
@@ -114,7 +114,7 @@ class Pool:
 
         return until(look, timeout, f"{workers} ready workers")
 
-    def until_idle(self, workers: int, timeout: float = 10) -> list[Process]:
+    def until_idle(self, workers: int, timeout: float = 30) -> list[Process]:
         """Wait until so many workers wait for jobs."""
 
         def look() -> list[Process]:
@@ -123,7 +123,7 @@ class Pool:
 
         return until(look, timeout, f"{workers} idle workers")
 
-    def until_runs(self, id: str, timeout: float = 10) -> Process:
+    def until_runs(self, id: str, timeout: float = 30) -> Process:
         """Wait until a worker's title shows this job; that worker."""
 
         def look() -> Process | None:
@@ -134,7 +134,7 @@ class Pool:
         assert found is not None
         return found
 
-    def until_said(self, text: str, timeout: float = 10, times: int = 1) -> str:
+    def until_said(self, text: str, timeout: float = 30, times: int = 1) -> str:
         """Wait for a text in the log; the last line that holds it."""
 
         def look() -> str:
@@ -143,7 +143,7 @@ class Pool:
 
         return until(look, timeout, f"{text!r} in the log")
 
-    def wait_exit(self, timeout: float = 10) -> int:
+    def wait_exit(self, timeout: float = 30) -> int:
         """The exit code of the pool, which has left no process."""
         until(lambda: self.code is not None, timeout, "the pool's end")
         left = self.processes()
@@ -151,7 +151,7 @@ class Pool:
         assert self.code is not None
         return self.code
 
-    def until_gone(self, timeout: float = 10) -> None:
+    def until_gone(self, timeout: float = 30) -> None:
         """Wait until no process is left, where the master's end is not the pool's."""
         until(lambda: self.code is not None and not self.processes(), timeout, "an empty session")
 

@@ -11,7 +11,7 @@ T = TypeVar("T")  # the def f[T] spelling needs Python 3.12
 STEP = 0.01  # seconds between two looks at a condition
 
 
-def until(predicate: Callable[[], T], timeout: float = 10, what: str = "") -> T:
+def until(predicate: Callable[[], T], timeout: float = 30, what: str = "") -> T:
     """Return the first true value of `predicate`, looked at every 10 ms.
 
     Raises AssertionError naming `what` and the last value after `timeout` seconds. Errors
