@@ -61,7 +61,7 @@ def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
-    if trial is not None and trial.not_before and trial.generation not in pool.templates:
+    if trial is not None and not pool.begun(trial):
         trial.not_before, trial.why = 0.0, why  # it only waits for its time
         return True
     if trial is not None:
@@ -182,6 +182,18 @@ def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
             child.killed = child.killed or killed
 
 
+def weighed(pool: Pool, proc: Proc, rss: int, at: float, since: float) -> None:
+    """It held `rss` bytes `at` a time; what it runs began `since`. What the jobs before have left
+    is no fault of the one that runs now: over the limit, only its own growth counts."""
+    proc.rss = rss
+    most = pool.limits.max_memory_hard
+    if proc.running == NOTHING or at < since:
+        proc.burden, proc.heavy = rss, False
+        return
+    allowed = proc.burden * (1 + GROWTH) if proc.burden > most else most
+    proc.heavy = most > 0 and rss > allowed
+
+
 def spent(pool: Pool, proc: Proc) -> str:
     """Judge a worker's counters (jobs it has run, memory it has gained): why it is spent, or ""."""
     limits = pool.limits
@@ -195,9 +207,11 @@ def spent(pool: Pool, proc: Proc) -> str:
     return proc.spent
 
 
-def exited(pool: Pool, seq: int, code: int, now: float, *, worked: bool, in_job: bool) -> None:
-    """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `worked`: it
-    had settled a job; `in_job`: it was running one."""
+def exited(
+    pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
+) -> None:
+    """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `why`: what it
+    said of it; `worked`: it had settled a job; `in_job`: it was running one."""
     seat = next(s for s in pool.seats for p in s.procs if p.seq == seq)
     proc = next(p for p in seat.procs if p.seq == seq)
     seat.procs.remove(proc)
@@ -205,7 +219,7 @@ def exited(pool: Pool, seq: int, code: int, now: float, *, worked: bool, in_job:
         pool.code = pool.code or KILLED
     trial = pool.trial
     if trial is not None and proc.generation == trial.generation and not proc.ready:
-        refused(pool, "its first worker did not get ready", now, code)
+        refused(pool, why or "its first worker did not get ready", now, code)
     if proc.ready and code == 0:
         seat.failures = 0
         return

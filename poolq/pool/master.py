@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from math import inf
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from setproctitle import setproctitle
@@ -97,6 +97,7 @@ class Master:
                 self._wishes.signal(name)
             self._children.templates.hear()
             self._children.reap()
+            looked = monotonic_ns()
             self._look()
             self._control.serve(monotonic())
             self._notifier.tell(self.pool, monotonic())
@@ -110,9 +111,9 @@ class Master:
                 self._applied[type(action)](action)
             now = monotonic()
             pauses = self._notifier.pause(now), self._control.pause()
-            timeout = min(policy.next_wake(self.pool, now), *pauses)
-            due = now + timeout
-            self._sleep(timeout)
+            due = now + min(policy.next_wake(self.pool, now), *pauses)
+            due = self._scores.promise(round(due * 1e9), looked) / 1e9
+            self._sleep(max(0.0, due - monotonic()))
             self._excuse(monotonic() - due)
 
     def _sleep(self, timeout: float) -> None:
@@ -157,11 +158,13 @@ class Master:
         trial = self.pool.trial
         if history.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
-        proc.jobs, proc.rss = row.settled, row.rss
+        proc.jobs = row.settled
         proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
         proc.running = _running(row)
+        history.weighed(self.pool, proc, row.rss, row.weighed / 1e9, row.since / 1e9)
+        proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
         if proc.running == proc.excused:
             proc.deadline += proc.excuse
