@@ -16,12 +16,19 @@ from poolq.pool.state import Pool
 
 MOST = 16_384  # bytes of a traceback: its end, where the error is; a packet has room for it
 _LEAST = 100
+_LONGEST = 300  # characters of a reason
 
 
 def of(error: PoolqError) -> Failed:
     """What the user's code did is its cause."""
     lines = traceback.format_exception(error.__cause__) if error.__cause__ else []
     return Failed(_plain(str(error)), error.exit_code, _end("".join(lines)))
+
+
+def reason(text: str) -> str:
+    """Some text as a reason: one that any encoding has, and not too long."""
+    plain = _plain(text)
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}…"
 
 
 def tell(

@@ -97,7 +97,7 @@ class Template:
             protocol.send(self._line, last_words.of(error))
             return error.exit_code
         if why := _unsafe():
-            protocol.send(self._line, Bare(why))
+            protocol.send(self._line, Bare(last_words.reason(why)))
             return 0
         self._stamps = stamps(errand.config.folder)
         gc.collect()
