@@ -72,16 +72,15 @@ def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     return True
 
 
-def suspended(pool: Pool, seconds: float) -> None:
+def suspended(pool: Pool, seconds: float, now: float) -> None:
     """The master, and perhaps all of the pool, was stopped for so long while the clock went on:
-    nobody is late by that."""
+    nobody is late by that, also who runs what began since the last look."""
     pool.deadline += seconds
     for proc in pool.procs():
         if not proc.ready:
             proc.born += seconds
-        if proc.running != NOTHING:
-            kept = proc.excuse if proc.excused == proc.running else 0.0
-            proc.excused, proc.excuse = proc.running, kept + seconds
+        kept = proc.excuse if proc.running != NOTHING and proc.since < proc.woken else 0.0
+        proc.woken, proc.excuse = now, kept + seconds
     for template in pool.templates.values():
         if not template.ready:
             template.born += seconds
@@ -182,12 +181,12 @@ def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
             child.killed = child.killed or killed
 
 
-def weighed(pool: Pool, proc: Proc, rss: int, at: float, since: float) -> None:
-    """It held `rss` bytes `at` a time; what it runs began `since`. What the jobs before have left
-    is no fault of the one that runs now: over the limit, only its own growth counts."""
+def weighed(pool: Pool, proc: Proc, rss: int, at: float) -> None:
+    """It held `rss` bytes `at` a time. What the jobs before have left is no fault of the one that
+    runs now: over the limit, only its own growth counts."""
     proc.rss = rss
     most = pool.limits.max_memory_hard
-    if proc.running == NOTHING or at < since:
+    if proc.running == NOTHING or at < proc.since:
         proc.burden, proc.heavy = rss, False
         return
     allowed = proc.burden * (1 + GROWTH) if proc.burden > most else most

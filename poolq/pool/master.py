@@ -114,7 +114,7 @@ class Master:
             due = now + min(policy.next_wake(self.pool, now), *pauses)
             due = self._scores.promise(round(due * 1e9), looked) / 1e9
             self._sleep(max(0.0, due - monotonic()))
-            self._excuse(monotonic() - due)
+            self._excuse(now, due)
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._bells.master.fd, self._control.fd]
@@ -128,11 +128,12 @@ class Master:
         ours = (self._signals.fd, self._signals.write)
         return (*ours, *self._hold.private(), *self._control.private())
 
-    def _excuse(self, late: float) -> None:
-        """Woken much too late: we were stopped, and perhaps all were."""
-        if late > SUSPENDED:
-            history.suspended(self.pool, late)
-            self._say("warning", f"pool {self._config.name} was suspended for {late:.1f} s")
+    def _excuse(self, slept: float, due: float) -> None:
+        """Woken much too late: we were stopped, and perhaps all were, since we slept."""
+        now = monotonic()
+        if now - due > SUSPENDED:
+            history.suspended(self.pool, now - slept, now)
+            self._say("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
     # looking
 
@@ -163,10 +164,11 @@ class Master:
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
         proc.running = _running(row)
-        history.weighed(self.pool, proc, row.rss, row.weighed / 1e9, row.since / 1e9)
+        proc.since = row.since / 1e9
+        history.weighed(self.pool, proc, row.rss, row.weighed / 1e9)
         proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
-        if proc.running == proc.excused:
+        if proc.since < proc.woken:
             proc.deadline += proc.excuse
         if not proc.spent and (why := history.spent(self.pool, proc)):
             self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")

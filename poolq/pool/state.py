@@ -64,9 +64,9 @@ class Proc:
     """A worker process. `due`: when its lifetime ends; `spent`: why it is to be replaced.
 
     `deadline` and `running` are as last read from the scoreboard; `dumped` is the job for which
-    its stack was asked for, at `dumped_at`, and `written` that it has been; `excused` the one that
-    may take `excuse` seconds more. `heavy`: what runs is over the hard limit of memory, of which
-    `burden` bytes were there before.
+    its stack was asked for, at `dumped_at`, and `written` that it has been. What began (`since`)
+    before the pool had `woken` may take `excuse` seconds more. `heavy`: what runs is over the hard
+    limit of memory, of which `burden` bytes were there before.
     """
 
     seq: int
@@ -92,7 +92,8 @@ class Proc:
     written: bool = False
     heavy: bool = False
     burden: int = 0
-    excused: Running = NOTHING
+    since: float = 0.0
+    woken: float = -inf
     excuse: float = 0.0
 
 

@@ -3,6 +3,7 @@ nobody is killed for what another has done."""
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -16,10 +17,9 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = '''
-import os
+import signal
 import subprocess
 import time
-from pathlib import Path
 
 from poolq import Job
 from tests.support.ledger import gate, note
@@ -70,12 +70,12 @@ class HangsInHook(Job):
 
 
 class EndsWhenDumped(Job):
-    """Overruns, but ends between the dump of its stack and the kill."""
+    """Overruns, but ends between the order to dump its stack and the kill, which waits for that."""
 
     def run(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         note("start", self.id)
-        while "most recent call first" not in Path("pool-1.log").read_text():
-            time.sleep(0.005)
+        signal.sigwait([signal.SIGUSR2])
         note("end", self.id)
 
 
@@ -136,6 +136,17 @@ def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
     until(project.settled)
     history = entries(project.failed()[id].state.history)
     assert [(line.cause, line.attempt) for line in history] == [("timeout", 1), ("timeout", 2)]
+
+
+@sqlite
+def test_a_deadline_is_noticed_when_it_comes(project: Project) -> None:
+    """The master looks once a second, and is told when that would be too late."""
+    pool = project.ready(1, "--prefetch=1")
+    pool.until_idle(1)
+    project.dispatch_many("Hangs", 4, timeout="0.1 seconds")
+    pool.until_said("overran its 0.1 s by", 20, times=4)
+    late = sorted(float(one) for one in re.findall(r"overran its 0.1 s by ([0-9.]+) s", pool.log))
+    assert late[1] <= 0.2, late  # all but those that the machine's load has delayed
 
 
 @sqlite

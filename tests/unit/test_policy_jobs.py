@@ -62,6 +62,20 @@ def test_the_next_job_is_not_killed_for_it() -> None:
     assert world.act() == []
 
 
+def test_nobody_is_late_by_the_time_of_a_suspension() -> None:
+    """Neither who was seen to run before it, nor who had begun since the last look."""
+    world = running(2)
+    seen, unseen = world.pool.procs()
+    seen.running, seen.since = (7, 1), world.now - 1
+    history.suspended(world.pool, 5.0, world.now)
+    history.suspended(world.pool, 3.0, world.now + 4)
+    assert (seen.excuse, unseen.excuse) == (8.0, 3.0)
+    assert seen.woken == unseen.woken == world.now + 4
+    seen.since = world.now + 5  # another job
+    history.suspended(world.pool, 2.0, world.now + 8)
+    assert seen.excuse == 2.0
+
+
 def test_without_anything_to_do_it_wakes_once_a_second() -> None:
     world = running(3)
     assert next_wake(world.pool, world.now) == pytest.approx(1.0)
@@ -74,7 +88,8 @@ def killed(world: World, rss: int, *, since: float) -> bool:
     """The keeper's sample of now, of a job that began so long ago: is that job's end near?"""
     proc = proc_of(world)
     proc.running = (7, round(world.now - since))
-    history.weighed(world.pool, proc, rss, world.now, world.now - since)
+    proc.since = world.now - since
+    history.weighed(world.pool, proc, rss, world.now)
     return Dump in [type(one) for one in decide(world.pool, world.now, 0)]
 
 
@@ -101,7 +116,7 @@ def test_what_the_job_before_has_left_is_not_charged_to_the_next() -> None:
 def test_an_idle_worker_that_is_too_big_is_no_jobs_fault() -> None:
     world = running(1, max_memory_hard=HARD)
     proc = proc_of(world)
-    history.weighed(world.pool, proc, HARD * 2, world.now, 0.0)
+    history.weighed(world.pool, proc, HARD * 2, world.now)
     assert not proc.heavy
     world.now += 1
     assert not killed(world, HARD * 2, since=0.5)
