@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+
+import pytest
 
 from tests.process.engines import sqlite
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -57,6 +61,31 @@ def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> N
     pool.until_idle(2)
     assert worker.pid in {one.pid for one in pool.workers()}
     assert "died" not in pool.log
+
+
+def begun(project: Project) -> Pool:
+    """A pool whose command has begun to import what it needs, and no more."""
+    pool = project.pool(1)
+    maps = Path(f"/proc/{pool.pid}/maps")
+    until(lambda: "_ctypes." in maps.read_text(), 10, "its imports")
+    return pool
+
+
+@sqlite
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGQUIT"])
+def test_a_pool_may_be_ended_before_it_has_begun(project: Project, how: str) -> None:
+    pool = begun(project)
+    pool.signal(signal.Signals[how])
+    assert pool.wait_exit() == 0
+    assert "Traceback" not in pool.log
+
+
+@sqlite
+def test_other_signals_before_it_has_begun_do_nothing(project: Project) -> None:
+    pool = begun(project)
+    for how in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGCHLD"):
+        pool.signal(signal.Signals[how])
+    assert len(pool.until_ready(1)) == 1
 
 
 @sqlite

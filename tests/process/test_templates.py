@@ -11,6 +11,7 @@ from tests.process.engines import sqlite
 from tests.support.pool import Pool, gone
 from tests.support.processes import Process
 from tests.support.project import Project
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 BROKEN = "import nothing_of_this_name\n"
@@ -156,8 +157,11 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
     if broken_first:
         jobs.write_text(BROKEN)
         pool.signal(signal.SIGHUP)
-        pool.until_said("nothing_of_this_name")
-        pool.until_said("is refused, the old workers go on")
+        pool.until_said("is refused, the old workers go on: module 'jobs' cannot be loaded")
+        pool.until_said('jobs.py", line 1, in <module>')
+        refusal = poolq(pool, "status", "--json").json["refusal"]
+        assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]
+        assert refusal["traceback"].rstrip().endswith("No module named 'nothing_of_this_name'")
         assert {one.pid for one in pool.ready()} == old
     jobs.write_text(good.replace('note("end", self.id)', 'note("new", self.id)'))
     pool.signal(signal.SIGHUP)
