@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
 
+from poolq.worker.readable import readable
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
+from tests.support.talking import connect
 from tests.support.wait import until
 
 JOBS = """
@@ -75,7 +78,34 @@ def version(number: int) -> str:
     return JOBS.replace('"v1"', f'"v{number}"')
 
 
-@each_kind
+@on("redis")
+def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> None:
+    """Every other one is broken, and refused. Each follows as soon as the one before is decided."""
+    pool = project.ready(2)
+    ids: list[str] = []
+    line = connect(pool)
+
+    def decided() -> bool:
+        ids.extend(project.dispatch_many("Quick", 5))
+        return bool(readable([line.fileno()], 0))
+
+    broken = [text for text, _ in BROKEN.values()]
+    for generation in range(2, 22):
+        good = generation % 2 == 0
+        deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
+        line.sendall(b'{"v":1,"do":"reload","wait":true}\n')
+        until(decided, 30, "the pool's verdict")
+        assert json.loads(line.recv(1 << 16))["ok"] is good
+    line.close()
+    until(project.settled, 20)
+    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert (project.total("done"), project.total("crashed")) == (len(ids), 0)
+    until(lambda: {one.title.split()[3] for one in pool.workers()} == {"g20"})
+    assert pool.zombies() == []
+
+
+@on("mariadb", "sqlite")
 def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Project) -> None:
     pool = project.ready(2)
     ids: list[str] = []
