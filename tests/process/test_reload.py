@@ -105,7 +105,7 @@ def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> 
     assert pool.zombies() == []
 
 
-@on("mariadb", "sqlite")
+@on("mariadb")
 def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Project) -> None:
     pool = project.ready(2)
     ids: list[str] = []
