@@ -2,8 +2,8 @@
 
 A pool of 2 works off a backlog on a Redis of its own while its code is reloaded 20 times, every
 other time with code that is broken. Printed is the rate in windows of a quarter of a second, beside
-the median of the same run. The goal: it is under half of that for no longer than a second; no job is
-lost or run twice; every broken load is refused. Exits with 1 when one of these is missed.
+the median of the same run. The goal: it is under half of that for no longer than a second; no job
+is lost or run twice; every broken load is refused. Exits with 1 when one of these is missed.
 """
 
 import json

@@ -45,6 +45,7 @@ BROKEN = {
     "import": ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
     "syntax": ("def x(:\n", "SyntaxError"),
     "raises": ("raise RuntimeError('not today')\n", "not today"),
+    "odd": ("raise RuntimeError('not today ' + '\\udcff' * 100_000)\n", r"not today \udcff"),
     "exits": ("import os\nos._exit(9)\n", "its template ended with code 9"),
     "dies": ("import os\nos.kill(os.getpid(), 9)\n", "its template was killed"),
     "option": ("from poolq import Job\nclass A(Job):\n    attempts = 0\n", "attempts"),
