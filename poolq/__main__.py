@@ -2,7 +2,7 @@
 
 import sys
 
-from poolq.cli.entry import main
+from poolq.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,5 +2,19 @@
 
 What holds in all of them: stdout is data and stderr is for people; an error is one line, and its
 exit code is the error's (errors.py); whatever is slow to import is imported by the command that
-needs it. `poolq run` never imports the user's code: its workers do. `entry.py` is where it begins.
+needs it. `poolq run` never imports the user's code: its workers do.
 """
+
+import sys
+
+
+def main() -> int:
+    """Run the process's own command line and return its exit code."""
+    args = sys.argv[1:]
+    if args[:1] == ["run"]:
+        from poolq.cli import early
+
+        early.take_signals()
+    from poolq.cli.main import main as run
+
+    return run(args)

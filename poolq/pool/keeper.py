@@ -7,19 +7,21 @@
 - The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
 """
 
+import os
 import select
 import socket
 from time import monotonic, monotonic_ns, time_ns
 
+import msgspec
 from setproctitle import setproctitle
 
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
 from poolq.errors import EngineError, EngineUnavailable, PoolqError
-from poolq.pool import nodes
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
+from poolq.pool.namesakes import Namesakes
 from poolq.pool.recovery import death
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
@@ -33,6 +35,18 @@ PATIENCE = 10.0  # seconds that a first start waits for the broker
 BEATS = 6  # a node's life in beats
 RETRY = 0.5
 LAST_TRIES = 5.0
+
+
+Process = tuple[str, str, int, int]
+
+
+class Info(msgspec.Struct, frozen=True):
+    """What a node tells of itself. A process is (boot, pid namespace, pid, start ticks)."""
+
+    pool: str
+    host: str
+    master: Process
+    keeper: Process
 
 
 class Keeper:
@@ -56,10 +70,19 @@ class Keeper:
         self._engine: Engine = open_engine(config)
         self._interval = config.node_ttl / BEATS
         self._silence = Silence(BEATS)
+        self._namesakes = Namesakes(config.name)
         self._next_beat = 0.0
         self._up = True
-        self._info = nodes.about_us(config.name)
-        self._namesakes: set[int] = set()
+        place = (identity.boot_id(), identity.pid_namespace())
+        master, me = os.getppid(), os.getpid()
+        self._info = msgspec.json.encode(
+            Info(
+                config.name,
+                socket.gethostname(),
+                (*place, master, identity.started(master) or 0),
+                (*place, me, identity.started(me) or 0),
+            )
+        )
 
     def run(self) -> int:
         """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
@@ -138,11 +161,12 @@ class Keeper:
                 self._bells.master.ring()
 
     def _weigh(self) -> None:
-        """Sample the workers' memory; the master judges it."""
+        """Sample the workers' memory; the master judges it, and must know how old it may be."""
+        begun = monotonic_ns()
         for row in self._scores.all():
             if row.status == Status.LIVE and row.pid:
-                begun = monotonic_ns()
-                self._scores.weigh(row.index, identity.resident(row.pid), begun)
+                self._scores.weigh(row.index, identity.resident(row.pid))
+        self._scores.tell(board.WEIGHED, begun)
 
     def _bury_orphans(self) -> None:
         """Nobody reaps the workers of a dead master for us: look whether they are gone."""
@@ -168,8 +192,10 @@ class Keeper:
         registered = self._engine.registered()
         alive = {self._name(row) for row in self._scores.all()}  # after: no newborn is missing
         others = [node for node in self._engine.nodes() if node.node != self._node]
-        dead = {node.node for node in others if nodes.is_gone(node.info)}
-        self._warn({nodes.namesake(node.info, self._config.name) for node in others} - {0})
+        dead = {node.node for node in others if self._pool_is_gone(node.info)}
+        for other in others:
+            if warning := self._namesakes.heard(other.info):
+                self._reporter.report(Note("warning", warning))
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in alive
             if ours or (worker.node in dead and identity.gone(worker)):
@@ -178,15 +204,15 @@ class Keeper:
         for node in dead - {worker.node for worker in registered if not identity.gone(worker)}:
             self._engine.leave(node)
 
-    def _warn(self, namesakes: set[int]) -> None:
-        """Of each pool of our name once."""
-        for pid in sorted(namesakes - self._namesakes):
-            text = (
-                f"another pool named {self._config.name!r} (pid {pid}) runs here, with another "
-                "runtime folder, so commands may reach that one; give one of them another --name"
-            )
-            self._reporter.report(Note("warning", text))
-        self._namesakes |= namesakes
+    @staticmethod
+    def _pool_is_gone(info: bytes) -> bool:
+        """True if master and keeper of a pool ran here and are no more. While either lives, it
+        knows more of its dead workers than we do."""
+        try:
+            found = msgspec.json.decode(info, type=Info)
+        except msgspec.DecodeError:
+            return False
+        return all(identity.gone_here(*process) for process in (found.master, found.keeper))
 
     def _tell(self, recovered: Recovered, why: str) -> None:
         for id in recovered.crashed:

@@ -149,11 +149,12 @@ class Master:
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
         if empty and history.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
+        weighed = scores.told(board.WEIGHED) / 1e9  # before what it tells of
         for proc in pool.procs():
             if proc.pid:
-                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now)
+                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
 
-    def _look_at(self, proc: Proc, row: Row, now: float) -> None:
+    def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
         if row.phase == Phase.BOOT:
             return
         trial = self.pool.trial
@@ -165,7 +166,7 @@ class Master:
         proc.beat.look(row.beat, now)
         proc.running = _running(row)
         proc.since = row.since / 1e9
-        history.weighed(self.pool, proc, row.rss, row.weighed / 1e9)
+        history.weighed(self.pool, proc, row.rss, weighed)
         proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
         if proc.since < proc.woken:

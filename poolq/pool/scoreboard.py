@@ -6,8 +6,7 @@
 - The master writes the master's part, the worker the worker's part (`worker/row.py`), the keeper
   its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
 
-Layout: HEAD words, then for each row the keeper's three: confirmed, RSS, and when that was; then
-the rows.
+Layout: HEAD words, then a confirm word and an RSS word a row, then the rows.
 """
 
 import mmap
@@ -19,13 +18,14 @@ from enum import IntEnum
 from poolq.worker import row as words
 from poolq.worker.row import WorkerRow
 
-HEAD = 16  # words
+HEAD = 32  # words
 MASTER = 16  # words of the master's part, before the worker's
 ROW = (MASTER + words.WORDS) * 8  # bytes
 
-# The keeper's words, then the master's, among them when it will look next (monotonic ns).
+# The keeper's words, then the master's. NEXT_LOOK: when the master looks; WEIGHED: when the last
+# round of weighing began, so that no RSS is older. Both in monotonic nanoseconds.
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-PAUSED, NEXT_LOOK = words.PAUSED, words.NEXT_LOOK
+NEXT_LOOK, PAUSED, WEIGHED = words.NEXT_LOOK, words.PAUSED, 17
 # The master's words of a row.
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 
@@ -79,7 +79,6 @@ class Row:
     limited: int
     parked: int
     rss: int
-    weighed: int
 
     @property
     def in_job(self) -> bool:
@@ -102,12 +101,12 @@ class Scoreboard:
 
     def __init__(self, rows: int, fd: int | None = None) -> None:
         self.rows = rows
-        self._base = (HEAD + 3 * rows) * 8
+        self._base = (HEAD + 2 * rows) * 8
         self._base += -self._base % 64
         size = self._base + rows * ROW
         self.fd = _create(size) if fd is None else fd
         self._memory = memoryview(mmap.mmap(self.fd, size))
-        self._head = self._memory[: (HEAD + 3 * rows) * 8].cast("Q")
+        self._head = self._memory[: (HEAD + 2 * rows) * 8].cast("Q")
         self._master = [self._part(index, 0, MASTER).cast("Q") for index in range(rows)]
         self._workers = [self._part(index, MASTER, MASTER + words.WORDS) for index in range(rows)]
         self._words = [part.cast("Q") for part in self._workers]
@@ -124,7 +123,6 @@ class Scoreboard:
             if own[STATUS] == Status.FREE:
                 WorkerRow(self._workers[index]).clear()
                 self._head[HEAD + self.rows + index] = 0
-                self._head[HEAD + 2 * self.rows + index] = 0
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
@@ -194,11 +192,9 @@ class Scoreboard:
     def confirmed(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
 
-    def weigh(self, index: int, rss: int, at: int) -> None:
-        """A worker's resident memory in bytes, and when it was that. In this order, and read in the
-        other one: what is seen is never older than its time says."""
+    def weigh(self, index: int, rss: int) -> None:
+        """A worker's resident memory in bytes."""
         self._head[HEAD + self.rows + index] = rss
-        self._head[HEAD + 2 * self.rows + index] = at
 
     def tell(self, word: int, value: int) -> None:
         """Write a word of the head; each has one writer."""
@@ -211,7 +207,6 @@ class Scoreboard:
 
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
-        weighed = self._head[HEAD + 2 * self.rows + index]
         return Row(
             index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
             own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
@@ -220,7 +215,7 @@ class Scoreboard:
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
-            self._head[HEAD + self.rows + index], weighed,
+            self._head[HEAD + self.rows + index],
         )  # fmt: skip
 
     def all(self) -> list[Row]:

@@ -30,8 +30,8 @@ PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 
-#: In the scoreboard's head, written by the master: this pool takes nothing new; when it looks next.
-PAUSED, NEXT_LOOK = 8, 9
+#: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
+NEXT_LOOK, PAUSED = 7, 8
 
 
 class WorkerRow:

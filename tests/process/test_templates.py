@@ -107,6 +107,10 @@ def test_without_them_and_with_broken_code_the_workers_go_on_until_it_is_mended(
     id = project.dispatch("Quick")
     project.ledger.until("end", id)
     assert {one.pid for one in pool.workers()} == old
+    found = poolq(pool, "status", "--json").json
+    assert (found["state"], found["trial"]["generation"]) == ("running", 3)
+    assert 0 <= found["trial"]["starts_in"] <= 10
+    assert "default, running, loads g3 in " in poolq(pool, "status").out
     jobs.write_text(good)
     pool.signal(signal.SIGHUP)
     pool.until_said("is good")

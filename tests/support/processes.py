@@ -34,10 +34,15 @@ def process(pid: int) -> Process | None:
     folder = Path("/proc") / str(pid)
     try:
         stat = (folder / "stat").read_bytes()
-        line = (folder / "cmdline").read_bytes()
+        title = (
+            (folder / "cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .strip()
+            .decode("utf-8", "replace")
+        )
     except (FileNotFoundError, ProcessLookupError):
         return None
-    title = line.replace(b"\0", b" ").strip().decode(errors="replace")
     state, parent, group, session = stat[stat.rindex(b")") + 2 :].split()[:4]
     return Process(pid, int(parent), int(group), int(session), state.decode(), title)
 

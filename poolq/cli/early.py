@@ -1,27 +1,18 @@
-"""The first lines of the `poolq` command. A pool that is starting must take signals before the rest
-is imported, which takes longer than a supervisor may wait: until the master has handlers of its
-own, TERM, INT and QUIT end it as one that has begun nothing, and the others do nothing.
+"""A pool that is starting must take signals before the rest of the command is imported, which takes
+longer than a supervisor may wait. Until the master has handlers of its own, TERM, INT and QUIT end
+it as one that has begun nothing, and the others do nothing.
 """
 
 import os
 import signal
-import sys
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _QUIET = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
 
-def main() -> int:
-    """Run the process's own command line; returns its exit code."""
-    if sys.argv[1:2] == ["run"]:
-        _take_signals()
-    from poolq.cli.main import main as command
-
-    return command()
-
-
-def _take_signals() -> None:
+def take_signals() -> None:
+    """For `poolq run` alone."""
     for number in _ENDING:
         signal.signal(number, _end)
     for number in _QUIET:
