@@ -17,6 +17,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = '''
+import os
 import signal
 import subprocess
 import time
@@ -35,6 +36,9 @@ class Hangs(Job):
 
     def never_leaves_c(self):
         sum(range(10**12))
+
+    def stands_still(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def has_a_child(self):
         child = subprocess.Popen(["sleep", "600"])
@@ -124,6 +128,15 @@ def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project, how
     )
     assert "JobTimeout: overran its 0.4 s" in shown.out
     assert pool.zombies() == []
+
+
+@sqlite
+def test_a_worker_that_was_stopped_is_killed_without_its_stack(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Hangs", {"how": "stands_still"}, timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", id)
+    pool.until_said("overran its 0.4 s by")
+    assert "most recent call first" not in pool.log
 
 
 @each_kind
