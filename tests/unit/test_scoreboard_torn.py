@@ -60,8 +60,8 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
     proc = world.pool.find(only(world).seq)
     assert proc is not None
     master = SimpleNamespace(pool=world.pool, _say=None)
-    end, looks, seen = monotonic() + SECONDS, 0, set()
-    while monotonic() < end:
+    end, seen = monotonic() + SECONDS, set()
+    while monotonic() < end or len(seen) < 20:  # it must have written meanwhile
         for _ in range(100):
             begun = monotonic_ns()
             row = busy.read(0)
@@ -71,14 +71,11 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
             found = policy.decide(world.pool, monotonic(), 0)
             assert not [one for one in found if isinstance(one, Dump | Kill | Overrun)]
             seen.add((row.request, row.started, row.finished))
-            looks += 1
-    assert looks > 500
-    assert len(seen) > 20, "it wrote meanwhile"
 
 
 def test_what_runs_is_never_a_mixture_of_two_jobs(busy: Scoreboard) -> None:
     end, shown = monotonic() + SECONDS, 0
-    while monotonic() < end:
+    while monotonic() < end or shown < 100:
         for _ in range(100):
             id, queue, job = busy.running(0)
             if not id:
@@ -86,4 +83,3 @@ def test_what_runs_is_never_a_mixture_of_two_jobs(busy: Scoreboard) -> None:
             number = int(id, 16)
             assert (queue, job) == (f"{number}-{WIDE}"[: number % 60], f"{number}")
             shown += 1
-    assert shown > 100
