@@ -79,25 +79,25 @@ def version(number: int) -> str:
     return JOBS.replace('"v1"', f'"v{number}"')
 
 
+@pytest.mark.timeout(180)  # some 10 s where nothing else runs
 @on("redis")
 def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> None:
     """Every other one is broken, and refused. Each follows as soon as the one before is decided."""
     pool = project.ready(2)
     ids: list[str] = []
-    line = connect(pool)
-
-    def decided() -> bool:
-        ids.extend(project.dispatch_many("Quick", 5))
-        return bool(readable([line.fileno()], 0))
-
     broken = [text for text, _ in BROKEN.values()]
-    for generation in range(2, 22):
-        good = generation % 2 == 0
-        deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
-        line.sendall(b'{"v":1,"do":"reload","wait":true}\n')
-        until(decided, 30, "the pool's verdict")
-        assert json.loads(line.recv(1 << 16))["ok"] is good
-    line.close()
+    with connect(pool) as line:
+
+        def decided() -> bool:
+            ids.extend(project.dispatch_many("Quick", 5))
+            return bool(readable([line.fileno()], 0.02))
+
+        for generation in range(2, 22):
+            good = generation % 2 == 0
+            deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
+            line.sendall(b'{"v":1,"do":"reload","wait":true}\n')
+            until(decided, 30, "the pool's verdict")
+            assert json.loads(line.recv(1 << 16))["ok"] is good
     until(project.settled, 20)
     assert project.ledger.times("start") == dict.fromkeys(ids, 1)
     assert project.ledger.times("end") == dict.fromkeys(ids, 1)
