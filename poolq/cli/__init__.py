@@ -5,6 +5,16 @@ exit code is the error's (errors.py); whatever is slow to import is imported by 
 needs it. `poolq run` never imports the user's code: its workers do.
 """
 
-from poolq.cli.main import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> int:
+    """Run the process's own command line and return its exit code."""
+    args = sys.argv[1:]
+    if args[:1] == ["run"]:
+        from poolq.cli import early
+
+        early.take_signals()
+    from poolq.cli.main import main as run
+
+    return run(args)

@@ -70,6 +70,8 @@ def _state(found: dict[str, Any]) -> str:
     trial = found["trial"]
     if found["state"] == "starting" or not trial:
         return str(found["state"])
+    if trial["starts_in"] is not None:
+        return f"{found['state']}, loads g{trial['generation']} in {trial['starts_in']:.0f} s"
     reloading = f"reloading g{trial['generation']}"
     return reloading if found["state"] == "reloading" else f"{found['state']}, {reloading}"
 

@@ -53,6 +53,6 @@ class WorkerBells:
         """Tell the keeper's waiter that there is somebody to wake."""
         self._idle.ring()
 
-    def spent(self) -> None:
-        """Tell the master that this worker has run as many jobs as it may."""
+    def look(self) -> None:
+        """Have the master look at this worker's row now."""
         self._master.ring()

@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic, monotonic_ns
 
 from poolq.config import Config
-from poolq.pool import history, logger
+from poolq.pool import history, last_words, logger
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
@@ -59,6 +59,7 @@ class Children:
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
         self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), self._alive)
         self._pipes = pipes
+        self._paper = last_words.Paper()
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
@@ -78,18 +79,12 @@ class Children:
         self._seq = seq
         self._bells.doors[row].quiet()
         template = self._pool.templates.get(generation)
-        if template is not None and template.ready:
-            if not self.templates.spawn(generation, seq, row, slot):
-                self._scores.drop(row)
-                seat.not_before = now + history.BACKOFF_FIRST
-                return
-            pid = 0
-        else:
-            pid = self._fork_bare(seq, row, slot, generation)
-            if not pid:
-                self._scores.drop(row)
-                seat.not_before = now + 1.0
-                return
+        asked = template is not None and template.ready
+        pid = 0 if asked else self._fork_bare(seq, row, slot, generation)
+        if not pid and not (asked and self.templates.spawn(generation, seq, row, slot)):
+            self._scores.drop(row)
+            seat.not_before = now + (history.BACKOFF_FIRST if asked else 1.0)
+            return
         self.rows[seq] = row
         history.spawned(self._pool, slot, seq, generation, pid, now, random.random())
         if pid:
@@ -100,9 +95,10 @@ class Children:
             self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
             self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
             self._reporter, self._bells.master.ring,
+            self._paper.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip
-        pipe = self._pipes.writers.row(row)
-        return self.fork(partial(process.main, setup), f"worker {slot}", pipe, row)
+        main = partial(process.main, setup)
+        return self.fork(main, f"worker {slot}", self._pipes.writers.row(row), row)
 
     def _adopt(self, seq: int, pid: int) -> None:
         self._seqs[pid] = seq
@@ -267,14 +263,15 @@ class Children:
         if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        worked, trial = row.settled > 0, self._pool.trial
-        history.exited(self._pool, seq, code, now, worked=worked, in_job=row.in_job)
-        if trial is None or trial.generation != row.generation:
-            return
-        if self._pool.generation:
-            refused = f"generation {row.generation} is refused, the old workers go on"
-            self._say("error", f"{refused}: {self._pool.refusal}")
-        elif not told_why:
+        worked, on_trial = row.settled > 0, self._pool.on_trial(row.generation)
+        words = self._paper.take() if on_trial else None
+        why = words.why if words else ""
+        history.exited(self._pool, seq, code, now, why, worked=worked, in_job=row.in_job)
+        if on_trial and self._pool.generation:
+            last_words.tell(self._pool, self._say, row.generation, words)
+        elif words is not None:
+            self._say("error", words.why)
+        elif on_trial and not told_why:
             self._say("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:

@@ -21,6 +21,7 @@ PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
 STARTING = 3.0  # seconds between a pool's lock and its socket, at most
 STEP = 0.05
 MOST = 64 << 20  # bytes of an answer
+_answer = msgspec.json.Decoder(dict[str, Any])
 
 
 class Line:
@@ -74,13 +75,21 @@ class Line:
             raise PoolqError(f"pool {self._name!r} hung up: {error.strerror}") from None
         if not data.endswith(b"\n"):
             raise PoolqError(f"pool {self._name!r} ended without an answer; its log may say why")
-        answer: dict[str, Any] = msgspec.json.decode(data)
+        try:
+            answer: dict[str, Any] = _answer.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise self._no_pool_says(data) from None
         if answer.get("v") != VERSION:
             raise PoolqError(
                 f"pool {self._name!r} speaks version {answer.get('v')}, and this command version "
                 f"{VERSION}; use the poolq of that pool"
             )
+        if type(answer.get("ok")) is not bool or not (answer["ok"] or "error" in answer):
+            raise self._no_pool_says(data)
         return answer
+
+    def close(self) -> None:
+        self._socket.close()
 
     def until_gone(self) -> None:
         """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
@@ -96,7 +105,7 @@ class Line:
         self._socket.close()
 
     def _receive(self, deadline: float | None) -> bytes:
-        data = b""
+        data = bytearray()
         while not data.endswith(b"\n") and len(data) < MOST:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
@@ -106,7 +115,11 @@ class Line:
             if not chunk:
                 break
             data += chunk
-        return data
+        return bytes(data)
+
+    def _no_pool_says(self, data: bytes) -> PoolqError:
+        said = data[:60].decode("latin-1")
+        return PoolqError(f"what answers as pool {self._name!r} is none: it says {said!a}")
 
     def _overdue(self, seconds: float) -> Overdue:
         return Overdue(f"pool {self._name!r} did not answer within {seconds:g} s")

@@ -61,7 +61,7 @@ def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
-    if trial is not None and trial.not_before and trial.generation not in pool.templates:
+    if trial is not None and not pool.begun(trial):
         trial.not_before, trial.why = 0.0, why  # it only waits for its time
         return True
     if trial is not None:
@@ -72,16 +72,15 @@ def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     return True
 
 
-def suspended(pool: Pool, seconds: float) -> None:
+def suspended(pool: Pool, seconds: float, now: float) -> None:
     """The master, and perhaps all of the pool, was stopped for so long while the clock went on:
-    nobody is late by that."""
+    nobody is late by that, also who runs what began since the last look."""
     pool.deadline += seconds
     for proc in pool.procs():
         if not proc.ready:
             proc.born += seconds
-        if proc.running != NOTHING:
-            kept = proc.excuse if proc.excused == proc.running else 0.0
-            proc.excused, proc.excuse = proc.running, kept + seconds
+        kept = proc.excuse if proc.running != NOTHING and proc.since < proc.woken else 0.0
+        proc.woken, proc.excuse = now, kept + seconds
     for template in pool.templates.values():
         if not template.ready:
             template.born += seconds
@@ -182,6 +181,18 @@ def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
             child.killed = child.killed or killed
 
 
+def weighed(pool: Pool, proc: Proc, rss: int, at: float) -> None:
+    """It held `rss` bytes `at` a time. What the jobs before have left is no fault of the one that
+    runs now: over the limit, only its own growth counts."""
+    proc.rss = rss
+    most = pool.limits.max_memory_hard
+    if proc.running == NOTHING or at < proc.since:
+        proc.burden, proc.heavy = rss, False
+        return
+    allowed = proc.burden * (1 + GROWTH) if proc.burden > most else most
+    proc.heavy = most > 0 and rss > allowed
+
+
 def spent(pool: Pool, proc: Proc) -> str:
     """Judge a worker's counters (jobs it has run, memory it has gained): why it is spent, or ""."""
     limits = pool.limits
@@ -195,9 +206,11 @@ def spent(pool: Pool, proc: Proc) -> str:
     return proc.spent
 
 
-def exited(pool: Pool, seq: int, code: int, now: float, *, worked: bool, in_job: bool) -> None:
-    """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `worked`: it
-    had settled a job; `in_job`: it was running one."""
+def exited(
+    pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
+) -> None:
+    """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `why`: what it
+    said of it; `worked`: it had settled a job; `in_job`: it was running one."""
     seat = next(s for s in pool.seats for p in s.procs if p.seq == seq)
     proc = next(p for p in seat.procs if p.seq == seq)
     seat.procs.remove(proc)
@@ -205,7 +218,7 @@ def exited(pool: Pool, seq: int, code: int, now: float, *, worked: bool, in_job:
         pool.code = pool.code or KILLED
     trial = pool.trial
     if trial is not None and proc.generation == trial.generation and not proc.ready:
-        refused(pool, "its first worker did not get ready", now, code)
+        refused(pool, why or "its first worker did not get ready", now, code)
     if proc.ready and code == 0:
         seat.failures = 0
         return

@@ -21,6 +21,7 @@ from poolq.errors import EngineError, EngineUnavailable, PoolqError
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
+from poolq.pool.namesakes import Namesakes
 from poolq.pool.recovery import death
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
@@ -69,6 +70,7 @@ class Keeper:
         self._engine: Engine = open_engine(config)
         self._interval = config.node_ttl / BEATS
         self._silence = Silence(BEATS)
+        self._namesakes = Namesakes(config.name)
         self._next_beat = 0.0
         self._up = True
         place = (identity.boot_id(), identity.pid_namespace())
@@ -159,10 +161,12 @@ class Keeper:
                 self._bells.master.ring()
 
     def _weigh(self) -> None:
-        """Sample the workers' memory; the master judges it."""
+        """Sample the workers' memory; the master judges it, and must know how old it may be."""
+        begun = monotonic_ns()
         for row in self._scores.all():
             if row.status == Status.LIVE and row.pid:
                 self._scores.weigh(row.index, identity.resident(row.pid))
+        self._scores.tell(board.WEIGHED, begun)
 
     def _bury_orphans(self) -> None:
         """Nobody reaps the workers of a dead master for us: look whether they are gone."""
@@ -187,11 +191,11 @@ class Keeper:
         """Workers without a process: ours that no row shows, and those of a dead pool here."""
         registered = self._engine.registered()
         alive = {self._name(row) for row in self._scores.all()}  # after: no newborn is missing
-        dead = {
-            node.node
-            for node in self._engine.nodes()
-            if node.node != self._node and self._pool_is_gone(node.info)
-        }
+        others = [node for node in self._engine.nodes() if node.node != self._node]
+        dead = {node.node for node in others if self._pool_is_gone(node.info)}
+        for other in others:
+            if warning := self._namesakes.heard(other.info):
+                self._reporter.report(Note("warning", warning))
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in alive
             if ours or (worker.node in dead and identity.gone(worker)):

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from math import inf
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from setproctitle import setproctitle
@@ -97,6 +97,7 @@ class Master:
                 self._wishes.signal(name)
             self._children.templates.hear()
             self._children.reap()
+            looked = monotonic_ns()
             self._look()
             self._control.serve(monotonic())
             self._notifier.tell(self.pool, monotonic())
@@ -110,10 +111,10 @@ class Master:
                 self._applied[type(action)](action)
             now = monotonic()
             pauses = self._notifier.pause(now), self._control.pause()
-            timeout = min(policy.next_wake(self.pool, now), *pauses)
-            due = now + timeout
-            self._sleep(timeout)
-            self._excuse(monotonic() - due)
+            due = now + min(policy.next_wake(self.pool, now), *pauses)
+            due = self._scores.promise(round(due * 1e9), looked) / 1e9
+            self._sleep(max(0.0, due - monotonic()))
+            self._excuse(now, due)
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._bells.master.fd, self._control.fd]
@@ -127,11 +128,12 @@ class Master:
         ours = (self._signals.fd, self._signals.write)
         return (*ours, *self._hold.private(), *self._control.private())
 
-    def _excuse(self, late: float) -> None:
-        """Woken much too late: we were stopped, and perhaps all were."""
-        if late > SUSPENDED:
-            history.suspended(self.pool, late)
-            self._say("warning", f"pool {self._config.name} was suspended for {late:.1f} s")
+    def _excuse(self, slept: float, due: float) -> None:
+        """Woken much too late: we were stopped, and perhaps all were, since we slept."""
+        now = monotonic()
+        if now - due > SUSPENDED:
+            history.suspended(self.pool, now - slept, now)
+            self._say("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
     # looking
 
@@ -147,23 +149,27 @@ class Master:
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
         if empty and history.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
+        weighed = scores.told(board.WEIGHED) / 1e9  # before what it tells of
         for proc in pool.procs():
             if proc.pid:
-                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now)
+                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
 
-    def _look_at(self, proc: Proc, row: Row, now: float) -> None:
+    def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
         if row.phase == Phase.BOOT:
             return
         trial = self.pool.trial
         if history.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
-        proc.jobs, proc.rss = row.settled, row.rss
+        proc.jobs = row.settled
         proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
         proc.running = _running(row)
+        proc.since = row.since / 1e9
+        history.weighed(self.pool, proc, row.rss, weighed)
+        proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
-        if proc.running == proc.excused:
+        if proc.since < proc.woken:
             proc.deadline += proc.excuse
         if not proc.spent and (why := history.spent(self.pool, proc)):
             self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")

@@ -1,6 +1,7 @@
 """Killing a worker for what its job does, and never for what the next one does.
 
-The order: its stack goes to the log while it runs; then it is stopped, so that nothing can change;
+The order: its stack goes to the log while it runs, and the kernel shows when that is written; then
+it is stopped, so that nothing can change;
 then the scoreboard is read again. Only if it still runs that job is it killed, else it goes on.
 """
 
@@ -27,6 +28,20 @@ def hold(pid: int) -> None:
 def go_on(pid: int) -> None:
     """Let a held process run again."""
     os.kill(pid, signal.SIGCONT)
+
+
+def has_dumped(pid: int) -> bool:
+    """True if no thread has USR2 before it, or is in its handler, which writes the stack."""
+    bit = 1 << (signal.SIGUSR2 - 1)
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for line in (thread / "status").read_text().splitlines():
+                name, _, mask = line.partition(":")
+                if name in ("SigPnd", "ShdPnd", "SigBlk") and int(mask, 16) & bit:
+                    return False
+    except OSError:
+        return True  # it has ended, or one of its threads just now
+    return True
 
 
 def _stands(pid: int) -> bool:

@@ -35,6 +35,7 @@ SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
 DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
+GLANCE = 0.01  # seconds between two looks whether it is written
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
@@ -78,11 +79,10 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
     for proc in pool.procs():
         if proc.killed or not proc.ready:
             continue
-        hard = limits.max_memory_hard and proc.rss > limits.max_memory_hard
-        if proc.running != NOTHING and (now >= proc.deadline or hard):
+        if proc.running != NOTHING and (now >= proc.deadline or proc.heavy):
             if proc.dumped != proc.running:
                 actions.append(Dump(proc.pid, proc.running))
-            elif now >= proc.dumped_at + DUMP:
+            elif proc.written or now >= proc.dumped_at + DUMP:
                 actions.append(Overrun(proc.pid, proc.running))
         elif proc.idle and proc.beat.unmoved >= limits.silence:
             why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
@@ -245,5 +245,7 @@ def next_wake(pool: Pool, now: float) -> float:
         times.append(seat.not_before)
         for proc in seat.procs:
             times += [proc.due, proc.asked + ANSWER, proc.deadline, proc.dumped_at + DUMP]
+            if proc.dumped == proc.running != NOTHING and now < proc.dumped_at + DUMP:
+                times.append(now + GLANCE)
             times.append(proc.born + FORK if not proc.pid else inf)
     return max(0.0, min(time for time in times if time > now) - now)

@@ -11,6 +11,7 @@ Answer   to Changed
 """
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -82,10 +83,13 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
     """The next message and the descriptors that came with it; None: the other end is gone.
 
-    Raises BlockingIOError on a line that does not block and has nothing.
+    What is no message was not written by us, but by the user's code; it is passed over. Raises
+    BlockingIOError on a line that does not block and has nothing.
     """
-    try:
-        data, fds, _, _ = socket.recv_fds(line, SIZE, 1)
-    except ConnectionError:
-        return None, []
-    return (_decoder.decode(data) if data else None), fds
+    while True:
+        try:
+            data, fds, _, _ = socket.recv_fds(line, SIZE, 1)
+        except ConnectionError:
+            return None, []
+        with suppress(msgspec.MsgspecError):
+            return (_decoder.decode(data) if data else None), fds

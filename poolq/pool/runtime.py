@@ -195,10 +195,21 @@ def running(environ: Mapping[str, str]) -> list[Found]:
     found = []
     for folder in places(environ):
         with suppress(OSError):
+            if not _trusted(folder, environ):
+                continue
             for path in folder.glob("*.lock"):
                 with suppress(OSError):
                     found += _look(path)
     return sorted(found)
+
+
+def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
+    """False for one that another user may have laid where everybody may: there is no pool of ours,
+    and nobody that an order should be given to."""
+    if folder != _temporary(environ) or _absolute(environ, VARIABLE):
+        return True
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _look(path: Path) -> list[Found]:

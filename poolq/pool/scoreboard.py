@@ -18,13 +18,14 @@ from enum import IntEnum
 from poolq.worker import row as words
 from poolq.worker.row import WorkerRow
 
-HEAD = 16  # words
+HEAD = 32  # words
 MASTER = 16  # words of the master's part, before the worker's
 ROW = (MASTER + words.WORDS) * 8  # bytes
 
-# The keeper's words, then the master's.
+# The keeper's words, then the master's. NEXT_LOOK: when the master looks; WEIGHED: when the last
+# round of weighing began, so that no RSS is older. Both in monotonic nanoseconds.
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-PAUSED = 8
+NEXT_LOOK, PAUSED, WEIGHED = words.NEXT_LOOK, words.PAUSED, 17
 # The master's words of a row.
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 
@@ -146,6 +147,19 @@ class Scoreboard:
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
         own[STATUS] = Status.DEAD
+
+    def promise(self, due: int, since: int) -> int:
+        """Tell the workers when the master will look next; returns that, or the first deadline
+        before it that was set after `since`, the last look. Monotonic ns.
+
+        A worker sets its deadline and then reads this, so one of the two sees the other's.
+        """
+        self._head[NEXT_LOOK] = due
+        for own, theirs in zip(self._master, self._words, strict=True):
+            if own[STATUS] == Status.LIVE and since < theirs[words.DEADLINE] < due:
+                due = theirs[words.DEADLINE]
+        self._head[NEXT_LOOK] = due
+        return due
 
     def drop(self, index: int) -> None:
         """The worker of this row was never born."""

@@ -64,7 +64,9 @@ class Proc:
     """A worker process. `due`: when its lifetime ends; `spent`: why it is to be replaced.
 
     `deadline` and `running` are as last read from the scoreboard; `dumped` is the job for which
-    its stack was asked for, at `dumped_at`; `excused` the one that may take `excuse` seconds more.
+    its stack was asked for, at `dumped_at`, and `written` that it has been. What began (`since`)
+    before the pool had `woken` may take `excuse` seconds more. `heavy`: what runs is over the hard
+    limit of memory, of which `burden` bytes were there before.
     """
 
     seq: int
@@ -87,7 +89,11 @@ class Proc:
     running: Running = NOTHING
     dumped: Running = NOTHING
     dumped_at: float = inf
-    excused: Running = NOTHING
+    written: bool = False
+    heavy: bool = False
+    burden: int = 0
+    since: float = 0.0
+    woken: float = -inf
     excuse: float = 0.0
 
 
@@ -196,4 +202,13 @@ class Pool:
             return "starting"
         if self.paused:
             return "paused"
-        return "running" if self.trial is None else "reloading"
+        return "reloading" if self.trial is not None and self.begun(self.trial) else "running"
+
+    def on_trial(self, generation: int) -> bool:
+        return self.trial is not None and self.trial.generation == generation
+
+    def begun(self, trial: Trial) -> bool:
+        """False while a trial waits for its time."""
+        if not trial.not_before or trial.generation in self.templates:
+            return True
+        return any(proc.generation == trial.generation for proc in self.procs())

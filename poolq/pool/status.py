@@ -12,7 +12,7 @@ from poolq import urls
 from poolq.config import Config
 from poolq.pool import scoreboard as board
 from poolq.pool.scoreboard import Row, Scoreboard
-from poolq.pool.state import Pool, Proc, Seat
+from poolq.pool.state import Pool, Proc, Seat, Trial
 from poolq.worker.row import Phase
 
 PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
@@ -43,7 +43,7 @@ class Status:
             "pid": self._pid,
             "uptime": round(monotonic() - self._began, 3),
             "generation": pool.generation,
-            "trial": {"generation": trial.generation, "why": trial.why} if trial else None,
+            "trial": self._trial(trial) if trial else None,
             "refusal": refusal,
             "procs": pool.target(),
             "queues": list(config.queue) if config.queue else None,
@@ -69,6 +69,11 @@ class Status:
             ],
             "workers": [self._worker(seat, proc) for seat in pool.seats for proc in seat.procs],
         }
+
+    def _trial(self, trial: Trial) -> dict[str, Any]:
+        waits = None if self._pool.begun(trial) else max(0.0, trial.not_before - monotonic())
+        starts = None if waits is None else round(waits, 3)
+        return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
 
     def _age(self, word: int) -> float | None:
         told = self._scores.told(word)

@@ -28,12 +28,12 @@ from poolq import app
 from poolq.config import Config
 from poolq.dispatch import dispatch_by
 from poolq.errors import AppError
-from poolq.pool import protocol
+from poolq.pool import last_words, protocol
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.freshness import changed, stamps
 from poolq.pool.names import worker_name
 from poolq.pool.pipes import Writers, adopt
-from poolq.pool.protocol import Answer, Bare, Born, Changed, Failed, Loaded, Spare, Spawn, Unborn
+from poolq.pool.protocol import Answer, Bare, Born, Changed, Loaded, Spare, Spawn, Unborn
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import flush_streams, leave, signals_held
 from poolq.worker import process
@@ -94,10 +94,10 @@ class Template:
         try:
             self._registry = app.load(errand.config.app, errand.config.folder)
         except AppError as error:
-            protocol.send(self._line, Failed(str(error), error.exit_code, _trace(error)))
+            protocol.send(self._line, last_words.of(error))
             return error.exit_code
         if why := _unsafe():
-            protocol.send(self._line, Bare(why))
+            protocol.send(self._line, Bare(last_words.reason(why)))
             return 0
         self._stamps = stamps(errand.config.folder)
         gc.collect()
@@ -221,10 +221,6 @@ def _leave_with(main: Callable[[], int]) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
-
-
-def _trace(error: AppError) -> str:
-    return "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
 
 
 def _unsafe() -> str:

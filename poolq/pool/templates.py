@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from poolq.pool import history, protocol
+from poolq.pool import history, last_words, protocol
 from poolq.pool.protocol import Answer, Bare, Born, Failed, Loaded, Spawn, Unborn
 from poolq.pool.spawn import execute
 from poolq.pool.state import Pool, Template
@@ -154,7 +154,10 @@ class Templates:
         woken = history.template_exited(self._pool, pid, code, words.why if words else "", now)
         if was_spare:
             return  # another follows when it is heard next
-        self._tell(generation, words, refused=trial is not None and self._pool.trial is not trial)
+        if trial is not None and self._pool.trial is not trial and self._pool.generation:
+            last_words.tell(self._pool, self._say, generation, words)
+        elif words is not None:
+            self._say("error", words.why)
         self._lines.pop(generation).close()
         spare = self._spares.pop(generation, None)
         for proc in self._pool.procs():
@@ -165,12 +168,3 @@ class Templates:
             self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
         elif spare is not None:
             spare.close()
-
-    def _tell(self, generation: int, words: Failed | None, *, refused: bool) -> None:
-        if refused and self._pool.generation:
-            text = f"generation {generation} is refused, the old workers go on"
-            self._pool.trace = words.trace if words else ""
-            trace = f"\n{words.trace}" if words and words.trace else ""
-            self._say("error", f"{text}: {self._pool.refusal}{trace}")
-        elif words is not None:
-            self._say("error", words.why)

@@ -34,8 +34,8 @@ class Bells(Protocol):
 
     def idle(self) -> None: ...
 
-    def spent(self) -> None:
-        """Tell the master to look at how many jobs it has run."""
+    def look(self) -> None:
+        """Have the master look at this worker's row now."""
 
 
 class Loop:
@@ -131,7 +131,7 @@ class Loop:
                 self._one(claim)
         if self._max_jobs and self._row.settled() >= self._max_jobs:
             self._max_jobs = 0
-            self._bells.spent()
+            self._bells.look()
 
     def _one(self, claim: Claim) -> None:
         ready = self._executor.read(claim)
@@ -188,7 +188,8 @@ class Loop:
         """The master ends what follows at its deadline, and the keeper what that means: at the
         engine the job is only running."""
         tries = ready.claim.state.attempt + 1
-        self._row.guard(limit, tries, retry.after_timeout(ready.message, tries))
+        if self._row.guard(limit, tries, retry.after_timeout(ready.message, tries)):
+            self._bells.look()
 
     def _conclude(self, ready: Ready | None, claim: Claim, result: Result) -> None:
         """Settle at once, with the hook at its place: after done, before buried."""
@@ -214,8 +215,8 @@ class Loop:
     def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
         self._desk.begins()
         limit = ready.message.timeout or self._timeout
-        if limit:
-            self._row.guard(limit, 0, 0)
+        if limit and self._row.guard(limit, 0, 0):
+            self._bells.look()
         event = self._executor.hook(ready, name, error)
         self._only_us()
         self._row.unguard()

@@ -3,10 +3,12 @@
 Forking, descriptors and process groups are `pool/spawn.py`'s business.
 """
 
+import os
 import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from setproctitle import setproctitle
@@ -43,11 +45,12 @@ class Setup:
     bells: Bells
     reporter: Reporter
     ready: Callable[[], None]
+    failed: Callable[[PoolqError], None] | None = None
 
 
 def main(setup: Setup, registry: app.Registry | None = None) -> int:
     """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
-    where that fails."""
+    where that fails, which is told to `setup.failed`, or else to the log."""
     title = f"poolq: worker {setup.slot} g{setup.generation}"
     setproctitle(f"{title} boot")
     signals = Signals(setup.life)
@@ -58,8 +61,11 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
         registry = registry or app.load(setup.config.app, setup.config.folder)
         engine = open_engine(setup.config)
     except PoolqError as error:
-        setup.reporter.report(Note("error", str(error)))
-        setup.reporter.flush()
+        if setup.failed is not None:
+            setup.failed(error)
+        else:
+            setup.reporter.report(Note("error", str(error)))
+            setup.reporter.flush()
         return error.exit_code
     if setup.first:
         _warn(registry, setup.reporter)
@@ -73,7 +79,11 @@ def _end_children() -> None:
     """End the processes of pools that jobs have left: this one's end is no interpreter's exit,
     where Python would do it."""
     used = sys.modules.get("multiprocessing")
-    for child in used.active_children() if used else ():
+    children = used.active_children() if used else ()
+    if children:
+        # A Pool has a thread that starts another process for each that has ended.
+        os.register_at_fork(after_in_child=partial(os._exit, 0))
+    for child in children:
         child.terminate()
 
 

@@ -30,8 +30,8 @@ PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 
-#: In the scoreboard's head, written by the master: this pool takes nothing new.
-PAUSED = 8
+#: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
+NEXT_LOOK, PAUSED = 7, 8
 
 
 class WorkerRow:
@@ -79,11 +79,14 @@ class WorkerRow:
         words[DEADLINE] = 0
         words[STARTED] = index + 1
 
-    def guard(self, limit: int, tries: int, delay: int) -> None:
-        """User code begins that the master shall end after `limit` microseconds."""
+    def guard(self, limit: int, tries: int, delay: int) -> bool:
+        """User code begins that the master shall end after `limit` microseconds; True if it would
+        not look in time and must be told to."""
         words = self.words
         words[LIMIT], words[TRIES], words[DELAY] = limit, tries, delay
-        words[DEADLINE] = monotonic_ns() + limit * 1000
+        deadline = monotonic_ns() + limit * 1000
+        words[DEADLINE] = deadline
+        return self._head is not None and deadline < self._head[NEXT_LOOK]
 
     def unguard(self) -> None:
         """It has ended. What follows waits for the engine, which is nobody's fault."""

@@ -99,6 +99,15 @@ def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
     assert f"(pid {pool.pid}) runs, but its socket" in lost.line
 
 
+def test_a_namesake_with_another_runtime_folder_is_warned_of(project: Project) -> None:
+    pool = project.ready(1)
+    again = project.ready(1)
+    again.until_said(f"another pool named 'default' (pid {pool.pid}) runs here")
+    other = project.ready(1, "--name=other")
+    other.until_idle(1)
+    assert "another pool" not in other.log
+
+
 # hostile clients
 
 

@@ -3,6 +3,7 @@ nobody is killed for what another has done."""
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -17,9 +18,9 @@ from tests.support.wait import until
 
 JOBS = '''
 import os
+import signal
 import subprocess
 import time
-from pathlib import Path
 
 from poolq import Job
 from tests.support.ledger import gate, note
@@ -35,6 +36,9 @@ class Hangs(Job):
 
     def never_leaves_c(self):
         sum(range(10**12))
+
+    def stands_still(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def has_a_child(self):
         child = subprocess.Popen(["sleep", "600"])
@@ -70,12 +74,12 @@ class HangsInHook(Job):
 
 
 class EndsWhenDumped(Job):
-    """Overruns, but ends between the dump of its stack and the kill."""
+    """Overruns, but ends between the order to dump its stack and the kill, which waits for that."""
 
     def run(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         note("start", self.id)
-        while "most recent call first" not in Path("pool-1.log").read_text():
-            time.sleep(0.005)
+        signal.sigwait([signal.SIGUSR2])
         note("end", self.id)
 
 
@@ -126,6 +130,15 @@ def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project, how
     assert pool.zombies() == []
 
 
+@sqlite
+def test_a_worker_that_was_stopped_is_killed_without_its_stack(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Hangs", {"how": "stands_still"}, timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", id)
+    pool.until_said("overran its 0.4 s by")
+    assert "most recent call first" not in pool.log
+
+
 @each_kind
 def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
     project.ready(1)
@@ -136,6 +149,17 @@ def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
     until(project.settled)
     history = entries(project.failed()[id].state.history)
     assert [(line.cause, line.attempt) for line in history] == [("timeout", 1), ("timeout", 2)]
+
+
+@sqlite
+def test_a_deadline_is_noticed_when_it_comes(project: Project) -> None:
+    """The master looks once a second, and is told when that would be too late."""
+    pool = project.ready(1, "--prefetch=1")
+    pool.until_idle(1)
+    project.dispatch_many("Hangs", 4, timeout="0.1 seconds")
+    pool.until_said("overran its 0.1 s by", 20, times=4)
+    late = sorted(float(one) for one in re.findall(r"overran its 0.1 s by ([0-9.]+) s", pool.log))
+    assert late[1] <= 0.2, late  # all but those that the machine's load has delayed
 
 
 @sqlite

@@ -21,7 +21,9 @@ from tests.support.wait import until
 JOBS = """
 import os, signal, sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from threading import Event
+from time import sleep
 from poolq import Job
 from tests.support.ledger import note
 
@@ -71,9 +73,13 @@ class Closes(Job):
 class Keeps(Job):
     kept = []
     def run(self):
-        pool = ProcessPoolExecutor(2)
+        made = self.payload["pool"]
+        pool = ProcessPoolExecutor(2) if made == "executor" else get_context(made).Pool(2)
         self.kept.append(pool)
         note(f"sum:{sum(pool.map(abs, [-1, -2]))}", self.id)
+        later = pool.submit if made == "executor" else pool.apply_async
+        for _ in range(20):
+            later(sleep, *[600] if made == "executor" else [[600]])
 
 class Odd(Exception):
     def __str__(self):
@@ -136,8 +142,10 @@ def test_a_worker_without_streams_ends_as_any_other(rude: Project) -> None:
 
 
 @sqlite
-def test_pools_of_processes_end_with_their_worker(rude: Project) -> None:
-    keeps = rude.dispatch("Keeps")
+@pytest.mark.parametrize("made", ["executor", "fork"])
+def test_pools_of_processes_end_with_their_worker(rude: Project, made: str) -> None:
+    """Also one that has a new process as soon as one of its own has ended."""
+    keeps = rude.dispatch("Keeps", {"pool": made})
     assert rude.pool(1, "--until-empty").wait_exit() == 0, "and has left no process"
     assert rude.ledger.ids("sum:3") == [keeps]
 

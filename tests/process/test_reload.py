@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
 
+from poolq.worker.readable import readable
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
+from tests.support.talking import connect
 from tests.support.wait import until
 
 JOBS = """
@@ -42,6 +45,7 @@ BROKEN = {
     "import": ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
     "syntax": ("def x(:\n", "SyntaxError"),
     "raises": ("raise RuntimeError('not today')\n", "not today"),
+    "odd": ("raise RuntimeError('not today ' + '\\udcff' * 100_000)\n", r"not today \udcff"),
     "exits": ("import os\nos._exit(9)\n", "its template ended with code 9"),
     "dies": ("import os\nos.kill(os.getpid(), 9)\n", "its template was killed"),
     "option": ("from poolq import Job\nclass A(Job):\n    attempts = 0\n", "attempts"),
@@ -75,7 +79,34 @@ def version(number: int) -> str:
     return JOBS.replace('"v1"', f'"v{number}"')
 
 
-@each_kind
+@pytest.mark.timeout(180)  # some 10 s where nothing else runs
+@on("redis")
+def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> None:
+    """Every other one is broken, and refused. Each follows as soon as the one before is decided."""
+    pool = project.ready(2)
+    ids: list[str] = []
+    broken = [text for text, _ in BROKEN.values()]
+    with connect(pool) as line:
+
+        def decided() -> bool:
+            ids.extend(project.dispatch_many("Quick", 5))
+            return bool(readable([line.fileno()], 0.02))
+
+        for generation in range(2, 22):
+            good = generation % 2 == 0
+            deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
+            line.sendall(b'{"v":1,"do":"reload","wait":true}\n')
+            until(decided, 30, "the pool's verdict")
+            assert json.loads(line.recv(1 << 16))["ok"] is good
+    until(project.settled, 20)
+    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert (project.total("done"), project.total("crashed")) == (len(ids), 0)
+    until(lambda: {one.title.split()[3] for one in pool.workers()} == {"g20"})
+    assert pool.zombies() == []
+
+
+@on("mariadb")
 def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Project) -> None:
     pool = project.ready(2)
     ids: list[str] = []

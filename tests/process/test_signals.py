@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+
+import pytest
 
 from tests.process.engines import sqlite
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
+
+HANGS = """
+class HangsInC(Job):
+    def run(self):
+        never_ends()
+
+
+def never_ends():
+    sum(range(10**12))
+"""
 
 
 @sqlite
@@ -57,6 +71,60 @@ def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> N
     pool.until_idle(2)
     assert worker.pid in {one.pid for one in pool.workers()}
     assert "died" not in pool.log
+
+
+@sqlite
+def test_who_hangs_in_c_hears_nothing_and_holds_up_nobody(project: Project) -> None:
+    jobs = project.folder / "jobs.py"
+    jobs.write_text(jobs.read_text() + HANGS)
+    pool = project.ready(2, "--stop-timeout=0.5")
+    id = project.dispatch("HangsInC", attempts=1)
+    worker = pool.until_runs(id)
+    pool.signal(signal.SIGUSR2)
+    pool.until_said("in never_ends")
+    pool.signal(signal.SIGHUP)
+    pool.until_said("generation 2 is good")
+    until(lambda: sum(" g2 " in one.title for one in pool.idle()) == 2)
+    pool.signal(signal.SIGTTOU)
+    until(lambda: len(pool.idle()) == 1)
+    pool.signal(signal.SIGTTIN)
+    pool.until_idle(2)
+    for how in (signal.SIGWINCH, signal.SIGUSR1):
+        pool.signal(how)
+    other = project.dispatch("Quick")
+    project.ledger.until("end", other)
+    assert pool.until_runs(id).pid == worker.pid
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 5
+    pool.until_said(f"worker (pid {worker.pid}) outlived the stop timeout; killed")
+    stored = project.engine.find(id)
+    assert stored is not None
+    assert (stored.status, stored.state.attempt, stored.state.crashes) == ("ready", 0, 0)
+
+
+def begun(project: Project) -> Pool:
+    """A pool whose command has begun to import what it needs, and no more."""
+    pool = project.pool(1)
+    maps = Path(f"/proc/{pool.pid}/maps")
+    until(lambda: "_ctypes." in maps.read_text(), 10, "its imports")
+    return pool
+
+
+@sqlite
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGQUIT"])
+def test_a_pool_may_be_ended_before_it_has_begun(project: Project, how: str) -> None:
+    pool = begun(project)
+    pool.signal(signal.Signals[how])
+    assert pool.wait_exit() == 0
+    assert "Traceback" not in pool.log
+
+
+@sqlite
+def test_other_signals_before_it_has_begun_do_nothing(project: Project) -> None:
+    pool = begun(project)
+    for how in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGCHLD"):
+        pool.signal(signal.Signals[how])
+    assert len(pool.until_ready(1)) == 1
 
 
 @sqlite

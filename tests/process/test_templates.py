@@ -11,6 +11,7 @@ from tests.process.engines import sqlite
 from tests.support.pool import Pool, gone
 from tests.support.processes import Process
 from tests.support.project import Project
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 BROKEN = "import nothing_of_this_name\n"
@@ -106,6 +107,10 @@ def test_without_them_and_with_broken_code_the_workers_go_on_until_it_is_mended(
     id = project.dispatch("Quick")
     project.ledger.until("end", id)
     assert {one.pid for one in pool.workers()} == old
+    found = poolq(pool, "status", "--json").json
+    assert (found["state"], found["trial"]["generation"]) == ("running", 3)
+    assert 0 <= found["trial"]["starts_in"] <= 10
+    assert "default, running, loads g3 in " in poolq(pool, "status").out
     jobs.write_text(good)
     pool.signal(signal.SIGHUP)
     pool.until_said("is good")
@@ -156,8 +161,11 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
     if broken_first:
         jobs.write_text(BROKEN)
         pool.signal(signal.SIGHUP)
-        pool.until_said("nothing_of_this_name")
-        pool.until_said("is refused, the old workers go on")
+        pool.until_said("is refused, the old workers go on: module 'jobs' cannot be loaded")
+        pool.until_said('jobs.py", line 1, in <module>')
+        refusal = poolq(pool, "status", "--json").json["refusal"]
+        assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]
+        assert refusal["traceback"].rstrip().endswith("No module named 'nothing_of_this_name'")
         assert {one.pid for one in pool.ready()} == old
     jobs.write_text(good.replace('note("end", self.id)', 'note("new", self.id)'))
     pool.signal(signal.SIGHUP)

@@ -37,8 +37,10 @@ class Pool:
         flags: Sequence[str],
         env: dict[str, str],
         terminal: int | None = None,
+        through: Sequence[str] = (),
     ) -> None:
-        """`terminal`: the descriptor of one that is to be the pool's controlling terminal."""
+        """`terminal`: the descriptor of one that is to be the pool's controlling terminal;
+        `through`: the command that starts it."""
 
         def take_terminal() -> None:
             if terminal is not None:
@@ -48,7 +50,7 @@ class Pool:
         #: Each pool has one of its own: in two of them there may be two of one name.
         self.runtime = log.with_suffix(".run")
         self.runtime.mkdir(mode=0o700, exist_ok=True)
-        command = [sys.executable, "-m", "poolq", "run", *flags]
+        command = [*through, sys.executable, "-m", "poolq", "run", *flags]
         with log.open("ab") as out:
             self._popen = subprocess.Popen(
                 bound_to_us(command),
@@ -87,9 +89,12 @@ class Pool:
     def zombies(self) -> list[Process]:
         return [one for one in session(self.pid) if one.state == "Z"]
 
+    def titled(self, title: str) -> Process | None:
+        """The process of this title."""
+        return next((one for one in self.processes() if one.title == title), None)
+
     def keeper(self) -> Process | None:
-        found = [one for one in self.processes() if one.title.startswith("poolq: keeper")]
-        return found[0] if found else None
+        return self.titled("poolq: keeper")
 
     def workers(self) -> list[Process]:
         return [one for one in self.processes() if WORKER.match(one.title)]

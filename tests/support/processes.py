@@ -34,7 +34,8 @@ def process(pid: int) -> Process | None:
     folder = Path("/proc") / str(pid)
     try:
         stat = (folder / "stat").read_bytes()
-        title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip().decode()
+        words = (folder / "cmdline").read_bytes()  # it may be writing them
+        title = words.replace(b"\0", b" ").strip().decode("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, parent, group, session = stat[stat.rindex(b")") + 2 :].split()[:4]

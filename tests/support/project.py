@@ -50,13 +50,14 @@ class Project:
         *flags: str,
         url: str = "",
         terminal: int | None = None,
+        through: Sequence[str] = (),
         **env: str,
     ) -> Pool:
-        """Start a pool; `url`: another way to the same engine."""
+        """Start a pool; `url`: another way to the same engine; `through`: see `Pool`."""
         self._pools += 1
         where = ["--engine", url or self.url, "--namespace", self.namespace]
         log = self.folder / f"pool-{self._pools}.log"
-        made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env, terminal)
+        made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env, terminal, through)
         self._stack.callback(made.close)
         return made
 

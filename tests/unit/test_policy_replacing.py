@@ -1,14 +1,12 @@
-"""The pool's decisions on what is to be replaced: lifetimes, reloads, hung templates, deadlines."""
+"""The pool's decisions on what is to be replaced: lifetimes, reloads, hung templates."""
 
 from __future__ import annotations
 
 import pytest
 
 from poolq.pool import history, policy
-from poolq.pool.actions import Dump, Kill, Overrun, Spawn, Stop
-from poolq.pool.policy import decide, next_wake
-from poolq.pool.state import NOTHING
-from tests.support.world import Life, World, only, running
+from poolq.pool.actions import Kill, Spawn, Stop
+from tests.support.world import only, running
 
 COOLDOWN = 20.0
 
@@ -126,39 +124,6 @@ def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
     assert world.exit is None
     assert world.pool.refusal
     assert world.pool.last_generation == 2
-
-
-def overdue(world: World) -> Life:
-    proc = world.pool.find(only(world).seq)
-    assert proc is not None
-    proc.running, proc.deadline = (7, 1), world.now + 3
-    return only(world)
-
-
-def test_a_job_that_overruns_is_dumped_then_killed() -> None:
-    world = running(1)
-    life = overdue(world)
-    world.now += 2.9
-    assert world.act() == []
-    assert next_wake(world.pool, world.now) == pytest.approx(0.1)
-    world.now += 0.1
-    assert world.act() == [Dump(life.pid, (7, 1))]
-    assert world.act() == [], "it has a moment to write"
-    assert next_wake(world.pool, world.now) == pytest.approx(policy.DUMP)
-    world.now += policy.DUMP
-    assert decide(world.pool, world.now, 0) == [Overrun(life.pid, (7, 1))]
-
-
-def test_the_next_job_is_not_killed_for_it() -> None:
-    world = running(1)
-    life = overdue(world)
-    world.now += 3
-    world.act()
-    proc = world.pool.find(life.seq)
-    assert proc is not None
-    proc.running, proc.deadline = NOTHING, float("inf")
-    world.now += policy.DUMP
-    assert world.act() == []
 
 
 def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:

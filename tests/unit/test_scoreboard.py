@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from multiprocessing import get_context
+from time import monotonic_ns
 
 import pytest
 
@@ -144,6 +145,35 @@ def test_who_is_idle(scores: Scoreboard, phase: Phase, paused: int, idle: bool) 
     assert scores.worker(index).paused() is bool(paused)
     scores.died(index, 9, 0)
     assert not scores.is_idle(index)
+
+
+def test_a_worker_knows_whether_the_master_will_look_in_time(scores: Scoreboard) -> None:
+    worker = scores.worker(taken(scores))
+    assert not worker.guard(1, 1, 0), "before its first look, which is near"
+    begun = monotonic_ns()
+    due = begun + 10**9
+    worker.unguard()
+    assert scores.promise(due, begun) == due
+    assert worker.guard(500_000, 1, 0), "it must ring"
+    assert not worker.guard(2_000_000, 1, 0)
+
+
+def test_a_deadline_that_was_set_while_the_master_looked_is_its_next_look(
+    scores: Scoreboard,
+) -> None:
+    first, second = (scores.worker(taken(scores, seq)) for seq in (1, 2))
+    first.guard(1, 1, 0)
+    begun = monotonic_ns() + 1_000_000
+    due = begun + 10**9
+    assert scores.promise(due, begun) == due, "one that it has seen is no reason to wake again"
+    first.guard(500_000, 1, 0)
+    second.guard(400_000, 1, 0)
+    deadline = scores.read(1).deadline
+    assert scores.promise(due, begun) == deadline
+    assert not second.guard(500_000, 1, 0), "it looks before that"
+    second.unguard()
+    scores.died(0, 9, 0)
+    assert scores.promise(due, begun) == due
 
 
 def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:

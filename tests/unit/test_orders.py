@@ -1,0 +1,63 @@
+"""Orders of any kind to a pool in any state: each is answered or no order, and none breaks it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import given, settings
+
+from poolq.config import Config
+from poolq.pool import history
+from poolq.pool.bells import Bells
+from poolq.pool.orders import BadRequest, Orders, to_line
+from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.wishes import Wishes
+from tests.support.world import World, running
+
+KNOWN = ["status", "pause", "resume", "scale", "reload", "drain", "stop"]
+NUMBERS = st.integers() | st.integers(-12, 12)
+VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
+ORDERS = st.fixed_dictionaries(
+    {"v": st.just(1) | VALUES, "do": st.sampled_from(KNOWN) | VALUES},
+    optional={
+        "wait": st.booleans() | VALUES,
+        "now": st.booleans() | VALUES,
+        "procs": NUMBERS | VALUES,
+        "by": NUMBERS | VALUES,
+        "more": VALUES,
+    },
+)
+CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
+
+
+def orders(world: World) -> Orders:
+    made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), Bells(1), lambda *_: None)
+    return Orders(world.pool, made, lambda: {"state": world.pool.label()})
+
+
+@settings(max_examples=40)
+@given(st.lists(ORDERS, max_size=6), st.booleans())
+def test_each_is_answered_and_the_pool_lives(given_orders: list[Any], up: bool) -> None:
+    world = running(2) if up else World(2)
+    taken = orders(world)
+    for order in given_orders:
+        try:
+            found = taken.obey(json.dumps(order).encode())
+        except BadRequest:
+            continue
+        answer = found() if callable(found) else found
+        if answer is not None:
+            line = to_line(answer)
+            assert line.count(b"\n") == 1
+            assert msgspec.json.decode(line)["v"] == 1
+        if world.exit is None:
+            world.act()
+        assert 1 <= world.pool.target() <= 12
+    history.abort(world.pool, world.now)
+    if world.exit is None:
+        world.run_on(1)
+    assert world.exit is not None
