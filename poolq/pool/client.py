@@ -100,10 +100,6 @@ class Line:
         except OSError:
             return  # reset, which is an end too
 
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
-
     def _receive(self, deadline: float | None) -> bytes:
         data = bytearray()
         while not data.endswith(b"\n") and len(data) < MOST:
