@@ -56,6 +56,20 @@ def holder(file: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0o002, 0o660), (0o077, 0o600)])
+def test_the_files_are_nobody_elses(tmp_path: Path, umask: int, mode: int) -> None:
+    """Of the owner and his group, as the umask has it; strangers may not read a payload."""
+    before = os.umask(umask)
+    try:
+        with closing(SQLiteEngine(f"sqlite:///{tmp_path}/poolq.db", "poolq")) as engine:
+            push(engine, "a")
+            found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    files = ("poolq.db", "poolq.db-wal", "poolq.db-shm", "poolq.db-turn")
+    assert found == dict.fromkeys(files, mode)
+
+
 def test_a_stopped_lock_holder_does_not_block_for_ever(sqlite: SQLiteEngine) -> None:
     push(sqlite, "before")
     with holder(sqlite.options.file) as process:

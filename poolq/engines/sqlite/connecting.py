@@ -1,7 +1,11 @@
 """Opening the file, and the clock that its statements use."""
 
+import os
 import sqlite3
+import stat
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from poolq.engines.sqlite.options import Options
 from poolq.errors import EngineError
@@ -11,6 +15,9 @@ NEEDED = (3, 35)
 CHECKPOINT = 4000
 #: Bytes that the log is cut to when it was longer.
 LOG_KEPT = 64 << 20
+#: Less the umask: jobs are data, and who may change them decides what is run. SQLite gives the
+#: files beside the database the same.
+MODE = 0o660
 
 
 def now() -> int:
@@ -25,6 +32,7 @@ def connect(options: Options) -> sqlite3.Connection:
             f"this Python has SQLite {sqlite3.sqlite_version}, poolq needs 3.35 or newer;"
             " use a newer Python, or another engine"
         )
+    _make(options.file)
     raw = sqlite3.connect(
         options.file,
         timeout=0,  # turns.py waits, not the library
@@ -34,6 +42,13 @@ def connect(options: Options) -> sqlite3.Connection:
     )
     raw.create_function("poolq_now", 0, now, deterministic=True)  # within a statement
     return raw
+
+
+def _make(file: Path) -> None:
+    """SQLite would make it readable for all. Not opened here: to close a file drops the locks that
+    this process has on it."""
+    with suppress(OSError):  # it is there, or SQLite says better why it cannot be
+        os.mknod(file, stat.S_IFREG | MODE)
 
 
 def tune(raw: sqlite3.Connection, options: Options) -> None:

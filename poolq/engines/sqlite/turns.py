@@ -17,6 +17,7 @@ from random import random
 from time import monotonic, sleep
 from typing import TypeVar
 
+from poolq.engines.sqlite.connecting import MODE
 from poolq.engines.sqlite.faults import is_busy, locked
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Turns:
     def _opened(self) -> int:
         if self._turnstile is None:
             path = f"{self._file}-turn"
-            mode = 0o644
+            mode = MODE
             with suppress(OSError):  # the database itself says better what is wrong with its folder
                 mode = self._file.stat().st_mode & 0o666
             self._turnstile = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
