@@ -181,8 +181,10 @@ class Master:
         history.signalled(self.pool, action.pid, killed=False)
 
     def _kill(self, action: actions.Kill) -> None:
+        pid, row = action.pid, self._children.row_of(action.pid)
+        if action.booting and row is not None and overrun.has_come_up(pid, self._scores, row):
+            return
         self._say("warning", f"{action.why}; killed")
-        row = self._children.row_of(action.pid)
         if not action.charged and row is not None:
             self._scores.pardon(row)
         kill_group(action.pid)

@@ -10,6 +10,9 @@ import signal
 from pathlib import Path
 from time import monotonic
 
+from poolq.pool.scoreboard import Scoreboard
+from poolq.worker.row import Phase
+
 STOPPED_WITHIN = 0.02
 _PAUSE = 0.0005
 
@@ -28,6 +31,16 @@ def hold(pid: int) -> None:
 def go_on(pid: int) -> None:
     """Let a held process run again."""
     os.kill(pid, signal.SIGCONT)
+
+
+def has_come_up(pid: int, scores: Scoreboard, index: int) -> bool:
+    """Look again at a worker that is to be killed because it boots: one that does not any more
+    goes on, one that does is held."""
+    hold(pid)
+    if scores.phase(index) == Phase.BOOT:
+        return False
+    go_on(pid)
+    return True
 
 
 def has_dumped(pid: int) -> bool:

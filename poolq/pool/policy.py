@@ -146,10 +146,10 @@ def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
             continue
         if now - proc.born >= pool.limits.boot_deadline:
             why = f"worker {seat.slot} (pid {proc.pid}) was not ready in time"
-            actions.append(Kill(proc.pid, True, why))
+            actions.append(Kill(proc.pid, True, why, booting=True))
         elif proc.generation not in wanted:
             why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"
-            actions.append(Kill(proc.pid, False, why))
+            actions.append(Kill(proc.pid, False, why, booting=True))
     if not serving:
         if pool.generation and now >= seat.not_before and pool.can_spawn(pool.generation):
             actions.append(Spawn(seat.slot, pool.generation))

@@ -1,0 +1,59 @@
+"""Who boots too long, or for nothing, is killed only while it does: it may be up by now."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.pool import history, overrun
+from poolq.pool.actions import Kill, Spawn
+from poolq.pool.scoreboard import Scoreboard
+from poolq.worker.row import Phase
+from tests.support.processes import process
+from tests.support.wait import until
+from tests.support.world import running
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "600"]) as popen:
+        yield popen.pid
+        popen.kill()
+
+
+@pytest.mark.parametrize(("phase", "state"), [(Phase.BOOT, "T"), (Phase.IDLE, "S")])
+def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
+    child: int, phase: Phase, state: str
+) -> None:
+    scores = Scoreboard(1)
+    assert scores.take(1, 1, 1) == 0
+    scores.worker(0).phase(phase)
+    assert overrun.has_come_up(child, scores, 0) == (phase is not Phase.BOOT)
+    until(lambda: (one := process(child)) is not None and one.state == state, what=state)
+
+
+def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boots() -> None:
+    """Generation 3 is good while a worker of generation 2 boots: perhaps it is up by now."""
+    world = running(2)
+    history.reload(world.pool, "HUP")
+    world.act()
+    world.ready(world.of(1)[-1])
+    assert Spawn(2, 2) in world.act()
+    booting = world.of(2)[-1]
+    history.reload(world.pool, "HUP again")
+    assert Spawn(1, 3) in world.act()
+    world.ready(world.of(1)[-1])
+    kills = [action for action in world.act() if isinstance(action, Kill)]
+    (kill,) = kills
+    assert (kill.pid, kill.charged, kill.booting) == (booting.pid, False, True)
+
+
+def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
+    world = running(1, boot_deadline=5)
+    history.reload(world.pool, "HUP")
+    world.act()
+    world.now += 6
+    kills = [action for action in world.act() if isinstance(action, Kill)]
+    assert [kill.booting for kill in kills] == [True]
