@@ -6,7 +6,8 @@
 - The master writes the master's part, the worker the worker's part (`worker/row.py`), the keeper
   its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
 
-Layout: HEAD words, then a confirm word and an RSS word a row, then the rows.
+Layout: HEAD words, then a confirm word, an RSS word and a CPU word a row, then the rows, then what
+is told at more length (`pages.py`).
 """
 
 import mmap
@@ -15,7 +16,10 @@ import sys
 from dataclasses import dataclass
 from enum import IntEnum
 
+from poolq.pool import pages
+from poolq.pool.pages import Pages
 from poolq.worker import row as words
+from poolq.worker.notes import Notes
 from poolq.worker.row import WorkerRow
 
 HEAD = 32  # words
@@ -79,6 +83,7 @@ class Row:
     limited: int
     parked: int
     rss: int
+    cpu: int
 
     @property
     def in_job(self) -> bool:
@@ -99,14 +104,19 @@ class Row:
 class Scoreboard:
     """Made by the master (`fd` None), inherited by its children or opened from `fd`."""
 
-    def __init__(self, rows: int, fd: int | None = None) -> None:
+    def __init__(self, rows: int, fd: int | None = None, *, look: bool = False) -> None:
+        """`look`: only to read it."""
         self.rows = rows
-        self._base = (HEAD + 2 * rows) * 8
+        self._base = (HEAD + 3 * rows) * 8
         self._base += -self._base % 64
-        size = self._base + rows * ROW
+        told = self._base + rows * ROW
+        told += -told % mmap.PAGESIZE
+        size = told + pages.size(rows)
         self.fd = _create(size) if fd is None else fd
-        self._memory = memoryview(mmap.mmap(self.fd, size))
-        self._head = self._memory[: (HEAD + 2 * rows) * 8].cast("Q")
+        may = mmap.PROT_READ if look else mmap.PROT_READ | mmap.PROT_WRITE
+        self._memory = memoryview(mmap.mmap(self.fd, size, prot=may))
+        self._head = self._memory[: (HEAD + 3 * rows) * 8].cast("Q")
+        self.pages = Pages(self._memory[told:], rows)
         self._master = [self._part(index, 0, MASTER).cast("Q") for index in range(rows)]
         self._workers = [self._part(index, MASTER, MASTER + words.WORDS) for index in range(rows)]
         self._words = [part.cast("Q") for part in self._workers]
@@ -121,8 +131,9 @@ class Scoreboard:
         """A row for a new worker, before it is forked; None when all wait for the keeper."""
         for index, own in enumerate(self._master):
             if own[STATUS] == Status.FREE:
-                WorkerRow(self._workers[index]).clear()
+                words.clear(self._words[index])
                 self._head[HEAD + self.rows + index] = 0
+                self._head[HEAD + 2 * self.rows + index] = 0
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
@@ -178,7 +189,7 @@ class Scoreboard:
     # the worker
 
     def worker(self, index: int) -> WorkerRow:
-        return WorkerRow(self._workers[index], self._head)
+        return WorkerRow(self._workers[index], self._head, Notes(self.pages.notes(index)))
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]
@@ -192,9 +203,10 @@ class Scoreboard:
     def confirmed(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
 
-    def weigh(self, index: int, rss: int) -> None:
-        """A worker's resident memory in bytes."""
+    def weigh(self, index: int, rss: int, cpu: int = 0) -> None:
+        """A worker's resident memory in bytes, and its share of a core in thousandths."""
         self._head[HEAD + self.rows + index] = rss
+        self._head[HEAD + 2 * self.rows + index] = cpu
 
     def tell(self, word: int, value: int) -> None:
         """Write a word of the head; each has one writer."""
@@ -215,7 +227,7 @@ class Scoreboard:
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
-            self._head[HEAD + self.rows + index],
+            self._head[HEAD + self.rows + index], self._head[HEAD + 2 * self.rows + index],
         )  # fmt: skip
 
     def all(self) -> list[Row]:

@@ -119,20 +119,9 @@ class Note(NamedTuple):
     text: str
 
 
-Event = (
-    Finished
-    | Retried
-    | Failed
-    | Limited
-    | Unknown
-    | Buried
-    | HookFailed
-    | Stale
-    | Returned
-    | Crashed
-    | TimedOut
-    | Note
-)
+#: What becomes of a claim.
+Ended = Finished | Retried | Failed | Limited | Unknown | Buried
+Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | Note
 
 
 class Words(Protocol):

@@ -28,6 +28,7 @@ from poolq.retry import ACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import FailNow, ReleaseNow, call
 from poolq.worker.events import (
     Buried,
+    Ended,
     Event,
     Failed,
     Finished,
@@ -65,7 +66,7 @@ class Result:
     """What shall become of a claim. `error` is set when it has failed for good."""
 
     outcome: Outcome
-    event: Event
+    event: Ended
     error: BaseException | None = None
     seconds: float = 0.0
 

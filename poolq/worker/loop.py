@@ -18,7 +18,7 @@ from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.retry import ACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk, Leaving
-from poolq.worker.events import Event, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.pace import BUDGET, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
@@ -150,7 +150,8 @@ class Loop:
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)
             self._desk.finish(claim, ACK)
-            self._tell(result.event)
+            self._row.count(DONE, claim.queue, job, result.seconds)
+            self._reporter.report(result.event)
         else:
             self._conclude(ready, claim, result)
 
@@ -223,12 +224,15 @@ class Loop:
         if event:
             self._reporter.report(event)
 
-    def _tell(self, event: Event) -> None:
-        self._row.count(_counter(event))
+    def _tell(self, event: Ended) -> None:
+        seconds = getattr(event, "seconds", 0.0)
+        self._row.count(_counter(event), event.queue, event.job, seconds)
+        if isinstance(event, Limited):
+            self._row.notes.held(event.key)
         self._reporter.report(event)
 
 
-def _counter(event: Event) -> int:
+def _counter(event: Ended) -> int:
     if type(event) is Finished:
         return DONE
     if isinstance(event, (Retried, Unknown)):

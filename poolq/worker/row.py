@@ -5,8 +5,12 @@ The text (what runs) has a sequence number: odd while it is written. The master'
 reads this, is `pool/scoreboard.py`'s business.
 """
 
+from bisect import bisect_left
 from enum import IntEnum
 from time import monotonic_ns
+
+from poolq.worker.notes import Notes
+from poolq.worker.tally import BOUNDS, SUM
 
 WORDS = 48
 TEXT = 32  # the text's first word
@@ -35,23 +39,23 @@ NEXT_LOOK, PAUSED = 7, 8
 
 
 class WorkerRow:
-    """Writes the row. Reading one's own words back is cheap; others read copies."""
+    """Writes the row, and the `notes` that belong to it. Reading one's own words back is cheap;
+    others read copies."""
 
-    __slots__ = ("_bytes", "_head", "words")
+    __slots__ = ("_buckets", "_bytes", "_cells", "_head", "_sums", "notes", "words")
 
-    def __init__(self, memory: memoryview, head: memoryview | None = None) -> None:
+    def __init__(self, memory: memoryview, head: memoryview, notes: Notes) -> None:
         self._bytes = memory[TEXT * 8 : WORDS * 8]
         self._head = head
+        self.notes = notes
+        self._cells = notes.tally.cells
+        self._buckets = notes.tally.words
+        self._sums = notes.tally.sums
         self.words = memory.cast("Q")
-
-    def clear(self) -> None:
-        """For a new worker; called by the master before it forks one."""
-        for word in range(TEXT):
-            self.words[word] = 0
 
     def paused(self) -> bool:
         """The master wants nothing new to be taken."""
-        return self._head is not None and self._head[PAUSED] != 0
+        return self._head[PAUSED] != 0
 
     def phase(self, phase: Phase) -> None:
         self.words[BEAT] = monotonic_ns()
@@ -86,7 +90,7 @@ class WorkerRow:
         words[LIMIT], words[TRIES], words[DELAY] = limit, tries, delay
         deadline = monotonic_ns() + limit * 1000
         words[DEADLINE] = deadline
-        return self._head is not None and deadline < self._head[NEXT_LOOK]
+        return deadline < self._head[NEXT_LOOK]
 
     def unguard(self) -> None:
         """It has ended. What follows waits for the engine, which is nobody's fault."""
@@ -104,8 +108,21 @@ class WorkerRow:
         """How many jobs this worker has brought to some end."""
         return sum(self.words[DONE : PARKED + 1])
 
-    def count(self, word: int) -> None:
+    def count(self, word: int, queue: str, job: str, seconds: float) -> None:
+        """A job of this queue and name has come to an end of this kind, after so long."""
         self.words[word] += 1
+        try:
+            cell = self._cells[word, queue, job]
+        except KeyError:
+            cell = self.notes.tally.open(word, queue, job)
+        self._buckets[cell + bisect_left(BOUNDS, seconds)] += 1
+        self._sums[cell + SUM] += seconds
+
+
+def clear(words: memoryview) -> None:
+    """For a new worker; called by the master before it forks one."""
+    for word in range(TEXT):
+        words[word] = 0
 
 
 def text(id: str, queue: str, job: str) -> bytes:

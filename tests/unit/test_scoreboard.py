@@ -78,7 +78,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker.claimed(17)
     worker.start(0, text("id", "queue", "job"))
     worker.guard(5, 2, 7)
-    worker.count(DONE)
+    worker.count(DONE, "q", "j", 0.1)
     scores.weigh(index, 1 << 20)
     scores.pardon(index)
     scores.condemn(index, Reason.TIMEOUT)
@@ -88,7 +88,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
-        *[0] * 9, *[0] * 5, 0,
+        *[0] * 9, *[0] * 5, 0, 0,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def write(scores: Scoreboard, index: int) -> None:
             row.guard(LIMIT, 1, 0)
             row.unguard()
             row.finished(job)
-            row.count(DONE)
+            row.count(DONE, "q", "j", 0.1)
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""The scoreboard's second half: what master, keeper and workers tell at more length than in words.
+
+Who looks at the pool reads it (`view/reader.py`, `metrics.py`), and no decision is made by it.
+A page of the master (`told.py`) and of the keeper (`observer.py`), their latest events, and each
+row's notes (`worker/notes.py`). Memory that nobody has written takes no room.
+"""
+
+from poolq.worker import notes
+from poolq.worker.recent import Recent
+from poolq.worker.shared import Page, Ring
+
+EVENTS = 64  # that are kept of master and keeper each
+_RING = 8 + EVENTS * 1536
+_KEEPER = 1 << 18
+_MASTER = 1 << 15
+_MASTER_ROW = 512  # bytes of the master's page for a worker
+_UNIT = 4096
+
+
+def size(rows: int) -> int:
+    """Bytes of all of it."""
+    return _places(rows)[-1]
+
+
+def _places(rows: int) -> list[int]:
+    """Where the parts begin, and the end."""
+    parts = (_MASTER + rows * _MASTER_ROW, _RING, _KEEPER, _RING, rows * notes.SIZE)
+    found = [0]
+    for part in parts:
+        found.append(found[-1] + part + -part % _UNIT)
+    return found
+
+
+class Pages:
+    """`memory` has `size(rows)` bytes."""
+
+    def __init__(self, memory: memoryview, rows: int) -> None:
+        at = _places(rows)
+        self.master = Page(memory[at[0] : at[1]])
+        self.master_events = Ring(memory[at[1] : at[1] + _RING], EVENTS)
+        self.keeper = Page(memory[at[2] : at[3]])
+        self.keeper_events = Ring(memory[at[3] : at[3] + _RING], EVENTS)
+        self._notes = memory[at[4] :]
+
+    def notes(self, index: int) -> memoryview:
+        """Of the worker in this row."""
+        return self._notes[index * notes.SIZE : (index + 1) * notes.SIZE]
+
+    def recent(self, who: str) -> Recent:
+        """To be written by the master or the keeper."""
+        return Recent(self.master_events if who == "master" else self.keeper_events)

@@ -1,0 +1,78 @@
+"""Texts in shared memory: each has one writer, any number of readers, and no lock.
+
+A page has a sequence number that is odd while it is written, so a reader sees whether it has read
+half of two texts, and reads again. A writer that died in the midst leaves it odd: what was there
+is lost until its successor writes. A ring is the latest of many texts, each with its number.
+"""
+
+from collections.abc import Iterator
+
+WORD = 8
+_HEAD = 2 * WORD  # sequence number, length
+_TRIES = 16
+
+
+class Page:
+    """One text, replaced as a whole."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._words = memory[:_HEAD].cast("Q")
+        self._body = memory[_HEAD:]
+        self.room = len(self._body)
+
+    def write(self, data: bytes) -> None:
+        """Raises ValueError when it is longer than `room`."""
+        if len(data) > self.room:
+            raise ValueError(f"a page of {self.room} bytes cannot hold {len(data)}")
+        words = self._words
+        words[0] |= 1
+        words[1] = len(data)
+        self._body[: len(data)] = data
+        words[0] += 1
+
+    @property
+    def version(self) -> int:
+        """Another number for each text; 0: none was ever written."""
+        return self._words[0]
+
+    def read(self) -> bytes:
+        """The text; empty if there is none, or if it was being written whenever we looked."""
+        for _ in range(_TRIES):
+            before = self._words[0]
+            if before % 2:
+                continue
+            data = bytes(self._body[: min(self._words[1], self.room)])
+            if self._words[0] == before:
+                return data if before else b""
+        return b""
+
+
+class Ring:
+    """The latest `slots` texts of at most `room` bytes. They outlive their writer, and its
+    successor goes on with the numbers."""
+
+    def __init__(self, memory: memoryview, slots: int) -> None:
+        self._count = memory[:WORD].cast("Q")
+        size = (len(memory) - WORD) // slots // WORD * WORD
+        starts = range(WORD, WORD + slots * size, size)
+        self._pages = [Page(memory[start : start + size]) for start in starts]
+        self.room = self._pages[0].room - WORD
+
+    def add(self, data: bytes) -> None:
+        """Raises ValueError when it is longer than `room`."""
+        number = self._count[0]
+        self._pages[number % len(self._pages)].write(number.to_bytes(WORD, "little") + data)
+        self._count[0] = number + 1
+
+    @property
+    def count(self) -> int:
+        """How many there have ever been."""
+        return self._count[0]
+
+    def since(self, number: int) -> Iterator[bytes]:
+        """What is left of those from `number` on, the oldest first."""
+        end = self.count
+        for at in range(max(number, end - len(self._pages)), end):
+            data = self._pages[at % len(self._pages)].read()
+            if data[:WORD] == at.to_bytes(WORD, "little"):
+                yield data[WORD:]
