@@ -33,10 +33,12 @@ class Rule(NamedTuple):
 
 class Admission(NamedTuple):
     """The answer of `Engine.admit`: `wait` is 0 when admitted, else microseconds until the
-    refusing rule's window ends; `rule` is that rule's position in the request."""
+    refusing rule's window ends; `rule` is that rule's position in the request. `stale`: nothing was
+    asked of the rules, for the job has been given to another."""
 
     wait: int
     rule: int = -1
+    stale: bool = False
 
 
 class Window(NamedTuple):

@@ -192,8 +192,9 @@ class Engine(ABC):
         """Settle beside the main thread, without a request id; returns the stale ids."""
 
     @abstractmethod
-    def admit(self, rules: Sequence[Rule]) -> Admission:
-        """Take one start of each rule, or of none of them."""
+    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+        """Take one start of each rule, or of none of them. `held`: only if that worker has that
+        claim, looked at in the same act; else it is stale. Raises Fenced, EngineUnavailable."""
 
     # keepers
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from poolq.engines.base import (
     Check,
+    Claim,
     Death,
     Engine,
     LimitUse,
@@ -53,7 +54,7 @@ class Storeless(Engine):
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
         self._refuse()
 
-    def admit(self, rules: Sequence[Rule]) -> Admission:
+    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         self._refuse()
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:

@@ -24,7 +24,7 @@ from poolq.errors import (
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Limit, Rule
 from poolq.message import Entry, Message, State, decode, entries
-from poolq.retry import ACK, Bury, Failing, Outcome, Park, Release
+from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import FailNow, ReleaseNow, call
 from poolq.worker.events import (
     Buried,
@@ -132,9 +132,12 @@ class Executor:
             return self._raised(ready, raised, 0.0)
 
     def admit(self, ready: Ready, limits: tuple[Limit, ...]) -> Result | None:
-        """Ask the engine for a start under each. None: it may. Raises EngineUnavailable."""
+        """Ask the engine for a start under each. None: it may. Raises Fenced, EngineUnavailable."""
         rules = tuple(limit.rule(ready.message.job) for limit in limits)
-        admission = self._engine.admit(rules)
+        admission = self._engine.admit(rules, (self._worker, ready.claim))
+        if admission.stale:  # giving it back is refused, which is told; this event is not
+            where = (ready.message.job, ready.claim.id, ready.claim.queue)
+            return Result(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
         if admission.wait <= 0:
             return None
         return self._limited(ready, limits, rules, admission.wait, admission.rule)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, LimitUse
+from poolq.errors import Fenced
 from poolq.limits import Admission, Rule
+from poolq.retry import GIVE_BACK
 from tests.contract.crowd import Crowd, start_all, start_for
-from tests.contract.helpers import HOUR, MS, SECOND, wait_for
+from tests.contract.helpers import HOUR, MS, SECOND, Worker, push, wait_for
 
 
 def use_of(engine: Engine, rule: Rule) -> LimitUse:
@@ -118,6 +120,44 @@ def test_a_long_key_counts_too(engine: Engine) -> None:
     rules = [Rule("k" * 200 + end, 1, HOUR) for end in "xy"]
     assert engine.admit(rules).wait == 0
     assert [engine.admit([rule]).wait > 0 for rule in rules] == [True, True]
+
+
+def test_a_claim_that_is_held_is_admitted(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    rule = Rule("mail", 1, HOUR)
+    assert engine.admit([rule], ("w1", claim)) == Admission(0)
+    assert engine.admit([rule], ("w1", claim)).wait > 0
+    worker.end(claim)
+
+
+def test_a_claim_that_was_lost_takes_no_slot(engine: Engine, worker: Worker) -> None:
+    """It was given to another, back to its queue, or to the same worker again."""
+    push(engine, "a")
+    (first,) = worker.claim()
+    worker.end(first, GIVE_BACK)
+    rule = Rule("mail", 1, HOUR)
+    lost = Admission(0, stale=True)
+    assert engine.admit([rule], ("w1", first)) == lost
+    (again,) = Worker(engine, "w2").claim()
+    assert engine.admit([rule], ("w1", first)) == lost
+    assert engine.admit([rule], ("w1", again)) == lost
+    engine.recover("w2", None)
+    (mine,) = worker.claim()
+    assert engine.admit([rule], ("w1", first)) == lost
+    assert engine.limits() == []
+    assert engine.admit([rule], ("w1", mine)) == Admission(0)
+
+
+def test_a_worker_that_was_taken_for_dead_is_fenced_and_takes_no_slot(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    engine.recover("w1", None)
+    with pytest.raises(Fenced):
+        engine.admit([Rule("mail", 1, HOUR)], ("w1", claim))
+    assert engine.limits() == []
 
 
 def test_limits_show_the_open_windows(engine: Engine) -> None:

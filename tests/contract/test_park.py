@@ -98,7 +98,7 @@ def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker) -> None:
     park(worker, "c", rules=[full(engine, "fast", 20 * MS)])
     assert named([worker.claim_soon()]) == ["c"]
     assert worker.claim() == []
-    assert {use.rule.key: use.parked for use in engine.limits()} == {"slow": 2, "fast": 0}
+    assert {use.rule.key: use.parked for use in engine.limits() if use.parked} == {"slow": 2}
 
 
 def test_a_job_parked_under_two_rules_takes_both_slots_or_none(

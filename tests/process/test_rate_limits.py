@@ -12,7 +12,17 @@ from tests.support.wait import until
 
 JOBS = """
 from poolq import Job, Limit
-from tests.support.ledger import note
+from tests.support.ledger import gate, note
+
+class Asks(Job):
+    def rate_limit(self):
+        note("asked", self.id)
+        gate("open")
+        return Limit(1, hours=1)
+
+    def run(self):
+        note("start", self.id)
+        note("end", self.id)
 
 class Mail(Job):
     attempts = 3
@@ -39,8 +49,6 @@ class Parks(Job):
         note("run", self.id)
 
 class Both(Job):
-    attempts = 9
-
     def rate_limit(self):
         return [Limit(1, hours=1, key="scarce"), Limit(5, hours=1, key="plenty")]
 
@@ -150,3 +158,23 @@ def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -
     assert log.count("job jobs:Single has a rate limit and attempts = 1") == 1
     assert "jobs:Mail has" not in log
     assert "jobs:Parks has" not in log
+
+
+@each_kind
+def test_a_claim_that_was_lost_while_its_limit_was_asked_for_is_not_started(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """The worker is taken for dead meanwhile: the job is another's now, and so is the slot."""
+    project = make_project(engine_url, JOBS)
+    pool = project.ready(1)
+    id = project.dispatch("Asks", attempts=2)
+    project.ledger.until("asked", id)
+    (lost,) = project.engine.registered()
+    project.engine.recover(lost.worker, None)
+    project.ledger.open()
+    project.ledger.until("end", id)
+    until(project.settled)
+    assert project.ledger.times("start") == {id: 1}
+    assert (project.total("done"), project.total("failed")) == (1, 0)
+    assert sum(use.window.used for use in project.engine.limits()) == 1
+    pool.until_said("leaving, a new worker follows")

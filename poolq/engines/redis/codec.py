@@ -47,7 +47,7 @@ def settled(settlements: Sequence[Settlement]) -> list[Word]:
         if type(outcome) is Ack:
             ids, names = done.get(claim.queue) or done.setdefault(claim.queue, ([], []))
             ids.append(claim.id)
-            names.append(f"{claim.request} {claim.index} ")
+            names.append(claim_name(claim))
         else:
             others += _other(claim, outcome)
             number += 1
@@ -61,8 +61,13 @@ def settled(settlements: Sequence[Settlement]) -> list[Word]:
     return [chunks, *groups, number, *others]
 
 
+def claim_name(claim: Claim) -> str:
+    """What its field in the worker's hash begins with."""
+    return f"{claim.request} {claim.index} "
+
+
 def _other(claim: Claim, outcome: object) -> tuple[Word, ...]:
-    who = (claim.id, f"{claim.request} {claim.index} ", claim.queue)
+    who = (claim.id, claim_name(claim), claim.queue)
     match outcome:
         case Release(delay, state, counter):
             return ("release", *who, delay, _state(state), counter)

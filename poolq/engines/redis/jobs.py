@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from poolq.engines.base import Push, Registration, Settlement, Step
-from poolq.engines.redis.codec import GROUP, pushed, settled, step_of
+from poolq.engines.base import Claim, Push, Registration, Settlement, Step
+from poolq.engines.redis.codec import GROUP, claim_name, pushed, settled, step_of
 from poolq.engines.redis.link import Lost
 from poolq.engines.redis.linked import Linked, queue_words
 from poolq.engines.redis.scripts import ADMIT, PUSH, REGISTER, SETTLE, STEP
@@ -13,6 +13,8 @@ from poolq.limits import Admission, Rule
 
 #: A chunk of a push ends with the job that takes it over this many bytes.
 CHUNK_BYTES = 1 << 20
+#: What `admit` replies in place of a wait.
+UNHELD, UNREGISTERED = -1, -2
 
 
 class Jobs(Linked):
@@ -57,10 +59,13 @@ class Jobs(Linked):
             raise self._fenced(worker)
         return [stale.decode() for stale in reply[1]]
 
-    def admit(self, rules: Sequence[Rule]) -> Admission:
+    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         words = (word for key, limit, window in rules for word in (limit, window, key))
-        wait, rule = self.link.run(ADMIT, *words)
-        return Admission(int(wait), rule)
+        who = (held[0], held[1].id, claim_name(held[1])) if held else ("", "", "")
+        wait, rule = self.link.run(ADMIT, *who, *words)
+        if held and int(wait) == UNREGISTERED:
+            raise self._fenced(held[0])
+        return Admission(0, stale=True) if int(wait) == UNHELD else Admission(int(wait), rule)
 
     @staticmethod
     def _fenced(worker: str) -> Fenced:

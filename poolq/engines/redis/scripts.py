@@ -25,13 +25,15 @@ class Script:
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-_SETTLING: Final = ("base", "bodies", "ready", "limits", "parking", "settling")
+_SETTLING: Final = ("base", "bodies", "ready", "limits", "parking", "holding", "settling")
 
 PUSH: Final = Script("push", "base", "ready")
 REGISTER: Final = Script("register", "base")
-STEP: Final = Script("step", "base", "bodies", "ready", "limits", "parking", "queues", "settling")
+STEP: Final = Script(
+    "step", "base", "bodies", "ready", "limits", "parking", "queues", "holding", "settling"
+)
 SETTLE: Final = Script("settle", *_SETTLING)
-ADMIT: Final = Script("admit", "base", "limits")
+ADMIT: Final = Script("admit", "base", "limits", "holding")
 LOOK: Final = Script("look", "base", "ready", "queues")
 WAKE: Final = Script("wake", "base", "ready", "queues")
 BEAT: Final = Script("beat", "base")

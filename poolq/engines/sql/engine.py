@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from poolq.engines.base import (
+    Claim,
     Death,
     Engine,
     LimitUse,
@@ -26,7 +27,7 @@ from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
-from poolq.engines.sql.settling import goes_back, held, settle
+from poolq.engines.sql.settling import asks, goes_back, holds, settle
 from poolq.engines.sql.stepping import Asked, locked, step
 from poolq.limits import Admission, Rule
 
@@ -96,15 +97,21 @@ class SQLEngine(Engine):
         self._floors.forget()
 
         def work(tx: Transaction) -> list[str]:
-            _, *found = locked(tx, worker, *held(worker, settlements))
+            _, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
             return settle(tx, worker, settlements, found)
 
         return self._change(work)
 
-    def admit(self, rules: Sequence[Rule]) -> Admission:
-        if not rules:
-            return Admission(0)
-        return self._change(partial(windows.admit, rules=rules))
+    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+        def work(tx: Transaction) -> Admission:
+            if held is not None:
+                worker, claim = held
+                _, *found = locked(tx, worker, *asks(worker, [claim.id]))
+                if not holds(claim, found):
+                    return Admission(0, stale=True)
+            return windows.admit(tx, rules) if rules else Admission(0)
+
+        return self._change(work)
 
     # keepers
 

@@ -26,10 +26,19 @@ BURY = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, histor
     SELECT id, queue, {now}, ?, ?, ?, ?, body FROM {jobs} WHERE id = ?"""
 
 
-def held(worker: str, settlements: Sequence[Settlement]) -> list[Op]:
-    """Ask for what `settle` needs to know."""
-    ids = [one.claim.id for one in settlements]
+def asks(worker: str, ids: Sequence[str]) -> list[Op]:
+    """Ask which of these jobs the worker has claimed."""
     return [Op(HELD, (some, claimed_by(worker))) for some in cut(ids)]
+
+
+def names(found: Iterable[Result]) -> set[str]:
+    """The claims in the answer to `asks`, as "<id> <request> <index>"."""
+    return {claim for one in found for claim in word(one.rows[0][0] or "").split(",")}
+
+
+def holds(claim: Claim, found: Iterable[Result]) -> bool:
+    """The answer to `asks` for one claim."""
+    return f"{claim.id} {claim.request} {claim.index}" in names(found)
 
 
 def goes_back(settlements: Iterable[Settlement]) -> bool:
@@ -42,9 +51,9 @@ def settle(
 ) -> list[str]:
     """Write down what becomes of each claim; returns the ids of those not held any more.
 
-    `found` is the answer to `held`.
+    `found` is the answer to `asks`.
     """
-    ours = {claim for one in found for claim in word(one.rows[0][0] or "").split(",")}
+    ours = names(found)
     batch = _Batch(worker)
     stale = []
     for claim, outcome in settlements:

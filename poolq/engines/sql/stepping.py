@@ -13,7 +13,7 @@ from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import grant
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import goes_back, held, settle
+from poolq.engines.sql.settling import asks, goes_back, settle
 from poolq.engines.sql.waking import NEXT, Look, glance, look, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import State
@@ -84,7 +84,7 @@ def step(tx: Transaction, asked: Asked) -> Step:
     guess = [(queue, asked.floors.of(queue)) for queue in asked.order(asked.known)[:1]]
     ready = _questions(asked, guess)
     early = [] if goes_back(asked.settlements) else ready
-    mine = held(asked.worker, asked.settlements)
+    mine = asks(asked.worker, [one.claim.id for one in asked.settlements])
     found = locked(tx, asked.worker, *mine, *early)
     request, stale, due, now = found[0].rows[0]
     if asked.request < request:

@@ -1,12 +1,19 @@
 #!lua flags=allow-oom
--- Take a start of each rule, or of none.
--- Parts: base, limits.
+-- Take a start of each rule, or of none; for a claim only while it is held.
+-- Parts: base, limits, holding.
 --
--- ARGV: for each rule: limit, window in microseconds, key.
--- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that says so, else -1}.
+-- ARGV: worker, id and name of the claim ("": it is for none), then for each rule: limit, window
+--       in microseconds, key.
+-- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that says so, else -1};
+--        {-1, -1}: the claim is not held; {-2, -1}: the worker is not registered.
 
+if ARGV[2] ~= '' then
+  local worker = P .. 'worker:' .. ARGV[1]
+  if call('EXISTS', worker) == 0 then return {-2, -1} end
+  if not holds(worker, ARGV[2], ARGV[3]) then return {-1, -1} end
+end
 local rules = {}
-for i = 1, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   rules[#rules + 1] =
     {limit = tonumber(ARGV[i]), window = tonumber(ARGV[i + 1]), key = ARGV[i + 2]}
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, bodies, ready, limits, parking, queues, settling.
+-- Parts: base, bodies, ready, limits, parking, queues, holding, settling.
 --
 -- ARGV: worker, request, want, queues as part `queues` has them, then settlements
 --       as part `settling` has them.

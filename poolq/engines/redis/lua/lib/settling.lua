@@ -13,11 +13,6 @@ local function count(counter, queue, by)
   call('HINCRBY', P .. 'counters', counter .. ' ' .. queue, by)
 end
 
-local function holds(worker, id, name)
-  local claim = call('HGET', worker, id)
-  return claim and string.sub(claim, 1, #name) == name
-end
-
 -- Jobs that are done, at most 1000: gone without a trace but their number.
 local function finish(worker, queue, ...)
   count('done', queue, call('HDEL', worker, ...))
