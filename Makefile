@@ -6,6 +6,11 @@ PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
 # Half of a test's time it waits for something: two of them share a core.
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
+# A rehearsal of the benchmarks: make bench ROUNDS=1 SCALE=0.2 ONLY=drain-redis,idle
+ROUNDS ?= 3
+SCALE ?= 1
+ONLY ?=
+OUT ?=
 
 VENV := .venv
 VENV313 := .venv313
@@ -18,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit contract process py313 check format clean servers
+.PHONY: help demo test unit contract process py313 check format bench clean servers
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +56,10 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (20 minutes)
+	$(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \
+	  $(if $(OUT),--out=$(OUT))
+
 servers: ## install the servers, supervisor and systemd for the tests where they are missing
 	@set -e; missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
@@ -62,9 +71,9 @@ servers: ## install the servers, supervisor and systemd for the tests where they
 	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }
 
 clean: ## remove the virtual environments, caches and builds
-	rm -rf $(VENV) $(VENV313) build dist .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(VENV313) .venvs-bench build dist .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis
-	find poolq tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find poolq tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up
 

@@ -1,0 +1,72 @@
+"""`make bench`: measure everything, and write docs/benchmarks.md and its plot.
+
+A run of a part (`--only`), or one scaled down, writes to .venvs-bench/ unless `--out` names a
+folder: the page in docs/ is that of one whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+
+from benchmarks import machine
+from benchmarks.bench import Bench, say
+from benchmarks.environments import FOLDER, ROOT
+from benchmarks.plot import svg
+from benchmarks.report import Outcome, page
+
+SCENARIOS = ("drain-redis",)
+
+
+def main() -> int:
+    """The exit code: 0 when all was run and reported, whatever was reached."""
+    options = _options()
+    chosen = [name for name in SCENARIOS if not options.only or name in options.only]
+    began, outcomes = monotonic(), []
+    with ExitStack() as stack:
+        bench = Bench(stack, options.rounds, options.scale)
+        facts = machine.facts(bench)
+        for name in chosen:
+            say(f"{name}:")
+            scenario = import_module(f"benchmarks.scenarios.{name.replace('-', '_')}")
+            outcomes += scenario.measure(bench)
+    whole = chosen == list(SCENARIOS) and options.scale == 1
+    out = options.out or (ROOT / "docs" if whole else FOLDER)
+    head = machine.head(facts, options.rounds, options.scale, monotonic() - began)
+    _write(out, head, outcomes, machine.tail(bench))
+    return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    parser.add_argument("--scale", type=float, default=1.0, help="0.1: a tenth of the jobs")
+    parser.add_argument("--only", type=_names, default=[], metavar="NAMES")
+    parser.add_argument("--out", type=Path, help="the folder to write to")
+    options = parser.parse_args()
+    unknown = set(options.only) - set(SCENARIOS)
+    if unknown:
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    return options
+
+
+def _write(out: Path, head: str, outcomes: list[Outcome], tail: str) -> None:
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    charts = [outcome.chart for outcome in outcomes if outcome.chart]
+    (out / "images" / "benchmarks.svg").write_text(svg(charts), "utf-8")
+    text = page(head, outcomes, tail)
+    (out / "benchmarks.md").write_text(text, "utf-8")
+    sys.stdout.write(text)
+    say(f"written to {out / 'benchmarks.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

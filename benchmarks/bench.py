@@ -1,0 +1,159 @@
+"""What scenarios are written in: servers, contenders' processes, rounds that interleave them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+
+from benchmarks import cost, environments
+from benchmarks.catalog import Contender
+from benchmarks.places import OnMariaDB, OnRedis, OnSQLite, Place
+from benchmarks.tally import VARIABLE, Tally
+from tests.support.cli import ROOT, environment
+from tests.support.scratch import Scratch
+from tests.support.server import bound_to_us
+
+T = TypeVar("T")
+PRODUCER_TIMEOUT = 300
+
+
+class CannotRun(Exception):
+    """A contender that cannot be measured; the table has the reason in its place."""
+
+
+class Crew(NamedTuple):
+    """A contender's running workers. `roots`: the processes that we started."""
+
+    roots: frozenset[int]
+    tally: Tally
+    popens: list[subprocess.Popen[bytes]]
+    log: Path
+
+    def alive(self) -> None:
+        """Raises CannotRun if it has ended."""
+        for one in self.popens:
+            if one.poll() is not None:
+                said = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise CannotRun(f"its workers ended with {one.returncode}: {' '.join(said)[:200]}")
+
+
+class Bench:
+    """One run. `rounds`: how often each contender has its turn; `scale`: 1, or less for a short
+    rehearsal."""
+
+    def __init__(self, stack: ExitStack, rounds: int, scale: float) -> None:
+        self.rounds = rounds
+        self.scale = scale
+        self.scratch = stack.enter_context(Scratch())
+        self._stack = stack
+        self._places: dict[str, Place] = {}
+        self.failures: dict[str, str] = {}
+        cost.adopt_orphans()
+
+    def place(self, engine: str) -> Place:
+        """The server of this engine, started when first asked for."""
+        if engine not in self._places:
+            made: dict[str, Callable[[], Place]] = {
+                "redis": lambda: OnRedis(self._stack, self.scratch),
+                "mariadb": lambda: OnMariaDB(self._stack, self.scratch),
+                "sqlite": lambda: OnSQLite(self.scratch),
+            }
+            self._places[engine] = made[engine]()
+        return self._places[engine]
+
+    def scaled(self, many: int) -> int:
+        """So many jobs in this run."""
+        return max(200, int(many * self.scale))
+
+    def interleave(
+        self, contenders: Sequence[Contender], act: Callable[[Contender], T]
+    ) -> dict[str, list[T]]:
+        """Each contender's turns by its name; who cannot run is left out of further rounds, and
+        stands in `failures`. Each round begins with another one."""
+        found: dict[str, list[T]] = {one.name: [] for one in contenders}
+        for number in range(self.rounds):
+            turn = number % max(1, len(contenders))
+            for one in (*contenders[turn:], *contenders[:turn]):
+                if one.key in self.failures:
+                    continue
+                began = monotonic()
+                try:
+                    found[one.name].append(act(one))
+                except (CannotRun, environments.CannotInstall) as error:
+                    self.failures[one.key] = str(error)
+                    say(f"  {one.name}: {error}")
+                else:
+                    say(f"  {one.name}, round {number + 1}: {monotonic() - began:.1f} s")
+        return found
+
+    # a contender's processes
+
+    def python(self, one: Contender) -> Path:
+        return environments.python(one.module, one.packages, one.python)
+
+    def environment(self, one: Contender, url: str = "") -> dict[str, str]:
+        where = url or self.place(one.engine).url
+        own = {"BENCH_URL": where, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        if one.module == "poolq":
+            own |= {"POOLQ_ENGINE": where, "POOLQ_APP": "benchmarks.peers.poolq"}
+        return environment(**own, **one.env)
+
+    def produce(self, one: Contender, what: str, many: int, url: str = "") -> dict[str, Any]:
+        """Have its producer enqueue; what it measured, in seconds."""
+        done = subprocess.run(
+            [self.python(one), "-m", "benchmarks.produce", one.module, what, str(many)],
+            cwd=self.scratch.path,
+            env=self.environment(one, url),
+            capture_output=True,
+            text=True,
+            timeout=PRODUCER_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise CannotRun(f"its producer: {(done.stderr.strip() or '?').splitlines()[-1][:200]}")
+        return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+    @contextmanager
+    def crew(self, one: Contender, url: str = "", flags: str = "") -> Iterator[Crew]:
+        """Its workers, started and in the end killed."""
+        folder = self.scratch.folder("crew")
+        tally = Tally(folder / "tally")
+        interpreter = self.python(one)
+        env = {**self.environment(one, url), VARIABLE: str(tally.path)}
+        env["PATH"] = f"{interpreter.parent}{os.pathsep}{env.get('PATH', os.defpath)}"
+        env["RUNTIME_DIRECTORY"] = str(folder)
+        popens = []
+        log = folder / "log"
+        with log.open("ab") as out:
+            for command in one.workers:
+                words = f"{command} {flags}".format(bin=interpreter.parent).split()
+                popens.append(
+                    subprocess.Popen(
+                        bound_to_us(words),
+                        cwd=folder,
+                        env=env,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=out,
+                        start_new_session=True,
+                    )
+                )
+        roots = frozenset(popen.pid for popen in popens)
+        try:
+            yield Crew(roots, tally, popens, log)
+        finally:
+            cost.end(roots)
+            for popen in popens:
+                popen.wait()
+
+
+def say(text: str) -> None:
+    """Progress, for who waits."""
+    sys.stderr.write(f"{text}\n")

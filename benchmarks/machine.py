@@ -1,0 +1,102 @@
+"""Where and with what a run was made: the page's first and last words."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.catalog import ALL, Contender
+from benchmarks.environments import ROOT, CannotInstall, versions
+from benchmarks.tables import table
+from benchmarks.work import BYTES
+
+HEAD = """# Benchmarks
+
+Made by `make bench` on {when}, in {minutes:.0f} minutes, with poolq {commit}. Nothing on this
+page but the reasons is written by hand. {load}
+
+![A plot of the rates](images/benchmarks.svg)
+
+Every contender has 2 workers on this machine's {cores} cores, which it shares with its server and
+the driver. Jobs do nothing and have a payload of {bytes} bytes; they count themselves in shared
+memory, so that the driver sees when all are done. Contenders take turns; a number is the median of
+{rounds} rounds{scaled}. Compare rows of one table, not numbers of different machines.
+
+{facts}"""
+
+
+def facts(bench: Bench) -> list[tuple[str, str]]:
+    """Machine, load and servers, as they are when the run begins."""
+    load = os.getloadavg()[0]
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    found = [
+        ("machine", f"{os.cpu_count()} cores, {model}; Linux {platform.release()}"),
+        ("load when it began", f"{load:.2f}"),
+        ("Python", platform.python_version()),
+    ]
+    return found + [
+        (bench.place(name).version(), bench.place(name).settings)
+        for name in ("redis", "sqlite", "mariadb")
+    ]
+
+
+def head(facts: list[tuple[str, str]], rounds: int, scale: float, seconds: float) -> str:
+    load = float(dict(facts)["load when it began"])
+    busy = "**The machine was busy with other work: only ratios mean anything.**"
+    return HEAD.format(
+        when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        minutes=seconds / 60,
+        commit=_commit(),
+        load=busy if load > 0.5 else "The machine did nothing else.",
+        cores=os.cpu_count(),
+        bytes=BYTES,
+        rounds=rounds,
+        scaled="" if scale == 1 else f", with {scale:g} of the usual number of jobs",
+        facts=table(("", ""), facts),
+    )
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "of an unknown commit"
+
+
+def tail(bench: Bench) -> str:
+    """Versions and settings of all that took part."""
+    return "## Set-ups\n\n" + table(
+        ("", "packages", "set-up", "by"), [_set_up(bench, one) for one in _once(ALL)]
+    )
+
+
+def _once(contenders: Iterable[Contender]) -> list[Contender]:
+    return list({one.key: one for one in contenders}.values())
+
+
+def _set_up(bench: Bench, one: Contender) -> list[str]:
+    try:
+        found = versions(bench.python(one))
+    except CannotInstall:
+        found = {}
+    names = [package.partition("==")[0].partition("[")[0] for package in one.packages]
+    names = names or ["redis", "hiredis", "pymysql", "msgspec"]
+    told = ", ".join(f"{name} {found[name]}" for name in names if name in found)
+    commands = " & ".join(dict.fromkeys(one.workers)).replace("{bin}/", "")
+    page = f"[documentation]({one.docs})" if one.docs else ""
+    return [one.key, told, f"{one.setup}: `{commands}`", page]

@@ -1,0 +1,36 @@
+"""poolq itself. Its settings are the defaults; only engine and application are named."""
+
+import subprocess
+import sys
+
+import poolq
+from benchmarks import tally
+from benchmarks.work import URL
+
+
+class Noop(poolq.Job):
+    def run(self) -> None:
+        tally.count()
+
+
+class Late(poolq.Job):
+    def run(self) -> None:
+        tally.late(self.payload["sent"])
+
+
+def prepare() -> None:
+    """MariaDB's tables are made by hand, once."""
+    if URL.startswith("mysql:"):
+        subprocess.run([sys.executable, "-m", "poolq", "db", "migrate"], check=True, stdout=2)
+
+
+def send(payload: dict[str, object]) -> None:
+    Noop.dispatch(payload)
+
+
+def fill(payloads: list[dict[str, object]]) -> None:
+    poolq.dispatch_many(Noop, payloads)
+
+
+def probe(sent: int) -> None:
+    Late.dispatch({"sent": sent})

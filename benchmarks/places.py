@@ -1,0 +1,126 @@
+"""Where jobs live in a run: real servers on ports of their own, started by tests/support.
+
+Their settings are the servers' defaults as far as speed and safety go: Redis is started without a
+configuration; MariaDB flushes at each commit, which is its default, and has its default buffers,
+for the tests' own are small. SQLite is a file on the same disk.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from tests.support.scratch import Scratch
+from tests.support.servers import MariaDB, Redis, install_mariadb
+
+
+class Place(ABC):
+    """One engine's server for a whole run. `pids`: its processes, whose CPU is the server's."""
+
+    settings = ""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """As poolq is given it; `benchmarks.work` has its parts for others."""
+
+    @property
+    @abstractmethod
+    def pids(self) -> frozenset[int]: ...
+
+    @abstractmethod
+    def clean(self) -> None:
+        """Hold nothing; no contender is there."""
+
+    @abstractmethod
+    def version(self) -> str: ...
+
+
+class DefaultRedis(Redis):
+    """Without any configuration but where it listens and keeps its files."""
+
+    def command(self) -> list[str]:
+        words = super().command()
+        return [*words[: words.index("--unixsocket")], "--daemonize", "no"]
+
+
+class OnRedis(Place):
+    """A saving of its snapshot can not fall into a drain: emptying it starts that clock anew."""
+
+    settings = "redis-server without a configuration file (snapshots, no append-only file)"
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        self.server = stack.enter_context(DefaultRedis(scratch.folder("redis")))
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset({self.server.pid})
+
+    def clean(self) -> None:
+        with self.server.client() as client:
+            client.flushall()
+
+    def version(self) -> str:
+        with self.server.client() as client:
+            return f"Redis {client.info('server')['redis_version']}"
+
+
+class OnMariaDB(Place):
+    settings = "innodb_flush_log_at_trx_commit=1, default buffers, performance_schema off"
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        template = install_mariadb(scratch.folder("mariadb-template"))
+        options = ["--innodb-buffer-pool-size=128M", "--innodb-log-file-size=96M"]
+        folder = scratch.folder("mariadb")
+        self.server = stack.enter_context(MariaDB(folder, template, durable=True, options=options))
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset({self.server.pid})
+
+    def clean(self) -> None:
+        name = self.server.database
+        with closing(self.server.connect(database=None)) as line, line.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+            cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+
+    def version(self) -> str:
+        with closing(self.server.connect(database=None)) as line, line.cursor() as cursor:
+            cursor.execute("SELECT VERSION()")
+            row = cursor.fetchone()
+            return f"MariaDB {row[0] if row else ''}"
+
+
+class OnSQLite(Place):
+    """A new file each time."""
+
+    settings = "WAL, synchronous=NORMAL unless said otherwise; a file on the local disk"
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self.clean()
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self._file}"
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset()
+
+    def clean(self) -> None:
+        self._file: Path = self._scratch.folder("sqlite") / "jobs.db"
+
+    def version(self) -> str:
+        import sqlite3
+
+        return f"SQLite {sqlite3.sqlite_version}"

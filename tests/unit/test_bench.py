@@ -1,0 +1,117 @@
+"""The pure parts of the benchmarks: numbers, goals, tables and the plot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks import stats, tally
+from benchmarks.goals import Goal
+from benchmarks.plot import svg
+from benchmarks.report import Bar, Chart, Outcome, page
+from benchmarks.tables import number, table
+from benchmarks.work import BYTES
+
+
+def test_the_payload_has_60_bytes() -> None:
+    assert BYTES == 60
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1), (0, 1)])
+def test_a_quantile_is_a_value_that_was_measured(share: float, wanted: int) -> None:
+    assert stats.quantile(range(100, 0, -1), share) == wanted
+
+
+def test_a_quantile_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        stats.quantile([], 0.5)
+
+
+def test_the_spread_is_a_share_of_the_median() -> None:
+    assert stats.spread([9, 10, 12]) == pytest.approx(0.3)
+    assert stats.spread([0, 0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "most", "reached", "factor"),
+    [
+        (10, 25, False, True, 2.5),
+        (10, 10, False, True, 1),
+        (10, 5, False, False, 0.5),
+        (2, 1, True, True, 2),
+        (2, 2, True, True, 1),
+        (2, 4, True, False, 0.5),
+        (2, 0, True, True, float("inf")),
+    ],
+)
+def test_a_goal(wanted: float, value: float, most: bool, reached: bool, factor: float) -> None:
+    goal = Goal("key", "work", wanted, value, most=most)
+    assert goal.reached == reached
+    assert goal.factor == factor
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (12345, "12,300"),
+        (999.6, "1,000"),
+        (99.96, "100"),
+        (4.5678, "4.57"),
+        (30, "30"),
+        (0.01234, "0.0123"),
+        (float("inf"), "-"),
+        (float("nan"), "-"),
+    ],
+)
+def test_a_number_has_three_digits(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_table_has_its_numbers_at_the_right() -> None:
+    text = table(("who", "rate", "how"), [("a", 1200.4, "x"), ("b", "", "y")])
+    assert text == "| who | rate | how |\n| --- | ---: | --- |\n| a | 1,200 | x |\n| b |  | y |\n"
+
+
+def test_the_page_links_a_missed_goal_to_its_reason() -> None:
+    good = Goal("one", "good work", 1, 2, "times")
+    bad = Goal("no-such-reason", "bad work", 2, 1, "ms")
+    text = page("# Head", [Outcome("Part", ("a",), [("b",)], [good, bad])], "tail")
+    assert "1 of 2 goals are reached." in text
+    assert "| good work | at least 1 times | 2 times | reached | 2.00 |" in text
+    assert "**not reached** ([why](#why-no-such-reason))" in text
+    assert "### Why: no-such-reason\n\nbad work: 1 ms, and 2 ms is wanted.\n\nNobody" in text
+    assert "## Part\n\n| a |" in text
+
+
+def test_a_page_without_misses_has_no_reasons() -> None:
+    text = page("# Head", [Outcome("Part", ("a",), [("b",)], [Goal("k", "w", 1, 2)])], "tail")
+    assert "Why" not in text
+
+
+def test_the_plot_is_an_image_of_all_bars() -> None:
+    bars = [Bar("us & them", 100, own=True), Bar("them", 10)]
+    root = ET.fromstring(svg([Chart("Rates", "jobs/s", bars)]))
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[1:] == ["us & them", "100", "them", "10"]
+    _, first, second = root.iter("{http://www.w3.org/2000/svg}rect")
+    assert float(first.attrib["width"]) > float(second.attrib["width"])
+
+
+def test_the_tally_counts_in_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tally.Tally(tmp_path / "tally")
+    monkeypatch.setenv(tally.VARIABLE, str(seen.path))
+    monkeypatch.setattr(tally, "_words", None)
+    monkeypatch.setattr(tally, "_own", None)
+    tally.count()
+    child = os.fork()
+    if not child:
+        tally.count()
+        tally.count()
+        tally.late(0)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (seen.total(), seen.processes(), len(seen.waits())) == (3, 2, 1)
