@@ -22,6 +22,7 @@ from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
 from poolq.pool.namesakes import Namesakes
+from poolq.pool.orphans import Orphans, end_abandoned
 from poolq.pool.recovery import death
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
@@ -35,6 +36,7 @@ PATIENCE = 10.0  # seconds that a first start waits for the broker
 BEATS = 6  # a node's life in beats
 RETRY = 0.5
 LAST_TRIES = 5.0
+SUSPENDED = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
 
 
 Process = tuple[str, str, int, int]
@@ -71,6 +73,7 @@ class Keeper:
         self._interval = config.node_ttl / BEATS
         self._silence = Silence(BEATS)
         self._namesakes = Namesakes(config.name)
+        self._orphans = Orphans(scores, lambda text: reporter.report(Note("warning", text)))
         self._next_beat = 0.0
         self._up = True
         place = (identity.boot_id(), identity.pid_namespace())
@@ -150,7 +153,7 @@ class Keeper:
 
     def _recover_rows(self) -> None:
         if self._signals.orphaned:
-            self._bury_orphans()
+            self._orphans.look()
         for row in self._scores.all():
             if row.status == Status.DEAD and not self._scores.confirmed(row):
                 name = self._name(row)
@@ -168,12 +171,6 @@ class Keeper:
                 self._scores.weigh(row.index, identity.resident(row.pid))
         self._scores.tell(board.WEIGHED, begun)
 
-    def _bury_orphans(self) -> None:
-        """Nobody reaps the workers of a dead master for us: look whether they are gone."""
-        for row in self._scores.all():
-            if row.status == Status.LIVE and (not row.pid or identity.started(row.pid) is None):
-                self._scores.died(row.index, 0, board.UNSEEN)
-
     def _beat(self) -> None:
         """Be seen alive; look for workers and nodes that are not."""
         counters = self._engine.beat(self._node, self._info)
@@ -183,6 +180,7 @@ class Keeper:
         self._recover_registered()
         counters.pop(self._node, None)
         for node in self._silence.heard(counters):
+            self._end_abandoned(node)
             recovered_node = self._engine.reap(node, counters[node])
             if recovered_node is not None:
                 self._tell(recovered_node, f"node {node} was silent")
@@ -203,6 +201,15 @@ class Keeper:
                 self._tell(recovered, f"worker {worker.worker} of pool {worker.pool} was gone")
         for node in dead - {worker.node for worker in registered if not identity.gone(worker)}:
             self._engine.leave(node)
+
+    def _end_abandoned(self, node: str) -> None:
+        """A pool that has lost master and keeper has nobody who ends a job that hangs."""
+        others = [one for one in self._engine.nodes() if one.node == node]
+        if any(self._pool_is_gone(one.info) for one in others):
+            left = [one for one in self._engine.registered() if one.node == node]
+            if ended := end_abandoned(left):
+                text = f"node {node} has lost its master and keeper: killed {ended} workers of it"
+                self._reporter.report(Note("warning", text))
 
     @staticmethod
     def _pool_is_gone(info: bytes) -> bool:
@@ -234,8 +241,12 @@ class Keeper:
             timeout = min(timeout, RETRY)
         if self._signals.orphaned:
             timeout = min(timeout, 0.1)
+        begun = monotonic()
         if self._signals.wait(timeout, self._bells.keeper.fd):
             self._bells.keeper.quiet()
+        late = monotonic() - begun - max(0.0, timeout)
+        if late > SUSPENDED:
+            self._orphans.suspended(late)
 
     def _unsettled(self) -> bool:
         return any(

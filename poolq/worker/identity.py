@@ -68,6 +68,11 @@ def registration(worker: str, node: str, pool: str) -> Registration:
     )
 
 
+def here(worker: Registration) -> bool:
+    """True if the worker runs, or ran, in this boot and pid namespace."""
+    return (worker.boot, worker.pidns) == (boot_id(), pid_namespace())
+
+
 def gone(worker: Registration) -> bool:
     """True if the worker ran in this very place and its process is no more."""
     return gone_here(worker.boot, worker.pidns, worker.pid, worker.started)

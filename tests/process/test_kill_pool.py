@@ -11,8 +11,11 @@ import pytest
 
 from poolq.engines.base import Claim
 from poolq.errors import Fenced
+from poolq.message import entries
 from tests.contract.helpers import registration
+from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.pool import gone
 from tests.support.processes import process
 from tests.support.project import Project
 from tests.support.wait import until
@@ -183,3 +186,54 @@ def test_a_keeper_that_hangs_is_replaced(project: Project) -> None:
     os.kill(keeper.pid, signal.SIGSTOP)
     pool.until_said("was silent for 10 s; killed", 20)
     until(lambda: (one := pool.keeper()) is not None and one.pid != keeper.pid, 5, "another one")
+
+
+HANGS = """
+import os, subprocess, time
+from poolq import Job
+from tests.support.ledger import note
+
+class Hangs(Job):
+    def run(self):
+        note("child", str(subprocess.Popen(["sleep", "600"]).pid))
+        note("start", self.id)
+        time.sleep(600)
+"""
+
+
+@sqlite
+def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    project = make_project(engine_url, HANGS)
+    pool = project.ready(2)
+    id = project.dispatch("Hangs", timeout="1 second", attempts=2)
+    worker = pool.until_runs(id)
+    project.ledger.until("start", id)
+    pool.kill_master()
+    pool.until_gone()
+    assert gone(worker.pid)
+    assert all(gone(int(child)) for child in project.ledger.ids("child"))
+    assert project.ledger.times("start") == {id: 1}
+    (line,) = entries(project.engine.find(id).state.history)
+    assert (line.cause, line.attempt) == ("timeout", 1)
+    assert "in run" in pool.log, "its stack"
+    assert project.engine.nodes() == []
+
+
+@redis_and_sqlite
+def test_workers_that_nobody_keeps_any_more_are_killed_when_their_jobs_are_taken(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    project = make_project(engine_url, HANGS)
+    pool = project.ready(1, "--node-ttl=1.2")
+    id = project.dispatch("Hangs", attempts=1)
+    worker = pool.until_runs(id)
+    pool.stop_master()
+    pool.kill_keeper()
+    pool.kill_master()
+    other = project.ready(1, "--node-ttl=1.2", "--name=other")
+    other.until_said("has lost its master and keeper: killed 1 workers of it")
+    until(lambda: gone(worker.pid))
+    other.until_runs(id)
+    pool.until_gone()

@@ -1,0 +1,92 @@
+"""Workers without a master: nobody reaps them, and nobody but a keeper ends them at their deadline.
+
+- Of a pool whose master is dead, its own keeper does what the master would: it notes who is gone,
+  and kills what overran, with its stack in the log and its attempt counted.
+- Of a pool whose keeper is dead too, the keeper of another pool on the host does, when it takes
+  that pool's jobs to be given to others.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+
+from poolq.engines.base import Registration
+from poolq.pool import overrun
+from poolq.pool import scoreboard as board
+from poolq.pool.kill import kill_group, send
+from poolq.pool.policy import DUMP
+from poolq.pool.scoreboard import Reason, Row, Scoreboard, Status
+from poolq.worker import identity
+
+Running = tuple[int, int, int]
+
+
+class Orphans:
+    """The workers of a keeper whose master is dead. `say` takes a warning."""
+
+    def __init__(self, scores: Scoreboard, say: Callable[[str], None]) -> None:
+        self._scores = scores
+        self._say = say
+        self._dumped: dict[Running, float] = {}
+        self._woken = 0.0
+        self._excuse = 0.0
+
+    def suspended(self, seconds: float) -> None:
+        """We were stopped for so long, and perhaps the workers too: they are not late by that."""
+        self._woken = monotonic()
+        self._excuse += seconds
+
+    def look(self) -> None:
+        """Note the dead, and kill who is over his deadline."""
+        for row in self._scores.all():
+            if row.status != Status.LIVE:
+                continue
+            if not row.pid or identity.started(row.pid) is None:
+                self._scores.died(row.index, 0, board.UNSEEN)
+            elif row.guarded and self._late(row) >= 0:
+                self._overran(row)
+
+    def _late(self, row: Row) -> float:
+        excuse = self._excuse if row.since / 1e9 < self._woken else 0.0
+        return monotonic() - row.deadline / 1e9 - excuse
+
+    def _overran(self, row: Row) -> None:
+        """First its stack, a little later its end, unless it has come to it by itself."""
+        running = _running(row)
+        asked = self._dumped.get(running)
+        if asked is None:
+            self._dumped[running] = monotonic()
+            send(row.pid, signal.SIGUSR2)
+            return
+        if not overrun.has_dumped(row.pid) and monotonic() < asked + DUMP:
+            return
+        del self._dumped[running]
+        overrun.hold(row.pid)
+        now = self._scores.read(row.index)
+        if not now.guarded or _running(now) != running or self._late(now) < 0:
+            overrun.go_on(row.pid)
+            return
+        self._scores.condemn(row.index, Reason.TIMEOUT)
+        id, _, job = self._scores.running(row.index)
+        self._say(
+            f"worker {row.slot} (pid {row.pid}) overran its {row.limit / 1e6:g} s by"
+            f" {self._late(row):.1f} s; killed, by the keeper as its master is dead; job {job} {id}"
+        )
+        kill_group(row.pid)
+
+
+def _running(row: Row) -> Running:
+    return row.seq, row.request, row.started
+
+
+def end_abandoned(workers: Iterable[Registration]) -> int:
+    """Kill those that still run here; returns how many. Another user's cannot be."""
+    ended = 0
+    for worker in workers:
+        if identity.here(worker) and not identity.gone(worker):
+            with suppress(PermissionError):
+                os.killpg(worker.pid, signal.SIGKILL)
+                ended += 1
+    return ended
