@@ -1,0 +1,1 @@
+"""The screen in a terminal: keys, signals, frames, and what is done to the pool."""

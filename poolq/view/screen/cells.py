@@ -1,0 +1,83 @@
+"""Text cut and filled to columns of a terminal, and nothing in it that a terminal obeys.
+
+A character may take two columns (East Asian ones) or none (combining ones): rich knows.
+"""
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+
+#: A line of the screen.
+Line = list[Segment]
+
+
+def clean(text: str, *, ascii_only: bool = False) -> str:
+    """On one line; control characters, half surrogates and what turns the direction of writing
+    are shown as escapes. `ascii_only`: for terminals that know no others, which get ?."""
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    if ascii_only and not text.isascii():
+        text = text.encode("ascii", "replace").decode()
+    return text
+
+
+def width_of(text: str) -> int:
+    """Columns that a cleaned text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
+    """A cleaned text in exactly `width` columns; `cut` stands where something is left out."""
+    found = width_of(text)
+    if found == width:
+        return text
+    if found < width:
+        return text.rjust(width - found + len(text)) if right else text + " " * (width - found)
+    if width <= len(cut):
+        return cut[:width]
+    if text.isascii():
+        return text[: width - len(cut)] + cut
+    return set_cell_size(text, width - len(cut)) + cut
+
+
+def tail(text: str, width: int, cut: str = "…") -> str:
+    """As `fit`, but what is left out is the beginning: of names such as `shop.jobs:SendMail`."""
+    if width_of(text) > width and ":" in text:
+        text = text.rpartition(":")[2]
+    if width_of(text) <= width:
+        return fit(text, width)
+    while text and width_of(text) > width - len(cut):
+        text = text[1:]
+    return fit(cut + text, width)
+
+
+def line_width(line: Iterable[Segment]) -> int:
+    return sum(width_of(segment.text) for segment in line)
+
+
+def clip(line: Line, width: int) -> Line:
+    """The line in at most `width` columns."""
+    found: Line = []
+    for segment in line:
+        taken = width_of(segment.text)
+        if taken > width:
+            found.append(Segment(fit(segment.text, width, cut=""), segment.style))
+            return found
+        found.append(segment)
+        width -= taken
+    return found
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A cleaned text in pieces of at most `width` columns."""
+    if width_of(text) <= width:
+        return [text]
+    pieces, piece, taken = [], "", 0
+    for one in text:
+        size = width_of(one)
+        if taken + size > width:
+            pieces.append(piece)
+            piece, taken = "", 0
+        piece, taken = piece + one, taken + size
+    return [*pieces, piece]

@@ -1,0 +1,73 @@
+"""The first lines: which pool this is, in what state, and how fresh all of it is."""
+
+from rich.style import Style
+
+from poolq.view.screen import amounts
+from poolq.view.screen.cells import Line, clean
+from poolq.view.screen.gauges import bar
+from poolq.view.screen.judging import stale
+from poolq.view.screen.look import Look
+from poolq.view.screen.parts import Bit, lay
+from poolq.view.snapshot import Head, Snapshot
+
+GAUGE = 10
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    """One line, or two."""
+    head = snapshot.head
+    ascii_only = look.ascii_only
+    broker = Bit(_broker(head), _broker_style(head, look), 3)
+    state = Bit(f"{look.dot} {state_of(head)}", _style(head, look))
+    if height == 1:
+        late = [Bit(f"STALE {amounts.span(head.age)}", look.bad)] if stale(head) else []
+        bits = [
+            Bit(clean(head.pool, ascii_only=ascii_only), look.strong), state, *late,
+            Bit(f"{head.busy}/{head.procs} busy"), Bit(f"up {amounts.span(head.uptime)}", rank=2),
+            Bit(f"master {head.pid}", look.dim, 4), broker,
+        ]  # fmt: skip
+        return [lay(bits, width)]
+    busy = f"{bar(head.busy, head.procs, GAUGE, look)} {head.busy}/{head.procs} busy"
+    where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
+    first = [
+        Bit(f"poolq {clean(head.pool, ascii_only=ascii_only)}", look.strong), state,
+        Bit(busy), Bit(f"up {amounts.span(head.uptime)}", rank=2), Bit(where, rank=3),
+    ]  # fmt: skip
+    age = f"data {amounts.span(head.age)} old" if head.age is not None else "no data yet"
+    if stale(head):
+        age = f"STALE: {age}"
+    second = [
+        Bit(f"broker {clean(head.broker, ascii_only=ascii_only)}", look.dim, 1),
+        Bit(_broker(head), _broker_style(head, look)),
+        Bit(age, look.bad if stale(head) else look.dim),
+        Bit(f"namespace {head.namespace}", look.dim, 4),
+        Bit(f"log {clean(head.log, ascii_only=ascii_only)}" if head.log else "", look.dim, 3),
+    ]
+    return [
+        lay(first, width, right=[Bit(amounts.clock(snapshot.at), look.dim, 5)]),
+        lay(second, width),
+    ]
+
+
+def state_of(head: Head) -> str:
+    """RUNNING g3, RELOADING g4, DRAINING 42s …"""
+    word = head.state.upper()
+    if head.state == "draining" and head.drain_left is not None:
+        return f"{word} {amounts.span(head.drain_left)} left"
+    if head.trial and head.generation:
+        return f"RELOADING g{head.trial}" if word == "RUNNING" else f"{word} g{head.trial}"
+    return f"{word} g{head.generation}" if head.generation else word
+
+
+def _style(head: Head, look: Look) -> Style:
+    return look.good if head.state == "running" else look.warn
+
+
+def _broker(head: Head) -> str:
+    if not head.reachable:
+        return "broker GONE"
+    return f"ping {amounts.span(head.ping)}" if head.ping is not None else "ping -"
+
+
+def _broker_style(head: Head, look: Look) -> Style:
+    return look.dim if head.reachable else look.bad

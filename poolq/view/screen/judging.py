@@ -1,0 +1,157 @@
+"""What a person must see: which of all the numbers is trouble, in words (pure).
+
+A stranger to the pool shall learn here, without any column, which job is stuck, which worker
+leaks, why jobs wait and until when.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from poolq.view.screen import amounts
+from poolq.view.snapshot import Head, Limit, Queue, Snapshot, Worker
+
+LATE = 2.0  # seconds that data may be older than its period
+LONG, FACTOR = 10.0, 10.0  # seconds, and times the usual, from which a job is overlong
+UNKNOWN_LONG = 60.0  # seconds of a job that nobody knows the usual duration of
+_MIB = 1 << 20
+LEAK, LEAKED = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
+FLAPPING = 3  # restarts of a slot whose worker does not live for a minute
+
+
+class Finding(NamedTuple):
+    """`level`: bad or warn. `subject`: what it is about, such as `worker 3`; `verdict`: one word
+    for it; `text`: the facts, the important ones first."""
+
+    level: str
+    subject: str
+    verdict: str
+    text: str
+
+
+def stale(head: Head) -> bool:
+    """The queues' counts are older than they should be."""
+    return head.age is not None and head.age > head.period + LATE
+
+
+def stuck(worker: Worker) -> bool:
+    """Its job runs much longer than such jobs do."""
+    if worker.running is None or worker.state not in ("busy", "leaving"):
+        return False
+    if worker.deadline is not None and worker.deadline < 0:
+        return True
+    if worker.usual is None:
+        return worker.running > UNKNOWN_LONG and worker.progress is None
+    return worker.running > max(LONG, FACTOR * worker.usual)
+
+
+def leaks(worker: Worker) -> bool:
+    """Its memory grows and grows."""
+    return worker.growth is not None and worker.growth >= LEAK and worker.grown >= LEAKED
+
+
+def holds(limit: Limit) -> bool:
+    """Used up: nothing may start now."""
+    return limit.used >= limit.limit and limit.next_slot != 0
+
+
+def findings(snapshot: Snapshot) -> list[Finding]:
+    """All trouble, the worst first; but one of each kind before others of it."""
+    found = [*_pool(snapshot.head)]
+    workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
+    found += [_stuck(one) for one in workers if stuck(one)]
+    workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
+    found += [_leaking(one) for one in workers if leaks(one)]
+    found += [_held(one, snapshot.at) for one in snapshot.limits if one.waiting and holds(one)]
+    found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
+    found += [_paused(one) for one in snapshot.queues if one.paused and one.ready]
+    seen: Counter[str] = Counter()
+    ranks: list[tuple[int, int]] = []
+    for one in found:
+        ranks.append((seen[one.verdict], len(ranks)))
+        seen[one.verdict] += 1
+    return [found[number] for _, number in sorted(ranks)]
+
+
+def _pool(head: Head) -> list[Finding]:
+    found = []
+    if not head.reachable:
+        text = "it does not answer: running jobs go on, nothing new is taken"
+        found.append(Finding("bad", "broker", "gone", text))
+    if stale(head):
+        text = f"the queues are shown as they were {amounts.span(head.age)} ago"
+        found.append(Finding("bad", "data", "STALE", text))
+    if head.refusal:
+        text = f"the old code goes on: {head.refusal}"
+        found.append(Finding("bad", "reload", "refused", text))
+    if head.state == "paused":
+        text = "it takes nothing new until 'poolq resume'"
+        found.append(Finding("warn", "pool", "paused", text))
+    return found
+
+
+def _stuck(worker: Worker) -> Finding:
+    parts = [f"{short(worker.job)} runs {amounts.span(worker.running)}"]
+    if worker.usual is not None:
+        parts.append(f"usually {amounts.span(worker.usual)}")
+    if worker.cpu is not None:
+        parts.append(_burns(worker.cpu))
+    if worker.deadline is not None:
+        left = worker.deadline
+        parts.append(f"killed in {amounts.span(left)}" if left > 0 else "past its deadline")
+    parts.append(f"id {worker.id}")
+    return Finding("bad", f"worker {worker.slot}", "stuck", ", ".join(parts))
+
+
+def _burns(cpu: float) -> str:
+    return f"waiting (CPU {amounts.share(cpu)})" if cpu < 0.1 else f"CPU {amounts.share(cpu)}"
+
+
+def _leaking(worker: Worker) -> Finding:
+    grown = f"{amounts.size(worker.grown)} since its start"
+    text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)}/min, {grown}"
+    if worker.job:
+        text += f", runs {short(worker.job)}"
+    return Finding("warn", f"worker {worker.slot}", "leaks", text)
+
+
+def short(name: str) -> str:
+    """A job's name without its module: there is seldom another, and its row has all of it."""
+    return name.rpartition(":")[2] or name
+
+
+def rule(limit: Limit) -> str:
+    """10 per 1m."""
+    return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
+
+
+def last_slot(limit: Limit) -> float | None:
+    """Seconds until the last of those that wait now may start."""
+    if limit.next_slot is None:
+        return None
+    return limit.next_slot + (limit.waiting - 1) // limit.limit * limit.window
+
+
+def _held(limit: Limit, now: float) -> Finding:
+    waiting, allowed = amounts.count(limit.waiting), f"it allows {rule(limit)}"
+    last = last_slot(limit)
+    if limit.next_slot is None or last is None:
+        return Finding("warn", f"limit {short(limit.key)}", "used up", f"{waiting} wait, {allowed}")
+    due, span = amounts.moment(now + limit.next_slot, now), amounts.span(limit.next_slot)
+    text = f"{waiting} wait until {due} (in {span}), {allowed}"
+    if limit.waiting > limit.limit:
+        text += f", so the last starts about {amounts.moment(now + last, now)}"
+    return Finding("warn", f"limit {short(limit.key)}", "used up", text)
+
+
+def _flaps(worker: Worker) -> bool:
+    return worker.restarts >= FLAPPING and worker.age < 60 and not worker.done
+
+
+def _flapping(worker: Worker) -> Finding:
+    text = f"its slot was restarted {worker.restarts} times; see the events"
+    return Finding("bad", f"worker {worker.slot}", "dies", text)
+
+
+def _paused(queue: Queue) -> Finding:
+    text = f"{amounts.count(queue.ready)} ready jobs are not given out"
+    return Finding("warn", f"queue {queue.queue}", "paused", text)

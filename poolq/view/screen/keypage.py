@@ -1,0 +1,36 @@
+"""The page of keys."""
+
+from rich.segment import Segment
+
+from poolq.view.screen.cells import Line, clip, fit
+from poolq.view.screen.keys import KEYS
+from poolq.view.screen.look import PLAIN, Look
+from poolq.view.screen.state import State
+
+NAME = 30
+SIGNS = (
+    "STUCK: the job runs 10 times as long as usual and over 10 s, or past its deadline",
+    "STUCK, too: it runs over a minute, and nobody knows how long such jobs take",
+    "LEAKS: the worker has grown 16M and more since its start, and grows 2M and more a minute",
+    "EXHAUSTED: the rate limit is used up; NEXT SLOT is when the next job may start",
+    "STALE: the queues' counts are over 2 s older than they should be",
+)
+
+
+def draw(state: State, look: Look, width: int, height: int) -> list[Line]:
+    """At most `height` lines."""
+    lines: list[Line] = [[Segment(fit(" KEYS", width, cut=""), look.focused)]]
+    size = min(NAME, max(8, width // 3))
+    for key in KEYS:
+        refused = key.acts and state.read_only
+        what = f"{key.what} (not with --read-only)" if refused else key.what
+        line = [
+            Segment(f" {fit(key.keys, size, cut=look.cut)} ", look.strong),
+            Segment(
+                fit(what, max(0, width - size - 2), cut=look.cut), look.dim if refused else PLAIN
+            ),
+        ]
+        lines.append(clip(line, width))
+    lines.append([])
+    lines += [[Segment(fit(f" {sign}", width, cut=look.cut), look.dim)] for sign in SIGNS]
+    return lines[:height]

@@ -1,0 +1,76 @@
+"""The keys: what each does, and how what a terminal sends becomes a key's name."""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """`short`: for the last line of the screen; `acts`: it changes something."""
+
+    keys: str
+    what: str
+    short: str = ""
+    acts: bool = False
+
+
+KEYS = (
+    Key("?", "this help", "help"),
+    Key("tab, shift-tab", "the next pane, the one before", "pane"),
+    Key("up, down, j, k", "choose a row"),
+    Key("page up, page down, home, end", "choose one further away"),
+    Key("enter", "all of a row: payload, error, traceback, a worker's stack", "detail"),
+    Key("esc", "back; no filter any more"),
+    Key("/", "show only rows that hold some text", "filter"),
+    Key("p", "pause the chosen queue, or go on with it", "pause", acts=True),
+    Key("r", "put the chosen failed job back into its queue", "retry", acts=True),
+    Key("+, -", "one worker more, one less", "workers", acts=True),
+    Key("R", "reload the application's code; asks", "reload", acts=True),
+    Key("D", "drain: finish what runs, then end the pool; asks", "drain", acts=True),
+    Key("X", "forget the chosen failed job for good; asks", "forget", acts=True),
+    Key("q", "leave; in the dashboard of 'poolq run' it drains the pool, and asks", "quit"),
+    Key("ctrl-l", "draw all of the screen again"),
+    Key("ctrl-z", "suspend; 'fg' comes back"),
+)
+
+_SEQUENCES = {
+    b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down",
+    b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left",
+    b"\x1b[5~": "page up", b"\x1b[6~": "page down", b"\x1b[H": "home", b"\x1b[F": "end",
+    b"\x1b[1~": "home", b"\x1b[4~": "end", b"\x1bOH": "home", b"\x1bOF": "end",
+    b"\x1b[Z": "shift-tab",
+}  # fmt: skip
+_SINGLE = {
+    "\t": "tab", "\r": "enter", "\n": "enter", "\x7f": "backspace", "\x08": "backspace",
+    "\x1a": "ctrl-z", "\x0c": "ctrl-l", "\x15": "ctrl-u", "\x03": "ctrl-c", "\x04": "ctrl-d",
+}  # fmt: skip
+
+
+def parse(data: bytes) -> list[str]:
+    """The names of keys, printable ones as they are; sequences that nobody knows are passed over.
+
+    A sequence comes in one read; a lone escape is the key of that name.
+    """
+    found: list[str] = []
+    while data:
+        if data[:1] == b"\x1b":
+            sequence, data = _sequence(data)
+            name = "esc" if sequence == b"\x1b" else _SEQUENCES.get(sequence, "")
+            found += [name] if name else []
+            continue
+        plain, escape, rest = data.partition(b"\x1b")
+        data = escape + rest
+        for one in plain.decode("utf-8", "replace"):
+            if one in _SINGLE:
+                found.append(_SINGLE[one])
+            elif one.isprintable():
+                found.append(one)
+    return found
+
+
+def _sequence(data: bytes) -> tuple[bytes, bytes]:
+    """What an escape begins, and the rest."""
+    if data[1:2] not in (b"[", b"O"):
+        return data[:1], data[1:]
+    end = 2
+    while end < len(data) and not 0x40 <= data[end] <= 0x7E:
+        end += 1
+    return data[: end + 1], data[end + 1 :]

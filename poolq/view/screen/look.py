@@ -1,0 +1,95 @@
+"""How things look: styles and characters, with colours or without, in Unicode or in ASCII.
+
+Only the 16 colours that every terminal lets its user choose are used, and never colour alone:
+what matters is said by a word or a sign, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.style import Style
+
+PLAIN = Style()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Styles by what they mean. `blocks`: eight levels, `bar`: full and empty of a gauge."""
+
+    ascii_only: bool
+    good: Style
+    warn: Style
+    bad: Style
+    accent: Style
+    dim: Style
+    strong: Style
+    bar_head: Style
+    header: Style
+    focused: Style
+    chosen: Style
+    question: Style
+    levels: str
+    full: str
+    empty: str
+    dot: str
+    mark: str
+    cut: str
+    gap: str
+    up: str
+    down: str
+
+    def level(self, name: str) -> Style:
+        """The style of info, warning (or warn) and error (or bad)."""
+        return {"warning": self.warn, "warn": self.warn, "error": self.bad, "bad": self.bad}.get(
+            name, PLAIN
+        )
+
+
+def look(*, colour: bool, ascii_only: bool) -> Look:
+    """`colour` False: bold, dim, underlined and reversed remain."""
+
+    def style(color: str = "", on: str = "", **more: bool) -> Style:
+        bold, underline = more.get("bold"), more.get("underline")
+        reverse = more.get("reverse")
+        if not colour:
+            return Style(bold=bold, underline=underline, reverse=reverse)
+        return Style(
+            color=color or None, bgcolor=on or None, bold=bold, underline=underline, reverse=reverse
+        )
+
+    signs = ("_.:-=+*#", "#", ".", "*", "!", "~", "-", "^", "v")
+    if not ascii_only:
+        signs = ("▁▂▃▄▅▆▇█", "█", "░", "●", "!", "…", "·", "▲", "▼")
+    levels, full, empty, dot, mark, cut, gap, up, down = signs
+    reverse = not colour
+    return Look(
+        ascii_only=ascii_only,
+        good=style("green"), warn=style("yellow", bold=True), bad=style("red", bold=True),
+        accent=style("cyan"), dim=Style(dim=True), strong=Style(bold=True),
+        bar_head=style("black", "white", reverse=reverse, bold=not colour),
+        header=Style(bold=True, underline=True),
+        focused=style("black", "cyan", reverse=reverse, bold=not colour),
+        chosen=Style(reverse=True), question=style("black", "yellow", reverse=reverse, bold=True),
+        levels=levels, full=full, empty=empty, dot=dot, mark=mark, cut=cut, gap=gap,
+        up=up, down=down,
+    )  # fmt: skip
+
+
+def look_for(environ: Mapping[str, str]) -> Look:
+    """What the terminal of this environment can show."""
+    colour = not environ.get("NO_COLOR") and environ.get("TERM", "") not in ("dumb", "vt100")
+    return look(colour=colour, ascii_only=not speaks_utf8(environ))
+
+
+def speaks_utf8(environ: Mapping[str, str]) -> bool:
+    """The locale's characters. Where Python has put C.UTF-8 in place of C, which it does for
+    itself and not for the terminal, they are ASCII."""
+    whole = environ.get("LC_ALL", "")
+    found = whole or environ.get("LC_CTYPE", "") or environ.get("LANG", "")
+    coerced = not whole and found == "C.UTF-8" and environ.get("LANG", "") in ("", "C", "POSIX")
+    return found.upper().replace("-", "").endswith("UTF8") and not coerced
+
+
+def capable(environ: Mapping[str, str]) -> bool:
+    """The terminal can place its cursor: a screen may be drawn on it."""
+    return environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -1,0 +1,76 @@
+"""Every queue of the namespace, on all nodes."""
+
+from collections.abc import Sequence
+
+from poolq.view.screen import amounts
+from poolq.view.screen.gauges import spark
+from poolq.view.screen.look import PLAIN
+from poolq.view.screen.table import Cell, Column, Pane, Scene
+from poolq.view.snapshot import Queue, Snapshot
+
+
+def _failed(queue: Queue, scene: Scene) -> Cell:
+    return amounts.count(queue.failed), scene.look.bad if queue.failed else PLAIN
+
+
+def _parked(queue: Queue, scene: Scene) -> Cell:
+    return amounts.count(queue.parked), scene.look.warn if queue.parked else PLAIN
+
+
+def _state(queue: Queue, scene: Scene) -> Cell:
+    return ("PAUSED", scene.look.warn) if queue.paused else ""
+
+
+def _spark(queue: Queue, scene: Scene) -> Cell:
+    return spark(queue.spark, SPARK, scene.look), scene.look.accent
+
+
+def _paused(queues: Sequence[Queue]) -> bool:
+    return any(queue.paused for queue in queues)
+
+
+def _fields(queue: Queue, scene: Scene) -> list[tuple[str, Cell]]:
+    counts = (
+        f"{queue.ready} ready, {queue.delayed} delayed, {queue.parked} parked, "
+        f"{queue.running} running, {queue.failed} failed"
+    )
+    pace = f"{amounts.rate(queue.incoming)} in, {amounts.rate(queue.outgoing)} out a second"
+    return [
+        ("queue", queue.queue),
+        ("state", _state(queue, scene) or "open"),
+        ("jobs", counts),
+        ("oldest", f"ready for {amounts.span(queue.oldest)}"),
+        ("pace", pace),
+        ("empty in", amounts.span(queue.empty_in)),
+        ("ready, 60 s", (spark(queue.spark, 60, scene.look), scene.look.accent)),
+    ]
+
+
+def _rows(snapshot: Snapshot) -> Sequence[Queue]:
+    return snapshot.queues
+
+
+SPARK = 15
+QUEUES = Pane(
+    "queues",
+    (
+        Column("", 10, lambda one, _: one.queue, most=24, foreign=True),
+        Column("STATE", 6, _state, wanted=_paused),
+        Column("READY", 6, lambda one, _: amounts.count(one.ready), right=True),
+        Column("DELAYED", 7, lambda one, _: amounts.count(one.delayed), rank=2, right=True),
+        Column("PARKED", 6, _parked, rank=1, right=True),
+        Column("RUNNING", 7, lambda one, _: amounts.count(one.running), rank=2, right=True),
+        Column("FAILED", 6, _failed, rank=1, right=True),
+        Column("OLDEST", 6, lambda one, _: amounts.span(one.oldest), rank=1, right=True),
+        Column("IN/S", 6, lambda one, _: amounts.rate(one.incoming), rank=3, right=True),
+        Column("OUT/S", 6, lambda one, _: amounts.rate(one.outgoing), rank=3, right=True),
+        Column("EMPTY IN", 8, lambda one, _: amounts.span(one.empty_in), rank=4, right=True),
+        Column("READY, 60 S", SPARK, _spark, rank=5, right=True),
+    ),
+    rows=_rows,
+    key=lambda one: one.queue,
+    words=lambda one: f"{one.queue} {'paused' * one.paused}",
+    fields=_fields,
+    empty="no queue is known yet",
+    trouble=lambda one: "warn" if one.paused and one.ready else "",
+)

@@ -1,0 +1,56 @@
+"""How many jobs come to which end, per second: now, over minutes, in all, and the last minute."""
+
+from rich.segment import Segment
+from rich.style import Style
+
+from poolq.view.screen import amounts
+from poolq.view.screen.cells import Line, clip, fit
+from poolq.view.screen.gauges import spark
+from poolq.view.screen.look import PLAIN, Look
+from poolq.view.screen.parts import Bit, lay
+from poolq.view.snapshot import Rate, Snapshot
+
+KINDS = ("done", "failed", "retried", "limited")
+TITLES = {"limited": "rate-limited"}
+LINES = 1 + len(KINDS)
+NUMBERS = 46  # columns before the sparkline
+SMALL = 12  # columns of a sparkline where all stands in one line
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    """LINES lines, or one."""
+    rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
+    if height < LINES:
+        return [_one(rates, look, width)]
+    title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}  LAST 60 S"
+    lines = [[Segment(fit(title, width, cut=""), look.header)]]
+    for kind, rate in rates.items():
+        numbers = (amounts.rate(rate.now), amounts.rate(rate.minute), amounts.rate(rate.five))
+        text = "".join(f"{number:>8}" for number in (*numbers, amounts.count(rate.total)))
+        line = [
+            Segment(f" {TITLES.get(kind, kind):<12}", _style(kind, rate, look)),
+            Segment(f"{text}  ", PLAIN),
+            Segment(
+                spark(rate.spark, min(60, max(0, width - NUMBERS - 2)), look),
+                _style(kind, rate, look),
+            ),
+        ]
+        lines.append(clip(line, width))
+    return lines
+
+
+def _one(rates: dict[str, Rate], look: Look, width: int) -> Line:
+    bits = []
+    for number, (kind, rate) in enumerate(rates.items()):
+        style = _style(kind, rate, look)
+        drawn = spark(rate.spark, SMALL, look) if number == 0 else ""
+        bits.append(Bit(f"{kind} {amounts.rate(rate.now)}/s {drawn}".rstrip(), style, number))
+    return lay(bits, width)
+
+
+def _style(kind: str, rate: Rate, look: Look) -> Style:
+    if kind == "done":
+        return look.good
+    if not rate.now and not any(rate.spark):
+        return look.dim
+    return look.bad if kind == "failed" else look.warn

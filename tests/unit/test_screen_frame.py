@@ -1,0 +1,121 @@
+"""The whole screen, at any size and with anything in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from poolq.view.screen import frame
+from poolq.view.screen.frame import share
+from poolq.view.screen.look import look
+from poolq.view.screen.panes import PANES
+from poolq.view.screen.state import Act, Detail, Question, State
+from poolq.view.snapshot import Snapshot
+from tests.support import snapshots
+
+COLOURED = look(colour=True, ascii_only=False)
+ASCII = look(colour=False, ascii_only=True)
+POOLS = {
+    "well": snapshots.well(),
+    "troubled": snapshots.troubled(),
+    "hostile": snapshots.hostile(),
+    "crowd": snapshots.crowd(40),
+    "new": Snapshot(at=snapshots.AT, head=snapshots.head(state="starting", generation=0, age=None)),
+}
+
+
+def shown(snapshot: Snapshot, size: tuple[int, int], state: State | None = None) -> list[str]:
+    lines = frame.draw(snapshot, state or State(), COLOURED, size, 0.0)
+    return ["".join(segment.text for segment in line) for line in lines]
+
+
+def states() -> list[State]:
+    key = str(snapshots.STUCK.pid)
+    blocks = {"payload": '{"to": "a@example.com"}', "traceback": "x\x1b[2J\n" * 50}
+    return [
+        *(State(pane=name) for name in PANES),
+        State(help=True),
+        State(filter="\x1b[31m漢字"),
+        State(typing=True, filter="漢字" * 50),
+        State(question=Question("forget \x1b[2J?", Act("forget", "1"))),
+        State(detail=Detail("workers", key, blocks, scroll=10_000)),
+        State(detail=Detail("failures", "gone", waits=True)),
+        State(message="no \x07 pool" * 40, until=1.0, level="error"),
+        State(own=True, read_only=True),
+    ]
+
+
+@pytest.mark.parametrize("name", POOLS)
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 220), st.integers(1, 60)),
+    state=st.sampled_from(states()),
+    drawn=st.sampled_from((COLOURED, ASCII)),
+)
+def test_it_never_leaves_the_terminal_nor_obeys_a_text(
+    name: str, size: tuple[int, int], state: State, drawn: object
+) -> None:
+    width, height = size
+    lines = frame.draw(POOLS[name], state, drawn, size, 0.0)  # type: ignore[arg-type]
+    assert len(lines) == height
+    for line in lines:
+        text = "".join(segment.text for segment in line)
+        assert cell_len(text) <= width, text
+        assert text.isprintable(), text
+        if drawn is ASCII:
+            assert text.isascii(), text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (100, 30), (200, 50)])
+def test_a_stranger_sees_who_is_stuck_who_leaks_and_why_mails_wait(size: tuple[int, int]) -> None:
+    screen = "\n".join(shown(snapshots.troubled(), size))
+    assert "worker 2 stuck: shop.jobs:Invoice runs 12m03s" in screen
+    assert "worker 3 leaks: 412M, +24M/min" in screen
+    assert "limit shop.jobs:SendMail used up: " in screen
+    assert "84 wait until " in screen
+    assert "2 STUCK" in screen
+    assert "3 LEAKS" in screen
+
+
+@pytest.mark.parametrize(("name", "title"), [(name, name.upper()) for name in PANES])
+def test_the_pane_with_the_keys_is_always_there(name: str, title: str) -> None:
+    for height in (5, 8, 15, 30):
+        assert any(
+            title in line for line in shown(POOLS["troubled"], (60, height), State(pane=name))
+        )
+
+
+def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
+    lines = shown(snapshots.troubled(), (20, 5))
+    assert lines[0].startswith(" shop  ● RUNNING g3")
+    assert lines[1].startswith("! worker 2 stuck")
+    assert "busy" in lines[3]
+
+
+def test_a_pool_without_trouble_says_so() -> None:
+    assert "no trouble" in "\n".join(shown(snapshots.well(), (80, 24)))
+
+
+def test_old_data_is_called_stale() -> None:
+    old = Snapshot(at=snapshots.AT, head=snapshots.head(age=4.1, period=2.0))
+    fresh = Snapshot(at=snapshots.AT, head=snapshots.head(age=3.9, period=2.0))
+    for size in ((60, 15), (100, 30)):
+        assert "STALE" in shown(old, size)[0] + shown(old, size)[1]
+        assert "STALE" not in "".join(shown(fresh, size))
+
+
+@given(
+    wants=st.lists(st.integers(2, 60), min_size=1, max_size=6),
+    room=st.integers(0, 80),
+    data=st.data(),
+)
+def test_panes_share_all_the_room_there_is(
+    wants: list[int], room: int, data: st.DataObject
+) -> None:
+    focus = data.draw(st.integers(0, len(wants) - 1))
+    given_lines = share(wants, room, focus)
+    assert sum(given_lines) == room
+    assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
+    assert given_lines[focus] >= min(2, room)

@@ -1,0 +1,68 @@
+"""What is called trouble, and what not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from poolq.view.screen.judging import findings, holds, last_slot, leaks, rule, stuck
+from poolq.view.snapshot import Progress, Snapshot
+from tests.support import snapshots
+from tests.support.snapshots import MIB, busy, head
+
+
+@pytest.mark.parametrize(
+    ("running", "usual", "yes"),
+    [(9.0, 0.1, False), (11.0, 0.1, True), (90.0, 10.0, False), (101.0, 10.0, True),
+     (59.0, None, False), (61.0, None, True)],
+)  # fmt: skip
+def test_stuck_is_much_longer_than_usual(running: float, usual: float | None, yes: bool) -> None:
+    assert stuck(busy(1, running=running, usual=usual)) is yes
+
+
+def test_an_unknown_job_that_tells_its_progress_is_not_stuck() -> None:
+    worker = busy(1, running=500.0, usual=None, progress=Progress(done=3, total=9))
+    assert not stuck(worker)
+
+
+def test_past_its_deadline_is_stuck() -> None:
+    assert stuck(busy(1, running=1.0, usual=1.0, deadline=-0.1))
+
+
+def test_an_idle_worker_is_never_stuck() -> None:
+    assert not stuck(snapshots.idle(1))
+
+
+@pytest.mark.parametrize(
+    ("growth", "grown", "yes"),
+    [(3 * MIB, 20 * MIB, True), (1 * MIB, 20 * MIB, False), (30 * MIB, 8 * MIB, False),
+     (None, 99 * MIB, False)],
+)  # fmt: skip
+def test_leaking_is_growing_much_and_still(growth: float | None, grown: int, yes: bool) -> None:
+    assert leaks(busy(1, growth=growth, grown=grown)) is yes
+
+
+def test_a_limit_holds_until_its_next_slot() -> None:
+    assert holds(snapshots.MAILS)
+    assert not holds(snapshots.OPEN)
+    assert last_slot(snapshots.MAILS) == pytest.approx(23.4 + 8 * 60)
+    assert rule(snapshots.MAILS) == "10 per 1m"
+
+
+def test_one_of_each_kind_comes_before_more_of_it() -> None:
+    found = [one.verdict for one in findings(snapshots.hostile())]
+    assert found[:4] == ["refused", "stuck", "used up", "paused"]
+
+
+def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
+    at = snapshots.AT
+    pool = Snapshot(at=at, head=head(reachable=False, state="paused"))
+    assert [(one.subject, one.verdict) for one in findings(pool)] == [
+        ("broker", "gone"), ("pool", "paused"),
+    ]  # fmt: skip
+
+
+def test_a_slot_that_dies_again_and_again_is_told() -> None:
+    worker = msgspec.structs.replace(snapshots.idle(1), restarts=5, age=2.0, done=0)
+    found = findings(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))
+    assert [one.verdict for one in found] == ["dies"]
