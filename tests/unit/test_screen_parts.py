@@ -68,9 +68,10 @@ def test_only_all_of_it_is_a_full_bar(part: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "names"),
-    [(b"j", ["j"]), (b"\x1b[A\x1b[B", ["up", "down"]), (b"\x1b", ["esc"]), (b"\x1b[Z", ["shift-tab"]),
-     (b"a\x1b[5~R", ["a", "page up", "R"]), (b"\x1b[99;5u", []), (b"\t\r\x7f\x1a",
-     ["tab", "enter", "backspace", "ctrl-z"]), ("ü漢".encode(), ["ü", "漢"]), (b"\x00\x01", [])],
+    [(b"j", ["j"]), (b"\x1b[A\x1b[B", ["up", "down"]), (b"\x1b", ["esc"]),
+     (b"\x1b[Z", ["shift-tab"]), (b"a\x1b[5~R", ["a", "page up", "R"]), (b"\x1b[99;5u", []),
+     (b"\t\r\x7f\x1a", ["tab", "enter", "backspace", "ctrl-z"]), (b"\x00\x01", []),
+     ("ü漢".encode(), ["ü", "漢"])],
 )  # fmt: skip
 def test_keys(data: bytes, names: list[str]) -> None:
     assert parse(data) == names

@@ -23,13 +23,12 @@ def draw(scene: Scene, width: int, height: int) -> list[Line]:
     for number, one in enumerate(shown):
         subject = clean(f"{one.subject} {one.verdict}", ascii_only=look.ascii_only)
         text = clean(one.text, ascii_only=look.ascii_only)
-        if more and number == len(shown) - 1:
-            text = f"(+{more} more) {text}"
+        also = f" +{more} more" if more and number == len(shown) - 1 else ""
         start = fit(f"{look.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
-        rest = max(0, width - width_of(start))
+        rest = max(0, width - width_of(start) - len(also))
         line = [
             Segment(start, look.level(one.level)),
-            Segment(fit(text, rest, cut=look.cut), PLAIN),
+            Segment(fit(text, rest, cut=look.cut) + also, PLAIN),
         ]
         lines.append(clip(line, width))
     return lines
