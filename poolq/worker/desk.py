@@ -2,16 +2,23 @@
 
 - A step is repeated with the same request id until it is answered: nothing is claimed or settled
   twice, whatever reply was lost. No new job starts meanwhile.
+- What was claimed ahead is not started on an old word of the engine's: a worker that was stopped
+  for longer than `node_ttl` was taken for dead, and its jobs are somebody else's.
 - A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
   what is finished and gives back what is not started. What it could not send stays noted, and
   goes with whoever is answered first; none of it is started any more.
+- One thread exchanges at a time, under the lock. Between exchanges the main thread takes claims and
+  notes settlements without it: a claim is popped by one thread or by the other, and the watcher
+  removes of the settlements only those that it has sent.
+
+Times are monotonic nanoseconds.
 """
 
 import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.backoff import Backoff
@@ -23,9 +30,11 @@ from poolq.worker.row import WorkerRow
 
 T = TypeVar("T")
 
-#: Seconds after which a job is long, and how often the watcher looks.
-LONG = 0.1
+#: Nanoseconds after which a job is long; seconds between two looks of the watcher.
+LONG = 100_000_000
 LOOK = 0.05
+#: Nanoseconds for which the engine's last word is good enough to start a claimed job.
+FRESH = 1_000_000_000
 
 
 class Leaving(Exception):
@@ -54,8 +63,9 @@ class Desk:
         self._request = 0
         self._ahead: deque[Claim] = deque()
         self._pending: list[Settlement] = []
-        self._oldest = 0.0
-        self._running = 0.0
+        self._oldest = 0  # since when the first of them waits
+        self._asked = 0  # when the last exchange that was answered began
+        self._running = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
         self._back = 0  # claims that it returns
@@ -83,24 +93,38 @@ class Desk:
 
     def next(self) -> Claim | None:
         """The next claim to start."""
+        try:
+            return self._ahead.popleft()
+        except IndexError:
+            return None
+
+    def confirm(self, now: int) -> bool:
+        """Before a claim is started: have the engine say that this worker is still known, unless it
+        has just done so; True if it was asked. Raises Fenced; Leaving as `claim` does."""
+        if now - self._asked < FRESH:
+            return False
         with self._lock:
-            return self._ahead.popleft() if self._ahead else None
+            self._step(0)
+        return True
 
-    def begins(self) -> None:
-        """A job starts now."""
-        self._running = monotonic()
+    def begins(self, now: int) -> None:
+        """User code starts now."""
+        self._running = now
 
-    def finish(self, claim: Claim, outcome: Outcome) -> None:
+    def ends(self) -> None:
+        """It has ended."""
+        self._running = 0
+
+    def finish(self, claim: Claim, outcome: Outcome, now: int) -> None:
         """Note a settlement; it goes with the next exchange."""
-        with self._lock:
-            self._running = 0.0
-            if not self._pending:
-                self._oldest = monotonic()
-            self._pending.append(Settlement(claim, outcome))
+        self._running = 0
+        if not self._pending:
+            self._oldest = now
+        self._pending.append(Settlement(claim, outcome))
 
-    def waited(self) -> float:
-        """Seconds that the oldest unsent settlement has waited; 0 when there is none."""
-        return monotonic() - self._oldest if self._pending else 0.0
+    def waited(self, now: int) -> int:
+        """How long the oldest unsent settlement has waited; 0 when there is none."""
+        return now - self._oldest if self._pending else 0
 
     def settle(self) -> list[str]:
         """Send what is noted; returns the ids of the refused. Raises Fenced."""
@@ -110,17 +134,21 @@ class Desk:
     def give_back(self, first: Claim | None = None) -> None:
         """Return what has not started, `first` included, and settle all. Raises Fenced."""
         with self._lock:
-            claims = [*([first] if first else []), *self._ahead]
-            self._ahead.clear()
+            claims = [*([first] if first else []), *self._take_all()]
             self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
             if self._pending:
                 self._step(0)
+
+    def _take_all(self) -> list[Claim]:
+        """What is claimed and not started, which nobody else has taken meanwhile."""
+        return list(iter(self.next, None))
 
     def _step(self, want: int) -> Step:
         self._request += 1
         settlements, request = self._pending, self._request
 
         def exchange() -> Step:
+            self._asked = monotonic_ns()
             return self._engine.step(self._worker, request, settlements, want, self._queues)
 
         try:
@@ -186,27 +214,28 @@ class Desk:
 
     def _is_long(self) -> bool:
         since = self._running
-        return since > 0 and monotonic() - since > LONG
+        return since > 0 and monotonic_ns() - since > LONG
 
     def _relieve(self) -> None:
         """Settle what is finished and give back what waits; one try."""
-        self._back += len(self._ahead)
-        self._pending += [Settlement(claim, GIVE_BACK) for claim in self._ahead]
-        self._ahead.clear()
-        if not self._pending:
+        back = [Settlement(claim, GIVE_BACK) for claim in self._take_all()]
+        self._back += len(back)
+        self._pending.extend(back)
+        sent = self._pending[:]
+        if not sent:
             return
         try:
-            stale = self._engine.settle(self._worker, self._pending)
+            stale = self._engine.settle(self._worker, sent)
         except Fenced:
             stale = []  # the main thread will hear it too
         except EngineError:  # the main thread meets the same, and tells
             self._failures += 1
-            self._doubtful.update(one.claim.id for one in self._pending)
+            self._doubtful.update(one.claim.id for one in sent)
             return
         self._refused([id for id in stale if id not in self._doubtful])
         self._failures = 0
         self._doubtful.clear()
-        self._pending = []
+        del self._pending[: len(sent)]
         if self._back:
             self._reporter.report(Returned(self._back))
         self._back = 0

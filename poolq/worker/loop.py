@@ -4,11 +4,13 @@
   exchange; so a death between the two loses no acknowledgement.
 - A settlement waits for company only while short jobs follow, and never over `pace.BUDGET`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
+- A job starts only while its worker is known to the engine, by its word of the last second.
 - Stop is looked for between jobs. Deadlines, deaths and respawns are the master's business.
 """
 
 import errno
 import os
+from time import monotonic_ns
 from typing import Protocol
 
 from setproctitle import setproctitle
@@ -24,6 +26,8 @@ from poolq.worker.pace import BUDGET, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
 
+#: Nanoseconds that a settlement waits for company at most.
+LONGEST_WAIT = round(BUDGET * 1e9)
 BROKEN = 1  # the exit code of a worker that cannot go on
 
 
@@ -139,17 +143,21 @@ class Loop:
             self._conclude(None, claim, ready)
             return
         job = ready.message.job
-        if self._desk.waited() > BUDGET or not self._pace.short(job):
+        now = monotonic_ns()
+        if self._desk.waited(now) > LONGEST_WAIT or not self._pace.short(job):
             self._desk.settle()
             self._signals.retake()
             self._reporter.flush()
+            now = monotonic_ns()
+        if self._desk.confirm(now):
+            now = monotonic_ns()
         setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
-        self._row.start(claim.index, text(claim.id, claim.queue, job))
-        self._desk.begins()
+        self._row.start(claim.index, text(claim.id, claim.queue, job), now)
+        self._desk.begins(now)
         result = self._executor.failed_before(ready) or self._run(ready)
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)
-            self._desk.finish(claim, ACK)
+            self._desk.finish(claim, ACK, monotonic_ns())
             self._row.count(DONE, claim.queue, job, result.seconds)
             self._reporter.report(result.event)
         else:
@@ -168,6 +176,7 @@ class Loop:
             self._row.unguard()
             found = limits
             result = self._desk.repeat(lambda: self._executor.admit(ready, found))
+            self._desk.confirm(monotonic_ns())  # it may have taken long
             if limit:
                 self._guard(ready, limit)
         else:
@@ -210,16 +219,17 @@ class Loop:
             self._hook(ready, "on_success", None)
 
     def _accepted(self, claim: Claim, outcome: Outcome) -> bool:
-        self._desk.finish(claim, outcome)
+        self._desk.finish(claim, outcome, monotonic_ns())
         return claim.id not in self._desk.settle()
 
     def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
-        self._desk.begins()
+        self._desk.begins(monotonic_ns())
         limit = ready.message.timeout or self._timeout
         if limit and self._row.guard(limit, 0, 0):
             self._bells.look()
         event = self._executor.hook(ready, name, error)
         self._only_us()
+        self._desk.ends()
         self._row.unguard()
         if event:
             self._reporter.report(event)

@@ -72,14 +72,14 @@ class WorkerRow:
         words[STARTED] = 0
         words[REQUEST] = request
 
-    def start(self, index: int, text: bytes) -> None:
-        """A job starts. `text`: id, queue and name, separated by NUL."""
+    def start(self, index: int, text: bytes, now: int) -> None:
+        """A job starts. `text`: id, queue and name, separated by NUL; `now` in monotonic ns."""
         words = self.words
         words[SEQUENCE] += 1
         self._bytes[: len(text)] = text
         self._bytes[len(text)] = 10
         words[SEQUENCE] += 1
-        words[SINCE] = monotonic_ns()
+        words[SINCE] = now
         words[DEADLINE] = 0
         words[STARTED] = index + 1
 

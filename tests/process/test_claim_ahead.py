@@ -15,6 +15,11 @@ import os
 from tests.support.ledger import gate, note
 from poolq import Job
 
+class Stops(Job):
+    def run(self):
+        note("start", self.id)
+        os.kill(os.getpid(), 19)  # and then nothing that would let the watcher go first
+
 class Varies(Job):
     def run(self):
         note("start", self.id)
@@ -155,3 +160,25 @@ def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
     assert varying.engine.find(behind).status == "ready"
     varying.ledger.open()
     until(varying.settled)
+
+
+@each_kind
+def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(varying: Project) -> None:
+    """Stopped within a short job, with others claimed: they are somebody else's by then."""
+    ttl = ("--node-ttl=1.5", "--sleep=1")
+    pool = varying.ready(1, *ttl, "--name=stopped")
+    warmed(varying, pool)
+    varying.freeze(pool)
+    stops = varying.dispatch("Stops", max_crashes=1)
+    behind = varying.dispatch_many("Varies", 10)
+    pool.thaw()
+    varying.ledger.until("start", stops)
+    until(lambda: any(one.state == "T" for one in pool.workers()), 10, "a stopped worker")
+    varying.freeze(pool)
+    other = varying.ready(1, *ttl, "--name=other")
+    until(lambda: behind[-1] in varying.ledger.ids("end"), 30, "the end of what was behind")
+    (worker,) = other.workers()
+    assert {line.pid for line in varying.ledger.lines("start") if line.id in behind} == {worker.pid}
+    pool.thaw()
+    pool.until_said("leaving, a new worker follows")
+    assert {varying.ledger.times("start")[id] for id in behind} == {1}

@@ -23,7 +23,7 @@ def row() -> Row:
     worker.phase(Phase.BUSY)
     worker.claimed(12)
     worker.finished(1)
-    worker.start(2, text("id", "queue", "job"))
+    worker.start(2, text("id", "queue", "job"), 1)
     scores.died(index, signal.SIGKILL, 0)
     return scores.read(index)
 

@@ -76,7 +76,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker = scores.worker(index)
     worker.phase(Phase.BUSY)
     worker.claimed(17)
-    worker.start(0, text("id", "queue", "job"))
+    worker.start(0, text("id", "queue", "job"), 1)
     worker.guard(5, 2, 7)
     worker.count(DONE, "q", "j", 0.1)
     scores.weigh(index, 1 << 20)
@@ -103,14 +103,14 @@ def test_what_runs_can_be_read(scores: Scoreboard) -> None:
     assert scores.running(index) == ("", "", "")
     worker.phase(Phase.BUSY)
     worker.claimed(3)
-    worker.start(1, text("0192", "emails", "jobs:Mail"))
+    worker.start(1, text("0192", "emails", "jobs:Mail"), 1)
     row = scores.read(index)
     assert scores.running(index) == ("0192", "emails", "jobs:Mail")
     assert (row.request, row.started, row.finished) == (3, 2, 0)
     assert row.in_job
     worker.finished(1)
     assert not scores.read(index).in_job
-    worker.start(2, text("0193", "emails", "jobs:Mail"))
+    worker.start(2, text("0193", "emails", "jobs:Mail"), 1)
     worker.stopped()
     assert not scores.read(index).in_job
     assert scores.running(index) == ("", "", "")
@@ -118,7 +118,7 @@ def test_what_runs_can_be_read(scores: Scoreboard) -> None:
 
 def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
     index = taken(scores)
-    scores.worker(index).start(0, text("0192", "q" * 100, "jobs:" + "ü" * 255))
+    scores.worker(index).start(0, text("0192", "q" * 100, "jobs:" + "ü" * 255), 1)
     id, queue, job = scores.running(index)
     assert (id, queue) == ("0192", "q" * 100)
     assert job.startswith("jobs:")
@@ -128,7 +128,7 @@ def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
 def test_a_half_written_text_is_not_shown(scores: Scoreboard) -> None:
     index = taken(scores)
     worker = scores.worker(index)
-    worker.start(0, text("0192", "emails", "jobs:Mail"))
+    worker.start(0, text("0192", "emails", "jobs:Mail"), 1)
     worker.words[6] += 1  # the sequence number, odd while a writer is at it
     assert scores.running(index) == ("", "", "")
 

@@ -33,7 +33,8 @@ def write(scores: Scoreboard, index: int) -> None:
         row.claimed(request)
         for job in range(3):
             number = request * 3 + job
-            row.start(job, text(f"{number:032x}", f"{number}-{WIDE}"[: number % 60], f"{number}"))
+            queue = f"{number}-{WIDE}"[: number % 60]
+            row.start(job, text(f"{number:032x}", queue, f"{number}"), 1)
             row.guard(LIMIT, 1, 0)
             row.unguard()
             row.finished(job)

@@ -1,0 +1,181 @@
+"""What a worker holds, and by whose word it may start it; on an engine in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic_ns
+
+import pytest
+
+from poolq.engines.base import Engine, Push, Registration
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.errors import Fenced
+from poolq.retry import ACK
+from poolq.view import reporting
+from poolq.worker import desk as module
+from poolq.worker.desk import Desk
+from poolq.worker.notes import SIZE, Notes
+from poolq.worker.row import REQUEST, WORDS, WorkerRow
+from tests.support.wait import until
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
+        made.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
+        yield made
+
+
+@pytest.fixture
+def row() -> WorkerRow:
+    memory = memoryview(bytearray(WORDS * 8))
+    return WorkerRow(memory, memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
+
+
+@pytest.fixture
+def desk(engine: Engine, row: WorkerRow) -> Desk:
+    log = reporting.Log(reporting.FORMATS["text"]())
+    return Desk(engine, "w1", None, row, log, lambda _seconds, _urgent: True)
+
+
+def push(engine: Engine, *ids: str) -> None:
+    engine.push([Push(id, "q", b"{}") for id in ids])
+
+
+def ready(engine: Engine) -> int:
+    return sum(one.ready for one in engine.counts())
+
+
+def taken(desk: Desk) -> list[str]:
+    """What can still be started."""
+    return [claim.id for claim in iter(desk.next, None)]
+
+
+def test_claims_come_in_their_order(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3")
+    assert desk.claim(10) == 3
+    assert taken(desk) == ["1", "2", "3"]
+    assert desk.next() is None
+
+
+def test_a_fresh_claim_needs_no_word(engine: Engine, desk: Desk) -> None:
+    push(engine, "1")
+    before = monotonic_ns()
+    desk.claim(1)
+    engine.recover("w1", None)
+    assert not desk.confirm(before + module.FRESH - 1), "that cost an exchange with each batch"
+
+
+def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    before = monotonic_ns()
+    assert desk.confirm(before + module.FRESH)
+    assert not desk.confirm(before + module.FRESH - 1)
+    assert taken(desk) == ["1", "2"], "and stays"
+
+
+def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
+    engine: Engine, desk: Desk
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    engine.recover("w1", None)
+    assert ready(engine) == 2
+    with pytest.raises(Fenced):
+        desk.confirm(monotonic_ns() + module.FRESH)
+
+
+def test_the_word_counts_from_when_it_was_asked_for(
+    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is stopped while the answer is on its way reads an old answer."""
+    push(engine, "1")
+    step = engine.step
+
+    def late(*args: object) -> object:
+        answer = step(*args)  # type: ignore[arg-type]  # handed on as they came
+        monkeypatch.setattr(module, "monotonic_ns", lambda: monotonic_ns() + module.FRESH)
+        return answer
+
+    monkeypatch.setattr(engine, "step", late)
+    desk.claim(1)
+    assert desk.confirm(module.monotonic_ns())
+
+
+def test_asking_settles_what_is_finished(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    first = desk.next()
+    assert first is not None
+    desk.finish(first, ACK, monotonic_ns())
+    claimed_by = row.words[REQUEST]
+    desk.confirm(monotonic_ns() + module.FRESH)
+    assert engine.find("1") is None
+    assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
+    assert desk.waited(monotonic_ns()) == 0
+
+
+def test_a_settlement_waits_since_the_first_was_noted(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    for now in (1_000, 2_000):
+        claim = desk.next()
+        assert claim is not None
+        desk.finish(claim, ACK, now)
+    assert desk.waited(5_000) == 4_000
+    assert desk.settle() == []
+    assert desk.waited(5_000) == 0
+
+
+def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3")
+    desk.claim(3)
+    first, second = desk.next(), desk.next()
+    assert first is not None
+    desk.finish(first, ACK, monotonic_ns())
+    desk.give_back(second)
+    assert taken(desk) == []
+    assert ready(engine) == 2
+    assert engine.find("1") is None
+
+
+def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3", "4")
+    desk.claim(4)
+    done, long = desk.next(), desk.next()
+    assert done is not None
+    assert long is not None
+    desk.finish(done, ACK, monotonic_ns())
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: ready(engine) == 2)
+    assert engine.find("1") is None, "what was finished is settled"
+    desk.finish(long, ACK, monotonic_ns())
+    assert desk.next() is None
+    assert desk.settle() == []
+    assert engine.find("2") is None
+
+
+def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
+    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(engine, "1", "2", "3")
+    desk.claim(3)
+    first, second = desk.next(), desk.next()
+    assert first is not None
+    assert second is not None
+    desk.finish(first, ACK, monotonic_ns())
+    settle = engine.settle
+
+    def meanwhile(*args: object) -> object:
+        desk.finish(second, ACK, monotonic_ns())
+        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(engine, "settle", meanwhile)
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: ready(engine) == 1)
+    assert desk.settle() == []
+    assert engine.find("2") is None
+    assert engine.totals()["q"]["done"] == 2
