@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic, monotonic_ns
 
 from poolq.config import Config
-from poolq.pool import history, last_words, logger
+from poolq.pool import endings, history, last_words, logger
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
@@ -152,7 +152,8 @@ class Children:
         def child() -> int:
             adopt(pipe)
             job = str if row is None else lambda: self._scores.running(row)[0]
-            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job)
+            seen = self._scores.pages.recent(what, row).note
+            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, seen=seen)
             return main()
 
         try:
@@ -264,6 +265,7 @@ class Children:
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
         worked, on_trial = row.settled > 0, self._pool.on_trial(row.generation)
+        endings.count(self._pool, seq, row, now)
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""
         history.exited(self._pool, seq, code, now, why, worked=worked, in_job=row.in_job)

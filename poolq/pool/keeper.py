@@ -5,6 +5,7 @@
   again with the next round.
 - It outlives a killed master and beats until the last worker has left.
 - The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
+- The observer thread (`observer.py`) asks the broker what people want to see.
 """
 
 import os
@@ -18,18 +19,23 @@ from setproctitle import setproctitle
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
 from poolq.errors import EngineError, EngineUnavailable, PoolqError
+from poolq.pool import nodes
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
 from poolq.pool.namesakes import Namesakes
+from poolq.pool.nodes import Info
+from poolq.pool.observer import Observer
 from poolq.pool.orphans import Orphans, end_abandoned
 from poolq.pool.recovery import death
+from poolq.pool.scales import Scales
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
 from poolq.pool.state import TELLING
 from poolq.pool.waiter import Waiter
 from poolq.worker import identity
 from poolq.worker.events import Crashed, Note, Reporter, TimedOut
+from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
 
 PATIENCE = 10.0  # seconds that a first start waits for the broker
@@ -37,18 +43,6 @@ BEATS = 6  # a node's life in beats
 RETRY = 0.5
 LAST_TRIES = 5.0
 SUSPENDED = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
-
-
-Process = tuple[str, str, int, int]
-
-
-class Info(msgspec.Struct, frozen=True):
-    """What a node tells of itself. A process is (boot, pid namespace, pid, start ticks)."""
-
-    pool: str
-    host: str
-    master: Process
-    keeper: Process
 
 
 class Keeper:
@@ -76,16 +70,17 @@ class Keeper:
         self._orphans = Orphans(scores, lambda text: reporter.report(Note("warning", text)))
         self._next_beat = 0.0
         self._up = True
+        self._scales = Scales(scores)
         place = (identity.boot_id(), identity.pid_namespace())
         master, me = os.getppid(), os.getpid()
-        self._info = msgspec.json.encode(
-            Info(
-                config.name,
-                socket.gethostname(),
-                (*place, master, identity.started(master) or 0),
-                (*place, me, identity.started(me) or 0),
-            )
-        )
+        self._info = Info(
+            config.name,
+            socket.gethostname(),
+            (*place, master, identity.started(master) or 0),
+            (*place, me, identity.started(me) or 0),
+            0, 0, 0, *nodes.versions(),
+        )  # fmt: skip
+        self._clock = 0  # of the engine's server, less ours: nanoseconds
 
     def run(self) -> int:
         """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
@@ -95,10 +90,11 @@ class Keeper:
             return code
         waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
         waiter.start()
+        Observer(self._engine, self._config, self._scores).start()
         while not self._signals.stopping or self._signals.orphaned:
             self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             self._round()
-            self._weigh()
+            self._scales.weigh()
             if self._signals.orphaned and not self._workers_left():
                 break
             self._wait()
@@ -111,7 +107,7 @@ class Keeper:
         while True:
             self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             try:
-                self._engine.now()
+                self._clock = self._engine.now() * 1000 - monotonic_ns()
                 self._beat()
             except EngineUnavailable as error:
                 had_contact = self._scores.told(board.KEEPER_READY)
@@ -163,17 +159,9 @@ class Keeper:
                 self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
                 self._bells.master.ring()
 
-    def _weigh(self) -> None:
-        """Sample the workers' memory; the master judges it, and must know how old it may be."""
-        begun = monotonic_ns()
-        for row in self._scores.all():
-            if row.status == Status.LIVE and row.pid:
-                self._scores.weigh(row.index, identity.resident(row.pid))
-        self._scores.tell(board.WEIGHED, begun)
-
     def _beat(self) -> None:
         """Be seen alive; look for workers and nodes that are not."""
-        counters = self._engine.beat(self._node, self._info)
+        counters = self._engine.beat(self._node, nodes.encode(self._now()))
         self._scores.tell(board.BROKER_SEEN, monotonic_ns())
         self._scores.tell(board.BROKER_UP, 1)
         self._next_beat = monotonic() + self._interval
@@ -211,13 +199,20 @@ class Keeper:
                 text = f"node {node} has lost its master and keeper: killed {ended} workers of it"
                 self._reporter.report(Note("warning", text))
 
+    def _now(self) -> Info:
+        """What this node tells of itself now."""
+        rows = [row for row in self._scores.all() if row.status == Status.LIVE]
+        ready = [row for row in rows if row.phase != Phase.BOOT]
+        busy = sum(row.in_job for row in ready)
+        at = (monotonic_ns() + self._clock) // 1000
+        return msgspec.structs.replace(self._info, at=at, workers=len(ready), busy=busy)
+
     @staticmethod
     def _pool_is_gone(info: bytes) -> bool:
         """True if master and keeper of a pool ran here and are no more. While either lives, it
         knows more of its dead workers than we do."""
-        try:
-            found = msgspec.json.decode(info, type=Info)
-        except msgspec.DecodeError:
+        found = nodes.decode(info)
+        if found is None:
             return False
         return all(identity.gone_here(*process) for process in (found.master, found.keeper))
 

@@ -31,6 +31,7 @@ from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
 from poolq.pool.status import Status
+from poolq.pool.told import Teller
 from poolq.pool.wishes import Wishes
 from poolq.worker.events import Note, Reporter
 from poolq.worker.identity import node_id, resident
@@ -67,11 +68,15 @@ class Master:
             self._private, pipes,
         )  # fmt: skip
         self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
+        self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
         status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
         orders = Orders(self.pool, self._wishes, status.look)
         self._control = Control(hold.listener, orders.obey)
         # Its own end does not block: what does not fit is dropped and counted.
-        reporter.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
+        reporter.attach(
+            "master", pipes.writers.named("master"), pipes.writers.token,
+            seen=self._scores.pages.recent("master").note, streams=False,
+        )  # fmt: skip
         self._applied: dict[type, Callable[[Any], None]] = {
             actions.SpawnLogger: lambda _: self._children.spawn_logger(),
             actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
@@ -109,6 +114,7 @@ class Master:
                     self._control.end({"ok": True, "code": action.code})
                     return action.code
                 self._applied[type(action)](action)
+            self._teller.tell()
             now = monotonic()
             pauses = self._notifier.pause(now), self._control.pause()
             due = now + min(policy.next_wake(self.pool, now), *pauses)

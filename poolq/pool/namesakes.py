@@ -2,19 +2,8 @@
 have different folders do not meet there, but at the engine.
 """
 
-import msgspec
-
+from poolq.pool import nodes
 from poolq.worker import identity
-
-
-class _Info(msgspec.Struct):
-    """What is wanted of all that a node tells: see keeper.py."""
-
-    pool: str
-    master: tuple[str, str, int, int]
-
-
-_decoder = msgspec.json.Decoder(_Info)
 
 
 class Namesakes:
@@ -26,9 +15,8 @@ class Namesakes:
 
     def heard(self, info: bytes) -> str:
         """A warning if another node is one and runs here; "" also when it was warned of before."""
-        try:
-            found = _decoder.decode(info)
-        except msgspec.MsgspecError:
+        found = nodes.decode(info)
+        if found is None:
             return ""
         boot, space, pid, since = found.master
         here = (boot, space) == (identity.boot_id(), identity.pid_namespace())

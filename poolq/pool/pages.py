@@ -46,6 +46,8 @@ class Pages:
         """Of the worker in this row."""
         return self._notes[index * notes.SIZE : (index + 1) * notes.SIZE]
 
-    def recent(self, who: str) -> Recent:
-        """To be written by the master or the keeper."""
+    def recent(self, who: str, row: int | None = None) -> Recent:
+        """To be written by the master, the keeper, or the worker in this row."""
+        if row is not None:
+            return Recent(notes.Places(self.notes(row)).recent)
         return Recent(self.master_events if who == "master" else self.keeper_events)

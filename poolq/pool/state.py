@@ -2,6 +2,7 @@
 to it is written down by `history.py`. Clock: monotonic seconds.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
@@ -175,6 +176,7 @@ class Pool:
     deadline: float = inf
     aborted: bool = False
     spawn_failures: int = 0
+    endings: Counter[str] = field(default_factory=Counter)  # of workers, by cause: see endings.py
     code: int = 0
 
     def procs(self) -> list[Proc]:

@@ -186,6 +186,7 @@ class Template:
         self._reporter.attach(
             f"worker {spawn.slot}", pipe, self._writers.token,
             job=lambda: self._scores.running(spawn.row)[0],
+            seen=self._scores.pages.recent("worker", spawn.row).note,
         )  # fmt: skip
         gc.enable()
         errand = self._errand

@@ -27,6 +27,11 @@ ROOM = 16_384
 #: says which events are told at all.
 EVENTS = logging.getLogger("poolq.events")
 _number = {kind: NUMBERS[level] for kind, (_, level) in KINDS.items() if level}
+Seen = Callable[[float, str, Event], None]
+
+
+def _nobody(_when: float, _who: str, _event: Event) -> None:
+    """Looks."""
 
 
 class Log:
@@ -38,6 +43,7 @@ class Log:
         self._token = b""
         self._who = ""
         self._job: Callable[[], str] = str
+        self._seen: Seen = _nobody
         self._dropped = 0
         self._prints = False
         self._forget()
@@ -68,13 +74,15 @@ class Log:
         token: bytes,
         *,
         job: Callable[[], str] = str,
+        seen: Seen = _nobody,
         streams: bool = True,
     ) -> None:
         """Speak as `who`, through the pipe `fd`. Where that does not block and is full, lines are
         dropped and counted. `streams`: sys.stdout and sys.stderr go the same way; `job()` is the
-        id of the job that this process runs, or "", for what its threads say."""
+        id of the job that this process runs, or "", for what its threads say; `seen` is given
+        what people look for: all but the usual."""
         self.rename(who)
-        self._fd, self._token, self._job = fd, token, job
+        self._fd, self._token, self._job, self._seen = fd, token, job, seen
         if streams and not self._prints:  # a template's stay in its workers: code may hold them
             self._prints = True
             sys.stdout = stream(self, 1)
@@ -84,6 +92,8 @@ class Log:
 
     def report(self, event: Event) -> None:
         number = _number.get(type(event)) or NUMBERS[level(event)]
+        if number > logging.INFO or type(event) is Note:
+            self._seen(time(), self._who, event)
         if number < EVENTS.level:
             return
         block = self.words.event(time(), self._who, event)

@@ -155,7 +155,9 @@ class Reporter(Protocol):
         token: bytes,
         *,
         job: Callable[[], str] = ...,
+        seen: Callable[[float, str, Event], None] = ...,
         streams: bool = ...,
     ) -> None:
         """As `rename`, and through the log pipe `fd` from now on. `job()` is the id of the job that
-        this process runs, or ""; `streams`: what its Python code prints goes the same way."""
+        this process runs, or ""; `seen(when, who, event)` is given notes, warnings and errors too;
+        `streams`: what its Python code prints goes the same way."""

@@ -60,6 +60,16 @@ def resident(pid: int) -> int:
         return 0
 
 
+def ticks(pid: int) -> int:
+    """Time that the process has had of the processors, in clock ticks; 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
+    return int(user) + int(system)
+
+
 def registration(worker: str, node: str, pool: str) -> Registration:
     """This process, as the engine shall know it."""
     pid = os.getpid()

@@ -1,0 +1,57 @@
+"""Why workers end, counted (pure)."""
+
+from poolq.pool.scoreboard import Reason, Row
+from poolq.pool.state import Mode, Pool, Proc
+from poolq.worker.row import Phase
+
+#: Each cause, and what it means.
+CAUSES = {
+    "crash": "it died: killed by a signal, or left with an exit code",
+    "boot": "it did not get ready",
+    "timeout": "killed at its job's deadline",
+    "max_memory_hard": "killed because it was over --max-memory-hard",
+    "silent": "killed because it did not move",
+    "cooldown": "its time was over",
+    "max_jobs": "it had run so many jobs",
+    "max_memory": "it had grown too large",
+    "reload": "newer code took its place",
+    "scale": "there shall be fewer",
+    "stop": "the pool ends",
+    "left": "it left by itself, declared dead by another pool or unable to go on",
+}
+
+
+def count(pool: Pool, seq: int, row: Row, now: float) -> None:
+    """A worker was reaped; called before it is forgotten."""
+    proc = pool.find(seq)
+    if proc is not None:
+        pool.endings[cause(pool, proc, row, now)] += 1
+
+
+def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
+    """One of CAUSES."""
+    if row.reason == Reason.TIMEOUT:
+        return "timeout"
+    if row.reason == Reason.MEMORY:
+        return "max_memory_hard"
+    if pool.mode is not Mode.RUN and (proc.told or proc.killed):
+        return "stop"
+    if proc.killed:
+        return "silent" if proc.ready else "boot"
+    if row.phase == Phase.BOOT:
+        return "boot"
+    if row.signal or row.exit_code:
+        return "crash"
+    return _told(pool, proc, now) if proc.told else "left"
+
+
+def _told(pool: Pool, proc: Proc, now: float) -> str:
+    """Why a worker that left in peace was told to."""
+    seat = next(seat for seat in pool.seats if proc in seat.procs)
+    if proc.generation != pool.generation:
+        return "reload"
+    if seat.closing:
+        return "scale"
+    if proc.spent:
+        return "max_jobs" if proc.spent.endswith("jobs") else "max_memory"
+    return "cooldown" if now >= proc.due else "left"

@@ -1,0 +1,48 @@
+"""What a node tells of itself with each beat, for other pools and for people."""
+
+import platform
+
+import msgspec
+
+#: (boot, pid namespace, pid, start ticks)
+Process = tuple[str, str, int, int]
+
+
+class Info(msgspec.Struct, frozen=True):
+    """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
+    `workers` that are ready, `busy` ones among them; versions of poolq and Python."""
+
+    pool: str
+    host: str
+    master: Process
+    keeper: Process
+    at: int = 0
+    workers: int = 0
+    busy: int = 0
+    poolq: str = ""
+    python: str = ""
+
+
+_decoder = msgspec.json.Decoder(Info)
+
+
+def encode(info: Info) -> bytes:
+    return msgspec.json.encode(info)
+
+
+def decode(data: bytes) -> Info | None:
+    """None: it has not told yet, or in another way."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None
+
+
+def versions() -> tuple[str, str]:
+    """Of poolq, empty where it runs from its source, and of Python."""
+    from importlib import metadata  # slow: it brings a reader of e-mail headers
+
+    try:
+        return metadata.version("poolq"), platform.python_version()
+    except metadata.PackageNotFoundError:
+        return "", platform.python_version()
