@@ -211,7 +211,9 @@ def build(
     of `run()`.
     """
     try:
-        job = cls()
+        # The base's own __init__ fills in what is filled in below.
+        plain = cls.__init__ is Job.__init__ and type(cls) is type
+        job = cls.__new__(cls) if plain else cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
         vars(job)["poolq_broken"] = raised

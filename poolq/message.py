@@ -105,7 +105,8 @@ def decode(body: bytes) -> Message:
     except UNREADABLE as error:
         _check_version(_version(body))
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
-    _check_version(message.v)
+    if message.v != VERSION:
+        _check_version(message.v)
     if type(message.payload) is not dict:
         raise BadMessage(f"message's payload is no JSON object: {body[:80]!r}")
     return message

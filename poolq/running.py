@@ -61,7 +61,9 @@ def _call(job: "Job", method: str) -> Any:
         raise job.poolq_broken
     try:
         result = getattr(job, method)()
-        return _finish(result) if isinstance(result, Coroutine) else result
+        if result is None or not isinstance(result, Coroutine):  # the second question is dear
+            return result
+        return _finish(result)
     except BaseExceptionGroup as group:
         _raise_decision(group)
         raise

@@ -23,6 +23,7 @@ class Text:
 
     def __init__(self) -> None:
         self._stamp = (-1, "")
+        self._begin = (-1, "")
 
     def event(self, when: float, who: str, event: Event) -> bytes:
         return self._line(when, who, "", words(event))
@@ -48,17 +49,24 @@ class Text:
         return self._line(when, who, job, f"{body}\n{trace}" if trace else body)
 
     def _line(self, when: float, who: str, job: str, text: str) -> bytes:
-        second = int(when)
-        known, stamp = self._stamp
-        if second != known:
-            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, as all logs here
-            self._stamp = (second, stamp)
+        moment = int(when * 1000)
+        known, begin = self._begin
+        if moment != known:  # many events come in one millisecond
+            begin = self._moment(moment)
+            self._begin = (moment, begin)
         if not text.isprintable():
             text = _CONTROL.sub(_escaped, text).rstrip("\n").replace("\n", "\n    ")
         if job:
             who = f"{who} {job}"
-        line = f"{stamp}.{int((when - second) * 1000):03d} {who}: {text}\n"
-        return line.encode("utf-8", "backslashreplace")
+        return f"{begin} {who}: {text}\n".encode("utf-8", "backslashreplace")
+
+    def _moment(self, moment: int) -> str:
+        second, part = divmod(moment, 1000)
+        known, stamp = self._stamp
+        if second != known:
+            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, as all logs here
+            self._stamp = (second, stamp)
+        return f"{stamp}.{part:03d}"
 
 
 class Json:

@@ -13,8 +13,6 @@ import os
 from time import monotonic_ns
 from typing import Protocol
 
-from setproctitle import setproctitle
-
 from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
@@ -25,6 +23,7 @@ from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.pace import BUDGET, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
+from poolq.worker.title import Title
 
 #: Nanoseconds that a settlement waits for company at most.
 LONGEST_WAIT = round(BUDGET * 1e9)
@@ -57,7 +56,7 @@ class Loop:
         sleep: float,
         timeout: float,
         max_jobs: int,
-        title: str,
+        title: Title,
     ) -> None:
         self._desk = desk
         self._executor = executor
@@ -70,7 +69,6 @@ class Loop:
         self._timeout = round(timeout * 1_000_000)
         self._max_jobs = max_jobs
         self._title = title
-        self._pid = os.getpid()
 
     def run(self) -> int:
         """Until told to stop, or fenced; the exit code."""
@@ -107,7 +105,7 @@ class Loop:
         """Declare idle, look once more, then wait for the doorbell: no ring can be missed."""
         self._signals.retake()
         self._row.phase(Phase.IDLE)
-        setproctitle(f"{self._title} idle")
+        self._title.says("idle")
         self._reporter.flush()
         self._bells.idle()
         while not self._signals.stopping:
@@ -120,6 +118,7 @@ class Loop:
 
     def _claim(self) -> int:
         """How many jobs could be claimed; none while the pool is paused."""
+        self._signals.poll()
         if self._row.paused():
             self._desk.settle()
             return 0
@@ -128,7 +127,6 @@ class Loop:
     def _batch(self) -> None:
         self._row.phase(Phase.BUSY)
         while (claim := self._desk.next()) is not None:
-            self._signals.poll()
             if self._signals.stopping or self._row.paused():
                 self._desk.give_back(claim)
             else:
@@ -144,14 +142,17 @@ class Loop:
             return
         job = ready.message.job
         now = monotonic_ns()
-        if self._desk.waited(now) > LONGEST_WAIT or not self._pace.short(job):
+        short = self._pace.short(job)
+        if not short or self._desk.waited(now) > LONGEST_WAIT:
             self._desk.settle()
             self._signals.retake()
             self._reporter.flush()
             now = monotonic_ns()
         if self._desk.confirm(now):
             now = monotonic_ns()
-        setproctitle(f"{self._title} {claim.queue} {job} {claim.id}")
+        self._title.runs(claim, job)
+        if not short or claim.index == 0:  # of others the watcher tells, should they be long
+            self._title.show()
         self._row.start(claim.index, text(claim.id, claim.queue, job), now)
         self._desk.begins(now)
         result = self._executor.failed_before(ready) or self._run(ready)
@@ -191,7 +192,7 @@ class Loop:
 
     def _only_us(self) -> None:
         """After user code: a child that it forked, and that came back here, is no worker."""
-        if os.getpid() != self._pid:
+        if self._signals.inherited:
             os._exit(0)
 
     def _guard(self, ready: Ready, limit: int) -> None:

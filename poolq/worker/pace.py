@@ -7,7 +7,7 @@ of BUDGET or more comes alone. What was never measured is taken for long.
 #: Seconds a finished job may wait for company before it is settled.
 BUDGET = 0.02
 #: Most claims at once: beyond it a bigger batch saves nothing measurable.
-MOST = 256
+MOST = 512
 _WEIGHT = 0.2
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from setproctitle import setproctitle
-
 from poolq import app
 from poolq.config import Config, open_engine
 from poolq.dispatch import dispatch_by
@@ -27,6 +25,7 @@ from poolq.worker.loop import Bells, Loop
 from poolq.worker.pace import Pace
 from poolq.worker.row import Phase, WorkerRow
 from poolq.worker.signals import Signals
+from poolq.worker.title import Title
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ class Setup:
 def main(setup: Setup, registry: app.Registry | None = None) -> int:
     """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
     where that fails, which is told to `setup.failed`, or else to the log."""
-    title = f"poolq: worker {setup.slot} g{setup.generation}"
-    setproctitle(f"{title} boot")
+    title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
+    title.says("boot")
     signals = Signals(setup.life)
     signals.install(setup.master, setup.row.stopped)
     setup.reporter.rename(f"worker {setup.slot}")
@@ -88,7 +87,7 @@ def _end_children() -> None:
 
 
 def _live(
-    setup: Setup, signals: Signals, registry: app.Registry, engine: Engine, title: str
+    setup: Setup, signals: Signals, registry: app.Registry, engine: Engine, title: Title
 ) -> int:
     config = setup.config
     limit = max(config.node_ttl, config.sleep)
@@ -104,7 +103,7 @@ def _live(
             return not urgent or monotonic() - orphaned_at > limit
         return signals.stopping and not urgent
 
-    desk = Desk(engine, setup.worker, config.queue, setup.row, setup.reporter, pause)
+    desk = Desk(engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title)
     me = registration(setup.worker, setup.node, config.name)
     executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
     pace = Pace(config.prefetch)
@@ -120,7 +119,7 @@ def _live(
         setup.reporter.report(Note("error", str(error)))
         return error.exit_code
     random.seed()
-    setproctitle(f"{title} idle")
+    title.says("idle")
     setup.row.phase(Phase.IDLE)
     setup.ready()
     return loop.run()

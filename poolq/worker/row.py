@@ -73,11 +73,10 @@ class WorkerRow:
         words[REQUEST] = request
 
     def start(self, index: int, text: bytes, now: int) -> None:
-        """A job starts. `text`: id, queue and name, separated by NUL; `now` in monotonic ns."""
+        """A job starts. `text`: what `text()` has made of it; `now` in monotonic ns."""
         words = self.words
         words[SEQUENCE] += 1
         self._bytes[: len(text)] = text
-        self._bytes[len(text)] = 10
         words[SEQUENCE] += 1
         words[SINCE] = now
         words[DEADLINE] = 0
@@ -126,8 +125,9 @@ def clear(words: memoryview) -> None:
 
 
 def text(id: str, queue: str, job: str) -> bytes:
-    """What a row shows of a job, cut to its room."""
-    return f"{id}\0{queue}\0{job}".encode()[: TEXT_BYTES - 1]
+    """What a row shows of a job: a line with NULs between its parts, cut to its room."""
+    line = f"{id}\0{queue}\0{job}\n".encode()
+    return line if len(line) <= TEXT_BYTES else line[: TEXT_BYTES - 1] + b"\n"
 
 
 def read_text(memory: memoryview, words: memoryview) -> tuple[str, str, str]:

@@ -24,11 +24,13 @@ _QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
 
 class Signals:
-    """The wishes of the master. `life` is a pipe that ends when the master does."""
+    """The wishes of the master. `life` is a pipe that ends when the master does. `inherited`: this
+    process is a child that user code has forked off."""
 
     def __init__(self, life: int) -> None:
         self.stopping = False
         self.orphaned = False
+        self.inherited = False
         self._life = life
         self._master = 0
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -57,7 +59,7 @@ class Signals:
             signal.signal(number, handler)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         make_room()
-        os.register_at_fork(after_in_child=_disown)
+        os.register_at_fork(after_in_child=self._disown)
         if not outlive:
             die_with_parent()
         self._master = master
@@ -90,18 +92,18 @@ class Signals:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
 
+    def _disown(self) -> None:
+        """A job's own forked child shall end at TERM as any other process does."""
+        self.inherited = True
+        signal.set_wakeup_fd(-1)
+        faulthandler.unregister(signal.SIGUSR2)
+        for name in ("SIGTERM", "SIGQUIT", *_QUIET):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """A signal that the terminal sends to all, and that is the master's business."""
-
-
-def _disown() -> None:
-    """A job's own forked child shall end at TERM as any other process does."""
-    signal.set_wakeup_fd(-1)
-    faulthandler.unregister(signal.SIGUSR2)
-    for name in ("SIGTERM", "SIGQUIT", *_QUIET):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _drain(fd: int) -> None:

@@ -18,6 +18,7 @@ from poolq.worker import desk as module
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
 from poolq.worker.row import REQUEST, WORDS, WorkerRow
+from poolq.worker.title import Title
 from tests.support.wait import until
 
 
@@ -37,7 +38,7 @@ def row() -> WorkerRow:
 @pytest.fixture
 def desk(engine: Engine, row: WorkerRow) -> Desk:
     log = reporting.Log(reporting.FORMATS["text"]())
-    return Desk(engine, "w1", None, row, log, lambda _seconds, _urgent: True)
+    return Desk(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
 
 
 def push(engine: Engine, *ids: str) -> None:
