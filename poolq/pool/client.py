@@ -16,6 +16,7 @@ import msgspec
 from poolq.errors import NoPool, Overdue, PoolqError, Refused
 from poolq.pool.orders import VERSION, Answer
 from poolq.pool.runtime import Found, file_name, places, running
+from poolq.pool.scoreboard import Scoreboard
 
 PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
 STARTING = 3.0  # seconds between a pool's lock and its socket, at most
@@ -30,9 +31,11 @@ class Line:
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises NoPool, naming those that run; Refused when it is another user's; Overdue."""
         self._name = name
+        self._fds: list[int] = []
         deadline = monotonic() + STARTING
         while True:
             found = _find(name, environ)
+            self.pid = found.pid
             try:
                 self._socket = _connect(found)
                 break
@@ -88,8 +91,20 @@ class Line:
             raise self._no_pool_says(data)
         return answer
 
+    def attach(self) -> Scoreboard:
+        """The pool's scoreboard, to be read. It stays as it was when the pool has ended.
+
+        Raises as `ask`, and Refused where the pool gives none.
+        """
+        answer = self.ask("attach")
+        if not answer["ok"] or not self._fds:
+            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it hands nothing over')}")
+        return Scoreboard(answer["rows"], self._fds.pop(), look=True)
+
     def close(self) -> None:
         self._socket.close()
+        while self._fds:
+            os.close(self._fds.pop())
 
     def until_gone(self) -> None:
         """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
@@ -107,7 +122,8 @@ class Line:
             if left is not None and left <= 0:
                 raise TimeoutError
             self._socket.settimeout(left)
-            chunk = self._socket.recv(1 << 16)
+            chunk, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 1)
+            self._fds += fds
             if not chunk:
                 break
             data += chunk

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
-from poolq.pool.orders import Answer, BadRequest, Wait, refusal, to_line
+from poolq.pool.orders import Answer, BadRequest, Handed, Reply, Wait, refusal, to_line
 
 MOST = 32
 LINE = 4096
@@ -27,13 +27,15 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """`since`: when it last sent or took something. `over`: it goes when it has its answer."""
+    """`since`: when it last sent or took something. `hands`: descriptors that go with its answer.
+    `over`: it goes when it has that."""
 
     line: socket.socket
     since: float
     inbox: bytearray = field(default_factory=bytearray)
     outbox: memoryview = field(default_factory=lambda: memoryview(b""))
     waits: Wait | None = None
+    hands: tuple[int, ...] = ()
     over: bool = False
 
     @property
@@ -45,7 +47,7 @@ class _Client:
 class Control:
     """`obey`: what to do about a line; raises BadRequest."""
 
-    def __init__(self, listener: socket.socket, obey: Callable[[bytes], Answer | Wait]) -> None:
+    def __init__(self, listener: socket.socket, obey: Callable[[bytes], Reply]) -> None:
         self._listener = listener
         self._obey = obey
         self._clients: dict[int, _Client] = {}
@@ -163,7 +165,10 @@ class Control:
         except BadRequest as error:
             self._refuse(client, str(error), now)
             return
-        if callable(found):
+        if isinstance(found, Handed):
+            client.hands = (found.fd,)
+            self._answer(client, found.answer, now)
+        elif callable(found):
             client.waits = found
             self._watch(client)
             self._settle(client, now)
@@ -190,7 +195,8 @@ class Control:
     def _write(self, client: _Client, now: float) -> None:
         try:
             while client.outbox:
-                client.outbox = client.outbox[client.line.send(client.outbox) :]
+                sent = socket.send_fds(client.line, [client.outbox], client.hands)
+                client.outbox, client.hands = client.outbox[sent:], ()
                 client.since = now
         except BlockingIOError:
             self._watch(client)

@@ -28,6 +28,7 @@ from poolq.pool.nodes import Info
 from poolq.pool.observer import Observer
 from poolq.pool.orphans import Orphans, end_abandoned
 from poolq.pool.recovery import death
+from poolq.pool.samples import Recorder
 from poolq.pool.scales import Scales
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
@@ -71,6 +72,7 @@ class Keeper:
         self._next_beat = 0.0
         self._up = True
         self._scales = Scales(scores)
+        self._recorder = Recorder(scores)
         place = (identity.boot_id(), identity.pid_namespace())
         master, me = os.getppid(), os.getpid()
         self._info = Info(
@@ -95,6 +97,7 @@ class Keeper:
             self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             self._round()
             self._scales.weigh()
+            self._recorder.record()
             if self._signals.orphaned and not self._workers_left():
                 break
             self._wait()

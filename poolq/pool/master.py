@@ -24,7 +24,7 @@ from poolq.pool.control import MOST, Control
 from poolq.pool.host import adopt_orphans, more_descriptors
 from poolq.pool.kill import kill_group, send
 from poolq.pool.notify import Notifier
-from poolq.pool.orders import Orders
+from poolq.pool.orders import Handed, Orders
 from poolq.pool.pipes import Pipes
 from poolq.pool.runtime import Hold, home
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
@@ -57,6 +57,7 @@ class Master:
         node, rows = node_id(), config.procs * 3 + 32
         more_descriptors(3 * rows + 80 + MOST)
         self._scores = Scoreboard(rows)
+        self._view = self._scores.view()
         self._bells = Bells(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
@@ -70,7 +71,7 @@ class Master:
         self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
         self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
         status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
-        orders = Orders(self.pool, self._wishes, status.look)
+        orders = Orders(self.pool, self._wishes, status.look, self._hand)
         self._control = Control(hold.listener, orders.obey)
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
@@ -131,8 +132,11 @@ class Master:
 
     def _private(self) -> tuple[int, ...]:
         """What no child may keep."""
-        ours = (self._signals.fd, self._signals.write)
+        ours = (self._signals.fd, self._signals.write, self._view)
         return (*ours, *self._hold.private(), *self._control.private())
+
+    def _hand(self) -> Handed:
+        return Handed({"ok": True, "rows": self._scores.rows}, self._view)
 
     def _excuse(self, slept: float, due: float) -> None:
         """Woken much too late: we were stopped, and perhaps all were, since we slept."""

@@ -6,6 +6,7 @@
 """
 
 import threading
+from collections.abc import Mapping, Sequence
 from time import monotonic, monotonic_ns
 
 import msgspec
@@ -15,11 +16,14 @@ from poolq.config import Config
 from poolq.engines.base import Engine, LimitUse, Node, QueueCounts
 from poolq.errors import EngineError
 from poolq.pool import nodes
+from poolq.pool.counts import Counts
 from poolq.pool.nodes import Info
 from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.trends import Trend
 
 PERIOD = 2.0  # seconds
 SHARE = 50  # of the time that asking takes, is left in peace
+LATELY, MINUTE = 10.0, 60.0  # seconds that rates are of
 MOST = 200  # queues, limits and nodes that are shown
 
 
@@ -31,16 +35,26 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     info: Info | None
 
 
+class Flow(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs a second that come into a queue and leave it, on all nodes; None: not known yet.
+    `ready`: how many there were, over the last minute, the newest last."""
+
+    incoming: float | None = None
+    outgoing: float | None = None
+    ready: tuple[float, ...] = ()
+
+
 class Sight(msgspec.Struct, frozen=True):
-    """`at`: monotonic nanoseconds; `period`: until the next one; `ping`: seconds. `totals` per
-    queue of the namespace: how many jobs have come to an end, done or failed."""
+    """`at`: monotonic nanoseconds; `period`: until the next one; `ping`: seconds. `flows` by queue;
+    `held` by a limit's key: jobs a minute that the pool's workers could not start."""
 
     at: int
     period: float
     ping: float
     queues: list[QueueCounts]
-    totals: dict[str, int]
+    flows: dict[str, Flow]
     limits: list[LimitUse]
+    held: dict[str, float]
     nodes: list[Seen]
 
 
@@ -62,44 +76,81 @@ class Observer(threading.Thread):
         super().__init__(name="observer", daemon=True)
         self._engine = engine
         self._page = scores.pages.keeper
+        self._counts = Counts(scores)
         self._served = config.queue
+        self._flows: dict[str, Flows] = {}
+        self._held: dict[str, Trend] = {}
 
     def run(self) -> None:
         failures, rest = 0, threading.Event()
         while True:
             begun = monotonic()
             try:
-                pause = self._look(begun)
-                failures = 0
+                sight = self._look(begun)
+                failures, pause = 0, sight.period
             except EngineError:
                 # The keeper's main thread meets the same trouble and tells of it.
                 failures += 1
                 pause = max(PERIOD, Backoff().pause(failures, 0.5))
+            else:
+                data = msgspec.json.encode(sight)
+                if len(data) <= self._page.room:
+                    self._page.write(data)
             rest.wait(pause)
 
-    def _look(self, begun: float) -> float:
-        """Ask and write; returns the pause until the next time."""
+    def _look(self, begun: float) -> Sight:
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
         queues, totals = engine.counts(), engine.totals()
         limits, others = engine.limits(), engine.nodes()
         pause = max(PERIOD, (monotonic() - begun) * SHARE)
-        ended = {queue: one.get("done", 0) + one.get("failed", 0) for queue, one in totals.items()}
-        shown = sorted(queues, key=lambda one: (not self._serves(one.queue), one.queue))[:MOST]
+        queues = sorted(queues, key=lambda one: (not self._serves(one.queue), one.queue))[:MOST]
         limits = sorted(limits, key=lambda one: (-one.parked, one.rule.key))[:MOST]
-        sight = Sight(
-            monotonic_ns(), pause, ping, shown,
-            {one.queue: ended.get(one.queue, 0) for one in shown},
-            limits, [seen(one, now) for one in others[:MOST]],
+        return Sight(
+            monotonic_ns(), pause, ping, queues, self._flow(queues, totals), limits,
+            self._holding(), [seen(one, now) for one in others[:MOST]],
         )  # fmt: skip
-        data = msgspec.json.encode(sight)
-        if len(data) <= self._page.room:
-            self._page.write(data)
-        return pause
 
     def _serves(self, queue: str) -> bool:
         return not self._served or queue in self._served
+
+    def _flow(
+        self, queues: Sequence[QueueCounts], totals: Mapping[str, Mapping[str, int]]
+    ) -> dict[str, Flow]:
+        now = monotonic()
+        self._flows = {one.queue: self._flows.get(one.queue) or Flows() for one in queues}
+        return {one.queue: self._flows[one.queue].add(now, one, totals) for one in queues}
+
+    def _holding(self) -> dict[str, float]:
+        now, held = monotonic(), self._counts.held()
+        self._held = {key: self._held.get(key) or Trend(MINUTE) for key in held}
+        for key, count in held.items():
+            self._held[key].add(now, count)
+        rates = {key: trend.rate() for key, trend in self._held.items()}
+        return {key: max(0.0, rate * 60) for key, rate in rates.items() if rate is not None}
+
+
+class Flows:
+    """Of one queue. What came is what has left, and what there is more."""
+
+    def __init__(self) -> None:
+        self._left = Trend(LATELY)
+        self._came = Trend(LATELY)
+        self._ready = Trend(MINUTE)
+
+    def add(self, now: float, one: QueueCounts, totals: Mapping[str, Mapping[str, int]]) -> Flow:
+        total = totals.get(one.queue, {})
+        left = total.get("done", 0) + total.get("failed", 0)
+        self._left.add(now, left)
+        self._came.add(now, left + one.ready + one.delayed + one.parked + one.running)
+        self._ready.add(now, one.ready)
+        came, gone = self._came.rate(), self._left.rate()
+        return Flow(
+            None if came is None else max(0.0, came),
+            None if gone is None else max(0.0, gone),
+            tuple(self._ready.values()),
+        )
 
 
 def seen(node: Node, now: int) -> Seen:

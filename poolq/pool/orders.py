@@ -3,6 +3,7 @@
 Both are one line of JSON, at most 4096 bytes of order; `v` is the version of all that.
 
     {"v":1,"do":"status"}                     how it is: see status.py
+    {"v":1,"do":"attach"}                     "rows" of its scoreboard, and with it the descriptor
     {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
     {"v":1,"do":"scale","procs":4}            or "by":-1
     {"v":1,"do":"reload"}                     "wait":true answers when it proved good or bad
@@ -16,7 +17,7 @@ What is no order at all is answered the same way, and the connection closed.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,8 +27,18 @@ from poolq.pool.wishes import Wishes
 
 VERSION = 1
 Answer = dict[str, Any]
+
+
+class Handed(NamedTuple):
+    """An answer that a descriptor goes with, which stays ours."""
+
+    answer: Answer
+    fd: int
+
+
 #: Asked in each turn of the master's loop: the answer once the event has come, else None.
 Wait = Callable[[], Answer | None]
+Reply = Answer | Handed | Wait
 
 
 class BadRequest(Exception):  # as the errors of errors.py
@@ -73,12 +84,19 @@ def read(line: bytes) -> Order:
 
 
 class Orders:
-    """Carries them out. `look`: the pool's status."""
+    """Carries them out. `look`: the pool's status; `hand`: its scoreboard."""
 
-    def __init__(self, pool: Pool, wishes: Wishes, look: Callable[[], Answer]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        wishes: Wishes,
+        look: Callable[[], Answer],
+        hand: Callable[[], Handed],
+    ) -> None:
         self._pool = pool
         self._wishes = wishes
-        self._known: dict[str, Callable[[Order], Answer | Wait]] = {
+        self._known: dict[str, Callable[[Order], Reply]] = {
+            "attach": lambda _: hand(),
             "status": lambda _: {"ok": True, **look()},
             "pause": self._pause,
             "resume": self._resume,
@@ -88,7 +106,7 @@ class Orders:
             "stop": self._stop,
         }
 
-    def obey(self, line: bytes) -> Answer | Wait:
+    def obey(self, line: bytes) -> Reply:
         """Do it, and say so; or what to wait for. Raises BadRequest."""
         order = read(line)
         known = self._known.get(order.do)

@@ -1,8 +1,8 @@
 """The scoreboard's second half: what master, keeper and workers tell at more length than in words.
 
 Who looks at the pool reads it (`view/reader.py`, `metrics.py`), and no decision is made by it.
-A page of the master (`told.py`) and of the keeper (`observer.py`), their latest events, and each
-row's notes (`worker/notes.py`). Memory that nobody has written takes no room.
+A page of the master (`told.py`) and two of the keeper (`observer.py`, `samples.py`), their latest
+events, and each row's notes (`worker/notes.py`). Memory that nobody has written takes no room.
 """
 
 from poolq.worker import notes
@@ -11,6 +11,7 @@ from poolq.worker.shared import Page, Ring
 
 EVENTS = 64  # that are kept of master and keeper each
 _RING = 8 + EVENTS * 1536
+_SAMPLES = 1 << 14
 _KEEPER = 1 << 18
 _MASTER = 1 << 15
 _MASTER_ROW = 512  # bytes of the master's page for a worker
@@ -24,7 +25,8 @@ def size(rows: int) -> int:
 
 def _places(rows: int) -> list[int]:
     """Where the parts begin, and the end."""
-    parts = (_MASTER + rows * _MASTER_ROW, _RING, _KEEPER, _RING, rows * notes.SIZE)
+    own = (_MASTER + rows * _MASTER_ROW, _RING)
+    parts = (*own, _KEEPER, _RING, _SAMPLES, rows * notes.SIZE)
     found = [0]
     for part in parts:
         found.append(found[-1] + part + -part % _UNIT)
@@ -40,11 +42,16 @@ class Pages:
         self.master_events = Ring(memory[at[1] : at[1] + _RING], EVENTS)
         self.keeper = Page(memory[at[2] : at[3]])
         self.keeper_events = Ring(memory[at[3] : at[3] + _RING], EVENTS)
-        self._notes = memory[at[4] :]
+        self.samples = Page(memory[at[4] : at[5]])
+        self._notes = memory[at[5] :]
 
     def notes(self, index: int) -> memoryview:
         """Of the worker in this row."""
         return self._notes[index * notes.SIZE : (index + 1) * notes.SIZE]
+
+    def taken(self) -> memoryview:
+        """Of each row: how many kinds of jobs were counted there (see `worker/tally.py`)."""
+        return self._notes.cast("Q")[:: notes.SIZE // 8]
 
     def recent(self, who: str, row: int | None = None) -> Recent:
         """To be written by the master, the keeper, or the worker in this row."""

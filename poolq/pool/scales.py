@@ -4,11 +4,41 @@ import os
 from time import monotonic, monotonic_ns
 
 from poolq.pool import scoreboard as board
-from poolq.pool.scoreboard import Scoreboard, Status
+from poolq.pool.scoreboard import Row, Scoreboard, Status
+from poolq.pool.trends import Trend
 from poolq.worker import identity
+from poolq.worker.row import Phase
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SPAN = 0.9  # seconds that a share is measured over, at least
+LATELY, LEAST = 120.0, 10.0  # seconds that a growth is measured over, at most and at least
+
+
+class Worker:
+    """One that is weighed now and then."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._when = monotonic()
+        self._ticks = identity.ticks(pid)
+        self._share = 0
+        self._memory = Trend(LATELY)
+
+    def share(self) -> int:
+        """Of a core, in thousandths."""
+        now = monotonic()
+        if now - self._when >= SPAN:
+            ticks = identity.ticks(self._pid)
+            spent = max(0, ticks - self._ticks) / TICKS
+            self._share = round(1000 * spent / (now - self._when))
+            self._when, self._ticks = now, ticks
+        return self._share
+
+    def growth(self, rss: int) -> int | None:
+        """Bytes a minute."""
+        self._memory.add(monotonic(), rss)
+        rate = self._memory.rate(LEAST)
+        return None if rate is None else round(rate * 60)
 
 
 class Scales:
@@ -16,26 +46,20 @@ class Scales:
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
-        self._spent: dict[int, tuple[float, int, int]] = {}  # by seq: when, ticks, share
+        self._workers: dict[int, Worker] = {}  # by seq
 
     def weigh(self) -> None:
         """All workers, one after the other; the master judges their memory, and must know how old
         it may be."""
         begun = monotonic_ns()
-        seen = {}
-        for row in self._scores.all():
-            if row.status == Status.LIVE and row.pid:
-                seen[row.seq] = self._share(row.seq, row.pid)
-                self._scores.weigh(row.index, identity.resident(row.pid), seen[row.seq][2])
-        self._spent = seen
+        rows = [row for row in self._scores.all() if row.status == Status.LIVE and row.pid]
+        self._workers = {row.seq: self._workers.get(row.seq) or Worker(row.pid) for row in rows}
+        for row in rows:
+            self._weigh(row, self._workers[row.seq])
         self._scores.tell(board.WEIGHED, begun)
 
-    def _share(self, seq: int, pid: int) -> tuple[float, int, int]:
-        now, ticks = monotonic(), identity.ticks(pid)
-        before = self._spent.get(seq)
-        if before is None:
-            return now, ticks, 0
-        then, had, _ = before
-        if now - then < SPAN:
-            return before
-        return now, ticks, round(1000 * max(0, ticks - had) / TICKS / (now - then))
+    def _weigh(self, row: Row, worker: Worker) -> None:
+        rss = identity.resident(row.pid)
+        booting = row.phase == Phase.BOOT
+        growth = None if booting else worker.growth(rss)
+        self._scores.weigh(row.index, rss, worker.share(), growth)

@@ -6,8 +6,8 @@
 - The master writes the master's part, the worker the worker's part (`worker/row.py`), the keeper
   its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
 
-Layout: HEAD words, then a confirm word, an RSS word and a CPU word a row, then the rows, then what
-is told at more length (`pages.py`).
+Layout: HEAD words, then for each row four words of the keeper's (confirmed, memory, processor time,
+growth of memory), then the rows, then what is told at more length (`pages.py`).
 """
 
 import mmap
@@ -36,6 +36,7 @@ STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 
 #: The exit code of a worker whose end nobody saw.
 UNSEEN = 1 << 32
+_ZERO = 1 << 62  # what a growth of 0 is written as
 
 
 class Status(IntEnum):
@@ -85,6 +86,7 @@ class Row:
     parked: int
     rss: int
     cpu: int
+    growth: int | None
 
     @property
     def in_job(self) -> bool:
@@ -108,7 +110,7 @@ class Scoreboard:
     def __init__(self, rows: int, fd: int | None = None, *, look: bool = False) -> None:
         """`look`: only to read it."""
         self.rows = rows
-        self._base = (HEAD + 3 * rows) * 8
+        self._base = (HEAD + 4 * rows) * 8
         self._base += -self._base % 64
         told = self._base + rows * ROW
         told += -told % mmap.PAGESIZE
@@ -116,7 +118,7 @@ class Scoreboard:
         self.fd = _create(size) if fd is None else fd
         may = mmap.PROT_READ if look else mmap.PROT_READ | mmap.PROT_WRITE
         self._memory = memoryview(mmap.mmap(self.fd, size, prot=may))
-        self._head = self._memory[: (HEAD + 3 * rows) * 8].cast("Q")
+        self._head = self._memory[: (HEAD + 4 * rows) * 8].cast("Q")
         self.pages = Pages(self._memory[told:], rows)
         self._master = [self._part(index, 0, MASTER).cast("Q") for index in range(rows)]
         self._workers = [self._part(index, MASTER, MASTER + words.WORDS) for index in range(rows)]
@@ -133,8 +135,7 @@ class Scoreboard:
         for index, own in enumerate(self._master):
             if own[STATUS] == Status.FREE:
                 words.clear(self._words[index])
-                self._head[HEAD + self.rows + index] = 0
-                self._head[HEAD + 2 * self.rows + index] = 0
+                self.weigh(index, 0, 0, None)
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
@@ -204,10 +205,13 @@ class Scoreboard:
     def confirmed(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
 
-    def weigh(self, index: int, rss: int, cpu: int = 0) -> None:
-        """A worker's resident memory in bytes, and its share of a core in thousandths."""
-        self._head[HEAD + self.rows + index] = rss
-        self._head[HEAD + 2 * self.rows + index] = cpu
+    def weigh(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
+        """A worker's resident memory in bytes, its share of a core in thousandths, and bytes a
+        minute that its memory grows by (None: not known yet)."""
+        at = HEAD + self.rows + index
+        self._head[at] = rss
+        self._head[at + self.rows] = cpu
+        self._head[at + 2 * self.rows] = 0 if growth is None else growth + _ZERO
 
     def tell(self, word: int, value: int) -> None:
         """Write a word of the head; each has one writer."""
@@ -218,8 +222,17 @@ class Scoreboard:
 
     # everybody
 
+    def view(self) -> int:
+        """A descriptor by which it can only be read."""
+        return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """For one who only looked."""
+        os.close(self.fd)
+
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
+        rss, cpu, growth = self._head[HEAD + self.rows + index :: self.rows].tolist()
         return Row(
             index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
             own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
@@ -228,7 +241,7 @@ class Scoreboard:
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
-            self._head[HEAD + self.rows + index], self._head[HEAD + 2 * self.rows + index],
+            rss, cpu, growth - _ZERO if growth else None,
         )  # fmt: skip
 
     def all(self) -> list[Row]:

@@ -139,7 +139,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that was given up. `error`: its last line, such as `ValueError: no such user`."""
+    """A job that was given up. `error`: its last line, such as `ValueError: no such user`;
+    `traceback`: its end."""
 
     id: str
     job: str
@@ -147,6 +148,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     error: str
     attempt: int = 0
+    traceback: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

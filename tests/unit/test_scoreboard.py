@@ -79,7 +79,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker.start(0, text("id", "queue", "job"), 1)
     worker.guard(5, 2, 7)
     worker.count(DONE, "q", "j", 0.1)
-    scores.weigh(index, 1 << 20)
+    scores.weigh(index, 1 << 20, 500, -7)
     scores.pardon(index)
     scores.condemn(index, Reason.TIMEOUT)
     scores.died(index, 9, UNSEEN)
@@ -88,7 +88,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
-        *[0] * 9, *[0] * 5, 0, 0,
+        *[0] * 9, *[0] * 5, 0, 0, None,
     )  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
     def work() -> None:
         scores.worker(index).claimed(42)
         opened = Scoreboard(3, os.dup(scores.fd))
-        opened.weigh(index, opened.read(index).request * 2)
+        opened.weigh(index, opened.read(index).request * 2, 0, None)
         opened.tell(board.KEEPER_BEAT, 7)
 
     child = get_context("fork").Process(target=work)

@@ -1,0 +1,90 @@
+"""What happened lately in a pool: the events of master, keeper and workers, put in order."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.told import Seated
+from poolq.view.logs import level, words
+from poolq.view.snapshot import Event, Failure
+from poolq.worker import recent
+from poolq.worker.events import Buried, Failed
+from poolq.worker.notes import Places
+from poolq.worker.recent import Happened
+from poolq.worker.shared import Ring
+
+KEPT = 100
+T = TypeVar("T", Failure, Event)
+
+
+class Chronicle:
+    """Of one pool. What was seen once is kept here, though its ring goes on."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._scores = scores
+        pages = scores.pages
+        self._rings: dict[int, Ring] = {-2: pages.master_events, -1: pages.keeper_events}
+        self._heard: dict[int, int] = {}
+        self._failures: list[Failure] = []
+        self._events: list[Event] = []
+        for index in range(scores.rows):
+            if pages.taken()[index]:
+                self._add(index)
+
+    def look(self, workers: Sequence[Seated]) -> None:
+        """Take what is new."""
+        for worker in workers:
+            if worker.row not in self._rings:
+                self._add(worker.row)
+        failures, events = [], []
+        for place, ring in self._rings.items():
+            number = self._heard.get(place, 0)
+            if ring.count == number:
+                continue
+            self._heard[place] = ring.count
+            found = (recent.read(data) for data in ring.since(number))
+            for one in (happened for happened in found if happened is not None):
+                failure = _failure(one)
+                if failure is not None:
+                    failures.append(failure)
+                else:
+                    events.append(_event(one))
+        if failures:
+            self._failures = _latest(self._failures + failures)
+        if events:
+            self._events = _latest(self._events + events)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """The newest first."""
+        return tuple(self._failures)
+
+    def events(self) -> tuple[Event, ...]:
+        """The newest first."""
+        return tuple(self._events)
+
+    def _add(self, row: int) -> None:
+        self._rings[row] = Places(self._scores.pages.notes(row)).recent
+
+
+def _latest(found: list[T]) -> list[T]:
+    return sorted(found, key=lambda one: -one.at)[:KEPT]
+
+
+def _failure(one: Happened) -> Failure | None:
+    event = one.event
+    if isinstance(event, Failed):
+        return Failure(
+            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
+            attempt=event.attempt, traceback=event.traceback,
+        )  # fmt: skip
+    if isinstance(event, Buried):
+        return Failure(
+            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error
+        )
+    return None
+
+
+def _event(one: Happened) -> Event:
+    text = words(one.event).partition("\n")[0]
+    grade = level(one.event)
+    return Event(at=one.when, level=grade, who=one.who, text=text.removeprefix(f"{grade}: "))

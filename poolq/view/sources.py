@@ -1,0 +1,48 @@
+"""Where a screen's snapshots come from: the pool's own shared memory, inherited or handed over."""
+
+from collections.abc import Mapping
+from contextlib import closing
+
+from poolq.errors import PoolqError
+from poolq.pool.client import Line
+from poolq.pool.scoreboard import Scoreboard
+from poolq.view.reader import Reader
+from poolq.view.snapshot import Snapshot
+from poolq.worker import identity
+
+
+class Inherited:
+    """In a process that the pool has forked. `master`: its pid."""
+
+    def __init__(self, scores: Scoreboard, master: int) -> None:
+        self._reader = Reader(scores)
+        self._master = master
+        self._since = identity.started(master)
+
+    def look(self) -> Snapshot | None:
+        """The pool now; None when its master has ended."""
+        if self._since is None or identity.started(self._master) != self._since:
+            return None
+        return self._reader.look()
+
+    def close(self) -> None:
+        """It is the pool's own memory: nothing is held."""
+
+
+class Attached(Inherited):
+    """From another terminal. The pool is spoken to once; then all is read."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        """Raises NoPool, Refused, Overdue, and PoolqError where it ends meanwhile."""
+        with closing(Line(name, environ)) as line:
+            self._scores = line.attach()
+            super().__init__(self._scores, line.pid)
+        self._open = True
+        if self.look() is None:
+            self.close()
+            raise PoolqError(f"pool {name!r} has ended")
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._scores.close()

@@ -1,0 +1,119 @@
+"""What is seen of a real pool from another process, through its shared memory alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from signal import SIGKILL
+
+import pytest
+
+from poolq.errors import NoPool
+from poolq.urls import redact
+from poolq.view.snapshot import Snapshot
+from poolq.view.sources import Attached
+from tests.process.engines import each_kind, sqlite
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@contextmanager
+def attached(pool: Pool) -> Iterator[Attached]:
+    source = Attached("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
+    yield source
+    source.close()
+
+
+def look(source: Attached) -> Snapshot:
+    found = source.look()
+    assert found is not None
+    return found
+
+
+def settled(source: Attached, jobs: int) -> bool:
+    rates = look(source).throughput
+    return rates.done.total + rates.failed.total == jobs
+
+
+@each_kind
+def test_a_pool_is_seen_from_outside(project: Project) -> None:
+    pool = project.ready(2)
+    with attached(pool) as source:
+        held = project.dispatch("Held", queue="slow")
+        pool.until_runs(held)
+        done = project.dispatch_many("Quick", 3)
+        failed = project.dispatch("Fails", {"text": "no such user"})
+        until(lambda: settled(source, 4))
+        found = look(source)
+        assert (found.head.pool, found.head.state, found.head.pid) == (
+            "default",
+            "running",
+            pool.pid,
+        )
+        assert (found.head.procs, found.head.busy, found.head.reachable) == (2, 1, True)
+        assert found.head.broker == redact(project.url)
+        (busy,) = (one for one in found.workers if one.id)
+        assert (busy.id, busy.job, busy.queue, busy.state) == (held, "jobs:Held", "slow", "busy")
+        assert busy.running is not None
+        assert busy.running < 60
+        assert sum(one.done for one in found.workers) == len(done)
+        (failure,) = found.failures
+        assert (failure.id, failure.job) == (failed, "jobs:Fails")
+        assert failure.error == "ValueError: no such user"
+        assert failure.traceback.rstrip().endswith("ValueError: no such user")
+        assert "pool default starts: 2 workers, all queues" in [one.text for one in found.events]
+
+        def queues() -> list[tuple[str, int, int]]:
+            return [(one.queue, one.running, one.failed) for one in look(source).queues]
+
+        until(lambda: queues() == [("default", 0, 1), ("slow", 1, 0)])
+        (node,) = look(source).nodes
+        assert (node.here, node.pool, node.workers) == (True, "default", 2)
+        project.ledger.open()
+
+
+@sqlite
+def test_counts_survive_their_workers(project: Project) -> None:
+    pool = project.ready(1, "--max-jobs=2")
+    with attached(pool) as source:
+        for _ in range(3):
+            ids = project.dispatch_many("Quick", 4)
+            for id in ids:
+                project.ledger.until("end", id)
+        until(lambda: look(source).throughput.done.total == 12)
+        until(lambda: sum(one.done for one in look(source).workers) < 12)
+        assert look(source).throughput.done.total == 12
+
+
+@sqlite
+def test_a_worker_that_dies_is_an_event(project: Project) -> None:
+    pool = project.ready(1)
+    with attached(pool) as source:
+        id = project.dispatch("Dies", {"code": 7}, max_crashes=1)
+
+        def told(text: str) -> bool:
+            return any(text in one.text for one in look(source).events)
+
+        until(lambda: told(id) and told("exited with code 7"))
+        until(lambda: id in [one.id for one in look(source).failures])
+
+
+@sqlite
+def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) -> None:
+    pool = project.ready(1)
+    with attached(pool) as source:
+        with pytest.raises(TypeError, match="read-only"):
+            source._scores.tell(0, 1)
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.ftruncate(source._scores.fd, 0)
+        pool.signal(SIGKILL)
+        until(lambda: source.look() is None)
+    pool.until_gone()
+
+
+@sqlite
+def test_there_is_nothing_to_attach_to(project: Project) -> None:
+    with pytest.raises(NoPool, match="no pool named 'other' runs here"):
+        Attached("other", {"RUNTIME_DIRECTORY": str(project.folder)})
