@@ -16,7 +16,7 @@ from poolq.errors import OptionError
 from poolq.limits import OnLimit, RateLimit
 from poolq.message import Message, encode
 from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
-from poolq.running import FailNow, ReleaseNow, run_inline
+from poolq.running import FailNow, ReleaseNow, progress, run_inline
 
 
 class Job:
@@ -79,6 +79,12 @@ class Job:
         now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
         wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
         raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
+
+    def progress(self, done: float, total: float = 0, note: str = "") -> None:
+        """Tell how far it is, `done` of `total` (0: who knows), for `poolq top` and `poolq job
+        show`. It costs microseconds and is kept nowhere. Raises ValueError for what is no number.
+        """
+        progress(done, total, note)
 
     @classmethod
     def dispatch(

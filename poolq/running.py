@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolq")
 
 _current: ContextVar["Job"] = ContextVar("poolq_current_job")
+_teller: list[Callable[[int, int, str], None]] = []  # one, in a worker
 
 
 class FailNow(BaseException):
@@ -43,6 +44,24 @@ def current() -> "Job":
         return _current.get()
     except LookupError:
         raise RuntimeError("poolq.current() was called, but no job is running here") from None
+
+
+def progress_by(tell: Callable[[int, int, str], None]) -> None:
+    """This process is a worker, which shows what its jobs tell of their progress."""
+    _teller[:] = [tell]
+
+
+def progress(done: float, total: float, note: str) -> None:
+    """How far the running job is; where no worker runs it, nobody is told. Raises ValueError for
+    what is no number."""
+    try:
+        told = int(done), int(total)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"progress({done!r}, {total!r}): give it numbers, how much is done and of how much"
+        ) from None
+    for tell in _teller:
+        tell(*told, str(note))
 
 
 def call(job: "Job", method: str = "run") -> Any:

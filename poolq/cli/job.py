@@ -1,6 +1,8 @@
 """`poolq job`: one job: show it, cancel it, dispatch it."""
 
+import os
 from collections.abc import Sequence
+from contextlib import closing, suppress
 
 import click
 
@@ -9,8 +11,9 @@ from poolq.cli.dispatch import dispatch
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine, Stored
-from poolq.errors import NotFound
+from poolq.errors import NotFound, PoolqError
 from poolq.message import Entry, entries, name_and_queue
+from poolq.view.snapshot import Progress
 
 
 @click.group(cls=Group)
@@ -30,15 +33,29 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     stored = engine.find(id)
     if stored is None:
         raise NotFound(f"job {id} is done or was never there")
-    print_job(stored, as_json)
+    print_job(stored, as_json, _progress(id) if stored.status == "running" else None)
 
 
-def print_job(stored: Stored, as_json: bool) -> None:
+def _progress(id: str) -> Progress | None:
+    """What it tells, if a pool of this host runs it and is ours to see."""
+    from poolq.pool.runtime import running
+    from poolq.view.sources import Attached
+
+    for name in dict.fromkeys(found.name for found in running(os.environ)):
+        with suppress(PoolqError), closing(Attached(name, os.environ)) as source:
+            seen = source.look()
+            for worker in seen.workers if seen else ():
+                if worker.id == id:
+                    return worker.progress
+    return None
+
+
+def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -> None:
     """Everything about a job."""
     from poolq.view import tables
 
     if as_json:
-        tables.print_json(records.job(stored))
+        tables.print_json(records.job(stored, progress))
         return
     import msgspec
 
@@ -57,12 +74,19 @@ def print_job(stored: Stored, as_json: bool) -> None:
         "worker": stored.worker or "-",
         "payload": shown,
     }
+    if progress is not None:
+        fields["progress"] = _far(progress)
     history = entries(stored.state.history)
     if history:
         fields["history"] = "\n".join(map(_line, history))
         if history[-1].traceback:
             fields["traceback"] = history[-1].traceback.rstrip()
     tables.print_fields(fields)
+
+
+def _far(progress: Progress) -> str:
+    total = f" of {progress.total}" if progress.total else ""
+    return f"{progress.done}{total}{f', {progress.note}' if progress.note else ''}"
 
 
 def _line(line: Entry) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from poolq.engines.base import Stored
 from poolq.errors import BadMessage
 from poolq.message import Entry, decode, entries, name_and_queue
+from poolq.view.snapshot import Progress
 from poolq.view.tables import utc
 
 
@@ -38,8 +39,9 @@ def payload(body: bytes) -> tuple[Any, int | None]:
     return message.payload, message.attempts
 
 
-def job(stored: Stored) -> dict[str, Any]:
-    """Everything about one job. `due`, `claimed` or `failed`: when, by its status."""
+def job(stored: Stored, progress: Progress | None = None) -> dict[str, Any]:
+    """Everything about one job. `due`, `claimed` or `failed`: when, by its status; `progress`: what
+    it tells while it runs on this host."""
     found, attempts = payload(stored.body)
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     return {
@@ -54,6 +56,7 @@ def job(stored: Stored) -> dict[str, Any]:
         "failing": bool(stored.state.failing),
         when: utc(stored.at),
         "worker": stored.worker or None,
+        "progress": progress,
         "history": [entry(line) for line in entries(stored.state.history)],
     }
 

@@ -21,6 +21,7 @@ from poolq.pool.pages import Pages
 from poolq.worker import row as words
 from poolq.worker.notes import Notes
 from poolq.worker.row import WorkerRow
+from poolq.worker.stack import take
 
 HEAD = 32  # words
 MASTER = 16  # words of the master's part, before the worker's
@@ -253,6 +254,11 @@ class Scoreboard:
         """Id, queue and name of what a worker has started last; empty texts when it is being
         written just now, or nothing has started."""
         return words.read_text(self._workers[index], self._words[index])
+
+    def stack(self, index: int) -> str:
+        """What its worker is at; "" if it does not say. Waits for it, up to a second."""
+        number = self._words[index][words.STACK]
+        return take(self._master[index][PID], number) if number else ""
 
     def phase(self, index: int) -> int:
         return self._words[index][words.PHASE]

@@ -69,6 +69,11 @@ class Reader:
             nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
         )
 
+    def stack(self, pid: int) -> str:
+        """Of a worker, "" where there is none of that pid."""
+        rows = (row.index for row in self._scores.all() if row.pid == pid)
+        return next((self._scores.stack(index) for index in rows), "")
+
     def silence(self) -> float:
         """Seconds since the master last looked at its pool; it does so at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.told(scoreboard.MASTER_BEAT)) / 1e9)

@@ -25,6 +25,11 @@ class Inherited:
             return None
         return self._reader.look()
 
+    def stack(self, pid: int) -> str:
+        """The stacks of that worker's threads, as Python's faulthandler writes them; "" if it does
+        not answer within a second."""
+        return self._reader.stack(pid)
+
     def close(self) -> None:
         """It is the pool's own memory: nothing is held."""
 

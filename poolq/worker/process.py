@@ -17,6 +17,7 @@ from poolq.dispatch import dispatch_by
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
+from poolq.running import progress_by
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Note, Reporter
 from poolq.worker.execute import Executor
@@ -54,8 +55,10 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     title.says("boot")
     signals = Signals(setup.life)
     signals.install(setup.master, setup.row.stopped)
+    setup.row.offers(signals.offer_stack())
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
+    progress_by(setup.row.progress)
     try:
         registry = registry or app.load(setup.config.app, setup.config.folder)
         engine = open_engine(setup.config)

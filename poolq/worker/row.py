@@ -33,6 +33,7 @@ class Phase(IntEnum):
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
+STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
 NEXT_LOOK, PAUSED = 7, 8
@@ -64,6 +65,10 @@ class WorkerRow:
     def beat(self) -> None:
         """Still there, though nothing changes."""
         self.words[BEAT] = monotonic_ns()
+
+    def offers(self, number: int) -> None:
+        """Its stack can be asked for: see `stack.py`."""
+        self.words[STACK] = number
 
     def claimed(self, request: int) -> None:
         """New claims: nothing of them has started. What came before is settled."""
@@ -102,6 +107,10 @@ class WorkerRow:
     def stopped(self) -> None:
         """Nothing is running, and what ran is settled."""
         self.words[STARTED] = 0
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """How far the job is that runs."""
+        self.notes.progress(self.words[SINCE], done, total, note)
 
     def settled(self) -> int:
         """How many jobs this worker has brought to some end."""

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from poolq.worker import stack
 from poolq.worker.altstack import make_room
 from poolq.worker.readable import readable
 
@@ -65,6 +66,13 @@ class Signals:
         self._master = master
         if os.getppid() != master:
             self.orphaned = self.stopping = True
+
+    @staticmethod
+    def offer_stack() -> int:
+        """See `stack.offer`."""
+        number = stack.offer()
+        make_room()
+        return number
 
     def wait(self, timeout: float, *fds: int) -> bool:
         """Sleep until one of `fds` is readable (True), a signal came, or the master is gone."""

@@ -26,6 +26,7 @@ from poolq.options import OPTIONS
 from poolq.pool import signals as master_signals
 from poolq.pool import state
 from poolq.worker import signals as worker_signals
+from poolq.worker import stack
 from tests.docs.markdown import PAGES, ROOT, read, rows, sections
 
 FLAGS = {setting.option for setting in settings.SETTINGS}
@@ -91,7 +92,14 @@ def test_signals_are_exactly_those() -> None:
     text = sections(read("commands.md"))["Signals"]
     master, worker = text.split("To a worker")
     assert _signals(master) - {"SIGKILL"} == set(master_signals.QUEUED)
-    handled = {"SIGTERM", "SIGQUIT", "SIGPIPE", "SIGUSR2", *worker_signals._QUIET}
+    handled = {
+        "SIGTERM",
+        "SIGQUIT",
+        "SIGPIPE",
+        "SIGUSR2",
+        stack.SIGNAL.name,
+        *worker_signals._QUIET,
+    }
     assert _signals(worker) - {"SIGKILL"} == handled
 
 

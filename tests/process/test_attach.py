@@ -11,9 +11,11 @@ import pytest
 
 from poolq.errors import NoPool
 from poolq.urls import redact
-from poolq.view.snapshot import Snapshot
+from poolq.view.snapshot import Progress, Snapshot
 from poolq.view.sources import Attached
+from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
+from tests.support.cli import Command
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
@@ -98,6 +100,77 @@ def test_a_worker_that_dies_is_an_event(project: Project) -> None:
 
         until(lambda: told(id) and told("exited with code 7"))
         until(lambda: id in [one.id for one in look(source).failures])
+
+
+@sqlite
+def test_a_worker_says_where_it_is(make_project: MakeProject, engine_url: str) -> None:
+    """Also in C that does not let Python's own handlers run, and any number of times."""
+    jobs = """
+import os
+from ctypes import PyDLL, create_string_buffer
+from poolq import Job
+from tests.support.ledger import note
+
+class Stuck(Job):
+    def run(self):
+        note("start", self.id)
+        PyDLL(None).read(os.pipe()[0], create_string_buffer(1), 1)
+"""
+    project = make_project(engine_url, jobs)
+    pool = project.ready(1)
+    with attached(pool) as source:
+        (idle,) = look(source).workers
+        assert "loop.py" in source.stack(idle.pid)
+        project.ledger.until("start", project.dispatch("Stuck"))
+        for _ in range(3):
+            found = source.stack(idle.pid)
+            assert found.count("(most recent call first)") == 1
+            assert "in run" in found
+            assert "jobs.py" in found
+        assert source.stack(pool.pid) == ""
+    pool.kill_tree()
+
+
+@sqlite
+def test_a_jobs_progress_is_seen_while_it_runs(make_project: MakeProject, engine_url: str) -> None:
+    jobs = """
+import poolq
+from tests.support.ledger import gate
+
+class Far(poolq.Job):
+    def run(self):
+        self.progress(3, 10.0, "Zürich")
+        gate("first")
+        poolq.current().progress(4)
+        gate("second")
+
+class Silent(poolq.Job):
+    def run(self):
+        gate("third")
+"""
+    project = make_project(engine_url, jobs)
+    pool = project.ready(1)
+    command = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime))
+    with attached(pool) as source:
+        first, second = project.dispatch("Far"), project.dispatch("Silent")
+
+        def progress(id: str) -> Progress | None:
+            (worker,) = look(source).workers
+            return worker.progress if worker.id == id else None
+
+        until(lambda: progress(first) == Progress(done=3, total=10, note="Zürich"))
+        where = ("--engine", project.url, "--namespace", project.namespace)
+        assert "progress: 3 of 10, Zürich\n" in command("job", "show", first, *where).out
+        shown = command("job", "show", first, "--json", *where).json
+        assert shown["progress"] == {"done": 3, "total": 10, "note": "Zürich"}
+        project.ledger.open("first")
+        until(lambda: progress(first) == Progress(done=4, total=0))
+        project.ledger.open("second")
+        pool.until_runs(second)
+        until(lambda: look(source).workers[0].id == second)
+        assert progress(second) is None
+        assert "progress" not in command("job", "show", second, *where).out
+        project.ledger.open("third")
 
 
 @sqlite

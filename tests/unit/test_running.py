@@ -358,3 +358,21 @@ def test_a_job_may_run_others() -> None:
 
     Outer.dispatch_sync()
     assert story[-1] is True
+
+
+def test_progress_is_told_in_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr("poolq.running._teller", [lambda *what: told.append(what)])
+    job = made(Plain)
+    job.progress(1)
+    job.progress(2.9, 10, "rows")
+    job.progress(True, 2**70, 7)  # type: ignore[arg-type]  # text is made of it
+    assert told == [(1, 0, ""), (2, 10, "rows"), (1, 2**70, "7")]
+    for nonsense in ("x", None, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="give it numbers"):
+            job.progress(nonsense)  # type: ignore[arg-type]
+    assert len(told) == 3
+
+
+def test_progress_without_a_worker_is_nobodys_business() -> None:
+    made(Plain).progress(1, 2, "x")

@@ -1,0 +1,64 @@
+"""A worker's stack for whoever asks on the same host, also when the worker hangs in C.
+
+The worker keeps a file in memory, and Python's faulthandler writes to it at SIGNAL. Whoever may
+signal the worker finds the file in /proc, under the number that stands in the worker's row, and
+reads what was added. The dump to the log, by USR2, is another one.
+"""
+
+import faulthandler
+import os
+import signal
+from pathlib import Path
+from time import monotonic, sleep
+
+SIGNAL = signal.SIGRTMIN
+MOST = 1 << 20  # bytes in the file after which it begins anew
+_PAUSE, _STILL = 0.005, 4  # seconds; looks without a change after which a stack is complete
+
+
+def offer() -> int:
+    """In a worker: from now on it can be asked. The number of the file; 0 where there is none."""
+    try:
+        made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
+        try:
+            path = f"/proc/self/fd/{made}"
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        finally:
+            os.close(made)
+    except OSError:
+        return 0
+    faulthandler.register(SIGNAL, file=file, all_threads=True)
+    return file
+
+
+def take(pid: int, number: int, timeout: float = 1.0) -> str:
+    """The stack of every thread of that worker, "" when it does not answer in time. `number`: of
+    its file, not 0: else the signal would end it."""
+    try:
+        file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        if not Path(f"/proc/self/fd/{file}").readlink().match("/memfd:poolq-stack*"):
+            return ""  # the job has closed it, and opened something else
+        if os.fstat(file).st_size > MOST:
+            os.ftruncate(file, 0)
+        begun = os.fstat(file).st_size
+        os.kill(pid, SIGNAL)
+        end = _complete(file, begun, timeout)
+        return os.pread(file, end - begun, begun).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
+
+
+def _complete(file: int, begun: int, timeout: float) -> int:
+    """Wait until nothing is added any more; the size."""
+    deadline, size, still = monotonic() + timeout, begun, 0
+    while monotonic() < deadline and still < _STILL:
+        sleep(_PAUSE)
+        now = os.fstat(file).st_size
+        still = still + 1 if now == size and now > begun else 0
+        size = now
+    return size
