@@ -12,6 +12,11 @@ SCALE ?= 1
 ONLY ?=
 OUT ?=
 
+# A run of the chaos suite again: make chaos SEED=7 SECONDS=60 ENGINES=redis,sqlite
+SECONDS ?= 180
+ENGINES ?= sqlite,redis,valkey,mariadb,sentinel,cluster
+SEED ?=
+
 VENV := .venv
 VENV313 := .venv313
 BIN := $(VENV)/bin
@@ -23,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit contract process py313 check format bench clean servers
+.PHONY: help demo test unit contract process py313 chaos check format bench clean servers
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +61,10 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+chaos: $(VENV)/.dev servers ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
+	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
+	  $(if $(SEED),--seed=$(SEED))
+
 bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (20 minutes)
 	$(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \
 	  $(if $(OUT),--out=$(OUT))
@@ -68,6 +77,8 @@ servers: ## install the servers, supervisor and systemd for the tests where they
 	  || missing="$$missing mariadb-server"; \
 	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 \
+	  || missing="$$missing libfaketime"; \
 	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }
 
 clean: ## remove the virtual environments, caches and builds

@@ -43,7 +43,7 @@ _serial = count(1)
 
 def open_engine(url: str, namespace: str, *, migrate: bool = False) -> Engine:
     """A new engine object; `migrate` makes the tables where the engine has them made by hand."""
-    module, _, name = CLASSES[url.partition(":")[0]].partition(":")
+    module, _, name = CLASSES[url.partition(":")[0].partition("+")[0]].partition(":")
     engine: Engine = getattr(import_module(module), name)(url, namespace)
     if migrate and name == "MySQLEngine":
         engine.schema.migrate()  # type: ignore[attr-defined]  # only engines with tables have it

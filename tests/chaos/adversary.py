@@ -1,0 +1,125 @@
+"""The adversary: carries out a schedule, and notes what it did and to whom."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from time import monotonic
+
+from tests.chaos.brokers import Undo, nothing
+from tests.chaos.fleet import BROKEN, CODE, Fleet
+from tests.chaos.records import NOBODY, Done
+from tests.chaos.schedule import BROKER, FAILOVER, Fault
+from tests.support.processes import Process, process
+
+#: Faults that concern both nodes.
+EVERYWHERE = (*BROKER, *FAILOVER, "disk-full", "reload-broken")
+Began = tuple[Undo, list[Process]]
+
+
+class Adversary:
+    """`done` is the log of all faults that are over; `missed` counts those without a victim."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.done: list[Done] = []
+        self.missed = 0
+        self._fleet = fleet
+        self._open: list[tuple[float, Fault, float, Undo, frozenset[int]]] = []
+        self._how: dict[str, Callable[[Fault], Began | None]] = {
+            "kill-worker": lambda fault: self._kill(fault, "worker"),
+            "kill-workers": lambda fault: self._kill(fault, "worker", 3),
+            "kill-keeper": lambda fault: self._kill(fault, "keeper"),
+            "kill-template": lambda fault: self._kill(fault, "template"),
+            "kill-logger": lambda fault: self._kill(fault, "logger"),
+            "kill-master": lambda fault: self._kill(fault, "master"),
+            "kill-master-and-keeper": self._kill_heads,
+            "kill-pool": self._kill_pool,
+            "stop-worker": lambda fault: self._stop(fault, "worker", 1),
+            "stop-keeper": lambda fault: self._stop(fault, "keeper", 1),
+            "stop-master": lambda fault: self._stop(fault, "master", 1),
+            "stop-pool": lambda fault: self._stop(fault, "", 1000),
+            "stop-pool-long": lambda fault: self._stop(fault, "", 1000),
+            "reload-good": lambda fault: self._reload(1),
+            "reload-twice": lambda fault: self._reload(2),
+            "reload-broken": lambda fault: self._break_code(),
+        }
+
+    def inject(self, fault: Fault) -> None:
+        """Begin a fault; it ends when `tick` finds that its time is over."""
+        begin = monotonic()
+        how = self._how.get(fault.kind)
+        if how is not None:
+            began = how(fault)
+        else:
+            undo = self._fleet.broker.begin(fault.kind, fault.node, fault.pick)
+            began = None if undo is None else (undo, [])
+        if began is None:
+            self.missed += 1
+            return
+        undo, victims = began
+        until = monotonic() + fault.span if undo is not nothing else 0.0
+        self._open.append((until, fault, begin, undo, frozenset(one.pid for one in victims)))
+        self.tick()
+
+    def tick(self, *, every: bool = False) -> None:
+        """End the faults whose time is over, or every one."""
+        now = monotonic()
+        over = [one for one in self._open if every or one[0] <= now]
+        self._open = [one for one in self._open if one not in over]
+        for _, fault, begin, undo, pids in over:
+            lost = undo() or frozenset()
+            node = NOBODY if fault.kind in EVERYWHERE else fault.node
+            self.done.append(Done(fault.kind, begin, monotonic(), node, pids, lost))
+
+    def _kill(self, fault: Fault, title: str, most: int = 1) -> Began | None:
+        found = self._fleet.victims(fault.node, title)
+        if not found:
+            return None
+        first = int(fault.pick * len(found))
+        victims = (found[first:] + found[:first])[:most]
+        for one in victims:
+            one.kill()
+        return nothing, victims
+
+    def _kill_heads(self, fault: Fault) -> Began | None:
+        """Master and keeper at once: the workers are alone."""
+        pool = self._fleet.pools[fault.node]
+        heads = [one for one in (process(pool.pid), pool.keeper()) if one is not None]
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            for one in heads:
+                one.kill(how)
+        return nothing, heads
+
+    def _kill_pool(self, fault: Fault) -> Began | None:
+        victims = self._fleet.victims(fault.node, "")
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            for one in victims:
+                one.kill(how)
+        return nothing, victims
+
+    def _stop(self, fault: Fault, title: str, most: int) -> Began | None:
+        found = self._fleet.victims(fault.node, title)
+        if not found:
+            return None
+        first = int(fault.pick * len(found))
+        victims = (found[first:] + found[:first])[:most]
+        for one in victims:
+            one.kill(signal.SIGSTOP)
+
+        def go_on() -> None:
+            for one in victims:
+                one.kill(signal.SIGCONT)
+
+        return go_on, victims
+
+    def _reload(self, times: int) -> Began:
+        for _ in range(times):
+            for pool in self._fleet.pools:
+                if pool.code is None:
+                    pool.signal(signal.SIGHUP)
+        return nothing, []
+
+    def _break_code(self) -> Began:
+        self._fleet.deploy(BROKEN)
+        self._reload(1)
+        return lambda: self._fleet.deploy(CODE.read_text()), []

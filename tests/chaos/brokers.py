@@ -1,0 +1,261 @@
+"""The brokers under chaos: how a node reaches one, what can be done to it, and what is left in it.
+
+A fault's function begins it and returns what ends it. Faults of the line between a node and its
+broker go through a proxy for each node; Sentinel and Cluster tell their clients other addresses, so
+there is none before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import redis
+
+from poolq.engines.sqlite import SQLiteEngine
+from tests.chaos.disk import Disk
+from tests.chaos.failover import lost_in_failover
+from tests.support.processes import Process
+from tests.support.proxy import Proxy
+from tests.support.scratch import Scratch
+from tests.support.server import Server
+from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
+from tests.support.topologies import Cluster, Sentinel
+from tests.support.wait import until
+
+Undo = Callable[[], frozenset[str] | None]
+#: Keys that a namespace has for good, or that expire.
+KEPT = ("counters", "queues", "wake", "win")
+EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines")
+
+
+def nothing() -> None:
+    """The end of a fault that is over at once."""
+
+
+class Broker:
+    """`urls` are those of node 0, node 1 and the producer; `url` is the harness's own."""
+
+    lossy = False
+    skewed = True  # one node's clock may be wrong
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        self.scratch = scratch
+        self.stack = stack
+        self.url = ""
+        self.urls: list[str] = []
+        self.namespace = ""
+        self.note = ""
+        self.processes: Callable[[], list[Process]] = list  # of the pools
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        """Begin a fault; None when it cannot be now."""
+        raise NotImplementedError
+
+    def heal(self) -> None:
+        """End whatever is still broken."""
+
+    def left(self, namespace: str) -> list[str]:
+        """What is stored there still, after all jobs are gone and the failed ones forgotten."""
+        raise NotImplementedError
+
+
+class Served(Broker):
+    """A server, and a proxy for each node and the producer."""
+
+    server: Server
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        super().__init__(stack, scratch)
+        self.server = stack.enter_context(self.make())
+        host, port = self.server.host, self.server.port
+        self.proxies = [stack.enter_context(Proxy(host, port)) for _ in range(3)]
+        self.url = self.server.url
+        self.urls = [self.url.replace(f":{port}/", f":{one.port}/") for one in self.proxies]
+
+    def make(self) -> Server:
+        raise NotImplementedError
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        if kind.startswith("broker-"):
+            return begin_at(self.server, kind)
+        proxy = self.proxies[node]
+        if kind == "delay":
+            proxy.delay(0.02 + 0.2 * pick)
+            return proxy.heal
+        if kind == "drop-reply":
+            proxy.drop_next_reply()
+            return nothing
+        if kind == "cut-connections":
+            proxy.cut_connections()
+            return nothing
+        {
+            "cut": proxy.cut,
+            "cut-long": proxy.cut,
+            "black-hole": proxy.blackhole,
+            "drop-replies": proxy.drop_replies,
+        }[kind]()
+        return proxy.heal
+
+    def heal(self) -> None:
+        ensure(self.server)
+        for proxy in self.proxies:
+            proxy.heal()
+
+
+def begin_at(server: Server, kind: str) -> Undo | None:
+    """What is done to a server itself."""
+    if not server.running:
+        return None
+    if kind == "broker-restart":
+        server.restart()
+        return nothing
+    if kind == "broker-kill":
+        server.kill()
+        return lambda: ensure(server)
+    server.freeze()
+    return lambda: server.thaw() if server.running else None
+
+
+def ensure(server: Server) -> None:
+    """Have it run."""
+    if server.running:
+        server.thaw()
+    else:
+        server.start()
+
+
+class RedisBroker(Served):
+    program: type[Redis] = Redis
+
+    def make(self) -> Server:
+        return self.program(self.scratch.folder("broker"), durable=True)
+
+    def left(self, namespace: str) -> list[str]:
+        assert isinstance(self.server, Redis)
+        with self.server.client() as client:
+            return keys_left(client, namespace)
+
+
+class ValkeyBroker(RedisBroker):
+    program = Valkey
+
+
+class MariaDBBroker(Served):
+    def make(self) -> Server:
+        template = install_mariadb(self.scratch.folder("mariadb"))
+        return MariaDB(self.scratch.folder("broker"), template, durable=True)
+
+    def left(self, namespace: str) -> list[str]:
+        assert isinstance(self.server, MariaDB)
+        with self.server.connect() as connection, connection.cursor() as cursor:
+
+            def count(table: str) -> Any:
+                cursor.execute(f"SELECT count(*) FROM `{table}`")
+                return cursor.fetchone()[0]  # type: ignore[index]  # count(*) has a row
+
+            return list(rows_left(namespace, count))
+
+
+class SQLiteBroker(Broker):
+    """On a small disk of its own, which can be filled."""
+
+    skewed = False  # a file's clock is its writers'
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        super().__init__(stack, scratch)
+        self.disk = stack.enter_context(Disk(scratch.folder("disk")))
+        self.note = f"disk: {self.disk.how}"
+        self.file = self.disk.folder / "poolq.db"
+        self.url = f"sqlite:///{self.file}"
+        self.urls = [self.url] * 3
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        return self.disk.fill(self.file, self.processes())
+
+    def heal(self) -> None:
+        self.disk.clear()
+
+    def left(self, namespace: str) -> list[str]:
+        with closing(SQLiteEngine(self.url, namespace)) as engine:
+            raw = engine.session.raw()
+            found = list(
+                rows_left(
+                    namespace, lambda t: raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
+                )
+            )
+        allowed = {f"poolq.db{end}" for end in ("", "-wal", "-shm", "-turn")}
+        files = {one.name for one in self.disk.folder.iterdir()}
+        return found + [f"file {name}" for name in sorted(files - allowed)]
+
+
+class SentinelBroker(Broker):
+    """A failover loses what the replica had not got: that is counted, and excused."""
+
+    lossy = True
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        super().__init__(stack, scratch)
+        self.setup = stack.enter_context(Sentinel(scratch))
+        self.url = self.setup.url
+        self.urls = [self.url] * 3
+        self.lost = 0
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        lost = lost_in_failover(self.setup, self.namespace, self.scratch)
+        self.lost += len(lost)
+        return lambda: lost
+
+    def left(self, namespace: str) -> list[str]:
+        with self.setup.master.client() as client:
+            return keys_left(client, namespace)
+
+
+class ClusterBroker(Broker):
+    """Faults are done to the node that has the namespace's slot."""
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        super().__init__(stack, scratch)
+        self.setup = stack.enter_context(Cluster(scratch))
+        self.url = self.setup.url
+        self.urls = [self.url] * 3
+
+    def _owner(self) -> Redis:
+        share = -(-16_384 // len(self.setup.nodes))
+        slot = redis.cluster.key_slot(f"{{{self.namespace}}}:".encode())
+        return self.setup.nodes[slot // share]
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        return begin_at(self._owner(), kind)
+
+    def heal(self) -> None:
+        ensure(self._owner())
+        until(self.setup._complete, 30, "the cluster to be complete")
+
+    def left(self, namespace: str) -> list[str]:
+        with self._owner().client() as client:
+            return keys_left(client, namespace)
+
+
+BROKERS: dict[str, type[Broker]] = {
+    "sqlite": SQLiteBroker,
+    "redis": RedisBroker,
+    "valkey": ValkeyBroker,
+    "mariadb": MariaDBBroker,
+    "sentinel": SentinelBroker,
+    "cluster": ClusterBroker,
+}
+
+
+def keys_left(client: redis.Redis, namespace: str) -> list[str]:
+    """Keys that say something of a job or a worker."""
+    head = f"{{{namespace}}}:"
+    found = [key.decode("utf-8", "replace") for key in client.scan_iter(f"{head}*", 1000)]
+    return [f"key {key}" for key in sorted(found) if not key.removeprefix(head).startswith(KEPT)]
+
+
+def rows_left(namespace: str, count: Callable[[str], int]) -> Iterator[str]:
+    for table in EMPTY_TABLES:
+        if rows := count(f"{namespace}_{table}"):
+            yield f"{rows} rows in {namespace}_{table}"

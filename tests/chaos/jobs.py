@@ -1,0 +1,115 @@
+"""The application under chaos: copied to the project folder as its jobs.py.
+
+Each run of a job writes its start, and its end if it comes to one, to the ledger: a file outside of
+the broker, one write a line. A hook of a failed job writes "failure".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from poolq import Job, Limit
+
+# The environment variables that name the file, and the node that writes.
+LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
+WINDOW = 1.0  # seconds
+RELEASED, PARKED = 15, 15  # starts a window
+
+
+def note(what: str, job: Job) -> None:
+    """One line: what, id, node, pid, monotonic seconds, name."""
+    who = f"{os.environ[NODE]} {os.getpid()} {time.monotonic():.6f}"
+    line = f"{what} {job.id} {who} {type(job).__name__}\n"
+    file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, line.encode())
+    os.close(file)
+
+
+class Noted(Job):
+    """Never fails by what the adversary does: only what a job does by itself counts."""
+
+    attempts = 1000
+    max_crashes = 1000
+
+    def run(self) -> None:
+        note("start", self)
+        self.work()
+        note("end", self)
+
+    def work(self) -> None:
+        pass
+
+    def on_failure(self) -> None:
+        note("failure", self)
+
+
+class Quick(Noted):
+    pass
+
+
+class Hooked(Noted):
+    def on_success(self) -> None:
+        note("success", self)
+
+
+class Short(Noted):
+    def work(self) -> None:
+        time.sleep(0.03)
+
+
+class Long(Noted):
+    def work(self) -> None:
+        time.sleep(self.payload["seconds"])
+
+
+class Flaky(Noted):
+    retry_after = "0.2 seconds"
+
+    def work(self) -> None:
+        if self.attempt < 3:
+            raise ValueError("not yet")
+
+
+class Fails(Noted):
+    attempts = 2
+
+    def work(self) -> None:
+        raise ValueError("never")
+
+
+class Exits(Noted):
+    max_crashes = 2
+
+    def work(self) -> None:
+        os._exit(7)
+
+
+class Segfaults(Noted):
+    max_crashes = 2
+
+    def work(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Hangs(Noted):
+    attempts = 1
+    timeout = "1 second"
+
+    def work(self) -> None:
+        time.sleep(600)
+
+
+class Releases(Noted):
+    attempts = 100_000
+
+    def rate_limit(self) -> Limit:
+        return Limit(RELEASED, seconds=WINDOW, jitter=0.2)
+
+
+class Parks(Noted):
+    on_limit = "park"
+
+    def rate_limit(self) -> Limit:
+        return Limit(PARKED, seconds=WINDOW)

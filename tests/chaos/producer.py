@@ -1,0 +1,97 @@
+"""A producer, run in the project folder: dispatches a seeded mix of jobs until its stdin ends.
+
+It writes down each dispatch after the fact, to the file it is given: "ok" (`dispatch` has returned)
+or "maybe" (it raised, and the job may have been stored). A job that was certainly not stored is
+none. It keeps at most IN_FLIGHT jobs unfinished, by reading the ledger, so that backlogs are small.
+
+    python producer.py SEED DISPATCHED LEDGER
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from poolq import dispatch_many
+from poolq.errors import EngineError, EngineUnavailable
+
+IN_FLIGHT = 120
+PAUSE = 0.04
+OVER = ("end", "failure")
+#: Weight, job, how many at most, options.
+MIX: list[tuple[int, str, int, dict[str, Any]]] = [
+    (30, "Quick", 6, {}),
+    (6, "Quick", 3, {"queue": "other"}),
+    (8, "Hooked", 3, {}),
+    (12, "Short", 4, {}),
+    (6, "Short", 4, {"queue": "other"}),
+    (3, "Long", 1, {}),
+    (8, "Quick", 3, {"delay": 0.7}),
+    (4, "Quick", 2, {"delay": "+2 seconds"}),
+    (6, "Flaky", 2, {}),
+    (4, "Fails", 1, {}),
+    (1, "Exits", 1, {}),
+    (1, "Segfaults", 1, {}),
+    (1, "Hangs", 1, {}),
+    (7, "Releases", 2, {}),
+    (7, "Parks", 2, {}),
+]
+WEIGHTS = [weight for weight, *_ in MIX]
+
+
+class Unfinished:
+    """How many of our jobs have come to no end yet."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+        self._read = 0
+        self._ids: set[str] = set()
+
+    def add(self, ids: list[str]) -> None:
+        self._ids.update(ids)
+
+    def count(self) -> int:
+        if self._ledger.exists():
+            with self._ledger.open("rb") as file:
+                file.seek(self._read)
+                whole, _, _ = file.read().rpartition(b"\n")
+            self._read += len(whole) + 1 if whole else 0
+            for line in whole.decode().splitlines():
+                what, id, *_ = line.split()
+                if what in OVER:
+                    self._ids.discard(id)
+        return len(self._ids)
+
+
+def produce(jobs: Any, rand: random.Random) -> list[str]:
+    """One dispatch; the ids."""
+    ((_, name, most, options),) = rand.choices(MIX, WEIGHTS)
+    payloads = [{"seconds": rand.uniform(0.5, 2.5)} for _ in range(rand.randint(1, most))]
+    return dispatch_many(getattr(jobs, name), payloads, **options)
+
+
+def main(seed: str, dispatched: str, ledger: str) -> None:
+    sys.path.insert(0, ".")
+    jobs, rand, unfinished = import_module("jobs"), random.Random(seed), Unfinished(Path(ledger))
+    with Path(dispatched).open("a", buffering=1) as out:
+        while not select.select([sys.stdin], [], [], PAUSE)[0]:
+            if unfinished.count() >= IN_FLIGHT:
+                continue
+            try:
+                ids = produce(jobs, rand)
+            except EngineUnavailable as error:
+                if error.maybe_stored:
+                    out.writelines(f"maybe {id}\n" for id in error.ids)
+            except EngineError as error:
+                print(f"producer: {error}", file=sys.stderr)
+            else:
+                out.writelines(f"ok {id}\n" for id in ids)
+                unfinished.add(ids)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

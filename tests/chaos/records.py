@@ -1,0 +1,82 @@
+"""What a run leaves behind, as values: what jobs wrote, what was done, what the broker says.
+
+`at` is the machine's monotonic clock in seconds, the same for all processes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+NOBODY = -1
+
+
+class Line(NamedTuple):
+    """Of the ledger. `what`: start, end, failure or success."""
+
+    what: str
+    id: str
+    node: int
+    pid: int
+    at: float
+    job: str = "Quick"
+
+
+class Done(NamedTuple):
+    """A fault as it was injected. `node` NOBODY: it concerns both; `pids`: who was killed or
+    stopped; `lost`: ids of jobs whose last writes the broker itself has lost."""
+
+    kind: str
+    begin: float
+    end: float
+    node: int = NOBODY
+    pids: frozenset[int] = frozenset()
+    lost: frozenset[str] = frozenset()
+
+
+class Glimpse(NamedTuple):
+    """A window of a rate limit as the engine showed it; `start` and `span` in microseconds."""
+
+    key: str
+    start: int
+    span: int
+    used: int
+    limit: int
+
+
+class Evidence(NamedTuple):
+    """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
+    state, after the drain; `done`: how many it has counted as done; `left`: what is not gone;
+    `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged."""
+
+    lines: list[Line]
+    dispatched: set[str]
+    maybe: set[str]
+    faults: list[Done]
+    ttl: float
+    failed: set[str]
+    present: set[str]
+    done: int
+    glimpses: list[Glimpse]
+    left: list[str]
+    stale: int = 0
+    lossy: bool = False
+
+
+def parse_ledger(text: str) -> list[Line]:
+    """Its lines; one that was not written whole is an error."""
+    lines = []
+    for raw in text.splitlines():
+        what, id, node, pid, at, job = raw.split()
+        lines.append(Line(what, id, int(node), int(pid), float(at), job))
+    return lines
+
+
+def by_id(lines: Iterable[Line], what: str) -> dict[str, list[Line]]:
+    """Lines of a kind by their jobs, oldest first."""
+    found: dict[str, list[Line]] = defaultdict(list)
+    for line in sorted(lines, key=lambda one: one.at):
+        if line.what == what:
+            found[line.id].append(line)
+    return found

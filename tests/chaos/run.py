@@ -1,0 +1,162 @@
+"""One run: an engine, a seed, so many seconds of chaos; then the drain, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+from poolq.errors import EngineError
+from tests.chaos.adversary import Adversary
+from tests.chaos.brokers import BROKERS, Broker
+from tests.chaos.checker import Verdict, check
+from tests.chaos.fleet import CODE, Fleet
+from tests.chaos.jobs import PARKED, RELEASED
+from tests.chaos.records import Evidence, Glimpse, parse_ledger
+from tests.chaos.schedule import schedule
+from tests.support.project import Project
+from tests.support.scratch import Scratch
+from tests.support.wait import until
+
+TTL = 4.0
+TICK = 0.02
+GLIMPSES = 0.25  # seconds between two looks at the limits
+DRAIN = 180.0
+LIMITS = {"jobs:Releases": RELEASED, "jobs:Parks": PARKED}
+
+
+class Report(NamedTuple):
+    """What is published of a run."""
+
+    engine: str
+    seconds: float
+    seed: int
+    verdict: Verdict
+    faults: Counter[str]
+    missed: int
+    drained: float
+    note: str
+
+
+def run(engine: str, seed: int, seconds: float, keep: Path) -> Report:
+    """Have a run. A run with violations leaves its logs in `keep`."""
+    with ExitStack() as stack:
+        scratch = stack.enter_context(Scratch())
+        broker = BROKERS[engine](stack, scratch)
+        namespace = broker.namespace = f"c{secrets.token_hex(3)}"
+        project = Project(stack, scratch.folder("project"), broker.url, namespace, CODE.read_text())
+        fleet = Fleet(project, broker, seed, TTL)
+        stack.callback(fleet.kill_producer)
+        chaos = _Chaos(project, broker, fleet)
+        try:
+            chaos.rage(engine, seed, seconds)
+            evidence = chaos.settle()
+            verdict = check(evidence)
+        except BaseException:
+            _keep(project.folder, keep, chaos, [])
+            raise
+        if verdict.violations:
+            _keep(project.folder, keep, chaos, verdict.violations)
+        kinds = Counter(one.kind for one in chaos.adversary.done)
+        note = "; ".join(filter(None, [broker.note, "node 1 an hour ahead" * fleet.skewed]))
+        return Report(
+            engine, seconds, seed, verdict, kinds, chaos.adversary.missed, chaos.drained, note
+        )
+
+
+class _Chaos:
+    """The state of a run."""
+
+    def __init__(self, project: Project, broker: Broker, fleet: Fleet) -> None:
+        self.project = project
+        self.broker = broker
+        self.fleet = fleet
+        self.adversary = Adversary(fleet)
+        self.glimpses: set[Glimpse] = set()
+        self.drained = 0.0
+        self._next_glimpse = 0.0
+
+    def rage(self, engine: str, seed: int, seconds: float) -> None:
+        """Carry out the schedule, from when both nodes are ready."""
+        for pool in self.fleet.pools:
+            pool.until_ready(4, 60)
+        faults = schedule(seed, engine, seconds, TTL)
+        pause, begun = Event(), time.monotonic()
+        while (now := time.monotonic() - begun) < seconds:
+            self.fleet.supervise()
+            self.adversary.tick()
+            self._glimpse()
+            if faults and faults[0].at <= now:
+                self.adversary.inject(faults.pop(0))
+            pause.wait(TICK)
+
+    def settle(self) -> Evidence:
+        """End all faults, wait for the backlog to drain, and see what there is."""
+        self.adversary.tick(every=True)
+        self.broker.heal()
+        self.fleet.end_producer()
+        begun = time.monotonic()
+        until(self._is_drained, DRAIN, "the backlog to drain")
+        self.drained = time.monotonic() - begun
+        wrong = self.fleet.stop()
+        engine = self.project.engine
+        left = [*wrong, *self.fleet.left()]
+        left += [f"worker {one.worker} is registered" for one in engine.registered()]
+        left += [f"node {one.node} is known" for one in engine.nodes()]
+        failed = {one.id for one in engine.failed(most=1_000_000)}
+        words = [line.split() for line in self.fleet.dispatched.read_text().splitlines()]
+        dispatched = {id for what, id in words if what == "ok"}
+        maybe = {id for what, id in words if what == "maybe"}
+        lines = parse_ledger(self.fleet.ledger.read_text())
+        seen = dispatched | maybe | {line.id for line in lines}
+        present = {id for id in seen - failed if engine.find(id) is not None}
+        done = self.project.total("done")
+        some = sorted(failed)
+        for start in range(0, len(some), 500):
+            engine.forget(some[start : start + 500])
+        left += self.broker.left(self.project.namespace)
+        return Evidence(
+            lines, dispatched, maybe, self.adversary.done, TTL, failed, present, done,
+            sorted(self.glimpses), left, self.fleet.stale(), self.broker.lossy,
+        )  # fmt: skip
+
+    def _is_drained(self) -> bool:
+        self.fleet.watch()
+        self._glimpse()
+        try:
+            return self.project.settled()
+        except EngineError:  # it has just come back
+            return False
+
+    def _glimpse(self) -> None:
+        """Look at the limits, as the engine has them, now and then."""
+        now = time.monotonic()
+        if now < self._next_glimpse:
+            return
+        self._next_glimpse = now + GLIMPSES
+        try:
+            for use in self.project.engine.limits():
+                most = LIMITS[use.rule.key]
+                window = use.window
+                self.glimpses.add(
+                    Glimpse(use.rule.key, window.start, use.rule.window, window.used, most)
+                )
+        except EngineError:
+            return
+
+
+def _keep(folder: Path, keep: Path, chaos: _Chaos, violations: list[str]) -> None:
+    """Copy what a person needs to find the cause."""
+    keep.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if file.suffix in (".log", ".txt"):
+            (keep / file.name).write_bytes(file.read_bytes())
+    facts = [one._asdict() | {"pids": sorted(one.pids), "lost": len(one.lost)}
+             for one in sorted(chaos.adversary.done, key=lambda one: one.begin)]  # fmt: skip
+    (keep / "faults.json").write_text("\n".join(json.dumps(one) for one in facts))
+    (keep / "violations.txt").write_text("\n".join(violations))

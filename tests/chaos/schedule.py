@@ -1,0 +1,70 @@
+"""What the adversary does, and when: a pure function of the seed.
+
+Kinds come in shuffled decks, so that a short run meets each kind too. `pick` (0 to 1) chooses the
+victim among those that there are when it happens; `span` is how long it lasts, in seconds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+PROCESSES = (
+    "kill-worker", "kill-worker", "kill-workers", "kill-keeper", "kill-template", "kill-logger",
+    "kill-master", "kill-master-and-keeper", "kill-pool", "stop-worker", "stop-keeper",
+    "stop-master", "stop-pool", "stop-pool-long",
+)  # fmt: skip
+CODE = ("reload-good", "reload-broken", "reload-twice")
+BROKER = ("broker-restart", "broker-kill", "broker-freeze")
+LINE = ("cut", "cut-long", "cut-connections", "delay", "black-hole", "drop-replies", "drop-reply",
+    "drop-reply")  # fmt: skip
+DISK = ("disk-full",)
+FAILOVER = ("failover",)
+
+#: The kinds for each engine.
+KINDS: dict[str, tuple[str, ...]] = {
+    "sqlite": PROCESSES + CODE + DISK,
+    "redis": PROCESSES + CODE + BROKER + LINE,
+    "valkey": PROCESSES + CODE + BROKER + LINE,
+    "mariadb": PROCESSES + CODE + BROKER + LINE,
+    "sentinel": PROCESSES + CODE + FAILOVER * 3,
+    "cluster": PROCESSES + CODE + BROKER * 2,
+}
+GAP = (0.3, 1.1)  # seconds between two faults
+SHORT = (0.2, 1.5)
+#: Of the nodes' time to live.
+LONG = (1.2, 1.8)
+LONG_KINDS = ("stop-pool-long", "cut-long")
+
+
+class Fault(NamedTuple):
+    """`node` 0 or 1."""
+
+    at: float
+    kind: str
+    node: int
+    pick: float
+    span: float
+
+
+def schedule(seed: int, engine: str, seconds: float, ttl: float) -> list[Fault]:
+    """The faults of a run of so many seconds, in their order. Those that last end within it."""
+    rand = random.Random(f"{seed} {engine}")
+    faults: list[Fault] = []
+    deck: list[str] = []
+    at = rand.uniform(*GAP)
+    while at < seconds:
+        deck = deck or _deck(rand, KINDS[engine])
+        kind = deck.pop()
+        low, high = (LONG[0] * ttl, LONG[1] * ttl) if kind in LONG_KINDS else SHORT
+        span = min(rand.uniform(low, high), max(0.1, seconds - at))
+        faults.append(Fault(at, kind, rand.randrange(2), rand.random(), span))
+        at += rand.uniform(*GAP)
+    return faults
+
+
+def _deck(rand: random.Random, kinds: Sequence[str]) -> list[str]:
+    shuffled = list(kinds)
+    rand.shuffle(shuffled)
+    return shuffled
