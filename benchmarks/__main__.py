@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
+from traceback import format_exc
 
 from benchmarks import machine
 from benchmarks.bench import Bench, say
@@ -19,11 +20,11 @@ from benchmarks.environments import FOLDER, ROOT
 from benchmarks.plot import svg
 from benchmarks.report import Outcome, page
 
-SCENARIOS = ("drain-redis",)
+SCENARIOS = ("drain-redis", "drain-delayed", "drain-sqlite", "drain-mariadb")
 
 
 def main() -> int:
-    """The exit code: 0 when all was run and reported, whatever was reached."""
+    """The exit code: 0 when all was run and reported, whatever it says; 1 when a scenario broke."""
     options = _options()
     chosen = [name for name in SCENARIOS if not options.only or name in options.only]
     began, outcomes = monotonic(), []
@@ -32,13 +33,23 @@ def main() -> int:
         facts = machine.facts(bench)
         for name in chosen:
             say(f"{name}:")
-            scenario = import_module(f"benchmarks.scenarios.{name.replace('-', '_')}")
-            outcomes += scenario.measure(bench)
+            outcomes += _measured(bench, name)
     whole = chosen == list(SCENARIOS) and options.scale == 1
     out = options.out or (ROOT / "docs" if whole else FOLDER)
     head = machine.head(facts, options.rounds, options.scale, monotonic() - began)
     _write(out, head, outcomes, machine.tail(bench))
-    return 0
+    return 1 if bench.broken else 0
+
+
+def _measured(bench: Bench, name: str) -> list[Outcome]:
+    """A scenario's outcomes; one that breaks is reported as such, and the others go on."""
+    scenario = import_module(f"benchmarks.scenarios.{name.replace('-', '_')}")
+    try:
+        return scenario.measure(bench)  # type: ignore[no-any-return]
+    except Exception:  # noqa: BLE001  # whatever it was: it is on the page, and the exit code tells
+        bench.broken.append(name)
+        text = "\n".join(["It broke:", "", "```text", format_exc().strip(), "```"])
+        return [Outcome(name, ("",), (), text=text)]
 
 
 def _names(text: str) -> list[str]:

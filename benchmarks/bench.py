@@ -55,6 +55,7 @@ class Bench:
         self._stack = stack
         self._places: dict[str, Place] = {}
         self.failures: dict[str, str] = {}
+        self.broken: list[str] = []
         cost.adopt_orphans()
 
     def place(self, engine: str) -> Place:
@@ -76,7 +77,11 @@ class Bench:
         self, contenders: Sequence[Contender], act: Callable[[Contender], T]
     ) -> dict[str, list[T]]:
         """Each contender's turns by its name; who cannot run is left out of further rounds, and
-        stands in `failures`. Each round begins with another one."""
+        stands in `failures`. Each round begins with another one; the environments are there before
+        the first."""
+        for one in contenders:
+            with self._noted(one):
+                self.python(one)
         found: dict[str, list[T]] = {one.name: [] for one in contenders}
         for number in range(self.rounds):
             turn = number % max(1, len(contenders))
@@ -84,14 +89,18 @@ class Bench:
                 if one.key in self.failures:
                     continue
                 began = monotonic()
-                try:
+                with self._noted(one):
                     found[one.name].append(act(one))
-                except (CannotRun, environments.CannotInstall) as error:
-                    self.failures[one.key] = str(error)
-                    say(f"  {one.name}: {error}")
-                else:
                     say(f"  {one.name}, round {number + 1}: {monotonic() - began:.1f} s")
         return found
+
+    @contextmanager
+    def _noted(self, one: Contender) -> Iterator[None]:
+        try:
+            yield
+        except (CannotRun, environments.CannotInstall) as error:
+            self.failures[one.key] = str(error)
+            say(f"  {one.name}: {error}")
 
     # a contender's processes
 
@@ -133,7 +142,8 @@ class Bench:
         log = folder / "log"
         with log.open("ab") as out:
             for command in one.workers:
-                words = f"{command} {flags}".format(bin=interpreter.parent).split()
+                filled = command.format(bin=interpreter.parent, url=env["BENCH_URL"])
+                words = f"{filled} {flags}".split()
                 popens.append(
                     subprocess.Popen(
                         bound_to_us(words),

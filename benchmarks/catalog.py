@@ -62,6 +62,7 @@ BARE = {
 }
 ONE_BY_ONE = _bare("mariadb", 3000, "one-by-one")
 
+_REDIS = ("redis[hiredis]==8.1.0",)
 HUEY = Contender(
     "huey",
     "huey",
@@ -69,8 +70,144 @@ HUEY = Contender(
     12_000,
     ("{bin}/huey_consumer benchmarks.peers.huey.huey -k process -w 2 -n -q",),
     "2 processes, blocking pop, no results stored",
-    ("huey==3.5.4", "redis[hiredis]==8.1.0"),
+    ("huey==3.5.4", *_REDIS),
     docs="https://huey.readthedocs.io/en/latest/consumer.html",
 )
-PEERS = (HUEY,)
-ALL = (*POOLQ.values(), STRICT, *BARE.values(), ONE_BY_ONE, *PEERS)
+DRAMATIQ = Contender(
+    "dramatiq",
+    "dramatiq",
+    "redis",
+    6000,
+    ("{bin}/dramatiq benchmarks.peers.dramatiq -p 2 -t 8",),
+    "2 processes of 8 threads",
+    ("dramatiq[redis]==2.2.1", *_REDIS),
+    docs="https://dramatiq.io/guide.html#workers",
+)
+_CELERY_QUIET = "--without-gossip --without-mingle --without-heartbeat"
+CELERY = Contender(
+    "celery",
+    "celery",
+    "redis",
+    5000,
+    ("{bin}/celery -A benchmarks.peers.celery worker -c 2 -P prefork " + _CELERY_QUIET,),
+    "2 processes, prefetch multiplier 128, results ignored",
+    ("celery[redis]==5.7.0", *_REDIS),
+    docs="https://docs.celeryq.dev/en/stable/userguide/optimizing.html",
+)
+RQ = Contender(
+    "rq",
+    "rq",
+    "redis",
+    3000,
+    ("{bin}/rq worker-pool bench -n 2 -w rq.worker.SimpleWorker -l WARNING -u {url}",),
+    "2 SimpleWorkers, results not kept",
+    ("rq==3.0.0", *_REDIS),
+    docs="https://python-rq.org/docs/workers/",
+)
+ARQ = Contender(
+    "arq",
+    "arq",
+    "redis",
+    3000,
+    ("{bin}/arq benchmarks.peers.arq.WorkerSettings",) * 2,
+    "2 processes, 100 jobs at once, results not kept",
+    ("arq==0.28.0",),
+    docs="https://arq-docs.helpmanual.io/",
+)
+TASKIQ = Contender(
+    "taskiq",
+    "taskiq",
+    "redis",
+    12_000,
+    ("{bin}/taskiq worker benchmarks.peers.taskiq:broker -w 2 --no-parse --log-level WARNING",),
+    "2 processes, ListQueueBroker, which does not acknowledge; no results",
+    ("taskiq==0.13.0", "taskiq-redis==1.2.4", *_REDIS),
+    docs="https://github.com/taskiq-python/taskiq-redis#listqueue",
+)
+SAQ = Contender(
+    "saq",
+    "saq",
+    "redis",
+    4000,
+    ("{bin}/saq benchmarks.peers.saq.settings --workers 2",),
+    "2 processes, 32 jobs at once, results dropped",
+    ("saq[redis,hiredis]==0.26.4", "typing_extensions"),
+    docs="https://saq-py.readthedocs.io/en/latest/",
+)
+WAKAQ = Contender(
+    "wakaq",
+    "wakaq",
+    "redis",
+    8000,
+    ("{bin}/wakaq-worker --app benchmarks.peers.wakaq.wakaq",),
+    "2 processes",
+    ("wakaq==4.0.4", *_REDIS),
+    docs="https://github.com/wakatime/wakaq#readme",
+)
+STREAQ = Contender(
+    "streaq",
+    "streaq",
+    "redis",
+    6000,
+    ("{bin}/streaq run benchmarks.peers.streaq:worker -w 2",),
+    "2 processes, 32 tasks at once, results dropped, enqueue_many",
+    ("streaq==7.2.0",),
+    docs="https://github.com/tastyware/streaq/tree/master/benchmarks",
+)
+ARDIQ = Contender(
+    "ardiq",
+    "ardiq",
+    "redis",
+    12_000,
+    ("{bin}/ardiq run benchmarks.peers.ardiq:app -w 2 -q",),
+    "2 processes, results dropped, enqueue_many",
+    ("ardiq==1.2.0",),
+    python=PYTHON_313,
+    docs="https://ardiq.bytay.dev/guides/performance/",
+    pure=False,
+)
+PEERS = (HUEY, DRAMATIQ, CELERY, RQ, ARQ, TASKIQ, SAQ, WAKAQ, STREAQ, ARDIQ)
+
+_HUEY_SQL = ("huey==3.5.4", "peewee==4.5.3", "pymysql==1.2.4")
+_HUEY_CONSUMER = ("{bin}/huey_consumer benchmarks.peers.huey_sql.huey -k process -w 2 -n -q",)
+HUEY_SQLITE = Contender(
+    "huey",
+    "huey_sql",
+    "sqlite",
+    6000,
+    _HUEY_CONSUMER,
+    "2 processes, fsync=False",
+    _HUEY_SQL,
+    docs="https://huey.readthedocs.io/en/latest/api.html#SqliteHuey",
+)
+HUEY_FSYNC = HUEY_SQLITE._replace(
+    name="huey, fsync", jobs=1500, setup="2 processes, fsync=True", env={"BENCH_FSYNC": "yes"}
+)
+TASKITO = Contender(
+    "taskito",
+    "taskito",
+    "sqlite",
+    6000,
+    ("{bin}/taskito worker --app benchmarks.peers.taskito:queue --pool prefork",),
+    "prefork, 2 workers, scheduler batch 100",
+    ("taskito==0.22.0",),
+    docs="https://docs.byteveda.org/taskito/python/guides/advanced-execution/prefork",
+    pure=False,
+)
+HUEY_MARIADB = HUEY_SQLITE._replace(
+    engine="mariadb",
+    jobs=1000,
+    setup="2 processes, SqlHuey",
+    docs="https://huey.readthedocs.io/en/latest/contrib.html#sqlhuey",
+)
+ALL = (
+    *POOLQ.values(),
+    STRICT,
+    *BARE.values(),
+    ONE_BY_ONE,
+    *PEERS,
+    HUEY_SQLITE,
+    HUEY_FSYNC,
+    TASKITO,
+    HUEY_MARIADB,
+)

@@ -7,7 +7,7 @@ from benchmarks.catalog import BARE, PEERS, POOLQ, STRICT
 from benchmarks.draining import Drain, drain, middle
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
-from benchmarks.scenarios.drains import HEADER, best, chart, frugal, rows
+from benchmarks.scenarios.drains import HEADER, against, best, chart, frugal, rows
 
 CONTENDERS = (POOLQ["redis"], STRICT, BARE["redis"], *PEERS)
 
@@ -30,6 +30,7 @@ def _goals(drains: dict[str, Drain]) -> list[Goal]:
     name, fastest = best(everyone)
     pure_name, pure_fastest = best(pure)
     frugal_name, frugal_cost = frugal(everyone)
+    times = own.rate / fastest
     return [
         Goal(
             "drain-redis-pure",
@@ -38,26 +39,19 @@ def _goals(drains: dict[str, Drain]) -> list[Goal]:
             own.rate / pure_fastest,
             "times",
         ),
-        Goal(
-            "drain-redis-every", f"… against the fastest ({name})", 1, own.rate / fastest, "times"
-        ),
-        Goal(
-            "drain-redis-bare",
-            "… against the bare batch loop",
-            30,
-            100 * own.rate / drains[BARE["redis"].name].rate,
-            "%",
-        ),
+        Goal("drain-redis-all", f"drain on Redis, against the fastest ({name})", 1, times, "times"),
+        against("drain-redis-bare", "drain on Redis", own, drains[BARE["redis"].name], 30),
         Goal(
             "drain-redis-cpu",
-            f"… CPU of the workers a job, against the most frugal peer ({frugal_name})",
-            8,
-            frugal_cost / own.workers,
-            "times less",
+            f"workers' CPU a job on Redis, against the most frugal peer's ({frugal_name})",
+            1 / 8,
+            own.workers / frugal_cost,
+            "of it",
+            most=True,
         ),
         Goal(
             "drain-redis-strict",
-            f"drain on Redis, `--prefetch=1`, against the fastest peer ({name})",
+            f"drain on Redis with `--prefetch=1`, against the fastest peer ({name})",
             1,
             strict.rate / fastest,
             "times",

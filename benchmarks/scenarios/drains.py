@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.bench import Bench
 from benchmarks.catalog import Contender
 from benchmarks.draining import Drain
+from benchmarks.goals import Goal
 from benchmarks.report import Bar, Chart
 
 HEADER = (
@@ -39,6 +40,12 @@ def chart(title: str, drains: Drains) -> Chart:
     ordered = sorted(drains, key=lambda name: -drains[name].rate)
     bars = [Bar(name, drains[name].rate, name.startswith("poolq")) for name in ordered]
     return Chart(title, "jobs/s", bars)
+
+
+def against(key: str, work: str, own: Drain, bare: Drain, percent: float) -> Goal:
+    """That it reaches this share of the bare batch loop."""
+    text = f"{work}, against the bare batch loop"
+    return Goal(key, text, percent, 100 * own.rate / bare.rate, "%")
 
 
 def best(drains: Drains) -> tuple[str, float]:
