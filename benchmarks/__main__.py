@@ -20,7 +20,15 @@ from benchmarks.environments import FOLDER, ROOT
 from benchmarks.plot import svg
 from benchmarks.report import Outcome, page
 
-SCENARIOS = ("drain-redis", "drain-delayed", "drain-sqlite", "drain-mariadb")
+SCENARIOS = (
+    "drain-redis",
+    "drain-delayed",
+    "drain-sqlite",
+    "drain-mariadb",
+    "dispatch",
+    "idle",
+    "busy",
+)
 
 
 def main() -> int:

@@ -116,8 +116,12 @@ class Bench:
 
     def produce(self, one: Contender, what: str, many: int, url: str = "") -> dict[str, Any]:
         """Have its producer enqueue; what it measured, in seconds."""
+        return self.run(one, ["benchmarks.produce", one.module, what, str(many)], url)
+
+    def run(self, one: Contender, words: Sequence[str], url: str = "") -> dict[str, Any]:
+        """Run a module in its environment and read its line of JSON. Raises CannotRun."""
         done = subprocess.run(
-            [self.python(one), "-m", "benchmarks.produce", one.module, what, str(many)],
+            [self.python(one), "-m", *words],
             cwd=self.scratch.path,
             env=self.environment(one, url),
             capture_output=True,
@@ -126,7 +130,7 @@ class Bench:
             check=False,
         )
         if done.returncode:
-            raise CannotRun(f"its producer: {(done.stderr.strip() or '?').splitlines()[-1][:200]}")
+            raise CannotRun(f"{words[0]}: {(done.stderr.strip() or '?').splitlines()[-1][:200]}")
         return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
     @contextmanager

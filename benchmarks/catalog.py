@@ -60,6 +60,11 @@ BARE = {
     "sqlite": _bare("sqlite", 200_000),
     "mariadb": _bare("mariadb", 60_000),
 }
+INDEXED = BARE["mariadb"]._replace(
+    name="bare batch loop, indexed",
+    setup="100 at a time, with an index of (state, id)",
+    env={"BENCH_INDEX": "yes"},
+)
 ONE_BY_ONE = _bare("mariadb", 3000, "one-by-one")
 
 _REDIS = ("redis[hiredis]==8.1.0",)
@@ -204,6 +209,7 @@ ALL = (
     *POOLQ.values(),
     STRICT,
     *BARE.values(),
+    INDEXED,
     ONE_BY_ONE,
     *PEERS,
     HUEY_SQLITE,

@@ -36,12 +36,14 @@ def middle(drains: list[Drain]) -> Drain:
     return Drain(*(median(column) for column in zip(*drains, strict=True)))
 
 
-def drain(bench: Bench, one: Contender, url: str = "", flags: str = "") -> Drain:
+def drain(
+    bench: Bench, one: Contender, url: str = "", flags: str = "", what: str = "fill"
+) -> Drain:
     """One turn: enqueue, start, wait until all is done. Raises CannotRun."""
     place, jobs = bench.place(one.engine), bench.scaled(one.jobs)
     place.clean()
     before = cost.cpu(place.pids)
-    made = bench.produce(one, "fill", jobs)
+    made = bench.produce(one, what, jobs)
     serving = cost.cpu(place.pids) - before
     with bench.crew(one, url, flags) as crew:
         begin = _until(crew, place.pids, 1, jobs)

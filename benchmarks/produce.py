@@ -3,8 +3,8 @@
 It runs in the peer's environment. A peer's module has `fill(payloads)`, which enqueues all by the
 fastest way that its documentation has, `send(payload)`, which enqueues one, and `probe(sent)`,
 which enqueues a job that notes how long it waited; each a function or a coroutine function.
-`prepare()`, where there is one, makes tables and connections, and is not measured. Printed is one
-line of JSON.
+`prepare()`, where there is one, makes tables and connections, and is not measured; poolq's has more
+that is filled. Printed is one line of JSON.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ async def run(module: Any, what: str, times: int) -> dict[str, float]:
     if what == "send":
         await _done(module.send(PAYLOAD))  # connects
         return await _timed(lambda: _one_by_one(module.send, payloads))
-    return await _timed(lambda: module.fill(payloads))
+    return await _timed(lambda: getattr(module, what)(payloads))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from time import thread_time_ns
 
 import poolq
 from benchmarks import tally
@@ -18,6 +19,16 @@ class Late(poolq.Job):
         tally.late(self.payload["sent"])
 
 
+class Spin(poolq.Job):
+    """Use 1 ms of CPU."""
+
+    def run(self) -> None:
+        end = thread_time_ns() + 1_000_000
+        while thread_time_ns() < end:
+            pass
+        tally.count()
+
+
 def prepare() -> None:
     """MariaDB's tables are made by hand, once."""
     if URL.startswith("mysql:"):
@@ -30,6 +41,10 @@ def send(payload: dict[str, object]) -> None:
 
 def fill(payloads: list[dict[str, object]]) -> None:
     poolq.dispatch_many(Noop, payloads)
+
+
+def spin(payloads: list[dict[str, object]]) -> None:
+    poolq.dispatch_many(Spin, payloads)
 
 
 def probe(sent: int) -> None:

@@ -1,0 +1,99 @@
+"""Dispatching one by one, beside the same thing sent bare: `python -m benchmarks.dispatching 5000`.
+
+Runs in a process of its own, with poolq's settings from the environment. What is bare has its
+arguments ready, built by poolq beforehand, and is sent by the same client library: the same script
+over a bare connection of redis-py's; the same INSERT by sqlite3 or PyMySQL. Both take turns of 100.
+Printed is one line of JSON.
+"""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from benchmarks.peers.poolq import Noop, prepare
+from benchmarks.work import PAYLOAD, URL, file
+from poolq.dispatch import engine, message
+from poolq.engines.base import Push
+from poolq.message import encode
+from poolq.options import DEFAULTS
+
+TURN = 100
+Bare = Callable[[Any], Any]
+
+
+def pushes(many: int) -> list[Push]:
+    """So many jobs as `Noop.dispatch` makes them."""
+    made = (message("benchmarks.peers.poolq:Noop", DEFAULTS, PAYLOAD, 1 << 20) for _ in range(many))
+    return [Push(one.id, one.queue, encode(one)) for one in made]
+
+
+def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
+    from poolq.engines.redis.codec import pushed
+    from poolq.engines.redis.scripts import PUSH
+
+    link = engine().link  # type: ignore[attr-defined]  # a RedisEngine
+    wire = link.open(link.waits)
+    start = (b"EVALSHA", PUSH.sha, b"1", link.prefix.encode())
+    return lambda words: wire.call(*words), [(*start, *pushed([one])) for one in ready]
+
+
+def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
+    from poolq.engines.sqlite.connecting import connect, now
+    from poolq.engines.sqlite.options import options
+    from poolq.engines.sqlite.session import PUSH
+
+    assert Path(file()).exists()
+    line: sqlite3.Connection = connect(options(URL))
+    tune(line, options(URL))
+    text = PUSH.format(jobs="poolq_jobs")
+    return lambda row: line.execute(text, row), [(o.id, o.queue, now(), o.body) for o in ready]
+
+
+def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
+    from benchmarks.peers.bare_mariadb import connect
+
+    session = engine().session  # type: ignore[attr-defined]  # a MySQLEngine
+    line = connect()
+    line.autocommit(True)
+    made = [next(iter(session.inserts([one])))[0] for one in ready]
+    return line.query, made
+
+
+KINDS = {"redis": on_redis, "sqlite": on_sqlite, "mysql": on_mariadb}
+
+
+def turns(bare: Bare, made: list[Any]) -> list[tuple[float, float]]:
+    """Seconds of each turn: poolq's, and the bare one's."""
+    found = []
+    for start in range(0, len(made), TURN):
+        began = perf_counter()
+        for _ in range(TURN):
+            Noop.dispatch(PAYLOAD)
+        between = perf_counter()
+        for one in made[start : start + TURN]:
+            bare(one)
+        found.append((between - began, perf_counter() - between))
+    return found
+
+
+def main(many: int) -> dict[str, float]:
+    """Jobs a second of both."""
+    prepare()
+    Noop.dispatch(PAYLOAD)  # connects, and makes the tables
+    bare, made = KINDS[URL.partition(":")[0]](pushes(many // TURN * TURN))
+    turns(bare, made[: 2 * TURN])
+    bare, made = KINDS[URL.partition(":")[0]](pushes(many // TURN * TURN))
+    found = turns(bare, made)
+    return {
+        "poolq": TURN / median(own for own, _ in found),
+        "bare": TURN / median(other for _, other in found),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(int(sys.argv[1]))) + "\n")

@@ -1,0 +1,73 @@
+"""From dispatch to start while all workers are idle: poolq on each engine, and every peer."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+
+from benchmarks.bench import Bench, CannotRun, Crew
+from benchmarks.catalog import HUEY_MARIADB, HUEY_SQLITE, PEERS, POOLQ, TASKITO, Contender
+from benchmarks.goals import Goal
+from benchmarks.produce import WARM_UP
+from benchmarks.report import Outcome
+from benchmarks.stats import quantile
+
+CONTENDERS = (*POOLQ.values(), *PEERS, HUEY_SQLITE, TASKITO, HUEY_MARIADB)
+PROBES = 150
+START, STALL = 30.0, 10.0
+GOALS = {"redis": (1.5, 5), "sqlite": (15, 40), "mariadb": (30, 80)}
+HEADER = ("", "engine", "p50, ms", "p99, ms", "probes")
+TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; the time runs from just
+before the call to the first line of the job. arq looks for jobs every 0.5 s by default."""
+
+
+def turn(bench: Bench, one: Contender) -> list[float]:
+    """What each probe took, in milliseconds."""
+    place = bench.place(one.engine)
+    place.clean()
+    bench.produce(one, "fill", 2)
+    probes = max(20, int(PROBES * min(1, bench.scale)))
+    with bench.crew(one) as crew:
+        _wait(crew, lambda: crew.tally.total(), 2, START)
+        bench.produce(one, "probe", probes)
+        _wait(crew, lambda: len(crew.tally.waits()), probes + WARM_UP, STALL)
+        return [wait / 1e6 for wait in crew.tally.waits()[WARM_UP:]]
+
+
+def _wait(crew: Crew, count, wanted: int, timeout: float) -> None:
+    end = monotonic() + timeout
+    while (found := count()) < wanted:
+        crew.alive()
+        if monotonic() > end:
+            raise CannotRun(f"only {found} of {wanted} jobs ran within {timeout:g} s")
+        sleep(0.01)
+
+
+def measure(bench: Bench) -> list[Outcome]:
+    contenders = [one._replace(name=one.key) for one in CONTENDERS]
+    found = bench.interleave(contenders, lambda one: turn(bench, one))
+    waits = {name: [w for one in turns for w in one] for name, turns in found.items() if turns}
+    points = {
+        name: (quantile(values, 0.5), quantile(values, 0.99)) for name, values in waits.items()
+    }
+    by_name = {one.name: one for one in contenders}
+    rows = [
+        [name.partition(" on ")[0], by_name[name].engine, *points[name], f"{len(waits[name])}"]
+        for name in sorted(points, key=lambda name: (by_name[name].engine, points[name]))
+    ]
+    return [Outcome("Idle, dispatch to start", HEADER, rows, _goals(points), None, TEXT)]
+
+
+def _goals(points: dict[str, tuple[float, float]]) -> list[Goal]:
+    goals = []
+    for engine, (half, most) in GOALS.items():
+        own = points[POOLQ[engine].key]
+        name = f"idle, dispatch to start on {engine}"
+        goals.append(Goal(f"idle-{engine}-p50", f"{name}, p50", half, own[0], "ms", most=True))
+        goals.append(Goal(f"idle-{engine}-p99", f"{name}, p99", most, own[1], "ms", most=True))
+    own = points[POOLQ["redis"].key]
+    for number, share in enumerate(("p50", "p99")):
+        best = min((one for one in PEERS if one.key in points), key=lambda p: points[p.key][number])
+        work = f"idle on Redis, {share}, against the best peer ({best.name})"
+        value = points[best.key][number]
+        goals.append(Goal(f"idle-peers-{share}", work, value, own[number], "ms", most=True))
+    return goals
