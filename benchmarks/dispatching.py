@@ -43,7 +43,7 @@ def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
 
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
-    from poolq.engines.sqlite.connecting import connect, now
+    from poolq.engines.sqlite.connecting import connect, now, tune
     from poolq.engines.sqlite.options import options
     from poolq.engines.sqlite.session import PUSH
 
