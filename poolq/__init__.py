@@ -1,27 +1,30 @@
 """Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, `poolq run`.
 
-Everything that an application needs is here; see docs/guide.md.
+Everything that an application needs is here; see docs/guide.md. A name is imported when it is first
+asked for, so that a command which needs none of them (`poolq health`) is quick.
 """
 
-from poolq.dispatch import connect, dispatch, dispatch_many
-from poolq.errors import (
-    AppError,
-    ConfigError,
-    DurationError,
-    EngineError,
-    EngineUnavailable,
-    JobError,
-    JobFailed,
-    LimitError,
-    OptionError,
-    PayloadError,
-    PoolqError,
-    RateLimitExhausted,
-)
-from poolq.functions import FunctionJob, job
-from poolq.jobs import Job, JobSettings
-from poolq.limits import Limit
-from poolq.running import current
+TYPE_CHECKING = False  # as typing's, which takes longer to import than all the rest here
+if TYPE_CHECKING:
+    from poolq.errors import (
+        AppError,
+        ConfigError,
+        DurationError,
+        EngineError,
+        EngineUnavailable,
+        JobError,
+        JobFailed,
+        LimitError,
+        OptionError,
+        PayloadError,
+        PoolqError,
+        RateLimitExhausted,
+    )
+    from poolq.functions import FunctionJob, job
+    from poolq.jobs import Job, JobSettings
+    from poolq.limits import Limit
+    from poolq.producer import connect, dispatch, dispatch_many
+    from poolq.running import current
 
 __all__ = [
     "AppError",
@@ -46,3 +49,30 @@ __all__ = [
     "dispatch_many",
     "job",
 ]
+
+#: Where a name is defined; all others are errors.
+_HOMES = {
+    "FunctionJob": "functions",
+    "Job": "jobs",
+    "JobSettings": "jobs",
+    "Limit": "limits",
+    "connect": "producer",
+    "current": "running",
+    "dispatch": "producer",
+    "dispatch_many": "producer",
+    "job": "functions",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"poolq.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

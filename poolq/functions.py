@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from poolq.checks import check_body
-from poolq.dispatch import max_payload, message, send
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs import Job, full_name, inline, job_name, options_of
 from poolq.limits import Limit, RateLimit
 from poolq.message import encode
 from poolq.options import DEFAULTS, DispatchOptions, Options
+from poolq.producer import max_payload, message, send
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, NoReturn, Unpack
 
 from poolq.checks import check_class
-from poolq.dispatch import LONGEST_JOB_NAME, max_payload, message, send
 from poolq.durations import Duration, when
 from poolq.errors import OptionError
 from poolq.limits import OnLimit, RateLimit
 from poolq.message import Message, encode
 from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
+from poolq.producer import LONGEST_JOB_NAME, max_payload, message, send
 from poolq.running import FailNow, ReleaseNow, progress, run_inline
 
 

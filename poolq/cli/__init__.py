@@ -15,6 +15,12 @@ def main() -> int:
         from poolq.cli import early
 
         early.take_signals()
+    if args[:1] == ["health"]:
+        from poolq.cli import health
+
+        code = health.early(args[1:])
+        if code is not None:
+            return code
     from poolq.cli.main import main as run
 
     return run(args)

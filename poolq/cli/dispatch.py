@@ -40,7 +40,7 @@ def dispatch(
         steps = [step.strip() for step in retry_after.split(",")]
         options["retry_after"] = steps[0] if len(steps) == 1 else steps
     _check(options, name)
-    from poolq.dispatch import connect
+    from poolq.producer import connect
 
     engine = connect(settings.engine, settings.namespace)
     to = None if by_name else _job(settings, name)
@@ -68,7 +68,7 @@ def _check(options: dict[str, Any], name: str) -> None:
 
 
 def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
-    from poolq.dispatch import dispatch as dispatch_by_name
+    from poolq.producer import dispatch as dispatch_by_name
 
     if to is None:
         return dispatch_by_name(name, payload, **options)

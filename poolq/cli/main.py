@@ -14,6 +14,7 @@ from poolq.cli.group import Group
 from poolq.cli.job import job
 from poolq.cli.make import make
 from poolq.cli.pool import drain, pause, reload, resume, scale, stop
+from poolq.cli.probe import health
 from poolq.cli.queue import queue
 from poolq.cli.run import run
 from poolq.cli.status import status
@@ -22,7 +23,7 @@ from poolq.errors import PoolqError
 
 USAGE = 2
 INTERRUPTED = 130
-POOL = (status, pause, resume, scale, reload, drain, stop)
+POOL = (status, health, pause, resume, scale, reload, drain, stop)
 COMMANDS = (run, *POOL, make, db, queue, job, failed, config, doctor, demo, version)
 
 

@@ -5,7 +5,6 @@ A pool's end is seen by its connection's end. Other errors than those of `ask` a
 
 import os
 import socket
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,7 +14,7 @@ import msgspec
 
 from poolq.errors import NoPool, Overdue, PoolqError, Refused
 from poolq.pool.orders import VERSION, Answer
-from poolq.pool.runtime import Found, file_name, places, running
+from poolq.pool.runtime import Found, connect, places, running
 from poolq.pool.scoreboard import Scoreboard
 
 PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
@@ -37,7 +36,7 @@ class Line:
             found = _find(name, environ)
             self.pid = found.pid
             try:
-                self._socket = _connect(found)
+                self._socket = connect(found, PATIENCE)
                 break
             except PermissionError:
                 raise Refused(
@@ -151,19 +150,3 @@ def _find(name: str, environ: Mapping[str, str]) -> Found:
 def _shown(folder: Path) -> str:
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK)
     return f"{folder}, which is not yours to read" if closed else str(folder)
-
-
-def _connect(found: Found) -> socket.socket:
-    """Through the folder's descriptor, for its path may be longer than a socket's address."""
-    folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        limit = struct.pack("@ll", round(PATIENCE), 0)
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
-    except OSError:
-        line.close()
-        raise
-    finally:
-        os.close(folder)
-    return line

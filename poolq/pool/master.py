@@ -21,6 +21,7 @@ from poolq.pool.actions import Exit
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children
 from poolq.pool.control import MOST, Control
+from poolq.pool.health import Signs
 from poolq.pool.host import adopt_orphans, more_descriptors
 from poolq.pool.kill import kill_group, send
 from poolq.pool.notify import Notifier
@@ -29,6 +30,7 @@ from poolq.pool.pipes import Pipes
 from poolq.pool.runtime import Hold, home
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
+from poolq.pool.signs import signs
 from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
 from poolq.pool.status import Status
 from poolq.pool.told import Teller
@@ -71,7 +73,7 @@ class Master:
         self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
         self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
         status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
-        orders = Orders(self.pool, self._wishes, status.look, self._hand)
+        orders = Orders(self.pool, self._wishes, status.look, self._signs, self._hand)
         self._control = Control(hold.listener, orders.obey)
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
@@ -134,6 +136,9 @@ class Master:
         """What no child may keep."""
         ours = (self._signals.fd, self._signals.write, self._view)
         return (*ours, *self._hold.private(), *self._control.private())
+
+    def _signs(self) -> Signs:
+        return signs(self._scores, self._teller.now())
 
     def _hand(self) -> Handed:
         return Handed({"ok": True, "rows": self._scores.rows}, self._view)

@@ -3,6 +3,7 @@
 Both are one line of JSON, at most 4096 bytes of order; `v` is the version of all that.
 
     {"v":1,"do":"status"}                     how it is: see status.py
+    {"v":1,"do":"live"}, {"v":1,"do":"ready"}  is it? See health.py
     {"v":1,"do":"attach"}                     "rows" of its scoreboard, and with it the descriptor
     {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
     {"v":1,"do":"scale","procs":4}            or "by":-1
@@ -17,11 +18,13 @@ What is no order at all is answered the same way, and the connection closed.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
 from poolq.errors import Refused
+from poolq.pool.health import PROBES, Signs
 from poolq.pool.state import Mode, Pool
 from poolq.pool.wishes import Wishes
 
@@ -84,18 +87,20 @@ def read(line: bytes) -> Order:
 
 
 class Orders:
-    """Carries them out. `look`: the pool's status; `hand`: its scoreboard."""
+    """Carries them out. `look`: the pool's status; `signs`: its health; `hand`: its scoreboard."""
 
     def __init__(
         self,
         pool: Pool,
         wishes: Wishes,
         look: Callable[[], Answer],
+        signs: Callable[[], Signs],
         hand: Callable[[], Handed],
     ) -> None:
         self._pool = pool
         self._wishes = wishes
         self._known: dict[str, Callable[[Order], Reply]] = {
+            **{probe: partial(_probe, judge, signs) for probe, judge in PROBES.items()},
             "attach": lambda _: hand(),
             "status": lambda _: {"ok": True, **look()},
             "pause": self._pause,
@@ -146,6 +151,11 @@ class Orders:
         else:
             self._wishes.drain("poolq stop")
         return _until_the_end if order.wait else {"ok": True}
+
+
+def _probe(judge: Callable[[Signs], str], signs: Callable[[], Signs], _: Order) -> Answer:
+    why = judge(signs())
+    return refusal(why) if why else {"ok": True}
 
 
 def _until_the_end() -> Answer | None:

@@ -10,7 +10,6 @@ What is said through the socket is `control.py`'s business, and `client.py`'s at
 """
 
 import fcntl
-import hashlib
 import os
 import socket
 import stat
@@ -101,6 +100,8 @@ def file_name(name: str) -> str:
     quoted = quote(name, safe="")
     if len(quoted) <= _LONGEST:
         return quoted
+    import hashlib  # slow, and hardly ever needed
+
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{quoted[:40]}%{digest[:20]}"
 
@@ -219,3 +220,20 @@ def _look(path: Path) -> list[Found]:
     finally:
         os.close(fd)
     return [Found(name, pid, path.parent)] if pid and name else []
+
+
+def connect(found: Found, patience: float) -> socket.socket:
+    """Through the folder's descriptor, for its path may be longer than a socket's address. It waits
+    for `patience` seconds to be let in. Raises OSError."""
+    folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        limit = struct.pack("@ll", round(patience), 0)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
+    except OSError:
+        line.close()
+        raise
+    finally:
+        os.close(folder)
+    return line

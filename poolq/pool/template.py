@@ -26,7 +26,6 @@ from setproctitle import setproctitle
 
 from poolq import app
 from poolq.config import Config
-from poolq.dispatch import dispatch_by
 from poolq.errors import AppError
 from poolq.pool import last_words, protocol
 from poolq.pool.bells import Bells, WorkerBells
@@ -36,6 +35,7 @@ from poolq.pool.pipes import Writers, adopt
 from poolq.pool.protocol import Answer, Bare, Born, Changed, Loaded, Spare, Spawn, Unborn
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.spawn import flush_streams, leave, signals_held
+from poolq.producer import dispatch_by
 from poolq.worker import process
 from poolq.worker.events import Reporter
 from poolq.worker.readable import readable

@@ -96,13 +96,14 @@ class Teller:
     def tell(self) -> None:
         """Once in each turn of the master's loop."""
         self._scores.tell(board.MASTER_BEAT, monotonic_ns())
-        data = msgspec.json.encode(self._now())
+        data = msgspec.json.encode(self.now())
         page = self._scores.pages.master
         if data != self._last and len(data) <= page.room:
             page.write(data)
             self._last = data
 
-    def _now(self) -> Told:
+    def now(self) -> Told:
+        """What would be told now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
         return Told(

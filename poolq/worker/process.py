@@ -13,10 +13,10 @@ from time import monotonic
 
 from poolq import app
 from poolq.config import Config, open_engine
-from poolq.dispatch import dispatch_by
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
+from poolq.producer import dispatch_by
 from poolq.running import progress_by
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Note, Reporter

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from poolq import producer
 from poolq.engines.base import Push
 from poolq.engines.null import NullEngine
 from poolq.errors import EngineUnavailable
 from poolq.message import Message, decode
 
-#: `poolq.dispatch` is the function; its module is only here.
-MODULE: Any = sys.modules["poolq.dispatch"]
+MODULE: Any = producer
 
 
 class Kept(NullEngine):

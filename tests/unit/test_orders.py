@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from poolq.config import Config
 from poolq.pool import history
 from poolq.pool.bells import Bells
+from poolq.pool.health import Signs
 from poolq.pool.orders import BadRequest, Handed, Orders, to_line
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.wishes import Wishes
 from tests.support.world import World, running
 
-KNOWN = ["status", "attach", "pause", "resume", "scale", "reload", "drain", "stop"]
+KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
 NUMBERS = st.integers() | st.integers(-12, 12)
 VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
 ORDERS = st.fixed_dictionaries(
@@ -37,7 +38,8 @@ CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 def orders(world: World) -> Orders:
     made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), Bells(1), lambda *_: None)
     look = {"state": world.pool.label()}
-    return Orders(world.pool, made, lambda: look, lambda: Handed({"ok": True}, 0))
+    signs = Signs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
+    return Orders(world.pool, made, lambda: look, lambda: signs, lambda: Handed({"ok": True}, 0))
 
 
 @settings(max_examples=40)

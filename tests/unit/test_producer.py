@@ -13,11 +13,11 @@ import pytest
 
 import poolq
 from poolq import EngineUnavailable, Job, OptionError, PayloadError
-from poolq.dispatch import engine, max_payload
 from poolq.engines.base import Push
 from poolq.engines.null import NullEngine
 from poolq.engines.sync import SyncEngine
 from poolq.message import Message
+from poolq.producer import engine, max_payload
 from tests.support.producing import MODULE, Kept, produce_to
 
 ROOT = Path(__file__).parent.parent.parent
@@ -357,9 +357,9 @@ def test_threads_that_come_first_together_get_one_engine(monkeypatch: pytest.Mon
 FORK = """
 import os, sys, threading
 import poolq
-from poolq.dispatch import engine
+from poolq.producer import engine
 
-module = sys.modules["poolq.dispatch"]
+from poolq import producer as module
 held, done = threading.Event(), threading.Event()
 
 def hold():

@@ -1,0 +1,23 @@
+"""`poolq health` as one of the commands: for its help, and for settings in files."""
+
+import click
+
+from poolq.cli.health import check
+from poolq.cli.options import with_settings
+from poolq.config import Config
+
+
+@click.command()
+@click.option("--live", "probe", flag_value="live", help="Its processes do their rounds.")
+@click.option("--ready", "probe", flag_value="ready", help="It takes jobs, and can run them.")
+@with_settings("name")
+def health(settings: Config, probe: str | None) -> int:
+    """Tell whether a pool is well, for probes: exit 0, or 1 with the reason.
+
+    It asks the pool, never the broker, and takes a moment. 69: there is no such pool.
+    """
+    if probe is None:
+        raise click.UsageError(
+            "give one of --live and --ready", click.get_current_context(silent=True)
+        )
+    return check(settings.name, probe)

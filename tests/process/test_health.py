@@ -1,0 +1,117 @@
+"""`poolq health` of real pools, well and otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.engines import sqlite
+from tests.support.cli import Command, environment
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.talking import poolq
+from tests.support.wait import until
+
+pytestmark = sqlite
+
+#: What takes long to import, and what a probe has no need of.
+HEAVY = ("click", "msgspec", "rich", "redis", "psutil", "json", "poolq.config", "hashlib")
+PROBE = f"""
+import sys
+sys.argv = ["poolq", "health", "--ready"]
+from poolq.cli import main
+code = main()
+print(code, [name for name in {HEAVY!r} if name in sys.modules])
+"""
+
+
+def health(pool: Pool, *args: str) -> tuple[int, str]:
+    done = poolq(pool, "health", *args)
+    assert done.out == ""
+    return done.code, done.line if done.err else ""
+
+
+def test_a_pool_that_is_well(project: Project) -> None:
+    pool = project.ready(2)
+    assert health(pool, "--live") == (0, "")
+    assert health(pool, "--ready") == (0, "")
+    assert health(pool, "--ready", "--name=default") == (0, "")
+    assert health(pool, "--ready", "--name", "default") == (0, "")  # by way of the whole command
+
+
+def test_a_paused_one_lives_and_is_not_ready(project: Project) -> None:
+    pool = project.ready(1)
+    poolq(pool, "pause")
+    assert health(pool, "--live") == (0, "")
+    assert health(pool, "--ready") == (1, "pool 'default' is not ready: it is paused")
+    poolq(pool, "resume")
+    assert health(pool, "--ready") == (0, "")
+
+
+def test_a_pool_without_its_broker_lives_and_is_not_ready(project: Project) -> None:
+    pool = project.ready(1, "--node-ttl=1")
+    database = Path(project.url.removeprefix("sqlite:///"))
+    away = database.with_suffix(".away")
+    database.rename(away)
+    database.mkdir()
+    code, why = until(lambda: (found := health(pool, "--ready"))[0] and found)
+    assert code == 1
+    assert why.startswith("pool 'default' is not ready: the broker has not answered for")
+    assert health(pool, "--live") == (0, "")
+    database.rmdir()
+    away.rename(database)
+    until(lambda: health(pool, "--ready") == (0, ""))
+
+
+def test_a_master_that_hangs_does_not_live(project: Project) -> None:
+    pool = project.ready(1)
+    pool.stop_master()
+    assert health(pool, "--live") == (1, "pool 'default' is not live: no answer within 2 s")
+    pool.continue_master()
+    assert health(pool, "--live") == (0, "")
+
+
+def test_no_pool_and_no_probe(project: Project) -> None:
+    pool = project.ready(1)
+    assert health(pool, "--live", "--name=x") == (69, "no pool named 'x' runs here")
+    code, why = health(pool)
+    assert (code, why.partition(" (")[0]) == (2, "give one of --live and --ready")
+    pool.kill_tree()
+    assert health(pool, "--live") == (69, "no pool named 'default' runs here")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "POOLQ_NAME=mine\n"),
+        ("poolq.toml", 'name = "mine"\n'),
+        ("pyproject.toml", '[tool.poolq]\nname = "mine"\n'),
+    ],
+)
+def test_the_name_stands_where_all_settings_stand(
+    project: Project, tmp_path: Path, file: str, text: str
+) -> None:
+    pool = project.ready(1, "--name=mine")
+    folder = tmp_path / "elsewhere" / "deeper"
+    folder.mkdir(parents=True)
+    (folder.parent / file).write_text(text)
+    command = Command(folder, RUNTIME_DIRECTORY=str(pool.runtime))
+    assert command("health", "--ready").code == 0
+    assert command("health", "--ready", POOLQ_NAME="other").code == 69
+    assert command("health", "--ready", POOLQ_NAME="mine").code == 0
+
+
+def test_a_probe_imports_next_to_nothing(project: Project) -> None:
+    pool = project.ready(1)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PROBE],
+        cwd=project.folder,
+        env=environment(RUNTIME_DIRECTORY=str(pool.runtime)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0 []\n"
