@@ -17,10 +17,10 @@ from typing import Any
 
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD, URL, file
-from poolq.dispatch import engine, message
 from poolq.engines.base import Push
 from poolq.message import encode
 from poolq.options import DEFAULTS
+from poolq.producer import engine, message
 
 TURN = 100
 Bare = Callable[[Any], Any]
