@@ -48,6 +48,7 @@ def test_a_pool_is_seen_from_outside(project: Project) -> None:
         done = project.dispatch_many("Quick", 3)
         failed = project.dispatch("Fails", {"text": "no such user"})
         until(lambda: settled(source, 4))
+        until(lambda: look(source).head.busy == 1)  # the other has not yet laid its work down
         found = look(source)
         assert (found.head.pool, found.head.state, found.head.pid) == (
             "default",
