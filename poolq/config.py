@@ -71,6 +71,7 @@ class Config:
     until_empty: bool = False
     node_ttl: float = 30.0
     name: str = "default"
+    no_dashboard: bool = False
     log_file: str = STDERR
     log_format: str = "text"
     max_payload: int = 1 << 20

@@ -164,6 +164,11 @@ SETTINGS = (
         "NAME", "default",
     ),
     Setting(
+        "no_dashboard", False, switch,
+        "Write the log to the terminal instead of showing the pool there.",
+        "", "off", switch=True,
+    ),
+    Setting(
         "log_file", STDERR, text,
         "File that the pool's log goes to.",
         "PATH", STDERR,

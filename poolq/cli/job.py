@@ -12,7 +12,7 @@ from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine, Stored
 from poolq.errors import NotFound, PoolqError
-from poolq.message import Entry, entries, name_and_queue
+from poolq.message import entries, name_and_queue
 from poolq.view.snapshot import Progress
 
 
@@ -53,6 +53,7 @@ def _progress(id: str) -> Progress | None:
 def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -> None:
     """Everything about a job."""
     from poolq.view import tables
+    from poolq.view.entries import line
 
     if as_json:
         tables.print_json(records.job(stored, progress))
@@ -78,7 +79,7 @@ def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -
         fields["progress"] = _far(progress)
     history = entries(stored.state.history)
     if history:
-        fields["history"] = "\n".join(map(_line, history))
+        fields["history"] = "\n".join(map(line, history))
         if history[-1].traceback:
             fields["traceback"] = history[-1].traceback.rstrip()
     tables.print_fields(fields)
@@ -87,21 +88,6 @@ def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -
 def _far(progress: Progress) -> str:
     total = f" of {progress.total}" if progress.total else ""
     return f"{progress.done}{total}{f', {progress.note}' if progress.note else ''}"
-
-
-def _line(line: Entry) -> str:
-    from poolq.view import tables
-
-    facts = [tables.local(line.at) if line.at else "-", line.cause]
-    if line.attempt:
-        facts.append(f"attempt {line.attempt}")
-    if line.signal:
-        facts.append(f"signal {line.signal}")
-    if line.exit_code:
-        facts.append(f"exit code {line.exit_code}")
-    if line.worker:
-        facts.append(f"on {line.worker}")
-    return "  ".join(facts) + (f"  {tables.clean(line.error)}" if line.error else "")
 
 
 @job.command()

@@ -18,12 +18,13 @@ from poolq.cli.probe import health
 from poolq.cli.queue import queue
 from poolq.cli.run import run
 from poolq.cli.status import status
+from poolq.cli.top import top
 from poolq.cli.version import print_version, version
 from poolq.errors import PoolqError
 
 USAGE = 2
 INTERRUPTED = 130
-POOL = (status, health, pause, resume, scale, reload, drain, stop)
+POOL = (top, status, health, pause, resume, scale, reload, drain, stop)
 COMMANDS = (run, *POOL, make, db, queue, job, failed, config, doctor, demo, version)
 
 

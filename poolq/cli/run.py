@@ -1,8 +1,10 @@
 """`poolq run`: a pool in the foreground. How it lives and ends is `poolq.pool`'s business."""
 
+from pathlib import Path
+
 import click
 
-from poolq.cli.options import ALL, with_settings
+from poolq.cli.options import ALL, warn, with_settings
 from poolq.config import Config
 from poolq.errors import ConfigError
 
@@ -14,9 +16,9 @@ STORELESS = ("sync://", "null://")
 def run(settings: Config) -> int:
     """Run a pool of workers until it is told to stop.
 
-    TERM lets running jobs finish, for at most --stop-timeout. The application is loaded
-    from the project folder: the nearest one upwards with a poolq.toml, pyproject.toml
-    or .env.
+    On a terminal it shows a dashboard, and the log goes to a file. TERM lets running jobs finish,
+    for at most --stop-timeout. The application is loaded from the project folder: the nearest one
+    upwards with a poolq.toml, pyproject.toml or .env.
     """
     if settings.engine in STORELESS:
         raise ConfigError(
@@ -25,7 +27,31 @@ def run(settings: Config) -> int:
         )
     from poolq.pool import sink
     from poolq.pool.master import run_pool
+    from poolq.view.live import dashboard
     from poolq.view.reporting import set_up
 
+    show = None
+    if dashboard.has_terminal() and not settings.no_dashboard:
+        settings = dashboard.beside(settings)
+        show = dashboard.Dashboard(settings)
     sink.check(settings)
-    return run_pool(settings, set_up(settings.log_format))
+    begun = _size(settings.log_file)
+    code = run_pool(settings, set_up(settings.log_format), show)
+    if show is not None and code:
+        _tell_errors(settings.log_file, begun)
+    return code
+
+
+def _size(log: str) -> int:
+    try:
+        return Path(log).stat().st_size
+    except OSError:
+        return 0
+
+
+def _tell_errors(log: str, begun: int) -> None:
+    """Nobody has seen the log of a pool that showed its dashboard."""
+    from poolq.view.live.farewell import errors
+
+    for line in errors(Path(log), begun):
+        warn(line)

@@ -157,19 +157,20 @@ class Children:
             return main()
 
         try:
-            close = (*self._private(), *self.templates.private(), *self._pipes.but(pipe))
-            return fork(child, close)
+            return fork(child, self.close_for(pipe))
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
+
+    def close_for(self, pipe: int) -> tuple[int, ...]:  # in a process that speaks through `pipe`
+        return (*self._private(), *self.templates.private(), *self._pipes.but(pipe))
 
     # what templates fork
 
     def fork_template(self, main: Callable[[], int], what: str) -> int:
         """As `fork`, for another program: it needs the pipes of all its workers."""
         try:
-            close = (*self._private(), *self.templates.private(), *self._pipes.readers)
-            return fork(main, close)
+            return fork(main, (*self._private(), *self.templates.private(), *self._pipes.readers))
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0

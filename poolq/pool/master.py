@@ -21,6 +21,7 @@ from poolq.pool.actions import Exit
 from poolq.pool.bells import Bells
 from poolq.pool.children import Children
 from poolq.pool.control import MOST, Control
+from poolq.pool.display import Display, Show
 from poolq.pool.health import Signs
 from poolq.pool.host import adopt_orphans, more_descriptors
 from poolq.pool.kill import kill_group, send
@@ -44,15 +45,18 @@ SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
 IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 
 
-def run_pool(config: Config, reporter: Reporter) -> int:
-    """Run until told to stop; the exit code of `poolq run`. Raises NoPlace, ConfigError."""
-    return Master(config, reporter, Hold(config.name, home(os.environ))).run()
+def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> int:
+    """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
+    terminal. Raises NoPlace, ConfigError."""
+    return Master(config, reporter, Hold(config.name, home(os.environ)), show).run()
 
 
 class Master:
     """One pool's master process. `hold`: its name, and the socket through which it is spoken to."""
 
-    def __init__(self, config: Config, reporter: Reporter, hold: Hold) -> None:
+    def __init__(
+        self, config: Config, reporter: Reporter, hold: Hold, show: Show | None = None
+    ) -> None:
         self._config = config
         self._reporter = reporter
         self._hold = hold
@@ -69,6 +73,10 @@ class Master:
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
             self._private, pipes,
+        )  # fmt: skip
+        self._display = Display(
+            show, self._scores, self._say, self._children.close_for,
+            pipes.writers.named("dashboard"),
         )  # fmt: skip
         self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
         self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
@@ -112,6 +120,7 @@ class Master:
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
                 if isinstance(action, Exit):
                     self._say("info", f"pool {config.name} has ended")
+                    self._display.end()
                     self._children.end_log()
                     self._hold.release()
                     self._control.end({"ok": True, "code": action.code})
@@ -119,7 +128,8 @@ class Master:
                 self._applied[type(action)](action)
             self._teller.tell()
             now = monotonic()
-            pauses = self._notifier.pause(now), self._control.pause()
+            self._display.tend(now)
+            pauses = self._notifier.pause(now), self._control.pause(), self._display.pause(now)
             due = now + min(policy.next_wake(self.pool, now), *pauses)
             due = self._scores.promise(round(due * 1e9), looked) / 1e9
             self._sleep(max(0.0, due - monotonic()))
@@ -135,7 +145,8 @@ class Master:
     def _private(self) -> tuple[int, ...]:
         """What no child may keep."""
         ours = (self._signals.fd, self._signals.write, self._view)
-        return (*ours, *self._hold.private(), *self._control.private())
+        others = (*self._control.private(), *self._display.private())
+        return (*ours, *self._hold.private(), *others)
 
     def _signs(self) -> Signs:
         return signs(self._scores, self._teller.now())

@@ -15,9 +15,9 @@ from poolq.pool.ring import Ring
 from poolq.worker.frames import new_token
 
 #: Who has a pipe without having a row.
-OTHERS = ("master", "keeper", "template")
+OTHERS = ("master", "keeper", "template", "dashboard")
 #: These must never wait for the log: what does not fit is dropped by them, and counted.
-NEVER_WAIT = ("master", "keeper")
+NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
 class Writers:

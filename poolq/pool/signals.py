@@ -1,8 +1,11 @@
-"""The master's signals. Handlers only queue; the loop reads the queue."""
+"""The signals of the master, and of whoever else has a loop. Handlers only queue; the loop reads
+the queue.
+"""
 
 import os
 import signal
 from collections import deque
+from collections.abc import Iterable
 from types import FrameType
 
 QUEUED = (
@@ -17,9 +20,9 @@ class SignalQueue:
         self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: deque[str] = deque()
 
-    def install(self) -> None:
+    def install(self, names: Iterable[str] = QUEUED) -> None:
         signal.set_wakeup_fd(self.write, warn_on_full_buffer=False)
-        for name in QUEUED:
+        for name in names:
             signal.signal(getattr(signal, name), self._queue)
 
     def take(self) -> list[str]:

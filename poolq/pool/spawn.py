@@ -17,17 +17,18 @@ from types import FrameType
 CRASHED = 70
 
 
-def fork(main: Callable[[], int], close: tuple[int, ...]) -> int:
+def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
     """Fork; the child runs `main` and exits with its code. Returns the child's pid.
 
-    `close`: descriptors of the parent that the child must not keep. Raises OSError when the
-    system has no room for another process.
+    `close`: descriptors of the parent that the child must not keep. `alone` False: it stays in the
+    parent's process group and keeps its terminal. Raises OSError when the system has no room for
+    another process.
     """
     flush_streams()
     with signals_held() as mask:
         pid = os.fork()
         if pid == 0:
-            _become(main, close, mask)
+            _become(main, close, mask, alone=alone)
     return pid
 
 
@@ -45,7 +46,11 @@ def signals_held() -> Iterator[set[int | signal.Signals]]:
 
 
 def _become(
-    main: Callable[[], int], close: tuple[int, ...], mask: set[int | signal.Signals]
+    main: Callable[[], int],
+    close: tuple[int, ...],
+    mask: set[int | signal.Signals],
+    *,
+    alone: bool,
 ) -> None:
     """The child's whole life."""
     code = CRASHED
@@ -54,12 +59,14 @@ def _become(
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, leave)
-        os.setpgid(0, 0)
+        if alone:
+            os.setpgid(0, 0)
         for fd in close:
             os.close(fd)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
+        if alone:
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.close(null)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
         flush_streams()

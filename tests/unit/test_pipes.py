@@ -69,7 +69,7 @@ def test_each_has_its_own_ends(pipes: Pipes) -> None:
 def test_only_those_that_run_jobs_wait_for_the_log(pipes: Pipes) -> None:
     waits = [os.get_blocking(pipes.writers.named(name)) for name in OTHERS]
     assert dict(zip(OTHERS, waits, strict=True)) == {
-        "master": False, "keeper": False, "template": True,
+        "master": False, "keeper": False, "template": True, "dashboard": False,
     }  # fmt: skip
     assert all(os.get_blocking(pipes.writers.row(row)) for row in range(ROWS))
     assert not any(os.get_inheritable(fd) for fd in (*pipes.readers, *pipes.writers.fds))

@@ -32,7 +32,8 @@ def draw(
     scene = Scene(snapshot, look, state, findings(snapshot))
     lines = head.draw(snapshot, look, width, 2 if height >= TALL else 1)
     room = height - len(lines) - 1
-    if room > 2:
+    alone = state.help or state.detail is not None
+    if room > 2 and not alone:
         lines += _summary(scene, width, room)
     room = height - len(lines) - 1
     if state.help:

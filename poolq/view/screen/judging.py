@@ -109,8 +109,6 @@ def _burns(cpu: float) -> str:
 def _leaking(worker: Worker) -> Finding:
     grown = f"{amounts.size(worker.grown)} since its start"
     text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)}/min, {grown}"
-    if worker.job:
-        text += f", runs {short(worker.job)}"
     return Finding("warn", f"worker {worker.slot}", "leaks", text)
 
 

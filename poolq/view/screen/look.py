@@ -67,7 +67,7 @@ def look(*, colour: bool, ascii_only: bool) -> Look:
         good=style("green"), warn=style("yellow", bold=True), bad=style("red", bold=True),
         accent=style("cyan"), dim=Style(dim=True), strong=Style(bold=True),
         bar_head=style("black", "white", reverse=reverse, bold=not colour),
-        header=Style(bold=True, underline=True),
+        header=style("white", "bright_black", bold=True, underline=not colour),
         focused=style("black", "cyan", reverse=reverse, bold=not colour),
         chosen=Style(reverse=True), question=style("black", "yellow", reverse=reverse, bold=True),
         levels=levels, full=full, empty=empty, dot=dot, mark=mark, cut=cut, gap=gap,
@@ -88,8 +88,3 @@ def speaks_utf8(environ: Mapping[str, str]) -> bool:
     found = whole or environ.get("LC_CTYPE", "") or environ.get("LANG", "")
     coerced = not whole and found == "C.UTF-8" and environ.get("LANG", "") in ("", "C", "POSIX")
     return found.upper().replace("-", "").endswith("UTF8") and not coerced
-
-
-def capable(environ: Mapping[str, str]) -> bool:
-    """The terminal can place its cursor: a screen may be drawn on it."""
-    return environ.get("TERM", "") not in ("", "dumb", "unknown")

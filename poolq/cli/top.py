@@ -1,0 +1,97 @@
+"""`poolq top`: the screen of a running pool, or all of it once."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from poolq.cli.options import BROKER, json_option, with_settings
+from poolq.config import Config
+from poolq.errors import NoPool
+
+if TYPE_CHECKING:
+    from poolq.view.source import Source
+
+LEAST, MOST = (20, 5), (1000, 1000)
+DEFAULT = (100, 30)
+WIDE = 160  # columns of the page where it is no terminal
+Size = tuple[int, int]
+
+
+def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Size | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", value, re.ASCII)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(least <= one <= most for least, one, most in zip(LEAST, size, MOST, strict=True)):
+        text = f"--size is {value!r}; give columns and lines, as 100x30, from 20x5 to 1000x1000"
+        raise click.UsageError(text, ctx)
+    return size
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Print all of it once, and leave.")
+@json_option
+@click.option(
+    "--svg", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the screen as a picture into FILE, and leave.",
+)  # fmt: skip
+@click.option(
+    "--size", callback=_size, metavar="COLSxLINES",
+    help="Size of the picture (default: the terminal's, or 100x30).",
+)  # fmt: skip
+@click.option("--read-only", is_flag=True, help="Have no key change anything.")
+@with_settings("name", *BROKER)
+def top(
+    settings: Config,
+    once: bool,
+    as_json: bool,
+    svg: Path | None,
+    size: Size | None,
+    read_only: bool,
+) -> None:
+    """Watch a running pool and act on it: workers, queues, rate limits, failures.
+
+    The key ? shows all keys. Where the output is no terminal, a line is printed every 2 seconds.
+    What keys do to queues and jobs goes through the engine of the settings here, which must be the
+    pool's.
+    """
+    from poolq.view.live import attached
+    from poolq.view.live.dashboard import has_terminal
+    from poolq.view.sources import Attached
+
+    source = Attached(settings.name, os.environ)
+    try:
+        if once or as_json or svg is not None:
+            _once(source, settings, as_json=as_json, svg=svg, size=size)
+        elif has_terminal():
+            attached.show(source, settings, read_only=read_only)
+        else:
+            attached.lines(source)
+    finally:
+        source.close()
+
+
+def _once(
+    source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
+) -> None:
+    """The picture, the document or the page."""
+    from poolq.view import once, tables
+    from poolq.view.screen.look import look_for
+
+    found = source.look()
+    if found is None:
+        raise NoPool(f"pool {settings.name!r} has just ended")
+    terminal = os.get_terminal_size() if sys.stdout.isatty() else None
+    if svg is not None:
+        svg.write_text(once.picture(found, size or terminal or DEFAULT), encoding="utf-8")
+    if as_json:
+        tables.print_json(found)
+    elif svg is None:
+        width = terminal.columns if terminal else WIDE
+        lines = once.page(found, look_for(os.environ), width)
+        styled = terminal is not None
+        sys.stdout.write(once.to_text(lines, styled=styled))
