@@ -28,6 +28,10 @@ SCENARIOS = (
     "dispatch",
     "idle",
     "busy",
+    "million",
+    "idle-workers",
+    "limit",
+    "scoreboard",
 )
 
 

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from benchmarks import cost, environments
-from benchmarks.catalog import Contender
+from benchmarks.catalog import POOLQ, Contender
 from benchmarks.places import OnMariaDB, OnRedis, OnSQLite, Place
 from benchmarks.tally import VARIABLE, Tally
 from tests.support.cli import ROOT, environment
@@ -101,6 +101,11 @@ class Bench:
         except (CannotRun, environments.CannotInstall) as error:
             self.failures[one.key] = str(error)
             say(f"  {one.name}: {error}")
+
+    def poolq(self, engine: str, *flags: str, **env: str) -> Contender:
+        """A contender: poolq on this engine, with other flags and settings in its environment."""
+        command = " ".join(("{bin}/python -m poolq run", *flags))
+        return POOLQ[engine]._replace(workers=(command,), env=env)
 
     # a contender's processes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def verdict(goal: Goal) -> list[str | float]:
         f"{how} {number(goal.wanted)} {goal.unit}".strip(),
         f"{number(goal.value)} {goal.unit}".strip(),
         said,
-        f"{goal.factor:.2f}",
+        f"{goal.factor:.2f}" if isfinite(goal.factor) else "",
     ]
 
 

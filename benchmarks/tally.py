@@ -71,9 +71,9 @@ def count() -> None:
 
 def late(sent: int) -> None:
     """A job that was dispatched at `sent` (monotonic nanoseconds) has started."""
-    waited = monotonic_ns() - sent
+    now = monotonic_ns()
     file = os.open(f"{os.environ[VARIABLE]}.late", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(file, struct.pack("q", waited))
+    os.write(file, struct.pack("q", now - sent))
     os.close(file)
 
 

@@ -29,6 +29,18 @@ class Spin(poolq.Job):
         tally.count()
 
 
+class Limited(poolq.Job):
+    """A thousand a second, and who comes too early waits in line."""
+
+    on_limit = "park"
+
+    def rate_limit(self) -> poolq.Limit:
+        return poolq.Limit(1000, seconds=1)
+
+    def run(self) -> None:
+        tally.count()
+
+
 def prepare() -> None:
     """MariaDB's tables are made by hand, once."""
     if URL.startswith("mysql:"):
@@ -45,6 +57,10 @@ def fill(payloads: list[dict[str, object]]) -> None:
 
 def spin(payloads: list[dict[str, object]]) -> None:
     poolq.dispatch_many(Spin, payloads)
+
+
+def limited(payloads: list[dict[str, object]]) -> None:
+    poolq.dispatch_many(Limited, payloads)
 
 
 def probe(sent: int) -> None:

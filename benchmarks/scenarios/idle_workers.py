@@ -1,0 +1,70 @@
+"""64 workers that have nothing to do: their CPU, and the connections that wait for jobs."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+
+from benchmarks import cost
+from benchmarks.bench import Bench, Crew
+from benchmarks.catalog import POOLQ
+from benchmarks.goals import Goal
+from benchmarks.places import OnMariaDB, OnRedis, Place
+from benchmarks.report import Outcome
+from benchmarks.watching import until_idle
+
+WORKERS = 64
+WINDOW = 8.0
+SHARE, WAITING = 2, 1
+ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
+HEADER = ("", "CPU, % of a core", "connections that wait", "connections in all")
+TEXT = f"""One pool of {WORKERS} workers, of which none has anything to do, for {WINDOW:g} s: all
+its processes' CPU. On Redis a connection that waits is one that is blocked; on MariaDB nobody is, the
+keeper asks every 40 ms over one."""
+
+
+def connections(place: Place) -> tuple[str | float, str | float]:
+    """How many of the pool's wait, and how many there are; nothing on SQLite, which has none."""
+    if isinstance(place, OnRedis):
+        with place.server.client() as client:
+            found = [one for one in client.client_list() if "client|list" not in one["cmd"]]
+        return float(sum("b" in one["flags"] for one in found)), float(len(found))
+    if isinstance(place, OnMariaDB):
+        with place.server.connect() as line, line.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM information_schema.processlist WHERE user='root'")
+            row = cursor.fetchone()
+        return "", float(row[0] - 1 if row else 0)
+    return "", ""
+
+
+def used(crew: Crew, seconds: float) -> float:
+    """The pool's share of a core, in percent."""
+    before, began = cost.exact([one.pid for one in cost.tree(crew.roots)]), monotonic()
+    sleep(seconds)
+    after, took = cost.exact(before), monotonic() - began
+    spent = sum(after[pid] - before[pid] for pid in after)
+    return 100 * spent / 1e9 / took
+
+
+def turn(bench: Bench, engine: str) -> tuple[float, str | float, str | float]:
+    place = bench.place(engine)
+    place.clean()
+    one = POOLQ[engine]
+    bench.produce(one, "fill", 1)  # makes the tables
+    with bench.crew(bench.poolq(engine, f"--procs={WORKERS}")) as crew:
+        until_idle(crew, WORKERS)
+        sleep(1.0)  # what a pool does at its start
+        return used(crew, max(2.0, WINDOW * min(1, bench.scale))), *connections(place)
+
+
+def measure(bench: Bench) -> list[Outcome]:
+    rows: list[list[str | float]] = []
+    goals = []
+    for engine, name in ENGINES.items():
+        share, waiting, every = turn(bench, engine)
+        rows.append([name, share, waiting, every])
+        work = f"{WORKERS} idle workers on {name}, CPU"
+        goals.append(Goal(f"idle-workers-{engine}", work, SHARE, share, "% of a core", most=True))
+        if not isinstance(waiting, str):
+            work = f"{WORKERS} idle workers on {name}, broker connections that wait"
+            goals.append(Goal("idle-workers-waiting", work, WAITING, waiting, "", most=True))
+    return [Outcome(f"{WORKERS} idle workers", HEADER, rows, goals, None, TEXT)]

@@ -1,0 +1,53 @@
+"""What a job costs when a million others are ready and another million wait for their time."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.bench import Bench, say
+from benchmarks.catalog import POOLQ
+from benchmarks.goals import Goal
+from benchmarks.report import Outcome
+
+FEW, MANY = 1000, 1_000_000
+JOBS = 30_000
+GOAL = 15
+ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
+HEADER = ("", "ready, and as many delayed", "µs a job", "CPU, µs a job", "more CPU, %")
+TEXT = """A worker's claims and settlements, 100 in each exchange, without the jobs themselves: so
+the difference is not diluted by what is the same. Its CPU is that of worker and server; on SQLite
+both are one. The goal is of the CPU, as the time is also the disk's."""
+
+
+class Cost(NamedTuple):
+    seconds: float
+    cpu: float
+
+
+def turn(bench: Bench, engine: str, waiting: int) -> Cost:
+    """Microseconds a job, as the median of turns of 1,000."""
+    place = bench.place(engine)
+    place.clean()
+    server = next(iter(place.pids), 0)
+    words = [str(waiting), str(waiting), str(bench.scaled(JOBS)), str(server)]
+    found = bench.run(POOLQ[engine], ["benchmarks.stepping", *words])
+    return Cost(median(found["seconds"]), median(found["cpu"]))
+
+
+def measure(bench: Bench) -> list[Outcome]:
+    many = max(FEW, int(MANY * bench.scale))
+    rows: list[list[str | float]] = []
+    goals = []
+    for engine, name in ENGINES.items():
+        few = turn(bench, engine, FEW)
+        full = turn(bench, engine, many)
+        again = turn(bench, engine, FEW)
+        base = Cost(*(sum(pair) / 2 for pair in zip(few, again, strict=True)))
+        more = 100 * (full.cpu / base.cpu - 1)
+        rows += [[name, f"{FEW:,}", *base, ""], [name, f"{many:,}", *full, more]]
+        work = f"cost of a job on {name}, at {many:,} ready and delayed, against {FEW:,}"
+        goals.append(Goal(f"million-{engine}", work, GOAL, more, "% more", most=True))
+        say(f"  {name}: {more:+.0f} %")
+        bench.place(engine).clean()
+    return [Outcome("A million jobs wait", HEADER, rows, goals, None, TEXT)]

@@ -1,0 +1,66 @@
+"""What a worker's notes in shared memory cost for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import monotonic_ns, perf_counter_ns
+
+from benchmarks.bench import Bench
+from benchmarks.goals import Goal
+from benchmarks.report import Outcome
+from poolq.pool.scoreboard import Scoreboard
+from poolq.worker.row import DONE, WorkerRow, text
+
+TIMES, REPEATS = 20_000, 15
+GOAL = 1.0
+HEADER = ("", "µs a job")
+TEXT = """Start, end and count of a job, in a loop: the same calls as those of a worker. With a
+deadline, two more. The loop itself is subtracted."""
+ID, QUEUE, JOB = "01a2102832f470cda120ecb1246969c1", "default", "benchmarks.peers.poolq:Noop"
+
+
+def notes(row: WorkerRow) -> Callable[[], None]:
+    def plain() -> None:
+        row.start(3, text(ID, QUEUE, JOB), monotonic_ns())
+        row.finished(3)
+        row.count(DONE, QUEUE, JOB, 0.000_05)
+
+    return plain
+
+
+def guarded(row: WorkerRow) -> Callable[[], None]:
+    plain = notes(row)
+
+    def both() -> None:
+        row.guard(30_000_000, 1, 0)
+        plain()
+        row.unguard()
+
+    return both
+
+
+def nothing() -> None: ...
+
+
+def cost(act: Callable[[], None]) -> float:
+    """Nanoseconds of a call."""
+    times = []
+    for _ in range(REPEATS):
+        began = perf_counter_ns()
+        for _ in range(TIMES):
+            act()
+        times.append((perf_counter_ns() - began) / TIMES)
+    return median(times)
+
+
+def measure(bench: Bench) -> list[Outcome]:
+    scores = Scoreboard(1)
+    index = scores.take(1, 1, 1)
+    assert index is not None
+    row = scores.worker(index)
+    loop = cost(nothing)
+    plain, deadline = ((cost(make(row)) - loop) / 1000 for make in (notes, guarded))
+    rows = [["a job", plain], ["a job with a timeout", deadline]]
+    goal = Goal("scoreboard", "scoreboard writes of a job", GOAL, plain, "µs", most=True)
+    return [Outcome("The scoreboard", HEADER, rows, [goal], None, TEXT)]

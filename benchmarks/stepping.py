@@ -1,0 +1,67 @@
+"""What a job costs a worker and its engine when so many others wait:
+`python -m benchmarks.stepping READY DELAYED JOBS SERVER_PID`.
+
+A worker's claims and settlements, 100 in each exchange, over the engine's own contract, as in
+`poolq run`, but with nothing run between them: that would only dilute the difference. Where few are
+ready they are filled up again outside the measurement. Printed is one line of JSON: microseconds a
+job, of time and of CPU (this process and the server's), for each of several turns.
+"""
+
+import json
+import sys
+from time import perf_counter, process_time_ns
+
+import poolq
+from benchmarks import cost
+from benchmarks.peers.poolq import Noop, prepare
+from benchmarks.work import PAYLOAD
+from poolq.engines.base import Engine, Registration, Settlement
+from poolq.producer import engine as chosen
+from poolq.retry import ACK
+
+WANT, TURN, CHUNK = 100, 1000, 20_000
+ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)
+
+
+def fill(many: int, **options: str) -> None:
+    for start in range(0, many, CHUNK):
+        poolq.dispatch_many(Noop, [PAYLOAD] * min(CHUNK, many - start), **options)  # type: ignore[arg-type]
+
+
+class Worker:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._request = 0
+        self._done: list[Settlement] = []
+        engine.register(ME)
+
+    def turn(self) -> None:
+        """Claim and settle TURN jobs."""
+        for _ in range(TURN // WANT):
+            self._request += 1
+            step = self._engine.step(ME.worker, self._request, self._done, WANT, None)
+            assert len(step.claims) == WANT, f"{len(step.claims)} claimed of {WANT}"
+            self._done = [Settlement(claim, ACK) for claim in step.claims]
+
+
+def main(ready: int, delayed: int, jobs: int, server: int) -> dict[str, list[float]]:
+    """The costs of each turn."""
+    prepare()
+    fill(delayed, delay="1 day")
+    fill(ready)
+    worker, seconds, used = Worker(chosen()), [], []
+
+    def spent() -> int:
+        return process_time_ns() + sum(cost.exact([server] if server else []).values())
+
+    for _ in range(jobs // TURN):
+        before, began = spent(), perf_counter()
+        worker.turn()
+        seconds.append((perf_counter() - began) * 1e6 / TURN)
+        used.append((spent() - before) / 1000 / TURN)
+        fill(TURN)
+    return {"seconds": seconds, "cpu": used}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(*map(int, sys.argv[1:]))) + "\n")
