@@ -18,8 +18,8 @@ SHARE, WAITING = 2, 1
 ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 HEADER = ("", "CPU, % of a core", "connections that wait", "connections in all")
 TEXT = f"""One pool of {WORKERS} workers, of which none has anything to do, for {WINDOW:g} s: all
-its processes' CPU. On Redis a connection that waits is one that is blocked; on MariaDB nobody is, the
-keeper asks every 40 ms over one."""
+its processes' CPU. On Redis a connection that waits is one that is blocked; on MariaDB nobody is,
+the keeper asks every 40 ms over one."""
 
 
 def connections(place: Place) -> tuple[str | float, str | float]:
