@@ -94,13 +94,22 @@ def _rules(rules: Sequence[Rule], refused: int) -> bytes:
     return b"".join(parts)
 
 
+def text(raw: bytes) -> str:
+    """A name or an id. What was written by hand may be no UTF-8, and must not end who reads it."""
+    return raw.decode("utf-8", "replace")
+
+
 def state_of(stored: bytes | None) -> State:
-    """A state as kept beside a body; None: a fresh job's."""
+    """A state as kept beside a body; None: a fresh job's, and so is one that was written by hand
+    and cannot be read."""
     if stored is None:
         return INITIAL
     head, _, history = stored.partition(b"\n")
-    _, attempt, crashes, failing = head.split(b" ")
-    return State(int(attempt), int(crashes), int(failing), history)
+    try:
+        _, attempt, crashes, failing = map(int, head.split(b" "))
+    except ValueError:
+        return State(history=stored)
+    return State(attempt, crashes, failing, history)
 
 
 def body_of(stored: bytes | None) -> bytes:
@@ -114,24 +123,24 @@ def step_of(reply: list[Any], request: int) -> Step:
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
     for queue, index, admitted, ids, bodies, states in groups:
-        name, taken = queue.decode(), bool(admitted)
+        name, taken = text(queue), bool(admitted)
         rows = zip(count(index), ids, bodies, states or repeat(None), strict=False)
         for place, id_, body, state in rows:
             kept = INITIAL if state is None else state_of(state)
-            text = body[body.find(b"\n") + 1 :] if body else b""
-            add(make(Claim, (id_.decode(), request, place, name, text, kept, taken)))
-    return Step(claims, [id_.decode() for id_ in stale], None if due == -1 else due)
+            bare = body[body.find(b"\n") + 1 :] if body else b""
+            add(make(Claim, (text(id_), request, place, name, bare, kept, taken)))
+    return Step(claims, [text(id_) for id_ in stale], None if due == -1 else due)
 
 
 def stored_of(reply: list[Any]) -> Stored:
     """A job as `find` and `failed` tell of it."""
     id_, queue, status, at, body, state, worker = reply
     return Stored(
-        id_.decode(),
-        queue.decode(),
-        status.decode(),
+        text(id_),
+        text(queue),
+        text(status),
         int(at),
         body_of(body),
         state_of(state),
-        worker.decode(),
+        text(worker),
     )

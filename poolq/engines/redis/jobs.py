@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from poolq.engines.base import Claim, Push, Registration, Settlement, Step
-from poolq.engines.redis.codec import GROUP, claim_name, pushed, settled, step_of
+from poolq.engines.redis.codec import GROUP, claim_name, pushed, settled, step_of, text
 from poolq.engines.redis.link import Lost
 from poolq.engines.redis.linked import Linked, queue_words
 from poolq.engines.redis.scripts import ADMIT, PUSH, REGISTER, SETTLE, STEP
@@ -57,7 +57,7 @@ class Jobs(Linked):
         reply = self.link.run(SETTLE, worker, *settled(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
-        return [stale.decode() for stale in reply[1]]
+        return [text(stale) for stale in reply[1]]
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         words = (word for key, limit, window in rules for word in (limit, window, key))

@@ -1,13 +1,15 @@
 """For keepers: wait and wake, nodes and their beats, the dead."""
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.base import Death, Node, Recovered, Registration
+from poolq.engines.redis.codec import text
 from poolq.engines.redis.linked import Linked, queue_words
 from poolq.engines.redis.scripts import (
     BEAT,
@@ -25,6 +27,7 @@ from poolq.message import Entry, entry
 
 #: The history line of a death nobody saw; the script puts in the time and the worker.
 _UNSEEN = entry(Entry(0, "crash", "its worker was gone", worker="?"))
+_decoder = msgspec.json.Decoder(Registration)
 
 
 class Keeping(Linked):
@@ -48,17 +51,21 @@ class Keeping(Linked):
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         reply = self.link.run(BEAT, node, info)
-        return {name.decode(): int(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
+        return {text(name): int(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
 
     def leave(self, node: str) -> None:
         self.link.run(LEAVE, node)
 
     def registered(self) -> list[Registration]:
-        return [Registration(*json.loads(text)) for text in self.link.run(REGISTERED)]
+        found = []
+        for who in self.link.run(REGISTERED):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # written by hand
+                found.append(_decoder.decode(who))
+        return found
 
     def nodes(self) -> list[Node]:
         reply = self.link.run(NODES)
-        return [Node(name.decode(), int(beat), info, n) for name, beat, info, n in reply]
+        return [Node(text(name), int(beat), info, n) for name, beat, info, n in reply]
 
     def recover(self, worker: str, death: Death | None) -> Recovered:
         if death is None:
@@ -94,7 +101,7 @@ class Keeping(Linked):
             self.link.waits.drop()
             raise
         self.link.waits.used()
-        return None if reply is None else int(reply[1])
+        return None if reply is None else _hint(reply[1])
 
     @staticmethod
     def _id_of(wire: Wire) -> int:
@@ -114,5 +121,12 @@ class Keeping(Linked):
             wire.blocked_id = -1
 
 
+def _hint(token: bytes) -> int:
+    try:
+        return int(token)
+    except ValueError:  # written by hand: look
+        return 1
+
+
 def _recovered(reply: list[Any]) -> Recovered:
-    return Recovered(*(tuple(id_.decode() for id_ in ids) for ids in reply))
+    return Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from poolq.engines.base import LimitUse, QueueCounts, Stored
-from poolq.engines.redis.codec import GROUP, stored_of
+from poolq.engines.redis.codec import GROUP, stored_of, text
 from poolq.engines.redis.linked import Linked
 from poolq.engines.redis.scripts import (
     CANCEL,
@@ -30,14 +30,14 @@ class People(Linked):
         for queue, *numbers, oldest, paused in self.link.run(COUNTS):
             ready, delayed, parked, running, failed = numbers
             held = (ready, delayed, parked, running, failed)
-            counts.append(QueueCounts(queue.decode(), *held, int(oldest), bool(paused)))
+            counts.append(QueueCounts(text(queue), *held, int(oldest), bool(paused)))
         return counts
 
     def totals(self) -> dict[str, dict[str, int]]:
         reply = self.link.call(b"HGETALL", self.link.prefix + "counters")
         totals: dict[str, dict[str, int]] = {}
         for field, number in zip(*[iter(reply)] * 2, strict=True):
-            counter, _, queue = field.decode().partition(" ")
+            counter, _, queue = text(field).partition(" ")
             totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))[counter] = int(number)
         return dict(sorted(totals.items()))
 
@@ -83,7 +83,7 @@ class People(Linked):
         return int(gone)
 
     def _each(self, script: Script, ids: Sequence[str]) -> list[str]:
-        return [id_.decode() for some in _batches(ids) for id_ in self.link.run(script, *some)]
+        return [text(id_) for some in _batches(ids) for id_ in self.link.run(script, *some)]
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

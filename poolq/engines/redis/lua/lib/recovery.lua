@@ -16,6 +16,7 @@ end
 local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
+  if not due then due, attempt, crashes, failing, history = '0', 0, 0, '0', '' end  -- no state
   local counts = timed_out and failing == '0'
   if counts then attempt = attempt + 1
   elseif failing == '0' then crashes = crashes + 1

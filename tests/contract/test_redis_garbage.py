@@ -1,0 +1,83 @@
+"""What somebody writes into Redis by hand, past poolq, ends nobody who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+import redis
+
+from poolq.engines.base import Engine
+from poolq.errors import EngineError
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, named, push, stored
+from tests.support.servers import Redis
+
+
+@pytest.fixture
+def client(redis_server: Redis) -> Iterator[redis.Redis]:
+    with redis_server.client() as made:
+        yield made
+
+
+@pytest.fixture
+def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
+    return opened(redis_server.url, namespace)
+
+
+def test_an_id_and_a_queue_that_are_no_text(engine: Engine, client: redis.Redis) -> None:
+    head = f"{{{engine.namespace}}}:".encode()
+    client.zadd(head + b"queues", {b"\xff": 0})
+    client.rpush(head + b"ready:\xff", b"\xfe")
+    push(engine, "good")
+    worker = Worker(engine, queues=None)
+    bodies = [name for _ in range(2) for name in named(worker.claim(9))]
+    assert sorted(bodies) == ["", "good"]
+    assert [one.queue for one in engine.counts()] == ["q", "\ufffd"]
+
+
+@pytest.mark.parametrize("state", [b"", b"x", b"1 2 3", b"a b c d\n{}", b"\xff\n\xff"])
+def test_a_state_that_cannot_be_read(engine: Engine, client: redis.Redis, state: bytes) -> None:
+    (id,) = push(engine, "a")
+    client.hset(f"{{{engine.namespace}}}:states", id, state)
+    (claim,) = Worker(engine).claim()
+    assert (claim.state.attempt, claim.state.crashes, claim.state.failing) == (0, 0, 0)
+    assert claim.state.history == state, "it is kept for a person to see"
+    found = engine.find(id)
+    assert found is not None
+    assert found.state == claim.state
+    assert engine.recover("w1", None).crashed == (id,), "its death is counted"
+    assert stored(engine, id).state.crashes == 1
+
+
+@pytest.mark.parametrize("who", [b"", b"x", b"[]", b'["w", 1]', b"\xff", b"{}"])
+def test_a_registration_that_cannot_be_read(
+    engine: Engine, client: redis.Redis, who: bytes
+) -> None:
+    Worker(engine)
+    Worker(engine, "w2")
+    client.hset(f"{{{engine.namespace}}}:worker:w2", "#who", who)
+    assert [one.worker for one in engine.registered()] == ["w1"]
+    assert engine.recover("w2", None) == ((), (), (), ())
+
+
+def test_a_token_that_is_no_number_wakes(engine: Engine, client: redis.Redis) -> None:
+    push(engine, "a")
+    Worker(engine).claim()
+    engine.wait(["q"], 0)
+    client.delete(f"{{{engine.namespace}}}:wake:q")
+    client.rpush(f"{{{engine.namespace}}}:wake:q", b"now!")
+    assert engine.wait(["q"], 5) == 1
+
+
+def test_a_value_of_the_wrong_type_is_an_error_of_the_engines(
+    engine: Engine, client: redis.Redis
+) -> None:
+    client.set(f"{{{engine.namespace}}}:ready:q", b"no list")
+    client.zadd(f"{{{engine.namespace}}}:queues", {b"q": 0})
+    worker = Worker(engine)
+    with pytest.raises(EngineError, match="WRONGTYPE"):
+        worker.claim()
+    with suppress(EngineError):
+        push(engine, "a")
