@@ -15,7 +15,7 @@ import redis
 
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
-from tests.chaos.failover import lost_in_failover
+from tests.chaos.failover import lost_in_failover, pair
 from tests.support.processes import Process
 from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
@@ -208,7 +208,7 @@ class SentinelBroker(Broker):
         return lambda: lost
 
     def left(self, namespace: str) -> list[str]:
-        with self.setup.master.client() as client:
+        with until(lambda: pair(self.setup), 30)[0].client() as client:
             return keys_left(client, namespace)
 
 

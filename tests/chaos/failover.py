@@ -7,6 +7,7 @@ from __future__ import annotations
 import redis
 
 from tests.support.scratch import Scratch
+from tests.support.server import HOST
 from tests.support.servers import Redis
 from tests.support.topologies import Sentinel
 from tests.support.wait import until
@@ -20,7 +21,7 @@ def lost_in_failover(setup: Sentinel, namespace: str, scratch: Scratch) -> froze
     The dead master's file has all that it acknowledged, as it synced each write; the replica cannot
     be written to before Sentinel makes it master. Then the old master comes back, as a replica.
     """
-    dead, heir = setup.master, setup.replica
+    dead, heir = until(lambda: pair(setup), 30, "a master that a replica follows")
     dead.kill()
     until(lambda: _link_is_down(heir), 5, "the replica to have read all that was sent")
     had = facts(heir, namespace)
@@ -36,6 +37,8 @@ def lost_in_failover(setup: Sentinel, namespace: str, scratch: Scratch) -> froze
     ids = acknowledged.keys() | had.keys()
     lost = frozenset(id for id in ids if acknowledged.get(id) != had.get(id))
     until(lambda: _is_master(heir), 30, "Sentinel to make the replica master")
+    # As a replica at once: by itself Sentinel makes it one only after some 10 s.
+    dead.reconfigure("replicaof", f"{HOST} {heir.port}")
     dead.start()
     until(lambda: _follows(dead, heir), 30, "the old master to follow the new one")
     setup.master, setup.replica = heir, dead
@@ -65,6 +68,15 @@ def _replication(server: Redis) -> dict[str, object]:
             return dict(client.info("replication"))
         except (redis.ConnectionError, redis.TimeoutError):
             return {}
+
+
+def pair(setup: Sentinel) -> tuple[Redis, Redis] | None:
+    """Master and replica as they are now: where the machine is slow, Sentinel may have changed them
+    by itself."""
+    for master, replica in ((setup.master, setup.replica), (setup.replica, setup.master)):
+        if _is_master(master) and _follows(replica, master):
+            return master, replica
+    return None
 
 
 def _link_is_down(server: Redis) -> bool:

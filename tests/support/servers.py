@@ -64,6 +64,10 @@ class Redis(Server):
         """The same database through the server's unix socket."""
         return f"unix://{self._user}{self.socket}?db=0"
 
+    def reconfigure(self, name: str, value: str) -> None:
+        """A line of redis.conf, from the next start on."""
+        self._config[name] = value
+
     def command(self) -> list[str]:
         words = [binary(self.program), "--bind", self.host, "--port", str(self.port)]
         words += ["--dir", str(self.folder), "--unixsocket", str(self.socket)]
