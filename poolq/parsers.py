@@ -20,6 +20,7 @@ YES = ("1", "true", "yes", "on")
 NO = ("0", "false", "no", "off")
 _SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 
 
@@ -35,6 +36,14 @@ def label(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= 64:
         raise ValueError("must be 1 to 64 printable characters")
     return value.strip()
+
+
+def address(value: object) -> str:
+    """A host's name or number and a port: 127.0.0.1:9200, [::1]:9200."""
+    found = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[2]) <= 65535:
+        raise ValueError("must be an address and a port from 1 to 65535, such as 127.0.0.1:9200")
+    return found[0]
 
 
 def namespace(value: object) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from poolq.parsers import (
     Parser,
+    address,
     choice,
     duration,
     label,
@@ -177,6 +178,11 @@ SETTINGS = (
         "log_format", "text", choice("text", "json"),
         "How the log is written: text, or json.",
         "FORMAT", "text",
+    ),
+    Setting(
+        "metrics", "", address,
+        "Serve metrics for Prometheus on this address and port (needs the extra prometheus).",
+        "HOST:PORT", "off",
     ),
     Setting(
         "max_payload", 1 << 20, size,

@@ -6,10 +6,9 @@ fork for us comes through `templates.py`.
 
 import os
 import random
-import signal
+import socket
 from collections.abc import Callable
 from functools import partial
-from math import inf
 from time import monotonic, monotonic_ns
 
 from poolq.config import Config
@@ -17,7 +16,7 @@ from poolq.pool import endings, history, last_words, logger
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
-from poolq.pool.kill import kill_group, send
+from poolq.pool.kill import kill_group
 from poolq.pool.names import worker_name
 from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.recovery import cause
@@ -29,13 +28,13 @@ from poolq.pool.template import Errand
 from poolq.pool.templates import Say, Templates
 from poolq.worker import process
 from poolq.worker.events import Reporter
-from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
 
 
 class Children:
-    """`private`: tells the descriptors of the master alone, which no child may keep."""
+    """`private`: tells the descriptors of the master alone, which no child may keep; `served`: the
+    port of the metrics, which is the keeper's."""
 
     def __init__(
         self,
@@ -48,6 +47,7 @@ class Children:
         say: Say,
         private: Callable[[], tuple[int, ...]],
         pipes: Pipes,
+        served: socket.socket | None,
     ) -> None:
         self._config = config
         self._node = node
@@ -57,7 +57,10 @@ class Children:
         self._reporter = reporter
         self._say = say
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
-        self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), self._alive)
+        self._served = served
+        self._port = -1 if served is None else served.fileno()
+        ours = (self._alive, *([] if served is None else [self._port]))
+        self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), *ours)
         self._pipes = pipes
         self._paper = last_words.Paper()
         self._seq = 0
@@ -135,19 +138,22 @@ class Children:
             signals = Signals(self._life)
             signals.install(master, lambda: None, outlive=True)
             keeper = Keeper(
-                self._config, self._node, self._scores, self._bells, signals, self._reporter
-            )
+                self._config, self._node, self._scores, self._bells, signals, self._reporter,
+                self._served,
+            )  # fmt: skip
             return keeper.run()
 
-        pid = self.fork(keep, "keeper", self._pipes.writers.named("keeper"))
+        pid = self.fork(keep, "keeper", self._pipes.writers.named("keeper"), keep=self._port)
         if pid:
             self._pool.keeper = Helper(pid, monotonic())
         else:
             self._pool.keeper_not_before = monotonic() + 1.0
 
-    def fork(self, main: Callable[[], int], what: str, pipe: int, row: int | None = None) -> int:
+    def fork(
+        self, main: Callable[[], int], what: str, pipe: int, row: int | None = None, keep: int = -1
+    ) -> int:
         """The child's pid; 0 where the system has no room now. It speaks as `what` through `pipe`;
-        `row` is a worker's."""
+        `row` is a worker's; `keep`: what it shall have though others may not."""
 
         def child() -> int:
             adopt(pipe)
@@ -157,7 +163,7 @@ class Children:
             return main()
 
         try:
-            return fork(child, self.close_for(pipe))
+            return fork(child, tuple(fd for fd in self.close_for(pipe) if fd != keep))
         except OSError as error:
             self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
@@ -283,15 +289,7 @@ class Children:
             self.spawn_logger()
         if self._pool.logger is None:
             return
-        pid = self._pool.logger.pid
-        self._pipes.say_farewell()
-        send(pid, signal.SIGTERM)
-        deadline = monotonic() + logger.FLUSH + 1.0
-        while os.waitpid(pid, os.WNOHANG)[0] == 0:
-            if monotonic() > deadline:
-                send(pid, signal.SIGKILL)
-                deadline = inf
-            readable((), 0.005)
+        logger.end(self._pool.logger.pid, self._pipes)
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker."""

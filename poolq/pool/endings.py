@@ -36,6 +36,8 @@ def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
         return "max_memory_hard"
     if pool.mode is not Mode.RUN and (proc.told or proc.killed):
         return "stop"
+    if proc.killed and not proc.ready and proc.generation < pool.generation:
+        return "reload"
     if proc.killed:
         return "silent" if proc.ready else "boot"
     if row.phase == Phase.BOOT:
@@ -48,10 +50,10 @@ def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
 def _told(pool: Pool, proc: Proc, now: float) -> str:
     """Why a worker that left in peace was told to."""
     seat = next(seat for seat in pool.seats if proc in seat.procs)
+    if proc.spent:
+        return "max_jobs" if proc.spent.endswith("jobs") else "max_memory"
     if proc.generation != pool.generation:
         return "reload"
     if seat.closing:
         return "scale"
-    if proc.spent:
-        return "max_jobs" if proc.spent.endswith("jobs") else "max_memory"
     return "cooldown" if now >= proc.due else "left"

@@ -12,6 +12,7 @@ import os
 import select
 import socket
 from time import monotonic, monotonic_ns, time_ns
+from typing import TYPE_CHECKING
 
 import msgspec
 from setproctitle import setproctitle
@@ -39,6 +40,9 @@ from poolq.worker.events import Crashed, Note, Reporter, TimedOut
 from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
 
+if TYPE_CHECKING:
+    from poolq.pool.exporter import Exporter
+
 PATIENCE = 10.0  # seconds that a first start waits for the broker
 BEATS = 6  # a node's life in beats
 RETRY = 0.5
@@ -57,7 +61,9 @@ class Keeper:
         bells: Bells,
         signals: Signals,
         reporter: Reporter,
+        served: socket.socket | None = None,
     ) -> None:
+        self._served = served
         self._config = config
         self._node = node
         self._scores = scores
@@ -88,6 +94,7 @@ class Keeper:
         """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
+        serving = self._serve()
         if code := self._first_contact():
             return code
         waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
@@ -98,11 +105,25 @@ class Keeper:
             self._round()
             self._scales.weigh()
             self._recorder.record()
-            if self._signals.orphaned and not self._workers_left():
-                break
+            if self._signals.orphaned:
+                if serving is not None:
+                    serving.close()  # the next pool wants the port
+                    serving = None
+                if not self._workers_left():
+                    break
             self._wait()
         self._leave()
         return 0
+
+    def _serve(self) -> "Exporter | None":
+        """Show the metrics, if somebody wants them."""
+        if self._served is None:
+            return None
+        from poolq.pool.exporter import Exporter  # slow, see there
+
+        exporter = Exporter(self._served, self._scores)
+        exporter.start()
+        return exporter
 
     def _first_contact(self) -> int:
         """The broker answers, with tables of our version; else the exit code of the pool."""

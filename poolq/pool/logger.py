@@ -17,16 +17,19 @@ import struct
 import termios
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from types import FrameType
 
 from setproctitle import setproctitle
 
+from poolq.pool.kill import send
 from poolq.pool.lines import Lines
 from poolq.pool.pipes import OTHERS, Pipes
 from poolq.pool.sink import Sink
 from poolq.worker.events import Words
+from poolq.worker.readable import readable
 
 LOOK = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
 FLUSH = 5.0  # seconds that a sink is given at the end
@@ -159,3 +162,15 @@ def _drain(fd: int) -> None:
             pass
     except BlockingIOError:
         return
+
+
+def end(pid: int, pipes: Pipes) -> None:
+    """The master's last act: all others are gone, so wait until their lines are written."""
+    pipes.say_farewell()
+    send(pid, signal.SIGTERM)
+    deadline = monotonic() + FLUSH + 1.0
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if monotonic() > deadline:
+            send(pid, signal.SIGKILL)
+            deadline = inf
+        readable((), 0.005)

@@ -7,6 +7,7 @@ until `next_wake`.
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from math import inf
 from time import monotonic, monotonic_ns
@@ -48,14 +49,25 @@ IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> int:
     """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
     terminal. Raises NoPlace, ConfigError."""
-    return Master(config, reporter, Hold(config.name, home(os.environ)), show).run()
+    served = None
+    if config.metrics:
+        from poolq.pool.exporter import listen  # slow: it brings Python's own web server
+
+        served = listen(config.metrics, config.sources.get("metrics", "code"))
+    return Master(config, reporter, Hold(config.name, home(os.environ)), show, served).run()
 
 
 class Master:
-    """One pool's master process. `hold`: its name, and the socket through which it is spoken to."""
+    """One pool's master process. `hold`: its name, and the socket through which it is spoken to;
+    `served`: the port of its metrics."""
 
     def __init__(
-        self, config: Config, reporter: Reporter, hold: Hold, show: Show | None = None
+        self,
+        config: Config,
+        reporter: Reporter,
+        hold: Hold,
+        show: Show | None = None,
+        served: socket.socket | None = None,
     ) -> None:
         self._config = config
         self._reporter = reporter
@@ -72,7 +84,7 @@ class Master:
         self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), seats)
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
-            self._private, pipes,
+            self._private, pipes, served,
         )  # fmt: skip
         self._display = Display(
             show, self._scores, self._say, self._children.close_for,

@@ -45,10 +45,12 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sight(msgspec.Struct, frozen=True):
-    """`at`: monotonic nanoseconds; `period`: until the next one; `ping`: seconds. `flows` by queue;
-    `held` by a limit's key: jobs a minute that the pool's workers could not start."""
+    """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
+    seconds. `flows` by queue; `held` by a limit's key: jobs a minute that this pool's workers could
+    not start."""
 
     at: int
+    version: str
     period: float
     ping: float
     queues: list[QueueCounts]
@@ -78,6 +80,7 @@ class Observer(threading.Thread):
         self._page = scores.pages.keeper
         self._counts = Counts(scores)
         self._served = config.queue
+        self._version = nodes.versions()[0]
         self._flows: dict[str, Flows] = {}
         self._held: dict[str, Trend] = {}
 
@@ -108,7 +111,7 @@ class Observer(threading.Thread):
         queues = sorted(queues, key=lambda one: (not self._serves(one.queue), one.queue))[:MOST]
         limits = sorted(limits, key=lambda one: (-one.parked, one.rule.key))[:MOST]
         return Sight(
-            monotonic_ns(), pause, ping, queues, self._flow(queues, totals), limits,
+            monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), limits,
             self._holding(), [seen(one, now) for one in others[:MOST]],
         )  # fmt: skip
 

@@ -79,7 +79,6 @@ class Reader:
         return max(0.0, (monotonic_ns() - self._scores.told(scoreboard.MASTER_BEAT)) / 1e9)
 
     def _head(self, state: Told, sight: Sight | None, busy: int) -> Head:
-        seen = next((one for one in sight.nodes if one.node == state.node), None) if sight else None
         return Head(
             pool=state.pool,
             host=state.host,
@@ -99,7 +98,7 @@ class Reader:
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=told.left(state),
-            version=seen.info.poolq if seen and seen.info else "",
+            version=sight.version if sight else "",
         )
 
     # workers

@@ -25,6 +25,8 @@ from poolq.message import State
 from poolq.options import OPTIONS
 from poolq.pool import signals as master_signals
 from poolq.pool import state
+from poolq.pool.endings import CAUSES
+from poolq.pool.metrics import METRICS
 from poolq.worker import signals as worker_signals
 from poolq.worker import stack
 from tests.docs.markdown import PAGES, ROOT, read, rows, sections
@@ -164,3 +166,34 @@ def test_a_job_as_json_is_described() -> None:
         for key in records.job(Stored("1", "default", status, 0, b"{}", State())):
             assert f"`{key}`" in text
         assert f"`{status}`" in text
+
+
+def test_metrics_are_exactly_those() -> None:
+    table = rows(sections(read("monitoring.md"))["Metrics"])[1:]
+    told = {row[0].strip("`"): row[1:3] for row in table}
+    known = {
+        f"{name}_total" if kind == "counter" else name: [
+            kind,
+            ", ".join(f"`{label}`" for label in labels),
+        ]
+        for name, (kind, labels, _) in METRICS.items()
+    }
+    assert told == known
+
+
+def test_causes_of_a_workers_end_are_exactly_those() -> None:
+    table = rows(sections(read("monitoring.md"))["Why workers end"])[1:]
+    told = {name.strip(" `") for row in table for name in row[0].split(",")}
+    assert told == set(CAUSES)
+
+
+def test_the_grafana_dashboard_asks_for_what_there_is() -> None:
+    text = (ROOT / "contrib" / "grafana" / "poolq.json").read_text("utf-8")
+    board = msgspec.json.decode(text)
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    used = set(findall(r"poolq_[a-z_]+", " ".join(asked)))
+    ends = {"counter": "_total", "histogram": "_bucket", "gauge": ""}
+    there = {f"{name}{ends[kind]}" for name, (kind, *_) in METRICS.items()}
+    assert used <= there
+    assert len(used) > 10
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
