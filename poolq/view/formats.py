@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from poolq.view.logs import KINDS, level, words
+from poolq.view.logs import KINDS, WORDS, level
 from poolq.worker.events import Event
 
 #: All but tab and newline; with the C1 ones, which some terminals obey too.
@@ -26,7 +26,7 @@ class Text:
         self._begin = (-1, "")
 
     def event(self, when: float, who: str, event: Event) -> bytes:
-        return self._line(when, who, "", words(event))
+        return self._line(when, who, "", WORDS[type(event)](event))
 
     def output(
         self,

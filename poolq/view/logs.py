@@ -37,7 +37,7 @@ def level(event: events.Event) -> str:
 
 def words(event: events.Event) -> str:
     """The event in words; a traceback follows on lines of its own."""
-    return _table[type(event)](event)
+    return WORDS[type(event)](event)
 
 
 @singledispatch
@@ -116,8 +116,8 @@ def _(event: events.Note) -> str:
     return PREFIXES[event.level] + event.text
 
 
-#: Asked here, as a look-up in singledispatch costs as much as the words.
-_table = {kind: _words.dispatch(kind) for kind in KINDS}
+#: Asked in its place, as a look-up in singledispatch costs as much as the words.
+WORDS = {kind: _words.dispatch(kind) for kind in KINDS}
 
 
 def _with_cause(text: str, cause: str, error: str, trace: str) -> str:

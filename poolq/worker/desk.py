@@ -27,6 +27,7 @@ from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.retry import GIVE_BACK, Outcome
 from poolq.worker.events import Note, Reporter, Returned, Stale
+from poolq.worker.pace import BUDGET
 from poolq.worker.row import WorkerRow
 from poolq.worker.title import Title
 
@@ -35,6 +36,8 @@ T = TypeVar("T")
 #: Nanoseconds after which a job is long; seconds between two looks of the watcher.
 LONG = 100_000_000
 LOOK = 0.05
+#: Nanoseconds that a settlement waits for company at most.
+LONGEST_WAIT = round(BUDGET * 1e9)
 #: Nanoseconds for which the engine's last word is good enough to start a claimed job.
 FRESH = 1_000_000_000
 
@@ -48,7 +51,10 @@ class Leaving(Exception):
 
 
 class Desk:
-    """`pause(seconds)` waits and returns True when waiting for the engine has to end."""
+    """`pause(seconds)` waits and returns True when waiting for the engine has to end.
+
+    `due`: from then on no claim is started before `catch_up()`.
+    """
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class Desk:
         self._request = 0
         self._ahead: deque[Claim] = deque()
         self._pending: list[Settlement] = []
-        self._oldest = 0  # since when the first of them waits
+        self.due = 0
         self._asked = 0  # when the last exchange that was answered began
         self._running = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
@@ -106,14 +112,13 @@ class Desk:
         except IndexError:
             return None
 
-    def confirm(self, now: int) -> bool:
-        """Before a claim is started: have the engine say that this worker is still known, unless it
-        has just done so; True if it was asked. Raises Fenced; Leaving as `claim` does."""
-        if now - self._asked < FRESH:
-            return False
+    def catch_up(self) -> None:
+        """Settle what is finished, and have the engine say that this worker is still known, unless
+        it has just done so. Raises Fenced; Leaving as `claim` does."""
         with self._lock:
-            self._step(0)
-        return True
+            if self._pending or monotonic_ns() - self._asked >= FRESH:
+                self._step(0)
+            self.due = self._asked + FRESH
 
     def begins(self, now: int) -> None:
         """User code starts now."""
@@ -127,12 +132,8 @@ class Desk:
         """Note a settlement; it goes with the next exchange."""
         self._running = 0
         if not self._pending:
-            self._oldest = now
+            self.due = min(self.due, now + LONGEST_WAIT)
         self._pending.append(_new(Settlement, (claim, outcome)))
-
-    def waited(self, now: int) -> int:
-        """How long the oldest unsent settlement has waited; 0 when there is none."""
-        return now - self._oldest if self._pending else 0
 
     def settle(self) -> list[str]:
         """Send what is noted; returns the ids of the refused. Raises Fenced."""
@@ -166,6 +167,7 @@ class Desk:
             raise
         doubtful, self._doubtful = self._doubtful, set()
         self._pending = []
+        self.due = self._asked + FRESH
         if step.claims:
             self._row.claimed(request)
         # What the watcher had settled by a try whose answer was lost, looks stale.
@@ -214,7 +216,7 @@ class Desk:
             self._armed.wait()
             rest.wait(LOOK)
             if self._is_long():
-                self._title.show()
+                self._title.shows(*self._row.running())
                 with self._lock:
                     if self._is_long():  # still: the main thread may have held the lock
                         self._relieve()

@@ -39,6 +39,7 @@ from poolq.worker.events import (
     Unknown,
 )
 
+INITIAL = State()
 LONGEST_ERROR = 2_000
 LONGEST_TRACEBACK = 8_000
 
@@ -56,10 +57,12 @@ CAUSES: dict[str, type[JobError]] = {
 
 @dataclass(slots=True)
 class Ready:
-    """A claim that can be run: its message was read and its class is known."""
+    """A claim that can be run: its message was read and its class is known. `again`: it was tried
+    before, so it may have failed already."""
 
     claim: Claim
     message: Message
+    again: bool
     kind: type[Job]
     hooks: Hooks
     job: Job | None = None
@@ -96,9 +99,10 @@ class Executor:
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
             return self._unknown(claim, message)
-        if state.failing and retry.hook_spent(message, state):
+        again = state != INITIAL
+        if again and retry.hook_spent(message, state):
             return self._bury(claim, message.job, _last_error(state))
-        return Ready(claim, message, *known)
+        return Ready(claim, message, again, *known)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
         kind = self._registry.get(job)
@@ -110,8 +114,6 @@ class Executor:
     def failed_before(self, ready: Ready) -> Result | None:
         """For a job that has failed already, or whose workers died too often: it is not run."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
-        if not (state.attempt or state.crashes or state.failing):
-            return None
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
             return None
@@ -133,7 +135,7 @@ class Executor:
     def limits(self, ready: Ready) -> Result | tuple[Limit, ...]:
         """Build the job and ask it for its rate limits; a Result where that failed."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
-        if not ready.hooks.limit or ready.claim.admitted:
+        if ready.claim.admitted:
             return ()
         try:
             return Limit.parse(job.rate_limit(), ready.message.job)
@@ -154,7 +156,8 @@ class Executor:
     def run(self, ready: Ready) -> Result:
         """Call `run()` and judge how it ended."""
         job = ready.job
-        assert job is not None
+        if job is None:
+            job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         begun = perf_counter()
         try:
             call(job)

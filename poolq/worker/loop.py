@@ -20,13 +20,11 @@ from poolq.retry import ACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
-from poolq.worker.pace import BUDGET, Pace
+from poolq.worker.pace import Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
 from poolq.worker.title import Title
 
-#: Nanoseconds that a settlement waits for company at most.
-LONGEST_WAIT = round(BUDGET * 1e9)
 BROKEN = 1  # the exit code of a worker that cannot go on
 
 
@@ -127,7 +125,7 @@ class Loop:
     def _batch(self) -> None:
         self._row.phase(Phase.BUSY)
         while (claim := self._desk.next()) is not None:
-            if self._signals.stopping or self._row.paused():
+            if self._signals.stopping:
                 self._desk.give_back(claim)
             else:
                 self._one(claim)
@@ -141,21 +139,18 @@ class Loop:
             self._conclude(None, claim, ready)
             return
         job = ready.message.job
-        now = monotonic_ns()
         short = self._pace.short(job)
-        if not short or self._desk.waited(now) > LONGEST_WAIT:
-            self._desk.settle()
-            self._signals.retake()
-            self._reporter.flush()
+        now = monotonic_ns()
+        if not short or now >= self._desk.due:
+            if not self._may_start(claim):
+                return
             now = monotonic_ns()
-        if self._desk.confirm(now):
-            now = monotonic_ns()
-        self._title.runs(claim, job)
         if not short or claim.index == 0:  # of others the watcher tells, should they be long
-            self._title.show()
+            self._title.shows(claim.id, claim.queue, job)
         self._row.start(claim.index, text(claim.id, claim.queue, job), now)
         self._desk.begins(now)
-        result = self._executor.failed_before(ready) or self._run(ready)
+        failed = ready.again and self._executor.failed_before(ready)
+        result = failed or self._run(ready)
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)
             self._desk.finish(claim, ACK, monotonic_ns())
@@ -164,36 +159,50 @@ class Loop:
         else:
             self._conclude(ready, claim, result)
 
+    def _may_start(self, claim: Claim) -> bool:
+        """Before a job that may be long, and where the engine has not been asked for a while:
+        settle, make sure that we are known, look around. False: it was given back."""
+        self._desk.catch_up()
+        self._signals.retake()
+        self._reporter.flush()
+        if self._row.paused():
+            self._desk.give_back(claim)
+            return False
+        return True
+
     def _run(self, ready: Ready) -> Result:
         limit = ready.message.timeout or self._timeout
         if limit:
             self._guard(ready, limit)
-        limits = self._executor.limits(ready)
-        if ready.hooks.limit:
-            self._only_us()
-        if isinstance(limits, Result):
-            result: Result | None = limits
-        elif limits:
-            self._row.unguard()
-            found = limits
-            result = self._desk.repeat(lambda: self._executor.admit(ready, found))
-            self._desk.confirm(monotonic_ns())  # it may have taken long
-            if limit:
-                self._guard(ready, limit)
-        else:
-            result = None
+        result = self._held_back(ready, limit) if ready.hooks.limit else None
         if result is None:
             result = self._executor.run(ready)
-            self._only_us()
+            if self._signals.inherited:
+                self._leave_fork()
             self._pace.measured(ready.message.job, result.seconds)
         if limit:
             self._row.unguard()
         return result
 
-    def _only_us(self) -> None:
-        """After user code: a child that it forked, and that came back here, is no worker."""
+    def _held_back(self, ready: Ready, limit: int) -> Result | None:
+        """Ask the job for its rate limits, and the engine for a start. None: it may run."""
+        limits = self._executor.limits(ready)
         if self._signals.inherited:
-            os._exit(0)
+            self._leave_fork()
+        if isinstance(limits, Result):
+            return limits
+        if not limits:
+            return None
+        self._row.unguard()
+        result = self._desk.repeat(lambda: self._executor.admit(ready, limits))
+        self._desk.catch_up()  # it may have taken long
+        if limit:
+            self._guard(ready, limit)
+        return result
+
+    def _leave_fork(self) -> None:
+        """After user code: a child that it forked, and that came back here, is no worker."""
+        os._exit(0)
 
     def _guard(self, ready: Ready, limit: int) -> None:
         """The master ends what follows at its deadline, and the keeper what that means: at the
@@ -229,7 +238,8 @@ class Loop:
         if limit and self._row.guard(limit, 0, 0):
             self._bells.look()
         event = self._executor.hook(ready, name, error)
-        self._only_us()
+        if self._signals.inherited:
+            self._leave_fork()
         self._desk.ends()
         self._row.unguard()
         if event:

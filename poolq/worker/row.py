@@ -126,6 +126,10 @@ class WorkerRow:
         self._buckets[cell + bisect_left(BOUNDS, seconds)] += 1
         self._sums[cell + SUM] += seconds
 
+    def running(self) -> tuple[str, str, str]:
+        """What `start` was told: id, queue and name, empty where nothing runs."""
+        return read_text(self.words.cast("B"), self.words)
+
 
 def clear(words: memoryview) -> None:
     """For a new worker; called by the master before it forks one."""

@@ -1,13 +1,11 @@
 """The process title of a worker: what `ps` shows of it.
 
 Writing it costs as much as all else that is written down of a short job, and nobody can read what
-stands there for microseconds. So a job claimed ahead is only noted; the watcher, which looks for
-jobs that turn out long, writes it then.
+stands there for microseconds. So of a batch of short jobs the first one is shown; and, by the
+watcher, which knows it from the scoreboard's row, one that turns out long.
 """
 
 from setproctitle import setproctitle
-
-from poolq.engines.base import Claim
 
 
 class Title:
@@ -15,24 +13,17 @@ class Title:
 
     def __init__(self, head: str) -> None:
         self._head = head
-        self._shown: Claim | None = None
-        self._runs: tuple[Claim, str] | None = None
+        self._shown = ""
 
     def says(self, state: str) -> None:
         """Not in a job: `boot`, `idle`."""
-        self._runs = self._shown = None
-        setproctitle(f"{self._head} {state}")
+        self._write(state)
 
-    def runs(self, claim: Claim, job: str) -> None:
-        """Note what runs from now on."""
-        self._runs = (claim, job)
+    def shows(self, id: str, queue: str, job: str) -> None:
+        """This job runs."""
+        self._write(f"{queue} {job} {id}".replace("\0", "?"))  # a title ends at a NUL
 
-    def show(self) -> None:
-        """Write what was noted last, unless it stands there."""
-        if self._runs is None:
-            return
-        claim, job = self._runs
-        if claim is not self._shown:
-            self._shown = claim
-            text = f"{self._head} {claim.queue} {job} {claim.id}"
-            setproctitle(text.replace("\0", "?"))  # a title ends at a NUL
+    def _write(self, text: str) -> None:
+        if text != self._shown:
+            self._shown = text
+            setproctitle(f"{self._head} {text}")

@@ -61,36 +61,59 @@ def test_claims_come_in_their_order(engine: Engine, desk: Desk) -> None:
     assert desk.next() is None
 
 
-def test_a_fresh_claim_needs_no_word(engine: Engine, desk: Desk) -> None:
+class Clock:
+    """The desk's; a test turns it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "monotonic_ns", made)
+    return made
+
+
+def test_a_claim_needs_no_further_word_for_a_second(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
     push(engine, "1")
-    before = monotonic_ns()
     desk.claim(1)
+    assert desk.due == clock.now + module.FRESH
     engine.recover("w1", None)
-    assert not desk.confirm(before + module.FRESH - 1), "that cost an exchange with each batch"
+    clock.now += module.FRESH - 1
+    desk.catch_up()  # is not fenced: nothing was asked
 
 
-def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk) -> None:
+def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk, clock: Clock) -> None:
     push(engine, "1", "2")
     desk.claim(2)
-    before = monotonic_ns()
-    assert desk.confirm(before + module.FRESH)
-    assert not desk.confirm(before + module.FRESH - 1)
+    clock.now = desk.due
+    desk.catch_up()
+    assert desk.due == clock.now + module.FRESH
+    engine.recover("w1", None)
+    desk.catch_up()
     assert taken(desk) == ["1", "2"], "and stays"
 
 
 def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
-    engine: Engine, desk: Desk
+    engine: Engine, desk: Desk, clock: Clock
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
     engine.recover("w1", None)
     assert ready(engine) == 2
+    clock.now = desk.due
     with pytest.raises(Fenced):
-        desk.confirm(monotonic_ns() + module.FRESH)
+        desk.catch_up()
 
 
 def test_the_word_counts_from_when_it_was_asked_for(
-    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is stopped while the answer is on its way reads an old answer."""
     push(engine, "1")
@@ -98,37 +121,53 @@ def test_the_word_counts_from_when_it_was_asked_for(
 
     def late(*args: object) -> object:
         answer = step(*args)  # type: ignore[arg-type]  # handed on as they came
-        monkeypatch.setattr(module, "monotonic_ns", lambda: monotonic_ns() + module.FRESH)
+        clock.now += module.FRESH
         return answer
 
     monkeypatch.setattr(engine, "step", late)
     desk.claim(1)
-    assert desk.confirm(module.monotonic_ns())
+    assert desk.due == clock.now
 
 
-def test_asking_settles_what_is_finished(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: WorkerRow) -> None:
     push(engine, "1", "2")
     desk.claim(2)
     first = desk.next()
     assert first is not None
     desk.finish(first, ACK, monotonic_ns())
     claimed_by = row.words[REQUEST]
-    desk.confirm(monotonic_ns() + module.FRESH)
+    desk.catch_up()
     assert engine.find("1") is None
     assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
-    assert desk.waited(monotonic_ns()) == 0
 
 
-def test_a_settlement_waits_since_the_first_was_noted(engine: Engine, desk: Desk) -> None:
+def test_a_settlement_waits_for_company_since_the_first_was_noted(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
     push(engine, "1", "2")
     desk.claim(2)
-    for now in (1_000, 2_000):
+    for later in (1_000, 2_000):
         claim = desk.next()
         assert claim is not None
-        desk.finish(claim, ACK, now)
-    assert desk.waited(5_000) == 4_000
+        desk.finish(claim, ACK, clock.now + later)
+    assert desk.due == clock.now + 1_000 + module.LONGEST_WAIT
     assert desk.settle() == []
-    assert desk.waited(5_000) == 0
+    assert desk.due == clock.now + module.FRESH
+
+
+def test_what_the_watcher_has_settled_is_due_no_more(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    done, long = desk.next(), desk.next()
+    assert done is not None
+    assert long is not None
+    desk.finish(done, ACK, clock.now)
+    desk.begins(clock.now - module.LONG - 1)
+    until(lambda: engine.find("1") is None)
+    desk.catch_up()
+    assert desk.due == clock.now + module.FRESH
 
 
 def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, desk: Desk) -> None:
