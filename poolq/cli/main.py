@@ -13,6 +13,7 @@ from poolq.cli.failed import failed
 from poolq.cli.group import Group
 from poolq.cli.job import job
 from poolq.cli.make import make
+from poolq.cli.nodes import nodes
 from poolq.cli.pool import drain, pause, reload, resume, scale, stop
 from poolq.cli.probe import health
 from poolq.cli.queue import queue
@@ -25,7 +26,7 @@ from poolq.errors import PoolqError
 USAGE = 2
 INTERRUPTED = 130
 POOL = (top, status, health, pause, resume, scale, reload, drain, stop)
-COMMANDS = (run, *POOL, make, db, queue, job, failed, config, doctor, demo, version)
+COMMANDS = (run, *POOL, nodes, make, db, queue, job, failed, config, doctor, demo, version)
 
 
 @click.group(

@@ -37,7 +37,6 @@ from poolq.pool.state import TELLING
 from poolq.pool.waiter import Waiter
 from poolq.worker import identity
 from poolq.worker.events import Crashed, Note, Reporter, TimedOut
-from poolq.worker.row import Phase
 from poolq.worker.signals import Signals
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class Keeper:
             socket.gethostname(),
             (*place, master, identity.started(master) or 0),
             (*place, me, identity.started(me) or 0),
-            0, 0, 0, *nodes.versions(),
+            0, 0, *nodes.versions(),
         )  # fmt: skip
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
@@ -225,11 +224,9 @@ class Keeper:
 
     def _now(self) -> Info:
         """What this node tells of itself now."""
-        rows = [row for row in self._scores.all() if row.status == Status.LIVE]
-        ready = [row for row in rows if row.phase != Phase.BOOT]
-        busy = sum(row.in_job for row in ready)
+        busy = sum(row.status == Status.LIVE and row.in_job for row in self._scores.all())
         at = (monotonic_ns() + self._clock) // 1000
-        return msgspec.structs.replace(self._info, at=at, workers=len(ready), busy=busy)
+        return msgspec.structs.replace(self._info, at=at, busy=busy)
 
     @staticmethod
     def _pool_is_gone(info: bytes) -> bool:

@@ -10,14 +10,13 @@ Process = tuple[str, str, int, int]
 
 class Info(msgspec.Struct, frozen=True):
     """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
-    `workers` that are ready, `busy` ones among them; versions of poolq and Python."""
+    `busy` workers; versions of poolq and Python."""
 
     pool: str
     host: str
     master: Process
     keeper: Process
     at: int = 0
-    workers: int = 0
     busy: int = 0
     poolq: str = ""
     python: str = ""

@@ -28,10 +28,12 @@ MOST = 200  # queues, limits and nodes that are shown
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """Another pool, or this one. `age`: seconds since its last beat, when this was written."""
+    """Another pool, or this one. `age`: seconds since its last beat, when this was written;
+    `workers`: that are registered."""
 
     node: str
     age: float | None
+    workers: int
     info: Info | None
 
 
@@ -160,4 +162,4 @@ def seen(node: Node, now: int) -> Seen:
     """`now`: microseconds since the epoch, by the engine's clock."""
     info = nodes.decode(node.info)
     age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None
-    return Seen(node.node, age, info)
+    return Seen(node.node, age, node.workers, info)

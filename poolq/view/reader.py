@@ -243,12 +243,12 @@ def node(one: Seen, passed: float = 0.0) -> Node:
     """As people see it, `passed` seconds after it was looked at."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
-        return Node(node=one.node, pool="", host="", workers=0, beat=beat)
+        return Node(node=one.node, pool="", host="", workers=one.workers, beat=beat)
     return Node(
         node=one.node,
         pool=one.info.pool,
         host=one.info.host,
-        workers=one.info.workers,
+        workers=one.workers,
         busy=one.info.busy,
         beat=beat,
         poolq=one.info.poolq,

@@ -61,6 +61,20 @@ def test_a_beat_replaces_the_info(engine: Engine) -> None:
     assert [node.info for node in engine.nodes()] == [bytes(range(256))]
 
 
+def test_each_node_has_what_it_told_last(engine: Engine, other: Engine) -> None:
+    """A beat tells what the pool does now, at some length."""
+    told = {f"n{at}": (f'{{"at":{at},"host":"' + "ü" * 400 + '"}').encode() for at in range(5)}
+    for node in told:
+        engine.beat(node, INFO)
+    for node, info in told.items():
+        other.beat(node, info)
+    engine.register(registration("w1", "n3"))
+    engine.register(registration("w2", "n3"))
+    assert {one.node: (one.beat, one.info, one.workers) for one in engine.nodes()} == {
+        node: (2, info, 2 if node == "n3" else 0) for node, info in told.items()
+    }
+
+
 def test_a_registration_leaves_the_beat_alone(engine: Engine) -> None:
     engine.beat("n1", INFO)
     counter = engine.beat("n1", INFO)["n1"]

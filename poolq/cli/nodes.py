@@ -1,0 +1,45 @@
+"""`poolq nodes`: every pool of the namespace, on whatever host."""
+
+import click
+
+from poolq.cli.options import json_option, warn, with_engine
+from poolq.engines.base import Engine
+
+COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
+NUMBERS = ("workers", "busy", "beat")
+
+
+@click.command()
+@json_option
+@with_engine
+def nodes(engine: Engine, as_json: bool) -> None:
+    """List the pools that share the jobs, as they told the broker with their last beat.
+
+    BEAT: how long ago that was. A pool that has been silent for --node-ttl is taken for dead by
+    the others, which give its jobs back.
+    """
+    from poolq.pool.observer import seen
+    from poolq.view import reader, tables
+
+    now = engine.now()
+    found = [reader.node(seen(one, now)) for one in engine.nodes()]
+    found.sort(key=lambda one: (one.host, one.pool, one.node))
+    if as_json:
+        tables.print_json(
+            {"nodes": [{name: getattr(one, name) for name in COLUMNS} for one in found]}
+        )
+        return
+    if not found:
+        warn(f"no pool runs in namespace {engine.namespace!r}")
+        return
+    columns = [tables.Column(name.upper(), right=name in NUMBERS) for name in COLUMNS]
+    rows = [
+        (
+            one.pool or "-", one.host or "-", one.workers,
+            "-" if one.busy is None else one.busy,
+            "-" if one.beat is None else tables.span(round(one.beat, 1)),
+            one.poolq or "-", one.python or "-", one.node,
+        )
+        for one in found
+    ]  # fmt: skip
+    tables.print_table(columns, rows)
