@@ -20,7 +20,7 @@ from poolq.pool.kill import kill_group
 from poolq.pool.names import worker_name
 from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.recovery import cause
-from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.scoreboard import Reason, Scoreboard
 from poolq.pool.sink import path_of
 from poolq.pool.spawn import fork
 from poolq.pool.state import BOOT_FAILED, TELLING, Helper, Pool
@@ -271,11 +271,12 @@ class Children:
         if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        worked, on_trial = row.settled > 0, self._pool.on_trial(row.generation)
+        condemned, on_trial = row.reason != Reason.NONE, self._pool.on_trial(row.generation)
         endings.count(self._pool, seq, row, now)
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""
-        history.exited(self._pool, seq, code, now, why, worked=worked, in_job=row.in_job)
+        worked, in_job = row.settled > 0 or condemned, row.in_job and not condemned
+        history.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
         if on_trial and self._pool.generation:
             last_words.tell(self._pool, self._say, row.generation, words)
         elif words is not None:

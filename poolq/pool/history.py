@@ -210,7 +210,8 @@ def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
 ) -> None:
     """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `why`: what it
-    said of it; `worked`: it had settled a job; `in_job`: it was running one."""
+    said of it; `worked`: it had settled a job, or was killed for what its job did; `in_job`: it was
+    running one that nobody has condemned."""
     seat = next(s for s in pool.seats for p in s.procs if p.seq == seq)
     proc = next(p for p in seat.procs if p.seq == seq)
     seat.procs.remove(proc)

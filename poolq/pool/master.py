@@ -33,7 +33,7 @@ from poolq.pool.runtime import Hold, home
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.signs import signs
-from poolq.pool.state import NOTHING, Limits, Pool, Proc, Running, Seat
+from poolq.pool.state import NOTHING, Limits, Pool, Proc, Seat
 from poolq.pool.status import Status
 from poolq.pool.told import Teller
 from poolq.pool.wishes import Wishes
@@ -202,7 +202,7 @@ class Master:
         proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
         proc.beat.look(row.beat, now)
-        proc.running = _running(row)
+        proc.running = overrun.running(row)
         proc.since = row.since / 1e9
         history.weighed(self.pool, proc, row.rss, weighed)
         proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
@@ -244,20 +244,16 @@ class Master:
         proc, index = self._proc(action.pid), self._children.row_of(action.pid)
         if index is None:
             return
-        overrun.hold(action.pid)
-        row = self._scores.read(index)
-        running = _running(row)
+        reason = overrun.verdict(action.pid, self._scores, index, action.running, heavy=proc.heavy)
         proc.dumped, proc.dumped_at = NOTHING, inf
-        if running != action.running:
-            overrun.go_on(action.pid)
+        if reason == Reason.NONE:
             return
-        late = monotonic() - row.deadline / 1e9
-        timed_out = row.guarded and late >= 0
-        self._scores.condemn(index, Reason.TIMEOUT if timed_out else Reason.MEMORY)
+        self._scores.condemn(index, reason)
+        row = self._scores.read(index)
         id, _, job = self._scores.running(index)
         over = (
-            f"overran its {row.limit / 1e6:g} s by {late:.1f} s"
-            if timed_out
+            f"overran its {row.limit / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
+            if reason == Reason.TIMEOUT
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )
         self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
@@ -270,10 +266,6 @@ class Master:
     def _say(self, level: str, text: str) -> None:
         self._reporter.report(Note(level, text))
         self._reporter.flush()
-
-
-def _running(row: Row) -> Running:
-    return (row.request, row.started) if row.in_job or row.guarded else NOTHING
 
 
 def _limits(config: Config, *, preload: bool) -> Limits:

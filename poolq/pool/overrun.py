@@ -10,7 +10,8 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.scoreboard import Reason, Row, Scoreboard
+from poolq.pool.state import NOTHING, Running
 from poolq.worker.row import Phase
 
 STOPPED_WITHIN = 0.02
@@ -31,6 +32,25 @@ def hold(pid: int) -> None:
 def go_on(pid: int) -> None:
     """Let a held process run again."""
     os.kill(pid, signal.SIGCONT)
+
+
+def running(row: Row) -> Running:
+    """Which job's user code runs, hooks included."""
+    return (row.request, row.started) if row.in_job or row.guarded else NOTHING
+
+
+def verdict(pid: int, scores: Scoreboard, index: int, accused: Running, *, heavy: bool) -> Reason:
+    """Hold a worker and look again why it is to be killed. NONE: it goes on, as it runs another job
+    by now, or that job's hook, which has a deadline of its own."""
+    hold(pid)
+    row = scores.read(index)
+    if running(row) == accused:
+        if row.guarded and monotonic() >= row.deadline / 1e9:
+            return Reason.TIMEOUT
+        if heavy:
+            return Reason.MEMORY
+    go_on(pid)
+    return Reason.NONE
 
 
 def has_come_up(pid: int, scores: Scoreboard, index: int) -> bool:

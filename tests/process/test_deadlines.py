@@ -4,6 +4,7 @@ nobody is killed for what another has done."""
 from __future__ import annotations
 
 import re
+import signal
 import time
 
 import pytest
@@ -254,3 +255,27 @@ def test_a_pool_that_was_suspended_wholly_kills_nobody(project: Project) -> None
     project.ledger.until("end", running)
     assert pool.until_idle(1)[0].pid == worker.pid
     assert "overran" not in pool.log
+
+
+@sqlite
+def test_a_worker_that_was_killed_for_its_job_is_replaced_at_once(project: Project) -> None:
+    """However often: it is no fault of the workers that not one has finished a job."""
+    pool = project.ready(1, "--max-spawn-failures=3")
+    later = {"attempts": 2, "retry_after": "1 hour"}
+    project.dispatch_many("Hangs", 8, timeout="0.1 seconds", **later)
+    # With a pause that grows, the last would end after 13 seconds at the earliest.
+    pool.until_said("overran its 0.1 s", 12, times=8)
+    assert pool.code is None
+
+
+@sqlite
+def test_who_overruns_in_a_drain_was_not_killed_by_it(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Hangs", timeout="2 seconds")
+    pool.until_runs(id)
+    pool.signal(signal.SIGTERM)
+    pool.until_said("overran its 2 s")
+    assert pool.wait_exit() == 0
+    found = project.engine.find(id)
+    assert found is not None
+    assert [line.cause for line in entries(found.state.history)] == ["timeout"]

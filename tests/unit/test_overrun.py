@@ -1,4 +1,4 @@
-"""Who boots too long, or for nothing, is killed only while it does: it may be up by now."""
+"""Who is to be killed is looked at again: it may be up, or at something else, by now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from poolq.pool import history, overrun
 from poolq.pool.actions import Kill, Spawn
-from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.scoreboard import Reason, Scoreboard
 from poolq.worker.row import Phase
 from tests.support.processes import process
 from tests.support.wait import until
@@ -57,3 +57,37 @@ def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
     world.now += 6
     kills = [action for action in world.act() if isinstance(action, Kill)]
     assert [kill.booting for kill in kills] == [True]
+
+
+@pytest.mark.parametrize(
+    ("limit", "heavy", "reason"),
+    [(0, False, Reason.TIMEOUT), (0, True, Reason.TIMEOUT), (1 << 40, True, Reason.MEMORY)],
+)
+def test_who_still_runs_what_it_was_accused_of_is_held(
+    child: int, limit: int, heavy: bool, reason: Reason
+) -> None:
+    scores = at_work(limit)
+    assert overrun.verdict(child, scores, 0, (7, 1), heavy=heavy) == reason
+    until(lambda: (one := process(child)) is not None and one.state == "T")
+
+
+@pytest.mark.parametrize(("accused", "heavy"), [((7, 1), False), ((7, 2), True)])
+def test_neither_the_next_job_nor_a_hook_in_its_own_time_is_killed(
+    child: int, accused: tuple[int, int], heavy: bool
+) -> None:
+    """The hook belongs to the same claim as the `run()` that overran."""
+    scores = at_work(1 << 40)
+    assert overrun.verdict(child, scores, 0, accused, heavy=heavy) == Reason.NONE
+    until(lambda: (one := process(child)) is not None and one.state == "S")
+
+
+def at_work(limit: int) -> Scoreboard:
+    """A worker's row: claim (7, 1) runs and may do so for `limit` microseconds."""
+    scores = Scoreboard(1)
+    assert scores.take(1, 1, 1) == 0
+    row = scores.worker(0)
+    row.phase(Phase.BUSY)
+    row.claimed(7)
+    row.start(0, b"", 0)
+    row.guard(limit, 0, 0)
+    return scores
