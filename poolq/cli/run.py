@@ -26,18 +26,21 @@ def run(settings: Config) -> int:
             " keeps no jobs; give --engine or POOLQ_ENGINE as sqlite, redis or database"
         )
     from poolq.pool import sink
+    from poolq.pool.display import Show
     from poolq.pool.master import run_pool
-    from poolq.view.live import dashboard
+    from poolq.view.live import bar, dashboard
     from poolq.view.reporting import set_up
 
-    show = None
+    show: Show | None = None
     if dashboard.has_terminal() and not settings.no_dashboard:
         settings = dashboard.beside(settings)
         show = dashboard.Dashboard(settings)
+    elif bar.wanted(settings):
+        show = bar.Bar(settings)
     sink.check(settings)
     begun = _size(settings.log_file)
     code = run_pool(settings, set_up(settings.log_format), show)
-    if show is not None and code:
+    if isinstance(show, dashboard.Dashboard) and code:
         _tell_errors(settings.log_file, begun)
     return code
 
