@@ -47,7 +47,7 @@ class Config:
     """All settings. Durations in seconds, sizes in bytes, 0: no limit; `queue` None: every queue.
 
     `engine` is a whole URL, a SQLite path in it absolute; `log_file` an absolute path, or "stderr";
-    `metrics` is host:port, or "". `sources` says of each setting where its value came from.
+    `metrics` is host:port, or "off". `sources` says of each setting where its value came from.
     """
 
     engine: str
@@ -74,7 +74,7 @@ class Config:
     no_dashboard: bool = False
     log_file: str = STDERR
     log_format: str = "text"
-    metrics: str = ""
+    metrics: str = "off"
     max_payload: int = 1 << 20
     unknown_job_for: float = 600.0
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -16,6 +16,7 @@ Parser = Callable[[object], object]
 
 LONGEST = 366 * 86400.0  # seconds; a longer one is a slip of the unit
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+OFF = "off"
 YES = ("1", "true", "yes", "on")
 NO = ("0", "false", "no", "off")
 _SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
@@ -39,7 +40,9 @@ def label(value: object) -> str:
 
 
 def address(value: object) -> str:
-    """A host's name or number and a port: 127.0.0.1:9200, [::1]:9200."""
+    """A host's name or number and a port: 127.0.0.1:9200, [::1]:9200; or OFF."""
+    if value == OFF:
+        return OFF
     found = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or not 1 <= int(found[2]) <= 65535:
         raise ValueError("must be an address and a port from 1 to 65535, such as 127.0.0.1:9200")

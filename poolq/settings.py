@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from poolq.parsers import (
+    OFF,
     Parser,
     address,
     choice,
@@ -180,9 +181,9 @@ SETTINGS = (
         "FORMAT", "text",
     ),
     Setting(
-        "metrics", "", address,
+        "metrics", OFF, address,
         "Serve metrics for Prometheus on this address and port (needs the extra prometheus).",
-        "HOST:PORT", "off",
+        "HOST:PORT", OFF,
     ),
     Setting(
         "max_payload", 1 << 20, size,

@@ -70,10 +70,10 @@ def sample(cells: dict[Key, Cell], at: float) -> Sample:
 
 
 def median(cell: Cell) -> float:
-    """Seconds that half of the jobs took at most, as well as the buckets tell."""
+    """Seconds that half of the jobs took at most, as well as the buckets tell; 0.0 for none."""
     half, below, lower = cell.jobs / 2, 0, 0.0
     for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
-        if below + jobs >= half and jobs:
+        if jobs and below + jobs >= half:
             return lower + (bound - lower) * (half - below) / jobs
         below, lower = below + jobs, bound
-    return lower
+    return lower if below < cell.jobs else 0.0

@@ -16,6 +16,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from poolq.config import Config
+from poolq.parsers import OFF
 from poolq.pool import actions, history, overrun, policy
 from poolq.pool import scoreboard as board
 from poolq.pool.actions import Exit
@@ -50,7 +51,7 @@ def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> in
     """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
     terminal. Raises NoPlace, ConfigError."""
     served = None
-    if config.metrics:
+    if config.metrics != OFF:
         from poolq.pool.exporter import listen  # slow: it brings Python's own web server
 
         served = listen(config.metrics, config.sources.get("metrics", "code"))
