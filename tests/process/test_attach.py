@@ -103,6 +103,37 @@ def test_a_worker_that_dies_is_an_event(project: Project) -> None:
         until(lambda: id in [one.id for one in look(source).failures])
 
 
+@each_kind
+def test_it_is_seen_why_jobs_wait_and_until_when(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    jobs = """
+from poolq import Job, Limit
+
+class Mail(Job):
+    queue = "emails"
+    on_limit = "park"
+    def rate_limit(self):
+        return Limit(1, hours=1, key="mail")
+    def run(self):
+        pass
+"""
+    project = make_project(engine_url, jobs)
+    pool = project.ready(1)
+    with attached(pool) as source:
+        project.dispatch_many("Mail", 3, queue="emails", on_limit="park")
+        (limit,) = until(lambda: [one for one in look(source).limits if one.waiting == 2])
+        assert (limit.key, limit.used, limit.limit, limit.window) == ("mail", 1, 1, 3600)
+        assert limit.next_slot == limit.resets_in
+        assert limit.next_slot is not None
+        assert 3500 < limit.next_slot <= 3600
+        (queue,) = until(lambda: [one for one in look(source).queues if one.parked == 2])
+        assert (queue.queue, queue.ready) == ("emails", 0)
+        assert look(source).throughput.limited.total == 2
+        project.engine.pause("emails")
+        until(lambda: look(source).queues[0].paused)
+
+
 @sqlite
 def test_a_worker_says_where_it_is(make_project: MakeProject, engine_url: str) -> None:
     """Also in C that does not let Python's own handlers run, and any number of times."""
