@@ -126,10 +126,14 @@ def load(
 
 def open_engine(config: Config) -> "Engine":
     """The engine of the configured URL; connects when it is first used. Raises ConfigError."""
+    return engine_class(config)(config.engine, config.namespace)
+
+
+def engine_class(config: Config) -> "type[Engine]":
+    """The class of the configured engine, imported with its client library."""
     module, _, name = ENGINES[urls.scheme(config.engine)].partition(":")
-    kind = getattr(importlib.import_module(module), name)
-    engine: Engine = kind(config.engine, config.namespace)
-    return engine
+    found: type[Engine] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def project_folder(cwd: Path | None = None) -> Path:

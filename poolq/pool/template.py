@@ -25,7 +25,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from poolq import app
-from poolq.config import Config
+from poolq.config import Config, engine_class
 from poolq.errors import AppError
 from poolq.pool import last_words, protocol
 from poolq.pool.bells import Bells, WorkerBells
@@ -91,6 +91,7 @@ class Template:
         self._reporter.attach(f"template g{errand.generation}", pipe, self._writers.token)
         gc.disable()
         dispatch_by(errand.config)
+        engine_class(errand.config)  # so that its workers share that, too
         try:
             self._registry = app.load(errand.config.app, errand.config.folder)
         except AppError as error:
