@@ -1,7 +1,8 @@
 """Workers without a master: nobody reaps them, and nobody but a keeper ends them at their deadline.
 
 - Of a pool whose master is dead, its own keeper does what the master would: it notes who is gone,
-  and kills what overran, with its stack in the log and its attempt counted.
+  ends the subprocesses of a job that has lost its worker, and kills what overran, with its stack in
+  the log and its attempt counted.
 - Of a pool whose keeper is dead too, the keeper of another pool on the host does, when it takes
   that pool's jobs to be given to others.
 """
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 
+import psutil
+
 from poolq.engines.base import Registration
 from poolq.pool import overrun
 from poolq.pool import scoreboard as board
@@ -19,6 +22,7 @@ from poolq.pool.kill import kill_group, send
 from poolq.pool.policy import DUMP
 from poolq.pool.scoreboard import Reason, Row, Scoreboard, Status
 from poolq.worker import identity
+from poolq.worker.row import Phase
 
 Running = tuple[int, int, int]
 
@@ -44,6 +48,8 @@ class Orphans:
             if row.status != Status.LIVE:
                 continue
             if not row.pid or identity.started(row.pid) is None:
+                if row.phase == Phase.BUSY:
+                    _end_group(row.pid)
                 self._scores.died(row.index, 0, board.UNSEEN)
             elif row.guarded and self._late(row) >= 0:
                 self._overran(row)
@@ -79,6 +85,16 @@ class Orphans:
 
 def _running(row: Row) -> Running:
     return row.seq, row.request, row.started
+
+
+def _end_group(leader: int) -> None:
+    """What the job of a dead worker has started. The number of a group is given to no other while
+    it has members; that they are ours is seen by their session."""
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if os.getpgid(pid) == leader and os.getsid(pid) == os.getsid(0):
+                kill_group(leader)
+                return
 
 
 def end_abandoned(workers: Iterable[Registration]) -> int:

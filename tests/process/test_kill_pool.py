@@ -76,6 +76,18 @@ def test_an_orphan_that_dies_too_is_recovered_by_the_keeper(project: Project) ->
     assert project.ledger.times("start") == {running: 2}
 
 
+@sqlite
+def test_what_an_orphans_job_has_started_dies_with_it(project: Project) -> None:
+    pool = project.ready(1)
+    parent = project.dispatch("Parent")
+    worker = pool.until_runs(parent)
+    project.ledger.until("child")
+    pool.kill_master()
+    worker.kill()
+    pool.until_gone()
+    assert project.left() == 1
+
+
 def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)
