@@ -32,6 +32,8 @@ SCENARIOS = (
     "idle-workers",
     "limit",
     "scoreboard",
+    "memory",
+    "reloads",
 )
 
 

@@ -117,7 +117,7 @@ class Bench:
         own = {"BENCH_URL": where, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         if one.module == "poolq":
             own |= {"POOLQ_ENGINE": where, "POOLQ_APP": "benchmarks.peers.poolq"}
-        return environment(**own, **one.env)
+        return environment(**{**own, **one.env})
 
     def produce(self, one: Contender, what: str, many: int, url: str = "") -> dict[str, Any]:
         """Have its producer enqueue; what it measured, in seconds."""
