@@ -83,16 +83,15 @@ class Display:
         """The pool has ended: it takes its leave, or is killed."""
         if self._show is None:
             return
-        self._dismiss()
+        if self._pid:
+            send(self._pid, signal.SIGTERM)
+            self._await()
         if not self._left[0]:
             self._begin(self._show.restore)
-            self._dismiss()
+            self._await()
 
-    def _dismiss(self) -> None:
-        if not self._pid:
-            return
-        send(self._pid, signal.SIGTERM)
-        if not self._gone(FAREWELL):
+    def _await(self) -> None:
+        if self._pid and not self._gone(FAREWELL):
             send(self._pid, signal.SIGKILL)
             self._gone(FAREWELL)
 

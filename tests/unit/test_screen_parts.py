@@ -46,8 +46,8 @@ def test_a_cell_has_exactly_its_width(text: str, width: int, right: bool) -> Non
 
 
 def test_a_name_that_does_not_fit_leaves_its_module_out() -> None:
-    assert cells.tail("shop.jobs:SendMail", 9) == "SendMail "
-    assert cells.tail("shop.jobs:SendMail", 5) == "…Mail"
+    assert cells.name("shop.jobs:SendMail", 9) == "SendMail "
+    assert cells.name("shop.jobs:SendMail", 5) == "…Mail"
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=60), st.integers(0, 100))

@@ -76,7 +76,7 @@ class Acts:
         if self._opened is None:
             mine, theirs = urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
-                raise Refused(f"this pool works on {theirs}, and not on {mine}; give its --engine")
+                raise Refused(f"give the --engine of this pool, which is {theirs}, and not {mine}")
             self._opened = open_engine(self._config)
         return self._opened
 

@@ -42,14 +42,17 @@ def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
 
 
 def tail(text: str, width: int, cut: str = "…") -> str:
-    """As `fit`, but what is left out is the beginning: of names such as `shop.jobs:SendMail`."""
-    if width_of(text) > width and ":" in text:
-        text = text.rpartition(":")[2]
+    """As `fit`, but what is left out is the beginning."""
     if width_of(text) <= width:
         return fit(text, width)
     while text and width_of(text) > width - len(cut):
         text = text[1:]
     return fit(cut + text, width)
+
+
+def name(text: str, width: int, cut: str = "…") -> str:
+    """A job's name, such as `shop.jobs:SendMail`, of which the module goes first."""
+    return tail(text.rpartition(":")[2] if width_of(text) > width else text, width, cut)
 
 
 def line_width(line: Iterable[Segment]) -> int:

@@ -3,7 +3,7 @@
 from rich.style import Style
 
 from poolq.view.screen import amounts
-from poolq.view.screen.cells import Line, clean
+from poolq.view.screen.cells import Line, clean, tail, width_of
 from poolq.view.screen.gauges import bar
 from poolq.view.screen.judging import stale
 from poolq.view.screen.look import Look
@@ -11,6 +11,7 @@ from poolq.view.screen.parts import Bit, lay
 from poolq.view.snapshot import Head, Snapshot
 
 GAUGE = 10
+LONGEST = 26  # columns of a path or an URL
 
 
 def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
@@ -37,16 +38,22 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     if stale(head):
         age = f"STALE: {age}"
     second = [
-        Bit(f"broker {clean(head.broker, ascii_only=ascii_only)}", look.dim, 1),
+        Bit(f"broker {_end(head.broker, look)}", look.dim, 1),
         Bit(_broker(head), _broker_style(head, look)),
         Bit(age, look.bad if stale(head) else look.dim),
         Bit(f"namespace {head.namespace}", look.dim, 4),
-        Bit(f"log {clean(head.log, ascii_only=ascii_only)}" if head.log else "", look.dim, 3),
+        Bit(f"log {_end(head.log, look)}" if head.log else "", look.dim, 3),
     ]
     return [
         lay(first, width, right=[Bit(amounts.clock(snapshot.at), look.dim, 5)]),
         lay(second, width),
     ]
+
+
+def _end(place: str, look: Look) -> str:
+    """Of a long path or URL the end, which tells more."""
+    text = clean(place, ascii_only=look.ascii_only)
+    return text if width_of(text) <= LONGEST else tail(text, LONGEST, look.cut)
 
 
 def state_of(head: Head) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.view.screen.cells import Line, clean, clip, fit, tail, width_of
+from poolq.view.screen.cells import Line, clean, clip, fit, name, width_of
 from poolq.view.screen.judging import Finding
 from poolq.view.screen.look import PLAIN, Look
 from poolq.view.screen.state import State
@@ -32,7 +32,7 @@ class Scene(NamedTuple):
 
 class Column(NamedTuple):
     """`width`: at least, `most`: at most, where there is room. `rank`: 0 stays, the highest goes
-    first. `foreign`: its text is somebody else's; `ending`: whose end matters. `wanted`: False
+    first. `foreign`: its text is somebody else's; `ending`: a job's name. `wanted`: False
     when no row has anything to show in it."""
 
     title: str
@@ -174,7 +174,7 @@ def _row(
         if column.foreign:
             text = clean(text, ascii_only=look.ascii_only)
         if column.ending:
-            text = tail(text, size, look.cut)
+            text = name(text, size, look.cut)
         else:
             text = fit(text, size, right=column.right, cut=look.cut)
         line.append(Segment(text + " ", style))

@@ -1,0 +1,246 @@
+"""`poolq top` beside a pool: what it shows, does and prints."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.conftest import OwnRedis
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, sqlite
+from tests.support.cli import Command
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.screens import Screens, screens
+from tests.support.wait import until
+
+__all__ = ["screens"]
+CTRL_C = "\x03"
+MAILS = """
+from poolq import Job, Limit
+
+class Mail(Job):
+    queue = "mails"
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, minutes=5)
+
+    def run(self):
+        pass
+"""
+
+
+def top(screens: Screens, pool: Pool) -> Command:
+    """The command, not on a terminal."""
+    return Command(screens.project.folder, **screens.environment(pool.runtime))
+
+
+@each_kind
+def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held", queue="slow")
+    pool.until_runs(running)
+    tty = screens.top(pool, size=(200, 50))
+    tty.until_shows("RUNNING g1", "1/2 busy", "jobs:Held", running, "slow", "ping")
+    tty.type("q")
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert f"pool default runs on (master {pool.pid})" in tty.look()
+    assert pool.until_runs(running)
+
+
+@sqlite
+@pytest.mark.parametrize("how", ["key", "term"])
+def test_it_leaves_as_any_program_does(screens: Screens, project: Project, how: str) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool)
+    tty.until_shows("WORKERS 1")
+    if how == "key":
+        tty.type(CTRL_C)
+    else:
+        tty.processes()[0].kill(signal.SIGTERM)
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert pool.code is None
+
+
+@sqlite
+def test_it_says_that_the_pool_has_ended(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool)
+    tty.until_shows("WORKERS 1")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    assert tty.until_ends() == 0
+    assert "pool default has ended after" in tty.look()
+    assert tty.restored()
+
+
+@sqlite
+def test_a_killed_master_is_an_end_too(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool)
+    tty.until_shows("WORKERS 1")
+    pool.kill_master()
+    assert tty.until_ends() == 0
+    assert "has ended" in tty.look()
+
+
+@sqlite
+def test_there_is_no_pool(screens: Screens, project: Project) -> None:
+    tty = screens.top(None)
+    assert tty.until_ends() == 69
+    said = tty.look().strip()
+    assert said.startswith("poolq: no pool named 'default' runs here")
+    assert b"\x1b" not in tty.raw
+
+
+@sqlite
+def test_queues_and_failed_jobs_are_acted_on(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    first, second = project.dispatch("Fails"), project.dispatch("Fails")
+    until(lambda: len(project.failed()) == 2, 10, "two failed jobs")
+    tty = screens.top(pool)
+    tty.until_shows("FAILURES 2", "QUEUES 1")
+    tty.type("tab", "p")
+    tty.until_shows("queue default is paused, on all nodes", "PAUSED")
+    tty.type("p")
+    tty.until_shows("queue default is open again")
+    tty.type("tab", "tab", "enter")
+    tty.until_shows(second, "PAYLOAD", "TRACEBACK", "HISTORY", "in run", "ValueError: no luck")
+    tty.type("esc", "r")
+    tty.until_shows(f"job {second} is back in its queue")
+    project.ledger.until("start", second, times=2)
+    tty.type("j", "X")
+    tty.until_shows("Forget failed job jobs:Fails", "y/N")
+    tty.type("enter")
+    tty.until_shows("nothing was done")
+    assert first in project.failed()
+    tty.type("/", *first[-12:], "enter", "X", "y")
+    tty.until_shows(f"job {first} is forgotten")
+    assert first not in project.failed()
+
+
+@sqlite
+def test_one_that_only_looks_changes_nothing(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    project.dispatch("Fails")
+    until(project.failed, 10, "a failed job")
+    tty = screens.top(pool, "--read-only")
+    tty.until_shows("WORKERS 1", "read-only", "FAILURES 1")
+    for key in ("+", "-", "R", "D", "p", "X"):
+        tty.type(key)
+        tty.until_shows("this screen only looks")
+        tty.type("esc")
+        tty.until_hides("this screen only looks")
+    tty.type("D", "y")
+    tty.type("q")
+    assert tty.until_ends() == 0
+    assert pool.code is None
+    assert len(pool.workers()) == 1
+
+
+@sqlite
+def test_an_engine_that_is_not_the_pools_is_not_touched(
+    screens: Screens, project: Project, tmp_path: Path
+) -> None:
+    pool = project.ready(1)
+    project.dispatch("Quick")
+    until(project.settled, 10, "a job")
+    other = f"sqlite:///{tmp_path}/other.db"
+    tty = screens.top(pool, "--engine", other, size=(200, 30))
+    tty.until_shows("QUEUES 1")
+    tty.type("tab", "p")
+    tty.until_shows("give the --engine of this pool, which is sqlite:///")
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_broker_that_hangs_holds_up_no_key(
+    make_project: MakeProject, own_redis: OwnRedis
+) -> None:
+    server = own_redis()
+    with ExitStack() as stack:
+        project = make_project(server.url)
+        screens = Screens(stack, project)
+        pool = project.ready(1)
+        project.dispatch("Fails")
+        until(project.failed, 10, "a failed job")
+        tty = screens.top(pool)
+        tty.until_shows("FAILURES 1", "QUEUES 1")
+        server.freeze()
+        tty.type("tab", "p")
+        tty.until_shows("pausing default")
+        tty.type("?")
+        tty.until_shows("KEYS", timeout=3)
+        tty.type("?")
+        tty.until_shows("STALE", "WORKERS 1")
+        tty.until_shows("broker gone")
+        server.thaw()
+        tty.until_hides("STALE")
+        tty.until_hides("broker gone")
+
+
+@sqlite
+def test_all_of_it_once(screens: Screens, project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    project.dispatch("Fails", queue="other")
+    until(project.failed, 10, "a failed job")
+    poolq = top(screens, pool)
+    until(lambda: "QUEUES 2" in poolq("top", "--once").out, 10, "both queues")
+    done = poolq("top", "--once")
+    assert done.code == 0
+    assert "\x1b" not in done.out
+    for text in ("RUNNING g1", "1/2 busy", running, "ValueError: no luck", "NODES 1", "LIMITS 0"):
+        assert text in done.out
+    found = poolq("top", "--json").json
+    assert found["head"]["state"] == "running"
+    assert [one["id"] for one in found["workers"] if one["id"]] == [running]
+    assert [one["queue"] for one in found["queues"]] == ["default", "other"]
+
+
+@sqlite
+def test_a_picture(screens: Screens, project: Project, tmp_path: Path) -> None:
+    pool = project.ready(1)
+    poolq = top(screens, pool)
+    file = tmp_path / "pool.svg"
+    assert poolq("top", "--svg", str(file), "--size=120x40").code == 0
+    root = ET.fromstring(file.read_text("utf-8"))
+    assert root.tag.endswith("svg")
+    assert "WORKERS" in "".join(root.itertext())
+    assert poolq("top", "--svg", str(file), "--size=7").code == 2
+    assert poolq("top", "--svg", str(tmp_path / "no" / "such.svg")).code == 1
+
+
+@sqlite
+def test_a_line_now_and_then_where_there_is_no_terminal(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    tty = screens.tty()
+    env = screens.environment(pool.runtime)
+    tty.start(project.folder, "sh", "-c", f"{sys.executable} -m poolq top | cat", **env)
+    tty.until_shows("default RUNNING g1 0/1 busy; 0 done/s")
+    pool.signal(signal.SIGTERM)
+    tty.until_shows("the pool has ended")
+    assert b"\x1b" not in tty.raw
+
+
+@sqlite
+def test_why_mails_wait_and_until_when(make_project: MakeProject, engine_url: str) -> None:
+    with ExitStack() as stack:
+        project = make_project(engine_url, MAILS)
+        screens = Screens(stack, project)
+        pool = project.ready(1)
+        project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
+        tty = screens.top(pool)
+        tty.until_shows("limit Mail used up: 2 wait until", "EXHAUSTED", "1/1")
+        found = json.loads(top(screens, pool)("top", "--json").out)["limits"][0]
+        assert 0 < found["next_slot"] <= 300
+        assert found["waiting"] == 2
