@@ -78,6 +78,7 @@ class SQLiteSession(Session):
         self._raw: sqlite3.Connection | None = None
         self._looked = 0.0
         self._identity: tuple[int, int] | None = None
+        self._writing = False
         forks.watch(self)
 
     def shut(self) -> None:
@@ -127,7 +128,8 @@ class SQLiteSession(Session):
 
     def raw(self) -> sqlite3.Connection:
         """The open connection; the lock is held."""
-        if self._raw is not None and self._is_there():
+        left = self._raw is not None and self._raw.in_transaction and not self._writing
+        if self._raw is not None and not left and self._is_there():
             return self._raw
         self.shut()
         self.queues.clear()
@@ -152,8 +154,12 @@ class SQLiteSession(Session):
             raise failed from error
 
     def _transact(self, raw: sqlite3.Connection, work: Callable[[Transaction], T]) -> T:
-        self.patiently(lambda: raw.execute(BEGIN))
+        """A signal's handler may raise anywhere in here, also between BEGIN and its return, and
+        again while that is undone: then `raw()` finds the transaction that was left."""
+        self._refuse_within()
         try:
+            self._writing = True
+            self.patiently(lambda: raw.execute(BEGIN))
             tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
             tx.run()
@@ -163,7 +169,17 @@ class SQLiteSession(Session):
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
             raise
+        finally:
+            self._writing = False
         return result
+
+    def _refuse_within(self) -> None:
+        """A handler that writes while it has interrupted a transaction would be part of that."""
+        if self._writing:
+            raise EngineError(
+                f"{self.options.file}: a signal's handler came in the midst of another exchange and"
+                " cannot have one of its own; let it note what is to be done, and do that later"
+            )
 
     def _softly(self, work: Callable[[], T]) -> T:
         """Run a read, which waits only for those who open, close or repair the file."""
@@ -181,6 +197,7 @@ class SQLiteSession(Session):
             self.queues |= new
         at, text = now(), self.texts[PUSH]
         if len(pushes) == 1:
+            self._refuse_within()
             one = pushes[0]
             row = (one.id, one.queue, one.at or at + one.delay, one.body)
             self.patiently(lambda: raw.execute(text, row))

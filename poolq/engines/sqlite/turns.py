@@ -43,13 +43,13 @@ class Turns:
         """
         turnstile = self._opened()
         began = 0.0
-        while True:
-            try:
-                fcntl.flock(turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                began = self._wait(began, OTHERS, patience)
-        try:
+        try:  # a signal's handler may raise as soon as it is ours
+            while True:
+                try:
+                    fcntl.flock(turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    began = self._wait(began, OTHERS, patience)
             while True:
                 try:
                     return write()

@@ -1,0 +1,39 @@
+"""Exceptions at the places where Python lets a signal's handler run, each time at another one: what
+Ctrl-C does. Those between the rounds of a loop are left out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+
+class Interrupt(BaseException):
+    """Raised by the handler."""
+
+
+def interrupted(act: Callable[[], object], number: int, within: str) -> bool:
+    """Call `act`, with an Interrupt when the `number`-th call begins or has returned in files whose
+    path has `within`; False when it came to its end before."""
+    seen = 0
+
+    def profiler(frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal seen
+        code = frame.f_code
+        if event not in ("call", "return", "c_return") or within not in code.co_filename:
+            return
+        if code.co_name in ("__del__", "leave"):  # Python swallows what is raised there
+            return
+        seen += 1
+        if seen == number:
+            sys.setprofile(None)
+            raise Interrupt
+
+    sys.setprofile(profiler)
+    try:
+        act()
+    except Interrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False

@@ -1,0 +1,61 @@
+"""A signal's handler that raises (Ctrl-C in a shell that goes on, somebody's own alarm) may end an
+exchange anywhere. What comes after it must be stored as if nothing had been, and by others too."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from itertools import count
+
+import pytest
+
+from poolq.engines.base import Engine, Push
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.errors import EngineError
+from tests.contract.conftest import OpenEngine
+from tests.contract.interrupts import interrupted
+
+BODY = b"{}"
+
+
+def some(prefix: str, jobs: int) -> list[Push]:
+    return [Push(f"{prefix}-{n}", "default", BODY) for n in range(jobs)]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_is_dispatched_after_an_interrupt_is_stored(
+    engine: Engine, opened: OpenEngine, jobs: int
+) -> None:
+    other = opened(engine.url, engine.namespace)
+    engine.push(some("first", 1))
+    for number in count(1):
+        cut = interrupted(partial(engine.push, some(f"cut{number}", jobs)), number, "poolq/engines")
+        other.push(some(f"theirs{number}", 1))
+        engine.push(some(f"ours{number}", 1))
+        assert other.find(f"ours{number}-0") is not None, number
+        stored = [other.find(push.id) is not None for push in some(f"cut{number}", jobs)]
+        assert all(stored) or not any(stored), number
+        if not cut:
+            assert all(stored)
+            break
+    assert number > 10
+
+
+def test_a_handler_that_dispatches_amid_a_transaction_is_refused(
+    opened: OpenEngine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Else its job would share the fate of what it has interrupted."""
+    folder = tmp_path_factory.mktemp("within")
+    with closing(SQLiteEngine(f"sqlite:///{folder}/poolq.db", "poolq")) as engine:
+        engine.push(some("first", 1))
+
+        def work(_: object) -> None:
+            with pytest.raises(EngineError, match="signal's handler"):
+                engine.push(some("within", 1))
+            with pytest.raises(EngineError, match="signal's handler"):
+                engine.push(some("within", 2))
+
+        engine.session.transact(work)
+        engine.push(some("after", 1))
+        assert engine.find("after-0")
+        assert not engine.find("within-0")
