@@ -237,9 +237,7 @@ class Desk:
             return
         try:
             stale = self._engine.settle(self._worker, sent)
-        except Fenced:
-            stale = []  # the main thread will hear it too
-        except EngineError:  # the main thread meets the same, and tells
+        except EngineError:  # Fenced too: the main thread meets the same, and tells
             self._failures += 1
             self._doubtful.update(one.claim.id for one in sent)
             return

@@ -89,5 +89,19 @@ def gone(worker: Registration) -> bool:
 
 
 def gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
-    """True if that process ran in this boot and pid namespace, and is no more."""
-    return (boot, pidns) == (boot_id(), pid_namespace()) and started(pid) != since
+    """True if that process ran in this boot and pid namespace, and is no more. One that another
+    user hides from us (hidepid, systemd's ProtectProc) may live: its silence decides."""
+    if (boot, pidns) != (boot_id(), pid_namespace()):
+        return False
+    found = started(pid)
+    return found != since and not (found is None and _hidden(pid))
+
+
+def _hidden(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        pass
+    return False

@@ -96,7 +96,7 @@ def explained(evidence: Evidence, begun: float, first: Line, second: Line) -> bo
 
     def died(after: float, before: float) -> bool:
         return any(
-            one.kind in DEATHS and after <= one.begin <= before
+            one.kind in DEATHS and after <= one.end and one.begin <= before
             and (one.kind not in ("kill-worker", "kill-workers") or first.pid in one.pids)
             for one in near
         )  # fmt: skip

@@ -12,6 +12,7 @@ from threading import Event
 from typing import NamedTuple
 
 from poolq.errors import EngineError
+from poolq.worker.identity import gone
 from tests.chaos.adversary import Adversary
 from tests.chaos.brokers import BROKERS, Broker
 from tests.chaos.checker import Verdict, check
@@ -129,9 +130,15 @@ class _Chaos:
         self.fleet.watch()
         self._glimpse()
         try:
-            return self.project.settled()
+            return self.project.settled() and self._is_tidy()
         except EngineError:  # it has just come back
             return False
+
+    def _is_tidy(self) -> bool:
+        """True if the living have cleared away the nodes that died."""
+        engine = self.project.engine
+        nodes = len(engine.nodes())
+        return nodes <= len(self.fleet.pools) and not any(map(gone, engine.registered()))
 
     def _glimpse(self) -> None:
         """Look at the limits, as the engine has them, now and then."""

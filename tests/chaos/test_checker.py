@@ -68,6 +68,7 @@ def test_a_second_end_without_any_fault() -> None:
         [Done("kill-worker", 10.1, 10.1, 0, frozenset({7}))],
         [Done("kill-pool", 10.2, 10.2, 0, frozenset({7, 9}))],
         [Done("kill-master", 10.05, 10.05, 0, frozenset({1}))],
+        [Done("kill-pool", 9.7, 10.05, 0, frozenset({7}))],
         [Done("stop-pool-long", 10.05, 14.5, 0)],
         [Done("cut-long", 9, 13, 0)],
         [Done("broker-kill", 10.0, 11.0), Done("kill-pool", 10.5, 10.5, 0, frozenset({7}))],

@@ -219,3 +219,26 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     assert desk.settle() == []
     assert engine.find("2") is None
     assert engine.totals()["q"]["done"] == 2
+
+
+def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
+    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job whose settlement was refused would have its on_success()."""
+    push(engine, "1", "2")
+    desk.claim(2)
+    done = desk.next()
+    assert done is not None
+    desk.finish(done, ACK, monotonic_ns())
+    engine.recover("w1", None)
+    settle, asked = engine.settle, []
+
+    def noted(*args: object) -> object:
+        asked.append(args)
+        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(engine, "settle", noted)
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: len(asked) > 1)
+    with pytest.raises(Fenced):
+        desk.settle()

@@ -2,7 +2,7 @@
 
 from rich.segment import Segment
 
-from poolq.view.screen.cells import Line, clean, fit, wrap
+from poolq.view.screen.cells import Line, clean, clip, fit, wrap
 from poolq.view.screen.look import PLAIN
 from poolq.view.screen.panes import PANES
 from poolq.view.screen.state import Detail
@@ -42,6 +42,7 @@ def draw(detail: Detail, scene: Scene, width: int, height: int) -> list[Line]:
     title = (
         f" {detail.pane.upper()}: esc goes back{more if len(lines) - room > detail.scroll else ''}"
     )
+    shown = [clip(line, width) for line in shown]  # one column has no room beside the margin
     return [[Segment(fit(title, width, cut=""), look.focused)], *shown][:height]
 
 
