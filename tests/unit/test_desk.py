@@ -240,5 +240,6 @@ def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
     monkeypatch.setattr(engine, "settle", noted)
     desk.begins(monotonic_ns() - module.LONG)
     until(lambda: len(asked) > 1)
+    desk.ends()
     with pytest.raises(Fenced):
         desk.settle()
