@@ -1,8 +1,9 @@
 """How hypothesis searches here: a loaded machine is no reason to fail. And what tests leave."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,22 +13,28 @@ settings.load_profile("poolq")
 
 
 @pytest.fixture(autouse=True)
-def no_shared_memory_is_left() -> Iterator[None]:
+def no_shared_memory_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A pool's scoreboard and bells live as long as its processes. A test's would fill the table of
     descriptors, and select() takes none above 1023."""
-    before = _shared()
+    made: list[tuple[int, tuple[int, int]]] = []
+
+    def noting(create: Callable[..., int]) -> Callable[..., int]:
+        def noted(*args: Any) -> int:
+            fd = create(*args)
+            made.append((fd, _file(fd)))
+            return fd
+
+        return noted
+
+    for name in ("memfd_create", "eventfd"):
+        monkeypatch.setattr(os, name, noting(getattr(os, name)))
     yield
-    for fd in _shared() - before:
-        os.close(fd)
+    for fd, file in made:
+        with suppress(OSError):  # its owner has closed it
+            if _file(fd) == file:
+                os.close(fd)
 
 
-def _shared() -> set[int]:
-    found: set[int] = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            name = str(entry.readlink())
-        except FileNotFoundError:  # the descriptor that lists them
-            continue
-        if name.startswith(("/memfd:", "anon_inode:[eventfd]")):
-            found.add(int(entry.name))
-    return found
+def _file(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
