@@ -26,12 +26,12 @@ def _name() -> str | None:
     """The default one, unless a file may say otherwise."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
-        found = [mark for mark in _MARKS if os.path.isfile(f"{folder}/{mark}")]  # noqa: PTH113
+        found = [mark for mark in _MARKS if os.path.isfile(f"{folder}/{mark}")]  # noqa: PTH113  # as above
         if found or folder == "/":
             break
-        folder = os.path.dirname(folder)  # noqa: PTH120
+        folder = os.path.dirname(folder)  # noqa: PTH120  # as above
     for mark in found:
-        with open(f"{folder}/{mark}", "rb") as file:  # noqa: PTH123
+        with open(f"{folder}/{mark}", "rb") as file:  # noqa: PTH123  # as above
             if _MARKS[mark] in file.read():
                 return None
     return "default"

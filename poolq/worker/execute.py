@@ -5,7 +5,6 @@ and can do nothing to the worker: whatever it raises is a value here.
 """
 
 import random
-import traceback
 from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import NamedTuple
@@ -13,20 +12,13 @@ from typing import NamedTuple
 from poolq import retry
 from poolq.app import Registry
 from poolq.engines.base import Claim, Engine
-from poolq.errors import (
-    BadMessage,
-    JobCrashed,
-    JobError,
-    JobFailed,
-    JobReleased,
-    JobTimeout,
-    RateLimitExhausted,
-)
+from poolq.errors import BadMessage, JobError, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Limit, Rule
 from poolq.message import Entry, Message, State, decode, entries
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
-from poolq.running import FailNow, ReleaseNow, call
+from poolq.running import call
+from poolq.worker.causes import describe, error_of, judge, last_error, traceback_of
 from poolq.worker.events import (
     Buried,
     Ended,
@@ -40,19 +32,9 @@ from poolq.worker.events import (
 )
 
 INITIAL = State()
-LONGEST_ERROR = 2_000
-LONGEST_TRACEBACK = 8_000
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
-
-#: The error that stands for a cause when the exception itself stayed in another process.
-CAUSES: dict[str, type[JobError]] = {
-    "crash": JobCrashed,
-    "limited": RateLimitExhausted,
-    "released": JobReleased,
-    "timeout": JobTimeout,
-}
 
 
 @dataclass(slots=True)
@@ -101,7 +83,7 @@ class Executor:
             return self._unknown(claim, message)
         again = state != INITIAL
         if again and retry.hook_spent(message, state):
-            return self._bury(claim, message.job, _last_error(state))
+            return self._bury(claim, message.job, last_error(state))
         return Ready(claim, message, again, *known)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
@@ -117,7 +99,7 @@ class Executor:
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
             return None
-        error = _error_of(state, message)
+        error = error_of(state, message)
         ready.job = self._build(ready, max(1, state.attempt), error)
         outcome = Failing(state) if state.failing else retry.failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
@@ -178,7 +160,7 @@ class Executor:
             call(job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook changes no outcome
             return HookFailed(
-                ready.message.job, ready.claim.id, name, describe(raised), _traceback(raised)
+                ready.message.job, ready.claim.id, name, describe(raised), traceback_of(raised)
             )
         return None
 
@@ -196,8 +178,8 @@ class Executor:
     def _raised(self, ready: Ready, raised: BaseException, seconds: float) -> Result:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
-        error, cause, delay = _judge(raised, retry.backoff(message.retry_after, tries))
-        trace = "" if isinstance(error, JobError) else _traceback(raised)
+        error, cause, delay = judge(raised, retry.backoff(message.retry_after, tries))
+        trace = "" if isinstance(error, JobError) else traceback_of(raised)
         line = self._line(cause, describe(error), tries, trace)
         outcome: Release | Failing
         if cause == "failed":
@@ -252,53 +234,3 @@ class Executor:
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
         return Entry(time_ns() // 1000, cause, error, attempt, trace, self._worker)
-
-
-def describe(error: BaseException) -> str:
-    """`ValueError: bad address`, in one line and not too long."""
-    try:
-        text = " ".join(str(error).split())
-    except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
-        text = f"(its text cannot be had: {type(second).__name__})"
-    name = type(error).__name__
-    return (f"{name}: {text}" if text else name)[:LONGEST_ERROR]
-
-
-def _judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
-    """The error to keep, its cause, and the delay before the next try."""
-    if isinstance(raised, FailNow):
-        return JobFailed(raised.reason), "failed", 0
-    if isinstance(raised, ReleaseNow):
-        return JobReleased("released by hand"), "released", raised.delay
-    return raised, "error", delay
-
-
-def _traceback(raised: BaseException) -> str:
-    """The user's part of it: poolq's own frames come first and say nothing."""
-    trace = raised.__traceback__
-    while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(raised), raised, trace))[-LONGEST_TRACEBACK:]
-
-
-def _own(module: str) -> bool:
-    return module in ("poolq.worker.execute", "poolq.running", "poolq.functions")
-
-
-def _last_error(state: State) -> str:
-    found = entries(state.history)[-1:]
-    return found[0].error if found else "failed"
-
-
-def _error_of(state: State, message: Message) -> JobError:
-    """The error as a later process can know it."""
-    found = entries(state.history)
-    if not state.failing and retry.crashed_out(message, state):
-        return JobCrashed(f"its worker died {state.crashes} times: {_last_error(state)}")
-    last = next((line for line in reversed(found) if line.cause != "crash"), None)
-    if last is None or state.crashes >= message.max_crashes:
-        return JobCrashed(f"its worker died {state.crashes} times: {_last_error(state)}")
-    error = CAUSES.get(last.cause, JobFailed)(last.error)
-    if last.traceback:
-        error.add_note(last.traceback)
-    return error

@@ -7,6 +7,7 @@ there is none before them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -34,7 +35,7 @@ def nothing() -> None:
     """The end of a fault that is over at once."""
 
 
-class Broker:
+class Broker(ABC):
     """`urls` are those of node 0, node 1 and the producer; `url` is the harness's own."""
 
     lossy = False
@@ -49,16 +50,17 @@ class Broker:
         self.note = ""
         self.processes: Callable[[], list[Process]] = list  # of the pools
 
+    @abstractmethod
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
         """Begin a fault; None when it cannot be now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heal(self) -> None:
         """End whatever is still broken."""
 
+    @abstractmethod
     def left(self, namespace: str) -> list[str]:
         """What is stored there still, after all jobs are gone and the failed ones forgotten."""
-        raise NotImplementedError
 
 
 class Served(Broker):
@@ -74,8 +76,9 @@ class Served(Broker):
         self.url = self.server.url
         self.urls = [self.url.replace(f":{port}/", f":{one.port}/") for one in self.proxies]
 
+    @abstractmethod
     def make(self) -> Server:
-        raise NotImplementedError
+        """The server, still to be entered."""
 
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
         if kind.startswith("broker-"):

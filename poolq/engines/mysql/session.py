@@ -52,8 +52,8 @@ class MySQLSession(Session):
         self._lost = lost
         self._used = used
         self._poll = select.poll()
-        # PyMySQL has no public way to its socket.
-        self._poll.register(self.raw._sock.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # noqa: SLF001
+        socket = self.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
+        self._poll.register(socket.fileno(), select.POLLIN)
 
     def silent(self) -> bool:
         """Nothing has come unasked; a line that was cut has its end to tell."""

@@ -1,0 +1,78 @@
+"""What is kept of an error: its cause, a line of text, the user's part of its traceback; and the
+error again, for a process that has only what was kept.
+"""
+
+import traceback
+
+from poolq import retry
+from poolq.errors import (
+    JobCrashed,
+    JobError,
+    JobFailed,
+    JobReleased,
+    JobTimeout,
+    RateLimitExhausted,
+)
+from poolq.message import Message, State, entries
+from poolq.running import FailNow, ReleaseNow
+
+LONGEST_ERROR = 2_000
+LONGEST_TRACEBACK = 8_000
+
+#: The error that stands for a cause when the exception itself stayed in another process.
+CAUSES: dict[str, type[JobError]] = {
+    "crash": JobCrashed,
+    "limited": RateLimitExhausted,
+    "released": JobReleased,
+    "timeout": JobTimeout,
+}
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: bad address`, in one line and not too long."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
+        text = f"(its text cannot be had: {type(second).__name__})"
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name)[:LONGEST_ERROR]
+
+
+def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
+    """The error to keep, its cause, and the delay before the next try."""
+    if isinstance(raised, FailNow):
+        return JobFailed(raised.reason), "failed", 0
+    if isinstance(raised, ReleaseNow):
+        return JobReleased("released by hand"), "released", raised.delay
+    return raised, "error", delay
+
+
+def traceback_of(raised: BaseException) -> str:
+    """The user's part of it: poolq's own frames come first and say nothing."""
+    trace = raised.__traceback__
+    while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(raised), raised, trace))[-LONGEST_TRACEBACK:]
+
+
+def _own(module: str) -> bool:
+    return module in ("poolq.worker.execute", "poolq.running", "poolq.functions")
+
+
+def last_error(state: State) -> str:
+    found = entries(state.history)[-1:]
+    return found[0].error if found else "failed"
+
+
+def error_of(state: State, message: Message) -> JobError:
+    """The error as a later process can know it."""
+    found = entries(state.history)
+    if not state.failing and retry.crashed_out(message, state):
+        return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+    last = next((line for line in reversed(found) if line.cause != "crash"), None)
+    if last is None or state.crashes >= message.max_crashes:
+        return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+    error = CAUSES.get(last.cause, JobFailed)(last.error)
+    if last.traceback:
+        error.add_note(last.traceback)
+    return error
