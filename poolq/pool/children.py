@@ -276,12 +276,12 @@ class Children:
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""
         worked, in_job = row.settled > 0 or condemned, row.in_job and not condemned
-        history.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
-        if on_trial and self._pool.generation:
+        bad = history.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
+        if bad and self._pool.generation:
             last_words.tell(self._pool, self._say, row.generation, words)
         elif words is not None:
             self._say("error", words.why)
-        elif on_trial and not told_why:
+        elif bad and not told_why:
             self._say("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:

@@ -208,21 +208,24 @@ def spent(pool: Pool, proc: Proc) -> str:
 
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
-) -> None:
+) -> bool:
     """A worker was reaped: back off where it died by itself. `code` -1: by a signal; `why`: what it
     said of it; `worked`: it had settled a job, or was killed for what its job did; `in_job`: it was
-    running one that nobody has condemned."""
+    running one that nobody has condemned. True when its generation is refused for it: not if it was
+    told to leave while it booted, because its seat closes; then another one tries."""
     seat = next(s for s in pool.seats for p in s.procs if p.seq == seq)
     proc = next(p for p in seat.procs if p.seq == seq)
     seat.procs.remove(proc)
     if proc.killed and in_job and pool.mode is not Mode.RUN:
         pool.code = pool.code or KILLED
     trial = pool.trial
-    if trial is not None and proc.generation == trial.generation and not proc.ready:
+    tried = trial is not None and proc.generation == trial.generation and not proc.ready
+    bad = tried and (proc.killed or not proc.told)
+    if bad:
         refused(pool, why or "its first worker did not get ready", now, code)
     if proc.ready and code == 0:
         seat.failures = 0
-        return
+        return bad
     seat.restarts += 1
     seat.failures = 1 if worked else seat.failures + 1
     seat.not_before = now + backoff(seat.failures)
@@ -230,6 +233,7 @@ def exited(
     most = pool.limits.max_spawn_failures
     if most and pool.spawn_failures >= most and stop(pool, now):
         pool.code = CRASH_STORM
+    return bad
 
 
 def closed(pool: Pool) -> None:

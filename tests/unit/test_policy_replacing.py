@@ -136,3 +136,21 @@ def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
     (action,) = world.act()
     assert isinstance(action, Kill)
     assert not action.charged
+
+
+def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> None:
+    world = running(2)
+    busy = world.pool.find(world.of(1)[0].seq)
+    assert busy is not None
+    busy.spent = "500 jobs"
+    assert world.act() == [Spawn(1, 1)]
+    history.reload(world.pool, "HUP")
+    assert world.act() == [Spawn(2, 2)]
+    canary = world.of(2)[-1]
+    history.scale(world.pool, 1)
+    assert Stop(canary.pid) in world.act()
+    world.gone(canary)
+    world.run_on(5)
+    assert world.pool.generation == 2
+    assert not world.pool.refusal
+    assert [one.generation for one in world.workers.values()] == [2]
