@@ -35,11 +35,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """KILL, with its process group. Not `charged`: its job goes back uncounted. `booting`: not if
-    it has come up since it was last looked at; then it may have a job."""
+    """KILL, with its process group; its job goes back uncounted. `booting`: not if it has come up
+    since it was last looked at; then it may have a job."""
 
     pid: int
-    charged: bool
     why: str
     booting: bool = False
 

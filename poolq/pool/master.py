@@ -224,7 +224,7 @@ class Master:
         if action.booting and row is not None and overrun.has_come_up(pid, self._scores, row):
             return
         self._say("warning", f"{action.why}; killed")
-        if not action.charged and row is not None:
+        if row is not None:
             self._scores.pardon(row)
         kill_group(action.pid)
         history.signalled(self.pool, action.pid, killed=True)

@@ -42,9 +42,10 @@ def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     """All that is to be done at `now`. `unconfirmed`: dead workers not yet recovered."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unconfirmed)
-    actions = _logger(pool, now) + _keeper(pool, now) + _deadlines(pool, now)
+    actions = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
+    actions += _deadlines(pool, now)
     if not pool.contact:
         return actions
     canary = _canary(pool, now)
@@ -69,24 +70,29 @@ def _keeper(pool: Pool, now: float) -> list[Action]:
 def _silent(helper: Helper, name: str) -> list[Action]:
     if helper.beat.unmoved < SILENCE or helper.killed:
         return []
-    return [Kill(helper.pid, False, f"{name} (pid {helper.pid}) was silent for {SILENCE} s")]
+    return [Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {SILENCE} s")]
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
-    """Jobs that overran, memory that ran away, idle workers that do not move any more."""
+    """Boots that take too long, jobs that overran, memory that ran away, idle workers that do not
+    move any more; also of those that were told to leave, which they may never come to do."""
     actions: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
-        if proc.killed or not proc.ready:
+        if proc.killed or not proc.pid:
             continue
-        if proc.running != NOTHING and (now >= proc.deadline or proc.heavy):
+        if not proc.ready:
+            if now - proc.born >= limits.boot_deadline:
+                why = f"worker (pid {proc.pid}) was not ready in time"
+                actions.append(Kill(proc.pid, why, booting=True))
+        elif proc.running != NOTHING and (now >= proc.deadline or proc.heavy):
             if proc.dumped != proc.running:
                 actions.append(Dump(proc.pid, proc.running))
             elif proc.written or now >= proc.dumped_at + DUMP:
                 actions.append(Overrun(proc.pid, proc.running))
         elif proc.idle and proc.beat.unmoved >= limits.silence:
             why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
-            actions.append(Kill(proc.pid, False, why))
+            actions.append(Kill(proc.pid, why))
     return actions
 
 
@@ -102,7 +108,7 @@ def _templates(pool: Pool, now: float) -> list[Action]:
             continue
         elif not template.ready and now - template.born >= pool.limits.boot_deadline:
             why = f"template g{generation} did not load the application in time"
-            actions.append(Kill(template.pid, False, why))
+            actions.append(Kill(template.pid, why))
         else:
             actions += _hung(pool, template, now)
     trial = pool.trial
@@ -121,7 +127,7 @@ def _hung(pool: Pool, template: Template, now: float) -> list[Action]:
     ):
         return []
     why = f"template g{template.generation} did not fork a worker in {FORK:g} s"
-    return [Kill(template.pid, False, why)]
+    return [Kill(template.pid, why)]
 
 
 def _canary(pool: Pool, now: float) -> list[Spawn]:
@@ -142,14 +148,11 @@ def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
     wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
     actions: list[Action] = []
     for proc in serving:
-        if proc.ready or proc.killed or not proc.pid:
+        late = now - proc.born >= pool.limits.boot_deadline  # it is killed for that
+        if proc.ready or proc.killed or late or not proc.pid or proc.generation in wanted:
             continue
-        if now - proc.born >= pool.limits.boot_deadline:
-            why = f"worker {seat.slot} (pid {proc.pid}) was not ready in time"
-            actions.append(Kill(proc.pid, True, why, booting=True))
-        elif proc.generation not in wanted:
-            why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"
-            actions.append(Kill(proc.pid, False, why, booting=True))
+        why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"
+        actions.append(Kill(proc.pid, why, booting=True))
     if not serving:
         if pool.generation and now >= seat.not_before and pool.can_spawn(pool.generation):
             actions.append(Spawn(seat.slot, pool.generation))
@@ -199,23 +202,18 @@ def _drain(pool: Pool, now: float) -> list[Action]:
     actions: list[Action] = [Stop(proc.pid) for proc in procs if not proc.told]
     for template in pool.templates.values():
         actions += _hung(pool, template, now)
-    if now >= pool.deadline:
-        why = "does not wait for its job" if pool.aborted else "outlived the stop timeout"
-        actions += [
-            Kill(proc.pid, False, f"worker (pid {proc.pid}) {why}")
-            for proc in procs
-            if not proc.killed
-        ]
-    return actions
+    if now < pool.deadline:
+        return actions + _deadlines(pool, now)
+    why = "does not wait for its job" if pool.aborted else "outlived the stop timeout"
+    late = [proc for proc in procs if not proc.killed]
+    return actions + [Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
 
 
 def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     actions: list[Action] = []
     for template in pool.templates.values():
         if now >= pool.deadline and not template.killed:
-            actions.append(
-                Kill(template.pid, False, f"template (pid {template.pid}) did not leave")
-            )
+            actions.append(Kill(template.pid, f"template (pid {template.pid}) did not leave"))
         elif not template.told:
             actions.append(Stop(template.pid))
     if pool.templates:
@@ -228,7 +226,7 @@ def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     if not keeper.told:
         return [Stop(keeper.pid)]
     if now >= pool.deadline and not keeper.killed:
-        return [Kill(keeper.pid, False, f"keeper (pid {keeper.pid}) did not leave")]
+        return [Kill(keeper.pid, f"keeper (pid {keeper.pid}) did not leave")]
     return []
 
 

@@ -31,7 +31,7 @@ STOP_TIMEOUT = 5.0
 @dataclass
 class Life:
     """A simulated process. `stubborn`: it does not leave when it is told to, and a template forks
-    nothing; `pid` 0: a template was asked for it."""
+    nothing; `hangs`: nor does it ever get ready; `pid` 0: a template was asked for it."""
 
     pid: int
     seq: int = 0
@@ -41,6 +41,7 @@ class Life:
     told: bool = False
     killed: bool = False
     stubborn: bool = False
+    hangs: bool = False
 
 
 @dataclass
@@ -134,10 +135,8 @@ class World:
         assert not life.killed, "killed twice"
         life.killed = True
         history.signalled(self.pool, action.pid, killed=True)
-        if self.pool.mode is not Mode.RUN:
-            assert not action.charged
-            if life.slot:
-                assert self.now >= self.pool.deadline, "killed before its time"
+        if self.pool.mode is not Mode.RUN and life.slot:
+            assert action.booting or self.now >= self.pool.deadline, "before its time"
 
     def _ask(self, action: Ask) -> None:
         proc = self.pool.find(action.seq)
@@ -222,8 +221,8 @@ class World:
         before = [(one.pid, one.ready) for one in self.all()]
         for life in self.all():
             template = self.templates.get(life.generation)
-            if life not in self.all():
-                continue  # it went with its template
+            if life not in self.all() or (life.hangs and not life.killed):
+                continue  # it went with its template, or does nothing
             if life.killed:
                 self.gone(life, -1)
             elif life.told and not life.stubborn:

@@ -47,7 +47,7 @@ def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boo
     world.ready(world.of(1)[-1])
     kills = [action for action in world.act() if isinstance(action, Kill)]
     (kill,) = kills
-    assert (kill.pid, kill.charged, kill.booting) == (booting.pid, False, True)
+    assert (kill.pid, kill.booting) == (booting.pid, True)
 
 
 def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:

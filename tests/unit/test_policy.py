@@ -146,7 +146,6 @@ def test_a_worker_that_is_not_ready_in_time_is_killed() -> None:
     world.now += 0.1
     (action,) = world.act()
     assert isinstance(action, Kill)
-    assert action.charged
     assert "was not ready in time" in action.why
     assert Kill not in [type(one) for one in world.act()], "it is not killed twice"
 

