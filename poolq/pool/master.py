@@ -194,7 +194,9 @@ class Master:
                 self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
 
     def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
+        proc.beat.look(row.beat, now)
         if row.phase == Phase.BOOT:
+            proc.loaded = row.beat > 0
             return
         trial = self.pool.trial
         if history.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
@@ -202,7 +204,6 @@ class Master:
         proc.jobs = row.settled
         proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
-        proc.beat.look(row.beat, now)
         proc.running = overrun.running(row)
         proc.since = row.since / 1e9
         history.weighed(self.pool, proc, row.rss, weighed)

@@ -29,7 +29,7 @@ from poolq.pool.actions import (
     SpawnTemplate,
     Stop,
 )
-from poolq.pool.state import NOTHING, Helper, Mode, Pool, Proc, Seat, Template
+from poolq.pool.state import NOTHING, Helper, Limits, Mode, Pool, Proc, Seat, Template
 
 SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
@@ -82,7 +82,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
         if proc.killed or not proc.pid:
             continue
         if not proc.ready:
-            if now - proc.born >= limits.boot_deadline:
+            if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
                 actions.append(Kill(proc.pid, why, booting=True))
         elif proc.running != NOTHING and (now >= proc.deadline or proc.heavy):
@@ -94,6 +94,13 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
             why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
             actions.append(Kill(proc.pid, why))
     return actions
+
+
+def _boots_late(proc: Proc, limits: Limits, now: float) -> bool:
+    """An engine that cannot be reached may be waited for as long as that takes."""
+    if proc.loaded:
+        return proc.beat.unmoved >= limits.silence
+    return now - proc.born >= limits.boot_deadline
 
 
 def _templates(pool: Pool, now: float) -> list[Action]:
@@ -148,7 +155,7 @@ def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
     wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
     actions: list[Action] = []
     for proc in serving:
-        late = now - proc.born >= pool.limits.boot_deadline  # it is killed for that
+        late = _boots_late(proc, pool.limits, now)  # it is killed for that
         if proc.ready or proc.killed or late or not proc.pid or proc.generation in wanted:
             continue
         why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"

@@ -114,6 +114,7 @@ def _live(
         desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
         config.sleep, config.timeout, config.max_jobs, title,
     )  # fmt: skip
+    setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault
     try:
         desk.register(me)
     except Leaving:

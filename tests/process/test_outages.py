@@ -3,6 +3,9 @@ or run twice, and the pool goes on."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import Self
@@ -10,6 +13,7 @@ from typing import Self
 import pytest
 
 from poolq.errors import EngineUnavailable
+from poolq.worker import identity
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.lines import Line
 from tests.process.conftest import MakeProject
@@ -30,6 +34,7 @@ class Varies(Job):
         note("end", self.id)
 """
 
+TICKS = os.sysconf("SC_CLK_TCK")
 OwnServer = Callable[[], Server]
 
 
@@ -274,3 +279,25 @@ def test_nothing_is_left_of_a_pool_that_lost_its_master_and_its_engine(
     ends = project.ledger.times("end")
     assert set(ends) == {*short, *mixed}
     assert all(ends[id] == 1 for id in short)
+
+
+def test_who_boots_in_an_outage_waits_for_its_end(
+    make_project: MakeProject, own_redis: OwnRedis
+) -> None:
+    """Neither a new worker nor the first one of new code is late by it."""
+    server = own_redis()
+    project = make_project(server.url)
+    pool = project.ready(1, "--boot-timeout=1")
+    (old,) = pool.workers()
+    server.stop()
+    old.kill()
+    pool.signal(signal.SIGHUP)
+    booting = until(lambda: [one.pid for one in pool.workers() if " g2 boot" in one.title])
+    born = identity.started(booting[0])
+    assert born is not None
+    late = born + 2 * TICKS
+    until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS > late, what="its boot deadline")
+    server.start()
+    pool.until_said("generation 2 is good")
+    until(lambda: [one.pid for one in pool.idle()] == booting)
+    assert "not ready in time" not in pool.log

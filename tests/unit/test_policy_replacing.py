@@ -181,3 +181,19 @@ def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
     history.stop(world.pool, world.now, patient=True)
     world.run_on(world.limits.boot_deadline + 5)
     assert world.exit == 0
+
+
+def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> None:
+    world = running(1, boot_deadline=5, silence=35)
+    history.reload(world.pool, "HUP")
+    world.act()
+    canary = world.of(1)[-1]
+    canary.hangs = True
+    proc = world.pool.find(canary.seq)
+    assert proc is not None
+    proc.loaded = True
+    world.run_on(600)
+    assert not canary.killed
+    proc.beat.unmoved = 35
+    world.act()
+    assert canary.killed
