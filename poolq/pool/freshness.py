@@ -1,33 +1,50 @@
 """Whether the application's code on disk is still what a template has loaded."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 Stamps = Mapping[str, tuple[int, int]]
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
-def stamps(folder: Path) -> Stamps:
-    """Time and size of every loaded module's file below the project folder.
+def stamps(project: Path) -> Stamps:
+    """Time and size of the project's Python files that are loaded, that lie beside those, and of
+    the packages beside them: what is new there may be what they import next.
 
     Installed packages are left out: they change with a deploy that restarts, not with an edit.
     """
-    found = {}
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).is_relative_to(folder):
-            found[file] = _stamp(Path(file))
+    found: dict[str, tuple[int, int]] = {}
+    for folder in _folders(project):
+        for entry in _entries(folder):
+            if entry.name.endswith(".py"):
+                found[entry.path] = _stamp(entry)
+            elif entry.is_dir() and Path(entry.path, "__init__.py").exists():
+                inside = _entries(entry.path)
+                found |= {one.path: _stamp(one) for one in inside if one.name.endswith(".py")}
     return found
 
 
-def changed(loaded: Stamps) -> bool:
-    """True if a file is another one now, or gone."""
-    return any(_stamp(Path(file)) != stamp for file, stamp in loaded.items())
+def _folders(project: Path) -> set[str]:
+    """Where the loaded files lie."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    paths = [Path(file) for file in files if file]
+    ours = [path for path in paths if path.is_relative_to(project)]
+    return {str(path.parent) for path in ours if not _INSTALLED.intersection(path.parts)}
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
-        stat = path.stat()
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError:
+        return  # it is gone
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
+    try:
+        stat = entry.stat()
     except OSError:
         return (0, -1)
     return (stat.st_mtime_ns, stat.st_size)

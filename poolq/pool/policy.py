@@ -179,7 +179,7 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
         if seat.closing or seat.slot in taken or len(serving) != 1 or not serving[0].ready:
             continue
         old, leaving = serving[0], len(seat.procs) - 1
-        if now >= old.due and not old.answered and not _may_ask(pool, old):
+        if now >= old.due and not old.answered and not pool.trying() and not _may_ask(pool, old):
             actions.append(Ask(pool.generation, old.seq))
         outdated = old.generation != pool.generation
         room = booting < (pool.limits.max_surge if outdated else 1)
@@ -199,7 +199,7 @@ def _may_ask(pool: Pool, proc: Proc) -> bool:
 def _spent(pool: Pool, proc: Proc, now: float) -> bool:
     if proc.spent:
         return True
-    if now < proc.due:
+    if now < proc.due or pool.trying():  # what is being tried would replace it at once
         return False
     return pool.generation not in pool.templates or proc.answered or now >= proc.asked + ANSWER
 

@@ -206,7 +206,11 @@ class Pool:
             return "starting"
         if self.paused:
             return "paused"
-        return "reloading" if self.trial is not None and self.begun(self.trial) else "running"
+        return "reloading" if self.trying() else "running"
+
+    def trying(self) -> bool:
+        """A generation is being tried, and does not only wait for its time."""
+        return self.trial is not None and self.begun(self.trial)
 
     def on_trial(self, generation: int) -> bool:
         return self.trial is not None and self.trial.generation == generation

@@ -29,7 +29,7 @@ from poolq.config import Config, engine_class
 from poolq.errors import AppError
 from poolq.pool import last_words, protocol
 from poolq.pool.bells import Bells, WorkerBells
-from poolq.pool.freshness import changed, stamps
+from poolq.pool.freshness import stamps
 from poolq.pool.names import worker_name
 from poolq.pool.pipes import Writers, adopt
 from poolq.pool.protocol import Answer, Bare, Born, Changed, Loaded, Spare, Spawn, Unborn
@@ -118,7 +118,13 @@ class Template:
                 setproctitle(f"poolq: template g{self._errand.generation}")  # no copy any more
                 self._spare(fds[0])
             elif isinstance(message, Changed):
-                protocol.send(self._line, Answer(message.seq, changed(self._stamps)))
+                protocol.send(self._line, Answer(message.seq, self._changed()))
+
+    def _changed(self) -> bool:
+        """Since it was loaded, or since this was said: what is refused is tried once, until there
+        is another change."""
+        before, self._stamps = self._stamps, stamps(self._errand.config.folder)
+        return self._stamps != before
 
     def _spawn(self, spawn: Spawn) -> None:
         if self._fork_twice(spawn.seq):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.pool import history, policy
-from poolq.pool.actions import Kill, Spawn, Stop
+from poolq.pool.actions import Ask, Kill, Spawn, SpawnTemplate, Stop
 from tests.support.world import only, running
 
 COOLDOWN = 20.0
@@ -197,3 +197,19 @@ def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> N
     proc.beat.unmoved = 35
     world.act()
     assert canary.killed
+
+
+def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> None:
+    world = running(2, preload=True, cooldown=COOLDOWN)
+    first, second = (world.of(slot)[0] for slot in (1, 2))
+    world.now += COOLDOWN
+    assert world.act() == [Ask(1, first.seq), Ask(1, second.seq)]
+    history.answered(world.pool, first.seq, changed=True)
+    history.answered(world.pool, second.seq, changed=False)
+    assert world.act() == [SpawnTemplate(2)]
+    assert world.act() == [], "whoever follows them now would be replaced at once"
+    world.gone(world.templates[2], 3)
+    assert world.act() == [Spawn(1, 1)]
+    world.run_on(policy.ANSWER)
+    assert not {first.seq, second.seq} & set(world.workers)
+    assert world.pool.last_generation == 2
