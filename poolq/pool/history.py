@@ -229,7 +229,8 @@ def exited(
     seat.restarts += 1
     seat.failures = 1 if worked else seat.failures + 1
     seat.not_before = now + backoff(seat.failures)
-    pool.spawn_failures = 0 if worked else pool.spawn_failures + (not proc.told)
+    missed = not proc.told and not any(other.ready for other in seat.serving())
+    pool.spawn_failures = 0 if worked else pool.spawn_failures + missed
     most = pool.limits.max_spawn_failures
     if most and pool.spawn_failures >= most and stop(pool, now):
         pool.code = CRASH_STORM

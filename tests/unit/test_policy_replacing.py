@@ -213,3 +213,13 @@ def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> Non
     world.run_on(policy.ANSWER)
     assert not {first.seq, second.seq} & set(world.workers)
     assert world.pool.last_generation == 2
+
+
+def test_successors_and_canaries_that_fail_end_no_pool_whose_workers_serve() -> None:
+    world = running(1, max_spawn_failures=3, cooldown=COOLDOWN)
+    world.broken = True
+    for _ in range(5):
+        history.reload(world.pool, "HUP")
+        world.run_on(COOLDOWN * 2)
+    assert world.exit is None
+    assert only(world).ready
