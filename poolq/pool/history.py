@@ -187,7 +187,7 @@ def weighed(pool: Pool, proc: Proc, rss: int, at: float) -> None:
     proc.rss = rss
     most = pool.limits.max_memory_hard
     if proc.running == NOTHING or at < proc.since:
-        proc.burden, proc.heavy = rss, False
+        proc.heavy = False
         return
     allowed = proc.burden * (1 + GROWTH) if proc.burden > most else most
     proc.heavy = most > 0 and rss > allowed

@@ -206,6 +206,7 @@ class Master:
         proc.idle = row.phase == Phase.IDLE
         proc.running = overrun.running(row)
         proc.since = row.since / 1e9
+        proc.burden = row.held
         history.weighed(self.pool, proc, row.rss, weighed)
         proc.written = proc.dumped != NOTHING and overrun.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf

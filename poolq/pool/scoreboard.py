@@ -80,6 +80,7 @@ class Row:
     limit: int
     tries: int
     delay: int
+    held: int
     done: int
     failed: int
     retried: int
@@ -240,7 +241,7 @@ class Scoreboard:
             theirs[words.PHASE], theirs[words.REQUEST], theirs[words.FINISHED],
             theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
-            theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
+            theirs[words.HELD], theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],
             rss, cpu, growth - _ZERO if growth else None,
         )  # fmt: skip

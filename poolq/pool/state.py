@@ -67,8 +67,8 @@ class Proc:
     `deadline` and `running` are as last read from the scoreboard; `dumped` is the job for which
     its stack was asked for, at `dumped_at`, and `written` that it has been. What began (`since`)
     before the pool had `woken` may take `excuse` seconds more. `heavy`: what runs is over the hard
-    limit of memory, of which `burden` bytes were there before. `loaded`: not ready, but all that it
-    waits for is the engine.
+    limit of memory, of which `burden` bytes were there when it began. `loaded`: not ready, but all
+    that it waits for is the engine.
     """
 
     seq: int

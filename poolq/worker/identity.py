@@ -55,9 +55,15 @@ def _started_elsewhere(pid: int) -> int | None:
 def resident(pid: int) -> int:
     """Bytes of memory that the process holds now; 0 when it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE
+        file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
+    try:
+        return int(os.read(file, 200).split()[1]) * PAGE
+    except OSError:
+        return 0
+    finally:
+        os.close(file)
 
 
 def ticks(pid: int) -> int:

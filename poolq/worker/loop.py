@@ -20,6 +20,7 @@ from poolq.retry import ACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk, Leaving
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
+from poolq.worker.identity import resident
 from poolq.worker.pace import Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
@@ -40,7 +41,8 @@ class Bells(Protocol):
 
 
 class Loop:
-    """One worker's life, from its first claim to its last settlement."""
+    """One worker's life, from its first claim to its last settlement. `weighs`: the memory of its
+    jobs is limited."""
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Loop:
         timeout: float,
         max_jobs: int,
         title: Title,
+        *,
+        weighs: bool,
     ) -> None:
         self._desk = desk
         self._executor = executor
@@ -67,6 +71,7 @@ class Loop:
         self._timeout = round(timeout * 1_000_000)
         self._max_jobs = max_jobs
         self._title = title
+        self._weighs = weighs
 
     def run(self) -> int:
         """Until told to stop, or fenced; the exit code."""
@@ -147,6 +152,8 @@ class Loop:
             now = monotonic_ns()
         if not short or claim.index == 0:  # of others the watcher tells, should they be long
             self._title.shows(claim.id, claim.queue, job)
+        if self._weighs:
+            self._row.holds(resident(os.getpid()))
         self._row.start(claim.index, text(claim.id, claim.queue, job), now)
         self._desk.begins(now)
         failed = ready.again and self._executor.failed_before(ready)

@@ -113,6 +113,7 @@ def _live(
     loop = Loop(
         desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
         config.sleep, config.timeout, config.max_jobs, title,
+        weighs=config.max_memory_hard > 0,
     )  # fmt: skip
     setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault
     try:

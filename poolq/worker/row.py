@@ -34,6 +34,7 @@ PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
+HELD = 17  # bytes of memory when the job began, where that is limited
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
 NEXT_LOOK, PAUSED = 7, 8
@@ -76,6 +77,10 @@ class WorkerRow:
         words[FINISHED] = 0
         words[STARTED] = 0
         words[REQUEST] = request
+
+    def holds(self, memory: int) -> None:
+        """So many bytes are there before the next job starts."""
+        self.words[HELD] = memory
 
     def start(self, index: int, text: bytes, now: int) -> None:
         """A job starts. `text`: what `text()` has made of it; `now` in monotonic ns."""

@@ -76,6 +76,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker = scores.worker(index)
     worker.phase(Phase.BUSY)
     worker.claimed(17)
+    worker.holds(1 << 20)
     worker.start(0, text("id", "queue", "job"), 1)
     worker.guard(5, 2, 7)
     worker.count(DONE, "q", "j", 0.1)
@@ -88,7 +89,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
-        *[0] * 9, *[0] * 5, 0, 0, None,
+        *[0] * 10, *[0] * 5, 0, 0, None,
     )  # fmt: skip
 
 
