@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit contract process py313 chaos check format bench clean servers
+.PHONY: help demo test unit contract process py313 chaos check format bench screenshot clean servers
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ chaos: $(VENV)/.dev servers ## break everything, count the jobs; writes docs/gua
 bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (20 minutes)
 	$(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \
 	  $(if $(OUT),--out=$(OUT))
+
+screenshot: $(VENV)/.runtime ## take the pictures of the dashboard in docs/, of a pool with trouble (1 minute)
+	$(BIN)/python -m docs.screenshot
 
 servers: ## install the servers, supervisor and systemd for the tests where they are missing
 	@set -e; missing=; \

@@ -85,6 +85,7 @@ class Observer(threading.Thread):
         self._version = nodes.versions()[0]
         self._flows: dict[str, Flows] = {}
         self._held: dict[str, Trend] = {}
+        self._before = 0.0  # when it was looked at last; 0.0: never
 
     def run(self) -> None:
         failures, rest = 0, threading.Event()
@@ -129,11 +130,19 @@ class Observer(threading.Thread):
 
     def _holding(self) -> dict[str, float]:
         now, held = monotonic(), self._counts.held()
-        self._held = {key: self._held.get(key) or Trend(MINUTE) for key in held}
+        self._held = {key: self._held.get(key) or self._unheld() for key in held}
         for key, count in held.items():
             self._held[key].add(now, count)
+        self._before = now
         rates = {key: trend.rate() for key, trend in self._held.items()}
         return {key: max(0.0, rate * 60) for key, rate in rates.items() if rate is not None}
+
+    def _unheld(self) -> Trend:
+        """Of a key that was not there when it was looked at last: nothing was held back by then."""
+        trend = Trend(MINUTE)
+        if self._before:
+            trend.add(self._before, 0)
+        return trend
 
 
 class Flows:

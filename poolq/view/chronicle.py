@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.told import Seated
-from poolq.view.logs import level, words
+from poolq.view.logs import brief, level
 from poolq.view.snapshot import Event, Failure
 from poolq.worker import recent
 from poolq.worker.events import Buried, Failed
@@ -85,6 +85,4 @@ def _failure(one: Happened) -> Failure | None:
 
 
 def _event(one: Happened) -> Event:
-    text = words(one.event).partition("\n")[0]
-    grade = level(one.event)
-    return Event(at=one.when, level=grade, who=one.who, text=text.removeprefix(f"{grade}: "))
+    return Event(at=one.when, level=level(one.event), who=one.who, text=brief(one.event))

@@ -40,6 +40,14 @@ def words(event: events.Event) -> str:
     return WORDS[type(event)](event)
 
 
+def brief(event: events.Event) -> str:
+    """For a list of events: one short line, with what a person looks for first."""
+    if isinstance(event, events.Retried):
+        attempt = f"attempt {event.attempt} of {event.attempts}"
+        return f"retried {event.job.rpartition(':')[2]}, {attempt}: {event.error}; {event.id}"
+    return words(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
+
+
 @singledispatch
 def _words(event: events.Event) -> str:
     raise TypeError(f"{type(event).__name__} has no words")

@@ -26,6 +26,8 @@ PAPER = TerminalTheme(
     [(62, 70, 84), (240, 110, 110), (150, 210, 120), (240, 205, 110), (130, 175, 240),
      (210, 150, 225), (130, 200, 215), (255, 255, 255)],
 )  # fmt: skip
+#: rich's picture would load them from another's server.
+_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def page(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
@@ -86,4 +88,4 @@ def picture(snapshot: Snapshot, size: tuple[int, int], state: State | None = Non
     segments = [one for line in lines for one in (*_parted(line), Segment("\n"))]
     console.print(Segments(segments), end="", soft_wrap=True)
     title = f"poolq top: {clean(snapshot.head.pool)}"
-    return console.export_svg(title=title, unique_id="poolq", theme=PAPER)
+    return _FONTS.sub("", console.export_svg(title=title, unique_id="poolq", theme=PAPER))

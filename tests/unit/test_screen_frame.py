@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,14 +70,23 @@ def test_it_never_leaves_the_terminal_nor_obeys_a_text(
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (100, 30), (200, 50)])
-def test_a_stranger_sees_who_is_stuck_who_leaks_and_why_mails_wait(size: tuple[int, int]) -> None:
+def test_a_stranger_sees_what_is_wrong_and_how_to_stop_it(size: tuple[int, int]) -> None:
     screen = "\n".join(shown(snapshots.troubled(), size))
     assert "worker 2 stuck: Invoice runs 12m03s" in screen
-    assert "worker 3 leaks: 412M, +24M/min" in screen
+    assert "worker 3 leaks: 412M, +24M a minute" in screen
     assert "limit SendMail used up: " in screen
     assert "84 wait until " in screen
     assert "2 STUCK" in screen
     assert "3 LEAKS" in screen
+    assert "D drain and stop" in screen
+
+
+def test_a_row_in_trouble_is_seen_however_many_there_are() -> None:
+    found = snapshots.crowd(30)
+    stuck = msgspec.structs.replace(snapshots.STUCK, slot=37)
+    found = msgspec.structs.replace(found, workers=(*found.workers, stuck))
+    for state in (State(), State(pane="queues")):
+        assert "37 STUCK" in "".join(shown(found, (60, 15), state))
 
 
 @pytest.mark.parametrize(("name", "title"), [(name, name.upper()) for name in PANES])
@@ -91,7 +101,7 @@ def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
     lines = shown(snapshots.troubled(), (20, 5))
     assert lines[0].startswith(" shop  ● RUNNING g3")
     assert lines[1].startswith("! worker 2 stuck")
-    assert "busy" in lines[3]
+    assert "2 STUCK" in lines[3]
 
 
 def test_a_pool_without_trouble_says_so() -> None:

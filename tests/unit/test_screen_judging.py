@@ -66,3 +66,36 @@ def test_a_slot_that_dies_again_and_again_is_told() -> None:
     worker = msgspec.structs.replace(snapshots.idle(1), restarts=5, age=2.0, done=0)
     found = findings(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))
     assert [one.verdict for one in found] == ["dies"]
+
+
+def held(**more: object) -> list[str]:
+    limit = msgspec.structs.replace(snapshots.MAILS, **more)
+    pool = Snapshot(at=snapshots.AT, head=head(), limits=(limit,))
+    return [f"{one.verdict}: {one.text}" for one in findings(pool)]
+
+
+def test_what_a_limit_holds_back_is_told_also_between_two_windows() -> None:
+    (full,) = held()
+    assert full.startswith("used up: 84 wait until ")
+    assert "(in 23s), allows 10 per 1m, last about " in full
+    (over,) = held(used=0, next_slot=0.0, resets_in=None)
+    assert over.startswith("used up: 84 wait, allows 10 per 1m, last about ")
+
+
+def test_what_a_limit_puts_off_is_told() -> None:
+    (full,) = held(waiting=0, held=40.0)
+    assert full.startswith("used up: 40.0 a minute put off, none starts until ")
+    (over,) = held(waiting=0, held=40.0, used=3, next_slot=0.0, window=1.0)
+    assert over == "slows: 40.0 a minute put off, allows 10 per 1s"
+    assert held(waiting=0, held=0.0) == held(waiting=0, held=None) == []
+
+
+@pytest.mark.parametrize(
+    ("busy", "left", "text"),
+    [(2, 42.0, "2 jobs may finish; killed and given back in 42s"),
+     (1, None, "1 job may finish, nothing new is taken"),
+     (0, 42.0, "no job runs any more, so it ends at once")],
+)  # fmt: skip
+def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
+    pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
+    assert [one.text for one in findings(pool)] == [text]

@@ -59,6 +59,13 @@ def test_a_sparkline_shows_what_is_little_beside_what_is_much() -> None:
     assert gauges.spark([0, 1, 1000], 60, LOOK).strip() == "▁▂█"
 
 
+def test_a_sparkline_is_as_full_as_the_minute_is() -> None:
+    assert gauges.spark([1, 9], 60, LOOK, many=30) == "▃▃██".rjust(60)
+    assert gauges.spark([5.0] * 30, 15, LOOK, many=30) == "█" * 15
+    assert gauges.spark([5.0] * 31, 15, LOOK, many=30) == "█" * 15
+    assert gauges.spark([5.0] * 15, 15, LOOK, many=30) == ("█" * 8).rjust(15)
+
+
 @pytest.mark.parametrize(
     ("part", "text"), [(0, "░░░░"), (1, "█░░░"), (50, "██░░"), (99, "███░"), (100, "████")]
 )

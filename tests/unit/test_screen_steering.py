@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolq.view.live.steering import LEAVE, REDRAW, SUSPEND, chosen, press
+from poolq.view.screen import frame
 from poolq.view.screen.keys import KEYS
+from poolq.view.screen.look import look
 from poolq.view.screen.panes import PANES
 from poolq.view.screen.state import Act, State
 from tests.support import snapshots
@@ -34,21 +37,39 @@ def test_tab_goes_through_all_panes_and_back() -> None:
 
 
 def test_arrows_choose_and_stop_at_the_ends() -> None:
-    state = State()
+    state, rows = State(), PANES["workers"].shown(POOL, State())
     keys(state, "j", "down")
-    assert chosen(state, POOL) == POOL.workers[2]
+    assert chosen(state, POOL) == rows[2]
     keys(state, "k", "up", "up", "up")
-    assert chosen(state, POOL) == POOL.workers[0]
+    assert chosen(state, POOL) == rows[0]
     keys(state, "end")
-    assert chosen(state, POOL) == POOL.workers[-1]
+    assert chosen(state, POOL) == rows[-1]
+
+
+def test_trouble_stands_first() -> None:
+    rows = PANES["workers"].shown(POOL, State())
+    assert rows == [
+        snapshots.STUCK, snapshots.LEAKING, snapshots.IMPORTING, snapshots.idle(4),
+    ]  # fmt: skip
+    assert [one.queue for one in PANES["queues"].shown(POOL, State())][-1] == "default"
+
+
+def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
+    state = State()
+    keys(state, "tab")
+    assert chosen(state, POOL).queue == "billing"
+    queues = (snapshots.queue("a", parked=1), *POOL.queues)
+    moved = msgspec.structs.replace(POOL, queues=queues)
+    assert press("p", state, moved, 0.0) == Act("resume", "billing")
 
 
 def test_the_choice_stays_with_its_row_when_others_come() -> None:
     state = State()
     keys(state, "j")
+    before = chosen(state, POOL)
     more = snapshots.crowd(1).workers + POOL.workers
     moved = type(POOL)(at=POOL.at, head=POOL.head, workers=more)
-    assert chosen(state, moved) == POOL.workers[1]
+    assert chosen(state, moved) == before
 
 
 def test_a_filter_hides_rows_until_it_is_taken_away() -> None:
@@ -83,7 +104,7 @@ def test_upper_case_asks_and_the_default_is_no(key: str, pane: str, kind: str) -
 def test_acts_name_what_is_chosen() -> None:
     state = State(pane="queues")
     assert keys(state, "p") == [Act("resume", "billing")]  # it is paused
-    assert keys(state, "j", "p")[-1] == Act("pause", "default")
+    assert keys(state, "j", "p")[-1] == Act("pause", "emails")
     state = State(pane="failures")
     assert keys(state, "j", "r")[-1] == Act("retry", POOL.failures[1].id)
     assert keys(State(), "+", "-") == [Act("scale", by=1), Act("scale", by=-1)]
@@ -98,7 +119,7 @@ def test_a_key_without_its_row_says_so(key: str) -> None:
 
 def test_enter_fetches_what_is_not_on_the_screen() -> None:
     state = State()
-    worker = POOL.workers[0]
+    worker = snapshots.STUCK
     assert keys(state, "enter") == [Act("show", worker.id, worker.pid)]
     assert state.detail is not None
     assert state.detail.waits
@@ -123,6 +144,25 @@ def test_no_acting_key_acts_where_one_only_looks() -> None:
                 assert keys(state, name, "y") == [None, None]
                 assert state.question is None
     assert keys(State(read_only=True), "q") == [LEAVE]
+
+
+def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
+    state, size = State(), (60, 12)
+    drawn = look(colour=False, ascii_only=True)
+    keys(state, "?")
+
+    def shown() -> str:
+        return str(frame.draw(POOL, state, drawn, size, 0.0))
+
+    assert "more lines" in shown()
+    assert "STALE" not in shown()
+    keys(state, "end")
+    assert "STALE" in shown()
+    assert "more lines" not in shown()
+    keys(state, "k")
+    assert "v 1 more line " in shown()
+    keys(state, "esc")
+    assert not state.help
 
 
 def test_control_keys() -> None:

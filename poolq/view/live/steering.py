@@ -32,8 +32,11 @@ def press(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
     if state.typing:
         _type(key, state)
         return None
+    if state.help and key in _MOVES:
+        state.scroll = max(0, state.scroll + _MOVES[key])
+        return None
     if state.help:
-        state.help = False
+        state.help, state.scroll = False, 0
         return None if key in ("?", "esc", "q", "enter") else press(key, state, snapshot, now)
     if key in _ACTING:
         return _act(key, state, snapshot, now)
@@ -72,6 +75,7 @@ def _in_lists(key: str, state: State, snapshot: Snapshot) -> Act | None:
     elif key in ("tab", "right", "shift-tab", "left"):
         step = 1 if key in ("tab", "right") else -1
         state.pane = names[(names.index(state.pane) + step) % len(names)]
+        _move(0, state, snapshot)  # keys go on to be about this row, wherever it moves to
     elif key == "enter":
         return _open(state, snapshot)
     elif key == "/":

@@ -9,7 +9,7 @@ from poolq.view.screen.parts import Bit, lay
 from poolq.view.screen.state import State
 
 #: The keys of the last line, by how soon they are left out.
-_RANKS = {"?": 0, "q": 1, "tab": 2, "enter": 3, "/": 4}
+_RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
 _ONLY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
 
 
@@ -30,8 +30,7 @@ def draw(state: State, look: Look, width: int, now: float) -> Line:
     for number, key in enumerate(KEYS):
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         hidden = key.acts and (state.read_only or state.pane not in _ONLY.get(name, (state.pane,)))
-        if not key.short or hidden:
+        if not key.short or hidden or (name == "q" and state.own):  # where q is as D
             continue
-        what = "drain" if name == "q" and state.own else key.short
-        bits.append(Bit(f"{name} {what}", look.dim, _RANKS.get(name, 5 + number)))
+        bits.append(Bit(f"{name} {key.short}", look.dim, _RANKS.get(name, 6 + number)))
     return lay(bits, width, right=[Bit("read-only", look.dim, 30)] if state.read_only else ())

@@ -8,14 +8,16 @@ from poolq.view.screen.look import Look
 MINUTE = 60
 
 
-def spark(values: Sequence[float], width: int, look: Look) -> str:
+def spark(values: Sequence[float], width: int, look: Look, many: int = MINUTE) -> str:
     """A minute of values, the newest at the right; means of neighbours where it is narrow. 0 is
-    the lowest block, and any other value is higher; the greatest is a full one."""
-    width = max(width, 0)
-    drawn = min(width, -(-len(values) * width // MINUTE)) if width < MINUTE else len(values)
+    the lowest block, and any other value is higher; the greatest is a full one. `many`: how many
+    values a whole minute has; fewer fill as much less of the width."""
+    width, many = max(width, 0), max(many, 1)
+    values = values[-many:]
+    drawn = min(width, -(-len(values) * width // many))
     if not drawn:
         return " " * width
-    shown = _means(values[-MINUTE:], drawn)
+    shown = _means(values, drawn)
     most, levels = max(shown), look.levels
     if most <= 0:
         return (levels[0] * len(shown)).rjust(width)
@@ -28,11 +30,11 @@ def spark(values: Sequence[float], width: int, look: Look) -> str:
 
 
 def _means(values: Sequence[float], width: int) -> Sequence[float]:
-    """As many as `width`."""
-    if len(values) <= width:
+    """As many as `width`; fewer values stand in several places each."""
+    if len(values) == width:
         return values
     ends = [number * len(values) // width for number in range(width + 1)]
-    return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(ends)]
+    return [sum(values[a : max(b, a + 1)]) / max(b - a, 1) for a, b in itertools.pairwise(ends)]
 
 
 def bar(part: float, whole: float, width: int, look: Look) -> str:

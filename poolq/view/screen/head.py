@@ -57,10 +57,8 @@ def _end(place: str, look: Look) -> str:
 
 
 def state_of(head: Head) -> str:
-    """RUNNING g3, RELOADING g4, DRAINING 42s …"""
+    """RUNNING g3, RELOADING g4, DRAINING g3 …"""
     word = head.state.upper()
-    if head.state == "draining" and head.drain_left is not None:
-        return f"{word} {amounts.span(head.drain_left)} left"
     if head.trial and head.generation:
         return f"RELOADING g{head.trial}" if word == "RUNNING" else f"{word} g{head.trial}"
     return f"{word} g{head.generation}" if head.generation else word

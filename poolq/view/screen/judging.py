@@ -61,7 +61,7 @@ def findings(snapshot: Snapshot) -> list[Finding]:
     found += [_stuck(one) for one in workers if stuck(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
     found += [_leaking(one) for one in workers if leaks(one)]
-    found += [_held(one, snapshot.at) for one in snapshot.limits if one.waiting and holds(one)]
+    found += [_held(one, snapshot.at) for one in snapshot.limits if one.waiting or one.held]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
     found += [_paused(one) for one in snapshot.queues if one.paused and one.ready]
     seen: Counter[str] = Counter()
@@ -86,7 +86,18 @@ def _pool(head: Head) -> list[Finding]:
     if head.state == "paused":
         text = "it takes nothing new until 'poolq resume'"
         found.append(Finding("warn", "pool", "paused", text))
+    if head.state == "draining":
+        found.append(Finding("warn", "pool", "draining", _draining(head)))
     return found
+
+
+def _draining(head: Head) -> str:
+    jobs = f"{head.busy} job{'s' * (head.busy != 1)}"
+    if head.busy == 0:
+        return "no job runs any more, so it ends at once"
+    if head.drain_left is None:
+        return f"{jobs} may finish, nothing new is taken"
+    return f"{jobs} may finish; killed and given back in {amounts.span(head.drain_left)}"
 
 
 def _stuck(worker: Worker) -> Finding:
@@ -108,7 +119,9 @@ def _burns(cpu: float) -> str:
 
 def _leaking(worker: Worker) -> Finding:
     grown = f"{amounts.size(worker.grown)} since its start"
-    text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)}/min, {grown}"
+    text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)} a minute, {grown}"
+    if worker.job:
+        text += f", now in {short(worker.job)}"
     return Finding("warn", f"worker {worker.slot}", "leaks", text)
 
 
@@ -130,15 +143,21 @@ def last_slot(limit: Limit) -> float | None:
 
 
 def _held(limit: Limit, now: float) -> Finding:
-    waiting, allowed = amounts.count(limit.waiting), f"it allows {rule(limit)}"
-    last = last_slot(limit)
-    if limit.next_slot is None or last is None:
-        return Finding("warn", f"limit {short(limit.key)}", "used up", f"{waiting} wait, {allowed}")
-    due, span = amounts.moment(now + limit.next_slot, now), amounts.span(limit.next_slot)
-    text = f"{waiting} wait until {due} (in {span}), {allowed}"
-    if limit.waiting > limit.limit:
-        text += f", so the last starts about {amounts.moment(now + last, now)}"
-    return Finding("warn", f"limit {short(limit.key)}", "used up", text)
+    """Said as long as jobs are held back, also in the moment in which a window has just ended:
+    what comes and goes cannot be read."""
+    due, last = "", last_slot(limit)
+    if limit.next_slot:
+        at = amounts.moment(now + limit.next_slot, now)
+        due = f"until {at} (in {amounts.span(limit.next_slot)})"
+    if limit.waiting:
+        text = f"{amounts.count(limit.waiting)} wait {due}".rstrip()
+    else:
+        text = f"{amounts.rate(limit.held)} a minute put off{', none starts ' * bool(due)}{due}"
+    text += f", allows {rule(limit)}"
+    if limit.waiting > limit.limit and last is not None:
+        text += f", last about {amounts.moment(now + last, now)}"
+    verdict = "used up" if limit.waiting or holds(limit) else "slows"
+    return Finding("warn", f"limit {short(limit.key)}", verdict, text)
 
 
 def _flaps(worker: Worker) -> bool:

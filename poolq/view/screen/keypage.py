@@ -2,7 +2,7 @@
 
 from rich.segment import Segment
 
-from poolq.view.screen.cells import Line, clip, fit
+from poolq.view.screen.cells import Line, clip, fit, wrap
 from poolq.view.screen.keys import KEYS
 from poolq.view.screen.look import PLAIN, Look
 from poolq.view.screen.state import State
@@ -18,8 +18,8 @@ SIGNS = (
 
 
 def draw(state: State, look: Look, width: int, height: int) -> list[Line]:
-    """At most `height` lines."""
-    lines: list[Line] = [[Segment(fit(" KEYS", width, cut=""), look.focused)]]
+    """At most `height` lines; the scroll is kept within bounds."""
+    lines: list[Line] = []
     size = min(NAME, max(8, width // 3))
     for key in KEYS:
         refused = key.acts and state.read_only
@@ -32,5 +32,14 @@ def draw(state: State, look: Look, width: int, height: int) -> list[Line]:
         ]
         lines.append(clip(line, width))
     lines.append([])
-    lines += [[Segment(fit(f" {sign}", width, cut=look.cut), look.dim)] for sign in SIGNS]
-    return lines[:height]
+    for sign in SIGNS:
+        pieces = wrap(sign, max(1, width - 1))
+        lines += [[Segment(fit(f" {piece}", width, cut=""), look.dim)] for piece in pieces]
+    room = max(0, height - 1)
+    state.scroll = max(0, min(state.scroll, len(lines) - room))
+    left = len(lines) - room - state.scroll
+    more = f"  {look.down} {left} more line{'s' * (left > 1)}" if left > 0 else ""
+    shown = lines[state.scroll : state.scroll + room]
+    return [[Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), look.focused)], *shown][
+        :height
+    ]

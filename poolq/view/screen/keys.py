@@ -24,9 +24,9 @@ KEYS = (
     Key("r", "put the chosen failed job back into its queue", "retry", acts=True),
     Key("+, -", "one worker more, one less", "workers", acts=True),
     Key("R", "reload the application's code; asks", "reload", acts=True),
-    Key("D", "drain: finish what runs, then end the pool; asks", "drain", acts=True),
+    Key("D", "drain: finish what runs, then end the pool; asks", "drain and stop", acts=True),
     Key("X", "forget the chosen failed job for good; asks", "forget", acts=True),
-    Key("q", "leave; in the dashboard of 'poolq run' it drains the pool, and asks", "quit"),
+    Key("q", "leave; in the dashboard of 'poolq run' it drains the pool, and asks", "leave"),
     Key("ctrl-l", "draw all of the screen again"),
     Key("ctrl-z", "suspend; 'fg' comes back"),
 )

@@ -46,6 +46,7 @@ class State:
     question: Question | None = None
     detail: Detail | None = None
     help: bool = False
+    scroll: int = 0  # of the help
     message: str = ""
     level: str = "info"
     until: float = 0.0

@@ -19,6 +19,7 @@ from poolq.view.snapshot import Snapshot
 
 #: A cell: its text, or that and its style.
 Cell = str | tuple[str, Style]
+_GRAVITY = {"bad": 0, "warn": 1, "": 2}
 
 
 class Scene(NamedTuple):
@@ -61,10 +62,11 @@ class Pane:
     trouble: Callable[[Any], str] = lambda _: ""
 
     def shown(self, snapshot: Snapshot, state: State) -> list[Any]:
-        """The rows that the filter lets through."""
-        rows = self.rows(snapshot)
+        """The rows that the filter lets through: trouble comes first, the worst of it at the top,
+        so that nobody has to look for it."""
+        rows = sorted(self.rows(snapshot), key=lambda row: _GRAVITY[self.trouble(row)])
         if not state.filter:
-            return list(rows)
+            return rows
         sought = state.filter.casefold()
         return [row for row in rows if sought in self.words(row).casefold()]
 
@@ -83,10 +85,8 @@ def draw(pane: Pane, scene: Scene, width: int, height: int) -> list[Line]:
     room = height - 1
     first = 0
     at = pane.position(rows, scene.state)
-    if len(rows) > room:
-        if not focused:  # nobody chooses here: trouble comes first
-            rows = sorted(rows, key=lambda row: not pane.trouble(row))
-        first = max(0, min(at - room // 2, len(rows) - room)) if focused else 0
+    if focused and len(rows) > room:
+        first = max(0, min(at - room // 2, len(rows) - room))
     unwanted = frozenset(
         number
         for number, column in enumerate(pane.columns)
@@ -182,5 +182,6 @@ def _row(
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:
-        line = [Segment("".join(segment.text for segment in line), look.chosen)]
+        style = look.level(trouble) + look.chosen
+        line = [Segment("".join(segment.text for segment in line), style)]
     return clip(line, width) if width_of(line[-1].text) and taken > width else line

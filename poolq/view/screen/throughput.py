@@ -18,7 +18,7 @@ SMALL = 12  # columns of a sparkline where all stands in one line
 
 
 def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    """LINES lines, or one."""
+    """LINES lines, or one: how many a second are done, and how many in all were not."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     if height < LINES:
         return [_one(rates, look, width)]
@@ -42,9 +42,10 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
 def _one(rates: dict[str, Rate], look: Look, width: int) -> Line:
     bits = []
     for number, (kind, rate) in enumerate(rates.items()):
-        style = _style(kind, rate, look)
-        drawn = spark(rate.spark, SMALL, look) if number == 0 else ""
-        bits.append(Bit(f"{kind} {amounts.rate(rate.now)}/s {drawn}".rstrip(), style, number))
+        text = f"{TITLES.get(kind, kind)} {amounts.count(rate.total)}"
+        if number == 0:
+            text = f"{kind} {amounts.rate(rate.now)}/s {spark(rate.spark, SMALL, look)}"
+        bits.append(Bit(text.rstrip(), _style(kind, rate, look), number))
     return lay(bits, width)
 
 

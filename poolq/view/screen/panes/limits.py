@@ -62,7 +62,7 @@ def _rows(snapshot: Snapshot) -> Sequence[Limit]:
 
 
 def _trouble(limit: Limit) -> str:
-    return "warn" if limit.waiting and holds(limit) else ""
+    return "warn" if limit.waiting or holds(limit) else ""
 
 
 LIMITS = Pane(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from poolq.view.screen import amounts
-from poolq.view.screen.gauges import spark
+from poolq.view.screen.gauges import MINUTE, spark
 from poolq.view.screen.look import PLAIN
 from poolq.view.screen.table import Cell, Column, Pane, Scene
 from poolq.view.snapshot import Queue, Snapshot
+
+SPARK = 15
 
 
 def _failed(queue: Queue, scene: Scene) -> Cell:
@@ -21,8 +23,9 @@ def _state(queue: Queue, scene: Scene) -> Cell:
     return ("PAUSED", scene.look.warn) if queue.paused else ""
 
 
-def _spark(queue: Queue, scene: Scene) -> Cell:
-    return spark(queue.spark, SPARK, scene.look), scene.look.accent
+def _spark(queue: Queue, scene: Scene, width: int = SPARK) -> Cell:
+    many = round(MINUTE / scene.snapshot.head.period)
+    return spark(queue.spark, width, scene.look, many), scene.look.accent
 
 
 def _paused(queues: Sequence[Queue]) -> bool:
@@ -42,7 +45,7 @@ def _fields(queue: Queue, scene: Scene) -> list[tuple[str, Cell]]:
         ("oldest", f"ready for {amounts.span(queue.oldest)}"),
         ("pace", pace),
         ("empty in", amounts.span(queue.empty_in)),
-        ("ready, 60 s", (spark(queue.spark, 60, scene.look), scene.look.accent)),
+        ("ready, 60 s", _spark(queue, scene, 60)),
     ]
 
 
@@ -50,7 +53,6 @@ def _rows(snapshot: Snapshot) -> Sequence[Queue]:
     return snapshot.queues
 
 
-SPARK = 15
 QUEUES = Pane(
     "queues",
     (
@@ -72,5 +74,5 @@ QUEUES = Pane(
     words=lambda one: f"{one.queue} {'paused' * one.paused}",
     fields=_fields,
     empty="no queue is known yet",
-    trouble=lambda one: "warn" if one.paused and one.ready else "",
+    trouble=lambda one: "warn" if one.parked or (one.paused and one.ready) else "",
 )

@@ -1,0 +1,178 @@
+"""`make screenshot`: the pictures of the dashboard, of a pool that does the demo's jobs, and some
+that go wrong.
+
+It waits until the pool shows all that the pictures are to show, however long that takes on this
+machine; then `poolq top --svg` takes them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count, cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+
+import poolq
+from poolq.demo import work
+from poolq.demo.jobs import CallWebhook, index_file
+from poolq.errors import NoPool
+from poolq.pool.runtime import VARIABLE
+from poolq.view.screen.judging import findings
+from poolq.view.snapshot import Snapshot
+from poolq.view.sources import Attached
+
+HERE = Path(__file__).parent
+IMAGES = HERE.parent / "images"
+SIZES = ("60x15", "100x30", "200x50")
+POOL = "shop"
+TROUBLE = {"stuck", "leaks", "used up"}
+PATIENCE, PAUSE = 120.0, 0.25  # seconds until it is given up, and between two looks
+SECONDS = 30  # of throughput that are to be seen
+LASTING = 15.0  # seconds that the mails are to wait for yet: the pictures take a second each
+MAILS, SHOPS = 90, 40
+FILES = (4, 9, 14, 9, 4, 2)  # to be indexed in a PAUSE, for a second each
+SETTINGS = f"""\
+name = "{POOL}"
+engine = "sqlite:///shop.db"
+app = ["shop", "poolq.demo.jobs"]
+procs = 6
+"""
+
+
+class Shop(socketserver.StreamRequestHandler):
+    """Tells its stock at once; the last one never does."""
+
+    def handle(self) -> None:
+        if int(self.rfile.readline()) < SHOPS:
+            self.wfile.write(b"12 chairs, 3 tables\n")
+        else:
+            self.rfile.read()
+
+
+class Shops(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+def main() -> int:
+    """The exit code: 0, or 1 when the pool does not come to show what it should."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="poolq-")))
+        move_in(folder)
+        shops = stack.enter_context(Shops(("127.0.0.1", 0), Shop))
+        threading.Thread(target=shops.serve_forever, daemon=True).start()
+        stack.callback(shops.shutdown)
+        places, sources = work.Places(folder), work.find().sources
+        dispatch(places, sources, shops.server_address[1])
+        stack.enter_context(pool())
+        if not wait(places, sources):
+            return 1
+        IMAGES.mkdir(exist_ok=True)
+        for size in SIZES:
+            file = IMAGES / f"dashboard-{size}.svg"
+            subprocess.run([*POOLQ, "top", f"--svg={file}", f"--size={size}"], check=True)
+            say(f"written: {file.relative_to(HERE.parents[1])}")
+    return 0
+
+
+POOLQ = (sys.executable, "-m", "poolq")
+
+
+def move_in(folder: Path) -> None:
+    """Be in a project of its own, of somebody who has set nothing."""
+    for name in [name for name in os.environ if name.startswith("POOLQ_")]:
+        del os.environ[name]
+    os.environ.update({VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
+    sys.path.insert(0, str(HERE))
+    os.chdir(folder)
+    work.prepare(work.Places(folder))
+    Path("poolq.toml").write_text(SETTINGS)
+
+
+@contextmanager
+def pool() -> Iterator[None]:
+    """It runs; in the end it is killed, as one of its jobs would never end."""
+    with Path("out").open("wb") as out:
+        process = subprocess.Popen([*POOLQ, "run", "--log-file=shop.log"], stdout=out, stderr=out)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+
+
+def dispatch(places: work.Places, sources: list[str], port: int) -> None:
+    """What is there from the beginning."""
+    from shop import SendMail, import_catalog, sync_stock
+
+    import_catalog.dispatch(files=sources)
+    for shop in range(1, SHOPS + 1):
+        sync_stock.dispatch(port=port, shop=shop)
+    mail = {"subject": "Your order", "maildir": str(places.maildir)}
+    mails = [{**mail, "to": f"reader{number}@example.com"} for number in range(MAILS)]
+    poolq.dispatch_many(SendMail, mails)
+
+
+def more(places: work.Places, sources: list[str]) -> Iterator[None]:
+    """What comes in all the time: files, and webhooks whose servers are not always well."""
+    answers, files = (*work.RECOVER[:3], *work.FAIL[:1]), cycle(sources)
+    for number in count():
+        many = FILES[number // 4 % len(FILES)]
+        some = [{"path": path, "index": str(places.index)} for path in islice(files, many)]
+        poolq.dispatch_many(index_file, some)
+        if number % 8 == 0:
+            CallWebhook.dispatch(
+                {
+                    "url": f"https://shop{number}.example/hook",
+                    "answers": list(answers[number // 8 % len(answers)]),
+                    "delivered": str(places.delivered),
+                    "gave_up": str(places.gave_up),
+                }
+            )
+        yield
+
+
+def wait(places: work.Places, sources: list[str]) -> bool:
+    """Until the pool shows everything; False: it does not."""
+    deadline, missing = monotonic() + PATIENCE, ["a pool"]
+    for _ in more(places, sources):
+        if monotonic() > deadline:
+            break
+        sleep(PAUSE)
+        with suppress(NoPool), closing(Attached(POOL, os.environ)) as source:
+            found = source.look()
+            missing = lacks(found) if found is not None else ["a pool"]
+        if not missing:
+            return True
+    say(f"after {PATIENCE:g} s the pool still lacks {', '.join(missing)}")
+    return False
+
+
+def lacks(found: Snapshot) -> list[str]:
+    """What there is not yet to see."""
+    seen, rates = {one.verdict for one in findings(found)}, found.throughput
+    mails = [one.next_slot or 0 for one in found.limits if one.waiting]
+    wanted = {
+        **{f"a word of {verdict}": verdict in seen for verdict in TROUBLE},
+        "mails that wait": min(mails, default=0) > LASTING,
+        "failures": rates.failed.total > 0 and len(found.failures) > 0,
+        "retries": rates.retried.total > 0,
+        "throughput": len(rates.done.spark) > SECONDS and rates.done.now > 0,
+    }
+    return [what for what, there in wanted.items() if not there]
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
