@@ -16,7 +16,8 @@ def take_signals() -> None:
     for number in _ENDING:
         signal.signal(number, _end)
     for number in _QUIET:
-        signal.signal(number, _nothing)
+        if signal.getsignal(number) != signal.SIG_IGN:  # the pool wants to know of `nohup`
+            signal.signal(number, _nothing)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -37,6 +37,8 @@ class Wishes:
         self._bells = bells
         self._say = say
         self._terminal = has_terminal()
+        self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._hung_up = -AGAIN
         self._interrupts = 0
         self._interrupted = -AGAIN
 
@@ -78,9 +80,16 @@ class Wishes:
             self.abort("SIGINT again")
 
     def _hangup(self) -> None:
-        if self._terminal and not has_terminal():
+        """The terminal was closed, or somebody wants a reload. Who started us with HUP ignored, as
+        `nohup` does, means us to outlive the terminal; its end may come twice, from the kernel and
+        from the shell."""
+        now, gone = monotonic(), self._terminal and not has_terminal()
+        if gone and self._nohup:
+            self._terminal, self._hung_up = False, now
+            self._say("info", "SIGHUP, and the terminal is gone: going on, as with nohup")
+        elif gone:
             self.drain("SIGHUP, and the terminal is gone")
-        else:
+        elif now - self._hung_up >= AGAIN:
             self.reload("SIGHUP")
 
     def reload(self, why: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import time
 from collections.abc import Iterator
 
@@ -67,3 +68,28 @@ def test_ctrl_backslash_aborts(project: Project, terminal: Terminal) -> None:
     os.write(person, CTRL_BACKSLASH)
     assert pool.wait_exit() == 5
     assert project.total("crashed") == 0
+
+
+@sqlite
+@pytest.mark.parametrize("through", [(), ("nohup",)], ids=["plain", "nohup"])
+def test_a_terminal_that_is_closed_ends_the_pool_but_for_nohup(
+    project: Project, through: tuple[str, ...]
+) -> None:
+    person, programs = pty.openpty()
+    pool = project.pool(1, terminal=programs, through=through)
+    pool.until_ready(1)
+    os.close(programs)
+    os.close(person)
+    pool.until_said("SIGHUP, and the terminal is gone")
+    if through:
+        id = project.dispatch("Quick")
+        project.ledger.until("end", id)
+
+        def reloads() -> bool:
+            """Soon after the terminal's end HUP is taken to mean the same."""
+            pool.signal(signal.SIGHUP)
+            return "generation 2 is good" in pool.log
+
+        until(reloads)
+        pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
