@@ -14,11 +14,11 @@ from pathlib import Path
 from time import monotonic
 from traceback import format_exc
 
-from benchmarks import machine
+from benchmarks import machine, others
 from benchmarks.bench import Bench, say
 from benchmarks.environments import FOLDER, ROOT
 from benchmarks.plot import svg
-from benchmarks.report import Outcome, page
+from benchmarks.report import Outcome, page, unfitting
 
 SCENARIOS = (
     "drain-redis",
@@ -41,17 +41,21 @@ def main() -> int:
     """The exit code: 0 when all was run and reported, whatever it says; 1 when a scenario broke."""
     options = _options()
     chosen = [name for name in SCENARIOS if not options.only or name in options.only]
-    began, outcomes = monotonic(), []
+    before, outcomes = others.spent(), list[Outcome]()
     with ExitStack() as stack:
         bench = Bench(stack, options.rounds, options.scale)
         facts = machine.facts(bench)
         for name in chosen:
             say(f"{name}:")
             outcomes += _measured(bench, name)
+        seconds, meanwhile = monotonic() - before.at, others.since(before)
+        head = machine.head(facts, options.rounds, options.scale, seconds, meanwhile)
+        tail = machine.tail(bench)
     whole = chosen == list(SCENARIOS) and options.scale == 1
     out = options.out or (ROOT / "docs" if whole else FOLDER)
-    head = machine.head(facts, options.rounds, options.scale, monotonic() - began)
-    _write(out, head, outcomes, machine.tail(bench))
+    _write(out, head, outcomes, tail)
+    if whole:
+        _untold(outcomes)
     return 1 if bench.broken else 0
 
 
@@ -63,7 +67,16 @@ def _measured(bench: Bench, name: str) -> list[Outcome]:
     except Exception:  # noqa: BLE001  # whatever it was: it is on the page, and the exit code tells
         bench.broken.append(name)
         text = "\n".join(["It broke:", "", "```text", format_exc().strip(), "```"])
-        return [Outcome(name, ("",), (), text=text)]
+        return [Outcome(name, (), (), text=text)]
+
+
+def _untold(outcomes: list[Outcome]) -> None:
+    """Say which reasons are missing, and which files are of no use: it is no error."""
+    missing, unused = unfitting([goal for outcome in outcomes for goal in outcome.goals])
+    if missing:
+        say(f"no reason is written in benchmarks/reasons for: {', '.join(missing)}")
+    if unused:
+        say(f"reasons that are not shown, as nothing is missed there: {', '.join(unused)}")
 
 
 def _names(text: str) -> list[str]:

@@ -76,9 +76,10 @@ class Bench:
     def interleave(
         self, contenders: Sequence[Contender], act: Callable[[Contender], T]
     ) -> dict[str, list[T]]:
-        """Each contender's turns by its name; who cannot run is left out of further rounds, and
-        stands in `failures`. Each round begins with another one; the environments are there before
-        the first."""
+        """Each contender's turns by its name; a peer that cannot run is left out of further rounds,
+        and stands in `failures`. Each round begins with another one; the environments are there
+        before the first. Raises CannotRun for poolq or a bare loop: without them nothing can be
+        said."""
         for one in contenders:
             with self._noted(one):
                 self.python(one)
@@ -99,6 +100,8 @@ class Bench:
         try:
             yield
         except (CannotRun, environments.CannotInstall) as error:
+            if not one.peer:
+                raise CannotRun(f"{one.key}: {error}") from error
             self.failures[one.key] = str(error)
             say(f"  {one.name}: {error}")
 
@@ -125,15 +128,18 @@ class Bench:
 
     def run(self, one: Contender, words: Sequence[str], url: str = "") -> dict[str, Any]:
         """Run a module in its environment and read its line of JSON. Raises CannotRun."""
-        done = subprocess.run(
-            [self.python(one), "-m", *words],
-            cwd=self.scratch.path,
-            env=self.environment(one, url),
-            capture_output=True,
-            text=True,
-            timeout=PRODUCER_TIMEOUT,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.python(one), "-m", *words],
+                cwd=self.scratch.path,
+                env=self.environment(one, url),
+                capture_output=True,
+                text=True,
+                timeout=PRODUCER_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CannotRun(f"{words[0]}: not done in {PRODUCER_TIMEOUT} s") from None
         if done.returncode:
             raise CannotRun(f"{words[0]}: {(done.stderr.strip() or '?').splitlines()[-1][:200]}")
         return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]

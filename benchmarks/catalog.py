@@ -5,12 +5,14 @@ its environment's bin folder. `jobs` is how many of them a drain is given, so th
 seconds.
 """
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-PYTHON_313 = "/usr/bin/python3.13"
+PYTHON_313 = os.environ.get("PYTHON313", "/usr/bin/python3.13")
 NOTHING: Mapping[str, str] = MappingProxyType({})
+NAMES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 
 
 class Contender(NamedTuple):
@@ -50,39 +52,39 @@ def _bare(engine: str, jobs: int, how: str = "batch") -> Contender:
 
 
 POOLQ = {
-    "redis": _poolq("redis", 90_000),
-    "sqlite": _poolq("sqlite", 60_000),
-    "mariadb": _poolq("mariadb", 30_000),
+    "redis": _poolq("redis", 250_000),
+    "sqlite": _poolq("sqlite", 150_000),
+    "mariadb": _poolq("mariadb", 45_000),
 }
-STRICT = _poolq("redis", 20_000, "--prefetch=1", name="poolq --prefetch=1")
+STRICT = _poolq("redis", 35_000, "--prefetch=1", name="poolq --prefetch=1")
 BARE = {
-    "redis": _bare("redis", 300_000),
-    "sqlite": _bare("sqlite", 200_000),
-    "mariadb": _bare("mariadb", 60_000),
+    "redis": _bare("redis", 700_000),
+    "sqlite": _bare("sqlite", 500_000),
+    "mariadb": _bare("mariadb", 75_000),
 }
 INDEXED = BARE["mariadb"]._replace(
     name="bare batch loop, indexed",
     setup="100 at a time, with an index of (state, id)",
     env={"BENCH_INDEX": "yes"},
 )
-ONE_BY_ONE = _bare("mariadb", 3000, "one-by-one")
+ONE_BY_ONE = _bare("mariadb", 4500, "one-by-one")
 
 _REDIS = ("redis[hiredis]==8.1.0",)
 HUEY = Contender(
     "huey",
     "huey",
     "redis",
-    12_000,
+    20_000,
     ("{bin}/huey_consumer benchmarks.peers.huey.huey -k process -w 2 -n -q",),
     "2 processes, blocking pop, no results stored",
-    ("huey==3.5.4", *_REDIS),
+    ("huey==3.5.4", "peewee==4.5.3", "pymysql==1.2.4", *_REDIS),
     docs="https://huey.readthedocs.io/en/latest/consumer.html",
 )
 DRAMATIQ = Contender(
     "dramatiq",
     "dramatiq",
     "redis",
-    6000,
+    24_000,
     ("{bin}/dramatiq benchmarks.peers.dramatiq -p 2 -t 8",),
     "2 processes of 8 threads",
     ("dramatiq[redis]==2.2.1", *_REDIS),
@@ -93,7 +95,7 @@ CELERY = Contender(
     "celery",
     "celery",
     "redis",
-    5000,
+    3000,
     ("{bin}/celery -A benchmarks.peers.celery worker -c 2 -P prefork " + _CELERY_QUIET,),
     "2 processes, prefetch multiplier 128, results ignored",
     ("celery[redis]==5.7.0", *_REDIS),
@@ -103,7 +105,7 @@ RQ = Contender(
     "rq",
     "rq",
     "redis",
-    3000,
+    1200,
     ("{bin}/rq worker-pool bench -n 2 -w rq.worker.SimpleWorker -l WARNING -u {url}",),
     "2 SimpleWorkers, results not kept",
     ("rq==3.0.0", *_REDIS),
@@ -123,7 +125,7 @@ TASKIQ = Contender(
     "taskiq",
     "taskiq",
     "redis",
-    12_000,
+    5000,
     ("{bin}/taskiq worker benchmarks.peers.taskiq:broker -w 2 --no-parse --log-level WARNING",),
     "2 processes, ListQueueBroker, which does not acknowledge; no results",
     ("taskiq==0.13.0", "taskiq-redis==1.2.4", *_REDIS),
@@ -133,7 +135,7 @@ SAQ = Contender(
     "saq",
     "saq",
     "redis",
-    4000,
+    5000,
     ("{bin}/saq benchmarks.peers.saq.settings --workers 2",),
     "2 processes, 32 jobs at once, results dropped",
     ("saq[redis,hiredis]==0.26.4", "typing_extensions"),
@@ -143,7 +145,7 @@ WAKAQ = Contender(
     "wakaq",
     "wakaq",
     "redis",
-    8000,
+    16_000,
     ("{bin}/wakaq-worker --app benchmarks.peers.wakaq.wakaq",),
     "2 processes",
     ("wakaq==4.0.4", *_REDIS),
@@ -153,7 +155,7 @@ STREAQ = Contender(
     "streaq",
     "streaq",
     "redis",
-    6000,
+    3000,
     ("{bin}/streaq run benchmarks.peers.streaq:worker -w 2",),
     "2 processes, 32 tasks at once, results dropped, enqueue_many",
     ("streaq==7.2.0",),
@@ -163,7 +165,7 @@ ARDIQ = Contender(
     "ardiq",
     "ardiq",
     "redis",
-    12_000,
+    24_000,
     ("{bin}/ardiq run benchmarks.peers.ardiq:app -w 2 -q",),
     "2 processes, results dropped, enqueue_many",
     ("ardiq==1.2.0",),
@@ -173,26 +175,20 @@ ARDIQ = Contender(
 )
 PEERS = (HUEY, DRAMATIQ, CELERY, RQ, ARQ, TASKIQ, SAQ, WAKAQ, STREAQ, ARDIQ)
 
-_HUEY_SQL = ("huey==3.5.4", "peewee==4.5.3", "pymysql==1.2.4")
-_HUEY_CONSUMER = ("{bin}/huey_consumer benchmarks.peers.huey_sql.huey -k process -w 2 -n -q",)
-HUEY_SQLITE = Contender(
-    "huey",
-    "huey_sql",
-    "sqlite",
-    6000,
-    _HUEY_CONSUMER,
-    "2 processes, fsync=False",
-    _HUEY_SQL,
+HUEY_SQLITE = HUEY._replace(
+    engine="sqlite",
+    jobs=45_000,
+    setup="2 processes, fsync=False",
     docs="https://huey.readthedocs.io/en/latest/api.html#SqliteHuey",
 )
 HUEY_FSYNC = HUEY_SQLITE._replace(
-    name="huey, fsync", jobs=1500, setup="2 processes, fsync=True", env={"BENCH_FSYNC": "yes"}
+    name="huey, fsync", jobs=7000, setup="2 processes, fsync=True", env={"BENCH_FSYNC": "yes"}
 )
 TASKITO = Contender(
     "taskito",
     "taskito",
     "sqlite",
-    6000,
+    3000,
     ("{bin}/taskito worker --app benchmarks.peers.taskito:queue --pool prefork",),
     "prefork, 2 workers, scheduler batch 100",
     ("taskito==0.22.0",),
@@ -201,7 +197,7 @@ TASKITO = Contender(
 )
 HUEY_MARIADB = HUEY_SQLITE._replace(
     engine="mariadb",
-    jobs=1000,
+    jobs=2000,
     setup="2 processes, SqlHuey",
     docs="https://huey.readthedocs.io/en/latest/contrib.html#sqlhuey",
 )

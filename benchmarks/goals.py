@@ -1,5 +1,6 @@
 """Whether what was measured is what must be reached (pure)."""
 
+from math import isnan
 from typing import NamedTuple
 
 
@@ -7,7 +8,8 @@ class Goal(NamedTuple):
     """One number that must be reached.
 
     `key` names the file in reasons/ that says why it is not, if it is not. `value` and `wanted` are
-    in `unit`; `most`: it may be `wanted` at most, else it must be that at least.
+    in `unit`; `most`: it may be `wanted` at most, else it must be that at least. NaN: it could not
+    be measured, as none of those that it is measured against could run.
     """
 
     key: str
@@ -16,7 +18,10 @@ class Goal(NamedTuple):
     value: float
     unit: str = ""
     most: bool = False
-    note: str = ""
+
+    @property
+    def measured(self) -> bool:
+        return not (isnan(self.value) or isnan(self.wanted))
 
     @property
     def factor(self) -> float:

@@ -12,27 +12,27 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.catalog import ALL, Contender
 from benchmarks.environments import ROOT, CannotInstall, versions
+from benchmarks.others import Meanwhile
 from benchmarks.tables import table
 from benchmarks.work import BYTES
 
 HEAD = """# Benchmarks
 
 Made by `make bench` on {when}, in {minutes:.0f} minutes, with poolq {commit}. Nothing on this
-page but the reasons is written by hand. {load}
+page but the reasons is written by hand.{busy}
 
 ![A plot of the rates](images/benchmarks.svg)
 
 Every contender has 2 workers on this machine's {cores} cores, which it shares with its server and
 the driver. Jobs do nothing and have a payload of {bytes} bytes; they count themselves in shared
 memory, so that the driver sees when all are done. Contenders take turns; a number is the median of
-{rounds} rounds{scaled}. Compare rows of one table, not numbers of different machines.
+{rounds}{scaled}. Compare rows of one table, not numbers of different machines.
 
 {facts}"""
 
 
 def facts(bench: Bench) -> list[tuple[str, str]]:
-    """Machine, load and servers, as they are when the run begins."""
-    load = os.getloadavg()[0]
+    """Machine and servers."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -43,7 +43,6 @@ def facts(bench: Bench) -> list[tuple[str, str]]:
     )
     found = [
         ("machine", f"{os.cpu_count()} cores, {model}; Linux {platform.release()}"),
-        ("load when it began", f"{load:.2f}"),
         ("Python", platform.python_version()),
     ]
     return found + [
@@ -52,19 +51,20 @@ def facts(bench: Bench) -> list[tuple[str, str]]:
     ]
 
 
-def head(facts: list[tuple[str, str]], rounds: int, scale: float, seconds: float) -> str:
-    load = float(dict(facts)["load when it began"])
-    busy = "**The machine was busy with other work: only ratios mean anything.**"
+def head(
+    facts: list[tuple[str, str]], rounds: int, scale: float, seconds: float, meanwhile: Meanwhile
+) -> str:
+    busy = " **The machine was busy with other work: only ratios mean anything.**"
     return HEAD.format(
         when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         minutes=seconds / 60,
         commit=_commit(),
-        load=busy if load > 0.5 else "The machine did nothing else.",
+        busy=busy if meanwhile.busy else "",
         cores=os.cpu_count(),
         bytes=BYTES,
-        rounds=rounds,
+        rounds=f"{rounds} rounds" if rounds > 1 else "one round",
         scaled="" if scale == 1 else f", with {scale:g} of the usual number of jobs",
-        facts=table(("", ""), facts),
+        facts=table(("", ""), [*facts, ("CPU that went elsewhere", f"{meanwhile}")]),
     )
 
 

@@ -7,11 +7,13 @@ for the tests' own are small. SQLite is a file on the same disk.
 
 from __future__ import annotations
 
+import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tests.support.scratch import Scratch
+from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis, install_mariadb
 
 
@@ -37,21 +39,10 @@ class Place(ABC):
     def version(self) -> str: ...
 
 
-class DefaultRedis(Redis):
-    """Without any configuration but where it listens and keeps its files."""
+class Served(Place):
+    """One with a server of its own."""
 
-    def command(self) -> list[str]:
-        words = super().command()
-        return [*words[: words.index("--unixsocket")], "--daemonize", "no"]
-
-
-class OnRedis(Place):
-    """A saving of its snapshot can not fall into a drain: emptying it starts that clock anew."""
-
-    settings = "redis-server without a configuration file (snapshots, no append-only file)"
-
-    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
-        self.server = stack.enter_context(DefaultRedis(scratch.folder("redis")))
+    server: Server
 
     @property
     def url(self) -> str:
@@ -60,6 +51,24 @@ class OnRedis(Place):
     @property
     def pids(self) -> frozenset[int]:
         return frozenset({self.server.pid})
+
+
+class DefaultRedis(Redis):
+    """Without any configuration but where it listens and keeps its files."""
+
+    def command(self) -> list[str]:
+        words = super().command()
+        return [*words[: words.index("--unixsocket")], "--daemonize", "no"]
+
+
+class OnRedis(Served):
+    """A saving of its snapshot can not fall into a drain: emptying it starts that clock anew."""
+
+    settings = "redis-server without a configuration file (snapshots, no append-only file)"
+    server: DefaultRedis
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        self.server = stack.enter_context(DefaultRedis(scratch.folder("redis")))
 
     def clean(self) -> None:
         with self.server.client() as client:
@@ -70,22 +79,15 @@ class OnRedis(Place):
             return f"Redis {client.info('server')['redis_version']}"
 
 
-class OnMariaDB(Place):
+class OnMariaDB(Served):
     settings = "innodb_flush_log_at_trx_commit=1, default buffers, performance_schema off"
+    server: MariaDB
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         template = install_mariadb(scratch.folder("mariadb-template"))
         options = ["--innodb-buffer-pool-size=128M", "--innodb-log-file-size=96M"]
         folder = scratch.folder("mariadb")
         self.server = stack.enter_context(MariaDB(folder, template, durable=True, options=options))
-
-    @property
-    def url(self) -> str:
-        return self.server.url
-
-    @property
-    def pids(self) -> frozenset[int]:
-        return frozenset({self.server.pid})
 
     def clean(self) -> None:
         name = self.server.database
@@ -120,7 +122,9 @@ class OnSQLite(Place):
     def clean(self) -> None:
         self._file: Path = self._scratch.folder("sqlite") / "jobs.db"
 
-    def version(self) -> str:
-        import sqlite3
+    def connect(self) -> sqlite3.Connection:
+        """A new connection; closing it is the caller's business."""
+        return sqlite3.connect(self._file, timeout=10, isolation_level=None)
 
+    def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"

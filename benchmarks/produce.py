@@ -1,10 +1,11 @@
 """The producer's process: `python -m benchmarks.produce <peer> fill 1000`.
 
-It runs in the peer's environment. A peer's module has `fill(payloads)`, which enqueues all by the
-fastest way that its documentation has, `send(payload)`, which enqueues one, and `probe(sent)`,
-which enqueues a job that notes how long it waited; each a function or a coroutine function.
-`prepare()`, where there is one, makes tables and connections, and is not measured; poolq's has more
-that is filled. Printed is one line of JSON.
+It runs in the peer's environment. A peer's module has `send(payload)`, which enqueues a job, and
+`probe(sent)`, which enqueues one that notes how long it waited; each a function or a coroutine
+function. `fill(payloads)` enqueues all by the fastest way that its documentation has; where the
+module has none they are sent one by one, coroutines with 32 at once, as the benchmarks of the
+asynchronous peers do it. `prepare()`, where there is one, makes tables and connections, and is not
+measured; poolq's has more that is filled. Printed is one line of JSON.
 """
 
 import asyncio
@@ -13,12 +14,14 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from time import monotonic_ns, perf_counter, process_time, sleep
 from typing import Any
 
 from benchmarks.work import PAYLOAD
 
+AT_ONCE = 32
 WARM_UP = 20  # probes that are sent before those that count
 
 
@@ -34,8 +37,17 @@ async def _timed(act: Callable[[], Any]) -> dict[str, float]:
 
 
 async def _one_by_one(send: Callable[[Any], Any], payloads: list[Any]) -> None:
-    for payload in payloads:
-        await _done(send(payload))
+    if not inspect.iscoroutinefunction(send):
+        for payload in payloads:
+            send(payload)
+        return
+    waiting = iter(payloads)
+
+    async def line() -> None:
+        for payload in waiting:
+            await send(payload)
+
+    await asyncio.gather(*(line() for _ in range(AT_ONCE)))
 
 
 async def _probes(probe: Callable[[int], Any], times: int) -> dict[str, float]:
@@ -53,10 +65,8 @@ async def run(module: Any, what: str, times: int) -> dict[str, float]:
     if what == "probe":
         return await _probes(module.probe, times)
     payloads = [dict(PAYLOAD) for _ in range(times)]
-    if what == "send":
-        await _done(module.send(PAYLOAD))  # connects
-        return await _timed(lambda: _one_by_one(module.send, payloads))
-    return await _timed(lambda: getattr(module, what)(payloads))
+    fill = getattr(module, what, partial(_one_by_one, module.send))
+    return await _timed(lambda: fill(payloads))
 
 
 if __name__ == "__main__":

@@ -44,10 +44,19 @@ def reason(goal: Goal) -> str:
     return path.read_text("utf-8").strip() if path.exists() else ""
 
 
+def unfitting(goals: Sequence[Goal]) -> tuple[list[str], list[str]]:
+    """Keys of goals that are missed without a reason; of reasons whose goal is not missed."""
+    missed = {goal.key for goal in goals if goal.measured and not goal.reached}
+    written = {path.stem for path in REASONS.glob("*.md")}
+    return sorted(missed - written), sorted(written - missed)
+
+
 def verdict(goal: Goal) -> list[str | float]:
     """Its row in the table of goals."""
     how = "at most" if goal.most else "at least"
     said = "reached" if goal.reached else f"**not reached** ([why](#{anchor(goal)}))"
+    if not goal.measured:
+        said = "**not measured**"
     return [
         goal.work,
         f"{how} {number(goal.wanted)} {goal.unit}".strip(),
@@ -64,22 +73,21 @@ def anchor(goal: Goal) -> str:
 def page(head: str, outcomes: Sequence[Outcome], tail: str) -> str:
     """docs/benchmarks.md."""
     goals = [goal for outcome in outcomes for goal in outcome.goals]
-    missed = [goal for goal in goals if not goal.reached]
-    reached = f"{len(goals) - len(missed)} of {len(goals)} goals are reached."
+    missed = [goal for goal in goals if goal.measured and not goal.reached]
+    reached = f"{sum(goal.reached for goal in goals)} of {len(goals)} goals are reached."
     parts = [head, "## Goals", reached, table(GOALS, [verdict(goal) for goal in goals])]
     parts += ["A factor of 1 is the goal exactly, 2 is twice as good."]
     if missed:
         parts.append("## What is not reached, and why")
         for goal in missed:
-            told = reason(goal) or "Nobody has looked into it yet."
+            told = reason(goal) or "No reason is written down yet."
             what = f"{number(goal.value)} {goal.unit}".strip()
             wanted = f"{number(goal.wanted)} {goal.unit}".strip()
             parts.append(f"### Why: {goal.key}")
             parts.append(f"{goal.work}: {what}, and {wanted} is wanted.\n\n{told}")
     for outcome in outcomes:
-        parts += [f"## {outcome.title}", table(outcome.header, outcome.rows)]
-        if outcome.text:
-            parts.append(outcome.text)
+        shown = table(outcome.header, outcome.rows) if outcome.rows else ""
+        parts += [f"## {outcome.title}", shown, outcome.text]
     parts.append(tail)
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 

@@ -6,7 +6,6 @@ from arq import create_pool
 from arq.connections import ArqRedis, RedisSettings
 
 from benchmarks import tally
-from benchmarks.concurrently import each
 from benchmarks.work import URL
 
 SETTINGS = RedisSettings.from_dsn(URL)
@@ -35,10 +34,6 @@ async def prepare() -> None:
 
 async def send(payload: dict[str, object]) -> None:
     await pool.enqueue_job("noop", payload)
-
-
-async def fill(payloads: list[dict[str, object]]) -> None:
-    await each(send, payloads)
 
 
 async def probe(sent: int) -> Any:

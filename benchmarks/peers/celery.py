@@ -28,10 +28,5 @@ def send(payload: dict[str, object]) -> None:
     noop.delay(payload)
 
 
-def fill(payloads: list[dict[str, object]]) -> None:
-    for payload in payloads:
-        noop.delay(payload)
-
-
 def probe(sent: int) -> None:
     late.delay(sent)

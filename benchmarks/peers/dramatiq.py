@@ -23,10 +23,5 @@ def send(payload: dict[str, object]) -> None:
     noop.send(payload)
 
 
-def fill(payloads: list[dict[str, object]]) -> None:
-    for payload in payloads:
-        noop.send(payload)
-
-
 def probe(sent: int) -> None:
     late.send(sent)

@@ -1,12 +1,34 @@
-"""huey on Redis: the consumer's documentation has process workers for jobs that need the CPU, and
-`RedisHuey`'s blocking pop by default; `results=False` keeps it from storing what a job returns."""
+"""huey: on Redis, on SQLite with and without fsync, and by its SqlHuey on MariaDB.
 
-from huey import RedisHuey
+The consumer's documentation has process workers for jobs that need the CPU; `RedisHuey` pops
+blocking by default; the fastest setting of `SqliteHuey` is its default, `fsync=False`.
+`results=False` keeps all of them from storing what a job returns.
+"""
+
+import os
+from typing import Any
+
+from huey import RedisHuey, SqliteHuey
 
 from benchmarks import tally
-from benchmarks.work import URL
+from benchmarks.work import URL, file, host_and_port
 
-huey = RedisHuey("bench", url=URL, results=False)
+
+def _huey() -> Any:
+    if URL.startswith("mysql:"):
+        from huey.contrib.sql_huey import SqlHuey
+        from peewee import MySQLDatabase
+
+        host, port = host_and_port()
+        line = MySQLDatabase("poolq", host=host, port=port, user="root")
+        return SqlHuey("bench", database=line, results=False)
+    if URL.startswith("sqlite:"):
+        fsync = os.environ.get("BENCH_FSYNC") == "yes"
+        return SqliteHuey("bench", filename=file(), fsync=fsync, results=False)
+    return RedisHuey("bench", url=URL, results=False)
+
+
+huey = _huey()
 
 
 @huey.task()
@@ -21,11 +43,6 @@ def late(sent: int) -> None:
 
 def send(payload: dict[str, object]) -> None:
     noop(payload)
-
-
-def fill(payloads: list[dict[str, object]]) -> None:
-    for payload in payloads:
-        noop(payload)
 
 
 def probe(sent: int) -> None:

@@ -3,7 +3,6 @@
 from saq import Queue
 
 from benchmarks import tally
-from benchmarks.concurrently import each
 from benchmarks.work import URL
 
 queue = Queue.from_url(URL)
@@ -26,10 +25,6 @@ async def prepare() -> None:
 
 async def send(payload: dict[str, object]) -> None:
     await queue.enqueue("noop", payload=payload, ttl=-1)
-
-
-async def fill(payloads: list[dict[str, object]]) -> None:
-    await each(send, payloads)
 
 
 async def probe(sent: int) -> None:

@@ -6,7 +6,6 @@ import os
 import taskiq_redis
 
 from benchmarks import tally
-from benchmarks.concurrently import each
 from benchmarks.work import URL
 
 broker = getattr(taskiq_redis, os.environ.get("BENCH_BROKER", "ListQueueBroker"))(url=URL)
@@ -28,10 +27,6 @@ async def prepare() -> None:
 
 async def send(payload: dict[str, object]) -> None:
     await noop.kiq(payload)
-
-
-async def fill(payloads: list[dict[str, object]]) -> None:
-    await each(send, payloads)
 
 
 async def probe(sent: int) -> None:

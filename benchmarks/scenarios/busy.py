@@ -5,20 +5,19 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks.bench import Bench
-from benchmarks.catalog import POOLQ
+from benchmarks.catalog import NAMES, POOLQ
 from benchmarks.draining import Drain, drain
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
 JOBS, MILLISECONDS, CORES, GOAL = 6000, 1.0, 2, 92
-ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 HEADER = ("", "jobs/s", "of the two cores for the jobs, %", "workers, CPU ms a job", "server")
 TEXT = """A job counts its own CPU and ends after 1 ms of it. What is not the jobs' is that of
 workers, keeper and master, the server's, the driver's, and what the system and others took."""
 
 
 def measure(bench: Bench) -> list[Outcome]:
-    contenders = [one._replace(name=ENGINES[one.engine], jobs=JOBS) for one in POOLQ.values()]
+    contenders = [one._replace(name=NAMES[one.engine], jobs=JOBS) for one in POOLQ.values()]
     found = bench.interleave(contenders, lambda one: drain(bench, one, what="spin"))
     rows: list[list[str | float]] = []
     for name, runs in found.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks.bench import Bench
-from benchmarks.catalog import POOLQ, Contender
+from benchmarks.catalog import NAMES, POOLQ, Contender
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
@@ -13,7 +13,6 @@ ONE_BY_ONE = {"redis": 20_000, "sqlite": 10_000, "mariadb": 2000}
 MANY = {"redis": 100_000, "sqlite": 100_000, "mariadb": 50_000}
 SHARE = 85
 RATES = {"redis": 60_000, "sqlite": 60_000, "mariadb": 25_000}
-NAMES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 HEADER = ("", "one by one/s", "sent bare/s", "poolq's share, %", "dispatch_many/s")
 TEXT = """Bare: the same script or INSERT with arguments that were built before, over the same
 client library's connection. `dispatch_many` is one call with all the jobs."""

@@ -10,11 +10,11 @@ from socket import create_connection
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import BARE, POOLQ, Contender
-from benchmarks.draining import Drain, drain, middle
+from benchmarks.draining import Drain, drain
 from benchmarks.goals import Goal
 from benchmarks.places import OnRedis
 from benchmarks.report import Outcome
-from benchmarks.scenarios.drains import HEADER, rows
+from benchmarks.scenarios.drains import HEADER, middles, rows
 from tests.support.cli import environment
 from tests.support.server import HOST, bound_to_us, free_port
 from tests.support.wait import until
@@ -73,11 +73,11 @@ def measure(bench: Bench) -> list[Outcome]:
 
     named = [one._replace(name=name, setup="") for name, (one, _) in those.items()]
     found = bench.interleave(named, turn)
-    drains = {name: middle(runs) for name, runs in found.items() if runs}
+    drains = middles(found)
     own = POOLQ["redis"].name
     share = 100 * drains[f"{own}, {FAR}"].rate / drains[f"{own}, {NEAR}"].rate
     work = "drain on Redis 1 ms away, against its rate without the delay"
     goal = Goal("drain-delayed", work, GOAL, share, "%")
     return [
-        Outcome("Drain, Redis 1 ms away", HEADER, rows(bench, named, drains), [goal], None, TEXT)
+        Outcome("Drain, Redis 1 ms away", HEADER, rows(bench, named, found), [goal], None, TEXT)
     ]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import BARE, HUEY_MARIADB, INDEXED, ONE_BY_ONE, POOLQ
-from benchmarks.draining import drain, middle
+from benchmarks.draining import drain
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
-from benchmarks.scenarios.drains import HEADER, against, chart, rows
+from benchmarks.scenarios.drains import HEADER, against, chart, middles, rows
 
 CONTENDERS = (POOLQ["mariadb"], BARE["mariadb"], INDEXED, ONE_BY_ONE, HUEY_MARIADB)
 
 
 def measure(bench: Bench) -> list[Outcome]:
     found = bench.interleave(CONTENDERS, lambda one: drain(bench, one))
-    drains = {name: middle(runs) for name, runs in found.items() if runs}
+    drains = middles(found)
     own = drains[POOLQ["mariadb"].name]
     ceiling = max(drains[one.name] for one in (BARE["mariadb"], INDEXED))  # by rate
     goals = [
@@ -28,5 +28,5 @@ def measure(bench: Bench) -> list[Outcome]:
         ),
     ]
     title = "Drain, MariaDB"
-    table = rows(bench, CONTENDERS, drains)
+    table = rows(bench, CONTENDERS, found)
     return [Outcome(title, HEADER, table, goals, chart(title, drains))]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import BARE, PEERS, POOLQ, STRICT
-from benchmarks.draining import Drain, drain, middle
+from benchmarks.draining import Drain, drain
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
-from benchmarks.scenarios.drains import HEADER, against, best, chart, frugal, rows
+from benchmarks.scenarios.drains import HEADER, against, best, chart, frugal, middles, rows
 
 CONTENDERS = (POOLQ["redis"], STRICT, BARE["redis"], *PEERS)
 
 
 def measure(bench: Bench) -> list[Outcome]:
     found = bench.interleave(CONTENDERS, lambda one: drain(bench, one))
-    drains = {name: middle(runs) for name, runs in found.items() if runs}
+    drains = middles(found)
     title = "Drain, Redis"
     return [
-        Outcome(
-            title, HEADER, rows(bench, CONTENDERS, drains), _goals(drains), chart(title, drains)
-        )
+        Outcome(title, HEADER, rows(bench, CONTENDERS, found), _goals(drains), chart(title, drains))
     ]
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import BARE, HUEY_FSYNC, HUEY_SQLITE, POOLQ, TASKITO
-from benchmarks.draining import drain, middle
+from benchmarks.draining import drain
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
-from benchmarks.scenarios.drains import HEADER, against, best, chart, rows
+from benchmarks.scenarios.drains import HEADER, against, best, chart, middles, rows
 
 HUEYS = (HUEY_SQLITE, HUEY_FSYNC)
+TEXT = """There is no server: its work is the workers' and the producer's."""
 CONTENDERS = (POOLQ["sqlite"], BARE["sqlite"], *HUEYS, TASKITO)
 
 
 def measure(bench: Bench) -> list[Outcome]:
     found = bench.interleave(CONTENDERS, lambda one: drain(bench, one))
-    drains = {name: middle(runs) for name, runs in found.items() if runs}
+    drains = middles(found)
     own = drains[POOLQ["sqlite"].name]
     name, fastest = best({one.name: drains[one.name] for one in HUEYS if one.name in drains})
     goals = [
@@ -29,5 +30,5 @@ def measure(bench: Bench) -> list[Outcome]:
         against("drain-sqlite-bare", "drain on SQLite", own, drains[BARE["sqlite"].name], 30),
     ]
     title = "Drain, SQLite"
-    table = rows(bench, CONTENDERS, drains)
-    return [Outcome(title, HEADER, table, goals, chart(title, drains))]
+    table = rows(bench, CONTENDERS, found)
+    return [Outcome(title, HEADER, table, goals, chart(title, drains), TEXT)]

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import Contender
-from benchmarks.draining import Drain
+from benchmarks.draining import Drain, middle
 from benchmarks.goals import Goal
 from benchmarks.report import Bar, Chart
+from benchmarks.stats import spread
 
 HEADER = (
     "",
     "jobs/s",
-    "workers, CPU ms per 1,000",
-    "server",
+    "spread, %",
+    "CPU ms per 1,000: workers",
+    "server, draining",
     "enqueued/s",
-    "producer, CPU ms per 1,000",
-    "server",
+    "CPU ms per 1,000: producer",
+    "server, enqueuing",
     "set-up",
 )
+NOBODY = ("none could run", nan)
 Drains = Mapping[str, Drain]
+Runs = Mapping[str, list[Drain]]
 
 
-def rows(bench: Bench, contenders: Sequence[Contender], drains: Drains) -> list[list[str | float]]:
+def middles(found: Runs) -> dict[str, Drain]:
+    """One drain for all of a contender's, by its name."""
+    return {name: middle(runs) for name, runs in found.items() if runs}
+
+
+def rows(bench: Bench, contenders: Sequence[Contender], found: Runs) -> list[list[str | float]]:
     """The table: the fastest first; who could not run is last, with the reason."""
     by_name = {one.name: one for one in contenders}
-    ordered = sorted(drains, key=lambda name: -drains[name].rate)
-    told: list[list[str | float]] = [[name, *drains[name], by_name[name].setup] for name in ordered]
-    empty = [""] * 6
+    drains, told = middles(found), list[list[str | float]]()
+    for name in sorted(drains, key=lambda name: -drains[name].rate):
+        apart = 100 * spread([run.rate for run in found[name]])
+        told.append([name, drains[name].rate, apart, *drains[name][1:], by_name[name].setup])
+    empty = [""] * (1 + len(Drain._fields))
     return told + [
         [one.name, *empty, f"could not run: {bench.failures[one.key]}"]
         for one in contenders
@@ -49,12 +61,16 @@ def against(key: str, work: str, own: Drain, bare: Drain, percent: float) -> Goa
 
 
 def best(drains: Drains) -> tuple[str, float]:
-    """The fastest one's name and rate."""
+    """The fastest one's name and rate; NaN where there is none."""
+    if not drains:
+        return NOBODY
     name = max(drains, key=lambda one: drains[one].rate)
     return name, drains[name].rate
 
 
 def frugal(drains: Drains) -> tuple[str, float]:
-    """The most frugal one's name and its workers' CPU."""
+    """The most frugal one's name and its workers' CPU; NaN where there is none."""
+    if not drains:
+        return NOBODY
     name = min(drains, key=lambda one: drains[one].workers)
     return name, drains[name].workers

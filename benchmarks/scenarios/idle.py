@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import nan
 from time import monotonic, sleep
 
 from benchmarks.bench import Bench, CannotRun, Crew
-from benchmarks.catalog import HUEY_MARIADB, HUEY_SQLITE, PEERS, POOLQ, TASKITO, Contender
+from benchmarks.catalog import (
+    HUEY_MARIADB,
+    HUEY_SQLITE,
+    NAMES,
+    PEERS,
+    POOLQ,
+    TASKITO,
+    Contender,
+)
 from benchmarks.goals import Goal
 from benchmarks.produce import WARM_UP
-from benchmarks.report import Outcome
+from benchmarks.report import Bar, Chart, Outcome
 from benchmarks.stats import quantile
 
 CONTENDERS = (*POOLQ.values(), *PEERS, HUEY_SQLITE, TASKITO, HUEY_MARIADB)
@@ -16,8 +26,9 @@ PROBES = 150
 START, STALL = 30.0, 10.0
 GOALS = {"redis": (1.5, 5), "sqlite": (15, 40), "mariadb": (30, 80)}
 HEADER = ("", "engine", "p50, ms", "p99, ms", "probes")
-TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; the time runs from just
-before the call to the first line of the job. arq looks for jobs every 0.5 s by default."""
+TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; for each contender the time
+runs from just before the producer's call to the first line of the job, by the machine's monotonic
+clock. p99 is of all rounds' probes together. arq looks for jobs every 0.5 s by default."""
 
 
 def turn(bench: Bench, one: Contender) -> list[float]:
@@ -33,7 +44,7 @@ def turn(bench: Bench, one: Contender) -> list[float]:
         return [wait / 1e6 for wait in crew.tally.waits()[WARM_UP:]]
 
 
-def _wait(crew: Crew, count, wanted: int, timeout: float) -> None:
+def _wait(crew: Crew, count: Callable[[], int], wanted: int, timeout: float) -> None:
     end = monotonic() + timeout
     while (found := count()) < wanted:
         crew.alive()
@@ -54,20 +65,26 @@ def measure(bench: Bench) -> list[Outcome]:
         [name.partition(" on ")[0], by_name[name].engine, *points[name], f"{len(waits[name])}"]
         for name in sorted(points, key=lambda name: (by_name[name].engine, points[name]))
     ]
-    return [Outcome("Idle, dispatch to start", HEADER, rows, _goals(points), None, TEXT)]
+    title = "Idle, dispatch to start"
+    bars = [
+        Bar(name, points[name][0], name.startswith("poolq"))
+        for name in sorted(points, key=lambda name: points[name])
+    ]
+    chart = Chart(f"{title}, p50", "ms, less is better", bars)
+    return [Outcome(title, HEADER, rows, _goals(points), chart, TEXT)]
 
 
 def _goals(points: dict[str, tuple[float, float]]) -> list[Goal]:
     goals = []
     for engine, (half, most) in GOALS.items():
         own = points[POOLQ[engine].key]
-        name = f"idle, dispatch to start on {engine}"
+        name = f"idle, dispatch to start on {NAMES[engine]}"
         goals.append(Goal(f"idle-{engine}-p50", f"{name}, p50", half, own[0], "ms", most=True))
         goals.append(Goal(f"idle-{engine}-p99", f"{name}, p99", most, own[1], "ms", most=True))
     own = points[POOLQ["redis"].key]
     for number, share in enumerate(("p50", "p99")):
-        best = min((one for one in PEERS if one.key in points), key=lambda p: points[p.key][number])
-        work = f"idle on Redis, {share}, against the best peer ({best.name})"
-        value = points[best.key][number]
-        goals.append(Goal(f"idle-peers-{share}", work, value, own[number], "ms", most=True))
+        there = [(points[one.key][number], one.name) for one in PEERS if one.key in points]
+        best, name = min(there, default=(nan, "none could run"))
+        work = f"idle on Redis, {share}, against the best peer ({name})"
+        goals.append(Goal(f"idle-peers-{share}", work, best, own[number], "ms", most=True))
     return goals

@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 from benchmarks import cost
 from benchmarks.bench import Bench, Crew
-from benchmarks.catalog import POOLQ
+from benchmarks.catalog import NAMES, POOLQ
 from benchmarks.goals import Goal
 from benchmarks.places import OnMariaDB, OnRedis, Place
 from benchmarks.report import Outcome
@@ -15,7 +15,6 @@ from benchmarks.watching import until_idle
 WORKERS = 64
 WINDOW = 8.0
 SHARE, WAITING = 2, 1
-ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 HEADER = ("", "CPU, % of a core", "connections that wait", "connections in all")
 TEXT = f"""One pool of {WORKERS} workers, of which none has anything to do, for {WINDOW:g} s: all
 its processes' CPU. On Redis a connection that waits is one that is blocked; on MariaDB nobody is,
@@ -59,7 +58,7 @@ def turn(bench: Bench, engine: str) -> tuple[float, str | float, str | float]:
 def measure(bench: Bench) -> list[Outcome]:
     rows: list[list[str | float]] = []
     goals = []
-    for engine, name in ENGINES.items():
+    for engine, name in NAMES.items():
         share, waiting, every = turn(bench, engine)
         rows.append([name, share, waiting, every])
         work = f"{WORKERS} idle workers on {name}, CPU"

@@ -6,14 +6,13 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.bench import Bench, say
-from benchmarks.catalog import POOLQ
+from benchmarks.catalog import NAMES, POOLQ
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
 FEW, MANY = 1000, 1_000_000
 JOBS = 30_000
 GOAL = 15
-ENGINES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
 HEADER = ("", "ready, and as many delayed", "µs a job", "CPU, µs a job", "more CPU, %")
 TEXT = """A worker's claims and settlements, 100 in each exchange, without the jobs themselves: so
 the difference is not diluted by what is the same. Its CPU is that of worker and server; on SQLite
@@ -39,7 +38,7 @@ def measure(bench: Bench) -> list[Outcome]:
     many = max(FEW, int(MANY * bench.scale))
     rows: list[list[str | float]] = []
     goals = []
-    for engine, name in ENGINES.items():
+    for engine, name in NAMES.items():
         few = turn(bench, engine, FEW)
         full = turn(bench, engine, many)
         again = turn(bench, engine, FEW)

@@ -202,7 +202,8 @@ class Loop:
             return None
         self._row.unguard()
         result = self._desk.repeat(lambda: self._executor.admit(ready, limits))
-        self._desk.catch_up()  # it may have taken long
+        if monotonic_ns() >= self._desk.due:  # it has taken long
+            self._desk.catch_up()
         if limit:
             self._guard(ready, limit)
         return result

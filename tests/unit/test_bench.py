@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from math import nan
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import stats, tally
+from benchmarks import report, stats, tally
+from benchmarks.admissions import Write, judge
 from benchmarks.goals import Goal
 from benchmarks.plot import svg
-from benchmarks.report import Bar, Chart, Outcome, page
+from benchmarks.report import Bar, Chart, Outcome, page, unfitting
 from benchmarks.tables import number, table
 from benchmarks.work import BYTES
 
@@ -53,6 +55,29 @@ def test_a_goal(wanted: float, value: float, most: bool, reached: bool, factor: 
     assert goal.factor == factor
 
 
+def test_a_goal_that_could_not_be_measured_is_not_reached() -> None:
+    for goal in (Goal("key", "work", 1, nan), Goal("key", "work", nan, 1, most=True)):
+        assert not goal.measured
+        assert not goal.reached
+
+
+def test_a_limit_that_was_kept() -> None:
+    writes = [*((0, used) for used in (1, 2, 3)), *((100, used) for used in (1, 2)), (250, 1)]
+    assert judge([Write(*one) for one in writes], 3, 100) == (6, 3, 3, 0, pytest.approx(5 / 7.5))
+
+
+def test_a_limit_that_was_exceeded() -> None:
+    above = [Write(0, used) for used in (1, 2, 3)]
+    assert judge(above, 2, 100).over == 1
+    early = [Write(0, 1), Write(99, 1), Write(99, 2)]
+    assert judge(early, 2, 100).over == 2
+
+
+def test_a_record_of_admissions_with_a_hole_is_refused() -> None:
+    with pytest.raises(ValueError, match="start 3 of a window follows start 1"):
+        judge([Write(0, 1), Write(0, 3)], 10, 100)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -83,8 +108,23 @@ def test_the_page_links_a_missed_goal_to_its_reason() -> None:
     assert "1 of 2 goals are reached." in text
     assert "| good work | at least 1 times | 2 times | reached | 2.00 |" in text
     assert "**not reached** ([why](#why-no-such-reason))" in text
-    assert "### Why: no-such-reason\n\nbad work: 1 ms, and 2 ms is wanted.\n\nNobody" in text
+    assert "### Why: no-such-reason\n\nbad work: 1 ms, and 2 ms is wanted.\n\nNo reason" in text
     assert "## Part\n\n| a |" in text
+
+
+def test_the_page_has_the_reasons_of_misses_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "REASONS", tmp_path)
+    for name in ("reached", "missed", "nobodys"):
+        (tmp_path / f"{name}.md").write_text(f"Because of {name}.\n", "utf-8")
+    goals = [Goal("reached", "", 1, 2), Goal("missed", "", 2, 1), Goal("silent", "", 2, 1)]
+    goals.append(Goal("unknown", "", 1, nan))
+    text = page("# Head", [Outcome("Part", (), (), goals)], "tail")
+    assert "Because of missed." in text
+    assert "Because of reached." not in text
+    assert "**not measured**" in text
+    assert unfitting(goals) == (["silent"], ["nobodys", "reached"])
 
 
 def test_a_page_without_misses_has_no_reasons() -> None:
