@@ -15,7 +15,7 @@ from time import monotonic
 from traceback import format_exc
 
 from benchmarks import machine, others
-from benchmarks.bench import Bench, say
+from benchmarks.bench import Bench, CannotRun, say
 from benchmarks.environments import FOLDER, ROOT
 from benchmarks.plot import svg
 from benchmarks.report import Outcome, page, unfitting
@@ -64,9 +64,10 @@ def _measured(bench: Bench, name: str) -> list[Outcome]:
     scenario = import_module(f"benchmarks.scenarios.{name.replace('-', '_')}")
     try:
         return scenario.measure(bench)  # type: ignore[no-any-return]
-    except Exception:  # noqa: BLE001  # whatever it was: it is on the page, and the exit code tells
+    except Exception as error:  # noqa: BLE001  # it is on the page, and the exit code tells
         bench.broken.append(name)
-        text = "\n".join(["It broke:", "", "```text", format_exc().strip(), "```"])
+        said = str(error) if isinstance(error, CannotRun) else format_exc().strip()
+        text = f"It broke:\n\n```text\n{said}\n```"
         return [Outcome(name, (), (), text=text)]
 
 

@@ -65,7 +65,7 @@ async def run(module: Any, what: str, times: int) -> dict[str, float]:
     if what == "probe":
         return await _probes(module.probe, times)
     payloads = [dict(PAYLOAD) for _ in range(times)]
-    fill = getattr(module, what, partial(_one_by_one, module.send))
+    fill = getattr(module, what, None) or partial(_one_by_one, module.send)
     return await _timed(lambda: fill(payloads))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from poolq.message import entries
@@ -64,6 +67,13 @@ class Broken(Job):
     def run(self):
         note("run", self.id)
 
+class Many(Job):
+    def rate_limit(self):
+        return Limit(1000, hours=1)
+
+    def run(self):
+        pass
+
 class Single(Job):
     def rate_limit(self):
         return None
@@ -123,6 +133,17 @@ def test_parked_jobs_run_in_order_and_use_no_attempt(limited: Project) -> None:
     assert limited.total("parked") > 0
     assert limited.total("limited") == 0
     assert "parked by jobs:Parks" in pool.log
+
+
+@sqlite
+def test_short_jobs_that_a_limit_lets_through_are_settled_together(limited: Project) -> None:
+    limited.dispatch_many("Many", 300)
+    limited.ready(1)
+    until(lambda: limited.total("done") == 300)
+    asked = f"SELECT MAX(request) FROM {limited.namespace}_workers"
+    with closing(sqlite3.connect(limited.url.removeprefix("sqlite:///"))) as line:
+        (requests,) = line.execute(asked).fetchone()
+    assert requests < 150
 
 
 @redis_and_sqlite
