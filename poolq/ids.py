@@ -9,7 +9,8 @@ import os
 from random import Random
 from time import time_ns
 
-_VARIANT = 1 << 63
+#: Version 7, and the variant of RFC 9562.
+_MARKS = 7 << 76 | 1 << 63
 
 
 class _Ids:
@@ -33,8 +34,8 @@ class _Ids:
         if now <= self.last:
             now = self.last + 1
         self.last = now
-        # An f-string takes half as long again.
-        return "%012x7%03x%016x" % (now >> 12, now & 0xFFF, self.bits(62) | _VARIANT)  # noqa: UP031  # ditto
+        number = now >> 12 << 80 | (now & 0xFFF) << 64 | self.bits(62) | _MARKS
+        return number.to_bytes(16, "big").hex()
 
 
 _ids = _Ids()

@@ -46,6 +46,7 @@ class Job:
         (queue, delay, attempts, retry_after, max_crashes, on_limit, timeout),
         DEFAULTS,
     )
+    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # whose: it is not inherited
 
     def __init__(self) -> None:
         _fill(self, "", {}, 1, self.queue, None)
@@ -94,8 +95,8 @@ class Job:
 
         Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
         """
-        job = job_name(cls)
-        return send(job, options_of(cls).changed(options, job), payload)
+        job, own = job_name(cls), options_of(cls)
+        return send(job, own.changed(options, job) if options else own, payload)
 
     @classmethod
     def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
@@ -132,8 +133,8 @@ class JobSettings:
         self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
     ) -> str:
         """As `Job.dispatch`, with these options."""
-        job = job_name(self.job)
-        return send(job, self.options.changed(options, job), payload)
+        job, own = job_name(self.job), self.options
+        return send(job, own.changed(options, job) if options else own, payload)
 
     def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
         """As `Job.dispatch_sync`, with these options."""
@@ -166,6 +167,9 @@ def full_name(cls: type[Job]) -> str:
 
 def job_name(cls: type[Job]) -> str:
     """The name under which workers find the class. Raises OptionError where there is none."""
+    known, found = cls.poolq_name
+    if known is cls:
+        return found
     found = full_name(cls)
     if not is_job(cls):
         raise OptionError(f"job {found} has no run() and cannot be dispatched")
@@ -174,6 +178,7 @@ def job_name(cls: type[Job]) -> str:
             f"job {found} stands in the script that is run, where no worker can find it; "
             "move it to a module, or give it a name"
         )
+    cls.poolq_name = (cls, found)
     return found
 
 

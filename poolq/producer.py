@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 LONGEST_JOB_NAME = 255
 
+#: Makes a named tuple in a quarter of the time.
+_new = tuple.__new__
+
 
 class _Producer(NamedTuple):
     engine: "Engine"
@@ -128,9 +131,10 @@ def message(
 
 def send(job: str, options: Options, payload: object) -> str:
     """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
-    to, limit = _chosen.get()
+    to, limit = _chosen.producer or _chosen.open()
     made = message(job, options, payload, limit)
-    _store(to, [Push(made.id, made.queue, encode(made), *options.due(job))])
+    delay, at = options.due(job)
+    _store(to, [_new(Push, (made.id, made.queue, encode(made), delay, at))])
     return made.id
 
 

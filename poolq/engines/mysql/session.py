@@ -11,7 +11,7 @@ import pymysql
 from poolq.engines.base import Push
 from poolq.engines.mysql.connecting import Opened, close
 from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
-from poolq.engines.mysql.literals import Listed, Statements, literal
+from poolq.engines.mysql.literals import Listed, Statements, quoted
 from poolq.engines.mysql.options import Options
 from poolq.engines.sql.session import Many, Op, Result, Session, Transaction, cut
 from poolq.engines.sql.waking import KNOW
@@ -84,8 +84,9 @@ class MySQLSession(Session):
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
     def push(self, statement: bytes) -> None:
-        """Run an INSERT of jobs, in one round trip."""
-        self._again(lambda: self.send([statement]))
+        """Run an INSERT of jobs, in one round trip; there is nothing to fetch."""
+        self._again(lambda: self.raw.query(statement))  # type: ignore[arg-type]  # as in _send
+        self._used()
 
     def know(self, queues: set[str]) -> None:
         """Make queues known before the first job goes there."""
@@ -110,16 +111,13 @@ class MySQLSession(Session):
         rows: list[bytes] = []
         length = 0
         for one in pushes:
-            due = b"%d" % one.at if one.at else b"%s + %d" % (now, one.delay) if one.delay else now
-            row = b"(%s,%s,%s,'',%s)" % (
-                literal(one.id),
-                literal(one.queue),
-                due,
-                literal(one.body),
-            )
+            id_, queue, body, delay, at = one
+            due = b"%d" % at if at else b"%s + %d" % (now, delay) if delay else now
+            values = quoted(id_.encode()), quoted(queue.encode()), due, quoted(body)
+            row = b"(%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - ROOM:
                 raise EngineError(
-                    f"job {one.id} has {len(one.body)} bytes, more than {self.options.shown} takes"
+                    f"job {id_} has {len(body)} bytes, more than {self.options.shown} takes"
                     f" (max_allowed_packet is {self.packet}); raise that, or send less"
                 )
             if rows and length + len(row) > limit:

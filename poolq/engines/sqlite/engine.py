@@ -68,7 +68,7 @@ class SQLiteEngine(SQLEngine):
 
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
-        for chunk in cut(pushes, CHUNK):
+        for chunk in [pushes] if len(pushes) <= CHUNK else cut(pushes, CHUNK):
             try:
                 self.session.push(chunk)
             except EngineUnavailable as error:

@@ -191,19 +191,27 @@ class SQLiteSession(Session):
         return self.patiently(work)
 
     def _push(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
-        new = {one.queue for one in pushes} - self.queues
+        text = self.texts[PUSH]
+        if len(pushes) == 1:
+            id_, queue, body, delay, due = pushes[0]
+            if queue not in self.queues:
+                self._know(raw, {queue})
+            if self._writing:
+                self._refuse_within()
+            row = (id_, queue, due or time.time_ns() // 1000 + delay, body)
+            self.patiently(lambda: raw.execute(text, row))
+            return
+        self._know(raw, {one.queue for one in pushes})
+        at = now()
+        rows = [(one.id, one.queue, one.at or at + one.delay, one.body) for one in pushes]
+        self._transact(raw, lambda tx: tx.later(Many(PUSH, rows)))
+
+    def _know(self, raw: sqlite3.Connection, queues: set[str]) -> None:
+        """Make these queues known, so that they are looked into."""
+        new = queues - self.queues
         if new:
             self._transact(raw, lambda tx: tx.later(*(Op(KNOW, (queue,)) for queue in sorted(new))))
             self.queues |= new
-        at, text = now(), self.texts[PUSH]
-        if len(pushes) == 1:
-            self._refuse_within()
-            one = pushes[0]
-            row = (one.id, one.queue, one.at or at + one.delay, one.body)
-            self.patiently(lambda: raw.execute(text, row))
-            return
-        rows = [(one.id, one.queue, one.at or at + one.delay, one.body) for one in pushes]
-        self._transact(raw, lambda tx: tx.later(Many(PUSH, rows)))
 
     def _is_there(self) -> bool:
         """Whether the opened file is still the one of that name: else jobs would go to a file
