@@ -85,7 +85,7 @@ class MySQLSession(Session):
 
     def push(self, statement: bytes) -> None:
         """Run an INSERT of jobs, in one round trip; there is nothing to fetch."""
-        self._again(lambda: self.raw.query(statement))  # type: ignore[arg-type]  # as in _send
+        self._again(lambda: self.raw.query(statement))
         self._used()
 
     def know(self, queues: set[str]) -> None:
