@@ -5,16 +5,19 @@ terminal: control characters are written as escapes.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
 
 from poolq.view.logs import KINDS, WORDS, level
-from poolq.worker.events import Event
+from poolq.worker.events import Event, Finished
 
 #: All but tab and newline; with the C1 ones, which some terminals obey too.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CONTROL_UTF8 = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+#: Lines of finished jobs in one block: less than goes in one write.
+TOGETHER = 24
 GOES_ON = " [goes on]"
 
 
@@ -27,6 +30,22 @@ class Text:
 
     def event(self, when: float, who: str, event: Event) -> bytes:
         return self._line(when, who, "", WORDS[type(event)](event))
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
+        """The lines of many jobs that are done, TOGETHER to a block: what `event` makes of each,
+        at half its cost."""
+        lines, words = [], WORDS[Finished]
+        known, begin = self._begin
+        for when, event in jobs:
+            moment = int(when * 1000)
+            if moment != known:
+                known, begin = self._begin = moment, self._moment(moment)
+            text = words(event)
+            lines.append(f"{begin} {who}: {text if text.isprintable() else _escape(text)}\n")
+        return [
+            "".join(lines[at : at + TOGETHER]).encode("utf-8", "backslashreplace")
+            for at in range(0, len(lines), TOGETHER)
+        ]
 
     def output(
         self,
@@ -55,7 +74,7 @@ class Text:
             begin = self._moment(moment)
             self._begin = (moment, begin)
         if not text.isprintable():
-            text = _CONTROL.sub(_escaped, text).rstrip("\n").replace("\n", "\n    ")
+            text = _escape(text)
         if job:
             who = f"{who} {job}"
         return f"{begin} {who}: {text}\n".encode("utf-8", "backslashreplace")
@@ -88,6 +107,10 @@ class Json:
             fields.pop("traceback", None)
         name, grade = KINDS[type(event)]
         return self._line(when, who, grade or level(event), name, fields)
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
+        """As in Text."""
+        return [self.event(when, who, event) for when, event in jobs]
 
     def output(
         self,
@@ -136,6 +159,11 @@ class Json:
 
 Format = Text | Json
 FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}
+
+
+def _escape(text: str) -> str:
+    """What goes on is indented, and no control character remains."""
+    return _CONTROL.sub(_escaped, text).rstrip("\n").replace("\n", "\n    ")
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -18,11 +18,13 @@ from time import time
 from poolq.running import current
 from poolq.view.formats import FORMATS, Format
 from poolq.view.logs import KINDS, NUMBERS, level, words
-from poolq.worker.events import Event, Note
+from poolq.worker.events import Event, Finished, Note
 from poolq.worker.frames import cut, frames, output
 
 #: Bytes that are kept at most before they are written.
 ROOM = 16_384
+#: Bytes that the line of a finished job is taken for before it is worded.
+LINE = 128
 #: Every event is also a record of this logger, for handlers of the application's own; its level
 #: says which events are told at all.
 EVENTS = logging.getLogger("poolq.events")
@@ -57,7 +59,7 @@ class Log:
 
     def _forget(self) -> None:
         """Drop what an ancestor kept; it writes that itself."""
-        self._blocks: deque[bytes] = deque()
+        self._blocks: deque[bytes | tuple[float, Finished]] = deque()
         self._size = 0
         self._lock = threading.RLock()
         self._sending = False
@@ -91,6 +93,12 @@ class Log:
     # what to say
 
     def report(self, event: Event) -> None:
+        if type(event) is Finished and EVENTS.level <= logging.INFO and len(EVENTS.handlers) == 1:
+            self._blocks.append((time(), event))  # worded when it is sent, with many others
+            self._size += LINE
+            if self._size > ROOM:
+                self.flush()
+            return
         number = _number.get(type(event)) or NUMBERS[level(event)]
         if number > logging.INFO or type(event) is Note:
             self._seen(time(), self._who, event)
@@ -144,9 +152,7 @@ class Log:
             self.flush()
 
     def _send(self) -> None:
-        blocks, self._size = [], 0
-        while self._blocks:
-            blocks.append(self._blocks.popleft())
+        blocks, self._size = self._worded(), 0
         if not self._token:
             self._write(b"".join(blocks))
             return
@@ -161,6 +167,19 @@ class Log:
             elif told:
                 self._dropped -= 1  # which was this very note
             told = 0
+
+    def _worded(self) -> list[bytes]:
+        """Take all that is kept."""
+        blocks: list[bytes] = []
+        jobs: list[tuple[float, Finished]] = []
+        while self._blocks:
+            one = self._blocks.popleft()
+            if not isinstance(one, bytes):
+                jobs.append(one)
+                continue
+            blocks += [*self.words.finished(self._who, jobs), one]
+            jobs = []
+        return blocks + self.words.finished(self._who, jobs)
 
     def _write(self, data: bytes) -> int:
         """Returns how many lines were lost."""

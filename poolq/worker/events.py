@@ -3,7 +3,7 @@
 Durations in seconds, `attempt` from 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 
@@ -128,6 +128,9 @@ class Words(Protocol):
     """Makes lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
 
     def event(self, when: float, who: str, event: Event, /) -> bytes: ...
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]], /) -> list[bytes]:
+        """A line for each of many, in a fraction of the time that `event` takes for each."""
 
     def output(
         self, when: float, who: str, job: str, text: str, stream: str = ..., *, more: bool = ...

@@ -5,9 +5,10 @@ and can do nothing to the worker: whatever it raises is a value here.
 """
 
 import random
-from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import NamedTuple
+
+import msgspec
 
 from poolq import retry
 from poolq.app import Registry
@@ -37,8 +38,7 @@ INITIAL = State()
 _new = tuple.__new__
 
 
-@dataclass(slots=True)
-class Ready:
+class Ready(msgspec.Struct):  # made in a third of the time of a dataclass
     """A claim that can be run: its message was read and its class is known. `again`: it was tried
     before, so it may have failed already."""
 
