@@ -33,6 +33,7 @@ SCENARIOS = (
     "limit",
     "scoreboard",
     "memory",
+    "dashboard",
     "reloads",
 )
 

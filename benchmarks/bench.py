@@ -145,8 +145,10 @@ class Bench:
         return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
     @contextmanager
-    def crew(self, one: Contender, url: str = "", flags: str = "") -> Iterator[Crew]:
-        """Its workers, started and in the end killed."""
+    def crew(
+        self, one: Contender, url: str = "", flags: str = "", terminal: int | None = None
+    ) -> Iterator[Crew]:
+        """Its workers, started and in the end killed; on a terminal, if one is given."""
         folder = self.scratch.folder("crew")
         tally = Tally(folder / "tally")
         interpreter = self.python(one)
@@ -164,9 +166,9 @@ class Bench:
                         bound_to_us(words),
                         cwd=folder,
                         env=env,
-                        stdin=subprocess.DEVNULL,
-                        stdout=out,
-                        stderr=out,
+                        stdin=subprocess.DEVNULL if terminal is None else terminal,
+                        stdout=out if terminal is None else terminal,
+                        stderr=out if terminal is None else terminal,
                         start_new_session=True,
                     )
                 )

@@ -37,7 +37,12 @@ def middle(drains: list[Drain]) -> Drain:
 
 
 def drain(
-    bench: Bench, one: Contender, url: str = "", flags: str = "", what: str = "fill"
+    bench: Bench,
+    one: Contender,
+    url: str = "",
+    flags: str = "",
+    what: str = "fill",
+    terminal: int | None = None,
 ) -> Drain:
     """One turn: enqueue, start, wait until all is done. Raises CannotRun."""
     place, jobs = bench.place(one.engine), bench.scaled(one.jobs)
@@ -45,7 +50,7 @@ def drain(
     before = cost.cpu(place.pids)
     made = bench.produce(one, what, jobs)
     serving = cost.cpu(place.pids) - before
-    with bench.crew(one, url, flags) as crew:
+    with bench.crew(one, url, flags, terminal) as crew:
         begin = _until(crew, place.pids, 1, jobs)
         end = _until(crew, place.pids, jobs, jobs)
     ran = end.done - begin.done

@@ -1,0 +1,87 @@
+"""What the dashboard costs: its own CPU beside 16 workers, and what it takes from a drain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from time import monotonic, sleep
+
+from benchmarks import cost
+from benchmarks.bench import Bench, CannotRun, Crew, say
+from benchmarks.draining import drain
+from benchmarks.goals import Goal
+from benchmarks.report import Outcome
+from benchmarks.terminal import terminal
+
+WORKERS, LIMIT, WINDOW = 16, 1000, 8.0  # LIMIT: jobs a second, as the peer's module says
+SIZES = ((100, 30), (200, 50))
+SHARE, SLOWER = 2, 2
+PAIRS = 4  # of drains, in a round
+LOG = "--log-file=pool.log"
+WITHOUT, WITH = ("--no-dashboard", LOG), (LOG,)
+HEADER = ("", "its CPU, % of a core", "frames/s", "jobs/s without it", "jobs/s with it", "less, %")
+TEXT = f"""Its CPU is that of the process which draws, while {WORKERS} workers run {LIMIT:,} jobs a
+second, for {WINDOW:g} s. The drains are of 2 workers on Redis and come in pairs, one with the
+dashboard and one on the same terminal without it; medians, and the median of what each pair says.
+The driver reads the terminal, which is not counted."""
+
+
+def of_itself(bench: Bench, size: tuple[int, int]) -> tuple[float, float]:
+    """Percent of a core, and frames a second."""
+    bench.place("redis").clean()
+    seconds = max(2.0, WINDOW * min(1, bench.scale))
+    one = bench.poolq("redis", f"--procs={WORKERS}", LOG)
+    bench.produce(one, "limited", int(LIMIT * (seconds + 2)))
+    with terminal(size) as screen, bench.crew(one, terminal=screen.fd) as crew:
+        while crew.tally.total() < LIMIT:
+            crew.alive()
+            sleep(0.01)
+        pid = drawing(crew)
+        before, frames, began = cost.exact([pid])[pid], screen.frames, monotonic()
+        sleep(seconds)
+        used, took = cost.exact([pid])[pid] - before, monotonic() - began
+        return 100 * used / 1e9 / took, (screen.frames - frames) / took
+
+
+def drawing(crew: Crew) -> int:
+    """The pid of the dashboard. Raises CannotRun."""
+    for one in cost.tree(crew.roots):
+        if Path(f"/proc/{one.pid}/cmdline").read_bytes().startswith(b"poolq: dashboard"):
+            return one.pid
+    raise CannotRun("there is no dashboard")
+
+
+def rate(bench: Bench, flags: tuple[str, ...]) -> float:
+    """Jobs a second."""
+    one = bench.poolq("redis", "--procs=2", *flags)
+    with terminal() as screen:
+        return drain(bench, one, terminal=screen.fd).rate
+
+
+def pair(bench: Bench, number: int) -> tuple[float, float]:
+    """Without it, and with it; every other pair begins with it."""
+    turns = (WITHOUT, WITH) if number % 2 == 0 else (WITH, WITHOUT)
+    rates = {flags: rate(bench, flags) for flags in turns}
+    say(f"  pair {number + 1}: {rates[WITHOUT]:.0f} without, {rates[WITH]:.0f} with")
+    return rates[WITHOUT], rates[WITH]
+
+
+def measure(bench: Bench) -> list[Outcome]:
+    own = {size: of_itself(bench, size) for size in SIZES}
+    pairs = [pair(bench, number) for number in range(PAIRS * bench.rounds)]
+    hidden, shown = (median(rates) for rates in zip(*pairs, strict=True))
+    less = 100 * (1 - median(one[1] / one[0] for one in pairs))
+    rows: list[list[str | float]] = [
+        [f"{columns} columns, {lines} lines", *own[columns, lines], "", "", ""]
+        for columns, lines in SIZES
+    ]
+    rows.append([f"{len(pairs)} pairs of drains", "", "", hidden, shown, less])
+    most = max(share for share, _ in own.values())
+    work = f"the dashboard beside {WORKERS} workers, its CPU"
+    goals = [
+        Goal("dashboard-cpu", work, SHARE, most, "% of a core", most=True),
+        Goal(
+            "dashboard-drain", "a drain with the dashboard: slower by", SLOWER, less, "%", most=True
+        ),
+    ]
+    return [Outcome("The dashboard", HEADER, rows, goals, None, TEXT)]
