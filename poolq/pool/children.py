@@ -18,6 +18,7 @@ from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
 from poolq.pool.kill import kill_group
 from poolq.pool.names import worker_name
+from poolq.pool.orphans import LastGuard
 from poolq.pool.pipes import Pipes, adopt
 from poolq.pool.recovery import cause
 from poolq.pool.scoreboard import Reason, Scoreboard
@@ -110,7 +111,11 @@ class Children:
 
     def spawn_logger(self) -> None:
         """The process that writes what all say. It keeps the reading ends alone."""
-        scores = self._scores
+        scores, guard = self._scores, LastGuard(self._scores, os.getpid())
+
+        def beat() -> None:
+            scores.tell(board.LOGGER_BEAT, monotonic_ns())
+            guard.look()
 
         def log() -> int:
             return logger.main(
@@ -118,7 +123,7 @@ class Children:
                     self._pipes,
                     self._reporter.words,
                     lambda row: (scores.read(row).slot, scores.running(row)[0]),
-                    lambda: scores.tell(board.LOGGER_BEAT, monotonic_ns()),
+                    beat,
                     path_of(self._config),
                 )
             )

@@ -27,7 +27,7 @@ from poolq.pool.names import worker_name
 from poolq.pool.namesakes import Namesakes
 from poolq.pool.nodes import Info
 from poolq.pool.observer import Observer
-from poolq.pool.orphans import Orphans, end_abandoned
+from poolq.pool.orphans import Orphans, end_abandoned, end_left_behind
 from poolq.pool.recovery import death
 from poolq.pool.samples import Recorder
 from poolq.pool.scales import Scales
@@ -85,7 +85,7 @@ class Keeper:
             socket.gethostname(),
             (*place, master, identity.started(master) or 0),
             (*place, me, identity.started(me) or 0),
-            0, 0, *nodes.versions(),
+            0, 0, *nodes.versions(), os.getsid(0),
         )  # fmt: skip
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
@@ -201,16 +201,20 @@ class Keeper:
         registered = self._engine.registered()
         alive = {self._name(row) for row in self._scores.all()}  # after: no newborn is missing
         others = [node for node in self._engine.nodes() if node.node != self._node]
-        dead = {node.node for node in others if self._pool_is_gone(node.info)}
+        dead = {node.node: node.info for node in others if self._pool_is_gone(node.info)}
         for other in others:
             if warning := self._namesakes.heard(other.info):
                 self._reporter.report(Note("warning", warning))
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in alive
-            if ours or (worker.node in dead and identity.gone(worker)):
+            left = worker.node in dead and identity.gone(worker)
+            if left:
+                end_left_behind(worker, nodes.session(dead[worker.node]))
+            if ours or left:
                 recovered = self._engine.recover(worker.worker, None)
                 self._tell(recovered, f"worker {worker.worker} of pool {worker.pool} was gone")
-        for node in dead - {worker.node for worker in registered if not identity.gone(worker)}:
+        alive_yet = {worker.node for worker in registered if not identity.gone(worker)}
+        for node in dead.keys() - alive_yet:
             self._engine.leave(node)
 
     def _end_abandoned(self, node: str) -> None:

@@ -10,7 +10,7 @@ Process = tuple[str, str, int, int]
 
 class Info(msgspec.Struct, frozen=True):
     """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
-    `busy` workers; versions of poolq and Python."""
+    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told."""
 
     pool: str
     host: str
@@ -20,6 +20,7 @@ class Info(msgspec.Struct, frozen=True):
     busy: int = 0
     poolq: str = ""
     python: str = ""
+    session: int = 0
 
 
 _decoder = msgspec.json.Decoder(Info)
@@ -35,6 +36,12 @@ def decode(data: bytes) -> Info | None:
         return _decoder.decode(data)
     except msgspec.MsgspecError:
         return None
+
+
+def session(data: bytes) -> int:
+    """Of all its processes; 0: it is not known."""
+    found = decode(data)
+    return found.session if found else 0
 
 
 def versions() -> tuple[str, str]:

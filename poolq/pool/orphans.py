@@ -3,8 +3,9 @@
 - Of a pool whose master is dead, its own keeper does what the master would: it notes who is gone,
   ends the subprocesses of a job that has lost its worker, and kills what overran, with its stack in
   the log and its attempt counted.
-- Of a pool whose keeper is dead too, the keeper of another pool on the host does, when it takes
-  that pool's jobs to be given to others.
+- Of a pool whose keeper is dead too, its logger, the last to leave, ends the subprocesses.
+- The rest does the keeper of another pool on the host, when it takes that pool's jobs to be given
+  to others: no job shall run beside what it has started before.
 """
 
 import os
@@ -49,7 +50,7 @@ class Orphans:
                 continue
             if not row.pid or identity.started(row.pid) is None:
                 if row.phase == Phase.BUSY:
-                    _end_group(row.pid)
+                    _end_group(row.pid, os.getsid(0))
                 self._scores.died(row.index, 0, board.UNSEEN)
             elif row.guarded and self._late(row) >= 0:
                 self._overran(row)
@@ -83,16 +84,42 @@ class Orphans:
         kill_group(row.pid)
 
 
+class LastGuard:
+    """For the logger of a pool whose master (this pid) may be dead, and perhaps the keeper."""
+
+    def __init__(self, scores: Scoreboard, master: int) -> None:
+        self._scores = scores
+        self._master = master
+        self._ended: set[int] = set()  # by seq
+
+    def look(self) -> None:
+        """End what the jobs of dead workers have started."""
+        if os.getppid() == self._master:
+            return
+        for row in self._scores.all():
+            dead = row.status == Status.LIVE and row.pid and identity.started(row.pid) is None
+            if dead and row.phase == Phase.BUSY and row.seq not in self._ended:
+                self._ended.add(row.seq)
+                _end_group(row.pid, os.getsid(0))
+
+
 def _running(row: Row) -> Running:
     return row.seq, row.request, row.started
 
 
-def _end_group(leader: int) -> None:
+def end_left_behind(worker: Registration, session: int) -> None:
+    """What the job of a worker of such a pool has started, if the worker is gone. Its number may be
+    another process's by now, whose group that is then."""
+    if session and identity.started(worker.pid) is None:
+        _end_group(worker.pid, session)
+
+
+def _end_group(leader: int, session: int) -> None:
     """What the job of a dead worker has started. The number of a group is given to no other while
-    it has members; that they are ours is seen by their session."""
+    it has members; that they are the pool's is seen by their session."""
     for pid in psutil.pids():
         with suppress(OSError):
-            if os.getpgid(pid) == leader and os.getsid(pid) == os.getsid(0):
+            if os.getpgid(pid) == leader and os.getsid(pid) == session:
                 kill_group(leader)
                 return
 

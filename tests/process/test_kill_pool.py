@@ -88,6 +88,32 @@ def test_what_an_orphans_job_has_started_dies_with_it(project: Project) -> None:
     assert project.left() == 1
 
 
+@sqlite
+@pytest.mark.parametrize("logger", [True, False], ids=["logger-left", "nobody-left"])
+def test_what_a_job_has_started_dies_though_master_keeper_and_worker_were_killed(
+    project: Project, logger: bool
+) -> None:
+    """By the logger; or, if that was killed too, before the job runs again."""
+    pool = project.ready(1)
+    parent = project.dispatch("Parent")
+    worker = pool.until_runs(parent)
+    (child,) = project.ledger.until("child")
+    left = int(child.id)
+    last = until(lambda: pool.titled("poolq: logger"))
+    pool.kill_master()
+    pool.kill_keeper()
+    if logger:
+        worker.kill()
+        pool.until_gone()
+        return
+    last.kill()
+    worker.kill()
+    until(lambda: [one.pid for one in pool.processes()] == [left], what="the end of all others")
+    fresh = project.ready(1)
+    fresh.until_runs(parent)
+    assert gone(left)
+
+
 def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)
