@@ -76,10 +76,10 @@ class Bench:
     def interleave(
         self, contenders: Sequence[Contender], act: Callable[[Contender], T]
     ) -> dict[str, list[T]]:
-        """Each contender's turns by its name; a peer that cannot run is left out of further rounds,
-        and stands in `failures`. Each round begins with another one; the environments are there
-        before the first. Raises CannotRun for poolq or a bare loop: without them nothing can be
-        said."""
+        """Each contender's turns by its name; a peer that cannot run, not at once and not once
+        more, is left out of further rounds, and stands in `failures`. Each round begins with
+        another one; the environments are there before the first. Raises CannotRun for poolq or a
+        bare loop: without them nothing can be said."""
         for one in contenders:
             with self._noted(one):
                 self.python(one)
@@ -91,9 +91,16 @@ class Bench:
                     continue
                 began = monotonic()
                 with self._noted(one):
-                    found[one.name].append(act(one))
+                    found[one.name].append(self._twice(one, act))
                     say(f"  {one.name}, round {number + 1}: {monotonic() - began:.1f} s")
         return found
+
+    def _twice(self, one: Contender, act: Callable[[Contender], T]) -> T:
+        try:
+            return act(one)
+        except CannotRun as error:
+            say(f"  {one.name}: {error}; once more")
+            return act(one)
 
     @contextmanager
     def _noted(self, one: Contender) -> Iterator[None]:
@@ -141,7 +148,8 @@ class Bench:
         except subprocess.TimeoutExpired:
             raise CannotRun(f"{words[0]}: not done in {PRODUCER_TIMEOUT} s") from None
         if done.returncode:
-            raise CannotRun(f"{words[0]}: {(done.stderr.strip() or '?').splitlines()[-1][:200]}")
+            said = done.stderr.strip().splitlines()[-1:]
+            raise CannotRun(f"{words[0]} ended with {done.returncode}: {' '.join(said)[:200]}")
         return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
     @contextmanager

@@ -61,9 +61,14 @@ def measure(bench: Bench) -> list[Outcome]:
         name: (quantile(values, 0.5), quantile(values, 0.99)) for name, values in waits.items()
     }
     by_name = {one.name: one for one in contenders}
-    rows = [
+    rows: list[list[str | float]] = [
         [name.partition(" on ")[0], by_name[name].engine, *points[name], f"{len(waits[name])}"]
         for name in sorted(points, key=lambda name: (by_name[name].engine, points[name]))
+    ]
+    rows += [
+        [one.name.partition(" on ")[0], one.engine, "", "", bench.failures[one.key]]
+        for one in contenders
+        if one.key in bench.failures
     ]
     title = "Idle, dispatch to start"
     bars = [
