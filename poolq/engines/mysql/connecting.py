@@ -5,6 +5,7 @@ one therefore holds a lock of the server's own kind, by a name that nobody else 
 connects next asks who holds that name, and has it killed.
 """
 
+import encodings.idna  # noqa: F401  # connecting needs it; here workers share it with their template
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress

@@ -5,7 +5,9 @@ redirections on their own; each of these would break a promise here: a repeated 
 jobs twice.
 """
 
+import encodings.idna  # noqa: F401  # connecting needs it; here workers share it with their template
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Final
 
 import hiredis
@@ -25,6 +27,11 @@ COMMON: Final[Mapping[str, Any]] = {
     "protocol": 2,  # replies are lists; no push messages between them
 }
 ONCE = Retry(NoBackoff(), 0)
+
+# Their CLIENT SETINFO ignores error replies, and so what a server has against us. To find their
+# name and version they also read the metadata of what is installed: 2 MB in each worker.
+_names = {"driver_info", "lib_name", "lib_version"} & set(signature(AbstractConnection).parameters)
+_NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or _names)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
@@ -49,10 +56,7 @@ class Wire:
 
     def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
         self.blocked_id: int | None = None
-        self._connection = kind(parser_class=_Parser, retry=ONCE, **COMMON, **options)
-        # Their CLIENT SETINFO ignores error replies, and so what a server has against us.
-        for name in ("driver_info", "lib_name", "lib_version"):  # which, depends on the version
-            setattr(self._connection, name, None)
+        self._connection = kind(parser_class=_Parser, retry=ONCE, **_NAMELESS, **COMMON, **options)
         self._connection.connect()
 
     def send(self, words: tuple[Word, ...]) -> None:
