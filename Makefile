@@ -74,7 +74,7 @@ bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/bench
 screenshot: $(VENV)/.runtime ## take the pictures of the dashboard in docs/, of a pool with trouble (1 minute)
 	$(BIN)/python -m docs.screenshot
 
-servers: ## install the servers, supervisor and systemd for the tests where they are missing
+servers: ## install the servers, supervisor, systemd and tmux for the tests where they are missing
 	@set -e; missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
@@ -82,6 +82,7 @@ servers: ## install the servers, supervisor and systemd for the tests where they
 	  || missing="$$missing mariadb-server"; \
 	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 \
 	  || missing="$$missing libfaketime"; \
 	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }

@@ -230,7 +230,8 @@ def test_a_pool_that_cannot_start_says_why(screens: Screens, project: Project) -
     assert tty.restored() or b"\x1b[?1049h" not in tty.raw
 
 
-def test_ctrl_z_suspends_the_pool_and_fg_comes_back(screens: Screens) -> None:
+def in_a_shell(screens: Screens) -> Tty:
+    """`poolq run` as a job of an interactive shell."""
     tty = screens.tty()
     tty.start(
         screens.project.folder, "bash", "--norc", "--noprofile", "--noediting", "-i",
@@ -239,6 +240,29 @@ def test_ctrl_z_suspends_the_pool_and_fg_comes_back(screens: Screens) -> None:
     tty.until_shows("shell>")
     tty.type(f"{sys.executable} -m poolq run --procs=1", "enter")
     tty.until_shows("WORKERS 1", "RUNNING g1")
+    return tty
+
+
+def test_a_killed_master_s_terminal_is_given_back_by_its_dashboard(
+    screens: Screens, project: Project
+) -> None:
+    tty = in_a_shell(screens)
+    running = project.dispatch("Held")
+    tty.until_shows("1/1 busy")
+    master = tty.titled("poolq: master")
+    assert master is not None
+    master.kill(signal.SIGKILL)
+    tty.until_shows(f"the master of pool default (pid {master.pid}) has died")
+    assert f"its log is {screens.log}" in tty.raw.decode()
+    until(tty.restored, 10, "the terminal as it was")
+    project.ledger.open()
+    project.ledger.until("end", running)
+    tty.type("echo still", "here", "enter")
+    tty.until_shows("stillhere")
+
+
+def test_ctrl_z_suspends_the_pool_and_fg_comes_back(screens: Screens) -> None:
+    tty = in_a_shell(screens)
     shown, master = dashboard(tty), tty.titled("poolq: master")
     assert master is not None
     for _ in range(2):

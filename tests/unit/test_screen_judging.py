@@ -84,9 +84,11 @@ def test_what_a_limit_holds_back_is_told_also_between_two_windows() -> None:
 
 def test_what_a_limit_puts_off_is_told() -> None:
     (full,) = held(waiting=0, held=40.0)
-    assert full.startswith("used up: 40.0 a minute put off, none starts until ")
+    assert full.startswith("used up: none starts until ")
+    assert full.endswith(" (in 23s), allows 10 per 1m, 40.0 a minute put off")
     (over,) = held(waiting=0, held=40.0, used=3, next_slot=0.0, window=1.0)
-    assert over == "slows: 40.0 a minute put off, allows 10 per 1s"
+    assert over == "slows: allows 10 per 1s, 40.0 a minute put off"
+    assert held(waiting=0, held=40.0, used=3, next_slot=0.0) == [], "it is over"
     assert held(waiting=0, held=0.0) == held(waiting=0, held=None) == []
 
 

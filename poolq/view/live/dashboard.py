@@ -48,13 +48,14 @@ class Dashboard:
         hands = Hands(Acts(config, lambda: Line(config.name, os.environ), source.stack))
         screen = Screen(source, terminal, look, State(own=True), hands, self._has_master)
         screen.run()
-        if not self._has_master():
-            return 0
-        last = source.look()
-        ended = last is None or last.head.state == "ending"
+        if self._has_master():
+            last = source.look()
+            ended = last is None or last.head.state == "ending"
+            lines = farewell.summary(last or screen.last, ended=ended)
+        else:
+            lines = farewell.orphaned(screen.last)
         with suppress(OSError):  # the terminal has gone
-            for line in farewell.summary(last or screen.last, ended=ended):
-                sys.stdout.write(f"poolq: {line}\n")
+            sys.stdout.write("".join(f"poolq: {line}\n" for line in lines))
             sys.stdout.flush()
         return 0
 

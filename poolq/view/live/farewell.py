@@ -29,6 +29,16 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
     return lines
 
 
+def orphaned(last: Snapshot | None) -> list[str]:
+    """Lines about a pool whose master was killed under its dashboard."""
+    if last is None:
+        return ["the pool's master has died"]
+    head = last.head
+    text = "its workers finish what they run, and leave; start it again"
+    lines = [f"the master of pool {clean(head.pool)} (pid {head.pid}) has died: {text}"]
+    return [*lines, f"its log is {clean(head.log)}"] if head.log else lines
+
+
 def errors(path: Path, since: int) -> list[str]:
     """The last errors of a log that has grown since it had so many bytes; for a pool that has ended
     with one, and whose log nobody has seen."""

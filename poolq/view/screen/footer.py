@@ -13,7 +13,8 @@ _RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
 _ONLY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
 
 
-def draw(state: State, look: Look, width: int, now: float) -> Line:
+def draw(state: State, look: Look, width: int, now: float, *, draining: bool = False) -> Line:
+    """`draining`: the pool does, so that another key for it would be of no use."""
     ascii_only = look.ascii_only
     if state.question is not None:
         text = clean(f" {state.question.text} y/N ", ascii_only=ascii_only)
@@ -32,5 +33,8 @@ def draw(state: State, look: Look, width: int, now: float) -> Line:
         hidden = key.acts and (state.read_only or state.pane not in _ONLY.get(name, (state.pane,)))
         if not key.short or hidden or (name == "q" and state.own):  # where q is as D
             continue
-        bits.append(Bit(f"{name} {key.short}", look.dim, _RANKS.get(name, 6 + number)))
+        bit = Bit(f"{name} {key.short}", look.dim, _RANKS.get(name, 6 + number))
+        if name == "D" and draining:
+            bit = Bit("ctrl-c twice: kill what runs" * state.own, look.warn, bit.rank)
+        bits.append(bit)
     return lay(bits, width, right=[Bit("read-only", look.dim, 30)] if state.read_only else ())

@@ -45,7 +45,8 @@ def draw(
     lines += body[: max(0, room)]
     lines += [[] for _ in range(height - 1 - len(lines))]
     lines = lines[: max(0, height - 1)]
-    lines.append(footer.draw(state, look, width, now))
+    draining = snapshot.head.state == "draining"
+    lines.append(footer.draw(state, look, width, now, draining=draining))
     return lines[-height:]
 
 

@@ -15,6 +15,7 @@ LONG, FACTOR = 10.0, 10.0  # seconds, and times the usual, from which a job is o
 UNKNOWN_LONG = 60.0  # seconds of a job that nobody knows the usual duration of
 _MIB = 1 << 20
 LEAK, LEAKED = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
+SHORT = 10.0  # seconds of a limit's window
 FLAPPING = 3  # restarts of a slot whose worker does not live for a minute
 
 
@@ -54,6 +55,12 @@ def holds(limit: Limit) -> bool:
     return limit.used >= limit.limit and limit.next_slot != 0
 
 
+def holds_back(limit: Limit) -> bool:
+    """Jobs wait because of it. Said, too, in the moment in which a short window has just ended:
+    what comes and goes cannot be read."""
+    return bool(limit.waiting or (limit.held and (holds(limit) or limit.window < SHORT)))
+
+
 def findings(snapshot: Snapshot) -> list[Finding]:
     """All trouble, the worst first; but one of each kind before others of it."""
     found = [*_pool(snapshot.head)]
@@ -61,7 +68,7 @@ def findings(snapshot: Snapshot) -> list[Finding]:
     found += [_stuck(one) for one in workers if stuck(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
     found += [_leaking(one) for one in workers if leaks(one)]
-    found += [_held(one, snapshot.at) for one in snapshot.limits if one.waiting or one.held]
+    found += [_held(one, snapshot.at) for one in snapshot.limits if holds_back(one)]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
     found += [_paused(one) for one in snapshot.queues if one.paused and one.ready]
     seen: Counter[str] = Counter()
@@ -143,21 +150,21 @@ def last_slot(limit: Limit) -> float | None:
 
 
 def _held(limit: Limit, now: float) -> Finding:
-    """Said as long as jobs are held back, also in the moment in which a window has just ended:
-    what comes and goes cannot be read."""
-    due, last = "", last_slot(limit)
+    parts, due, last = [], "", last_slot(limit)
     if limit.next_slot:
         at = amounts.moment(now + limit.next_slot, now)
         due = f"until {at} (in {amounts.span(limit.next_slot)})"
     if limit.waiting:
-        text = f"{amounts.count(limit.waiting)} wait {due}".rstrip()
-    else:
-        text = f"{amounts.rate(limit.held)} a minute put off{', none starts ' * bool(due)}{due}"
-    text += f", allows {rule(limit)}"
-    if limit.waiting > limit.limit and last is not None:
-        text += f", last about {amounts.moment(now + last, now)}"
+        parts.append(f"{amounts.count(limit.waiting)} wait {due}".rstrip())
+    elif due:
+        parts.append(f"none starts {due}")
+    parts.append(f"allows {rule(limit)}")
+    if not limit.waiting:
+        parts.append(f"{amounts.rate(limit.held)} a minute put off")
+    elif limit.waiting > limit.limit and last is not None:
+        parts.append(f"last about {amounts.moment(now + last, now)}")
     verdict = "used up" if limit.waiting or holds(limit) else "slows"
-    return Finding("warn", f"limit {short(limit.key)}", verdict, text)
+    return Finding("warn", f"limit {short(limit.key)}", verdict, ", ".join(parts))
 
 
 def _flaps(worker: Worker) -> bool:
