@@ -9,11 +9,10 @@ import random
 import socket
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, monotonic_ns
+from time import monotonic
 
 from poolq.config import Config
 from poolq.pool import endings, history, last_words, logger
-from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
 from poolq.pool.kill import kill_group
@@ -113,17 +112,13 @@ class Children:
         """The process that writes what all say. It keeps the reading ends alone."""
         scores, guard = self._scores, LastGuard(self._scores, os.getpid())
 
-        def beat() -> None:
-            scores.tell(board.LOGGER_BEAT, monotonic_ns())
-            guard.look()
-
         def log() -> int:
             return logger.main(
                 logger.Setup(
                     self._pipes,
                     self._reporter.words,
                     lambda row: (scores.read(row).slot, scores.running(row)[0]),
-                    beat,
+                    guard.beat,
                     path_of(self._config),
                 )
             )

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 import psutil
 
@@ -92,8 +92,9 @@ class LastGuard:
         self._master = master
         self._ended: set[int] = set()  # by seq
 
-    def look(self) -> None:
-        """End what the jobs of dead workers have started."""
+    def beat(self) -> None:
+        """The logger is well. End what the jobs of dead workers have started."""
+        self._scores.tell(board.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return
         for row in self._scores.all():

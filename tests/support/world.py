@@ -1,13 +1,14 @@
 """A shell around a pool's policy without processes: simulated lives, a clock that a test turns.
 
-It checks each action as it applies it: who is told or killed twice, spawned too early, or stopped
-before its successor is ready fails the test.
+It checks each action as it applies it: who is told or killed twice, spawned too early, killed
+before its stack was asked for, or stopped before its successor is ready fails the test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from poolq.pool import history
@@ -17,13 +18,14 @@ from poolq.pool.actions import (
     Dump,
     Exit,
     Kill,
+    Overrun,
     Spawn,
     SpawnKeeper,
     SpawnTemplate,
     Stop,
 )
-from poolq.pool.policy import decide, next_wake
-from poolq.pool.state import Helper, Limits, Mode, Pool, Seat, Template
+from poolq.pool.policy import DUMP, decide, next_wake
+from poolq.pool.state import NOTHING, Helper, Limits, Mode, Pool, Seat, Template
 
 STOP_TIMEOUT = 5.0
 
@@ -72,6 +74,7 @@ class World:
             Kill: self._kill,
             Ask: self._ask,
             Dump: self._dump,
+            Overrun: self._overrun,
         }
 
     def act(self) -> list[Action]:
@@ -136,7 +139,8 @@ class World:
         life.killed = True
         history.signalled(self.pool, action.pid, killed=True)
         if self.pool.mode is not Mode.RUN and life.slot:
-            assert action.booting or self.now >= self.pool.deadline, "before its time"
+            hangs = action.booting or "did not move" in action.why
+            assert hangs or self.now >= self.pool.deadline, "killed before its time"
 
     def _ask(self, action: Ask) -> None:
         proc = self.pool.find(action.seq)
@@ -147,7 +151,22 @@ class World:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
         proc.dumped, proc.dumped_at = action.running, self.now
 
+    def _overrun(self, action: Overrun) -> None:
+        proc = next(one for one in self.pool.procs() if one.pid == action.pid)
+        assert proc.dumped == action.running, "not the job for which its stack was asked for"
+        assert proc.written or self.now >= proc.dumped_at + DUMP
+        proc.dumped, proc.dumped_at = NOTHING, inf
+        assert not self.life(action.pid).killed, "killed twice"
+        self.life(action.pid).killed = True
+        history.signalled(self.pool, action.pid, killed=True)
+
     # what is there
+
+    def served(self) -> int:
+        """Seats that have a ready worker which was neither told to leave nor killed."""
+        good = [one for one in self.workers.values() if one.ready and not one.told | one.killed]
+        slots = {one.slot for one in good}
+        return sum(seat.slot in slots for seat in self.pool.seats if not seat.closing)
 
     def next(self) -> int:
         self.number += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from poolq.pool import history, policy
 from poolq.pool.policy import next_wake
-from poolq.pool.state import Limits, Mode
+from poolq.pool.state import NOTHING, Limits, Mode, Proc
 from tests.support.world import STOP_TIMEOUT, Life, World
 
 COOLDOWN = 20.0
@@ -100,6 +102,69 @@ class Lives(RuleBasedStateMachine):
             self.world.gone(life, code, in_job=in_job and life.ready)
         self.act()
 
+    def pick_ready(self, data: st.DataObject) -> Proc | None:
+        procs = [one for one in self.world.pool.procs() if one.ready and not one.killed]
+        return data.draw(st.sampled_from(procs)) if procs else None
+
+    @rule(data=st.data(), limit=st.sampled_from([0.0, 0.5, 30.0]), number=st.integers(1, 3))
+    def a_job_begins(self, data: st.DataObject, limit: float, number: int) -> None:
+        if proc := self.pick_ready(data):
+            proc.running, proc.since = (number, 1), self.world.now
+            proc.deadline = self.world.now + limit if limit else inf
+            proc.heavy = proc.idle = False
+        self.act()
+
+    @rule(data=st.data(), heavy=st.booleans())
+    def a_job_overruns(self, data: st.DataObject, heavy: bool) -> None:
+        """It is dead as soon as its stack has had its time, whatever else goes on."""
+        if (proc := self.pick_ready(data)) and self.world.exit is None:
+            proc.running, proc.idle, proc.heavy = (9, 9), False, heavy
+            proc.deadline = inf if heavy else self.world.now
+            self.act()
+            assert proc.killed or proc.dumped == (9, 9)
+            self.world.now += policy.DUMP
+            self.act()
+            assert proc.killed
+
+    @rule(data=st.data())
+    def a_job_ends(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.running, proc.deadline, proc.heavy, proc.idle = NOTHING, inf, False, True
+            proc.beat.unmoved = 0
+        self.act()
+
+    @rule(data=st.data())
+    def a_job_takes_too_much_memory(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.heavy = proc.running != NOTHING
+        self.act()
+
+    @rule(data=st.data())
+    def a_stack_is_written(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.written = proc.dumped != NOTHING
+        self.act()
+
+    @rule(data=st.data())
+    def an_idle_worker_stands_still(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.beat.unmoved = self.world.limits.silence
+        self.act()
+
+    @rule(data=st.data(), why=st.sampled_from(["500 jobs", "300 MiB"]))
+    def a_worker_is_spent(self, data: st.DataObject, why: str) -> None:
+        if proc := self.pick_ready(data):
+            proc.spent = why
+        self.act()
+
+    @rule(data=st.data(), changed=st.booleans())
+    def a_template_answers(self, data: st.DataObject, changed: bool) -> None:
+        procs = [one for one in self.world.pool.procs() if one.asked < inf and not one.answered]
+        if procs:
+            proc = data.draw(st.sampled_from(procs))
+            history.answered(self.world.pool, proc.seq, changed=changed)
+        self.act()
+
     @rule(data=st.data())
     def one_becomes_stubborn(self, data: st.DataObject) -> None:
         if life := self.pick(data, self.world.all()):
@@ -165,4 +230,73 @@ class Lives(RuleBasedStateMachine):
         assert world.now - begun <= STOP_TIMEOUT + policy.FORK + history.END_DEADLINE + 5
 
 
+class Replacing(RuleBasedStateMachine):
+    """Any order of reloads, good and broken ones, of cooldowns and of workers that are spent, where
+    nobody dies by himself: all seats are served at each moment."""
+
+    @initialize(
+        seats=st.integers(1, 4),
+        preload=st.booleans(),
+        surge=st.integers(1, 3),
+        cooldown=st.sampled_from([0.0, COOLDOWN]),
+    )
+    def begin(self, seats: int, preload: bool, surge: int, cooldown: float) -> None:
+        self.world = World(seats, Limits(cooldown, preload=preload, max_surge=surge))
+        self.world.run_on()
+
+    @rule(broken=st.booleans())
+    def reload(self, broken: bool) -> None:
+        self.world.broken = broken
+        history.reload(self.world.pool, "HUP")
+        self.world.act()
+
+    @rule(data=st.data())
+    def a_worker_is_spent(self, data: st.DataObject) -> None:
+        procs = [one for one in self.world.pool.procs() if one.ready]
+        data.draw(st.sampled_from(procs)).spent = "500 jobs"
+        self.world.act()
+
+    @rule(changed=st.booleans())
+    def the_templates_answer(self, changed: bool) -> None:
+        for proc in self.world.pool.procs():
+            if proc.asked < inf and not proc.answered:
+                history.answered(self.world.pool, proc.seq, changed=changed)
+        self.world.act()
+
+    @rule(data=st.data())
+    def one_runs_a_long_job(self, data: st.DataObject) -> None:
+        lives = [one for one in self.world.workers.values() if one.ready]
+        data.draw(st.sampled_from(lives)).stubborn = True
+
+    @rule()
+    def all_do_as_they_are_told(self) -> None:
+        self.world.obey()
+        self.world.act()
+
+    @rule(seconds=st.sampled_from([0.01, 1.0, COOLDOWN]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.beat += 1
+        self.world.act()
+
+    @rule(more=st.integers(1, 2))
+    def it_grows(self, more: int) -> None:
+        """What is new boots before it is counted; broken code cannot."""
+        if self.world.pool.target() < 6 and not self.world.broken:
+            history.scale(self.world.pool, self.world.pool.target() + more)
+            self.world.run_on(30)
+
+    @invariant()
+    def no_seat_is_without_a_ready_worker(self) -> None:
+        assert self.world.served() == self.world.pool.target()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.broken = False
+            self.world.run_on(30)
+            assert self.world.pool.trial is None
+            assert self.world.served() == self.world.pool.target()
+
+
 TestLives = Lives.TestCase
+TestReplacing = Replacing.TestCase
