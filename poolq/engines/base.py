@@ -8,7 +8,8 @@ What holds for every engine that stores:
 - A claim is named by (worker, request, index). A settlement counts only while exactly that claim
   is held; else its job's id is in `Step.stale` and nothing is touched.
 - Request ids count up per worker. An equal one gets the same reply again, whatever happened to
-  the first; a lower one is refused (EngineError). Only a worker's main thread uses them.
+  the first; a lower one is refused (EngineError). Only a worker's main thread makes new ones.
+- A worker starts no claim of a request before all claims of lower ones have ended.
 - Only registered workers may step or settle; another gets `Fenced` and changes nothing.
   `recover` and `reap` delete the registration and give the claims back in one atomic act.
 - Times come from the engine's server: integer microseconds since the epoch.
@@ -22,13 +23,16 @@ Left to others: what a message means, whether a job failed, when to try again (`
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from poolq.limits import Admission, Rule, Window
-from poolq.message import Push as Push  # noqa: PLC0414  # producers make them, and know no engine
-from poolq.message import State
+from poolq.engines.shown import Check, LimitUse, Node, QueueCounts, Stored
+from poolq.limits import Admission, Rule
+from poolq.message import Push, State  # producers make pushes, and know no engine
 from poolq.retry import Outcome
+
+#: Defined elsewhere, and part of the contract.
+__all__ = ["Check", "LimitUse", "Node", "Push", "QueueCounts", "Stored"]
 
 
 class Claim(NamedTuple):
@@ -72,8 +76,9 @@ class Registration(NamedTuple):
 
 
 class Death(NamedTuple):
-    """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done;
-    the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back.
+    """What the scoreboard knows of a dead worker. Claims of lower requests are done, and those of
+    `request` below `finished`; the one at `started` (-1: none) crashed and gets `entry`, a history
+    line; the rest goes back.
     `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash; it is
     due again in `delay` microseconds (0: at the head of its queue)."""
 
@@ -92,58 +97,6 @@ class Recovered(NamedTuple):
     crashed: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
     timed_out: tuple[str, ...] = ()
-
-
-class Node(NamedTuple):
-    """A pool as the engine knows it. `beat` is a counter; `info` is the pool's own JSON."""
-
-    node: str
-    beat: int
-    info: bytes
-    workers: int
-
-
-class QueueCounts(NamedTuple):
-    """`oldest`: microseconds that the oldest ready job has been due, 0 when none is ready."""
-
-    queue: str
-    ready: int = 0
-    delayed: int = 0
-    parked: int = 0
-    running: int = 0
-    failed: int = 0
-    oldest: int = 0
-    paused: bool = False
-
-
-class Stored(NamedTuple):
-    """A job at rest or running. `status`: ready, delayed, parked, running or failed. `at`: when
-    it is due, was claimed or failed, in microseconds since the epoch."""
-
-    id: str
-    queue: str
-    status: str
-    at: int
-    body: bytes
-    state: State
-    worker: str = ""
-
-
-class LimitUse(NamedTuple):
-    """A rate limit as it stands, for a person to see."""
-
-    rule: Rule
-    window: Window
-    parked: int
-    resets_in: int
-
-
-class Check(NamedTuple):
-    """One line of `poolq doctor`. `level`: ok, warn or bad."""
-
-    name: str
-    level: str
-    text: str
 
 
 class Engine(ABC):
@@ -186,6 +139,15 @@ class Engine(ABC):
         every queue of the namespace in turn (`request` turns the wheel). Paused queues give
         nothing. A parked job whose slot has come is claimed first, alone in its kind: at most
         one a step, its slot taken in the same act. Raises Fenced, EngineUnavailable."""
+
+    def begin(
+        self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # others
+        want: int, queues: Sequence[str] | None,  # noqa: ARG002  # use them
+    ) -> Callable[[], Step] | None:  # fmt: skip
+        """Send a step and go on; what is returned waits for the answer, in the same thread. Both
+        raise as `step` does, and the same request may be repeated by `step`. None: this engine
+        has no server that would work meanwhile."""
+        return None
 
     @abstractmethod
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:

@@ -1,12 +1,15 @@
 """What a worker holds: claims not started, settlements not sent; and every exchange about them.
 
-- A step is repeated with the same request id until it is answered: nothing is claimed or settled
-  twice, whatever reply was lost. No new job starts meanwhile.
+- A step is repeated until it is answered: see `talk.py`. No new job starts meanwhile.
 - What was claimed ahead is not started on an old word of the engine's: a worker that was stopped
   for longer than `node_ttl` was taken for dead, and its jobs are somebody else's.
+- While short jobs run, the step that will follow them is on its way already, where the engine has
+  a server that works meanwhile. What it claims is started when all that was claimed before has
+  ended: so a death finds all claims of lower requests done.
 - A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
   what is finished and gives back what is not started. What it could not send stays noted, and
-  goes with whoever is answered first; none of it is started any more.
+  goes with whoever is answered first; none of it is started any more. A step on its way it sends
+  again, which gets it the same answer.
 - One thread exchanges at a time, under the lock. Between exchanges the main thread takes claims and
   notes settlements without it: a claim is popped by one thread or by the other, and the watcher
   removes of the settlements only those that it has sent.
@@ -20,18 +23,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
-from typing import TypeVar
 
 from poolq.backoff import Backoff
 from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
-from poolq.errors import EngineError, EngineUnavailable, Fenced
-from poolq.retry import GIVE_BACK, Outcome
-from poolq.worker.events import Note, Reporter, Returned, Stale
+from poolq.errors import EngineError, Fenced
+from poolq.retry import ACK, GIVE_BACK, Outcome
+from poolq.worker.events import Reporter, Returned
 from poolq.worker.pace import BUDGET
 from poolq.worker.row import WorkerRow
+from poolq.worker.talk import Flight, Talk
 from poolq.worker.title import Title
-
-T = TypeVar("T")
 
 #: Nanoseconds after which a job is long; seconds between two looks of the watcher.
 LONG = 100_000_000
@@ -44,10 +45,6 @@ FRESH = 1_000_000_000
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
-
-
-class Leaving(Exception):
-    """The worker was told to leave while the engine could not be reached."""
 
 
 class Desk:
@@ -68,17 +65,17 @@ class Desk:
     ) -> None:
         self._engine = engine
         self._worker = worker
-        self._queues = queues
+        self._talk = Talk(engine, worker, queues, reporter, pause)
+        self.repeat = self._talk.repeat
         self._row = row
         self._reporter = reporter
-        self._pause = pause
         self._title = title
         self._lock = threading.Lock()
-        self._request = 0
         self._ahead: deque[Claim] = deque()
+        self._behind: list[Claim] = []  # claimed already, to be started after those ahead
+        self._flight: Flight | None = None
         self._pending: list[Settlement] = []
         self.due = 0
-        self._asked = 0  # when the last exchange that was answered began
         self._running = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
@@ -99,11 +96,26 @@ class Desk:
         """
         self._armed.clear()
         with self._lock:
-            step = self._step(want)
-            self._ahead.extend(step.claims)
-        if len(step.claims) > 1:
+            self._land()
+            claims = self._behind or self._step(want).claims
+            if claims is self._behind:
+                self._turn_to(claims)
+            self._ahead.extend(claims)
+            self._behind = []
+        if len(claims) > 1:
             self._arm()
-        return len(step.claims)
+        return len(claims)
+
+    def look_ahead(self, want: int) -> None:
+        """Settle what is finished and claim up to `want` more, while what is claimed is run. What
+        goes wrong is told by `claim`. Only where all that is claimed is expected to be short."""
+        with self._lock:
+            if self._flight or self._behind or not self._ahead:
+                return
+            self._flight = self._talk.begin(self._pending, want)
+            if self._flight:
+                self._pending = []
+                self.due = self._talk.asked + FRESH
 
     def next(self) -> Claim | None:
         """The next claim to start."""
@@ -116,9 +128,10 @@ class Desk:
         """Settle what is finished, and have the engine say that this worker is still known, unless
         it has just done so. Raises Fenced; Leaving as `claim` does."""
         with self._lock:
-            if self._pending or monotonic_ns() - self._asked >= FRESH:
+            self._land()
+            if self._pending or monotonic_ns() - self._talk.asked >= FRESH:
                 self._step(0)
-            self.due = self._asked + FRESH
+            self.due = self._talk.asked + FRESH
 
     def begins(self, now: int) -> None:
         """User code starts now."""
@@ -143,6 +156,7 @@ class Desk:
     def give_back(self, first: Claim | None = None) -> None:
         """Return what has not started, `first` included, and settle all. Raises Fenced."""
         with self._lock:
+            self._land()
             claims = [*([first] if first else []), *self._take_all()]
             self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
             if self._pending:
@@ -150,57 +164,47 @@ class Desk:
 
     def _take_all(self) -> list[Claim]:
         """What is claimed and not started, which nobody else has taken meanwhile."""
-        return list(iter(self.next, None))
+        behind, self._behind = self._behind, []
+        return [*iter(self.next, None), *behind]
 
     def _step(self, want: int) -> Step:
-        self._request += 1
-        settlements, request = self._pending, self._request
-
-        def exchange() -> Step:
-            self._asked = monotonic_ns()
-            return self._engine.step(self._worker, request, settlements, want, self._queues)
-
-        try:
-            step = self.repeat(exchange, urgent=bool(settlements))
-        except Fenced:
-            self._refused([one.claim.id for one in settlements if one.outcome is not GIVE_BACK])
-            raise
-        doubtful, self._doubtful = self._doubtful, set()
+        self._land()
+        request, step = self._talk.step(self._pending, want)
         self._pending = []
-        self.due = self._asked + FRESH
+        self._answered(step)
         if step.claims:
             self._row.claimed(request)
-        # What the watcher had settled by a try whose answer was lost, looks stale.
-        self._refused([id for id in step.stale if id not in doubtful])
         return step
 
-    def repeat(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
-        """Call until the engine answers. `urgent`: a result would be lost by giving up.
+    def _land(self) -> None:
+        """Have the answer of the step that is on its way; its claims wait behind those ahead."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        if flight.relieved:
+            self._talk.ignore(flight)
+            return
+        try:
+            step = self._talk.land(flight)
+        except Fenced:
+            self._talk.refused([one.claim.id for one in self._pending])
+            raise
+        self._behind = step.claims
+        self._answered(step)
 
-        Raises Leaving when the pause says to end; the claims are recovered then.
-        """
-        failures = 0
-        while True:
-            try:
-                answer = exchange()
-            except EngineUnavailable as error:
-                failures += 1
-                if failures == 1:
-                    self._say(Note("warning", f"{error}; trying again"))
-                if self._pause(Backoff().pause(failures, random.random()), urgent):
-                    raise Leaving from error
-            else:
-                if failures:
-                    self._say(Note("info", f"the engine answers again after {failures} failures"))
-                return answer
+    def _answered(self, step: Step) -> None:
+        """What is pending now was noted after that step began."""
+        fresh = self._talk.asked + FRESH
+        self.due = min(self.due, fresh) if self._pending else fresh
+        # What the watcher had settled by a try whose answer was lost, looks stale.
+        doubtful, self._doubtful = self._doubtful, set()
+        self._talk.refused(step.stale, but=doubtful)
 
-    def _say(self, note: Note) -> None:
-        self._reporter.report(note)
-        self._reporter.flush()
-
-    def _refused(self, ids: Sequence[str]) -> None:
-        for id in ids:
-            self._reporter.report(Stale("", id))
+    def _turn_to(self, claims: Sequence[Claim]) -> None:
+        """Start with these from now on: all that was claimed before is done, or settled."""
+        if any(one.outcome is not ACK for one in self._pending):
+            self._step(0)
+        self._row.claimed(claims[0].request)
 
     # the watcher
 
@@ -229,19 +233,19 @@ class Desk:
 
     def _relieve(self) -> None:
         """Settle what is finished and give back what waits; one try."""
-        back = [Settlement(claim, GIVE_BACK) for claim in self._take_all()]
-        self._back += len(back)
-        self._pending.extend(back)
-        sent = self._pending[:]
-        if not sent:
-            return
+        self._return(self._take_all())
+        sent: list[Settlement] = []
         try:
+            self._relieve_flight()
+            sent = self._pending[:]
+            if not sent:
+                return
             stale = self._engine.settle(self._worker, sent)
         except EngineError:  # Fenced too: the main thread meets the same, and tells
             self._failures += 1
             self._doubtful.update(one.claim.id for one in sent)
             return
-        self._refused([id for id in stale if id not in self._doubtful])
+        self._talk.refused(stale, but=self._doubtful)
         self._failures = 0
         self._doubtful.clear()
         del self._pending[: len(sent)]
@@ -249,3 +253,17 @@ class Desk:
             self._reporter.report(Returned(self._back))
         self._back = 0
         self._reporter.flush()
+
+    def _relieve_flight(self) -> None:
+        """Have the answer of a step that is on its way by another line, and return its claims."""
+        flight = self._flight
+        if flight is None or flight.relieved:
+            return
+        step = self._talk.again(flight)
+        flight.relieved = True
+        self._talk.refused(step.stale, but=self._doubtful)
+        self._return(step.claims)
+
+    def _return(self, claims: Sequence[Claim]) -> None:
+        self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
+        self._back += len(claims)

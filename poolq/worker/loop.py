@@ -17,13 +17,14 @@ from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.retry import ACK, Ack, Bury, Failing, Outcome
-from poolq.worker.desk import Desk, Leaving
+from poolq.worker.desk import Desk
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.identity import resident
 from poolq.worker.pace import Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
+from poolq.worker.talk import Leaving
 from poolq.worker.title import Title
 
 BROKEN = 1  # the exit code of a worker that cannot go on
@@ -77,8 +78,8 @@ class Loop:
         """Until told to stop, or fenced; the exit code."""
         try:
             while not self._signals.stopping:
-                if self._claim():
-                    self._batch()
+                if many := self._claim():
+                    self._batch(many)
                 else:
                     self._rest()
             self._row.phase(Phase.LEAVING)
@@ -112,8 +113,8 @@ class Loop:
         self._reporter.flush()
         self._bells.idle()
         while not self._signals.stopping:
-            if self._claim():
-                self._batch()
+            if many := self._claim():
+                self._batch(many)
                 return
             self._row.phase(Phase.IDLE)
             if self._signals.wait(self._sleep, self._bells.doorbell):
@@ -123,17 +124,22 @@ class Loop:
         """How many jobs could be claimed; none while the pool is paused."""
         self._signals.poll()
         if self._row.paused():
-            self._desk.settle()
+            self._desk.give_back()
             return 0
         return self._desk.claim(self._pace.want())
 
-    def _batch(self) -> None:
+    def _batch(self, many: int) -> None:
+        """Run what was claimed. In the middle of it the next claim is sent for."""
         self._row.phase(Phase.BUSY)
+        middle = many // 2 if self._pace.goes_on(many) else 0
         while (claim := self._desk.next()) is not None:
             if self._signals.stopping:
                 self._desk.give_back(claim)
-            else:
-                self._one(claim)
+                continue
+            self._one(claim)
+            middle -= 1
+            if middle == 0 and not self._row.paused():
+                self._desk.look_ahead(self._pace.want())
         if self._max_jobs and self._row.settled() >= self._max_jobs:
             self._max_jobs = 0
             self._bells.look()

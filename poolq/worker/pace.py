@@ -8,6 +8,8 @@ of BUDGET or more comes alone. What was never measured is taken for long.
 BUDGET = 0.02
 #: Most claims at once: beyond it a bigger batch saves nothing measurable.
 MOST = 512
+#: So many claims at once are worth to be followed without a pause.
+MANY = 4
 _WEIGHT = 0.2
 
 
@@ -33,6 +35,11 @@ class Pace:
     def want(self) -> int:
         """How many to claim: as many as BUDGET is expected to hold, 1 at least."""
         return max(1, min(self._most, int(BUDGET / max(self._all, 1e-6))))
+
+    def goes_on(self, claimed: int) -> bool:
+        """True if the next claim should be sent for before these have been run: they are many, so
+        they are short, nobody has limited them, and the queue has given most of what was wanted."""
+        return claimed >= MANY and self._most == MOST and 2 * claimed >= self.want()
 
     def short(self, job: str) -> bool:
         """True if the job is known to be over well within BUDGET."""

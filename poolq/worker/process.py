@@ -18,7 +18,7 @@ from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
 from poolq.producer import dispatch_by
 from poolq.running import progress_by
-from poolq.worker.desk import Desk, Leaving
+from poolq.worker.desk import Desk
 from poolq.worker.events import Note, Reporter
 from poolq.worker.execute import Executor
 from poolq.worker.identity import registration
@@ -26,6 +26,7 @@ from poolq.worker.loop import Bells, Loop
 from poolq.worker.pace import Pace
 from poolq.worker.row import Phase, WorkerRow
 from poolq.worker.signals import Signals
+from poolq.worker.talk import Leaving
 from poolq.worker.title import Title
 
 

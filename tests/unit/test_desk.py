@@ -15,6 +15,7 @@ from poolq.errors import Fenced
 from poolq.retry import ACK
 from poolq.view import reporting
 from poolq.worker import desk as module
+from poolq.worker import talk
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
 from poolq.worker.row import REQUEST, WORDS, WorkerRow
@@ -75,6 +76,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(module, "monotonic_ns", made)
+    monkeypatch.setattr(talk, "monotonic_ns", made)
     return made
 
 

@@ -1,7 +1,8 @@
 """For producers and workers: push, register, step, settle, admit."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from poolq.engines.base import Claim, Push, Registration, Settlement, Step
 from poolq.engines.redis.codec import GROUP, claim_name, pushed, settled, step_of, text
@@ -47,6 +48,21 @@ class Jobs(Linked):
     ) -> Step:
         asked = (worker, request, want, *queue_words(queues))
         reply = self.link.run(STEP, *asked, *settled(settlements))
+        return self._answered(reply, worker, request)
+
+    def begin(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Callable[[], Step]:
+        asked = (worker, request, want, *queue_words(queues))
+        answer = self.link.begin(STEP, *asked, *settled(settlements))
+        return lambda: self._answered(answer(), worker, request)
+
+    def _answered(self, reply: list[Any], worker: str, request: int) -> Step:
         if reply[0] == 1:
             raise self._fenced(worker)
         if reply[0] == 2:

@@ -5,6 +5,7 @@ where the server says that nothing has run: it did not know the script, or the s
 namespace has moved to another node.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -62,6 +63,36 @@ class Link:
             return self._exchange(words)
         except ResponseError as error:
             return self._second(error, words, script)
+
+    def begin(self, script: Script, *args: Word) -> Callable[[], Any]:
+        """Send what `run` runs; what is returned waits for its end, in this thread. Both raise as
+        `run` does."""
+        words = (b"EVALSHA", script.sha, b"1", self._key, *args)
+        wire = self.open(self._wires)
+        try:
+            flight = wire.begin(words)
+        except RedisError as error:
+            self._wires.drop()
+            raise self.unavailable(error) from None
+        except BaseException:
+            self._wires.drop()
+            raise
+
+        def answer() -> Any:
+            try:
+                reply = flight.answer()
+            except ResponseError as error:
+                return self._second(error, words, script)
+            except RedisError as error:
+                self._wires.drop()
+                raise self.unavailable(error, lost=True) from None
+            except BaseException:
+                self._wires.drop()
+                raise
+            self._wires.used()
+            return reply
+
+        return answer
 
     def call(self, *words: Word) -> Any:
         """Run a command. Raises as `run` does."""

@@ -13,7 +13,8 @@ from typing import Any, Final
 import hiredis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, DefaultParser
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as Broken
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 Word = str | int | bytes
@@ -44,6 +45,40 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when r
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
+class Flight:
+    """A command that was sent; its reply is read when it is needed, or when the line is."""
+
+    __slots__ = ("_error", "_reply", "_wire")
+
+    def __init__(self, wire: "Wire") -> None:
+        self._wire: Wire | None = wire
+        self._reply: Any = None
+        self._error: RedisError | None = None
+
+    def land(self) -> None:
+        """Read the reply unless it was read. Raises what breaks the line, not an error reply."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        wire.flight = None
+        self._error = Broken("interrupted while its reply was read")
+        try:
+            self._reply = wire.read()
+            self._error = None
+        except ResponseError as error:
+            self._error = error
+        except RedisError as error:
+            self._error = error
+            raise
+
+    def answer(self) -> Any:
+        """The reply. Raises as `Wire.read` does."""
+        self.land()
+        if self._error is not None:
+            raise self._error
+        return self._reply
+
+
 class Wire:
     """Connects and logs in when made.
 
@@ -52,21 +87,30 @@ class Wire:
     `blocked_id` is for whoever blocks on it: the client id by which another wire can end that.
     """
 
-    __slots__ = ("_connection", "blocked_id")
+    __slots__ = ("_connection", "blocked_id", "flight")
 
     def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
         self.blocked_id: int | None = None
+        self.flight: Flight | None = None
         self._connection = kind(parser_class=_Parser, retry=ONCE, **_NAMELESS, **COMMON, **options)
         self._connection.connect()
 
     def send(self, words: tuple[Word, ...]) -> None:
         """Send a command. When this raises the server cannot have got all of it."""
+        if self.flight is not None:
+            self.flight.land()
         packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
         self._connection.send_packed_command((packed,), check_health=False)
 
     def read(self) -> Any:
         """Read the next reply."""
         return self._connection.read_response(disable_decoding=True)
+
+    def begin(self, words: tuple[Word, ...]) -> Flight:
+        """Send a command whose reply is not read yet; whoever uses this wire next may read it."""
+        self.send(words)
+        self.flight = Flight(self)
+        return self.flight
 
     def call(self, *words: Word) -> Any:
         self.send(words)

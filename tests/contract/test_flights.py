@@ -1,0 +1,248 @@
+"""A step on its way while jobs run: whatever goes wrong meanwhile, each claim is started once or
+given back, and a death finds what had ended. On Redis, where a step may be on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.engines.base import Claim, Engine, Settlement
+from poolq.errors import EngineUnavailable, Fenced
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, Release
+from poolq.view import reporting
+from poolq.worker import desk as module
+from poolq.worker.desk import Desk
+from poolq.worker.notes import SIZE, Notes
+from poolq.worker.row import FINISHED, REQUEST, WORDS, WorkerRow
+from poolq.worker.title import Title
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import (
+    HOUR,
+    Worker,
+    count_of,
+    died,
+    named,
+    push,
+    registration,
+    total,
+)
+from tests.contract.lines import Line
+from tests.support.servers import Redis
+from tests.support.wait import until
+
+
+@pytest.fixture
+def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
+    return opened(redis_server.url, namespace)
+
+
+@pytest.fixture
+def row() -> WorkerRow:
+    memory = memoryview(bytearray(WORDS * 8))
+    return WorkerRow(memory, memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
+
+
+def desk_of(engine: Engine, row: WorkerRow) -> Desk:
+    log = reporting.Log(reporting.FORMATS["text"]())
+    made = Desk(engine, "w1", ["q"], row, log, lambda _seconds, _urgent: False, Title("w"))
+    made.register(registration())
+    return made
+
+
+@pytest.fixture
+def desk(engine: Engine, row: WorkerRow) -> Desk:
+    return desk_of(engine, row)
+
+
+def end(desk: Desk, row: WorkerRow, many: int) -> list[str]:
+    """Run so many jobs; what they were called."""
+    claims: list[Claim] = []
+    for _ in range(many):
+        claim = desk.next()
+        assert claim is not None
+        row.start(claim.index, b"", 1)
+        row.finished(claim.index)
+        desk.finish(claim, ACK, 1)
+        claims.append(claim)
+    return named(claims)
+
+
+def test_what_was_sent_for_follows_what_is_ahead(
+    engine: Engine, desk: Desk, row: WorkerRow
+) -> None:
+    push(engine, *"abcdef")
+    assert desk.claim(4) == 4
+    assert end(desk, row, 2) == ["a", "b"]
+    desk.look_ahead(4)
+    until(lambda: count_of(engine).running == 4, 5, "the step's claims")
+    assert end(desk, row, 2) == ["c", "d"]
+    assert desk.next() is None, "what is on its way is not started before all before it has ended"
+    assert row.words[REQUEST] == 1
+    assert desk.claim(4) == 2
+    assert row.words[REQUEST] == 2
+    assert end(desk, row, 2) == ["e", "f"]
+    assert desk.claim(4) == 0
+    assert total(engine, "done") == 6
+    assert count_of(engine).running == 0
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_lost_answer_is_asked_for_again(
+    redis_server: Redis, engine: Engine, namespace: str, opened: OpenEngine, row: WorkerRow,
+    delivered: bool,
+) -> None:  # fmt: skip
+    with Line(redis_server.url) as line:
+        desk = desk_of(opened(line.url, namespace), row)
+        push(engine, *"abcd")
+        desk.claim(2)
+        end(desk, row, 1)
+        if delivered:
+            line.drop_next_reply()
+        else:
+            line.drop_next_request()
+        desk.look_ahead(2)
+        assert line.dropped.wait(5)
+        assert end(desk, row, 1) == ["b"]
+        assert desk.claim(2) == 2
+        assert end(desk, row, 2) == ["c", "d"]
+        desk.claim(2)
+    assert total(engine, "done") == 4
+    assert count_of(engine).running == 0
+
+
+def test_others_may_speak_while_a_step_is_on_its_way(
+    engine: Engine, desk: Desk, row: WorkerRow
+) -> None:
+    """A job's rate limit, for one."""
+    push(engine, *"abcd")
+    desk.claim(2)
+    end(desk, row, 1)
+    desk.look_ahead(2)
+    claim = desk.next()
+    assert claim is not None
+    assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait == 0
+    assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait > 0
+    row.finished(claim.index)
+    desk.finish(claim, ACK, 1)
+    assert desk.claim(2) == 2
+    assert end(desk, row, 2) == ["c", "d"]
+
+
+def test_a_settlement_in_between_leaves_the_claims_for_later(
+    engine: Engine, desk: Desk, row: WorkerRow
+) -> None:
+    push(engine, *"abcdef")
+    desk.claim(3)
+    end(desk, row, 1)
+    desk.look_ahead(3)
+    claim = desk.next()
+    assert claim is not None
+    desk.finish(claim, Release(HOUR, State(1)), 1)
+    assert desk.settle() == []
+    assert row.words[REQUEST] == 1, "the third job is of that request still"
+    assert end(desk, row, 1) == ["c"]
+    assert desk.claim(3) == 3
+    assert end(desk, row, 3) == ["d", "e", "f"]
+    desk.claim(1)
+    assert (total(engine, "done"), count_of(engine).delayed) == (5, 1)
+
+
+def test_before_a_long_job_all_is_settled(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+    push(engine, *"abcd")
+    desk.claim(2)
+    end(desk, row, 1)
+    desk.look_ahead(2)
+    desk.catch_up()
+    assert total(engine, "done") == 1
+
+
+def test_leaving_gives_back_what_was_on_its_way(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+    push(engine, *"abcdef")
+    desk.claim(3)
+    end(desk, row, 1)
+    desk.look_ahead(3)
+    desk.give_back()
+    assert (total(engine, "done"), count_of(engine).ready) == (1, 5)
+    assert desk.next() is None
+
+
+def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
+    engine: Engine, desk: Desk, row: WorkerRow
+) -> None:
+    push(engine, *"abcdef")
+    desk.claim(3)
+    end(desk, row, 1)
+    long = desk.next()
+    assert long is not None
+    desk.look_ahead(3)
+    desk.begins(1)
+    until(lambda: count_of(engine).ready == 4, 5, "the watcher")
+    assert total(engine, "done") == 1
+    desk.finish(long, ACK, module.monotonic_ns())
+    assert desk.next() is None
+    assert desk.claim(6) == 4
+    assert row.words[REQUEST] == 3
+    assert end(desk, row, 4) == ["c", "d", "e", "f"]
+    desk.claim(1)
+    assert total(engine, "done") == 6
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_death_finds_what_had_ended(
+    engine: Engine, desk: Desk, row: WorkerRow, landed: bool
+) -> None:
+    push(engine, *"abcdef")
+    desk.claim(3)
+    end(desk, row, 1)
+    desk.look_ahead(3)
+    end(desk, row, 2)
+    until(lambda: count_of(engine).running == 5, 5, "the step's claims")
+    if landed:
+        desk.claim(3)
+        end(desk, row, 1)
+    done = row.words[FINISHED]
+    recovered = engine.recover("w1", died(row.words[REQUEST], done, done if landed else -1))
+    assert (len(recovered.done), len(recovered.crashed)) == ((3, 1) if landed else (2, 0))
+    assert len(recovered.returned) == (1 if landed else 3)
+    assert total(engine, "done") == (4 if landed else 3)
+
+
+def test_a_fenced_worker_hears_of_it_when_the_step_lands(
+    engine: Engine, desk: Desk, row: WorkerRow
+) -> None:
+    push(engine, *"abcd")
+    desk.claim(2)
+    end(desk, row, 1)
+    engine.recover("w1", None)
+    desk.look_ahead(2)
+    end(desk, row, 1)
+    with pytest.raises(Fenced):
+        desk.claim(2)
+    assert count_of(engine).running == 0
+
+
+@pytest.fixture
+def cut(redis_server: Redis, namespace: str, opened: OpenEngine) -> Iterator[tuple[Line, Engine]]:
+    with Line(redis_server.url) as line:
+        yield line, opened(line.url, namespace)
+
+
+def test_what_comes_next_on_a_broken_line_says_so(cut: tuple[Line, Engine], engine: Engine) -> None:
+    """And what was on its way says the same, when it is asked."""
+    line, far = cut
+    worker = Worker(far)
+    push(engine, "a")
+    line.drop_next_reply()
+    answer = far.begin("w1", 1, (), 1, ["q"])
+    assert answer is not None
+    assert line.dropped.wait(5)
+    with pytest.raises(EngineUnavailable):
+        far.admit([Rule("k", 1, HOUR)])
+    with pytest.raises(EngineUnavailable):
+        answer()
+    worker.request = 1
+    (claim,) = worker.again(want=1).claims
+    assert worker.step(Settlement(claim, ACK)).stale == []
