@@ -34,6 +34,7 @@ SCENARIOS = (
     "scoreboard",
     "memory",
     "dashboard",
+    "health",
     "reloads",
 )
 

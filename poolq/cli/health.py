@@ -9,7 +9,8 @@ import sys
 
 PATIENCE = 2.0  # seconds that the pool has to answer
 WELL, ILL, NOBODY = 0, 1, 69
-_MARKS = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"tool.poolq"}
+_MARKS = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
+_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 
 def early(args: list[str]) -> int | None:
@@ -30,11 +31,30 @@ def _name() -> str | None:
         if found or folder == "/":
             break
         folder = os.path.dirname(folder)  # noqa: PTH120  # as above
+    texts = {}
     for mark in found:
         with open(f"{folder}/{mark}", "rb") as file:  # noqa: PTH123  # as above
-            if _MARKS[mark] in file.read():
-                return None
-    return "default"
+            text = file.read()
+        if _MARKS[mark] in text:
+            texts[mark] = text
+    if ".env" in texts:
+        return None
+    mark = "poolq.toml" if "poolq.toml" in found else "pyproject.toml"
+    return _in_toml(texts[mark], mark) if mark in texts else "default"
+
+
+def _in_toml(text: bytes, mark: str) -> str | None:
+    """The name that it sets, or the default one; None where the whole command has to judge."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(text.decode())
+        if mark == "pyproject.toml":
+            table = table.get("tool", {}).get("poolq", {})
+        name = table.get("name", "default")
+        return name if name and not name.strip(_PLAIN) else None
+    except (ValueError, AttributeError):
+        return None
 
 
 def check(name: str, probe: str) -> int:

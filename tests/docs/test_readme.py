@@ -64,7 +64,7 @@ def on_terminal(command: str, folder: Path) -> list[str]:
     with subprocess.Popen(
         [sys.executable, "-m", "poolq", *args],
         cwd=folder,
-        env=environment(),
+        env=environment(RUNTIME_DIRECTORY=str(folder)),  # whatever else runs here
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,

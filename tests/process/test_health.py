@@ -104,11 +104,22 @@ def test_the_name_stands_where_all_settings_stand(
     assert command("health", "--ready", POOLQ_NAME="mine").code == 0
 
 
-def test_a_probe_imports_next_to_nothing(project: Project) -> None:
-    pool = project.ready(1)
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "OTHER=1\n"),
+        ("poolq.toml", 'name = "mine-1"\napp = ["jobs"]\n'),
+        ("pyproject.toml", '[project]\nname = "it"\n[tool]\npoolq.name = "mine-1"\n'),
+    ],
+)
+def test_a_probe_imports_next_to_nothing(
+    project: Project, tmp_path: Path, file: str, text: str
+) -> None:
+    pool = project.ready(1, "--name=mine-1" if "mine-1" in text else "--name=default")
+    (tmp_path / file).write_text(text)
     done = subprocess.run(
         [sys.executable, "-S", "-c", PROBE],
-        cwd=project.folder,
+        cwd=tmp_path,
         env=environment(RUNTIME_DIRECTORY=str(pool.runtime)),
         capture_output=True,
         text=True,
