@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.process.engines import sqlite
+from tests.support.cli import Command
 from tests.support.project import Project
 from tests.support.screens import Screens, screens
 from tests.support.tty import Tty, state_of
@@ -119,6 +120,22 @@ def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project
     assert tty.until_ends() == 0
     assert tty.restored()
     assert project.ledger.times("start") == {running: 1}
+
+
+def test_what_a_master_is_told_is_shown_and_its_end_gives_the_terminal_back(
+    screens: Screens, project: Project
+) -> None:
+    tty = screens.shown(1)
+    master = tty.processes()[0]
+    master.kill(signal.SIGHUP)
+    tty.until_shows("RUNNING g2", "SIGHUP: trying generation 2")
+    command = Command(project.folder, **screens.environment())
+    assert command("pause").code == 0
+    tty.until_shows("PAUSED g2", "pool paused: it takes nothing new")
+    master.kill(signal.SIGTERM)
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert "pool default has ended after" in tty.look()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])

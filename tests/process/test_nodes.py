@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command, Done
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -19,6 +20,13 @@ def nodes(project: Project, *args: str) -> Done:
 
 def told(project: Project) -> dict[str, dict[str, Any]]:
     return {one["pool"]: one for one in nodes(project, "--json").json["nodes"]}
+
+
+def shown_by(project: Project, pool: Pool, name: str) -> dict[str, int]:
+    """How busy the pools are that this one's screen shows."""
+    command = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime))
+    found = command("top", "--json", f"--name={name}").json["nodes"]
+    return {one["pool"]: one["busy"] for one in found if one["poolq"] and one["python"]}
 
 
 @each_kind
@@ -44,6 +52,7 @@ def test_pools_tell_what_they_do(project: Project) -> None:
     head, *lines = nodes(project).out.splitlines()
     assert head.split()[:5] == ["POOL", "HOST", "WORKERS", "BUSY", "BEAT"]
     assert [line.split()[0] for line in lines] == ["first", "second"]
+    until(lambda: shown_by(project, second, "second") == {"first": 1, "second": 0})
     project.ledger.open()
     second.kill_tree()
     until(lambda: set(told(project)) == {"first"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -95,6 +97,29 @@ def test_the_pane_with_the_keys_is_always_there(name: str, title: str) -> None:
         assert any(
             title in line for line in shown(POOLS["troubled"], (60, height), State(pane=name))
         )
+
+
+def test_every_pool_of_the_namespace_is_shown_with_what_it_does() -> None:
+    for state in (State(), State(pane="nodes")):
+        screen = "\n".join(shown(snapshots.troubled(), (200, 50), state))
+        assert re.search(r"NODES 2 +WORKERS +BUSY +HEARD +POOLQ +PYTHON +NODE", screen)
+        assert re.search(r"shop@web1 +4 +3 +0.5s +0.1.0 +3.11.7 +9f2c", screen)
+        assert re.search(r"shop@web2 +8 +8 +3.5s +0.1.0 +3.11.7 +17aa", screen)
+
+
+def test_a_row_shows_how_far_its_job_is() -> None:
+    assert "███░░░░░  43% of July" in "\n".join(shown(snapshots.troubled(), (200, 50)))
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [({}, "RUNNING g3"), ({"state": "paused"}, "PAUSED g3"), ({"trial": 4}, "RELOADING g4"),
+     ({"state": "draining"}, "DRAINING g3"), ({"state": "starting", "generation": 0}, "STARTING")],
+)  # fmt: skip
+def test_the_head_tells_the_pools_state(more: dict[str, object], text: str) -> None:
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(**more))
+    for size in ((60, 15), (100, 30)):
+        assert f"● {text}  " in shown(pool, size)[0]
 
 
 def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
