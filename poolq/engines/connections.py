@@ -11,12 +11,23 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
+from poolq.errors import EngineError
+
 C = TypeVar("C")
 
 #: Seconds a connection may rest before it is checked.
 IDLE = 1.0
 
 _graveyard: list[object] = []
+
+
+def amid(shown: str) -> EngineError:
+    """What a signal's handler is told that wants an exchange while its thread is in one: it would
+    take the other's answer, or be part of its transaction."""
+    return EngineError(
+        f"{shown}: a signal's handler came in the midst of another exchange and cannot have one of"
+        " its own; let it note what is to be done, and do that later"
+    )
 
 
 class _Forks:

@@ -1,5 +1,5 @@
-"""Exceptions at the places where Python lets a signal's handler run, each time at another one: what
-Ctrl-C does. Those between the rounds of a loop are left out."""
+"""Signals' handlers at the places where Python lets one run, each time at another one; those between
+the rounds of a loop are left out. One that raises is what Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,22 @@ class Interrupt(BaseException):
 
 
 def interrupted(act: Callable[[], object], number: int, within: str) -> bool:
-    """Call `act`, with an Interrupt when the `number`-th call begins or has returned in files whose
-    path has `within`; False when it came to its end before."""
+    """Call `act`, with an Interrupt at the `number`-th place; see `handled`."""
+
+    def handler() -> None:
+        raise Interrupt
+
+    try:
+        return handled(act, handler, number, within)
+    except Interrupt:
+        return True
+
+
+def handled(
+    act: Callable[[], object], handler: Callable[[], object], number: int, within: str
+) -> bool:
+    """Call `act`, and `handler` when the `number`-th call begins or has returned in files whose
+    path has `within`; False when `act` came to its end before."""
     seen = 0
 
     def profiler(frame: FrameType, event: str, _arg: object) -> None:
@@ -27,13 +41,11 @@ def interrupted(act: Callable[[], object], number: int, within: str) -> bool:
         seen += 1
         if seen == number:
             sys.setprofile(None)
-            raise Interrupt
+            handler()
 
     sys.setprofile(profiler)
     try:
         act()
-    except Interrupt:
-        return True
     finally:
         sys.setprofile(None)
-    return False
+    return seen >= number

@@ -13,7 +13,7 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineError
 from tests.contract.conftest import OpenEngine
-from tests.contract.interrupts import interrupted
+from tests.contract.interrupts import handled, interrupted
 
 BODY = b"{}"
 
@@ -59,3 +59,31 @@ def test_a_handler_that_dispatches_amid_a_transaction_is_refused(
         engine.push(some("after", 1))
         assert engine.find("after-0")
         assert not engine.find("within-0")
+
+
+def test_a_handler_that_dispatches_is_refused_or_stores_and_what_it_interrupts_is_stored(
+    engine: Engine, opened: OpenEngine
+) -> None:
+    """It would take the other's answer for its own, or share the fate of its transaction."""
+    other = opened(engine.url, engine.namespace)
+    engine.push(some("first", 1))
+    client = next(one for one in ("mysql", "redis", "sqlite") if engine.url.startswith(one))
+    refused = 0
+    for number in count(1):
+        told: list[EngineError] = []
+
+        def dispatch(number: int = number, told: list[EngineError] = told) -> None:
+            try:
+                engine.push(some(f"theirs{number}", 1))
+            except EngineError as error:
+                told.append(error)
+
+        outer = partial(engine.push, some(f"ours{number}", 1))
+        if not handled(outer, dispatch, number, client):
+            break
+        assert other.find(f"ours{number}-0") is not None, number
+        assert (other.find(f"theirs{number}-0") is None) == bool(told), number
+        assert all("signal's handler" in str(error) for error in told), told
+        refused += len(told)
+    assert refused < number
+    assert refused or client == "sqlite", "whose single INSERT is one call"

@@ -104,7 +104,7 @@ class MySQLEngine(SQLEngine):
     @property
     def session(self) -> MySQLSession:
         session = self._connections.get()
-        if session.silent() or session.alive():
+        if session.busy or session.silent() or session.alive():
             return session
         self._lose(session)
         return self._connections.get()

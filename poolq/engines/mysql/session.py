@@ -9,6 +9,7 @@ from typing import TypeVar
 import pymysql
 
 from poolq.engines.base import Push
+from poolq.engines.connections import amid
 from poolq.engines.mysql.connecting import Opened, close
 from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
 from poolq.engines.mysql.literals import Listed, Statements, quoted
@@ -49,6 +50,7 @@ class MySQLSession(Session):
         self.options = options
         self.statements = statements
         self.queues: set[str] = set()
+        self.busy = False  # an answer is still to come, or a transaction to end
         self._lost = lost
         self._used = used
         self._poll = select.poll()
@@ -61,10 +63,15 @@ class MySQLSession(Session):
 
     def alive(self) -> bool:
         """Whether the server answers."""
+        if self.busy:
+            return True
+        self.busy = True
         try:
             self.raw.ping(reconnect=False)
         except (pymysql.Error, OSError):
             return False
+        finally:
+            self.busy = False
         return True
 
     def close(self) -> None:
@@ -171,6 +178,15 @@ class MySQLSession(Session):
 
     def _again(self, act: Callable[[], T]) -> T:
         """Act, and again when others were in the way: that is nobody's business but ours."""
+        if self.busy:
+            raise amid(self.options.shown)
+        self.busy = True
+        try:
+            return self._until_done(act)
+        finally:
+            self.busy = False
+
+    def _until_done(self, act: Callable[[], T]) -> T:
         end = 0.0
         while True:
             try:

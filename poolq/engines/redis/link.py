@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from poolq.engines.connections import Connections
+from poolq.engines.connections import Connections, amid
 from poolq.engines.redis.address import parse
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
@@ -124,6 +124,8 @@ class Link:
 
     def _exchange(self, words: tuple[Word, ...]) -> Any:
         wire = self.open(self._wires)
+        if wire.busy:
+            raise amid(self.shown)
         sent = False
         try:
             wire.send(words)

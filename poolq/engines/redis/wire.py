@@ -57,10 +57,14 @@ class Flight:
 
     def land(self) -> None:
         """Read the reply unless it was read. Raises what breaks the line, not an error reply."""
-        wire, self._wire = self._wire, None
+        wire = self._wire
         if wire is None:
             return
-        wire.flight = None
+        wire.busy = True
+        if self._wire is None:  # a signal's handler came first, and has read it
+            wire.busy = False
+            return
+        self._wire = wire.flight = None
         self._error = Broken("interrupted while its reply was read")
         try:
             self._reply = wire.read()
@@ -85,12 +89,14 @@ class Wire:
     All raise ResponseError for the server's error replies, another RedisError when the line is
     broken or silent for TIMEOUT. After any other error than a ResponseError it must be closed.
     `blocked_id` is for whoever blocks on it: the client id by which another wire can end that.
+    `busy`: its thread is amid sending or reading, so no signal's handler may use it.
     """
 
-    __slots__ = ("_connection", "blocked_id", "flight")
+    __slots__ = ("_connection", "blocked_id", "busy", "flight")
 
     def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
         self.blocked_id: int | None = None
+        self.busy = False
         self.flight: Flight | None = None
         self._connection = kind(parser_class=_Parser, retry=ONCE, **_NAMELESS, **COMMON, **options)
         self._connection.connect()
@@ -99,17 +105,22 @@ class Wire:
         """Send a command. When this raises the server cannot have got all of it."""
         if self.flight is not None:
             self.flight.land()
+        self.busy = True
         packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
         self._connection.send_packed_command((packed,), check_health=False)
 
     def read(self) -> Any:
         """Read the next reply."""
-        return self._connection.read_response(disable_decoding=True)
+        try:
+            return self._connection.read_response(disable_decoding=True)
+        finally:
+            self.busy = False
 
     def begin(self, words: tuple[Word, ...]) -> Flight:
         """Send a command whose reply is not read yet; whoever uses this wire next may read it."""
         self.send(words)
         self.flight = Flight(self)
+        self.busy = False
         return self.flight
 
     def call(self, *words: Word) -> Any:
@@ -124,7 +135,7 @@ class Wire:
         """Ask the server. A mere look at the socket would not see a line cut by a firewall, and a
         push lost there could not be told from a stored one."""
         try:
-            return bool(self.call(b"PING") == b"PONG")
+            return self.busy or bool(self.call(b"PING") == b"PONG")
         except RedisError:
             return False
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from poolq.engines.base import Push
+from poolq.engines.connections import amid
 from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
 from poolq.engines.sql.waking import KNOW
 from poolq.engines.sqlite import forks
@@ -176,10 +177,7 @@ class SQLiteSession(Session):
     def _refuse_within(self) -> None:
         """A handler that writes while it has interrupted a transaction would be part of that."""
         if self._writing:
-            raise EngineError(
-                f"{self.options.file}: a signal's handler came in the midst of another exchange and"
-                " cannot have one of its own; let it note what is to be done, and do that later"
-            )
+            raise amid(str(self.options.file))
 
     def _softly(self, work: Callable[[], T]) -> T:
         """Run a read, which waits only for those who open, close or repair the file."""
