@@ -20,8 +20,9 @@ class Title:
         self._write(state)
 
     def shows(self, id: str, queue: str, job: str) -> None:
-        """This job runs."""
-        self._write(f"{queue} {job} {id}".replace("\0", "?"))  # a title ends at a NUL
+        """This job runs; of a name such as `shop.mails:SendMail` the end is enough here."""
+        short = job.rpartition(":")[2] or job
+        self._write(f"{queue} {short} {id}".replace("\0", "?"))  # a title ends at a NUL
 
     def _write(self, text: str) -> None:
         if text != self._shown:

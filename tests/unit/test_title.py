@@ -24,7 +24,7 @@ def test_what_stands_there_is_not_written_again(written: list[str]) -> None:
     for _ in range(2):
         title.shows("0192", "q", "jobs:Mail")
     title.says("idle")
-    idle, job = "poolq: worker 1 g1 idle", "poolq: worker 1 g1 q jobs:Mail 0192"
+    idle, job = "poolq: worker 1 g1 idle", "poolq: worker 1 g1 q Mail 0192"
     assert written == [idle, job, idle]
 
 
@@ -37,4 +37,4 @@ Title("w").shows("0192", "q\\0q", "jobs:\\0Mail")
 print(Path("/proc/self/cmdline").read_text().rstrip(chr(0)))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "w q?q jobs:?Mail 0192\n"
+    assert ran.stdout == "w q?q ?Mail 0192\n"
