@@ -13,7 +13,7 @@ import click
 from poolq.cli import records
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
-from poolq.cli.options import confirm, json_option, report, warn, with_engine, yes_option
+from poolq.cli.options import confirm, json_option, no_empty, report, warn, with_engine, yes_option
 from poolq.durations import micros
 from poolq.engines.base import Engine, Stored
 from poolq.errors import DurationError, NotFound
@@ -55,7 +55,7 @@ def choosing(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--all", "everything", is_flag=True, help="All failed jobs."),
         age_option,
         queue_option,
-        click.argument("ids", metavar="[ID]...", nargs=-1),
+        click.argument("ids", metavar="[ID]...", nargs=-1, callback=no_empty),
     ):
         command = decorate(command)
     return command
@@ -101,7 +101,7 @@ def _row(stored: Stored) -> tuple[object, ...]:
 
 
 @failed.command()
-@click.argument("id")
+@click.argument("id", callback=no_empty)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from poolq.cli import records
 from poolq.cli.dispatch import dispatch
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, warn, with_engine
+from poolq.cli.options import json_option, no_empty, warn, with_engine
 from poolq.engines.base import Engine, Stored
 from poolq.errors import NotFound, PoolqError
 from poolq.message import entries, name_and_queue
@@ -25,7 +25,7 @@ job.add_command(dispatch)
 
 
 @job.command()
-@click.argument("id")
+@click.argument("id", callback=no_empty)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def _far(progress: Progress) -> str:
 
 
 @job.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=no_empty)
 @with_engine
 def cancel(engine: Engine, ids: Sequence[str]) -> int:
     """Delete jobs that do not run yet: ready, delayed or parked ones."""

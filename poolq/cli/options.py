@@ -29,6 +29,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def no_empty(
+    ctx: click.Context, _param: click.Parameter, value: str | tuple[str, ...]
+) -> str | tuple[str, ...]:
+    """A callback for ids of jobs: an empty one, as of a script's unset variable, is no question."""
+    for one in [value] if isinstance(value, str) else value:
+        if not one.strip():
+            raise click.UsageError(f"{one!r} is no id of a job; dispatching returns one", ctx)
+    return value
+
+
 def checker(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
     """A flag's callback: a value that the setting's own parser refuses is a usage error.
 

@@ -135,8 +135,8 @@ class Hold:
                 pid = _holder(fd)
                 os.close(fd)
                 raise NoPlace(
-                    f"a pool named {name!r} runs here already (pid {pid}); stop that one with "
-                    "'poolq stop', or give this one another --name"
+                    f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that "
+                    "one with 'poolq stop', or give this one another --name"
                 ) from None
             if self._is_there(fd):
                 break
@@ -183,6 +183,14 @@ def _holder(fd: int) -> int:
     if kind == fcntl.F_UNLCK:
         return 0
     return pid if pid > 0 else _written(fd)[0] or -1  # of another pid namespace
+
+
+def _where(pid: int) -> str:
+    """The folder that it was started in, which tells whose it is to a person with two projects."""
+    try:
+        return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
+    except OSError:
+        return ""
 
 
 def _written(fd: int) -> tuple[int, str]:

@@ -1,5 +1,5 @@
-"""Signals' handlers at the places where Python lets one run, each time at another one; those between
-the rounds of a loop are left out. One that raises is what Ctrl-C does."""
+"""Signals' handlers at the places where Python lets one run, each time at another one; those
+between the rounds of a loop are left out. One that raises is what Ctrl-C does."""
 
 from __future__ import annotations
 

@@ -22,6 +22,14 @@ def some(prefix: str, jobs: int) -> list[Push]:
     return [Push(f"{prefix}-{n}", "default", BODY) for n in range(jobs)]
 
 
+def try_to_push(engine: Engine, pushes: list[Push], told: list[str]) -> None:
+    """`told` gets the reason where it cannot be."""
+    try:
+        engine.push(pushes)
+    except EngineError as error:
+        told.append(str(error))
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_what_is_dispatched_after_an_interrupt_is_stored(
     engine: Engine, opened: OpenEngine, jobs: int
@@ -70,20 +78,14 @@ def test_a_handler_that_dispatches_is_refused_or_stores_and_what_it_interrupts_i
     client = next(one for one in ("mysql", "redis", "sqlite") if engine.url.startswith(one))
     refused = 0
     for number in count(1):
-        told: list[EngineError] = []
-
-        def dispatch(number: int = number, told: list[EngineError] = told) -> None:
-            try:
-                engine.push(some(f"theirs{number}", 1))
-            except EngineError as error:
-                told.append(error)
-
+        told: list[str] = []
         outer = partial(engine.push, some(f"ours{number}", 1))
-        if not handled(outer, dispatch, number, client):
+        handler = partial(try_to_push, engine, some(f"theirs{number}", 1), told)
+        if not handled(outer, handler, number, client):
             break
         assert other.find(f"ours{number}-0") is not None, number
         assert (other.find(f"theirs{number}-0") is None) == bool(told), number
-        assert all("signal's handler" in str(error) for error in told), told
+        assert all("signal's handler" in text for text in told), told
         refused += len(told)
     assert refused < number
     assert refused or client == "sqlite", "whose single INSERT is one call"

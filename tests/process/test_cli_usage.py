@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def poolq(tmp_path: Path) -> Command:
         ("queue lss", "there is no command 'lss'; did you mean 'ls'?"),
         ("queue pause", "Missing argument 'QUEUE...'"),
         ("job show", "Missing argument 'ID'"),
+        ("job show ''", "'' is no id of a job"),
+        ("failed retry ''", "'' is no id of a job"),
         ("job dispatch jobs:A {", "the payload is no JSON: Expecting property name enclosed in"),
         ("failed retry", "give ids, or which jobs: --queue, --older-than or --all"),
         ("failed forget --all 1234", "give ids, or which jobs: --queue, --older-than or --all"),
@@ -46,7 +49,7 @@ def poolq(tmp_path: Path) -> Command:
     ],
 )
 def test_usage_errors(poolq: Command, args: str, said: str) -> None:
-    done = poolq(*args.split())
+    done = poolq(*shlex.split(args))
     assert said in done.line
     assert (done.code, done.out) == (2, "")
 

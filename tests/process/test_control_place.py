@@ -22,7 +22,8 @@ def test_the_second_pool_of_a_name_is_told_who_has_it(project: Project) -> None:
     pool = project.ready(1)
     again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
     assert again.wait_exit() == 73
-    assert f"a pool named 'default' runs here already (pid {pool.pid})" in again.log
+    where = f"pid {pool.pid}, started in {project.folder}"
+    assert f"a pool named 'default' runs here already ({where})" in again.log
     assert again.log.count("\n") == 1
     other = project.ready(1, "--name=e mails/ü", RUNTIME_DIRECTORY=str(pool.runtime))
     named = poolq(pool, "status", "--json", "--name=e mails/ü")

@@ -103,8 +103,8 @@ class Wire:
 
     def send(self, words: tuple[Word, ...]) -> None:
         """Send a command. When this raises the server cannot have got all of it."""
-        if self.flight is not None:
-            self.flight.land()
+        if (flight := self.flight) is not None:
+            flight.land()
         self.busy = True
         packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
         self._connection.send_packed_command((packed,), check_health=False)
