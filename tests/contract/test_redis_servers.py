@@ -55,6 +55,26 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
     assert [engine.wait(["q"], most) > 0 for most in (5, 0.01)] == [True, False]
 
 
+def test_a_master_that_has_lost_its_replica_is_left_for_its_heir(
+    own_sentinel: Sentinel, make: Make
+) -> None:
+    """It was only slow, and is not a replica yet: what it took now would be lost."""
+    old, heir = own_sentinel.master, own_sentinel.replica
+    engine = make(own_sentinel.url)
+    push(engine, "a")
+    with old.client() as client, heir.client() as other:
+        client.config_set("min-replicas-to-write", 1)
+        old.freeze()
+        until(lambda: other.info("replication")["role"] == "master", 20)
+        until(lambda: own_sentinel.named() == heir.port, 20)
+        old.thaw()
+        with pytest.raises(EngineUnavailable, match="too few replicas"):
+            push(engine, "b")
+        push(engine, "c")
+        assert client.info("replication")["role"] == "master"
+    assert [queue.ready for queue in engine.counts()] == [2]
+
+
 def test_a_cluster_serves_each_namespace_from_its_own_node(
     own_cluster: Cluster, namespace: str
 ) -> None:

@@ -45,24 +45,35 @@ class Topology(abc.ABC):
 class Watcher(Redis):
     """A Sentinel process that watches one master; alone, it is its own majority."""
 
-    def watch(self, service: str, master: Redis) -> Self:
+    def watch(self, service: str, master: Redis, patience: int) -> Self:
         """Write the file that Sentinel reads, and goes on writing to."""
+        self._service = service
         (self.folder / "sentinel.conf").write_text(
             f"bind {self.host}\nport {self.port}\ndir {self.folder}\n"
             f"sentinel monitor {service} {master.host} {master.port} 1\n"
-            f"sentinel down-after-milliseconds {service} 500\n"
+            f"sentinel down-after-milliseconds {service} {patience}\n"
             f"sentinel failover-timeout {service} 3000\n"
         )
         return self
+
+    def have(self, name: str, value: int) -> None:
+        """Change a setting of the service, in milliseconds."""
+        with self.client() as client:
+            client.sentinel_set(self._service, name, value)
 
     def command(self) -> list[str]:
         return [binary(self.program), str(self.folder / "sentinel.conf"), "--sentinel"]
 
 
 class Sentinel(Topology):
-    """`master`, `replica` and the `watcher`, which makes the replica master within seconds."""
+    """`master`, `replica` and the `watcher`, which makes the replica master within seconds once the
+    master has not answered for `patience` milliseconds."""
 
     service = "poolq"
+
+    def __init__(self, scratch: Scratch, patience: int = 500) -> None:
+        super().__init__(scratch)
+        self._patience = patience
 
     def start(self) -> Self:
         enter = self._stack.enter_context
@@ -72,13 +83,19 @@ class Sentinel(Topology):
         self.replica = enter(Redis(self._scratch.folder("replica"), durable=True, config=follow))
         until(self._replicates, what="the replica to be in step with its master")
         watcher = Watcher(self._scratch.folder("sentinel"))
-        self.watcher = enter(watcher.watch(self.service, self.master))
+        self.watcher = enter(watcher.watch(self.service, self.master, self._patience))
         until(self._knows_replica, 20, "Sentinel to know the replica")
         return self
 
     @property
     def url(self) -> str:
         return f"redis+sentinel://{HOST}:{self.watcher.port}/{self.service}/0"
+
+    def named(self) -> int:
+        """The port of the master that Sentinel names once a failover is over; else 0."""
+        with self.watcher.client() as client:
+            found = client.sentinel_masters()[self.service]
+        return 0 if "failover_in_progress" in found["flags"] else int(found["port"])
 
     def _replicates(self) -> bool:
         with self.replica.client() as client:

@@ -34,8 +34,8 @@ REFUSALS = {
     "NOAUTH": "wants a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: The line stays good after these.
-_KEPT = ("OOM", "MISCONF", "NOREPLICAS", "BUSY")
+#: The line stays good after these. Not after NOREPLICAS: Sentinel may have another master by now.
+_KEPT = ("OOM", "MISCONF", "BUSY")
 
 
 class Lost(EngineUnavailable):
