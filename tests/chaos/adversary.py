@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from tests.chaos.brokers import Undo, nothing
+from tests.chaos.failover import Lost
 from tests.chaos.fleet import BROKEN, CODE, Fleet
 from tests.chaos.records import NOBODY, Done
 from tests.chaos.schedule import BROKER, FAILOVER, Fault
@@ -24,7 +25,7 @@ class Adversary:
         self.done: list[Done] = []
         self.missed = 0
         self._fleet = fleet
-        self._open: list[tuple[float, Fault, float, Undo, frozenset[int]]] = []
+        self._open: list[tuple[float, Fault, float, Undo, list[Process]]] = []
         self._how: dict[str, Callable[[Fault], Began | None]] = {
             "kill-worker": lambda fault: self._kill(fault, "worker"),
             "kill-workers": lambda fault: self._kill(fault, "worker", 3),
@@ -58,7 +59,7 @@ class Adversary:
             return
         undo, victims = began
         until = monotonic() + fault.span if undo is not nothing else 0.0
-        self._open.append((until, fault, begin, undo, frozenset(one.pid for one in victims)))
+        self._open.append((until, fault, begin, undo, victims))
         self.tick()
 
     def tick(self, *, every: bool = False) -> None:
@@ -66,10 +67,12 @@ class Adversary:
         now = monotonic()
         over = [one for one in self._open if every or one[0] <= now]
         self._open = [one for one in self._open if one not in over]
-        for _, fault, begin, undo, pids in over:
-            lost = undo() or frozenset()
+        for _, fault, begin, undo, victims in over:
+            lost = undo() or Lost()
             node = NOBODY if fault.kind in EVERYWHERE else fault.node
-            self.done.append(Done(fault.kind, begin, monotonic(), node, pids, lost))
+            pids = frozenset(one.pid for one in victims)
+            pools = frozenset(one.session for one in victims)
+            self.done.append(Done(fault.kind, begin, monotonic(), node, pids, pools, *lost))
 
     def _kill(self, fault: Fault, title: str, most: int = 1) -> Began | None:
         found = self._fleet.victims(fault.node, title)

@@ -16,8 +16,7 @@ import redis
 
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
-from tests.chaos.failover import lost_in_failover, pair
-from tests.support.processes import Process
+from tests.chaos.failover import PATIENT, Failovers, Lost
 from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
 from tests.support.server import Server
@@ -25,9 +24,11 @@ from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.topologies import Cluster, Sentinel
 from tests.support.wait import until
 
-Undo = Callable[[], frozenset[str] | None]
+Undo = Callable[[], Lost | None]
 #: Keys that a namespace has for good, or that expire.
 KEPT = ("counters", "queues", "wake", "win")
+BEHIND = 0.4  # times up to a half: seconds of writes that each other failover loses
+TIMEOUT = 500  # milliseconds, of the cluster's nodes
 EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines")
 
 
@@ -48,7 +49,6 @@ class Broker(ABC):
         self.urls: list[str] = []
         self.namespace = ""
         self.note = ""
-        self.processes: Callable[[], list[Process]] = list  # of the pools
 
     @abstractmethod
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
@@ -168,13 +168,13 @@ class SQLiteBroker(Broker):
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         super().__init__(stack, scratch)
         self.disk = stack.enter_context(Disk(scratch.folder("disk")))
-        self.note = f"disk: {self.disk.how}"
+        self.note = self.disk.how
         self.file = self.disk.folder / "poolq.db"
         self.url = f"sqlite:///{self.file}"
         self.urls = [self.url] * 3
 
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
-        return self.disk.fill(self.file, self.processes())
+        return self.disk.fill()
 
     def heal(self) -> None:
         self.disk.clear()
@@ -199,19 +199,20 @@ class SentinelBroker(Broker):
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         super().__init__(stack, scratch)
-        self.setup = stack.enter_context(Sentinel(scratch))
+        self.setup = stack.enter_context(Sentinel(scratch, PATIENT))
         self.url = self.setup.url
         self.urls = [self.url] * 3
-        self.lost = 0
+        self._failovers = Failovers(self.setup, scratch)
 
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
-        lost = lost_in_failover(self.setup, self.namespace, self.scratch)
-        self.lost += len(lost)
+        lost = self._failovers.make(self.namespace, BEHIND * max(0.0, pick - 0.5))
         return lambda: lost
 
     def left(self, namespace: str) -> list[str]:
-        with until(lambda: pair(self.setup), 30)[0].client() as client:
-            return keys_left(client, namespace)
+        made, seen = self._failovers.made, self._failovers.seen()
+        wrong = [f"Sentinel made {seen} failovers, {made} were injected"] * (made != seen)
+        with self.setup.master.client() as client:
+            return wrong + keys_left(client, namespace)
 
 
 class ClusterBroker(Broker):
@@ -220,6 +221,10 @@ class ClusterBroker(Broker):
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         super().__init__(stack, scratch)
         self.setup = stack.enter_context(Cluster(scratch))
+        for one in self.setup.nodes:  # a node that was away is let in again after so long
+            one.reconfigure("cluster-node-timeout", str(TIMEOUT))
+            with one.client() as client:
+                client.config_set("cluster-node-timeout", TIMEOUT)
         self.url = self.setup.url
         self.urls = [self.url] * 3
 

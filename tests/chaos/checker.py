@@ -1,63 +1,60 @@
-"""What a run proves, from what it left behind (pure): each rule names what breaks it.
-
-A job may end twice, but each time for a cause that docs/guarantees.md names and that was injected.
-"""
+"""What a run proves, from what it left behind (pure): each rule names what breaks it."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from tests.chaos.jobs import PARKED, RELEASED, WINDOW
 from tests.chaos.records import NOBODY, Evidence, Line, by_id
+from tests.chaos.repeats import OUTAGES, STOPS, Causes, back, repeats
 
-#: Seconds within which a death after the end of `run()` may have come before the note of it. In
-#: truth it is microseconds; the rest is our own clock: a kill is noted before it is done.
-NOTING = 1.0
-#: Seconds after an outage in which a worker may not have connected again.
-RECONNECT = 7.0
-#: A node is silent for long when it is for so much of its time to live: beats come in sixths.
-SILENT = 0.6
-
-DEATHS = ("kill-worker", "kill-workers", "kill-master", "kill-master-and-keeper", "kill-pool")
-OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "cut", "cut-long", "cut-connections",
-    "black-hole", "drop-replies", "drop-reply", "disk-full", "failover", "stop-pool")  # fmt: skip
-SILENCES = ("stop-pool", "stop-pool-long", "stop-keeper", "cut", "cut-long", "black-hole",
-    "drop-replies", "disk-full", "broker-kill", "broker-freeze")  # fmt: skip
-STOPS = ("stop-pool", "stop-pool-long", "stop-worker", "stop-master", "disk-full")
+#: What comes between a job's admission and its start makes it start late.
+LATE = (*OUTAGES, *STOPS, "delay")
+#: Seconds that a clock may be off from where it is meant to be.
+CLOCK = 5.0
 
 
 class Verdict(NamedTuple):
-    """`violations` in words; the numbers of a run without one are worth publishing."""
+    """`violations` in words; the numbers of a run without one are worth publishing. `doubles`:
+    starts after an end, by their cause; `gone` and `behind`: jobs that the broker itself has lost,
+    and whose last writes."""
 
     violations: list[str]
     jobs: int
     starts: int
-    doubles: int
+    failed: int
+    doubles: Counter[str]
     stale: int
-    lost_by_broker: int
+    gone: int
+    behind: int
 
 
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
-        lost, never_started, doubles, settled_once, limits, left_over,
+        lost, never_started, doubles, hooks, settled_once, limits, clocks, left_over,
     ]  # fmt: skip
-    starts, ends = by_id(evidence.lines, "start"), by_id(evidence.lines, "end")
+    causes = Causes(evidence)
+    found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
     return Verdict(
         [text for rule in rules for text in rule(evidence)],
         len(evidence.dispatched),
-        sum(map(len, starts.values())),
-        sum(len(found) - 1 for found in ends.values()),
+        sum(line.what == "start" for line in evidence.lines),
+        len(evidence.failed),
+        found,
         evidence.stale,
-        len(_lost_by_broker(evidence)),
+        len(_gone(evidence) & evidence.dispatched),
+        len({id for one in evidence.faults for id in one.behind}),
     )
 
 
 def lost(evidence: Evidence) -> Iterator[str]:
     """A job that was dispatched is done, with an end to show for it, or kept as failed."""
-    ended, excused = by_id(evidence.lines, "end"), _lost_by_broker(evidence)
+    ended, excused = by_id(evidence.lines, "end"), _gone(evidence)
     started = by_id(evidence.lines, "start")
     for id in sorted(evidence.dispatched - evidence.failed - excused):
         if id in evidence.present:
@@ -68,49 +65,33 @@ def lost(evidence: Evidence) -> Iterator[str]:
 
 def never_started(evidence: Evidence) -> Iterator[str]:
     """What is gone without a single start."""
-    started, excused = by_id(evidence.lines, "start"), _lost_by_broker(evidence)
+    started, excused = by_id(evidence.lines, "start"), _gone(evidence)
     for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
         if id not in started:
             yield f"never started: {id} was dispatched, and is gone"
 
 
 def doubles(evidence: Evidence) -> Iterator[str]:
-    """A second end has a cause that was injected."""
-    starts = by_id(evidence.lines, "start")
-    excused = _lost_by_broker(evidence)
-    for id, ends in by_id(evidence.lines, "end").items():
-        for first, second in pairwise(ends):
-            begun = max((s.at for s in starts[id] if s.pid == first.pid and s.at <= first.at),
-                        default=first.at)  # fmt: skip
-            if id not in excused and not explained(evidence, begun, first, second):
-                yield (
-                    f"double: {first.job} {id} ended at {first.at:.3f} (pid {first.pid}, node"
-                    f" {first.node}) and at {second.at:.3f} (pid {second.pid}, node"
-                    f" {second.node}), for no cause that was injected"
-                )
+    """Who begins again after an end, does so for a cause that was injected."""
+    causes = Causes(evidence)
+    for one in repeats(evidence):
+        if causes.of(one) is None:
+            end, again = one.end, one.again
+            yield (
+                f"double: {end.job} {end.id} ran from {one.begun:.3f} to {end.at:.3f} (pid"
+                f" {end.pid}, node {end.node}) and again from {again.at:.3f} (pid {again.pid},"
+                f" node {again.node}), for no cause that was injected"
+            )
 
 
-def explained(evidence: Evidence, begun: float, first: Line, second: Line) -> bool:
-    """True if a fault accounts for a second end of a job. `begun`: when the first run began."""
-    near = [one for one in evidence.faults if one.node in (first.node, NOBODY)]
-
-    def died(after: float, before: float) -> bool:
-        return any(
-            one.kind in DEATHS and after <= one.end and one.begin <= before
-            and (one.kind not in ("kill-worker", "kill-workers") or first.pid in one.pids)
-            for one in near
-        )  # fmt: skip
-
-    if died(begun, first.at + NOTING):
-        return True
-    for one in near:
-        overlaps = one.begin <= second.at and one.end >= begun
-        if one.kind in SILENCES and overlaps and one.end - one.begin >= SILENT * evidence.ttl:
-            return True
-        away = one.begin - NOTING <= first.at <= one.end + RECONNECT
-        if one.kind in OUTAGES and away and died(begun - RECONNECT, second.at):
-            return True
-    return False
+def hooks(evidence: Evidence) -> Iterator[str]:
+    """`on_success()` runs once at most, and not before an end."""
+    ends = by_id(evidence.lines, "end")
+    for id, found in by_id(evidence.lines, "success").items():
+        if len(found) > 1 and not evidence.lossy:
+            yield f"hook: on_success() of {id} ran {len(found)} times"
+        if id not in ends or found[0].at < ends[id][0].at:
+            yield f"hook: on_success() of {id} ran before its end"
 
 
 def settled_once(evidence: Evidence) -> Iterator[str]:
@@ -124,25 +105,35 @@ def settled_once(evidence: Evidence) -> Iterator[str]:
 
 
 def limits(evidence: Evidence) -> Iterator[str]:
-    """By the engine's own record no window held too much, and none began within another; and no
-    more has started than such windows allow."""
-    windows: dict[tuple[str, int], set[int]] = {}
+    """By the engine's own record no window held too much, and none began within another; and what
+    has started is in that record."""
+    windows: dict[tuple[str, int], set[int]] = defaultdict(set)
     for one in evidence.glimpses:
-        windows.setdefault((one.key, one.span), set()).add(one.start)
+        windows[one.key, one.span].add(one.start)
         if one.used > one.limit:
             yield f"limit: {one.used} starts of {one.key} in a window of {one.limit}"
     for (key, span), starts in windows.items():
         for one, other in pairwise(sorted(starts)):
             if other - one < span and not evidence.lossy:
                 yield f"limit: a window of {key} began {(other - one) / 1e6:.3f} s after another"
-    slack = max((one.end - one.begin for one in evidence.faults if one.kind in STOPS), default=0.0)
     for job, most in (("Releases", RELEASED), ("Parks", PARKED)):
-        begun = [line.at for line in evidence.lines if line.what == "start" and line.job == job]
-        if not begun or evidence.lossy:
-            continue
-        allowed = most * ((max(begun) - min(begun) + slack) // WINDOW + 2)
-        if len(begun) > allowed:
-            yield f"limit: {len(begun)} starts of {job} where {allowed:.0f} are allowed"
+        begun = [line for line in evidence.lines if line.what == "start" and line.job == job]
+        if begun and not any(key == f"jobs:{job}" for key, _ in windows):
+            yield f"limit: {len(begun)} starts of {job}, and no window of it was seen"
+        prompt = sorted(line.at for line in begun if not _is_late(evidence, line))
+        # Between two starts that are so many apart, at least two windows have ended.
+        for first, last in zip(prompt, prompt[2 * most :], strict=False):
+            if last - first < WINDOW and not evidence.lossy:
+                yield f"limit: {2 * most + 1} starts of {job} in {last - first:.3f} s"
+
+
+def _is_late(evidence: Evidence, line: Line) -> bool:
+    """True if a fault may have come between the admission and the start."""
+    return any(
+        one.kind in LATE and one.begin <= line.at <= back(one)
+        for one in evidence.faults
+        if one.node in (line.node, NOBODY)
+    )
 
 
 def left_over(evidence: Evidence) -> Iterator[str]:
@@ -150,5 +141,15 @@ def left_over(evidence: Evidence) -> Iterator[str]:
         yield f"left over: {what}"
 
 
-def _lost_by_broker(evidence: Evidence) -> set[str]:
-    return {id for one in evidence.faults for id in one.lost}
+def clocks(evidence: Evidence) -> Iterator[str]:
+    """The nodes' clocks are as far apart as they are meant to be, from first to last."""
+    apart = [(line.node, line.wall - line.at) for line in evidence.lines]
+    true = [offset for node, offset in apart if node == 0]
+    for node, ahead in ((0, 0.0), (1, evidence.ahead)):
+        wrong = [offset - median(true) - ahead for other, offset in apart if other == node and true]
+        if (worst := max(map(abs, wrong), default=0.0)) > CLOCK:
+            yield f"clock: that of node {node} is {worst:.0f} s off from where it is meant to be"
+
+
+def _gone(evidence: Evidence) -> set[str]:
+    return {id for one in evidence.faults for id in one.gone}

@@ -21,8 +21,8 @@ from tests.support.wait import until
 PROCS = 4
 CODE = Path(jobs.__file__)
 BROKEN = "raise RuntimeError('a broken deploy')\n"
-#: The clock of node 1, where the broker has one of its own.
-SKEW = "+3725s"
+#: Seconds by which the clock of node 1 is wrong, where the broker has one of its own.
+AHEAD = 3725.0
 LIBRARIES = Path("/usr/lib")
 
 
@@ -39,9 +39,8 @@ class Fleet:
             f"--node-ttl={ttl}", "--sleep=1", "--stop-timeout=20", "--app=jobs",
         ]  # fmt: skip
         self._faked = fake_clock() if broker.skewed else {}
-        self.skewed = bool(self._faked)
+        self.ahead = AHEAD if self._faked else 0.0
         self.pools = [self._start(node) for node in range(2)]
-        broker.processes = lambda: [one for pool in self.pools for one in pool.processes()]
         self._producer = self._produce(seed)
 
     def _start(self, node: int) -> Pool:
@@ -146,7 +145,7 @@ def fake_clock() -> Mapping[str, str]:
         raise AssertionError("libfaketime is not installed: `make servers` installs it")
     return {
         "LD_PRELOAD": str(found[0]),
-        "FAKETIME": SKEW,
+        "FAKETIME": f"+{AHEAD:g}s",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",

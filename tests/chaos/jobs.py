@@ -15,13 +15,15 @@ from poolq import Job, Limit
 # The environment variables that name the file, and the node that writes.
 LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
 WINDOW = 1.0  # seconds
-RELEASED, PARKED = 15, 15  # starts a window
+RELEASED, PARKED = 4, 4  # starts a window
 
 
 def note(what: str, job: Job) -> None:
-    """One line: what, id, node, pid, monotonic seconds, name."""
-    who = f"{os.environ[NODE]} {os.getpid()} {time.monotonic():.6f}"
-    line = f"{what} {job.id} {who} {type(job).__name__}\n"
+    """One line: what, id, node, pool (its session's leader is the master), pid, seconds of the
+    monotonic and of the wall clock, name."""
+    who = f"{os.environ[NODE]} {os.getsid(0)} {os.getpid()}"
+    when = f"{time.monotonic():.6f} {time.time():.3f}"
+    line = f"{what} {job.id} {who} {when} {type(job).__name__}\n"
     file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
     os.close(file)

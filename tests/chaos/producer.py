@@ -37,8 +37,8 @@ MIX: list[tuple[int, str, int, dict[str, Any]]] = [
     (1, "Exits", 1, {}),
     (1, "Segfaults", 1, {}),
     (1, "Hangs", 1, {}),
-    (7, "Releases", 2, {}),
-    (7, "Parks", 2, {}),
+    (4, "Releases", 6, {}),
+    (4, "Parks", 6, {}),
 ]
 WEIGHTS = [weight for weight, *_ in MIX]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.chaos.repeats import CAUSES
 from tests.chaos.run import Report
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
@@ -12,36 +14,63 @@ BEGIN, END = "<!-- chaos: begin, written by make chaos -->", "<!-- chaos: end --
 
 
 def shown(report: Report) -> str:
-    """A run on one line, for the terminal."""
+    """A run on a few lines, for the terminal."""
     verdict = report.verdict
-    return (
-        f"  {verdict.jobs} jobs, {verdict.starts} starts, {sum(report.faults.values())} faults"
-        f" ({report.missed} without a victim), {verdict.doubles} doubles, {verdict.stale} stale"
-        f" refused, {verdict.lost_by_broker} touched by writes that the broker lost,"
-        f" drained in {report.drained:.1f} s; {report.note}"
-    )
+    words = [
+        f"{verdict.jobs} jobs, {verdict.starts} starts, {verdict.failed} failed",
+        f"{sum(report.faults.values())} faults ({report.missed} without a victim)",
+        f"{verdict.doubles.total()} ran again after their end",
+        *(f"{count}: {cause}" for cause, count in verdict.doubles.items()),
+        f"{verdict.stale} stale settlements refused",
+        f"the broker itself lost {verdict.gone} jobs, and the last word on {verdict.behind}",
+        f"drained in {report.drained:.1f} s",
+    ]
+    return "  " + "; ".join(filter(None, [*words, report.note]))
+
+
+def _found(word: str) -> Callable[[Report], object]:
+    """How many violations of this kind."""
+    return lambda one: sum(text.startswith(f"{word}:") for text in one.verdict.violations)
+
+
+ROWS: list[tuple[str, Callable[[Report], object]]] = [
+    ("seed", lambda one: one.seed),
+    ("seconds of chaos, and to drain", lambda one: f"{one.seconds:g} + {one.drained:.0f}"),
+    ("jobs dispatched", lambda one: one.verdict.jobs),
+    ("starts", lambda one: one.verdict.starts),
+    ("faults", lambda one: one.faults.total()),
+    ("**lost**", _found("lost")),
+    ("**never started**", _found("never started")),
+    ("**ran again after their end, for no injected cause**", _found("double")),
+    ("ran again after their end, each for one", lambda one: one.verdict.doubles.total()),
+    ("stale settlements, refused", lambda one: one.verdict.stale),
+    ("**counted as done twice, or not**", _found("settled")),
+    ("**limits exceeded**", _found("limit")),
+    ("**processes, keys, rows, files left**", _found("left over")),
+    ("jobs that Redis lost in a failover", lambda one: one.verdict.gone),
+    ("jobs whose last write it lost", lambda one: one.verdict.behind),
+]
 
 
 def table(reports: Sequence[Report]) -> str:
-    """The block's text: a table of runs, then the faults by kind."""
-    rows = [
-        "| engine | seconds | seed | jobs | faults | ended twice | stale, refused | lost |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in reports:
-        verdict = one.verdict
-        lost = "0" if one.engine != "sentinel" else f"0 (Redis itself: {verdict.lost_by_broker})"
-        rows.append(
-            f"| {one.engine} | {one.seconds:g} | {one.seed} | {verdict.jobs} |"
-            f" {sum(one.faults.values())} | {verdict.doubles} | {verdict.stale} | {lost} |"
-        )
-    kinds = sorted({kind for one in reports for kind in one.faults})
-    rows += ["", f"| fault | {' | '.join(one.engine for one in reports)} |"]
-    rows.append("|---" * (len(reports) + 1) + "|")
-    for kind in kinds:
-        rows.append(f"| {kind} | {' | '.join(str(one.faults[kind]) for one in reports)} |")
+    """The block's text: what came of it, then why jobs ran again, then the faults."""
+    rows = _head("", reports)
+    rows += [_row(name, [value(one) for one in reports]) for name, value in ROWS]
+    rows += ["", *_head("ran again because", reports)]
+    rows += [_row(cause, [one.verdict.doubles[cause] for one in reports]) for cause in CAUSES]
+    rows += ["", *_head("fault", reports)]
+    kinds = sorted(sum((one.faults for one in reports), Counter()))
+    rows += [_row(kind, [one.faults[kind] or "" for one in reports]) for kind in kinds]
     notes = [f"{one.engine}: {one.note}." for one in reports if one.note]
     return "\n".join([*rows, "", *notes])
+
+
+def _head(first: str, reports: Sequence[Report]) -> list[str]:
+    return [_row(first, [one.engine for one in reports]), "|---" + "|--:" * len(reports) + "|"]
+
+
+def _row(first: str, values: Sequence[object]) -> str:
+    return f"| {first} | {' | '.join(map(str, values))} |"
 
 
 def publish(reports: Sequence[Report], page: Path = PAGE) -> None:

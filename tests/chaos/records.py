@@ -13,7 +13,8 @@ NOBODY = -1
 
 
 class Line(NamedTuple):
-    """Of the ledger. `what`: start, end, failure or success."""
+    """Of the ledger. `what`: start, end, failure or success; `wall`: its own clock, in seconds;
+    `pool`: its master's pid."""
 
     what: str
     id: str
@@ -21,18 +22,23 @@ class Line(NamedTuple):
     pid: int
     at: float
     job: str = "Quick"
+    wall: float = 0.0
+    pool: int = 1
 
 
 class Done(NamedTuple):
     """A fault as it was injected. `node` NOBODY: it concerns both; `pids`: who was killed or
-    stopped; `lost`: ids of jobs whose last writes the broker itself has lost."""
+    stopped, `pools`: of which masters; `gone` and `behind`: ids of jobs that the broker itself
+    lost, or their last writes."""
 
     kind: str
     begin: float
     end: float
     node: int = NOBODY
     pids: frozenset[int] = frozenset()
-    lost: frozenset[str] = frozenset()
+    pools: frozenset[int] = frozenset()
+    gone: frozenset[str] = frozenset()
+    behind: frozenset[str] = frozenset()
 
 
 class Glimpse(NamedTuple):
@@ -48,7 +54,8 @@ class Glimpse(NamedTuple):
 class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
     state, after the drain; `done`: how many it has counted as done; `left`: what is not gone;
-    `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged."""
+    `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
+    `ahead`: seconds by which the clock of node 1 is meant to be wrong."""
 
     lines: list[Line]
     dispatched: set[str]
@@ -62,14 +69,15 @@ class Evidence(NamedTuple):
     left: list[str]
     stale: int = 0
     lossy: bool = False
+    ahead: float = 0.0
 
 
 def parse_ledger(text: str) -> list[Line]:
     """Its lines; one that was not written whole is an error."""
     lines = []
     for raw in text.splitlines():
-        what, id, node, pid, at, job = raw.split()
-        lines.append(Line(what, id, int(node), int(pid), float(at), job))
+        what, id, node, pool, pid, at, wall, job = raw.split()
+        lines.append(Line(what, id, int(node), int(pid), float(at), job, float(wall), int(pool)))
     return lines
 
 

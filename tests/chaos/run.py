@@ -17,8 +17,8 @@ from tests.chaos.adversary import Adversary
 from tests.chaos.brokers import BROKERS, Broker
 from tests.chaos.checker import Verdict, check
 from tests.chaos.fleet import CODE, Fleet
-from tests.chaos.jobs import PARKED, RELEASED
-from tests.chaos.records import Evidence, Glimpse, parse_ledger
+from tests.chaos.lookout import Lookout
+from tests.chaos.records import Evidence, parse_ledger
 from tests.chaos.schedule import schedule
 from tests.support.project import Project
 from tests.support.scratch import Scratch
@@ -26,9 +26,8 @@ from tests.support.wait import until
 
 TTL = 4.0
 TICK = 0.02
-GLIMPSES = 0.25  # seconds between two looks at the limits
 DRAIN = 180.0
-LIMITS = {"jobs:Releases": RELEASED, "jobs:Parks": PARKED}
+SETS = ("pids", "pools", "gone", "behind")  # of a fault
 
 
 class Report(NamedTuple):
@@ -55,16 +54,18 @@ def run(engine: str, seed: int, seconds: float, keep: Path) -> Report:
         stack.callback(fleet.kill_producer)
         chaos = _Chaos(project, broker, fleet)
         try:
-            chaos.rage(engine, seed, seconds)
-            evidence = chaos.settle()
+            with Lookout(broker.url, namespace) as lookout:
+                chaos.rage(engine, seed, seconds)
+                chaos.drain()
+            evidence = chaos.evidence(lookout)
             verdict = check(evidence)
         except BaseException:
-            _keep(project.folder, keep, chaos, [])
+            _keep(scratch.path, keep, chaos, [])
             raise
         if verdict.violations:
-            _keep(project.folder, keep, chaos, verdict.violations)
+            _keep(scratch.path, keep, chaos, verdict.violations)
         kinds = Counter(one.kind for one in chaos.adversary.done)
-        note = "; ".join(filter(None, [broker.note, "node 1 an hour ahead" * fleet.skewed]))
+        note = "; ".join(filter(None, [broker.note, "node 1 an hour ahead" * bool(fleet.ahead)]))
         return Report(
             engine, seconds, seed, verdict, kinds, chaos.adversary.missed, chaos.drained, note
         )
@@ -78,9 +79,7 @@ class _Chaos:
         self.broker = broker
         self.fleet = fleet
         self.adversary = Adversary(fleet)
-        self.glimpses: set[Glimpse] = set()
         self.drained = 0.0
-        self._next_glimpse = 0.0
 
     def rage(self, engine: str, seed: int, seconds: float) -> None:
         """Carry out the schedule, from when both nodes are ready."""
@@ -91,19 +90,21 @@ class _Chaos:
         while (now := time.monotonic() - begun) < seconds:
             self.fleet.supervise()
             self.adversary.tick()
-            self._glimpse()
             if faults and faults[0].at <= now:
                 self.adversary.inject(faults.pop(0))
             pause.wait(TICK)
 
-    def settle(self) -> Evidence:
-        """End all faults, wait for the backlog to drain, and see what there is."""
+    def drain(self) -> None:
+        """End all faults and wait until nothing is left to do."""
         self.adversary.tick(every=True)
         self.broker.heal()
         self.fleet.end_producer()
         begun = time.monotonic()
         until(self._is_drained, DRAIN, "the backlog to drain")
         self.drained = time.monotonic() - begun
+
+    def evidence(self, lookout: Lookout) -> Evidence:
+        """Stop both pools, and see what there is."""
         wrong = self.fleet.stop()
         engine = self.project.engine
         left = [*wrong, *self.fleet.left()]
@@ -123,12 +124,11 @@ class _Chaos:
         left += self.broker.left(self.project.namespace)
         return Evidence(
             lines, dispatched, maybe, self.adversary.done, TTL, failed, present, done,
-            sorted(self.glimpses), left, self.fleet.stale(), self.broker.lossy,
+            sorted(lookout.seen), left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
         )  # fmt: skip
 
     def _is_drained(self) -> bool:
         self.fleet.watch()
-        self._glimpse()
         try:
             return self.project.settled() and self._is_tidy()
         except EngineError:  # it has just come back
@@ -140,30 +140,17 @@ class _Chaos:
         nodes = len(engine.nodes())
         return nodes <= len(self.fleet.pools) and not any(map(gone, engine.registered()))
 
-    def _glimpse(self) -> None:
-        """Look at the limits, as the engine has them, now and then."""
-        now = time.monotonic()
-        if now < self._next_glimpse:
-            return
-        self._next_glimpse = now + GLIMPSES
-        try:
-            for use in self.project.engine.limits():
-                most = LIMITS[use.rule.key]
-                window = use.window
-                self.glimpses.add(
-                    Glimpse(use.rule.key, window.start, use.rule.window, window.used, most)
-                )
-        except EngineError:
-            return
 
-
-def _keep(folder: Path, keep: Path, chaos: _Chaos, violations: list[str]) -> None:
-    """Copy what a person needs to find the cause."""
+def _keep(scratch: Path, keep: Path, chaos: _Chaos, violations: list[str]) -> None:
+    """Copy what a person needs to find the cause: what the pools, the producer and the servers have
+    said, and what was done to them."""
     keep.mkdir(parents=True, exist_ok=True)
-    for file in folder.iterdir():
+    for file in [*chaos.project.folder.iterdir(), *scratch.glob("*/log")]:
         if file.suffix in (".log", ".txt"):
             (keep / file.name).write_bytes(file.read_bytes())
-    facts = [one._asdict() | {"pids": sorted(one.pids), "lost": len(one.lost)}
+        elif file.name == "log":
+            (keep / f"server-{file.parent.name}.log").write_bytes(file.read_bytes())
+    facts = [one._asdict() | {name: sorted(getattr(one, name)) for name in SETS}
              for one in sorted(chaos.adversary.done, key=lambda one: one.begin)]  # fmt: skip
     (keep / "faults.json").write_text("\n".join(json.dumps(one) for one in facts))
     (keep / "violations.txt").write_text("\n".join(violations))

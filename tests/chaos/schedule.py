@@ -28,8 +28,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "redis": PROCESSES + CODE + BROKER + LINE,
     "valkey": PROCESSES + CODE + BROKER + LINE,
     "mariadb": PROCESSES + CODE + BROKER + LINE,
-    "sentinel": PROCESSES + CODE + FAILOVER * 3,
-    "cluster": PROCESSES + CODE + BROKER * 2,
+    "sentinel": PROCESSES + CODE + FAILOVER * 2,
+    "cluster": PROCESSES + CODE + BROKER,
 }
 GAP = (0.3, 1.1)  # seconds between two faults
 SHORT = (0.2, 1.5)

@@ -1,0 +1,197 @@
+"""Why a job ran again after it had come to its end (pure): each time there is one injected fault
+that accounts for it, by the causes that docs/guarantees.md names, or there is none.
+
+Who died is known by pid, and when by the machine's monotonic clock; a fault's `begin` is noted
+before it is done, its `end` after. What a busy machine may take for a thing is a constant here.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tests.chaos.records import NOBODY, Done, Evidence, Line, by_id
+
+#: Seconds between the time that a job writes into its last line, and the worker's note of its end.
+NOTING = 0.1
+#: Seconds in which an engine that is well has a settlement.
+SETTLING = 0.5
+#: Seconds after an end in which a worker may begin other short jobs before it has settled.
+COMPANY = 0.1
+#: Seconds that workers pause at most between two tries to reach the engine.
+PAUSE = 5.0
+#: The part of its time to live for which a node's silence may look like its death: its last beat
+#: may be a sixth of that old, and the next one comes half a second after the silence.
+SILENT = 0.6
+#: Seconds between two silences in which there need not be a beat.
+BREATH = 1.0
+#: Seconds after the death of a keeper in which its master has not started another.
+SUCCESSION = 3.0
+
+WORKERS = ("kill-worker", "kill-workers")
+OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "cut", "cut-long", "cut-connections",
+    "black-hole", "drop-replies", "drop-reply", "disk-full", "failover")  # fmt: skip
+STOPS = ("stop-pool", "stop-pool-long", "stop-worker")
+#: Of one node alone: while the engine is away, nobody counts the beats of others either.
+SILENCES = ("stop-pool", "stop-pool-long", "stop-keeper", "kill-keeper", "cut", "cut-long",
+    "black-hole", "drop-replies")  # fmt: skip
+
+# The causes, as docs/guarantees.md has them.
+AT_ITS_END = "its worker was killed at its end"
+UNSETTLED = "its pool was killed before it was settled"
+AWAY = "its pool was killed while the engine was away"
+SILENCE = "its node was silent for longer than its time to live"
+UNDONE = "Redis lost what was settled or claimed"
+CAUSES = (AT_ITS_END, UNSETTLED, AWAY, SILENCE, UNDONE)
+
+
+class Repeat(NamedTuple):
+    """A run that came to its end, and the start of the next one."""
+
+    begun: float
+    end: Line
+    again: Line
+
+
+def repeats(evidence: Evidence) -> Iterator[Repeat]:
+    """Every start that came after the start of a run that has ended."""
+    starts = by_id(evidence.lines, "start")
+    for id, ends in by_id(evidence.lines, "end").items():
+        for end in ends:
+            own = [one for one in starts[id] if one.pid == end.pid and one.at <= end.at]
+            begun = own[-1].at if own else end.at
+            again = next((one for one in starts[id] if one.at > begun), None)
+            if again is not None:
+                yield Repeat(begun, end, again)
+
+
+class Causes:
+    """Of the repeats of one run of the suite."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._enough = SILENT * evidence.ttl
+        self._faults = sorted(evidence.faults, key=lambda fault: fault.begin)
+        self._starts: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for line in sorted(evidence.lines, key=lambda one: one.at):
+            if line.what == "start":
+                self._starts[line.node, line.pid].append(line.at)
+
+    def of(self, repeat: Repeat) -> str | None:
+        """The cause; None: no fault can have been it."""
+        if self._is_undone(repeat):
+            return UNDONE
+        end = repeat.end
+        near = [one for one in self._faults if _concerns(one, end)]
+        # What a fault kills, it kills before the job begins again.
+        past = [one for one in near if one.begin <= repeat.again.at]
+        heads = _heads(past)
+        if self._was_killed_at_its_end(end, past):
+            return AT_ITS_END
+        settled, away = self._settled(end, near)
+        deaths = _deaths(end.pid, past, heads) + (heads if away else [])
+        if any(end.at <= one.end and one.begin <= settled for one in deaths):
+            return AWAY if away else UNSETTLED
+        silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, heads)
+        return SILENCE if silent else None
+
+    def _is_undone(self, repeat: Repeat) -> bool:
+        return any(
+            repeat.end.id in one.behind | one.gone
+            and repeat.begun <= one.end
+            and one.begin <= repeat.again.at
+            for one in self._faults
+        )
+
+    def _was_killed_at_its_end(self, end: Line, past: Sequence[Done]) -> bool:
+        """Who has begun another job since, had noted the end."""
+        return self._next(end, end.at) == math.inf and any(
+            end.pid in one.pids and one.begin - NOTING <= end.at <= one.end
+            for one in past if one.kind in WORKERS
+        )  # fmt: skip
+
+    def _settled(self, end: Line, near: Sequence[Done]) -> tuple[float, bool]:
+        """When the end was settled at last, if its worker lived; and whether something was between
+        it and the engine. Who begins another job later than in company, has settled."""
+        last, away = end.at + SETTLING, False
+        for one in near:  # in the order of their begins, so that one leads to the next
+            if end.at <= back(one) and one.begin <= last and _holds_up(one, end):
+                last, away = max(last, back(one)), True
+        return min(last, self._next(end, end.at + COMPANY)), away
+
+    def _next(self, end: Line, after: float) -> float:
+        """When its worker began the first job after that."""
+        starts = self._starts[end.node, end.pid]
+        at = bisect_right(starts, after)
+        return starts[at] if at < len(starts) else math.inf
+
+    def _was_silent(self, repeat: Repeat, settled: float, near: Sequence[Done]) -> bool:
+        """The silence fell into the time from the start to the settlement, and the next run began
+        when it had been long."""
+        return any(
+            end - begin >= self._enough
+            and repeat.begun <= end + SETTLING
+            and begin <= settled
+            and repeat.again.at >= begin + self._enough
+            for begin, end in _silences(near)
+        )
+
+    def _was_alone(self, repeat: Repeat, heads: Sequence[Done]) -> bool:
+        """Where nobody is left to beat, an orphan is killed by the pool that takes its job."""
+        last = min(repeat.end.at + SETTLING, repeat.again.at)
+        return any(
+            repeat.begun <= one.end + SETTLING and last >= one.begin + self._enough for one in heads
+        )
+
+
+def back(fault: Done) -> float:
+    """When everybody has reached the engine again, after an outage or a stop: the pauses between
+    tries double, so the last one is no longer than all before it."""
+    return fault.end + min(PAUSE, fault.end - fault.begin) + SETTLING
+
+
+def _concerns(fault: Done, line: Line) -> bool:
+    """True if it was done to everybody, to this node's line, or to a process of this pool."""
+    if fault.node not in (line.node, NOBODY):
+        return False
+    return not fault.pools or line.pool in fault.pools
+
+
+def _holds_up(fault: Done, end: Line) -> bool:
+    """True if it keeps this worker from the engine."""
+    if fault.kind in STOPS:
+        return fault.kind != "stop-worker" or end.pid in fault.pids
+    return fault.kind in OUTAGES
+
+
+def _heads(faults: Sequence[Done]) -> list[Done]:
+    """Deaths after which a pool has neither master nor keeper."""
+    found = [one for one in faults if one.kind in ("kill-pool", "kill-master-and-keeper")]
+    keepers = [one for one in faults if one.kind == "kill-keeper"]
+    for master in (one for one in faults if one.kind == "kill-master"):
+        late = [one for one in keepers if one.begin >= master.begin - SUCCESSION]
+        found += [max(master, one, key=lambda fault: fault.begin) for one in late]
+    return found
+
+
+def _deaths(pid: int, faults: Sequence[Done], heads: Sequence[Done]) -> list[Done]:
+    """Deaths of a worker of which nobody knows what it had finished."""
+    killed = [one for one in faults if pid in one.pids]
+    alone = [one for one in killed if one.kind in WORKERS
+             and any(head.begin <= one.end for head in heads)]  # fmt: skip
+    return [one for one in killed if one.kind == "kill-pool"] + alone
+
+
+def _silences(near: Sequence[Done]) -> list[tuple[float, float]]:
+    """Begin and end of each, those that follow one another closely as one."""
+    found: list[tuple[float, float]] = []
+    for one in near:
+        if one.kind not in SILENCES:
+            continue
+        if found and one.begin <= found[-1][1] + BREATH:
+            found[-1] = found[-1][0], max(found[-1][1], one.end)
+        else:
+            found.append((one.begin, one.end))
+    return found

@@ -1,0 +1,130 @@
+"""Each cause of a second run is told by what it takes, and by nothing that is only like it.
+
+A job ends at 10.1 s in worker 7 of node 0, and begins again at 15 s in worker 8 of node 1.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.records import Done, Evidence, Line
+from tests.chaos.repeats import AT_ITS_END, AWAY, SILENCE, UNDONE, UNSETTLED, Causes, repeats
+
+TTL = 4.0
+US, ALL = frozenset({7}), frozenset({1, 2, 7})
+HEADS, MASTER = frozenset({1, 2}), frozenset({1})
+FIRST = [Line("start", "a", 0, 7, 10.0), Line("end", "a", 0, 7, 10.1)]
+AGAIN = [Line("start", "a", 1, 8, 15.0), Line("end", "a", 1, 8, 15.1)]
+
+
+def causes(lines: list[Line], *faults: Done) -> list[str | None]:
+    """Of each repeat in these lines."""
+    given = Evidence(lines, set(), set(), list(faults), TTL, set(), set(), 0, [], [])
+    found = Causes(given)
+    return [found.of(one) for one in repeats(given)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "faults"),
+    [
+        (AT_ITS_END, [Done("kill-worker", 10.1, 10.11, 0, US)]),
+        (AT_ITS_END, [Done("kill-workers", 10.05, 10.2, 0, frozenset({7, 9}))]),
+        (UNSETTLED, [Done("kill-pool", 10.2, 10.3, 0, ALL)]),
+        (
+            UNSETTLED,
+            [
+                Done("kill-master-and-keeper", 9, 9, 0, HEADS),
+                Done("kill-worker", 10.3, 10.3, 0, US),
+            ],
+        ),
+        (AWAY, [Done("broker-kill", 10, 11), Done("kill-pool", 10.9, 10.9, 0, ALL)]),
+        (AWAY, [Done("cut", 9, 10.5, 0), Done("kill-master-and-keeper", 11, 11, 0, HEADS)]),
+        (AWAY, [Done("stop-pool", 10, 11.4, 0), Done("kill-pool", 11.2, 11.2, 0, ALL)]),
+        (
+            AWAY,
+            [
+                Done("cut", 10, 11.4, 0),
+                Done("kill-master", 10.5, 10.5, 0, MASTER),
+                Done("kill-keeper", 11, 11, 0),
+            ],
+        ),
+        (AWAY, [Done("cut", 10, 11, 0), Done("cut", 12, 13, 0), Done("kill-pool", 14, 14, 0, ALL)]),
+        (SILENCE, [Done("stop-pool-long", 10.05, 15.5, 0)]),
+        (SILENCE, [Done("cut-long", 9, 14, 0)]),
+        (SILENCE, [Done("cut", 9.5, 11, 0), Done("stop-pool", 11.5, 13, 0)]),
+        (SILENCE, [Done("broker-kill", 10, 11), Done("stop-pool-long", 11, 15, 0)]),
+        (SILENCE, [Done("kill-master-and-keeper", 7, 7, 0, HEADS)]),
+        (UNDONE, [Done("failover", 10.0, 13.0, behind=frozenset("a"))]),
+    ],
+    ids=lambda one: "+".join(fault.kind for fault in one) if isinstance(one, list) else None,
+)
+def test_a_second_run_that_a_fault_accounts_for(cause: str, faults: list[Done]) -> None:
+    begun_before = [FIRST[0]._replace(at=6.9), FIRST[1]]
+    lines = begun_before if faults[0].begin == 7 else FIRST
+    assert causes(lines + AGAIN, *faults) == [cause]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Done("kill-worker", 10.1, 10.1, 0, frozenset({9}))],
+        [Done("kill-worker", 10.3, 10.3, 0, US)],
+        [Done("kill-worker", 10.05, 10.06, 0, US)],
+        [Done("kill-pool", 10.9, 10.9, 0, ALL)],
+        [Done("kill-pool", 10.2, 10.2, 0, frozenset({9}))],
+        [Done("kill-pool", 10.1, 10.1, 1, frozenset({8}))],
+        [Done("kill-master", 10.1, 10.1, 0, MASTER)],
+        [Done("kill-keeper", 10.1, 10.1, 0, frozenset({2}))],
+        [Done("kill-template", 10.1, 10.1, 0, frozenset({3}))],
+        [Done("broker-kill", 10, 11), Done("kill-worker", 10.9, 10.9, 0, US)],
+        [Done("broker-kill", 10, 11), Done("kill-pool", 13, 13, 0, ALL)],
+        [Done("broker-kill", 8, 8.5), Done("kill-pool", 10.9, 10.9, 0, ALL)],
+        [Done("cut", 10, 11, 0), Done("cut", 13, 14, 0), Done("kill-pool", 14, 14, 0, ALL)],
+        [Done("cut", 10, 11, 0), Done("kill-pool", 10.9, 10.9, 0, ALL, frozenset({3}))],
+        [Done("cut", 10, 11, 1), Done("kill-pool", 10.9, 10.9, 0, ALL)],
+        [Done("stop-pool", 10.05, 11.0, 0)],
+        [Done("stop-worker", 10.05, 16.0, 0, US)],
+        [Done("stop-pool-long", 10.7, 16, 0)],
+        [Done("stop-pool-long", 13.5, 18.5, 0)],
+        [Done("cut-long", 9, 14, 1)],
+        [Done("cut-long", 2, 7, 0)],
+        [Done("kill-master-and-keeper", 10.05, 10.05, 0, HEADS)],
+        [Done("broker-restart", 10.0, 10.5)],
+        [Done("drop-reply", 10.1, 10.1, 0)],
+        [Done("reload-twice", 10.0, 10.0)],
+        [Done("failover", 10.0, 13.0, behind=frozenset("b"))],
+        [Done("failover", 4.0, 7.0, behind=frozenset("a"))],
+        [Done("failover", 15.05, 17.0, behind=frozenset("a"))],
+    ],
+    ids=lambda faults: "+".join(f"{one.kind}-{one.begin}" for one in faults),
+)
+def test_a_second_run_that_no_fault_accounts_for(faults: list[Done]) -> None:
+    """Another worker's or node's, too short, too late, or one that must not double anything."""
+    assert causes(FIRST + AGAIN, *faults) == [None]
+
+
+def test_who_has_begun_another_job_had_noted_the_end() -> None:
+    killed = Done("kill-worker", 10.15, 10.15, 0, US)
+    next_one = Line("start", "b", 0, 7, 10.12)
+    assert causes(FIRST + AGAIN, killed) == [AT_ITS_END]
+    assert causes([*FIRST, next_one, *AGAIN], killed) == [None]
+
+
+def test_who_has_begun_another_job_later_than_in_company_had_settled() -> None:
+    faults = [Done("cut", 10, 11, 0), Done("kill-pool", 10.9, 10.9, 0, ALL)]
+    for at, cause in ((10.15, AWAY), (10.5, None)):
+        assert causes([*FIRST, Line("start", "b", 0, 7, at), *AGAIN], *faults) == [cause]
+
+
+def test_a_run_beside_another_needs_a_silent_node() -> None:
+    begun = [FIRST[0], AGAIN[0]._replace(at=10.05), FIRST[1]]
+    assert causes(begun, Done("kill-pool", 10.2, 10.2, 0, ALL)) == [None]
+    assert causes(begun, Done("stop-pool-long", 5, 10.06, 0)) == [SILENCE]
+
+
+def test_a_second_run_counts_though_it_comes_to_no_end() -> None:
+    assert causes([*FIRST, AGAIN[0]]) == [None]
+
+
+def test_a_run_that_came_to_no_end_may_be_repeated() -> None:
+    assert causes([FIRST[0], *AGAIN]) == []
