@@ -135,10 +135,12 @@ class _Chaos:
             return False
 
     def _is_tidy(self) -> bool:
-        """True if the living have cleared away the nodes that died."""
+        """True if the living have cleared away the nodes that died, and the lines of jobs that were
+        parked, which stay until the next slot of their limit."""
         engine = self.project.engine
-        nodes = len(engine.nodes())
-        return nodes <= len(self.fleet.pools) and not any(map(gone, engine.registered()))
+        if len(engine.nodes()) > len(self.fleet.pools) or any(map(gone, engine.registered())):
+            return False
+        return not any(one.endswith("_lines") for one in self.broker.left(self.project.namespace))
 
 
 def _keep(scratch: Path, keep: Path, chaos: _Chaos, violations: list[str]) -> None:
