@@ -39,7 +39,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
 
 class Flow(msgspec.Struct, frozen=True, array_like=True):
     """Jobs a second that come into a queue and leave it, on all nodes; None: not known yet.
-    `ready`: how many there were, over the last minute, the newest last."""
+    `ready`: how many there were every PERIOD seconds of the last minute, the newest last."""
 
     incoming: float | None = None
     outgoing: float | None = None
@@ -163,7 +163,7 @@ class Flows:
         return Flow(
             None if came is None else max(0.0, came),
             None if gone is None else max(0.0, gone),
-            tuple(self._ready.values()),
+            tuple(self._ready.values(PERIOD)),
         )
 
 

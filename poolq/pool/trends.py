@@ -25,8 +25,18 @@ class Trend:
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
 
-    def values(self) -> list[float]:
-        return [value for _, value in self._seen]
+    def values(self, step: float) -> list[float]:
+        """As it was every `step` seconds of the span, up to now, the newest last; however often it
+        was looked at."""
+        seen, found = self._seen, []
+        at, place = seen[-1][0], len(seen) - 1
+        begun = max(seen[0][0], at - self._span + step)
+        while at >= begun:
+            while seen[place][0] > at:
+                place -= 1
+            found.append(seen[place][1])
+            at -= step
+        return found[::-1]
 
 
 class Sample(NamedTuple):
@@ -56,9 +66,19 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
 
 
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:
-    """Events from one sample to the next, of the last ones, per second."""
-    some = samples[-(seconds + 1) :]
-    return tuple(
-        max(0.0, (later[field] - sooner[field]) / max(0.01, later.at - sooner.at))
-        for sooner, later in pairwise(some)
-    )
+    """Events in each of the last seconds, as far as the samples go back. They are taken when there
+    is time for it: what came between two of them is spread evenly."""
+    some = samples[-(seconds + 2) :]
+    if len(some) < 2:
+        return ()
+    end = some[-1].at
+    many = min(seconds, round(end - some[0].at))
+    totals, later = [], len(some) - 1
+    for number in range(many + 1):
+        at = end - number
+        while later > 1 and some[later - 1].at >= at:
+            later -= 1
+        one, two = some[later - 1], some[later]
+        part = min(1.0, max(0.0, (at - one.at) / max(0.01, two.at - one.at)))
+        totals.append(one[field] + part * (two[field] - one[field]))
+    return tuple(max(0.0, after - before) for after, before in pairwise(totals))[::-1]

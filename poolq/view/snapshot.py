@@ -107,8 +107,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
     `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None when
-    it does not shrink; `spark`: ready jobs over the last minute, the newest last, a number each
-    time that the counts came."""
+    it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last."""
 
     queue: str
     ready: int = 0

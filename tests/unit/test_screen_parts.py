@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from poolq.view.screen import amounts, cells, gauges
-from poolq.view.screen.keys import parse
+from poolq.view.screen.keys import READ, parse, whole
 from poolq.view.screen.look import look, look_for, speaks_utf8
 
 LOOK = look(colour=True, ascii_only=False)
@@ -87,6 +87,22 @@ def test_keys(data: bytes, names: list[str]) -> None:
 @given(st.binary())
 def test_no_keys_break_it(data: bytes) -> None:
     parse(data)
+    ready, cut = whole(data)
+    assert ready + cut == data
+
+
+@pytest.mark.parametrize("at", range(2, 6))
+def test_a_sequence_that_a_read_has_cut_is_one_key(at: int) -> None:
+    pasted = b"\x1b[200~D\x1b[201~"
+    ready, cut = whole(pasted[: 7 + at])
+    assert parse(ready) == ["paste begins", "D"]
+    assert parse(whole(cut + pasted[7 + at :])[0]) == ["paste ends"]
+
+
+def test_a_lone_escape_is_a_key_at_once() -> None:
+    assert whole(b"a\x1b") == (b"a\x1b", b"")
+    full = b"x" * (READ - 1) + b"\x1b"
+    assert whole(full) == (full[:-1], b"\x1b")
 
 
 @pytest.mark.parametrize(

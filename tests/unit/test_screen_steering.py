@@ -146,6 +146,17 @@ def test_no_acting_key_acts_where_one_only_looks() -> None:
     assert keys(State(read_only=True), "q") == [LEAVE]
 
 
+def test_what_is_pasted_is_only_text() -> None:
+    state = State(pane="queues")
+    assert keys(state, "paste begins", *"p+RDy", "enter", "ctrl-z", "paste ends") == [None] * 9
+    assert (state.question, state.detail, state.help) == (None, None, False)
+    keys(state, "/", "paste begins", *"id", "enter", "paste ends")
+    assert (state.filter, state.typing) == ("id", True)
+    assert keys(state, "enter", "p")[-1] is None
+    keys(state, "esc", "D")
+    assert state.question is not None
+
+
 def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     state, size = State(), (60, 12)
     drawn = look(colour=False, ascii_only=True)

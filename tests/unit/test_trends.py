@@ -37,7 +37,19 @@ def test_a_rate_is_of_its_span() -> None:
     for second in range(100):
         trend.add(second, 0 if second < 90 else (second - 89) * 7)
     assert trend.rate() == 7
-    assert len(trend.values()) == 11
+    assert len(trend.values(1.0)) == 10
+
+
+def test_values_are_told_at_equal_steps_however_often_it_was_looked_at() -> None:
+    trend = Trend(60)
+    trend.add(0, 5)
+    assert trend.values(2.0) == [5]
+    for second, value in ((2.0, 6), (3, 7), (10, 8)):
+        trend.add(second, value)
+    assert trend.values(2.0) == [5, 6, 7, 7, 7, 8]
+    for second in range(12, 200, 7):
+        trend.add(second, second)
+    assert len(trend.values(2.0)) == 30
 
 
 def test_a_number_that_falls_has_a_rate_below_zero() -> None:
@@ -70,6 +82,15 @@ def test_a_spark_has_a_value_a_second() -> None:
     assert spark(steady(3), 1, 60) == (10.0, 10.0)
     assert spark(steady(1), 1, 60) == ()
     assert spark([Sample(0, 9, 0, 0, 0), Sample(1, 3, 0, 0, 0)], 1, 60) == (0.0,)
+
+
+def test_a_spark_is_true_to_time_though_samples_come_late() -> None:
+    late = [Sample(at * 1.5, at * 15.0, 0, 0, 0) for at in range(100)]
+    found = spark(late, 1, 60)
+    assert len(found) == 60
+    assert all(one == pytest.approx(10.0) for one in found)
+    burst = [Sample(0, 0, 0, 0, 0), Sample(1.5, 30, 0, 0, 0), Sample(3.0, 30, 0, 0, 0)]
+    assert spark(burst, 1, 60) == pytest.approx((20.0, 10.0, 0.0))
 
 
 # cells

@@ -15,7 +15,7 @@ from poolq.view.live import steering
 from poolq.view.live.hands import Hands, Result
 from poolq.view.live.terminal import Terminal, ignore_background
 from poolq.view.screen import frame
-from poolq.view.screen.keys import parse
+from poolq.view.screen.keys import parse, whole
 from poolq.view.screen.look import Look
 from poolq.view.screen.state import Act, State
 from poolq.view.snapshot import Snapshot
@@ -53,6 +53,7 @@ class Screen:
         # What a person ends a program with, ends the pool, whose own dashboard shows its end.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
+        self._cut = b""  # the beginning of a key's sequence
         self.last: Snapshot | None = None  # the pool as it was seen last
         self.ended = False  # the pool has
 
@@ -96,6 +97,7 @@ class Screen:
         if self._terminal.fd in readable(fds, timeout):
             data = self._terminal.keys()
             self._leaving = self._leaving or not data  # the terminal has gone
+            data, self._cut = whole(self._cut + data)
             for key in parse(data):
                 self._press(key)
             if not self._leaving:

@@ -18,11 +18,23 @@ _ACTING = ("p", "r", "+", "-", "=", "R", "D", "X")
 
 def press(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
     """What is to be done now, if anything. `now`: monotonic seconds."""
+    if key.startswith("paste "):
+        state.pasting = key == "paste begins"
+        return None
+    if state.pasting:  # text that was meant for another window is no wish; a filter may be pasted
+        if state.typing and len(key) == 1:
+            _type(key, state)
+        return None
     if key == "ctrl-z":
         return SUSPEND
     if key == "ctrl-l":
         return REDRAW
     state.message = ""
+    return _pressed(key, state, snapshot, now)
+
+
+def _pressed(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
+    """What comes first has the keys: a question, a filter that is typed, the help, a detail."""
     if state.question is not None:
         question, state.question = state.question, None
         if key in ("y", "Y"):
@@ -37,7 +49,7 @@ def press(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
         return None
     if state.help:
         state.help, state.scroll = False, 0
-        return None if key in ("?", "esc", "q", "enter") else press(key, state, snapshot, now)
+        return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
     if key in _ACTING:
         return _act(key, state, snapshot, now)
     if state.detail is not None:

@@ -18,6 +18,7 @@ from time import monotonic
 from poolq.view.live.modes import Modes, for_screen, modes_of
 from poolq.view.screen import ansi
 from poolq.view.screen.cells import Line
+from poolq.view.screen.keys import READ
 
 LAST = 0.2  # seconds that the last words may take
 SMALLEST = (1, 1)
@@ -84,7 +85,7 @@ class Terminal:
     def keys(self) -> bytes:
         """What was typed; empty at the terminal's end."""
         try:
-            return os.read(self.fd, 4096)
+            return os.read(self.fd, READ)
         except OSError:
             return b""
 

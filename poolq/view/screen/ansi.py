@@ -6,8 +6,9 @@ from rich.color import ColorSystem
 
 from poolq.view.screen.cells import Line
 
-ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"  # the other screen; no cursor, no wrapping
-LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+#: The other screen; no cursor, no wrapping; what is pasted is marked as such.
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
+LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # shown at once, by terminals that know it
 
 

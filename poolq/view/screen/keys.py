@@ -36,7 +36,7 @@ _SEQUENCES = {
     b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left",
     b"\x1b[5~": "page up", b"\x1b[6~": "page down", b"\x1b[H": "home", b"\x1b[F": "end",
     b"\x1b[1~": "home", b"\x1b[4~": "end", b"\x1bOH": "home", b"\x1bOF": "end",
-    b"\x1b[Z": "shift-tab",
+    b"\x1b[Z": "shift-tab", b"\x1b[200~": "paste begins", b"\x1b[201~": "paste ends",
 }  # fmt: skip
 _SINGLE = {
     "\t": "tab", "\r": "enter", "\n": "enter", "\x7f": "backspace", "\x08": "backspace",
@@ -44,11 +44,22 @@ _SINGLE = {
 }  # fmt: skip
 
 
+READ = 4096  # bytes at once
+
+
+def whole(data: bytes) -> tuple[bytes, bytes]:
+    """What can be parsed now, and the beginning of a sequence that a read has cut."""
+    at = data.rfind(b"\x1b")
+    last = data[at:] if at >= 0 else b""
+    begun = last[1:2] in (b"[", b"O") and not any(0x40 <= one <= 0x7E for one in last[2:])
+    if begun or (last == b"\x1b" and len(data) >= READ):
+        return data[:at], last
+    return data, b""
+
+
 def parse(data: bytes) -> list[str]:
     """The names of keys, printable ones as they are; sequences that nobody knows are passed over.
-
-    A sequence comes in one read; a lone escape is the key of that name.
-    """
+    A lone escape is the key of that name."""
     found: list[str] = []
     while data:
         if data[:1] == b"\x1b":

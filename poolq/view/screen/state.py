@@ -43,6 +43,7 @@ class State:
     chosen: dict[str, str] = field(default_factory=dict)
     filter: str = ""
     typing: bool = False
+    pasting: bool = False
     question: Question | None = None
     detail: Detail | None = None
     help: bool = False

@@ -24,8 +24,7 @@ def _state(queue: Queue, scene: Scene) -> Cell:
 
 
 def _spark(queue: Queue, scene: Scene, width: int = SPARK) -> Cell:
-    many = round(MINUTE / scene.snapshot.head.period)
-    return spark(queue.spark, width, scene.look, many), scene.look.accent
+    return spark(queue.spark, width, scene.look, MINUTE // 2), scene.look.accent
 
 
 def _paused(queues: Sequence[Queue]) -> bool:
