@@ -26,15 +26,18 @@ class Phase(IntEnum):
     LEAVING = 3
 
 
-# Words. Claims of REQUEST below FINISHED are done; STARTED is 1 + the index of the one that
-# was started last, 0 when none is running. Times are monotonic nanoseconds. DEADLINE: of the user
-# code that runs, 0 when it may take as long as it likes; LIMIT (microseconds), TRIES (the attempt,
-# 0: it is a hook) and DELAY (before the next one, microseconds) mean something only beside it.
+# Words. Claims of REQUEST below FINISHED are done, and all of lower requests. FINISHED begins with
+# the request that it is of, so that one store turns to the next: `finished()` reads it. STARTED is
+# 1 + the index of the one that was started last, 0 when none is running. Times are monotonic
+# nanoseconds. DEADLINE: of the user code that runs, 0 when it may take as long as it likes; LIMIT
+# (microseconds), TRIES (the attempt, 0: it is a hook) and DELAY (before the next one, microseconds)
+# mean something only beside it.
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
 HELD = 17  # bytes of memory when the job began, where that is limited
+COUNT_BITS = 20  # of FINISHED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
 NEXT_LOOK, PAUSED = 7, 8
@@ -44,7 +47,7 @@ class WorkerRow:
     """Writes the row, and the `notes` that belong to it. Reading one's own words back is cheap;
     others read copies."""
 
-    __slots__ = ("_buckets", "_bytes", "_cells", "_head", "_sums", "notes", "words")
+    __slots__ = ("_buckets", "_bytes", "_cells", "_first", "_head", "_sums", "notes", "words")
 
     def __init__(self, memory: memoryview, head: memoryview, notes: Notes) -> None:
         self._bytes = memory[TEXT * 8 : WORDS * 8]
@@ -54,6 +57,7 @@ class WorkerRow:
         self._buckets = notes.tally.words
         self._sums = notes.tally.sums
         self.words = memory.cast("Q")
+        self._first = 1  # FINISHED when the first claim is done
 
     def paused(self) -> bool:
         """The master wants nothing new to be taken."""
@@ -72,9 +76,9 @@ class WorkerRow:
         self.words[STACK] = number
 
     def claimed(self, request: int) -> None:
-        """New claims: nothing of them has started. What came before is settled."""
+        """New claims: nothing of them has started. What came before is done, or settled."""
+        self._first = (request << COUNT_BITS) + 1
         words = self.words
-        words[FINISHED] = 0
         words[STARTED] = 0
         words[REQUEST] = request
 
@@ -107,7 +111,7 @@ class WorkerRow:
 
     def finished(self, index: int) -> None:
         """The job ran to its end; should the worker die now, it is done. One store."""
-        self.words[FINISHED] = index + 1
+        self.words[FINISHED] = self._first + index
 
     def stopped(self) -> None:
         """Nothing is running, and what ran is settled."""
@@ -134,6 +138,12 @@ class WorkerRow:
     def running(self) -> tuple[str, str, str]:
         """What `start` was told: id, queue and name, empty where nothing runs."""
         return read_text(self.words.cast("B"), self.words)
+
+
+def finished(words: memoryview) -> int:
+    """How many claims of REQUEST are done."""
+    word = words[FINISHED]
+    return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
 
 
 def clear(words: memoryview) -> None:

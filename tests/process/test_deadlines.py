@@ -128,7 +128,7 @@ def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project, how
         "failed", "show", id, "--engine", project.url, "--namespace", project.namespace
     )
     assert "JobTimeout: overran its 0.4 s" in shown.out
-    assert pool.zombies() == []
+    until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
 @sqlite

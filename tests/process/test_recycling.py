@@ -62,7 +62,7 @@ def test_a_worker_is_replaced_after_max_jobs_and_no_job_is_lost(project: Project
     assert all(jobs >= 5 for jobs in list(each.values())[:3]), each
     assert project.total("crashed") == 0
     pool.until_said("is spent: ")
-    assert pool.zombies() == []
+    until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
 @sqlite

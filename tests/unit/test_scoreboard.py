@@ -10,7 +10,7 @@ import pytest
 
 from poolq.pool import scoreboard as board
 from poolq.pool.scoreboard import UNSEEN, Reason, Row, Scoreboard, Status
-from poolq.worker.row import DONE, TEXT_BYTES, Phase, text
+from poolq.worker.row import DONE, REQUEST, TEXT_BYTES, Phase, finished, text
 
 
 @pytest.fixture
@@ -115,6 +115,30 @@ def test_what_runs_can_be_read(scores: Scoreboard) -> None:
     worker.stopped()
     assert not scores.read(index).in_job
     assert scores.running(index) == ("", "", "")
+
+
+class Stores:
+    """Words of a row, and what a death after each store to them leaves."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self.left: list[tuple[int, int]] = []
+
+    def __setitem__(self, word: int, value: int) -> None:
+        self._words[word] = value
+        self.left.append((self._words[REQUEST], finished(self._words)))
+
+
+def test_a_death_between_two_requests_finds_either_whole(scores: Scoreboard) -> None:
+    """Else what is done and not settled yet would run again, or what is not pass for done."""
+    worker = scores.worker(taken(scores))
+    worker.claimed(4)
+    worker.finished(2)
+    worker.words = stores = Stores(worker.words)  # type: ignore[assignment]  # what is used of them
+    worker.claimed(5)
+    worker.finished(0)
+    assert stores.left[-1] == (5, 1)
+    assert set(stores.left) == {(4, 3), (5, 0), (5, 1)}
 
 
 def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
