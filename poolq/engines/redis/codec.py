@@ -39,26 +39,27 @@ def pushed(pushes: Sequence[Push]) -> list[Word]:
 
 
 def settled(settlements: Sequence[Settlement]) -> list[Word]:
-    """Arguments of part `settling`."""
-    done: dict[str, tuple[list[Word], list[Word]]] = {}
+    """Arguments of part `settling`. Finished jobs mostly come in runs, as they were claimed."""
+    runs: list[list[Word]] = []
     others: list[Word] = []
     number = 0
+    queue, request, following, room = "", 0, 0, 0
     for claim, outcome in settlements:
-        if type(outcome) is Ack:
-            ids, names = done.get(claim.queue) or done.setdefault(claim.queue, ([], []))
-            ids.append(claim.id)
-            names.append(claim_name(claim))
-        else:
+        if type(outcome) is not Ack:
             others += _other(claim, outcome)
             number += 1
-    groups: list[Word] = []
-    chunks = 0
-    for queue, (ids, names) in done.items():
-        for start in range(0, len(ids), GROUP):
-            some = ids[start : start + GROUP]
-            groups += (queue, len(some), *some, *names[start : start + GROUP])
-            chunks += 1
-    return [chunks, *groups, number, *others]
+            continue
+        id_, of, index, within, _, _, _ = claim
+        if index != following or of != request or within != queue or not room:
+            queue, request, room = within, of, GROUP
+            run: list[Word] = [queue, request, index]
+            runs.append(run)
+        run.append(id_)
+        following, room = index + 1, room - 1
+    words: list[Word] = [len(runs)]
+    for run in runs:
+        words += (*run[:3], len(run) - 3, *run[3:])
+    return [*words, number, *others]
 
 
 def claim_name(claim: Claim) -> str:

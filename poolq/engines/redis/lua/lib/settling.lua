@@ -1,8 +1,8 @@
 -- Part `settling` (needs `ready`, `limits`, `parking`, `bodies`): end claims of the worker whose hash is
 -- WORKER. A claim counts while its field begins with its name, "<request> <index> ".
 --
--- Arguments from ARGV[at] on: the number of groups of finished jobs, each "<queue>", "<n>", n ids,
--- n names; then the number of other settlements, each of seven:
+-- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
+-- index of the first, "<n>", n ids (at most 1000), whose indexes follow one another; then the number of other settlements, each of seven:
 --   "release"  id name queue  delay  state  counter  state is without due; counter "": none
 --   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `parking`
@@ -21,11 +21,11 @@ local function finish(worker, queue, ...)
 end
 
 local function settle_done(worker, at, stale)
-  local queue, n = ARGV[at], tonumber(ARGV[at + 1])
-  local ids, names = at + 2, at + 2 + n
-  local held, ours = call('HMGET', worker, unpack(ARGV, ids, names - 1)), nil
+  local queue, request, first, n = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2], tonumber(ARGV[at + 3])
+  local ids, after = at + 4, at + 4 + n
+  local held, ours = call('HMGET', worker, unpack(ARGV, ids, after - 1)), nil
   for k = 0, n - 1 do
-    local claim, name = held[k + 1], ARGV[names + k]
+    local claim, name = held[k + 1], request .. (first + k) .. ' '
     if claim and string.sub(claim, 1, #name) == name then
       if ours then ours[#ours + 1] = ARGV[ids + k] end
     else
@@ -34,11 +34,11 @@ local function settle_done(worker, at, stale)
     end
   end
   if ours == nil then
-    finish(worker, queue, unpack(ARGV, ids, names - 1))
+    finish(worker, queue, unpack(ARGV, ids, after - 1))
   elseif #ours > 0 then
     finish(worker, queue, unpack(ours))
   end
-  return names + n
+  return after
 end
 
 local function set_state(id, due, state)
@@ -83,9 +83,9 @@ local SETTLE = {
 
 local function settle(worker, at)
   local stale = {}
-  local groups = tonumber(ARGV[at])
+  local runs = tonumber(ARGV[at])
   at = at + 1
-  for _ = 1, groups do at = settle_done(worker, at, stale) end
+  for _ = 1, runs do at = settle_done(worker, at, stale) end
   for i = at + 1, at + 7 * tonumber(ARGV[at]), 7 do
     local kind, id, name, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     if not holds(worker, id, name) then
