@@ -34,6 +34,9 @@ from poolq.worker.readable import readable
 LOOK = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
 FLUSH = 5.0  # seconds that a sink is given at the end
 MOST = 1 << 20  # bytes of one read
+#: Seconds to let more come: to wake up for a few lines costs more than they do. A pipe holds what
+#: a busy worker says in five times that.
+LINGER = 0.002
 CROWDED = 0.02  # seconds to wait for room when there is none
 BROKEN = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
@@ -102,6 +105,8 @@ class Logger:
                 crowded = True
         if read:
             self._sink.notice()
+            if not farewell:
+                readable((), LINGER)
         if crowded:
             self._sink.room.clear()
             self._sink.room.wait(CROWDED)
