@@ -77,6 +77,7 @@ class Logger:
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
         lines = Lines(setup.words, pipes.writers.token, self._rows, OTHERS)
+        self._turned = False  # the log's file was moved away
         self._sink = Sink(pipes.ring, lines, setup.words, setup.path)
 
     def run(self) -> int:
@@ -99,6 +100,9 @@ class Logger:
         for key, _ in self._selector.select(0.0 if farewell else LOOK):
             if key.data is None:
                 _drain(self._wakeup)
+                if self._turned:
+                    self._turned = False
+                    self._sink.reopen()
             elif self._read(key.fd, key.data):
                 read = True
             else:
@@ -135,13 +139,14 @@ class Logger:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for name in _QUIET:
             signal.signal(getattr(signal, name), _nothing)
-        signal.signal(signal.SIGUSR1, self._reopen)
+        signal.signal(signal.SIGUSR1, self._turn)
         # A terminal that stops background writers must not stop this one.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
-    def _reopen(self, _number: int, _frame: FrameType | None) -> None:
-        self._sink.reopen()
+    def _turn(self, _number: int, _frame: FrameType | None) -> None:
+        """Only noted, as in all handlers: the sink's lock may be ours at this moment."""
+        self._turned = True
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,5 @@
-"""Every signal in every state of a pool: what is not tried elsewhere (test_stop.py, test_signals.py,
-test_reload.py). First those that end nothing, then one that does."""
+"""Every signal in every state of a pool: what is not tried elsewhere (test_stop.py, test_reload.py,
+test_signals.py). First those that end nothing, then one that does."""
 
 from __future__ import annotations
 
