@@ -73,14 +73,24 @@ def main() -> int:
         places, sources = work.Places(folder), work.find().sources
         dispatch(places, sources, shops.server_address[1])
         stack.enter_context(pool())
-        if not wait(places, sources):
+        work_to_do = more(places, sources)
+        if not wait(work_to_do):
             return 1
-        IMAGES.mkdir(exist_ok=True)
         for size in SIZES:
-            file = IMAGES / f"dashboard-{size}.svg"
-            subprocess.run([*POOLQ, "top", f"--svg={file}", f"--size={size}"], check=True)
-            say(f"written: {file.relative_to(HERE.parents[1])}")
+            if code := take(size, work_to_do):
+                return code
     return 0
+
+
+def take(size: str, work_to_do: Iterator[None]) -> int:
+    """The exit code of who takes the picture."""
+    file = IMAGES / f"dashboard-{size}.svg"
+    process = subprocess.Popen([*POOLQ, "top", f"--svg={file}", f"--size={size}"])
+    while process.poll() is None:
+        next(work_to_do)
+        sleep(PAUSE)
+    say(f"written: {file.relative_to(HERE.parents[1])}")
+    return process.returncode
 
 
 POOLQ = (sys.executable, "-m", "poolq")
@@ -140,10 +150,10 @@ def more(places: work.Places, sources: list[str]) -> Iterator[None]:
         yield
 
 
-def wait(places: work.Places, sources: list[str]) -> bool:
+def wait(work_to_do: Iterator[None]) -> bool:
     """Until the pool shows everything; False: it does not."""
     deadline, missing = monotonic() + PATIENCE, ["a pool"]
-    for _ in more(places, sources):
+    for _ in work_to_do:
         if monotonic() > deadline:
             break
         sleep(PAUSE)

@@ -8,7 +8,7 @@ import poolq
 from poolq import Limit
 from poolq.demo import jobs as demo
 
-_rows: list[bytes] = []
+_rows: list[list[bytes]] = []
 
 
 class SendMail(demo.SendMail):
@@ -32,6 +32,6 @@ def sync_stock(port: int, shop: int) -> None:
 def import_catalog(files: list[str]) -> None:
     """Read one file after the other, and let go of none."""
     for number, file in enumerate(files, 1):
-        _rows.append(Path(file).read_bytes())
+        _rows.append(Path(file).read_bytes().splitlines())
         poolq.current().progress(number, len(files), Path(file).name)
         sleep(0.04)

@@ -107,6 +107,12 @@ def test_every_pool_of_the_namespace_is_shown_with_what_it_does() -> None:
         assert re.search(r"shop@web2 +8 +8 +3.5s +0.1.0 +3.11.7 +17aa", screen)
 
 
+def test_a_high_screen_shows_every_pane() -> None:
+    lines = shown(snapshots.well(), (200, 50))
+    for title in PANES:
+        assert any(f" {title.upper()} " in line for line in lines)
+
+
 def test_a_row_shows_how_far_its_job_is() -> None:
     assert "███░░░░░  43% of July" in "\n".join(shown(snapshots.troubled(), (200, 50)))
 

@@ -19,6 +19,7 @@ from poolq.view.snapshot import Snapshot
 
 WIDE = 150  # columns from which two panes stand side by side
 TALL = 22  # lines from which head and throughput are shown in full
+ROOMY = 30  # lines of panes that are enough for all of them
 GAP = 2
 #: Panes in a row; the second of a row stands beside the first, or after it.
 ROWS = (("workers",), ("queues", "limits"), ("failures", "events"), ("nodes",))
@@ -96,7 +97,9 @@ def _panes(scene: Scene, width: int, room: int) -> list[Line]:
 
 
 def _nodes_matter(scene: Scene, room: int) -> bool:
-    return scene.state.pane == "nodes" or (len(scene.snapshot.nodes) > 1 and room > TALL)
+    """It has the keys, there is room for everything, or there are others than this pool."""
+    several = len(scene.snapshot.nodes) > 1
+    return scene.state.pane == "nodes" or room > ROOMY or (several and room > TALL)
 
 
 def share(wants: Sequence[int], room: int, focus: int) -> list[int]:

@@ -33,8 +33,8 @@ FAILURES = Pane(
     "failures",
     (
         Column("", 12, _at),
-        Column("JOB", 10, lambda one, _: one.job, most=32, foreign=True, ending=True),
-        Column("QUEUE", 8, lambda one, _: one.queue, rank=3, most=16, foreign=True),
+        Column("JOB", 10, lambda one, _: one.job, most=18, foreign=True, ending=True),
+        Column("QUEUE", 8, lambda one, _: one.queue, rank=3, most=10, foreign=True),
         Column("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=4, right=True),
         Column("ID", 32, lambda one, _: one.id, rank=9, foreign=True),
         Column("ERROR", 30, _error, most=400, foreign=True),
