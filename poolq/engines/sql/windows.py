@@ -16,8 +16,8 @@ KEPT = 60_000_000
 
 LOCK = """INSERT INTO {windows} (name, span, most, start, used, ends) VALUES (?, ?, ?, 0, 0, 0)
     {on:name, span} most = {new:most}"""
-LOOK = "SELECT start, used FROM {windows} WHERE name = ? AND span = ?"
 NOW = "SELECT {now}"
+LOOK = "SELECT start, used, {now} FROM {windows} WHERE name = ? AND span = ?"
 TAKE = "UPDATE {windows} SET start = ?, used = ?, ends = ? WHERE name = ? AND span = ?"
 ENDED = f"SELECT name, span FROM {{windows}} WHERE ends < {{now}} - {KEPT} LIMIT {LISTED}"
 FORGET = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND ends < {{now}} - {KEPT}"
@@ -51,13 +51,12 @@ def hold(tx: Transaction, rules: Iterable[Rule]) -> Counters:
     known = {name_of(rule): rule.limit for rule in rules}
     names = sorted(known)
     lock = Many(LOCK, [(*name, known[name]) for name in names])
-    *found, now = tx.run(lock, *(Op(LOOK, name) for name in names), Op(NOW))[1:]
+    found = tx.run(lock, *(Op(LOOK, name) for name in names))[1:]
     counters = Counters()
-    counters.now = now.rows[0][0]
     for name, result in zip(names, found, strict=True):
-        window = Window(*result.rows[0])
-        if window.used:
-            counters[name] = window
+        start, used, counters.now = result.rows[0]
+        if used:
+            counters[name] = Window(start, used)
     return counters
 
 
