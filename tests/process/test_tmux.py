@@ -39,7 +39,7 @@ class Tmux:
         self.until_shows("shell>")
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = ["tmux", "-S", self._socket, *words]
+        command = ["tmux", "-N", "-S", self._socket, *words]  # never starts another server
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def does(self, *words: str) -> bool:
