@@ -98,6 +98,7 @@ class Reader:
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=told.left(state),
+            silence=self.silence(),
             version=sight.version if sight else "",
         )
 

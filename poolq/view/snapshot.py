@@ -17,6 +17,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     how many are in a job. `broker`: its URL without the password; `ping`: seconds of the last
     answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the file it
     goes to. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
+    `silence`: since the master last looked at its pool, which it does once a second.
     """
 
     pool: str
@@ -37,6 +38,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     log: str | None = None
     refusal: str | None = None
     drain_left: float | None = None
+    silence: float = 0.0
     version: str = ""
 
 

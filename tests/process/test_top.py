@@ -94,6 +94,17 @@ def test_a_killed_master_is_an_end_too(screens: Screens, project: Project) -> No
 
 
 @sqlite
+def test_a_master_that_hangs_is_told(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool)
+    tty.until_shows("WORKERS 1")
+    pool.stop_master()
+    tty.until_shows("master hangs: it has not moved for")
+    pool.continue_master()
+    tty.until_hides("master hangs")
+
+
+@sqlite
 def test_there_is_no_pool(screens: Screens, project: Project) -> None:
     tty = screens.top(None)
     assert tty.until_ends() == 69

@@ -135,6 +135,17 @@ def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
     assert "2 STUCK" in lines[3]
 
 
+def test_a_question_and_an_error_are_read_on_any_width() -> None:
+    question = State(question=Question("Forget failed job shop.jobs:Charge 0192f3?", Act("forget")))
+    assert shown(snapshots.well(), (100, 30), question)[-1].startswith(" Forget failed job shop.")
+    for size in ((40, 15), (24, 15), (24, 4)):
+        found = [line.strip() for line in shown(snapshots.well(), size, question)]
+        assert found[-1].endswith("y/N")
+    error = State(message="give the --engine of this pool, " * 3, until=1.0, level="error")
+    found = shown(snapshots.well(), (60, 15), error)
+    assert "".join(line[1:] for line in found[-2:]).rstrip() == error.message.rstrip()
+
+
 def test_a_pool_without_trouble_says_so() -> None:
     assert "no trouble" in "\n".join(shown(snapshots.well(), (80, 24)))
 

@@ -62,6 +62,13 @@ def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
     ]  # fmt: skip
 
 
+def test_a_master_that_hangs_is_told() -> None:
+    (found,) = findings(Snapshot(at=snapshots.AT, head=head(silence=12.0)))
+    assert (found.subject, found.verdict) == ("master", "hangs")
+    assert found.text.startswith("it has not moved for 12s")
+    assert findings(Snapshot(at=snapshots.AT, head=head(silence=2.0))) == []
+
+
 def test_a_slot_that_dies_again_and_again_is_told() -> None:
     worker = msgspec.structs.replace(snapshots.idle(1), restarts=5, age=2.0, done=0)
     found = findings(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))

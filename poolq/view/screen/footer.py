@@ -1,8 +1,12 @@
-"""The last line: a question, what is being typed, what has come of a key, or the keys there are."""
+"""The last line: a question, what is being typed, what has come of a key, or the keys there are.
+
+Questions and messages have more lines where they need them: nobody answers what he cannot read.
+"""
 
 from rich.segment import Segment
+from rich.style import Style
 
-from poolq.view.screen.cells import Line, clean, fit
+from poolq.view.screen.cells import Line, clean, fit, tail, width_of, wrap
 from poolq.view.screen.keys import KEYS
 from poolq.view.screen.look import Look
 from poolq.view.screen.parts import Bit, lay
@@ -13,18 +17,39 @@ _RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
 _ONLY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
 
 
-def draw(state: State, look: Look, width: int, now: float, *, draining: bool = False) -> Line:
-    """`draining`: the pool does, so that another key for it would be of no use."""
-    ascii_only = look.ascii_only
+ANSWERS = " y/N "
+
+
+def draw(
+    state: State, look: Look, size: tuple[int, int], now: float, *, draining: bool = False
+) -> list[Line]:
+    """One line, or some. `size`: columns, and lines at most; `draining`: the pool does, so that
+    another key for it would be of no use."""
+    width, most = size
     if state.question is not None:
-        text = clean(f" {state.question.text} y/N ", ascii_only=ascii_only)
-        return [Segment(fit(text, width, cut=look.cut), look.question)]
+        return _text(state.question.text, look, look.question, width, most, ANSWERS)
     if state.typing:
-        text = clean(f" /{state.filter}_", ascii_only=ascii_only)
-        return [Segment(fit(text, width, cut=look.cut), look.strong)]
+        text = clean(f" /{state.filter}_", ascii_only=look.ascii_only)
+        return [[Segment(tail(text, width, look.cut), look.strong)]]
     if state.message and now < state.until:
-        text = clean(f" {state.message}", ascii_only=ascii_only)
-        return [Segment(fit(text, width, cut=look.cut), look.level(state.level))]
+        return _text(state.message, look, look.level(state.level), width, most)
+    return [_keys(state, look, width, draining=draining)]
+
+
+def _text(text: str, look: Look, style: Style, width: int, most: int, end: str = "") -> list[Line]:
+    """In at most so many lines; `end` is seen in any case, and never parted."""
+    text, room = clean(text, ascii_only=look.ascii_only), max(1, width - 1)
+    pieces = wrap(text, room)
+    if width_of(pieces[-1]) + len(end) > room:
+        pieces.append("")
+    if len(pieces) > most:
+        pieces = wrap(fit(text, max(0, most * room - len(end)), cut=look.cut), room)
+    pieces[-1] += end
+    return [[Segment(fit(f" {piece}", width, cut=""), style)] for piece in pieces[:most]]
+
+
+def _keys(state: State, look: Look, width: int, *, draining: bool) -> Line:
+    ascii_only = look.ascii_only
     bits = [Bit(clean(f"filter: {state.filter}", ascii_only=ascii_only), look.warn)]
     if not state.filter:
         bits = []

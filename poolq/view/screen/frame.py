@@ -45,10 +45,9 @@ def draw(
         body = _panes(scene, width, room)
     lines += body[: max(0, room)]
     lines += [[] for _ in range(height - 1 - len(lines))]
-    lines = lines[: max(0, height - 1)]
     draining = snapshot.head.state == "draining"
-    lines.append(footer.draw(state, look, width, now, draining=draining))
-    return lines[-height:]
+    foot = footer.draw(state, look, (width, max(1, height // 5)), now, draining=draining)
+    return [*lines[: max(0, height - len(foot))], *foot][-height:]
 
 
 def _summary(scene: Scene, width: int, room: int) -> list[Line]:

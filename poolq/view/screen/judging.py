@@ -10,6 +10,7 @@ from typing import NamedTuple
 from poolq.view.screen import amounts
 from poolq.view.snapshot import Head, Limit, Queue, Snapshot, Worker
 
+SILENT = 3.0  # seconds without a sign of the master
 LATE = 2.0  # seconds that data may be older than its period
 LONG, FACTOR = 10.0, 10.0  # seconds, and times the usual, from which a job is overlong
 UNKNOWN_LONG = 60.0  # seconds of a job that nobody knows the usual duration of
@@ -81,6 +82,9 @@ def findings(snapshot: Snapshot) -> list[Finding]:
 
 def _pool(head: Head) -> list[Finding]:
     found = []
+    if head.silence > SILENT:
+        text = f"it has not moved for {amounts.span(head.silence)}: nobody replaces or ends workers"
+        found.append(Finding("bad", "master", "hangs", text))
     if not head.reachable:
         text = "it does not answer: running jobs go on, nothing new is taken"
         found.append(Finding("bad", "broker", "gone", text))
