@@ -10,6 +10,7 @@ from poolq.engines.sql.places import word
 from poolq.engines.sql.session import Many, Op, Result
 
 NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
+DONE = NAMES.index("done")
 NOBODY = ""
 
 ADD = """INSERT INTO {counters} (worker, queue, done, failed, retried, limited, parked, crashed)

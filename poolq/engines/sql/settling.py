@@ -7,7 +7,7 @@ what is held now is held until the end of the transaction.
 from collections.abc import Iterable, Sequence
 
 from poolq.engines.base import Claim, Settlement
-from poolq.engines.sql.counters import Tally
+from poolq.engines.sql.counters import DONE, Tally
 from poolq.engines.sql.parking import park
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
@@ -57,13 +57,17 @@ def settle(
     batch = _Batch(worker)
     stale = []
     for claim, outcome in settlements:
-        name = f"{claim.id} {claim.request} {claim.index}"
+        id_, request, index, *_ = claim
+        name = f"{id_} {request} {index}"
         if name not in ours:
-            stale.append(claim.id)
-            continue
-        if not isinstance(outcome, Failing):
+            stale.append(id_)
+        elif type(outcome) is Ack:  # nearly all of many
             ours.discard(name)
-        batch.add(claim, outcome)
+            batch.done(claim)
+        else:
+            if not isinstance(outcome, Failing):
+                ours.discard(name)
+            batch.add(claim, outcome)
     batch.write(tx)
     return stale
 
@@ -81,12 +85,12 @@ class _Batch:
         self.parked: list[tuple[Claim, Park]] = []
         self.rung: set[str] = set()
 
+    def done(self, claim: Claim) -> None:
+        self.gone.append(claim.id)
+        self.tally.counts[claim.queue][DONE] += 1
+
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
-            case Ack():
-                self.gone.append(claim.id)
-                self.tally.add(claim.queue, "done")
-                return
             case Bury(state):
                 self.buried.append((*state, claim.id))
                 self.gone.append(claim.id)
