@@ -1,7 +1,8 @@
 """What is wrong with a job's class, said when the class is made."""
 
+import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from poolq.errors import OptionError
 
@@ -18,6 +19,18 @@ def check_class(cls: type, job: str) -> None:
         check_body(made, f"job {job}: {method}()")
         if method == "rate_limit" and inspect.iscoroutinefunction(made):
             raise OptionError(f"job {job}: rate_limit() is async; it must be a plain method")
+
+
+def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
+    """Attributes that look like one of `options`, or like a hook, and what they look like: no more
+    than that can be known, as a job's class may have attributes of its own."""
+    found = []
+    known = (*options, *METHODS[1:])
+    for given in cls.__dict__:
+        near = difflib.get_close_matches(given, known, 1, 0.85)
+        if near and given not in known:
+            found.append((given, near[0]))
+    return found
 
 
 def check_body(function: Callable[..., object], what: str) -> None:

@@ -149,7 +149,7 @@ def _each(
         )
     if choice.many:
         count = sum(len(act(page)) for page in _pages(engine, choice))
-        click.echo(f"{done} {count} jobs")
+        click.echo(f"{done} {count} job{'s' * (count != 1)}")
         return 0
     ids = list(dict.fromkeys(choice.ids))
     found: set[str] = set()

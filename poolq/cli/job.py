@@ -63,12 +63,13 @@ def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -
     payload, attempts = records.payload(stored.body)
     shown = payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
+    failing = stored.state.failing and stored.status != "failed"
     tried = f"{stored.state.attempt} of {'?' if attempts is None else attempts}"
     fields = {
         "id": stored.id,
         "job": name_and_queue(stored.body)[0],
         "queue": stored.queue,
-        "status": stored.status + (", failing" if stored.state.failing else ""),
+        "status": stored.status + (", failing" if failing else ""),
         when: tables.local(stored.at),
         "attempts": f"{tried} used",
         "crashes": stored.state.crashes,

@@ -12,10 +12,12 @@ from functools import partial
 from time import monotonic
 
 from poolq import app
+from poolq.checks import misspelled
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
+from poolq.options import OPTIONS
 from poolq.producer import dispatch_by
 from poolq.running import progress_by
 from poolq.worker.desk import Desk
@@ -132,10 +134,14 @@ def _live(
 
 
 def _warn(registry: app.Registry, reporter: Reporter) -> None:
-    """No job at all, or a rate limit that fails its jobs at the first refusal, is hardly meant."""
+    """No job at all, a misspelled option, or a rate limit that fails its jobs at the first refusal,
+    is hardly meant."""
     if not registry.names():
         reporter.report(Note("warning", "the application defines no job: --app names its modules"))
     for kind in registry.jobs():
+        for given, meant in misspelled(kind, OPTIONS):
+            text = f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?"
+            reporter.report(Note("warning", text))
         options = options_of(kind)
         if hooks(kind).limit and options.attempts == 1 and options.on_limit == "release":
             reporter.report(

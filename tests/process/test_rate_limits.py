@@ -75,6 +75,8 @@ class Many(Job):
         pass
 
 class Single(Job):
+    atempts = 3
+
     def rate_limit(self):
         return None
 
@@ -173,6 +175,7 @@ def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None
 def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -> None:
     pool = limited.ready(2)
     pool.until_said("job jobs:Single has a rate limit and attempts = 1")
+    pool.until_said("job jobs:Single has an attribute atempts; did you mean attempts?")
     limited.ledger.until("run", limited.dispatch("Mail"))
     pool.until_said("done jobs:Mail")  # said after all that a worker says at its start
     log = pool.log
