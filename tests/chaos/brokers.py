@@ -96,6 +96,7 @@ class Served(Broker):
             "cut": proxy.cut,
             "cut-long": proxy.cut,
             "black-hole": proxy.blackhole,
+            "black-hole-long": proxy.blackhole,
             "drop-replies": proxy.drop_replies,
         }[kind]()
         return proxy.heal

@@ -32,12 +32,13 @@ BREATH = 1.0
 SUCCESSION = 3.0
 
 WORKERS = ("kill-worker", "kill-workers")
-OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "cut", "cut-long", "cut-connections",
-    "black-hole", "drop-replies", "drop-reply", "disk-full", "failover")  # fmt: skip
+OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long", "cut",
+    "cut-long", "cut-connections", "black-hole", "black-hole-long", "drop-replies", "drop-reply",
+    "disk-full", "failover")  # fmt: skip
 STOPS = ("stop-pool", "stop-pool-long", "stop-worker")
 #: Of one node alone: while the engine is away, nobody counts the beats of others either.
 SILENCES = ("stop-pool", "stop-pool-long", "stop-keeper", "kill-keeper", "cut", "cut-long",
-    "black-hole", "drop-replies")  # fmt: skip
+    "black-hole", "black-hole-long", "drop-replies")  # fmt: skip
 
 # The causes, as docs/guarantees.md has them.
 AT_ITS_END = "its worker was killed at its end"

@@ -16,9 +16,9 @@ PROCESSES = (
     "stop-master", "stop-pool", "stop-pool-long",
 )  # fmt: skip
 CODE = ("reload-good", "reload-broken", "reload-twice")
-BROKER = ("broker-restart", "broker-kill", "broker-freeze")
-LINE = ("cut", "cut-long", "cut-connections", "delay", "black-hole", "drop-replies", "drop-reply",
-    "drop-reply")  # fmt: skip
+BROKER = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long")
+LINE = ("cut", "cut-long", "cut-connections", "delay", "black-hole", "black-hole-long",
+    "drop-replies", "drop-reply", "drop-reply")  # fmt: skip
 DISK = ("disk-full",)
 FAILOVER = ("failover",)
 
@@ -35,7 +35,7 @@ GAP = (0.3, 1.1)  # seconds between two faults
 SHORT = (0.2, 1.5)
 #: Of the nodes' time to live.
 LONG = (1.2, 1.8)
-LONG_KINDS = ("stop-pool-long", "cut-long")
+LONG_KINDS = ("stop-pool-long", "cut-long", "black-hole-long", "broker-freeze-long")
 
 
 class Fault(NamedTuple):
