@@ -28,6 +28,7 @@ class Adversary:
         self._open: list[tuple[float, Fault, float, Undo, list[Process]]] = []
         self._how: dict[str, Callable[[Fault], Began | None]] = {
             "kill-worker": lambda fault: self._kill(fault, "worker"),
+            "kill-worker-at-end": self._kill_at_end,
             "kill-workers": lambda fault: self._kill(fault, "worker", 3),
             "kill-keeper": lambda fault: self._kill(fault, "keeper"),
             "kill-template": lambda fault: self._kill(fault, "template"),
@@ -83,6 +84,15 @@ class Adversary:
         for one in victims:
             one.kill()
         return nothing, victims
+
+    def _kill_at_end(self, fault: Fault) -> Began | None:
+        """A worker that has just written a job's end: it has noted it, and hardly settled it."""
+        pid = self._fleet.next_end(fault.node)
+        found = None if pid is None else process(pid)
+        if found is None:
+            return None
+        found.kill()
+        return nothing, [found]
 
     def _kill_heads(self, fault: Fault) -> Began | None:
         """Master and keeper at once: the workers are alone."""

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from tests.chaos.jobs import PARKED, RELEASED, WINDOW
 from tests.chaos.records import NOBODY, Evidence, Line, by_id
-from tests.chaos.repeats import OUTAGES, STOPS, Causes, back, repeats
+from tests.chaos.repeats import AT_ITS_END, OUTAGES, STOPS, WORKERS, Causes, back, repeats
 
 #: What comes between a job's admission and its start makes it start late.
 LATE = (*OUTAGES, *STOPS, "delay")
+#: The part of the kills of workers that may come between the end of a job and the note of it.
+HITS = 0.1
 #: Seconds that a clock may be off from where it is meant to be.
 CLOCK = 5.0
 
@@ -74,6 +76,10 @@ def never_started(evidence: Evidence) -> Iterator[str]:
 def doubles(evidence: Evidence) -> Iterator[str]:
     """Who begins again after an end, does so for a cause that was injected."""
     causes = Causes(evidence)
+    kills = [one for one in evidence.faults if one.kind in WORKERS]
+    hits = sum(causes.of(one) == AT_ITS_END for one in repeats(evidence))
+    if hits > max(2, len(kills) * HITS):
+        yield f"double: {hits} of {len(kills)} kills hit the microseconds of a job's end"
     for one in repeats(evidence):
         if causes.of(one) is None:
             end, again = one.end, one.again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -132,6 +133,22 @@ class Fleet:
         """Processes of a node whose titles begin so, also those that a dead master left."""
         found = [one for pool in self._of[node] for one in pool.processes()]
         return sorted(one for one in found if one.title.startswith(f"poolq: {title}"))
+
+    def next_end(self, node: int) -> int | None:
+        """Wait shortly for a job of a node to end; the pid of its worker."""
+        with self.ledger.open() as file:
+            file.seek(0, os.SEEK_END)
+
+            def look() -> int | None:
+                for line in file:
+                    what, _, where, _, pid, *_ = line.split()
+                    if what == "end" and int(where) == node:
+                        return int(pid)
+                return None
+
+            with suppress(AssertionError):
+                return until(look, 1.0)
+        return None
 
     def stale(self) -> int:
         """Settlements that were refused, as the logs tell."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 PROCESSES = (
-    "kill-worker", "kill-worker", "kill-workers", "kill-keeper", "kill-template", "kill-logger",
-    "kill-master", "kill-master-and-keeper", "kill-pool", "stop-worker", "stop-keeper",
-    "stop-master", "stop-pool", "stop-pool-long",
+    "kill-worker", "kill-worker-at-end", "kill-worker-at-end", "kill-workers", "kill-keeper",
+    "kill-template", "kill-logger", "kill-master", "kill-master-and-keeper", "kill-pool",
+    "stop-worker", "stop-keeper", "stop-master", "stop-pool", "stop-pool-long",
 )  # fmt: skip
 CODE = ("reload-good", "reload-broken", "reload-twice")
 BROKER = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.publish import shown
-from tests.chaos.run import run
+from tests.chaos.run import TTL, run
+from tests.chaos.schedule import schedule
 
 SECONDS, SEED = 15.0, 1
 
@@ -19,4 +20,5 @@ def test_chaos_breaks_no_promise(engine: str, tmp_path: Path) -> None:
     print(shown(report))
     assert report.verdict.violations == []
     assert report.verdict.jobs > 50
-    assert sum(report.faults.values()) > 10
+    assert report.faults.total() + report.missed == len(schedule(SEED, engine, SECONDS, TTL))
+    assert report.faults.total() > 10

@@ -60,6 +60,13 @@ def test_a_second_run_without_any_fault() -> None:
     assert words(evidence(ran("a", 10) + ran("a", 15, pid=8, node=1))) == ["double"]
 
 
+def test_kills_that_too_often_hit_the_note_of_an_end() -> None:
+    lines = [line for n in range(3) for pid in (10 + n, 20 + n) for line in ran(f"{n}", pid, pid)]
+    kills = [Done("kill-worker", 10.1 + n, 10.1 + n, 0, frozenset({10 + n})) for n in range(3)]
+    assert words(evidence(lines, *kills)) == ["double"]
+    assert words(evidence(lines[:8] + lines[8:10], *kills)) == []
+
+
 def test_on_success_runs_once_and_after_the_end() -> None:
     success = Line("success", "a", 0, 7, 1.2, wall=1.2)
     assert words(evidence([*ran("a", 1), success])) == []
