@@ -19,17 +19,17 @@ from typing import Any
 from poolq import dispatch_many
 from poolq.errors import EngineError, EngineUnavailable
 
-IN_FLIGHT = 120
+IN_FLIGHT = 200
 PAUSE = 0.04
 OVER = ("end", "failure")
 #: Weight, job, how many at most, options.
 MIX: list[tuple[int, str, int, dict[str, Any]]] = [
-    (30, "Quick", 6, {}),
-    (6, "Quick", 3, {"queue": "other"}),
+    (30, "Quick", 30, {}),
+    (6, "Quick", 20, {"queue": "other"}),
     (8, "Hooked", 3, {}),
-    (12, "Short", 4, {}),
-    (6, "Short", 4, {"queue": "other"}),
-    (3, "Long", 1, {}),
+    (12, "Short", 20, {}),
+    (6, "Short", 10, {"queue": "other"}),
+    (5, "Long", 2, {}),
     (8, "Quick", 3, {"delay": 0.7}),
     (4, "Quick", 2, {"delay": "+2 seconds"}),
     (6, "Flaky", 2, {}),

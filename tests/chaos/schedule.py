@@ -39,7 +39,7 @@ LONG_KINDS = ("stop-pool-long", "cut-long", "black-hole-long", "broker-freeze-lo
 
 
 class Fault(NamedTuple):
-    """`node` 0 or 1."""
+    """`node` 0 or 1; 2, of a line: the producer's."""
 
     at: float
     kind: str
@@ -59,7 +59,8 @@ def schedule(seed: int, engine: str, seconds: float, ttl: float) -> list[Fault]:
         kind = deck.pop()
         low, high = (LONG[0] * ttl, LONG[1] * ttl) if kind in LONG_KINDS else SHORT
         span = min(rand.uniform(low, high), max(0.1, seconds - at))
-        faults.append(Fault(at, kind, rand.randrange(2), rand.random(), span))
+        node = rand.randrange(3 if kind in LINE else 2)
+        faults.append(Fault(at, kind, node, rand.random(), span))
         at += rand.uniform(*GAP)
     return faults
 
