@@ -34,6 +34,7 @@ class Fleet:
         self.project = project
         self.broker = broker
         self.ledger = project.folder / "chaos-ledger.txt"
+        self.ledger.touch()
         self.dispatched = project.folder / "dispatched.txt"
         self._of: list[list[Pool]] = [[], []]
         self._flags = [
