@@ -264,7 +264,7 @@ def test_failed_many_at_once(poolq: Command, engine: Engine, worker: Worker) -> 
     assert poolq("failed", "retry", "--queue=a").out == "retried 2 jobs\n"
     assert poolq("failed", "forget", "--queue=b").code == 2
     assert len(engine.failed()) == 1
-    assert poolq("failed", "forget", "--all", "--yes").out == "forgot 1 jobs\n"
+    assert poolq("failed", "forget", "--all", "--yes").out == "forgot 1 job\n"
     assert engine.failed() == []
 
 
