@@ -16,12 +16,17 @@ from poolq.pool.state import Pool
 
 MOST = 16_384  # bytes of a traceback: its end, where the error is; a packet has room for it
 _LEAST = 100
+_OURS = ("poolq.", "importlib")  # modules
 _LONGEST = 300  # characters of a reason
 
 
 def of(error: PoolqError) -> Failed:
-    """What the user's code did is its cause."""
-    lines = traceback.format_exception(error.__cause__) if error.__cause__ else []
+    """What the user's code did is its cause; how we came to it is left out."""
+    cause = error.__cause__
+    trace = cause.__traceback__ if cause else None
+    while trace and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(cause), cause, trace) if cause else []
     return Failed(_plain(str(error)), error.exit_code, _end("".join(lines)))
 
 

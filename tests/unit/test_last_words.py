@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from poolq import app
 from poolq.errors import AppError, PoolqError
 from poolq.pool import last_words, protocol
 from poolq.pool.protocol import Bare, Failed, Loaded
@@ -79,3 +81,12 @@ def test_a_refusal_is_told_with_its_traceback() -> None:
         ("error", f"generation 3 {text}"),
     ]
     assert pool.trace == ""
+
+
+def test_a_traceback_begins_in_the_users_code(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(AppError) as raised:
+        app.load(("jobs",), tmp_path)
+    first, second, *_ = last_words.of(raised.value).trace.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert second == f'  File "{tmp_path}/jobs.py", line 1, in <module>'
