@@ -4,7 +4,6 @@ A contender without packages of its own runs where poolq is installed: poolq its
 loops. What is installed is pinned in the catalogue; a change there makes the environment anew.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venvs-bench"
+INSTALLED = """
+from importlib.metadata import distributions
+for one in distributions():
+    print(f"{one.name}=={one.version}")
+"""
 
 
 class CannotInstall(Exception):
@@ -38,11 +42,7 @@ def python(name: str, packages: tuple[str, ...], interpreter: str = "") -> Path:
 def versions(interpreter: Path) -> dict[str, str]:
     """What is installed there, by name in small letters."""
     done = subprocess.run(
-        [interpreter, "-m", "pip", "list", "--format=freeze"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        [interpreter, "-c", INSTALLED], capture_output=True, text=True, check=True
     )
     pairs = (line.partition("==") for line in done.stdout.splitlines())
     return {name.lower(): version for name, _, version in pairs}

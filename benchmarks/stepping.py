@@ -2,14 +2,16 @@
 `python -m benchmarks.stepping READY DELAYED JOBS SERVER_PID`.
 
 A worker's claims and settlements, 100 in each exchange, over the engine's own contract, as in
-`poolq run`, but with nothing run between them: that would only dilute the difference. Where few are
-ready they are filled up again outside the measurement. Printed is one line of JSON: microseconds a
-job, of time and of CPU (this process and the server's), for each of several turns.
+`poolq run`, but with nothing run between them: that would only dilute the difference. It begins
+once the server is at rest; where few are ready they are filled up again outside the measurement.
+Printed is one line of JSON: microseconds a job, of time and of CPU (this process and the server's),
+for each of several turns.
 """
 
 import json
 import sys
-from time import perf_counter, process_time_ns
+from collections.abc import Callable
+from time import monotonic, perf_counter, process_time_ns, sleep
 
 import poolq
 from benchmarks import cost
@@ -20,6 +22,7 @@ from poolq.producer import engine as chosen
 from poolq.retry import ACK
 
 WANT, TURN, CHUNK = 100, 1000, 20_000
+LOOK, QUIET, PATIENCE = 0.25, 0.01, 30.0  # seconds; what share of a core is nothing; seconds
 ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)
 
 
@@ -44,6 +47,17 @@ class Worker:
             self._done = [Settlement(claim, ACK) for claim in step.claims]
 
 
+def rest(used: Callable[[], int]) -> None:
+    """Wait until the server has nothing left to do for what it was filled with: MariaDB writes its
+    pages for seconds."""
+    end = monotonic() + PATIENCE
+    while monotonic() < end:
+        before = used()
+        sleep(LOOK)
+        if used() - before < QUIET * LOOK * 1e9:
+            return
+
+
 def main(ready: int, delayed: int, jobs: int, server: int) -> dict[str, list[float]]:
     """The costs of each turn."""
     prepare()
@@ -51,9 +65,13 @@ def main(ready: int, delayed: int, jobs: int, server: int) -> dict[str, list[flo
     fill(ready)
     worker, seconds, used = Worker(chosen()), [], []
 
-    def spent() -> int:
-        return process_time_ns() + sum(cost.exact([server] if server else []).values())
+    def serving() -> int:
+        return sum(cost.exact([server] if server else []).values())
 
+    def spent() -> int:
+        return process_time_ns() + serving()
+
+    rest(serving)
     for _ in range(jobs // TURN):
         before, began = spent(), perf_counter()
         worker.turn()
