@@ -92,8 +92,10 @@ def load(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     warn: Warn | None = None,
+    place: str = "",
 ) -> Config:
-    """Merge all places. `flags` by setting name, None for one that is not given.
+    """Merge all places. `flags` by setting name, None for one that is not given; `place`: where
+    they were given, if not as flags of a command.
 
     Raises ConfigError naming the setting and its place. An unknown POOLQ_ variable is only warned
     about (in the log, or through `warn`): it may belong to another version, or to the application.
@@ -103,7 +105,7 @@ def load(
     folder = project_folder(cwd)
     dotenv = _dotenv(folder / ".env")
     layers = (
-        _flags(flags or {}),
+        _flags(flags or {}, place),
         _environment(environ, "the environment", warn),
         _environment(dotenv, str(folder / ".env"), warn),
         _file(folder, warn),
@@ -162,11 +164,11 @@ def _choose(setting: Setting, layers: tuple[_Layer, ...]) -> tuple[object, str]:
     return setting.fallback(), "default"
 
 
-def _flags(flags: Mapping[str, object]) -> _Layer:
+def _flags(flags: Mapping[str, object], place: str) -> _Layer:
     for name in flags:
         if name not in BY_NAME:
             raise ConfigError(f"{name!r} is no setting{did_you_mean(name, BY_NAME)}")
-    return _Layer(flags, lambda setting: setting.option)
+    return _Layer(flags, lambda setting: place or setting.option)
 
 
 def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:

@@ -140,5 +140,6 @@ DEFAULTS = Options()
 
 def _unknown(option: str, job: str) -> NoReturn:
     near = difflib.get_close_matches(option, OPTIONS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS)}"
+    known = f"there are {', '.join(OPTIONS)}; what the job works on is its payload, a dict"
+    hint = f"did you mean {near[0]}?" if near else known
     raise OptionError(f"job {job}: unknown option {option}; {hint}")

@@ -103,7 +103,8 @@ def connect(url: str, namespace: str | None = None) -> "Engine":
 
     It is reached when it is first used, not here. Raises ConfigError.
     """
-    return _chosen.use(config.load({"engine": url, "namespace": namespace})).engine
+    given = {"engine": url, "namespace": namespace}
+    return _chosen.use(config.load(given, place="connect()")).engine
 
 
 def max_payload() -> int:

@@ -114,7 +114,7 @@ def test_refuses(option: str, written: object, wrong: str) -> None:
         ("dealy", "did you mean delay?"),
         ("retryAfter", "did you mean retry_after?"),
         ("attempt", "did you mean attempts?"),
-        ("xyz", "there are queue, delay, attempts, retry_after, max_crashes, on_limit, timeout"),
+        ("xyz", f"there are {', '.join(OPTIONS)}; what the job works on is its payload, a dict"),
     ],
 )
 def test_refuses_an_unknown_option(option: str, hint: str) -> None:

@@ -335,7 +335,7 @@ def test_connect_names_one_for_the_whole_process() -> None:
 @pytest.mark.usefixtures("unchosen")
 def test_a_bad_url_leaves_the_choice_as_it_was() -> None:
     first = poolq.connect("null://")
-    with pytest.raises(poolq.ConfigError):
+    with pytest.raises(poolq.ConfigError, match=r"^engine \(connect\(\)\): 'http://localhost' "):
         poolq.connect("http://localhost")
     assert engine() is first
 
