@@ -85,6 +85,7 @@ def test_q_asks_and_a_no_changes_nothing(screens: Screens) -> None:
     tty.type("y")
     assert tty.until_ends() == 0
     assert tty.restored()
+    assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
 
 
 def test_keys_change_the_pool(screens: Screens) -> None:

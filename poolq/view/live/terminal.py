@@ -25,9 +25,12 @@ SMALLEST = (1, 1)
 
 
 class Terminal:
-    """On the descriptors 0 and 1. `modes`: those to go back to; its own when None."""
+    """On the descriptors 0 and 1. `modes`: those to go back to; its own when None. `entered`: by
+    a process that is dead; nobody knows whether its screen still shows."""
 
-    def __init__(self, modes: Modes | None = None, *, ascii_only: bool = False) -> None:
+    def __init__(
+        self, modes: Modes | None = None, *, ascii_only: bool = False, entered: bool = False
+    ) -> None:
         self.fd = 0
         self._modes = modes or modes_of(self.fd)
         self._encoding = "ascii" if ascii_only else "utf-8"
@@ -35,7 +38,7 @@ class Terminal:
         self._shown: list[Line] | None = None
         self._size = SMALLEST
         self._left = b""
-        self.entered = False
+        self.entered = self._others = entered
 
     def enter(self) -> None:
         """Show the other screen and take the keys. Does nothing in the background."""
@@ -53,6 +56,8 @@ class Terminal:
         if not self.entered:
             return
         self.entered = False
+        if not self._others:  # a terminal that has no other screen keeps no picture either
+            self._left += ansi.CLEAR.encode()
         self._left += ansi.LEAVE.encode()
         deadline = monotonic() + LAST
         while not self._flush() and monotonic() < deadline:
@@ -130,9 +135,7 @@ def ignore_background() -> None:
 def restore(modes: Modes | None) -> None:
     """Give back a terminal that a killed process has left as it was: shortly, and at most once."""
     ignore_background()
-    terminal = Terminal(modes)
-    terminal.entered = True
-    terminal.close()
+    Terminal(modes, entered=True).close()
 
 
 def _reopened(fd: int) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ from poolq.view.screen.cells import Line
 #: The other screen; no cursor, no wrapping; what is pasted is marked as such.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
 LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+CLEAR = "\x1b[0m\x1b[2J\x1b[H"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # shown at once, by terminals that know it
 
 
