@@ -55,7 +55,7 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
         raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
     scheme, colon, rest = url.partition("://")
     if not colon:
-        raise ValueError(f"{redact(url)!r} is no URL{_hint(url)}; {_known()}")
+        raise ValueError(f"{redact(url)!r} is no URL; {_known(url)}")
     known = _scheme(scheme, url)
     location, mark, query = rest.partition("?")
     if known in ("sync", "null"):
@@ -82,19 +82,15 @@ def _scheme(given: str, url: str) -> str:
         found = base
     found = ALIASES.get(found, found)
     if found not in SCHEMES:
-        raise ValueError(f"{redact(url)!r} has an unknown scheme{_hint(given)}; {_known()}")
+        raise ValueError(f"{redact(url)!r} has an unknown scheme; {_known(given)}")
     return found
 
 
-def _hint(given: str) -> str:
+def _known(given: str) -> str:
     near = difflib.get_close_matches(given.lower(), [*SCHEMES, *WORDS], 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _known() -> str:
-    return (
-        f"there are {', '.join(f'{name}://' for name in SCHEMES)} and the words {' '.join(WORDS)}"
-    )
+    schemes = ", ".join(f"{name}://" for name in SCHEMES)
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
+    return f"{hint} are {schemes} and the words {' '.join(WORDS)}"
 
 
 def _file(location: str, folder: Path, url: str) -> str:
