@@ -27,7 +27,7 @@ from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
-from poolq.engines.sql.settling import asks, goes_back, holds, settle
+from poolq.engines.sql.settling import all_done, asks, goes_back, holds, settle
 from poolq.engines.sql.stepping import Asked, locked, step
 from poolq.limits import Admission, Rule
 
@@ -77,11 +77,14 @@ class SQLEngine(Engine):
         if want > 0:
             self._turns[worker] = turn + 1
         known = self._open if queues is None else queues
+        simple = all_done(settlements) if settlements else None
         asked: Asked
 
         def work(tx: Transaction) -> Step:
             nonlocal asked
-            asked = Asked(worker, request, settlements, want, queues, turn, known, self._floors)
+            asked = Asked(
+                worker, request, settlements, simple, want, queues, turn, known, self._floors
+            )
             return step(tx, asked)
 
         if goes_back(settlements):

@@ -4,7 +4,9 @@ The worker's row is locked by whoever calls this, and every change of a claim lo
 what is held now is held until the end of the transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.sql.counters import DONE, Tally
@@ -46,16 +48,47 @@ def goes_back(settlements: Iterable[Settlement]) -> bool:
     return any(isinstance(one.outcome, (Release, GiveBack, Park)) for one in settlements)
 
 
+class AllDone(NamedTuple):
+    """Many jobs that are done, and nothing else: their claims as `names` has them, their ids, how
+    many of each queue."""
+
+    claims: frozenset[str]
+    ids: list[str]
+    queues: Mapping[str, int]
+
+
+def all_done(settlements: Sequence[Settlement]) -> AllDone | None:
+    """Worked out before anything is locked, as others wait meanwhile; None: it is not so simple."""
+    if any(type(one.outcome) is not Ack for one in settlements):
+        return None
+    claims = [one.claim for one in settlements]
+    ids = [one.id for one in claims]
+    called = frozenset([f"{one.id} {one.request} {one.index}" for one in claims])
+    if len(called) < len(ids):
+        return None
+    return AllDone(called, ids, Counter([one.queue for one in claims]))
+
+
 def settle(
-    tx: Transaction, worker: str, settlements: Sequence[Settlement], found: Sequence[Result]
+    tx: Transaction,
+    worker: str,
+    settlements: Sequence[Settlement],
+    found: Sequence[Result],
+    simple: AllDone | None = None,
 ) -> list[str]:
     """Write down what becomes of each claim; returns the ids of those not held any more.
 
-    `found` is the answer to `asks`.
+    `found` is the answer to `asks`, `simple` that of `all_done`.
     """
     ours = names(found)
     batch = _Batch(worker)
-    stale = []
+    stale: list[str] = []
+    if simple is not None and ours == simple.claims:
+        batch.gone += simple.ids
+        for queue, many in simple.queues.items():
+            batch.tally.counts[queue][DONE] += many
+        batch.write(tx)
+        return stale
     for claim, outcome in settlements:
         id_, request, index, *_ = claim
         name = f"{id_} {request} {index}"

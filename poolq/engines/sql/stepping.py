@@ -13,7 +13,7 @@ from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import grant
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import asks, goes_back, settle
+from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
 from poolq.engines.sql.waking import NEXT, Look, glance, look, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import State
@@ -40,7 +40,8 @@ Guess = tuple[str, Floor | None]
 @dataclass(slots=True)
 class Asked:
     """What a step was asked for, and what it has claimed so far. `known`: the queues that were
-    open when the worker last looked; `turn` turns the wheel where no order is asked for.
+    open when the worker last looked; `simple`: the settlements, if all are of jobs that are done;
+    `turn` turns the wheel where no order is asked for.
 
     Beside the answer a step finds `seen`, the queues, and `ended`: the queue that it claimed from
     first, what it began behind there, and what it ended with."""
@@ -48,6 +49,7 @@ class Asked:
     worker: str
     request: int
     settlements: Sequence[Settlement]
+    simple: AllDone | None
     want: int
     queues: Sequence[str] | None
     turn: int
@@ -99,7 +101,7 @@ def step(tx: Transaction, asked: Asked) -> Step:
     if asked.request == request:
         return _again(tx, asked, word(stale), due, now)
     first = 1 + len(mine)
-    late = settle(tx, asked.worker, asked.settlements, found[1:first])
+    late = settle(tx, asked.worker, asked.settlements, found[1:first], asked.simple)
     answers = found[first:]
     if ready and not early:
         answers = tx.run(*ready)
