@@ -52,7 +52,7 @@ def _bare(engine: str, jobs: int, how: str = "batch") -> Contender:
 
 
 POOLQ = {
-    "redis": _poolq("redis", 150_000),
+    "redis": _poolq("redis", 200_000),
     "sqlite": _poolq("sqlite", 150_000),
     "mariadb": _poolq("mariadb", 45_000),
 }
