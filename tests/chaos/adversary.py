@@ -15,6 +15,8 @@ from tests.support.processes import Process, process
 
 #: Faults that concern both nodes.
 EVERYWHERE = (*BROKER, *FAILOVER, "disk-full", "reload-broken")
+#: Faults that come just as a job has ended: it is not settled yet, and others are claimed ahead.
+AMID = ("kill-worker-at-end", "stop-pool-long")
 Began = tuple[Undo, list[Process]]
 
 
@@ -25,6 +27,7 @@ class Adversary:
         self.done: list[Done] = []
         self.missed = 0
         self._fleet = fleet
+        self._ended: int | None = None
         self._open: list[tuple[float, Fault, float, Undo, list[Process]]] = []
         self._how: dict[str, Callable[[Fault], Began | None]] = {
             "kill-worker": lambda fault: self._kill(fault, "worker"),
@@ -48,6 +51,7 @@ class Adversary:
 
     def inject(self, fault: Fault) -> None:
         """Begin a fault; it ends when `tick` finds that its time is over."""
+        self._ended = self._fleet.next_end(fault.node) if fault.kind in AMID else None
         begin = monotonic()
         how = self._how.get(fault.kind)
         if how is not None:
@@ -86,9 +90,8 @@ class Adversary:
         return nothing, victims
 
     def _kill_at_end(self, fault: Fault) -> Began | None:
-        """A worker that has just written a job's end: it has noted it, and hardly settled it."""
-        pid = self._fleet.next_end(fault.node)
-        found = None if pid is None else process(pid)
+        """The worker that has just written a job's end."""
+        found = None if self._ended is None else process(self._ended)
         if found is None:
             return None
         found.kill()

@@ -52,6 +52,9 @@ class Quick(Noted):
 
 
 class Hooked(Noted):
+    def work(self) -> None:
+        time.sleep(0.2)
+
     def on_success(self) -> None:
         note("success", self)
 
