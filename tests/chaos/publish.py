@@ -42,7 +42,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**lost**", _found("lost")),
     ("**never started**", _found("never started")),
     ("**ran again after their end, for no injected cause**", _found("double")),
-    ("ran again after their end, each for one", lambda one: one.verdict.doubles.total()),
+    ("ran again after their end, for an injected cause", lambda one: one.verdict.doubles.total()),
     ("stale settlements, refused", lambda one: one.verdict.stale),
     ("**counted as done twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),
