@@ -90,6 +90,8 @@ class SQLEngine(Engine):
         if goes_back(settlements):
             self._floors.forget()
         answer = self._change(work)
+        if asked.taken:
+            answer = answer._replace(claims=asked.claims())
         if asked.ended:
             self._floors.note(*asked.ended)
         if queues is None and asked.seen:

@@ -7,6 +7,7 @@ a busy queue, the second round trip writes it all down and commits.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement, Step
 from poolq.engines.sql.floors import Floor, Floors
@@ -37,6 +38,14 @@ _new = tuple.__new__
 Guess = tuple[str, Floor | None]
 
 
+class Taken(NamedTuple):
+    """Rows as CLAIM has them, of one queue."""
+
+    queue: str
+    rows: Sequence[Row]
+    admitted: bool
+
+
 @dataclass(slots=True)
 class Asked:
     """What a step was asked for, and what it has claimed so far. `known`: the queues that were
@@ -55,13 +64,22 @@ class Asked:
     turn: int
     known: Sequence[str]
     floors: Floors
-    claims: list[Claim] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    left: int = 0
     seen: Sequence[Look] = ()
     ended: tuple[str, Floor | None, Floor] | None = None
 
-    @property
-    def left(self) -> int:
-        return self.want - len(self.claims)
+    def __post_init__(self) -> None:
+        self.left = self.want
+
+    def claims(self) -> list[Claim]:
+        """What was claimed; made when nothing is locked any more."""
+        made: list[Claim] = []
+        for queue, rows, admitted in self.taken:
+            for at, (id_, body, *kept, _) in enumerate(rows, len(made)):
+                state = State(*kept) if any(kept) else INITIAL
+                made.append(_new(Claim, (id_, self.request, at, queue, body, state, admitted)))
+        return made
 
     def order(self, names: Collection[str]) -> list[str]:
         """Those of the names that may be claimed from, in the order of their turn."""
@@ -109,7 +127,7 @@ def step(tx: Transaction, asked: Asked) -> Step:
         asked.seen = looks(answers[0])
     next_due = _claim(tx, asked, guess, answers[1:])
     tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
-    return Step(asked.claims, late, _until(next_due, now))
+    return Step([], late, _until(next_due, now))
 
 
 def _questions(asked: Asked, guess: Sequence[Guess]) -> list[Op]:
@@ -185,12 +203,10 @@ def _take(
 ) -> None:
     """Claim as many of these jobs as are wanted."""
     rows = rows[: asked.left]
-    first = len(asked.claims)
-    request, add = asked.request, asked.claims.append
-    for at, (id_, body, *kept, _) in enumerate(rows, first):
-        state = State(*kept) if any(kept) else INITIAL
-        add(_new(Claim, (id_, request, at, queue, body, state, admitted)))
+    first = asked.want - asked.left
     if rows:
+        asked.taken.append(Taken(queue, rows, admitted))
+        asked.left -= len(rows)
         ids = [row[0] for row in rows]
         tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, admitted))
 

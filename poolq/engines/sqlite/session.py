@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count, repeat
 from typing import TypeVar
 
 import msgspec
@@ -47,10 +48,8 @@ class SQLiteTransaction(Transaction):
     def marks(
         self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
     ) -> list[Op | Many]:
-        at = now()
-        return [
-            Many(MARK, [(place, request, n, admitted, at, one) for n, one in enumerate(ids, first)])
-        ]
+        same = repeat(place), repeat(request), count(first), repeat(admitted), repeat(now())
+        return [Many(MARK, list(zip(*same, ids, strict=False)))]
 
 
 def run(raw: sqlite3.Connection, texts: Texts, op: Op | Many) -> Result:
