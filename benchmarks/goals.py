@@ -27,7 +27,7 @@ class Goal(NamedTuple):
     def factor(self) -> float:
         """How far it is reached: 1 exactly, 2 twice as good as wanted."""
         if self.most:
-            return self.wanted / self.value if self.value else float("inf")
+            return self.wanted / self.value if self.value > 0 else float("inf")
         return self.value / self.wanted if self.wanted else float("inf")
 
     @property

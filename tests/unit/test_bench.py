@@ -47,6 +47,7 @@ def test_the_spread_is_a_share_of_the_median() -> None:
         (2, 2, True, True, 1),
         (2, 4, True, False, 0.5),
         (2, 0, True, True, float("inf")),
+        (2, -1, True, True, float("inf")),
     ],
 )
 def test_a_goal(wanted: float, value: float, most: bool, reached: bool, factor: float) -> None:
