@@ -1,6 +1,7 @@
 """What the adversary does, and when: a pure function of the seed.
 
-Kinds come in shuffled decks, so that a short run meets each kind too. `pick` (0 to 1) chooses the
+Kinds come in shuffled decks, so that a short run meets each kind too; of those that last long each
+other deck has one half, or nothing would ever be well. `pick` (0 to 1) chooses the
 victim among those that there are when it happens; `span` is how long it lasts, in seconds.
 """
 
@@ -31,7 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,
 }
-GAP = (0.3, 1.1)  # seconds between two faults
+GAP = (0.4, 1.6)  # seconds between two faults
 SHORT = (0.2, 1.5)
 #: Of the nodes' time to live.
 LONG = (1.2, 1.8)
@@ -53,9 +54,11 @@ def schedule(seed: int, engine: str, seconds: float, ttl: float) -> list[Fault]:
     rand = random.Random(f"{seed} {engine}")
     faults: list[Fault] = []
     deck: list[str] = []
+    decks = 0
     at = rand.uniform(*GAP)
     while at < seconds:
-        deck = deck or _deck(rand, KINDS[engine])
+        if not deck:
+            deck, decks = _deck(rand, KINDS[engine], decks % 2), decks + 1
         kind = deck.pop()
         low, high = (LONG[0] * ttl, LONG[1] * ttl) if kind in LONG_KINDS else SHORT
         span = min(rand.uniform(low, high), max(0.1, seconds - at))
@@ -65,7 +68,8 @@ def schedule(seed: int, engine: str, seconds: float, ttl: float) -> list[Fault]:
     return faults
 
 
-def _deck(rand: random.Random, kinds: Sequence[str]) -> list[str]:
-    shuffled = list(kinds)
+def _deck(rand: random.Random, kinds: Sequence[str], half: int) -> list[str]:
+    long = [kind for kind in kinds if kind in LONG_KINDS]
+    shuffled = [kind for kind in kinds if kind not in long] + long[half::2]
     rand.shuffle(shuffled)
     return shuffled

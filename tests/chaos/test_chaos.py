@@ -20,5 +20,6 @@ def test_chaos_breaks_no_promise(engine: str, tmp_path: Path) -> None:
     print(shown(report))
     assert report.verdict.violations == []
     assert report.verdict.jobs > 50
-    assert report.faults.total() + report.missed == len(schedule(SEED, engine, SECONDS, TTL))
-    assert report.faults.total() > 10
+    planned = len(schedule(SEED, engine, SECONDS, TTL))
+    assert report.faults.total() + report.missed == planned > 10
+    assert report.faults.total() > planned / 2

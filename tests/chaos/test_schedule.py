@@ -14,11 +14,11 @@ def test_the_seed_reproduces_it(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", KINDS)
-def test_every_kind_comes_in_a_minute_and_ends_within_it(engine: str) -> None:
-    faults = schedule(7, engine, 60, 4)
+def test_every_kind_comes_in_a_minute_or_so_and_ends_within_it(engine: str) -> None:
+    faults = schedule(7, engine, 75, 4)
     assert {one.kind for one in faults} == set(KINDS[engine])
     assert [one.at for one in faults] == sorted(one.at for one in faults)
-    assert all(one.at < 60 and one.at + one.span <= 60.1 for one in faults)
+    assert all(one.at < 75 and one.at + one.span <= 75.1 for one in faults)
 
 
 def test_a_node_is_stopped_for_longer_than_it_lives() -> None:
