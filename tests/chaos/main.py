@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+import traceback
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -32,8 +33,9 @@ def main() -> int:
         try:
             with redirect_stdout(StringIO()):  # the pools' logs, which are kept where it matters
                 report = run(engine, args.seed, args.seconds, keep)
-        except AssertionError as error:
-            print(f"{engine}: {error}\n  its logs are in {keep}; again: {again}", flush=True)
+        except Exception:  # the other runs are worth having
+            traceback.print_exc()
+            print(f"  {engine}: its logs are in {keep}; again: {again}", flush=True)
             bad += 1
             continue
         reports.append(report)
