@@ -76,9 +76,9 @@ class Registration(NamedTuple):
 
 
 class Death(NamedTuple):
-    """What the scoreboard knows of a dead worker. Claims of lower requests are done, and those of
-    `request` below `finished`; the one at `started` (-1: none) crashed and gets `entry`, a history
-    line; the rest goes back.
+    """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done;
+    the one at `started` (-1: none) crashed and gets `entry`, a history line; the rest goes back.
+    So do claims of lower requests: they had ended, and the store has lost how.
     `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash; it is
     due again in `delay` microseconds (0: at the head of its queue)."""
 

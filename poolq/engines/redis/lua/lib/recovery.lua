@@ -55,13 +55,14 @@ local function line_for(name, line)
 end
 
 -- `death`: {request, finished, started, delay} or nil; delay nil unless it timed out; `line`: the
--- history line of the claim that had started. Claims of lower requests had ended before.
+-- history line of the claim that had started. A claim of a lower request had ended, and this store
+-- has lost how: it goes back.
 -- Adds ids to `fates`.
 local function recover(name, death, line, fates)
   local worker = P .. 'worker:' .. name
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
-    if death and claim.request < death.request or known and claim.index < death.finished then
+    if known and claim.index < death.finished then
       finish(worker, claim.queue, claim.id)
       fates.done[#fates.done + 1] = claim.id
     else
