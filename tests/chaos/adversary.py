@@ -15,8 +15,8 @@ from tests.support.processes import Process, process
 
 #: Faults that concern both nodes.
 EVERYWHERE = (*BROKER, *FAILOVER, "disk-full", "reload-broken")
-#: Faults that come just as a job has ended: it is not settled yet, and others are claimed ahead.
-AMID = ("kill-worker-at-end", "stop-pool-long")
+#: Faults that come just as a job has ended.
+AMID = ("kill-worker-at-end",)
 Began = tuple[Undo, list[Process]]
 
 

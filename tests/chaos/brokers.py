@@ -40,6 +40,7 @@ class Broker(ABC):
     """`urls` are those of node 0, node 1 and the producer; `url` is the harness's own."""
 
     lossy = False
+    locks = False  # who is stopped may hold what others wait for
     skewed = True  # one node's clock may be wrong
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
@@ -146,6 +147,8 @@ class ValkeyBroker(RedisBroker):
 
 
 class MariaDBBroker(Served):
+    locks = True
+
     def make(self) -> Server:
         template = install_mariadb(self.scratch.folder("mariadb"))
         return MariaDB(self.scratch.folder("broker"), template, durable=True)
@@ -164,6 +167,7 @@ class MariaDBBroker(Served):
 class SQLiteBroker(Broker):
     """On a small disk of its own, which can be filled."""
 
+    locks = True
     skewed = False  # a file's clock is its writers'
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:

@@ -55,7 +55,8 @@ class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
     state, after the drain; `done`: how many it has counted as done; `left`: what is not gone;
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
-    `ahead`: seconds by which the clock of node 1 is meant to be wrong."""
+    `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
+    hold what others wait for."""
 
     lines: list[Line]
     dispatched: set[str]
@@ -70,6 +71,7 @@ class Evidence(NamedTuple):
     stale: int = 0
     lossy: bool = False
     ahead: float = 0.0
+    locks: bool = False
 
 
 def parse_ledger(text: str) -> list[Line]:

@@ -74,6 +74,7 @@ class Causes:
 
     def __init__(self, evidence: Evidence) -> None:
         self._enough = SILENT * evidence.ttl
+        self._locks = evidence.locks
         self._faults = sorted(evidence.faults, key=lambda fault: fault.begin)
         self._starts: dict[tuple[int, int], list[float]] = defaultdict(list)
         for line in sorted(evidence.lines, key=lambda one: one.at):
@@ -91,12 +92,13 @@ class Causes:
         heads = _heads(past)
         if self._was_killed_at_its_end(end, past):
             return AT_ITS_END
-        settled, away = self._settled(end, near)
+        stops = [one for one in self._faults if one.kind in STOPS] if self._locks else []
+        settled, away = self._settled(end, sorted({*near, *stops}, key=lambda one: one.begin))
         deaths = _deaths(end.pid, past, heads) + (heads if away else [])
         if any(end.at <= one.end and one.begin <= settled for one in deaths):
             return AWAY if away else UNSETTLED
         silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, heads)
-        return SILENCE if silent else None
+        return SILENCE if silent or self._was_about_to_begin(repeat) else None
 
     def _is_undone(self, repeat: Repeat) -> bool:
         return any(
@@ -139,6 +141,18 @@ class Causes:
             for begin, end in _silences(near)
         )
 
+    def _was_about_to_begin(self, repeat: Repeat) -> bool:
+        """Who was stopped at the first line of a job writes it when it goes on; only the first."""
+        again = repeat.again
+        return any(
+            one.kind == "stop-pool-long"
+            and _concerns(one, again)
+            and one.begin + self._enough <= repeat.begun
+            and one.end - NOTING <= again.at <= one.end + SETTLING
+            and self._next(again, one.begin) == again.at
+            for one in self._faults
+        )
+
     def _was_alone(self, repeat: Repeat, heads: Sequence[Done]) -> bool:
         """Where nobody is left to beat, an orphan is killed by the pool that takes its job."""
         last = min(repeat.end.at + SETTLING, repeat.again.at)
@@ -163,7 +177,7 @@ def _concerns(fault: Done, line: Line) -> bool:
 def _holds_up(fault: Done, end: Line) -> bool:
     """True if it keeps this worker from the engine."""
     if fault.kind in STOPS:
-        return fault.kind != "stop-worker" or end.pid in fault.pids
+        return fault.kind != "stop-worker" or fault.node != end.node or end.pid in fault.pids
     return fault.kind in OUTAGES
 
 

@@ -127,6 +127,7 @@ class _Chaos:
         return Evidence(
             lines, dispatched, maybe, self.adversary.done, TTL, failed, present, done,
             sorted(lookout.seen), left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
+            self.broker.locks,
         )  # fmt: skip
 
     def _is_drained(self) -> bool:

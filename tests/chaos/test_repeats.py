@@ -128,3 +128,18 @@ def test_a_second_run_counts_though_it_comes_to_no_end() -> None:
 
 def test_a_run_that_came_to_no_end_may_be_repeated() -> None:
     assert causes([FIRST[0], *AGAIN]) == []
+
+
+def test_who_was_stopped_at_its_first_line_writes_that_one_when_it_goes_on() -> None:
+    stopped = Done("stop-pool-long", 5, 14.99, 1, frozenset({8}))
+    assert causes(FIRST + AGAIN, stopped) == [SILENCE]
+    assert causes([*FIRST, Line("start", "b", 1, 8, 14.995), *AGAIN], stopped) == [None]
+    assert causes(FIRST + AGAIN, stopped._replace(end=14.0)) == [None]
+
+
+def test_a_stopped_process_may_hold_what_the_other_node_waits_for() -> None:
+    faults = [Done("stop-pool-long", 10, 15, 1), Done("kill-pool", 12, 12, 0, ALL)]
+    given = Evidence(FIRST + AGAIN, set(), set(), faults, TTL, set(), set(), 0, [], [])
+    for locks, cause in ((False, None), (True, AWAY)):
+        made = given._replace(locks=locks)
+        assert [Causes(made).of(one) for one in repeats(made)] == [cause]
