@@ -72,7 +72,10 @@ def project(make_project: MakeProject, engine_url: str) -> Project:
 
 
 def deploy(project: Project, text: str) -> None:
-    (project.folder / "jobs.py").write_text(text)
+    """In one act: a file that is half written is a change of its own."""
+    new = project.folder / "jobs.py.new"
+    new.write_text(text)
+    new.replace(project.folder / "jobs.py")
 
 
 def version(number: int) -> str:
