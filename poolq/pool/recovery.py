@@ -47,5 +47,11 @@ def death(row: Row, worker: str, host: str, now: int) -> Death:
     )
     started = row.started - 1 if running else NOTHING
     return Death(
-        row.request, row.finished, started, entry(line), timed_out, row.delay if timed_out else 0
+        row.request,
+        row.finished,
+        started,
+        entry(line),
+        timed_out,
+        row.delay if timed_out else 0,
+        row.before,
     )

@@ -72,6 +72,7 @@ class Row:
     reason: int
     phase: int
     request: int
+    before: int
     finished: int
     started: int
     since: int
@@ -238,8 +239,8 @@ class Scoreboard:
         return Row(
             index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
             own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
-            theirs[words.PHASE], theirs[words.REQUEST], words.finished(theirs),
-            theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
+            theirs[words.PHASE], theirs[words.REQUEST], theirs[words.BEFORE],
+            words.finished(theirs), theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.HELD], theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],

@@ -5,7 +5,7 @@
   for longer than `node_ttl` was taken for dead, and its jobs are somebody else's.
 - While short jobs run, the step that will follow them is on its way already, where the engine has
   a server that works meanwhile. What it claims is started when all that was claimed before has
-  ended: so a death finds all claims of lower requests done.
+  ended; what of that is not settled yet is done then, as the row tells.
 - A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
   what is finished and gives back what is not started. What it could not send stays noted, and
   goes with whoever is answered first; none of it is started any more. A step on its way it sends
@@ -75,6 +75,7 @@ class Desk:
         self._behind: list[Claim] = []  # claimed already, to be started after those ahead
         self._flight: Flight | None = None
         self._pending: list[Settlement] = []
+        self._all_done = True  # of what was claimed last, nothing has ended in another way
         self.due = 0
         self._running = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
@@ -144,6 +145,8 @@ class Desk:
     def finish(self, claim: Claim, outcome: Outcome, now: int) -> None:
         """Note a settlement; it goes with the next exchange."""
         self._running = 0
+        if outcome is not ACK:
+            self._all_done = False
         if not self._pending:
             self.due = min(self.due, now + LONGEST_WAIT)
         self._pending.append(_new(Settlement, (claim, outcome)))
@@ -157,8 +160,7 @@ class Desk:
         """Return what has not started, `first` included, and settle all. Raises Fenced."""
         with self._lock:
             self._land()
-            claims = [*([first] if first else []), *self._take_all()]
-            self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
+            self._return([*([first] if first else []), *self._take_all()])
             if self._pending:
                 self._step(0)
 
@@ -174,6 +176,7 @@ class Desk:
         self._answered(step)
         if step.claims:
             self._row.claimed(request)
+            self._all_done = True
         return step
 
     def _land(self) -> None:
@@ -201,10 +204,14 @@ class Desk:
         self._talk.refused(step.stale, but=doubtful)
 
     def _turn_to(self, claims: Sequence[Claim]) -> None:
-        """Start with these from now on: all that was claimed before is done, or settled."""
-        if any(one.outcome is not ACK for one in self._pending):
+        """Start with these from now on. What is not settled yet of those before is done, if all of
+        them were; else all is settled first: should the store lose that one of them was given back,
+        it must not pass for done."""
+        if self._pending and not self._all_done:
             self._step(0)
-        self._row.claimed(claims[0].request)
+        before = self._pending[0].claim.request if self._pending else 0
+        self._row.claimed(claims[0].request, before)
+        self._all_done = True
 
     # the watcher
 
@@ -233,7 +240,7 @@ class Desk:
 
     def _relieve(self) -> None:
         """Settle what is finished and give back what waits; one try."""
-        self._return(self._take_all())
+        self._back += self._return(self._take_all())
         sent: list[Settlement] = []
         try:
             self._relieve_flight()
@@ -262,8 +269,11 @@ class Desk:
         step = self._talk.again(flight)
         flight.relieved = True
         self._talk.refused(step.stale, but=self._doubtful)
-        self._return(step.claims)
+        self._back += self._return(step.claims)
 
-    def _return(self, claims: Sequence[Claim]) -> None:
+    def _return(self, claims: Sequence[Claim]) -> int:
+        """Note that these go back; how many they are."""
+        if claims:
+            self._all_done = False
         self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
-        self._back += len(claims)
+        return len(claims)

@@ -26,8 +26,9 @@ class Phase(IntEnum):
     LEAVING = 3
 
 
-# Words. Claims of REQUEST below FINISHED are done, and all of lower requests. FINISHED begins with
-# the request that it is of, so that one store turns to the next: `finished()` reads it. STARTED is
+# Words. Claims of REQUEST below FINISHED are done, and so are those of the request BEFORE, 0: it is
+# settled. FINISHED begins with the request that it is of, so that one store, that of REQUEST, turns
+# to the next: `finished()` reads it. STARTED is
 # 1 + the index of the one that was started last, 0 when none is running. Times are monotonic
 # nanoseconds. DEADLINE: of the user code that runs, 0 when it may take as long as it likes; LIMIT
 # (microseconds), TRIES (the attempt, 0: it is a hook) and DELAY (before the next one, microseconds)
@@ -37,6 +38,7 @@ DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
 HELD = 17  # bytes of memory when the job began, where that is limited
+BEFORE = 18
 COUNT_BITS = 20  # of FINISHED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
@@ -75,11 +77,13 @@ class WorkerRow:
         """Its stack can be asked for: see `stack.py`."""
         self.words[STACK] = number
 
-    def claimed(self, request: int) -> None:
-        """New claims: nothing of them has started. What came before is done, or settled."""
+    def claimed(self, request: int, before: int = 0) -> None:
+        """New claims: nothing of them has started. What came before is settled, or done where it
+        is of the request `before`."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
+        words[BEFORE] = before
         words[REQUEST] = request
 
     def holds(self, memory: int) -> None:

@@ -165,8 +165,8 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -
     return ids
 
 
-def died(request: int = 1, finished: int = 0, started: int = -1) -> Death:
-    return Death(request, finished, started, line())
+def died(request: int = 1, finished: int = 0, started: int = -1, before: int = 0) -> Death:
+    return Death(request, finished, started, line(), before=before)
 
 
 def wait_for(engine: Engine, moment: int) -> None:

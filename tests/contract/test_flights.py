@@ -16,7 +16,7 @@ from poolq.view import reporting
 from poolq.worker import desk as module
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
-from poolq.worker.row import REQUEST, WORDS, WorkerRow, finished
+from poolq.worker.row import BEFORE, REQUEST, WORDS, WorkerRow, finished
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -82,7 +82,7 @@ def test_what_was_sent_for_follows_what_is_ahead(
     assert desk.next() is None, "what is on its way is not started before all before it has ended"
     assert row.words[REQUEST] == 1
     assert desk.claim(4) == 2
-    assert row.words[REQUEST] == 2
+    assert (row.words[REQUEST], row.words[BEFORE]) == (2, 1), "c and d are not settled yet"
     assert end(desk, row, 2) == ["e", "f"]
     assert desk.claim(4) == 0
     assert total(engine, "done") == 6
@@ -145,6 +145,8 @@ def test_a_settlement_in_between_leaves_the_claims_for_later(
     assert row.words[REQUEST] == 1, "the third job is of that request still"
     assert end(desk, row, 1) == ["c"]
     assert desk.claim(3) == 3
+    assert total(engine, "done") == 2, "c did not wait: b has ended in another way"
+    assert row.words[BEFORE] == 0
     assert end(desk, row, 3) == ["d", "e", "f"]
     desk.claim(1)
     assert (total(engine, "done"), count_of(engine).delayed) == (5, 1)
@@ -204,7 +206,8 @@ def test_a_death_finds_what_had_ended(
         desk.claim(3)
         end(desk, row, 1)
     done = finished(row.words)
-    recovered = engine.recover("w1", died(row.words[REQUEST], done, done if landed else -1))
+    began = done if landed else -1
+    recovered = engine.recover("w1", died(row.words[REQUEST], done, began, row.words[BEFORE]))
     assert (len(recovered.done), len(recovered.crashed)) == ((3, 1) if landed else (2, 0))
     assert len(recovered.returned) == (1 if landed else 3)
     assert total(engine, "done") == (4 if landed else 3)

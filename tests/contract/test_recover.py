@@ -95,6 +95,15 @@ def test_claims_of_lower_and_of_higher_requests_go_back(engine: Engine, worker: 
     assert [name for name, _ in next_claims(engine)] == ["a", "b", "d", "e", "f"]
 
 
+def test_claims_of_the_request_before_are_done(engine: Engine, worker: Worker) -> None:
+    """Its last jobs are settled with the step that is sent while the next ones run."""
+    a, b, c, d, e, f, g, h = push(engine, *"abcdefgh")
+    for _ in range(4):
+        worker.claim(2)
+    recovered = engine.recover("w1", died(request=3, finished=1, started=1, before=2))
+    assert recovered == Recovered(done=(c, d, e), crashed=(f,), returned=(a, b, g, h))
+
+
 def test_of_an_unknown_death_the_earliest_claim_is_charged(engine: Engine, worker: Worker) -> None:
     a, b, c = push(engine, "a", "b", "c")
     worker.claim(2)

@@ -89,7 +89,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
-        *[0] * 10, *[0] * 5, 0, 0, None,
+        *[0] * 11, *[0] * 5, 0, 0, None,
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], lis
     done, crashed, back = [], [], []
     for row in held:
         _, request, index, *_ = row
-        if request == death.request and index < death.finished:
+        if request == death.before or (request == death.request and index < death.finished):
             done.append(row)
         elif request == death.request and index == death.started:
             crashed.append(row)

@@ -3,7 +3,7 @@
 -- Parts: base, bodies, ready, limits, parking, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
---       started; and where it timed out: delay.
+--       started, before; and where it timed out: delay.
 -- Reply: {ids done, ids crashed, ids returned, ids timed out}.
 
 local fates = {done = {}, crashed = {}, returned = {}, timed_out = {}}
@@ -14,7 +14,8 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       request = tonumber(ARGV[3]),
       finished = tonumber(ARGV[4]),
       started = tonumber(ARGV[5]),
-      delay = tonumber(ARGV[6]),
+      before = tonumber(ARGV[6]),
+      delay = tonumber(ARGV[7]),
     }
   end
   recover(ARGV[1], death, ARGV[2], fates)
