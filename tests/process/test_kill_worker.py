@@ -51,6 +51,22 @@ def test_only_the_job_that_ran_is_charged(project: Project) -> None:
     assert project.total("done") == 400
 
 
+@redis_and_sqlite
+def test_a_kill_amid_quick_jobs_repeats_one_at_most(project: Project) -> None:
+    """Many are done then and not settled yet: the scoreboard knows which."""
+    kills = 6
+    ids = project.dispatch_many("Quick", 10_000)
+    pool = project.pool(2)
+    for kill in range(kills):
+        until(lambda many=500 * (kill + 1): project.total("done") >= many)
+        until(pool.ready)[0].kill()
+    until(project.settled, 30)
+    times = project.ledger.times("end")
+    assert set(times) == set(ids)
+    assert sum(times.values()) <= len(ids) + kills
+    assert project.total("done") == len(ids)
+
+
 @pytest.mark.parametrize(
     ("payload", "words", "kept"),
     [
