@@ -150,9 +150,12 @@ def left_over(evidence: Evidence) -> Iterator[str]:
 def clocks(evidence: Evidence) -> Iterator[str]:
     """The nodes' clocks are as far apart as they are meant to be, from first to last."""
     apart = [(line.node, line.wall - line.at) for line in evidence.lines]
-    true = [offset for node, offset in apart if node == 0]
+    right = [offset for node, offset in apart if node == 0]
+    if not right:
+        return
+    true = median(right)
     for node, ahead in ((0, 0.0), (1, evidence.ahead)):
-        wrong = [offset - median(true) - ahead for other, offset in apart if other == node and true]
+        wrong = [offset - true - ahead for other, offset in apart if other == node]
         if (worst := max(map(abs, wrong), default=0.0)) > CLOCK:
             yield f"clock: that of node {node} is {worst:.0f} s off from where it is meant to be"
 
