@@ -134,11 +134,11 @@ class Causes:
         """The silence fell into the time from the start to the settlement, and the next run began
         when it had been long."""
         return any(
-            end - begin >= self._enough
-            and repeat.begun <= end + SETTLING
-            and begin <= settled
-            and repeat.again.at >= begin + self._enough
-            for begin, end in _silences(near)
+            one.end - one.begin >= self._enough
+            and repeat.begun <= one.heard + SETTLING
+            and one.begin <= settled
+            and repeat.again.at >= one.begin + self._enough
+            for one in _silences(near)
         )
 
     def _was_about_to_begin(self, repeat: Repeat) -> bool:
@@ -199,14 +199,25 @@ def _deaths(pid: int, faults: Sequence[Done], heads: Sequence[Done]) -> list[Don
     return [one for one in killed if one.kind == "kill-pool"] + alone
 
 
-def _silences(near: Sequence[Done]) -> list[tuple[float, float]]:
-    """Begin and end of each, those that follow one another closely as one."""
-    found: list[tuple[float, float]] = []
+class Silence(NamedTuple):
+    """`heard`: when there is a beat again at last; a pool that was stopped, and whose keeper was
+    killed meanwhile, starts another one when it goes on."""
+
+    begin: float
+    end: float
+    heard: float
+
+
+def _silences(near: Sequence[Done]) -> list[Silence]:
+    """Those that follow one another closely are one."""
+    found: list[Silence] = []
     for one in near:
         if one.kind not in SILENCES:
             continue
-        if found and one.begin <= found[-1][1] + BREATH:
-            found[-1] = found[-1][0], max(found[-1][1], one.end)
-        else:
-            found.append((one.begin, one.end))
+        begin, end, wait = one.begin, one.end, SUCCESSION * (one.kind == "kill-keeper")
+        if found and begin <= found[-1].end + BREATH:
+            last = found.pop()
+            begin, end = last.begin, max(last.end, end)
+            wait = max(wait, last.heard - last.end)
+        found.append(Silence(begin, end, end + wait))
     return found

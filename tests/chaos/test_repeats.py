@@ -143,3 +143,10 @@ def test_a_stopped_process_may_hold_what_the_other_node_waits_for() -> None:
     for locks, cause in ((False, None), (True, AWAY)):
         made = given._replace(locks=locks)
         assert [Causes(made).of(one) for one in repeats(made)] == [cause]
+
+
+def test_a_keeper_that_was_killed_in_a_stop_has_a_successor_only_after_it() -> None:
+    stopped, killed = Done("stop-pool-long", 3, 9.2, 0), Done("kill-keeper", 6, 6, 0)
+    assert causes(FIRST + AGAIN, stopped) == [None]
+    assert causes(FIRST + AGAIN, killed) == [None]
+    assert causes(FIRST + AGAIN, stopped, killed) == [SILENCE]
