@@ -221,7 +221,8 @@ class SentinelBroker(Broker):
 
 
 class ClusterBroker(Broker):
-    """Faults are done to the node that has the namespace's slot."""
+    """Faults are done to the node that has the namespace's slot. They are over when all nodes say
+    so: a master that comes back takes no writes for 2 seconds."""
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         super().__init__(stack, scratch)
@@ -239,10 +240,23 @@ class ClusterBroker(Broker):
         return self.setup.nodes[slot // share]
 
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
-        return begin_at(self._owner(), kind)
+        undo = begin_at(self._owner(), kind)
+        if undo is nothing:
+            self._whole()
+        if undo is None or undo is nothing:
+            return undo
+
+        def end() -> None:
+            undo()
+            self._whole()
+
+        return end
 
     def heal(self) -> None:
         ensure(self._owner())
+        self._whole()
+
+    def _whole(self) -> None:
         until(self.setup._complete, 30, "the cluster to be complete")
 
     def left(self, namespace: str) -> list[str]:
