@@ -36,7 +36,7 @@ help: ## this list
 demo: $(VENV)/.runtime ## see it work: a pool of 4 does real jobs on SQLite, within a minute
 	@$(BIN)/poolq demo
 
-test: $(VENV)/.dev servers ## all tests, on Redis, Valkey, MariaDB and SQLite (under 5 minutes)
+test: $(VENV)/.dev servers ## all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 unit: $(VENV)/.dev servers ## the tests of single parts
@@ -65,7 +65,7 @@ chaos: $(VENV)/.dev servers ## break everything, count the jobs; writes docs/gua
 	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
 	  $(if $(SEED),--seed=$(SEED))
 
-bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (25 minutes)
+bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (20 minutes)
 	@$(MAKE) --no-print-directory $(VENV313)/bin/python \
 	  || echo "going on without the peer that needs $(PYTHON313)" >&2
 	PYTHON313=$(PYTHON313) $(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \
