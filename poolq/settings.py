@@ -92,7 +92,7 @@ SETTINGS = (
     ),
     Setting(
         "sleep", 5.0, duration(0.01),
-        "Longest pause of an idle worker before it looks for jobs by itself.",
+        "Longest that a job waits for an idle worker that nobody has woken.",
         "SECONDS", "5",
     ),
     Setting(

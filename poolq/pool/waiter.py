@@ -2,10 +2,13 @@
 
 It waits only while some worker is idle, and rings one doorbell for each wake token. A token that
 nobody here can use goes back, so that another node may have it.
+
+Should a ring be lost with the worker that it was for, the jobs are found all the same: now and then
+an idle worker is rung without a token. Workers that see the waiter look need not ask by themselves.
 """
 
 import threading
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from poolq.backoff import Backoff
 from poolq.config import Config
@@ -16,7 +19,8 @@ from poolq.pool.bells import Bells
 from poolq.pool.scoreboard import Scoreboard
 from poolq.worker.events import Note, Reporter
 
-BLOCK = 1.0  # seconds of one wait on the broker
+BLOCK, SHORTEST = 1.0, 0.05  # seconds of one wait on the broker
+OFTEN = 4  # rings without a token in --sleep
 EMPTY_EVERY = 0.2
 SETTLE = 0.002  # for the rung one to claim, before what is ready is looked at again
 
@@ -39,7 +43,8 @@ class Waiter(threading.Thread):
         self._bells = bells
         self._reporter = reporter
         self._turn = 0
-        self._next_look = 0.0
+        self._next_look = self._next_ring = 0.0
+        self._every = config.sleep / OFTEN
         self._paused: frozenset[str] = frozenset()
 
     def run(self) -> None:
@@ -47,6 +52,7 @@ class Waiter(threading.Thread):
         while True:
             try:
                 self._wait_once()
+                self._scores.tell(board.WATCHED, monotonic_ns())
                 failures = 0
             except PoolqError:
                 # The keeper's main thread meets the same trouble and tells of it.
@@ -54,16 +60,17 @@ class Waiter(threading.Thread):
                 threading.Event().wait(Backoff().pause(failures, 0.5))
 
     def _wait_once(self) -> None:
+        block = max(SHORTEST, min(BLOCK, self._every))
         if not self._idle():
-            self._bells.idle.wait(BLOCK)
+            self._bells.idle.wait(block)
             return
-        block = BLOCK
         if self._config.until_empty:
             self._look_for_the_end()
-            block = EMPTY_EVERY
-        if self._engine.wait(self._config.queue, block) and not self._ring():
+            block = min(block, EMPTY_EVERY)
+        token = self._engine.wait(self._config.queue, block)
+        if (token or monotonic() >= self._next_ring) and not self._ring() and token:
             self._engine.wake(self._config.queue)
-            self._bells.idle.wait(BLOCK)
+            self._bells.idle.wait(block)
 
     def _idle(self) -> list[int]:
         return [index for index in range(self._scores.rows) if self._scores.is_idle(index)]
@@ -75,6 +82,7 @@ class Waiter(threading.Thread):
             return False
         self._turn = next((index for index in idle if index > self._turn), idle[0])
         self._bells.doors[self._turn].ring()
+        self._next_ring = monotonic() + self._every
         threading.Event().wait(SETTLE)
         return True
 

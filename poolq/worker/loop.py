@@ -10,7 +10,7 @@
 
 import errno
 import os
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import Protocol
 
 from poolq import retry
@@ -21,6 +21,7 @@ from poolq.worker.desk import Desk
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.identity import resident
+from poolq.worker.idling import Idling
 from poolq.worker.pace import Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
@@ -54,7 +55,7 @@ class Loop:
         bells: Bells,
         signals: Signals,
         reporter: Reporter,
-        sleep: float,
+        idling: Idling,
         timeout: float,
         max_jobs: int,
         title: Title,
@@ -68,7 +69,7 @@ class Loop:
         self._bells = bells
         self._signals = signals
         self._reporter = reporter
-        self._sleep = sleep
+        self._idling = idling
         self._timeout = round(timeout * 1_000_000)
         self._max_jobs = max_jobs
         self._title = title
@@ -117,8 +118,19 @@ class Loop:
                 self._batch(many)
                 return
             self._row.phase(Phase.IDLE)
-            if self._signals.wait(self._sleep, self._bells.doorbell):
+            self._listen()
+
+    def _listen(self) -> None:
+        """Until the doorbell rings, or it is time to ask without it."""
+        asked = monotonic()
+        while not self._signals.stopping:
+            pause = self._idling.pause(monotonic(), asked, self._row.watched())
+            if not pause:
+                return
+            if self._signals.wait(pause, self._bells.doorbell):
                 os.eventfd_read(self._bells.doorbell)
+                return
+            self._row.beat()
 
     def _claim(self) -> int:
         """How many jobs could be claimed; none while the pool is paused."""

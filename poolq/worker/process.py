@@ -24,6 +24,7 @@ from poolq.worker.desk import Desk
 from poolq.worker.events import Note, Reporter
 from poolq.worker.execute import Executor
 from poolq.worker.identity import registration
+from poolq.worker.idling import Idling
 from poolq.worker.loop import Bells, Loop
 from poolq.worker.pace import Pace
 from poolq.worker.row import Phase, WorkerRow
@@ -115,7 +116,7 @@ def _live(
     pace = Pace(config.prefetch)
     loop = Loop(
         desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
-        config.sleep, config.timeout, config.max_jobs, title,
+        Idling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
         weighs=config.max_memory_hard > 0,
     )  # fmt: skip
     setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault

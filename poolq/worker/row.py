@@ -43,6 +43,8 @@ COUNT_BITS = 20  # of FINISHED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
 NEXT_LOOK, PAUSED = 7, 8
+#: There too, written by the keeper: when its waiter last looked for this pool's idle workers.
+WATCHED = 9
 
 
 class WorkerRow:
@@ -64,6 +66,10 @@ class WorkerRow:
     def paused(self) -> bool:
         """The master wants nothing new to be taken."""
         return self._head[PAUSED] != 0
+
+    def watched(self) -> float:
+        """When the keeper last looked for jobs, in seconds of the monotonic clock."""
+        return self._head[WATCHED] / 1e9
 
     def phase(self, phase: Phase) -> None:
         self.words[BEAT] = monotonic_ns()

@@ -217,6 +217,27 @@ def test_a_registration_that_no_process_stands_behind_is_recovered(project: Proj
     assert [one.worker for one in project.engine.registered()] != [ghost]
 
 
+@redis_and_sqlite
+def test_a_keeper_that_hangs_delays_no_job_beyond_sleep(project: Project) -> None:
+    pool = project.ready(2, "--sleep=2")
+    keeper = until(pool.keeper)
+    keeper.kill(signal.SIGSTOP)
+    for id in project.dispatch_many("Quick", 2):
+        project.ledger.until("end", id, timeout=5)
+    assert "was silent" not in pool.log
+
+
+@redis_and_sqlite
+def test_a_ring_that_a_worker_does_not_hear_is_not_all(project: Project) -> None:
+    """It stands for one that dies in that moment."""
+    pool = project.ready(2, "--sleep=4")
+    deaf, other = pool.until_idle(2)
+    deaf.kill(signal.SIGSTOP)
+    for _ in range(3):  # rings go to the two in turn
+        project.ledger.until("end", project.dispatch("Quick"), timeout=6)
+    assert {one.pid for one in pool.workers()} == {deaf.pid, other.pid}
+
+
 @sqlite
 def test_a_keeper_that_hangs_is_replaced(project: Project) -> None:
     pool = project.ready(1)
