@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete a job that does not run yet: delayed, parked or ready. Walks over a long list.
--- Parts: base, bodies, ready, limits, parking.
+-- Parts: base, bodies, tokens, ready, limits, parking.
 --
 -- ARGV: id.
 -- Reply: 1 when it is deleted, else 0.

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Rate limits as they stand: open windows, and those that jobs are parked under.
--- Parts: base, ready, limits, parking.
+-- Parts: base, tokens, ready, limits, parking.
 --
 -- Reply: for each {identity, limit, start, used, parked, microseconds until it resets};
 --        start, used and the last are 0 where no window is open.

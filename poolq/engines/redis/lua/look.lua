@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- What a keeper asks before it blocks: which jobs have become due since anybody looked, and when
 -- is the next one? Ready jobs as such are no news: they left a token.
--- Parts: base, ready, queues.
+-- Parts: base, tokens, ready, queues.
 --
 -- ARGV: queues as part `queues` has them.
 -- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
 --        wait on}.
 
-local queues, news = queues_at(1), 0
+local queues, news = open_of((named_at(1))), 0
 for _, queue in ipairs(queues) do
   local slots = P .. 'parked:' .. queue
   local free = call('ZRANGE', slots, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Let a queue give nothing, for every node, or let it give again.
--- Parts: base, ready, queues.
+-- Parts: base, tokens, ready, queues.
 --
 -- ARGV: queue, "pause" or "resume".
 -- Reply: 1.

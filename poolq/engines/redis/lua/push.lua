@@ -1,6 +1,6 @@
 #!lua
 -- Store jobs. No flags: a full server refuses it before anything has run.
--- Parts: base, ready.
+-- Parts: base, tokens, ready.
 --
 -- ARGV: groups, each "<queue>", "<n>", and n (at most 1000) times
 --         id, body               when n is above 0: due now

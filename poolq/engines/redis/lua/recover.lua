@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Give a dead worker's claims back and delete its registration.
--- Parts: base, bodies, ready, limits, parking, settling, recovery.
+-- Parts: base, done, tokens, bodies, ready, limits, parking, holding, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
 --       started, before; and where it timed out: delay.

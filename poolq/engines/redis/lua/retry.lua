@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Failed jobs back to ready, with a fresh state.
--- Parts: base, bodies, ready.
+-- Parts: base, bodies, tokens, ready.
 --
 -- ARGV: ids.
 -- Reply: the ids that were there.

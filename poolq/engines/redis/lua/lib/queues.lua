@@ -1,32 +1,23 @@
 -- Part `queues`: which queues are asked, and when their next job is due.
 
--- The queues named from ARGV[at] on ("<n>", then n names; "-1": all of the namespace) that are not
--- paused, and the position behind them.
-local function queues_at(at)
-  local count, names = tonumber(ARGV[at]), nil
-  if count < 0 then
-    names = call('ZRANGE', P .. 'queues', 0, -1)
-    at = at + 1
-  else
-    names = {unpack(ARGV, at + 1, at + count)}
-    at = at + 1 + count
-  end
+-- The queues named from ARGV[at] on ("<n>", then n names; "-1": all of the namespace), and the
+-- position behind them.
+local function named_at(at)
+  local count = tonumber(ARGV[at])
+  if count < 0 then return call('ZRANGE', P .. 'queues', 0, -1), at + 1 end
+  return {unpack(ARGV, at + 1, at + count)}, at + 1 + count
+end
+
+-- Those of them that are not paused.
+local function open_of(names)
   local paused = call('SMEMBERS', P .. 'paused')
-  if #paused == 0 then return names, at end
+  if #paused == 0 then return names end
   local shut, open = {}, {}
   for _, queue in ipairs(paused) do shut[queue] = true end
   for _, queue in ipairs(names) do
     if not shut[queue] then open[#open + 1] = queue end
   end
-  return open, at
-end
-
--- How many jobs of a queue may be claimed now.
-local function ready_in(queue)
-  return call('ZCARD', P .. 'back:' .. queue)
-    + call('LLEN', P .. 'ready:' .. queue)
-    + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
-    + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
+  return open
 end
 
 -- Microseconds until a delayed or parked job of the queues is due; -1: there is none. `from`:

@@ -1,22 +1,21 @@
--- Part `ready`: jobs that may be claimed, and the tokens that wake a waiting keeper.
+-- Part `ready` (needs `tokens`): jobs that may be claimed.
 
 -- How many due jobs one script moves from the delayed ones to the list.
 local MOVED = 1000
 
-local function leave_token(list, hint)
-  if call('EXISTS', list) == 0 then call('RPUSH', list, hint) end
-end
-
--- Wake one keeper of a queue, unless it is paused. `hint`: how many jobs are ready; 0: look again.
-local function wake(queue, hint)
-  local list = P .. 'wake:' .. queue
-  if call('EXISTS', list) == 1 or call('SISMEMBER', P .. 'paused', queue) == 1 then return end
-  call('RPUSH', list, hint)
+-- How many jobs of a queue may be claimed now.
+local function ready_in(queue)
+  return call('ZCARD', P .. 'back:' .. queue)
+    + call('LLEN', P .. 'ready:' .. queue)
+    + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
+    + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
 end
 
 -- Make a queue known. A keeper of all queues must look again, to wait for this one too.
 local function know(queue)
-  if call('ZADD', P .. 'queues', 0, queue) == 1 then leave_token(P .. 'wake', 0) end
+  if call('ZADD', P .. 'queues', 0, queue) == 1 and call('EXISTS', P .. 'wake') == 0 then
+    call('RPUSH', P .. 'wake', 0)
+  end
 end
 
 -- Move delayed jobs that are due (at most MOVED) into the list; returns how many.

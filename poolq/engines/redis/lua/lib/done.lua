@@ -1,0 +1,64 @@
+-- Part `done` (needs nothing but `base`): end claims of jobs that are done. A claim counts while its
+-- field in its worker's hash begins with its name, "<request> <index> ".
+--
+-- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
+-- index of the first, "<n>", n ids (at most 1000), whose indexes follow one another.
+
+local function count(counter, queue, by)
+  call('HINCRBY', P .. 'counters', counter .. ' ' .. queue, by)
+end
+
+-- Whether any job may differ from a fresh one; nil: nobody has asked yet.
+local stated
+
+local function any_states()
+  if stated == nil then stated = call('EXISTS', STATES) == 1 end
+  return stated
+end
+
+-- Jobs that are done, at most 1000: gone without a trace but their number.
+local function finish(worker, queue, ...)
+  count('done', queue, call('HDEL', worker, ...))
+  call('HDEL', BODIES, ...)
+  if any_states() then call('HDEL', STATES, ...) end
+end
+
+-- Where in ARGV the ids of a run are, from and to.
+local function ids_of_run(at)
+  return at + 4, at + 3 + tonumber(ARGV[at + 3])
+end
+
+-- `held`: the claims of its ids, behind `before` others.
+local function settle_done(worker, at, stale, held, before)
+  local queue, request, first = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2]
+  local ids, last = ids_of_run(at)
+  local ours
+  for k = 0, last - ids do
+    local claim, name = held[before + k + 1], request .. (first + k) .. ' '
+    if claim and string.sub(claim, 1, #name) == name then
+      if ours then ours[#ours + 1] = ARGV[ids + k] end
+    else
+      ours = ours or {unpack(ARGV, ids, ids + k - 1)}
+      stale[#stale + 1] = ARGV[ids + k]
+    end
+  end
+  if ours == nil then
+    finish(worker, queue, unpack(ARGV, ids, last))
+  elseif #ours > 0 then
+    finish(worker, queue, unpack(ours))
+  end
+  return last + 1
+end
+
+-- Adds ids to `stale`; returns the position behind the runs. `held`: the claims of the first one, behind
+-- `before` others, where they are known.
+local function settle_runs(worker, at, stale, held, before)
+  local runs = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, runs do
+    if not held then held, before = call('HMGET', worker, unpack(ARGV, ids_of_run(at))), 0 end
+    at = settle_done(worker, at, stale, held, before)
+    held = nil
+  end
+  return at
+end
