@@ -11,6 +11,7 @@ from poolq.worker.row import Phase
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SPAN = 0.9  # seconds that a share is measured over, at least
+RARELY = 10.0  # seconds between two weighings of one that stays idle
 LATELY, LEAST = 120.0, 10.0  # seconds that a growth is measured over, at most and at least
 
 
@@ -23,6 +24,18 @@ class Worker:
         self._ticks = identity.ticks(pid)
         self._share = 0
         self._memory = Trend(LATELY)
+        self._seen: tuple[int, int, int] | None = None
+        self._due = 0.0
+
+    def is_due(self, row: Row, now: float) -> bool:
+        """Whether to weigh it: an idle one that has done nothing since the last time, only now and
+        then."""
+        seen = row.phase, row.request, row.settled
+        idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
+        if idle and now < self._due:
+            return False
+        self._seen, self._due = seen, now + RARELY
+        return True
 
     def share(self) -> int:
         """Of a core, in thousandths."""
@@ -49,13 +62,15 @@ class Scales:
         self._workers: dict[int, Worker] = {}  # by seq
 
     def weigh(self) -> None:
-        """All workers, one after the other; the master judges their memory, and must know how old
-        it may be."""
+        """The workers, one after the other; the master judges the memory of those that run a job,
+        and must know how old it may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.all() if row.status == Status.LIVE and row.pid]
         self._workers = {row.seq: self._workers.get(row.seq) or Worker(row.pid) for row in rows}
         for row in rows:
-            self._weigh(row, self._workers[row.seq])
+            worker = self._workers[row.seq]
+            if worker.is_due(row, begun / 1e9):
+                self._weigh(row, worker)
         self._scores.tell(board.WEIGHED, begun)
 
     def _weigh(self, row: Row, worker: Worker) -> None:

@@ -28,8 +28,8 @@ MASTER = 16  # words of the master's part, before the worker's
 ROW = (MASTER + words.WORDS) * 8  # bytes
 
 # The keeper's words, then the master's. NEXT_LOOK: when the master looks; WEIGHED: when the last
-# round of weighing began, so that no RSS is older; MASTER_BEAT: when the master last looked;
-# WATCHED: when the waiter did. All in monotonic nanoseconds.
+# round of weighing began, so that no busy worker's RSS is older; MASTER_BEAT: when the master last
+# looked; WATCHED: when the waiter did. All in monotonic nanoseconds.
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
 NEXT_LOOK, PAUSED, WEIGHED, MASTER_BEAT = words.NEXT_LOOK, words.PAUSED, 17, 18
 WATCHED = words.WATCHED
