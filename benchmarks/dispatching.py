@@ -18,9 +18,8 @@ from typing import Any
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD, URL, file
 from poolq.engines.base import Push
-from poolq.message import encode
-from poolq.options import DEFAULTS
-from poolq.producer import engine, message
+from poolq.jobs import form_of
+from poolq.producer import engine
 
 TURN = 100
 Bare = Callable[[Any], Any]
@@ -28,8 +27,7 @@ Bare = Callable[[Any], Any]
 
 def pushes(many: int) -> list[Push]:
     """So many jobs as `Noop.dispatch` makes them."""
-    made = (message("benchmarks.peers.poolq:Noop", DEFAULTS, PAYLOAD, 1 << 20) for _ in range(many))
-    return [Push(one.id, one.queue, encode(one)) for one in made]
+    return [form_of(Noop).push(PAYLOAD, 1 << 20) for _ in range(many)]
 
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:

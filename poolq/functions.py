@@ -12,11 +12,11 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from poolq.checks import check_body
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs import Job, full_name, inline, job_name, options_of
+from poolq.forms import Form
+from poolq.jobs import Job, form_of, full_name, inline, job_name, options_of
 from poolq.limits import Limit, RateLimit
-from poolq.message import encode
 from poolq.options import DEFAULTS, DispatchOptions, Options
-from poolq.producer import max_payload, message, send
+from poolq.producer import max_payload, send
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +51,8 @@ class FunctionSettings(Generic[P, R_co]):
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Store a call and return its id. Raises TypeError as the call would, and what
         `Job.dispatch` raises."""
-        return send(job_name(self.function.job), self.options, self.function.bind(args, kwargs))
+        form = Form(job_name(self.function.job), self.options)
+        return send(form, self.function.bind(args, kwargs))
 
     @overload
     def dispatch_sync(
@@ -63,7 +64,8 @@ class FunctionSettings(Generic[P, R_co]):
         """Run as a job here and now: see `Job.dispatch_sync`."""
         job = self.function.job
         payload = self.function.bind(args, kwargs)
-        return inline(job, encode(message(full_name(job), self.options, payload, max_payload())))
+        form = Form(full_name(job), self.options)
+        return inline(job, form.push(payload, max_payload()).body)
 
 
 class FunctionJob(Generic[P, R_co]):
@@ -104,7 +106,7 @@ class FunctionJob(Generic[P, R_co]):
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Store a call and return its id. Raises TypeError as the call would, and what
         `Job.dispatch` raises."""
-        return send(job_name(self.job), options_of(self.job), self.bind(args, kwargs))
+        return send(form_of(self.job), self.bind(args, kwargs))
 
     @overload
     def dispatch_sync(

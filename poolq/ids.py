@@ -7,10 +7,14 @@ application that seeds `random` still gets ids of its own.
 
 import os
 from random import Random
+from struct import Struct
 from time import time_ns
 
-#: Version 7, and the variant of RFC 9562.
-_MARKS = 7 << 76 | 1 << 63
+#: Those of RFC 9562: version 7 in the first half, the variant in the second.
+_VERSION = 7 << 12
+_VARIANT = 1 << 63
+
+_pack = Struct(">QQ").pack
 
 
 class _Ids:
@@ -34,8 +38,7 @@ class _Ids:
         if now <= self.last:
             now = self.last + 1
         self.last = now
-        number = now >> 12 << 80 | (now & 0xFFF) << 64 | self.bits(62) | _MARKS
-        return number.to_bytes(16, "big").hex()
+        return _pack(now >> 12 << 16 | now & 0xFFF | _VERSION, self.bits(62) | _VARIANT).hex()
 
 
 _ids = _Ids()

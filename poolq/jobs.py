@@ -7,15 +7,17 @@ one line. Function jobs (`functions.py`) make subclasses too; workers see nothin
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, NoReturn, Unpack
 
 from poolq.checks import check_class
 from poolq.durations import Duration, when
 from poolq.errors import OptionError
+from poolq.forms import Form
 from poolq.limits import OnLimit, RateLimit
-from poolq.message import Message, encode
+from poolq.message import Message
 from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
-from poolq.producer import LONGEST_JOB_NAME, max_payload, message, send
+from poolq.producer import LONGEST_JOB_NAME, max_payload, send
 from poolq.running import FailNow, ReleaseNow, progress, run_inline
 
 
@@ -47,6 +49,12 @@ class Job:
         DEFAULTS,
     )
     poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # whose: it is not inherited
+    #: Whose, its options as they were then, and the form with these.
+    poolq_form: ClassVar[tuple[type | None, tuple[object, ...], Form]] = (
+        None,
+        (),
+        Form("", DEFAULTS),
+    )
 
     def __init__(self) -> None:
         _fill(self, "", {}, 1, self.queue, None)
@@ -95,8 +103,8 @@ class Job:
 
         Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
         """
-        job, own = job_name(cls), options_of(cls)
-        return send(job, own.changed(options, job) if options else own, payload)
+        form = form_of(cls)
+        return send(form.changed(options) if options else form, payload)
 
     @classmethod
     def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
@@ -134,12 +142,12 @@ class JobSettings:
     ) -> str:
         """As `Job.dispatch`, with these options."""
         job, own = job_name(self.job), self.options
-        return send(job, own.changed(options, job) if options else own, payload)
+        return send(Form(job, own.changed(options, job) if options else own), payload)
 
     def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
         """As `Job.dispatch_sync`, with these options."""
-        made = message(full_name(self.job), self.options, payload, max_payload())
-        return inline(self.job, encode(made))
+        form = Form(full_name(self.job), self.options)
+        return inline(self.job, form.push(payload, max_payload()).body)
 
 
 class Hooks(NamedTuple):
@@ -187,23 +195,33 @@ def is_job(cls: type[Job]) -> bool:
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
+#: A class's options as they stand there now, in the order of Options' fields.
+_raw = attrgetter(*OPTIONS)
+
+
+def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
+    """To be compared later: a list could have changed along with its class."""
+    return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
+
+
+def form_of(cls: type[Job]) -> Form:
+    """The form of a class that can be dispatched, with its options of now. Raises OptionError."""
+    whose, known, form = cls.poolq_form
+    raw = _raw(cls)
+    if whose is not cls or (known != raw and known != _copied(raw)):
+        form = Form(job_name(cls), options_of(cls))
+        cls.poolq_form = (cls, _copied(raw), form)
+    return form
+
+
 def options_of(cls: type[Job]) -> Options:
     """The options as the class has them now. Raises OptionError."""
-    steps = cls.retry_after
-    raw = (
-        cls.queue,
-        cls.delay,
-        cls.attempts,
-        tuple(steps) if isinstance(steps, list) else steps,
-        cls.max_crashes,
-        cls.on_limit,
-        cls.timeout,
-    )
+    raw = _raw(cls)
     known, options = cls.poolq_options
-    if known != raw:
+    if known != raw and known != _copied(raw):
         given = dict(zip(OPTIONS, raw, strict=True))
         options = DEFAULTS.changed(given, full_name(cls))
-        cls.poolq_options = (raw, options)
+        cls.poolq_options = (_copied(raw), options)
     return options
 
 

@@ -35,7 +35,10 @@ def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -
         return b"{}"
     if type(payload) is not dict:
         _refuse(job, f"{where} is {_kind(payload)}; it must be a dict")
-    _check(payload, job, where, 1)
+    for key, item in payload.items():
+        if type(key) is not str or type(item) not in _SCALARS:
+            _check(payload, job, where, 1)
+            break
     try:
         encoded = _encode(payload)
     except ValueError as error:  # a lone surrogate; an integer of thousands of digits

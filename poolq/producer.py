@@ -13,15 +13,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-from msgspec import Raw
-
 from poolq import config
 from poolq.backoff import Backoff
 from poolq.errors import EngineUnavailable, OptionError, PayloadError
-from poolq.ids import new_id
-from poolq.message import VERSION, Message, Push, encode
-from poolq.options import DEFAULTS, DispatchOptions, Options, name
-from poolq.payload import check
+from poolq.forms import Form
+from poolq.message import Push
+from poolq.options import DEFAULTS, DispatchOptions, name
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 LONGEST_JOB_NAME = 255
-
-#: Makes a named tuple in a quarter of the time.
-_new = tuple.__new__
 
 
 class _Producer(NamedTuple):
@@ -112,31 +106,15 @@ def max_payload() -> int:
     return _chosen.configured().max_payload
 
 
-def message(
-    job: str, options: Options, payload: object, limit: int, where: str = "payload"
-) -> Message:
-    """The message of a new job, with an id of its own. Raises PayloadError."""
-    return Message(
-        VERSION,
-        new_id(),
-        job,
-        options.queue,
-        Raw(check(payload, job, limit, where)),
-        options.attempts,
-        options.retry_after,
-        options.max_crashes,
-        options.on_limit,
-        options.timeout,
-    )
-
-
-def send(job: str, options: Options, payload: object) -> str:
+def send(form: Form, payload: object) -> str:
     """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.producer or _chosen.open()
-    made = message(job, options, payload, limit)
-    delay, at = options.due(job)
-    _store(to, [_new(Push, (made.id, made.queue, encode(made), delay, at))])
-    return made.id
+    push = form.push(payload, limit)
+    try:
+        to.push([push])
+    except EngineUnavailable as error:
+        _store_again(to, [push], error)
+    return push.id
 
 
 def dispatch(
@@ -149,7 +127,7 @@ def dispatch(
     EngineUnavailable.
     """
     job = _job_name(job)
-    return send(job, DEFAULTS.changed(options, job), payload)
+    return send(Form(job, DEFAULTS.changed(options, job)), payload)
 
 
 def dispatch_many(
@@ -172,18 +150,21 @@ def dispatch_many(
     if isinstance(payloads, (str, bytes, Mapping)):
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     to, limit = _chosen.get()
+    form = Form(label, shared)
     pushes = []
     for index, item in enumerate(payloads):
-        payload, own, where = item, shared, f"payloads[{index}]"
+        payload, own, where = item, form, f"payloads[{index}]"
         if isinstance(item, tuple):
             payload, changes = _pair(item, label, where)
-            own = shared.changed(changes, f"{label}, {where}")
+            own = Form(label, shared.changed(changes, f"{label}, {where}"))
         if bind is not None:
             payload = bind(payload)
-        made = message(label, own, payload, limit, where)
-        pushes.append(Push(made.id, made.queue, encode(made), *own.due(label)))
-    if pushes:
-        _store(to, pushes)
+        pushes.append(own.push(payload, limit, where))
+    try:
+        if pushes:
+            to.push(pushes)
+    except EngineUnavailable as error:
+        _store_again(to, pushes, error)
     return [push.id for push in pushes]
 
 
@@ -199,13 +180,6 @@ def _job_name(job: object) -> str:
     if not isinstance(job, str):
         raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
     return name(job, "the job's name", LONGEST_JOB_NAME)
-
-
-def _store(engine: "Engine", pushes: Sequence[Push]) -> None:
-    try:
-        engine.push(pushes)
-    except EngineUnavailable as error:
-        _store_again(engine, pushes, error)
 
 
 def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:

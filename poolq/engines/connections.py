@@ -81,14 +81,14 @@ class Connections(Generic[C]):
 
     `connect` may raise anything; nothing is kept then. `close` must not raise. `alive` says
     whether a rested connection still works (it may ask the server); it must not raise either,
-    though a signal's handler may.
+    though a signal's handler may. Without `alive` none is ever checked.
     """
 
     def __init__(
         self,
         connect: Callable[[], C],
         close: Callable[[C], None],
-        alive: Callable[[C], bool],
+        alive: Callable[[C], bool] | None = None,
         idle: float = IDLE,
     ) -> None:
         self._connect = connect
@@ -102,7 +102,9 @@ class Connections(Generic[C]):
         seat = self._local.seat
         if seat is not None:
             if seat.forks == _Forks.count and (
-                monotonic() - seat.used < self._idle or self._still_alive(seat.connection)
+                self._alive is None
+                or monotonic() - seat.used < self._idle
+                or self._still_alive(self._alive, seat.connection)
             ):
                 return seat.connection
             self.drop()
@@ -121,9 +123,9 @@ class Connections(Generic[C]):
         if seat is not None:
             seat.leave()
 
-    def _still_alive(self, connection: C) -> bool:
+    def _still_alive(self, alive: Callable[[C], bool], connection: C) -> bool:
         try:
-            return self._alive(connection)
+            return alive(connection)
         except BaseException:
             # A signal's exception, say: the answer is still to come and nobody will read it.
             self.drop()

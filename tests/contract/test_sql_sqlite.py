@@ -108,6 +108,14 @@ def is_next(turnstile: Path) -> bool:
     return False
 
 
+def test_a_single_job_waits_for_nobody_who_does_not_write(sqlite: SQLiteEngine) -> None:
+    push(sqlite, "before")
+    with Path(f"{sqlite.options.file}-turn").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        push(sqlite, "a")
+    assert count_of(sqlite).ready == 2
+
+
 def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
     """Eight processes that do nothing but write, four of them thousands of jobs at a time."""
     sqlite.now()
@@ -126,7 +134,8 @@ def test_a_full_disk_is_said_and_loses_nothing(sqlite: SQLiteEngine) -> None:
         push(sqlite, "x" * MIB)
     assert caught.value.maybe_stored is False
     assert len(caught.value.ids) == 1
-    raw.execute("PRAGMA max_page_count = 1000000")
+    sqlite.session.shut()  # as before a fork, which must not hand on its locks
+    assert sqlite.options.file not in [file.resolve() for file in Path("/proc/self/fd").iterdir()]
     push(sqlite, "b")
     assert named(Worker(sqlite).claim(9)) == ["a", "b"]
 

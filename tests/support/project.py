@@ -11,14 +11,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from poolq.engines.base import Engine, Push, Stored
-from poolq.message import encode
+from poolq.engines.base import Engine, Stored
+from poolq.forms import Form
 from poolq.options import DEFAULTS
 from tests.contract.helpers import open_engine
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER, Ledger
 from tests.support.pool import Pool
-from tests.support.producing import MODULE
 from tests.support.wait import until
 
 STANDARD = Path(__file__).with_name("standard_jobs.py")
@@ -107,11 +106,10 @@ class Project:
     ) -> list[str]:
         """One job a payload (or so many without), in one push; their ids."""
         given = [{}] * payloads if isinstance(payloads, int) else payloads
-        chosen = DEFAULTS.changed(options, job)
-        made = [MODULE.message(f"jobs:{job}", chosen, one, 1 << 20) for one in given]
-        due = chosen.due(job)
-        self.engine.push([Push(one.id, one.queue, encode(one), *due) for one in made])
-        return [one.id for one in made]
+        form = Form(f"jobs:{job}", DEFAULTS.changed(options, job))
+        pushes = [form.push(one, 1 << 20) for one in given]
+        self.engine.push(pushes)
+        return [one.id for one in pushes]
 
     def produce(self, code: str) -> str:
         """Run a producer's code in the project folder, as a process of its own; its stdout."""

@@ -57,7 +57,7 @@ class SQLiteEngine(SQLEngine):
         super().__init__(url, namespace, url, dialect)
         self.options = options(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
-        self._connections = Connections(self._connect, SQLiteSession.close, lambda _: True)
+        self._connections = Connections(self._connect, SQLiteSession.close)
 
     def _connect(self) -> SQLiteSession:
         return SQLiteSession(self.options, self.texts, self.schema)
@@ -68,13 +68,13 @@ class SQLiteEngine(SQLEngine):
 
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
-        for chunk in [pushes] if len(pushes) <= CHUNK else cut(pushes, CHUNK):
-            try:
-                self.session.push(chunk)
-            except EngineUnavailable as error:
-                error.ids = tuple(one.id for one in pushes[stored:])
-                raise
-            stored += len(chunk)
+        try:
+            for chunk in [pushes] if len(pushes) <= CHUNK else cut(pushes, CHUNK):
+                self._connections.get().push(chunk)
+                stored += len(chunk)
+        except EngineUnavailable as error:
+            error.ids = tuple(one.id for one in pushes[stored:])
+            raise
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         session = self.session

@@ -3,10 +3,10 @@
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, repeat
+from time import monotonic, time_ns
 from typing import TypeVar
 
 import msgspec
@@ -20,7 +20,7 @@ from poolq.engines.sqlite.connecting import connect, now
 from poolq.engines.sqlite.faults import is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
-from poolq.engines.sqlite.turns import Turns
+from poolq.engines.sqlite.turns import POLITE, Turns
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -73,9 +73,11 @@ class SQLiteSession(Session):
         self.options = options
         self.texts = texts
         self.queues: set[str] = set()
+        self._insert = texts[PUSH]
         self._schema = schema
         self._turns = Turns(options.file)
         self._raw: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None  # for single jobs
         self._looked = 0.0
         self._identity: tuple[int, int] | None = None
         self._writing = False
@@ -84,6 +86,9 @@ class SQLiteSession(Session):
     def shut(self) -> None:
         """Close the connection; it is opened again when it is used again."""
         raw, self._raw = self._raw, None
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()  # its statement would keep the file open
         if raw is not None:
             raw.close()
         self._turns.close()
@@ -122,22 +127,30 @@ class SQLiteSession(Session):
         """Store jobs, all or none."""
         with self.lock:
             try:
-                self._push(self.raw(), pushes)
+                raw = self.raw()
+                if len(pushes) == 1:
+                    self._push_one(raw, *pushes)
+                else:
+                    self._push_all(raw, pushes)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
     def raw(self) -> sqlite3.Connection:
         """The open connection; the lock is held."""
-        left = self._raw is not None and self._raw.in_transaction and not self._writing
-        if self._raw is not None and not left and self._is_there():
-            return self._raw
+        raw = self._raw
+        if (
+            raw is not None
+            and (self._writing or not raw.in_transaction)  # else one was left
+            and (monotonic() - self._looked < TRUSTED or self._is_there())
+        ):
+            return raw
         self.shut()
         self.queues.clear()
         self._raw = connect(self.options)
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # a tuple of numbers is wanted
             self._identity = (stat.st_dev, stat.st_ino)
-            self._looked = time.monotonic()
+            self._looked = monotonic()
             self._schema.prepare(self._raw, self.patiently)
         except BaseException:
             self.shut()
@@ -187,17 +200,28 @@ class SQLiteSession(Session):
                 raise
         return self.patiently(work)
 
-    def _push(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
-        text = self.texts[PUSH]
-        if len(pushes) == 1:
-            id_, queue, body, delay, due = pushes[0]
-            if queue not in self.queues:
-                self._know(raw, {queue})
-            if self._writing:
-                self._refuse_within()
-            row = (id_, queue, due or time.time_ns() // 1000 + delay, body)
-            self.patiently(lambda: raw.execute(text, row))
-            return
+    def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
+        """A statement that is its own transaction."""
+        id_, queue, body, delay, at = push
+        if queue not in self.queues:
+            self._know(raw, {queue})
+        if self._writing:
+            self._refuse_within()
+        row = id_, queue, at or time_ns() // 1000 + delay, body
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = raw.cursor()
+        if not self._turns.polite:
+            try:
+                cursor.execute(self._insert, row)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+            self._turns.polite = POLITE
+        self.patiently(lambda: cursor.execute(self._insert, row))
+
+    def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._know(raw, {one.queue for one in pushes})
         at = now()
         rows = [(one.id, one.queue, one.at or at + one.delay, one.body) for one in pushes]
@@ -213,13 +237,11 @@ class SQLiteSession(Session):
     def _is_there(self) -> bool:
         """Whether the opened file is still the one of that name: else jobs would go to a file
         that nobody will ever open again."""
-        if time.monotonic() - self._looked < TRUSTED:
-            return True
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:
             return False
-        self._looked = time.monotonic()
+        self._looked = monotonic()
         return self._identity == (stat.st_dev, stat.st_ino)
 
     def _worded(self, error: sqlite3.Error) -> EngineError:

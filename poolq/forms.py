@@ -1,0 +1,59 @@
+"""Forms: what all messages of a job with the same options have in common, written once.
+
+A dispatch fills in what is left: an id of its own, and the payload.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Raw
+
+from poolq.ids import new_id
+from poolq.message import VERSION, Message, Push, encode
+from poolq.options import Options
+from poolq.payload import check
+
+#: Makes a named tuple in a quarter of the time.
+_new = tuple.__new__
+
+
+class Form:
+    """Of a job's name and options. `delay` is theirs, None for a point in time."""
+
+    __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
+
+    def __init__(self, job: str, options: Options) -> None:
+        self.job = job
+        self.options = options
+        self.queue = options.queue
+        self.delay = options.delay if isinstance(options.delay, int) else None
+        blank = Message(
+            VERSION,
+            "",
+            job,
+            options.queue,
+            Raw(b""),
+            options.attempts,
+            options.retry_after,
+            options.max_crashes,
+            options.on_limit,
+            options.timeout,
+        )
+        # Within a name of JSON no quote stands alone: nothing but the field itself looks like it.
+        before, field, rest = encode(blank).partition(b'"id":"')
+        self._before_id = before + field
+        before, field, self._end = rest.partition(b'"payload":')
+        self._before_payload = before + field
+
+    def push(self, payload: object, limit: int, where: str = "payload") -> Push:
+        """A new job, with an id of its own; `limit` is of the payload, in bytes of JSON, which an
+        error calls by `where`. Raises PayloadError, OptionError."""
+        checked = check(payload, self.job, limit, where)
+        id_ = new_id()
+        body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))
+        if self.delay is None:
+            return _new(Push, (id_, self.queue, body, *self.options.due(self.job)))
+        return _new(Push, (id_, self.queue, body, self.delay, 0))
+
+    def changed(self, given: Mapping[str, object]) -> "Form":
+        """With other options. Raises OptionError."""
+        return Form(self.job, self.options.changed(given, self.job))
