@@ -100,8 +100,10 @@ def test_a_moved_namespace_is_followed_at_once(
     ids = [node.client().execute_command("CLUSTER MYID") for node in own_cluster.nodes]
     with own_cluster.nodes[0].client() as client:
         slot = client.execute_command("CLUSTER KEYSLOT", f"{{{namespace}}}:")
-    for target in ids:  # empty so far, so that the slot can simply be given away
-        for node in own_cluster.nodes:
+    for heir, target in zip(own_cluster.nodes, ids, strict=True):
+        with heir.client() as client:  # else the rumour of an older owner may take it back
+            client.execute_command("CLUSTER BUMPEPOCH")
+        for node in own_cluster.nodes:  # empty so far, so that the slot can simply be given away
             with node.client() as client:
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
         push(engine, "a")
