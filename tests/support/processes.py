@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 
 class Process(NamedTuple):
     """`title` is what `ps` shows; `state` the kernel's letter (Z: a zombie)."""
@@ -43,7 +45,16 @@ def process(pid: int) -> Process | None:
 
 
 def session(leader: int) -> list[Process]:
-    """All processes of a session, zombies included; orphans stay in it."""
-    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    found = (process(pid) for pid in pids)
+    """All processes of a session, zombies included; orphans stay in it.
+
+    Tests look here every 10 ms: of the strangers only the session is asked, not their files.
+    """
+    found = [process(pid) for pid in psutil.pids() if _session_of(pid) == leader]
     return [one for one in found if one is not None and one.session == leader]
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
