@@ -140,6 +140,18 @@ def test_what_is_set_on_each_connection(mysql: MySQLEngine) -> None:
     assert "STRICT_ALL_TABLES" in mode
 
 
+def test_tls_that_verifies_nothing_is_set_up_once(mariadb_server: MariaDB) -> None:
+    raws = [connect(options(mariadb_server.url)).raw for _ in range(2)]
+    for raw in raws:
+        raw.close()
+    assert raws[0].ctx is raws[1].ctx
+
+
+def test_certificates_are_read_where_they_are_asked_for(mariadb_server: MariaDB) -> None:
+    with pytest.raises(EngineUnavailable, match=r"nowhere\.pem|No such file"):
+        connect(options(f"{mariadb_server.url}?ssl_ca=/nowhere.pem"))
+
+
 def test_a_url_is_read_whole() -> None:
     found = options(
         "mysql://b%40b:p%3A%2F%E2%82%AC@db.example:3307/my%20jobs?ssl_ca=/ca.pem&ssl=true"

@@ -168,6 +168,7 @@ class MariaDB(Server):
             user="root",
             database=database,
             autocommit=True,
+            ssl_disabled=True,  # its set-up takes longer than most of what is asked
             connect_timeout=5,
             read_timeout=10,
             write_timeout=10,
