@@ -95,7 +95,6 @@ class Desk:
 
         Raises Fenced; Leaving when told to leave with nothing to settle and no engine.
         """
-        self._armed.clear()
         with self._lock:
             self._land()
             claims = self._behind or self._step(want).claims
@@ -103,8 +102,10 @@ class Desk:
                 self._turn_to(claims)
             self._ahead.extend(claims)
             self._behind = []
-        if len(claims) > 1:
-            self._arm()
+            if not claims:
+                self._armed.clear()
+            elif len(claims) > 1 or self._watcher:
+                self._arm()
         return len(claims)
 
     def look_ahead(self, want: int) -> None:
@@ -133,6 +134,11 @@ class Desk:
             if self._pending or monotonic_ns() - self._talk.asked >= FRESH:
                 self._step(0)
             self.due = self._talk.asked + FRESH
+
+    def watch(self) -> None:
+        """What starts now is expected to be short: have somebody see to it if it is not."""
+        if self._watcher is None:
+            self._arm()
 
     def begins(self, now: int) -> None:
         """User code starts now."""
@@ -219,7 +225,8 @@ class Desk:
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
             self._watcher.start()
-        self._armed.set()
+        if not self._armed.is_set():
+            self._armed.set()
 
     def _watch(self) -> None:
         rest = threading.Event()
@@ -227,12 +234,19 @@ class Desk:
             self._armed.wait()
             rest.wait(LOOK)
             if self._is_long():
-                self._title.shows(*self._row.running())
+                self._title.shows(*self._row.running(), monotonic_ns())
                 with self._lock:
                     if self._is_long():  # still: the main thread may have held the lock
                         self._relieve()
+                        self._rest()
                 if self._failures:
                     rest.wait(Backoff().pause(self._failures, random.random()))
+
+    def _rest(self) -> None:
+        """Until the next claim, if nothing is left to be done while this job runs."""
+        self._armed.clear()
+        if self._pending or self._failures or not self._is_long():
+            self._armed.set()
 
     def _is_long(self) -> bool:
         since = self._running

@@ -168,8 +168,10 @@ class Loop:
             if not self._may_start(claim):
                 return
             now = monotonic_ns()
-        if not short or claim.index == 0:  # of others the watcher tells, should they be long
-            self._title.shows(claim.id, claim.queue, job)
+        if not short or (claim.index == 0 and now >= self._title.due):
+            self._title.shows(claim.id, claim.queue, job, now)
+        elif claim.index == 0:
+            self._desk.watch()  # the watcher tells of it, should it be long
         if self._weighs:
             self._row.holds(resident(os.getpid()))
         self._row.start(claim.index, text(claim.id, claim.queue, job), now)

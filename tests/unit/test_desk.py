@@ -18,7 +18,7 @@ from poolq.worker import desk as module
 from poolq.worker import talk
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
-from poolq.worker.row import REQUEST, WORDS, WorkerRow
+from poolq.worker.row import REQUEST, WORDS, WorkerRow, text
 from poolq.worker.title import Title
 from tests.support.wait import until
 
@@ -182,6 +182,23 @@ def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, des
     assert taken(desk) == []
     assert ready(engine) == 2
     assert engine.find("1") is None
+
+
+def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
+    engine: Engine, desk: Desk, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr("poolq.worker.title.setproctitle", titles.append)
+    for id in ("1", "2"):  # with the second one the watcher is woken from its rest
+        push(engine, id)
+        desk.claim(1)
+        claim = desk.next()
+        assert claim is not None
+        desk.watch()
+        row.start(0, text(id, "q", "Mail"), monotonic_ns())
+        desk.begins(monotonic_ns() - module.LONG)
+        until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
+        desk.finish(claim, ACK, monotonic_ns())
 
 
 def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
