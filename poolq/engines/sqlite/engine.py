@@ -16,9 +16,6 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
-#: Seconds between two looks whether another connection has changed the file. The look takes 4 µs,
-#: to wake up for it 60: under 1 % of a core.
-LOOK = 0.008
 #: Jobs stored in one transaction, which keeps all other writers waiting for some 30 ms.
 CHUNK = 5000
 
@@ -79,11 +76,15 @@ class SQLiteEngine(SQLEngine):
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         session = self.session
         end = time.monotonic() + timeout
+        session.version()  # so that there is a log
+        session.vigil.begin()
         seen: tuple[int, int] | None = None
         due: int | None = None
         while True:
             version = session.version()
             if version != seen or (due is not None and now() >= due):
+                if seen is not None and version != seen:
+                    session.vigil.changed()
                 seen = version
                 told, due = news(session, looks(session.read(look(queues))[0]))
                 if told:
@@ -91,8 +92,8 @@ class SQLiteEngine(SQLEngine):
             left = end - time.monotonic()
             if left <= 0:
                 return 0
-            soon = LOOK if due is None else min(LOOK, max(0.0, (due - now()) / 1e6))
-            time.sleep(min(left, soon))
+            soon = left if due is None else min(left, max(0.0, (due - now()) / 1e6))
+            session.vigil.pause(soon)
 
     def now(self) -> int:
         self.session.version()  # so that it is a ping, too

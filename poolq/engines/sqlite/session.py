@@ -21,6 +21,7 @@ from poolq.engines.sqlite.faults import is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.turns import POLITE, Turns
+from poolq.engines.sqlite.watching import Vigil
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ class SQLiteSession(Session):
         self._insert = texts[PUSH]
         self._schema = schema
         self._turns = Turns(options.file)
+        self.vigil = Vigil(options.file)
         self._raw: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None  # for single jobs
         self._looked = 0.0
@@ -97,6 +99,7 @@ class SQLiteSession(Session):
         """Close the connection for good."""
         with self.lock:  # a fork must not find it half closed
             self.shut()
+        self.vigil.close()
         forks.forget(self)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
