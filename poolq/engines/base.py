@@ -140,7 +140,8 @@ class Engine(ABC):
         """Settle, promote, claim up to `want` (0: only settle). `queues` in strict order; None:
         every queue of the namespace in turn (`request` turns the wheel). Paused queues give
         nothing. A parked job whose slot has come is claimed first, alone in its kind: at most
-        one a step, its slot taken in the same act. Raises Fenced, EngineUnavailable."""
+        one a step, its slot taken in the same act; what is ready in its queue may be left for
+        the next step. Raises Fenced, EngineUnavailable."""
 
     def begin(
         self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # others

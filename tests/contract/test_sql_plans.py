@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.base import Settlement
+from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
+from poolq.engines.mysql.admitting import at_once
 from poolq.engines.sql import failures, nodes, parking, people, settling, stepping, waking, windows
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Op
 from poolq.engines.sqlite import SQLiteEngine
+from poolq.limits import Rule
 from poolq.message import State
 from poolq.retry import Bury
 from tests.contract.conftest import OpenEngine
@@ -37,13 +39,16 @@ HOT = {
     "take the bell": Op(waking.TAKE, (1, 1, "q", 1)),
     "first line": Op(parking.FIRST, ("q",)),
     "heads of a line": Op(parking.HEADS, ("p:1:k", "q")),
-    "a counter": Op(windows.LOOK, ("k", 1)),
+    "a counter": Op(windows.LOCK, ("k", 1)),
+    "a claim": settling.still("w1", Claim("a", 1, 0, "q", b"", State())),
     "old counters": Op(windows.ENDED),
     "claims of the dead": Op(nodes.CLAIMS, (PLACE,)),
     "failed": Op(failures.FAILED_ROW + failures.NEWEST, (10,)),
     "failed of a queue": Op(failures.FAILED_ROW + "WHERE queue = ?" + failures.NEWEST, ("q", 10)),
     "find": Op(people.JOB, ("a",)),
 }
+CLAIM = Claim("a", 1, 0, "q", b"", State())
+ADMIT = at_once(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
 BEHIND = Op(stepping.CLAIM_BEHIND, ("q", 1, "a", 1, 100))
 
@@ -80,7 +85,7 @@ def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
 
 
 def test_mariadb_uses_its_indexes_and_sorts_nothing(mysql: MySQLEngine) -> None:
-    for name, op in {**HOT, "claim behind": BEHIND}.items():
+    for name, op in {**HOT, "claim behind": BEHIND, "an admission": ADMIT}.items():
         (plan,) = mysql.session.read(Op(f"EXPLAIN {op.sql}", op.args))
         for *_, kind, _, key, _, _, _, extra in plan.rows:
             if key is None and kind is None:

@@ -83,6 +83,10 @@ class MySQLSession(Session):
     def read(self, *ops: Op) -> list[Result]:
         return self._again(lambda: self.send([self._fill(op) for op in ops])) if ops else []
 
+    def change(self, op: Op) -> int:
+        """Run a statement that is its own transaction; how many rows it has changed."""
+        return self.read(op)[0].changed
+
     def guess(self, asks: Sequence[Op]) -> list[int]:
         """The optimizer's own guesses, from a few looks into the index."""
         plans = self.read(*(Op(f"EXPLAIN {ask.sql}", ask.args) for ask in asks))

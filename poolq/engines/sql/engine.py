@@ -27,11 +27,14 @@ from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
-from poolq.engines.sql.settling import all_done, asks, goes_back, holds, settle
+from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
 from poolq.engines.sql.stepping import Asked, locked, step
 from poolq.limits import Admission, Rule
 
 T = TypeVar("T")
+
+#: Microseconds.
+SOON = 1_000_000
 
 
 class SQLEngine(Engine):
@@ -47,6 +50,7 @@ class SQLEngine(Engine):
         self.texts = Texts(dialect, namespace)
         self._turns: dict[str, int] = {}
         self._open: list[str] = []
+        self._lines = False  # a parked job had its slot, or soon had, at the last look
         self._floors = Floors(fresh)
 
     @property
@@ -77,6 +81,10 @@ class SQLEngine(Engine):
         if want > 0:
             self._turns[worker] = turn + 1
         known = self._open if queues is None else queues
+        if self._lines:
+            # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
+            # That is only for those who have locked the line; so no guess is made before.
+            known = ()
         simple = all_done(settlements) if settlements else None
         asked: Asked
 
@@ -94,6 +102,9 @@ class SQLEngine(Engine):
             answer = answer._replace(claims=asked.claims())
         if asked.ended:
             self._floors.note(*asked.ended)
+        if asked.seen:
+            soon = asked.seen[0].now + SOON
+            self._lines = any(one.slot is not None and one.slot < soon for one in asked.seen)
         if queues is None and asked.seen:
             self._open = sorted(one.queue for one in asked.seen if not one.paused)
         return answer
@@ -109,12 +120,14 @@ class SQLEngine(Engine):
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         def work(tx: Transaction) -> Admission:
-            if held is not None:
-                worker, claim = held
-                _, *found = locked(tx, worker, *asks(worker, [claim.id]))
-                if not holds(claim, found):
-                    return Admission(0, stale=True)
-            return windows.admit(tx, rules) if rules else Admission(0)
+            if held is None:
+                return windows.admit(tx, rules) or Admission(0)
+            worker, claim = held
+            admission = windows.admit(tx, rules, still(worker, claim))
+            if admission is None:
+                locked(tx, worker)  # raises Fenced
+                return Admission(0, stale=True)
+            return admission
 
         return self._change(work)
 

@@ -19,9 +19,10 @@ from poolq.retry import Park
 #: How many of a line's first jobs a step looks at for one that no other limit holds back.
 TRIED = 3
 
-OPEN = """INSERT INTO {lines} (place, queue, slot, name, span, most) VALUES (?, ?,
+#: Not by VALUES, with which InnoDB would lock the counter, after the line of another's grant.
+OPEN = """INSERT INTO {lines} (place, queue, slot, name, span, most) SELECT ?, queue,
     COALESCE((SELECT CASE WHEN used >= ? THEN ends ELSE 0 END FROM {windows}
-        WHERE name = ? AND span = ?), 0), ?, ?, ?)
+        WHERE name = ? AND span = ?), 0), ?, ?, ? FROM {queues} WHERE queue = ?
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most}"""
 PARK = "UPDATE {jobs} SET place = ?, due = {now}, rules = ? WHERE id = ?"
 MOVE = "UPDATE {jobs} SET place = ? WHERE id = ?"
@@ -57,7 +58,7 @@ def park(tx: Transaction, parked: Sequence[tuple[Claim, Park]]) -> None:
 
 def _opening(place: str, queue: str, rule: Rule) -> Sequence[object]:
     key, most, span = rule
-    return (place, queue, most, key, span, key, span, most)
+    return (place, most, key, span, key, span, most, queue)
 
 
 def grant(tx: Transaction, queue: str) -> Row | None:
@@ -66,16 +67,18 @@ def grant(tx: Transaction, queue: str) -> Row | None:
     A job that another of its limits holds back moves to that one's line; the line learns when
     to try again. Nothing is claimed here: that is the step's business.
     """
-    line = tx.one(FIRST, queue)
-    if line is None:
+    # Before the settlements that wait to be sent: who locks a line and jobs locks the line first.
+    (first,) = tx.send([Op(FIRST, (queue,))])
+    if not first.rows:
         return None  # somebody else was here first
-    place = word(line[0])
+    place = word(first.rows[0][0])
     (heads,) = tx.run(Op(HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
         return None
     jobs = [(row[:-1], _rules.decode(row[-1])) for row in heads.rows]
     counters = hold(tx, {rule for _, rules in jobs for rule in rules})
+    assert counters is not None  # the clock always tells
     before = dict(counters)
     for job, rules in jobs:
         admission = counters.admit(rules)

@@ -19,6 +19,8 @@ from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release
 #: As one text: a row for each would cost a client in Python more than all the rest. Not by place:
 #: that part of the index is full of claims that were just deleted.
 HELD = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
+STILL = """SELECT {now} FROM {jobs} {by_id}
+    WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
 DELETE = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE = """UPDATE {jobs} SET place = '', due = {now} + ?,
@@ -38,9 +40,10 @@ def names(found: Iterable[Result]) -> set[str]:
     return {claim for one in found for claim in word(one.rows[0][0] or "").split(",")}
 
 
-def holds(claim: Claim, found: Iterable[Result]) -> bool:
-    """The answer to `asks` for one claim."""
-    return f"{claim.id} {claim.request} {claim.index}" in names(found)
+def still(worker: str, claim: Claim) -> Op:
+    """Tells the time, if the worker has this claim; nobody can take it away until the
+    transaction's end, though its worker's row is not locked."""
+    return Op(STILL, (claim.id, claimed_by(worker), claim.request, claim.index))
 
 
 def goes_back(settlements: Iterable[Settlement]) -> bool:
@@ -144,11 +147,11 @@ class _Batch:
         self.rung.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
+        park(tx, self.parked)  # first, as it locks lines: see `parking.grant`
         for sql, rows in ((FAILING, self.failing), (BURY, self.buried), (RELEASE, self.released)):
             if rows:
                 tx.later(Many(sql, rows))
         tx.later(*(Op(DELETE, (ids,)) for ids in cut(self.gone)))
         tx.later(*(Op(GIVE_BACK, (ids,)) for ids in cut(self.back)))
-        park(tx, self.parked)
         ring(tx, self.rung)
         tx.later(*self.tally.ops())

@@ -153,7 +153,11 @@ def _claim(
     """Claim, a parked job first; returns when the next job comes due, if there was too little."""
     opened = {one.queue: one for one in asked.seen if not one.paused}
     ring(tx, [name for name, one in opened.items() if not one.armed])
-    _claim_parked(tx, asked, opened)
+    soon = []
+    granted = _claim_parked(tx, asked, opened)
+    if granted is not None:
+        # Nothing else of that queue: what came later would use up the slots, and then wait in line.
+        soon.append(opened.pop(granted).now)  # one parked job a step: there may be another
     order = asked.order(opened)
     for (queue, floor), found in zip(guess, guessed, strict=False):
         if queue in opened and (not floor or len(found.rows) >= asked.left):
@@ -161,20 +165,25 @@ def _claim(
             if taken:
                 asked.ended = queue, floor, (taken[-1][-1], taken[-1][0])
             _take(tx, asked, queue, taken)
-    if not order or not asked.left:
-        return None
+    if order and asked.left:
+        soon += _claim_around(tx, asked, order)
+    return min(soon, default=None) if asked.left else None
+
+
+def _claim_around(tx: Transaction, asked: Asked, order: Sequence[str]) -> list[int]:
+    """Claim what is left to claim, wherever there is something; returns when more comes due."""
     nexts, busy = [], []
     around = {one.queue: one for one in looks(tx.run(look(order))[0])}
     for one in (around[queue] for queue in order):
         nexts += [at for at in (one.due, one.slot) if at is not None and at > one.now]
         if one.slot is not None and one.slot <= one.now:
-            nexts.append(one.now)  # one parked job a step: there may be another
+            nexts.append(one.now)
         if one.due is not None and one.due <= one.now:
             busy.append(one.queue)
     for some in cut(busy, TOGETHER):
         if asked.left:
             nexts += _claim_from(tx, asked, some)
-    return min(nexts, default=None) if asked.left else None
+    return nexts
 
 
 def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[str]) -> list[int]:
@@ -188,14 +197,16 @@ def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[str]) -> list[in
     return [at for later in found[1::2] for (at,) in later.rows]
 
 
-def _claim_parked(tx: Transaction, asked: Asked, opened: Mapping[str, Look]) -> None:
-    """The first job of the line whose slot has been there for longest."""
+def _claim_parked(tx: Transaction, asked: Asked, opened: Mapping[str, Look]) -> str | None:
+    """The first job of the line whose slot has been there for longest; its queue."""
     slots = [(one.slot, one.queue) for one in opened.values() if one.slot is not None]
     slot, queue = min(slots, default=(None, ""))
     if slot is not None and slot <= opened[queue].now:
         job = grant(tx, queue)
         if job is not None:
             _take(tx, asked, queue, [job], admitted=True)
+            return queue
+    return None
 
 
 def _take(

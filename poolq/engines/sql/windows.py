@@ -14,13 +14,17 @@ Name = tuple[str, int]
 #: Windows that ended so long ago are forgotten; long enough that nobody is about to use them.
 KEPT = 60_000_000
 
-LOCK = """INSERT INTO {windows} (name, span, most, start, used, ends) VALUES (?, ?, ?, 0, 0, 0)
+LOCK = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
+MAKE = """INSERT INTO {windows} (name, span, most, start, used, ends) VALUES (?, ?, ?, 0, 0, 0)
     {on:name, span} most = {new:most}"""
 NOW = "SELECT {now}"
-LOOK = "SELECT start, used, {now} FROM {windows} WHERE name = ? AND span = ?"
-TAKE = "UPDATE {windows} SET start = ?, used = ?, ends = ? WHERE name = ? AND span = ?"
+TAKE = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?
+    WHERE name = ? AND span = ?"""
 ENDED = f"SELECT name, span FROM {{windows}} WHERE ends < {{now}} - {KEPT} LIMIT {LISTED}"
 FORGET = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND ends < {{now}} - {KEPT}"
+
+
+CLOCK = Op(NOW)
 
 
 def name_of(rule: Rule) -> Name:
@@ -30,7 +34,10 @@ def name_of(rule: Rule) -> Name:
 class Counters(dict[Name, Window]):
     """The counters that some rules need, locked until the transaction's end, at `now`."""
 
-    now = 0
+    def __init__(self, most: Mapping[Name, int], now: int) -> None:
+        super().__init__()
+        self.most = most
+        self.now = now
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """One start of each, or of none. Of several that refuse, the one that does so longest
@@ -46,15 +53,23 @@ class Counters(dict[Name, Window]):
         return refused
 
 
-def hold(tx: Transaction, rules: Iterable[Rule]) -> Counters:
-    """Lock the counters of these rules (making those that there are not) and read them."""
-    known = {name_of(rule): rule.limit for rule in rules}
-    names = sorted(known)
-    lock = Many(LOCK, [(*name, known[name]) for name in names])
-    found = tx.run(lock, *(Op(LOOK, name) for name in names))[1:]
-    counters = Counters()
+def hold(tx: Transaction, rules: Iterable[Rule], clock: Op = CLOCK) -> Counters | None:
+    """Lock the counters of these rules (making those that there are not) and read them.
+
+    `clock` is read after that: it tells the time in a row that must be there; else None.
+    """
+    most = {name_of(rule): rule.limit for rule in rules}
+    names = sorted(most)
+    asks = [*(Op(LOCK, name) for name in names), clock]
+    *found, told = tx.run(*asks)
+    if not all(result.rows for result in found):
+        tx.later(Many(MAKE, [(*name, most[name]) for name in names]))
+        *found, told = tx.run(*asks)
+    if not told.rows:
+        return None
+    counters = Counters(most, told.rows[0][0])
     for name, result in zip(names, found, strict=True):
-        start, used, counters.now = result.rows[0]
+        start, used = result.rows[0]
         if used:
             counters[name] = Window(start, used)
     return counters
@@ -63,7 +78,7 @@ def hold(tx: Transaction, rules: Iterable[Rule]) -> Counters:
 def keep(tx: Transaction, counters: Counters, before: Mapping[Name, Window]) -> None:
     """Write down what has changed."""
     rows = [
-        (window.start, window.used, window.start + name[1], *name)
+        (counters.most[name], window.start, window.used, window.start + name[1], *name)
         for name, window in counters.items()
         if window != before.get(name)
     ]
@@ -71,9 +86,11 @@ def keep(tx: Transaction, counters: Counters, before: Mapping[Name, Window]) -> 
         tx.later(Many(TAKE, rows))
 
 
-def admit(tx: Transaction, rules: Sequence[Rule]) -> Admission:
-    """Take one start of each rule, or of none of them."""
-    counters = hold(tx, rules)
+def admit(tx: Transaction, rules: Sequence[Rule], clock: Op = CLOCK) -> Admission | None:
+    """Take one start of each rule, or of none of them; None: `clock` has no row (see `hold`)."""
+    counters = hold(tx, rules, clock)
+    if counters is None:
+        return None
     before = dict(counters)
     admission = counters.admit(rules)
     keep(tx, counters, before)
