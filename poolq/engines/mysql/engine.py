@@ -23,7 +23,7 @@ from poolq.errors import EngineUnavailable
 from poolq.limits import Admission, Rule
 
 #: Seconds between two looks for something to do; where a look takes long, so many times that.
-LOOK = 0.04
+LOOK = 0.05
 SHARE = 20
 #: Seconds after which a claim looks again at what InnoDB has left at the head of a queue.
 FRESH = 0.1
