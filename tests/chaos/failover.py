@@ -116,8 +116,9 @@ def facts(server: Redis, namespace: str) -> Facts:
     found: dict[str, list[bytes]] = {}
     head = f"{{{namespace}}}:"
     with server.client() as client:
-        names = [f"{head}bodies", f"{head}states"]
-        names += sorted(key.decode() for key in client.scan_iter(f"{head}worker:*", 1000))
+        names = [f"{head}states"]
+        for pattern in ("bodies:*", "worker:*"):
+            names += sorted(key.decode() for key in client.scan_iter(head + pattern, 1000))
         for name in names:
             if client.type(name) != b"hash":
                 continue

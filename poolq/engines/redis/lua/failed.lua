@@ -22,7 +22,7 @@ end)
 local reply = {}
 for i = 1, math.min(most, #found) do
   local job = found[i]
-  local body, state = call('HGET', BODIES, job.id), call('HGET', STATES, job.id)
+  local body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
   reply[i] = {job.id, job.queue, 'failed', digits(job.at), body, state, ''}
 end
 return reply

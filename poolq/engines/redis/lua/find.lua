@@ -11,7 +11,7 @@ if not queue then return false end
 
 local function answer(status, at, worker)
   local state = call('HGET', STATES, id)
-  return {id, queue, status, digits(at), call('HGET', BODIES, id), state, worker or ''}
+  return {id, queue, status, digits(at), call('HGET', bodies_of(id), id), state, worker or ''}
 end
 
 local failed = call('ZSCORE', P .. 'failed:' .. queue, id)

@@ -25,7 +25,7 @@ while #ids < most do
   set_slot(queue, identity)
 end
 if #ids > 0 then
-  call('HDEL', BODIES, unpack(ids))
+  drop_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
 end
 local left = call('ZCARD', back) + call('LLEN', ready) + call('ZCARD', delayed)

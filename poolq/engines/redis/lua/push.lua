@@ -9,32 +9,43 @@
 
 local i = 1
 
+-- `stored`: of each id its field and its value.
+local function store(ids, stored)
+  local from = 1
+  while from <= #ids do
+    local to = stretch(ids, from, #ids)
+    call('HSET', bodies_of(ids[from]), unpack(stored, 2 * from - 1, 2 * to))
+    from = to + 1
+  end
+end
+
 local function now_due(queue, n)
   local head, ids, stored = stamp .. ' ' .. queue .. '\n', {}, {}
   for k = 1, n do
     ids[k], stored[2 * k - 1], stored[2 * k] = ARGV[i], ARGV[i], head .. ARGV[i + 1]
     i = i + 2
   end
-  call('HSET', BODIES, unpack(stored))
+  store(ids, stored)
   local waiting = append(queue, ids)
   if waiting <= n then know(queue) end
   wake(queue, waiting)
 end
 
 local function later_due(queue, n)
-  local delayed, scored, stored = P .. 'delayed:' .. queue, {}, {}
+  local delayed, ids, scored, stored = P .. 'delayed:' .. queue, {}, {}, {}
   local before = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
   local first = before
   for k = 1, n do
     local due = tonumber(ARGV[i])
     if string.sub(ARGV[i], 1, 1) == '-' then due = now - due end
     if first == nil or due < first then first = due end
-    scored[2 * k - 1], scored[2 * k] = digits(due), ARGV[i + 1]
-    stored[2 * k - 1] = ARGV[i + 1]
+    ids[k] = ARGV[i + 1]
+    scored[2 * k - 1], scored[2 * k] = digits(due), ids[k]
+    stored[2 * k - 1] = ids[k]
     stored[2 * k] = digits(due) .. ' ' .. queue .. '\n' .. ARGV[i + 2]
     i = i + 3
   end
-  call('HSET', BODIES, unpack(stored))
+  store(ids, stored)
   call('ZADD', delayed, unpack(scored))
   know(queue)
   if first ~= before then wake(queue, 0) end

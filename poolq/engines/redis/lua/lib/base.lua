@@ -4,9 +4,9 @@
 -- a namespace in one slot of a cluster. Because it does not exist, a script is refused (ASK) while
 -- its slot is being moved to another node: it could see only half of the keys there.
 --
---   bodies            HASH  id -> "<due> <queue>\n<body>"; due as it was when pushed
+--   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>"; due as it was when pushed; see below
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>"; only where it
---                           differs from a fresh job's; due 0: the one in `bodies` stands
+--                           differs from a fresh job's; due 0: the one in its body stands
 --   queues            ZSET  every queue that ever held a job, score 0 (so they come sorted)
 --   paused            SET   queues that give nothing
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all others
@@ -35,7 +35,7 @@
 -- `..` would round them, hence `digits`.
 
 local call, P = redis.call, KEYS[1]
-local BODIES, STATES = P .. 'bodies', P .. 'states'
+local STATES = P .. 'states'
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
@@ -44,3 +44,28 @@ local function digits(number)
 end
 
 local stamp = digits(now)
+
+-- An id begins with the time of its making. The bodies of jobs that were made within a quarter of a
+-- second (10 hex digits) share a hash: of one with a million of them each look-up would find its
+-- place, and the body, in memory that the processor has not seen for long.
+local function bodies_of(id)
+  return P .. 'bodies:' .. string.sub(id, 1, 10)
+end
+
+-- Up to which of ids[from .. last] the bodies are in the hash of the first one's.
+local function stretch(ids, from, last)
+  local moment = string.sub(ids[from], 1, 10)
+  while from < last and string.sub(ids[from + 1], 1, 10) == moment do from = from + 1 end
+  return from
+end
+
+local function drop_bodies(ids, from, last)
+  local guess = bodies_of(ids[from])  -- mostly all are there, and the count of the dropped says so
+  if guess == bodies_of(ids[last])
+    and call('HDEL', guess, unpack(ids, from, last)) == last - from + 1 then return end
+  while from <= last do
+    local to = stretch(ids, from, last)
+    call('HDEL', bodies_of(ids[from]), unpack(ids, from, to))
+    from = to + 1
+  end
+end

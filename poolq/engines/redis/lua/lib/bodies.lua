@@ -2,7 +2,7 @@
 
 -- The queue that a job was pushed to, and when it is or was due; nil when its body is gone.
 local function origin_of(id)
-  local stored = call('HGET', BODIES, id)
+  local stored = call('HGET', bodies_of(id), id)
   if not stored then return nil end
   local due, queue = string.match(stored, '^(%d+) ([^\n]*)\n')
   if not queue then return nil end
@@ -12,6 +12,6 @@ local function origin_of(id)
 end
 
 local function drop(id)
-  call('HDEL', BODIES, id)
+  call('HDEL', bodies_of(id), id)
   call('HDEL', STATES, id)
 end

@@ -16,11 +16,11 @@ local function any_states()
   return stated
 end
 
--- Jobs that are done, at most 1000: gone without a trace but their number.
-local function finish(worker, queue, ...)
-  count('done', queue, call('HDEL', worker, ...))
-  call('HDEL', BODIES, ...)
-  if any_states() then call('HDEL', STATES, ...) end
+-- The jobs ids[from .. last] are done, at most 1000: gone without a trace but their number.
+local function finish(worker, queue, ids, from, last)
+  count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
+  drop_bodies(ids, from, last)
+  if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
 end
 
 -- Where in ARGV the ids of a run are, from and to.
@@ -43,9 +43,9 @@ local function settle_done(worker, at, stale, held, before)
     end
   end
   if ours == nil then
-    finish(worker, queue, unpack(ARGV, ids, last))
+    finish(worker, queue, ARGV, ids, last)
   elseif #ours > 0 then
-    finish(worker, queue, unpack(ours))
+    finish(worker, queue, ours, 1, #ours)
   end
   return last + 1
 end

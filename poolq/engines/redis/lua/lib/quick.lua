@@ -27,11 +27,28 @@ local plain, stale, groups, index = is_plain(), {}, {}, 0
 if request > last then at = settle_runs(worker, at, stale, kept, 2) end
 plain = plain and ARGV[at] == '0'
 
+local function read_bodies(ids)
+  local found, guess = {}, bodies_of(ids[1])
+  if guess == bodies_of(ids[#ids]) then  -- mostly all are there
+    found = call('HMGET', guess, unpack(ids))
+    local good = 1
+    while found[good] do good = good + 1 end
+    if good > #ids then return found end
+  end
+  local from = 1
+  while from <= #ids do
+    local to = stretch(ids, from, #ids)
+    local some = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+    for k = from, to do found[k] = some[k - from + 1] end
+    from = to + 1
+  end
+  return found
+end
+
 local function add_group(queue, first, admitted, ids)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  local bodies = call('HMGET', BODIES, unpack(ids))
-  groups[#groups + 1] = {queue, first, admitted, ids, bodies, states}
+  groups[#groups + 1] = {queue, first, admitted, ids, read_bodies(ids), states}
 end
 
 -- What the worker's hash is given, all at once.

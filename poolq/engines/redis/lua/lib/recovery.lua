@@ -63,7 +63,7 @@ local function recover(name, death, line, fates)
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
     if known and claim.index < death.finished or death and claim.request == death.before then
-      finish(worker, claim.queue, claim.id)
+      finish(worker, claim.queue, {claim.id}, 1, 1)
       fates.done[#fates.done + 1] = claim.id
     else
       local fate, pause = fates.returned, 0

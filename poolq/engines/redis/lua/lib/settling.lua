@@ -42,7 +42,8 @@ local SETTLE = {
     count('parked', queue, 1)
   end,
   bury = function(queue, id, state)
-    call('HSETNX', BODIES, id, stamp .. ' ' .. queue .. '\n')  -- a lost body must not hide the job
+    -- A lost body must not hide the job.
+    call('HSETNX', bodies_of(id), id, stamp .. ' ' .. queue .. '\n')
     set_state(id, due_of(id), state)
     call('ZADD', P .. 'failed:' .. queue, stamp, id)
     count('failed', queue, 1)
