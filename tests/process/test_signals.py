@@ -15,10 +15,11 @@ from tests.support.wait import until
 HANGS = """
 class HangsInC(Job):
     def run(self):
-        never_ends()
+        never_ends(self.id)
 
 
-def never_ends():
+def never_ends(id):
+    note("start", id)
     sum(range(10**12))
 """
 
@@ -61,10 +62,11 @@ def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> N
     pool = project.ready(2)
     running = project.dispatch("Held")
     worker = pool.until_runs(running)
+    project.ledger.until("start", running)
     pool.until_idle(1)
     pool.signal(signal.SIGUSR2)
     pool.until_said("most recent call first", times=2)
-    pool.until_said("in gate")
+    pool.until_said('jobs.py", line')
     pool.signal(signal.SIGUSR1)
     project.ledger.open()
     project.ledger.until("end", running)
@@ -80,6 +82,7 @@ def test_who_hangs_in_c_hears_nothing_and_holds_up_nobody(project: Project) -> N
     pool = project.ready(2, "--stop-timeout=0.5")
     id = project.dispatch("HangsInC", attempts=1)
     worker = pool.until_runs(id)
+    project.ledger.until("start", id)
     pool.signal(signal.SIGUSR2)
     pool.until_said("in never_ends")
     pool.signal(signal.SIGHUP)
