@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from signal import SIGKILL
 
 import pytest
 
 from poolq.errors import NoPool
 from poolq.urls import redact
-from poolq.view.snapshot import Progress, Snapshot
+from poolq.view.snapshot import Progress
 from poolq.view.sources import Attached
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command
-from tests.support.pool import Pool
 from tests.support.project import Project
+from tests.support.talking import attached, look
 from tests.support.wait import until
-
-
-@contextmanager
-def attached(pool: Pool) -> Iterator[Attached]:
-    source = Attached("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
-    yield source
-    source.close()
-
-
-def look(source: Attached) -> Snapshot:
-    found = source.look()
-    assert found is not None
-    return found
 
 
 def settled(source: Attached, jobs: int) -> bool:

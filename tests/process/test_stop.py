@@ -8,6 +8,7 @@ import time
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
+from tests.support.talking import attached, look
 from tests.support.wait import until
 
 
@@ -20,6 +21,8 @@ def test_term_finishes_what_runs_and_takes_nothing_new(project: Project) -> None
     queued = project.dispatch_many("Quick", 5)
     pool.signal(signal.SIGTERM)
     pool.until_said("SIGTERM: draining")
+    with attached(pool) as source:
+        until(lambda: look(source).head.state == "draining")  # the workers have been told
     pool.signal(signal.SIGTERM)
     assert pool.code is None
     project.ledger.open()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from poolq.pool.client import Line
+from poolq.view.snapshot import Snapshot
+from poolq.view.sources import Attached
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
 
@@ -23,6 +26,20 @@ def status(pool: Pool) -> dict[str, Any]:
     """What `poolq status --json` prints, without a process for it."""
     with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
         return line.ask("status")
+
+
+@contextmanager
+def attached(pool: Pool) -> Iterator[Attached]:
+    """What the pool shows in shared memory: of a turn of its master when that is over."""
+    source = Attached("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
+    yield source
+    source.close()
+
+
+def look(source: Attached) -> Snapshot:
+    found = source.look()
+    assert found is not None
+    return found
 
 
 def begin(pool: Pool, *args: str) -> tuple[threading.Thread, list[Done]]:
