@@ -60,6 +60,7 @@ def test_as_pid_1_it_reaps_strangers_and_ends_as_anywhere(project: Project) -> N
         stranger.kill()
         until(lambda pid=stranger.pid: process(pid) is None, 5, "no zombie")  # type: ignore[misc]  # mypy: no lambda defaults
     held = project.dispatch("Held")
+    project.ledger.until("start", held)
     pool.until_runs(held).kill()
     project.ledger.until("start", held, 2)
     shown = poolq(pool, "status", "--json")

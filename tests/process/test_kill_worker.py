@@ -19,6 +19,7 @@ def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> 
     pool = project.ready(1)
     running = project.dispatch("Held")
     victim = pool.until_runs(running)
+    project.ledger.until("start", running)
     waiting = project.dispatch_many("Quick", 3)
     killed = time.monotonic()
     victim.kill()

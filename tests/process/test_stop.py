@@ -132,6 +132,7 @@ def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
 def test_quit_sent_to_a_worker_gives_its_job_back(project: Project) -> None:
     pool = project.ready(1)
     running = project.dispatch("Held")
+    project.ledger.until("start", running)
     pool.until_runs(running).kill(signal.SIGQUIT)
     project.ledger.until("start", running, 2, timeout=3)
     project.ledger.open()

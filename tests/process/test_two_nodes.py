@@ -39,6 +39,8 @@ def test_a_node_that_was_stopped_too_long_has_lost_its_jobs(project: Project) ->
     stopped = project.ready(2, *ttl, "--name=stopped")
     lost = project.dispatch_many("Held", 2, attempts=2)
     workers = {stopped.until_runs(id).pid for id in lost}
+    for id in lost:
+        project.ledger.until("start", id)
     other = project.ready(2, *ttl, "--name=other")
     mine = project.dispatch("Quick")
     project.ledger.until("end", mine)

@@ -7,11 +7,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pymysql
+
 from poolq.engines.base import Engine, Stored
+from poolq.engines.mysql.connecting import connect
+from poolq.engines.mysql.options import options
 from poolq.forms import Form
 from poolq.options import DEFAULTS
 from tests.contract.helpers import open_engine
@@ -21,6 +25,16 @@ from tests.support.pool import Pool
 from tests.support.wait import until
 
 STANDARD = Path(__file__).with_name("standard_jobs.py")
+
+
+#: InnoDB shows its transactions as they were up to 0.1 s ago.
+RESTING = """SELECT 1 FROM information_schema.innodb_trx JOIN information_schema.processlist
+    ON id = trx_mysql_thread_id WHERE command = 'Sleep'"""
+
+
+def _nobody_rests(raw: pymysql.connections.Connection) -> bool:
+    with raw.cursor() as cursor:
+        return cursor.execute(RESTING) == 0
 
 
 class Project:
@@ -67,8 +81,8 @@ class Project:
         return made
 
     def freeze(self, *pools: Pool) -> None:
-        """Stop these pools between two of their transactions: who is stopped while it has SQLite's
-        lock keeps everybody from writing."""
+        """Stop these pools between two of their transactions: who is stopped in one keeps its lock,
+        in SQLite from everybody, in MariaDB until the server gives the connection up, in 60 s."""
 
         def frozen() -> bool:
             for one in pools:
@@ -82,7 +96,12 @@ class Project:
         until(frozen, 10, "a moment at which nobody writes")
 
     def _writable(self) -> bool:
-        """True if nobody holds SQLite's lock, nor is next to have it."""
+        """True if nobody holds SQLite's lock, nor is next to have it; or rests in a transaction
+        of MariaDB's."""
+        if self.url.startswith("mysql:"):
+            with suppress(AssertionError), closing(connect(options(self.url)).raw) as raw:
+                return until(lambda: _nobody_rests(raw), 0.5)
+            return False
         if not self.url.startswith("sqlite:"):
             return True
         database = self.url.removeprefix("sqlite:///")
