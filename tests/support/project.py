@@ -91,6 +91,7 @@ class Project:
                 return free
             for one in pools:
                 one.thaw()
+            until(self._writable)  # on a loaded machine that takes longer than the next look
             return False
 
         until(frozen, 10, "a moment at which nobody writes")
