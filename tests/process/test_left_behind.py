@@ -186,7 +186,7 @@ def test_a_pool_runs_without_standard_descriptors(rude: Project) -> None:
     words = [sys.executable, "-m", "poolq", "run", "--until-empty", "--engine", rude.url]
     words += ["--namespace", rude.namespace, "--procs=1"]
     closed = f"exec {shlex.join(words)} <&- >&- 2>&-"
-    env = environment(**{FOLDER: str(rude.folder)})
+    env = environment(**{FOLDER: str(rude.folder), "RUNTIME_DIRECTORY": str(rude.folder)})
     subprocess.run(["sh", "-c", closed], cwd=rude.folder, env=env, timeout=20, check=True)
     assert rude.ledger.ids("start") == [quick]
 

@@ -38,7 +38,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Command:
-    """`poolq` in a folder, with these settings in its environment."""
+    """`poolq` in a folder, with these settings in its environment; pools that it finds are there,
+    too, unless a RUNTIME_DIRECTORY says otherwise."""
 
     def __init__(self, folder: Path, **env: str) -> None:
         self.folder = folder
@@ -49,7 +50,7 @@ class Command:
         done = subprocess.run(
             [sys.executable, "-m", "poolq", *args],
             cwd=self.folder,
-            env=environment(**self.env, **env),
+            env=environment(**{"RUNTIME_DIRECTORY": str(self.folder), **self.env, **env}),
             input=stdin,
             capture_output=True,
             text=True,
