@@ -102,7 +102,10 @@ class _Chaos:
         self.broker.heal()
         self.fleet.end_producer()
         begun = time.monotonic()
-        until(self._is_drained, DRAIN, "the backlog to drain")
+        try:
+            until(self._is_drained, DRAIN, "the backlog to drain")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are still {self._remains()}") from None
         self.drained = time.monotonic() - begun
 
     def evidence(self, lookout: Lookout) -> Evidence:
@@ -136,6 +139,13 @@ class _Chaos:
             return self.project.settled() and self._is_tidy()
         except EngineError:  # it has just come back
             return False
+
+    def _remains(self) -> str:
+        engine, space = self.project.engine, self.project.namespace
+        full = [one for one in engine.counts() if any(one[1:5])]
+        dead = [one.worker for one in engine.registered() if gone(one)]
+        nodes = [one.node for one in engine.nodes()]
+        return f"{full}, dead workers {dead}, nodes {nodes}, {self.broker.left(space)}"
 
     def _is_tidy(self) -> bool:
         """True if the living have cleared away the nodes that died, and the lines of jobs that were

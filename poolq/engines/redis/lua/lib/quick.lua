@@ -10,6 +10,9 @@ local kept = call('HMGET', worker, '#request', '#turn', unpack(ARGV, first, last
 local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0)
 if last == nil then return {1} end
 if request < last then return {2, last} end
+-- A failover has lost what this worker did last. Among its claims here may be settled ones, which
+-- nobody would ever settle again: it has to leave, and then they are recovered.
+if last > 0 and request > last + 1 then return {1} end
 
 -- One look for all that is mostly not there. True: nothing is paused, parked or has come back.
 local function is_plain()
