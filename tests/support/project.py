@@ -27,13 +27,15 @@ from tests.support.wait import until
 STANDARD = Path(__file__).with_name("standard_jobs.py")
 
 
-#: InnoDB shows its transactions as they were up to 0.1 s ago.
+#: InnoDB shows its transactions as they were when nobody had asked for 0.1 s.
+FRESH = "DO SLEEP(0.11)"
 RESTING = """SELECT 1 FROM information_schema.innodb_trx JOIN information_schema.processlist
     ON id = trx_mysql_thread_id WHERE command = 'Sleep'"""
 
 
 def _nobody_rests(raw: pymysql.connections.Connection) -> bool:
     with raw.cursor() as cursor:
+        cursor.execute(FRESH)
         return cursor.execute(RESTING) == 0
 
 
