@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from tests.support.cli import environment
@@ -203,9 +203,11 @@ class Pool:
             for one in self.processes():
                 one.kill(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def thaw(self, but: Container[int] = ()) -> None:
+        """Have it go on; without these processes."""
         for one in self.processes():
-            one.kill(signal.SIGCONT)
+            if one.pid not in but:
+                one.kill(signal.SIGCONT)
 
     def close(self) -> None:
         """End whatever is left of it."""

@@ -85,6 +85,7 @@ class Project:
     def freeze(self, *pools: Pool) -> None:
         """Stop these pools between two of their transactions: who is stopped in one keeps its lock,
         in SQLite from everybody, in MariaDB until the server gives the connection up, in 60 s."""
+        before = {one.pid for pool in pools for one in pool.processes() if one.state == "T"}
 
         def frozen() -> bool:
             for one in pools:
@@ -92,7 +93,7 @@ class Project:
             if free := self._writable():
                 return free
             for one in pools:
-                one.thaw()
+                one.thaw(before)
             until(self._writable)  # on a loaded machine that takes longer than the next look
             return False
 
