@@ -119,7 +119,7 @@ def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project)
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)
     for id in running:
-        pool.until_runs(id)
+        project.ledger.until("start", id)
     waiting = project.dispatch_many("Quick", 30)
     later = project.dispatch("Quick", delay=1)
     pool.kill_tree()
