@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
-# More than half of a test's time it waits for something: three of them share a core.
-JOBS ?= $(shell echo $$((3 * $$(nproc))))
+# Half of a test's time it waits for something: two of them share a core.
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
 # A rehearsal of the benchmarks: make bench ROUNDS=1 SCALE=0.2 ONLY=drain-redis,idle
 ROUNDS ?= 3
 SCALE ?= 1
