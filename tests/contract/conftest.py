@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
+import redis
 
 from poolq.engines.base import Engine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, open_engine
-from tests.support.servers import MariaDB
+from tests.support.servers import MariaDB, Redis
 
 OpenEngine = Callable[..., Engine]
 
@@ -35,6 +36,13 @@ def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) 
     tables takes longer than most tests do."""
     name = "emptied" if engine_url.startswith("mysql") else "namespace"
     return opened(engine_url, request.getfixturevalue(name), migrate=True)
+
+
+@pytest.fixture
+def client(redis_server: Redis) -> Iterator[redis.Redis]:
+    """Past poolq, to the shared redis-server."""
+    with redis_server.client() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
 from poolq.engines.base import Engine, Settlement
 from poolq.errors import Fenced
 from poolq.retry import ACK
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named, push
-from tests.support.servers import Redis
 
-
-@pytest.fixture
-def client(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis_server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
-    return opened(redis_server.url, namespace)
+pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
 def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(

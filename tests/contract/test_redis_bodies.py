@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.retry import ACK
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named
-from tests.support.servers import Redis
 
-
-@pytest.fixture
-def client(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis_server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
-    return opened(redis_server.url, namespace)
+pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
 def hashes(client: redis.Redis, engine: Engine) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -10,20 +9,9 @@ import redis
 
 from poolq.engines.base import Engine
 from poolq.errors import EngineError
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named, push, stored
-from tests.support.servers import Redis
 
-
-@pytest.fixture
-def client(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis_server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
-    return opened(redis_server.url, namespace)
+pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
 def test_an_id_and_a_queue_that_are_no_text(engine: Engine, client: redis.Redis) -> None:
