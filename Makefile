@@ -28,7 +28,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit contract process py313 chaos check format bench screenshot clean servers
+.PHONY: help demo test unit contract process py313 chaos check format bench screenshot clean servers \
+  compiled
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,16 +37,16 @@ help: ## this list
 demo: $(VENV)/.runtime ## see it work: a pool of 4 does real jobs on SQLite, within a minute
 	@$(BIN)/poolq demo
 
-test: $(VENV)/.dev servers ## all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes)
+test: compiled servers ## all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
-unit: $(VENV)/.dev servers ## the tests of single parts
+unit: compiled servers ## the tests of single parts
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/unit
 
-contract: $(VENV)/.dev servers ## the suite that every storing engine passes
+contract: compiled servers ## the suite that every storing engine passes
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/contract
 
-process: $(VENV)/.dev servers ## the tests that run pools and kill them
+process: compiled servers ## the tests that run pools and kill them
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/process
 
 py313: $(VENV313)/.dev servers ## the unit and contract suites on Debian's Python 3.13
@@ -61,7 +62,7 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-chaos: $(VENV)/.dev servers ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
+chaos: compiled servers ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
 	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
 	  $(if $(SEED),--seed=$(SEED))
 
@@ -73,6 +74,11 @@ bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/bench
 
 screenshot: $(VENV)/.runtime ## take the pictures of the dashboard in docs/, of a pool with trouble (1 minute)
 	$(BIN)/python -m docs.screenshot
+
+# Where Python keeps no bytecode (PYTHONDONTWRITEBYTECODE, as in many containers), each of the
+# thousand times that the tests start poolq would compile it again.
+compiled: $(VENV)/.dev
+	@$(BIN)/python -m compileall -q poolq
 
 servers: ## install the servers, supervisor, systemd and tmux for the tests where they are missing
 	@set -e; missing=; \
