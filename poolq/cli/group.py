@@ -1,6 +1,10 @@
-"""A group of commands that guesses what a misspelled one was meant to be."""
+"""Groups of commands: they guess what a misspelled one was meant to be, and the root imports none
+but the one that is called.
+"""
 
-import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -15,8 +19,29 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         given = args[0]
-        if given not in self.commands and not given.startswith("-"):
-            near = difflib.get_close_matches(given, self.commands, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.commands)}"
+        names = self.list_commands(ctx)
+        if given not in names and not given.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(given, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
             raise click.UsageError(f"there is no command {given!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class Lazy(Group):
+    """`homes`: the module of each command, in which it has the command's name."""
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._homes = homes
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(self._homes)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in self._homes:
+            return None
+        command = getattr(importlib.import_module(self._homes[name]), name)
+        assert isinstance(command, click.Command)
+        return command

@@ -5,32 +5,26 @@ from collections.abc import Sequence
 
 import click
 
-from poolq.cli.config import config
-from poolq.cli.db import db
-from poolq.cli.demo import demo
-from poolq.cli.doctor import doctor
-from poolq.cli.failed import failed
-from poolq.cli.group import Group
-from poolq.cli.job import job
-from poolq.cli.make import make
-from poolq.cli.nodes import nodes
-from poolq.cli.pool import drain, pause, reload, resume, scale, stop
-from poolq.cli.probe import health
-from poolq.cli.queue import queue
-from poolq.cli.run import run
-from poolq.cli.status import status
-from poolq.cli.top import top
-from poolq.cli.version import print_version, version
+from poolq.cli.group import Lazy
+from poolq.cli.version import print_version
 from poolq.errors import PoolqError
 
 USAGE = 2
 INTERRUPTED = 130
-POOL = (top, status, health, pause, resume, scale, reload, drain, stop)
-COMMANDS = (run, *POOL, nodes, make, db, queue, job, failed, config, doctor, demo, version)
+#: The commands in the order of the help, each with its file here.
+HOMES = {
+    "run": "run", "top": "top", "status": "status", "health": "probe", "pause": "pool",
+    "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool", "stop": "pool",
+    "nodes": "nodes", "make": "make", "db": "db", "queue": "queue", "job": "job",
+    "failed": "failed", "config": "config", "doctor": "doctor", "demo": "demo",
+    "version": "version",
+}  # fmt: skip
 
 
 @click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Lazy,
+    homes={name: f"poolq.cli.{file}" for name, file in HOMES.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True,
@@ -43,10 +37,6 @@ def poolq() -> None:
     or the pool takes nothing new (status), 69 no broker, or no such pool, 73 a pool of that name
     runs already, 75 a wait timed out, 78 bad configuration, 130 interrupted.
     """
-
-
-for command in COMMANDS:
-    poolq.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -36,7 +36,10 @@ FLAGS = {setting.option for setting in settings.SETTINGS}
 
 def leaves(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            below = command.get_command(ctx, name)
+            assert below
             yield from leaves(below, f"{path} {name}")
     else:
         yield path, command

@@ -14,7 +14,7 @@ from string import Template
 import click
 import pytest
 
-from poolq.cli.main import poolq
+from poolq.cli.run import run
 from tests.docs.markdown import ROOT
 from tests.support.server import binary
 
@@ -34,10 +34,7 @@ def options(command: str) -> dict[str, str]:
     assert Path(program).name == "poolq"
     assert verb == "run"
     known = {
-        name
-        for option in poolq.commands["run"].params
-        if isinstance(option, click.Option)
-        for name in option.opts
+        name for option in run.params if isinstance(option, click.Option) for name in option.opts
     }
     found = dict(flag.split("=", 1) for flag in flags)
     assert set(found) <= known
