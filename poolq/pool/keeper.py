@@ -173,14 +173,13 @@ class Keeper:
     def _recover_rows(self) -> None:
         if self._signals.orphaned:
             self._orphans.look()
-        for row in self._scores.all():
-            if row.status == Status.DEAD and not self._scores.confirmed(row):
-                name = self._name(row)
-                words = death(row, name, socket.gethostname(), time_ns() // 1000)
-                recovered = self._engine.recover(name, words)
-                self._scores.confirm(row)
-                self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
-                self._bells.master.ring()
+        for row in self._scores.lost():
+            name = self._name(row)
+            words = death(row, name, socket.gethostname(), time_ns() // 1000)
+            recovered = self._engine.recover(name, words)
+            self._scores.confirm(row)
+            self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
+            self._bells.master.ring()
 
     def _beat(self) -> None:
         """Be seen alive; look for workers and nodes that are not."""
@@ -257,7 +256,7 @@ class Keeper:
 
     def _wait(self) -> None:
         timeout = min(1.0, self._next_beat - monotonic())
-        if self._unsettled():
+        if self._scores.lost():
             timeout = min(timeout, RETRY)
         if self._signals.orphaned:
             timeout = min(timeout, 0.1)
@@ -267,12 +266,6 @@ class Keeper:
         late = monotonic() - begun - max(0.0, timeout)
         if late > SUSPENDED:
             self._orphans.suspended(late)
-
-    def _unsettled(self) -> bool:
-        return any(
-            row.status == Status.DEAD and not self._scores.confirmed(row)
-            for row in self._scores.all()
-        )
 
     def _workers_left(self) -> bool:
         return any(row.status == Status.LIVE for row in self._scores.all())

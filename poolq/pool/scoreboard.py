@@ -13,8 +13,9 @@ growth of memory), then the rows, then what is told at more length (`pages.py`).
 import mmap
 import os
 import sys
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from poolq.pool import pages
 from poolq.pool.pages import Pages
@@ -57,8 +58,7 @@ class Reason(IntEnum):
     MEMORY = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A copy of a row's words, taken at one moment."""
 
     index: int
@@ -208,6 +208,11 @@ class Scoreboard:
 
     def confirmed(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
+
+    def lost(self) -> list[Row]:
+        """The rows of dead workers whose claims are not recovered yet."""
+        dead = (index for index, own in enumerate(self._master) if own[STATUS] == Status.DEAD)
+        return [row for row in map(self.read, dead) if not self.confirmed(row)]
 
     def weigh(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
         """A worker's resident memory in bytes, its share of a core in thousandths, and bytes a

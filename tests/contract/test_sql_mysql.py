@@ -12,10 +12,11 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
+from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.retry import ACK
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, count_of, named, new_id, push, stored, total
+from tests.contract.helpers import HOUR, MS, Worker, count_of, named, new_id, push, stored, total
 from tests.support.servers import MariaDB
 from tests.support.wait import until
 
@@ -118,6 +119,31 @@ def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
     assert not isinstance(caught.value, EngineUnavailable)
     assert count_of(mysql).ready == 1, "a chunk is stored whole or not at all"
     assert stored(mysql, one.id).body == b"a"
+
+
+def asked(mysql: MySQLEngine) -> int:
+    """How many statements this connection was sent; those inside of one are not counted."""
+    row = mysql.session.read(Op("SHOW SESSION STATUS LIKE 'Questions'"))[0].rows[0]
+    return int(row[1])
+
+
+def test_a_wait_is_a_few_exchanges_and_ends_when_a_job_is_due(mysql: MySQLEngine) -> None:
+    push(mysql, "paused", queue="p")
+    mysql.pause("p")
+    push(mysql, "a", delay=900 * MS)
+    before = asked(mysql)
+    assert mysql.wait(None, 30) == 1
+    assert asked(mysql) - before < 16  # with a look every 50 ms it is 26
+    assert count_of(mysql).ready == 1
+
+
+def test_a_server_that_cannot_wait_by_itself_is_asked_again_and_again(mysql: MySQLEngine) -> None:
+    """In this mode MariaDB does not understand, as MySQL never does."""
+    push(mysql, "a", delay=HOUR)
+    mysql.session.read(Op("SET SESSION sql_mode = 'ORACLE'"))
+    before = asked(mysql)
+    assert mysql.wait(["q"], 0.8) == 0
+    assert asked(mysql) - before >= 6
 
 
 def test_through_the_unix_socket(mysql: MySQLEngine, mariadb_server: MariaDB) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from poolq.message import Entry, entries
 from poolq.pool.recovery import NOTHING, cause, death

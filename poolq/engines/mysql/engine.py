@@ -10,6 +10,7 @@ from poolq.engines.connections import Connections
 from poolq.engines.mysql.admitting import at_once
 from poolq.engines.mysql.checks import checks
 from poolq.engines.mysql.connecting import connect
+from poolq.engines.mysql.dozing import doze
 from poolq.engines.mysql.faults import word
 from poolq.engines.mysql.literals import Statements
 from poolq.engines.mysql.options import options
@@ -19,12 +20,14 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect
 from poolq.engines.sql.waking import look, looks, news
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineError, EngineUnavailable
 from poolq.limits import Admission, Rule
 
 #: Seconds between two looks for something to do; where a look takes long, so many times that.
 LOOK = 0.05
 SHARE = 20
+#: Seconds that the server looks by itself, well below those that a connection may be silent.
+LONGEST = 1.0
 #: Seconds after which a claim looks again at what InnoDB has left at the head of a queue.
 FRESH = 0.1
 
@@ -68,6 +71,7 @@ class MySQLEngine(SQLEngine):
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = Statements(self.texts)
         self._gone: list[str] = []
+        self._dozes = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
@@ -140,10 +144,25 @@ class MySQLEngine(SQLEngine):
             now = time.monotonic()
             if now >= end:
                 return 0
-            pause = max(LOOK, SHARE * (now - began))
+            took = now - began
+            pause = max(LOOK, SHARE * took)
+            rest = end - now
             if due is not None:
-                pause = min(pause, max(0.001, (due - found[0].now) / 1e6))
-            time.sleep(min(pause, end - now))
+                rest = min(rest, max(0.001, (due - found[0].now) / 1e6))
+            turns = int(min(rest, LONGEST) / (pause + took))
+            if turns < 2 or any(one.waits for one in found) or not self._doze(queues, turns, pause):
+                time.sleep(min(pause, rest))
+
+    def _doze(self, queues: Sequence[str] | None, turns: int, pause: float) -> bool:
+        """False if this server cannot, which is asked once."""
+        try:
+            if self._dozes:
+                self.session.read(doze(queues, turns, pause))
+        except EngineUnavailable:
+            raise
+        except EngineError:
+            self._dozes = False
+        return self._dozes
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)

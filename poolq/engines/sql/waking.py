@@ -52,6 +52,11 @@ class Look(NamedTuple):
         """When the first job or slot is, or was, due."""
         return min((at for at in (self.due, self.slot) if at is not None), default=None)
 
+    @property
+    def waits(self) -> bool:
+        """Something is due, told already or not."""
+        return not self.paused and self.first is not None and self.first <= self.now
+
 
 def look(queues: Sequence[str] | None, sql: str = LOOK) -> Op:
     """Asks for what `looks` reads: each queue with its first line's slot and its first job's due

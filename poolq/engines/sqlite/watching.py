@@ -20,7 +20,7 @@ LOOK = 0.008
 #: So long after an event it stays likely: a commit is seen when the disk has it.
 SETTLED = 0.05
 #: Seconds between two looks where nothing is heard.
-SILENT = 0.1
+SILENT = 0.25
 
 #: After so many changes in a row that nothing was heard of, nothing is listened to any more.
 DEAF = 3
@@ -84,12 +84,15 @@ class Vigil:
     def begin(self) -> None:
         """Have the log watched that is there now."""
         self.silent = False
-        self._often_until = time.monotonic() + SETTLED
+        often_until = time.monotonic() + SETTLED
         try:
             if self._watch is not None:
-                self._watch.heard(0)  # perhaps its end: another file may have its number now
+                if self._watch.heard(0):
+                    self._often_until = often_until
+                # It may have heard its end: another file may have its number now.
                 if not self._watch.ended and self._watch.file == _identity(self._log):
                     return
+            self._often_until = often_until
             self.close()
             if self._unheard < DEAF:
                 self._watch = Watch(self._log)
