@@ -15,7 +15,7 @@ from benchmarks import cost
 from benchmarks.bench import Bench, CannotRun, Crew
 from benchmarks.catalog import Contender
 
-LOOK, FAR = 0.004, 0.02  # seconds between two looks at the tally; while the end is far
+LOOK, FAR = 0.004, 0.1  # seconds between two looks at the tally; while the end is far
 START, STALL = 30.0, 10.0  # seconds until the first job, and without any progress
 
 
@@ -52,7 +52,7 @@ def drain(
     serving = cost.cpu(place.pids) - before
     with bench.crew(one, url, flags, terminal) as crew:
         begin = _until(crew, place.pids, 1, jobs)
-        end = _until(crew, place.pids, jobs, jobs)
+        end = _until(crew, place.pids, jobs, jobs, begin)
     ran = end.done - begin.done
     per_thousand = 1e6 / ran
     return Drain(
@@ -72,7 +72,9 @@ class _Reading(NamedTuple):
     server: float
 
 
-def _until(crew: Crew, server: frozenset[int], wanted: int, jobs: int) -> _Reading:
+def _until(
+    crew: Crew, server: frozenset[int], wanted: int, jobs: int, begin: _Reading | None = None
+) -> _Reading:
     """A reading once so many are done: the first one, once both workers take part."""
     tally, progress, last = crew.tally, monotonic(), -1
     while True:
@@ -86,4 +88,12 @@ def _until(crew: Crew, server: frozenset[int], wanted: int, jobs: int) -> _Readi
             raise CannotRun(
                 f"it stood still at {done} of {jobs} jobs: {crew.log.read_text()[-200:]}"
             )
-        sleep(FAR if jobs / 10 < done < jobs * 0.9 else LOOK)
+        sleep(_pause(begin, done, now, jobs))
+
+
+def _pause(begin: _Reading | None, done: int, now: float, jobs: int) -> float:
+    """Looking must take nothing from the drain: a quarter of the time that is left, at its rate."""
+    if begin is None or done <= begin.done:
+        return LOOK
+    left = (jobs - done) * (now - begin.at) / (done - begin.done)
+    return min(FAR, max(LOOK, left / 4))

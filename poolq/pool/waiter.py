@@ -61,7 +61,7 @@ class Waiter(threading.Thread):
 
     def _wait_once(self) -> None:
         block = max(SHORTEST, min(BLOCK, self._every))
-        if not self._idle():
+        if self._next_idle() is None:
             self._bells.idle.wait(block)
             return
         if self._config.until_empty:
@@ -72,15 +72,18 @@ class Waiter(threading.Thread):
             self._engine.wake(self._config.queue)
             self._bells.idle.wait(block)
 
-    def _idle(self) -> list[int]:
-        return [index for index in range(self._scores.rows) if self._scores.is_idle(index)]
+    def _next_idle(self) -> int | None:
+        """The row of the next idle worker in turn."""
+        turn = range(self._turn + 1, self._turn + 1 + self._scores.rows)
+        rows = (index % self._scores.rows for index in turn)
+        return next((index for index in rows if self._scores.is_idle(index)), None)
 
     def _ring(self) -> bool:
-        """Wake the next idle worker in turn; False when there is none any more."""
-        idle = self._idle()
-        if not idle:
+        """Wake it; False when there is none any more."""
+        found = self._next_idle()
+        if found is None:
             return False
-        self._turn = next((index for index in idle if index > self._turn), idle[0])
+        self._turn = found
         self._bells.doors[self._turn].ring()
         self._next_ring = monotonic() + self._every
         threading.Event().wait(SETTLE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import redis
 
@@ -20,11 +23,33 @@ def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(
     push(engine, "a", "b", "c")
     worker = Worker(engine)
     first = worker.claim(2)
-    known = {key: client.dump(key) for key in client.keys(f"{{{engine.namespace}}}:*")}
-    (last,) = worker.step(*(Settlement(claim, ACK) for claim in first), want=1).claims
-    for key, value in known.items():
-        client.restore(key, 0, value, replace=True)
+    with forgotten(engine, client):
+        (last,) = worker.step(*(Settlement(claim, ACK) for claim in first), want=1).claims
     with pytest.raises(Fenced):
         worker.step(Settlement(last, ACK))
     engine.recover("w1", None)
     assert sorted(named(Worker(engine, "w2").claim(9))) == ["a", "b", "c"]
+
+
+def test_so_is_one_whose_settlement_beside_a_long_job_was_lost(
+    engine: Engine, client: redis.Redis
+) -> None:
+    push(engine, "a", "b", "long")
+    worker = Worker(engine)
+    a, b, long = worker.claim(3)
+    assert engine.settle(worker.name, [Settlement(a, ACK)]) == []
+    with forgotten(engine, client):
+        assert engine.settle(worker.name, [Settlement(b, ACK)]) == []
+    with pytest.raises(Fenced):
+        worker.step(Settlement(long, ACK))
+    engine.recover(worker.name, None)
+    assert named(Worker(engine, "w2").claim(9)) == ["b", "long"]
+
+
+@contextmanager
+def forgotten(engine: Engine, client: redis.Redis) -> Iterator[None]:
+    """What is done here is not known to the server afterwards."""
+    known = {key: client.dump(key) for key in client.keys(f"{{{engine.namespace}}}:*")}
+    yield
+    for key, value in known.items():
+        client.restore(key, 0, value, replace=True)

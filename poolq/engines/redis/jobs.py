@@ -19,7 +19,12 @@ UNHELD, UNREGISTERED = -1, -2
 
 
 class Jobs(Linked):
-    """The part that runs jobs."""
+    """The part that runs jobs. `_aside`: the number that the server has given the last settlements
+    beside the steps, by worker. One that has lost them does not know what the worker holds."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        super().__init__(url, namespace)
+        self._aside: dict[str, int] = {}
 
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
@@ -46,7 +51,7 @@ class Jobs(Linked):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        asked = (worker, request, want, *queue_words(queues))
+        asked = (worker, request, want, self._aside.get(worker, 0), *queue_words(queues))
         reply = self.link.run(STEP, *asked, *settled(settlements))
         return self._answered(reply, worker, request)
 
@@ -58,7 +63,7 @@ class Jobs(Linked):
         want: int,
         queues: Sequence[str] | None,
     ) -> Callable[[], Step]:
-        asked = (worker, request, want, *queue_words(queues))
+        asked = (worker, request, want, self._aside.get(worker, 0), *queue_words(queues))
         answer = self.link.begin(STEP, *asked, *settled(settlements))
         return lambda: self._answered(answer(), worker, request)
 
@@ -73,6 +78,7 @@ class Jobs(Linked):
         reply = self.link.run(SETTLE, worker, *settled(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
+        self._aside[worker] = reply[2]
         return [text(stale) for stale in reply[1]]
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:

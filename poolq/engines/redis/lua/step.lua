@@ -3,8 +3,8 @@
 -- Parts: base, done, tokens, queues, quick, where most steps end, then bodies, ready, limits, parking,
 --        holding, settling.
 --
--- ARGV: worker, request, want, queues as part `queues` has them, then settlements
---       as parts `done` and `settling` have them.
+-- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
+--       `queues` has them, then settlements as parts `done` and `settling` have them.
 -- Reply: {1}: the worker is not registered. {2, last}: the request is lower than the last one.
 --        {0, stale ids, microseconds until the next job is due (-1: none, or not asked), groups},
 --        a group being {queue, index of its first, admitted (0 or 1), ids, bodies, states};

@@ -3,16 +3,17 @@
 -- ends here: making the functions of the parts that follow would cost it more than its own work.
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local queues, at = named_at(4)
+local queues, at = named_at(5)
 local first, last_id = 0, -1
 if ARGV[at] ~= '0' then first, last_id = ids_of_run(at + 1) end
-local kept = call('HMGET', worker, '#request', '#turn', unpack(ARGV, first, last_id))
+local kept = call('HMGET', worker, '#request', '#turn', '#aside', unpack(ARGV, first, last_id))
 local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0)
 if last == nil then return {1} end
 if request < last then return {2, last} end
--- A failover has lost what this worker did last. Among its claims here may be settled ones, which
--- nobody would ever settle again: it has to leave, and then they are recovered.
+-- A failover has lost what this worker did last, by steps or beside them. Among its claims here may
+-- be settled ones, which nobody would ever settle again: it has to leave, and then they are recovered.
 if last > 0 and request > last + 1 then return {1} end
+if tonumber(ARGV[4]) > tonumber(kept[3] or 0) then return {1} end
 
 -- One look for all that is mostly not there. True: nothing is paused, parked or has come back.
 local function is_plain()
@@ -27,7 +28,7 @@ local function is_plain()
 end
 
 local plain, stale, groups, index = is_plain(), {}, {}, 0
-if request > last then at = settle_runs(worker, at, stale, kept, 2) end
+if request > last then at = settle_runs(worker, at, stale, kept, 3) end
 plain = plain and ARGV[at] == '0'
 
 local function read_bodies(ids)
@@ -93,7 +94,7 @@ end
 
 -- The order in which this step asks them.
 local function turned(names)
-  if ARGV[4] ~= '-1' or want == 0 or #names < 2 then return names end
+  if ARGV[5] ~= '-1' or want == 0 or #names < 2 then return names end
   local found = {}
   for i = 1, #names do found[i] = names[(i - 1 + turn) % #names + 1] end
   fields[3], fields[4] = '#turn', turn + 1
