@@ -137,7 +137,7 @@ class Stuck(Job):
     pool = project.ready(1)
     with attached(pool) as source:
         (idle,) = look(source).workers
-        assert "loop.py" in source.stack(idle.pid)
+        until(lambda: "loop.py" in source.stack(idle.pid), what="a worker in its loop")
         project.ledger.until("start", project.dispatch("Stuck"))
         for _ in range(3):
             found = source.stack(idle.pid)
