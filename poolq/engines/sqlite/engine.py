@@ -66,7 +66,10 @@ class SQLiteEngine(SQLEngine):
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
         try:
-            for chunk in [pushes] if len(pushes) <= CHUNK else cut(pushes, CHUNK):
+            if len(pushes) <= CHUNK:
+                self._connections.get().push(pushes)
+                return
+            for chunk in cut(pushes, CHUNK):
                 self._connections.get().push(chunk)
                 stored += len(chunk)
         except EngineUnavailable as error:

@@ -132,7 +132,7 @@ class SQLiteSession(Session):
             try:
                 raw = self.raw()
                 if len(pushes) == 1:
-                    self._push_one(raw, *pushes)
+                    self._push_one(raw, pushes[0])
                 else:
                     self._push_all(raw, pushes)
             except sqlite3.Error as error:
