@@ -30,7 +30,8 @@ workers. What was admitted is the engine's own record, and all of it: each write
 window is kept, on Redis by MONITOR, on the others by a trigger, and each must be one start more
 than the one before it. Over the limit are starts above it in a window, and all in a window that
 opened before the last one had ended. An extra claim is one that found the limit reached and put
-the job into the line. The rate is that from the opening of the first window to that of the last."""
+the job into the line. The rate is that from the opening of the first window to that of the last.
+Shown is the round of the middle rate, but of the starts over the limit the most of all rounds."""
 
 
 def turn(bench: Bench, engine: str) -> tuple[int, float, Verdict]:
@@ -55,9 +56,13 @@ def measure(bench: Bench) -> list[Outcome]:
     rows: list[list[str | float]] = []
     goals = []
     for engine, name in NAMES.items():
-        jobs, extra, found = turn(bench, engine)
+        turns = sorted(
+            (turn(bench, engine) for _ in range(bench.rounds)), key=lambda one: one[2].share
+        )
+        jobs, extra, found = turns[len(turns) // 2]
+        over = max(one.over + abs(one.admitted - jobs) for _, _, one in turns)
         share = 100 * found.share
-        told = (f"{found.admitted:,}", f"{found.windows}", found.most, found.over, share)
+        told = (f"{found.admitted:,}", f"{found.windows}", found.most, over, share)
         rows.append([name, f"{jobs:,}", extra, *told])
         work = f"{jobs:,} jobs, 1,000/s, parked, on {name}"
         goals += [
@@ -66,7 +71,7 @@ def measure(bench: Bench) -> list[Outcome]:
                 f"limit-exceeded-{engine}",
                 f"{work}: starts over the limit, by the engine's record",
                 EXCEEDED,
-                found.over + abs(found.admitted - jobs),
+                over,
                 most=True,
             ),
             Goal(f"limit-rate-{engine}", f"{work}: of the rate", SHARE, share, "%"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -34,15 +35,18 @@ def turn(bench: Bench, engine: str, waiting: int) -> Cost:
     return Cost(median(found["seconds"]), median(found["cpu"]))
 
 
+def middle(costs: Sequence[Cost]) -> Cost:
+    """Each column's median."""
+    return Cost(*(median(column) for column in zip(*costs, strict=True)))
+
+
 def measure(bench: Bench) -> list[Outcome]:
     many = max(FEW, int(MANY * bench.scale))
     rows: list[list[str | float]] = []
     goals = []
     for engine, name in NAMES.items():
-        few = turn(bench, engine, FEW)
-        full = turn(bench, engine, many)
-        again = turn(bench, engine, FEW)
-        base = Cost(*(sum(pair) / 2 for pair in zip(few, again, strict=True)))
+        taken = [(turn(bench, engine, FEW), turn(bench, engine, many)) for _ in range(bench.rounds)]
+        base, full = (middle(costs) for costs in zip(*taken, strict=True))
         more = 100 * (full.cpu / base.cpu - 1)
         rows += [[name, f"{FEW:,}", *base, ""], [name, f"{many:,}", *full, more]]
         work = f"cost of a job on {name}, at {many:,} ready and delayed, against {FEW:,}"
