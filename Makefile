@@ -37,7 +37,7 @@ help: ## this list
 demo: $(VENV)/.runtime ## see it work: a pool of 4 does real jobs on SQLite, within a minute
 	@$(BIN)/poolq demo
 
-test: compiled servers ## all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes)
+test: compiled servers ## all tests, on Redis, Valkey, MariaDB and SQLite (under 5 minutes)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 unit: compiled servers ## the tests of single parts

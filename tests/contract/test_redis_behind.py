@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from poolq.engines.base import Engine, Settlement
+from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import Fenced
 from poolq.retry import ACK
 from tests.contract.helpers import Worker, named, push
@@ -31,15 +31,24 @@ def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(
     assert sorted(named(Worker(engine, "w2").claim(9))) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "after another one"])
 def test_so_is_one_whose_settlement_beside_a_long_job_was_lost(
-    engine: Engine, client: redis.Redis
+    engine: Engine, client: redis.Redis, later: bool
 ) -> None:
-    push(engine, "a", "b", "long")
+    push(engine, "a", "b", "c", "long")
     worker = Worker(engine)
-    a, b, long = worker.claim(3)
-    assert engine.settle(worker.name, [Settlement(a, ACK)]) == []
+    a, b, c, long = worker.claim(4)
+
+    def settle(*done: Claim) -> None:
+        assert engine.settle(worker.name, [Settlement(one, ACK) for one in done]) == []
+
+    settle(a)
+    if not later:
+        settle(c)
     with forgotten(engine, client):
-        assert engine.settle(worker.name, [Settlement(b, ACK)]) == []
+        settle(b)
+    if later:
+        settle(c)
     with pytest.raises(Fenced):
         worker.step(Settlement(long, ACK))
     engine.recover(worker.name, None)

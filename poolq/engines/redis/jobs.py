@@ -78,7 +78,8 @@ class Jobs(Linked):
         reply = self.link.run(SETTLE, worker, *settled(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
-        self._aside[worker] = reply[2]
+        # Less than one more than before: the server has lost some, which it must not make up for.
+        self._aside[worker] = max(self._aside.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
