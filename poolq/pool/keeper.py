@@ -183,7 +183,11 @@ class Keeper:
 
     def _beat(self) -> None:
         """Be seen alive; look for workers and nodes that are not."""
+        begun = monotonic()
         counters = self._engine.beat(self._node, nodes.encode(self._now()))
+        if monotonic() - begun > self._interval:
+            # Were we stopped meanwhile, the answer is an old one, and we were silent since.
+            counters = self._engine.beat(self._node, nodes.encode(self._now()))
         self._scores.tell(board.BROKER_SEEN, monotonic_ns())
         self._scores.tell(board.BROKER_UP, 1)
         self._next_beat = monotonic() + self._interval
