@@ -257,7 +257,9 @@ class ClusterBroker(Broker):
         self._whole()
 
     def _whole(self) -> None:
-        until(self.setup._complete, 30, "the cluster to be complete")
+        """Wait for it, unless another fault has killed the node: it comes back at that one's end."""
+        if self._owner().running:
+            until(self.setup._complete, 30, "the cluster to be complete")
 
     def left(self, namespace: str) -> list[str]:
         with self._owner().client() as client:
