@@ -257,7 +257,7 @@ class ClusterBroker(Broker):
         self._whole()
 
     def _whole(self) -> None:
-        """Wait for it, unless another fault has killed the node: it comes back at that one's end."""
+        """Wait for it, unless another fault has killed the node, which comes back at its end."""
         if self._owner().running:
             until(self.setup._complete, 30, "the cluster to be complete")
 
