@@ -97,7 +97,7 @@ class Causes:
         deaths = _deaths(end.pid, past, heads) + (heads if away else [])
         if any(end.at <= one.end and one.begin <= settled for one in deaths):
             return AWAY if away else UNSETTLED
-        silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, heads)
+        silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, settled, heads)
         return SILENCE if silent or self._was_about_to_begin(repeat) else None
 
     def _is_undone(self, repeat: Repeat) -> bool:
@@ -153,9 +153,10 @@ class Causes:
             for one in self._faults
         )
 
-    def _was_alone(self, repeat: Repeat, heads: Sequence[Done]) -> bool:
-        """Where nobody is left to beat, an orphan is killed by the pool that takes its job."""
-        last = min(repeat.end.at + SETTLING, repeat.again.at)
+    def _was_alone(self, repeat: Repeat, settled: float, heads: Sequence[Done]) -> bool:
+        """Where nobody is left to beat, an orphan is killed by the pool that takes its job, or has
+        left without an engine that it could tell of its end."""
+        last = min(settled, repeat.again.at)
         return any(
             repeat.begun <= one.end + SETTLING and last >= one.begin + self._enough for one in heads
         )

@@ -54,6 +54,10 @@ def causes(lines: list[Line], *faults: Done) -> list[str | None]:
         (SILENCE, [Done("cut", 9.5, 11, 0), Done("stop-pool", 11.5, 13, 0)]),
         (SILENCE, [Done("broker-kill", 10, 11), Done("stop-pool-long", 11, 15, 0)]),
         (SILENCE, [Done("kill-master-and-keeper", 7, 7, 0, HEADS)]),
+        (
+            SILENCE,
+            [Done("kill-master-and-keeper", 9.8, 9.8, 0, HEADS), Done("broker-kill", 10, 13)],
+        ),
         (UNDONE, [Done("failover", 10.0, 13.0, behind=frozenset("a"))]),
     ],
     ids=lambda one: "+".join(fault.kind for fault in one) if isinstance(one, list) else None,
