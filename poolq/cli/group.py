@@ -39,7 +39,11 @@ class Lazy(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(self._homes)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        name: str,
+    ) -> click.Command | None:
         if name not in self._homes:
             return None
         command = getattr(importlib.import_module(self._homes[name]), name)

@@ -121,7 +121,7 @@ def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
     sqlite.now()
     with Crowd(8) as crowd:
         results = crowd.act(push_for, sqlite.url, sqlite.namespace, 1.0)
-    assert min(times for times, _ in results) >= 1
+    assert min(times for times, _ in results) >= 3
     assert max(longest for _, longest in results) < 2
 
 
