@@ -21,9 +21,11 @@ PAUSE = "INSERT INTO {queues} (queue, paused) VALUES (?, 1) {on:queue} paused = 
 RESUME = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
 SOME = " WHERE q.queue IN {list}"
-SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.slot LIMIT 1)"""
+# Ordered by all of the index: MySQL does not see that what equals the outer row's queue is one
+# queue, and would read and sort all jobs of it.
+SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.queue, l.slot LIMIT 1)"""
 DUE = """(SELECT j.due FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
-    ORDER BY j.due LIMIT 1)"""
+    ORDER BY j.place, j.queue, j.due LIMIT 1)"""
 LOOK = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {DUE} FROM {{queues}} q"
 GLANCE = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, NULL FROM {{queues}} q"
 LATEST = """SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due <= {now}
