@@ -12,7 +12,7 @@ SCALE ?= 1
 ONLY ?=
 OUT ?=
 
-# A run of the chaos suite again: make chaos SEED=7 SECONDS=60 ENGINES=redis,sqlite
+# A run of the chaos suite again: make chaos SEED=7 SECONDS=60 ENGINES=redis,mysql
 SECONDS ?= 180
 ENGINES ?= sqlite,redis,valkey,mariadb,sentinel,cluster
 SEED ?=
@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test unit contract process py313 chaos check format bench screenshot clean servers \
-  compiled
+  compiled mysql
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ process: compiled servers ## the tests that run pools and kill them
 py313: $(VENV313)/.dev servers ## the unit and contract suites on Debian's Python 3.13
 	$(VENV313)/bin/pytest $(PYTEST_PARALLEL) tests/unit tests/contract
 
+mysql: compiled servers build/mysql/mysqld ## the tests of MariaDB, on MySQL from Debian's unstable release
+	$(BIN)/pytest $(PYTEST_PARALLEL) --mysql -k "mariadb or mysql" tests/contract tests/process
+
 check: $(VENV)/.dev ## lint, format, types and layers; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +65,7 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-chaos: compiled servers ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
+chaos: compiled servers $(if $(findstring mysql,$(ENGINES)),build/mysql/mysqld) ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
 	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
 	  $(if $(SEED),--seed=$(SEED))
 
@@ -99,6 +102,9 @@ clean: ## remove the virtual environments, caches and builds
 	find poolq tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up
+
+build/mysql/mysqld: | $(VENV)/.dev
+	$(BIN)/python -m tests.support.mysql
 
 $(VENV)/bin/python:
 	@$(call make_venv,$(PYTHON),$(VENV))

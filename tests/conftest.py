@@ -15,6 +15,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.support.mysql import MySQL, install_mysql
 from tests.support.scratch import Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.topologies import Cluster, Sentinel
@@ -36,6 +37,16 @@ class OwnRedis(Protocol):
 
 class OwnMariaDB(Protocol):
     def __call__(self, *, durable: bool = ..., options: list[str] | None = ...) -> MariaDB: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mysql", action="store_true", help="MySQL takes MariaDB's part")
+
+
+@pytest.fixture(scope="session")
+def mariadb_kind(pytestconfig: pytest.Config) -> type[MariaDB]:
+    """MySQL where it was asked for."""
+    return MySQL if pytestconfig.getoption("mysql") else MariaDB
 
 
 @pytest.fixture(scope="session")
@@ -60,15 +71,18 @@ def valkey_server(scratch: Scratch) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_template(scratch: Scratch) -> Path:
+def mariadb_template(scratch: Scratch, mariadb_kind: type[MariaDB]) -> Path:
     """A fresh MariaDB data folder to copy."""
-    return install_mariadb(scratch.folder("mariadb-template"))
+    install = install_mysql if mariadb_kind is MySQL else install_mariadb
+    return install(scratch.folder("mariadb-template"))
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(scratch: Scratch, mariadb_template: Path) -> Iterator[MariaDB]:
+def mariadb_server(
+    scratch: Scratch, mariadb_template: Path, mariadb_kind: type[MariaDB]
+) -> Iterator[MariaDB]:
     """The shared mariadbd; it does not sync its commits."""
-    with MariaDB(scratch.folder("mariadb"), mariadb_template) as server:
+    with mariadb_kind(scratch.folder("mariadb"), mariadb_template) as server:
         yield server
 
 
@@ -95,14 +109,16 @@ def own_redis(scratch: Scratch) -> Iterator[OwnRedis]:
 
 
 @pytest.fixture
-def own_mariadb(scratch: Scratch, mariadb_template: Path) -> Iterator[OwnMariaDB]:
+def own_mariadb(
+    scratch: Scratch, mariadb_template: Path, mariadb_kind: type[MariaDB]
+) -> Iterator[OwnMariaDB]:
     """Start a MariaDB of the test's own, durable unless told otherwise."""
     with ExitStack() as stack:
 
         def start(*, durable: bool = True, options: list[str] | None = None) -> MariaDB:
             folder = scratch.folder("own")
             return stack.enter_context(
-                MariaDB(folder, mariadb_template, durable=durable, options=options)
+                mariadb_kind(folder, mariadb_template, durable=durable, options=options)
             )
 
         yield start

@@ -17,6 +17,7 @@ import redis
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
 from tests.chaos.failover import PATIENT, Failovers, Lost
+from tests.support.mysql import MySQL, install_mysql
 from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
 from tests.support.server import Server
@@ -148,10 +149,12 @@ class ValkeyBroker(RedisBroker):
 
 class MariaDBBroker(Served):
     locks = True
+    program: type[MariaDB] = MariaDB
+    install = staticmethod(install_mariadb)
 
     def make(self) -> Server:
-        template = install_mariadb(self.scratch.folder("mariadb"))
-        return MariaDB(self.scratch.folder("broker"), template, durable=True)
+        template = self.install(self.scratch.folder("template"))
+        return self.program(self.scratch.folder("broker"), template, durable=True)
 
     def left(self, namespace: str) -> list[str]:
         assert isinstance(self.server, MariaDB)
@@ -162,6 +165,11 @@ class MariaDBBroker(Served):
                 return cursor.fetchone()[0]  # type: ignore[index]  # count(*) has a row
 
             return list(rows_left(namespace, count))
+
+
+class MySQLBroker(MariaDBBroker):
+    program = MySQL
+    install = staticmethod(install_mysql)
 
 
 class SQLiteBroker(Broker):
@@ -271,6 +279,7 @@ BROKERS: dict[str, type[Broker]] = {
     "redis": RedisBroker,
     "valkey": ValkeyBroker,
     "mariadb": MariaDBBroker,
+    "mysql": MySQLBroker,
     "sentinel": SentinelBroker,
     "cluster": ClusterBroker,
 }

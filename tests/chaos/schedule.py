@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "redis": PROCESSES + CODE + BROKER + LINE,
     "valkey": PROCESSES + CODE + BROKER + LINE,
     "mariadb": PROCESSES + CODE + BROKER + LINE,
+    "mysql": PROCESSES + CODE + BROKER + LINE,
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,
 }

@@ -120,10 +120,12 @@ class MariaDB(Server):
     """A mariadbd with a user root without password and an empty database `poolq`.
 
     `template` is a folder made by `install_mariadb`. `durable` syncs every commit; without it
-    a kill loses up to a second of them, and tests run faster.
+    a kill loses up to a second of them, and tests run faster. `dozes`: it can wait for jobs by
+    itself.
     """
 
     database = "poolq"
+    dozes = True
 
     def __init__(
         self,
@@ -144,8 +146,11 @@ class MariaDB(Server):
         return f"mysql://root@{self.host}:{self.port}/{self.database}"
 
     def command(self) -> list[str]:
+        return [binary("mariadbd"), *self._common(), *_mariadb_options()]
+
+    def _common(self) -> list[str]:
+        """What a MySQL server understands too."""
         return [
-            binary("mariadbd"),
             "--no-defaults",
             f"--datadir={self._data}",
             f"--socket={self.socket}",
@@ -156,7 +161,7 @@ class MariaDB(Server):
             "--innodb-buffer-pool-size=32M",
             "--performance-schema=OFF",
             "--max-connections=300",
-            *_mariadb_options(),
+            "--max-allowed-packet=16M",
             *self._options,
         ]
 
