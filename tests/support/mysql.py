@@ -106,7 +106,7 @@ class MySQL(MariaDB):
     dozes = False
 
     def command(self) -> list[str]:
-        return [str(PROGRAM), *self._common(), *_options()]
+        return [str(PROGRAM), *self._common(), *_options(), *self._options]
 
 
 if __name__ == "__main__":

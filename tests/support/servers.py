@@ -146,7 +146,7 @@ class MariaDB(Server):
         return f"mysql://root@{self.host}:{self.port}/{self.database}"
 
     def command(self) -> list[str]:
-        return [binary("mariadbd"), *self._common(), *_mariadb_options()]
+        return [binary("mariadbd"), *self._common(), *_mariadb_options(), *self._options]
 
     def _common(self) -> list[str]:
         """What a MySQL server understands too."""
@@ -162,7 +162,6 @@ class MariaDB(Server):
             "--performance-schema=OFF",
             "--max-connections=300",
             "--max-allowed-packet=16M",
-            *self._options,
         ]
 
     def connect(self, database: str | None = database) -> pymysql.connections.Connection:
