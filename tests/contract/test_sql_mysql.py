@@ -12,6 +12,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
+from poolq.engines.sql.counting import READY
 from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.retry import ACK
@@ -119,6 +120,13 @@ def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
     assert not isinstance(caught.value, EngineUnavailable)
     assert count_of(mysql).ready == 1, "a chunk is stored whole or not at all"
     assert stored(mysql, one.id).body == b"a"
+
+
+def test_what_is_too_much_to_be_counted_is_guessed(mysql: MySQLEngine) -> None:
+    push(mysql, *map(str, range(1000)))
+    push(mysql, "later", delay=HOUR)
+    (ready,) = mysql.session.guess([Op(READY, ("q",))])
+    assert 500 <= ready <= 1500
 
 
 def asked(mysql: MySQLEngine) -> int:

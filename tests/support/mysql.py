@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.support.servers import MariaDB
@@ -110,4 +109,4 @@ class MySQL(MariaDB):
 
 
 if __name__ == "__main__":
-    sys.exit(fetch())
+    fetch()

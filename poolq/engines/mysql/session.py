@@ -89,7 +89,7 @@ class MySQLSession(Session):
 
     def guess(self, asks: Sequence[Op]) -> list[int]:
         """The optimizer's own guesses, from a few looks into the index."""
-        plans = self.read(*(Op(f"EXPLAIN {ask.sql}", ask.args) for ask in asks))
+        plans = self.read(*(Op(f"EXPLAIN FORMAT=TRADITIONAL {ask.sql}", ask.args) for ask in asks))
         at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
