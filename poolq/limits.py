@@ -33,12 +33,14 @@ class Rule(NamedTuple):
 
 class Admission(NamedTuple):
     """The answer of `Engine.admit`: `wait` is 0 when admitted, else microseconds until the
-    refusing rule's window ends; `rule` is that rule's position in the request. `stale`: nothing was
-    asked of the rules, for the job has been given to another."""
+    refusing rule's window ends; `rule` is that rule's position in the request. `until` is the same
+    end by the engine's clock, in microseconds since the epoch. `stale`: the rules were not asked,
+    because the job has been given to another worker."""
 
     wait: int
     rule: int = -1
     stale: bool = False
+    until: int = 0
 
 
 class Window(NamedTuple):
@@ -169,8 +171,11 @@ def _on_limit(value: object) -> OnLimit | None:
 
 
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
-    """One start under `rule` at `now`: the window afterwards, and 0 or the microseconds to wait."""
-    if window is None or now >= window.start + rule.window:
+    """One start under `rule` at `now`: the window afterwards, and 0 or the microseconds to wait.
+
+    A window that begins in the future was opened before the clock went back; it is over.
+    """
+    if window is None or not window.start <= now < window.start + rule.window:
         return Window(now, 1), 0
     if window.used < rule.limit:
         return Window(window.start, window.used + 1), 0

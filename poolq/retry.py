@@ -25,8 +25,19 @@ class Release(NamedTuple):
     counter: str = "retried"
 
 
+class ReleaseUntil(NamedTuple):
+    """Held back by `rule`: not due before `until` (microseconds since the epoch by the engine's
+    clock), and then at its original place: before every job of its queue that was dispatched after
+    it. Counts as limited."""
+
+    until: int
+    state: State
+    rule: Rule
+
+
 class GiveBack(NamedTuple):
-    """Back to the head of the queue as if it had never been claimed; counts nothing."""
+    """Back to the head of the queue as if it had never been claimed; counts nothing. A parked job
+    that was granted keeps its slot while the window of that slot is open."""
 
 
 class Park(NamedTuple):
@@ -48,7 +59,7 @@ class Bury(NamedTuple):
     state: State
 
 
-Outcome = Ack | Release | GiveBack | Park | Failing | Bury
+Outcome = Ack | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
 
 ACK = Ack()
 GIVE_BACK = GiveBack()

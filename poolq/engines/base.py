@@ -14,7 +14,17 @@ What holds for every engine that stores:
   `recover` and `reap` delete the registration and give the claims back in one atomic act.
 - Times come from the engine's server: integer microseconds since the epoch.
 - Bodies are opaque bytes; a body that is missing is claimed as b"" (the worker buries it).
-- FIFO per queue by due time. A claim given back or recovered keeps its due time and comes first.
+- FIFO per queue by due time, then by id. A claim given back or recovered keeps its due time and
+  comes first. So does a job that a limit released (`ReleaseUntil`), once its window has ended.
+  A due time that has passed when the job is stored (`at`, or a negative `delay`) is now.
+- A limit's line has the order of its jobs' due times, then ids: a job that parks again gets its
+  place back. A job that another of its limits holds back moves to that one's line, and holds up
+  nobody. A grant counts with the limit that was named last for that line, by a park or a review.
+- Ready is a state, not a comparison with the clock: what has been ready stays ready, wherever the
+  clock goes. A window or a slot that lies further ahead than the window is long was made before
+  the clock went back, and is over.
+- A step whose request is not the successor of the last one that the store knows, of a worker that
+  has stepped before, is `Fenced`: the store has lost a step, and recovery returns the claims.
 - One connection per thread, never used across a fork. No client library retries. Every socket
   has a timeout. A lost connection is dropped and raises EngineUnavailable: reconnecting and
   repeating is the caller's business (`engines/retrying.py`).
@@ -35,8 +45,14 @@ from poolq.retry import Outcome
 __all__ = ["Check", "LimitUse", "Node", "Push", "QueueCounts", "Stored"]
 
 
+#: A step claims no more than one job once the bodies of its claims exceed this many bytes.
+CLAIM_BYTES = 4 * 2**20
+
+
 class Claim(NamedTuple):
-    """A job held by one worker. `admitted`: its rate limit's slot is already taken (parked)."""
+    """A job held by one worker. `admitted`: its rate limit's slot is already taken (parked).
+    `reviewed`: it comes from a limit's line without a slot, so that the code is asked again for
+    its limits (see `Engine.review`)."""
 
     id: str
     request: int
@@ -45,6 +61,7 @@ class Claim(NamedTuple):
     body: bytes
     state: State
     admitted: bool = False
+    reviewed: bool = False
 
 
 class Settlement(NamedTuple):
@@ -139,9 +156,10 @@ class Engine(ABC):
     ) -> Step:
         """Settle, promote, claim up to `want` (0: only settle). `queues` in strict order; None:
         every queue of the namespace in turn (`request` turns the wheel). Paused queues give
-        nothing. A parked job whose slot has come is claimed first, alone in its kind: at most
-        one a step, its slot taken in the same act; what is ready in its queue may be left for
-        the next step. Raises Fenced, EngineUnavailable."""
+        nothing. A parked job whose slot has come is claimed first of its queue, and at most one
+        a step, its slot taken in the same act; what is ready in its queue may be left for the
+        next step. Bodies of more than CLAIM_BYTES in all end the claiming. Raises Fenced,
+        EngineUnavailable."""
 
     def begin(
         self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # others
@@ -161,7 +179,22 @@ class Engine(ABC):
         """Take one start of each rule, or of none of them. `held`: only if that worker has that
         claim, looked at in the same act; else it is stale. Raises Fenced, EngineUnavailable."""
 
+    def review(self, worker: str, queues: Sequence[str] | None) -> None:  # noqa: B027  # to come
+        """Have the limits of parked jobs asked again: mark every line of these queues with the
+        moment at which `worker` registered. The head of a marked line is claimed by the next step
+        of a worker that registered no earlier, without a slot and as `Claim.reviewed`, whenever
+        its slot would be. The mark goes when such a claim asks for a start under the line's limit
+        (`admit`) or parks there again, whose rules then hold for the line; after any other end the
+        next head is asked. Raises Fenced, EngineUnavailable."""
+
     # keepers
+
+    def sweep(self, idle: int) -> bool:  # noqa: ARG002  # to come
+        """Forget a bounded number of windows that have ended and of queues that have held no job
+        (ready, delayed, parked, running or failed) for `idle` microseconds; a paused queue stays
+        paused. The totals of forgotten queues are added to those of "". True: there may be more
+        to forget now. Raises EngineUnavailable."""
+        return False
 
     @abstractmethod
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
@@ -208,14 +241,15 @@ class Engine(ABC):
     @abstractmethod
     def totals(self) -> dict[str, dict[str, int]]:
         """Counters per queue since the namespace began: done, failed, retried, limited, parked,
-        crashed."""
+        crashed. Those of forgotten queues together are under ""."""
 
     @abstractmethod
     def nodes(self) -> list[Node]: ...
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Windows still open, and those with parked jobs."""
+        """Windows still open, and those that jobs wait for; at most 1,000 of them, those that
+        jobs wait for first. Bounded work."""
 
     @abstractmethod
     def find(self, id: str) -> Stored | None:

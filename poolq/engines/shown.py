@@ -42,12 +42,14 @@ class Stored(NamedTuple):
 
 
 class LimitUse(NamedTuple):
-    """A rate limit as it stands, for a person to see."""
+    """A rate limit as it stands, for a person to see. `parked` and `released` are the jobs that
+    wait for it, in its line or until the end of its window."""
 
     rule: Rule
     window: Window
     parked: int
     resets_in: int
+    released: int = 0
 
 
 class Check(NamedTuple):

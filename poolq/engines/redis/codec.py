@@ -49,7 +49,7 @@ def settled(settlements: Sequence[Settlement]) -> list[Word]:
             others += _other(claim, outcome)
             number += 1
             continue
-        id_, of, index, within, _, _, _ = claim
+        id_, of, index, within, *_ = claim
         if index != following or of != request or within != queue or not room:
             queue, request, room = within, of, GROUP
             run: list[Word] = [queue, request, index]
@@ -129,7 +129,7 @@ def step_of(reply: list[Any], request: int) -> Step:
         for place, id_, body, state in rows:
             kept = INITIAL if state is None else state_of(state)
             bare = body[body.find(b"\n") + 1 :] if body else b""
-            add(make(Claim, (text(id_), request, place, name, bare, kept, taken)))
+            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, False)))
     return Step(claims, [text(id_) for id_ in stale], None if due == -1 else due)
 
 

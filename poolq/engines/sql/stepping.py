@@ -78,7 +78,8 @@ class Asked:
         for queue, rows, admitted in self.taken:
             for at, (id_, body, *kept, _) in enumerate(rows, len(made)):
                 state = State(*kept) if any(kept) else INITIAL
-                made.append(_new(Claim, (id_, self.request, at, queue, body, state, admitted)))
+                claim = (id_, self.request, at, queue, body, state, admitted, False)
+                made.append(_new(Claim, claim))
         return made
 
     def order(self, names: Collection[str]) -> list[str]:
