@@ -9,7 +9,17 @@ import pytest
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.admitting import at_once
-from poolq.engines.sql import failures, nodes, parking, people, settling, stepping, waking, windows
+from poolq.engines.sql import (
+    counting,
+    failures,
+    nodes,
+    parking,
+    people,
+    settling,
+    stepping,
+    waking,
+    windows,
+)
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Op
@@ -41,7 +51,8 @@ HOT = {
     "heads of a line": Op(parking.HEADS, ("p:1:k", "q")),
     "a counter": Op(windows.LOCK, ("k", 1)),
     "a claim": settling.still("w1", Claim("a", 1, 0, "q", b"", State())),
-    "old counters": Op(windows.ENDED),
+    "old counters": Op(f"SELECT name, span FROM {{windows}} WHERE {windows.ENDED}"),
+    "open limits": Op(counting.OPEN),
     "claims of the dead": Op(nodes.CLAIMS, (PLACE,)),
     "failed": Op(failures.FAILED_ROW + failures.NEWEST, (10,)),
     "failed of a queue": Op(failures.FAILED_ROW + "WHERE queue = ?" + failures.NEWEST, ("q", 10)),

@@ -9,10 +9,17 @@ import pytest
 from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
+from poolq.engines.sql.windows import SWEPT
 from poolq.limits import Rule
 from poolq.retry import ACK
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, Worker, full, park, push, total, wait_for
+from tests.contract.helpers import HOUR, MS, SECOND, Worker, full, park, push, total, wait_for
+
+DIGITS = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
+#: The numbers from 0 to 9,999, as a table.
+NUMBERS = "(SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n AS n FROM {}) numbers".format(
+    ", ".join(f"({DIGITS}) {name}" for name in "abcd")
+)
 
 
 @pytest.fixture(params=["mariadb", "sqlite"])
@@ -32,16 +39,72 @@ def rows(engine: SQLEngine, table: str) -> int:
     return number
 
 
+def fill_windows(engine: SQLEngine, count: int, ends: str) -> None:
+    """Make windows of one start each; `ends` is SQL, in which `n` is the window's number."""
+    insert = f"""INSERT INTO {{windows}} (name, span, most, start, used, ends)
+        SELECT n, 1, 9, {ends} - 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
+    engine.session.transact(lambda tx: tx.later(Op(insert, (count,))))
+
+
 def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
     for number in range(5):
         sql.admit([Rule(f"user {number}", 3, 1)])
     sql.admit([Rule("open", 3, HOUR)])
-    sql.beat("n1", b"")
+    assert not sql.sweep(HOUR)
     assert rows(sql, "windows") == 6, "those that ended just now may be needed again"
     change = "UPDATE {windows} SET start = 1, ends = 2 WHERE span = 1"
     sql.session.transact(lambda tx: tx.later(Op(change)))
-    sql.beat("n1", b"")
+    assert not sql.sweep(HOUR)
     assert rows(sql, "windows") == 1
+
+
+def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine) -> None:
+    """The keeper sweeps again while there is more: so no rate of new keys is too high."""
+    fill_windows(sql, 2 * SWEPT + 1, "n + 2")
+    left = []
+    while sql.sweep(HOUR):
+        (found,) = sql.session.read(Op("SELECT MIN(ends), COUNT(*) FROM {windows}"))
+        left += found.rows
+    assert left == [(SWEPT + 2, SWEPT + 1), (2 * SWEPT + 2, 1)]
+    assert rows(sql, "windows") == 0
+
+
+def test_no_more_than_a_thousand_limits_are_shown_the_waiting_first(sql: SQLEngine) -> None:
+    """The rules that jobs wait for come last by name and by the end of their windows."""
+    fill_windows(sql, 9999, "{now} + 1000000 * (n + 1)")
+    worker = Worker(sql)
+    waiting = [full(sql, f"z{number}", 24 * HOUR) for number in range(3)]
+    for number, rule in enumerate(waiting, 1):
+        park(worker, *"abc"[:number], rules=[rule])
+    uses = sql.limits()
+    assert len(uses) == 1000
+    assert [(use.rule, use.window.used, use.parked) for use in uses if use.parked] == [
+        (rule, 1, number) for number, rule in enumerate(waiting, 1)
+    ]
+    assert 23 * HOUR < uses[-1].resets_in <= 24 * HOUR
+    soonest = sorted(use.resets_in for use in uses)[:-3]
+    assert soonest[0] < 2 * SECOND
+    assert soonest[-1] < 1000 * SECOND
+
+
+def test_of_very_many_lines_a_thousand_are_counted(
+    sql: SQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short ones exactly; what that leaves of the work is for the long ones."""
+    monkeypatch.setattr(type(sql.session), "counted", 2000)
+    place = "REPLACE('p:1:*', '*', n)"
+    lines = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most)
+        SELECT {place}, ?, 0, n, 1, 9 FROM {NUMBERS} WHERE n < ?"""
+    jobs = f"""INSERT INTO {{jobs}} (id, place, queue, due, history, body)
+        SELECT REPLACE(?, '*', n), {place}, ?, 0, x'', x'' FROM {NUMBERS} WHERE n < ?"""
+    long = """UPDATE {jobs} SET place = 'p:1:0' WHERE queue = 'r'"""
+    ops = [Op(lines, ("q", 9999)), Op(lines, ("r", 1)), Op(jobs, ("q*", "q", 9999))]
+    ops += [Op(jobs, ("r*", "r", 499)), Op(long)]
+    sql.session.transact(lambda tx: tx.later(*ops))
+    parked = {use.rule.key: use.parked for use in sql.limits()}
+    assert len(parked) == 1000
+    assert parked.pop("0") == 500
+    assert set(parked.values()) == {1}
 
 
 def test_a_forgotten_workers_counters_are_added_to_those_of_nobody(sql: SQLEngine) -> None:

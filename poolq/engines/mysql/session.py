@@ -37,6 +37,7 @@ class MySQLSession(Session):
     when the server has answered; `queues` are those that this connection knows to be known."""
 
     counted = 10_000
+    limits_deletes = True
 
     def __init__(
         self,

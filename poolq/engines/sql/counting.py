@@ -18,17 +18,20 @@ QUEUES = "SELECT queue, paused FROM {queues} ORDER BY queue"
 READY = "SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due <= {now}"
 DELAYED = "SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due > {now}"
 FAILED = "SELECT at FROM {failed} WHERE queue = ?"
-COUNT = "SELECT COUNT(*) FROM (%s LIMIT {counted}) found"
+COUNT = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST = f"SELECT {{now}} - oldest.due FROM ({READY} ORDER BY due LIMIT 1) oldest"
 ELSEWHERE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
 OPEN = f"""SELECT name, span, most, start, used, ends - {{now}} FROM {{windows}}
     WHERE ends > {{now}} ORDER BY ends LIMIT {SHOWN}"""
-LINES = f"""SELECT l.place, l.name, l.span, l.most, w.start
-    FROM {{lines}} l LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span
-    ORDER BY l.place, l.queue LIMIT {SHOWN}"""
-IN_LINE = COUNT % "SELECT id FROM {jobs} WHERE place = ?"
+#: Each line once, in however many queues it has jobs, with its window's row.
+LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used, w.ends - {{now}}
+    FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
+        LIMIT {SHOWN}) f
+    JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
+    LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
+IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
 def counts(session: Session) -> list[QueueCounts]:
@@ -60,27 +63,51 @@ def counts(session: Session) -> list[QueueCounts]:
 
 def _counted(session: Session, asks: Sequence[Op]) -> list[int]:
     """How many rows each has: counted where that is quickly done, guessed where it is not."""
-    found = session.read(*(Op(COUNT % ask.sql, ask.args) for ask in asks))
-    numbers = [result.rows[0][0] for result in found]
-    many = [at for at, number in enumerate(numbers) if number >= session.counted]
+    return _guessed(session, asks, _up_to(session, asks, session.counted), session.counted)
+
+
+def _shared(session: Session, asks: Sequence[Op]) -> list[int]:
+    """As `_counted`, but all of them together get no more work than one there. The short ones are
+    counted first; what they leave is for the long ones."""
+    share = max(1, session.counted // max(1, len(asks)))
+    numbers = _up_to(session, asks, share)
+    long = [at for at, number in enumerate(numbers) if number >= share]
+    if 0 < len(long) < len(asks):
+        share = session.counted // len(long)
+        more = _up_to(session, [asks[at] for at in long], share)
+        for at, number in zip(long, more, strict=True):
+            numbers[at] = number
+    return _guessed(session, asks, numbers, share)
+
+
+def _up_to(session: Session, asks: Sequence[Op], most: int) -> list[int]:
+    found = session.read(*(Op(COUNT % ask.sql, (*ask.args, most)) for ask in asks))
+    return [result.rows[0][0] for result in found]
+
+
+def _guessed(session: Session, asks: Sequence[Op], numbers: list[int], counted: int) -> list[int]:
+    """`numbers`, and the server's guess for those that were only counted up to `counted`."""
+    many = [at for at, number in enumerate(numbers) if number >= counted]
     for at, guess in zip(many, session.guess([asks[at] for at in many]), strict=True):
         numbers[at] = max(numbers[at], guess)
     return numbers
 
 
 def limits(session: Session) -> list[LimitUse]:
+    """Those that jobs wait for, and of the other open ones those that end first."""
     opened, lines = session.read(Op(OPEN), Op(LINES))
+    parked = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
     uses = {}
-    for name, span, most, start, used, left in opened.rows:
+    for (_, name, span, line_most, most, start, used, left), waiting in zip(
+        lines.rows, parked, strict=True
+    ):
+        is_open = left is not None and left > 0
+        rule = Rule(word(name), most if is_open else line_most, span)
+        window = Window(start or 0, used if is_open else 0)  # one that is over holds nothing back
+        if waiting:
+            uses[name_of(rule)] = LimitUse(rule, window, waiting, left if is_open else 0)
+    others = [row for row in opened.rows if (word(row[0]), row[1]) not in uses]
+    for name, span, most, start, used, left in others[: SHOWN - len(uses)]:
         rule = Rule(word(name), most, span)
         uses[name_of(rule)] = LimitUse(rule, Window(start, used), 0, max(0, left))
-    places = {word(row[0]): row[1:] for row in lines.rows}
-    parked = session.read(*(Op(IN_LINE, (place,)) for place in places))
-    for (name, span, most, start), count in zip(places.values(), parked, strict=True):
-        waiting = count.rows[0][0]
-        if waiting:
-            rule = Rule(word(name), most, span)
-            window = Window(start or 0, 0)  # one that is over holds nothing back
-            closed = LimitUse(rule, window, 0, 0)
-            uses[name_of(rule)] = uses.get(name_of(rule), closed)._replace(parked=waiting)
     return sorted(uses.values())

@@ -140,9 +140,10 @@ class SQLEngine(Engine):
             self._run(Op(waking.ARM, (list(queues),)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        beats = self._change(partial(nodes.beat, node=node, info=info))
-        windows.sweep(self.session)
-        return beats
+        return self._change(partial(nodes.beat, node=node, info=info))
+
+    def sweep(self, idle: int) -> bool:  # noqa: ARG002  # queues are to come
+        return windows.sweep(self.session)
 
     def leave(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))

@@ -73,9 +73,10 @@ class Transaction(ABC):
 
 class Session(ABC):
     """A thread's connection to the database, as the shared logic sees it. Rows are counted up
-    to `counted`, in some 30 ms."""
+    to `counted`, in some 30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT."""
 
     counted: int
+    limits_deletes: bool
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T]) -> T:
