@@ -2,11 +2,14 @@
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 
 from poolq.errors import OptionError
 
 METHODS = ("run", "rate_limit", "on_success", "on_failure")
+#: What other libraries call an option of ours, in snake case.
+ELSEWHERE = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
 
 
 def check_class(cls: type, job: str) -> None:
@@ -27,7 +30,9 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     known = (*options, *METHODS[1:])
     for given in cls.__dict__:
-        near = difflib.get_close_matches(given, known, 1, 0.85)
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", given).lower()
+        near = [ELSEWHERE[snake]] if snake in ELSEWHERE else []
+        near = near or difflib.get_close_matches(snake, known, 1, 0.85)
         if near and given not in known:
             found.append((given, near[0]))
     return found

@@ -38,6 +38,7 @@ ENGINES = {
 }
 MARKERS = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
+JOB_ENGINE = "JOB_ENGINE"  # what Lightpack calls it
 
 Warn = Callable[[str], None]
 
@@ -114,6 +115,9 @@ def load(
     sources: dict[str, str] = {}
     for setting in SETTINGS:
         values[setting.name], sources[setting.name] = _choose(setting, layers)
+    if sources["engine"] == "default" and (environ.get(JOB_ENGINE) or dotenv.get(JOB_ENGINE)):
+        where = "the environment" if environ.get(JOB_ENGINE) else folder / ".env"
+        warn(f"{JOB_ENGINE} in {where} is not read; poolq's name for it is POOLQ_ENGINE")
     database, place = _database_url(environ, dotenv, folder)
     if str(values["engine"]).strip() == "database" and database:
         sources["engine"] += f", {place}"

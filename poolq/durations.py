@@ -1,60 +1,70 @@
 """Durations and points in time, as people write them, in microseconds (pure: `now` is given).
 
     duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
-    when       a duration · datetime (naive: local time) · "tomorrow" · "tomorrow 09:00" · ISO 8601
+    span       a duration, or one of the calendar: "+1 month" · "1 year 2 weeks"
+    when       a span · datetime (naive: local time) · the words of `moments.py`
 
-A month or a year has no fixed length and is not read. Both functions take `what`, the words that
-begin the text of a DurationError ("delay of jobs:SendMail").
+A day of a duration has 24 hours. Functions that can refuse take `what`, the words that begin the
+text of a DurationError ("delay of jobs:SendMail").
 """
 
 import math
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
+from poolq import moments
 from poolq.errors import DurationError
+from poolq.moments import MONTHS, SIZES, UNIT_OF
 
 Duration = float | str | timedelta
 Moment = Duration | datetime
 
-SECOND = 1_000_000
+SECOND = SIZES["s"]
 #: 100 years: a later point in time still is an integer that a double holds exactly.
-LONGEST = 36_525 * 86_400 * SECOND
+LONGEST = 36_525 * SIZES["d"]
 
-_UNITS = {
-    "us": ("us", "µs", "microsecond", "microseconds"),
-    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
-    "s": ("s", "sec", "secs", "second", "seconds"),
-    "m": ("m", "min", "mins", "minute", "minutes"),
-    "h": ("h", "hr", "hrs", "hour", "hours"),
-    "d": ("d", "day", "days"),
-    "w": ("w", "week", "weeks"),
-}
-_SIZES = {
-    "us": 1,
-    "ms": 1_000,
-    "s": SECOND,
-    "m": 60 * SECOND,
-    "h": 3_600 * SECOND,
-    "d": 86_400 * SECOND,
-    "w": 7 * 86_400 * SECOND,
-}
-_MICROS = {word: _SIZES[unit] for unit, words in _UNITS.items() for word in words}
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
 _PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
 _NEGATIVE = re.compile(r"(?:^|\s)-\s*[0-9.]")
-_TOMORROW = re.compile(r"tomorrow(?:\s+(?:at\s+)?([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?))?")
-_ISO_DATE = re.compile(r"[0-9]{4}-")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(value: object, what: str) -> int:
     """A duration in microseconds. Raises DurationError."""
-    found = _duration(value, what)
+    found = _duration(value)
     if found is None:
+        if isinstance(value, str) and _NEGATIVE.search(value):
+            raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
         _refuse(value, what, "a number of seconds, a timedelta, or text such as '+30 seconds'")
-    return found
+    return _bound(found, value, what)
+
+
+def span(value: object, what: str) -> int | str:
+    """A duration in microseconds, or a span with months as `moments.span` stores it, whose length
+    is known only when it begins. Raises DurationError."""
+    months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
+    if months:
+        _bound(months * 31 * SIZES["d"] + elapsed, value, what)
+        return moments.span(months, elapsed)
+    if _duration(value) is None and _names_a_point(value):
+        raise DurationError(
+            f"{what} is {_shown(value)}, which is a point in time; write how long to wait, "
+            "such as '+30 seconds'"
+        )
+    return micros(value, what)
+
+
+def length(step: int | str, now: datetime) -> int:
+    """The microseconds of a `span` that begins at `now`."""
+    if isinstance(step, int):
+        return step
+    try:
+        end = moments.later(now, *moments.span_of(step))
+    except OverflowError:
+        return LONGEST
+    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), LONGEST)
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
@@ -66,77 +76,92 @@ def when(value: object, now: datetime, what: str) -> tuple[int, int]:
     """
     if value is None:
         return 0, 0
+    found = _duration(value)
+    if found is not None:
+        return _bound(max(0, found), value, what), 0
     point = value if isinstance(value, datetime) else _point(value, now, what)
     if point is None:
-        found = _duration(value, what)
-        if found is None:
-            _refuse(
-                value,
-                what,
-                "a duration such as '+30 seconds', a datetime, "
-                "or text such as 'tomorrow 09:00' or '2030-01-31 09:00'",
-            )
-        return found, 0
-    at, present = _epoch(point, now), _epoch(now, now)
+        _refuse(
+            value,
+            what,
+            "a duration such as '+30 seconds', a datetime, "
+            "or text such as 'tomorrow 09:00' or '2030-01-31 09:00'",
+        )
+    at, present = _since_epoch(point, now), _since_epoch(now, now)
     if at <= present:
         return 0, 0
     _bound(at - present, value, what)
     return 0, at
 
 
-def _duration(value: object, what: str) -> int | None:
-    """None: not a duration at all."""
+def is_duration(value: object) -> bool:
+    """Whether `when` gives the same delay for it at any time."""
+    return value is None or _duration(value) is not None
+
+
+def _duration(value: object) -> int | None:
+    """In microseconds, perhaps negative or immense; None: not a duration at all."""
     if isinstance(value, str):
-        return _text(value, what)
+        months, elapsed = _parts(value) or (1, 0)
+        return None if months else elapsed
     if isinstance(value, timedelta):
-        return _bound(value // _MICROSECOND, value, what)
+        return value // _MICROSECOND
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and math.isnan(value):
         return None
     # Bounded first: an infinite or immense number has no microseconds.
-    return _bound(round(min(max(value, -1), LONGEST) * SECOND), value, what)
+    return round(min(max(value, -1), LONGEST) * SECOND)
 
 
-def _text(value: str, what: str) -> int | None:
-    text = value.strip().casefold().replace("\u03bc", "µ").replace("\u00b5", "µ")
+def _parts(value: str) -> tuple[int, int] | None:
+    """The months and the microseconds of a text that is a sum of numbers with units."""
+    text = moments.plain(value)
     if text == "now":
-        return 0
-    if _NEGATIVE.search(text):
-        raise DurationError(f"{what} is {value!r}; a duration cannot be negative")
-    total, at = 0, 0
+        return 0, 0
+    months, elapsed, at = 0, 0, 0
     while at < len(text):
         part = _PART.match(text, at)
         if part is None:
             return None
-        _, number, unit = part.groups()
-        if not unit and part.span() != (0, len(text)):
+        _, number, word = part.groups()
+        if not word and part.span() != (0, len(text)):
             return None
-        if unit and unit not in _MICROS:
+        unit = UNIT_OF.get(word or "s")
+        if unit in SIZES:
+            elapsed += round(float(number) * SIZES[unit])
+        elif unit in MONTHS and number.isdecimal():
+            months += int(number) * MONTHS[unit]
+        else:
             return None
-        total += round(float(number) * _MICROS[unit or "s"])
         at = part.end()
-    return _bound(total, value, what) if at else None
+    return (months, elapsed) if at else None
 
 
 def _point(value: object, now: datetime, what: str) -> datetime | None:
     """The point in time that a text names; None: it names none."""
     if not isinstance(value, str):
         return None
-    text = value.strip()
-    named = _TOMORROW.fullmatch(text.casefold())
     try:
-        if named:
-            clock = time.fromisoformat((named[1] or "00:00").zfill(5))
-            return datetime.combine(now.date() + timedelta(days=1), clock)
-        if _ISO_DATE.match(text):
-            return datetime.fromisoformat(text)
+        return moments.point(value, now)
+    except OverflowError:
+        raise DurationError(f"{what} is {_shown(value)}; the calendar ends before") from None
     except ValueError as error:
-        raise DurationError(f"{what} is {value!r}: {error}; write '2030-01-31 09:00'") from None
-    return None
+        raise DurationError(
+            f"{what} is {_shown(value)}: {error}; write '2030-01-31 09:00'"
+        ) from None
 
 
-def _epoch(point: datetime, now: datetime) -> int:
+def _names_a_point(value: object) -> bool:
+    if not isinstance(value, str):
+        return isinstance(value, datetime)
+    try:
+        return not _NEGATIVE.search(value) and moments.point(value, _EPOCH) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
+def _since_epoch(point: datetime, now: datetime) -> int:
     """Microseconds since the epoch."""
     if point.tzinfo is None:
         point = point.replace(tzinfo=now.tzinfo)

@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, overload
 
 from poolq.checks import check_body
 from poolq.errors import OptionError, PayloadError
@@ -98,6 +98,16 @@ class FunctionJob(Generic[P, R_co]):
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound.update(bound.pop(parameter.name, {}))
         return bound
+
+    if not TYPE_CHECKING:
+
+        def delay(self, *_: Any, **__: Any) -> NoReturn:
+            """What users of Celery try first. Raises OptionError."""
+            name = self.function.__name__
+            raise OptionError(
+                f"{name}.delay(…) does not dispatch; write {name}.dispatch(…), "
+                f'and {name}.set(delay="+1 hour").dispatch(…) for later'
+            )
 
     def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
         """This job with other options, to be dispatched often. Raises OptionError."""

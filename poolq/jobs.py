@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack
 
 from poolq.checks import check_class
 from poolq.durations import Duration, when
@@ -31,7 +31,8 @@ class Job:
 
     name: str
     queue: str = "default"
-    delay: Delay = None
+    if TYPE_CHECKING:
+        delay: Delay = None
     attempts: int = 1
     retry_after: RetryAfter = None
     max_crashes: int = 3
@@ -44,10 +45,8 @@ class Job:
     error: BaseException | None  # in on_failure(): why it failed
     poolq_broken: BaseException | None = None  # what __init__ raised
 
-    poolq_options: ClassVar[tuple[tuple[object, ...], Options]] = (
-        (queue, delay, attempts, retry_after, max_crashes, on_limit, timeout),
-        DEFAULTS,
-    )
+    poolq_delay: ClassVar[Delay] = None  # what the class says of `delay`, which is a method too
+    poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
     poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # whose: it is not inherited
     #: Whose, its options as they were then, and the form with these.
     poolq_form: ClassVar[tuple[type | None, tuple[object, ...], Form]] = (
@@ -62,6 +61,8 @@ class Job:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         place = f"{cls.__module__}:{cls.__qualname__}"
+        if cls.delay is not Job.__dict__["delay"]:
+            cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_raw`
         name(cls.__dict__.get("name", place), f"job {place}: name", LONGEST_JOB_NAME)
         check_class(cls, full_name(cls))
         options_of(cls)
@@ -94,6 +95,17 @@ class Job:
         show`. It costs microseconds and is kept nowhere. Raises ValueError for what is no number.
         """
         progress(done, total, note)
+
+    if not TYPE_CHECKING:  # to type checkers `delay` is the option; `set(delay=…)` is the typed way
+
+        def delay(self=None, delay: Delay = None, /, *args: Any, **kwargs: Any) -> "JobSettings":
+            """`SendMail().delay("+1 hour").dispatch(payload)`. Raises OptionError."""
+            if args or kwargs or not isinstance(self, Job):
+                raise OptionError(
+                    "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
+                    'and SendMail.set(delay="+1 hour").dispatch(payload) for later'
+                )
+            return type(self).set(delay=delay)
 
     @classmethod
     def dispatch(
@@ -195,8 +207,10 @@ def is_job(cls: type[Job]) -> bool:
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
-#: A class's options as they stand there now, in the order of Options' fields.
-_raw = attrgetter(*OPTIONS)
+#: A class's options as they stand there now, in the order of Options' fields. A class's `delay` was
+#: put aside when the class was made, since its instances have a method of that name; the last item
+#: is that method, or a delay that was set later.
+_raw = attrgetter(*("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay")
 
 
 def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
@@ -217,11 +231,15 @@ def form_of(cls: type[Job]) -> Form:
 def options_of(cls: type[Job]) -> Options:
     """The options as the class has them now. Raises OptionError."""
     raw = _raw(cls)
-    known, options = cls.poolq_options
-    if known != raw and known != _copied(raw):
-        given = dict(zip(OPTIONS, raw, strict=True))
-        options = DEFAULTS.changed(given, full_name(cls))
-        cls.poolq_options = (_copied(raw), options)
+    if cls.poolq_options is not None:
+        known, options = cls.poolq_options
+        if known == raw or known == _copied(raw):  # copied where it has to be
+            return options
+    given = dict(zip(OPTIONS, raw[:-1], strict=True))
+    if raw[-1] is not Job.__dict__["delay"]:  # it was set when the class had been made
+        given["delay"] = raw[-1]
+    options = DEFAULTS.changed(given, full_name(cls))
+    cls.poolq_options = (_copied(raw), options)
     return options
 
 

@@ -20,10 +20,12 @@ HISTORY_KEPT = 20
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
+Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
-    """What a producer stores. Durations in microseconds; `retry_after` is a step an attempt."""
+    """What a producer stores. Durations in microseconds; `retry_after` is a step an attempt, text
+    where it is a span of calendar months (`moments.span`)."""
 
     v: int
     id: Name
@@ -31,7 +33,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     queue: Name
     payload: Any = {}
     attempts: Count = 1
-    retry_after: tuple[Micros, ...] = ()
+    retry_after: tuple[Micros | Span, ...] = ()
     max_crashes: Count = 3
     on_limit: OnLimit = "release"
     timeout: Micros = 0

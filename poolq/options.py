@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn, TypedDict
 
-from poolq.durations import Duration, Moment, micros, when
+from poolq.durations import Duration, Moment, is_duration, micros, span, when
 from poolq.errors import OptionError
 from poolq.limits import OnLimit
 
@@ -38,14 +38,14 @@ class DispatchOptions(TypedDict, total=False):
 class Options:
     """Options as they were read, durations in microseconds; `timeout` 0: none.
 
-    A `delay` that is no integer is a point in time (a datetime or text); `due` works it out anew
-    for each job.
+    A `delay` that is no integer is a point in time (a datetime or text); `due` works it out for
+    each job. A step of `retry_after` that is text is a span of calendar months (`moments.span`).
     """
 
     queue: str = "default"
     delay: int | str | datetime = 0
     attempts: int = 1
-    retry_after: tuple[int, ...] = ()
+    retry_after: tuple[int | str, ...] = ()
     max_crashes: int = 3
     on_limit: OnLimit = "release"
     timeout: int = 0
@@ -91,11 +91,11 @@ def name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
 
 
 def _delay(value: object, what: str) -> int | str | datetime:
-    delay, at = when(value, _now(), what)
-    if isinstance(value, datetime) or at:
-        assert isinstance(value, (datetime, str))
-        return value
-    return delay
+    delay, _ = when(value, _now(), what)
+    if is_duration(value):
+        return delay
+    assert isinstance(value, (datetime, str))  # nothing else is a point in time
+    return value
 
 
 def _whole(value: object, what: str) -> int:
@@ -104,12 +104,12 @@ def _whole(value: object, what: str) -> int:
     return int(value)
 
 
-def _steps(value: object, what: str) -> tuple[int, ...]:
+def _steps(value: object, what: str) -> tuple[int | str, ...]:
     if value is None:
         return ()
     if isinstance(value, (list, tuple)):
-        return tuple(micros(step, f"{what}[{index}]") for index, step in enumerate(value))
-    step = micros(value, what)
+        return tuple(span(step, f"{what}[{index}]") for index, step in enumerate(value))
+    step = span(value, what)
     return (step,) if step else ()
 
 

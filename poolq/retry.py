@@ -5,8 +5,10 @@ An outcome says what shall be; the engine writes it down. Nothing here knows an 
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
+from poolq.durations import length
 from poolq.limits import Rule
 from poolq.message import Entry, Message, State, entries, with_entry
 
@@ -65,9 +67,15 @@ ACK = Ack()
 GIVE_BACK = GiveBack()
 
 
-def backoff(steps: Sequence[int], attempt: int) -> int:
-    """The delay after the `attempt`-th counted try: a step an attempt, the last one repeating."""
-    return steps[min(attempt, len(steps)) - 1] if steps else 0
+def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
+    """The delay after the `attempt`-th counted try: a step an attempt, the last one repeating.
+
+    `now`, in microseconds since the epoch, is when a step of calendar months begins.
+    """
+    step = steps[min(attempt, len(steps)) - 1] if steps else 0
+    if isinstance(step, int):
+        return step
+    return length(step, datetime.fromtimestamp(now / 1_000_000))  # noqa: DTZ006  # local time
 
 
 def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
@@ -120,10 +128,10 @@ def timed_out(message: Message, state: State) -> bool:
     return state.failing == 0 and state.attempt >= message.attempts
 
 
-def after_timeout(message: Message, tries: int) -> int:
+def after_timeout(message: Message, tries: int, now: int) -> int:
     """Microseconds until the next attempt, should the one that is the `tries`-th be killed at its
     deadline; after the last one it fails at once."""
-    return 0 if tries >= message.attempts else backoff(message.retry_after, tries)
+    return 0 if tries >= message.attempts else backoff(message.retry_after, tries, now)
 
 
 def hook_spent(message: Message, state: State) -> bool:

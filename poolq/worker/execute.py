@@ -178,7 +178,9 @@ class Executor:
     def _raised(self, ready: Ready, raised: BaseException, seconds: float) -> Result:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
-        error, cause, delay = judge(raised, retry.backoff(message.retry_after, tries))
+        error, cause, delay = judge(
+            raised, retry.backoff(message.retry_after, tries, time_ns() // 1000)
+        )
         trace = "" if isinstance(error, JobError) else traceback_of(raised)
         line = self._line(cause, describe(error), tries, trace)
         outcome: Release | Failing

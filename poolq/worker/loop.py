@@ -10,7 +10,7 @@
 
 import errno
 import os
-from time import monotonic, monotonic_ns
+from time import monotonic, monotonic_ns, time_ns
 from typing import Protocol
 
 from poolq import retry
@@ -236,7 +236,8 @@ class Loop:
         """The master ends what follows at its deadline, and the keeper what that means: at the
         engine the job is only running."""
         tries = ready.claim.state.attempt + 1
-        if self._row.guard(limit, tries, retry.after_timeout(ready.message, tries)):
+        pause = retry.after_timeout(ready.message, tries, time_ns() // 1000)
+        if self._row.guard(limit, tries, pause):
             self._bells.look()
 
     def _conclude(self, ready: Ready | None, claim: Claim, result: Result) -> None:

@@ -9,6 +9,7 @@ class Misspelled(Job):
     attempts = "3"  # wrong
     on_limit = "wait"  # wrong
     retry_after = object()  # wrong
+    delay = object()  # wrong
 
     def run(self) -> None:
         self.fail(3)  # wrong
@@ -32,6 +33,7 @@ SendMail.set(queu="bulk")  # wrong
 SendMail.set(queue="bulk").dispatch({}, tries=3)  # wrong
 SendMail({"to": "bob"})  # wrong
 SendMail.queue("bulk")  # wrong
+SendMail().delay("+1 hour")  # wrong
 poolq.dispatch("jobs:SendMail", {}, retries=3)  # wrong
 poolq.dispatch(SendMail, {})  # wrong
 poolq.dispatch_many(SendMail, [({}, {"dealy": "30s"})])  # wrong

@@ -133,6 +133,19 @@ def test_unknown_variables_are_warned_about(tmp_path: Path) -> None:
     assert said == ["POOLQ_ENGNE in the environment is no setting; did you mean POOLQ_ENGINE?"]
 
 
+def test_lightpacks_name_of_the_engine_is_not_read_in_silence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("JOB_ENGINE=redis\n")
+    said: list[str] = []
+    config.load({}, {}, tmp_path, said.append)
+    config.load({}, {"JOB_ENGINE": "redis"}, tmp_path, said.append)
+    config.load({}, {"POOLQ_ENGINE": "sqlite"}, tmp_path, said.append)
+    meant = "is not read; poolq's name for it is POOLQ_ENGINE"
+    assert said == [
+        f"JOB_ENGINE in {tmp_path}/.env {meant}",
+        f"JOB_ENGINE in the environment {meant}",
+    ]
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "poolq.toml").write_text("procs = \n")
     assert refused(tmp_path).startswith(f"{tmp_path}/poolq.toml cannot be read: ")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.durations import LONGEST, micros, when
+from poolq.durations import LONGEST, length, micros, span, when
 from poolq.errors import DurationError, OptionError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -116,10 +116,123 @@ def test_reads_a_point_in_time(written: object, meant: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [None, "2026-11-25", "1970-01-01", NOON, datetime.min, "0001-01-01T00:00+14:00"],
-)
+    [None, "2026-11-25", "1970-01-01", NOON, datetime.min, "0001-01-01T00:00+14:00", "-1 day",
+     "1 month ago", "yesterday", "last monday", "today", "11:59", "@0", -1, -0.5, timedelta(-1)],
+)  # fmt: skip
 def test_the_past_is_now(written: object) -> None:
     assert when(written, NOON, "it") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("tomorrow noon", "2026-11-26T12:00"),
+        ("noon tomorrow", "2026-11-26T12:00"),
+        ("tomorrow midnight", "2026-11-26T00:00"),
+        ("tomorrow 9am", "2026-11-26T09:00"),
+        ("tomorrow at 12:30 pm", "2026-11-26T12:30"),
+        ("today 23:00", "2026-11-25T23:00"),
+        ("17:00", "2026-11-25T17:00"),
+        ("5pm", "2026-11-25T17:00"),
+        ("thursday", "2026-11-26T00:00"),
+        ("wed 13:00", "2026-11-25T13:00"),  # today
+        ("next wednesday", "2026-12-02T00:00"),
+        ("next monday", "2026-11-30T00:00"),
+        ("next monday 9:30", "2026-11-30T09:30"),
+        ("monday next week", "2026-12-07T00:00"),
+        ("next week", "2026-12-02T12:00"),
+        ("+1 month", "2026-12-25T12:00"),
+        ("next month", "2026-12-25T12:00"),
+        ("+1 month -1 day", "2026-12-24T12:00"),
+        ("+1 year 2 days", "2027-11-27T12:00"),
+        ("1 month 90 minutes", "2026-12-25T13:30"),
+        ("tomorrow +2 hours", "2026-11-26T02:00"),
+        ("@1900000000", "2030-03-17T17:46:40"),
+        ("@1900000000.5", "2030-03-17T17:46:40.5"),
+    ],
+)
+def test_reads_the_words_of_strtotime(written: str, meant: str) -> None:
+    assert when(written, NOON, "it") == (0, epoch(f"{meant}+00:00"))
+    assert when(f"  {written.upper()} ", NOON, "it") == (0, epoch(f"{meant}+00:00"))
+
+
+@pytest.mark.parametrize(
+    ("today", "months", "meant"),
+    [
+        ("2026-01-31", 1, "2026-02-28"),
+        ("2028-01-31", 1, "2028-02-29"),
+        ("2026-08-31", 1, "2026-09-30"),
+        ("2026-12-31", 2, "2027-02-28"),
+        ("2028-02-29", 12, "2029-02-28"),
+    ],
+)
+def test_a_month_too_short_ends_on_its_last_day(today: str, months: int, meant: str) -> None:
+    now = datetime.fromisoformat(f"{today}T15:00+00:00")
+    assert when(f"+{months} months", now, "it") == (0, epoch(f"{meant}T15:00+00:00"))
+
+
+@pytest.mark.parametrize(
+    ("now", "written", "meant"),
+    [
+        # The clocks of Berlin skip 02:00 to 03:00 on March 29th, and repeat it on October 25th.
+        ("2026-03-28T20:00+01:00", "tomorrow 02:30", "2026-03-29T03:30+02:00"),
+        ("2026-03-28T20:00+01:00", "tomorrow noon", "2026-03-29T12:00+02:00"),
+        ("2026-02-28T12:00+01:00", "+1 month 1 day", "2026-03-29T12:00+02:00"),
+        ("2026-03-28T20:00+01:00", "tomorrow 01:30 +1 hour", "2026-03-29T03:30+02:00"),
+        ("2026-10-24T20:00+02:00", "tomorrow 02:30", "2026-10-25T02:30+02:00"),
+        ("2026-10-24T20:00+02:00", "tomorrow 02:30 +1 hour", "2026-10-25T02:30+01:00"),
+        ("2026-09-25T12:00+02:00", "+1 month", "2026-10-25T12:00+01:00"),
+        ("2026-10-25T02:30+01:00", "+1 month", "2026-11-25T02:30+01:00"),
+    ],
+)
+def test_the_calendar_keeps_the_time_of_day(now: str, written: str, meant: str) -> None:
+    local = datetime.fromisoformat(now).astimezone(BERLIN)
+    assert when(written, local, "it") == (0, epoch(meant))
+
+
+def test_a_day_of_a_duration_has_24_hours() -> None:
+    evening = datetime(2026, 3, 28, 20, tzinfo=BERLIN)
+    assert when("+1 day", evening, "it") == (86_400 * 1_000_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored", "end"),
+    [
+        ("+1 month", "P1M", "2026-02-28T15:00+01:00"),
+        ("2 months", "P2M", "2026-03-31T15:00+02:00"),
+        ("1 year 0.5 s", "P12MT0.5S", "2027-01-31T15:00:00.5+01:00"),
+        ("1 month 1 day", "P1MT86400S", "2026-03-01T15:00+01:00"),
+    ],
+)
+def test_a_span_of_months_is_measured_from_its_beginning(
+    written: str, stored: str, end: str
+) -> None:
+    now = datetime(2026, 1, 31, 15, tzinfo=BERLIN)
+    assert span(written, "it") == stored
+    assert length(stored, now) == epoch(end) - epoch(now.isoformat())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "tomorrow",
+        "17:00",
+        "next monday",
+        "@1900000000",
+        "2030-01-31 09:00",
+        NOON,
+        "tomorrow +1 hour",
+    ],
+)
+def test_a_span_is_no_point_in_time(written: object) -> None:
+    with pytest.raises(DurationError, match=r"^it is .*, which is a point in time; write how long"):
+        span(written, "it")
+
+
+@pytest.mark.parametrize("written", ["-1 month", "-1 day", -1])
+def test_a_span_is_not_negative(written: object) -> None:
+    with pytest.raises(DurationError, match="cannot be negative"):
+        span(written, "it")
 
 
 def test_a_naive_time_has_the_zone_of_now() -> None:
@@ -136,7 +249,9 @@ def test_a_naive_now_means_local_time() -> None:
 @pytest.mark.parametrize(
     "written",
     ["tomorrow 25:00", "tomorrow 9", "2026-13-01", "2026-02-30", "2026-1-1", "25.12.2026",
-     "25-12-2026", "09:00", "next week", "tomorrow morning", True, date(2030, 1, 1)],
+     "25-12-2026", "25:00", "13pm", "next", "next tomorow", "today tomorrow", "noon 12:00",
+         "monday friday", "@now", "@1 noon", "1.5 months", "tomorrow morning", True,
+         date(2030, 1, 1)],
 )  # fmt: skip
 def test_refuses_what_is_no_point_in_time(written: object) -> None:
     with pytest.raises(DurationError, match=r"^it is .*2030-01-31 09:00"):
@@ -169,6 +284,30 @@ def test_a_datetime_and_its_text_mean_the_same(point: datetime) -> None:
 ANYTHING = st.one_of(
     st.text(),
     st.from_regex(r"\+?[0-9.]{1,5} ?(s|min|hours|d|x)( tomorrow| [0-9]-)?", fullmatch=True),
+    st.lists(
+        st.sampled_from(
+            [
+                "next",
+                "last",
+                "monday",
+                "tomorrow",
+                "noon",
+                "17:00",
+                "99:99",
+                "@7",
+                "+1 month",
+                "- 2",
+                "9999 years",
+                "-99999 months",
+                "weeks",
+                "9pm",
+                "at",
+                "ago",
+                "now",
+                "999999999999999 d",
+            ]
+        )
+    ).map(" ".join),
     st.floats(),
     st.integers(),
     st.timedeltas(),

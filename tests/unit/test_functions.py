@@ -36,6 +36,15 @@ def test_it_still_is_the_function() -> None:
     assert repr(add) == f"<function job {__name__}:add>"
 
 
+def test_the_delay_of_celery_gets_one_clear_line() -> None:
+    with pytest.raises(OptionError) as caught:
+        send_mail.delay("bob", "Hello")  # type: ignore[attr-defined]  # unknown to type checkers
+    assert str(caught.value) == (
+        "send_mail.delay(…) does not dispatch; write send_mail.dispatch(…), "
+        'and send_mail.set(delay="+1 hour").dispatch(…) for later'
+    )
+
+
 def test_it_makes_a_job_class() -> None:
     assert issubclass(send_mail.job, Job)
     assert job_name(send_mail.job) == f"{__name__}:send_mail"

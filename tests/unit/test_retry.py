@@ -1,5 +1,7 @@
 """What becomes of a claimed job, as values."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,13 @@ def causes(state: State) -> list[str]:
 def test_a_step_an_attempt_the_last_one_repeating(
     steps: tuple[int, ...], delays: list[int]
 ) -> None:
-    assert [retry.backoff(steps, tries) for tries in range(1, len(delays) + 1)] == delays
+    assert [retry.backoff(steps, tries, 0) for tries in range(1, len(delays) + 1)] == delays
+
+
+def test_a_step_of_months_begins_when_the_try_has_failed() -> None:
+    failed = datetime(2026, 1, 31, 15)  # noqa: DTZ001  # local time, as a month is
+    month = retry.backoff(("P1MT60S",), 1, round(failed.timestamp() * SECOND))
+    assert failed + timedelta(microseconds=month) == datetime(2026, 2, 28, 15, 1)  # noqa: DTZ001
 
 
 def test_a_counted_try_is_retried_until_attempts_are_used_up() -> None:

@@ -1,0 +1,231 @@
+"""Points in time and calendar spans as people write them (pure: `now` is given).
+
+    point      "tomorrow noon" · "next monday 9:30" · "today 23:00" · "17:00" · "+1 month"
+               "-1 day" · "@1900000000" · "2030-01-31 09:00" (ISO 8601)
+    span       "+1 month" · "1 year 2 weeks": as ISO 8601, "P1M" and "P12MT1209600S"
+
+The words are those of PHP's `strtotime`. A text is read from left to right; each part sets the day
+or the time of day, or moves the result:
+
+- A day without a time of day begins at 00:00: "tomorrow", "monday". A time without a day is today.
+- "monday" is today on a Monday, "next monday" the first Monday after today, "last monday" the one
+  before today.
+- Years, months, weeks and days follow the calendar of `now`'s zone and keep the time of day where
+  the clocks change; hours and shorter units are elapsed time. A month that is too short for the
+  day ends on its last day: January 31st and "+1 month" is February 28th.
+- A time of day that the clocks skip is as much later; one that they repeat is the first of the two.
+
+Left to others: what `now` is, and what a point in the past means (`durations.py`).
+"""
+
+import re
+from calendar import monthrange
+from datetime import UTC, datetime, time, timedelta
+
+UNITS = {
+    "us": ("us", "µs", "microsecond", "microseconds"),
+    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "d": ("d", "day", "days"),
+    "w": ("w", "week", "weeks"),
+    "month": ("month", "months"),
+    "year": ("year", "years"),
+}
+#: Microseconds; a month and a year have no fixed length.
+SIZES = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+UNIT_OF = {word: unit for unit, words in UNITS.items() for word in words}
+MONTHS = {"month": 1, "year": 12}
+_DAYS = {"d": 1, "w": 7}
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY_NAMES = {name: at for at, day in enumerate(_WEEKDAYS) for name in (day, day[:3])}
+_NAMED_DAYS = {"today": 0, "tomorrow": 1, "yesterday": -1}
+_NAMED_TIMES = {"midnight": time(0), "noon": time(12)}
+
+_CLOCK = r"(?:at\s+)?(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(am|pm)?"
+_PART = re.compile(
+    rf"""\s*(?:
+      @(?P<epoch>-?\d{{1,15}}(?:\.\d{{1,6}})?)
+    | (?P<which>next|last|this)\s+(?P<named>[a-zµ]+)
+    | (?P<sign>[+-]?)\s*(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?|\.\d{{1,15}})\s*
+      (?P<unit>(?!am\b|pm\b)[a-zµ]+)(?P<ago>\s+ago\b)?
+    | (?P<clock>{_CLOCK})(?![\d:.])
+    | (?P<word>[a-z]+)
+    )\s*""",
+    re.VERBOSE | re.ASCII,
+)
+_ISO_DATE = re.compile(r"[0-9]{4}-", re.ASCII)
+_SPAN = re.compile(r"P(\d{1,5})M(?:T(\d{1,11}(?:\.\d{1,6})?)S)?", re.ASCII)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def point(text: str, now: datetime) -> datetime | None:
+    """The point in time that a text names, in the zone of `now`; None: it names none.
+
+    Raises ValueError for a text that has the form of one and makes no sense ("25:00").
+    """
+    text = text.strip()
+    if _ISO_DATE.match(text):
+        return datetime.fromisoformat(text)
+    reading = _Reading(now)
+    at, text = 0, plain(text)
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None or not reading.take(part):
+            return None
+        at = part.end()
+    return reading.result() if at else None
+
+
+def plain(text: str) -> str:
+    """In small letters, with one of the two signs for micro."""
+    return text.strip().casefold().replace("\u03bc", "µ").replace("\u00b5", "µ")
+
+
+def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
+    """`now` and some months, then `elapsed` microseconds, later (or earlier).
+
+    Raises OverflowError where the calendar ends.
+    """
+    year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
+    if not 1 <= year <= 9999:
+        raise OverflowError("the calendar ends there")
+    day = min(now.day, monthrange(year, month + 1)[1])
+    moved = now.replace(year=year, month=month + 1, day=day, fold=0)
+    return (moved.astimezone(UTC) + elapsed * _MICROSECOND).astimezone(now.tzinfo)
+
+
+def span(months: int, elapsed: int) -> str:
+    """A calendar span as it is stored: ISO 8601, with months and seconds only."""
+    seconds = f"{elapsed / 1_000_000:f}".rstrip("0").rstrip(".")
+    return f"P{months}M" + (f"T{seconds}S" if elapsed else "")
+
+
+def span_of(text: str) -> tuple[int, int]:
+    """The months and microseconds of a stored span. Raises ValueError."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no span such as P1M")
+    return int(found[1]), round(float(found[2] or 0) * 1_000_000)
+
+
+class _Reading:
+    """What the parts of a text have set so far."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.base: datetime | None = None  # by a number of seconds since the epoch
+        self.days: int | None = None  # from today
+        self.weekday: tuple[str, int] | None = None
+        self.clock: time | None = None
+        self.months = 0
+        self.moved_days = 0.0
+        self.elapsed = 0
+
+    def take(self, part: re.Match[str]) -> bool:
+        """False: the part has no meaning, or says again what another one has said."""
+        if part["epoch"]:
+            return self._epoch(part["epoch"])
+        if part["which"]:
+            return self._which(part["which"], part["named"])
+        if part["unit"]:
+            sign = -1 if (part["sign"] == "-") != bool(part["ago"]) else 1
+            return self._move(sign * float(part["number"]), part["unit"])
+        if part["clock"]:
+            return self._set_clock(_clock(part))
+        return self._word(part["word"])
+
+    def _epoch(self, seconds: str) -> bool:
+        if self.base is not None:
+            return False
+        self.base = datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds))
+        return True
+
+    def _which(self, which: str, named: str) -> bool:
+        if named in _DAY_NAMES:
+            return self._set_weekday(which, _DAY_NAMES[named])
+        steps = {"next": 1, "last": -1, "this": 0}
+        return self._move(steps[which], named)
+
+    def _move(self, by: float, word: str) -> bool:
+        unit = UNIT_OF.get(word)
+        if unit in MONTHS and by == int(by):
+            self.months += int(by) * MONTHS[unit]
+        elif unit in _DAYS and by == int(by):
+            self.moved_days += by * _DAYS[unit]
+        elif unit in SIZES:
+            self.elapsed += round(by * SIZES[unit])
+        else:
+            return False
+        return True
+
+    def _set_clock(self, clock: time | None) -> bool:
+        if clock is None or self.clock is not None:
+            return False
+        self.clock = clock
+        return True
+
+    def _set_weekday(self, which: str, weekday: int) -> bool:
+        if self.weekday is not None or self.days is not None:
+            return False
+        self.weekday = which, weekday
+        return True
+
+    def _word(self, word: str) -> bool:
+        if word == "now":
+            return True
+        if word in _NAMED_TIMES:
+            return self._set_clock(_NAMED_TIMES[word])
+        if word in _DAY_NAMES:
+            return self._set_weekday("this", _DAY_NAMES[word])
+        if word not in _NAMED_DAYS or self.days is not None or self.weekday is not None:
+            return False
+        self.days = _NAMED_DAYS[word]
+        return True
+
+    def result(self) -> datetime | None:
+        """None: the parts do not go together. Raises ValueError, OverflowError."""
+        named = self.days is not None or self.weekday is not None
+        if self.base is not None:
+            if named or self.clock is not None:
+                return None
+            return self.base + self.elapsed * _MICROSECOND + timedelta(days=self.moved_days)
+        found = later(self.now, self.months).replace(fold=0) if self.months else self.now
+        found += timedelta(days=self.moved_days + (self.days or 0))
+        if self.weekday is not None:
+            found += timedelta(days=_days_until(*self.weekday, found.weekday()))
+        if named or self.clock is not None:
+            found = datetime.combine(found.date(), self.clock or time(0), self.now.tzinfo)
+        if not self.elapsed:
+            return found
+        return (found.astimezone(UTC) + self.elapsed * _MICROSECOND).astimezone(self.now.tzinfo)
+
+
+def _days_until(which: str, weekday: int, today: int) -> int:
+    ahead = (weekday - today) % 7
+    if which == "next":
+        return ahead or 7
+    return ahead - 7 if which == "last" else ahead
+
+
+def _clock(part: re.Match[str]) -> time | None:
+    """A time of day; None: a bare number is none. Raises ValueError."""
+    hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # it is the same expression
+    if minutes is None and half is None:
+        return None
+    hour = int(hours)
+    if half:
+        if not 1 <= hour <= 12:
+            raise ValueError(f"{hours} {half} is no time of day")
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    return time(hour, int(minutes or 0), int(seconds or 0))
