@@ -93,10 +93,11 @@ class Registration(NamedTuple):
 
 
 class Death(NamedTuple):
-    """What the scoreboard knows of a dead worker. Claims of `request` below `finished` are done,
-    and so are those of the request `before` (0: none); the one at `started` (-1: none) crashed and
-    gets `entry`, a history line; the rest goes back. So do claims of other requests: lower ones had
-    been settled, and the store has lost how.
+    """What the scoreboard knows of a dead worker. Claims of `request` from `settled` on and below
+    `finished` are done, and so are those of the request `before` (0: none); the one at `started`
+    (-1: none) crashed and gets `entry`, a history line; the rest goes back. So do claims of
+    `request` below `settled` and those of other requests: they had been settled, and the store has
+    lost how.
     `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash; it is
     due again in `delay` microseconds (0: at the head of its queue)."""
 
@@ -107,6 +108,7 @@ class Death(NamedTuple):
     timed_out: bool = False
     delay: int = 0
     before: int = 0
+    settled: int = 0
 
 
 class Recovered(NamedTuple):

@@ -24,7 +24,7 @@ def cause(row: Row) -> str:
 
 def death(row: Row, worker: str, host: str, now: int) -> Death:
     """The last words of `worker`; `now` in microseconds since the epoch."""
-    running = row.started > row.finished and row.charged
+    running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
     limit = f"{row.limit / 1e6:g} s"
     timed_out = row.reason == Reason.TIMEOUT and row.tries > 0
@@ -54,4 +54,5 @@ def death(row: Row, worker: str, host: str, now: int) -> Death:
         timed_out,
         row.delay if timed_out else 0,
         row.before,
+        row.settled_below,
     )

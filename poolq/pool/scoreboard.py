@@ -74,6 +74,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     phase: int
     request: int
     before: int
+    settled_below: int
     finished: int
     started: int
     since: int
@@ -95,7 +96,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     @property
     def in_job(self) -> bool:
         """True if a job was in `run()`, or failing, at that moment."""
-        return self.phase == words.Phase.BUSY and self.started > self.finished
+        return self.phase == words.Phase.BUSY and self.started > self.ended
+
+    @property
+    def ended(self) -> int:
+        """Of the claims of its request, those below this have come to some end."""
+        return max(self.finished, self.settled_below)
 
     @property
     def guarded(self) -> bool:
@@ -246,7 +252,8 @@ class Scoreboard:
             index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
             own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
             theirs[words.PHASE], theirs[words.REQUEST], theirs[words.BEFORE],
-            words.finished(theirs), theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
+            words.of_request(theirs, words.SETTLED), words.of_request(theirs, words.FINISHED),
+            theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
             theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
             theirs[words.HELD], theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
             theirs[words.LIMITED], theirs[words.PARKED],

@@ -259,7 +259,10 @@ class Loop:
 
     def _accepted(self, claim: Claim, outcome: Outcome) -> bool:
         self._desk.finish(claim, outcome, monotonic_ns())
-        return claim.id not in self._desk.settle()
+        accepted = claim.id not in self._desk.settle()
+        if type(outcome) is not Ack and not (accepted and isinstance(outcome, Failing)):
+            self._row.settled_to(claim.index)
+        return accepted
 
     def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
         self._desk.begins(monotonic_ns())

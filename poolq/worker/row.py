@@ -26,20 +26,20 @@ class Phase(IntEnum):
     LEAVING = 3
 
 
-# Words. Claims of REQUEST below FINISHED are done, and so are those of the request BEFORE, 0: it is
-# settled. FINISHED begins with the request that it is of, so that one store, that of REQUEST, turns
-# to the next: `finished()` reads it. STARTED is
-# 1 + the index of the one that was started last, 0 when none is running. Times are monotonic
-# nanoseconds. DEADLINE: of the user code that runs, 0 when it may take as long as it likes; LIMIT
-# (microseconds), TRIES (the attempt, 0: it is a hook) and DELAY (before the next one, microseconds)
-# mean something only beside it.
+# Words. Claims of REQUEST from SETTLED on and below FINISHED are done, and so are those of the
+# request BEFORE, 0: it is settled. Those below SETTLED are settled, the last of them otherwise than
+# as done. FINISHED and SETTLED begin with the request that they are of, so that one store, that of
+# REQUEST, turns to the next: `of_request()` reads them. STARTED is 1 + the index of the one that
+# was started last, 0 when none is running. Times are monotonic nanoseconds. DEADLINE: of the user
+# code that runs, 0 when it may take as long as it likes; LIMIT (microseconds), TRIES (the attempt,
+# 0: it is a hook) and DELAY (before the next one, microseconds) mean something only beside it.
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 LIMIT, TRIES, DELAY = range(13, 16)
 STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
 HELD = 17  # bytes of memory when the job began, where that is limited
-BEFORE = 18
-COUNT_BITS = 20  # of FINISHED: more claims than one request can have
+BEFORE, SETTLED = 18, 19
+COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
 NEXT_LOOK, PAUSED = 7, 8
@@ -61,7 +61,7 @@ class WorkerRow:
         self._buckets = notes.tally.words
         self._sums = notes.tally.sums
         self.words = memory.cast("Q")
-        self._first = 1  # FINISHED when the first claim is done
+        self._first = 1  # FINISHED when the first claim is done, SETTLED when it was released
 
     def paused(self) -> bool:
         """The master wants nothing new to be taken."""
@@ -123,6 +123,11 @@ class WorkerRow:
         """The job ran to its end; should the worker die now, it is done. One store."""
         self.words[FINISHED] = self._first + index
 
+    def settled_to(self, index: int) -> None:
+        """The engine has accepted that this job ended otherwise than as done. Should the store lose
+        that, it must not pass for done because one behind it is."""
+        self.words[SETTLED] = self._first + index
+
     def stopped(self) -> None:
         """Nothing is running, and what ran is settled."""
         self.words[STARTED] = 0
@@ -150,9 +155,9 @@ class WorkerRow:
         return read_text(self.words.cast("B"), self.words)
 
 
-def finished(words: memoryview) -> int:
-    """How many claims of REQUEST are done."""
-    word = words[FINISHED]
+def of_request(words: memoryview, which: int) -> int:
+    """What FINISHED or SETTLED says of REQUEST."""
+    word = words[which]
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
 
 

@@ -167,8 +167,10 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -
     return ids
 
 
-def died(request: int = 1, finished: int = 0, started: int = -1, before: int = 0) -> Death:
-    return Death(request, finished, started, line(), before=before)
+def died(
+    request: int = 1, finished: int = 0, started: int = -1, before: int = 0, settled: int = 0
+) -> Death:
+    return Death(request, finished, started, line(), before=before, settled=settled)
 
 
 def wait_for(engine: Engine, moment: int) -> None:

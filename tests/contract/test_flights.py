@@ -16,7 +16,7 @@ from poolq.view import reporting
 from poolq.worker import desk as module
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
-from poolq.worker.row import BEFORE, REQUEST, WORDS, WorkerRow, finished
+from poolq.worker.row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -205,7 +205,7 @@ def test_a_death_finds_what_had_ended(
     if landed:
         desk.claim(3)
         end(desk, row, 1)
-    done = finished(row.words)
+    done = of_request(row.words, FINISHED)
     began = done if landed else -1
     recovered = engine.recover("w1", died(row.words[REQUEST], done, began, row.words[BEFORE]))
     assert (len(recovered.done), len(recovered.crashed)) == ((3, 1) if landed else (2, 0))

@@ -95,6 +95,24 @@ def test_claims_of_lower_and_of_higher_requests_go_back(engine: Engine, worker: 
     assert [name for name, _ in next_claims(engine)] == ["a", "b", "d", "e", "f"]
 
 
+def test_what_a_store_has_lost_of_settled_claims_goes_back(engine: Engine, worker: Worker) -> None:
+    """The first was released and the third done, both acknowledged; then the store lost that. Who
+    had been released must not pass for done because one behind it is."""
+    a, b, c, d, e, f = push(engine, *"abcdef")
+    worker.claim(6)
+    recovered = engine.recover("w1", died(settled=3, finished=4, started=4))
+    assert recovered == Recovered(done=(d,), crashed=(e,), returned=(a, b, c, f))
+    assert [name for name, _ in next_claims(engine)] == ["a", "b", "c", "e", "f"]
+    assert total(engine, "done") == 1
+
+
+def test_nothing_is_done_where_all_was_settled(engine: Engine, worker: Worker) -> None:
+    ids = push(engine, "a", "b", "c")
+    worker.claim(3)
+    recovered = engine.recover("w1", died(settled=2, finished=1))
+    assert recovered == Recovered(returned=tuple(ids))
+
+
 def test_claims_of_the_request_before_are_done(engine: Engine, worker: Worker) -> None:
     """Its last jobs are settled with the step that is sent while the next ones run."""
     a, b, c, d, e, f, g, h = push(engine, *"abcdefgh")

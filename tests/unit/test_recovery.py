@@ -44,6 +44,15 @@ def test_between_two_jobs_nothing_crashed() -> None:
     assert death(replace(row(), started=0), "w", "h", 1).started == NOTHING
 
 
+def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
+    """Should the store have lost that, it neither passes for done nor is it charged."""
+    released = replace(row(), settled_below=1)
+    assert (death(released, "w", "h", 1).settled, death(released, "w", "h", 1).started) == (1, 2)
+    last = replace(row(), settled_below=3)
+    assert not last.in_job
+    assert (death(last, "w", "h", 1).settled, death(last, "w", "h", 1).started) == (3, NOTHING)
+
+
 def test_a_pardoned_workers_job_is_not_charged() -> None:
     told = death(replace(row(), charged=False), "w", "h", 1)
     assert (told.finished, told.started) == (2, NOTHING)

@@ -10,7 +10,16 @@ import pytest
 
 from poolq.pool import scoreboard as board
 from poolq.pool.scoreboard import UNSEEN, Reason, Row, Scoreboard, Status
-from poolq.worker.row import DONE, REQUEST, TEXT_BYTES, Phase, finished, text
+from poolq.worker.row import (
+    DONE,
+    FINISHED,
+    REQUEST,
+    SETTLED,
+    TEXT_BYTES,
+    Phase,
+    of_request,
+    text,
+)
 
 
 @pytest.fixture
@@ -89,7 +98,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
-        *[0] * 11, *[0] * 5, 0, 0, None,
+        *[0] * 12, *[0] * 5, 0, 0, None,
     )  # fmt: skip
 
 
@@ -122,23 +131,26 @@ class Stores:
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
-        self.left: list[tuple[int, int]] = []
+        self.left: list[tuple[int, ...]] = []
 
     def __setitem__(self, word: int, value: int) -> None:
         self._words[word] = value
-        self.left.append((self._words[REQUEST], finished(self._words)))
+        told = (of_request(self._words, which) for which in (SETTLED, FINISHED))
+        self.left.append((self._words[REQUEST], *told))
 
 
 def test_a_death_between_two_requests_finds_either_whole(scores: Scoreboard) -> None:
     """Else what is done and not settled yet would run again, or what is not pass for done."""
     worker = scores.worker(taken(scores))
     worker.claimed(4)
+    worker.settled_to(0)
     worker.finished(2)
     worker.words = stores = Stores(worker.words)  # type: ignore[assignment]  # what is used of them
     worker.claimed(5)
     worker.finished(0)
-    assert stores.left[-1] == (5, 1)
-    assert set(stores.left) == {(4, 3), (5, 0), (5, 1)}
+    worker.settled_to(1)
+    assert stores.left[-1] == (5, 2, 1)
+    assert set(stores.left) == {(4, 1, 3), (5, 0, 0), (5, 0, 1), (5, 2, 1)}
 
 
 def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:

@@ -70,7 +70,7 @@ class Keeping(Linked):
     def recover(self, worker: str, death: Death | None) -> Recovered:
         if death is None:
             return _recovered(self.link.run(RECOVER, worker, _UNSEEN))
-        known = (death.request, death.finished, death.started, death.before)
+        known = (death.request, death.finished, death.started, death.before, death.settled)
         late = (death.delay,) if death.timed_out else ()
         return _recovered(self.link.run(RECOVER, worker, death.entry, *known, *late))
 

@@ -114,9 +114,10 @@ def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], lis
     done, crashed, back = [], [], []
     for row in held:
         _, request, index, *_ = row
-        if request == death.before or (request == death.request and index < death.finished):
+        known = request == death.request
+        if request == death.before or (known and death.settled <= index < death.finished):
             done.append(row)
-        elif request == death.request and index == death.started:
+        elif known and index == death.started:
             crashed.append(row)
         else:
             back.append(row)

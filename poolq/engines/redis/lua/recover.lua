@@ -3,7 +3,7 @@
 -- Parts: base, done, tokens, bodies, ready, limits, parking, holding, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
---       started, before; and where it timed out: delay.
+--       started, before, settled; and where it timed out: delay.
 -- Reply: {ids done, ids crashed, ids returned, ids timed out}.
 
 local fates = {done = {}, crashed = {}, returned = {}, timed_out = {}}
@@ -15,7 +15,8 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       finished = tonumber(ARGV[4]),
       started = tonumber(ARGV[5]),
       before = tonumber(ARGV[6]),
-      delay = tonumber(ARGV[7]),
+      settled = tonumber(ARGV[7]),
+      delay = tonumber(ARGV[8]),
     }
   end
   recover(ARGV[1], death, ARGV[2], fates)

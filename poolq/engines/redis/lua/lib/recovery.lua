@@ -54,15 +54,17 @@ local function line_for(name, line)
   return (string.gsub(line, '"worker":"%?"', function() return '"worker":' .. cjson.encode(name) end))
 end
 
--- `death`: {request, finished, started, before, delay} or nil; delay nil unless it timed out; `line`:
--- the history line of the claim that had started. Claims of the request `before` are done. One of
--- another lower request had been settled, and this store has lost how: it goes back.
+-- `death`: {request, finished, started, before, settled, delay} or nil; delay nil unless it timed
+-- out; `line`: the history line of the claim that had started. Claims of the request `before` are
+-- done. One of another lower request, or below `settled`, had been settled, and this store has lost
+-- how: it goes back.
 -- Adds ids to `fates`.
 local function recover(name, death, line, fates)
   local worker = P .. 'worker:' .. name
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
-    if known and claim.index < death.finished or death and claim.request == death.before then
+    local ran = known and claim.index >= death.settled and claim.index < death.finished
+    if ran or death and claim.request == death.before then
       finish(worker, claim.queue, {claim.id}, 1, 1)
       fates.done[#fates.done + 1] = claim.id
     else
