@@ -18,6 +18,7 @@ from types import ModuleType
 from poolq.checks import check_class
 from poolq.errors import AppError, OptionError
 from poolq.jobs import Job, full_name, is_job
+from poolq.trust import distrust
 
 POOLQ = Path(__file__).parent
 LONGEST_TEXT = 300  # characters of somebody else's error in ours
@@ -49,10 +50,10 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
 def import_all(modules: Sequence[str], folder: Path) -> None:
     """Import the modules, packages with all their submodules.
 
-    `folder` is put first on `sys.path`. Raises AppError.
+    `folder` is put first on `sys.path`, unless others may write to it. Raises AppError.
     """
     path = str(folder)
-    if sys.path[:1] != [path]:
+    if sys.path[:1] != [path] and not distrust(folder, current=True):
         sys.path.insert(0, path)
     importlib.invalidate_caches()
     for name in modules:
@@ -140,6 +141,9 @@ def _import(name: str, folder: Path) -> ModuleType:
 
 
 def _missing(name: str, folder: Path) -> str:
+    why = distrust(folder, current=True)
+    if why and PathFinder.find_spec(name.partition(".")[0], [str(folder)]):
+        return f"module {name!r} in {folder} is not loaded: {why}"
     advice = "name the module with --app"
     if name == "jobs":
         advice = f"write jobs.py (poolq make job NAME), or {advice}"

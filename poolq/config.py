@@ -9,7 +9,7 @@ import difflib
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from poolq import urls
 from poolq.errors import ConfigError
 from poolq.settings import BY_NAME, SETTINGS, STDERR, Setting
+from poolq.trust import distrust
 from poolq.urls import redact
 
 if TYPE_CHECKING:
@@ -103,13 +104,13 @@ def load(
     """
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
-    folder = project_folder(cwd)
-    dotenv = _dotenv(folder / ".env")
+    folder, trusted = project_folder(cwd, warn)
+    dotenv = _dotenv(folder / ".env") if trusted else {}
     layers = (
         _flags(flags or {}, place),
         _environment(environ, "the environment", warn),
         _environment(dotenv, str(folder / ".env"), warn),
-        _file(folder, warn),
+        *([_file(folder, warn)] if trusted else []),
     )
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
@@ -142,19 +143,25 @@ def engine_class(config: Config) -> "type[Engine]":
     return found
 
 
-def project_folder(cwd: Path | None = None) -> Path:
-    """The nearest folder upwards with a file of MARKERS, else `cwd` (default: the current one)."""
+def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
+    """The nearest folder upwards with a file of MARKERS that can be trusted, and True; else `cwd`
+    (default: the current one), and whether that can be. What cannot is warned about."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
         raise ConfigError(f"the current folder is gone ({error.strerror}); cd elsewhere") from None
     for folder in (start, *start.parents):
-        if any((folder / marker).is_file() for marker in MARKERS):
-            return folder
-    return start
+        marker = next((folder / one for one in MARKERS if (folder / one).is_file()), None)
+        if marker is None:
+            continue
+        why = distrust(folder, current=folder == start)
+        if not why:
+            return folder, True
+        warn(f"{marker} is not read: {why}")
+    return start, not distrust(start, current=True)
 
 
-def _choose(setting: Setting, layers: tuple[_Layer, ...]) -> tuple[object, str]:
+def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
     for layer in layers:
         value = layer.values.get(setting.name)
         if value is None:
