@@ -13,6 +13,7 @@ import redis
 from poolq.engines.base import Engine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, open_engine
+from tests.support.clock import Clock
 from tests.support.servers import MariaDB, Redis
 
 OpenEngine = Callable[..., Engine]
@@ -65,6 +66,14 @@ def emptied(mariadb_server: MariaDB, reused: str) -> str:
 def other(engine: Engine, opened: OpenEngine) -> Engine:
     """Another engine object on the same jobs: another connection."""
     return opened(engine.url, engine.namespace)
+
+
+@pytest.fixture
+def clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The engine's clock, in the test's hands: it stands still between two moves."""
+    clock = Clock(monkeypatch)
+    clock.govern(engine)
+    return clock
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""A clock that stands still until a test moves it, in place of an engine's own.
+
+Each engine tells the time in its own way, and each is given this clock's there: Redis' scripts
+read a key where they call TIME, a MySQL session has its `timestamp` set, and SQLite's modules find
+another `time`. The rest of the engine is as it always is. Redis itself goes on by its own
+clock when it expires keys: windows that a test lets pass must be long (a minute and more).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.sql.session import Texts
+
+#: Where it begins: 2030, so that a moment of the real clock is always in its past.
+BEGIN = 1_893_456_000_000_000
+
+_TIME = b"call('TIME')"
+_KEY = b"call('HMGET', P .. 'clock', 's', 'us')"
+
+
+class Clock:
+    """`now` is in microseconds since the epoch. `govern` puts an engine under it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = BEGIN
+        self._patch = monkeypatch
+        self._governed: list[Engine] = []
+        self._patched: set[str] = set()
+
+    def govern(self, engine: Engine) -> None:
+        """Have an engine ask this clock; its connections of other threads are not."""
+        kind = type(engine).__name__
+        if kind not in self._patched:
+            self._patched.add(kind)
+            if kind == "RedisEngine":
+                self._patch_scripts()
+            elif kind == "SQLiteEngine":
+                self._patch_modules("poolq.engines.sqlite")
+        if kind == "MySQLEngine":
+            _without_sysdate(engine)
+        self._patch.setattr(engine, "now", lambda: self.now)
+        self._governed.append(engine)
+        self._tell(engine)
+
+    def forward(self, micros: int) -> int:
+        """Move on (or, where `micros` is below 0, back); returns the new time."""
+        self.now += micros
+        for engine in self._governed:
+            self._tell(engine)
+        return self.now
+
+    def back(self, micros: int) -> int:
+        return self.forward(-micros)
+
+    def _tell(self, engine: Any) -> None:
+        seconds, micros = divmod(self.now, 1_000_000)
+        match type(engine).__name__:
+            case "RedisEngine":
+                engine.link.call(b"HSET", engine.link.prefix + "clock", "s", seconds, "us", micros)
+            case "MySQLEngine":
+                with engine.session.raw.cursor() as cursor:
+                    cursor.execute(f"SET timestamp = {seconds}.{micros:06}")
+
+    def _patch_scripts(self) -> None:
+        from poolq.engines.redis import scripts
+
+        for script in vars(scripts).values():
+            if isinstance(script, scripts.Script):
+                assert script.text.count(_TIME) == 1, script.name
+                self._patch.setattr(script, "text", script.text.replace(_TIME, _KEY))
+                self._patch.setattr(script, "sha", scripts.sha1(script.text).hexdigest().encode())
+
+    def _patch_modules(self, package: str) -> None:
+        """Only the wall clock: what waits goes on by the monotonic one."""
+        faked = SimpleNamespace(**vars(time) | {"time_ns": self._ns})
+        for name, module in list(sys.modules.items()):
+            if name.startswith(package) and isinstance(module, ModuleType):
+                for found, fake in ((time, faked), (time.time_ns, self._ns)):
+                    if getattr(module, found.__name__, None) is found:
+                        self._patch.setattr(module, found.__name__, fake)
+
+    def _ns(self) -> int:
+        return self.now * 1000
+
+
+class _Texts(Texts):
+    """SYSDATE() knows nothing of a session's timestamp."""
+
+    def __missing__(self, template: str) -> str:
+        text = self[template] = super().__missing__(template).replace("SYSDATE(6)", "NOW(6)")
+        return text
+
+
+def _without_sysdate(engine: Any) -> None:
+    texts = _Texts.__new__(_Texts)
+    texts.tokens = engine.texts.tokens
+    engine._statements.clear()
+    engine._statements._texts = texts
