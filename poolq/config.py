@@ -39,6 +39,7 @@ ENGINES = {
 }
 MARKERS = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
+LONGEST_SHOWN = 80  # characters of a value in an error
 JOB_ENGINE = "JOB_ENGINE"  # what Lightpack calls it
 
 Warn = Callable[[str], None]
@@ -170,9 +171,17 @@ def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
         try:
             return setting.parse(value), source
         except ValueError as error:
-            shown = repr(value) if setting.name != "engine" else "no URL"  # may hold a password
+            shown = _shown(value) if setting.name != "engine" else "no URL"  # may hold a password
             raise ConfigError(f"{source} is {shown}; it {error}") from None
     return setting.fallback(), "default"
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more than 4,300 digits
+        return "a value too large to be shown"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _flags(flags: Mapping[str, object], place: str) -> _Layer:
@@ -225,6 +234,8 @@ def _toml(path: Path) -> dict[str, object]:
 
     try:
         return tomllib.loads(path.read_text("utf-8"))
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
 

@@ -29,6 +29,8 @@ def text(value: object) -> str:
     """Any text that is not empty; the engine's URL is checked by `urls.py`."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
+    if "\0" in value:
+        raise ValueError("must be a text without NUL")
     return value.strip()
 
 

@@ -113,7 +113,7 @@ def _check_server(known: str, location: str, url: str) -> None:
     hosts = authority.rpartition("@")[2].split(",")
     for host in hosts:
         match = _HOST.fullmatch(host)
-        if match is None or (len(hosts) > 1 and not match[1]):
+        if match is None or (len(hosts) > 1 and not match[1]) or not _can_be(match[1]):
             raise ValueError(f"{shown} has no proper host; write {known}://host:port")
         if match[2] is not None and not _port(match[2]):
             raise ValueError(f"{shown} has a bad port; a port is a number from 1 to 65535")
@@ -121,6 +121,14 @@ def _check_server(known: str, location: str, url: str) -> None:
         raise ValueError(f"{shown} names no database; write {known}://user:password@host/database")
     if known in ("redis", "rediss") and not re.fullmatch(r"\d{0,5}", path, re.ASCII):
         raise ValueError(f"{shown} has a bad database; Redis numbers them: {known}://host:port/0")
+
+
+def _can_be(host: str) -> bool:
+    """Whether a host can have this name: no part of it is empty or has more than 63 bytes."""
+    try:
+        return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
+    except UnicodeError:
+        return False
 
 
 def _port(given: str) -> bool:
@@ -138,8 +146,11 @@ def redact(url: str) -> str:
         return f"{scheme}://***"  # a password with an unquoted / ? or #: no telling where it ends
     user, at, hosts = authority.rpartition("@")
     if at:
-        name, colon, _ = user.partition(":")
-        user = f"{name}:***" if colon else ("***" if scheme.startswith("red") else user)
+        name, colon, secret = user.partition(":")
+        if scheme.startswith("red") and not (colon and secret):  # a lone word is the password
+            user = "***"
+        elif colon:
+            user = f"{name}:***"
     hosts = ",".join(_shown_host(host) for host in hosts.split(","))
     shown = _SECRET.sub(r"\1***", tail)
     return f"{scheme}://{user}{at}{hosts}{shown}"

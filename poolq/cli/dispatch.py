@@ -130,6 +130,9 @@ def _json(text: str) -> Any:
         ) from None
     except RecursionError:
         raise click.UsageError("the payload is nested too deeply for JSON") from None
+    except ValueError as error:  # bytes that are not UTF-8, numbers of more than 4,300 digits
+        reason = str(error).partition(";")[0]
+        raise click.UsageError(f"the payload cannot be read: {reason}") from None
 
 
 def shown(rest: str) -> str:

@@ -52,6 +52,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
     try:
         checks.append(_latency(engine))
         checks.extend(engine.doctor())
+        checks.append(_writable(engine))
     except EngineUnavailable as error:
         checks.append(Check("reachable", "bad", str(error)))
         return error.exit_code
@@ -69,6 +70,15 @@ def _latency(engine: Engine) -> Check:
     took = time.perf_counter() - began
     level = "ok" if took < SLOW else "warn"
     return Check("latency", level, f"answers in {took * 1000:.1f} ms")
+
+
+def _writable(engine: Engine) -> Check:
+    """Whether this user may write there: forgets a node that no pool can be."""
+    try:
+        engine.leave("")
+    except EngineError as error:
+        return Check("writable", "bad", str(error))
+    return Check("writable", "ok", "this user may change jobs")
 
 
 def _code(checks: Sequence[Check]) -> int:

@@ -21,6 +21,7 @@ from poolq.message import name_and_queue
 
 T = TypeVar("T")
 PAGE = 1000
+MOST = 1_000_000
 
 
 class Choice(NamedTuple):
@@ -69,7 +70,9 @@ def failed() -> None:
 @failed.command()
 @queue_option
 @age_option
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="At most."
+)
 @json_option
 @with_engine
 def ls(

@@ -1,5 +1,6 @@
 """The group of all commands, and how an error leaves: one line on stderr, and its exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from poolq.cli.version import print_version
 from poolq.errors import PoolqError
 
 USAGE = 2
+LONGEST, LONGEST_SHOWN = 1000, 80  # characters of an error, bytes of an argument in it
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its file here.
 HOMES = {
@@ -41,10 +43,12 @@ def poolq() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (default: the process's own) and return its exit code."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no ü shows \xfc
     try:
+        _check_encoding(sys.argv[1:] if args is None else args)
         code = poolq.main(args, prog_name="poolq", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -67,8 +71,29 @@ def main(args: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _open_streams() -> None:
+    """Where a standard stream is closed (`>&-`), the next file that is opened would take its
+    place."""
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8"))
+
+
+def _check_encoding(args: Sequence[str]) -> None:
+    """No name in a store and no URL can hold what is not UTF-8. Raises UsageError."""
+    for arg in args:
+        if not arg.isprintable() and any("\ud800" <= ch <= "\udfff" for ch in arg):
+            raise click.UsageError(f"{os.fsencode(arg)[:LONGEST_SHOWN]!r} is not UTF-8")
+
+
 def _say(text: str, hint: str, code: int) -> int:
-    click.echo(f"poolq: {' '.join(text.split())}{hint}", err=True)
+    text = " ".join(text.split())
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    click.echo(f"poolq: {text}{hint}", err=True)
     return code
 
 

@@ -11,6 +11,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from urllib.parse import unquote
 
 import click
 
@@ -97,5 +98,6 @@ def _writable(settings: Config) -> str:
     """SQLite's file must be writable, wherever it is."""
     if urls.scheme(settings.engine) != "sqlite":
         return ""
-    place = Path(settings.engine.partition("?")[0].removeprefix("sqlite:///")).parent
-    return f"ReadWritePaths={str(place).replace('%', '%%')}\n"
+    path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))
+    place = str(Path(path).parent).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'ReadWritePaths="{place}"\n' if " " in place else f"ReadWritePaths={place}\n"

@@ -250,10 +250,17 @@ class _Output(io.RawIOBase):
         return len(found)
 
 
+class _Stream(io.TextIOWrapper):
+    """Stays open when a job closes it (`with sys.stdout:`): the next one prints, too."""
+
+    def close(self) -> None:
+        self.flush()
+
+
 def stream(log: Log, fd: int) -> io.TextIOWrapper:
     """In place of Python's own sys.stdout (1) or sys.stderr (2)."""
     buffer = io.BufferedWriter(_Output(log, fd))
-    return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+    return _Stream(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
 def set_up(log_format: str = "text") -> Log:

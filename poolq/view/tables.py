@@ -88,14 +88,19 @@ def clean(text: str) -> str:
     return "".join(ch if ch.isprintable() else ascii(ch)[1:-1] for ch in text)
 
 
+#: 1970 and 9998: what a store holds beyond them is no time, and is shown as the nearer one.
+_FIRST, _LAST = 0, 253_370_764_800_000_000
+
+
 def local(micros: int) -> str:
     """Microseconds since the epoch, for a person: local time to the second."""
-    return datetime.fromtimestamp(micros / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    known = min(max(micros, _FIRST), _LAST)
+    return datetime.fromtimestamp(known / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def utc(micros: int) -> str:
     """Microseconds since the epoch, for a program: ISO 8601, UTC."""
-    whole, part = divmod(micros, 1_000_000)
+    whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
     at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 

@@ -54,11 +54,15 @@ class Notes:
         self._keys[key] = count + 1
         if len(self._keys) > KEYS:
             del self._keys[next(iter(self._keys))]
-        self._held.write(msgspec.json.encode(self._keys))
+        while (
+            len(text := msgspec.json.encode(self._keys)) > self._held.room
+        ):  # quotes take two bytes
+            del self._keys[next(iter(self._keys))]
+        self._held.write(text)
 
     def progress(self, since: int, done: int, total: int, note: str) -> None:
         """How far the job is that began at `since`, which tells it from the next one."""
-        text = note[:NOTE].encode("utf-8", "replace").decode()
+        text = "".join(ch if ch.isprintable() else " " for ch in note[:NOTE])
         done, total = (max(-MOST, min(number, MOST)) for number in (done, total))
         self._progress.write(msgspec.json.encode((since, done, total, text)))
 

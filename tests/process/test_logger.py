@@ -233,3 +233,23 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def run_closes_its_stdout(_log: Log) -> None:
+    for turn in ("first", "second"):
+        with sys.stdout:
+            print("within the", turn)
+        sys.stderr.close()
+        print("after the", turn, file=sys.stderr)
+
+
+def test_a_stream_that_a_job_closes_is_open_for_the_next(make_logs: MakeLogs, path: Path) -> None:
+    pool = make_logs(path)
+    pool.wait(pool.write(2, run_closes_its_stdout))
+    assert pool.finish() == 0
+    assert [line.partition(": ")[2] for line in lines(path)] == [
+        "within the first",
+        "after the first",
+        "within the second",
+        "after the second",
+    ]

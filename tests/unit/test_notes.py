@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 
+import pytest
+
 from poolq.worker import events, notes, recent, tally
 from poolq.worker.notes import Notes, Places, read_held, read_progress
 from poolq.worker.row import DONE, FAILED, WORDS, WorkerRow
@@ -113,7 +115,7 @@ def test_progress_is_that_of_one_job() -> None:
     Notes(shared).progress(17, 3, 10, "Zürich " * 100)
     assert read_progress(Places(shared).progress) == (17, 3, 10, ("Zürich " * 100)[: notes.NOTE])
     Notes(shared).progress(18, 10**30, -1, "\ud800")
-    assert read_progress(Places(shared).progress) == (18, notes.MOST, -1, "?")
+    assert read_progress(Places(shared).progress) == (18, notes.MOST, -1, " ")
 
 
 # events
@@ -165,3 +167,26 @@ def test_every_kind_of_event_can_be_read_again() -> None:
 def test_what_is_no_event_is_none() -> None:
     for data in (b"", b"[]", b'[1,"a","Nonsense",[]]', b'[1,"a","Note",["info"]]'):
         assert recent.read(data) is None
+
+
+@pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "\\" * 255, "k" * 255])
+def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str) -> None:
+    shared = memory()
+    written = worker(shared).notes
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS)]
+    for one in keys:
+        written.held(one)
+    kept = list(read_held(Places(shared).held))
+    assert kept == keys[-len(kept) :]
+    assert len(kept) >= notes.KEYS - 2
+
+
+@pytest.mark.parametrize("note", ["\x00" * 200, "\x1b[2J\n" * 50, "😀" * 200, '"' * 200, "\ud800"])
+def test_a_note_of_any_characters_fits(note: str) -> None:
+    shared = memory()
+    worker(shared).notes.progress(1, 2, 3, note)
+    found = read_progress(Places(shared).progress)
+    assert found is not None
+    assert found[:3] == (1, 2, 3)
+    assert found[3].isprintable()
+    assert len(found[3]) == len(note[: notes.NOTE])

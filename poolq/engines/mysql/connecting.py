@@ -74,7 +74,7 @@ def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
             program_name="poolq",
             **options.more,
         )
-    except (RuntimeError, OSError) as error:  # a missing package, an unreadable certificate
+    except (RuntimeError, OSError, UnicodeError) as error:  # no package, certificate or such host
         said = " ".join(str(error).split())
         raise EngineUnavailable(f"{options.shown} cannot be reached: {said}") from error
     try:

@@ -47,7 +47,10 @@ class Topology:
 
     def _to(self, host: Host) -> Wire:
         where = {"host": host[0], "port": host[1], "socket_keepalive": True}
-        return Wire(self._address.kind, {**where, **self._address.options})
+        try:
+            return Wire(self._address.kind, {**where, **self._address.options})
+        except UnicodeError as error:  # a Sentinel or a node of the cluster has named it
+            raise Broken(f"no host can be named {host[0]!r}: {error}") from None
 
     def _master(self) -> Host:
         address = self._address

@@ -1,0 +1,150 @@
+"""Bad input at the command line, in files and in the store: one line, and never a traceback."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shlex
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Command, environment
+
+NINES = "9" * 5000
+NO_UTF8 = os.fsdecode(b"\xff\xfe")
+
+
+@pytest.fixture
+def poolq(tmp_path: Path) -> Command:
+    (tmp_path / "poolq.toml").touch()
+    (tmp_path / "jobs.py").write_text("")
+    return Command(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["queue", "pause", NO_UTF8], 2, r"b'\xff\xfe' is not UTF-8"),
+        (["failed", "ls", f"--limit={2**63}"], 2, "is not in the range 1<=x<=1000000"),
+        (["job", "dispatch", "jobs:A", f'{{"a": {NINES}}}'], 2, "the payload cannot be read: "),
+        (["job", "dispatch", "jobs:A", f"--attempts={NINES}"], 2, "--attempts"),
+        (["run", f"--procs={NINES}"], 2, "it must be a whole number from 1 to 1024"),
+        (["run", "--engine=redis://a..b"], 78, "'redis://a..b' has no proper host"),
+        (["queue", "ls", f"--engine=mysql://u:secret@{'x' * 64}.org/db"], 78, "has no proper host"),
+    ],
+)
+def test_an_argument(poolq: Command, args: list[str], code: int, said: str) -> None:
+    done = poolq(*args)
+    assert said in done.line
+    assert (done.code, done.out) == (code, "")
+    assert len(done.line) < 1200
+    assert "secret" not in done.line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"a = {'[' * 5000}{']' * 5000}", "cannot be read: it is nested too deeply"),
+        (f"procs = {'9' * 400}", "it must be a whole number from 1 to 1024"),
+        (f"procs = {NINES}", "cannot be read: Exceeds the limit"),
+        (f"procs = 0x{'f' * 5000}", "is a value too large to be shown; it must be a whole number"),
+        ('log_file = "a\\u0000b"', "it must be a text without NUL"),
+        ('engine = "sqlite:///a\\u0000b.db"', "it must be a text without NUL"),
+    ],
+)
+def test_a_file_of_settings(poolq: Command, text: str, said: str) -> None:
+    (poolq.folder / "poolq.toml").write_text(text)
+    done = poolq("config", "show")
+    assert said in done.line
+    assert len(done.line) < 500
+    assert (done.code, done.out) == (78, "")
+
+
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+def test_closed_streams(poolq: Command, closed: tuple[int, ...]) -> None:
+    """The store's file would otherwise take the place of stdout."""
+
+    def close() -> None:
+        for fd in closed:
+            os.close(fd)
+
+    for args in ("job dispatch jobs:A --by-name", "queue ls --json", "queue ls"):
+        done = subprocess.run(
+            [sys.executable, "-m", "poolq", *args.split()],
+            cwd=poolq.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            preexec_fn=close,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), args
+    assert poolq("queue", "ls", "--json").json["queues"][0]["ready"] == 1
+
+
+def test_failed_at_no_time_that_there_is(poolq: Command) -> None:
+    poolq("db", "migrate")
+    with sqlite3.connect(poolq.folder / "poolq.db") as base:
+        base.executemany(
+            "INSERT INTO poolq_failed (id, queue, at, attempt, crashes, failing, body)"
+            " VALUES (?, 'q', ?, 1, 0, 0, x'7b7d')",
+            [("a" * 32, 10**18), ("b" * 32, -(10**18))],
+        )
+    found = poolq("failed", "ls", "--json").json["failed"]
+    assert [job["failed"] for job in found] == [
+        "9999-01-01T00:00:00.000000Z",
+        "1970-01-01T00:00:00.000000Z",
+    ]
+    assert len(poolq("failed", "ls").out.splitlines()) == 3
+    assert "9999-01-01" in poolq("job", "show", "a" * 32).out
+
+
+def test_the_doctor_of_a_database_that_cannot_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    poolq = Command(folder, POOLQ_ENGINE=f"sqlite:///{folder}/poolq.db")
+    poolq("db", "migrate")
+    assert poolq("doctor", "--json").code == 0
+    (folder / "poolq.db").chmod(0o444)
+    done = subprocess.run(
+        [sys.executable, "-m", "poolq", "doctor", "--json"],
+        cwd=tmp_path,
+        env=environment(**poolq.env),
+        capture_output=True,
+        preexec_fn=obey_modes,
+        timeout=30,
+        check=False,
+    )
+    levels = {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, levels["writable"]) == (1, "bad")
+
+
+def obey_modes() -> None:
+    """Root, too, cannot write from now on to what is not writable: CAP_DAC_OVERRIDE is gone."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def unquoted(unit: str, name: str) -> str:
+    """The value of a line of a systemd unit, without its quotes."""
+    (line,) = [line for line in unit.splitlines() if line.startswith(f"{name}=")]
+    return "".join(shlex.split(line.partition("=")[2]))
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a ü 'b'", 'a "b"', "100%"])
+def test_units_of_a_project_whose_path_needs_quotes(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "poolq.toml").touch()
+    poolq = Command(folder, RUNTIME_DIRECTORY=str(tmp_path))
+    shown = str(folder).replace("%", "%%")
+    systemd = poolq("make", "unit", "systemd").out
+    assert f"WorkingDirectory={shown}\n" in systemd
+    assert unquoted(systemd, "ReadWritePaths") == shown
+    assert f"directory={shown}\n" in poolq("make", "unit", "supervisor").out
+    assert poolq("make", "unit", "k8s").code == 0
