@@ -170,7 +170,7 @@ def answered(pool: Pool, seq: int, *, changed: bool) -> None:
         reload(pool, "the code has changed when a cooldown was over")
 
 
-def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
+def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
     """A Stop or Kill was carried out. A template is killed for hanging: it was not told to leave,
     so it is replaced."""
     children: list[Proc | Helper | Template] = [*pool.procs(), *pool.templates.values()]
@@ -179,6 +179,8 @@ def signalled(pool: Pool, pid: int, *, killed: bool) -> None:
         if child.pid == pid:
             child.told = child.told or not (killed and isinstance(child, Template))
             child.killed = child.killed or killed
+            if isinstance(child, Proc):
+                child.signalled_at = now
 
 
 def weighed(pool: Pool, proc: Proc, rss: int, at: float) -> None:

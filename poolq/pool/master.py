@@ -26,7 +26,7 @@ from poolq.pool.control import MOST, Control
 from poolq.pool.display import Display, Show
 from poolq.pool.health import Signs
 from poolq.pool.host import adopt_orphans, more_descriptors
-from poolq.pool.kill import kill_group, send
+from poolq.pool.kill import handles, kill_group, send
 from poolq.pool.notify import Notifier
 from poolq.pool.orders import Handed, Orders
 from poolq.pool.pipes import Pipes
@@ -218,8 +218,16 @@ class Master:
     # applying
 
     def _stop(self, action: actions.Stop) -> None:
-        send(action.pid, signal.SIGTERM)
-        history.signalled(self.pool, action.pid, killed=False)
+        """The word in its row is what counts, the rest wakes it up. A job may have given up its
+        worker's handler: then the signal would kill it."""
+        pid, row = action.pid, self._children.row_of(action.pid)
+        if row is not None:
+            self._scores.request_stop(row)
+            self._bells.doors[row].ring()
+        self._children.templates.stop(pid)
+        if row is None or handles(pid, signal.SIGTERM):
+            send(pid, signal.SIGTERM)
+        history.signalled(self.pool, pid, monotonic(), killed=False)
 
     def _kill(self, action: actions.Kill) -> None:
         pid, row = action.pid, self._children.row_of(action.pid)
@@ -229,7 +237,7 @@ class Master:
         if row is not None:
             self._scores.pardon(row)
         kill_group(action.pid)
-        history.signalled(self.pool, action.pid, killed=True)
+        history.signalled(self.pool, action.pid, monotonic(), killed=True)
 
     def _ask(self, action: actions.Ask) -> None:
         proc = self.pool.find(action.seq)
@@ -261,7 +269,7 @@ class Master:
         )
         self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
         kill_group(action.pid)
-        history.signalled(self.pool, action.pid, killed=True)
+        history.signalled(self.pool, action.pid, monotonic(), killed=True)
 
     def _proc(self, pid: int) -> Proc:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)

@@ -1,6 +1,7 @@
 """What a pool does next: decisions as pure functions of its state and the clock.
 
-- No live process is signalled twice for one reason: `told` and `killed` are set once.
+- No live process is signalled twice for one reason: `told` and `killed` are set once. A worker
+  that shall leave, and waits for jobs instead, has missed it, and is woken again each second.
 - A worker that does not leave in a drain is killed when the stop timeout is over; its job goes
   back uncounted.
 - Replacements come first: a ready worker is told to leave only when its successor is ready.
@@ -36,6 +37,7 @@ ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
 DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
 GLANCE = 0.01  # seconds between two looks whether it is written
+AGAIN = 1.0  # seconds after which a worker that shall leave, and idles, is woken again
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
@@ -93,6 +95,8 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
         elif proc.idle and proc.beat.unmoved >= limits.silence:
             why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
             actions.append(Kill(proc.pid, why))
+        elif proc.idle and proc.told and now >= proc.signalled_at + AGAIN:
+            actions.append(Stop(proc.pid))
     return actions
 
 

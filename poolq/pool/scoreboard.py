@@ -36,6 +36,7 @@ NEXT_LOOK, PAUSED, WEIGHED, MASTER_BEAT = words.NEXT_LOOK, words.PAUSED, 17, 18
 WATCHED = words.WATCHED
 # The master's words of a row.
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
+STOP_REQUESTED = words.STOP_REQUESTED
 
 #: The exit code of a worker whose end nobody saw.
 UNSEEN = 1 << 32
@@ -146,7 +147,7 @@ class Scoreboard:
             if own[STATUS] == Status.FREE:
                 words.clear(self._words[index])
                 self.weigh(index, 0, 0, None)
-                own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = 0
+                own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
                 own[STATUS] = Status.LIVE
@@ -156,6 +157,11 @@ class Scoreboard:
     def born(self, index: int, pid: int) -> None:
         """Its worker may begin: it waits until it reads its own pid here."""
         self._master[index][PID] = pid
+
+    def request_stop(self, index: int) -> None:
+        """The worker shall finish its job and leave. It reads this before each claim and each
+        start, so no signal need be heard."""
+        self._master[index][STOP_REQUESTED] = 1
 
     def pardon(self, index: int) -> None:
         """The worker is killed for no fault of its job's: nothing shall be counted."""
@@ -201,7 +207,8 @@ class Scoreboard:
     # the worker
 
     def worker(self, index: int) -> WorkerRow:
-        return WorkerRow(self._workers[index], self._head, Notes(self.pages.notes(index)))
+        notes = Notes(self.pages.notes(index))
+        return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]

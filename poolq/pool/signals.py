@@ -21,9 +21,12 @@ class SignalQueue:
         self._arrived: deque[str] = deque()
 
     def install(self, names: Iterable[str] = QUEUED) -> None:
+        """Hear these, also where who started us has blocked them."""
+        numbers = [signal.Signals[name] for name in names]
         signal.set_wakeup_fd(self.write, warn_on_full_buffer=False)
-        for name in names:
-            signal.signal(getattr(signal, name), self._queue)
+        for number in numbers:
+            signal.signal(number, self._queue)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
     def take(self) -> list[str]:
         """All that arrived, oldest first, by name."""

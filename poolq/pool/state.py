@@ -68,7 +68,7 @@ class Proc:
     its stack was asked for, at `dumped_at`, and `written` that it has been. What began (`since`)
     before the pool had `woken` may take `excuse` seconds more. `heavy`: what runs is over the hard
     limit of memory, of which `burden` bytes were there when it began. `loaded`: not ready, but all
-    that it waits for is the engine.
+    that it waits for is the engine. `signalled_at`: when it was last told to leave, or killed.
     """
 
     seq: int
@@ -80,6 +80,7 @@ class Proc:
     ready: bool = False
     told: bool = False
     killed: bool = False
+    signalled_at: float = -inf
     asked: float = inf  # when the template was asked whether the code has changed
     answered: bool = False
     spent: str = ""

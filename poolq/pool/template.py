@@ -94,6 +94,7 @@ class Template:
         engine_class(errand.config)  # so that its workers share that, too
         try:
             self._registry = app.load(errand.config.app, errand.config.folder)
+            take_term()
         except AppError as error:
             protocol.send(self._line, last_words.of(error))
             return error.exit_code
@@ -252,10 +253,16 @@ def _connected(held: socket.socket) -> bool:
     return True
 
 
+def take_term() -> None:
+    """Also for a worker in its first moment. What is imported may have a handler of its own."""
+    signal.signal(signal.SIGTERM, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
     """Do the errand that lies in this descriptor; returns the exit code. `reporter(log_format)`
     makes this process's voice."""
-    signal.signal(signal.SIGTERM, leave)  # also for a worker in its first moment
+    take_term()
     with open(fd, "rb") as file:  # a descriptor has no path
         errand = decode(file.read())
     die_with_parent()

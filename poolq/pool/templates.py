@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
@@ -88,6 +89,14 @@ class Templates:
         """Ask whether the code has changed; the answer comes by itself."""
         if generation in self._lines:
             protocol.send(self._lines[generation], protocol.Changed(seq))
+
+    def stop(self, pid: int) -> None:
+        """If this is a template, end its line: what it has imported may have made it deaf to
+        TERM."""
+        for generation, line in self._lines.items():
+            if self._pool.templates[generation].pid == pid:
+                with suppress(OSError):  # it is dead
+                    line.shutdown(socket.SHUT_WR)
 
     def hear(self) -> None:
         """Take what the templates have said, and have those copied that have no copy."""

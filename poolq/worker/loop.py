@@ -5,7 +5,8 @@
 - A settlement waits for company only while short jobs follow, and never over `pace.BUDGET`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
 - A job starts only while its worker is known to the engine, by its word of the last second.
-- Stop is looked for between jobs. Deadlines, deaths and respawns are the master's business.
+- Before each claim and each start the worker looks whether it shall leave. Deadlines, deaths and
+  respawns are the master's business.
 """
 
 import errno
@@ -191,8 +192,9 @@ class Loop:
         settle, make sure that we are known, look around. False: it was given back."""
         self._desk.catch_up()
         self._signals.retake()
+        self._signals.poll()
         self._reporter.flush()
-        if self._row.paused():
+        if self._row.paused() or self._signals.stopping:
             self._desk.give_back(claim)
             return False
         return True
@@ -204,8 +206,7 @@ class Loop:
         result = self._held_back(ready, limit) if ready.hooks.limit else None
         if result is None:
             result = self._executor.run(ready)
-            if self._signals.inherited:
-                self._leave_fork()
+            self._after_user_code()
             self._pace.measured(ready.message.job, result.seconds)
         if limit:
             self._row.unguard()
@@ -214,8 +215,7 @@ class Loop:
     def _held_back(self, ready: Ready, limit: int) -> Result | None:
         """Ask the job for its rate limits, and the engine for a start. None: it may run."""
         limits = self._executor.limits(ready)
-        if self._signals.inherited:
-            self._leave_fork()
+        self._after_user_code()
         if isinstance(limits, Result):
             return limits
         if not limits:
@@ -228,9 +228,11 @@ class Loop:
             self._guard(ready, limit)
         return result
 
-    def _leave_fork(self) -> None:
-        """After user code: a child that it forked, and that came back here, is no worker."""
-        os._exit(0)
+    def _after_user_code(self) -> None:
+        """A child that it forked, and that came back here, is no worker."""
+        if self._signals.inherited:
+            os._exit(0)
+        self._signals.after_user_code()
 
     def _guard(self, ready: Ready, limit: int) -> None:
         """The master ends what follows at its deadline, and the keeper what that means: at the
@@ -270,8 +272,7 @@ class Loop:
         if limit and self._row.guard(limit, 0, 0):
             self._bells.look()
         event = self._executor.hook(ready, name, error)
-        if self._signals.inherited:
-            self._leave_fork()
+        self._after_user_code()
         self._desk.ends()
         self._row.unguard()
         if event:

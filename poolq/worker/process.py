@@ -57,7 +57,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     where that fails, which is told to `setup.failed`, or else to the log."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.says("boot")
-    signals = Signals(setup.life)
+    signals = Signals(setup.life, setup.row.stop_requested)
     signals.install(setup.master, setup.row.stopped)
     setup.row.offers(signals.offer_stack())
     setup.reporter.rename(f"worker {setup.slot}")
@@ -65,6 +65,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     progress_by(setup.row.progress)
     try:
         registry = registry or app.load(setup.config.app, setup.config.folder)
+        signals.retake()
         engine = open_engine(setup.config)
     except PoolqError as error:
         if setup.failed is not None:

@@ -45,17 +45,27 @@ COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can hav
 NEXT_LOOK, PAUSED = 7, 8
 #: There too, written by the keeper: when its waiter last looked for this pool's idle workers.
 WATCHED = 9
+#: In the master's part of the row: this worker shall leave.
+STOP_REQUESTED = 9
 
 
 class WorkerRow:
     """Writes the row, and the `notes` that belong to it. Reading one's own words back is cheap;
     others read copies."""
 
-    __slots__ = ("_buckets", "_bytes", "_cells", "_first", "_head", "_sums", "notes", "words")
+    __slots__ = (
+        "_buckets", "_bytes", "_cells", "_first", "_head", "_sums", "notes", "stop_requested",
+        "words",
+    )  # fmt: skip
 
-    def __init__(self, memory: memoryview, head: memoryview, notes: Notes) -> None:
+    def __init__(
+        self, memory: memoryview, head: memoryview, master: memoryview, notes: Notes
+    ) -> None:
+        """`head`: the scoreboard's; `master`: the master's part of this row."""
         self._bytes = memory[TEXT * 8 : WORDS * 8]
         self._head = head
+        #: One word: not 0 from when the master wants this worker to leave.
+        self.stop_requested = master[STOP_REQUESTED : STOP_REQUESTED + 1]
         self.notes = notes
         self._cells = notes.tally.cells
         self._buckets = notes.tally.words

@@ -42,7 +42,7 @@ def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
 @pytest.fixture
 def row() -> WorkerRow:
     memory = memoryview(bytearray(WORDS * 8))
-    return WorkerRow(memory, memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
+    return WorkerRow(memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
 
 
 def desk_of(engine: Engine, row: WorkerRow) -> Desk:

@@ -24,7 +24,7 @@ from poolq.pool.actions import (
     SpawnTemplate,
     Stop,
 )
-from poolq.pool.policy import DUMP, decide, next_wake
+from poolq.pool.policy import AGAIN, DUMP, decide, next_wake
 from poolq.pool.state import NOTHING, Helper, Limits, Mode, Pool, Seat, Template
 
 STOP_TIMEOUT = 5.0
@@ -127,9 +127,11 @@ class World:
 
     def _stop(self, action: Stop) -> None:
         life = self.life(action.pid)
-        assert not life.told, "told twice"
+        proc = next((one for one in self.pool.procs() if one.pid == action.pid), None)
+        woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + AGAIN
+        assert not life.told or woken_again, "told twice"
         life.told = True
-        history.signalled(self.pool, action.pid, killed=False)
+        history.signalled(self.pool, action.pid, self.now, killed=False)
         if self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
             assert any(one.ready and not one.told for one in self.of(life.slot))
 
@@ -137,7 +139,7 @@ class World:
         life = self.life(action.pid)
         assert not life.killed, "killed twice"
         life.killed = True
-        history.signalled(self.pool, action.pid, killed=True)
+        history.signalled(self.pool, action.pid, self.now, killed=True)
         if self.pool.mode is not Mode.RUN and life.slot:
             hangs = action.booting or "did not move" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed before its time"
@@ -158,7 +160,7 @@ class World:
         proc.dumped, proc.dumped_at = NOTHING, inf
         assert not self.life(action.pid).killed, "killed twice"
         self.life(action.pid).killed = True
-        history.signalled(self.pool, action.pid, killed=True)
+        history.signalled(self.pool, action.pid, self.now, killed=True)
 
     # what is there
 

@@ -22,7 +22,7 @@ def memory() -> memoryview:
 def worker(shared: memoryview) -> WorkerRow:
     """One that writes there."""
     row = memoryview(mmap.mmap(-1, 4096))
-    return WorkerRow(row[: WORDS * 8], row[:64].cast("Q"), Notes(shared))
+    return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), Notes(shared))
 
 
 def counts(shared: memoryview) -> dict[Key, int]:

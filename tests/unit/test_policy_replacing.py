@@ -223,3 +223,22 @@ def test_successors_and_canaries_that_fail_end_no_pool_whose_workers_serve() -> 
         world.run_on(COOLDOWN * 2)
     assert world.exit is None
     assert only(world).ready
+
+
+def test_who_shall_leave_and_waits_for_jobs_instead_is_woken_each_second() -> None:
+    """It may have missed the signal. Who runs a job is not: the job might hear it."""
+    world = running(1)
+    old = only(world)
+    old.stubborn = True
+    history.stop(world.pool, world.now, patient=True)
+    assert world.act() == [Stop(old.pid)]
+    (proc,) = world.pool.procs()
+    world.now += policy.AGAIN
+    assert world.act() == []
+    proc.idle = True
+    for _ in range(3):
+        assert world.act() == [Stop(old.pid)]
+        assert world.act() == []
+        world.now += policy.AGAIN / 2
+        assert world.act() == []
+        world.now += policy.AGAIN / 2
