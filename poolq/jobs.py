@@ -14,7 +14,7 @@ from poolq.checks import check_class
 from poolq.durations import Duration, when
 from poolq.errors import OptionError
 from poolq.forms import Form
-from poolq.limits import OnLimit, RateLimit
+from poolq.limits import Limit, OnLimit, RateLimit
 from poolq.message import Message
 from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
 from poolq.producer import LONGEST_JOB_NAME, max_payload, send
@@ -286,10 +286,14 @@ def _fill(
         vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
 
 
-def inline(cls: type[Job], body: bytes) -> Any:
-    """Run a stored form here: see `running.run_inline`."""
+def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
+    """Run a stored form here: see `running.run_inline`. `ask_limits`: its limits must be good ones,
+    though none is waited for."""
 
     def make(read: Message, attempt: int) -> Job:
         return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)
 
-    return run_inline(make, body)
+    def limits(job: Job) -> object:
+        return Limit.parse(job.rate_limit(), full_name(cls))
+
+    return run_inline(make, body, limits if ask_limits and hooks(cls).limit else None)

@@ -114,10 +114,15 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return pool.submit(copy_context().run, on_a_loop).result()
 
 
-def run_inline(make: Callable[[Message, int], "Job"], body: bytes) -> Any:
+def run_inline(
+    make: Callable[[Message, int], "Job"],
+    body: bytes,
+    first: Callable[["Job"], object] | None = None,
+) -> Any:
     """Run a job here: its attempts at once one after the other, its hooks, no limits, no delays.
 
-    `make(message, attempt)` builds an instance. Returns run()'s result. When the attempts are used
+    `make(message, attempt)` builds an instance; `first(job)` is called before each run, and what it
+    raises counts as if `run()` had. Returns run()'s result. When the attempts are used
     up `on_failure()` runs, then the last error is raised: JobFailed after `fail()` and in place of
     a SystemExit, JobReleased after `release()`. A hook that raises is logged.
     """
@@ -125,6 +130,8 @@ def run_inline(make: Callable[[Message, int], "Job"], body: bytes) -> Any:
     for attempt in range(1, attempts + 1):
         job = make(decode(body), attempt)  # read anew: an attempt may have changed its payload
         try:
+            if first is not None and job.poolq_broken is None:
+                first(job)
             result = call(job)
         except KeyboardInterrupt:
             raise

@@ -1,7 +1,8 @@
 """The sync engine: a job runs inside its `dispatch()`. For development and tests.
 
-Delays and rate limits do not count, attempts follow at once, the hooks run, and the last error is
-raised to whoever dispatched. A job may dispatch others, which then run within it.
+Delays do not count, attempts follow at once, the hooks run, and the last error is raised to whoever
+dispatched. A job is asked for its rate limits, so that a mistake in them shows here and not in
+production, but none is waited for. A job may dispatch others, which then run within it.
 """
 
 import difflib
@@ -28,7 +29,7 @@ class SyncEngine(Storeless):
         first: Exception | None = None
         for push in pushes:
             try:
-                inline(_job(decode(push.body).job), push.body)
+                inline(_job(decode(push.body).job), push.body, ask_limits=True)
             except Exception as error:  # whatever the job raises; raised below
                 if first is None:
                     first = error

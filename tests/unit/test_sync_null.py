@@ -15,11 +15,12 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.null import NullEngine
 from poolq.engines.storeless import Storeless
 from poolq.engines.sync import SyncEngine
-from poolq.errors import BadMessage, Refused, UnknownJob
+from poolq.errors import BadMessage, LimitError, Refused, UnknownJob
 from poolq.message import Message, encode
 from tests.support.producing import MODULE
 
 story: list[Any] = []
+asked: list[Any] = []
 
 
 class Note(Job):
@@ -33,8 +34,10 @@ class Note(Job):
         if self.payload.get("fail"):
             raise ValueError(self.payload["fail"])
 
-    def rate_limit(self) -> dict[str, int]:
-        raise AssertionError("limits are not asked")
+    def rate_limit(self) -> dict[str, object] | None:
+        asked.append(self.payload)
+        found: dict[str, object] | None = self.payload.get("limit")
+        return found
 
     def on_success(self) -> None:
         story.append("done")
@@ -64,6 +67,7 @@ class Inner(Job):
 @pytest.fixture(autouse=True)
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
     story.clear()
+    asked.clear()
     monkeypatch.setattr(MODULE, "_chosen", MODULE._Chosen())
 
 
@@ -91,6 +95,29 @@ def test_sync_raises_the_last_error_to_the_caller() -> None:
         Note.dispatch({"fail": "no"})
     assert [attempt for _, attempt, _ in story[:2]] == [1, 2]
     assert story[2:] == ["failed no"]
+
+
+@pytest.mark.usefixtures("sync")
+def test_sync_asks_for_limits_and_waits_for_none() -> None:
+    begun = time.monotonic()
+    for _ in range(3):
+        Note.dispatch({"limit": {"limit": 1, "hours": 1}})
+    assert (len(asked), story.count("done")) == (3, 3)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.usefixtures("sync")
+def test_a_limit_without_a_unit_fails_its_job_on_sync_as_it_does_in_a_worker() -> None:
+    with pytest.raises(LimitError, match=r"rate_limit of tests\.note: no unit given"):
+        Note.dispatch({"limit": {"limit": 10}})
+    assert (len(asked), len(story)) == (2, 1), "each attempt asks, and none runs"
+    assert story[0].startswith("failed rate_limit of tests.note")
+
+
+@pytest.mark.usefixtures("sync")
+def test_dispatch_sync_asks_for_no_limits() -> None:
+    Note.dispatch_sync({"limit": {"limit": 10}})
+    assert (asked, story[-1]) == ([], "done")
 
 
 @pytest.mark.usefixtures("sync")
