@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
 from poolq.limits import Rule
 from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Park, Release
+from poolq.retry import ACK, Park, Release
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,
@@ -208,27 +208,6 @@ def test_a_parked_job_that_is_released_is_an_ordinary_one(engine: Engine, worker
     worker.end(worker.claim_soon(), Release(0, State(1)))
     (claim,) = worker.claim()
     assert (claim.admitted, claim.state) == (False, State(1))
-
-
-def test_a_parked_job_given_back_is_ready_and_must_ask_again(
-    engine: Engine, worker: Worker
-) -> None:
-    (pushed,) = park(worker, "a", rules=[Rule("k", 1, HOUR)])
-    push(engine, "b")
-    worker.end(worker.claim_soon(), GIVE_BACK)
-    assert stored(engine, pushed).status == "ready"
-    claims = worker.claim(2)
-    assert [(claim.body, claim.admitted) for claim in claims] == [(b"a", False), (b"b", False)]
-
-
-def test_a_job_may_be_parked_again_and_goes_to_the_end_of_the_line(
-    engine: Engine, worker: Worker
-) -> None:
-    rule = full(engine, window=20 * MS)
-    park(worker, "a", "b", rules=[rule])
-    first = worker.claim_soon()
-    worker.end(first, Park((rule,), 0))
-    assert named([worker.claim_soon() for _ in range(2)]) == ["b", "a"]
 
 
 def test_a_cancelled_parked_job_leaves_its_place_to_the_next(

@@ -7,25 +7,29 @@ from typing import Any
 from poolq.engines.base import Claim, Push, Settlement, Step, Stored
 from poolq.limits import Rule
 from poolq.message import State
-from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release
+from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 Word = str | int | bytes
 
 #: How many ids one redis.call in a script is given at most.
 GROUP = 1000
 INITIAL = State()
+#: How a claim was made, as a step's groups say.
+ADMITTED, REVIEWED = 1, 2
 
 
 def pushed(pushes: Sequence[Push]) -> list[Word]:
-    """Arguments of `push`: jobs due now and later ones, by queue, each in their order."""
+    """Arguments of `push`: jobs by queue, each in their order. Only where some of a queue's are for
+    later it is said when they are due."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
         return [queue, 1, id_, body]
     now: dict[str, list[Word]] = {}
-    later: dict[str, list[Word]] = {}
+    later = {queue for _, queue, _, delay, at in pushes if at > 0 or delay > 0}
+    mixed: dict[str, list[Word]] = {queue: [] for queue in sorted(later)}
     for id_, queue, body, delay, at in pushes:
-        if at > 0 or delay > 0:
-            later.setdefault(queue, []).extend((at if at > 0 else -delay, id_, body))
+        if queue in later:
+            mixed[queue] += (at if at > 0 else f"-{max(0, delay)}", id_, body)
         elif queue in now:
             now[queue] += (id_, body)
         else:
@@ -33,7 +37,7 @@ def pushed(pushes: Sequence[Push]) -> list[Word]:
     words: list[Word] = []
     for queue, items in now.items():
         words += (queue, len(items) // 2, *items)
-    for queue, items in later.items():
+    for queue, items in mixed.items():
         words += (queue, -len(items) // 3, *items)
     return words
 
@@ -72,6 +76,8 @@ def _other(claim: Claim, outcome: object) -> tuple[Word, ...]:
     match outcome:
         case Release(delay, state, counter):
             return ("release", *who, delay, _state(state), counter)
+        case ReleaseUntil(until, state, rule):
+            return ("until", *who, until, _state(state), _identity(rule))
         case GiveBack():
             return ("back", *who, "", "", "")
         case Park(rules, refused):
@@ -93,6 +99,11 @@ def _rules(rules: Sequence[Rule], refused: int) -> bytes:
         name = key.encode("utf-8", "surrogateescape")
         parts.append(b"%d %d %d:%b" % (limit, window, len(name), name))
     return b"".join(parts)
+
+
+def _identity(rule: Rule) -> bytes:
+    """A limit and what it counts, as part `lines` has them."""
+    return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
 
 
 def text(raw: bytes) -> str:
@@ -123,13 +134,13 @@ def step_of(reply: list[Any], request: int) -> Step:
     _, stale, due, groups = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
-    for queue, index, admitted, ids, bodies, states in groups:
-        name, taken = text(queue), bool(admitted)
+    for queue, index, how, ids, bodies, states in groups:
+        name, taken, reviewed = text(queue), how == ADMITTED, how == REVIEWED
         rows = zip(count(index), ids, bodies, states or repeat(None), strict=False)
         for place, id_, body, state in rows:
             kept = INITIAL if state is None else state_of(state)
             bare = body[body.find(b"\n") + 1 :] if body else b""
-            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, False)))
+            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
     return Step(claims, [text(id_) for id_ in stale], None if due == -1 else due)
 
 

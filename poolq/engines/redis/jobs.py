@@ -1,4 +1,4 @@
-"""For producers and workers: push, register, step, settle, admit."""
+"""For producers and workers: push, register, step, settle, admit, review."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,15 @@ from poolq.engines.base import Claim, Push, Registration, Settlement, Step
 from poolq.engines.redis.codec import GROUP, claim_name, pushed, settled, step_of, text
 from poolq.engines.redis.link import Lost
 from poolq.engines.redis.linked import Linked, queue_words
-from poolq.engines.redis.scripts import ADMIT, PUSH, REGISTER, SETTLE, STEP
+from poolq.engines.redis.scripts import (
+    ADMIT,
+    ASKED,
+    PUSH,
+    REGISTER,
+    REVIEW,
+    SETTLE,
+    STEP,
+)
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.limits import Admission, Rule
 
@@ -85,10 +93,18 @@ class Jobs(Linked):
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         words = (word for key, limit, window in rules for word in (limit, window, key))
         who = (held[0], held[1].id, claim_name(held[1])) if held else ("", "", "")
-        wait, rule = self.link.run(ADMIT, *who, *words)
-        if held and int(wait) == UNREGISTERED:
+        script = ASKED if held and held[1].reviewed else ADMIT
+        wait, *why = self.link.run(script, *who, *words)
+        if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
-        return Admission(0, stale=True) if int(wait) == UNHELD else Admission(int(wait), rule)
+        if held and wait == UNHELD:
+            return Admission(0, stale=True)
+        rule, until = why
+        return Admission(int(wait), rule, False, int(until))
+
+    def review(self, worker: str, queues: Sequence[str] | None) -> None:
+        if not self.link.run(REVIEW, worker, *queue_words(queues)):
+            raise self._fenced(worker)
 
     @staticmethod
     def _fenced(worker: str) -> Fenced:

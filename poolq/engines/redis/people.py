@@ -43,10 +43,11 @@ class People(Linked):
 
     def limits(self) -> list[LimitUse]:
         uses = []
-        for identity, limit, start, used, parked, resets_in in self.link.run(LIMITS):
+        for identity, limit, start, used, parked, resets_in, released in self.link.run(LIMITS):
             window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
             rule = Rule(key, int(limit), int(window))
-            uses.append(LimitUse(rule, Window(int(start), int(used)), parked, int(resets_in)))
+            seen = Window(int(start), int(used))
+            uses.append(LimitUse(rule, seen, parked, int(resets_in), released))
         return sorted(uses)
 
     def find(self, id: str) -> Stored | None:

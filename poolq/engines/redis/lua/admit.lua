@@ -4,13 +4,13 @@
 --
 -- ARGV: worker, id and name of the claim ("": it is for none), then for each rule: limit, window
 --       in microseconds, key.
--- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that says so, else -1};
---        {-1, -1}: the claim is not held; {-2, -1}: the worker is not registered.
+-- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that says so, else -1,
+--        when the wait ends}; {-1}: the claim is not held; {-2}: the worker is not registered.
 
 if ARGV[2] ~= '' then
   local worker = P .. 'worker:' .. ARGV[1]
-  if call('EXISTS', worker) == 0 then return {-2, -1} end
-  if not holds(worker, ARGV[2], ARGV[3]) then return {-1, -1} end
+  if call('EXISTS', worker) == 0 then return {-2} end
+  if not holds(worker, ARGV[2], ARGV[3]) then return {-1} end
 end
 local rules = {}
 for i = 4, #ARGV, 3 do
@@ -18,4 +18,4 @@ for i = 4, #ARGV, 3 do
     {limit = tonumber(ARGV[i]), window = tonumber(ARGV[i + 1]), key = ARGV[i + 2]}
 end
 local wait, at = take(rules)
-return {digits(wait), at - 1}
+return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0}

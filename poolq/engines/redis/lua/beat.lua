@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Count a node's beat up.
--- Parts: base.
+-- Parts: base, tokens, bodies, limits, lines.
 --
 -- ARGV: node, its info.
 -- Reply: {node, beats, ...}, all nodes.
 
+heed_clock()
 call('HINCRBY', P .. 'nodes', ARGV[1], 1)
 call('HSET', P .. 'nodeinfo', ARGV[1], ARGV[2])
 return call('HGETALL', P .. 'nodes')

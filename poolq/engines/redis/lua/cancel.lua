@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete a job that does not run yet: delayed, parked or ready. Walks over a long list.
--- Parts: base, bodies, tokens, ready, limits, parking.
+-- Parts: base, tokens, ready, bodies, limits, lines.
 --
 -- ARGV: id.
 -- Reply: 1 when it is deleted, else 0.
@@ -10,6 +10,7 @@ local queue = origin_of(id)
 if not queue then return 0 end
 if call('ZREM', P .. 'delayed:' .. queue, id) == 1
   or unpark(queue, id)
+  or unrelease(queue, id)
   or call('ZREM', P .. 'back:' .. queue, id) == 1
   or call('LREM', P .. 'ready:' .. queue, 1, id) == 1 then
   drop(id)

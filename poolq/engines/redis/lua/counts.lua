@@ -8,7 +8,7 @@
 local running = {}
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   for _, claim in ipairs(call('HVALS', P .. 'worker:' .. worker)) do
-    local queue = string.match(claim, '^%d+ %d+ %d %d+ (.*)$')
+    local queue = string.match(claim, '^%d+ %d+ [^ ]+ %d+ (.*)$')
     if queue then running[queue] = (running[queue] or 0) + 1 end
   end
 end
@@ -27,12 +27,12 @@ end
 
 local reply = {}
 for i, queue in ipairs(call('ZRANGE', P .. 'queues', 0, -1)) do
-  local delayed = P .. 'delayed:' .. queue
-  local due = call('ZCOUNT', delayed, '-inf', stamp)
+  local delayed, held = P .. 'delayed:' .. queue, P .. 'held:' .. queue
+  local due = call('ZCOUNT', delayed, '-inf', stamp) + call('ZCOUNT', held, '-inf', stamp)
   reply[i] = {
     queue,
     call('ZCARD', P .. 'back:' .. queue) + call('LLEN', P .. 'ready:' .. queue) + due,
-    call('ZCARD', delayed) - due,
+    call('ZCARD', delayed) + call('ZCARD', held) - due,
     call('HLEN', P .. 'parkrules:' .. queue),
     running[queue] or 0,
     call('ZCARD', P .. 'failed:' .. queue),

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- One job, wherever it is. Walks over a long list of ready ones.
--- Parts: base, bodies, tokens, ready, limits, parking.
+-- Parts: base, tokens, ready, bodies, limits, lines.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker}, or nil: it is not there.
@@ -18,15 +18,17 @@ local failed = call('ZSCORE', P .. 'failed:' .. queue, id)
 if failed then return answer('failed', tonumber(failed)) end
 local delayed = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)
 if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) end
+local held = tonumber(call('ZSCORE', P .. 'held:' .. queue, id) or nil)
+if held then return answer(held > now and 'delayed' or 'ready', held) end
 local _, rule = rules_of(queue, id)
 if rule then
-  local slot = tonumber(call('ZSCORE', P .. 'parked:' .. queue, identity_of(rule)) or 0)
+  local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)
   return answer('parked', slot > 0 and slot or now)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   local claim = call('HGET', P .. 'worker:' .. worker, id)
   if claim then
-    return answer('running', tonumber(string.match(claim, '^%d+ %d+ %d (%d+) ')), worker)
+    return answer('running', tonumber(string.match(claim, '^%d+ %d+ [^ ]+ (%d+) ')), worker)
   end
 end
 if call('ZSCORE', P .. 'back:' .. queue, id) or call('LPOS', P .. 'ready:' .. queue, id) then

@@ -1,42 +1,78 @@
 #!lua flags=no-writes
 -- Rate limits as they stand: open windows, and those that jobs are parked under.
--- Parts: base, tokens, ready, limits, parking.
+-- Parts: base, tokens, bodies, limits, lines.
 --
--- Reply: for each {identity, limit, start, used, parked, microseconds until it resets};
---        start, used and the last are 0 where no window is open.
+-- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released};
+--        start, used and the last but one are 0 where no window is open.
 
-local found = {}
+-- How many are shown at most; first come those that jobs wait for.
+local MOST = 1000
+
+local found, reply = {}, {}
 
 local function note(identity)
   local use = found[identity]
   if not use then
-    use = {identity, '0', '0', '0', 0, '0'}
-    found[identity] = use
-    local stored = call('GET', P .. 'win:' .. identity)
-    local length = tonumber(string.match(identity, '^%d+'))
-    local start, used, limit = string.match(stored or '', '^(%d+) (%d+) (%d+)')
-    if limit then use[2] = limit end
-    if start and now < start + length then
-      use[3], use[4], use[6] = start, used, digits(start + length - now)
-    end
+    use = {identity, '0', '0', '0', 0, '0', 0}
+    found[identity], reply[#reply + 1] = use, use
   end
   return use
 end
 
-for _, identity in ipairs(call('ZRANGE', P .. 'windows', stamp, '+inf', 'BYSCORE')) do
-  note(identity)
-end
-for _, queue in ipairs(call('ZRANGE', P .. 'queues', 0, -1)) do
-  for _, identity in ipairs(call('ZRANGE', P .. 'parked:' .. queue, 0, -1)) do
-    local use, list = note(identity), park_of(queue, identity)
-    use[5] = use[5] + call('LLEN', list)
-    if use[2] == '0' then
-      local _, rule = rules_of(queue, call('LINDEX', list, 0))
-      use[2] = rule and digits(rule.limit) or '0'
+local function note_lines(queue)
+  local names = call('ZRANGE', P .. 'lines:' .. queue, 0, MOST - #reply)
+  for _, identity in ipairs(names) do
+    if identity ~= RELEASED then
+      local use = note(identity)
+      use[5] = use[5] + call('ZCARD', line_of(queue, identity))
+      use[2] = digits(limit_of(queue, identity) or 0)
     end
   end
 end
 
-local reply = {}
-for _, use in pairs(found) do reply[#reply + 1] = use end
-return reply
+local function note_released(queue)
+  local counts = call('HSCAN', P .. 'released:' .. queue, 0, 'COUNT', MOST)[2]
+  for i = 1, #counts, 2 do
+    local limit, identity = string.match(counts[i], '^(%d+) (.*)$')
+    if identity and (found[identity] or #reply < MOST) then
+      local use = note(identity)
+      use[7] = use[7] + tonumber(counts[i + 1])
+      if use[2] == '0' then use[2] = limit end
+    end
+  end
+end
+
+local queues = call('SSCAN', P .. 'lined', 0, 'COUNT', MOST)[2]
+for _, queue in ipairs(queues) do
+  if #reply >= MOST then break end
+  note_lines(queue)
+  note_released(queue)
+end
+if #reply < MOST then
+  local windows = P .. 'windows'
+  local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MOST - #reply)
+  for _, identity in ipairs(open) do note(identity) end
+end
+
+local function read_windows(from, to)
+  local keys = {}
+  for i = from, to do keys[#keys + 1] = P .. 'win:' .. reply[i][1] end
+  for i, stored in ipairs(call('MGET', unpack(keys))) do
+    local use = reply[from + i - 1]
+    local start, used, limit = string.match(stored or '', '^(%d+) (%d+) (%d+)')
+    local length = tonumber(string.match(use[1], '^%d+'))
+    if limit and use[2] == '0' then use[2] = limit end
+    start = tonumber(start)
+    if start and start <= now and now < start + length then
+      use[3], use[4], use[6] = digits(start), used, digits(start + length - now)
+    end
+  end
+end
+
+for from = 1, #reply, 1000 do read_windows(from, math.min(from + 999, #reply)) end
+-- A window that has ended or begins in the future holds back nobody.
+local shown = {}
+for _, use in ipairs(reply) do
+  if #shown < MOST and (use[4] ~= '0' or use[5] + use[7] > 0) then shown[#shown + 1] = use end
+end
+return shown

@@ -1,18 +1,25 @@
 #!lua flags=allow-oom
 -- What a keeper asks before it blocks: which jobs have become due since anybody looked, and when
 -- is the next one? Ready jobs as such are no news: they left a token.
--- Parts: base, tokens, ready, queues.
+-- Parts: base, tokens, ready, queues, bodies, limits, lines.
 --
 -- ARGV: queues as part `queues` has them.
 -- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
 --        wait on}.
 
+heed_clock()
 local queues, news = open_of((named_at(1))), 0
 for _, queue in ipairs(queues) do
-  local slots = P .. 'parked:' .. queue
-  local free = call('ZRANGE', slots, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000)
-  for _, identity in ipairs(free) do call('ZADD', slots, 0, identity) end
-  news = news + promote(queue) + #free
+  local lines = P .. 'lines:' .. queue
+  for _, name in ipairs(call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000)) do
+    if name == RELEASED then
+      news = news + release_due(queue)
+    else
+      call('ZADD', lines, 0, name)
+      news = news + 1
+    end
+  end
+  news = news + promote(queue)
 end
 -- A queue that is paused now may be resumed meanwhile.
 local lists, names = {P .. 'wake'}, {unpack(ARGV, 2)}

@@ -4,7 +4,8 @@
 --
 -- ARGV: groups, each "<queue>", "<n>", and n (at most 1000) times
 --         id, body               when n is above 0: due now
---         due, id, body          when n is below 0: due then, or "-<delay>": that much from now
+--         due, id, body          when n is below 0: due then, or "-<delay>": that much from now.
+--                                What is past is now
 -- Reply: 1.
 
 local i = 1
@@ -31,23 +32,30 @@ local function now_due(queue, n)
   wake(queue, waiting)
 end
 
+-- Some for later; what is due by now goes into the list, in its order, like what is due now.
 local function later_due(queue, n)
-  local delayed, ids, scored, stored = P .. 'delayed:' .. queue, {}, {}, {}
+  local delayed, ids, stored, scored, due_ids = P .. 'delayed:' .. queue, {}, {}, {}, {}
   local before = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
   local first = before
   for k = 1, n do
-    local due = tonumber(ARGV[i])
+    local id, due = ARGV[i + 1], tonumber(ARGV[i])
     if string.sub(ARGV[i], 1, 1) == '-' then due = now - due end
-    if first == nil or due < first then first = due end
-    ids[k] = ARGV[i + 1]
-    scored[2 * k - 1], scored[2 * k] = digits(due), ids[k]
-    stored[2 * k - 1] = ids[k]
+    if due <= now then
+      due = now
+      due_ids[#due_ids + 1] = id
+    else
+      if first == nil or due < first then first = due end
+      scored[#scored + 1] = digits(due)
+      scored[#scored + 1] = id
+    end
+    ids[k], stored[2 * k - 1] = id, id
     stored[2 * k] = digits(due) .. ' ' .. queue .. '\n' .. ARGV[i + 2]
     i = i + 3
   end
   store(ids, stored)
-  call('ZADD', delayed, unpack(scored))
   know(queue)
+  if #due_ids > 0 then wake(queue, append(queue, due_ids)) end
+  if #scored > 0 then call('ZADD', delayed, unpack(scored)) end
   if first ~= before then wake(queue, 0) end
 end
 

@@ -8,9 +8,12 @@
 local found = {}
 for _, id in ipairs(ARGV) do
   local queue = origin_of(id)
-  if queue and call('ZREM', P .. 'failed:' .. queue, id) == 1 then
+  local failed = queue and P .. 'failed:' .. queue
+  if queue and call('ZSCORE', failed, id) then
     call('HSET', STATES, id, stamp .. ' 0 0 0\n')
-    wake(queue, append(queue, {id}))
+    local waiting = append(queue, {id})
+    call('ZREM', failed, id)
+    wake(queue, waiting)
     found[#found + 1] = id
   end
 end

@@ -1,23 +1,24 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, done, tokens, queues, quick, where most steps end, then bodies, ready, limits, parking,
+-- Parts: base, done, tokens, queues, quick, where most steps end, then bodies, ready, limits, lines,
 --        holding, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
 --       `queues` has them, then settlements as parts `done` and `settling` have them.
 -- Reply: {1}: the worker is not registered. {2, last}: the request is lower than the last one.
 --        {0, stale ids, microseconds until the next job is due (-1: none, or not asked), groups},
---        a group being {queue, index of its first, admitted (0 or 1), ids, bodies, states};
+--        a group being {queue, index of its first, how (1: admitted, 2: to be reviewed), ids, bodies,
+--        states};
 --        a body or state that is not there is nil, and `states` is empty when there are none.
 -- A request equal to the last one changes nothing and gets what is left of its reply.
 
 local function claims_of_request()
   local found, all = {}, call('HGETALL', worker)
   for i = 1, #all, 2 do
-    local number, place, admitted, queue =
-      string.match(all[i + 1], '^(%d+) (%d+) (%d) %d+ (.*)$')
+    local number, place, how, queue =
+      string.match(all[i + 1], '^(%d+) (%d+) ([^ ]+) %d+ (.*)$')
     if string.sub(all[i], 1, 1) ~= '#' and tonumber(number) == request then
-      found[#found + 1] = {tonumber(place), tonumber(admitted), queue, all[i]}
+      found[#found + 1] = {tonumber(place), how, queue, all[i]}
     end
   end
   table.sort(found, function(a, b) return a[1] < b[1] end)
@@ -34,15 +35,28 @@ if request == last then
   return {0, stale, #found < want and next_due(queues, '-inf') or -1, groups}
 end
 
+heed_clock()
 settle_others(worker, at, stale)
-queues = turned(open_of(queues))
-if want > 0 then
-  for _, queue in ipairs(queues) do
-    local id = grab_parked(queue)
-    if id then
-      claim(queue, 1, {id})
-      break
-    end
+
+local granted, since = false, nil
+
+-- At most one parked job a step: the head of a line that is to be reviewed, or one with its slot.
+local function claim_parked(queue)
+  local identity, id, how
+  if call('EXISTS', P .. 'marked:' .. queue) == 1 then
+    since = since or since_of(worker)
+    identity, id = grab_marked(queue, since)
+    how = 'r'
   end
+  if not identity then identity, id, how = grab_parked(queue) end
+  if not identity then return end
+  granted = true
+  claim(queue, how, {id})
+  leave_line(queue, identity, id)
 end
-return answer(queues)
+
+return answer(turned(open_of(queues)), function(queue)
+  if call('EXISTS', P .. 'lines:' .. queue) == 0 then return end
+  release_due(queue)
+  if not granted then claim_parked(queue) end
+end)

@@ -10,21 +10,32 @@
 --   queues            ZSET  every queue that ever held a job, score 0 (so they come sorted)
 --   paused            SET   queues that give nothing
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all others
+--   granted           HASH  id in `back` -> "<from>:<to>", when its slots still count
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; a due one counts as ready and comes after the list's
---   parked:<queue>    ZSET  identity ("<window>:<key>") -> when its next slot may be free; 0: it
---                           may be, and a keeper has been told
---   park:<n>:<queue>:<identity>  LIST  parked ids in order; n is the length of the queue's name
---   parkrules:<queue> HASH  parked id -> its rules, see part `parking`
+--   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0: it
+--                           may be, and a keeper has been told. And "released" -> when the first
+--                           released job is due again
+--   lined             SET   queues that have that
+--   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
+--   limits:<queue>    HASH  identity -> the limit named last for its line
+--   marked:<queue>    ZSET  identity -> since when a worker must be there to be asked for its limits
+--   parkrules:<queue> HASH  parked id -> its rules, see part `lines`
+--   held:<queue>      ZSET  released id -> until when
+--   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
+--   released:<queue>  HASH  "<limit> <identity>" -> how many are held
+--   latest            STRING  the latest time at which a line's moment was noted, within a second
 --   failed:<queue>    ZSET  id -> when it failed
 --   win:<identity>    STRING "<start> <used> <limit>", an open window; it expires with the window
 --   windows           ZSET  identity -> when its window ends
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", of the
---                           wheel of queues; "#node"; "#who", the registration as JSON; and
---                           a field for each claim:
---                           id -> "<request> <index> <admitted> <claimed at> <queue>"
+--                           wheel of queues; "#node"; "#who", the registration as JSON; "#since",
+--                           when that was; and a field for each claim:
+--                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
+--                           "<from>:<to>" (its slots are taken, and count in that span) or
+--                           "r" (to be reviewed)
 --   nodes             HASH  node -> beats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
@@ -35,7 +46,7 @@
 -- `..` would round them, hence `digits`.
 
 local call, P = redis.call, KEYS[1]
-local STATES = P .. 'states'
+local STATES, GRANTED = P .. 'states', P .. 'granted'
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 

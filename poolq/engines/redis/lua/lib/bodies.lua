@@ -1,4 +1,4 @@
--- Part `bodies` (needs nothing but `base`): jobs at rest, for people.
+-- Part `bodies` (needs nothing but `base`): jobs at rest.
 
 -- The queue that a job was pushed to, and when it is or was due; nil when its body is gone.
 local function origin_of(id)
@@ -14,4 +14,5 @@ end
 local function drop(id)
   call('HDEL', bodies_of(id), id)
   call('HDEL', STATES, id)
+  call('HDEL', GRANTED, id)
 end

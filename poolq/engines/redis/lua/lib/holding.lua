@@ -1,7 +1,14 @@
 -- Part `holding`: whether a worker, named by its hash, has a claim. It does while the claim's field
 -- begins with its name, "<request> <index> ".
 
+-- How it has been claimed; nil: it does not have it.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
-  return claim and string.sub(claim, 1, #name) == name
+  if not claim or string.sub(claim, 1, #name) ~= name then return nil end
+  return string.match(claim, '^%d+ %d+ ([^ ]+) ') or '0'
+end
+
+-- When a worker registered.
+local function since_of(worker)
+  return tonumber(call('HGET', worker, '#since') or nil) or 0
 end

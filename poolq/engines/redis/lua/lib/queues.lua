@@ -25,7 +25,7 @@ end
 local function next_due(queues, from)
   local first
   for _, queue in ipairs(queues) do
-    for _, set in ipairs({P .. 'delayed:', P .. 'parked:'}) do
+    for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do
       local head =
         call('ZRANGE', set .. queue, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
       local due = tonumber(head[2])

@@ -20,7 +20,7 @@ local function is_plain()
   if #queues > 1000 then return false end
   local keys = {STATES, P .. 'paused'}
   for i, queue in ipairs(queues) do
-    keys[2 * i + 1], keys[2 * i + 2] = P .. 'back:' .. queue, P .. 'parked:' .. queue
+    keys[2 * i + 1], keys[2 * i + 2] = P .. 'back:' .. queue, P .. 'lines:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
   stated = found > 0 and call('EXISTS', STATES) == 1
@@ -49,17 +49,21 @@ local function read_bodies(ids)
   return found
 end
 
-local function add_group(queue, first, admitted, ids)
+local HOW = {['0'] = 0, r = 2}
+
+local function add_group(queue, first, how, ids)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  groups[#groups + 1] = {queue, first, admitted, ids, read_bodies(ids), states}
+  groups[#groups + 1] = {queue, first, HOW[how] or 1, ids, read_bodies(ids), states}
 end
 
 -- What the worker's hash is given, all at once.
 local fields = {'#request', ARGV[2]}
 
-local function claim(queue, admitted, ids)
-  local head, tail = ARGV[2] .. ' ', ' ' .. admitted .. ' ' .. stamp .. ' ' .. queue
+-- `how`: as a claim's field has it.
+local function claim(queue, how, ids)
+  local head, tail = ARGV[2] .. ' ', ' ' .. how .. ' ' .. stamp .. ' ' .. queue
+  add_group(queue, index, how, ids)
   if #fields > 2000 then
     call('HSET', worker, unpack(fields))
     fields = {'#request', ARGV[2]}
@@ -68,28 +72,50 @@ local function claim(queue, admitted, ids)
   for k = 1, #ids do
     fields[n + 2 * k - 1], fields[n + 2 * k] = ids[k], head .. (index + k - 1) .. tail
   end
-  add_group(queue, index, admitted, ids)
   index = index + #ids
 end
 
+-- Jobs that came back, in their order. One that was granted keeps its slots while they count.
+local function grab_back(queue, most)
+  local back = P .. 'back:' .. queue
+  local ids = call('ZRANGE', back, 0, most - 1)
+  if #ids == 0 then return end
+  local spans = call('HMGET', GRANTED, unpack(ids))
+  local from = 1
+  for k = 1, #ids do
+    local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
+    if ends and tonumber(begins) <= now and now < tonumber(ends) then
+      if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
+      claim(queue, spans[k], {ids[k]})
+      from = k + 1
+    end
+  end
+  if from <= #ids then claim(queue, '0', {unpack(ids, from)}) end
+  call('ZREM', back, unpack(ids))
+  call('HDEL', GRANTED, unpack(ids))
+end
+
 -- Jobs that came back, then the list, then delayed ones that are due (without a detour through
--- the list), of one queue until all that are wanted are claimed.
+-- the list), of one queue until all that are wanted are claimed. They are read first: a script that
+-- fails is not undone, and what it has taken away would be lost.
 local function grab(queue)
-  local back, ready, delayed = P .. 'back:' .. queue, P .. 'ready:' .. queue, P .. 'delayed:' .. queue
-  repeat
-    local most = math.min(want - index, 1000)
-    local ids = {}
-    if not plain then
-      local returned = call('ZPOPMIN', back, most)
-      for i = 1, #returned, 2 do ids[#ids + 1] = returned[i] end
+  local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
+  while index < want do
+    local most, before = math.min(want - index, 1000), index
+    if not plain then grab_back(queue, most) end
+    if index == before then
+      local ids = call('LRANGE', ready, 0, most - 1)
+      if #ids > 0 then
+        claim(queue, '0', ids)
+        call('LTRIM', ready, #ids, -1)
+      else
+        ids = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most)
+        if #ids == 0 then return end
+        claim(queue, '0', ids)
+        call('ZREM', delayed, unpack(ids))
+      end
     end
-    if #ids == 0 then ids = call('LPOP', ready, most) or {} end
-    if #ids == 0 then
-      ids = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most)
-      if #ids > 0 then call('ZREM', delayed, unpack(ids)) end
-    end
-    if #ids > 0 then claim(queue, 0, ids) end
-  until #ids == 0 or index == want
+  end
 end
 
 -- The order in which this step asks them.
@@ -108,22 +134,27 @@ local function tell(queue)
   more = more + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
   if not plain then
     more = more + call('ZCARD', P .. 'back:' .. queue)
-      + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
+      + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
   end
   if more > 0 then wake(queue, more) end
   return more > 0
 end
 
--- Claim what is still wanted, and be done.
-local function answer(names)
-  for _, queue in ipairs(names) do
-    if index == want then break end
-    grab(queue)
-  end
+-- Claim what is wanted, and be done. `first` claims what comes before all else of a queue.
+local function answer(names, first)
+  local good, problem = pcall(function()
+    for _, queue in ipairs(names) do
+      if index == want then break end
+      if first then first(queue) end
+      grab(queue)
+    end
+  end)
   call('HSET', worker, unpack(fields))
   if #stale > 0 then
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
+  -- What has been claimed until then is in the answer when the step is repeated.
+  if not good then error(problem) end
   if index < want then return {0, stale, next_due(names, '-inf'), groups} end
   for _, queue in ipairs(names) do
     if want == 0 or tell(queue) then break end

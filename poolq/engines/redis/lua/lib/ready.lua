@@ -8,7 +8,7 @@ local function ready_in(queue)
   return call('ZCARD', P .. 'back:' .. queue)
     + call('LLEN', P .. 'ready:' .. queue)
     + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
-    + call('ZCOUNT', P .. 'parked:' .. queue, '-inf', stamp)
+    + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
 end
 
 -- Make a queue known. A keeper of all queues must look again, to wait for this one too.
@@ -43,9 +43,9 @@ local function append(queue, ids)
   return call('LLEN', ready)
 end
 
--- Store when a job is due; a keeper must look again if it is the next one.
+-- Store when a job is due; 0, as a hint for `wake`: it is the next one, so a keeper must look again.
 local function delay(queue, id, due)
   local delayed = P .. 'delayed:' .. queue
   call('ZADD', delayed, digits(due), id)
-  if call('ZRANGE', delayed, 0, 0)[1] == id then wake(queue, 0) end
+  return call('ZRANGE', delayed, 0, 0)[1] == id and 0 or nil
 end

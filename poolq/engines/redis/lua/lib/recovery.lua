@@ -29,16 +29,18 @@ end
 local function put_off(queue, id, pause)
   local due = now + pause
   set_state(id, digits(due), string.match(call('HGET', STATES, id), '^%d+ (.*)$'))
-  delay(queue, id, due)
+  return delay(queue, id, due)
 end
 
 local function claims_held(worker)
   local claims, all = {}, call('HGETALL', worker)
   for i = 1, #all, 2 do
-    local request, index, queue = string.match(all[i + 1], '^(%d+) (%d+) %d %d+ (.*)$')
+    local request, index, how, queue =
+      string.match(all[i + 1], '^(%d+) (%d+) ([^ ]+) %d+ (.*)$')
     if string.sub(all[i], 1, 1) ~= '#' and request then
-      claims[#claims + 1] =
-        {request = tonumber(request), index = tonumber(index), queue = queue, id = all[i]}
+      claims[#claims + 1] = {
+        request = tonumber(request), index = tonumber(index), how = how, queue = queue, id = all[i]
+      }
     end
   end
   table.sort(claims, function(a, b)
@@ -70,6 +72,7 @@ local function recover(name, death, line, fates)
     else
       local fate, pause = fates.returned, 0
       if known and claim.index == death.started or not death and i == 1 then
+        claim.how = '0'  -- its slots are used
         if charge(claim.id, line_for(name, line), death and death.delay) then
           fate, pause = fates.timed_out, death.delay
           count('retried', claim.queue, 1)
@@ -79,11 +82,14 @@ local function recover(name, death, line, fates)
         end
       end
       fate[#fate + 1] = claim.id
+      local hint = 1
       if pause > 0 then
-        put_off(claim.queue, claim.id, pause)
+        hint = put_off(claim.queue, claim.id, pause)
       else
-        give_back(claim.queue, claim.id)
+        give_back(claim.queue, claim.id, claim.how)
       end
+      call('HDEL', worker, claim.id)
+      if hint then wake(claim.queue, hint) end
     end
   end
   call('SREM', P .. 'node:' .. call('HGET', worker, '#node'), name)

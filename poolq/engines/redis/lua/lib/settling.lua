@@ -1,12 +1,16 @@
--- Part `settling` (needs `done`, `ready`, `limits`, `parking`, `bodies`, `holding`): end claims in other
+-- Part `settling` (needs `done`, `ready`, `bodies`, `limits`, `lines`, `holding`): end claims in other
 -- ways than by being done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, each of seven:
 --   "release"  id name queue  delay  state  counter  state is without due; counter "": none
+--   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
---   "park"     id name queue  rules  ""     ""       see part `parking`
+--   "park"     id name queue  rules  ""     ""       see part `lines`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
+--
+-- A script that fails is not undone. So a job is first where it belongs now, then its claim ends, and
+-- all else follows: a job must not be lost where a key has a wrong type.
 
 local function set_state(id, due, state)
   stated = true
@@ -18,48 +22,70 @@ local function due_of(id)
   return state and string.match(state, '^%d+') or '0'
 end
 
--- A job whose claim has ended goes before all that were not claimed, with its due time.
-local function give_back(queue, id)
+local function return_to(queue, id)
   local _, due = origin_of(id)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
-  wake(queue, 1)
 end
 
+-- A job whose claim has ended goes before all that were not claimed, with its due time; with its
+-- slots, if it has some that still count.
+local function give_back(queue, id, how)
+  local from, to = string.match(how, '^(%d+):(%d+)$')
+  if to and tonumber(from) <= now and now < tonumber(to) then call('HSET', GRANTED, id, how) end
+  return_to(queue, id)
+end
+
+-- Each puts a job where it belongs, and returns how it wakes (nil: not), and what it counts as.
 local SETTLE = {
-  back = give_back,
-  release = function(queue, id, pause, state, counter)
+  back = function(queue, id, how)
+    give_back(queue, id, how)
+    return 1
+  end,
+  release = function(queue, id, _, pause, state, counter)
     local due = now + math.max(0, tonumber(pause))
     set_state(id, digits(due), state)
-    if due > now then
-      delay(queue, id, due)
-    else
-      wake(queue, append(queue, {id}))
-    end
-    if counter ~= '' then count(counter, queue, 1) end
+    if due > now then return delay(queue, id, due), counter end
+    return append(queue, {id}), counter
   end,
-  park = function(queue, id, rules)
-    park(queue, id, rules)
-    count('parked', queue, 1)
+  ['until'] = function(queue, id, _, moment, state, rule)
+    local _, due = origin_of(id)
+    set_state(id, due_of(id), state)
+    moment = tonumber(moment)
+    if moment > now then return hold(queue, id, due or 0, moment, rule) and 0, 'limited' end
+    return_to(queue, id)
+    return 1, 'limited'
   end,
-  bury = function(queue, id, state)
+  park = function(queue, id, how, text, _, _, worker)
+    local _, due = origin_of(id)
+    local _, rule = rules_in(text)
+    call('HSET', P .. 'parkrules:' .. queue, id, text)
+    call('HSET', P .. 'limits:' .. queue, identity_of(rule), digits(rule.limit))
+    if how == 'r' then unmark(queue, identity_of(rule), since_of(worker)) end
+    return join(queue, id, due or 0, rule) and 0, 'parked'
+  end,
+  bury = function(queue, id, _, state)
     -- A lost body must not hide the job.
     call('HSETNX', bodies_of(id), id, stamp .. ' ' .. queue .. '\n')
     set_state(id, due_of(id), state)
     call('ZADD', P .. 'failed:' .. queue, stamp, id)
-    count('failed', queue, 1)
+    return nil, 'failed'
   end,
 }
 
 local function settle_others(worker, at, stale)
   for i = at + 1, at + 7 * tonumber(ARGV[at]), 7 do
     local kind, id, name, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    if not holds(worker, id, name) then
+    local how = holds(worker, id, name)
+    if not how then
       stale[#stale + 1] = id
     elseif kind == 'failing' then
       set_state(id, due_of(id), ARGV[i + 4])
     else
+      local hint, counter =
+        SETTLE[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
-      SETTLE[kind](queue, id, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+      if hint then wake(queue, hint) end
+      if counter and counter ~= '' then count(counter, queue, 1) end
     end
   end
 end

@@ -1,0 +1,281 @@
+"""What a limit holds back keeps its place: released jobs, lines, and slots that were granted."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine, Push, QueueCounts, Settlement
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Park, ReleaseUntil
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    died,
+    full,
+    named,
+    new_id,
+    park,
+    push,
+    stored,
+    total,
+    wait_for,
+)
+from tests.support.wait import until
+
+pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
+
+TRIED = State(1, 0, 0, b"a line")
+RULE = Rule("mail", 1, HOUR)
+
+
+def hold(worker: Worker, *names: str, moment: int, rule: Rule = RULE) -> list[str]:
+    """Push jobs, and have them claimed and released, the last one first; their ids."""
+    ids = push(worker.engine, *names)
+    for claim in reversed(worker.claim(len(names))):
+        worker.end(claim, ReleaseUntil(moment, TRIED, rule))
+    return ids
+
+
+def test_an_admission_says_until_when(engine: Engine) -> None:
+    before = engine.now()
+    assert engine.admit([RULE]).until == 0
+    refused = engine.admit([RULE])
+    assert before + HOUR <= refused.until <= engine.now() + HOUR
+    assert engine.admit([RULE]).until == refused.until
+
+
+def test_a_released_job_waits_for_its_moment(engine: Engine, worker: Worker) -> None:
+    moment = engine.now() + HOUR
+    (pushed,) = hold(worker, "a", moment=moment)
+    found = stored(engine, pushed)
+    assert (found.status, found.at, found.state, found.worker) == ("delayed", moment, TRIED, "")
+    assert count_of(engine) == QueueCounts("q", delayed=1)
+    assert (total(engine, "limited"), total(engine, "retried")) == (1, 0)
+    step = worker.step(want=1)
+    assert step.claims == []
+    assert step.next_due is not None
+    assert HOUR - 10 * SECOND < step.next_due <= HOUR
+    assert worker.claim(1, None) == []
+
+
+def test_released_jobs_come_before_all_that_were_dispatched_after_them(
+    engine: Engine, worker: Worker
+) -> None:
+    moment = engine.now() + 200 * MS
+    hold(worker, "a", "b", "c", moment=moment)
+    push(engine, "d", "e")
+    assert named(worker.claim()) == ["d"]
+    wait_for(engine, moment)
+    claims = worker.claim(9)
+    assert named(claims) == ["a", "b", "c", "e"]
+    assert [claim.state for claim in claims] == [TRIED, TRIED, TRIED, State()]
+    assert not any(claim.admitted for claim in claims)
+
+
+def test_they_keep_their_place_also_where_all_queues_are_asked(
+    engine: Engine, worker: Worker
+) -> None:
+    moment = engine.now() + 100 * MS
+    hold(worker, "a", "b", moment=moment)
+    push(engine, "c")
+    wait_for(engine, moment)
+    assert named(worker.claim(9, None)) == ["a", "b", "c"]
+
+
+def test_a_released_job_whose_moment_is_past_is_at_the_head(engine: Engine, worker: Worker) -> None:
+    pushed, _ = push(engine, "a", "b")
+    due = stored(engine, pushed).at
+    (claim,) = worker.claim()
+    worker.end(claim, ReleaseUntil(engine.now() - SECOND, TRIED, RULE))
+    found = stored(engine, claim.id)
+    assert (found.status, found.at) == ("ready", due)
+    assert named(worker.claim(9)) == ["a", "b"]
+
+
+def test_each_released_job_waits_for_a_moment_of_its_own(engine: Engine, worker: Worker) -> None:
+    now = engine.now()
+    push(engine, "a", "b")
+    moments = [now + HOUR, now + 50 * MS]
+    for claim, moment in zip(worker.claim(2), moments, strict=True):
+        worker.end(claim, ReleaseUntil(moment, TRIED, RULE))
+    wait_for(engine, moments[1])
+    assert named(worker.claim(9)) == ["b"]
+    assert count_of(engine) == QueueCounts("q", delayed=1, running=1)
+
+
+def test_a_limit_shows_how_many_it_has_put_off(engine: Engine, worker: Worker) -> None:
+    engine.admit([RULE])
+    moment = engine.admit([RULE]).until
+    hold(worker, "a", "b", moment=moment)
+    other = Rule("other", 7, HOUR)
+    (third,) = hold(worker, "c", moment=engine.now() + 50 * MS, rule=other)
+    uses = {use.rule: (use.window.used, use.released, use.parked) for use in engine.limits()}
+    assert uses == {RULE: (1, 2, 0), other: (0, 1, 0)}
+    wait_for(engine, stored(engine, third).at)
+    assert named(worker.claim(9)) == ["c"]
+    assert [(use.rule, use.released) for use in engine.limits()] == [(RULE, 2)]
+
+
+def test_released_jobs_are_cancelled_and_purged(engine: Engine, worker: Worker) -> None:
+    first, second, third = hold(worker, "a", "b", "c", moment=engine.now() + HOUR)
+    assert engine.cancel(first)
+    assert engine.find(first) is None
+    assert [use.released for use in engine.limits()] == [2]
+    assert engine.purge("q") == 2
+    assert [engine.find(one) for one in (second, third)] == [None, None]
+    assert engine.limits() == []
+    assert count_of(engine) == QueueCounts("q")
+    assert worker.step(want=1).next_due is None
+
+
+def test_a_released_job_wakes_the_waiter_at_its_moment(engine: Engine, worker: Worker) -> None:
+    hold(worker, "a", moment=engine.now() + 100 * MS)
+    until(lambda: engine.wait(["q"], 5) > 0, 5, "a token")
+    assert named([worker.claim_soon()]) == ["a"]
+
+
+def test_many_released_jobs_come_back_in_their_order(engine: Engine, worker: Worker) -> None:
+    names = [f"{n:04}" for n in range(2500)]
+    ids = push(engine, *names)
+    moment = engine.now() + 2 * SECOND
+    claims = worker.claim(2500)
+    worker.step(
+        *(Settlement(one, ReleaseUntil(moment - n, TRIED, RULE)) for n, one in enumerate(claims))
+    )
+    push(engine, "late")
+    wait_for(engine, moment)
+    assert named(worker.claim(9999)) == [*names, "late"]
+    assert len(ids) == 2500
+
+
+# lines
+
+
+def test_a_line_has_the_order_of_due_times(engine: Engine, worker: Worker) -> None:
+    """Whoever parks first; and a job that parks again gets its place back."""
+    rule = full(engine, window=100 * MS)
+    push(engine, "a", "b", "c")
+    for claim in reversed(worker.claim(3)):
+        worker.end(claim, Park((rule,), 0))
+    first = worker.claim_soon()
+    assert first.body == b"a"
+    worker.end(first, Park((rule,), 0))
+    assert named([worker.claim_soon() for _ in range(3)]) == ["a", "b", "c"]
+
+
+def test_a_head_that_another_limit_holds_back_holds_up_nobody(
+    engine: Engine, worker: Worker
+) -> None:
+    """Two jobs of one user come first; others do not wait for him."""
+    common = full(engine, "common", 100 * MS)
+    user = full(engine, "user")
+    park(worker, "u1", "u2", rules=[common, user])
+    park(worker, "v", rules=[common, Rule("other", 9, HOUR)])
+    park(worker, "w", rules=[common])
+    assert named([worker.claim_soon() for _ in range(2)]) == ["v", "w"]
+    uses = {use.rule.key: use.parked for use in engine.limits()}
+    assert (uses["user"], uses.get("common", 0)) == (2, 0)
+
+
+def test_who_moved_is_before_those_that_parked_there_later(engine: Engine, worker: Worker) -> None:
+    short, long = full(engine, "short", 50 * MS), full(engine, "long", 600 * MS)
+    park(worker, "a", rules=[short, long])
+    park(worker, "b", rules=[long])
+    until(lambda: not worker.claim() and _parked(engine, "long") == 2, 5, "the move")
+    assert named([worker.claim_soon() for _ in range(2)]) == ["a", "b"]
+
+
+def _parked(engine: Engine, key: str) -> int:
+    return sum(use.parked for use in engine.limits() if use.rule.key == key)
+
+
+def test_the_limit_that_was_named_last_counts_for_the_line(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", "b", rules=[Rule("k", 1, HOUR)])
+    park(worker, "c", rules=[Rule("k", 3, HOUR)])
+    assert [named(worker.claim()) for _ in range(4)] == [["a"], ["b"], ["c"], []]
+    park(worker, "d", rules=[Rule("k", 3, HOUR)])
+    assert worker.claim() == []
+    assert [use.rule.limit for use in engine.limits()] == [3]
+
+
+# strict queues
+
+
+def test_a_ready_job_of_a_queue_comes_before_a_parked_one_of_a_later_queue(
+    engine: Engine, worker: Worker
+) -> None:
+    park(worker, "low", rules=[Rule("k", 5, HOUR)])
+    push(engine, "high1", "high2", queue="high")
+    asked = ["high", "q"]
+    assert named(worker.claim(1, asked)) == ["high1"]
+    step = worker.step(want=9, queues=asked)
+    assert named(step.claims) == ["high2", "low"]
+    assert [claim.admitted for claim in step.claims] == [False, True]
+
+
+# a granted job that is given back
+
+
+@pytest.mark.parametrize("way", ["given back", "recovered"])
+def test_a_granted_job_given_back_keeps_its_slot(engine: Engine, worker: Worker, way: str) -> None:
+    rule = Rule("k", 1, HOUR)
+    (pushed,) = park(worker, "a", rules=[rule])
+    push(engine, "b")
+    claim = worker.claim_soon()
+    if way == "given back":
+        worker.end(claim, GIVE_BACK)
+    else:
+        engine.recover("w1", died(worker.request))
+        worker = Worker(engine, "w2")
+    assert stored(engine, pushed).status == "ready"
+    claims = worker.claim(2)
+    assert [(one.body, one.admitted) for one in claims] == [(b"a", True), (b"b", False)]
+    worker.step(*(Settlement(one, GIVE_BACK) for one in claims))
+    again = worker.claim(2)
+    assert [(one.body, one.admitted) for one in again] == [(b"a", True), (b"b", False)]
+    assert [(use.rule, use.window.used) for use in engine.limits()] == [(rule, 1)]
+    worker.step(*(Settlement(one, ACK) for one in again))
+    assert count_of(engine) == QueueCounts("q")
+
+
+def test_once_the_window_has_ended_it_must_ask_again(engine: Engine, worker: Worker) -> None:
+    """Of two windows, the one that ends first."""
+    short = Rule("short", 1, 100 * MS)
+    park(worker, "a", rules=[Rule("long", 1, HOUR), short])
+    worker.end(worker.claim_soon(), GIVE_BACK)
+    wait_for(engine, engine.now() + short.window)
+    (claim,) = worker.claim()
+    assert (claim.body, claim.admitted) == (b"a", False)
+
+
+def test_a_crashed_job_has_used_its_slot(engine: Engine, worker: Worker) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    worker.claim_soon()
+    engine.recover("w1", died(worker.request, started=0))
+    (claim,) = Worker(engine, "w2").claim()
+    assert not claim.admitted
+
+
+# due times
+
+
+@pytest.mark.parametrize("way", ["delay", "at"])
+def test_what_is_past_is_due_now_in_its_order(engine: Engine, worker: Worker, way: str) -> None:
+    push(engine, "a")
+    before = engine.now()
+    past = (-HOUR, 0) if way == "delay" else (0, before - HOUR)
+    pushes = [
+        Push(new_id(), "q", b"b", *past),
+        Push(new_id(), "q", b"c"),
+        Push(new_id(), "q", b"d", *past),
+        Push(new_id(), "q", b"later", HOUR, 0),
+    ]
+    engine.push(pushes)
+    push(engine, "e")
+    assert before <= stored(engine, pushes[0].id).at <= engine.now()
+    assert count_of(engine) == QueueCounts("q", ready=5, delayed=1)
+    assert named(worker.claim(9)) == ["a", "b", "c", "d", "e"]
