@@ -61,9 +61,27 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
         "broker": f"{broker['engine']}, {_broker(broker)}",
         "queues": ", ".join(found["queues"]) if found["queues"] else "all",
     }
+    if held := [_limit(one) for one in found["limits"] if one["state"] == "holds back"]:
+        fields["held back"] = "\n".join(held)
     if refusal:
         fields["last reload"] = f"refused: {refusal['reason']}\n{refusal['traceback']}".rstrip()
     return fields
+
+
+def _limit(one: dict[str, Any]) -> str:
+    from poolq.view.screen.judging import pace
+    from poolq.view.tables import span
+
+    rule = f"{one['limit']} per {span(one['window'])}"
+    facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
+    if not one["waiting"]:
+        facts = [f"{one['held'] or 0:.0f} a minute were put off by {one['key']} ({rule})"]
+    facts.append(f"starts {pace(one['starts'])}/s of {pace(one['allowed'])} allowed")
+    if one["next_slot"]:
+        facts.append(f"next slot in {span(round(one['next_slot'], 1))}")
+    if one["empty_in"] is not None:
+        facts.append(f"empty in about {span(round(one['empty_in'], 1))}")
+    return ", ".join(facts)
 
 
 def _state(found: dict[str, Any]) -> str:

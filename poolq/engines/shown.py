@@ -43,13 +43,15 @@ class Stored(NamedTuple):
 
 class LimitUse(NamedTuple):
     """A rate limit as it stands, for a person to see. `parked` and `released` are the jobs that
-    wait for it, in its line or until the end of its window."""
+    wait for it, in its line or until the end of its window. `starts`: how many it has counted in
+    all, also in windows before; it may begin anew with a window; -1: nobody counts them."""
 
     rule: Rule
     window: Window
     parked: int
     resets_in: int
     released: int = 0
+    starts: int = -1
 
 
 class Check(NamedTuple):

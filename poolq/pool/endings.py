@@ -1,7 +1,8 @@
 """Why workers end, counted (pure)."""
 
+from poolq.pool import recovery
 from poolq.pool.scoreboard import Reason, Row
-from poolq.pool.state import Mode, Pool, Proc
+from poolq.pool.state import Death, Mode, Pool, Proc
 from poolq.worker.row import Phase
 
 #: Each cause, and what it means.
@@ -19,13 +20,19 @@ CAUSES = {
     "stop": "the pool ends",
     "left": "it left by itself, declared dead by another pool or unable to go on",
 }
+#: Those that are no part of a pool's plan.
+DEADLY = ("crash", "boot", "timeout", "max_memory_hard", "silent")
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> None:
     """A worker was reaped; called before it is forgotten."""
     proc = pool.find(seq)
     if proc is not None:
-        pool.endings[cause(pool, proc, row, now)] += 1
+        found = cause(pool, proc, row, now)
+        pool.endings[found] += 1
+        if found in DEADLY:
+            why = recovery.cause(row) if found == "crash" else CAUSES[found]
+            pool.deaths.append(Death(now, row.slot, proc.pid, why))
 
 
 def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:

@@ -85,7 +85,7 @@ class Keeper:
             socket.gethostname(),
             (*place, master, identity.started(master) or 0),
             (*place, me, identity.started(me) or 0),
-            0, 0, *nodes.versions(), os.getsid(0),
+            0, 0, *nodes.versions(), os.getsid(0), nodes.named(config.queue),
         )  # fmt: skip
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
@@ -98,7 +98,7 @@ class Keeper:
             return code
         waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
         waiter.start()
-        Observer(self._engine, self._config, self._scores).start()
+        Observer(self._engine, self._config, self._scores, self._reporter).start()
         while not self._signals.stopping or self._signals.orphaned:
             self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             self._round()

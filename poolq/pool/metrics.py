@@ -5,7 +5,7 @@ they begin at 0 with the pool and never go back. There is no label for a pid, wh
 new series of each worker; a slot has a number that stays.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from poolq.pool import observer, told
 from poolq.pool import scoreboard as board
 from poolq.pool.counts import OUTCOMES, Counts, plus
 from poolq.pool.endings import CAUSES
+from poolq.pool.limit_status import Limit
 from poolq.pool.observer import Sight
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.told import Told
@@ -23,6 +24,9 @@ from poolq.worker.tally import BOUNDS, Cell, Key
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+_LIMIT = ("limit", "window")
+#: Limits that have series of their own: those that hold most jobs back, as keys may be many.
+LIMITS = 50
 #: Name, kind, labels, help. Of a counter the exposition's name ends in _total.
 METRICS = {
     "poolq_pool_info": ("gauge", ("pool", "namespace", "host", "version"), "Always 1."),
@@ -45,6 +49,14 @@ METRICS = {
     "poolq_queue_failed": ("gauge", ("queue",), "Failed jobs that are kept."),
     "poolq_queue_oldest_seconds": ("gauge", ("queue",), "How long the oldest ready job waits."),
     "poolq_queue_paused": ("gauge", ("queue",), "1 while the queue is paused."),
+    "poolq_limit_waiting": (
+        "gauge", ("limit", "window", "how"), "Jobs that wait for a rate limit, parked or released.",
+    ),
+    "poolq_limit_holds_back": ("gauge", _LIMIT, "1 while jobs are held back by a rate limit."),
+    "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
+    "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
+    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 when it may now."),
+    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "Until none waits any more, about."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
     "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
@@ -90,6 +102,7 @@ class Collector:
             **(_of_pool(state, self._scores) if state else {}),
             **_of_jobs(cells),
             **(_of_queues(sight) if sight else {}),
+            **(of_limits(sight.limits_now()) if sight else {}),
             **(_of_version(state, sight) if state and sight else {}),
             "poolq_broker_up": [((), self._scores.told(board.BROKER_UP))],
         }
@@ -139,6 +152,24 @@ def _of_queues(sight: Sight) -> dict[str, Iterable[Value]]:
         "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in sight.queues],
         "poolq_broker_ping_seconds": [((), sight.ping)],
         "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - sight.at) / 1e9)],
+    }
+
+
+def of_limits(limits: Sequence[Limit]) -> dict[str, Iterable[Value]]:
+    named = [((one.key, f"{one.window:g}"), one) for one in limits[:LIMITS]]
+    return {
+        "poolq_limit_waiting": [
+            ((*name, how), getattr(one, how))
+            for name, one in named
+            for how in ("parked", "released")
+        ],
+        "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
+        "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
+        "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in named],
+        "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in named],
+        "poolq_limit_empty_seconds": [
+            (name, one.empty_in or 0.0) for name, one in named if not one.grows
+        ],
     }
 
 

@@ -1,6 +1,7 @@
 """What a node tells of itself with each beat, for other pools and for people."""
 
 import platform
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,7 +11,8 @@ Process = tuple[str, str, int, int]
 
 class Info(msgspec.Struct, frozen=True):
     """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
-    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told."""
+    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told;
+    the `queues` that it serves, None: all of them, or too many to be named."""
 
     pool: str
     host: str
@@ -21,8 +23,11 @@ class Info(msgspec.Struct, frozen=True):
     poolq: str = ""
     python: str = ""
     session: int = 0
+    queues: tuple[str, ...] | None = None
 
 
+#: Bytes of the names of queues that a beat tells at most.
+NAMES = 8192
 _decoder = msgspec.json.Decoder(Info)
 
 
@@ -36,6 +41,23 @@ def decode(data: bytes) -> Info | None:
         return _decoder.decode(data)
     except msgspec.MsgspecError:
         return None
+
+
+def named(queues: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The queues of a pool's settings as its beat has them."""
+    if queues is None or sum(len(name.encode()) + 3 for name in queues) > NAMES:
+        return None
+    return tuple(queues)
+
+
+def unserved(queues: Iterable[str], infos: Iterable[Info | None]) -> list[str]:
+    """Those that no node serves, as far as the nodes have told."""
+    served: set[str] = set()
+    for info in infos:
+        if info is None or info.queues is None:
+            return []
+        served.update(info.queues)
+    return [queue for queue in queues if queue not in served]
 
 
 def session(data: bytes) -> int:

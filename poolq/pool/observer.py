@@ -13,13 +13,16 @@ import msgspec
 
 from poolq.backoff import Backoff
 from poolq.config import Config
-from poolq.engines.base import Engine, LimitUse, Node, QueueCounts
+from poolq.engines.base import Engine, Node, QueueCounts
 from poolq.errors import EngineError
-from poolq.pool import nodes
+from poolq.pool import limit_status, nodes
 from poolq.pool.counts import Counts
+from poolq.pool.limit_status import Limit, Watched
+from poolq.pool.limit_watch import LimitWatch
 from poolq.pool.nodes import Info
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.trends import Trend
+from poolq.worker.events import Event, Reporter
 
 PERIOD = 2.0  # seconds
 SHARE = 50  # of the time that asking takes, is left in peace
@@ -48,8 +51,7 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
 
 class Sight(msgspec.Struct, frozen=True):
     """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
-    seconds. `flows` by queue; `held` by a limit's key: jobs a minute that this pool's workers could
-    not start."""
+    seconds. `flows` by queue; `unserved`: those of the queues that no node serves."""
 
     at: int
     version: str
@@ -57,9 +59,17 @@ class Sight(msgspec.Struct, frozen=True):
     ping: float
     queues: list[QueueCounts]
     flows: dict[str, Flow]
-    limits: list[LimitUse]
-    held: dict[str, float]
+    limits: list[Watched]
     nodes: list[Seen]
+    unserved: list[str] = []
+
+    def age(self) -> float:
+        """Seconds since it was seen."""
+        return max(0, monotonic_ns() - self.at) / 1e9
+
+    def limits_now(self) -> tuple[Limit, ...]:
+        """The rate limits: what pane, alert, status and metrics show of them."""
+        return limit_status.limits(self.limits, self.age())
 
 
 _decoder = msgspec.json.Decoder(Sight)
@@ -76,47 +86,69 @@ def read(data: bytes) -> Sight | None:
 class Observer(threading.Thread):
     """It ends with the keeper's process."""
 
-    def __init__(self, engine: Engine, config: Config, scores: Scoreboard) -> None:
+    def __init__(
+        self, engine: Engine, config: Config, scores: Scoreboard, reporter: Reporter
+    ) -> None:
         super().__init__(name="observer", daemon=True)
         self._engine = engine
+        self._reporter = reporter
         self._page = scores.pages.keeper
         self._counts = Counts(scores)
         self._served = config.queue
         self._version = nodes.versions()[0]
         self._flows: dict[str, Flows] = {}
-        self._held: dict[str, Trend] = {}
-        self._before = 0.0  # when it was looked at last; 0.0: never
+        before = read(self._page.read())
+        self._watch = LimitWatch(before.limits if before else ())
 
     def run(self) -> None:
         failures, rest = 0, threading.Event()
         while True:
             begun = monotonic()
             try:
-                sight = self._look(begun)
+                sight, events = self._look(begun)
                 failures, pause = 0, sight.period
             except EngineError:
                 # The keeper's main thread meets the same trouble and tells of it.
                 failures += 1
                 pause = max(PERIOD, Backoff().pause(failures, 0.5))
             else:
-                data = msgspec.json.encode(sight)
-                if len(data) <= self._page.room:
-                    self._page.write(data)
+                self._page.write(encode(sight, self._page.room))
+                for event in events:
+                    self._reporter.report(event)
+                self._reporter.flush()
             rest.wait(pause)
 
-    def _look(self, begun: float) -> Sight:
+    def _look(self, begun: float) -> tuple[Sight, list[Event]]:
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
         queues, totals = engine.counts(), engine.totals()
         limits, others = engine.limits(), engine.nodes()
         pause = max(PERIOD, (monotonic() - begun) * SHARE)
-        queues = sorted(queues, key=lambda one: (not self._serves(one.queue), one.queue))[:MOST]
-        limits = sorted(limits, key=lambda one: (-one.parked, one.rule.key))[:MOST]
-        return Sight(
-            monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), limits,
-            self._holding(), [seen(one, now) for one in others[:MOST]],
+        pools = [seen(one, now) for one in others]
+        unserved = nodes.unserved([one.queue for one in queues], [one.info for one in pools])
+        queues = self._chosen(queues, frozenset(unserved))
+        held = self._counts.held()
+        watched, events = self._watch.look(monotonic(), now, limits, held, {}, MOST)
+        shown = {one.queue for one in queues}
+        sight = Sight(
+            monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), watched,
+            pools[:MOST], [queue for queue in unserved if queue in shown],
         )  # fmt: skip
+        return sight, events
+
+    def _chosen(self, queues: Sequence[QueueCounts], unserved: frozenset[str]) -> list[QueueCounts]:
+        """Those that are shown: jobs that nobody serves must not be overlooked, nor any other."""
+        waiting = sorted(
+            queues,
+            key=lambda one: (
+                not (one.queue in unserved and one.ready),
+                not (one.ready or one.delayed or one.parked or one.running or one.paused),
+                not self._serves(one.queue),
+                one.queue,
+            ),
+        )[:MOST]
+        return sorted(waiting, key=lambda one: (not self._serves(one.queue), one.queue))
 
     def _serves(self, queue: str) -> bool:
         return not self._served or queue in self._served
@@ -128,21 +160,20 @@ class Observer(threading.Thread):
         self._flows = {one.queue: self._flows.get(one.queue) or Flows() for one in queues}
         return {one.queue: self._flows[one.queue].add(now, one, totals) for one in queues}
 
-    def _holding(self) -> dict[str, float]:
-        now, held = monotonic(), self._counts.held()
-        self._held = {key: self._held.get(key) or self._unheld() for key in held}
-        for key, count in held.items():
-            self._held[key].add(now, count)
-        self._before = now
-        rates = {key: trend.rate() for key, trend in self._held.items()}
-        return {key: max(0.0, rate * 60) for key, rate in rates.items() if rate is not None}
 
-    def _unheld(self) -> Trend:
-        """Of a key that was not there when it was looked at last: nothing was held back by then."""
-        trend = Trend(MINUTE)
-        if self._before:
-            trend.add(self._before, 0)
-        return trend
+def encode(sight: Sight, room: int) -> bytes:
+    """In at most `room` bytes: of very long names fewer are shown."""
+    while len(data := msgspec.json.encode(sight)) > room:
+        queues = sight.queues[: len(sight.queues) // 2]
+        sight = msgspec.structs.replace(
+            sight,
+            queues=queues,
+            flows={one.queue: sight.flows[one.queue] for one in queues if one.queue in sight.flows},
+            limits=sight.limits[: len(sight.limits) // 2],
+            nodes=sight.nodes[: len(sight.nodes) // 2],
+            unserved=sight.unserved[: len(sight.unserved) // 2],
+        )
+    return data
 
 
 class Flows:

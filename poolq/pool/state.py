@@ -2,10 +2,11 @@
 to it is written down by `history.py`. Clock: monotonic seconds.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
+from typing import NamedTuple
 
 BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
 #: Exit codes of a child that tell why a pool cannot start: no broker, bad configuration.
@@ -14,6 +15,7 @@ TELLING = (69, 78)
 #: Which job a worker runs: (request, 1 + index) of the claim; (0, 0) when it runs none.
 Running = tuple[int, int]
 NOTHING: Running = (0, 0)
+DEATHS = 8  # of workers, that are remembered
 
 
 class Mode(Enum):
@@ -151,6 +153,15 @@ class Helper:
     killed: bool = False
 
 
+class Death(NamedTuple):
+    """A worker that did not leave by itself, nor because it was told to; `why` in words."""
+
+    at: float
+    slot: int
+    pid: int
+    why: str
+
+
 @dataclass(slots=True)
 class Pool:
     """The whole state. `generation`: the one that serves, 0 before the first boot. `contact`: the
@@ -180,6 +191,7 @@ class Pool:
     aborted: bool = False
     spawn_failures: int = 0
     endings: Counter[str] = field(default_factory=Counter)  # of workers, by cause: see endings.py
+    deaths: deque[Death] = field(default_factory=lambda: deque(maxlen=DEATHS))
     code: int = 0
 
     def procs(self) -> list[Proc]:

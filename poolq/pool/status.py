@@ -4,13 +4,17 @@ Durations in seconds, memory in bytes; null where there is nothing to tell.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic, monotonic_ns
 from typing import Any
 
+import msgspec
+
 from poolq import urls
 from poolq.config import Config
+from poolq.pool import observer
 from poolq.pool import scoreboard as board
+from poolq.pool.limit_status import Limit
 from poolq.pool.scoreboard import Row, Scoreboard
 from poolq.pool.state import Pool, Proc, Seat, Trial
 from poolq.worker.row import Phase
@@ -67,6 +71,7 @@ class Status:
                 }
                 for template in pool.templates.values()
             ],
+            "limits": limits_of(self._limits()),
             "workers": [self._worker(seat, proc) for seat in pool.seats for proc in seat.procs],
         }
 
@@ -74,6 +79,10 @@ class Status:
         waits = None if self._pool.begun(trial) else max(0.0, trial.not_before - monotonic())
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
+
+    def _limits(self) -> Sequence[Limit]:
+        sight = observer.read(self._scores.pages.keeper.read())
+        return sight.limits_now() if sight else ()
 
     def _age(self, word: int) -> float | None:
         told = self._scores.told(word)
@@ -101,6 +110,15 @@ class Status:
             "rss": row.rss,
             "restarts": seat.restarts,
         }
+
+
+def limits_of(limits: Sequence[Limit]) -> list[dict[str, Any]]:
+    """As the dashboard has them, without their sparklines."""
+    found: list[dict[str, Any]] = []
+    for limit in limits:
+        found.append(msgspec.to_builtins(limit))
+        del found[-1]["spark"]
+    return found
 
 
 def _state(row: Row) -> str:

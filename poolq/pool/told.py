@@ -16,7 +16,7 @@ from poolq import urls
 from poolq.config import Config
 from poolq.pool import scoreboard as board
 from poolq.pool.scoreboard import Scoreboard
-from poolq.pool.state import Mode, Pool, Proc, Seat
+from poolq.pool.state import Death, Mode, Pool, Proc, Seat
 
 LONGEST = 600  # characters of a reason
 
@@ -39,7 +39,7 @@ class Seated(msgspec.Struct, frozen=True, array_like=True):
 
 class Told(msgspec.Struct, frozen=True):
     """`began`: seconds since the epoch; `trial`: 0 for none; `deadline`: of a drain; `endings`:
-    of workers, by cause; pids: 0 where there is none now."""
+    of workers, by cause; pids: 0 where there is none now; `deaths`: of workers, the latest last."""
 
     pool: str
     namespace: str
@@ -64,6 +64,7 @@ class Told(msgspec.Struct, frozen=True):
     deadline: float | None
     endings: dict[str, int]
     workers: list[Seated]
+    deaths: list[Death] = []
 
 
 _decoder = msgspec.json.Decoder(Told)
@@ -117,6 +118,7 @@ class Teller:
             [template.pid for template in pool.templates.values()],
             pool.deadline if draining else None, dict(pool.endings),
             [self._seated(seat, proc) for seat in pool.seats for proc in seat.procs],
+            [death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )  # fmt: skip
 
     def _seated(self, seat: Seat, proc: Proc) -> Seated:

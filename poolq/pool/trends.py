@@ -25,6 +25,9 @@ class Trend:
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
 
+    def last(self) -> float:
+        return self._seen[-1][1]
+
     def values(self, step: float) -> list[float]:
         """As it was every `step` seconds of the span, up to now, the newest last; however often it
         was looked at."""

@@ -6,14 +6,15 @@ from typing import TypeVar
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.told import Seated
 from poolq.view.logs import brief, level
-from poolq.view.snapshot import Event, Failure
-from poolq.worker import recent
+from poolq.view.snapshot import Event, Failure, Unknown
+from poolq.worker import events, recent
 from poolq.worker.events import Buried, Failed
 from poolq.worker.notes import Places
 from poolq.worker.recent import Happened
 from poolq.worker.shared import Ring
 
 KEPT = 100
+LATELY = 15.0  # seconds, of a job that is put back every 5 seconds while nobody knows it
 T = TypeVar("T", Failure, Event)
 
 
@@ -27,6 +28,7 @@ class Chronicle:
         self._heard: dict[int, int] = {}
         self._failures: list[Failure] = []
         self._events: list[Event] = []
+        self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # when, by id
         for index in range(scores.rows):
             if pages.taken()[index]:
                 self._add(index)
@@ -36,7 +38,7 @@ class Chronicle:
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
-        failures, events = [], []
+        failures, others = [], []
         for place, ring in self._rings.items():
             number = self._heard.get(place, 0)
             if ring.count == number:
@@ -44,15 +46,18 @@ class Chronicle:
             self._heard[place] = ring.count
             found = (recent.read(data) for data in ring.since(number))
             for one in (happened for happened in found if happened is not None):
+                if isinstance(one.event, events.Unknown):
+                    name = one.event.job, one.event.queue
+                    self._unknown.setdefault(name, {})[one.event.id] = one.when
                 failure = _failure(one)
                 if failure is not None:
                     failures.append(failure)
                 else:
-                    events.append(_event(one))
+                    others.append(_event(one))
         if failures:
             self._failures = _latest(self._failures + failures)
-        if events:
-            self._events = _latest(self._events + events)
+        if others:
+            self._events = _latest(self._events + others)
 
     def failures(self) -> tuple[Failure, ...]:
         """The newest first."""
@@ -61,6 +66,18 @@ class Chronicle:
     def events(self) -> tuple[Event, ...]:
         """The newest first."""
         return tuple(self._events)
+
+    def unknown(self, now: float) -> tuple[Unknown, ...]:
+        """Names of jobs that are put back because nobody knows them, the newest first."""
+        for name, ids in list(self._unknown.items()):
+            self._unknown[name] = {id: at for id, at in ids.items() if now - at <= LATELY}
+            if not self._unknown[name]:
+                del self._unknown[name]
+        found = [
+            Unknown(job=job, queue=queue, jobs=len(ids), age=max(0.0, now - max(ids.values())))
+            for (job, queue), ids in self._unknown.items()
+        ]
+        return tuple(sorted(found, key=lambda one: one.age))
 
     def _add(self, row: int) -> None:
         self._rings[row] = Places(self._scores.pages.notes(row)).recent

@@ -26,6 +26,8 @@ KINDS: dict[type[events.Event], tuple[str, str]] = {
     events.Returned: ("returned", "info"),
     events.Crashed: ("crashed", "warning"),
     events.TimedOut: ("timed_out", "warning"),
+    events.LimitBegan: ("limit_began", "info"),
+    events.LimitEnded: ("limit_ended", "info"),
     events.Note: ("note", ""),
 }
 
@@ -117,6 +119,25 @@ def _(event: events.Crashed) -> str:
 @_words.register
 def _(event: events.TimedOut) -> str:
     return f"warning: recovered {event.id}, which timed out: {event.error}; its attempt is counted"
+
+
+@_words.register
+def _(event: events.LimitBegan) -> str:
+    waiting = f"; {event.waiting} wait" if event.waiting else ""
+    return f"rate limit {event.key} ({_rule(event)}) begins to hold jobs back{waiting}"
+
+
+@_words.register
+def _(event: events.LimitEnded) -> str:
+    ended = f"no longer holds jobs back, after {span(event.seconds)}"
+    return f"rate limit {event.key} ({_rule(event)}) {ended}"
+
+
+def _rule(event: events.LimitBegan | events.LimitEnded) -> str:
+    """10 per 1 min, 3 per 1.5 s."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, size = next((one for one in units if event.window % one[1] == 0), units[-1])
+    return f"{event.limit} per {event.window / size:g} {unit}"
 
 
 @_words.register

@@ -35,7 +35,7 @@ def page(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
     scene = Scene(snapshot, look, State(pane=""), findings(snapshot))
     lines = head.draw(snapshot, look, width, 2)
     lines += trouble.draw(scene, width, trouble.wanted(scene))
-    lines += throughput.draw(snapshot, look, width, throughput.LINES)
+    lines += throughput.draw(snapshot, look, width)
     for pane in PANES.values():
         lines += table.draw(pane, scene, width, 1 + max(1, len(pane.rows(snapshot))))
     return lines

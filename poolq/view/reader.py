@@ -18,7 +18,7 @@ from poolq.pool.trends import Sample
 from poolq.view import snapshot
 from poolq.view.chronicle import Chronicle
 from poolq.view.pages import Cached
-from poolq.view.snapshot import Head, Limit, Node, Progress, Queue, Rate, Snapshot, Throughput
+from poolq.view.snapshot import Death, Head, Node, Progress, Queue, Rate, Snapshot, Throughput
 from poolq.worker.notes import Places, read_progress
 from poolq.worker.row import DONE, Phase
 from poolq.worker.tally import Cell, Key
@@ -63,10 +63,15 @@ class Reader:
             throughput=_throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
             queues=tuple(_queues(sight)) if sight else (),
-            limits=tuple(_limits(sight, now)) if sight else (),
+            limits=sight.limits_now() if sight else (),
             failures=self._chronicle.failures(),
             events=self._chronicle.events(),
             nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
+            unknown=self._chronicle.unknown(time()),
+            deaths=tuple(
+                Death(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
+                for one in reversed(state.deaths)
+            ),
         )
 
     def stack(self, pid: int) -> str:
@@ -93,13 +98,14 @@ class Reader:
             trial=state.trial,
             reachable=bool(self._scores.told(scoreboard.BROKER_UP)),
             ping=sight.ping if sight else None,
-            age=max(0.0, (monotonic_ns() - sight.at) / 1e9) if sight else None,
+            age=sight.age() if sight else None,
             period=sight.period if sight else observer.PERIOD,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=told.left(state),
             silence=self.silence(),
             version=sight.version if sight else "",
+            queues=tuple(state.queues) if state.queues is not None else None,
         )
 
     # workers
@@ -196,6 +202,7 @@ def _queues(sight: Sight) -> Iterable[Queue]:
             empty_in=_empty_in(one.ready, flow),
             paused=one.paused,
             spark=flow.ready,
+            served=one.queue not in sight.unserved,
         )
 
 
@@ -204,26 +211,6 @@ def _empty_in(ready: int, flow: Flow) -> float | None:
         return None
     pace = flow.outgoing - flow.incoming
     return ready / pace if pace > 0.01 else None
-
-
-def _limits(sight: Sight, now: float) -> Iterable[Limit]:
-    """Windows go on to run while nobody asks the engine."""
-    passed = now - sight.at / 1e9
-    for one in sight.limits:
-        left = one.resets_in / 1e6 - passed
-        over = left <= 0
-        used = 0 if over else one.window.used
-        full = used >= one.rule.limit
-        yield Limit(
-            key=one.rule.key,
-            used=used,
-            limit=one.rule.limit,
-            window=one.rule.window / 1e6,
-            resets_in=None if over else left,
-            waiting=one.parked,
-            held=sight.held.get(one.rule.key),
-            next_slot=left if full and not over else 0.0,
-        )
 
 
 def _nodes(
@@ -254,4 +241,5 @@ def node(one: Seen, passed: float = 0.0) -> Node:
         beat=beat,
         poolq=one.info.poolq,
         python=one.info.python,
+        queues=one.info.queues,
     )

@@ -18,7 +18,7 @@ from time import time
 from poolq.running import current
 from poolq.view.formats import FORMATS, Format
 from poolq.view.logs import KINDS, NUMBERS, level, words
-from poolq.worker.events import Event, Finished, Note
+from poolq.worker.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.worker.frames import cut, frames, output
 
 #: Bytes that are kept at most before they are written.
@@ -29,6 +29,8 @@ LINE = 128
 #: says which events are told at all.
 EVENTS = logging.getLogger("poolq.events")
 _number = {kind: NUMBERS[level] for kind, (_, level) in KINDS.items() if level}
+#: What people are shown of the usual, too; of jobs there would be too many.
+_SHOWN = (Note, LimitBegan, LimitEnded)
 Seen = Callable[[float, str, Event], None]
 
 
@@ -100,7 +102,7 @@ class Log:
                 self.flush()
             return
         number = _number.get(type(event)) or NUMBERS[level(event)]
-        if number > logging.INFO or type(event) is Note:
+        if number > logging.INFO or type(event) in _SHOWN:
             self._seen(time(), self._who, event)
         if number < EVENTS.level:
             return

@@ -8,6 +8,10 @@ here judges: what stands out is the drawing's business.
 
 import msgspec
 
+from poolq.pool.limit_status import Limit
+
+__all__ = ["Limit"]
+
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole.
@@ -17,7 +21,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     how many are in a job. `broker`: its URL without the password; `ping`: seconds of the last
     answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the file it
     goes to. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
-    `silence`: since the master last looked at its pool, which it does once a second.
+    `silence`: since the master last looked at its pool, which it does once a second. `queues`: that
+    it serves, None: all.
     """
 
     pool: str
@@ -40,6 +45,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     drain_left: float | None = None
     silence: float = 0.0
     version: str = ""
+    queues: tuple[str, ...] | None = None
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +115,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
     `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None when
-    it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last."""
+    it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
+    `served`: some pool of the namespace takes its jobs."""
 
     queue: str
     ready: int = 0
@@ -123,21 +130,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     empty_in: float | None = None
     paused: bool = False
     spark: tuple[float, ...] = ()
-
-
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """A rate limit: `used` of `limit` starts in a window of `window` seconds, which ends in
-    `resets_in`. `waiting`: jobs held back by it now; `held`: released or parked per minute;
-    `next_slot`: until one more may start, 0.0 when one may now."""
-
-    key: str
-    used: int
-    limit: int
-    window: float
-    resets_in: float | None = None
-    waiting: int = 0
-    held: float | None = None
-    next_slot: float | None = None
+    served: bool = True
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,9 +155,28 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's name that no module of the application defines; `jobs` of it were put back lately,
+    the last one `age` seconds ago."""
+
+    job: str
+    queue: str
+    jobs: int
+    age: float
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that died, or was killed for what its job did, `age` seconds ago; `why` in words."""
+
+    slot: int
+    pid: int
+    age: float
+    why: str
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A pool of the namespace, here or on another host. `beat`: how old its last sign is;
-    `here`: it is the pool that is looked at."""
+    `here`: it is the pool that is looked at; `queues`: that it serves, None: all."""
 
     node: str
     pool: str
@@ -175,10 +187,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     poolq: str = ""
     python: str = ""
     here: bool = False
+    queues: tuple[str, ...] | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at `at`. The newest failures and events come first."""
+    """A pool at `at`. The newest failures, events, unknown jobs and deaths come first."""
 
     at: float
     head: Head
@@ -189,3 +202,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
     events: tuple[Event, ...] = ()
     nodes: tuple[Node, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    deaths: tuple[Death, ...] = ()

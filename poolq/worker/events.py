@@ -112,6 +112,25 @@ class TimedOut(NamedTuple):
     error: str
 
 
+class LimitBegan(NamedTuple):
+    """A rate limit, `limit` starts in `window` seconds, begins to hold jobs back; `waiting`: how
+    many wait already. Reported once, and not of each job."""
+
+    key: str
+    limit: int
+    window: float
+    waiting: int
+
+
+class LimitEnded(NamedTuple):
+    """It no longer holds any back, after `seconds` of it."""
+
+    key: str
+    limit: int
+    window: float
+    seconds: float
+
+
 class Note(NamedTuple):
     """Anything else worth a line. `level` as in logging: info, warning, error."""
 
@@ -121,7 +140,7 @@ class Note(NamedTuple):
 
 #: What becomes of a claim.
 Ended = Finished | Retried | Failed | Limited | Unknown | Buried
-Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | Note
+Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
 
 
 class Words(Protocol):

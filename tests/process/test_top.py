@@ -251,7 +251,7 @@ def test_why_mails_wait_and_until_when(make_project: MakeProject, engine_url: st
         pool = project.ready(1)
         project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
         tty = screens.top(pool)
-        tty.until_shows("limit Mail used up: 2 wait until", "EXHAUSTED", "1/1")
+        tty.until_shows("limit Mail holds back: 2 wait until", "HOLDS BACK", "0.0033/0.0033")
         found = json.loads(top(screens, pool)("top", "--json").out)["limits"][0]
         assert 0 < found["next_slot"] <= 300
         assert found["waiting"] == 2

@@ -60,10 +60,11 @@ STUCK = busy(
 LEAKING = busy(3, job="shop.jobs:Export", rss=412 * MIB, growth=24.0 * MIB, grown=350 * MIB)
 IMPORTING = busy(1, job="shop.jobs:Import", progress=Progress(done=43, total=100, note="of July"))
 MAILS = Limit(
-    key="shop.jobs:SendMail", used=10, limit=10, window=60.0, resets_in=23.4, waiting=84,
-    held=84.0, next_slot=23.4,
+    key="shop.jobs:SendMail", used=10, limit=10, window=60.0, resets_in=23.4, state="holds back",
+    starts=0.16, allowed=10 / 60, parked=84, waiting=84, held=84.0, next_slot=23.4,
+    empty_in=503.4, spark=(0.0, 84.0, 0.0),
 )  # fmt: skip
-OPEN = Limit(key="geocode", used=3, limit=100, window=1.0, resets_in=0.4, next_slot=0.0)
+OPEN = Limit(key="geocode", used=3, limit=100, window=1.0, resets_in=0.4, starts=6.0, allowed=100.0)
 
 
 def queue(name: str, **more: object) -> Queue:

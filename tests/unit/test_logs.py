@@ -15,7 +15,9 @@ from poolq.worker.events import (
     Failed,
     Finished,
     HookFailed,
+    LimitBegan,
     Limited,
+    LimitEnded,
     Note,
     Retried,
     Returned,
@@ -73,6 +75,18 @@ CASES: list[tuple[Event, str]] = [
     (
         Crashed("0192", "worker 1 (pid 5) died"),
         "warning: recovered 0192, back at the head of its queue: worker 1 (pid 5) died",
+    ),
+    (
+        LimitBegan("mails", 2, 1.0, 172),
+        "rate limit mails (2 per 1 s) begins to hold jobs back; 172 wait",
+    ),
+    (
+        LimitBegan("mails", 3, 5400.0, 0),
+        "rate limit mails (3 per 90 min) begins to hold jobs back",
+    ),
+    (
+        LimitEnded("mails", 2, 1.5, 86.2),
+        "rate limit mails (2 per 1.5 s) no longer holds jobs back, after 1 min 26 s",
     ),
     (
         TimedOut("0192", "overran its 3 s"),

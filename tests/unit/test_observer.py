@@ -1,30 +1,69 @@
-"""What the keeper's observer makes of what the workers count."""
+"""What the keeper's observer makes of what the engine and the workers count."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from poolq.config import Config
+from poolq.engines.base import QueueCounts
 from poolq.engines.null import NullEngine
-from poolq.pool.observer import Observer
+from poolq.pool import nodes
+from poolq.pool.nodes import Info, named, unserved
+from poolq.pool.observer import MOST, Observer, Sight, encode, read
 from poolq.pool.scoreboard import Scoreboard
-from poolq.worker.notes import Notes
-from poolq.worker.row import PARKED
+from poolq.view.formats import Text
+from poolq.view.reporting import Log
+
+NOBODY = ("", "", 0, 0)
 
 
-def test_the_first_jobs_that_a_limit_holds_back_count_too() -> None:
-    scores, engine = Scoreboard(1), NullEngine("null://", "poolq")
-    config = Config(engine="null://", folder=Path("/"))
-    observer = Observer(engine, config, scores)
-    assert observer._holding() == {}
-    index = scores.take(1, 1, 1)
-    assert index is not None
-    scores.worker(index).count(PARKED, "mails", "Mail", 0.0)
-    notes = Notes(scores.pages.notes(index))
-    for _ in range(70):
-        notes.held("Mail")
-    observer._before -= 2.0
-    assert 2000 < observer._holding()["Mail"] <= 2100
+def observer(queue: tuple[str, ...] | None = None) -> Observer:
+    config = Config(engine="null://", folder=Path("/"), queue=queue)
+    return Observer(NullEngine("null://", "poolq"), config, Scoreboard(1), Log(Text()))
 
-    follower = Observer(engine, config, scores)
-    assert follower._holding() == {}, "it does not know when they were held back"
+
+def info(*queues: str) -> Info:
+    return Info("shop", "web1", NOBODY, NOBODY, queues=queues)
+
+
+def test_queues_that_no_node_serves() -> None:
+    assert unserved(["a", "b", "c"], [info("a"), info("c", "d")]) == ["b"]
+    every = Info("all", "web2", NOBODY, NOBODY)
+    assert unserved(["a", "b"], [info("a"), every]) == []
+    assert unserved(["a", "b"], [info("a"), None]) == [], "nobody knows what that one serves"
+    assert unserved(["a"], []) == ["a"]
+
+
+def test_a_node_tells_its_queues_as_long_as_they_can_be_named() -> None:
+    assert named(None) is None
+    assert named(("high", "low")) == ("high", "low")
+    assert named(("x" * 255,) * 40) is None
+    assert nodes.decode(nodes.encode(info("a"))) == info("a")
+    old = b'{"pool":"p","host":"h","master":["","",1,1],"keeper":["","",1,1]}'
+    found = nodes.decode(old)
+    assert found is not None
+    assert found.queues is None
+
+
+def test_of_many_queues_those_with_jobs_are_shown() -> None:
+    queues = [QueueCounts(f"q{number:05}") for number in range(1000)]
+    queues[700] = QueueCounts("q00700", ready=3)
+    queues[900] = QueueCounts("q00900", delayed=3)
+    shown = observer(("q00900",))._chosen(queues, frozenset({"q00700"}))
+    assert len(shown) == MOST
+    assert shown[0].queue == "q00900", "this pool's own come first"
+    assert "q00700" in {one.queue for one in shown}
+
+
+def test_what_is_seen_fits_its_page() -> None:
+    queues = [QueueCounts(f"{number:255}") for number in range(200)]
+    sight = Sight(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
+    data = encode(sight, 50_000)
+    assert len(data) <= 50_000
+    found = read(data)
+    assert found is not None
+    assert found.queues == queues[: len(found.queues)]
+    assert len(found.queues) == 50
+    assert encode(found, 50_000) == msgspec.json.encode(found)

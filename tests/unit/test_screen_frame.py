@@ -76,7 +76,7 @@ def test_a_stranger_sees_what_is_wrong_and_how_to_stop_it(size: tuple[int, int])
     screen = "\n".join(shown(snapshots.troubled(), size))
     assert "worker 2 stuck: Invoice runs 12m03s" in screen
     assert "worker 3 leaks: 412M, +24M a minute" in screen
-    assert "limit SendMail used up: " in screen
+    assert "limit SendMail holds back: " in screen
     assert "84 wait until " in screen
     assert "2 STUCK" in screen
     assert "3 LEAKS" in screen
@@ -171,3 +171,22 @@ def test_panes_share_all_the_room_there_is(
     assert sum(given_lines) == room
     assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
     assert given_lines[focus] >= min(2, room)
+
+
+def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
+    lines = shown(snapshots.troubled(), (60, 15))
+    (line,) = [line for line in lines if line.startswith(" rate-limited ")]
+    assert re.match(r" rate-limited 1.4/s  [▁▂▃▄▅▆▇█]+  84 wait  84 in all", line)
+    assert not [line for line in shown(snapshots.well(), (60, 15)) if "rate-limited 0/s" in line]
+
+
+def test_limits_show_starts_against_what_is_allowed() -> None:
+    screen = "\n".join(shown(snapshots.troubled(), (200, 50), State(pane="limits")))
+    assert re.search(r"SendMail +HOLDS BACK +0.16/0.17 +84 ", screen)
+    assert re.search(r"geocode +open +6.0/100 +0 now ", screen)
+
+
+def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:
+    limit = msgspec.structs.replace(snapshots.MAILS, window=1e12, next_slot=1e12, empty_in=1e15)
+    found = msgspec.structs.replace(snapshots.well(), limits=(limit,))
+    assert "never in 31ky" in "\n".join(shown(found, (200, 50), State(pane="limits")))

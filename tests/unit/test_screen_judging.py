@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.view.screen.judging import findings, holds, last_slot, leaks, rule, stuck
-from poolq.view.snapshot import Progress, Snapshot
+from poolq.view.screen.judging import findings, leaks, rule, short_key, stuck
+from poolq.view.snapshot import Death, Progress, Snapshot, Unknown
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -42,16 +42,13 @@ def test_leaking_is_growing_much_and_still(growth: float | None, grown: int, yes
     assert leaks(busy(1, growth=growth, grown=grown)) is yes
 
 
-def test_a_limit_holds_until_its_next_slot() -> None:
-    assert holds(snapshots.MAILS)
-    assert not holds(snapshots.OPEN)
-    assert last_slot(snapshots.MAILS) == pytest.approx(23.4 + 8 * 60)
+def test_a_limit_is_named_as_people_set_it() -> None:
     assert rule(snapshots.MAILS) == "10 per 1m"
 
 
 def test_one_of_each_kind_comes_before_more_of_it() -> None:
     found = [one.verdict for one in findings(snapshots.hostile())]
-    assert found[:4] == ["refused", "stuck", "used up", "paused"]
+    assert found[:4] == ["refused", "stuck", "holds back", "paused"]
 
 
 def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
@@ -81,22 +78,85 @@ def held(**more: object) -> list[str]:
     return [f"{one.verdict}: {one.text}" for one in findings(pool)]
 
 
-def test_what_a_limit_holds_back_is_told_also_between_two_windows() -> None:
-    (full,) = held()
-    assert full.startswith("used up: 84 wait until ")
-    assert "(in 23s), allows 10 per 1m, last about " in full
-    (over,) = held(used=0, next_slot=0.0, resets_in=None)
-    assert over.startswith("used up: 84 wait, allows 10 per 1m, last about ")
+def test_what_a_limit_holds_back_is_told() -> None:
+    (long,) = held()
+    assert long.startswith("holds back: 84 wait until ")
+    assert "(in 23s), starts 0.16/s of 0.17 allowed (10 per 1m), empty in about 8m23s" in long
+    (short,) = held(window=1.0, waiting=172, limit=2, starts=1.98, allowed=2.0, next_slot=0.3)
+    assert short.startswith(
+        "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
+    )
+    (more,) = held(grows=True, empty_in=None, last_tries=12)
+    assert more.endswith(", they become more, 12 put off with one attempt left")
+    (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
+    assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
 
 
-def test_what_a_limit_puts_off_is_told() -> None:
-    (full,) = held(waiting=0, held=40.0)
-    assert full.startswith("used up: none starts until ")
-    assert full.endswith(" (in 23s), allows 10 per 1m, 40.0 a minute put off")
-    (over,) = held(waiting=0, held=40.0, used=3, next_slot=0.0, window=1.0)
-    assert over == "slows: allows 10 per 1s, 40.0 a minute put off"
-    assert held(waiting=0, held=40.0, used=3, next_slot=0.0) == [], "it is over"
-    assert held(waiting=0, held=0.0) == held(waiting=0, held=None) == []
+def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
+    (found,) = held(waiting=0, held=40.0, empty_in=None)
+    assert found == (
+        "holds back: 40.0 a minute were put off, starts 0.16/s of 0.17 allowed (10 per 1m)"
+    )
+    for state in ("full", "open", "idle"):
+        assert held(waiting=0, held=40.0, state=state) == [], "it is over"
+
+
+def shop(**more: object) -> list[str]:
+    """What is wrong in a pool of 4 that is well otherwise."""
+    return [
+        f"{one.level} {one.subject} {one.verdict}: {one.text}"
+        for one in findings(msgspec.structs.replace(snapshots.well(), **more))
+    ]
+
+
+def test_jobs_that_wait_for_busy_workers_are_told() -> None:
+    late = snapshots.queue("emails", ready=1512, oldest=61.0, empty_in=24.0)
+    queues = (snapshots.queue("default", oldest=1.9), late)
+    (found,) = shop(head=head(busy=4), queues=queues)
+    assert found.startswith("warn pool behind: all 4 workers are busy, 1512 ready in emails, ")
+    assert found.endswith(", the oldest for 1m01s, empty in 24s")
+    assert shop(head=head(busy=3), queues=queues)[0].startswith(
+        "warn pool behind: 3 of 4 workers are busy, "
+    ), "jobs end between two looks"
+    assert shop(head=head(busy=4), queues=queues[:1]) == [], "they hardly wait"
+    assert shop(head=head(busy=4, queues=("default",)), queues=queues) == [], "not this pool's"
+    both = (msgspec.structs.replace(queues[0], oldest=3.0), late)
+    assert shop(head=head(busy=4), queues=both)[0].endswith(", empty in 24s, 1 more queues")
+
+
+def test_jobs_that_no_pool_takes_are_told() -> None:
+    lost = snapshots.queue("lost", ready=436, oldest=33.0, served=False)
+    pool = head(busy=0, queues=("default",))
+    assert shop(head=pool, queues=(lost,)) == [
+        "bad queue lost unserved: 436 jobs wait, the oldest for 33s; no pool takes this queue"
+    ]
+    assert shop(head=pool, queues=(snapshots.queue("old", ready=0, served=False),)) == []
+
+
+def test_unknown_jobs_are_told() -> None:
+    unknown = Unknown(job="shop:Old", queue="emails", jobs=3, age=2.0)
+    (found,) = shop(unknown=(unknown,))
+    assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails put back: no module ")
+
+
+def test_a_worker_that_died_a_moment_ago_is_told() -> None:
+    deaths = tuple(
+        Death(slot=slot, pid=900 + slot, age=age, why="killed by SIGKILL")
+        for slot, age in ((3, 2.0), (1, 12.0), (2, 31.0))
+    )
+    assert shop(deaths=deaths) == [
+        "warn worker 3 died: pid 903 killed by SIGKILL 2.0s ago; 1 more died within 30s"
+    ]
+    assert shop(deaths=deaths[2:]) == []
+
+
+def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
+    full = snapshots.queue("emails", paused=True, parked=4)
+    empty = snapshots.queue("old", ready=0, delayed=0, paused=True)
+    assert shop(queues=(full, empty)) == [
+        "warn queue emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
+        "warn queue old paused: 0 ready jobs are not given out",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,3 +168,12 @@ def test_what_a_limit_puts_off_is_told() -> None:
 def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
     assert [one.text for one in findings(pool)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("shop.jobs:SendMail", "SendMail"), ("jobs:Mail", "Mail"), ("shop.jobs:send", "send"),
+     ("user:17", "user:17"), ("user:bob", "user:bob"), ("geocode", "geocode")],
+)  # fmt: skip
+def test_a_limit_is_called_by_its_job_or_by_its_whole_key(key: str, shown: str) -> None:
+    assert short_key(key) == shown

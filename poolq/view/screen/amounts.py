@@ -6,7 +6,9 @@ None, what nobody knows, is a dash.
 import re
 from datetime import UTC, datetime
 
-NONE = "-"
+NONE, NEVER = "-", "never"
+YEAR = 365 * 86400
+EVER = 1e6 * YEAR
 _KIB = 1024
 
 
@@ -63,6 +65,8 @@ def span(seconds: float | None) -> str:
         return NONE
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
+    if seconds >= EVER:
+        return NEVER
     if seconds < 60:
         return sign + _short(seconds)
     minutes, rest = divmod(int(seconds), 60)
@@ -72,6 +76,8 @@ def span(seconds: float | None) -> str:
     if hours < 24:
         return f"{sign}{hours}h{minutes:02}m"
     days, hours = divmod(hours, 24)
+    if days >= 100_000:
+        return f"{sign}{days // 365_250}ky"
     return f"{sign}{days}d{hours:02}h" if days < 100 else f"{sign}{days}d"
 
 
@@ -89,11 +95,18 @@ def _short(seconds: float) -> str:
 
 def clock(at: float) -> str:
     """The local time of day, to the second."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+    return _local(at, "%H:%M:%S")
 
 
 def moment(at: float, now: float) -> str:
     """A point in time: the time of day, with the day where it is not near."""
     if abs(at - now) < 18 * 3600:
         return clock(at)
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%d %b %H:%M")
+    return _local(at, "%d %b %H:%M" if abs(at - now) < YEAR / 2 else "%d %b %Y")
+
+
+def _local(at: float, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).astimezone().strftime(form)
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return NEVER

@@ -56,9 +56,9 @@ def _summary(scene: Scene, width: int, room: int) -> list[Line]:
     if room < TALL - 3:
         most = 1 if room < 8 else 3
         lines = trouble.draw(scene, width, most)
-        return [*lines, *throughput.draw(scene.snapshot, look, width, 1)] if room >= 6 else lines
+        return [*lines, *throughput.small(scene.snapshot, look, width)] if room >= 6 else lines
     lines = trouble.draw(scene, width, min(4, trouble.wanted(scene)))
-    return [*lines, *throughput.draw(scene.snapshot, look, width, throughput.LINES)]
+    return [*lines, *throughput.draw(scene.snapshot, look, width)]
 
 
 def beside(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line]:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from poolq.view.screen import amounts
-from poolq.view.snapshot import Head, Limit, Queue, Snapshot, Worker
+from poolq.view.snapshot import Head, Limit, Queue, Snapshot, Unknown, Worker
 
 SILENT = 3.0  # seconds without a sign of the master
 LATE = 2.0  # seconds that data may be older than its period
@@ -16,7 +16,9 @@ LONG, FACTOR = 10.0, 10.0  # seconds, and times the usual, from which a job is o
 UNKNOWN_LONG = 60.0  # seconds of a job that nobody knows the usual duration of
 _MIB = 1 << 20
 LEAK, LEAKED = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
-SHORT = 10.0  # seconds of a limit's window
+SHORT = 10.0  # seconds of a limit's window, in which no point in time can be read
+WAITED = 2.0  # seconds that a ready job may wait without a word
+DIED = 30.0  # seconds that a worker's death is told
 FLAPPING = 3  # restarts of a slot whose worker does not live for a minute
 
 
@@ -51,27 +53,20 @@ def leaks(worker: Worker) -> bool:
     return worker.growth is not None and worker.growth >= LEAK and worker.grown >= LEAKED
 
 
-def holds(limit: Limit) -> bool:
-    """Used up: nothing may start now."""
-    return limit.used >= limit.limit and limit.next_slot != 0
-
-
-def holds_back(limit: Limit) -> bool:
-    """Jobs wait because of it. Said, too, in the moment in which a short window has just ended:
-    what comes and goes cannot be read."""
-    return bool(limit.waiting or (limit.held and (holds(limit) or limit.window < SHORT)))
-
-
 def findings(snapshot: Snapshot) -> list[Finding]:
     """All trouble, the worst first; but one of each kind before others of it."""
     found = [*_pool(snapshot.head)]
+    found += [_unserved(one) for one in snapshot.queues if not one.served and waiting(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
     found += [_stuck(one) for one in workers if stuck(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
     found += [_leaking(one) for one in workers if leaks(one)]
-    found += [_held(one, snapshot.at) for one in snapshot.limits if holds_back(one)]
+    found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back]
+    found += [_unknown(one) for one in snapshot.unknown]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
-    found += [_paused(one) for one in snapshot.queues if one.paused and one.ready]
+    found += _died(snapshot)
+    found += [_paused(one) for one in snapshot.queues if one.paused]
+    found += _behind(snapshot)
     seen: Counter[str] = Counter()
     ranks: list[tuple[int, int]] = []
     for one in found:
@@ -141,34 +136,49 @@ def short(name: str) -> str:
     return name.rpartition(":")[2] or name
 
 
+def short_key(key: str) -> str:
+    """The same of a limit whose key is a job's name; another key, such as `user:17`, is whole."""
+    module, _, name = key.rpartition(":")
+    return name if "." in module or name[:1].isupper() else key
+
+
 def rule(limit: Limit) -> str:
     """10 per 1m."""
     return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
 
 
-def last_slot(limit: Limit) -> float | None:
-    """Seconds until the last of those that wait now may start."""
-    if limit.next_slot is None:
-        return None
-    return limit.next_slot + (limit.waiting - 1) // limit.limit * limit.window
+def pace(number: float) -> str:
+    """Starts a second, also of one a day."""
+    return f"{number:.2g}" if 0 < number < 0.1 else amounts.rate(number)
 
 
 def _held(limit: Limit, now: float) -> Finding:
-    parts, due, last = [], "", last_slot(limit)
-    if limit.next_slot:
-        at = amounts.moment(now + limit.next_slot, now)
-        due = f"until {at} (in {amounts.span(limit.next_slot)})"
+    parts = []
     if limit.waiting:
-        parts.append(f"{amounts.count(limit.waiting)} wait {due}".rstrip())
-    elif due:
-        parts.append(f"none starts {due}")
-    parts.append(f"allows {rule(limit)}")
-    if not limit.waiting:
-        parts.append(f"{amounts.rate(limit.held)} a minute put off")
-    elif limit.waiting > limit.limit and last is not None:
-        parts.append(f"last about {amounts.moment(now + last, now)}")
-    verdict = "used up" if limit.waiting or holds(limit) else "slows"
-    return Finding("warn", f"limit {short(limit.key)}", verdict, ", ".join(parts))
+        due = ""
+        if limit.next_slot and limit.window >= SHORT:
+            at = amounts.moment(now + limit.next_slot, now)
+            due = f" until {at} (in {amounts.span(limit.next_slot)})"
+        parts.append(f"{amounts.count(limit.waiting)} wait{due}")
+    else:
+        parts.append(f"{amounts.rate(limit.held)} a minute were put off")
+    parts.append(f"starts {pace(limit.starts)}/s of {pace(limit.allowed)} allowed ({rule(limit)})")
+    if limit.grows:
+        parts.append("they become more")
+    elif limit.empty_in is not None:
+        parts.append(f"empty in about {amounts.span(limit.empty_in)}")
+    if limit.last_tries:
+        parts.append(f"{amounts.count(limit.last_tries)} put off with one attempt left")
+    return Finding("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
+
+
+def _unknown(unknown: Unknown) -> Finding:
+    jobs = f"{unknown.jobs} job{'s' * (unknown.jobs != 1)}"
+    text = (
+        f"{jobs} in queue {unknown.queue} put back: no module of the application defines it; "
+        "deploy it, or name its module with --app"
+    )
+    return Finding("bad", f"job {unknown.job}", "unknown", text)
 
 
 def _flaps(worker: Worker) -> bool:
@@ -180,6 +190,59 @@ def _flapping(worker: Worker) -> Finding:
     return Finding("bad", f"worker {worker.slot}", "dies", text)
 
 
+def _died(snapshot: Snapshot) -> list[Finding]:
+    deaths = [one for one in snapshot.deaths if one.age < DIED]
+    if not deaths:
+        return []
+    last, more = deaths[0], len(deaths) - 1
+    text = f"pid {last.pid} {last.why} {amounts.span(last.age)} ago"
+    if more:
+        text += f"; {more} more died within {amounts.span(DIED)}"
+    return [Finding("warn", f"worker {last.slot}", "died", text)]
+
+
+def waiting(queue: Queue) -> int:
+    """Jobs that wait for somebody to take them."""
+    return queue.ready + queue.parked
+
+
+def _unserved(queue: Queue) -> Finding:
+    jobs = waiting(queue)
+    text = f"{amounts.count(jobs)} jobs wait" if jobs != 1 else "1 job waits"
+    if queue.oldest is not None:
+        text += f", the oldest for {amounts.span(queue.oldest)}"
+    return Finding("bad", f"queue {queue.queue}", "unserved", f"{text}; no pool takes this queue")
+
+
 def _paused(queue: Queue) -> Finding:
+    later = queue.delayed + queue.parked
     text = f"{amounts.count(queue.ready)} ready jobs are not given out"
+    if later:
+        text += f", nor {amounts.count(later)} delayed or parked ones"
     return Finding("warn", f"queue {queue.queue}", "paused", text)
+
+
+def _behind(snapshot: Snapshot) -> list[Finding]:
+    """Jobs that this pool serves have waited for a while, for no other reason."""
+    head = snapshot.head
+    queues = [
+        one
+        for one in snapshot.queues
+        if one.ready and not one.paused and (head.queues is None or one.queue in head.queues)
+    ]
+    full = head.busy >= head.procs > 0
+    late = [one for one in queues if (one.oldest or 0.0) >= WAITED or (full and one.oldest is None)]
+    if not late or head.state not in ("running", "reloading"):
+        return []
+    worst = max(late, key=lambda one: one.oldest or 0.0)
+    busy = f"{head.busy} of {head.procs} workers are busy"
+    if full:
+        busy = f"all {head.procs} workers are busy" if head.procs > 1 else "its worker is busy"
+    parts = [f"{busy}, {amounts.count(worst.ready)} ready in {worst.queue}"]
+    if worst.oldest is not None:
+        parts.append(f"the oldest for {amounts.span(worst.oldest)}")
+    if worst.empty_in is not None:
+        parts.append(f"empty in {amounts.span(worst.empty_in)}")
+    if len(late) > 1:
+        parts.append(f"{len(late) - 1} more queues")
+    return [Finding("warn", "pool", "behind", ", ".join(parts))]

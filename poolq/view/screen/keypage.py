@@ -12,7 +12,8 @@ SIGNS = (
     "STUCK: the job runs 10 times as long as usual and over 10 s, or past its deadline",
     "STUCK, too: it runs over a minute, and nobody knows how long such jobs take",
     "LEAKS: the worker has grown 16M and more since its start, and grows 2M and more a minute",
-    "EXHAUSTED: the rate limit is used up; NEXT SLOT is when the next job may start",
+    "HOLDS BACK: jobs wait for the rate limit; NEXT SLOT is when the next one may start",
+    "UNSERVED: no pool of the namespace takes jobs of the queue",
     "STALE: the queues' counts are over 2 s older than they should be",
 )
 

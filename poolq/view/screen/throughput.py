@@ -17,11 +17,28 @@ NUMBERS = 46  # columns before the sparkline
 SMALL = 12  # columns of a sparkline where all stands in one line
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    """LINES lines, or one: how many a second are done, and how many in all were not."""
+def small(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
+    """One line: how many a second are done, and how many in all were not; and where rate limits
+    have put jobs off, one of that."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
-    if height < LINES:
+    limited = rates["limited"]
+    waiting = sum(limit.waiting for limit in snapshot.limits)
+    if not limited.total and not waiting:
         return [_one(rates, look, width)]
+    del rates["limited"]
+    style = _style("limited", limited, look)
+    bits = [
+        Bit(f"rate-limited {amounts.rate(limited.now)}/s", style),
+        Bit(spark(limited.spark, SMALL, look), style, 2),
+        Bit(f"{amounts.count(waiting)} wait", look.warn if waiting else look.dim),
+        Bit(f"{amounts.count(limited.total)} in all", style, 1),
+    ]
+    return [_one(rates, look, width), lay(bits, width)]
+
+
+def draw(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
+    """LINES lines."""
+    rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}  LAST 60 S"
     lines = [[Segment(fit(title, width, cut=""), look.header)]]
     for kind, rate in rates.items():

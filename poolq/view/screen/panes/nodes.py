@@ -32,6 +32,7 @@ def _fields(node: Node, scene: Scene) -> list[tuple[str, Cell]]:
         ("host", node.host),
         ("node", node.node),
         ("workers", f"{node.workers}, {_busy(node, scene)} busy"),
+        ("queues", "all" if node.queues is None else ", ".join(node.queues)),
         ("heard", f"{amounts.span(node.beat)} ago"),
         ("versions", f"poolq {node.poolq or '-'}, Python {node.python or '-'}"),
     ]

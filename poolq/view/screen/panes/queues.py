@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from poolq.view.screen import amounts
 from poolq.view.screen.gauges import MINUTE, spark
+from poolq.view.screen.judging import waiting
 from poolq.view.screen.look import PLAIN
 from poolq.view.screen.table import Cell, Column, Pane, Scene
 from poolq.view.snapshot import Queue, Snapshot
@@ -20,15 +21,25 @@ def _parked(queue: Queue, scene: Scene) -> Cell:
 
 
 def _state(queue: Queue, scene: Scene) -> Cell:
-    return ("PAUSED", scene.look.warn) if queue.paused else ""
+    if queue.paused:
+        return "PAUSED", scene.look.warn
+    return ("UNSERVED", scene.look.bad) if _unserved(queue) else ""
+
+
+def _unserved(queue: Queue) -> bool:
+    return not queue.served and waiting(queue) > 0
+
+
+def _trouble(queue: Queue) -> str:
+    return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
 
 
 def _spark(queue: Queue, scene: Scene, width: int = SPARK) -> Cell:
     return spark(queue.spark, width, scene.look, MINUTE // 2), scene.look.accent
 
 
-def _paused(queues: Sequence[Queue]) -> bool:
-    return any(queue.paused for queue in queues)
+def _has_state(queues: Sequence[Queue]) -> bool:
+    return any(queue.paused or _unserved(queue) for queue in queues)
 
 
 def _fields(queue: Queue, scene: Scene) -> list[tuple[str, Cell]]:
@@ -56,7 +67,7 @@ QUEUES = Pane(
     "queues",
     (
         Column("", 10, lambda one, _: one.queue, most=24, foreign=True),
-        Column("STATE", 6, _state, wanted=_paused),
+        Column("STATE", 8, _state, wanted=_has_state),
         Column("READY", 6, lambda one, _: amounts.count(one.ready), right=True),
         Column("DELAYED", 7, lambda one, _: amounts.count(one.delayed), rank=2, right=True),
         Column("PARKED", 6, _parked, rank=1, right=True),
@@ -70,8 +81,8 @@ QUEUES = Pane(
     ),
     rows=_rows,
     key=lambda one: one.queue,
-    words=lambda one: f"{one.queue} {'paused' * one.paused}",
+    words=lambda one: f"{one.queue} {'paused' * one.paused} {'unserved' * _unserved(one)}",
     fields=_fields,
     empty="no queue is known yet",
-    trouble=lambda one: "warn" if one.parked or (one.paused and one.ready) else "",
+    trouble=_trouble,
 )

@@ -1,0 +1,125 @@
+"""Rate limits as people see them (pure): what the pane, the alert, `poolq status` and the metrics
+say of a limit is worked out here, from what the keeper wrote down and the time since.
+
+- Windows go on while nobody asks the engine: where jobs wait, one follows the other.
+- A limit holds back while jobs wait for it, and for a moment after it has put off the last one, so
+  that what comes and goes with short windows can be read.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+HOLDS, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
+#: A window as short as this passes several times between two looks of the keeper.
+SHORT = 5.0  # seconds
+#: Below this share of what is allowed, starts that could be made are not: the workers are busy.
+SLOW = 0.8
+#: Those that wait become more if there are so many more, as a share of them, within SECONDS.
+MORE, SECONDS = 0.05, 10.0
+
+
+class Watched(msgspec.Struct, frozen=True, array_like=True):
+    """A limit as the keeper saw it. `window`, and `left` until the open one ends, in microseconds;
+    `left` and `used` are 0 where none is open. `starts` per second; `held` per minute, by this
+    pool's workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the
+    newest last. `growth` of those that wait, per second. `since`: monotonic seconds since when it
+    holds back, None: it does not; `quiet`: seconds since it was used last. `last_tries`: jobs that
+    it has put off, leaving them one attempt."""
+
+    key: str
+    limit: int
+    window: int
+    used: int
+    left: int
+    parked: int
+    released: int
+    starts: float
+    held: float | None
+    spark: tuple[float, ...]
+    growth: float
+    since: float | None
+    quiet: float
+    last_tries: int = 0
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate limit: `used` of `limit` starts in a window of `window` seconds, which ends in
+    `resets_in`. `state`: "holds back" (jobs wait for it), "full" (used up, nobody waits), "open" or
+    "idle" (no window is open). `starts` per second, smoothed, of those `allowed`. `waiting`: jobs
+    `parked` in its line and `released` until a window ends; `held`: how many were put off per
+    minute by this pool, `spark`: in each 2 seconds of the last minute. `next_slot`: until one more
+    may start, 0.0 when one may now; `empty_in`: until the last of those that wait has about
+    started, None when none waits, or when they become more (`grows`). `last_tries`: jobs of this
+    pool that it put off and that have one attempt left, and fail when it puts them off again."""
+
+    key: str
+    limit: int
+    window: float
+    used: int = 0
+    resets_in: float | None = None
+    state: str = OPEN
+    starts: float = 0.0
+    allowed: float = 0.0
+    parked: int = 0
+    released: int = 0
+    waiting: int = 0
+    held: float | None = None
+    spark: tuple[float, ...] = ()
+    next_slot: float = 0.0
+    empty_in: float | None = None
+    grows: bool = False
+    last_tries: int = 0
+
+    @property
+    def holds_back(self) -> bool:
+        return self.state == HOLDS
+
+
+def limits(watched: Iterable[Watched], passed: float) -> tuple[Limit, ...]:
+    """As they are `passed` seconds after the keeper saw them."""
+    return tuple(status(one, max(0.0, passed)) for one in watched)
+
+
+def status(seen: Watched, passed: float) -> Limit:
+    window, left = seen.window / 1e6, seen.left / 1e6 - passed
+    waiting, used = seen.parked + seen.released, seen.used
+    resets_in: float | None = left
+    if left <= 0:
+        # Where more wait than a window has room for, another one has begun, and is used up.
+        rounds = int(-left // window) + 1 if seen.left else 0
+        used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0
+        resets_in = window - -left % window if used else None
+    full = used >= seen.limit
+    if waiting or seen.since is not None:
+        state = HOLDS
+    else:
+        state = FULL if full else OPEN if resets_in is not None else IDLE
+    next_slot = resets_in if full and resets_in is not None else 0.0
+    grows = waiting > 0 and seen.growth * SECONDS > max(1.0, MORE * waiting)
+    return Limit(
+        key=seen.key,
+        limit=seen.limit,
+        window=window,
+        used=used,
+        resets_in=resets_in,
+        state=state,
+        starts=seen.starts,
+        allowed=seen.limit / window,
+        parked=seen.parked,
+        released=seen.released,
+        waiting=waiting,
+        held=seen.held,
+        spark=seen.spark,
+        next_slot=next_slot,
+        empty_in=_empty_in(seen, window, waiting, next_slot) if waiting and not grows else None,
+        grows=grows,
+        last_tries=seen.last_tries,
+    )
+
+
+def _empty_in(seen: Watched, window: float, waiting: int, next_slot: float) -> float:
+    """By what is allowed, or by what starts where that is less: the workers are busy then."""
+    if window <= SHORT and 0 < seen.starts < SLOW * seen.limit / window:
+        return waiting / seen.starts
+    return next_slot + (waiting - 1) // seen.limit * window

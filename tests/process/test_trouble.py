@@ -1,0 +1,135 @@
+"""What the dashboard calls trouble, in real pools: whatever keeps jobs waiting is said in words."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from contextlib import ExitStack
+from urllib.request import urlopen
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.test_metrics import port
+from tests.support.cli import Command
+from tests.support.pool import Pool
+from tests.support.project import Project
+from tests.support.screens import Screens, screens
+from tests.support.wait import until
+
+__all__ = ["port", "screens"]
+LIMITED = """
+from poolq import Job, Limit
+
+class Parks(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(2, seconds=1)
+
+    def run(self):
+        pass
+
+class Waits(Job):
+    attempts = 1000
+
+    def rate_limit(self):
+        return Limit(3, seconds=1, key="geocode")
+
+    def run(self):
+        pass
+"""
+
+
+def poolq(screens: Screens, pool: Pool) -> Command:
+    """The commands, not on a terminal."""
+    return Command(screens.project.folder, **screens.environment(pool.runtime))
+
+
+@redis_and_sqlite
+def test_short_windows_are_shown_as_what_they_do(
+    make_project: MakeProject, engine_url: str, port: int
+) -> None:
+    """Whenever it is looked at, each limit holds back, and all who tell of it tell the same."""
+    with ExitStack() as stack:
+        project = make_project(engine_url, LIMITED)
+        screens = Screens(stack, project)
+        pool = project.ready(2, f"--metrics=127.0.0.1:{port}")
+        project.dispatch_many("Parks", 200, on_limit="park")
+        project.dispatch_many("Waits", 60, attempts=1000)
+        tty = screens.top(pool, size=(200, 50))
+        tty.until_shows(
+            "limit Parks holds back: ", "of 2.0 allowed (2 per 1s)", "limit geocode holds back: ",
+            "of 3.0 allowed (3 per 1s)", "/2.0 ", "begins to hold jobs back",
+        )  # fmt: skip
+        command = poolq(screens, pool)
+
+        def both_start() -> bool:
+            """Jobs of both start, and no more than are allowed."""
+            found = json.loads(command("status", "--json").out)["limits"]
+            assert {one["key"]: one["state"] for one in found} == {
+                "jobs:Parks": "holds back", "geocode": "holds back",
+            }  # fmt: skip
+            assert all(0 <= one["starts"] <= one["allowed"] for one in found)
+            return all(one["starts"] > 0 for one in found)
+
+        until(both_start, 20, "starts of both")
+        shown = tty.until_shows("rate-limited")
+        assert len(re.findall(r"HOLDS BACK +[\d.]+/[23]\.0 ", shown)) == 2
+        assert "no trouble" not in shown
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            told = answer.read().decode()
+        for name, allowed in (("jobs:Parks", 2), ("geocode", 3)):
+            assert f'poolq_limit_holds_back{{limit="{name}",window="1"}} 1.0' in told
+            assert (
+                f'poolq_limit_allowed_per_second{{limit="{name}",window="1"}} {allowed}.0' in told
+            )
+        screens.top(pool, size=(60, 15)).until_shows("holds back", "rate-limited ", " in all")
+
+
+@sqlite
+def test_jobs_that_no_pool_takes_are_told_until_one_does(
+    screens: Screens, project: Project
+) -> None:
+    tty = screens.shown(1, "--queue=default")
+    lost = project.dispatch("Quick", queue="lost")
+    tty.until_shows("queue lost unserved: 1 job waits", "no pool takes this queue", "UNSERVED")
+    project.ready(1, "--name=other", "--queue=lost")
+    project.ledger.until("end", lost)
+    tty.until_shows("no trouble")
+
+
+@sqlite
+def test_jobs_that_wait_for_busy_workers_are_told(screens: Screens, project: Project) -> None:
+    tty = screens.shown(1)
+    running = project.dispatch("Held")
+    project.ledger.until("start", running)
+    project.dispatch_many("Quick", 3)
+    tty.until_shows("pool behind: its worker is busy, 3 ready in default, the oldest for ")
+    project.ledger.open()
+    tty.until_shows("no trouble")
+
+
+@sqlite
+def test_a_worker_killed_a_moment_ago_is_told(screens: Screens) -> None:
+    tty = screens.shown(2)
+    worker = next(one for one in tty.processes() if "worker 2" in one.title)
+    worker.kill(signal.SIGKILL)
+    tty.until_shows(f"worker 2 died: pid {worker.pid} killed by SIGKILL ", " ago", "WORKERS 2")
+
+
+@sqlite
+def test_jobs_that_no_module_defines_are_told(screens: Screens, project: Project) -> None:
+    tty = screens.shown(1)
+    project.dispatch("Tomorrow", queue="new")
+    tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new put back: no module")
+
+
+@sqlite
+def test_a_paused_queue_is_told_while_it_is(screens: Screens, project: Project) -> None:
+    tty = screens.shown(1)
+    project.ledger.until("end", project.dispatch("Quick"))
+    project.engine.pause("default")
+    tty.until_shows("queue default paused: 0 ready jobs are not given out", "PAUSED")
+    project.engine.resume("default")
+    tty.until_shows("no trouble")
