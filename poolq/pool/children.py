@@ -6,6 +6,7 @@ fork for us comes through `templates.py`.
 
 import os
 import random
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -244,7 +245,8 @@ class Children:
         elif pool.keeper is not None and pool.keeper.pid == pid:
             if not pool.keeper.told and pool.contact:
                 self._say("warning", f"keeper (pid {pid}) died; starting another")
-            history.keeper_exited(pool, code, now)
+            killed = by_signal and status == signal.SIGKILL
+            history.keeper_exited(pool, code, now, killed=killed)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
             self.templates.gone(pid, code)
         elif pid in self._seqs:

@@ -24,6 +24,7 @@ END_DEADLINE = 10.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 30.0
 LOST, LOST_AGAIN = "the template was lost", 10.0  # seconds between two tries to load it again
 LONG_LIFE = 60.0  # seconds after which a keeper's death is no repetition
+KEEPERS = 0.25  # seconds from one keeper's start to the next one's, at least
 #: A worker's own growth, as a share of `max_memory`, before it counts as leaking: one that is
 #: born big cannot be helped by another birth.
 GROWTH = 0.1
@@ -279,12 +280,16 @@ def logger_exited(pool: Pool, now: float) -> None:
     pool.logger_not_before = now + backoff(pool.logger_failures, 5.0)
 
 
-def keeper_exited(pool: Pool, code: int, now: float) -> None:
-    """The keeper was reaped; before its first contact with the broker its code ends the pool."""
+def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) -> None:
+    """The keeper was reaped; before its first contact with the broker its code ends the pool. One
+    that was `killed` (SIGKILL) is replaced at once, and one that died by itself after a while."""
     lived = now - pool.keeper.born if pool.keeper else 0.0
     pool.keeper = None
-    pool.keeper_failures = 1 if lived > LONG_LIFE else pool.keeper_failures + 1
-    pool.keeper_not_before = now + backoff(pool.keeper_failures, 5.0)
+    if killed:
+        pool.keeper_not_before = now + max(0.0, KEEPERS - lived)
+    else:
+        pool.keeper_failures = 1 if lived > LONG_LIFE else pool.keeper_failures + 1
+        pool.keeper_not_before = now + backoff(pool.keeper_failures, 5.0)
     if not pool.contact and code in TELLING:
         pool.code, pool.mode, pool.deadline = code, Mode.END, now
 

@@ -1,16 +1,22 @@
 """The keeper: the node's housekeeping at the broker. It runs no user code and owns no worker.
 
-- Main thread: beats, recovers dead workers (at every bell and every beat, from the scoreboard, so
-  that no message can be lost), reaps silent nodes. Every exchange is one try; what fails comes
-  again with the next round.
+- Main thread: beats, and recovers dead workers (at every bell and every beat, from the scoreboard,
+  so that no message can be lost). Every exchange is one try; what fails comes again with the next
+  round. The beat comes first, also between two other exchanges: nothing may delay it.
+- With each beat it takes over what other nodes have left (`takeover.py`), and then sweeps out what
+  the engine need not remember, for half of the time at most.
+- It beats six times in the shortest `--node-ttl` of all nodes, its own included, and every 5 s.
 - It outlives a killed master and beats until the last worker has left.
 - The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
 - The observer thread (`observer.py`) asks the broker what people want to see.
+- The pulse (`pulse.py`) tells the master that an exchange is what takes so long.
 """
 
 import os
 import select
 import socket
+from functools import partial
+from math import inf
 from time import monotonic, monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
@@ -24,16 +30,17 @@ from poolq.pool import nodes
 from poolq.pool import scoreboard as board
 from poolq.pool.bells import Bells
 from poolq.pool.names import worker_name
-from poolq.pool.namesakes import Namesakes
 from poolq.pool.nodes import Info
 from poolq.pool.observer import Observer
-from poolq.pool.orphans import Orphans, end_abandoned, end_left_behind
+from poolq.pool.orphans import Orphans
+from poolq.pool.pulse import Pulse
 from poolq.pool.recovery import death
 from poolq.pool.samples import Recorder
 from poolq.pool.scales import Scales
 from poolq.pool.scoreboard import Row, Scoreboard, Status
 from poolq.pool.silence import Silence
-from poolq.pool.state import TELLING
+from poolq.pool.state import TELLING, keeper_silence
+from poolq.pool.takeover import DEFAULT_TTL, Attempts, Takeover
 from poolq.pool.waiter import Waiter
 from poolq.worker import identity
 from poolq.worker.events import Crashed, Note, Reporter, TimedOut
@@ -45,8 +52,11 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # seconds that a first start waits for the broker
 BEATS = 6  # a node's life in beats
 RETRY = 0.5
+PAUSE = 0.01  # seconds between two sweeps, at least
 LAST_TRIES = 5.0
 SUSPENDED = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
+#: Seconds after which the engine may forget a queue that holds nothing. Tests shorten that.
+IDLE_QUEUE = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
 
 
 class Keeper:
@@ -62,6 +72,8 @@ class Keeper:
         reporter: Reporter,
         served: socket.socket | None = None,
     ) -> None:
+        self._pulse = Pulse(scores, keeper_silence(config.node_ttl))
+        self._pulse.start()  # before the engine's library is imported, which takes its time
         self._served = served
         self._config = config
         self._node = node
@@ -70,11 +82,17 @@ class Keeper:
         self._signals = signals
         self._reporter = reporter
         self._engine: Engine = open_engine(config)
-        self._interval = config.node_ttl / BEATS
-        self._silence = Silence(BEATS)
-        self._namesakes = Namesakes(config.name)
-        self._orphans = Orphans(scores, lambda text: reporter.report(Note("warning", text)))
-        self._next_beat = 0.0
+        self._interval = self._every = min(config.node_ttl, DEFAULT_TTL) / BEATS
+        self._silence = Silence()
+        self._silent: dict[str, int] = {}  # nodes, with the counters that did not move
+        self._known: frozenset[str] = frozenset()
+        self._takeover = Takeover(
+            self._engine, node, config, self._living, self._warn, self._tell, self._breathe
+        )
+        self._attempts = Attempts(self._warn)
+        self._unrecovered: set[int] = set()  # by seq: tried since the last beat, and failed
+        self._orphans = Orphans(scores, self._warn)
+        self._next_beat = self._next_look = self._next_sweep = 0.0
         self._up = True
         self._scales = Scales(scores)
         self._recorder = Recorder(scores)
@@ -86,7 +104,10 @@ class Keeper:
             (*place, master, identity.started(master) or 0),
             (*place, me, identity.started(me) or 0),
             0, 0, *nodes.versions(), os.getsid(0), nodes.named(config.queue),
+            config.node_ttl,
         )  # fmt: skip
+        scores.tell(board.KEEPER_PID, me)
+        scores.tell(board.KEEPER_STARTED, self._info.keeper[3])
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
     def run(self) -> int:
@@ -100,7 +121,6 @@ class Keeper:
         waiter.start()
         Observer(self._engine, self._config, self._scores, self._reporter).start()
         while not self._signals.stopping or self._signals.orphaned:
-            self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
             self._round()
             self._scales.weigh()
             self._recorder.record()
@@ -125,15 +145,17 @@ class Keeper:
         return exporter
 
     def _first_contact(self) -> int:
-        """The broker answers, with tables of our version; else the exit code of the pool."""
-        deadline = monotonic() + PATIENCE
+        """The broker answers, with tables of our version; else the exit code of the pool. What a
+        dead pool has left is taken over before this one's first worker starts."""
+        deadline, had_contact = monotonic() + PATIENCE, self._scores.told(board.KEEPER_READY)
         while True:
-            self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+            self._pulse.beat()
             try:
                 self._clock = self._engine.now() * 1000 - monotonic_ns()
                 self._beat()
+                if not had_contact:
+                    self._look_around()
             except EngineUnavailable as error:
-                had_contact = self._scores.told(board.KEEPER_READY)
                 if (monotonic() > deadline and not had_contact) or self._signals.stopping:
                     return self._say(error)
                 self._signals.wait(RETRY)
@@ -153,96 +175,112 @@ class Keeper:
     def _round(self) -> None:
         """One pass over everything that may be due."""
         try:
+            self._breathe()
             self._recover_rows()
-            if monotonic() >= self._next_beat:
-                self._beat()
-                if not self._up:
-                    self._up = True
-                    self._reporter.report(Note("info", "the broker answers again"))
+            self._look_around()
+            self._sweep()
         except EngineUnavailable as error:
-            self._scores.tell(board.BROKER_UP, 0)
-            if self._up:
-                self._up = False
-                self._reporter.report(Note("warning", f"{error}; trying again"))
-            self._next_beat = monotonic() + min(RETRY, self._interval)
-        except PoolqError as error:
-            self._reporter.report(Note("error", f"keeper: {error}"))
-            self._next_beat = monotonic() + self._interval
+            self._missed(error)
         self._reporter.flush()
+
+    def _missed(self, error: EngineUnavailable) -> None:
+        self._scores.tell(board.BROKER_UP, 0)
+        self._silence.interrupted()
+        if self._up:
+            self._up = False
+            self._warn(f"{error}; trying again")
+
+    def _breathe(self) -> None:
+        """Beat, if that is due: before each exchange that can wait."""
+        self._pulse.beat()
+        if monotonic() < self._next_beat:
+            return
+        self._next_beat = monotonic() + min(RETRY, self._interval)
+        if not self._attempts.do("the beat", self._beat):
+            self._silence.interrupted()
+        elif not self._up:
+            self._up = True
+            self._reporter.report(Note("info", "the broker answers again"))
 
     def _recover_rows(self) -> None:
         if self._signals.orphaned:
             self._orphans.look()
         for row in self._scores.lost():
-            name = self._name(row)
-            words = death(row, name, socket.gethostname(), time_ns() // 1000)
-            recovered = self._engine.recover(name, words)
-            self._scores.confirm(row)
-            self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
-            self._bells.master.ring()
+            if row.seq in self._unrecovered:
+                continue
+            self._breathe()
+            self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
+            what = f"recovering worker {row.slot} (pid {row.pid})"
+            if self._attempts.do(what, partial(self._recover, row)):
+                self._unrecovered.discard(row.seq)
+
+    def _recover(self, row: Row) -> None:
+        name = self._name(row)
+        words = death(row, name, socket.gethostname(), time_ns() // 1000)
+        recovered = self._engine.recover(name, words)
+        self._scores.confirm(row)
+        self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
+        self._bells.master.ring()
 
     def _beat(self) -> None:
-        """Be seen alive; look for workers and nodes that are not."""
+        """Be seen alive, and hear who else is."""
         begun = monotonic()
         counters = self._engine.beat(self._node, nodes.encode(self._now()))
         if monotonic() - begun > self._interval:
             # Were we stopped meanwhile, the answer is an old one, and we were silent since.
+            self._silence.interrupted()
+            begun = monotonic()
             counters = self._engine.beat(self._node, nodes.encode(self._now()))
+        ended = monotonic()
         self._scores.tell(board.BROKER_SEEN, monotonic_ns())
         self._scores.tell(board.BROKER_UP, 1)
-        self._next_beat = monotonic() + self._interval
-        self._recover_registered()
+        self._next_beat = ended + self._interval
+        self._unrecovered.clear()
         counters.pop(self._node, None)
-        for node in self._silence.heard(counters):
-            self._end_abandoned(node)
-            recovered_node = self._engine.reap(node, counters[node])
-            if recovered_node is not None:
-                self._tell(recovered_node, f"node {node} was silent")
+        silent = self._silence.heard(counters, self._takeover.ttl, begun, ended)
+        self._silent = {node: counters[node] for node in silent}
+        if counters.keys() - self._known:
+            self._next_look = ended  # it has a time to live of its own
+        self._known = frozenset(counters)
 
-    def _recover_registered(self) -> None:
-        """Workers without a process: ours that no row shows, and those of a dead pool here."""
-        registered = self._engine.registered()
-        alive = {self._name(row) for row in self._scores.all()}  # after: no newborn is missing
-        others = [node for node in self._engine.nodes() if node.node != self._node]
-        dead = {node.node: node.info for node in others if self._pool_is_gone(node.info)}
-        for other in others:
-            if warning := self._namesakes.heard(other.info):
-                self._reporter.report(Note("warning", warning))
-        for worker in registered:
-            ours = worker.node == self._node and worker.worker not in alive
-            left = worker.node in dead and identity.gone(worker)
-            if left:
-                end_left_behind(worker, nodes.session(dead[worker.node]))
-            if ours or left:
-                recovered = self._engine.recover(worker.worker, None)
-                self._tell(recovered, f"worker {worker.worker} of pool {worker.pool} was gone")
-        alive_yet = {worker.node for worker in registered if not identity.gone(worker)}
-        for node in dead.keys() - alive_yet:
-            self._engine.leave(node)
+    def _look_around(self) -> None:
+        """Take over what the dead have left: as often as our own beats need be, and when a node
+        falls silent."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + self._every
+            self._next_sweep = min(self._next_sweep, monotonic())
+            self._takeover.look()
+            self._interval = min(self._every, self._takeover.shortest() / BEATS)
+            self._next_beat = min(self._next_beat, monotonic() + self._interval)
+        silent, self._silent = self._silent, {}
+        self._takeover.reap(silent)
 
-    def _end_abandoned(self, node: str) -> None:
-        """A pool that has lost master and keeper has nobody who ends a job that hangs."""
-        others = [one for one in self._engine.nodes() if one.node == node]
-        if any(self._pool_is_gone(one.info) for one in others):
-            left = [one for one in self._engine.registered() if one.node == node]
-            if ended := end_abandoned(left):
-                text = f"node {node} has lost its master and keeper: killed {ended} workers of it"
-                self._reporter.report(Note("warning", text))
+    def _sweep(self) -> None:
+        """Half of the time is the most that it may take, and never that of a beat or a recovery."""
+        if monotonic() < self._next_sweep or not self._up or self._to_recover():
+            return
+        self._breathe()
+        begun, more = monotonic(), []
+        self._attempts.do(
+            "sweeping", lambda: more.append(self._engine.sweep(round(IDLE_QUEUE * 1e6)))
+        )
+        ended = monotonic()
+        self._next_sweep = ended + max(PAUSE, ended - begun) if any(more) else inf
+
+    def _to_recover(self) -> bool:
+        return any(row.seq not in self._unrecovered for row in self._scores.lost())
+
+    def _living(self) -> set[str]:
+        return {self._name(row) for row in self._scores.all()}
+
+    def _warn(self, text: str) -> None:
+        self._reporter.report(Note("warning", text))
 
     def _now(self) -> Info:
         """What this node tells of itself now."""
         busy = sum(row.status == Status.LIVE and row.in_job for row in self._scores.all())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
-
-    @staticmethod
-    def _pool_is_gone(info: bytes) -> bool:
-        """True if master and keeper of a pool ran here and are no more. While either lives, it
-        knows more of its dead workers than we do."""
-        found = nodes.decode(info)
-        if found is None:
-            return False
-        return all(identity.gone_here(*process) for process in (found.master, found.keeper))
 
     def _tell(self, recovered: Recovered, why: str) -> None:
         for id in recovered.crashed:
@@ -259,8 +297,8 @@ class Keeper:
         return worker_name(self._node, row.seq)
 
     def _wait(self) -> None:
-        timeout = min(1.0, self._next_beat - monotonic())
-        if self._scores.lost():
+        timeout = min(1.0, self._next_beat - monotonic(), self._next_sweep - monotonic())
+        if self._to_recover():
             timeout = min(timeout, RETRY)
         if self._signals.orphaned:
             timeout = min(timeout, 0.1)
@@ -269,6 +307,7 @@ class Keeper:
             self._bells.keeper.quiet()
         late = monotonic() - begun - max(0.0, timeout)
         if late > SUSPENDED:
+            self._silence.interrupted()
             self._orphans.suspended(late)
 
     def _workers_left(self) -> bool:
@@ -281,6 +320,7 @@ class Keeper:
         deadline = monotonic() + patience
         while monotonic() < deadline:
             try:
+                self._unrecovered.clear()
                 self._recover_rows()
                 self._engine.leave(self._node)
                 break

@@ -34,12 +34,22 @@ from poolq.pool.runtime import Hold, home
 from poolq.pool.scoreboard import Reason, Row, Scoreboard
 from poolq.pool.signals import SignalQueue
 from poolq.pool.signs import signs
-from poolq.pool.state import NOTHING, Limits, Pool, Proc, Seat
+from poolq.pool.state import (
+    NOTHING,
+    PULSES,
+    SILENCE,
+    Helper,
+    Limits,
+    Pool,
+    Proc,
+    Seat,
+    keeper_silence,
+)
 from poolq.pool.status import Status
 from poolq.pool.told import Teller
 from poolq.pool.wishes import Wishes
 from poolq.worker.events import Note, Reporter
-from poolq.worker.identity import node_id, resident
+from poolq.worker.identity import is_runnable, node_id, resident, started
 from poolq.worker.readable import readable
 from poolq.worker.row import Phase
 
@@ -75,7 +85,8 @@ class Master:
         self._hold = hold
         node, rows = node_id(), config.procs * 3 + 32
         more_descriptors(3 * rows + 80 + MOST)
-        self._scores = Scoreboard(rows)
+        self._scores = Scoreboard(rows, node=node)
+        self._scores.made_by(os.getpid(), started(os.getpid()) or 0)
         self._view = self._scores.view()
         self._bells = Bells(rows)
         pipes = Pipes(rows)
@@ -181,7 +192,7 @@ class Master:
         now, pool, scores = monotonic(), self.pool, self._scores
         scores.free()
         if pool.keeper is not None:
-            pool.keeper.beat.look(scores.told(board.KEEPER_BEAT), now)
+            self._look_at_keeper(pool.keeper, scores.told(board.KEEPER_BEAT), now)
         if pool.logger is not None:
             pool.logger.beat.look(scores.told(board.LOGGER_BEAT), now)
         pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
@@ -192,6 +203,12 @@ class Master:
         for proc in pool.procs():
             if proc.pid:
                 self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
+
+    def _look_at_keeper(self, keeper: Helper, beat: int, now: float) -> None:
+        keeper.beat.look(beat, now)
+        every = self.pool.limits.keeper_silence / PULSES
+        if every < SILENCE / PULSES and (beat != keeper.pulse.value or not is_runnable(keeper.pid)):
+            keeper.pulse.look(beat, now, every)
 
     def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
         proc.beat.look(row.beat, now)
@@ -283,5 +300,5 @@ def _limits(config: Config, *, preload: bool) -> Limits:
     return Limits(
         config.cooldown, config.stop_timeout, config.boot_timeout, config.max_jobs,
         config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
-        round(config.sleep) + IDLE_SILENCE, preload, True,
+        round(config.sleep) + IDLE_SILENCE, preload, True, keeper_silence(config.node_ttl),
     )  # fmt: skip

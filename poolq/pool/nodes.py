@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+#: Seconds that a --node-ttl can have.
+SHORTEST, LONGEST = 0.5, 366 * 86400.0
+
 #: (boot, pid namespace, pid, start ticks)
 Process = tuple[str, str, int, int]
 
@@ -12,7 +15,8 @@ Process = tuple[str, str, int, int]
 class Info(msgspec.Struct, frozen=True):
     """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
     `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told;
-    the `queues` that it serves, None: all of them, or too many to be named."""
+    the `queues` that it serves, None: all of them, or too many to be named; `ttl`: its --node-ttl
+    in seconds, 0: not told, as by older versions."""
 
     pool: str
     host: str
@@ -24,6 +28,7 @@ class Info(msgspec.Struct, frozen=True):
     python: str = ""
     session: int = 0
     queues: tuple[str, ...] | None = None
+    ttl: float = 0.0
 
 
 #: Bytes of the names of queues that a beat tells at most.
@@ -39,7 +44,7 @@ def decode(data: bytes) -> Info | None:
     """None: it has not told yet, or in another way."""
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, TypeError):  # no bytes: SQLite's columns take any type
         return None
 
 
@@ -58,6 +63,12 @@ def unserved(queues: Iterable[str], infos: Iterable[Info | None]) -> list[str]:
             return []
         served.update(info.queues)
     return [queue for queue in queues if queue not in served]
+
+
+def life(data: bytes, unknown: float) -> float:
+    """The seconds of silence after which this node is dead; `unknown` if it has not told."""
+    found = decode(data)
+    return found.ttl if found and SHORTEST <= found.ttl <= LONGEST else unknown
 
 
 def session(data: bytes) -> int:

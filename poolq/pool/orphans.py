@@ -5,7 +5,8 @@
   the log and its attempt counted.
 - Of a pool whose keeper is dead too, its logger, the last to leave, ends the subprocesses.
 - The rest does the keeper of another pool on the host, when it takes that pool's jobs to be given
-  to others: no job shall run beside what it has started before.
+  to others, since nobody else would ever end one that hangs: it kills those that are proved to be
+  workers of that pool (`proof.py`). What else still runs is left alone, and said.
 """
 
 import os
@@ -17,7 +18,7 @@ from time import monotonic, monotonic_ns
 import psutil
 
 from poolq.engines.base import Registration
-from poolq.pool import overrun
+from poolq.pool import overrun, proof
 from poolq.pool import scoreboard as board
 from poolq.pool.kill import kill_group, send
 from poolq.pool.policy import DUMP
@@ -108,29 +109,40 @@ def _running(row: Row) -> Running:
     return row.seq, row.request, row.started
 
 
-def end_left_behind(worker: Registration, session: int) -> None:
-    """What the job of a worker of such a pool has started, if the worker is gone. Its number may be
-    another process's by now, whose group that is then."""
-    if session and identity.started(worker.pid) is None:
-        _end_group(worker.pid, session)
-
-
 def _end_group(leader: int, session: int) -> None:
-    """What the job of a dead worker has started. The number of a group is given to no other while
-    it has members; that they are the pool's is seen by their session."""
+    """What the job of a dead worker has started."""
+    if _has_members(leader, session):
+        kill_group(leader)
+
+
+def _has_members(leader: int, session: int) -> bool:
+    """The number of a group is given to no other while it has members; that they are the pool's is
+    seen by their session."""
     for pid in psutil.pids():
         with suppress(OSError):
             if os.getpgid(pid) == leader and os.getsid(pid) == session:
-                kill_group(leader)
-                return
+                return True
+    return False
 
 
-def end_abandoned(workers: Iterable[Registration]) -> int:
-    """Kill those that still run here; returns how many. Another user's cannot be."""
-    ended = 0
+def left_behind(worker: Registration, session: int) -> bool:
+    """True if something runs that a job of this worker seems to have started; the worker is gone.
+    That it has, only the engine says."""
+    return identity.started(worker.pid) is None and _has_members(worker.pid, session)
+
+
+def end_abandoned(
+    workers: Iterable[Registration],
+) -> tuple[list[Registration], list[Registration]]:
+    """Kill those that still run here, with what their jobs have started; returns who was killed,
+    and who was not, because it is not proved that it is such a worker."""
+    ended, doubtful = [], []
     for worker in workers:
-        if identity.here(worker) and not identity.gone(worker):
-            with suppress(PermissionError):
-                os.killpg(worker.pid, signal.SIGKILL)
-                ended += 1
-    return ended
+        if not identity.here(worker) or identity.gone(worker):
+            continue
+        if proof.is_abandoned(worker):
+            kill_group(worker.pid)
+            ended.append(worker)
+        else:
+            doubtful.append(worker)
+    return ended, doubtful

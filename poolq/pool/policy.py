@@ -30,9 +30,19 @@ from poolq.pool.actions import (
     SpawnTemplate,
     Stop,
 )
-from poolq.pool.state import NOTHING, Helper, Limits, Mode, Pool, Proc, Seat, Template
+from poolq.pool.state import (
+    NOTHING,
+    PULSES,
+    SILENCE,
+    Helper,
+    Limits,
+    Mode,
+    Pool,
+    Proc,
+    Seat,
+    Template,
+)
 
-SILENCE = 10  # looks, a second apart, without a beat
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
 DUMP = 0.2  # seconds a worker has to write its stack before it is stopped
@@ -65,8 +75,15 @@ def _logger(pool: Pool, now: float) -> list[Action]:
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
     if pool.keeper is not None:
-        return _silent(pool.keeper, "keeper")
+        return _stopped(pool.keeper, pool.limits) or _silent(pool.keeper, "keeper")
     return [SpawnKeeper()] if now >= pool.keeper_not_before else []
+
+
+def _stopped(keeper: Helper, limits: Limits) -> list[Action]:
+    if keeper.pulse.unmoved < PULSES or keeper.killed:
+        return []
+    why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
+    return [Kill(keeper.pid, why)]
 
 
 def _silent(helper: Helper, name: str) -> list[Action]:
@@ -246,6 +263,8 @@ def next_wake(pool: Pool, now: float) -> float:
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
+    elif pool.limits.keeper_silence < SILENCE:
+        times.append(now + pool.limits.keeper_silence / PULSES)
     if pool.logger is None and pool.limits.logged:
         times.append(pool.logger_not_before)
     if pool.trial is not None:

@@ -30,10 +30,12 @@ ROW = (MASTER + words.WORDS) * 8  # bytes
 
 # The keeper's words, then the master's. NEXT_LOOK: when the master looks; WEIGHED: when the last
 # round of weighing began, so that no busy worker's RSS is older; MASTER_BEAT: when the master last
-# looked; WATCHED: when the waiter did. All in monotonic nanoseconds.
+# looked; WATCHED: when the waiter did. All in monotonic nanoseconds. Who master and keeper are, and
+# how many rows there are, is for those who find this memory when both are dead (`proof.py`).
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
 NEXT_LOOK, PAUSED, WEIGHED, MASTER_BEAT = words.NEXT_LOOK, words.PAUSED, 17, 18
 WATCHED = words.WATCHED
+MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 # The master's words of a row.
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 STOP_REQUESTED = words.STOP_REQUESTED
@@ -118,15 +120,13 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class Scoreboard:
     """Made by the master (`fd` None), inherited by its children or opened from `fd`."""
 
-    def __init__(self, rows: int, fd: int | None = None, *, look: bool = False) -> None:
-        """`look`: only to read it."""
+    def __init__(
+        self, rows: int, fd: int | None = None, *, look: bool = False, node: str = ""
+    ) -> None:
+        """`look`: only to read it; `node`: whose it is."""
         self.rows = rows
-        self._base = (HEAD + 4 * rows) * 8
-        self._base += -self._base % 64
-        told = self._base + rows * ROW
-        told += -told % mmap.PAGESIZE
-        size = told + pages.size(rows)
-        self.fd = _create(size) if fd is None else fd
+        self._base, told, size = _places(rows)
+        self.fd = _create(name_of(node), size) if fd is None else fd
         may = mmap.PROT_READ if look else mmap.PROT_READ | mmap.PROT_WRITE
         self._memory = memoryview(mmap.mmap(self.fd, size, prot=may))
         self._head = self._memory[: (HEAD + 4 * rows) * 8].cast("Q")
@@ -140,6 +140,11 @@ class Scoreboard:
         return self._memory[start + first * 8 : start + last * 8]
 
     # the master
+
+    def made_by(self, pid: int, started: int) -> None:
+        """Say whose it is to those who find it when the pool is dead."""
+        self._head[MASTER_PID], self._head[MASTER_STARTED] = pid, started
+        self._head[ROWS] = self.rows
 
     def take(self, seq: int, slot: int, generation: int) -> int | None:
         """A row for a new worker, before it is forked; None when all wait for the keeper."""
@@ -292,13 +297,37 @@ class Scoreboard:
         return self._master[index][STATUS] == Status.LIVE and self.phase(index) == words.Phase.IDLE
 
 
-def _create(size: int) -> int:
+def _places(rows: int) -> tuple[int, int, int]:
+    """Where the rows begin, where the pages do, and the size of all, in bytes."""
+    base = (HEAD + 4 * rows) * 8
+    base += -base % 64
+    told = base + rows * ROW
+    told += -told % mmap.PAGESIZE
+    return base, told, told + pages.size(rows)
+
+
+def rows_of(fd: int) -> int:
+    """How many rows the memory has that another pool has made; 0: it is none, or is laid out in
+    another way."""
+    size, most = os.fstat(fd).st_size, HEAD * 8
+    if size < most:
+        return 0
+    rows = int(memoryview(os.pread(fd, most, 0)).cast("Q")[ROWS])
+    return rows if rows * ROW <= size and _places(rows)[2] == size else 0
+
+
+def name_of(node: str) -> str:
+    """The name by which the system shows the memory of this node."""
+    return f"poolq-scoreboard-{node}"
+
+
+def _create(name: str, size: int) -> int:
     """Sealed against shrinking: a reader must not fault because somebody truncates."""
     if sys.platform != "linux":
         raise RuntimeError("poolq's pool needs Linux: memfd, eventfd and subreapers")
     import fcntl
 
-    fd = os.memfd_create("poolq-scoreboard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return fd

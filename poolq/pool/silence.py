@@ -1,24 +1,39 @@
-"""Which nodes have been silent for too long (pure): counted in our own beats, not in time.
+"""The failure detector (pure): which nodes have been silent for longer than their own time to live.
 
-A beat is a counter. A node whose counter stayed the same through `most` of our own successful
-beats is silent; so neither a clock's jump nor our own outage can make the living look dead.
+- A beat is a counter, and a node is judged by the `--node-ttl` that travels with its beats, however
+  long the observer's own is.
+- Time is the observer's monotonic clock, and counts only between two successful beats of its own:
+  after an outage or a stop of ours the next look counts for nothing.
+- No single look counts for more than the LOOKS-th part of a node's time to live, so a stop that was
+  too short to be noticed, or a jump of the whole machine, cannot make the living seem dead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+LOOKS = 5
 
 
 class Silence:
-    """Remembers each node's counter and for how many of our beats it has not moved."""
+    """Remembers each node's counter and for how many seconds that has not moved."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._seen: dict[str, tuple[int, int]] = {}
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._last: float | None = None
 
-    def heard(self, counters: Mapping[str, int]) -> list[str]:
-        """After a successful beat of ours: the nodes that are silent now."""
+    def interrupted(self) -> None:
+        """A beat of ours has failed, or we were stopped: the time since then tells nothing."""
+        self._last = None
+
+    def heard(
+        self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
+    ) -> list[str]:
+        """After a beat of ours, which took from `begun` to `ended`: the nodes that are silent."""
+        passed = 0.0 if self._last is None else max(0.0, begun - self._last)
+        self._last = ended
         seen = {}
         for node, counter in counters.items():
-            known, unmoved = self._seen.get(node, (None, 0))
-            seen[node] = (counter, unmoved + 1 if counter == known else 0)
+            known, unmoved = self._seen.get(node, (None, 0.0))
+            moved = counter != known
+            seen[node] = (counter, 0.0 if moved else unmoved + min(passed, ttl(node) / LOOKS))
         self._seen = seen
-        return [node for node, (_, unmoved) in seen.items() if unmoved >= self._most]
+        return [node for node, (_, unmoved) in seen.items() if unmoved > ttl(node)]

@@ -12,6 +12,9 @@ BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
 #: Exit codes of a child that tell why a pool cannot start: no broker, bad configuration.
 TELLING = (69, 78)
 
+SILENCE = 10  # looks at keeper or logger, a second apart, without a beat
+PULSES = 4  # looks in the silence that a short --node-ttl allows to the keeper
+
 #: Which job a worker runs: (request, 1 + index) of the claim; (0, 0) when it runs none.
 Running = tuple[int, int]
 NOTHING: Running = (0, 0)
@@ -41,6 +44,7 @@ class Limits:
     silence: int = 35  # looks at an idle worker, a second apart, without a beat
     preload: bool = True
     logged: bool = False  # what all say goes through a logger process
+    keeper_silence: float = SILENCE
 
 
 @dataclass(slots=True)
@@ -55,11 +59,17 @@ class Beat:
     unmoved: int = 0
     looked: float = -inf
 
-    def look(self, value: int, now: float) -> None:
+    def look(self, value: int, now: float, every: float = 1.0) -> None:
         if value != self.value:
             self.value, self.unmoved, self.looked = value, 0, now
-        elif now - self.looked >= 1.0:
+        elif now - self.looked >= every:
             self.unmoved, self.looked = self.unmoved + 1, now
+
+
+def keeper_silence(node_ttl: float) -> float:
+    """Seconds after which the master replaces a silent keeper: soon enough for the next one to beat
+    before other pools take the node for dead."""
+    return min(SILENCE, node_ttl / 3)
 
 
 @dataclass(slots=True)
@@ -144,11 +154,13 @@ class Trial:
 
 @dataclass(slots=True)
 class Helper:
-    """The keeper, or the logger."""
+    """The keeper, or the logger. `pulse` is the beat of a keeper with a short --node-ttl, looked at
+    more often, and not while it only waits for a processor."""
 
     pid: int
     born: float = 0.0
     beat: Beat = field(default_factory=Beat)
+    pulse: Beat = field(default_factory=Beat)
     told: bool = False
     killed: bool = False
 

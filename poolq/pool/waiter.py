@@ -49,6 +49,7 @@ class Waiter(threading.Thread):
 
     def run(self) -> None:
         failures = 0
+        self._ring()  # a token may have been lost with the keeper before this one
         while True:
             try:
                 self._wait_once()

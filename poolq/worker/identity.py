@@ -45,6 +45,15 @@ def started(pid: int) -> int | None:
     return None if fields[0] in b"ZX" else int(fields[19])
 
 
+def is_runnable(pid: int) -> bool:
+    """True if the process runs, or would if it had a processor."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 :][:1] == b"R"
+
+
 def _started_elsewhere(pid: int) -> int | None:
     try:
         return int(psutil.Process(pid).create_time() * 100)
@@ -108,6 +117,6 @@ def _hidden(pid: int) -> bool:
         os.kill(pid, 0)
     except PermissionError:
         return True
-    except ProcessLookupError:
-        pass
+    except (ProcessLookupError, OverflowError):  # no process has a number as high as that
+        return False
     return False

@@ -91,10 +91,10 @@ def test_what_an_orphans_job_has_started_dies_with_it(project: Project) -> None:
 
 @sqlite
 @pytest.mark.parametrize("logger", [True, False], ids=["logger-left", "nobody-left"])
-def test_what_a_job_has_started_dies_though_master_keeper_and_worker_were_killed(
+def test_what_a_job_has_started_when_master_keeper_and_worker_were_killed(
     project: Project, logger: bool
 ) -> None:
-    """By the logger; or, if that was killed too, before the job runs again."""
+    """By the logger. If that was killed too, nothing here proves whose it is: it is left alone."""
     pool = project.ready(1)
     parent = project.dispatch("Parent")
     worker = pool.until_runs(parent)
@@ -112,7 +112,8 @@ def test_what_a_job_has_started_dies_though_master_keeper_and_worker_were_killed
     until(lambda: [one.pid for one in pool.processes()] == [left], what="the end of all others")
     fresh = project.ready(1)
     fresh.until_runs(parent)
-    assert gone(left)
+    fresh.until_said(f"(process group {worker.pid}) outlives its pool; it is left alone")
+    assert not gone(left)
 
 
 def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project) -> None:

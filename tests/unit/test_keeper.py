@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from poolq import config
+from poolq.errors import EngineError
 from poolq.pool.bells import Bells
-from poolq.pool.keeper import Keeper
+from poolq.pool.keeper import PAUSE, Keeper
 from poolq.pool.scoreboard import Scoreboard
 from poolq.view.reporting import set_up
+from poolq.worker import identity
 from poolq.worker.signals import Signals
+from tests.support.wait import until
 
 
 @pytest.fixture
@@ -35,3 +40,66 @@ def test_who_was_stopped_while_it_beat_beats_again(keeper: Keeper) -> None:
     keeper._interval = 0.0  # any exchange takes longer than that
     keeper._beat()
     assert [node.beat for node in keeper._engine.nodes()] == [3]
+
+
+class Sweeps:
+    """What the engine says of each sweep, and how it was asked."""
+
+    def __init__(self, keeper: Keeper, *more: bool) -> None:
+        self.asked: list[int] = []
+        self._more = list(more)
+        self._beat = keeper._engine.beat
+        keeper._engine.sweep = self.sweep  # type: ignore[method-assign]  # it counts
+        keeper._engine.beat = self.beat  # type: ignore[method-assign]
+
+    def sweep(self, idle: int) -> bool:
+        self.asked.append(idle)
+        return self._more.pop(0) if self._more else False
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        self.asked.append(0)
+        return self._beat(node, info)
+
+
+def test_what_need_not_be_remembered_is_swept_out_after_each_beat(keeper: Keeper) -> None:
+    """Again soon while there is more, and then not before the next beat."""
+    sweeps = Sweeps(keeper, True, True, False)
+    while sweeps.asked[-2:] != [0, 600_000_000] or len(sweeps.asked) < 6:
+        keeper._round()
+        if len(sweeps.asked) == 4:
+            assert keeper._next_sweep == inf
+            keeper._next_beat = keeper._next_look = 0.0
+        if keeper._next_sweep < inf:
+            until(lambda: monotonic() > keeper._next_sweep)
+    assert sweeps.asked == [0, *[600_000_000] * 3, 0, 600_000_000]
+
+
+def test_sweeping_delays_no_beat_and_takes_half_of_the_time_at_most(keeper: Keeper) -> None:
+    sweeps = Sweeps(keeper, *[True] * 1000)
+    keeper._round()
+    assert sweeps.asked == [0, 600_000_000]
+    assert keeper._next_sweep >= monotonic() + PAUSE / 2
+    keeper._round()
+    assert len(sweeps.asked) == 2, "it is not due"
+    keeper._next_sweep = keeper._next_beat = 0.0
+    keeper._round()
+    assert sweeps.asked == [0, 600_000_000, 0, 600_000_000], "the beat first"
+
+
+def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
+    keeper: Keeper, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def sweep(_idle: int) -> bool:
+        raise EngineError("WRONGTYPE")
+
+    keeper._engine.sweep = sweep  # type: ignore[method-assign]
+    for _ in range(3):
+        keeper._next_beat = keeper._next_look = 0.0
+        keeper._round()
+    assert [node.beat for node in keeper._engine.nodes()] == [3]
+    assert capfd.readouterr().err.count("sweeping has failed") == 1
+
+
+@pytest.mark.parametrize("number", [2**40, 2**70, -1])
+def test_a_process_that_cannot_be_is_gone(number: int) -> None:
+    assert identity.gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)

@@ -2,10 +2,11 @@
 -- All registered workers.
 -- Parts: base.
 --
--- Reply: the registrations as JSON.
+-- Reply: the registrations as JSON; '' for one that is gone, or is no hash.
 
 local reply = {}
 for i, worker in ipairs(call('HKEYS', P .. 'workers')) do
-  reply[i] = call('HGET', P .. 'worker:' .. worker, '#who')
+  local who = redis.pcall('HGET', P .. 'worker:' .. worker, '#who')
+  reply[i] = type(who) == 'string' and who or ''
 end
 return reply

@@ -1,0 +1,90 @@
+"""The keeper: killed again and again, stopped beside nodes with other times to live."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.process.engines import each_kind, redis_and_sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@redis_and_sqlite
+def test_a_keeper_that_is_killed_again_and_again_is_replaced_at_once(project: Project) -> None:
+    """So an idle pool starts what is dispatched within a second, whatever kills its keepers."""
+    pool = project.ready(2, "--sleep=60")
+    pool.until_idle(2)
+    waited = []
+    for _ in range(7):
+        old = pool.kill_keeper()
+        dispatched = time.monotonic()
+        (started,) = project.ledger.until("start", project.dispatch("Quick"))
+        waited.append(started.at - dispatched)
+        until(lambda old=old: (one := pool.keeper()) is not None and one.pid != old, 5, "another")  # type: ignore[misc]  # mypy: no lambda defaults
+    assert max(waited) < 1, waited
+
+
+@redis_and_sqlite
+def test_unequal_times_to_live_double_nothing(project: Project) -> None:
+    """Each node is judged by its own: here one that beats once in five seconds, by one that takes
+    its like for dead after two."""
+    pools = [project.ready(2, f"--node-ttl={ttl}", f"--name=n{ttl}") for ttl in (30, 2)]
+    held = project.dispatch_many("Held", 4)
+    for id in held:
+        project.ledger.until("start", id)
+    (slow,) = [node for node in project.engine.nodes() if b'"n30"' in node.info]
+    until(lambda: project.engine.nodes()[0].beat >= 0 and _beats(project, slow.node) >= 12, 20)
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("start") == dict.fromkeys(held, 1)
+    assert all("was silent" not in pool.log for pool in pools)
+
+
+def _beats(project: Project, node: str) -> int:
+    return next(one.beat for one in project.engine.nodes() if one.node == node)
+
+
+@each_kind
+def test_a_stopped_keeper_is_replaced_before_its_node_is_taken_for_dead(project: Project) -> None:
+    pool = project.ready(1, "--node-ttl=2", "--name=short")
+    other = project.ready(1, "--node-ttl=30", "--name=long", "--queue=none")
+    held = project.dispatch("Held")
+    pool.until_runs(held)
+    (node,) = [one.node for one in project.engine.nodes() if b'"short"' in one.info]
+    for _ in range(2):
+        keeper = until(pool.keeper)
+        assert keeper is not None
+        stopped = time.monotonic()
+        keeper.kill(signal.SIGSTOP)
+        until(lambda old=keeper.pid: (one := pool.keeper()) is not None and one.pid != old)  # type: ignore[misc]  # mypy: no lambda defaults
+        before = _beats(project, node)
+        until(lambda before=before: _beats(project, node) > before)  # type: ignore[misc]  # mypy: no lambda defaults
+        assert time.monotonic() - stopped < 2
+        pool.until_said(f"keeper (pid {keeper.pid}) was silent for 0.67 s; killed")
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("start") == {held: 1}
+    assert "was silent" not in other.log
+
+
+@redis_and_sqlite
+def test_a_node_with_a_short_time_to_live_is_taken_over_when_that_is_over(project: Project) -> None:
+    """Also by one that gives itself more time."""
+    pool = project.ready(1, "--node-ttl=2", "--name=short")
+    other = project.ready(1, "--node-ttl=600", "--name=long")
+    held = project.dispatch_many("Held", 2)
+    for id in held:
+        project.ledger.until("start", id)
+    (node,) = [one.node for one in project.engine.nodes() if b'"short"' in one.info]
+    before = _beats(project, node)
+    until(lambda: _beats(project, node) > before)
+    stopped = time.monotonic()
+    project.freeze(pool)
+    other.until_said(f"node {node} was silent", 10)
+    assert 1.5 < time.monotonic() - stopped < 5
+    project.ledger.open()
+    until(project.settled)
+    pool.thaw()
+    pool.until_said("leaving, a new worker follows")
+    assert sorted(project.ledger.times("start").values()) == [1, 2]
