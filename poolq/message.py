@@ -18,9 +18,15 @@ HISTORY_KEPT = 20
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+#: What a message may ask for at most: each crash and each timeout costs a worker.
+MOST_ATTEMPTS = 1_000_000
+MOST_CRASHES = 1_000
+MOST_STEPS = 1_000
+Attempts = Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)]
+Crashes = Annotated[int, Meta(ge=1, le=MOST_CRASHES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
+Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MOST_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
@@ -32,9 +38,9 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     job: Name
     queue: Name
     payload: Any = {}
-    attempts: Count = 1
-    retry_after: tuple[Micros | Span, ...] = ()
-    max_crashes: Count = 3
+    attempts: Attempts = 1
+    retry_after: Steps = ()
+    max_crashes: Crashes = 3
     on_limit: OnLimit = "release"
     timeout: Micros = 0
 

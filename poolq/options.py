@@ -14,12 +14,12 @@ from typing import NoReturn, TypedDict
 from poolq.durations import Duration, Moment, is_duration, micros, span, when
 from poolq.errors import OptionError
 from poolq.limits import OnLimit
+from poolq.message import MOST_ATTEMPTS, MOST_CRASHES, MOST_STEPS
 
 Delay = Moment | None
 RetryAfter = Duration | Sequence[Duration] | None
 
 LONGEST_NAME = 128  # bytes of a queue's name in UTF-8
-MOST = 2**31 - 1  # a whole number that every engine can hold
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -98,16 +98,22 @@ def _delay(value: object, what: str) -> int | str | datetime:
     return value
 
 
-def _whole(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
-        raise OptionError(f"{what} is {value!r}; it must be a whole number of 1 or more")
-    return int(value)
+def _whole(most: int) -> Callable[[object, str], int]:
+    def read(value: object, what: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            shown = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "immense"
+            raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
+        return int(value)
+
+    return read
 
 
 def _steps(value: object, what: str) -> tuple[int | str, ...]:
     if value is None:
         return ()
     if isinstance(value, (list, tuple)):
+        if len(value) > MOST_STEPS:
+            raise OptionError(f"{what} has {len(value)} steps; at most {MOST_STEPS} are allowed")
         return tuple(span(step, f"{what}[{index}]") for index, step in enumerate(value))
     step = span(value, what)
     return (step,) if step else ()
@@ -126,9 +132,9 @@ def _timeout(value: object, what: str) -> int:
 _READERS: Mapping[str, Callable[[object, str], object]] = {
     "queue": _queue,
     "delay": _delay,
-    "attempts": _whole,
+    "attempts": _whole(MOST_ATTEMPTS),
     "retry_after": _steps,
-    "max_crashes": _whole,
+    "max_crashes": _whole(MOST_CRASHES),
     "on_limit": _on_limit,
     "timeout": _timeout,
 }

@@ -13,6 +13,8 @@ from poolq.limits import Rule
 from poolq.message import Entry, Message, State, entries, with_entry
 
 UNKNOWN_RETRY = 5_000_000
+#: Microseconds before the next attempt of a job that timed out twice in a row, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1_000_000, 60_000_000
 
 
 class Ack(NamedTuple):
@@ -128,10 +130,20 @@ def timed_out(message: Message, state: State) -> bool:
     return state.failing == 0 and state.attempt >= message.attempts
 
 
-def after_timeout(message: Message, tries: int, now: int) -> int:
-    """Microseconds until the next attempt, should the one that is the `tries`-th be killed at its
-    deadline; after the last one it fails at once."""
-    return 0 if tries >= message.attempts else backoff(message.retry_after, tries, now)
+def after_timeout(message: Message, state: State, now: int) -> int:
+    """Microseconds until the next attempt, should this one be killed at its deadline; after the
+    last one it fails at once. Each timeout in a row costs a worker, so that from the second one on
+    the pause grows, whatever the message asks for."""
+    tries = state.attempt + 1
+    if tries >= message.attempts:
+        return 0
+    asked = backoff(message.retry_after, tries, now)
+    before = 0
+    for line in reversed(entries(state.history)):
+        if line.cause != "timeout":
+            break
+        before += 1
+    return max(asked, min(FIRST_PAUSE << (before - 1), LONGEST_PAUSE)) if before else asked
 
 
 def hook_spent(message: Message, state: State) -> bool:

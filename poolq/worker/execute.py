@@ -94,13 +94,13 @@ class Executor:
         return known
 
     def failed_before(self, ready: Ready) -> Result | None:
-        """For a job that has failed already, or whose workers died too often: it is not run."""
+        """For a job that has failed already, or whose workers died too often: it is not run, and
+        not built either: its `__init__` may be what kills them."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
             return None
         error = error_of(state, message)
-        ready.job = self._build(ready, max(1, state.attempt), error)
         outcome = Failing(state) if state.failing else retry.failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         event = Failed(
@@ -154,7 +154,8 @@ class Executor:
     def hook(self, ready: Ready, name: str, error: BaseException | None) -> Event | None:
         """Call `on_success` or `on_failure`; an event when it raised."""
         job = ready.job
-        assert job is not None
+        if job is None:
+            job = self._build(ready, max(1, ready.claim.state.attempt), error)
         vars(job)["error"] = error  # past a __setattr__ of the user's own
         try:
             call(job, name)

@@ -238,7 +238,7 @@ class Loop:
         """The master ends what follows at its deadline, and the keeper what that means: at the
         engine the job is only running."""
         tries = ready.claim.state.attempt + 1
-        pause = retry.after_timeout(ready.message, tries, time_ns() // 1000)
+        pause = retry.after_timeout(ready.message, ready.claim.state, time_ns() // 1000)
         if self._row.guard(limit, tries, pause):
             self._bells.look()
 

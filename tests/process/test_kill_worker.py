@@ -209,3 +209,65 @@ def test_a_storm_of_crashes_ends_the_pool_where_a_limit_is_set(project: Project)
     stored = project.engine.find(deadly)
     assert stored is not None
     assert (stored.status, stored.state.crashes) == ("ready", 3)
+
+
+#: Jobs whose class kills, or holds up, whoever builds one of it.
+POISON = """
+import os, threading
+from poolq import Job
+from tests.support.ledger import note
+
+class Init(Job):
+    def __init__(self):
+        os._exit(3)
+    def run(self):
+        note("start", self.id)
+    def on_failure(self):
+        note("failure", self.id)
+
+class New(Job):
+    def __new__(cls):
+        os.kill(os.getpid(), 9)
+    def run(self):
+        note("start", self.id)
+
+class Hangs(Job):
+    def __init__(self):
+        threading.Event().wait()
+    def run(self):
+        note("start", self.id)
+
+class HangsAgain(Hangs):
+    def on_failure(self):
+        note("failure", self.id)
+
+class Good(Job):
+    def run(self):
+        note("end", self.id)
+"""
+
+
+@redis_and_sqlite
+def test_a_class_that_kills_whoever_builds_it_ends(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """It is built for `run()` and for `on_failure()`; each is bounded."""
+    project = make_project(engine_url, POISON)
+    options = {"attempts": 2, "max_crashes": 2, "timeout": 0.3}
+    ids = {
+        name: project.dispatch(name, **options) for name in ("Init", "New", "Hangs", "HangsAgain")
+    }
+    good = project.dispatch_many("Good", 20)
+    pool = project.pool(2, "--until-empty")
+    assert pool.wait_exit(40) == 0
+    assert sorted(project.ledger.ids("end")) == sorted(good)
+    assert project.ledger.ids("start") == project.ledger.ids("failure") == []
+    failed = project.failed()
+    assert set(failed) == set(ids.values())
+    kept = {name: failed[id].state for name, id in ids.items()}
+    assert {name: (one.attempt, one.crashes, one.failing) for name, one in kept.items()} == {
+        "Init": (0, 2, 3),
+        "New": (0, 2, 1),
+        "Hangs": (2, 0, 1),
+        "HangsAgain": (2, 0, 3),
+    }

@@ -128,7 +128,7 @@ async def coroutine(_: Job) -> Any:
 @pytest.mark.parametrize(
     ("members", "wrong"),
     [
-        ({"attempts": 0}, "attempts is 0; it must be a whole number of 1 or more"),
+        ({"attempts": 0}, "attempts is 0; it must be a whole number from 1 to"),
         ({"queue": "a b"}, "queue is 'a b'; no spaces"),
         ({"queue": property(lambda _: "x")}, "queue is <property"),
         ({"delay": lambda _: 1}, "delay is <function"),

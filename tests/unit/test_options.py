@@ -49,7 +49,7 @@ def test_the_keywords_are_the_options() -> None:
         ("delay", "2100-01-01T00:00Z", "2100-01-01T00:00Z"),
         ("delay", FUTURE, FUTURE),
         ("attempts", 1, 1),
-        ("attempts", 2**31 - 1, 2**31 - 1),
+        ("attempts", 1_000_000, 1_000_000),
         ("retry_after", None, ()),
         ("retry_after", [], ()),
         ("retry_after", 0, ()),
@@ -88,18 +88,20 @@ NAME = "no spaces, commas or control characters, please"
         ("queue", "ü" * 65, f"queue is '{'ü' * 40}'…; at most 128 bytes are allowed"),
         ("delay", "soonish", "delay is 'soonish'; write a duration such as '+30 seconds', a date"),
         ("delay", [1], "delay is [1]; write a duration"),
-        ("attempts", 0, "attempts is 0; it must be a whole number of 1 or more"),
-        ("attempts", "3", "attempts is '3'; it must be a whole number of 1 or more"),
-        ("attempts", 1.0, "attempts is 1.0; it must be a whole number of 1 or more"),
-        ("attempts", True, "attempts is True; it must be a whole number of 1 or more"),
-        ("attempts", None, "attempts is None; it must be a whole number of 1 or more"),
-        ("attempts", 2**31, "attempts is 2147483648; it must be"),
+        ("attempts", 0, "attempts is 0; it must be a whole number from 1 to"),
+        ("attempts", "3", "attempts is '3'; it must be a whole number from 1 to"),
+        ("attempts", 1.0, "attempts is 1.0; it must be a whole number from 1 to"),
+        ("attempts", True, "attempts is True; it must be a whole number from 1 to"),
+        ("attempts", None, "attempts is None; it must be a whole number from 1 to"),
+        ("attempts", 1_000_001, "attempts is 1000001; it must be a whole number from 1 to 1000000"),
+        ("max_crashes", 1_001, "max_crashes is 1001; it must be a whole number from 1 to 1000"),
+        ("retry_after", [1] * 1_001, "retry_after has 1001 steps; at most 1000 are allowed"),
         ("retry_after", "tomorrow", "retry_after is 'tomorrow', which is a point in time"),
         ("retry_after", ["1s", "x"], "retry_after[1] is 'x'; write a number of seconds"),
         ("retry_after", [["1s"]], "retry_after[0] is ['1s']; write a number of seconds"),
         ("retry_after", {"1s"}, "retry_after is {'1s'}; write a number of seconds"),
         ("retry_after", [-1], "retry_after[0] is -1; a duration cannot be negative"),
-        ("max_crashes", 0, "max_crashes is 0; it must be a whole number of 1 or more"),
+        ("max_crashes", 0, "max_crashes is 0; it must be a whole number from 1 to"),
         ("on_limit", "wait", "on_limit is 'wait'; it is 'release' or 'park'"),
         ("on_limit", None, "on_limit is None; it is 'release' or 'park'"),
         ("timeout", "x", "timeout is 'x'; write a number of seconds"),
@@ -162,5 +164,10 @@ def test_any_value_is_read_or_refused(given: dict[str, Moment]) -> None:
     except (OptionError, DurationError) as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017  # some values are read
         read = DEFAULTS
-    assert 1 <= read.attempts < 2**31
+    assert 1 <= read.attempts <= 1_000_000
     assert all(step >= 0 for step in read.retry_after)
+
+
+def test_a_number_too_large_to_be_shown_is_refused() -> None:
+    with pytest.raises(OptionError, match="attempts is immense; it must be a whole number from 1"):
+        changed(attempts=10**5000)

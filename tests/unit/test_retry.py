@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from poolq import retry
 from poolq.backoff import Backoff
-from poolq.message import Entry, Message, State, entries
+from poolq.message import Entry, Message, State, entries, with_entry
 from poolq.retry import Bury, Failing, Release
 
 SECOND = 1_000_000
@@ -160,3 +160,22 @@ def test_a_pause_is_jittered_and_bounded(failures: int, rand: float) -> None:
     pause = Backoff().pause(failures, rand)
     assert 0.025 <= pause <= 5.0
     assert pause == pytest.approx(Backoff().pause(failures, 0.0) * (1 - rand / 2))
+
+
+def test_timeouts_in_a_row_back_off_whatever_the_message_asks_for() -> None:
+    greedy = Message(1, "1", "jobs:A", "default", attempts=1_000_000)
+    state, pauses = NEW, []
+    for _ in range(12):
+        pauses.append(retry.after_timeout(greedy, state, 0) // SECOND)
+        history = with_entry(state.history, line("timeout"))
+        state = State(state.attempt + 1, history=history)
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+    other = State(state.attempt, history=with_entry(state.history, line("error")))
+    assert retry.after_timeout(greedy, other, 0) == 0
+    slow = Message(1, "1", "jobs:A", "default", attempts=1_000_000, retry_after=(90 * SECOND,))
+    assert retry.after_timeout(slow, state, 0) == 90 * SECOND
+
+
+def test_there_is_no_pause_after_the_last_attempt() -> None:
+    state = State(2, history=with_entry(b"", line("timeout")))
+    assert retry.after_timeout(message(3), state, 0) == 0
