@@ -97,7 +97,8 @@ class Children:
     def _fork_bare(self, seq: int, row: int, slot: int, generation: int) -> int:
         setup = process.Setup(
             self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
-            self._life, seq == 1, self._scores.worker(row), WorkerBells(self._bells, row),
+            self._life, self._pool.on_trial(generation), self._scores.worker(row),
+            WorkerBells(self._bells, row),
             self._reporter, self._bells.master.ring,
             self._paper.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip

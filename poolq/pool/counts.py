@@ -1,10 +1,11 @@
 """What all workers have counted, those that are gone included: the sum over the rows' notes."""
 
 from collections.abc import Iterator
+from time import monotonic
 
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.trends import Sample
-from poolq.worker.notes import Places, read_held
+from poolq.worker.notes import Places, count_last_tries, read_held
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED
 from poolq.worker.tally import BOUNDS, Cell, Key, Reader
 
@@ -42,6 +43,17 @@ class Counts:
             if places.held.version:
                 for key, count in read_held(places.held).items():
                     found[key] = found.get(key, 0) + count
+        return found
+
+    def last_tries(self) -> dict[str, int]:
+        """By a limit's key, how many jobs it has put off that have one attempt left: they run out
+        of attempts when it puts them off again."""
+        found: dict[str, int] = {}
+        now = monotonic()
+        for places, _ in self._used():
+            if places.last_tries.version:
+                for key, jobs in count_last_tries(places.last_tries, now):
+                    found[key] = found.get(key, 0) + jobs
         return found
 
     def _used(self) -> Iterator[tuple[Places, Reader]]:

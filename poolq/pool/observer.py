@@ -128,8 +128,8 @@ class Observer(threading.Thread):
         pools = [seen(one, now) for one in others]
         unserved = nodes.unserved([one.queue for one in queues], [one.info for one in pools])
         queues = self._chosen(queues, frozenset(unserved))
-        held = self._counts.held()
-        watched, events = self._watch.look(monotonic(), now, limits, held, {}, MOST)
+        held, last_tries = self._counts.held(), self._counts.last_tries()
+        watched, events = self._watch.look(monotonic(), now, limits, held, last_tries, MOST)
         shown = {one.queue for one in queues}
         sight = Sight(
             monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), watched,

@@ -23,6 +23,7 @@ class Spawn(msgspec.Struct, tag=True):
     seq: int
     row: int
     slot: int
+    first: bool
 
 
 class Spare(msgspec.Struct, tag=True):

@@ -212,7 +212,7 @@ class Scoreboard:
     # the worker
 
     def worker(self, index: int) -> WorkerRow:
-        notes = Notes(self.pages.notes(index))
+        notes = Notes(self.pages.notes(index), self.pages.warned)
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
     def pid(self, index: int) -> int:

@@ -200,7 +200,7 @@ class Template:
         errand = self._errand
         setup = process.Setup(
             errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
-            errand.generation, errand.master, errand.life, spawn.seq == 1,
+            errand.generation, errand.master, errand.life, spawn.first,
             self._scores.worker(spawn.row), WorkerBells(self._bells, spawn.row),
             self._reporter, self._bells.master.ring,
         )  # fmt: skip

@@ -83,7 +83,8 @@ class Templates:
 
     def spawn(self, generation: int, seq: int, row: int, slot: int) -> bool:
         """Ask for a worker; False when the template does not listen now."""
-        return protocol.send(self._lines[generation], Spawn(seq, row, slot))
+        first = self._pool.on_trial(generation)
+        return protocol.send(self._lines[generation], Spawn(seq, row, slot, first))
 
     def ask(self, generation: int, seq: int) -> None:
         """Ask whether the code has changed; the answer comes by itself."""

@@ -46,7 +46,8 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """Held back by a rate limit. `how`: released (an attempt is counted) or parked."""
+    """Held back by a rate limit. `how`: released (an attempt is counted) or parked. `left`: how
+    many attempts remain."""
 
     job: str
     id: str
@@ -55,6 +56,7 @@ class Limited(NamedTuple):
     how: str
     key: str
     wait: float
+    left: int = 0
 
 
 class Unknown(NamedTuple):

@@ -216,7 +216,8 @@ class Executor:
         outcome = retry.limited(message, claim.state, line, wait, jitter, random.random())
         if isinstance(outcome, Failing):
             return Result(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
-        event = Limited(*where, "released", rules[at].key, outcome.delay / 1_000_000)
+        left = message.attempts - tries
+        event = Limited(*where, "released", rules[at].key, outcome.delay / 1_000_000, left)
         return Result(outcome, event)
 
     def _unknown(self, claim: Claim, message: Message) -> Result:

@@ -281,9 +281,22 @@ class Loop:
     def _tell(self, event: Ended) -> None:
         seconds = getattr(event, "seconds", 0.0)
         self._row.count(_counter(event), event.queue, event.job, seconds)
+        self._reporter.report(event)
         if isinstance(event, Limited):
             self._row.notes.held(event.key)
-        self._reporter.report(event)
+            if event.how == "released" and event.left == 1:
+                self._last_try(event)
+
+    def _last_try(self, event: Limited) -> None:
+        """Released once more it fails, because of its limit alone: that is hardly meant."""
+        self._row.notes.last_try(event.key, event.wait)
+        if self._row.notes.first_warning(event.job):
+            text = (
+                f"job {event.job} has one attempt left after its rate limit {event.key} has put it "
+                "off, as each time counts as an attempt: put off again it fails; raise attempts, "
+                'or set on_limit = "park"'
+            )
+            self._reporter.report(Note("warning", text))
 
 
 def _counter(event: Ended) -> int:

@@ -35,7 +35,8 @@ from poolq.worker.title import Title
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker is given by its pool. `ready` is called once, when it can take jobs."""
+    """What a worker is given by its pool. `ready` is called once, when it can take jobs; `first`:
+    its generation is on trial."""
 
     config: Config
     worker: str
@@ -75,7 +76,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
             setup.reporter.flush()
         return error.exit_code
     if setup.first:
-        _warn(registry, setup.reporter)
+        _warn(registry, setup)
     code = _live(setup, signals, registry, engine, title)
     setup.reporter.flush()
     _end_children()
@@ -135,21 +136,22 @@ def _live(
     return loop.run()
 
 
-def _warn(registry: app.Registry, reporter: Reporter) -> None:
+def _warn(registry: app.Registry, setup: Setup) -> None:
     """No job at all, a misspelled option, or a rate limit that fails its jobs at the first refusal,
-    is hardly meant."""
+    is hardly meant. Later generations only tell what is new."""
+
+    def warn(text: str) -> None:
+        if setup.row.notes.first_warning(text):
+            setup.reporter.report(Note("warning", text))
+
     if not registry.names():
-        reporter.report(Note("warning", "the application defines no job: --app names its modules"))
+        warn("the application defines no job: --app names its modules")
     for kind in registry.jobs():
         for given, meant in misspelled(kind, OPTIONS):
-            text = f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?"
-            reporter.report(Note("warning", text))
+            warn(f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?")
         options = options_of(kind)
         if hooks(kind).limit and options.attempts == 1 and options.on_limit == "release":
-            reporter.report(
-                Note(
-                    "warning",
-                    f"job {job_name(kind)} has a rate limit and attempts = 1: a job over the limit "
-                    'fails at once; raise attempts, or set on_limit = "park"',
-                )
+            warn(
+                f"job {job_name(kind)} has a rate limit and attempts = 1: a job over the limit "
+                'fails at once; raise attempts, or set on_limit = "park"'
             )

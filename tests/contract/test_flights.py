@@ -42,7 +42,9 @@ def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
 @pytest.fixture
 def row() -> WorkerRow:
     memory = memoryview(bytearray(WORDS * 8))
-    return WorkerRow(memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
+    return WorkerRow(
+        memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE)), memory)
+    )
 
 
 def desk_of(engine: Engine, row: WorkerRow) -> Desk:

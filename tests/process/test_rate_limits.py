@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from poolq.message import entries
+from poolq.pool.client import Line
+from poolq.pool.counts import Counts
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project
+from tests.support.talking import status
 from tests.support.wait import until
 
 JOBS = """
@@ -73,6 +77,13 @@ class Many(Job):
 
     def run(self):
         pass
+
+class Hourly(Job):
+    def rate_limit(self):
+        return Limit(1, hours=1, key="hourly")
+
+    def run(self):
+        note("run", self.id)
 
 class Single(Job):
     atempts = 3
@@ -182,6 +193,42 @@ def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -
     assert log.count("job jobs:Single has a rate limit and attempts = 1") == 1
     assert "jobs:Mail has" not in log
     assert "jobs:Parks has" not in log
+
+
+@sqlite
+def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) -> None:
+    """By whichever worker it happens to, with the number of such jobs to be seen until they are
+    due again. Who has more attempts left is not spoken of."""
+    first = limited.dispatch("Hourly", attempts=2)
+    pool = limited.ready(2)
+    limited.ledger.until("run", first)
+    limited.dispatch_many("Hourly", 5, attempts=3)
+    until(lambda: limited.total("limited") == 5)
+    assert "one attempt left" not in pool.log
+    limited.dispatch_many("Hourly", 20, attempts=2)
+    until(lambda: limited.total("limited") == 25)
+    pool.until_said("warning: job jobs:Hourly has one attempt left after its rate limit hourly")
+    assert pool.log.count("one attempt left") == 1
+    with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
+        scores = line.attach()
+    until(lambda: Counts(scores).last_tries() == {"hourly": 20}, 5)
+    scores.close()
+    until(lambda: [one["last_tries"] for one in status(pool)["limits"]] == [20], 10)
+
+
+@sqlite
+def test_new_code_is_warned_about_too(limited: Project) -> None:
+    jobs = limited.folder / "jobs.py"
+    text = jobs.read_text()
+    jobs.write_text(text.replace("class Single(Job):\n", "class Single(Job):\n    attempts = 3\n"))
+    pool = limited.ready(2)
+    assert "jobs:Single has a rate limit" not in pool.log
+    jobs.write_text(text)
+    pool.signal(signal.SIGHUP)
+    pool.until_said("job jobs:Single has a rate limit and attempts = 1")
+    pool.until_idle(2)
+    for job in ("Single", "Both"):
+        assert pool.log.count(f"job jobs:{job} has a rate limit and attempts = 1") == 1
 
 
 @each_kind

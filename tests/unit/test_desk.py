@@ -33,7 +33,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def row() -> WorkerRow:
     memory = memoryview(bytearray(WORDS * 8))
-    return WorkerRow(memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE))))
+    return WorkerRow(
+        memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE)), memory)
+    )
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+from time import monotonic
 
 import pytest
 
 from poolq.worker import events, notes, recent, tally
-from poolq.worker.notes import Notes, Places, read_held, read_progress
+from poolq.worker.notes import WARNED, Notes, Places, count_last_tries, read_held, read_progress
 from poolq.worker.row import DONE, FAILED, WORDS, WorkerRow
 from poolq.worker.tally import CELLS, OTHER, Key, Reader
 
@@ -16,13 +17,17 @@ def memory() -> memoryview:
     return memoryview(mmap.mmap(-1, notes.SIZE))
 
 
+def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
+    return Notes(shared, memoryview(bytearray(WARNED)) if warned is None else warned)
+
+
 # counts
 
 
 def worker(shared: memoryview) -> WorkerRow:
     """One that writes there."""
     row = memoryview(mmap.mmap(-1, 4096))
-    return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), Notes(shared))
+    return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared))
 
 
 def counts(shared: memoryview) -> dict[Key, int]:
@@ -93,17 +98,64 @@ def test_each_bucket_has_its_bound() -> None:
 
 def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     shared = memory()
-    written = Notes(shared)
+    written = notes_in(shared)
     assert read_held(Places(shared).held) == {}
     written.held("mail")
     for number in range(notes.KEYS - 1):
         written.held(f"user:{number}")
     written.held("mail")
     written.held("x" * 255)
-    Notes(shared).held("mail")
+    notes_in(shared).held("mail")
     found = read_held(Places(shared).held)
     assert found["mail"] == 3
     assert (len(found), "user:0" in found) == (notes.KEYS, False)
+
+
+def last_tries(shared: memoryview, now: float = 0.0) -> dict[str, int]:
+    return dict(count_last_tries(Places(shared).last_tries, monotonic() + now))
+
+
+def test_jobs_that_a_limit_left_one_attempt_are_counted_until_they_are_due() -> None:
+    shared = memory()
+    written = notes_in(shared)
+    assert last_tries(shared) == {}
+    for _ in range(3):
+        written.last_try("mail", 60)
+    written.last_try("user", 3600)
+    notes_in(shared).last_try("mail", 61)
+    assert last_tries(shared) == {"mail": 4, "user": 1}
+    assert last_tries(shared, 100) == {"user": 1}
+    assert last_tries(shared, 4000) == {}
+
+
+def test_those_of_a_short_and_of_a_long_window_are_told_apart() -> None:
+    shared = memory()
+    written = notes_in(shared)
+    for wait in (10, 3600, 20, 30, 40, 50):
+        written.last_try("mail", wait)
+    assert last_tries(shared) == {"mail": 6}
+    assert last_tries(shared, 15) == {"mail": 5}
+    assert last_tries(shared, 100) == {"mail": 1}, "the last ones may count for a little longer"
+
+
+@pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "k" * 255])
+def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(key: str) -> None:
+    shared = memory()
+    written = notes_in(shared)
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS + 1)]
+    for one in keys:
+        for wait in (10, 20, 30, 40):
+            written.last_try(one, wait)
+    assert last_tries(shared) == dict.fromkeys(keys[1:], 4)
+
+
+def test_what_one_worker_has_warned_of_no_other_does() -> None:
+    warned = memoryview(bytearray(WARNED))
+    one, other = notes_in(memory(), warned), notes_in(memory(), warned)
+    assert one.first_warning("jobs:Mail")
+    assert not one.first_warning("jobs:Mail")
+    assert not other.first_warning("jobs:Mail")
+    assert other.first_warning("jobs:Sms")
 
 
 # progress
@@ -112,9 +164,9 @@ def test_the_limits_that_held_something_back_last_are_remembered() -> None:
 def test_progress_is_that_of_one_job() -> None:
     shared = memory()
     assert read_progress(Places(shared).progress) is None
-    Notes(shared).progress(17, 3, 10, "Zürich " * 100)
+    notes_in(shared).progress(17, 3, 10, "Zürich " * 100)
     assert read_progress(Places(shared).progress) == (17, 3, 10, ("Zürich " * 100)[: notes.NOTE])
-    Notes(shared).progress(18, 10**30, -1, "\ud800")
+    notes_in(shared).progress(18, 10**30, -1, "\ud800")
     assert read_progress(Places(shared).progress) == (18, notes.MOST, -1, " ")
 
 
@@ -123,7 +175,7 @@ def test_progress_is_that_of_one_job() -> None:
 
 def test_the_latest_events_are_kept_with_their_ends() -> None:
     shared = memory()
-    written = Notes(shared).recent
+    written = notes_in(shared).recent
     for number in range(notes.FAILURES + 1):
         failed = events.Failed(
             "jobs:A", str(number), "q", 1, 0.5, "error", "E: " + "é" * 5000, "\ud800" * 900 + "end"
@@ -143,7 +195,9 @@ def test_the_latest_events_are_kept_with_their_ends() -> None:
 def test_an_event_that_is_long_in_bytes_is_cut_more() -> None:
     shared = memory()
     text = "\x00" * 900
-    Notes(shared).recent.note(1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text))
+    notes_in(shared).recent.note(
+        1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text)
+    )
     (found,) = (recent.read(data) for data in Places(shared).recent.since(0))
     assert found is not None
     assert isinstance(found.event, events.Failed)
@@ -159,7 +213,7 @@ def test_every_kind_of_event_can_be_read_again() -> None:
         events.Note("warning", "text"),
     ]
     for event in made:
-        Notes(shared).recent.note(1.0, "me", event)
+        notes_in(shared).recent.note(1.0, "me", event)
     found = [recent.read(data) for data in Places(shared).recent.since(0)]
     assert [one.event for one in found if one] == made
 
