@@ -138,7 +138,7 @@ class Keeper:
         """Show the metrics, if somebody wants them."""
         if self._served is None:
             return None
-        from poolq.pool.exporter import Exporter  # slow, see there
+        from poolq.pool.exporter import Exporter  # few pools want it
 
         exporter = Exporter(self._served, self._scores)
         exporter.start()

@@ -89,10 +89,10 @@ class Collector:
             family = kinds[kind](name, text, labels=labels)
             if kind == "histogram":
                 for job, cell in _durations(cells).items():
-                    family.add_metric(job, buckets(cell), cell.seconds)
+                    family.add_metric([_label(text) for text in job], buckets(cell), cell.seconds)
             else:
                 for of, value in values.get(name, ()):
-                    family.add_metric(of, value)
+                    family.add_metric([_label(text) for text in of], value)
             yield family
 
     def _values(self, cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
@@ -106,6 +106,11 @@ class Collector:
             **(_of_version(state, sight) if state and sight else {}),
             "poolq_broker_up": [((), self._scores.told(board.BROKER_UP))],
         }
+
+
+def _label(text: str) -> str:
+    """Without halves of surrogate pairs, which no UTF-8 has."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _of_pool(state: Told, scores: Scoreboard) -> dict[str, Iterable[Value]]:

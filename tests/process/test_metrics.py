@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from urllib.error import HTTPError, URLError
@@ -13,6 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from poolq.pool.httpd import MOST
 from poolq.pool.metrics import METRICS
 from tests.process.engines import sqlite
 from tests.support.cli import Command
@@ -204,3 +207,29 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(project: Project, port:
         socket.create_connection(("127.0.0.1", port)),
     ):
         assert get(port, "/healthz") == (200, "ok\n")
+
+
+def test_a_thousand_clients_that_say_nothing_keep_nobody_waiting(
+    project: Project, port: int
+) -> None:
+    pool = serving(project, port)
+    keeper = pool.keeper()
+    assert keeper is not None
+    folder = Path(f"/proc/{keeper.pid}/fd")
+    before = len(list(folder.iterdir()))
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(own[0], min(own[1], 2000)), own[1]))
+    try:
+        with ExitStack() as stack:
+            for _ in range(1000):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            assert get(port, "/healthz") == (200, "ok\n")
+            assert get(port, "/metrics", "application/openmetrics-text; version==1")[0] == 200
+            assert len(list(folder.iterdir())) <= before + MOST + 4
+            project.ledger.until("end", project.dispatch("Quick"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, own)
+    found = pool.keeper()
+    assert found is not None
+    assert found.pid == keeper.pid
+    assert "Traceback" not in pool.log

@@ -1,0 +1,174 @@
+"""A small HTTP server for few clients, in a thread of its own: one request a connection.
+
+- There are at most MOST clients. A newcomer takes the place of the one that is there for longest.
+- Who has not sent its request and taken its answer within SLOW seconds is dropped, however many
+  bytes it sends meanwhile. Nobody else waits for it.
+- Where the process has no descriptor left, the server lets nobody in for DEAF seconds.
+"""
+
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from math import inf
+from time import monotonic
+from typing import NamedTuple
+
+MOST = 64
+REQUEST = 8192  # bytes of a request with its headers
+SLOW, DEAF = 5.0, 1.0  # seconds
+_GONE = select.EPOLLHUP | select.EPOLLERR
+
+
+class Answer(NamedTuple):
+    status: HTTPStatus
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+
+
+#: From the path, without its query, and the headers by their names in small letters.
+Reply = Callable[[str, Mapping[str, str]], Answer]
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    line: socket.socket
+    due: float
+    inbox: bytearray = field(default_factory=bytearray)
+    outbox: memoryview | None = None
+
+
+class Server:
+    """Serves on `listener`, from `start` to `close`. `slow`: seconds that a client has."""
+
+    def __init__(self, listener: socket.socket, reply: Reply, slow: float = SLOW) -> None:
+        self._slow = slow
+        self._listener = listener
+        self._reply = reply
+        self._clients: dict[int, _Client] = {}
+        self._deaf_until = inf
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll = select.epoll()
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
+        listener.setblocking(False)
+        self._epoll.register(listener, select.EPOLLIN)
+        self._epoll.register(self._stop, select.EPOLLIN)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up, and give the port free."""
+        os.eventfd_write(self._stop, 1)
+        self._thread.join()
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._epoll.close()
+        os.close(self._stop)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            for fd, events in self._epoll.poll(self._pause(monotonic())):
+                if fd == self._stop:
+                    return
+                if fd == self._listener.fileno():
+                    self._let_in(monotonic())
+                elif client := self._clients.get(fd):  # another may have taken its place
+                    self._turn(client, events)
+            now = monotonic()
+            for client in [one for one in self._clients.values() if one.due <= now]:
+                self._drop(client)
+            if now >= self._deaf_until:
+                self._deaf_until = inf
+                self._epoll.register(self._listener, select.EPOLLIN)
+
+    def _pause(self, now: float) -> float | None:
+        """Seconds until somebody is to be dropped or let in again; None: until something comes."""
+        due = min([self._deaf_until, *(client.due for client in self._clients.values())])
+        return None if due == inf else max(0.0, due - now)
+
+    def _let_in(self, now: float) -> None:
+        for _ in range(MOST):
+            try:
+                line, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue
+            except OSError:  # asking again at once would find no descriptor either
+                self._epoll.unregister(self._listener)
+                self._deaf_until = now + DEAF
+                return
+            line.setblocking(False)
+            if len(self._clients) >= MOST:
+                self._drop(min(self._clients.values(), key=lambda client: client.due))
+            client = self._clients[line.fileno()] = _Client(line, now + self._slow)
+            self._epoll.register(line, select.EPOLLIN)
+            self._turn(client, select.EPOLLIN)  # it has mostly sent its request already
+
+    def _turn(self, client: _Client, events: int) -> None:
+        try:
+            if client.outbox is None and events & (select.EPOLLIN | _GONE):
+                self._read(client)
+            if client.outbox is not None:
+                self._write(client, client.outbox)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(client)
+
+    def _read(self, client: _Client) -> None:
+        data = client.line.recv(REQUEST + 1 - len(client.inbox))
+        client.inbox += data
+        head, end, _ = bytes(client.inbox).partition(b"\r\n\r\n")
+        if end:
+            client.outbox = memoryview(to_bytes(self._answer(head)))
+        elif len(client.inbox) > REQUEST:
+            answer = Answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"that is too long\n")
+            client.outbox = memoryview(to_bytes(answer))
+        elif not data:
+            raise ConnectionResetError
+        if client.outbox is not None:
+            self._epoll.modify(client.line, select.EPOLLOUT)
+
+    def _write(self, client: _Client, outbox: memoryview) -> None:
+        while outbox:
+            sent = client.line.send(outbox)
+            client.outbox = outbox = outbox[sent:]
+        with suppress(OSError):
+            client.line.shutdown(socket.SHUT_WR)
+        self._drop(client)
+
+    def _answer(self, head: bytes) -> Answer:
+        start, *lines = head.decode("latin-1").split("\r\n")
+        words = start.split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return Answer(HTTPStatus.BAD_REQUEST, b"this is no request\n")
+        if words[0] != "GET":
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"there is GET alone\n")
+        named = (line.partition(":") for line in lines)
+        headers = {name.strip().lower(): value.strip() for name, _, value in named}
+        try:
+            return self._reply(words[1].partition("?")[0], headers)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next client is served
+            sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}: {error}\n")
+            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"it cannot be told now\n")
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.line.fileno(), None) is not None:
+            self._epoll.unregister(client.line)
+            client.line.close()
+
+
+def to_bytes(answer: Answer) -> bytes:
+    head = (
+        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\nContent-Type: {answer.kind}\r\n"
+        f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode("latin-1") + answer.body
