@@ -58,8 +58,8 @@ class SQLEngine(Engine):
     def session(self) -> Session:
         """This thread's connection."""
 
-    def _change(self, work: Callable[[Transaction], T]) -> T:
-        return self.session.transact(work)
+    def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
+        return self.session.transact(work, gives_way)
 
     def _run(self, *ops: Op) -> None:
         self.session.transact(lambda tx: tx.later(*ops))
@@ -97,7 +97,7 @@ class SQLEngine(Engine):
 
         if goes_back(settlements):
             self._floors.forget()
-        answer = self._change(work)
+        answer = self._change(work, gives_way=True)
         if asked.taken:
             answer = answer._replace(claims=asked.claims())
         if asked.ended:
@@ -116,7 +116,7 @@ class SQLEngine(Engine):
             _, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
             return settle(tx, worker, settlements, found)
 
-        return self._change(work)
+        return self._change(work, gives_way=True)
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         def work(tx: Transaction) -> Admission:
@@ -129,7 +129,7 @@ class SQLEngine(Engine):
                 return Admission(0, stale=True)
             return admission
 
-        return self._change(work)
+        return self._change(work, gives_way=True)
 
     # keepers
 
