@@ -98,7 +98,5 @@ def _reason(answer: bytes) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    from poolq.escaping import clean
-
-    sys.stderr.write(f"poolq: {clean(text)}\n")
+    sys.stderr.write(f"poolq: {text}\n")
     return code

@@ -11,8 +11,6 @@ from poolq.retry import ACK, GIVE_BACK, Park
 from tests.contract.helpers import HOUR, MS, Worker, full, named, park, push, stored, wait_for
 from tests.support.wait import until
 
-pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
-
 
 def reviewed(worker: Worker) -> Claim:
     """The next claim, which must be one to be asked for its limits."""

@@ -15,6 +15,7 @@ from poolq.engines.sql import (
     nodes,
     parking,
     people,
+    reviewing,
     settling,
     stepping,
     waking,
@@ -35,19 +36,28 @@ PLACE = claimed_by("w1")
 #: Statements of the hot path and of what runs again and again, with arguments of their kind.
 HOT = {
     "claim": Op(stepping.CLAIM, ("q", 100)),
+    "claim of what came due": Op(stepping.CLAIM_DUE, ("q", 100)),
     "lock the worker": Op(stepping.LOCK, ("w1",)),
     "answer": Op(stepping.ANSWER, (1, "", 0, "w1")),
     "what is held": Op(settling.HELD, (["a", "b"], PLACE)),
     "ack": Op(settling.DELETE, (["a", "b"],)),
     "give back": Op(settling.GIVE_BACK, (["a", "b"],)),
-    "release": Op(settling.RELEASE, (1, 0, 0, 0, b"", "a")),
+    "release": Op(settling.RELEASE, ("d", 1, 0, 0, 0, b"", "a")),
     "look": waking.look(["q", "r"]),
     "glance": waking.glance(["q", "r"]),
     "latest": Op(waking.LATEST, ("q",)),
+    "latest that came due": Op(waking.LATEST_DELAYED, ("q",)),
     "latest slot": Op(waking.LATEST_SLOT, ("q",)),
     "next": Op(waking.NEXT, ("q",)),
     "take the bell": Op(waking.TAKE, (1, 1, "q", 1)),
+    "void slots": Op(waking.REPAIR),
     "first line": Op(parking.FIRST, ("q",)),
+    "ended lines": Op(parking.ENDED, ("q",)),
+    "released jobs whose window has ended": Op(parking.RELEASED_NOW, ("r:1:k", "q", 1)),
+    "released jobs far ahead": Op(parking.RELEASED_AHEAD, ("r:1:k", "q", 1)),
+    "released jobs that are left": Op(parking.FIRST_RELEASED, ("r:1:k", "q")),
+    "bring back": Op(parking.BACK, (["a", "b"],)),
+    "marked line": Op(reviewing.FIRST, (1, "q")),
     "heads of a line": Op(parking.HEADS, ("p:1:k", "q")),
     "a counter": Op(windows.LOCK, ("k", 1)),
     "a claim": settling.still("w1", Claim("a", 1, 0, "q", b"", State())),
@@ -62,6 +72,8 @@ CLAIM = Claim("a", 1, 0, "q", b"", State())
 ADMIT = at_once(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
 BEHIND = Op(stepping.CLAIM_BEHIND, ("q", 1, "a", 1, 100))
+DUE_BEHIND = Op(stepping.CLAIM_DUE_BEHIND, ("q", 1, "a", 1, 100))
+ONLY_MYSQL = {"claim behind": BEHIND, "came due behind": DUE_BEHIND, "an admission": ADMIT}
 
 
 def fill(engine: SQLEngine) -> None:
@@ -69,6 +81,7 @@ def fill(engine: SQLEngine) -> None:
     worker = Worker(engine)
     push(engine, *map(str, range(3000)))
     push(engine, *map(str, range(1000)), queue="r", delay=HOUR)
+    push(engine, *map(str, range(1000)), delay=HOUR)
     claims = worker.claim(500)
     told = State(1, history=b"x" * 1000)  # so that a full scan is a bad plan
     worker.step(*(Settlement(claim, Bury(told)) for claim in claims[:400]))
@@ -110,7 +123,7 @@ def explained(mysql: MySQLEngine, op: Op) -> list[tuple[str, str, str, str]]:
 
 
 def test_mariadb_uses_its_indexes_and_sorts_nothing(mysql: MySQLEngine) -> None:
-    for name, op in {**HOT, "claim behind": BEHIND, "an admission": ADMIT}.items():
+    for name, op in {**HOT, **ONLY_MYSQL}.items():
         plan = explained(mysql, op)
         for kind, key, _, extra in plan:
             if key is None and kind is None:
@@ -122,8 +135,9 @@ def test_mariadb_uses_its_indexes_and_sorts_nothing(mysql: MySQLEngine) -> None:
 
 
 def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
-    """place, queue and due are all looked up; behind a job, its id too."""
-    for op, columns in ((HOT["claim"], 3), (BEHIND, 4)):
+    """Place and queue are looked up, and due_at where it matters; behind a job, its id too."""
+    due = HOT["claim of what came due"]
+    for op, columns in ((HOT["claim"], 2), (due, 3), (BEHIND, 4), (DUE_BEHIND, 4)):
         lengths = (1102, 257, 8, 32)  # bytes of each part of the index
         found = [(key, int(length)) for _, key, length, _ in explained(mysql, op)]
         assert found == [("turn", sum(lengths[:columns]))]

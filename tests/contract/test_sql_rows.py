@@ -42,7 +42,7 @@ def rows(engine: SQLEngine, table: str) -> int:
 def fill_windows(engine: SQLEngine, count: int, ends: str) -> None:
     """Make windows of one start each; `ends` is SQL, in which `n` is the window's number."""
     insert = f"""INSERT INTO {{windows}} (name, span, most, start, used, ends)
-        SELECT n, 1, 9, {ends} - 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
+        SELECT n, 1, 9, 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
     engine.session.transact(lambda tx: tx.later(Op(insert, (count,))))
 
 
@@ -95,7 +95,7 @@ def test_of_very_many_lines_a_thousand_are_counted(
     place = "REPLACE('p:1:*', '*', n)"
     lines = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most)
         SELECT {place}, ?, 0, n, 1, 9 FROM {NUMBERS} WHERE n < ?"""
-    jobs = f"""INSERT INTO {{jobs}} (id, place, queue, due, history, body)
+    jobs = f"""INSERT INTO {{jobs}} (id, place, queue, due_at, history, body)
         SELECT REPLACE(?, '*', n), {place}, ?, 0, x'', x'' FROM {NUMBERS} WHERE n < ?"""
     long = """UPDATE {jobs} SET place = 'p:1:0' WHERE queue = 'r'"""
     ops = [Op(lines, ("q", 9999)), Op(lines, ("r", 1)), Op(jobs, ("q*", "q", 9999))]

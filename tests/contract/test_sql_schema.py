@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.sql.schema import VERSION
+from poolq.engines.sql.schema import VERSION, statements
+from poolq.engines.sql.session import Op
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import ConfigError, EngineError, SchemaError
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, named, push
+from tests.contract.helpers import HOUR, Worker, count_of, named, push, stored
 from tests.support.servers import MariaDB
 
 
@@ -43,6 +45,34 @@ def set_version(engine: MySQLEngine | SQLiteEngine, server: MariaDB, version: in
     else:
         with server.connect() as connection, connection.cursor() as cursor:
             cursor.execute(change)
+
+
+def make_version_1(engine: MySQLEngine | SQLiteEngine, server: MariaDB, count: int = 0) -> None:
+    """As an older poolq has left the tables: `count` jobs are delayed, two are ready, one of them
+    for long, one is claimed, one parked."""
+    names = "id, place, queue, due, history, body, rules"
+    day = 24 * HOUR
+    now = time.time_ns() // 1000
+    rows = [("old", "", "q", 1), ("ready", "", "q", now - 9), ("claimed", "w:gone", "q", now - 8)]
+    rows += [("parked", "p:1:k", "q", now - 7)]
+    rows += [(f"delayed {n}", "", "q", now + day + n) for n in range(count)]
+    values = [(*row, b"", row[0].encode(), b'[["k",5,1]]') for row in rows]
+    ns = engine.namespace
+    made = statements(engine.schema.files[0], ns)
+    made += [f"INSERT INTO {ns}_schema (one, version) VALUES (1, 1)"]
+    made += [f"INSERT INTO {ns}_queues (queue) VALUES ('q')"]
+    made += [f"INSERT INTO {ns}_lines VALUES ('p:1:k', 'q', 1, 'k', 1, 5)"]
+    insert = f"INSERT INTO {ns}_jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    if isinstance(engine, SQLiteEngine):
+        with closing(sqlite3.connect(engine.options.file)) as raw, raw:
+            for one in made:
+                raw.execute(one)
+            raw.executemany(insert, values)
+    else:
+        with server.connect() as connection, connection.cursor() as cursor:
+            for one in made:
+                cursor.execute(one)
+            cursor.executemany(insert.replace("?", "%s"), values)
 
 
 def refused(engine: Engine) -> str:
@@ -124,11 +154,62 @@ def test_tables_of_a_newer_poolq_are_not_touched(
 def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
     mysql: MySQLEngine, mariadb_server: MariaDB
 ) -> None:
-    mysql.schema.migrate()
-    set_version(mysql, mariadb_server, VERSION - 1)
+    make_version_1(mysql, mariadb_server)
     assert "poolq db migrate" in refused(mysql)
-    assert mysql.schema.migrate() == 1
+    assert mysql.schema.migrate() == VERSION - 1
     push(mysql, "a")
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
+def test_full_tables_of_version_1_keep_all_that_is_in_them(
+    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
+) -> None:
+    """More are delayed than one statement of the migration moves."""
+    engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
+    make_version_1(engine, mariadb_server, 12_000)
+    assert engine.schema.migrate() == VERSION - 1
+    worker = Worker(engine)
+    assert named(worker.claim(9)) == ["parked"]
+    assert named(worker.claim(9)) == ["old", "ready"]
+    assert stored(engine, "delayed 11999").status == "delayed"
+    moved = Op("SELECT COUNT(*), MIN(due_at) FROM {jobs} WHERE place = 'd'")
+    ((count, first),) = engine.session.read(moved)[0].rows
+    assert count == 12_000
+    assert first > engine.now() + 23 * HOUR
+    assert engine.schema.migrate() == 0
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 14])
+def test_a_migration_of_full_tables_that_was_cut_short_can_be_run_again(
+    mysql: MySQLEngine, at: int, mariadb_server: MariaDB
+) -> None:
+    """MySQL commits each statement by itself. (SQLite commits all of them, or none.)"""
+    make_version_1(mysql, mariadb_server, 3)
+    second = statements(mysql.schema.files[1], mysql.namespace)
+    assert len(second) == 15
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        for one in second[:at]:
+            cursor.execute(one)
+    assert mysql.schema.migrate() == VERSION - 1
+    assert named(Worker(mysql).claim(9)) == ["parked"]
+    assert count_of(mysql).delayed == 3
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
+def test_an_older_poolq_that_still_runs_stops(
+    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
+) -> None:
+    """Its statements name a column that is gone; else it would run delayed jobs at once."""
+    engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
+    make_version_1(engine, mariadb_server)
+    engine.schema.migrate()
+    for old in (
+        Op("INSERT INTO {jobs} (id, queue, due, history, body) VALUES ('a', 'q', 1, x'', x'')"),
+        Op("SELECT id FROM {jobs} WHERE place = '' AND queue = 'q' AND due <= {now}"),
+    ):
+        with pytest.raises(EngineError, match="due") as caught:
+            engine.session.transact(lambda tx, old=old: tx.later(old))  # type: ignore[misc]
+        assert "\n" not in str(caught.value)
 
 
 def test_a_file_makes_and_migrates_its_tables_itself(
@@ -140,9 +221,10 @@ def test_a_file_makes_and_migrates_its_tables_itself(
     assert sqlite.schema.version() == VERSION
     assert sqlite.schema.migrate() == 0
     sqlite.close()
-    set_version(sqlite, mariadb_server, VERSION - 1)
+    sqlite.options.file.unlink()
+    make_version_1(sqlite, mariadb_server)
     again = opened(sqlite.url, sqlite.namespace)
-    assert named(Worker(again).claim()) == ["a"]
+    assert named(Worker(again).claim()) == ["parked"]
     assert sqlite.schema.version() == VERSION
 
 

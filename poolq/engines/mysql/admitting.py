@@ -1,6 +1,7 @@
 """An admission of one rule in one statement, as nearly all are: one round trip, one transaction.
 
-It changes nothing where the window is full, or not there yet, or the claim is not held any more;
+It changes nothing where the window is full, or not there yet, or was made before the clock went
+back, or the claim is not held any more;
 then it is asked again as the other SQL engines ask. The time is SYSDATE's: that of NOW is the
 statement's beginning, and it may have waited for the row since. Assignments are made from left to
 right, each with what those before it have made, while one table is updated alone: of an EXISTS
@@ -19,7 +20,8 @@ ADMIT = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {NOW} >= ends, GREATEST({NOW}, ends), start),
     used = IF(ends <= start, 1, used + 1),
     ends = start + span
-    WHERE name = ? AND span = ? AND (used < ? OR {NOW} >= ends) AND (SELECT 1 FROM {{jobs}}
+    WHERE name = ? AND span = ? AND (used < ? OR {NOW} >= ends) AND start <= {NOW}
+    AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
 

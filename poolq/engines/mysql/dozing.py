@@ -7,13 +7,14 @@ question (`sql/waking.py`), who looks again. MySQL knows no statements outside o
 from collections.abc import Sequence
 
 from poolq.engines.sql.session import Op
-from poolq.engines.sql.waking import DUE, SLOT
+from poolq.engines.sql.waking import DELAY, READY, SLOT
 
 #: Each turn of the loop has a NOW and a view of the tables of its own.
 DOZE = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (
-        SELECT 1 FROM {{queues}} q WHERE q.paused = 0 AND ({DUE} <= {{now}} OR {SLOT} <= {{now}})
+        SELECT 1 FROM {{queues}} q WHERE q.paused = 0
+            AND ({READY} IS NOT NULL OR {DELAY} <= {{now}} OR {SLOT} <= {{now}})
     ) DO
         DO SLEEP(? / 1000000);
         SET turns = turns - 1;

@@ -42,12 +42,18 @@ class _New:
         return f"VALUES({column})"
 
 
+class _Line:
+    def __format__(self, name: str) -> str:
+        return f"FORCE INDEX ({name})"
+
+
 DIALECT = Dialect(
     now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
     lock="FOR UPDATE",
     skip="FOR UPDATE SKIP LOCKED",
     turn="FORCE INDEX (turn)",
     by_id="FORCE INDEX (PRIMARY)",
+    line=_Line(),
     least="LEAST",
     list="?",
     claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
@@ -128,7 +134,8 @@ class MySQLEngine(SQLEngine):
             raise
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        if held and len(rules) == 1 and self.session.change(at_once(rules[0], *held)):
+        plain = held is not None and len(rules) == 1 and not held[1].reviewed
+        if held and plain and self.session.change(at_once(rules[0], *held)):
             return Admission(0)
         return super().admit(rules, held)
 

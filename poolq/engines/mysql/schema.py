@@ -13,9 +13,14 @@ from poolq.engines.sql.schema import READ, WRITE, SQLSchema
 from poolq.engines.sql.session import Texts
 from poolq.errors import EngineUnavailable
 
-FILES = (Path(__file__).with_name("schema.sql"),)
+FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
 #: Seconds to wait for another migration.
 PATIENCE = 4
+#: Seconds that one statement of a migration may take.
+LONGEST = 3600
+#: What was done already by a migration that was cut short: a column with the new name is there (and
+#: none with the old one), or the key is.
+DONE = (1054, 1060, 1061)
 
 
 class MySQLSchema(SQLSchema):
@@ -33,15 +38,26 @@ class MySQLSchema(SQLSchema):
     def migrate(self) -> int:
         with self._connected() as raw, raw.cursor() as cursor:
             name = f"{self._options.database}.{self.namespace} schema"[:64]
+            raw._read_timeout = LONGEST  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
             cursor.execute("SELECT GET_LOCK(%s, %s)", (name, PATIENCE))
             if cursor.fetchone() != (1,):
                 raise EngineUnavailable(f"{self.shown}: another migration runs; try again later")
             steps = self.steps(self.read(raw))
             for number, statements in steps:
                 for one in statements:
-                    cursor.execute(one)
+                    self._run(cursor, one)
                 cursor.execute(self._texts[WRITE].replace("?", "%s"), (number,))
         return len(steps)
+
+    def _run(self, cursor: pymysql.cursors.Cursor, statement: str) -> None:
+        """An UPDATE has a LIMIT, so that no transaction is too long, and is run until it changes
+        nothing."""
+        try:
+            while cursor.execute(statement) and statement.startswith("UPDATE"):
+                pass
+        except pymysql.Error as error:
+            if not statement.startswith("ALTER") or code(error) not in DONE:
+                raise
 
     def read(self, raw: Raw) -> int:
         """The version that a connection sees. Raises pymysql.Error."""

@@ -20,9 +20,9 @@ from poolq.errors import EngineError, EngineUnavailable
 
 T = TypeVar("T")
 
-MARK = """UPDATE {jobs} SET place = ?, request = ?, admitted = ?, taken = {now},
+MARK = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
-PUSH = "INSERT INTO {jobs} (id, queue, due, history, body) VALUES "
+PUSH = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
 #: FIELD looks through all its values: so many at a time.
 MARKED = 50
 #: Bytes of statements sent at once; one longer statement goes alone.
@@ -78,11 +78,7 @@ class MySQLSession(Session):
     def close(self) -> None:
         close(self.raw)
 
-    def transact(
-        self,
-        work: Callable[[Transaction], T],
-        gives_way: bool = False,  # noqa: ARG002  # no line
-    ) -> T:
+    def transact(self, work: Callable[[Transaction], T]) -> T:
         return self._again(lambda: self._transact(work))
 
     def read(self, *ops: Op) -> list[Result]:
@@ -128,9 +124,9 @@ class MySQLSession(Session):
         length = 0
         for one in pushes:
             id_, queue, body, delay, at = one
-            due = b"%d" % at if at else b"%s + %d" % (now, delay) if delay else now
-            values = quoted(id_.encode()), quoted(queue.encode()), due, quoted(body)
-            row = b"(%s,%s,%s,'',_binary%s)" % values
+            place, due = _due(now, delay, at) if delay or at else (b"''", now)
+            values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
+            row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - ROOM:
                 raise EngineError(
                     f"job {id_} has {len(body)} bytes, more than {self.options.shown} takes"
@@ -215,6 +211,13 @@ class MySQLSession(Session):
             time.sleep(0.02 * random())
 
 
+def _due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
+    """Where a job is stored, and when it is due: what is due already is ready, as from now."""
+    if at:
+        return b"IF(%d > %s, 'd', '')" % (at, now), b"GREATEST(%d, %s)" % (at, now)
+    return (b"'d'", b"%s + %d" % (now, delay)) if delay > 0 else (b"''", now)
+
+
 class MySQLTransaction(Transaction):
     """Begun with the first statements that are sent, ended with the last."""
 
@@ -253,9 +256,9 @@ class MySQLTransaction(Transaction):
             self._session.send(ready)
 
     def marks(
-        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+        self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Op | Many]:
         return [
-            Op(MARK, (place, request, admitted, first + MARKED * n - 1, Listed(some), list(some)))
+            Op(MARK, (place, request, now, first + MARKED * n - 1, Listed(some), list(some)))
             for n, some in enumerate(cut(ids, MARKED))
         ]

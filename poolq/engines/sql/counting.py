@@ -7,26 +7,40 @@ a screen would have it, is work that nobody has asked for.
 from collections.abc import Sequence
 
 from poolq.engines.base import LimitUse, QueueCounts
-from poolq.engines.sql.places import CLAIMED, CLAIMED_END, PARKED, PARKED_END, word
+from poolq.engines.sql.places import (
+    CLAIMED,
+    CLAIMED_END,
+    PARKED,
+    PARKED_END,
+    RELEASED,
+    RELEASED_END,
+    word,
+)
 from poolq.engines.sql.session import Op, Session
-from poolq.engines.sql.windows import name_of
+from poolq.engines.sql.windows import Name, name_of
 from poolq.limits import Rule, Window
 
 SHOWN = 1000
 
 QUEUES = "SELECT queue, paused FROM {queues} ORDER BY queue"
-READY = "SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due <= {now}"
-DELAYED = "SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due > {now}"
+READY = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
+DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
+DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
 FAILED = "SELECT at FROM {failed} WHERE queue = ?"
 COUNT = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
-OLDEST = f"SELECT {{now}} - oldest.due FROM ({READY} ORDER BY due LIMIT 1) oldest"
+OLDEST = "SELECT {now} - oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 ELSEWHERE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
+    WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
+#: How many a limit has released, and for how many of them its window has ended.
+RELEASED_JOBS = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
+    CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
 OPEN = f"""SELECT name, span, most, start, used, ends - {{now}} FROM {{windows}}
-    WHERE ends > {{now}} ORDER BY ends LIMIT {SHOWN}"""
+    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {SHOWN}"""
 #: Each line once, in however many queues it has jobs, with its window's row.
-LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used, w.ends - {{now}}
+LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
+        CASE WHEN w.start <= {{now}} THEN w.ends - {{now}} ELSE 0 END
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
         LIMIT {SHOWN}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
@@ -35,26 +49,32 @@ IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    queues, running, parked = session.read(
-        Op(QUEUES), Op(ELSEWHERE, (CLAIMED, CLAIMED_END)), Op(ELSEWHERE, (PARKED, PARKED_END))
+    queues, running, parked, released = session.read(
+        Op(QUEUES),
+        Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
+        Op(ELSEWHERE, (PARKED, PARKED_END)),
+        Op(RELEASED_JOBS, (RELEASED, RELEASED_END)),
     )
     runs = {word(queue): count for queue, count in running.rows}
     parks = {word(queue): count for queue, count in parked.rows}
+    waits = {word(queue): (count, int(due)) for queue, count, due in released.rows}
     names = [word(queue) for queue, _ in queues.rows]
-    found = _counted(
-        session, [Op(sql, (queue,)) for sql in (READY, DELAYED, FAILED) for queue in names]
+    kinds = (READY, DUE, DELAYED, FAILED)
+    found = _counted(session, [Op(sql, (queue,)) for sql in kinds for queue in names])
+    ready, came, delayed, failed = (
+        found[at * len(names) : (at + 1) * len(names)] for at in range(len(kinds))
     )
-    ready, delayed, failed = (found[at * len(names) : (at + 1) * len(names)] for at in range(3))
-    oldest = session.read(*(Op(OLDEST, (queue,)) for queue in names))
+    ages = [Op(OLDEST % sql, (queue,)) for queue in names for sql in (READY, DUE)]
+    old = [result.rows[0][0] if result.rows else 0 for result in session.read(*ages)]
     return sorted(
         QueueCounts(
             queue,
-            ready[at],
-            delayed[at],
+            ready[at] + came[at] + waits.get(queue, (0, 0))[1],
+            delayed[at] + waits.get(queue, (0, 0))[0] - waits.get(queue, (0, 0))[1],
             parks.get(queue, 0),
             runs.get(queue, 0),
             failed[at],
-            oldest[at].rows[0][0] if ready[at] and oldest[at].rows else 0,
+            max(0, *old[2 * at : 2 * at + 2]),
             bool(queues.rows[at][1]),
         )
         for at, queue in enumerate(names)
@@ -96,16 +116,21 @@ def _guessed(session: Session, asks: Sequence[Op], numbers: list[int], counted: 
 def limits(session: Session) -> list[LimitUse]:
     """Those that jobs wait for, and of the other open ones those that end first."""
     opened, lines = session.read(Op(OPEN), Op(LINES))
-    parked = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
-    uses = {}
-    for (_, name, span, line_most, most, start, used, left), waiting in zip(
-        lines.rows, parked, strict=True
+    waits = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
+    uses: dict[Name, LimitUse] = {}
+    for (place, name, span, line_most, most, start, used, left), waiting in zip(
+        lines.rows, waits, strict=True
     ):
         is_open = left is not None and left > 0
         rule = Rule(word(name), most if is_open else line_most, span)
         window = Window(start or 0, used if is_open else 0)  # one that is over holds nothing back
         if waiting:
-            uses[name_of(rule)] = LimitUse(rule, window, waiting, left if is_open else 0)
+            use = LimitUse(rule, window, 0, left if is_open else 0)
+            use = uses.get(name_of(rule), use)
+            is_parked = word(place).startswith(PARKED)
+            uses[name_of(rule)] = (
+                use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
+            )
     others = [row for row in opened.rows if (word(row[0]), row[1]) not in uses]
     for name, span, most, start, used, left in others[: SHOWN - len(uses)]:
         rule = Rule(word(name), most, span)

@@ -22,13 +22,13 @@ from poolq.engines.base import (
     Step,
     Stored,
 )
-from poolq.engines.sql import counting, failures, nodes, people, waking, windows
+from poolq.engines.sql import counting, failures, nodes, people, reviewing, waking, windows
 from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
 from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
-from poolq.engines.sql.stepping import Asked, locked, step
+from poolq.engines.sql.stepping import ASIDE, SINCE, Asked, locked, step
 from poolq.limits import Admission, Rule
 
 T = TypeVar("T")
@@ -49,8 +49,11 @@ class SQLEngine(Engine):
         self.shown = shown
         self.texts = Texts(dialect, namespace)
         self._turns: dict[str, int] = {}
+        self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
         self._open: list[str] = []
-        self._lines = False  # a parked job had its slot, or soon had, at the last look
+        self._delays: set[str] = set()  # queues that had delayed jobs which were due
+        self._latest = 0  # what the server's clock showed at the last step
+        self._lines = False  # a line had its slot, or soon had, at the last look
         self._floors = Floors(fresh)
 
     @property
@@ -58,8 +61,8 @@ class SQLEngine(Engine):
     def session(self) -> Session:
         """This thread's connection."""
 
-    def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        return self.session.transact(work, gives_way)
+    def _change(self, work: Callable[[Transaction], T]) -> T:
+        return self.session.transact(work)
 
     def _run(self, *ops: Op) -> None:
         self.session.transact(lambda tx: tx.later(*ops))
@@ -67,6 +70,7 @@ class SQLEngine(Engine):
     # workers
 
     def register(self, registration: Registration) -> None:
+        self._aside.pop(registration.worker, None)
         self._change(partial(nodes.register, one=registration))
 
     def step(
@@ -91,45 +95,83 @@ class SQLEngine(Engine):
         def work(tx: Transaction) -> Step:
             nonlocal asked
             asked = Asked(
-                worker, request, settlements, simple, want, queues, turn, known, self._floors
+                worker,
+                request,
+                settlements,
+                simple,
+                want,
+                queues,
+                turn,
+                known,
+                self._delays,
+                self._floors,
+                self._aside.get(worker, 0),
+                self._latest,
             )
             return step(tx, asked)
 
         if goes_back(settlements):
             self._floors.forget()
-        answer = self._change(work, gives_way=True)
+        answer = self._change(work)
         if asked.taken:
             answer = answer._replace(claims=asked.claims())
-        if asked.ended:
-            self._floors.note(*asked.ended)
+        self._latest = asked.now
+        for where, end in asked.ended:
+            self._floors.note(*where, end)
         if asked.seen:
-            soon = asked.seen[0].now + SOON
-            self._lines = any(one.slot is not None and one.slot < soon for one in asked.seen)
-        if queues is None and asked.seen:
-            self._open = sorted(one.queue for one in asked.seen if not one.paused)
+            self._remember(asked)
         return answer
+
+    def _remember(self, asked: Asked) -> None:
+        """What is good to know for the next step."""
+        soon = asked.seen[0].now + SOON
+        self._lines = any(
+            (one.slot is not None and one.slot < soon) or asked.wants_line(one)
+            for one in asked.seen
+        )
+        for one in asked.seen:
+            if one.delayed is not None and one.delayed <= one.now:
+                self._delays.add(one.queue)
+            else:
+                self._delays.discard(one.queue)
+        if asked.queues is None:
+            self._open = sorted(one.queue for one in asked.seen if not one.paused)
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
         self._floors.forget()
 
-        def work(tx: Transaction) -> list[str]:
-            _, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
-            return settle(tx, worker, settlements, found)
+        def work(tx: Transaction) -> tuple[list[str], int]:
+            row, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
+            *_, now, _, aside = row.rows[0]
+            late = settle(tx, worker, settlements, found, now)
+            tx.later(Op(ASIDE, (worker,)))
+            return late, aside + 1
 
-        return self._change(work, gives_way=True)
+        late, aside = self._change(work)
+        self._aside[worker] = max(self._aside.get(worker, 0) + 1, aside)
+        return late
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         def work(tx: Transaction) -> Admission:
             if held is None:
                 return windows.admit(tx, rules) or Admission(0)
             worker, claim = held
+            if claim.reviewed:
+                reviewing.name(tx, worker, claim, rules)
             admission = windows.admit(tx, rules, still(worker, claim))
             if admission is None:
                 locked(tx, worker)  # raises Fenced
                 return Admission(0, stale=True)
             return admission
 
-        return self._change(work, gives_way=True)
+        return self._change(work)
+
+    def review(self, worker: str, queues: Sequence[str] | None) -> None:
+        def work(tx: Transaction) -> None:
+            reviewing.mark(tx, locked(tx, worker)[0].rows[0][SINCE], queues)
+            tx.later(Op(waking.ARM_MARKED))
+
+        self._change(work)
 
     # keepers
 
@@ -140,7 +182,11 @@ class SQLEngine(Engine):
             self._run(Op(waking.ARM, (list(queues),)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        return self._change(partial(nodes.beat, node=node, info=info))
+        def work(tx: Transaction) -> dict[str, int]:
+            tx.later(Op(waking.REPAIR))
+            return nodes.beat(tx, node, info)
+
+        return self._change(work)
 
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # queues are to come
         return windows.sweep(self.session)
@@ -199,7 +245,7 @@ class SQLEngine(Engine):
         self._run(Op(waking.RESUME, (queue,)))
 
     def purge(self, queue: str) -> int:
-        gone = self._change(partial(people.purge_parked, queue=queue))
+        gone = self._change(partial(people.purge_lines, queue=queue))
         while some := self._change(partial(people.purge_some, queue=queue)):
             gone += some
         return gone

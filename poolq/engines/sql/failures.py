@@ -12,7 +12,7 @@ FAILED_ROW = "SELECT id, queue, at, body, attempt, crashes, failing, history FRO
 FAILED_JOB = FAILED_ROW + "WHERE id = ?"
 NEWEST = " ORDER BY at DESC, id DESC LIMIT ?"
 FOUND = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
-RETRY = """INSERT INTO {jobs} (id, queue, due, history, body)
+RETRY = """INSERT INTO {jobs} (id, queue, due_at, history, body)
     SELECT id, queue, {now}, x'', body FROM {failed} WHERE id IN {list}"""
 FORGET = "DELETE FROM {failed} WHERE id IN {list}"
 QUEUES_OF = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"

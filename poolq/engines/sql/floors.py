@@ -14,22 +14,24 @@ Floor = tuple[int, str]
 
 
 class Floors:
-    """Of each queue what to begin behind (None: from the start); `fresh` 0: always the start."""
+    """Of each queue, for its ready jobs (place '') and for those delayed, what to begin behind
+    (None: from the start); `fresh` 0: always the start."""
 
     def __init__(self, fresh: float) -> None:
         self._fresh = fresh
-        self._known: dict[str, tuple[Floor, float]] = {}
+        self._known: dict[tuple[str, str], tuple[Floor, float]] = {}
 
-    def of(self, queue: str) -> Floor | None:
-        if queue not in self._known:
+    def of(self, queue: str, place: str) -> Floor | None:
+        if (queue, place) not in self._known:
             return None
-        floor, looked = self._known[queue]
+        floor, looked = self._known[queue, place]
         return floor if monotonic() - looked < self._fresh else None
 
-    def note(self, queue: str, began: Floor | None, ended: Floor) -> None:
+    def note(self, queue: str, place: str, began: Floor | None, ended: Floor) -> None:
         """A claim that began behind `began` went as far as `ended`."""
-        looked = self._known[queue][1] if began and queue in self._known else monotonic()
-        self._known[queue] = ended, looked
+        where = queue, place
+        looked = self._known[where][1] if began and where in self._known else monotonic()
+        self._known[where] = ended, looked
 
     def forget(self) -> None:
         """Something may have gone back to the head of a queue."""

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from poolq.engines.base import Death, Node, Recovered, Registration
+from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.counters import OF_WORKER, Tally
 from poolq.engines.sql.places import claimed_by, word
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import DELETE, FAILING, GIVE_BACK, RELEASE
+from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
 from poolq.engines.sql.waking import ring
 from poolq.message import HISTORY_KEPT, Entry, State, entry
 
 KNOW = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
+#: The later ones are registered at later moments, wherever the clock goes.
 REGISTER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started,
-    stale) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') {on:worker} worker = {new:worker}"""
+    stale, since) SELECT one.*, '', CASE WHEN last.since >= {now} THEN last.since + 1 ELSE {now} END
+    FROM (SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g, ? AS h) one,
+    (SELECT COALESCE(MAX(since), 0) AS since FROM {workers}) last WHERE 1 = 1
+    {on:worker} worker = {new:worker}"""
 REGISTERED = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
 BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
@@ -25,7 +30,7 @@ NODES = """SELECT n.node, n.beat, n.info,
 LOCK_NODE = "SELECT beat FROM {nodes} WHERE node = ? {lock}"
 WORKERS = "SELECT worker FROM {workers} WHERE node = ? ORDER BY worker {lock}"
 LOCK_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history
+CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
     FROM {jobs} WHERE place = ?"""
 FORGET_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 FORGET_NODE = "DELETE FROM {nodes} WHERE node = ?"
@@ -68,6 +73,7 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     if death is None:
         death = _unknown(worker, held, found.rows[0][1])
     done, crashed, back = _judge(held, death)
+    reviewing.end_of_dead(tx, [(row[0], row[3], row[8]) for row in held])  # as it locks lines
     tally = Tally()
     tally.add_rows(counters)
     for row in done:
@@ -77,9 +83,9 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
         state = _charged(row, death)
         tally.add(word(row[3]), "retried" if row in late else "crashed")
         if row in late and death.delay > 0:
-            tx.later(Many(RELEASE, [(death.delay, *state, row[0])]))
+            tx.later(Op(RELEASE, releasing(death.delay, state, row[0])))
         else:
-            tx.later(Many(FAILING, [(*state, row[0])]), Op(GIVE_BACK, ([row[0]],)))
+            tx.later(Many(STATE, [(*state, row[0])]), Op(GIVE_BACK, ([row[0]],)))
     died = [row for row in crashed if row not in late]
     ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
     tx.later(*(Op(DELETE, (some,)) for some in cut(list(ids.done))))
@@ -125,7 +131,7 @@ def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], lis
 
 
 def _charged(row: Row, death: Death) -> State:
-    attempt, crashes, failing, history = row[4:]
+    attempt, crashes, failing, history = row[4:8]
     lines = [*history.splitlines(), death.entry]
     if len(lines) > HISTORY_KEPT:
         lines = [lines[0], *lines[1 - HISTORY_KEPT :]]

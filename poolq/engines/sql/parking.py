@@ -1,82 +1,179 @@
-"""Parked jobs: lines of those that wait for a slot of a limit, and how a step gives one.
+"""Lines of jobs that wait for a rate limit: parked for a slot, or released until a window ends.
 
-A row of `lines` is a line in one queue and when to try it next (`slot`). It is also the line's
-lock: who parks, grants, or takes a parked job away holds it until the end of the transaction, so
-a line without jobs can be deleted and no job is ever in a line that has no row.
+A row of `lines` is a line in one queue and when to look at it next (`slot`). It is also the line's
+lock: who parks, releases, grants, or takes a job out of a line holds it until the end of the
+transaction, so a line without jobs can be deleted and no job is ever in a line that has no row.
+
+`most` is the limit as it was named last for this line; that one counts. `since` is when `slot` was
+worked out: where that lies in the future the clock has gone back, and `waking.REPAIR` voids it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from poolq.engines.base import Claim
-from poolq.engines.sql.places import line_of, word
-from poolq.engines.sql.session import Many, Op, Row, Transaction
+from poolq.engines.sql.places import (
+    PARKED,
+    PARKED_END,
+    RELEASED,
+    RELEASED_END,
+    line_of,
+    released_by,
+    word,
+)
+from poolq.engines.sql.session import LISTED, Many, Op, Row, Transaction, cut
 from poolq.engines.sql.windows import Counters, hold, keep
 from poolq.limits import Rule
-from poolq.retry import Park
+from poolq.retry import Park, ReleaseUntil
 
 #: How many of a line's first jobs a step looks at for one that no other limit holds back.
 TRIED = 3
+#: How many released jobs, and of how many lines, go back to their queue in one step.
+RETURNED = 10 * LISTED
+LINES = 100
 
-#: Not by VALUES, with which InnoDB would lock the counter, after the line of another's grant.
-OPEN = """INSERT INTO {lines} (place, queue, slot, name, span, most) SELECT ?, queue,
-    COALESCE((SELECT CASE WHEN used >= ? THEN ends ELSE 0 END FROM {windows}
-        WHERE name = ? AND span = ?), 0), ?, ?, ? FROM {queues} WHERE queue = ?
-    {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most}"""
-PARK = "UPDATE {jobs} SET place = ?, due = {now}, rules = ? WHERE id = ?"
+#: Not by VALUES, with which InnoDB would lock the counter, after the line of another's grant. Of a
+#: queue that has no row it must not be read from there: that may have been forgotten a moment ago.
+OPEN = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
+    SELECT one.place, ?, COALESCE((SELECT
+            CASE WHEN used >= ? AND start <= {now} THEN ends ELSE 0 END
+        FROM {windows} WHERE name = ? AND span = ?), 0), ?, ?, ?, {now}
+    FROM (SELECT ? AS place) one WHERE 1 = 1
+    {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
+    since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
+PARK = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ? WHERE id = ?"
+OPEN_RELEASED = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
+    VALUES (?, ?, ?, ?, ?, ?, {now})
+    {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
+    since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
+#: Its due time waits in `taken`, as the line has the order of the moments until which they wait.
+RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
+    attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
+ENDED = f"""SELECT place, span, since, {{now}} FROM {{lines}}
+    WHERE queue = ? AND slot <= {{now}} AND place >= '{RELEASED}' AND place < '{RELEASED_END}'
+    ORDER BY slot LIMIT {LINES} {{lock}}"""
+RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
+    ORDER BY due_at, id LIMIT {RETURNED}"""
+#: Further ahead than the window is long: the clock has gone back.
+RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
+BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
+FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
+    ORDER BY due_at LIMIT 1"""
 MOVE = "UPDATE {jobs} SET place = ? WHERE id = ?"
-FIRST = """SELECT place FROM {lines} WHERE queue = ? AND slot <= {now}
-    ORDER BY slot LIMIT 1 {lock}"""
-HEADS = f"""SELECT id, body, attempt, crashes, failing, history, due, rules
+FIRST = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
+    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT 1 {{lock}}"""
+HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
     FROM {{jobs}}
-    WHERE place = ? AND queue = ? ORDER BY due, id LIMIT {TRIED} {{lock}}"""
-SLOT = "UPDATE {lines} SET slot = ? WHERE place = ? AND queue = ?"
+    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {TRIED} {{lock}}"""
+LIMITS = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
+LAST = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
+SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
 CLOSE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 HOLD = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
+#: Those that a step may look at.
+HOLD_DUE = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
+    OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
 HOLD_ALL = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
 ANY = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
 
-def park(tx: Transaction, parked: Sequence[tuple[Claim, Park]]) -> None:
-    """Put claimed jobs at the end of their lines."""
-    if not parked:
-        return
+class Grant(NamedTuple):
+    """A job of a line, as a claim reads it."""
+
+    row: Row
+    reviewed: bool = False
+
+
+def put(
+    tx: Transaction,
+    parked: Sequence[tuple[Claim, Park]],
+    released: Sequence[tuple[Claim, ReleaseUntil]],
+) -> None:
+    """Put claimed jobs into their lines. Those of released ones are locked first, as by a step."""
+    soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
+    for claim, one in released:
+        line = released_by(one.rule), claim.queue
+        _, until = soonest.get(line, (one.rule, one.until))
+        soonest[line] = one.rule, min(until, one.until)
+    if soonest:
+        rows = [
+            (*line, until, rule.key, rule.window, rule.limit)
+            for line, (rule, until) in sorted(soonest.items())
+        ]
+        tx.later(Many(OPEN_RELEASED, rows))
     opened = {}
-    for claim, outcome in parked:
-        rule = outcome.rules[outcome.refused]
+    for claim, park in parked:
+        rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
-    tx.later(Many(OPEN, [_opening(*line, rule) for line, rule in sorted(opened.items())]))
-    rows = []
-    for claim, outcome in parked:
-        line = line_of(outcome.rules[outcome.refused])
-        rows.append((line, msgspec.json.encode(outcome.rules), claim.id))
-    tx.later(Many(PARK, rows))
+    if opened:
+        tx.later(Many(OPEN, [_opening(*line, rule) for line, rule in sorted(opened.items())]))
+    if parked:
+        tx.later(Many(PARK, [_parking(*one) for one in parked]))
+    if released:
+        tx.later(Many(RELEASE_UNTIL, [_releasing(*one) for one in released]))
 
 
 def _opening(place: str, queue: str, rule: Rule) -> Sequence[object]:
     key, most, span = rule
-    return (place, most, key, span, key, span, most, queue)
+    return (queue, most, key, span, key, span, most, place)
 
 
-def grant(tx: Transaction, queue: str) -> Row | None:
-    """Take a slot for the first job of the queue's first line: as a claim reads it, or None.
+def _parking(claim: Claim, park: Park) -> Sequence[object]:
+    return line_of(park.rules[park.refused]), msgspec.json.encode(park.rules), claim.id
+
+
+def _releasing(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
+    return released_by(one.rule), one.until, *one.state, claim.id
+
+
+def bring_back(tx: Transaction, queue: str) -> bool:
+    """Bring the queue's released jobs whose windows have ended back to their places; whether there
+    were any."""
+    # Before the settlements that wait to be sent: who locks a line and jobs locks the line first.
+    (ended,) = tx.send([Op(ENDED, (queue,))])
+    if not ended.rows:
+        return False
+    lines = [(word(place), span, since, now) for place, span, since, now in ended.rows]
+    asks = [Op(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
+    asks += [
+        Op(RELEASED_AHEAD, (place, queue, now + span))
+        for place, span, since, now in lines
+        if since > now
+    ]
+    ids = [id_ for found in tx.run(*asks) for (id_,) in found.rows]
+    tx.later(*(Op(BACK, (some,)) for some in cut(ids)))
+    left = tx.run(*(Op(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
+    for (place, *_), found in zip(lines, left, strict=True):
+        if found.rows:
+            tx.later(Op(SLOT, (found.rows[0][0], place, queue)))
+        else:
+            tx.later(Op(CLOSE, (place, queue)))
+    return bool(ids)
+
+
+def grant(tx: Transaction, queue: str) -> Grant | None:
+    """Take a slot for the first job of the queue's first line of parked ones.
 
     A job that another of its limits holds back moves to that one's line; the line learns when
     to try again. Nothing is claimed here: that is the step's business.
     """
-    # Before the settlements that wait to be sent: who locks a line and jobs locks the line first.
-    (first,) = tx.send([Op(FIRST, (queue,))])
+    (first,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
     if not first.rows:
         return None  # somebody else was here first
-    place = word(first.rows[0][0])
+    place, most = word(first.rows[0][0]), first.rows[0][1]
     (heads,) = tx.run(Op(HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
         return None
-    jobs = [(row[:-1], _rules.decode(row[-1])) for row in heads.rows]
+    stored = [_rules.decode(row[-1]) for row in heads.rows]
+    limits = _limits(tx, queue, {line_of(rule) for rules in stored for rule in rules} - {place})
+    limits[place] = most
+    named = ([_as_named(rule, limits) for rule in rules] for rules in stored)
+    jobs = [(row[:-1], rules) for row, rules in zip(heads.rows, named, strict=True)]
     counters = hold(tx, {rule for _, rules in jobs for rule in rules})
     assert counters is not None  # the clock always tells
     before = dict(counters)
@@ -85,15 +182,27 @@ def grant(tx: Transaction, queue: str) -> Row | None:
         if not admission.wait:
             keep(tx, counters, before)
             _set_slot(tx, place, queue, rules, counters)
-            return job
+            ends = min(counters[rule.key, rule.window].start + rule.window for rule in rules)
+            tx.later(Op(LAST, (ends, job[0])))
+            return Grant(job)
         refusing = rules[admission.rule]
-        slot = counters.now + admission.wait
         if line_of(refusing) == place:
-            tx.later(Op(SLOT, (slot, place, queue)))
+            tx.later(Op(SLOT, (admission.until, place, queue)))
             return None
         tx.later(Op(OPEN, _opening(line_of(refusing), queue, refusing)))
         tx.later(Op(MOVE, (line_of(refusing), job[0])))
     return None
+
+
+def _limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
+    """The limits of these lines of the queue, as they were named last."""
+    found = tx.run(*(Op(LIMITS, (one, queue)) for one in places))
+    pairs = zip(places, found, strict=True)
+    return {place: result.rows[0][0] for place, result in pairs if result.rows}
+
+
+def _as_named(rule: Rule, limits: dict[str, int]) -> Rule:
+    return rule._replace(limit=limits.get(line_of(rule), rule.limit))
 
 
 def _set_slot(

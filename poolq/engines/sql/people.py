@@ -3,7 +3,7 @@
 from poolq.engines.base import Stored
 from poolq.engines.sql.failures import FAILED_JOB, stored_failed
 from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
-from poolq.engines.sql.places import QUEUED, word, worker_at
+from poolq.engines.sql.places import DELAYED, QUEUED, RELEASED, is_line, word, worker_at
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
 from poolq.message import State
 
@@ -12,12 +12,12 @@ PURGED = 5000
 #: A job that is asked to be cancelled may be on its way from one place to another.
 LOOKED = 3
 
-JOB = """SELECT id, queue, place, due, taken, {now}, body, attempt, crashes, failing, history
+JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing, history
     FROM {jobs} WHERE id = ?"""
 WHERE = "SELECT place, queue FROM {jobs} WHERE id = ?"
 CANCEL = "DELETE FROM {jobs} WHERE id = ? AND place = ?"
 SOME_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
-    ORDER BY due, id LIMIT {PURGED} {{skip}}"""
+    ORDER BY due_at, id LIMIT {PURGED} {{skip}}"""
 PURGE = "DELETE FROM {jobs} WHERE id IN {list}"
 
 
@@ -35,6 +35,8 @@ def _stored(row: Row) -> Stored:
     place = word(place)
     worker = worker_at(place)
     if place == QUEUED:
+        status, at = "ready", due
+    elif place == DELAYED or place.startswith(RELEASED):
         status, at = ("ready" if due <= now else "delayed"), due
     else:
         status, at = ("running", taken) if worker else ("parked", due)
@@ -48,10 +50,10 @@ def cancel(tx: Transaction, id_: str) -> bool:
         if row is None or worker_at(word(row[0])):
             return False
         place, queue = map(word, row)
-        if place != QUEUED:
+        if is_line(place):
             tx.later(Op(HOLD, (place, queue)))
         (gone,) = tx.run(Op(CANCEL, (id_, place)))
-        if gone.changed and place != QUEUED:
+        if gone.changed and is_line(place):
             close_if_empty(tx, place, queue)
         if gone.changed:
             return True
@@ -60,11 +62,11 @@ def cancel(tx: Transaction, id_: str) -> bool:
 
 def purge_some(tx: Transaction, queue: str) -> int:
     """Delete some of what is ready or delayed; returns how many."""
-    return _purge(tx, QUEUED, queue)
+    return _purge(tx, QUEUED, queue) or _purge(tx, DELAYED, queue)
 
 
-def purge_parked(tx: Transaction, queue: str) -> int:
-    """Delete what is parked, with its lines."""
+def purge_lines(tx: Transaction, queue: str) -> int:
+    """Delete what is parked, or was released by a limit, with its lines."""
     gone = 0
     for place in locked_lines(tx, queue):
         while some := _purge(tx, place, queue):

@@ -12,7 +12,7 @@ from pathlib import Path
 from poolq.engines.tables import Schema
 from poolq.errors import ConfigError, SchemaError
 
-VERSION = 1
+VERSION = 2
 READ = "SELECT version FROM {schema}"
 WRITE = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
 

@@ -66,9 +66,10 @@ class Transaction(ABC):
 
     @abstractmethod
     def marks(
-        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+        self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Op | Many]:
-        """Make these the claims `first`, `first` + 1 and so on of a request."""
+        """Make these the claims `first`, `first` + 1 and so on of a request; those that have a
+        slot at `now` are admitted."""
 
 
 class Session(ABC):
@@ -79,9 +80,8 @@ class Session(ABC):
     limits_deletes: bool
 
     @abstractmethod
-    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        """Run `work` in one transaction, which is repeated where the server says so. `gives_way`:
-        where writers wait in line, it waits behind those that do not."""
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction, which is repeated where the server says so."""
 
     def guess(self, asks: Sequence[Op]) -> list[int]:
         """About how many rows each of these SELECTs has, 0 where nothing is known."""
@@ -102,10 +102,10 @@ class Dialect(NamedTuple):
     """How a server says it.
 
     `lock` ends a SELECT whose rows are to be held; `skip` one that passes over rows which others
-    hold; `turn` names the index that claims are made by, `by_id` the one of ids; `least` is
-    min(a, b); `list` what an IN takes; `claims` all claims as one text, "<id> <request> <idx>"
-    with commas between; `counted` is the session's. `{on:key}` begins the part of an INSERT for
-    rows that exist; `{new:column}` is what would have been inserted.
+    hold; `turn` names the index that claims are made by, `by_id` the one of ids, `{line:name}` one
+    of the lines'; `least` is min(a, b); `list` what an IN takes; `claims` all claims as one text,
+    "<id> <request> <idx>" with commas between; `counted` is the session's. `{on:key}` begins the
+    part of an INSERT for rows that exist; `{new:column}` is what would have been inserted.
     """
 
     now: str
@@ -113,6 +113,7 @@ class Dialect(NamedTuple):
     skip: str
     turn: str
     by_id: str
+    line: Text
     least: str
     list: str
     claims: str

@@ -6,15 +6,18 @@ what is held now is held until the end of the transaction.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
+from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import DONE, Tally
-from poolq.engines.sql.parking import park
-from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.parking import put
+from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by, word
 from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
 from poolq.engines.sql.waking import ring
-from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release
+from poolq.message import State
+from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
 #: As one text: a row for each would cost a client in Python more than all the rest. Not by place:
 #: that part of the index is full of claims that were just deleted.
@@ -23,9 +26,11 @@ STILL = """SELECT {now} FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
 DELETE = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
-RELEASE = """UPDATE {jobs} SET place = '', due = {now} + ?,
+RELEASE = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-FAILING = "UPDATE {jobs} SET attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"
+#: Its slot is used up, should it not have begun by now.
+STATE = """UPDATE {jobs} SET lasts = 0,
+    attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 BURY = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
     SELECT id, queue, {now}, ?, ?, ?, ?, body FROM {jobs} WHERE id = ?"""
 
@@ -48,7 +53,16 @@ def still(worker: str, claim: Claim) -> Op:
 
 def goes_back(settlements: Iterable[Settlement]) -> bool:
     """Whether one of them leaves a job that the same step may claim again."""
-    return any(isinstance(one.outcome, (Release, GiveBack, Park)) for one in settlements)
+    back = (Release, ReleaseUntil, GiveBack, Park)
+    return any(isinstance(one.outcome, back) for one in settlements)
+
+
+def releasing(delay: int, state: State, id_: str) -> Sequence[object]:
+    """What RELEASE takes: a job that is due at once is ready."""
+    return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)
+
+
+_reviewed = itemgetter(Claim._fields.index("reviewed"))
 
 
 class AllDone(NamedTuple):
@@ -65,6 +79,8 @@ def all_done(settlements: Sequence[Settlement]) -> AllDone | None:
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
+    if any(map(_reviewed, claims)):
+        return None
     ids = [one.id for one in claims]
     called = frozenset([f"{one.id} {one.request} {one.index}" for one in claims])
     if len(called) < len(ids):
@@ -77,14 +93,15 @@ def settle(
     worker: str,
     settlements: Sequence[Settlement],
     found: Sequence[Result],
+    now: int,
     simple: AllDone | None = None,
 ) -> list[str]:
     """Write down what becomes of each claim; returns the ids of those not held any more.
 
-    `found` is the answer to `asks`, `simple` that of `all_done`.
+    `found` is the answer to `asks`, `simple` that of `all_done`; `now` is the server's time.
     """
     ours = names(found)
-    batch = _Batch(worker)
+    batch = _Batch(worker, now)
     stale: list[str] = []
     if simple is not None and ours == simple.claims:
         batch.gone += simple.ids
@@ -104,6 +121,8 @@ def settle(
             if not isinstance(outcome, Failing):
                 ours.discard(name)
             batch.add(claim, outcome)
+    if any(one.claim.reviewed for one in settlements):
+        reviewing.end(tx, [one for one in settlements if one.claim.id not in stale])
     batch.write(tx)
     return stale
 
@@ -111,14 +130,16 @@ def settle(
 class _Batch:
     """Accepted settlements, by what they do."""
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, now: int) -> None:
+        self.now = now
         self.tally = Tally(worker)
         self.gone: list[str] = []
         self.back: list[str] = []
         self.buried: list[Sequence[object]] = []
-        self.failing: list[Sequence[object]] = []
+        self.states: list[Sequence[object]] = []
         self.released: list[Sequence[object]] = []
         self.parked: list[tuple[Claim, Park]] = []
+        self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.rung: set[str] = set()
 
     def done(self, claim: Claim) -> None:
@@ -133,12 +154,19 @@ class _Batch:
                 self.tally.add(claim.queue, "failed")
                 return
             case Failing(state):
-                self.failing.append((*state, claim.id))
+                self.states.append((*state, claim.id))
                 return
             case Release(delay, state, counter):
-                self.released.append((max(0, delay), *state, claim.id))
+                self.released.append(releasing(delay, state, claim.id))
                 if counter:
                     self.tally.add(claim.queue, counter)
+            case ReleaseUntil(until, state):
+                if until > self.now:
+                    self.held_back.append((claim, outcome))
+                else:
+                    self.states.append((*state, claim.id))
+                    self.back.append(claim.id)
+                self.tally.add(claim.queue, "limited")
             case GiveBack():
                 self.back.append(claim.id)
             case Park():
@@ -147,8 +175,8 @@ class _Batch:
         self.rung.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
-        park(tx, self.parked)  # first, as it locks lines: see `parking.grant`
-        for sql, rows in ((FAILING, self.failing), (BURY, self.buried), (RELEASE, self.released)):
+        put(tx, self.parked, self.held_back)  # first, as it locks lines: see `parking.bring_back`
+        for sql, rows in ((STATE, self.states), (BURY, self.buried), (RELEASE, self.released)):
             if rows:
                 tx.later(Many(sql, rows))
         tx.later(*(Op(DELETE, (ids,)) for ids in cut(self.gone)))

@@ -3,6 +3,9 @@
 First the worker's row is locked, and in the same breath everything is asked that the step needs to
 know, with a claim from the queue whose turn it is. Where that one has enough, which is the rule on
 a busy queue, the second round trip writes it all down and commits.
+
+Lines of limits are locked before jobs are claimed: a step that has claimed some leaves the lines of
+the queues that follow to the next step.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,21 +14,34 @@ from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement, Step
 from poolq.engines.sql.floors import Floor, Floors
-from poolq.engines.sql.parking import grant
-from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
+from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by, word
+from poolq.engines.sql.reviewing import ask_head
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
-from poolq.engines.sql.waking import NEXT, Look, glance, look, looks, ring
+from poolq.engines.sql.waking import NEXT, REPAIR, Look, glance, look, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import State
 
-LOCK = "SELECT request, stale, due, {now} FROM {workers} WHERE worker = ? {lock}"
+LOCK = "SELECT request, stale, due, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
+SINCE = 4  # its column there
 ANSWER = "UPDATE {workers} SET request = ?, stale = ?, due = ? WHERE worker = ?"
-CLAIM = """SELECT id, body, attempt, crashes, failing, history, due FROM {jobs} {turn}
-    WHERE place = '' AND queue = ? AND due <= {now} ORDER BY due, id LIMIT ? {skip}"""
-CLAIM_BEHIND = CLAIM.replace("due <= {now}", "((due = ? AND id > ?) OR (due > ? AND due <= {now}))")
-AGAIN = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted
+ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
+CLAIM = """SELECT id, body, attempt, crashes, failing, history, lasts, due_at FROM {jobs} {turn}
+    WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {skip}"""
+CLAIM_BEHIND = CLAIM.replace("queue = ?", "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)")
+CLAIM_DUE = CLAIM.replace(
+    "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
+)
+CLAIM_DUE_BEHIND = CLAIM_DUE.replace(
+    "due_at <= {now}", "((due_at = ? AND id > ?) OR (due_at > ? AND due_at <= {now}))"
+)
+COUNT = """SELECT COUNT(*) FROM
+    (SELECT id FROM {jobs} WHERE place = '' AND queue = ? LIMIT ?) found"""
+AGAIN = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted, reviewed
     FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
+
+CLAIMS = {QUEUED: (CLAIM, CLAIM_BEHIND), DELAYED: (CLAIM_DUE, CLAIM_DUE_BEHIND)}
 
 #: How many more queues are asked for jobs at once where the first one had too few.
 TOGETHER = 4
@@ -34,8 +50,20 @@ INITIAL = State()
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
 
-#: A queue, and what to begin behind.
-Guess = tuple[str, Floor | None]
+
+class Range(NamedTuple):
+    """Jobs that a claim takes: those of a queue in one place, from the start or behind a floor."""
+
+    queue: str
+    place: str
+    floor: Floor | None = None
+
+    def ask(self, want: int) -> Op:
+        start, behind = CLAIMS[self.place]
+        if self.floor is None:
+            return Op(start, (self.queue, want))
+        due, id_ = self.floor
+        return Op(behind, (self.queue, due, id_, due, want))
 
 
 class Taken(NamedTuple):
@@ -43,17 +71,21 @@ class Taken(NamedTuple):
 
     queue: str
     rows: Sequence[Row]
-    admitted: bool
+    granted: bool = False
+    reviewed: bool = False
 
 
 @dataclass(slots=True)
 class Asked:
     """What a step was asked for, and what it has claimed so far. `known`: the queues that were
-    open when the worker last looked; `simple`: the settlements, if all are of jobs that are done;
-    `turn` turns the wheel where no order is asked for.
+    open when the worker last looked; `delays`: those that had delayed jobs that were due;
+    `simple`: the settlements, if all are of jobs that are done; `turn` turns the wheel where no
+    order is asked for; `aside` counts the settlements beside the worker's steps; `latest` is the
+    time that the server's clock has shown before.
 
-    Beside the answer a step finds `seen`, the queues, and `ended`: the queue that it claimed from
-    first, what it began behind there, and what it ended with."""
+    Beside the answer a step finds `seen`, the queues, and `ended`: where it has claimed first, and
+    what it ended with there. `now` is the
+    server's time, `since` when the worker was registered."""
 
     worker: str
     request: int
@@ -63,11 +95,16 @@ class Asked:
     queues: Sequence[str] | None
     turn: int
     known: Sequence[str]
+    delays: Collection[str]
     floors: Floors
+    aside: int
+    latest: int
     taken: list[Taken] = field(default_factory=list)
     left: int = 0
     seen: Sequence[Look] = ()
-    ended: tuple[str, Floor | None, Floor] | None = None
+    ended: list[tuple[Range, Floor]] = field(default_factory=list)
+    now: int = 0
+    since: int = 0
 
     def __post_init__(self) -> None:
         self.left = self.want
@@ -75,10 +112,12 @@ class Asked:
     def claims(self) -> list[Claim]:
         """What was claimed; made when nothing is locked any more."""
         made: list[Claim] = []
-        for queue, rows, admitted in self.taken:
+        for queue, rows, granted, reviewed in self.taken:
             for at, (id_, body, *kept, _) in enumerate(rows, len(made)):
-                state = State(*kept) if any(kept) else INITIAL
-                claim = (id_, self.request, at, queue, body, state, admitted, False)
+                state, admitted = INITIAL, granted
+                if any(kept):
+                    state, admitted = State(*kept[:4]), granted or kept[4] > self.now
+                claim = (id_, self.request, at, queue, body, state, admitted, reviewed)
                 made.append(_new(Claim, claim))
         return made
 
@@ -91,6 +130,15 @@ class Asked:
         at = self.turn % len(names)
         wheel = sorted(names)
         return wheel[at:] + wheel[:at]
+
+    def ranges(self, queue: str) -> list[Range]:
+        """Where to claim from first."""
+        places = (QUEUED, DELAYED) if queue in self.delays else (QUEUED,)
+        return [Range(queue, place, self.floors.of(queue, place)) for place in places]
+
+    def wants_line(self, one: Look) -> bool:
+        """Whether one of the queue's lines is to be looked at."""
+        return one.has_slot or (one.mark is not None and one.mark <= self.since)
 
 
 def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
@@ -106,21 +154,17 @@ def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
 
 def step(tx: Transaction, asked: Asked) -> Step:
     """The answer to what was asked; see the module's head."""
-    guess = [(queue, asked.floors.of(queue)) for queue in asked.order(asked.known)[:1]]
+    guess = [one for queue in asked.order(asked.known)[:1] for one in asked.ranges(queue)]
     ready = _questions(asked, guess)
     early = [] if goes_back(asked.settlements) else ready
     mine = asks(asked.worker, [one.claim.id for one in asked.settlements])
     found = locked(tx, asked.worker, *mine, *early)
-    request, stale, due, now = found[0].rows[0]
-    if asked.request < request:
-        raise EngineError(
-            f"request {asked.request} of worker {asked.worker!r} comes after {request};"
-            " a request is never repeated once a later one was sent"
-        )
+    request, stale, due, asked.now, asked.since, aside = found[0].rows[0]
+    _check_order(asked, request, aside)
     if asked.request == request:
-        return _again(tx, asked, word(stale), due, now)
+        return _again(tx, asked, word(stale), due)
     first = 1 + len(mine)
-    late = settle(tx, asked.worker, asked.settlements, found[1:first], asked.simple)
+    late = settle(tx, asked.worker, asked.settlements, found[1:first], asked.now, asked.simple)
     answers = found[first:]
     if ready and not early:
         answers = tx.run(*ready)
@@ -128,109 +172,201 @@ def step(tx: Transaction, asked: Asked) -> Step:
         asked.seen = looks(answers[0])
     next_due = _claim(tx, asked, guess, answers[1:])
     tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
-    return Step([], late, _until(next_due, now))
+    return Step([], late, _until(next_due, asked.now))
 
 
-def _questions(asked: Asked, guess: Sequence[Guess]) -> list[Op]:
+def _check_order(asked: Asked, request: int, aside: int) -> None:
+    """`request` is the last one that the store knows of. Where it knows less than the worker, it
+    has lost steps or settlements: among what it takes for claims may be jobs that have ended, and
+    nobody would ever settle them; so the worker must leave, and then they are recovered."""
+    if asked.request < request:
+        raise EngineError(
+            f"request {asked.request} of worker {asked.worker!r} comes after {request};"
+            " a request is never repeated once a later one was sent"
+        )
+    if (asked.request > request + 1 and request > 0) or asked.aside > aside:
+        raise Fenced(
+            f"the store has lost what worker {asked.worker!r} did last (it knows of request"
+            f" {request}, and this is {asked.request}); the worker must leave"
+        )
+
+
+def _questions(asked: Asked, guess: Sequence[Range]) -> list[Op]:
     """Asks for the queues and, as the first one is probably right, for its jobs."""
     if asked.want <= 0 or (asked.queues is not None and not asked.queues):
         return []
-    return [glance(asked.queues), *(_ask(*one, asked.want) for one in guess)]
-
-
-def _ask(queue: str, floor: Floor | None, want: int) -> Op:
-    if floor is None:
-        return Op(CLAIM, (queue, want))
-    due, id_ = floor
-    return Op(CLAIM_BEHIND, (queue, due, id_, due, want))
+    return [glance(asked.queues), *(one.ask(asked.want) for one in guess)]
 
 
 def _claim(
-    tx: Transaction,
-    asked: Asked,
-    guess: Sequence[Guess],
-    guessed: Sequence[Result],
+    tx: Transaction, asked: Asked, guess: Sequence[Range], guessed: Sequence[Result]
 ) -> int | None:
-    """Claim, a parked job first; returns when the next job comes due, if there was too little."""
+    """Claim; returns when the next job comes due, if there was too little."""
     opened = {one.queue: one for one in asked.seen if not one.paused}
     ring(tx, [name for name, one in opened.items() if not one.armed])
-    soon = []
-    granted = _claim_parked(tx, asked, opened)
-    if granted is not None:
-        # Nothing else of that queue: what came later would use up the slots, and then wait in line.
-        soon.append(opened.pop(granted).now)  # one parked job a step: there may be another
     order = asked.order(opened)
-    for (queue, floor), found in zip(guess, guessed, strict=False):
-        if queue in opened and (not floor or len(found.rows) >= asked.left):
-            taken = found.rows[: asked.left]
-            if taken:
-                asked.ended = queue, floor, (taken[-1][-1], taken[-1][0])
-            _take(tx, asked, queue, taken)
-    if order and asked.left:
-        soon += _claim_around(tx, asked, order)
+    lines = any(asked.wants_line(one) for one in opened.values())
+    lines = lines or asked.now < asked.latest  # it went back: slots that lie ahead are over
+    if guess and not lines and guess[0].queue in opened:
+        _take_guessed(tx, asked, opened[guess[0].queue], guess, guessed)
+    if not order or not asked.left:
+        return None
+    around = _look_around(tx, order)
+    walk = _walk_in_turn if asked.queues is None else _walk_in_order
+    soon = walk(tx, asked, order, around)
     return min(soon, default=None) if asked.left else None
 
 
-def _claim_around(tx: Transaction, asked: Asked, order: Sequence[str]) -> list[int]:
+def _take_guessed(
+    tx: Transaction, asked: Asked, one: Look, guess: Sequence[Range], guessed: Sequence[Result]
+) -> None:
+    """Claim what was found in the first queue, unless that may not be what comes first there."""
+    rows = guessed[0].rows
+    if len(guess) > 1:
+        rows = _merged(guessed)
+    elif one.delayed is not None and one.delayed <= one.now:
+        return
+    if any(where.floor for where in guess) and len(rows) < asked.left:
+        return
+    rows = rows[: asked.left]
+    if rows:
+        _take(tx, asked, Taken(one.queue, rows))
+        ends = {row[0] for row in rows} if len(guess) > 1 else None
+        for where, found in zip(guess, guessed, strict=True):
+            mine = rows if ends is None else [row for row in found.rows if row[0] in ends]
+            if mine:
+                asked.ended.append((where, (mine[-1][-1], mine[-1][0])))
+
+
+def _merged(found: Sequence[Result]) -> list[Row]:
+    """Jobs of several places in the order in which they were due."""
+    rows = [row for one in found for row in one.rows]
+    return sorted(rows, key=lambda row: (row[-1], row[0]))
+
+
+def _look_around(tx: Transaction, order: Sequence[str]) -> dict[str, Look]:
+    found = looks(tx.run(look(order))[0])
+    if any(one.void for one in found):
+        found = looks(tx.run(Op(REPAIR), look(order))[1])
+    return {one.queue: one for one in found}
+
+
+def _walk_in_turn(
+    tx: Transaction, asked: Asked, order: Sequence[str], around: Mapping[str, Look]
+) -> list[int]:
+    """Claim a job of the line whose slot has been there for longest, then what is left to claim
+    wherever there is something; returns when more comes due."""
+    waiting = sorted(
+        (queue for queue in order if asked.wants_line(around[queue])),
+        key=lambda queue: around[queue].slot or 0,
+    )
+    seen = dict(around)
+    for queue in waiting[: 0 if asked.taken else TOGETHER]:
+        if _from_lines(tx, asked, seen, queue):
+            # Nothing else of that queue: what came later would use up the slots, and then wait in
+            # line. One parked job a step: there may be another.
+            del seen[queue]
+            break
+    untouched = [queue for queue in waiting if queue in seen and seen[queue] is around[queue]]
+    open_ = [queue for queue in order if queue in seen and queue not in untouched]
+    nexts = [asked.now] if untouched or len(seen) < len(around) else []
+    return nexts + _claim_from(tx, asked, [seen[queue] for queue in open_])
+
+
+def _walk_in_order(
+    tx: Transaction, asked: Asked, order: Sequence[str], around: Mapping[str, Look]
+) -> list[int]:
+    """Claim from queue by queue, of each a parked job first; returns when more comes due."""
+    seen = dict(around)
+    nexts: list[int] = []
+    ready: list[Look] = []
+    for queue in order:
+        if asked.wants_line(seen[queue]):
+            if asked.taken or _enough(tx, asked, ready):
+                return [*nexts, asked.now, *_claim_from(tx, asked, ready)]
+            tx.send([Op(HOLD_DUE, (queue, asked.since))])  # before jobs are claimed
+            nexts += _claim_from(tx, asked, ready)
+            ready = []
+            if not asked.left:
+                return nexts
+            if _from_lines(tx, asked, seen, queue):
+                nexts.append(asked.now)
+                if seen[queue].has_jobs:
+                    return nexts  # they come before those of the queues that follow
+                continue
+        ready.append(seen[queue])
+    return nexts + _claim_from(tx, asked, ready)
+
+
+def _enough(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> bool:
+    """Whether these queues have as many ready jobs as are wanted: then no line need be locked."""
+    busy = [one.queue for one in queues if one.has_jobs]
+    if not busy:
+        return False
+    found = tx.run(*(Op(COUNT, (queue, asked.left)) for queue in busy))
+    return sum(int(result.rows[0][0]) for result in found) >= asked.left
+
+
+def _from_lines(tx: Transaction, asked: Asked, seen: dict[str, Look], queue: str) -> bool:
+    """Bring released jobs back to the queue, then claim a parked one, or one that is asked again
+    for its limits; whether there was one. What is known of the queue is brought up to date."""
+    one = seen[queue]
+    if one.has_slot:
+        bring_back(tx, queue)
+    job = ask_head(tx, queue, asked.since) if one.mark is not None else None
+    if job is None and one.has_slot:
+        job = grant(tx, queue)
+    if job is not None:
+        _take(tx, asked, Taken(queue, [job.row], not job.reviewed, job.reviewed))
+    (seen[queue],) = looks(tx.run(look([queue]))[0])
+    return job is not None
+
+
+def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[int]:
     """Claim what is left to claim, wherever there is something; returns when more comes due."""
-    nexts, busy = [], []
-    around = {one.queue: one for one in looks(tx.run(look(order))[0])}
-    for one in (around[queue] for queue in order):
-        nexts += [at for at in (one.due, one.slot) if at is not None and at > one.now]
-        if one.slot is not None and one.slot <= one.now:
-            nexts.append(one.now)
-        if one.due is not None and one.due <= one.now:
-            busy.append(one.queue)
-    for some in cut(busy, TOGETHER):
+    nexts = [max(at, one.now) for one in queues for at in (one.slot,) if at is not None]
+    nexts += [one.delayed for one in queues if one.delayed is not None and one.delayed > one.now]
+    for some in cut([one for one in queues if one.has_jobs], TOGETHER):
         if asked.left:
-            nexts += _claim_from(tx, asked, some)
+            nexts += _claim_some(tx, asked, some)
     return nexts
 
 
-def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[str]) -> list[int]:
-    """Claim what is left to claim; returns when these queues' next jobs come due."""
-    left = asked.left
-    found = tx.run(
-        *(Op(*ask) for queue in queues for ask in ((CLAIM, (queue, left)), (NEXT, (queue,))))
-    )
-    for queue, claimed in zip(queues, found[::2], strict=True):
-        _take(tx, asked, queue, claimed.rows)
-    return [at for later in found[1::2] for (at,) in later.rows]
+def _claim_some(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[int]:
+    """Claim what is left to claim; returns when the next of these queues' delayed jobs come due."""
+    came = [one.queue for one in queues if one.delayed is not None and one.delayed <= one.now]
+    asks = [Range(one.queue, QUEUED).ask(asked.left) for one in queues]
+    more = [(Range(queue, DELAYED).ask(asked.left), Op(NEXT, (queue,))) for queue in came]
+    found = tx.run(*asks, *(op for pair in more for op in pair))
+    due = dict(zip(came, found[len(asks) :: 2], strict=True))
+    for one, ready in zip(queues, found, strict=False):
+        rows = _merged([ready, due[one.queue]]) if one.queue in due else ready.rows
+        _take(tx, asked, Taken(one.queue, rows))
+    return [at for later in found[len(asks) + 1 :: 2] for (at,) in later.rows]
 
 
-def _claim_parked(tx: Transaction, asked: Asked, opened: Mapping[str, Look]) -> str | None:
-    """The first job of the line whose slot has been there for longest; its queue."""
-    slots = [(one.slot, one.queue) for one in opened.values() if one.slot is not None]
-    slot, queue = min(slots, default=(None, ""))
-    if slot is not None and slot <= opened[queue].now:
-        job = grant(tx, queue)
-        if job is not None:
-            _take(tx, asked, queue, [job], admitted=True)
-            return queue
-    return None
-
-
-def _take(
-    tx: Transaction, asked: Asked, queue: str, rows: Sequence[Row], admitted: bool = False
-) -> None:
+def _take(tx: Transaction, asked: Asked, taken: Taken) -> None:
     """Claim as many of these jobs as are wanted."""
-    rows = rows[: asked.left]
+    rows = taken.rows[: asked.left]
     first = asked.want - asked.left
     if rows:
-        asked.taken.append(Taken(queue, rows, admitted))
+        asked.taken.append(taken._replace(rows=rows))
         asked.left -= len(rows)
         ids = [row[0] for row in rows]
-        tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, admitted))
+        tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, asked.now))
 
 
-def _again(tx: Transaction, asked: Asked, stale: str, due: int, now: int) -> Step:
+def _again(tx: Transaction, asked: Asked, stale: str, due: int) -> Step:
     """The reply as it was given, from what is still claimed under that request."""
     (found,) = tx.run(Op(AGAIN, (claimed_by(asked.worker), asked.request)))
     claims = []
-    for id_, body, attempt, crashes, failing, history, queue, index, admitted in found.rows:
+    for id_, body, attempt, crashes, failing, history, queue, index, *flags in found.rows:
         state = State(attempt, crashes, failing, history)
-        claims.append(Claim(id_, asked.request, index, word(queue), body, state, bool(admitted)))
-    return Step(claims, stale.split(), _until(due or None, now))
+        admitted, reviewed = map(bool, flags)
+        claims.append(
+            Claim(id_, asked.request, index, word(queue), body, state, admitted, reviewed)
+        )
+    return Step(claims, stale.split(), _until(due or None, asked.now))
 
 
 def _until(at: int | None, now: int) -> int | None:

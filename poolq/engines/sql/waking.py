@@ -17,6 +17,9 @@ from poolq.engines.sql.session import Op, Result, Session, Transaction
 KNOW = "INSERT INTO {queues} (queue) VALUES (?) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
 ARM_ALL = "UPDATE {queues} SET armed = 1 WHERE armed = 0"
+#: Only a review arms it so: a mark that is there must not be told again after each step.
+ARM_MARKED = """UPDATE {queues} SET armed = 2
+    WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
 PAUSE = "INSERT INTO {queues} (queue, paused) VALUES (?, 1) {on:queue} paused = 1"
 RESUME = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
@@ -24,57 +27,88 @@ SOME = " WHERE q.queue IN {list}"
 # Ordered by all of the index: MySQL does not see that what equals the outer row's queue is one
 # queue, and would read and sort all jobs of it.
 SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.queue, l.slot LIMIT 1)"""
-DUE = """(SELECT j.due FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
-    ORDER BY j.place, j.queue, j.due LIMIT 1)"""
-LOOK = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {DUE} FROM {{queues}} q"
-GLANCE = f"SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, NULL FROM {{queues}} q"
-LATEST = """SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due <= {now}
-    ORDER BY due DESC LIMIT 1"""
+MARK = """(SELECT l.review FROM {lines} l {line:review} WHERE l.review > 0 AND l.queue = q.queue
+    ORDER BY l.review LIMIT 1)"""
+READY = """(SELECT j.due_at FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
+    ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
+DELAY = READY.replace("j.place = ''", "j.place = 'd'")
+#: Lines whose slot was worked out before the clock went back.
+VOID = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l.slot > 0)"
+GLANCE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0
+    FROM {{queues}} q"""
+LOOK = GLANCE.replace("NULL, 0", f"{READY}, {VOID}")
+LATEST = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
+    ORDER BY due_at DESC LIMIT 1"""
+LATEST_DELAYED = LATEST.replace("place = ''", "place = 'd'")
 LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
     ORDER BY slot DESC LIMIT 1"""
-NEXT = """SELECT due FROM {jobs} WHERE place = '' AND queue = ? AND due > {now}
-    ORDER BY due LIMIT 1"""
-TAKE = """UPDATE {queues} SET armed = 0, seen = CASE WHEN seen < ? THEN ? ELSE seen END
-    WHERE queue = ? AND (armed = 1 OR seen < ?)"""
+NEXT = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
+    ORDER BY due_at LIMIT 1"""
+#: `seen` may lie ahead where the clock has gone back.
+TAKE = """UPDATE {queues} SET armed = 0,
+    seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
+    WHERE queue = ? AND (armed > 0 OR seen < ? OR seen > {now})"""
+#: Voids a slot that lies ahead because the clock has gone back: the line is looked at again.
+REPAIR = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
+
+
+#: `armed` where a review is news.
+MARKED = 2
 
 
 class Look(NamedTuple):
-    """A queue as it stands: microseconds since the epoch; None where there is none."""
+    """A queue as it stands: microseconds since the epoch; None where there is none. `slot` is the
+    earliest of its lines', `mark` of those of their reviews, `delayed` when the first delayed job
+    is due, `ready` when the first of the others was. `void`: some slot needs REPAIR."""
 
     queue: str
     paused: bool
-    armed: bool
+    armed: int
     seen: int
     now: int
     slot: int | None
-    due: int | None
+    mark: int | None
+    delayed: int | None
+    ready: int | None
+    void: bool
 
     @property
-    def first(self) -> int | None:
-        """When the first job or slot is, or was, due."""
-        return min((at for at in (self.due, self.slot) if at is not None), default=None)
+    def next(self) -> int | None:
+        """When the first delayed job or slot is, or was, due."""
+        return min((at for at in (self.delayed, self.slot) if at is not None), default=None)
+
+    @property
+    def has_jobs(self) -> bool:
+        """There are jobs to be claimed that are in no line."""
+        return self.ready is not None or (self.delayed is not None and self.delayed <= self.now)
+
+    @property
+    def has_slot(self) -> bool:
+        """A line is to be looked at."""
+        return self.slot is not None and self.slot <= self.now
 
     @property
     def waits(self) -> bool:
         """Something is due, told already or not."""
-        return not self.paused and self.first is not None and self.first <= self.now
+        asked = self.mark is not None and self.armed == MARKED
+        return not self.paused and (self.has_jobs or self.has_slot or asked)
 
 
 def look(queues: Sequence[str] | None, sql: str = LOOK) -> Op:
-    """Asks for what `looks` reads: each queue with its first line's slot and its first job's due
-    time, two looks into an index."""
+    """Asks for what `looks` reads: each queue with what comes first of each kind, a few looks into
+    an index."""
     return Op(sql) if queues is None else Op(sql + SOME, (list(queues),))
 
 
 def glance(queues: Sequence[str] | None) -> Op:
-    """As `look`, without the jobs' due times."""
+    """As `look`, without the ready jobs' due times, and no line is void."""
     return look(queues, GLANCE)
 
 
 def looks(found: Result) -> list[Look]:
     return [
-        Look(word(queue), bool(paused), bool(armed), *times)
-        for queue, paused, armed, *times in found.rows
+        Look._make((word(queue), bool(paused), *times, bool(void)))
+        for queue, paused, *times, void in found.rows
     ]
 
 
@@ -88,19 +122,22 @@ def news(session: Session, found: Sequence[Look]) -> tuple[bool, int | None]:
     """Whether one of these queues has something to tell, which then is told; and when, in
     microseconds since the epoch, the next thing comes due by itself (None: nothing is known to).
     """
+    if any(one.void for one in found):
+        session.transact(lambda tx: tx.later(Op(REPAIR)))
+        return True, None
     nexts = []
     for one in found:
-        if one.paused or one.first is None:
+        if one.paused:
             continue
-        if one.first > one.now:
-            nexts.append(one.first)
+        if not one.waits:
+            nexts += [one.next] if one.next is not None else []
             continue
-        due, slot, later = session.read(
-            Op(LATEST, (one.queue,)), Op(LATEST_SLOT, (one.queue,)), Op(NEXT, (one.queue,))
+        *dues, later = session.read(
+            *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT))
         )
         nexts += [at for (at,) in later.rows]
-        latest = max((at for result in (due, slot) for (at,) in result.rows), default=None)
-        if latest is None or not (one.armed or latest > one.seen):
+        latest = max((at for result in dues for (at,) in result.rows), default=0)
+        if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
         if session.transact(partial(_take, queue=one.queue, at=latest)):
             return True, None

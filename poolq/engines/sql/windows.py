@@ -52,7 +52,7 @@ class Counters(dict[Name, Window]):
         for at, rule in enumerate(rules):
             taken[name_of(rule)], wait = take(rule, self.get(name_of(rule)), self.now)
             if wait > refused.wait:
-                refused = Admission(wait, at)
+                refused = Admission(wait, at, until=self.now + wait)
         if not refused.wait:
             self.update(taken)
         return refused

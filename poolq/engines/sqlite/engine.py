@@ -30,12 +30,23 @@ class _New:
         return f"excluded.{column}"
 
 
+class _Line:
+    """The index of the lines that has this name."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def __format__(self, name: str) -> str:
+        return f"INDEXED BY {self._namespace}_lines_{name}"
+
+
 DIALECT = Dialect(
     now="poolq_now()",
     lock="",  # BEGIN IMMEDIATE has locked everything
     skip="",
     turn="INDEXED BY {ns}_jobs_turn",
     by_id="",
+    line=_Line(""),
     least="min",
     list="(SELECT value FROM json_each(?))",
     claims="group_concat(id || ' ' || request || ' ' || idx)",
@@ -50,7 +61,8 @@ class SQLiteEngine(SQLEngine):
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
-        dialect = DIALECT._replace(turn=DIALECT.turn.format(ns=namespace))
+        turn = DIALECT.turn.format(ns=namespace)
+        dialect = DIALECT._replace(turn=turn, line=_Line(namespace))
         super().__init__(url, namespace, url, dialect)
         self.options = options(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)

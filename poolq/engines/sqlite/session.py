@@ -13,14 +13,16 @@ import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import amid
+from poolq.engines.sql.places import DELAYED, QUEUED
 from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
 from poolq.engines.sql.waking import KNOW
 from poolq.engines.sqlite import forks
-from poolq.engines.sqlite.connecting import connect, now
+from poolq.engines.sqlite.connecting import connect
+from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
-from poolq.engines.sqlite.turns import POLITE, Turns, softly
+from poolq.engines.sqlite.turns import POLITE, Turns
 from poolq.engines.sqlite.watching import Vigil
 from poolq.errors import EngineError
 
@@ -28,8 +30,8 @@ T = TypeVar("T")
 
 BEGIN = "BEGIN IMMEDIATE"
 VERSION = "PRAGMA data_version"
-PUSH = "INSERT INTO {jobs} (id, queue, due, body) VALUES (?, ?, ?, ?)"
-MARK = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = ?, taken = ?
+PUSH = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
+MARK = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
 #: Seconds after which it is looked whether the file is still the one that was opened.
 TRUSTED = 1.0
@@ -47,9 +49,9 @@ class SQLiteTransaction(Transaction):
         return [run(self._raw, self._texts, op) for op in ops]
 
     def marks(
-        self, place: str, request: int, first: int, ids: Sequence[str], admitted: bool
+        self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Op | Many]:
-        same = repeat(place), repeat(request), count(first), repeat(admitted), repeat(now())
+        same = repeat(place), repeat(request), count(first), repeat(now), repeat(clock())
         return [Many(MARK, list(zip(*same, ids, strict=False)))]
 
 
@@ -60,11 +62,10 @@ def run(raw: sqlite3.Connection, texts: Texts, op: Op | Many) -> Result:
     return Result(cursor.fetchall(), cursor.rowcount)
 
 
-def _unopened(error: OSError) -> sqlite3.Error:
-    """The file of a lock cannot be opened."""
-    failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
-    failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-    return failed
+def _due(stamp: int, delay: int, at: int) -> tuple[str, int]:
+    """Where a job is stored, and when it is due: what is due already is ready, as from now."""
+    due = at or stamp + delay
+    return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
 def _value(arg: object) -> object:
@@ -110,10 +111,10 @@ class SQLiteSession(Session):
         self.vigil.close()
         forks.forget(self)
 
-    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
+    def transact(self, work: Callable[[Transaction], T]) -> T:
         with self.lock:
             try:
-                return self._transact(self.raw(), work, gives_way)
+                return self._transact(self.raw(), work)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -121,7 +122,7 @@ class SQLiteSession(Session):
         with self.lock:
             try:
                 raw = self.raw()
-                return softly(lambda: [run(raw, self.texts, op) for op in ops], self.patiently)
+                return self._softly(lambda: [run(raw, self.texts, op) for op in ops])
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -130,7 +131,7 @@ class SQLiteSession(Session):
         with self.lock:
             try:
                 raw = self.raw()
-                return id(raw), softly(lambda: raw.execute(VERSION).fetchone()[0], self.patiently)
+                return id(raw), self._softly(lambda: raw.execute(VERSION).fetchone()[0])
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -171,26 +172,19 @@ class SQLiteSession(Session):
     def patiently(self, work: Callable[[], T]) -> T:
         """Run something that needs the database for itself."""
         try:
-            return self._turns.once(work)
-        except OSError as error:
-            raise _unopened(error) from error
+            return self._turns.take(work)
+        except OSError as error:  # the turnstile's file
+            failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
+            failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise failed from error
 
-    def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
-        """Begin a transaction; `_turns.leave` must follow its end."""
-        try:
-            self._turns.take(lambda: raw.execute(BEGIN), gives_way)
-        except OSError as error:
-            raise _unopened(error) from error
-
-    def _transact(
-        self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
-    ) -> T:
+    def _transact(self, raw: sqlite3.Connection, work: Callable[[Transaction], T]) -> T:
         """A signal's handler may raise anywhere in here, also between BEGIN and its return, and
         again while that is undone: then `raw()` finds the transaction that was left."""
         self._refuse_within()
         try:
             self._writing = True
-            self._begin(raw, gives_way)
+            self.patiently(lambda: raw.execute(BEGIN))
             tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
             tx.run()
@@ -202,13 +196,21 @@ class SQLiteSession(Session):
             raise
         finally:
             self._writing = False
-            self._turns.leave()
         return result
 
     def _refuse_within(self) -> None:
         """A handler that writes while it has interrupted a transaction would be part of that."""
         if self._writing:
             raise amid(str(self.options.file))
+
+    def _softly(self, work: Callable[[], T]) -> T:
+        """Run a read, which waits only for those who open, close or repair the file."""
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+        return self.patiently(work)
 
     def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """A statement that is its own transaction."""
@@ -217,7 +219,9 @@ class SQLiteSession(Session):
             self._know(raw, {queue})
         if self._writing:
             self._refuse_within()
-        row = id_, queue, at or time_ns() // 1000 + delay, body
+        stamp = time_ns() // 1000
+        place, due = _due(stamp, delay, at) if delay or at else ("", stamp)
+        row = id_, place, due, queue, body
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
@@ -233,8 +237,10 @@ class SQLiteSession(Session):
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._know(raw, {one.queue for one in pushes})
-        at = now()
-        rows = [(one.id, one.queue, one.at or at + one.delay, one.body) for one in pushes]
+        stamp = clock()
+        rows = [
+            (id_, *_due(stamp, delay, at), queue, body) for id_, queue, body, delay, at in pushes
+        ]
         self._transact(raw, lambda tx: tx.later(Many(PUSH, rows)))
 
     def _know(self, raw: sqlite3.Connection, queues: set[str]) -> None:

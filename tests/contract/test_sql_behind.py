@@ -1,0 +1,104 @@
+"""A store that was set back to an earlier state: a replica that was promoted, a file restored.
+
+A worker that goes on would keep claims of which it knows nothing, or has settled them already.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import Settlement
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.session import Op
+from poolq.errors import Fenced
+from poolq.retry import ACK, GIVE_BACK
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, named, push, registration
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def sql(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
+) -> SQLEngine:
+    url = f"sqlite:///{tmp_path}/poolq.db"
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_server").url
+    engine = opened(url, namespace, migrate=True)
+    assert isinstance(engine, SQLEngine)
+    return engine
+
+
+class Copy:
+    """What the tables hold now, to be restored later."""
+
+    TABLES = ("jobs", "workers")
+
+    def __init__(self, engine: SQLEngine) -> None:
+        self._engine = engine
+        found = engine.session.read(*(Op(f"SELECT * FROM {{{one}}}") for one in self.TABLES))
+        self._rows = [result.rows for result in found]
+
+    def restore(self) -> None:
+        ops = []
+        for table, rows in zip(self.TABLES, self._rows, strict=True):
+            ops.append(Op(f"DELETE FROM {{{table}}}"))
+            for row in rows:
+                marks = ", ".join("?" * len(row))
+                ops.append(Op(f"INSERT INTO {{{table}}} VALUES ({marks})", row))
+        self._engine.session.transact(lambda tx: tx.later(*ops))
+
+
+def test_a_worker_whose_step_was_lost_is_fenced(sql: SQLEngine) -> None:
+    worker = Worker(sql)
+    push(sql, *"abc")
+    (first,) = worker.claim()
+    copy = Copy(sql)
+    (second,) = worker.step(Settlement(first, ACK), want=1).claims
+    copy.restore()
+    with pytest.raises(Fenced, match="lost"):
+        worker.step(Settlement(second, ACK), want=1)
+    assert sorted(sql.recover("w1", None).crashed) == [first.id]
+    assert named(Worker(sql, "w2").claim(9)) == ["a", "b", "c"]
+
+
+def test_a_step_that_was_lost_while_under_way_is_repeated(sql: SQLEngine) -> None:
+    worker = Worker(sql)
+    push(sql, *"ab")
+    (first,) = worker.claim()
+    copy = Copy(sql)
+    worker.step(Settlement(first, ACK), want=1)
+    copy.restore()
+    assert named(worker.again(Settlement(first, ACK), want=1).claims) == ["b"]
+
+
+def test_a_worker_whose_first_step_was_lost_begins_again(sql: SQLEngine) -> None:
+    worker = Worker(sql)
+    push(sql, "a")
+    copy = Copy(sql)
+    worker.step(want=0)
+    copy.restore()
+    assert named(worker.claim()) == ["a"]
+
+
+def test_a_worker_whose_settlement_beside_its_steps_was_lost_is_fenced(sql: SQLEngine) -> None:
+    worker = Worker(sql)
+    push(sql, *"abc")
+    first, second = worker.claim(2)
+    assert sql.settle("w1", [Settlement(second, GIVE_BACK)]) == []
+    copy = Copy(sql)
+    assert sql.settle("w1", [Settlement(first, ACK)]) == []
+    copy.restore()
+    with pytest.raises(Fenced, match="lost"):
+        worker.claim()
+
+
+def test_what_was_settled_beside_and_is_there_fences_nobody(sql: SQLEngine) -> None:
+    worker = Worker(sql)
+    push(sql, *"abc")
+    first, second = worker.claim(2)
+    for claim in (second, first):
+        assert sql.settle("w1", [Settlement(claim, ACK)]) == []
+        sql.register(registration())  # again: it is the same worker
+    assert named(worker.claim()) == ["c"]
