@@ -4,7 +4,7 @@ import click
 
 from poolq import config as settings_of
 from poolq.cli.group import Group
-from poolq.cli.options import ALL, json_option, with_settings
+from poolq.cli.options import ALL, json_option, say, with_settings
 from poolq.config import Config
 
 
@@ -28,7 +28,7 @@ def show(settings: Config, as_json: bool) -> None:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         tables.print_json({"folder": str(settings.folder), "settings": shown})
         return
-    click.echo(f"project folder: {settings.folder}", err=True)
+    say(f"project folder: {settings.folder}", err=True)
     tables.print_table(
         [tables.Column("SETTING"), tables.Column("VALUE"), tables.Column("FROM")],
         [(name, _worded(value), source) for name, value, source in rows],

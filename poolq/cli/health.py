@@ -98,5 +98,7 @@ def _reason(answer: bytes) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"poolq: {text}\n")
+    from poolq.escaping import clean
+
+    sys.stderr.write(f"poolq: {clean(text)}\n")
     return code

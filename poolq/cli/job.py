@@ -9,7 +9,7 @@ import click
 from poolq.cli import records
 from poolq.cli.dispatch import dispatch
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, no_empty, warn, with_engine
+from poolq.cli.options import json_option, no_empty, say, warn, with_engine
 from poolq.engines.base import Engine, Stored
 from poolq.errors import NotFound, PoolqError
 from poolq.message import entries, name_and_queue
@@ -99,7 +99,7 @@ def cancel(engine: Engine, ids: Sequence[str]) -> int:
     code = 0
     for id in dict.fromkeys(ids):
         if engine.cancel(id):
-            click.echo(f"cancelled {id}")
+            say(f"cancelled {id}")
             continue
         code = 1
         stored = engine.find(id)

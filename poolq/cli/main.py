@@ -9,6 +9,7 @@ import click
 from poolq.cli.group import Lazy
 from poolq.cli.version import print_version
 from poolq.errors import PoolqError
+from poolq.escaping import clean
 
 USAGE = 2
 LONGEST, LONGEST_SHOWN = 1000, 80  # characters of an error, bytes of an argument in it
@@ -93,7 +94,7 @@ def _say(text: str, hint: str, code: int) -> int:
     text = " ".join(text.split())
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-    click.echo(f"poolq: {text}{hint}", err=True)
+    click.echo(f"poolq: {clean(text)}{hint}", err=True)
     return code
 
 

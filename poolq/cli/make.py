@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import with_settings
+from poolq.cli.options import say, with_settings
 from poolq.cli.unit import unit
 from poolq.config import Config
 from poolq.errors import Refused
@@ -70,8 +70,8 @@ def job(settings: Config, name: str, force: bool) -> None:
         path.write_text(TEMPLATE.format(name=title), "utf-8")
     except OSError as error:
         raise Refused(f"{_shown(path)} cannot be written: {error.strerror}") from None
-    click.echo(_shown(path))
-    click.echo(
+    say(_shown(path))
+    say(
         f"dispatch it: from {settings.app[0]}.{module} import {title}; {title}.dispatch({{}})",
         err=True,
     )

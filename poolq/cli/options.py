@@ -11,6 +11,7 @@ from poolq import config
 from poolq.config import Config
 from poolq.engines.base import Engine
 from poolq.errors import ConfigError, Refused
+from poolq.escaping import clean
 from poolq.settings import BY_NAME, SETTINGS, Setting
 
 T = TypeVar("T")
@@ -118,7 +119,12 @@ def _flag(setting: Setting) -> Decorator:
 
 def warn(text: str) -> None:
     """A line for people."""
-    click.echo(f"poolq: {' '.join(text.split())}", err=True)
+    say(f"poolq: {' '.join(text.split())}", err=True)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A line in which nothing steers a terminal."""
+    click.echo(clean(text), err=err)
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -137,7 +143,7 @@ def confirm(question: str, yes: bool) -> None:
 def report(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
     """Say what became of each id: those `found` on stdout, the others on stderr. The exit code."""
     for id in found:
-        click.echo(f"{done} {id}")
+        say(f"{done} {id}")
     for id in missing:
         warn(f"job {id} {why}")
     return 1 if missing else 0

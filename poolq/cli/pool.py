@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from poolq.cli.options import with_settings
+from poolq.cli.options import say, with_settings
 from poolq.config import Config
 from poolq.errors import PoolqError, Refused
 from poolq.parsers import duration
@@ -59,7 +59,7 @@ def pause(settings: Config) -> None:
     What runs is finished. Other pools go on: 'poolq queue pause' is for all of them.
     """
     changed = give(settings, "pause")["changed"]
-    click.echo(f"pool {settings.name} takes nothing new{'' if changed else ', as before'}")
+    say(f"pool {settings.name} takes nothing new{'' if changed else ', as before'}")
 
 
 @click.command()
@@ -67,7 +67,7 @@ def pause(settings: Config) -> None:
 def resume(settings: Config) -> None:
     """Have a paused pool take jobs again."""
     changed = give(settings, "resume")["changed"]
-    click.echo(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
+    say(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is none
@@ -85,7 +85,7 @@ def scale(settings: Config, workers: str) -> None:
         )
     key = "procs" if workers[0].isdecimal() else "by"
     procs = give(settings, "scale", **{key: int(workers)})["procs"]
-    click.echo(f"pool {settings.name} has {procs} worker{'s' * (procs > 1)} from now on")
+    say(f"pool {settings.name} has {procs} worker{'s' * (procs > 1)} from now on")
 
 
 @click.command()
@@ -100,10 +100,10 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
     """
     if not wait:
         generation = give(settings, "reload")["generation"]
-        click.echo(f"pool {settings.name} tries generation {generation}")
+        say(f"pool {settings.name} tries generation {generation}")
         return
     answer = _accepted(settings, call(settings).ask("reload", {"wait": True}, timeout))
-    click.echo(f"generation {answer['generation']} is good: the other workers follow")
+    say(f"generation {answer['generation']} is good: the other workers follow")
 
 
 @click.command()
@@ -138,10 +138,10 @@ def _end(settings: Config, wait: bool, timeout: float | None, do: str, **more: o
     line = call(settings)
     if not wait:
         _accepted(settings, line.ask(do, more))
-        click.echo(f"pool {settings.name} is draining")
+        say(f"pool {settings.name} is draining")
         return 0
     answer = _accepted(settings, line.ask(do, {**more, "wait": True}, timeout))
     line.until_gone()
-    click.echo(f"pool {settings.name} has ended")
+    say(f"pool {settings.name} has ended")
     code: int = answer["code"]
     return code

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import confirm, json_option, warn, with_engine, yes_option
+from poolq.cli.options import confirm, json_option, say, warn, with_engine, yes_option
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
 
@@ -100,7 +100,7 @@ def pause(engine: Engine, queues: Sequence[str]) -> None:
         engine.pause(name)
         if name not in known:
             warn(f"there is no queue {name!r} yet; it will be paused when its first job comes")
-        click.echo(f"paused {name}")
+        say(f"paused {name}")
 
 
 @queue.command()
@@ -115,7 +115,7 @@ def resume(engine: Engine, queues: Sequence[str]) -> int:
     for name in dict.fromkeys(queues):
         if name in known:
             engine.resume(name)
-            click.echo(f"resumed {name}" if known[name].paused else f"{name} was not paused")
+            say(f"resumed {name}" if known[name].paused else f"{name} was not paused")
     return 1 if missing else 0
 
 
@@ -134,7 +134,7 @@ def purge(engine: Engine, queue: str, yes: bool) -> None:
         f" of queue {queue!r}?",
         yes,
     )
-    click.echo(f"purged {engine.purge(queue)} jobs of {queue}")
+    say(f"purged {engine.purge(queue)} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:

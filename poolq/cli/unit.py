@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import click
 
 from poolq import urls
-from poolq.cli.options import with_settings
+from poolq.cli.options import say, with_settings
 from poolq.config import Config
 from poolq.errors import Refused
 from poolq.settings import BY_NAME
@@ -48,7 +48,7 @@ def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
         path.write_text(text, "utf-8")
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}") from None
-    click.echo(str(path))
+    say(str(path))
 
 
 def written(kind: str, settings: Config) -> str:

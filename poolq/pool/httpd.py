@@ -157,7 +157,7 @@ class Server:
         try:
             return self._reply(words[1].partition("?")[0], headers)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next client is served
-            sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}: {error}\n")
+            sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}\n")
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"it cannot be told now\n")
 
     def _drop(self, client: _Client) -> None:

@@ -1,7 +1,8 @@
 """A job's history as a person reads it; `records.py` has it for programs."""
 
+from poolq.escaping import clean
 from poolq.message import Entry
-from poolq.view.tables import clean, local
+from poolq.view.tables import local
 
 
 def line(entry: Entry) -> str:

@@ -4,18 +4,15 @@ Whatever comes from a job, its text can't end a line (what goes on is indented) 
 terminal: control characters are written as escapes.
 """
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
 
-from poolq.view.logs import KINDS, WORDS, level
+from poolq.escaping import clean, clean_json, clean_lines
+from poolq.view.logs import KINDS, WORDS, level, words
 from poolq.worker.events import Event, Finished
 
-#: All but tab and newline; with the C1 ones, which some terminals obey too.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_CONTROL_UTF8 = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 #: Lines of finished jobs in one block: less than goes in one write.
 TOGETHER = 24
 GOES_ON = " [goes on]"
@@ -29,19 +26,19 @@ class Text:
         self._begin = (-1, "")
 
     def event(self, when: float, who: str, event: Event) -> bytes:
-        return self._line(when, who, "", WORDS[type(event)](event))
+        return self._line(when, who, "", words(event))
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
         """The lines of many jobs that are done, TOGETHER to a block: what `event` makes of each,
         at half its cost."""
-        lines, words = [], WORDS[Finished]
+        lines, worded = [], WORDS[Finished]
         known, begin = self._begin
         for when, event in jobs:
             moment = int(when * 1000)
             if moment != known:
                 known, begin = self._begin = moment, self._moment(moment)
-            text = words(event)
-            lines.append(f"{begin} {who}: {text if text.isprintable() else _escape(text)}\n")
+            text = worded(event)
+            lines.append(f"{begin} {who}: {text if text.isprintable() else clean(text)}\n")
         return [
             "".join(lines[at : at + TOGETHER]).encode("utf-8", "backslashreplace")
             for at in range(0, len(lines), TOGETHER)
@@ -74,9 +71,9 @@ class Text:
             begin = self._moment(moment)
             self._begin = (moment, begin)
         if not text.isprintable():
-            text = _escape(text)
+            text = clean_lines(text).rstrip("\n").replace("\n", "\n    ")
         if job:
-            who = f"{who} {job}"
+            who = f"{who} {clean(job)}"
         return f"{begin} {who}: {text}\n".encode("utf-8", "backslashreplace")
 
     def _moment(self, moment: int) -> str:
@@ -152,26 +149,11 @@ class Json:
             line = msgspec.json.encode(found)
         except UnicodeEncodeError:
             line = msgspec.json.encode({name: _whole(value) for name, value in found.items()})
-        if not line.isascii() or b"\x7f" in line:
-            line = _CONTROL_UTF8.sub(_escaped_utf8, line)
-        return line + b"\n"
+        return clean_json(line) + b"\n"
 
 
 Format = Text | Json
 FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}
-
-
-def _escape(text: str) -> str:
-    """What goes on is indented, and no control character remains."""
-    return _CONTROL.sub(_escaped, text).rstrip("\n").replace("\n", "\n    ")
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
-
-
-def _escaped_utf8(found: re.Match[bytes]) -> bytes:
-    return b"\\u00%02x" % found[0][-1]
 
 
 def _whole(value: object) -> object:

@@ -8,10 +8,14 @@ How a line begins, and JSON in place of words, is `formats.py`'s business; where
 
 import logging
 from functools import singledispatch
+from typing import Any
 
+from poolq.escaping import clean
 from poolq.worker import events
 
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
+#: Fields of events that are names: of jobs, queues and limits.
+NAMES = ("job", "id", "queue", "key")
 NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: An event's name and level; a note has its own.
 KINDS: dict[type[events.Event], tuple[str, str]] = {
@@ -38,8 +42,15 @@ def level(event: events.Event) -> str:
 
 
 def words(event: events.Event) -> str:
-    """The event in words; a traceback follows on lines of its own."""
-    return WORDS[type(event)](event)
+    """The event in words; a traceback follows on lines of its own. Names that others have given
+    end no line."""
+    found = WORDS[type(event)](event)
+    if found.isprintable():
+        return found
+    names: dict[str, Any] = {
+        one: clean(getattr(event, one)) for one in NAMES if hasattr(event, one)
+    }
+    return WORDS[type(event)](event._replace(**names) if names else event)
 
 
 def brief(event: events.Event) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from poolq.escaping import clean, clean_json
+
 WIDE = 100_000  # rich cuts at a console's width; here it never shall
 LEAST = 8  # characters that are left of a cell
 GAP = "  "
@@ -27,7 +29,7 @@ def print_json(data: object) -> None:
     """One document, indented."""
     import msgspec
 
-    shown = msgspec.json.format(msgspec.json.encode(data), indent=2)
+    shown = clean_json(msgspec.json.format(msgspec.json.encode(data), indent=2))
     sys.stdout.write(shown.decode() + "\n")
 
 
@@ -81,11 +83,6 @@ def print_fields(fields: Mapping[str, object]) -> None:
         sys.stdout.write(f"{name + ':':<{width}}{first}".rstrip() + "\n")
         for line in more:
             sys.stdout.write(f"{'':<{width}}{line}".rstrip() + "\n")
-
-
-def clean(text: str) -> str:
-    """On one line and without anything that a terminal obeys."""
-    return "".join(ch if ch.isprintable() else ascii(ch)[1:-1] for ch in text)
 
 
 #: 1970 and 9998: what a store holds beyond them is no time, and is shown as the nearer one.

@@ -63,10 +63,11 @@ def test_the_files_are_nobody_elses(tmp_path: Path, umask: int, mode: int) -> No
     try:
         with closing(SQLiteEngine(f"sqlite:///{tmp_path}/poolq.db", "poolq")) as engine:
             push(engine, "a")
+            Worker(engine).claim()
             found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     finally:
         os.umask(before)
-    files = ("poolq.db", "poolq.db-wal", "poolq.db-shm", "poolq.db-turn")
+    files = ("poolq.db", "poolq.db-wal", "poolq.db-shm", "poolq.db-turn", "poolq.db-line")
     assert found == dict.fromkeys(files, mode)
 
 

@@ -13,7 +13,7 @@ from poolq import config
 from poolq.errors import ConfigError
 from poolq.pool import sink
 from poolq.view.formats import Json, Text
-from poolq.view.logs import KINDS
+from poolq.view.logs import KINDS, NAMES
 from poolq.worker import events
 
 WHEN = 1_764_064_800.1239
@@ -59,11 +59,11 @@ def test_an_event_is_a_line_in_both_forms(event: events.Event) -> None:
 
 
 def test_a_line_ends_where_it_ends() -> None:
-    event = events.Buried("evil\n2026", "0192", "q", "a\x1b[2Jb\tc\r\n")
+    event = events.Buried("jobs:Mail", "0192", "q", "a\x1b[2Jb\tc\r\n2026 evil\n")
     text = Text().event(WHEN, "w", event)
     assert text.count(b"\n    2026") == 1
     assert text.count(b"\n") == 2
-    assert text.endswith(b"q: a\\x1b[2Jb\tc\\r\n")
+    assert text.endswith(b"q: a\\x1b[2Jb\tc\\r\n    2026 evil\n")
     line = Json().event(WHEN, "w", event)
     assert json.loads(line)["error"] == event.error
     assert b"\x1b" not in line
@@ -75,6 +75,40 @@ def test_eight_bit_controls_are_escaped_too() -> None:
     line = Json().output(WHEN, "w", "", text)
     assert not re.search(rb"\xc2[\x80-\x9f]|\x7f", line)
     assert json.loads(line)["text"] == "\x9b31m\x7f é \\udc80"
+
+
+EVIL = "0192\n2026-11-25 10:00:00.123 master: forged\x1b[2J\r\x9b\u202e\u2028\u2066x\u061c"
+
+
+def test_names_forge_no_line_and_steer_no_terminal() -> None:
+    """A job's id, name and queue, and a limit's key, come from whoever can write to the store."""
+    blocks: list[bytes] = []
+    for event in EVENTS:
+        names = {name: EVIL for name in NAMES if hasattr(event, name)}
+        evil = event._replace(**names)  # type: ignore[arg-type]
+        blocks += [Text().event(WHEN, "w", evil), Json().event(WHEN, "w", evil)]
+        if isinstance(evil, events.Finished):
+            blocks += Text().finished("w", [(WHEN, evil)])
+    for words in (Text(), Json()):
+        blocks.append(words.output(WHEN, "w", EVIL, "said"))
+        blocks.append(words.record(WHEN, "w", EVIL, "info", "mail", "said", ""))
+    for block in blocks:
+        text = block.decode()
+        whole, *more = text.removesuffix("\n").split("\n")
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069]", text)
+        assert all(line.startswith("    ") for line in more), text
+        assert not any("forged" in line for line in more), "it stays on its line"
+        if whole.startswith("{"):
+            assert EVIL in json.loads(whole).values() or "forged" not in whole
+
+
+def test_what_a_job_prints_turns_no_writing() -> None:
+    text = "\u202eevil\u2028x\u2067 caf\u00e9 \u200d"
+    shown = Text().output(WHEN, "w", "", text).decode()
+    assert shown.endswith("w: \\u202eevil\\u2028x\\u2067 caf\u00e9 \u200d\n")
+    line = Json().output(WHEN, "w", "", text)
+    assert b"\\u202eevil\\u2028x\\u2067 caf" in line
+    assert json.loads(line)["text"] == text
 
 
 def test_output_says_whose_it_is() -> None:

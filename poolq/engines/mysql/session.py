@@ -78,7 +78,11 @@ class MySQLSession(Session):
     def close(self) -> None:
         close(self.raw)
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
+    def transact(
+        self,
+        work: Callable[[Transaction], T],
+        gives_way: bool = False,  # noqa: ARG002  # no line
+    ) -> T:
         return self._again(lambda: self._transact(work))
 
     def read(self, *ops: Op) -> list[Result]:

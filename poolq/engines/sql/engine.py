@@ -61,8 +61,8 @@ class SQLEngine(Engine):
     def session(self) -> Session:
         """This thread's connection."""
 
-    def _change(self, work: Callable[[Transaction], T]) -> T:
-        return self.session.transact(work)
+    def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
+        return self.session.transact(work, gives_way)
 
     def _run(self, *ops: Op) -> None:
         self.session.transact(lambda tx: tx.later(*ops))
@@ -112,7 +112,7 @@ class SQLEngine(Engine):
 
         if goes_back(settlements):
             self._floors.forget()
-        answer = self._change(work)
+        answer = self._change(work, gives_way=True)
         if asked.taken:
             answer = answer._replace(claims=asked.claims())
         self._latest = asked.now
@@ -147,7 +147,7 @@ class SQLEngine(Engine):
             tx.later(Op(ASIDE, (worker,)))
             return late, aside + 1
 
-        late, aside = self._change(work)
+        late, aside = self._change(work, gives_way=True)
         self._aside[worker] = max(self._aside.get(worker, 0) + 1, aside)
         return late
 
@@ -164,7 +164,7 @@ class SQLEngine(Engine):
                 return Admission(0, stale=True)
             return admission
 
-        return self._change(work)
+        return self._change(work, gives_way=True)
 
     def review(self, worker: str, queues: Sequence[str] | None) -> None:
         def work(tx: Transaction) -> None:

@@ -80,8 +80,9 @@ class Session(ABC):
     limits_deletes: bool
 
     @abstractmethod
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction, which is repeated where the server says so."""
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
+        """Run `work` in one transaction, which is repeated where the server says so. `gives_way`:
+        where writers wait in line, it waits behind those that do not."""
 
     def guess(self, asks: Sequence[Op]) -> list[int]:
         """About how many rows each of these SELECTs has, 0 where nothing is known."""

@@ -1,27 +1,17 @@
 """The tables in the file: they make themselves when it is opened."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from poolq.engines.sql.schema import READ, VERSION, WRITE, SQLSchema, check_version
 from poolq.engines.sql.session import Texts
 from poolq.engines.sqlite.connecting import connect, tune
 from poolq.engines.sqlite.faults import word
 from poolq.engines.sqlite.options import Options
-from poolq.engines.sqlite.turns import Turns
-
-T = TypeVar("T")
+from poolq.engines.sqlite.turns import Patiently, Turns, softly
 
 FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
-
-
-class Patiently(Protocol):
-    """`Turns.take`."""
-
-    def __call__(self, write: Callable[[], T], /) -> T: ...
 
 
 class SQLiteSchema(SQLSchema):
@@ -45,7 +35,7 @@ class SQLiteSchema(SQLSchema):
         turns = Turns(self._options.file)
         try:
             with closing(connect(self._options)) as raw:
-                return self.prepare(raw, turns.take)
+                return self.prepare(raw, turns.once)
         except sqlite3.Error as error:
             raise word(error, self._options.file) from error
         finally:
@@ -53,8 +43,7 @@ class SQLiteSchema(SQLSchema):
 
     def prepare(self, raw: sqlite3.Connection, patiently: Patiently) -> int:
         """Bring a file that was just opened up to this version; returns how many steps ran."""
-        patiently(lambda: tune(raw, self._options))
-        version = patiently(lambda: self._read(raw))
+        version = softly(lambda: self._tuned(raw), patiently)
         if version == VERSION:
             return 0
         if version > VERSION:
@@ -67,6 +56,11 @@ class SQLiteSchema(SQLSchema):
                     raw.execute(one)
                 raw.execute(self._texts[WRITE], (number,))
         return len(steps)
+
+    def _tuned(self, raw: sqlite3.Connection) -> int:
+        """Set the connection up; which version the tables have."""
+        tune(raw, self._options)
+        return self._read(raw)
 
     def _read(self, raw: sqlite3.Connection) -> int:
         try:

@@ -22,7 +22,7 @@ from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
-from poolq.engines.sqlite.turns import POLITE, Turns
+from poolq.engines.sqlite.turns import POLITE, Turns, softly
 from poolq.engines.sqlite.watching import Vigil
 from poolq.errors import EngineError
 
@@ -68,6 +68,13 @@ def _due(stamp: int, delay: int, at: int) -> tuple[str, int]:
     return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
+def _unopened(error: OSError) -> sqlite3.Error:
+    """The file of a lock cannot be opened."""
+    failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
+    failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    return failed
+
+
 def _value(arg: object) -> object:
     return msgspec.json.encode(arg).decode() if isinstance(arg, (list, tuple)) else arg
 
@@ -111,10 +118,10 @@ class SQLiteSession(Session):
         self.vigil.close()
         forks.forget(self)
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         with self.lock:
             try:
-                return self._transact(self.raw(), work)
+                return self._transact(self.raw(), work, gives_way)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -122,7 +129,7 @@ class SQLiteSession(Session):
         with self.lock:
             try:
                 raw = self.raw()
-                return self._softly(lambda: [run(raw, self.texts, op) for op in ops])
+                return softly(lambda: [run(raw, self.texts, op) for op in ops], self.patiently)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -131,7 +138,7 @@ class SQLiteSession(Session):
         with self.lock:
             try:
                 raw = self.raw()
-                return id(raw), self._softly(lambda: raw.execute(VERSION).fetchone()[0])
+                return id(raw), softly(lambda: raw.execute(VERSION).fetchone()[0], self.patiently)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -172,19 +179,26 @@ class SQLiteSession(Session):
     def patiently(self, work: Callable[[], T]) -> T:
         """Run something that needs the database for itself."""
         try:
-            return self._turns.take(work)
-        except OSError as error:  # the turnstile's file
-            failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
-            failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise failed from error
+            return self._turns.once(work)
+        except OSError as error:
+            raise _unopened(error) from error
 
-    def _transact(self, raw: sqlite3.Connection, work: Callable[[Transaction], T]) -> T:
+    def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
+        """Begin a transaction; `_turns.leave` must follow its end."""
+        try:
+            self._turns.take(lambda: raw.execute(BEGIN), gives_way)
+        except OSError as error:
+            raise _unopened(error) from error
+
+    def _transact(
+        self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
+    ) -> T:
         """A signal's handler may raise anywhere in here, also between BEGIN and its return, and
         again while that is undone: then `raw()` finds the transaction that was left."""
         self._refuse_within()
         try:
             self._writing = True
-            self.patiently(lambda: raw.execute(BEGIN))
+            self._begin(raw, gives_way)
             tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
             tx.run()
@@ -196,21 +210,13 @@ class SQLiteSession(Session):
             raise
         finally:
             self._writing = False
+            self._turns.leave()
         return result
 
     def _refuse_within(self) -> None:
         """A handler that writes while it has interrupted a transaction would be part of that."""
         if self._writing:
             raise amid(str(self.options.file))
-
-    def _softly(self, work: Callable[[], T]) -> T:
-        """Run a read, which waits only for those who open, close or repair the file."""
-        try:
-            return work()
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-        return self.patiently(work)
 
     def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """A statement that is its own transaction."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 
+from poolq import escaping
+
 #: A line of the screen.
 Line = list[Segment]
 
@@ -15,8 +17,7 @@ Line = list[Segment]
 def clean(text: str, *, ascii_only: bool = False) -> str:
     """On one line; control characters, half surrogates and what turns the direction of writing
     are shown as escapes. `ascii_only`: for terminals that know no others, which get ?."""
-    if not text.isprintable():
-        text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    text = escaping.clean(text)
     if ascii_only and not text.isascii():
         text = text.encode("ascii", "replace").decode()
     return text
