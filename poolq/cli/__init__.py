@@ -15,12 +15,17 @@ def main() -> int:
         from poolq.cli import early
 
         early.take_signals()
+        return early.leave(early.TAKEN if early.is_refused(args[1:]) else _whole(args))
     if args[:1] == ["health"]:
         from poolq.cli import health
 
         code = health.early(args[1:])
         if code is not None:
             return code
+    return _whole(args)
+
+
+def _whole(args: list[str]) -> int:
     from poolq.cli.main import main as run
 
     return run(args)

@@ -19,11 +19,11 @@ def early(args: list[str]) -> int | None:
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
         return None
-    name = names[0] if names else os.environ.get("POOLQ_NAME") or _name()
+    name = names[0] if names else os.environ.get("POOLQ_NAME") or name_in_files()
     return None if name is None else check(name, probes[0].removeprefix("--"))
 
 
-def _name() -> str | None:
+def name_in_files() -> str | None:
     """The default one, unless a file may say otherwise."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:

@@ -60,6 +60,11 @@ class Control:
         """What no child may keep: a client must see when the master ends."""
         return (self.fd, *self._clients)
 
+    def listen(self, listener: socket.socket) -> None:
+        """Hear another socket from now on; the old one is closed."""
+        self._listener, self._deaf_until = listener, 0.0
+        self._epoll.register(listener, select.EPOLLIN)
+
     def pause(self) -> float:
         """Seconds until it must be served though its `fd` is not readable. What waits for the clock
         alone may wait a second more."""

@@ -139,6 +139,7 @@ class Master:
             self._children.reap()
             looked = monotonic_ns()
             self._look()
+            self._keep_name()
             self._control.serve(monotonic())
             self._notifier.tell(self.pool, monotonic())
             for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
@@ -177,6 +178,13 @@ class Master:
 
     def _hand(self) -> Handed:
         return Handed({"ok": True, "rows": self._scores.rows}, self._view)
+
+    def _keep_name(self) -> None:
+        listener = self._hold.listener
+        if said := self._hold.keep(monotonic()):
+            self._say(*said)
+        if self._hold.listener is not listener:
+            self._control.listen(self._hold.listener)
 
     def _excuse(self, slept: float, due: float) -> None:
         """Woken much too late: we were stopped, and perhaps all were, since we slept."""

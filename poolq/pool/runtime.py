@@ -3,6 +3,8 @@
 - One pool per name and folder. The lock is a POSIX one: it belongs to the process that took it, so
   no child inherits it, and whatever the workers of a dead pool still do, the next one may start.
   It is lost when its owner closes the file, in whatever way: nobody else in the master opens it.
+- Its file may be deleted, and is made anew then. Until it is, and if two have locked two files of
+  one name, a badge (`badge.py`) tells them that there is another.
 - Both files are of mode 0600, in a folder that is the user's own, so nobody else may give orders.
 - A folder is reached through its descriptor: the path of a socket has 107 bytes at most.
 
@@ -21,11 +23,13 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from poolq.errors import NoPlace
+from poolq.pool import badge
 
 VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
 SYSTEM = Path("/run/poolq")  # where units that are written by `poolq make` have theirs
 PRIVATE = 0o700
 BACKLOG = 64
+EVERY = 0.5  # seconds between two looks whether the files are there
 _LONGEST = 64  # of a file's name, before its ending
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
@@ -54,9 +58,14 @@ def home(environ: Mapping[str, str]) -> Path:
         raise _unusable(path, variable, error.strerror or str(error)) from None
     if not stat.S_ISDIR(found.st_mode):
         raise _unusable(path, variable, "it is no folder")
-    if variable != VARIABLE and (found.st_uid != os.geteuid() or found.st_mode & 0o077):
+    if variable != VARIABLE and not _alone(found):
         raise _unusable(path, variable, "it is not yours alone")
     return path
+
+
+def _alone(found: os.stat_result) -> bool:
+    """Nobody else may enter this folder."""
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def _unusable(path: Path, variable: str, why: str) -> NoPlace:
@@ -107,73 +116,173 @@ def file_name(name: str) -> str:
 
 
 class Hold:
-    """A pool's name, held by its master until `release` or its death; `listener` is its socket."""
+    """A pool's name, held by its master until `release` or its death; `listener` is its socket.
+    Its files may be deleted under it, by whoever cleans up such folders: `keep` makes them anew."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Raises NoPlace: it is held by another, or a file cannot be made."""
-        self._name = file_name(name)
-        self._folder = -1
-        path = folder / f"{self._name}.lock"
+        self._name, self._path = name, folder
+        self._lock_file, self._socket_file = (
+            f"{file_name(name)}.{end}" for end in ("lock", "sock")
+        )
+        self._files: list[tuple[str, _Inode]] = []
+        self._next_look, self._failures = 0.0, 0
+        path = folder / self._lock_file
         try:
-            self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            self.lock = self._lock(name)
-            path = folder / f"{self._name}.sock"
-            self.listener = self._listen()
+            self._ours = _alone(folder.lstat())
+            self._folder = _open_folder(folder)
+            self.lock = self._lock(self._folder)
+            self._badge = badge.wear(folder, name)
+            self._be_alone()
+            path = folder / self._socket_file
+            self.listener = self._listen(self._folder)
+            self._note_files()
         except OSError as error:
             raise NoPlace(
                 f"{path} cannot be made: {error.strerror}; mend that, or name another runtime "
                 f"folder in {VARIABLE}"
             ) from None
 
-    def _lock(self, name: str) -> int:
+    def _be_alone(self) -> None:
+        """Leave the name to a pool whose lock's file was deleted, and that will make it anew."""
+        others = badge.wearers(self._path, self._name)
+        if others:
+            self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
+            for fd in (self._badge, self.lock, self._folder):
+                os.close(fd)
+            raise taken(self._name, others[0])
+
+    def _lock(self, folder: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
-            fd = os.open(f"{self._name}.lock", flags, 0o600, dir_fd=self._folder)
+            fd = os.open(self._lock_file, flags, 0o600, dir_fd=folder)
             try:
                 fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
                 pid = _holder(fd)
                 os.close(fd)
-                raise NoPlace(
-                    f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that "
-                    "one with 'poolq stop', or give this one another --name"
-                ) from None
-            if self._is_there(fd):
+                raise taken(self._name, pid) from None
+            if _inode(self._lock_file, folder) == _Inode.of(os.fstat(fd)):
                 break
             os.close(fd)  # its last owner has just deleted it
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()} {name}\n".encode(), 0)
+        os.pwrite(fd, f"{os.getpid()} {self._name}\n".encode(), 0)
         return fd
 
-    def _is_there(self, fd: int) -> bool:
-        try:
-            found = os.stat(f"{self._name}.lock", dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return found.st_ino == os.fstat(fd).st_ino
-
-    def _listen(self) -> socket.socket:
+    def _listen(self, folder: int) -> socket.socket:
         """In place of one that a dead pool has left."""
         with suppress(FileNotFoundError):
-            os.unlink(f"{self._name}.sock", dir_fd=self._folder)
+            os.unlink(self._socket_file, dir_fd=folder)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         os.fchmod(listener.fileno(), 0o600)  # before it has a name
-        listener.bind(f"/proc/self/fd/{self._folder}/{self._name}.sock")
+        listener.bind(f"/proc/self/fd/{folder}/{self._socket_file}")
         listener.listen(BACKLOG)
         return listener
 
+    def _note_files(self) -> None:
+        lock = _Inode.of(os.fstat(self.lock))
+        self._files = [(self._lock_file, lock)]
+        if (bound := _inode(self._socket_file, self._folder)) is not None:
+            self._files.append((self._socket_file, bound))
+
+    def keep(self, now: float) -> tuple[str, str] | None:
+        """Look whether the files are there, twice a second at most, and make them anew if not. A
+        level and a text for the log if there is something new to be said; `listener` is another
+        one then."""
+        if now < self._next_look:
+            return None
+        self._next_look = now + EVERY
+        there = [_at(self._path / file) == inode for file, inode in self._files]
+        if len(there) == 2 and all(there):
+            return None
+        deleted = f"files in the runtime folder {self._path} were deleted"
+        try:
+            self._make_anew(lock=not there[0])
+        except (NoPlace, OSError) as error:
+            self._failures += 1  # the first may be a newcomer's doing, who has not seen us yet
+            why = str(error) if isinstance(error, NoPlace) else error.strerror
+            text = f"{deleted}, and cannot be made anew, so commands do not find this pool: {why}"
+            return ("error", text) if self._failures == 2 else None
+        self._failures = 0
+        return "warning", f"{deleted}; they are made anew"
+
+    def _make_anew(self, *, lock: bool) -> None:
+        """The old lock is held until there is a new one, and tells newcomers nothing; the badge is
+        what keeps them away."""
+        with suppress(OSError):
+            self._path.mkdir(PRIVATE)
+        if self._ours and not _alone(self._path.lstat()):
+            raise NoPlace("it is not yours alone")
+        folder = _open_folder(self._path)
+        try:
+            held = self._lock(folder) if lock else self.lock
+        except (NoPlace, OSError):
+            os.close(folder)
+            raise
+        if lock:
+            os.close(self.lock)
+        os.close(self._folder)
+        self.lock, self._folder = held, folder
+        self._files = [(self._lock_file, _Inode.of(os.fstat(held)))]
+        fresh = self._listen(folder)
+        self.listener.close()
+        self.listener = fresh
+        self._note_files()
+
     def private(self) -> tuple[int, ...]:
         """What no child may keep."""
-        return (self._folder, self.lock, self.listener.fileno())
+        return (self._folder, self.lock, self._badge, self.listener.fileno())
 
     def release(self) -> None:
         """Give the name free; nothing of it stays."""
-        for ending in ("sock", "lock"):
-            with suppress(OSError):
-                os.unlink(f"{self._name}.{ending}", dir_fd=self._folder)
+        os.close(self._badge)
+        for file, inode in reversed(self._files):
+            self._unlink(file, inode)
         self.listener.close()
         os.close(self.lock)
         os.close(self._folder)
+
+    def _unlink(self, file: str, inode: "_Inode") -> None:
+        """A file of ours, and no other's that has its name by now."""
+        with suppress(OSError):
+            if _inode(file, self._folder) == inode:
+                os.unlink(file, dir_fd=self._folder)
+
+
+class _Inode(NamedTuple):
+    device: int
+    number: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "_Inode":
+        return cls(found.st_dev, found.st_ino)
+
+
+def _inode(file: str, folder: int) -> _Inode | None:
+    try:
+        return _Inode.of(os.stat(file, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+
+
+def _at(path: Path) -> _Inode | None:
+    try:
+        return _Inode.of(path.lstat())
+    except OSError:
+        return None
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def taken(name: str, pid: int) -> NoPlace:
+    """The error of a pool whose name is held by that process."""
+    return NoPlace(
+        f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
+        "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
+        "--name=%(program_name)s_%(process_num)02d)"
+    )
 
 
 def _holder(fd: int) -> int:
@@ -197,6 +306,17 @@ def _written(fd: int) -> tuple[int, str]:
     """What the lock's owner wrote into it: its pid and the pool's name."""
     pid, _, name = os.pread(fd, 1024, 0).decode("utf-8", "replace").rstrip("\n").partition(" ")
     return (int(pid) if pid.isdecimal() else 0), name
+
+
+def held(name: str, environ: Mapping[str, str]) -> int:
+    """The master of the pool that has this name where one that is started here would want it; 0:
+    nobody, as far as a quick look tells."""
+    path = _chosen(environ)[0] / f"{file_name(name)}.lock"
+    try:
+        found = _look(path) if _trusted(path.parent, environ) else []
+    except OSError:
+        return 0
+    return found[0].pid if found else 0
 
 
 def running(environ: Mapping[str, str]) -> list[Found]:

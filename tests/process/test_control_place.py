@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
+import stat
 from contextlib import suppress
 
 import pytest
 
 from tests.process.engines import sqlite
 from tests.support.cli import Command
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import connect, files, poolq
 from tests.support.wait import until
@@ -94,10 +97,87 @@ def test_a_lock_that_cannot_be_written_is_said(project: Project) -> None:
 
 def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
     pool = project.ready(1)
+    pool.stop_master()
     (pool.runtime / "default.sock").unlink()
     lost = poolq(pool, "status")
     assert lost.code == 69
     assert f"(pid {pool.pid}) runs, but its socket" in lost.line
+    pool.continue_master()
+    pool.until_said("were deleted; they are made anew")
+    assert poolq(pool, "status", "--json").json["pid"] == pool.pid
+
+
+def clean_up(pool: Pool, what: str) -> None:
+    """What tidies temporary folders does."""
+    if what == "folder":
+        shutil.rmtree(pool.runtime)
+    else:
+        for file in pool.runtime.glob(what):
+            file.unlink()
+
+
+@pytest.mark.parametrize("what", ["default.*", "default.lock", "default.sock", "folder"])
+def test_a_pool_whose_files_are_deleted_is_found_again(project: Project, what: str) -> None:
+    pool = project.ready(1)
+    for times in range(1, 3):
+        clean_up(pool, what)
+        pool.until_said("were deleted; they are made anew", times=times)
+        assert poolq(pool, "status", "--json").json["pid"] == pool.pid
+        assert (pool.runtime / "default.lock").read_text() == f"{pool.pid} default\n"
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in pool.runtime.iterdir()}
+        assert modes == {0o600}
+    again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
+    assert again.wait_exit() == 73
+    assert poolq(pool, "scale", "2").code == 0
+    pool.until_idle(2)
+    for one in pool.processes():
+        if one.pid != pool.pid:
+            assert not files(one.pid) & files(pool.pid), one
+    assert poolq(pool, "stop", "--wait").code == 0
+    assert list(pool.runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["default.*", "folder"])
+def test_a_second_pool_is_refused_though_the_first_ones_files_are_gone(
+    project: Project, what: str
+) -> None:
+    """Also before the first has noticed it, which it cannot here."""
+    pool = project.ready(1)
+    pool.stop_master()
+    clean_up(pool, what)
+    pool.runtime.mkdir(0o700, exist_ok=True)
+    for _ in range(2):
+        again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
+        assert again.wait_exit() == 73
+        assert f"a pool named 'default' runs here already (pid {pool.pid}" in again.log
+        assert list(pool.runtime.iterdir()) == []
+    other = project.ready(1, "--name=other", RUNTIME_DIRECTORY=str(pool.runtime))
+    assert "runs here already" not in other.log
+    pool.continue_master()
+    pool.until_said("were deleted; they are made anew")
+    assert poolq(pool, "status", "--json").json["pid"] == pool.pid
+    pool.kill_tree()
+    fresh = project.ready(1, RUNTIME_DIRECTORY=str(pool.runtime))
+    assert poolq(pool, "status", "--json").json["pid"] == fresh.pid
+
+
+def test_of_many_that_want_a_name_while_its_files_are_deleted_one_has_it(project: Project) -> None:
+    """It may be none, if two see each other at once, but never two."""
+    first = project.pool(1)
+    rivals = [project.pool(1, RUNTIME_DIRECTORY=str(first.runtime)) for _ in range(5)]
+    everybody = [first, *rivals]
+
+    def over() -> bool:
+        clean_up(first, "default.*")
+        left = [pool for pool in everybody if pool.code is None]
+        return len(left) <= 1 and all("starts" in pool.log for pool in left)
+
+    until(over, 30, "one pool or none")
+    assert {pool.code for pool in everybody} <= {None, 73}
+    begun = [pool for pool in everybody if "pool default starts" in pool.log]
+    assert len(begun) <= 1
+    for pool in begun:
+        pool.until_ready(1)
 
 
 def test_a_namesake_with_another_runtime_folder_is_warned_of(project: Project) -> None:

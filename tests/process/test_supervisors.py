@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,12 +38,41 @@ serverurl=unix://{folder}/supervisor.sock
 """
 
 
-class Supervisor:
-    """A supervisord with the file that `poolq make unit supervisor` writes, and `changes` to it."""
+#: As Lightpack's guide has it, with poolq's command and quicker to give up.
+LIGHTPACK = """
+[program:lightpack-worker]
+process_name=%(program_name)s_%(process_num)02d
+command={command}
+autostart=true
+autorestart=true
+stopasgroup=true
+killasgroup=true
+user={user}
+numprocs=4
+redirect_stderr=true
+stdout_logfile={folder}/pool-1.log
+stopwaitsecs=60
+startretries=1
+"""
 
-    def __init__(self, project: Project, **changes: str) -> None:
+
+class Supervisor:
+    """A supervisord with the file that `poolq make unit supervisor` writes, and `changes` to it; or
+    with Lightpack's, and `command` in it."""
+
+    def __init__(self, project: Project, command: str = "", **changes: str) -> None:
         self.folder = project.folder
-        unit = Command(project.folder)("make", "unit", "supervisor", "--procs=2").out
+        if command:
+            user, folder = getpass.getuser(), self.folder
+            unit = LIGHTPACK.format(command=command, user=user, folder=folder)
+        else:
+            unit = self._made(changes)
+        self._conf = self.folder / "supervisord.conf"
+        self._conf.write_text(SUPERVISORD.format(folder=self.folder) + unit)
+        self._start(project)
+
+    def _made(self, changes: dict[str, str]) -> str:
+        unit = Command(self.folder)("make", "unit", "supervisor", "--procs=2").out
         changes |= {
             "user": getpass.getuser(),
             "startsecs": "1",
@@ -51,8 +81,9 @@ class Supervisor:
         for key, value in changes.items():
             (old,) = [line for line in unit.splitlines() if line.startswith(f"{key}=")]
             unit = unit.replace(old, f"{key}={value}")
-        self._conf = self.folder / "supervisord.conf"
-        self._conf.write_text(SUPERVISORD.format(folder=self.folder) + unit)
+        return unit
+
+    def _start(self, project: Project) -> None:
         (self.folder / "poolq.toml").write_text(
             f"engine = '{project.url}'\nnamespace = '{project.namespace}'\n"
         )
@@ -70,6 +101,10 @@ class Supervisor:
         command = [binary("supervisorctl"), "-c", str(self._conf), *args]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
+
+    def states(self) -> list[str]:
+        """Of all programs, sorted."""
+        return sorted(words[1] for words in map(str.split, self.ctl("status").splitlines()))
 
     @property
     def master(self) -> int:
@@ -164,6 +199,31 @@ def test_a_supervisor_without_patience_kills_the_master_and_no_job(
         )
         assert project.ledger.times("start") == {running: 1}
         assert (project.total("done"), project.total("crashed")) == (1, 0)
+    finally:
+        supervisor.close()
+
+
+@sqlite
+def test_lightpacks_file_runs_one_pool_and_supervisor_gives_the_others_up(project: Project) -> None:
+    """It has numprocs=4, autorestart=true and no startsecs. The error says what to add, and with
+    that there are four."""
+    command = f"{sys.executable} -m poolq run --procs=1 --cooldown=3600"
+    supervisor = Supervisor(project, command)
+    try:
+        until(lambda: supervisor.states() == ["FATAL"] * 3 + ["RUNNING"], 60, "one pool")
+        (refused,) = {line for line in supervisor.log.splitlines() if "already" in line}
+        assert "a pool named 'default' runs here already" in refused
+        assert "--name=%(program_name)s_%(process_num)02d" in refused
+        supervisord = (project.folder / "supervisord.log").read_text()
+        assert "exit status 73" in supervisord
+        assert supervisor.log.count("pool default starts") == 1
+        project.ledger.until("end", project.dispatch("Quick"))
+    finally:
+        supervisor.close()
+    supervisor = Supervisor(project, f"{command} --name=%(program_name)s_%(process_num)02d")
+    try:
+        until(lambda: supervisor.states() == ["RUNNING"] * 4, 30, "four pools")
+        until(lambda: len(supervisor.workers("g1 idle")) == 4, 20, "their workers")
     finally:
         supervisor.close()
 

@@ -1,0 +1,51 @@
+"""By what the master of a pool is known on its host though somebody has deleted its lock's file.
+
+It holds a piece of memory that is named after folder and pool, and that nobody but its owner can
+take away. Whoever wants the name looks for such a piece in the processes of its user, after it has
+the lock and a piece of its own: so of two that have locked two files of one name, one at least sees
+the other.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def wear(folder: Path, name: str) -> int:
+    """The descriptor of a badge, which no child may keep."""
+    return os.memfd_create(_called(folder, name), os.MFD_CLOEXEC)
+
+
+def wearers(folder: Path, name: str) -> list[int]:
+    """The other processes of this user that have such a badge, in the same file system: containers
+    may have folders of one name that are not the same."""
+    link = f"/memfd:{_called(folder, name)} (deleted)"
+    me, user, here = str(os.getpid()), os.geteuid(), _mounts("self")
+    found = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if not entry.name.isdecimal() or entry.name == me:
+                continue
+            with suppress(OSError):  # it has ended
+                if entry.stat().st_uid == user and _has(entry.path, link):
+                    found += [int(entry.name)] if _mounts(entry.name) == here else []
+    return found
+
+
+def _called(folder: Path, name: str) -> str:
+    import hashlib  # slow, and whoever only looks for a pool needs none
+
+    place = os.path.realpath(folder) + "\0" + name
+    return f"poolq-pool-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
+
+
+def _has(process: str, link: str) -> bool:
+    for fd in os.listdir(f"{process}/fd"):  # noqa: PTH208  # of all processes: paths cost thrice
+        with suppress(OSError):  # it was closed meanwhile
+            if os.readlink(f"{process}/fd/{fd}") == link:  # noqa: PTH115  # as above
+                return True
+    return False
+
+
+def _mounts(pid: str) -> str:
+    return str(Path(f"/proc/{pid}/ns/mnt").readlink())
