@@ -17,6 +17,7 @@ import redis
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
 from tests.chaos.failover import PATIENT, Failovers, Lost
+from tests.chaos.restoring import copy_mariadb, copy_redis, copy_sqlite
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
@@ -81,9 +82,15 @@ class Served(Broker):
     def make(self) -> Server:
         """The server, still to be entered."""
 
+    @abstractmethod
+    def copy(self) -> Undo | None:
+        """Copy what is stored; what is returned puts it back."""
+
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
         if kind.startswith("broker-"):
             return begin_at(self.server, kind)
+        if kind == "restore":
+            return self.copy()
         proxy = self.proxies[node]
         if kind == "delay":
             proxy.delay(0.02 + 0.2 * pick)
@@ -137,6 +144,10 @@ class RedisBroker(Served):
     def make(self) -> Server:
         return self.program(self.scratch.folder("broker"), durable=True)
 
+    def copy(self) -> Undo | None:
+        assert isinstance(self.server, Redis)
+        return copy_redis(self.server, self.namespace)
+
     def left(self, namespace: str) -> list[str]:
         assert isinstance(self.server, Redis)
         with self.server.client() as client:
@@ -155,6 +166,10 @@ class MariaDBBroker(Served):
     def make(self) -> Server:
         template = self.install(self.scratch.folder("template"))
         return self.program(self.scratch.folder("broker"), template, durable=True)
+
+    def copy(self) -> Undo | None:
+        assert isinstance(self.server, MariaDB)
+        return copy_mariadb(self.server, self.namespace)
 
     def left(self, namespace: str) -> list[str]:
         assert isinstance(self.server, MariaDB)
@@ -187,7 +202,7 @@ class SQLiteBroker(Broker):
         self.urls = [self.url] * 3
 
     def begin(self, kind: str, node: int, pick: float) -> Undo | None:
-        return self.disk.fill()
+        return copy_sqlite(self.file, self.namespace) if kind == "restore" else self.disk.fill()
 
     def heal(self) -> None:
         self.disk.clear()
@@ -200,7 +215,7 @@ class SQLiteBroker(Broker):
                     namespace, lambda t: raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
                 )
             )
-        allowed = {f"poolq.db{end}" for end in ("", "-wal", "-shm", "-turn")}
+        allowed = {f"poolq.db{end}" for end in ("", "-wal", "-shm", "-turn", "-line")}
         files = {one.name for one in self.disk.folder.iterdir()}
         return found + [f"file {name}" for name in sorted(files - allowed)]
 

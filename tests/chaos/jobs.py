@@ -16,6 +16,7 @@ from poolq import Job, Limit
 LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
 WINDOW = 1.0  # seconds
 RELEASED, PARKED = 4, 4  # starts a window
+USERS, OF_ALL, OF_EACH = 3, 6, 3  # and of the jobs with two limits: of all, and of each user
 
 
 def note(what: str, job: Job) -> None:
@@ -118,3 +119,52 @@ class Parks(Noted):
 
     def rate_limit(self) -> Limit:
         return Limit(PARKED, seconds=WINDOW)
+
+
+class Both(Noted):
+    """Two limits, of which each is the tighter one at times."""
+
+    attempts = 100_000
+
+    def rate_limit(self) -> list[Limit]:
+        return [
+            Limit(OF_ALL, seconds=WINDOW),
+            Limit(OF_EACH, seconds=WINDOW, key=f"user:{self.payload['user'] % USERS}"),
+        ]
+
+
+class BothParked(Both):
+    on_limit = "park"
+
+
+class Mixed(Noted):
+    """One class whose durations depend on the payload."""
+
+    def work(self) -> None:
+        time.sleep((0, 0.002, 0.03, 0.09, 0.4)[self.payload["user"] % 5])
+
+
+class Handles(Noted):
+    """Takes the TERM that its worker is sent, and leaves its handler behind."""
+
+    def work(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        time.sleep(0.1)
+
+
+class Blocks(Noted):
+    """Leaves TERM blocked."""
+
+    def work(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        time.sleep(0.1)
+
+
+#: Of each limit's key, how many starts it allows in a window.
+LIMITS = {
+    "jobs:Releases": RELEASED,
+    "jobs:Parks": PARKED,
+    "jobs:Both": OF_ALL,
+    "jobs:BothParked": OF_ALL,
+    **{f"user:{user}": OF_EACH for user in range(USERS)},
+}

@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Self
 
 from poolq.errors import EngineError
-from tests.chaos.jobs import PARKED, RELEASED
+from tests.chaos.jobs import LIMITS
 from tests.chaos.records import Glimpse
 from tests.contract.helpers import open_engine
 
 EVERY = 0.1  # seconds
-LIMITS = {"jobs:Releases": RELEASED, "jobs:Parks": PARKED}
 
 
 class Lookout:

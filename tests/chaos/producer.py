@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import select
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from poolq.errors import EngineError, EngineUnavailable
 
 IN_FLIGHT = 200
 PAUSE = 0.04
+PATIENCE = 20.0  # seconds for which a job counts as unfinished
 OVER = ("end", "failure")
 #: Weight, job, how many at most, options.
 MIX: list[tuple[int, str, int, dict[str, Any]]] = [
@@ -39,20 +41,26 @@ MIX: list[tuple[int, str, int, dict[str, Any]]] = [
     (1, "Hangs", 1, {}),
     (4, "Releases", 6, {}),
     (4, "Parks", 6, {}),
+    (3, "Both", 6, {}),
+    (3, "BothParked", 6, {}),
+    (8, "Mixed", 12, {}),
+    (3, "Mixed", 12, {"queue": "other"}),
+    (2, "Handles", 2, {}),
+    (2, "Blocks", 2, {}),
 ]
 WEIGHTS = [weight for weight, *_ in MIX]
 
 
 class Unfinished:
-    """How many of our jobs have come to no end yet."""
+    """How many of our jobs have come to no end yet. Those that the store has lost never do."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
         self._read = 0
-        self._ids: set[str] = set()
+        self._ids: dict[str, float] = {}
 
     def add(self, ids: list[str]) -> None:
-        self._ids.update(ids)
+        self._ids.update(dict.fromkeys(ids, time.monotonic()))
 
     def count(self) -> int:
         if self._ledger.exists():
@@ -63,14 +71,20 @@ class Unfinished:
             for line in whole.decode().splitlines():
                 what, id, *_ = line.split()
                 if what in OVER:
-                    self._ids.discard(id)
+                    self._ids.pop(id, None)
+        given_up = time.monotonic() - PATIENCE
+        while self._ids and next(iter(self._ids.values())) < given_up:
+            del self._ids[next(iter(self._ids))]
         return len(self._ids)
 
 
 def produce(jobs: Any, rand: random.Random) -> list[str]:
     """One dispatch; the ids."""
     ((_, name, most, options),) = rand.choices(MIX, WEIGHTS)
-    payloads = [{"seconds": rand.uniform(0.5, 2.5)} for _ in range(rand.randint(1, most))]
+    payloads = [
+        {"seconds": rand.uniform(0.5, 2.5), "user": rand.randrange(15)}
+        for _ in range(rand.randint(1, most))
+    ]
     return dispatch_many(getattr(jobs, name), payloads, **options)
 
 

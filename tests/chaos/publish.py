@@ -47,7 +47,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**counted as done twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),
     ("**processes, keys, rows, files left**", _found("left over")),
-    ("jobs that Redis lost in a failover", lambda one: one.verdict.gone),
+    ("jobs that the store lost, in a failover or a rollback", lambda one: one.verdict.gone),
     ("jobs whose last write it lost", lambda one: one.verdict.behind),
 ]
 

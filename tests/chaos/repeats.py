@@ -45,7 +45,7 @@ AT_ITS_END = "its worker was killed at its end"
 UNSETTLED = "its pool was killed before it was settled"
 AWAY = "its pool was killed while the engine was away"
 SILENCE = "its node was silent for longer than its time to live"
-UNDONE = "Redis lost what was settled or claimed"
+UNDONE = "the store lost what was settled or claimed"
 CAUSES = (AT_ITS_END, UNSETTLED, AWAY, SILENCE, UNDONE)
 
 

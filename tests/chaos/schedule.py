@@ -22,14 +22,15 @@ LINE = ("cut", "cut-long", "cut-connections", "delay", "black-hole", "black-hole
     "drop-replies", "drop-reply", "drop-reply")  # fmt: skip
 DISK = ("disk-full",)
 FAILOVER = ("failover",)
+RESTORE = ("restore",)
 
 #: The kinds for each engine.
 KINDS: dict[str, tuple[str, ...]] = {
-    "sqlite": PROCESSES + CODE + DISK,
-    "redis": PROCESSES + CODE + BROKER + LINE,
-    "valkey": PROCESSES + CODE + BROKER + LINE,
-    "mariadb": PROCESSES + CODE + BROKER + LINE,
-    "mysql": PROCESSES + CODE + BROKER + LINE,
+    "sqlite": PROCESSES + CODE + DISK + RESTORE,
+    "redis": PROCESSES + CODE + BROKER + LINE + RESTORE,
+    "valkey": PROCESSES + CODE + BROKER + LINE + RESTORE,
+    "mariadb": PROCESSES + CODE + BROKER + LINE + RESTORE,
+    "mysql": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,
 }

@@ -7,6 +7,7 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.jobs import RELEASED
 from tests.chaos.records import Done, Evidence, Glimpse, Line, parse_ledger
+from tests.chaos.repeats import UNDONE
 
 TTL = 4.0
 
@@ -130,3 +131,29 @@ def test_a_ledger_is_read_line_by_line() -> None:
     assert parse_ledger(line) == [Line("start", "0192", 1, 4711, 12.5, "Quick", wall, 4700)]
     with pytest.raises(ValueError, match="values to unpack"):
         parse_ledger(line + "end 0192")
+
+
+def test_what_came_and_went_while_the_store_was_to_be_put_back_may_not_be_counted() -> None:
+    lines = ran("a", 1) + ran("b", 5)
+    back = Done("restore", 4.9, 5.3)
+    assert words(evidence(lines, back, done=1)) == []
+    assert words(evidence(lines, back, done=2)) == []
+    assert words(evidence(lines, back, done=3)) == ["settled"]
+    assert words(evidence(lines, back, done=0)) == ["settled"], "the other was done before"
+    assert words(evidence(lines, Done("restore", 5.05, 5.3), done=1)) == ["settled"]
+
+
+def test_a_job_that_ran_again_because_the_store_was_put_back() -> None:
+    lines = ran("a", 5) + ran("a", 7, pid=8)
+    back = Done("restore", 4.9, 6.0, behind=frozenset("a"))
+    verdict = check(evidence(lines, back))
+    assert (verdict.violations, verdict.doubles) == ([], {UNDONE: 1})
+    assert words(evidence(lines, back._replace(behind=frozenset("b")))) == ["double"]
+
+
+def test_a_window_that_the_store_has_forgotten() -> None:
+    windows = [Glimpse("jobs:Both", start, 1_000_000, 1, 6) for start in (5_000_000, 5_500_000)]
+    lines = ran("a", 5, job="Both")
+    assert words(evidence(lines, glimpses=windows)) == ["limit"]
+    assert words(evidence(lines, Done("restore", 5.1, 5.4), glimpses=windows)) == []
+    assert words(evidence(lines, Done("restore", 1, 2), glimpses=windows)) == ["limit"]

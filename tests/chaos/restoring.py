@@ -1,0 +1,193 @@
+"""A store that is put back to what it was a moment before, as from a backup: all of it at once,
+under pools that keep running. What it had acknowledged in between is lost, and not by poolq; so it
+is told apart, and counted.
+
+Both the copy and its return are one act of the engine's. What a job's claim is worth depends on its
+worker's record, so a job's facts hold that, too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pymysql
+import redis
+
+from tests.chaos.failover import Facts, Lost, compare
+from tests.support.server import Server
+from tests.support.servers import MariaDB, Redis
+
+TABLES = ("jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters")
+#: Seconds that a file's writers, or a server's transactions, may hold up the return.
+PATIENCE = 10
+
+#: ARGV: how the namespace's keys begin, then key, ttl and dump of each that is to be there; none:
+#: nothing is changed. Returns what each hash holds, then what there was in the same form.
+SWAP = """
+local hashes, dumps, keys = {}, {}, redis.call('KEYS', ARGV[1] .. '*')
+for i, key in ipairs(keys) do
+  if redis.call('TYPE', key).ok == 'hash' then
+    hashes[#hashes + 1] = {key, redis.call('HGETALL', key)}
+  end
+  dumps[3 * i - 2], dumps[3 * i - 1] = key, redis.call('PTTL', key)
+  dumps[3 * i] = redis.call('DUMP', key)
+end
+if #ARGV > 1 then
+  for _, key in ipairs(keys) do redis.call('DEL', key) end
+  for i = 2, #ARGV, 3 do
+    redis.call('RESTORE', ARGV[i], math.max(0, tonumber(ARGV[i + 1])), ARGV[i + 2])
+  end
+end
+return {hashes, dumps}
+"""
+
+
+def copy_redis(server: Redis, namespace: str) -> Callable[[], Lost | None] | None:
+    """Copy a namespace; what is returned puts it back."""
+    head = f"{{{namespace}}}:"
+
+    def swap(dumps: Sequence[Any]) -> tuple[Facts, list[Any]] | None:
+        if not _answers(server):
+            return None
+        with server.client() as client, suppress(redis.RedisError):
+            hashes, found = client.eval(SWAP, 0, head, *dumps)
+            return _of_hashes(hashes), found
+        return None
+
+    taken = swap(())
+    if taken is None or not taken[1]:
+        return None
+    had, dumps = taken
+
+    def restore() -> Lost | None:
+        before = swap(dumps)
+        return before and compare(before[0], had)
+
+    return restore
+
+
+def _of_hashes(hashes: Sequence[tuple[bytes, Sequence[bytes]]]) -> Facts:
+    found: dict[str, list[bytes]] = {}
+    for key, flat in hashes:
+        name = key.partition(b"}:")[2]
+        if not name.startswith((b"states", b"bodies:", b"worker:")):
+            continue
+        values = dict(zip(flat[::2], flat[1::2], strict=True))
+        worker = b"".join(values.get(b"#" + one, b"-") + b" " for one in (b"request", b"aside"))
+        for id, value in values.items():
+            if not id.startswith(b"#"):
+                found.setdefault(id.decode(), []).append(name + b"=" + value + b" " + worker)
+    return {id: tuple(sorted(values)) for id, values in found.items()}
+
+
+Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
+Ask = Callable[[str], tuple[list[str], list[tuple[Any, ...]]]]
+
+
+def _rows(ask: Ask, namespace: str) -> Rows:
+    """All tables: their columns and rows."""
+    return {table: ask(f"SELECT * FROM {namespace}_{table}") for table in TABLES}
+
+
+def _of_rows(rows: Rows) -> Facts:
+    workers = {one["worker"]: one for one in _named(rows, "workers")}
+    facts: Facts = {}
+    for table in ("jobs", "failed"):
+        for one in _named(rows, table):
+            place = str(one.get("place", "failed")).removeprefix("w:").encode()
+            facts[_text(one["id"])] = (repr([*one.values(), workers.get(_text(place))]).encode(),)
+    return facts
+
+
+def _named(rows: Rows, table: str) -> Iterator[Mapping[str, Any]]:
+    columns, found = rows[table]
+    for row in found:
+        values = dict(zip(columns, row, strict=True))
+        yield {name: _text(value) if name == "worker" else value for name, value in values.items()}
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def copy_sqlite(file: Path, namespace: str) -> Callable[[], Lost | None] | None:
+    """As `copy_redis`."""
+
+    def swap(rows: Rows | None) -> Rows | None:
+        with closing(sqlite3.connect(file, PATIENCE, isolation_level=None)) as line:
+
+            def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+                found = line.execute(sql)
+                return [name for name, *_ in found.description], found.fetchall()
+
+            try:
+                line.execute("BEGIN IMMEDIATE" if rows else "BEGIN")
+                before = _rows(ask, namespace)
+                for table, (columns, new) in (rows or {}).items():
+                    line.execute(f"DELETE FROM {namespace}_{table}")
+                    marks = ", ".join("?" * len(columns))
+                    into = f"INSERT INTO {namespace}_{table} ({', '.join(columns)})"
+                    line.executemany(f"{into} VALUES ({marks})", new)
+                line.execute("COMMIT")
+            except sqlite3.OperationalError:  # somebody holds its lock, or its disk is full
+                return None
+            return before
+
+    return _restoring(swap)
+
+
+def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] | None:
+    """As `copy_redis`."""
+    names = {table: f"{namespace}_{table}" for table in TABLES}
+
+    def swap(rows: Rows | None) -> Rows | None:
+        if not _answers(server):
+            return None
+        with suppress(pymysql.Error, OSError), closing(server.connect()) as line:
+            cursor = line.cursor()
+
+            def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+                cursor.execute(sql)
+                return [name for name, *_ in cursor.description], list(cursor.fetchall())
+
+            cursor.execute(f"SET lock_wait_timeout = {PATIENCE}")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if rows is None:
+                cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+                return _rows(ask, namespace)
+            cursor.execute("LOCK TABLES " + ", ".join(f"{name} WRITE" for name in names.values()))
+            before = _rows(ask, namespace)
+            cursor.execute("SET autocommit = 0")
+            for table, (columns, new) in rows.items():
+                cursor.execute(f"DELETE FROM {names[table]}")
+                marks = ", ".join(["%s"] * len(columns))
+                into = f"INSERT INTO {names[table]} ({', '.join(columns)})"
+                cursor.executemany(f"{into} VALUES ({marks})", new)
+            cursor.execute("COMMIT")
+            cursor.execute("UNLOCK TABLES")
+            return before
+        return None
+
+    return _restoring(swap)
+
+
+def _restoring(swap: Callable[[Rows | None], Rows | None]) -> Callable[[], Lost | None] | None:
+    taken = swap(None)
+    if taken is None:
+        return None
+
+    def restore() -> Lost | None:
+        before = swap(taken)
+        return before and compare(_of_rows(before), _of_rows(taken))
+
+    return restore
+
+
+def _answers(server: Server) -> bool:
+    """Not while another fault has killed or frozen it."""
+    return server.running and psutil.Process(server.pid).status() != psutil.STATUS_STOPPED
