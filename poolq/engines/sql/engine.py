@@ -118,6 +118,8 @@ class SQLEngine(Engine):
         self._latest = asked.now
         for where, end in asked.ended:
             self._floors.note(*where, end)
+        if asked.room < 0:
+            self._floors.forget()  # what was found and not claimed comes next
         if asked.seen:
             self._remember(asked)
         return answer

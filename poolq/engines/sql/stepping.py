@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from poolq.engines.base import Claim, Settlement, Step
+from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
+from poolq.engines.sql.bodies import BODY, fit
 from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
 from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by, word
@@ -27,8 +28,8 @@ LOCK = "SELECT request, stale, due, {now}, since, aside FROM {workers} WHERE wor
 SINCE = 4  # its column there
 ANSWER = "UPDATE {workers} SET request = ?, stale = ?, due = ? WHERE worker = ?"
 ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
-CLAIM = """SELECT id, body, attempt, crashes, failing, history, lasts, due_at FROM {jobs} {turn}
-    WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {skip}"""
+CLAIM = f"""SELECT id, {BODY}, attempt, crashes, failing, history, lasts, due_at
+    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
 CLAIM_BEHIND = CLAIM.replace("queue = ?", "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)")
 CLAIM_DUE = CLAIM.replace(
     "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
@@ -81,7 +82,7 @@ class Asked:
     open when the worker last looked; `delays`: those that had delayed jobs that were due;
     `simple`: the settlements, if all are of jobs that are done; `turn` turns the wheel where no
     order is asked for; `aside` counts the settlements beside the worker's steps; `latest` is the
-    time that the server's clock has shown before.
+    time that the server's clock has shown before; `room`: for so many bytes of bodies.
 
     Beside the answer a step finds `seen`, the queues, and `ended`: where it has claimed first, and
     what it ended with there. `now` is the
@@ -101,6 +102,7 @@ class Asked:
     latest: int
     taken: list[Taken] = field(default_factory=list)
     left: int = 0
+    room: int = CLAIM_BYTES
     seen: Sequence[Look] = ()
     ended: list[tuple[Range, Floor]] = field(default_factory=list)
     now: int = 0
@@ -346,14 +348,16 @@ def _claim_some(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[i
 
 
 def _take(tx: Transaction, asked: Asked, taken: Taken) -> None:
-    """Claim as many of these jobs as are wanted."""
-    rows = taken.rows[: asked.left]
+    """Claim as many of these jobs as are wanted, and as may be claimed together."""
     first = asked.want - asked.left
+    rows, asked.room = fit(tx, taken.rows[: asked.left], asked.room)
     if rows:
         asked.taken.append(taken._replace(rows=rows))
         asked.left -= len(rows)
         ids = [row[0] for row in rows]
         tx.later(*tx.marks(claimed_by(asked.worker), asked.request, first, ids, asked.now))
+    if asked.room < 0:
+        asked.left = 0
 
 
 def _again(tx: Transaction, asked: Asked, stale: str, due: int) -> Step:

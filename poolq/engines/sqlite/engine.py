@@ -1,13 +1,13 @@
 """The engine on SQLite. One host: what its clock says is the time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from poolq.engines.base import Check, Push
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
-from poolq.engines.sql.session import Dialect, cut
+from poolq.engines.sql.session import Dialect
 from poolq.engines.sql.waking import look, looks, news
 from poolq.engines.sqlite.checks import checks
 from poolq.engines.sqlite.connecting import now
@@ -16,8 +16,10 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
-#: Jobs stored in one transaction, which keeps all other writers waiting for some 30 ms.
+#: Jobs, and bytes of their bodies, that are stored in one transaction, which keeps all other
+#: writers waiting for some 30 ms. One job alone may be bigger.
 CHUNK = 5000
+CHUNK_BYTES = 4 << 20
 
 
 class _On:
@@ -56,6 +58,17 @@ DIALECT = Dialect(
 )
 
 
+def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+    """Pieces of at most CHUNK jobs and CHUNK_BYTES, or one job."""
+    start = size = 0
+    for at, one in enumerate(pushes):
+        size += len(one.body)
+        if at > start and (size > CHUNK_BYTES or at - start == CHUNK):
+            yield pushes[start:at]
+            start, size = at, len(one.body)
+    yield pushes[start:]
+
+
 class SQLiteEngine(SQLEngine):
     """`sqlite:///poolq.db` (relative), `sqlite:////var/lib/app/poolq.db?synchronous=FULL`."""
 
@@ -78,10 +91,10 @@ class SQLiteEngine(SQLEngine):
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
         try:
-            if len(pushes) <= CHUNK:
+            if len(pushes) == 1:
                 self._connections.get().push(pushes)
                 return
-            for chunk in cut(pushes, CHUNK):
+            for chunk in _chunks(pushes):
                 self._connections.get().push(chunk)
                 stored += len(chunk)
         except EngineUnavailable as error:

@@ -1,0 +1,93 @@
+"""Big bodies on the SQL engines: no step and no push moves much more than some megabytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import CLAIM_BYTES, Push, Settlement
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.sqlite.engine import CHUNK_BYTES
+from poolq.engines.sqlite.session import SQLiteSession
+from poolq.retry import ACK
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, count_of, push
+
+MIB = 1 << 20
+HALF = CLAIM_BYTES // 2
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def sql(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
+) -> SQLEngine:
+    url = f"sqlite:///{tmp_path}/poolq.db"
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_server").url
+    engine = opened(url, namespace, migrate=True)
+    assert isinstance(engine, SQLEngine)
+    return engine
+
+
+def sized(letter: str, size: int) -> str:
+    return letter * size
+
+
+def batches(worker: Worker) -> list[str]:
+    """The first letters of what is claimed at once, until there is no more."""
+    found = []
+    while claims := worker.claim(50):
+        again = worker.again(want=50).claims
+        assert again == claims, "a step whose answer was lost gets the same one"
+        assert {claim.body[:1] for claim in claims} == {
+            bytes([b]) for c in claims for b in c.body[-1:]
+        }
+        found.append("".join(claim.body[:1].decode() for claim in claims))
+        assert worker.step(*(Settlement(claim, ACK) for claim in claims)).stale == []
+    return found
+
+
+def test_claims_end_once_their_bodies_exceed_what_a_step_may_move(sql: SQLEngine) -> None:
+    for letter in "abcdefgh":
+        push(sql, sized(letter, HALF))
+    assert batches(Worker(sql)) == ["abc", "def", "gh"]
+
+
+def test_a_body_beyond_that_is_claimed_alone_or_last(sql: SQLEngine) -> None:
+    for letter, size in zip("abcdefg", (2, 1, 1, 2 * HALF + 9, 2 * HALF + 9, 1, 2), strict=True):
+        push(sql, sized(letter, size))
+    assert batches(Worker(sql)) == ["abcd", "e", "fg"]
+
+
+def test_small_bodies_count_as_well(sql: SQLEngine) -> None:
+    push(sql, sized("a", HALF), sized("b", HALF - 9), *"cdefghijklmnop")
+    assert batches(Worker(sql)) == ["abcdefghijkl", "mnop"]
+
+
+def test_all_queues_share_what_a_step_may_move(sql: SQLEngine) -> None:
+    for queue in ("q", "r", "s"):
+        push(sql, sized(queue, HALF), sized(queue, 9), queue=queue)
+    assert batches(Worker(sql, queues=("q", "r", "s"))) == ["qqr", "rss"]
+
+
+@pytest.mark.parametrize("big", [1, 12])
+def test_no_push_keeps_the_others_waiting_for_more_than_some_megabytes(
+    tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch, big: int
+) -> None:
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
+    assert isinstance(engine, SQLiteEngine)
+    stored = []
+    store = SQLiteSession.push
+
+    def noting(session: SQLiteSession, pushes: Sequence[Push]) -> None:
+        stored.append(sum(len(one.body) for one in pushes))
+        store(session, pushes)
+
+    monkeypatch.setattr(SQLiteSession, "push", noting)
+    push(engine, *("x" * (big * MIB) for _ in range(6)), *"abc")
+    assert len(stored) > 1
+    assert max(stored) <= max(CHUNK_BYTES, big * MIB) + 3
+    assert count_of(engine).ready == 9
