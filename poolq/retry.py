@@ -82,11 +82,8 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
 
 def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
     """One more counted try went by: try again after `delay`, or failed for good."""
-    tries = state.attempt + 1
-    after = State(tries, state.crashes, 0, with_entry(state.history, line))
-    if tries >= message.attempts:
-        return failing(after)
-    return Release(delay, after, "limited" if line.cause == "limited" else "retried")
+    after = _tried(state, line)
+    return failing(after) if after.attempt >= message.attempts else Release(delay, after)
 
 
 def failing(state: State) -> Failing:
@@ -96,19 +93,26 @@ def failing(state: State) -> Failing:
 
 def at_once(state: State, line: Entry) -> Failing:
     """Failed for good whatever attempts remain; the try is counted."""
-    tries = state.attempt + 1
-    return failing(State(tries, state.crashes, 0, with_entry(state.history, line)))
+    return failing(_tried(state, line))
+
+
+def _tried(state: State, line: Entry) -> State:
+    return State(state.attempt + 1, state.crashes, 0, with_entry(state.history, line))
 
 
 def limited(
-    message: Message, state: State, line: Entry, wait: int, jitter: float, rand: float
-) -> Release | Failing:
-    """Held back by a limit: counts a try.
+    message: Message, state: State, line: Entry, rule: Rule, until: int
+) -> ReleaseUntil | Failing:
+    """Held back by a limit: counts a try. It keeps its place, and is not due before `until`: see
+    `spread`."""
+    after = _tried(state, line)
+    return failing(after) if after.attempt >= message.attempts else ReleaseUntil(until, after, rule)
 
-    Due in `wait` microseconds, when the window ends, plus up to `jitter` microseconds more (the
-    limit's share of its window); `rand`, 0 to 1, says how much of it.
-    """
-    return counted(message, state, line, wait + round(jitter * rand))
+
+def spread(jitter: float, window: int, rand: float) -> int:
+    """Microseconds after the end of its window at which a released job is due: up to the share
+    `jitter` of the window; `rand`, 0 to 1, says how much of that."""
+    return round(jitter * window * rand)
 
 
 def unknown(state: State, line: Entry, grace: int) -> Release | Bury:

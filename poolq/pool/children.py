@@ -98,7 +98,7 @@ class Children:
         setup = process.Setup(
             self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
             self._life, self._pool.on_trial(generation), self._scores.worker(row),
-            WorkerBells(self._bells, row),
+            self._scores.order(row), WorkerBells(self._bells, row),
             self._reporter, self._bells.master.ring,
             self._paper.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip

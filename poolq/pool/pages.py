@@ -2,11 +2,11 @@
 
 Who looks at the pool reads it (`view/reader.py`, `metrics.py`), and no decision is made by it.
 A page of the master (`told.py`) and two of the keeper (`observer.py`, `samples.py`), their latest
-events, what workers have warned of, and each row's notes (`worker/notes.py`). Memory that nobody
-has written takes no room.
+events, what workers have warned of and know of limits (`worker/order.py`), and each row's notes
+(`worker/notes.py`). Memory that nobody has written takes no room.
 """
 
-from poolq.worker import notes
+from poolq.worker import notes, order
 from poolq.worker.recent import Recent
 from poolq.worker.shared import Page, Ring
 
@@ -27,7 +27,7 @@ def size(rows: int) -> int:
 def _places(rows: int) -> list[int]:
     """Where the parts begin, and the end."""
     own = (_MASTER + rows * _MASTER_ROW, _RING)
-    parts = (*own, _KEEPER, _RING, _SAMPLES, notes.WARNED, rows * notes.SIZE)
+    parts = (*own, _KEEPER, _RING, _SAMPLES, notes.WARNED, order.SIZE, rows * notes.SIZE)
     found = [0]
     for part in parts:
         found.append(found[-1] + part + -part % _UNIT)
@@ -45,7 +45,8 @@ class Pages:
         self.keeper_events = Ring(memory[at[3] : at[3] + _RING], EVENTS)
         self.samples = Page(memory[at[4] : at[5]])
         self.warned = memory[at[5] : at[5] + notes.WARNED]
-        self._notes = memory[at[6] :]
+        self.limits = memory[at[6] : at[6] + order.SIZE]
+        self._notes = memory[at[7] :]
 
     def notes(self, index: int) -> memoryview:
         """Of the worker in this row."""

@@ -21,6 +21,7 @@ from poolq.pool import pages
 from poolq.pool.pages import Pages
 from poolq.worker import row as words
 from poolq.worker.notes import Notes
+from poolq.worker.order import Order
 from poolq.worker.row import WorkerRow
 from poolq.worker.stack import take
 
@@ -214,6 +215,11 @@ class Scoreboard:
     def worker(self, index: int) -> WorkerRow:
         notes = Notes(self.pages.notes(index), self.pages.warned)
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
+
+    def order(self, index: int) -> Order:
+        """How this worker sees what the others are at."""
+        peers = [words for at, words in enumerate(self._words) if at != index]
+        return Order(peers, self.pages.limits)
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]

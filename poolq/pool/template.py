@@ -201,7 +201,8 @@ class Template:
         setup = process.Setup(
             errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
             errand.generation, errand.master, errand.life, spawn.first,
-            self._scores.worker(spawn.row), WorkerBells(self._bells, spawn.row),
+            self._scores.worker(spawn.row), self._scores.order(spawn.row),
+            WorkerBells(self._bells, spawn.row),
             self._reporter, self._bells.master.ring,
         )  # fmt: skip
         if not self._go(spawn.row):

@@ -177,12 +177,16 @@ class Desk:
 
     def _step(self, want: int) -> Step:
         self._land()
+        if want:
+            self._row.claims(monotonic_ns())
         request, step = self._talk.step(self._pending, want)
         self._pending = []
         self._answered(step)
-        if step.claims:
-            self._row.claimed(request)
+        if claims := step.claims:
+            self._row.claimed(request, first=claims[0].id, many=len(claims))
             self._all_done = True
+        elif want:
+            self._row.claimed_none()
         return step
 
     def _land(self) -> None:
@@ -216,7 +220,7 @@ class Desk:
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
-        self._row.claimed(claims[0].request, before)
+        self._row.claimed(claims[0].request, before, claims[0].id, len(claims))
         self._all_done = True
 
     # the watcher
@@ -289,5 +293,6 @@ class Desk:
         """Note that these go back; how many they are."""
         if claims:
             self._all_done = False
+            self._row.returned(len(claims))
         self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
         return len(claims)

@@ -5,7 +5,7 @@ and can do nothing to the worker: whatever it raises is a value here.
 """
 
 import random
-from time import perf_counter, time_ns
+from time import monotonic_ns, perf_counter, time_ns
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ from poolq.app import Registry
 from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
-from poolq.limits import Limit, Rule
+from poolq.limits import Admission, Limit, Rule
 from poolq.message import Entry, Message, State, decode, entries
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import call
@@ -31,6 +31,7 @@ from poolq.worker.events import (
     Retried,
     Unknown,
 )
+from poolq.worker.order import Order
 
 INITIAL = State()
 
@@ -124,16 +125,19 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001  # counts like an error in run()
             return self._raised(ready, raised, 0.0)
 
-    def admit(self, ready: Ready, limits: tuple[Limit, ...]) -> Result | None:
+    def admit(
+        self, ready: Ready, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: Order
+    ) -> Result | None:
         """Ask the engine for a start under each. None: it may. Raises Fenced, EngineUnavailable."""
-        rules = tuple(limit.rule(ready.message.job) for limit in limits)
+        begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
         if admission.stale:  # giving it back is refused, which is told; this event is not
             where = (ready.message.job, ready.claim.id, ready.claim.queue)
             return Result(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
         if admission.wait <= 0:
             return None
-        return self._limited(ready, limits, rules, admission.wait, admission.rule)
+        order.refused(rules[admission.rule], begun + admission.wait * 1000)
+        return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: Ready) -> Result:
         """Call `run()` and judge how it ended."""
@@ -199,25 +203,30 @@ class Executor:
         return Result(outcome, event, None, seconds)
 
     def _limited(
-        self, ready: Ready, limits: tuple[Limit, ...], rules: tuple[Rule, ...], wait: int, at: int
+        self,
+        ready: Ready,
+        limits: tuple[Limit, ...],
+        rules: tuple[Rule, ...],
+        refused: Admission,
     ) -> Result:
-        message, claim = ready.message, ready.claim
+        message, claim, at = ready.message, ready.claim, refused.rule
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
         if (limits[at].on_limit or message.on_limit) == "park":
             return Result(
-                Park(rules, at), Limited(*where, "parked", rules[at].key, wait / 1_000_000)
+                Park(rules, at), Limited(*where, "parked", rules[at].key, refused.wait / 1_000_000)
             )
         error = RateLimitExhausted(
             f"{rules[at].key}: {rules[at].limit} per {rules[at].window / 1e6:g} s are used up"
         )
         line = self._line("limited", describe(error), tries)
-        jitter = limits[at].jitter * limits[at].window
-        outcome = retry.limited(message, claim.state, line, wait, jitter, random.random())
+        later = retry.spread(limits[at].jitter, limits[at].window, random.random())
+        outcome = retry.limited(message, claim.state, line, rules[at], refused.until + later)
         if isinstance(outcome, Failing):
             return Result(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
         left = message.attempts - tries
-        event = Limited(*where, "released", rules[at].key, outcome.delay / 1_000_000, left)
+        wait = (refused.wait + later) / 1_000_000
+        event = Limited(*where, "released", rules[at].key, wait, left)
         return Result(outcome, event)
 
     def _unknown(self, claim: Claim, message: Message) -> Result:

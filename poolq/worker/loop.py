@@ -11,24 +11,28 @@
 
 import errno
 import os
+from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 from typing import Protocol
 
 from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
-from poolq.retry import ACK, Ack, Bury, Failing, Outcome
+from poolq.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome
 from poolq.worker.desk import Desk
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.identity import resident
 from poolq.worker.idling import Idling
+from poolq.worker.order import Order
 from poolq.worker.pace import Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
 from poolq.worker.talk import Leaving
 from poolq.worker.title import Title
 
+#: Of a job that comes after others that are due now: it goes back, and is claimed anew.
+AGAIN = Result(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
 BROKEN = 1  # the exit code of a worker that cannot go on
 
 
@@ -53,6 +57,7 @@ class Loop:
         executor: Executor,
         pace: Pace,
         row: WorkerRow,
+        order: Order,
         bells: Bells,
         signals: Signals,
         reporter: Reporter,
@@ -67,6 +72,7 @@ class Loop:
         self._executor = executor
         self._pace = pace
         self._row = row
+        self._order = order
         self._bells = bells
         self._signals = signals
         self._reporter = reporter
@@ -175,10 +181,18 @@ class Loop:
             self._desk.watch()  # the watcher tells of it, should it be long
         if self._weighs:
             self._row.holds(resident(os.getpid()))
+        if ready.hooks.limit:
+            self._row.asks(True)
         self._row.start(claim.index, text(claim.id, claim.queue, job), now)
         self._desk.begins(now)
         failed = ready.again and self._executor.failed_before(ready)
         result = failed or self._run(ready)
+        if result is AGAIN:
+            self._desk.ends()
+            self._row.stopped()
+            self._desk.give_back(claim)
+            self._row.settled_to(claim.index)
+            return
         if type(result.outcome) is Ack and not ready.hooks.success:
             self._row.finished(claim.index)
             self._desk.finish(claim, ACK, monotonic_ns())
@@ -203,7 +217,10 @@ class Loop:
         limit = ready.message.timeout or self._timeout
         if limit:
             self._guard(ready, limit)
-        result = self._held_back(ready, limit) if ready.hooks.limit else None
+        result = None
+        if ready.hooks.limit:
+            result = self._held_back(ready, limit)
+            self._row.asks(False)
         if result is None:
             result = self._executor.run(ready)
             self._after_user_code()
@@ -221,7 +238,11 @@ class Loop:
         if not limits:
             return None
         self._row.unguard()
-        result = self._desk.repeat(lambda: self._executor.admit(ready, limits))
+        rules = tuple(one.rule(ready.message.job) for one in limits)
+        if not self._order.wait(ready.claim.id, rules, self._row.claimed_at()):
+            return AGAIN
+        admit = partial(self._executor.admit, ready, limits, rules, self._order)
+        result = self._desk.repeat(admit)
         if monotonic_ns() >= self._desk.due:  # it has taken long
             self._desk.catch_up()
         if limit:

@@ -26,6 +26,7 @@ from poolq.worker.execute import Executor
 from poolq.worker.identity import registration
 from poolq.worker.idling import Idling
 from poolq.worker.loop import Bells, Loop
+from poolq.worker.order import Order
 from poolq.worker.pace import Pace
 from poolq.worker.row import Phase, WorkerRow
 from poolq.worker.signals import Signals
@@ -47,6 +48,7 @@ class Setup:
     life: int
     first: bool
     row: WorkerRow
+    order: Order
     bells: Bells
     reporter: Reporter
     ready: Callable[[], None]
@@ -117,7 +119,7 @@ def _live(
     executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
     pace = Pace(config.prefetch)
     loop = Loop(
-        desk, executor, pace, setup.row, setup.bells, signals, setup.reporter,
+        desk, executor, pace, setup.row, setup.order, setup.bells, signals, setup.reporter,
         Idling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
         weighs=config.max_memory_hard > 0,
     )  # fmt: skip

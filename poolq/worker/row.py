@@ -39,6 +39,10 @@ LIMIT, TRIES, DELAY = range(13, 16)
 STACK = 16  # the number of its file for `stack.py`, 0: it cannot be asked
 HELD = 17  # bytes of memory when the job began, where that is limited
 BEFORE, SETTLED = 18, 19
+# For the other workers, see `order.py`. CLAIMING: the engine is asked for jobs now; CLAIMS: how
+# many REQUEST has given; FIRST: the place of the first of them; ASKING: the job that was started
+# last has not been let through by its rate limits yet; MOVED: when these have changed last.
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED = range(20, 25)
 COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
@@ -93,14 +97,43 @@ class WorkerRow:
         """Its stack can be asked for: see `stack.py`."""
         self.words[STACK] = number
 
-    def claimed(self, request: int, before: int = 0) -> None:
-        """New claims: nothing of them has started. What came before is settled, or done where it
-        is of the request `before`."""
+    def claims(self, now: int) -> None:
+        """The engine is asked for jobs; `now` in monotonic ns."""
+        words = self.words
+        words[MOVED] = now
+        words[CLAIMING] = 1
+
+    def claimed_none(self) -> None:
+        """And has none."""
+        words = self.words
+        words[CLAIMS] = 0
+        words[CLAIMING] = 0
+
+    def claimed(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
+        """So many new claims, `first` being the id of the first: nothing of them has started. What
+        came before is settled, or done where it is of the request `before`."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
         words[BEFORE] = before
         words[REQUEST] = request
+        words[ASKING] = 0
+        words[FIRST] = order_of(first)
+        words[CLAIMS] = many
+        words[MOVED] = monotonic_ns()
+        words[CLAIMING] = 0
+
+    def claimed_at(self) -> int:
+        """When `claimed` was called last, in monotonic nanoseconds."""
+        return self.words[MOVED]
+
+    def returned(self, many: int) -> None:
+        """So many of its claims go back without having been started."""
+        self.words[CLAIMS] = max(0, self.words[CLAIMS] - many)
+
+    def asks(self, asking: bool) -> None:  # a word's value
+        """Whether the job that starts has yet to be let through by its rate limits."""
+        self.words[ASKING] = asking
 
     def holds(self, memory: int) -> None:
         """So many bytes are there before the next job starts."""
@@ -169,6 +202,14 @@ def of_request(words: memoryview, which: int) -> int:
     """What FINISHED or SETTLED says of REQUEST."""
     word = words[which]
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
+
+
+def order_of(id: str | bytes) -> int:
+    """The place of a job among those made at about the same time, as its id tells; 0: none."""
+    try:
+        return int(id[:16], 16)
+    except ValueError:
+        return 0
 
 
 def clear(words: memoryview) -> None:

@@ -35,7 +35,7 @@ class Mail(Job):
     attempts = 3
 
     def rate_limit(self):
-        return {"limit": 2, "seconds": 1}
+        return {"limit": self.payload.get("limit", 2), "seconds": 1}
 
     def run(self):
         note("run", self.id)
@@ -102,14 +102,15 @@ def limited(make_project: MakeProject, engine_url: str) -> Project:
 
 
 def test_the_documented_scenario(limited: Project) -> None:
-    """10 jobs, attempts = 3, limit 2 per second: six run and four fail."""
+    """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
+    and 7 to 10 fail."""
     ids = limited.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
     pool = limited.pool(2, "--until-empty")
     assert pool.wait_exit(20) == 0
     ran = limited.ledger.ids("run")
     failed = limited.ledger.ids("failure:RateLimitExhausted")
-    assert (len(ran), len(failed)) == (6, 4)
-    assert sorted(ran + failed) == sorted(ids)
+    assert window_by_window(ran, 2) == window_by_window(ids[:6], 2)
+    assert sorted(failed) == sorted(ids[6:])
     assert sorted(limited.ledger.ids("success")) == sorted(ran)
     assert sorted(limited.failed()) == sorted(failed)
     for stored in limited.failed().values():
@@ -121,6 +122,21 @@ def test_the_documented_scenario(limited: Project) -> None:
     assert_exact([line.at for line in limited.ledger.lines("run")], 2, 1.0)
     assert pool.log.count("limited jobs:Mail") == 8 + 6
     assert pool.log.count("failed jobs:Mail") == 4
+
+
+def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
+    """What starts in each window; within one the order is free."""
+    return [set(ids[at : at + limit]) for at in range(0, len(ids), limit)]
+
+
+def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
+    ids = limited.dispatch_many("Mail", [{"limit": 5}] * 30, attempts=7)
+    pool = limited.pool(8, "--until-empty")
+    assert pool.wait_exit(30) == 0
+    runs = limited.ledger.lines("run")
+    ran = [line.id for line in runs]
+    assert window_by_window(ran, 5) == window_by_window(ids, 5)
+    assert limited.total("done") == 30
 
 
 def assert_exact(starts: list[float], limit: int, window: float) -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from poolq import retry
 from poolq.backoff import Backoff
+from poolq.limits import Rule
 from poolq.message import Entry, Message, State, entries, with_entry
-from poolq.retry import Bury, Failing, Release
+from poolq.retry import Bury, Failing, Release, ReleaseUntil
 
 SECOND = 1_000_000
 NEW = State()
@@ -75,12 +76,20 @@ def test_at_once_fails_whatever_attempts_remain() -> None:
     assert causes(outcome.state) == ["failed"]
 
 
-@pytest.mark.parametrize(("rand", "delay"), [(0.0, 1000), (0.5, 1050), (1.0, 1100)])
-def test_a_limited_job_counts_a_try_and_waits_for_the_window(rand: float, delay: int) -> None:
-    outcome = retry.limited(message(2), NEW, line("limited"), 1000, 100, rand)
-    assert isinstance(outcome, Release)
-    assert (outcome.delay, outcome.counter, outcome.state.attempt) == (delay, "limited", 1)
-    assert isinstance(retry.limited(message(1), NEW, line("limited"), 1, 0, 0), Failing)
+def test_a_limited_job_counts_a_try_and_waits_for_the_window() -> None:
+    rule = Rule("mail", 2, SECOND)
+    outcome = retry.limited(message(2), NEW, line("limited"), rule, 1000)
+    assert isinstance(outcome, ReleaseUntil)
+    assert (outcome.until, outcome.rule, outcome.state.attempt) == (1000, rule, 1)
+    assert causes(outcome.state) == ["limited"]
+    last = retry.limited(message(2), outcome.state, line("limited"), rule, 1000)
+    assert isinstance(last, Failing)
+    assert (last.state.attempt, last.state.failing) == (2, 1)
+
+
+@pytest.mark.parametrize(("rand", "later"), [(0.0, 0), (0.5, 50), (1.0, 100)])
+def test_jitter_spreads_released_jobs_over_a_share_of_the_window(rand: float, later: int) -> None:
+    assert retry.spread(0.1, 1000, rand) == later
 
 
 def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:

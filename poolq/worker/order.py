@@ -1,0 +1,86 @@
+"""In which order the workers of a pool ask for starts under a rate limit: in that of their claims.
+
+The engine hands jobs out in order, but of several workers that hold one each any may be the first
+to ask, and the others' jobs would be put off for a window though they come first. So a worker waits
+for those who are about to ask for an earlier job, or who may hold one: they tell it in their rows.
+
+- It waits only where it matters: where the limit is a small one, or has just held jobs back. While
+  the window is known to be used up nobody waits: all will be put off, whoever asks first.
+- What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
+  until then come first.
+- It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
+  job, or hangs, or is dead): order within a moment is not worth more.
+
+Workers of other pools are not seen.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic_ns, sleep
+from zlib import crc32
+
+from poolq.limits import Rule
+from poolq.worker.row import ASKING, CLAIMING, CLAIMS, FIRST, MOVED, SINCE, STARTED, TEXT, order_of
+
+#: Limits of no more starts than this are kept in order from their first start on.
+SMALL = 100
+#: Windows after which a limit that has held jobs back is none of those any more.
+LATELY = 2
+#: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
+PATIENCE = 200_000_000
+PAUSE = 0.0002
+#: Bytes of what the workers of a pool tell one another of their limits; see `Order`.
+SIZE = 1 << 12
+_DIGITS = 16  # of an id, that stand for its place
+
+
+class Order:
+    """`peers`: the words of all other rows; `full`: SIZE bytes that they share: until when the
+    window of a limit is known to be used up, in monotonic nanoseconds. Where two limits have one
+    word, jobs wait a moment without need."""
+
+    def __init__(self, peers: Sequence[memoryview], full: memoryview) -> None:
+        self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
+        self._full = full.cast("Q")
+
+    def wait(
+        self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
+    ) -> bool:
+        """Until nobody is about to ask for a job that comes before this one, which was claimed at
+        that time. False: it has to be claimed anew."""
+        now = monotonic_ns()
+        ended = [self._full[self._place(rule)] for rule in rules if self._matters(rule, now)]
+        if not ended:
+            return True
+        if max(ended) > claimed:
+            return False
+        mine = order_of(id)
+        while self._is_behind(mine, monotonic_ns()):
+            pause(PAUSE)
+        return True
+
+    def refused(self, rule: Rule, until: int) -> None:
+        """Its window is used up `until` then."""
+        self._full[self._place(rule)] = until
+
+    def _place(self, rule: Rule) -> int:
+        return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)
+
+    def _matters(self, rule: Rule, now: int) -> bool:
+        full = self._full[self._place(rule)]
+        if now < full:
+            return False
+        return rule.limit <= SMALL or (full > 0 and now - full < rule.window * LATELY * 1000)
+
+    def _is_behind(self, mine: int, now: int) -> bool:
+        for words, text in self._peers:
+            if now - max(words[MOVED], words[SINCE]) > PATIENCE:
+                continue
+            if words[CLAIMING]:
+                return True
+            started, claims = words[STARTED], words[CLAIMS]
+            if started == 0:
+                if claims and words[FIRST] < mine:
+                    return True
+            elif (words[ASKING] or started < claims) and order_of(bytes(text)) < mine:
+                return True
+        return False

@@ -1,0 +1,144 @@
+"""Who asks a rate limit first: what a worker reads of others' rows, and whom it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+
+import pytest
+
+from poolq.limits import Rule
+from poolq.pool.scoreboard import Scoreboard
+from poolq.worker.order import PATIENCE, SMALL, Order
+from poolq.worker.row import MOVED, SINCE, WorkerRow, text
+
+RULE = Rule("mail", 5, 3_600_000_000)
+EARLY, MINE, LATE = (f"01a219df7382{n:04x}8234567890abcdef" for n in (1, 2, 3))
+FOREVER = 1 << 62
+
+
+@pytest.fixture
+def scores() -> Scoreboard:
+    made = Scoreboard(2)
+    for slot in (1, 2):
+        made.take(slot, slot, 1)
+    return made
+
+
+@pytest.fixture
+def order(scores: Scoreboard) -> Order:
+    return scores.order(0)
+
+
+@pytest.fixture
+def other(scores: Scoreboard) -> WorkerRow:
+    return scores.worker(1)
+
+
+def waits(order: Order, then: Callable[[], None], rule: Rule = RULE) -> int:
+    """How often it looks again until `then`, which is done at the third time, lets it go on."""
+    looks = 0
+
+    def pause(_seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        assert looks < 4, "it waits on"
+        if looks == 3:
+            then()
+
+    assert order.wait(MINE, [rule], FOREVER, pause)
+    return looks
+
+
+def nothing() -> None:
+    """It does not wait, so nothing need happen."""
+
+
+def start(row: WorkerRow, index: int, id: str) -> None:
+    row.start(index, text(id, "q", "jobs:Mail"), monotonic_ns())
+
+
+def test_who_holds_an_earlier_job_is_waited_for_until_it_has_been_let_through(
+    order: Order, other: WorkerRow
+) -> None:
+    other.claimed(1, first=EARLY, many=1)
+
+    def starts() -> None:
+        start(other, 0, EARLY)
+
+    assert waits(order, starts) == 3
+    other.asks(True)
+    assert waits(order, lambda: other.asks(False)) == 3
+    assert waits(order, nothing) == 0
+
+
+def test_the_rest_of_a_batch_counts_by_what_has_been_started_of_it(
+    order: Order, other: WorkerRow
+) -> None:
+    other.claimed(1, first=EARLY, many=2)
+    start(other, 0, EARLY)
+    assert waits(order, lambda: start(other, 1, LATE)) == 3
+
+
+def test_a_batch_that_goes_back_is_waited_for_no_longer(order: Order, other: WorkerRow) -> None:
+    other.claimed(1, first=EARLY, many=3)
+    start(other, 0, EARLY)
+    assert waits(order, lambda: other.returned(2)) == 3
+
+
+def test_who_asks_the_engine_for_jobs_may_get_an_earlier_one(
+    order: Order, other: WorkerRow
+) -> None:
+    other.claims(monotonic_ns())
+    assert waits(order, other.claimed_none) == 3
+    other.claims(monotonic_ns())
+    assert waits(order, lambda: other.claimed(2, first=LATE, many=5)) == 3
+
+
+def test_later_jobs_are_not_waited_for(order: Order, other: WorkerRow) -> None:
+    other.claimed(1, first=LATE, many=2)
+    assert waits(order, nothing) == 0
+    other.asks(True)
+    start(other, 0, LATE)
+    assert waits(order, nothing) == 0
+
+
+def test_who_does_not_move_is_not_waited_for(order: Order, other: WorkerRow) -> None:
+    other.claimed(1, first=EARLY, many=2)
+    start(other, 0, EARLY)
+
+    def stands() -> None:
+        other.words[MOVED] = other.words[SINCE] = monotonic_ns() - PATIENCE
+
+    assert waits(order, stands) == 3
+
+
+def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
+    order: Order, other: WorkerRow
+) -> None:
+    large = Rule("mail", SMALL + 1, 60_000_000)
+    other.claimed(1, first=EARLY, many=1)
+    assert waits(order, nothing, large) == 0
+    order.refused(large, monotonic_ns() + 3_600_000_000_000)
+    assert waits(order, nothing, large) == 0, "all are put off now, whoever asks first"
+    order.refused(large, monotonic_ns() - 1)
+    assert waits(order, lambda: start(other, 0, EARLY), large) == 3
+    other.claimed(2, first=EARLY, many=1)
+    order.refused(large, monotonic_ns() - 3 * large.window * 1000)
+    assert waits(order, nothing, large) == 0
+
+
+def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) -> None:
+    ended = monotonic_ns() - 1000
+    order.refused(RULE, ended)
+    assert not order.wait(MINE, [RULE], ended - 1)
+    assert order.wait(MINE, [RULE], ended + 1)
+    assert order.wait(MINE, [RULE._replace(key="other")], ended - 1)
+    order.refused(RULE, monotonic_ns() + 3_600_000_000_000)
+    assert order.wait(MINE, [RULE], 0), "it is put off in any case"
+
+
+def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Order) -> None:
+    ended = monotonic_ns() - 1000
+    order.refused(RULE, ended)
+    assert not scores.order(1).wait(MINE, [RULE], 0)
