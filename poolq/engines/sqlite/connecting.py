@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.options import Options
 from poolq.errors import EngineError
 
@@ -31,6 +32,11 @@ def connect(options: Options) -> sqlite3.Connection:
         raise EngineError(
             f"this Python has SQLite {sqlite3.sqlite_version}, poolq needs 3.35 or newer;"
             " use a newer Python, or another engine"
+        )
+    if forks.refused(options.file):
+        raise EngineError(
+            f"{options.file}: this process was forked while a thread of its parent was in the"
+            " middle of a transaction that did not end; start a new process to use the file"
         )
     _make(options.file)
     raw = sqlite3.connect(

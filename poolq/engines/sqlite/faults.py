@@ -26,6 +26,10 @@ def locked(file: Path, seconds: float) -> EngineUnavailable:
     )
 
 
+def interrupted(file: Path) -> EngineUnavailable:
+    return EngineUnavailable(f"{file}: this process was to be forked meanwhile; try again")
+
+
 def word(error: sqlite3.Error, file: Path) -> EngineError:
     """The same error as one of poolq's."""
     what = f"{file}: {error}"

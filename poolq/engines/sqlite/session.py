@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, repeat
+from pathlib import Path
 from time import monotonic, time_ns
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from poolq.engines.sql.waking import KNOW
 from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock
-from poolq.engines.sqlite.faults import is_busy, word
+from poolq.engines.sqlite.faults import code, interrupted, is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.turns import POLITE, Turns, softly
@@ -110,6 +111,18 @@ class SQLiteSession(Session):
         if raw is not None:
             raw.close()
         self._turns.close()
+
+    @property
+    def file(self) -> Path:
+        return self.options.file
+
+    def interrupt(self) -> None:
+        """See `forks.Closable`."""
+        self._turns.hurry()
+        raw = self._raw
+        if raw is not None:
+            with suppress(sqlite3.ProgrammingError):  # it was closed just now
+                raw.interrupt()
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -267,4 +280,6 @@ class SQLiteSession(Session):
         return self._identity == (stat.st_dev, stat.st_ino)
 
     def _worded(self, error: sqlite3.Error) -> EngineError:
+        if code(error) == sqlite3.SQLITE_INTERRUPT:
+            return interrupted(self.options.file)
         return word(error, self.options.file)

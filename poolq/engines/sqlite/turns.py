@@ -24,7 +24,7 @@ from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
 from poolq.engines.sqlite.connecting import MODE
-from poolq.engines.sqlite.faults import is_busy, locked
+from poolq.engines.sqlite.faults import interrupted, is_busy, locked
 
 T = TypeVar("T")
 
@@ -98,7 +98,8 @@ class _Lock:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
             if self.unwanted:
                 self.end()
-            self.granted.release()
+            with suppress(RuntimeError):  # who waits was told to hurry
+                self.granted.release()
         finally:
             _unwanted.discard(self)
 
@@ -144,6 +145,7 @@ class Turns:
         self._locks: dict[str, _Lock] = {}
         self._signed = 0.0
         self.polite = 0
+        self._hurried = False
 
     def once(self, write: Callable[[], T]) -> T:
         """Run something short that needs the database for itself; see `take`."""
@@ -185,6 +187,7 @@ class Turns:
 
     def leave(self) -> None:
         """End the turn."""
+        self._hurried = False
         for lock in self._locks.values():
             lock.end()
 
@@ -206,10 +209,22 @@ class Turns:
                 before, seen = seen, os.fstat(turn).st_mtime_ns
                 if seen == before:
                     raise locked(self._file, patience)
+            self._check()
         except BaseException:
             del self._locks[lane]  # the thread that waits has it now
             lock.give_up()
             raise
+
+    def hurry(self) -> None:
+        """Have the thread that waits give up; called by another one."""
+        self._hurried = True
+        for lock in list(self._locks.values()):
+            with suppress(RuntimeError):  # it waits for something else
+                lock.granted.release()
+
+    def _check(self) -> None:
+        if self._hurried:
+            raise interrupted(self._file)
 
     def _look_again(self, began: float, patience: float) -> float:
         """Sleep a little; the longer one has waited the less."""
@@ -217,6 +232,7 @@ class Turns:
         self.polite = POLITE
         began = began or now
         waited = now - began
+        self._check()
         if waited > patience:
             raise locked(self._file, patience)
         sleep(NEXT * (0.5 + random()) / (1 + 10 * min(waited, 1)))

@@ -1,0 +1,127 @@
+"""A fork while a thread is in the middle of a transaction that does not end soon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from poolq.engines.sql.session import Op, Transaction
+from poolq.engines.sqlite import SQLiteEngine, forks
+from poolq.errors import EngineError, EngineUnavailable
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import count_of, push
+from tests.contract.test_sqlite_turns import held, waiting
+from tests.support.wait import until
+
+#: Some minutes of work.
+LONG = """WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1e10)
+    SELECT COUNT(*) FROM numbers"""
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch) -> SQLiteEngine:
+    monkeypatch.setattr(forks, "PATIENCE", 0.2)
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
+    assert isinstance(engine, SQLiteEngine)
+    push(engine, "before")
+    return engine
+
+
+def found_open(file: Path) -> str:
+    """Those of the database's files that this process has open."""
+    links = [link.resolve().name for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    return " ".join(sorted(link for link in links if link.startswith(file.name))) or "none"
+
+
+def in_a_child(act: Callable[[], str]) -> str:
+    """What `act` returns in a forked child."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        answer = "nothing"
+        try:
+            answer = act()
+        except EngineError as error:
+            answer = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(write, answer.encode())
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answers:
+        answer = answers.read()
+    os.waitpid(pid, 0)
+    return answer
+
+
+def dispatched_by_a_child(engine: SQLiteEngine) -> str:
+    found = found_open(engine.options.file)
+    push(engine, "child")
+    return found
+
+
+def test_a_long_transaction_is_interrupted(
+    sqlite: SQLiteEngine, threads: ThreadPoolExecutor
+) -> None:
+    begun = Event()
+
+    def work(tx: Transaction) -> None:
+        tx.run(Op("UPDATE {queues} SET seen = 1"))
+        begun.set()
+        tx.run(Op(LONG))
+
+    working = threads.submit(lambda: sqlite.session.transact(work))
+    assert begun.wait(5)
+    assert in_a_child(lambda: dispatched_by_a_child(sqlite)) == "none"
+    with pytest.raises(EngineUnavailable, match="to be forked") as caught:
+        working.result(5)
+    assert caught.value.maybe_stored is False
+    threads.submit(push, sqlite, "again").result(5)
+    assert count_of(sqlite).ready == 3
+    seen = sqlite.session.read(Op("SELECT seen FROM {queues}"))[0].rows
+    assert seen != [(1,)], "it was rolled back"
+
+
+def test_who_waits_for_a_turn_waits_no_longer(
+    sqlite: SQLiteEngine, threads: ThreadPoolExecutor
+) -> None:
+    """A long line may be waited in for longer than a fork can wait."""
+    with held(sqlite.options.file) as turn:
+        pushed = threads.submit(push, sqlite, *"abc")
+        until(lambda: waiting(turn) == 1, 5, "the producer in line")
+        assert in_a_child(lambda: found_open(sqlite.options.file)) == "poolq.db-turn", "the test's"
+        with pytest.raises(EngineUnavailable, match="to be forked"):
+            pushed.result(5)
+    threads.submit(push, sqlite, "again").result(5)
+    assert count_of(sqlite).ready == 2
+
+
+def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
+    sqlite: SQLiteEngine, threads: ThreadPoolExecutor, tmp_path: Path, opened: OpenEngine
+) -> None:
+    """So does a child of that; their parent goes on, and so does the next child."""
+    begun, end = Event(), Event()
+
+    def work(tx: Transaction) -> int:
+        tx.run(Op("UPDATE {queues} SET seen = 1"))
+        begun.set()
+        end.wait(30)
+        return tx.run(Op("UPDATE {queues} SET armed = 1"))[0].changed
+
+    def beside() -> str:
+        push(SQLiteEngine(f"sqlite:///{tmp_path}/other.db", "poolq"), "a")
+        return in_a_child(lambda: dispatched_by_a_child(sqlite))
+
+    working = threads.submit(lambda: sqlite.session.transact(work))
+    assert begun.wait(5)
+    answer = in_a_child(beside)
+    assert answer.startswith("EngineError: ")
+    assert "was forked while" in answer
+    end.set()
+    assert working.result(5) == 1
+    assert in_a_child(lambda: dispatched_by_a_child(sqlite)) == "none"
+    assert count_of(sqlite).ready == 2
