@@ -52,7 +52,8 @@ class Starts:
         if self._samples and (now < self._samples[-1][0] or 0 < start < self._start):
             self._forget()  # the clock went back
         self._total += self._came(use, start)
-        self._counted = use.starts
+        if use.starts >= 0:
+            self._counted = use.starts
         waits = bool(use.parked or use.released)
         if not start and self._opened and waits:
             # Between two windows: what has started since the last look is seen with the next.
@@ -78,7 +79,7 @@ class Starts:
             came = use.starts - self._counted
             return came if came >= 0 else use.starts
         used = use.window.used
-        if not start:
+        if not start or self._counted >= 0:
             return 0
         if start == self._start:
             return max(0, used - self._used)

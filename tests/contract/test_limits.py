@@ -171,6 +171,20 @@ def test_limits_show_the_open_windows(engine: Engine) -> None:
     assert HOUR - 10 * SECOND < use.resets_in <= HOUR
 
 
+def test_limits_count_their_starts_over_windows(engine: Engine) -> None:
+    """However many windows nobody has looked at."""
+    short, long = Rule("mail", 2, 50 * MS), Rule("mail", 9, HOUR)
+    for _ in range(3):
+        assert not engine.admit([short, long]).wait
+        assert not engine.admit([short, long]).wait
+        assert engine.admit([short, long]).wait
+        wait_for(engine, engine.now() + 51 * MS)
+    assert not engine.admit([short, long]).wait
+    found = {use.rule.window: (use.window.used, use.starts) for use in engine.limits()}
+    assert found[HOUR] == (7, 7)
+    assert found.get(50 * MS, (1, 7)) == (1, 7), "unless that window has ended again"
+
+
 def test_four_processes_get_exactly_the_limit(engine: Engine, crowd: Crowd) -> None:
     rules = [Rule("wide", 1000, HOUR), Rule("narrow", 50, HOUR)]
     given = crowd.act(start_all, engine.url, engine.namespace, rules, 40)

@@ -19,7 +19,8 @@ NOW = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 ADMIT = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {NOW} >= ends, GREATEST({NOW}, ends), start),
     used = IF(ends <= start, 1, used + 1),
-    ends = start + span
+    ends = start + span,
+    starts = starts + 1
     WHERE name = ? AND span = ? AND (used < ? OR {NOW} >= ends) AND start <= {NOW}
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""

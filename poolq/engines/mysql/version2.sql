@@ -28,3 +28,6 @@ ALTER TABLE {ns}_queues ADD COLUMN used BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD KEY used (used);
 ALTER TABLE {ns}_queues ADD KEY paused (paused, queue);
 ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
+
+-- `starts`: how many there have been, in all of its windows.
+ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;

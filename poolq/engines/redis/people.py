@@ -43,11 +43,11 @@ class People(Linked):
 
     def limits(self) -> list[LimitUse]:
         uses = []
-        for identity, limit, start, used, parked, resets_in, released in self.link.run(LIMITS):
+        for identity, limit, start, used, parked, left, off, ever in self.link.run(LIMITS):
             window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
             rule = Rule(key, int(limit), int(window))
             seen = Window(int(start), int(used))
-            uses.append(LimitUse(rule, seen, parked, int(resets_in), released))
+            uses.append(LimitUse(rule, seen, parked, int(left), off, int(ever)))
         return sorted(uses)
 
     def find(self, id: str) -> Stored | None:

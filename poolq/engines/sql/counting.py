@@ -36,11 +36,11 @@ RELEASED_JOBS = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
-OPEN = f"""SELECT name, span, most, start, used, ends - {{now}} FROM {{windows}}
+OPEN = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
     WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {SHOWN}"""
 #: Each line once, in however many queues it has jobs, with its window's row.
 LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
-        CASE WHEN w.start <= {{now}} THEN w.ends - {{now}} ELSE 0 END
+        CASE WHEN w.start <= {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
         LIMIT {SHOWN}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
@@ -118,21 +118,21 @@ def limits(session: Session) -> list[LimitUse]:
     opened, lines = session.read(Op(OPEN), Op(LINES))
     waits = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[Name, LimitUse] = {}
-    for (place, name, span, line_most, most, start, used, left), waiting in zip(
+    for (place, name, span, line_most, most, start, used, left, starts), waiting in zip(
         lines.rows, waits, strict=True
     ):
         is_open = left is not None and left > 0
         rule = Rule(word(name), most if is_open else line_most, span)
         window = Window(start or 0, used if is_open else 0)  # one that is over holds nothing back
         if waiting:
-            use = LimitUse(rule, window, 0, left if is_open else 0)
+            use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts or 0)
             use = uses.get(name_of(rule), use)
             is_parked = word(place).startswith(PARKED)
             uses[name_of(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
     others = [row for row in opened.rows if (word(row[0]), row[1]) not in uses]
-    for name, span, most, start, used, left in others[: SHOWN - len(uses)]:
+    for name, span, most, start, used, left, starts in others[: SHOWN - len(uses)]:
         rule = Rule(word(name), most, span)
-        uses[name_of(rule)] = LimitUse(rule, Window(start, used), 0, max(0, left))
+        uses[name_of(rule)] = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
     return sorted(uses.values())

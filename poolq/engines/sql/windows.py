@@ -20,7 +20,7 @@ LOCK = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
 MAKE = """INSERT INTO {windows} (name, span, most, start, used, ends) VALUES (?, ?, ?, 0, 0, 0)
     {on:name, span} most = {new:most}"""
 NOW = "SELECT {now}"
-TAKE = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?
+TAKE = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
 ENDED = f"ends < {{now}} - {KEPT} ORDER BY ends LIMIT {SWEPT}"
 FORGET = f"DELETE FROM {{windows}} WHERE {ENDED}"
@@ -83,12 +83,21 @@ def hold(tx: Transaction, rules: Iterable[Rule], clock: Op = CLOCK) -> Counters 
 def keep(tx: Transaction, counters: Counters, before: Mapping[Name, Window]) -> None:
     """Write down what has changed."""
     rows = [
-        (counters.most[name], window.start, window.used, window.start + name[1], *name)
+        (
+            *(counters.most[name], window.start, window.used, window.start + name[1]),
+            *(_more(window, before.get(name)), *name),
+        )
         for name, window in counters.items()
         if window != before.get(name)
     ]
     if rows:
         tx.later(Many(TAKE, rows))
+
+
+def _more(window: Window, before: Window | None) -> int:
+    """Starts that were counted since."""
+    same = before is not None and before.start == window.start
+    return window.used - before.used if same and before else window.used
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Op = CLOCK) -> Admission | None:

@@ -28,3 +28,6 @@ ALTER TABLE {ns}_queues ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);
 CREATE INDEX IF NOT EXISTS {ns}_queues_paused ON {ns}_queues (paused, queue);
 CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);
+
+-- `starts`: how many there have been, in all of its windows.
+ALTER TABLE {ns}_windows ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;

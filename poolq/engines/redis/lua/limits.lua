@@ -2,8 +2,8 @@
 -- Rate limits as they stand: open windows, and those that jobs are parked under.
 -- Parts: base, tokens, bodies, limits, lines.
 --
--- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released};
---        start, used and the last but one are 0 where no window is open.
+-- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released,
+--        starts in all}; start, used and until it resets are 0 where no window is open.
 
 -- How many are shown at most; first come those that jobs wait for.
 local MOST = 1000
@@ -13,7 +13,7 @@ local found, reply = {}, {}
 local function note(identity)
   local use = found[identity]
   if not use then
-    use = {identity, '0', '0', '0', 0, '0', 0}
+    use = {identity, '0', '0', '0', 0, '0', 0, '0'}
     found[identity], reply[#reply + 1] = use, use
   end
   return use
@@ -59,10 +59,10 @@ local function read_windows(from, to)
   for i = from, to do keys[#keys + 1] = P .. 'win:' .. reply[i][1] end
   for i, stored in ipairs(call('MGET', unpack(keys))) do
     local use = reply[from + i - 1]
-    local start, used, limit = string.match(stored or '', '^(%d+) (%d+) (%d+)')
+    local start, used, limit, ever = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)')
     local length = tonumber(string.match(use[1], '^%d+'))
     if limit and use[2] == '0' then use[2] = limit end
-    start = tonumber(start)
+    start, use[8] = tonumber(start), tonumber(ever) and ever or used or '0'
     if start and start <= now and now < start + length then
       use[3], use[4], use[6] = digits(start), used, digits(start + length - now)
     end

@@ -26,7 +26,7 @@
 --   released:<queue>  HASH  "<limit> <identity>" -> how many are held
 --   latest            STRING  the latest time at which a line's moment was noted, within a second
 --   failed:<queue>    ZSET  id -> when it failed
---   win:<identity>    STRING "<start> <used> <limit>", an open window; it expires with the window
+--   win:<identity>    STRING "<start> <used> <limit> <starts in all>", a window; it expires after it
 --   windows           ZSET  identity -> when its window ends
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node

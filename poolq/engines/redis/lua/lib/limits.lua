@@ -2,21 +2,24 @@
 
 -- How many ended windows are taken out of the index for each one that opens.
 local FORGOTTEN = 2
+-- Milliseconds that a window's record outlives it, so that its count of all starts goes on.
+local OUTLIVES = 10000
 
 local function identity_of(rule)
   return digits(rule.window) .. ':' .. rule.key
 end
 
 -- The open window of an identity: its start and how many starts it had; nil, 0 when there is none.
--- One that begins in the future was opened before the clock went back, and is over.
+-- And how many starts there were in all, as far as is known. One that begins in the future was opened before the clock went back, and is over.
 local function window_of(identity, length)
   local stored = call('GET', P .. 'win:' .. identity)
+  local total = 0
   if stored then
-    local start, used = string.match(stored, '^(%d+) (%d+)')
-    start = tonumber(start)
-    if start and start <= now and now < start + length then return start, tonumber(used) end
+    local start, used, ever = string.match(stored, '^(%d+) (%d+) %d+ ?(%d*)')
+    start, total = tonumber(start), tonumber(ever) or tonumber(used) or 0
+    if start and start <= now and now < start + length then return start, tonumber(used), total end
   end
-  return nil, 0
+  return nil, 0, total
 end
 
 -- How long until all rules allow a start (0: now), and the position of the rule that says so.
@@ -24,7 +27,7 @@ local function probe(rules)
   local wait, at = 0, 0
   for i, rule in ipairs(rules) do
     rule.identity = identity_of(rule)
-    rule.start, rule.used = window_of(rule.identity, rule.window)
+    rule.start, rule.used, rule.total = window_of(rule.identity, rule.window)
     if rule.start and rule.used >= rule.limit then
       local rest = rule.start + rule.window - now
       if rest > wait then wait, at = rest, i end
@@ -40,9 +43,9 @@ local function forget_ended(windows)
 end
 
 local function open(rule)
-  local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + 1
+  local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + OUTLIVES
   local windows = P .. 'windows'
-  local first = stamp .. ' 1 ' .. digits(rule.limit)
+  local first = stamp .. ' 1 ' .. digits(rule.limit) .. ' ' .. digits(rule.total + 1)
   forget_ended(windows)
   call('ZADD', windows, digits(ends), rule.identity)
   if call('PTTL', windows) < ttl then call('PEXPIRE', windows, digits(ttl)) end
@@ -55,7 +58,8 @@ local function take(rules)
   if wait > 0 then return wait, at end
   for _, rule in ipairs(rules) do
     if rule.start then
-      local used = {digits(rule.start), digits(rule.used + 1), digits(rule.limit)}
+      local used = {rule.start, rule.used + 1, rule.limit, rule.total + 1}
+      for at, number in ipairs(used) do used[at] = digits(number) end
       call('SET', P .. 'win:' .. rule.identity, table.concat(used, ' '), 'KEEPTTL')
     else
       open(rule)
