@@ -9,10 +9,12 @@ import random
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-from poolq.config import Config
+from poolq.config import Config, engine_class
+from poolq.errors import PoolqError
 from poolq.pool import endings, history, last_words, logger
 from poolq.pool.bells import Bells, WorkerBells
 from poolq.pool.keeper import Keeper
@@ -134,7 +136,11 @@ class Children:
         self._pool.logger = Helper(pid, monotonic())
 
     def spawn_keeper(self) -> None:
+        """The engine's library is loaded here, so that all keepers share it: one that replaces
+        another has to beat before its node is taken for dead."""
         master = os.getpid()
+        with suppress(PoolqError, ImportError):  # the keeper will say so
+            engine_class(self._config)
 
         def keep() -> int:
             signals = Signals(self._life)

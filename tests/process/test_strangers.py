@@ -71,6 +71,7 @@ def test_a_fake_node_ends_nobody(project: Project, bystander: subprocess.Popen[b
     assert [line.pid for line in project.ledger.lines("end")] == [worker.pid]
 
 
+@redis_and_sqlite
 def test_the_group_of_a_worker_that_is_gone_is_no_proof(
     project: Project, bystander: subprocess.Popen[bytes]
 ) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.errors import NoPlace
-from poolq.pool.runtime import Hold, file_name, home, places, running
+from poolq.pool import badge
+from poolq.pool.runtime import EVERY, Found, Hold, connect, file_name, home, places, running
 
 
 def mode(path: Path) -> int:
@@ -111,3 +117,123 @@ def test_any_name_makes_a_files_name_of_its_own(one: str, other: str) -> None:
         assert "\0" not in made
         assert len(f"/proc/self/fd/1023/{made}.sock".encode()) < 108
     assert (file_name(one) == file_name(other)) == (one == other)
+
+
+# files that are deleted under their owner
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Hold]:
+    folder = tmp_path / "run"
+    folder.mkdir(0o700)
+    made = Hold("default", folder)
+    yield made
+    made.release()
+
+
+def deleted(folder: Path, what: str) -> None:
+    if what == "folder":
+        shutil.rmtree(folder)
+    for file in folder.glob(what):
+        file.unlink()
+
+
+def is_heard(hold: Hold, folder: Path) -> bool:
+    with closing(connect(Found("default", os.getpid(), folder), 1)):
+        line, _ = hold.listener.accept()
+        line.close()
+    return True
+
+
+def held_by_another(folder: Path) -> subprocess.Popen[str]:
+    """A process that has locked the file, and does not know of badges."""
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    made = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder / "default.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert made.stdout is not None
+    assert made.stdout.readline() == "locked\n"
+    return made
+
+
+@pytest.mark.parametrize("what", ["*.lock", "*.sock", "*", "folder"])
+def test_what_is_deleted_is_made_anew(hold: Hold, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "run"
+    for now in (10.0, 20.0):
+        assert hold.keep(now) is None
+        deleted(folder, what)
+        assert hold.keep(now + 0.1) is None, "it looks twice a second"
+        text = f"files in the runtime folder {folder} were deleted; they are made anew"
+        assert hold.keep(now + EVERY) == ("warning", text)
+        assert sorted(file.name for file in folder.iterdir()) == ["default.lock", "default.sock"]
+        assert {mode(file) for file in folder.iterdir()} == {0o600}
+        assert mode(folder) == 0o700
+        assert (folder / "default.lock").read_text() == f"{os.getpid()} default\n"
+        assert is_heard(hold, folder)
+        assert not any(os.get_inheritable(fd) for fd in hold.private())
+
+
+def test_a_file_that_is_locked_by_another_is_waited_for(hold: Hold, tmp_path: Path) -> None:
+    """The old lock is kept. A newcomer leaves at once, so only the second time is an error."""
+    folder = tmp_path / "run"
+    deleted(folder, "*.lock")
+    other = held_by_another(folder)
+    said = [hold.keep(float(now)) for now in range(4)]
+    assert said[0] is said[2] is said[3] is None
+    assert said[1] is not None
+    assert f"runs here already (pid {other.pid}" in said[1][1]
+    other.communicate("")
+    said = [hold.keep(4.0)]
+    assert said[0] is not None
+    assert "made anew" in said[0][1]
+
+
+def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
+    hold: Hold, tmp_path: Path
+) -> None:
+    deleted(tmp_path / "run", "folder")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o777)
+    said = [hold.keep(float(now)) for now in range(3)]
+    assert [one is None for one in said] == [True, False, True]
+    assert said[1] is not None
+    assert "it is not yours alone" in said[1][1]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_what_another_has_put_in_its_place_is_not_deleted_in_the_end(tmp_path: Path) -> None:
+    made = Hold("default", tmp_path)
+    deleted(tmp_path, "*")
+    other = held_by_another(tmp_path)
+    made.release()
+    assert [file.name for file in tmp_path.iterdir()] == ["default.lock"]
+    other.communicate("")
+
+
+def test_a_badge_is_seen_by_others_while_its_owner_lives(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; from poolq.pool import badge; badge.wear(pathlib.Path(sys.argv[1]),"
+        "'default'); print('worn', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "worn\n"
+        assert badge.wearers(tmp_path, "default") == [other.pid]
+        assert badge.wearers(tmp_path, "another") == badge.wearers(tmp_path / "x", "default") == []
+        with pytest.raises(NoPlace, match=f"runs here already .pid {other.pid}"):
+            Hold("default", tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        other.communicate("")
+    assert badge.wearers(tmp_path, "default") == []
+    Hold("default", tmp_path).release()
