@@ -191,6 +191,12 @@ class Engine(ABC):
 
     # keepers
 
+    def starting(self) -> list[str]:
+        """Lines of warning that a pool logs when it starts: what `doctor` says of settings with
+        which the server may lose jobs. Raises ConfigError where no pool can work with its settings,
+        and EngineUnavailable."""
+        return []
+
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # to come
         """Forget a bounded number of windows that have ended and of queues that have held no job
         (ready, delayed, parked, running or failed) for `idle` microseconds; a paused queue stays

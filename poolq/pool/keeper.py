@@ -152,6 +152,7 @@ class Keeper:
             self._pulse.beat()
             try:
                 self._clock = self._engine.now() * 1000 - monotonic_ns()
+                warnings = [] if had_contact else self._engine.starting()
                 self._beat()
                 if not had_contact:
                     self._look_around()
@@ -163,6 +164,8 @@ class Keeper:
                 code = self._say(error)
                 return code if code in TELLING else EngineUnavailable.exit_code
             else:
+                for text in warnings:
+                    self._reporter.report(Note("warning", text))
                 self._scores.tell(board.KEEPER_READY, 1)
                 self._bells.master.ring()
                 return 0

@@ -93,6 +93,73 @@ def test_deadlocks_are_nobodys_business(
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
 
+def test_a_statement_that_somebody_kills_is_run_again(
+    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
+) -> None:
+    """As tools do that look for long queries. Its transaction is, from the beginning."""
+    push(mysql, "a", "b")
+    done = [Settlement(claim, ACK) for claim in worker.claim(2)]
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT id FROM {mysql.namespace}_jobs FOR UPDATE")
+        with ThreadPoolExecutor(1) as threads:
+            step = threads.submit(worker.step, *done)
+            delete = f"DELETE FROM {mysql.namespace}_jobs"
+            until(lambda: waiting(mariadb_server, delete), 5, "the step to wait")
+            with mariadb_server.connect() as other, other.cursor() as killing:
+                select = "SELECT id FROM information_schema.processlist WHERE info LIKE %s"
+                assert killing.execute(select, (f"{delete}%",)) == 1
+                killing.execute(f"KILL QUERY {killing.fetchone()[0]:d}")
+            cursor.execute("COMMIT")
+            assert step.result(10).stale == []
+            threads.submit(mysql.close).result()
+    assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
+
+
+#: What a server says that has left its Galera cluster, or whose group has rolled it back.
+REFUSALS = {
+    1047: "WSREP has not yet prepared node for application use",
+    3101: "Plugin instructed the server to rollback the current transaction.",
+}
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+def test_a_cluster_that_refuses_for_a_while(
+    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker, number: int
+) -> None:
+    """No cluster runs here: a trigger says it in its stead. The job's worker may repeat what it
+    wanted, or has done so already."""
+    push(mysql, "a")
+    done = [Settlement(claim, ACK) for claim in worker.claim()]
+    table = f"{mysql.namespace}_workers"
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {table}_tries (at INT) ENGINE = MyISAM")
+        cursor.execute(
+            f"CREATE TRIGGER {table}_refuses BEFORE UPDATE ON {table} FOR EACH ROW BEGIN"
+            f" INSERT INTO {table}_tries VALUES (1);"
+            f" SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = {number},"
+            f" MESSAGE_TEXT = '{REFUSALS[number]}'; END"
+        )
+
+        def tries() -> int:
+            return cursor.execute(f"SELECT at FROM {table}_tries")
+
+        with ThreadPoolExecutor(1) as threads:
+            step = threads.submit(worker.step, *done)
+            until(lambda: tries() > (number == 3101), 5, "the step to be tried")
+            if number == 1047:
+                with pytest.raises(EngineUnavailable, match="WSREP") as caught:
+                    step.result(5)
+                assert caught.value.maybe_stored is False
+            cursor.execute(f"DROP TRIGGER {table}_refuses")
+            if number == 1047:
+                step = threads.submit(worker.again, *done)
+            assert step.result(10).stale == []
+            threads.submit(mysql.close).result()
+        cursor.execute(f"DROP TABLE {table}_tries")
+    assert (count_of(mysql).running, total(mysql, "done")) == (0, 1)
+
+
 def waiting(server: MariaDB, statement: str) -> bool:
     """Whether some connection is at a statement that begins so."""
     with server.connect() as connection, connection.cursor() as cursor:

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import pymysql
 import pytest
 
-from tests.conftest import OwnRedis
+from poolq.errors import EngineError
+from tests.conftest import OwnMariaDB, OwnRedis
+from tests.contract.helpers import open_engine, push
 from tests.process.conftest import MakeProject
 from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
@@ -150,6 +152,38 @@ def connected(url: str) -> pymysql.connections.Connection:
         database=parts.path[1:],
         autocommit=True,
     )
+
+
+def test_a_server_that_would_refuse_what_is_written(
+    make_project: MakeProject, own_mariadb: OwnMariaDB
+) -> None:
+    """InnoDB writes no statements to the binary log in READ COMMITTED. Doctor says the same."""
+    server = own_mariadb(durable=False, options=["--log-bin=log"])
+    project = make_project(server.url)
+    project.dispatch("Quick")
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET GLOBAL binlog_format = 'STATEMENT'")
+    pool = project.pool(1)
+    assert pool.wait_exit() == 78
+    (line,) = said(pool)
+    assert "set it to ROW or MIXED" in line
+    with closing(open_engine(server.url, project.namespace)) as engine:
+        (check,) = (one for one in engine.doctor() if one.name == "binlog")
+        assert (check.level, check.text in line) == ("bad", True)
+        with pytest.raises(EngineError, match="ROW or MIXED"):
+            push(engine, "a")
+
+
+def test_a_server_that_may_throw_jobs_away(make_project: MakeProject, own_redis: OwnRedis) -> None:
+    """It is said once, and the pool runs."""
+    server = own_redis(maxmemory="100mb", config={"maxmemory-policy": "allkeys-lru"})
+    project = make_project(server.url)
+    id = project.dispatch("Quick")
+    pool = project.pool(1, "--until-empty")
+    assert pool.wait_exit(15) == 0
+    assert project.ledger.ids("end") == [id]
+    (line,) = said(pool)
+    assert "allkeys-lru: a full server throws jobs away" in line
 
 
 @sqlite

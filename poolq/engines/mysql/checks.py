@@ -9,6 +9,7 @@ from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.places import word
 from poolq.engines.sql.schema import VERSION
 from poolq.engines.sql.session import Op
+from poolq.errors import ConfigError
 
 NEEDED = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
 #: Seconds by which the server's clock may differ from ours before we mention it.
@@ -17,6 +18,8 @@ APART = 1.0
 VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation',
     'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format', 'read_only',
     'innodb_deadlock_detect', 'wsrep_on', 'max_allowed_packet')"""
+
+BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 
 
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
@@ -33,6 +36,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
         _writable(found),
+        _binlog(found),
         _cluster(found),
         Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
         _clock(clock.rows[0][0] / 1e6 - time.time()),
@@ -74,6 +78,21 @@ def _writable(found: dict[str, str]) -> Check:
     if found.get("read_only", "OFF") in ("OFF", "0"):
         return Check("writable", "ok", "this server takes writes")
     return Check("writable", "bad", "read_only is on: this is a replica; name the primary")
+
+
+def _binlog(found: dict[str, str]) -> Check:
+    form = found.get("binlog_format", "ROW")
+    if found.get("log_bin") != "ON" or form != "STATEMENT":
+        return Check("binlog", "ok", "it may take what poolq writes")
+    return Check("binlog", "bad", f"binlog_format is {form}, with which the server refuses all that"
+                 " is written in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
+
+
+def refuse(session: MySQLSession, shown: str) -> None:
+    """Raises ConfigError where no pool can work."""
+    check = _binlog({word(name): word(value) for name, value in session.read(Op(BINLOG))[0].rows})
+    if check.level == "bad":
+        raise ConfigError(f"{shown}: {check.text}")
 
 
 def _cluster(found: dict[str, str]) -> Check:

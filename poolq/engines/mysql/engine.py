@@ -8,7 +8,7 @@ import pymysql
 from poolq.engines.base import Check, Claim, Push
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.admitting import at_once
-from poolq.engines.mysql.checks import checks
+from poolq.engines.mysql.checks import checks, refuse
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.dozing import doze
 from poolq.engines.mysql.faults import word
@@ -170,6 +170,10 @@ class MySQLEngine(SQLEngine):
         except EngineError:
             self._dozes = False
         return self._dozes
+
+    def starting(self) -> list[str]:
+        refuse(self.session, self.shown)
+        return []
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)

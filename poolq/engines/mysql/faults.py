@@ -5,11 +5,15 @@ import pymysql
 from poolq.engines.mysql.options import Options
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
-#: Whoever meets these begins the transaction again: lock wait timeout, deadlock.
-AGAIN = (1205, 1213)
+#: Whoever meets these begins the transaction again: lock wait timeout, deadlock; the statement was
+#: killed, or took longer than the server allows; group replication has rolled it back.
+AGAIN = (1205, 1213, 1317, 1969, 3024, 3101)
 #: The line is cut, or the server is going, or may only be read (a former primary).
 GONE = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
-NOT_SENT = (2003, 2006)
+#: The server is no part of its cluster for now: Galera, group replication.
+APART = (1047, 3100)
+#: Nothing of what was sent has been run.
+NOT_SENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
@@ -19,6 +23,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (3, 1021, 1114), "; make room on the server's disk"),
     (EngineUnavailable, AGAIN, "; it was tried many times"),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
+    (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
     (EngineError, (1062,), "; a job of that id is stored already"),
     (EngineError, (1406,), "; names may have 255 bytes, keys of limits 1000"),
@@ -34,7 +39,7 @@ def code(error: pymysql.Error) -> int:
 def is_lost(error: pymysql.Error) -> bool:
     """The connection is of no use any more."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
-    return code(error) in GONE or (odd and code(error) not in AGAIN)
+    return code(error) in (*GONE, *APART) or (odd and code(error) not in AGAIN)
 
 
 def word(error: pymysql.Error, options: Options) -> EngineError:

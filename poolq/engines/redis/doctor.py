@@ -40,6 +40,10 @@ class Doctor(Linked):
             _clock(server - (before + time()) / 2),
         ]
 
+    def starting(self) -> list[str]:
+        check = _eviction(self._info())
+        return [check.text] if check.level == "bad" else []
+
     def _info(self) -> dict[str, str]:
         """INFO as a mapping; empty where the server's ACL forbids it."""
         try:
@@ -91,7 +95,7 @@ def _eviction(info: dict[str, str]) -> Check:
     if info.get("maxmemory", "0") == "0":
         text = f"{policy}, but without maxmemory nothing is evicted; set noeviction all the same"
         return Check("eviction", "warn", text)
-    text = f"{policy}: a full server throws jobs away; set maxmemory-policy noeviction"
+    text = f"the maxmemory-policy is {policy}: a full server throws jobs away; set it to noeviction"
     return Check("eviction", "bad", text)
 
 
