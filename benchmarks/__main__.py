@@ -29,6 +29,7 @@ SCENARIOS = (
     "idle",
     "busy",
     "million",
+    "queues",
     "idle-workers",
     "limit",
     "scoreboard",
