@@ -6,6 +6,7 @@ writing, and the two separators of lines and paragraphs that Unicode has.
 """
 
 import re
+from typing import Any
 
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 #: All but tab and newline.
@@ -31,6 +32,25 @@ def clean_lines(text: str) -> str:
 def clean_json(data: bytes) -> bytes:
     """A document in JSON that says the same."""
     return data if data.isascii() and b"\x7f" not in data else _IN_JSON.sub(_escape_json, data)
+
+
+def to_json(data: object) -> bytes:
+    """A document of what msgspec can encode, also where a name in it is no UTF-8."""
+    import msgspec
+
+    try:
+        return msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_whole(msgspec.to_builtins(data)))
+
+
+def _whole(value: Any) -> Any:
+    """Without halves of surrogate pairs, which no UTF-8 has."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(one) for key, one in value.items()}
+    return [_whole(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _escape(found: re.Match[str]) -> str:

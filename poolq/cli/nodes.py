@@ -25,8 +25,9 @@ def nodes(engine: Engine, as_json: bool) -> None:
     found = [reader.node(seen(one, now)) for one in engine.nodes()]
     found.sort(key=lambda one: (one.host, one.pool, one.node))
     if as_json:
+        names = (*COLUMNS, "queues")
         tables.print_json(
-            {"nodes": [{name: getattr(one, name) for name in COLUMNS} for one in found]}
+            {"nodes": [{name: getattr(one, name) for name in names} for one in found]}
         )
         return
     if not found:

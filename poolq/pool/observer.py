@@ -15,6 +15,7 @@ from poolq.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, Node, QueueCounts
 from poolq.errors import EngineError
+from poolq.escaping import to_json
 from poolq.pool import limit_status, nodes
 from poolq.pool.counts import Counts
 from poolq.pool.limit_status import Limit, Watched
@@ -22,7 +23,7 @@ from poolq.pool.limit_watch import LimitWatch
 from poolq.pool.nodes import Info
 from poolq.pool.scoreboard import Scoreboard
 from poolq.pool.trends import Trend
-from poolq.worker.events import Event, Reporter
+from poolq.worker.events import Event, Note, Reporter
 
 PERIOD = 2.0  # seconds
 SHARE = 50  # of the time that asking takes, is left in peace
@@ -97,6 +98,7 @@ class Observer(threading.Thread):
         self._served = config.queue
         self._version = nodes.versions()[0]
         self._flows: dict[str, Flows] = {}
+        self._complaint = ""
         before = read(self._page.read())
         self._watch = LimitWatch(before.limits if before else ())
 
@@ -111,12 +113,24 @@ class Observer(threading.Thread):
                 # The keeper's main thread meets the same trouble and tells of it.
                 failures += 1
                 pause = max(PERIOD, Backoff().pause(failures, 0.5))
+            except Exception as error:  # noqa: BLE001  # whatever stands in the store, it goes on
+                failures += 1
+                pause = max(PERIOD, Backoff().pause(failures, 0.5))
+                self._complain(f"{type(error).__name__}: {error}")
             else:
                 self._page.write(encode(sight, self._page.room))
                 for event in events:
                     self._reporter.report(event)
                 self._reporter.flush()
             rest.wait(pause)
+
+    def _complain(self, why: str) -> None:
+        """Once of each trouble: it comes again with every look."""
+        if why != self._complaint:
+            self._complaint = why
+            text = f"the queues and limits are shown as they were: {why}"
+            self._reporter.report(Note("error", text))
+            self._reporter.flush()
 
     def _look(self, begun: float) -> tuple[Sight, list[Event]]:
         engine = self._engine
@@ -163,7 +177,7 @@ class Observer(threading.Thread):
 
 def encode(sight: Sight, room: int) -> bytes:
     """In at most `room` bytes: of very long names fewer are shown."""
-    while len(data := msgspec.json.encode(sight)) > room:
+    while len(data := to_json(sight)) > room:
         queues = sight.queues[: len(sight.queues) // 2]
         sight = msgspec.structs.replace(
             sight,

@@ -7,9 +7,7 @@ terminal: control characters are written as escapes.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-import msgspec
-
-from poolq.escaping import clean, clean_json, clean_lines
+from poolq.escaping import clean, clean_json, clean_lines, to_json
 from poolq.view.logs import KINDS, WORDS, level, words
 from poolq.worker.events import Event, Finished
 
@@ -145,19 +143,8 @@ class Json:
         time = f"{stamp}.{int((when - second) * 1000):03d}Z"
         found: dict[str, object] = {"time": time, "level": level, "who": who, "event": event}
         found |= fields
-        try:
-            line = msgspec.json.encode(found)
-        except UnicodeEncodeError:
-            line = msgspec.json.encode({name: _whole(value) for name, value in found.items()})
-        return clean_json(line) + b"\n"
+        return clean_json(to_json(found)) + b"\n"
 
 
 Format = Text | Json
 FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}
-
-
-def _whole(value: object) -> object:
-    """Without halves of surrogate pairs, which no UTF-8 has."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value

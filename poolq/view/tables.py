@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from poolq.escaping import clean, clean_json
+from poolq.escaping import clean, clean_json, to_json
 
 WIDE = 100_000  # rich cuts at a console's width; here it never shall
 LEAST = 8  # characters that are left of a cell
@@ -29,7 +29,7 @@ def print_json(data: object) -> None:
     """One document, indented."""
     import msgspec
 
-    shown = clean_json(msgspec.json.format(msgspec.json.encode(data), indent=2))
+    shown = clean_json(msgspec.json.format(to_json(data), indent=2))
     sys.stdout.write(shown.decode() + "\n")
 
 

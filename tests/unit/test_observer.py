@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from poolq import backoff
 from poolq.config import Config
 from poolq.engines.base import QueueCounts
 from poolq.engines.null import NullEngine
 from poolq.pool import nodes
+from poolq.pool import observer as observing
 from poolq.pool.nodes import Info, named, unserved
 from poolq.pool.observer import MOST, Observer, Sight, encode, read
 from poolq.pool.scoreboard import Scoreboard
@@ -19,9 +22,30 @@ from poolq.view.reporting import Log
 NOBODY = ("", "", 0, 0)
 
 
-def observer(queue: tuple[str, ...] | None = None) -> Observer:
+def observer(
+    queue: tuple[str, ...] | None = None,
+    engine: NullEngine | None = None,
+    scores: Scoreboard | None = None,
+) -> Observer:
     config = Config(engine="null://", folder=Path("/"), queue=queue)
-    return Observer(NullEngine("null://", "poolq"), config, Scoreboard(1), Log(Text()))
+    engine = engine or NullEngine("null://", "poolq")
+    return Observer(engine, config, scores or Scoreboard(1), Log(Text()))
+
+
+class Odd(NullEngine):
+    """Its store holds what no poolq has written."""
+
+    def __init__(self) -> None:
+        super().__init__("null://", "poolq")
+        self.asked = 0
+
+    def counts(self) -> list[QueueCounts]:
+        self.asked += 1
+        if self.asked < 3:
+            return [QueueCounts("q", int("abc"))]
+        if self.asked > 3:
+            raise SystemExit  # the thread has shown what it was to show
+        return [QueueCounts("caf\udce9 \x1b", ready=1)]
 
 
 def info(*queues: str) -> Info:
@@ -67,3 +91,19 @@ def test_what_is_seen_fits_its_page() -> None:
     assert found.queues == queues[: len(found.queues)]
     assert len(found.queues) == 50
     assert encode(found, 50_000) == msgspec.json.encode(found)
+
+
+def test_nonsense_in_the_store_ends_no_observer(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "PERIOD", 0.01)
+    monkeypatch.setattr(observing, "Backoff", lambda: backoff.Backoff(first=0.01, most=0.01))
+    scores = Scoreboard(1)
+    thread = observer(engine=Odd(), scores=scores)
+    thread.start()
+    thread.join(30)
+    found = read(scores.pages.keeper.read())
+    assert found is not None
+    assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]
+    said = capfd.readouterr().err
+    assert said.count("the queues and limits are shown as they were: ValueError: invalid") == 1
