@@ -99,30 +99,35 @@ class Observer(threading.Thread):
         self._version = nodes.versions()[0]
         self._flows: dict[str, Flows] = {}
         self._complaint = ""
+        self._failures = 0
         before = read(self._page.read())
         self._watch = LimitWatch(before.limits if before else ())
 
     def run(self) -> None:
-        failures, rest = 0, threading.Event()
+        rest = threading.Event()
         while True:
-            begun = monotonic()
-            try:
-                sight, events = self._look(begun)
-                failures, pause = 0, sight.period
-            except EngineError:
-                # The keeper's main thread meets the same trouble and tells of it.
-                failures += 1
-                pause = max(PERIOD, Backoff().pause(failures, 0.5))
-            except Exception as error:  # noqa: BLE001  # whatever stands in the store, it goes on
-                failures += 1
-                pause = max(PERIOD, Backoff().pause(failures, 0.5))
-                self._complain(f"{type(error).__name__}: {error}")
-            else:
-                self._page.write(encode(sight, self._page.room))
-                for event in events:
-                    self._reporter.report(event)
-                self._reporter.flush()
-            rest.wait(pause)
+            rest.wait(self.look())
+
+    def look(self) -> float:
+        """Look once, and write down what was seen; the seconds until the next time."""
+        begun = monotonic()
+        try:
+            sight, events = self._look(begun)
+        except EngineError:
+            return self._failed()  # the keeper's main thread meets the same trouble and tells of it
+        except Exception as error:  # noqa: BLE001  # whatever stands in the store, it goes on
+            self._complain(f"{type(error).__name__}: {error}")
+            return self._failed()
+        self._failures = 0
+        self._page.write(encode(sight, self._page.room))
+        for event in events:
+            self._reporter.report(event)
+        self._reporter.flush()
+        return sight.period
+
+    def _failed(self) -> float:
+        self._failures += 1
+        return max(PERIOD, Backoff().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
         """Once of each trouble: it comes again with every look."""
