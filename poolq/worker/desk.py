@@ -67,6 +67,7 @@ class Desk:
         self._worker = worker
         self._talk = Talk(engine, worker, queues, reporter, pause)
         self.repeat = self._talk.repeat
+        self.review = self._talk.review
         self._row = row
         self._reporter = reporter
         self._title = title

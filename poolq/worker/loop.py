@@ -65,6 +65,7 @@ class Loop:
         timeout: float,
         max_jobs: int,
         title: Title,
+        generation: int,
         *,
         weighs: bool,
     ) -> None:
@@ -80,11 +81,13 @@ class Loop:
         self._timeout = round(timeout * 1_000_000)
         self._max_jobs = max_jobs
         self._title = title
+        self._generation = generation
         self._weighs = weighs
 
     def run(self) -> int:
         """Until told to stop, or fenced; the exit code."""
         try:
+            self._review()
             while not self._signals.stopping:
                 if many := self._claim():
                     self._batch(many)
@@ -106,6 +109,13 @@ class Loop:
         self._row.stopped()  # whatever is left of its claims goes back uncounted
         self._reporter.flush()
         return 0
+
+    def _review(self) -> None:
+        """The first worker of a generation has parked jobs asked anew for their limits: only their
+        code knows these, and it may be another one than when they were parked."""
+        if not self._row.has_reviewed(self._generation):
+            self._desk.review()
+            self._row.reviewed(self._generation)
 
     def _broken(self, why: str) -> int:
         """What was running stays charged: it may be the cause."""

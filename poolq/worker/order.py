@@ -26,7 +26,7 @@ SMALL = 100
 #: Windows after which a limit that has held jobs back is none of those any more.
 LATELY = 2
 #: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
-PATIENCE = 200_000_000
+PATIENCE = 500_000_000
 PAUSE = 0.0002
 #: Bytes of what the workers of a pool tell one another of their limits; see `Order`.
 SIZE = 1 << 12

@@ -121,6 +121,7 @@ def _live(
     loop = Loop(
         desk, executor, pace, setup.row, setup.order, setup.bells, signals, setup.reporter,
         Idling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
+        setup.generation,
         weighs=config.max_memory_hard > 0,
     )  # fmt: skip
     setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault

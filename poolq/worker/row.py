@@ -49,6 +49,9 @@ COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can hav
 NEXT_LOOK, PAUSED = 7, 8
 #: There too, written by the keeper: when its waiter last looked for this pool's idle workers.
 WATCHED = 9
+#: There too, written by the first worker that has done it: the last generation that has asked
+#: parked jobs anew for their limits. Two may do it at once, and write the same.
+REVIEWED = 10
 #: In the master's part of the row: this worker shall leave.
 STOP_REQUESTED = 9
 
@@ -80,6 +83,14 @@ class WorkerRow:
     def paused(self) -> bool:
         """The master wants nothing new to be taken."""
         return self._head[PAUSED] != 0
+
+    def has_reviewed(self, generation: int) -> bool:
+        """This generation, or a later one, has asked parked jobs anew for their limits."""
+        return int(self._head[REVIEWED]) >= generation
+
+    def reviewed(self, generation: int) -> None:
+        """It has done so now."""
+        self._head[REVIEWED] = generation
 
     def watched(self) -> float:
         """When the keeper last looked for jobs, in seconds of the monotonic clock."""

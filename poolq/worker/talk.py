@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
 
@@ -63,6 +64,11 @@ class Talk:
         """The request's number and the answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._answered(self._request, settlements, want, None)
+
+    def review(self) -> None:
+        """Have parked jobs asked anew for their limits. Raises Fenced, Leaving."""
+        review = partial(self._engine.review, self._worker, self._queues)
+        self.repeat(review, urgent=False)
 
     def begin(self, settlements: Sequence[Settlement], want: int) -> Flight | None:
         """Send a step. None: it was not sent."""

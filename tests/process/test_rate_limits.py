@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
 
+from poolq.limits import Rule
 from poolq.message import entries
 from poolq.pool.client import Line
 from poolq.pool.counts import Counts
@@ -137,6 +139,88 @@ def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Proje
     ran = [line.id for line in runs]
     assert window_by_window(ran, 5) == window_by_window(ids, 5)
     assert limited.total("done") == 30
+
+
+LIMITS = """
+from poolq import Job, Limit
+from tests.support.ledger import note
+
+class Parked(Job):
+    on_limit = "park"
+    def run(self):
+        note("run", self.id)
+
+class Raised(Parked):
+    def rate_limit(self):
+        return Limit(1, hours=1)
+
+class Removed(Parked):
+    def rate_limit(self):
+        return Limit(1, hours=1)
+
+class Rekeyed(Parked):
+    def rate_limit(self):
+        return Limit(1, hours=1)
+
+class Rewound(Parked):
+    def rate_limit(self):
+        return Limit(1, hours=1)
+
+class Lowered(Parked):
+    def rate_limit(self):
+        return Limit(4, seconds=0.5)
+"""
+#: What each class says after the deploy.
+CHANGED = {
+    "Raised": "Limit(9, hours=1)",
+    "Removed": "None",
+    "Rekeyed": "Limit(9, hours=1, key='another')",
+    "Rewound": "Limit(9, minutes=1)",
+    "Lowered": "Limit(1, seconds=0.5)",
+}
+
+
+def with_limits_changed() -> str:
+    text = LIMITS
+    for name, limit in CHANGED.items():
+        before, head, after = text.partition(f"class {name}(Parked):")
+        old, _, rest = after.partition("return ")
+        text = f"{before}{head}{old}return {limit}\n" + rest.partition("\n")[2]
+    return text
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_parked_jobs_follow_the_limit_as_it_is_now(
+    make_project: MakeProject, engine_url: str, how: str
+) -> None:
+    """Only their code knows it. Raised, removed, or of another key or window, the line is empty
+    within seconds; lowered, it becomes slower."""
+    project = make_project(engine_url, LIMITS)
+    names = list(CHANGED)[:-1]
+    lines = {name: project.dispatch_many(name, 4, on_limit="park", queue=name) for name in names}
+    lowered = project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
+    pool = project.ready(2)
+    until(lambda: not any(one.ready for one in project.engine.counts()), 30, "all parked")
+    (project.folder / "jobs.py").write_text(with_limits_changed())
+    if how == "reload":
+        pool.signal(signal.SIGHUP)
+        pool.until_said("generation 2 is good")
+    else:
+        pool.signal(signal.SIGTERM)
+        assert pool.wait_exit() == 0
+        project.ready(2)
+    for name, ids in lines.items():
+        until(lambda ids=ids: set(ids) <= set(project.ledger.ids("run")), 10, name)
+    slow = Rule("jobs:Lowered", 1, 500_000)
+    until(lambda: slow in [use.rule for use in project.engine.limits()], 10, "the new limit")
+    asked = time.monotonic()
+
+    def since() -> list[float]:
+        lines = project.ledger.lines("run")
+        return [line.at for line in lines if line.id in lowered and line.at > asked + 0.5]
+
+    until(lambda: len(since()) >= 3)
+    assert_exact(since(), 1, 0.5)
 
 
 def assert_exact(starts: list[float], limit: int, window: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push, Registration
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.errors import Fenced
+from poolq.errors import EngineUnavailable, Fenced
 from poolq.retry import ACK
 from poolq.view import reporting
 from poolq.worker import desk as module
@@ -19,6 +19,7 @@ from poolq.worker import talk
 from poolq.worker.desk import Desk
 from poolq.worker.notes import SIZE, Notes
 from poolq.worker.row import REQUEST, WORDS, WorkerRow, text
+from poolq.worker.talk import Leaving
 from poolq.worker.title import Title
 from tests.support.wait import until
 
@@ -264,3 +265,43 @@ def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
     desk.ends()
     with pytest.raises(Fenced):
         desk.settle()
+
+
+def test_a_review_is_repeated_until_the_engine_answers(
+    engine: Engine, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    asked: list[tuple[str, object]] = []
+
+    def review(worker: str, queues: object) -> None:
+        asked.append((worker, queues))
+        if len(asked) < 3:
+            raise EngineUnavailable("gone")
+
+    monkeypatch.setattr(engine, "review", review)
+    log = reporting.Log(reporting.FORMATS["text"]())
+    desk = Desk(
+        engine, "w1", ["q"], row, log, lambda seconds, _: bool(pauses.append(seconds)), Title("w")
+    )
+    desk.review()
+    assert asked == [("w1", ["q"])] * 3
+    assert len(pauses) == 2
+
+
+def test_a_review_is_given_up_by_who_shall_leave(
+    desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def review(_worker: str, _queues: object) -> None:
+        raise EngineUnavailable("gone")
+
+    monkeypatch.setattr(engine, "review", review)
+    with pytest.raises(Leaving):
+        desk.review()
+
+
+def test_a_generation_is_reviewed_once(row: WorkerRow) -> None:
+    assert not row.has_reviewed(1)
+    row.reviewed(2)
+    assert row.has_reviewed(1)
+    assert row.has_reviewed(2)
+    assert not row.has_reviewed(3)
