@@ -192,6 +192,12 @@ class Keeper:
         if self._up:
             self._up = False
             self._warn(f"{error}; trying again")
+        self._try_soon()
+
+    def _try_soon(self) -> None:
+        """Something has failed that may have been a moment's trouble: beat earlier, which has all
+        of it tried again."""
+        self._next_beat = min(self._next_beat, monotonic() + RETRY)
 
     def _breathe(self) -> None:
         """Beat, if that is due: before each exchange that can wait."""
@@ -214,8 +220,11 @@ class Keeper:
             self._breathe()
             self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
             what = f"recovering worker {row.slot} (pid {row.pid})"
+            again = what in self._attempts.failing
             if self._attempts.do(what, partial(self._recover, row)):
                 self._unrecovered.discard(row.seq)
+            elif not again:
+                self._try_soon()
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)

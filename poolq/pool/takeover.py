@@ -31,7 +31,7 @@ class Attempts:
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
-        self._failing: set[str] = set()
+        self.failing: set[str] = set()
 
     def do(self, what: str, act: Callable[[], object], *, aloud: bool = True) -> bool:
         """True if it was done. Raises EngineUnavailable, which no other attempt would escape.
@@ -41,12 +41,12 @@ class Attempts:
         except EngineUnavailable:
             raise
         except (EngineError, *ODD) as error:
-            if aloud and what not in self._failing:
-                self._failing.add(what)
+            if aloud and what not in self.failing:
+                self.failing.add(what)
                 why = str(error) if isinstance(error, EngineError) else repr(error)
                 self._warn(f"{what} has failed, and is tried again with each beat: {why}")
             return False
-        self._failing.discard(what)
+        self.failing.discard(what)
         return True
 
 

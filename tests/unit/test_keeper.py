@@ -9,13 +9,17 @@ from math import inf
 from pathlib import Path
 from time import monotonic
 
+import msgspec
 import pytest
 
 from poolq import config
-from poolq.errors import EngineError
+from poolq.engines.base import Death, Recovered
+from poolq.errors import EngineError, EngineUnavailable
+from poolq.pool import nodes
 from poolq.pool.bells import Bells
-from poolq.pool.keeper import PAUSE, Keeper
+from poolq.pool.keeper import PAUSE, RETRY, Keeper
 from poolq.pool.scoreboard import Scoreboard
+from poolq.pool.takeover import Takeover
 from poolq.view.reporting import set_up
 from poolq.worker import identity
 from poolq.worker.signals import Signals
@@ -103,3 +107,101 @@ def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
 @pytest.mark.parametrize("number", [2**40, 2**70, -1])
 def test_a_process_that_cannot_be_is_gone(number: int) -> None:
     assert identity.gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)
+
+
+def told(ttl: float | None) -> bytes:
+    """What a node's beat says of it; without its time to live as older versions have it."""
+    nobody = ("boot", "pidns", 1, 1)
+    info = msgspec.to_builtins(nodes.Info("other", "elsewhere", nobody, nobody, ttl=ttl or 0.0))
+    return msgspec.json.encode({key: info[key] for key in info if key != "ttl" or ttl is not None})
+
+
+@pytest.mark.parametrize(
+    ("own", "tells", "judged"),
+    [
+        (2.0, 30.0, 30.0),
+        (600.0, 2.0, 2.0),
+        (2.0, None, 30.0),
+        (600.0, None, 600.0),
+        (2.0, 0.0, 30.0),
+        (2.0, -1.0, 30.0),
+        (2.0, 0.001, 30.0),
+        (2.0, 1e300, 30.0),
+    ],
+)
+def test_a_node_is_judged_by_the_time_to_live_that_its_beats_tell(
+    tmp_path: Path, own: float, tells: float | None, judged: float
+) -> None:
+    """One that does not tell, or tells nonsense, has the default, or ours if that is longer."""
+    settings = config.load(
+        {"engine": f"sqlite:///{tmp_path}/jobs.db", "node_ttl": own}, {}, tmp_path
+    )
+    with closing(config.open_engine(settings)) as engine:
+        engine.beat("n", told(own))
+        engine.beat("o", told(tells))
+        said: list[str] = []
+        takeover = Takeover(engine, "n", settings, set, said.append, lambda *_: None, lambda: None)
+        assert takeover.ttl("o") == max(own, 30.0), "not heard of yet"
+        takeover.look()
+        assert takeover.ttl("o") == judged
+        assert takeover.shortest() == min(own, judged if judged == tells else own)
+        assert said == []
+
+
+class Fails:
+    """What recovers workers at the engine, but for the first so many times."""
+
+    def __init__(self, keeper: Keeper, error: EngineError, times: int) -> None:
+        self.tried: list[str] = []
+        self._error = error
+        self._times = times
+        keeper._engine.recover = self.recover  # type: ignore[method-assign]  # it counts
+
+    def recover(self, worker: str, _death: Death | None) -> Recovered:
+        self.tried.append(worker)
+        if worker == "n:1" and self.tried.count(worker) <= self._times:
+            raise self._error
+        return Recovered()
+
+
+@pytest.fixture
+def dead(keeper: Keeper) -> Scoreboard:
+    """The pool's memory, in which two workers have died."""
+    keeper._scores = Scoreboard(2)
+    for seq in (1, 2):
+        row = keeper._scores.take(seq, seq, 1)
+        assert row is not None
+        keeper._scores.died(row, 9, 0)
+    return keeper._scores
+
+
+@pytest.mark.parametrize(
+    "error", [EngineError("out of range"), EngineUnavailable("cut", maybe_stored=True)]
+)
+def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
+    keeper: Keeper, dead: Scoreboard, error: EngineError
+) -> None:
+    """Not with the next beat, which may be seconds away."""
+    fails = Fails(keeper, error, 1)
+    keeper._round()
+    keeper._round()
+    assert fails.tried[:2] == ["n:1", "n:2"]
+    assert keeper._next_beat - monotonic() <= RETRY
+    until(lambda: monotonic() > keeper._next_beat)
+    keeper._round()
+    assert fails.tried == ["n:1", "n:2", "n:1"]
+    assert dead.lost() == []
+
+
+def test_a_row_that_fails_for_ever_is_tried_with_each_beat(
+    keeper: Keeper, dead: Scoreboard
+) -> None:
+    fails = Fails(keeper, EngineError("out of range"), 1000)
+    for _ in range(3):
+        keeper._next_beat = 0.0
+        for _ in range(5):
+            keeper._round()
+    assert fails.tried == ["n:1", "n:2", "n:1", "n:1"]
+    assert keeper._next_beat - monotonic() > RETRY
+    assert [node.beat for node in keeper._engine.nodes()] == [3]
+    assert [row.seq for row in dead.lost()] == [1]
