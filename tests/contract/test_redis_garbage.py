@@ -46,7 +46,7 @@ def test_a_registration_that_cannot_be_read(
     Worker(engine)
     Worker(engine, "w2")
     client.hset(f"{{{engine.namespace}}}:worker:w2", "#who", who)
-    assert [one.worker for one in engine.registered()] == ["w1"]
+    assert {one.worker: one.node for one in engine.registered()} == {"w1": "n1", "w2": "n1"}
     assert engine.recover("w2", None) == ((), (), (), ())
 
 

@@ -51,21 +51,18 @@ class Keeping(Linked):
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         reply = self.link.run(BEAT, node, info)
-        return {text(name): int(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
+        return {text(name): _count(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
 
     def leave(self, node: str) -> None:
         self.link.run(LEAVE, node)
 
     def registered(self) -> list[Registration]:
-        found = []
-        for who in self.link.run(REGISTERED):
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # written by hand
-                found.append(_decoder.decode(who))
-        return found
+        """Of one that cannot be read only its name and its node are known."""
+        return [_registration(*one) for one in self.link.run(REGISTERED)]
 
     def nodes(self) -> list[Node]:
         reply = self.link.run(NODES)
-        return [Node(text(name), int(beat), info, n) for name, beat, info, n in reply]
+        return [Node(text(name), _count(beat), info, n) for name, beat, info, n in reply]
 
     def recover(self, worker: str, death: Death | None) -> Recovered:
         if death is None:
@@ -119,6 +116,18 @@ class Keeping(Linked):
             if "NOPERM" not in str(error):
                 raise
             wire.blocked_id = -1
+
+
+def _registration(worker: bytes, node: bytes, who: bytes) -> Registration:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # evicted, or written by hand
+        found = _decoder.decode(who)
+        if found.worker.encode() == worker:
+            return found
+    return Registration(text(worker), text(node), "", "", "", "", 0, 0)
+
+
+def _count(beats: bytes) -> int:
+    return int(beats) if beats.isdigit() else 0
 
 
 def _hint(token: bytes) -> int:

@@ -6,7 +6,7 @@ added to those of nobody.
 
 from collections import defaultdict
 
-from poolq.engines.sql.places import word
+from poolq.engines.sql.places import number, word
 from poolq.engines.sql.session import Many, Op, Result
 
 NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
@@ -39,7 +39,7 @@ class Tally:
         """Take over the rows of OF_WORKER."""
         for queue, *counts in found.rows:
             mine = self.counts[word(queue)]
-            mine[:] = [one + more for one, more in zip(mine, counts, strict=True)]
+            mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
 
     def ops(self) -> list[Op | Many]:
         rows = [(self.worker, queue, *counts) for queue, counts in sorted(self.counts.items())]

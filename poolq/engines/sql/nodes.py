@@ -7,7 +7,7 @@ from poolq.engines.base import Death, Node, Recovered, Registration
 from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.counters import OF_WORKER, Tally
-from poolq.engines.sql.places import claimed_by, word
+from poolq.engines.sql.places import blob, claimed_by, number, word
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
 from poolq.engines.sql.waking import ring
@@ -42,17 +42,20 @@ def register(tx: Transaction, one: Registration) -> None:
 
 def registered(found: Result) -> list[Registration]:
     """The answer to REGISTERED."""
-    return [Registration._make((*map(word, row[:6]), *row[6:])) for row in found.rows]
+    return [Registration._make((*map(word, row[:6]), *map(number, row[6:]))) for row in found.rows]
 
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
     (found,) = tx.run(Op(BEAT, (node, info)), Op(BEATS))[1:]
-    return {word(name): count for name, count in found.rows}
+    return {word(name): number(count) for name, count in found.rows}
 
 
 def nodes(found: Result) -> list[Node]:
     """The answer to NODES."""
-    return [Node(word(node), count, info, workers) for node, count, info, workers in found.rows]
+    return [
+        Node(word(node), number(count), blob(info), workers)
+        for node, count, info, workers in found.rows
+    ]
 
 
 def leave(tx: Transaction, node: str) -> None:
@@ -69,7 +72,7 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     )
     if not found.rows:
         return Recovered()
-    held = sorted(claims.rows, key=itemgetter(1, 2))  # request, index
+    held = sorted(map(_legible, claims.rows), key=itemgetter(1, 2))  # request, index
     if death is None:
         death = _unknown(worker, held, found.rows[0][1])
     done, crashed, back = _judge(held, death)
@@ -98,12 +101,19 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
     """Recover a node's workers and forget it, if it has not beaten since."""
     found, workers = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
-    if not found.rows or found.rows[0][0] != beat_:
+    if not found.rows or number(found.rows[0][0]) != beat_:
         return None
     all_ = [recover(tx, word(worker), None) for (worker,) in workers.rows]
     tx.later(Op(FORGET_NODE, (node,)))
     done, crashed, returned = (tuple(id_ for one in all_ for id_ in one[part]) for part in range(3))
     return Recovered(done, crashed, returned)
+
+
+def _legible(row: Row) -> Row:
+    """A claim whose state somebody may have damaged: its job goes on with what can be read."""
+    id_, request, index, queue, attempt, crashes, failing, history, reviewed = row
+    numbers = map(number, (attempt, crashes, failing))
+    return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 
 def _unknown(worker: str, held: Sequence[Row], now: int) -> Death:

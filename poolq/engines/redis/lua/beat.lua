@@ -6,6 +6,8 @@
 -- Reply: {node, beats, ...}, all nodes.
 
 heed_clock()
-call('HINCRBY', P .. 'nodes', ARGV[1], 1)
+if type(redis.pcall('HINCRBY', P .. 'nodes', ARGV[1], 1)) ~= 'number' then
+  call('HSET', P .. 'nodes', ARGV[1], 1)  -- it was no number
+end
 call('HSET', P .. 'nodeinfo', ARGV[1], ARGV[2])
 return call('HGETALL', P .. 'nodes')

@@ -7,6 +7,7 @@
 local reply, all = {}, call('HGETALL', P .. 'nodes')
 for i = 1, #all, 2 do
   local info = call('HGET', P .. 'nodeinfo', all[i]) or ''
-  reply[#reply + 1] = {all[i], all[i + 1], info, call('SCARD', P .. 'node:' .. all[i])}
+  local workers = redis.pcall('SCARD', P .. 'node:' .. all[i])
+  reply[#reply + 1] = {all[i], all[i + 1], info, tonumber(workers) or 0}
 end
 return reply

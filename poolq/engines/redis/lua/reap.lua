@@ -5,11 +5,18 @@
 -- ARGV: node, its beats as last seen, history line for what each of its workers had started.
 -- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or is gone.
 
-if call('HGET', P .. 'nodes', ARGV[1]) ~= ARGV[2] then return false end
+local beats = call('HGET', P .. 'nodes', ARGV[1])
+if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end
 local fates = {done = {}, crashed = {}, returned = {}}
-for _, worker in ipairs(call('SMEMBERS', P .. 'node:' .. ARGV[1])) do
-  recover(worker, nil, ARGV[3], fates)
+local left = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
+local all = call('HGETALL', P .. 'workers')
+for i = 1, #all, 2 do
+  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3], fates) end
 end
+for _, worker in ipairs(left) do  -- none if it is no set; most have been recovered just now
+  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3], fates) end
+end
+call('DEL', P .. 'node:' .. ARGV[1])
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
 return {fates.done, fates.crashed, fates.returned}

@@ -63,6 +63,7 @@ end
 -- Adds ids to `fates`.
 local function recover(name, death, line, fates)
   local worker = P .. 'worker:' .. name
+  if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
     local ran = known and claim.index >= death.settled and claim.index < death.finished
@@ -92,7 +93,8 @@ local function recover(name, death, line, fates)
       if hint then wake(claim.queue, hint) end
     end
   end
-  call('SREM', P .. 'node:' .. call('HGET', worker, '#node'), name)
+  local node = call('HGET', worker, '#node') or call('HGET', P .. 'workers', name)
+  if node then redis.pcall('SREM', P .. 'node:' .. node, name) end
   call('HDEL', P .. 'workers', name)
   call('DEL', worker)
 end

@@ -1,0 +1,126 @@
+"""Registrations, beats and claims that somebody has damaged, or a server has evicted: whoever looks
+after the others goes on, and nothing that can still be known is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.session import Op
+from tests.contract.helpers import Worker, named, push, registration, stored
+
+
+def change(engine: Engine, sql: str, *args: object) -> None:
+    assert isinstance(engine, SQLEngine)
+    engine.session.transact(lambda tx: tx.later(Op(sql, args)))
+
+
+def redis(engine: Engine, command: str, key: str, *args: Any) -> None:
+    assert isinstance(engine, RedisEngine)
+    engine.link.call(command.encode(), engine.link.prefix + key, *args)
+
+
+def damage_worker(engine: Engine, how: str) -> None:
+    """Worker w2's registration."""
+    if isinstance(engine, RedisEngine):
+        match how:
+            case "gone":
+                redis(engine, "DEL", "worker:w2")
+            case "garbage":
+                redis(engine, "HSET", "worker:w2", b"#who", b"\xff")
+                redis(engine, "HDEL", "worker:w2", b"#node")
+            case _:
+                redis(engine, "SET", "worker:w2", b"x")
+    elif isinstance(engine, MySQLEngine):
+        change(engine, "UPDATE {workers} SET host = ?, boot = ? WHERE worker = 'w2'", b"\xff", b"")
+    else:
+        sql = "UPDATE {workers} SET host = ?, pid = ?, started = ? WHERE worker = 'w2'"
+        change(engine, sql, b"\xff", "x", b"\xff")
+
+
+def damage_node(engine: Engine) -> None:
+    """Node n2's beat, and what it has told."""
+    if isinstance(engine, RedisEngine):
+        redis(engine, "HSET", "nodes", b"n2", b"x")
+        redis(engine, "HDEL", "nodeinfo", b"n2")
+        redis(engine, "DEL", "node:n2")
+        redis(engine, "SET", "node:n2", b"x")
+    elif isinstance(engine, MySQLEngine):
+        change(engine, "UPDATE {nodes} SET beat = 0, info = ? WHERE node = 'n2'", b"\xff")
+    else:
+        change(engine, "UPDATE {nodes} SET beat = 'x', info = 'x' WHERE node = 'n2'")
+
+
+def damage_claims(engine: Engine, ids: Sequence[str]) -> None:
+    """What is known of all jobs, but for their bodies and who has them."""
+    if isinstance(engine, RedisEngine):
+        for id_ in ids:
+            redis(engine, "HSET", "states", id_.encode(), b"x")
+    elif isinstance(engine, MySQLEngine):
+        change(engine, "UPDATE {jobs} SET history = ?, rules = ?", b"\xff", b"x")
+    else:
+        sql = "UPDATE {jobs} SET attempt = 'x', crashes = ?, failing = 'x', history = 'x'"
+        change(engine, sql, b"\xff")
+
+
+@pytest.mark.parametrize("how", ["gone", "garbage", "another type"])
+def test_a_damaged_registration_is_recovered_like_others(engine: Engine, how: str) -> None:
+    Worker(engine)
+    Worker(engine, "w2")
+    damage_worker(engine, how)
+    found = engine.registered()
+    assert {one.worker: one.node for one in found} == {"w1": "n1", "w2": "n1"}
+    assert registration() in found
+    assert all(type(one.pid) is type(one.started) is int for one in found)
+    engine.recover("w2", None)
+    assert engine.registered() == [registration()]
+    assert [(node.node, node.workers) for node in engine.nodes()] == [("n1", 1)]
+
+
+@pytest.mark.parametrize("how", ["gone", "garbage", "another type"])
+def test_a_node_with_a_damaged_registration_is_reaped(engine: Engine, how: str) -> None:
+    push(engine, "a")
+    worker = Worker(engine)
+    (claim,) = worker.claim()
+    Worker(engine, "w2")
+    damage_worker(engine, how)
+    recovered = engine.reap("n1", engine.beat("n1", b"")["n1"])
+    assert recovered is not None
+    assert recovered.crashed == (claim.id,)
+    assert (engine.registered(), engine.nodes()) == ([], [])
+
+
+def test_a_damaged_node_stops_no_other_ones_beat(engine: Engine) -> None:
+    engine.beat("n1", b"")
+    engine.register(registration("w2", "n2"))
+    damage_node(engine)
+    assert engine.beat("n1", b"") == {"n1": 2, "n2": 0}
+    found = {node.node: (node.beat, type(node.info)) for node in engine.nodes()}
+    assert found == {"n1": (2, bytes), "n2": (0, bytes)}
+    assert engine.reap("n2", 1) is None
+    assert engine.reap("n2", 0) is not None
+    assert engine.beat("n1", b"") == {"n1": 3}
+
+
+def test_a_damaged_node_that_lives_goes_on(engine: Engine) -> None:
+    engine.register(registration("w2", "n2"))
+    damage_node(engine)
+    assert engine.beat("n2", b"told") == {"n2": 1}
+    assert [(node.beat, node.info) for node in engine.nodes()] == [(1, b"told")]
+
+
+def test_claims_that_cannot_be_read_are_recovered(engine: Engine) -> None:
+    ids = push(engine, "a", "b")
+    Worker(engine).claim(2)
+    damage_claims(engine, ids)
+    recovered = engine.recover("w1", None)
+    assert sorted([*recovered.crashed, *recovered.returned]) == ids
+    (crashed,) = recovered.crashed
+    assert stored(engine, crashed).state.crashes == 1
+    assert sorted(named(Worker(engine, "w3").claim(9))) == ["a", "b"]
