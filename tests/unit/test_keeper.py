@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +23,7 @@ from poolq.pool import nodes
 from poolq.pool.bells import Bells
 from poolq.pool.keeper import PAUSE, RETRY, Keeper
 from poolq.pool.scoreboard import Scoreboard
-from poolq.pool.takeover import Takeover
+from poolq.pool.takeover import Attempts, Takeover
 from poolq.view.reporting import set_up
 from poolq.worker import identity
 from poolq.worker.signals import Signals
@@ -193,8 +197,8 @@ def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
     assert dead.lost() == []
 
 
-def test_a_row_that_fails_for_ever_is_tried_with_each_beat(
-    keeper: Keeper, dead: Scoreboard
+def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
+    keeper: Keeper, dead: Scoreboard, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fails = Fails(keeper, EngineError("out of range"), 1000)
     for _ in range(3):
@@ -205,3 +209,18 @@ def test_a_row_that_fails_for_ever_is_tried_with_each_beat(
     assert keeper._next_beat - monotonic() > RETRY
     assert [node.beat for node in keeper._engine.nodes()] == [3]
     assert [row.seq for row in dead.lost()] == [1]
+    assert capfd.readouterr().err.count("recovering worker 1 (pid 0) has failed") == 1
+
+
+def test_a_row_whose_values_make_no_sense_is_warned_of_like_one_that_the_engine_refuses() -> None:
+    said: list[str] = []
+    attempts = Attempts(said.append)
+    values: list[Any] = ["abc", None, b"\xff", {}]
+    acts = [int, json.loads, bytes.decode, operator.itemgetter("node")]
+    for value, act in zip(values, acts, strict=True):
+        for _ in range(2):
+            assert not attempts.do(f"reading {value!r}", partial(act, value))
+    assert [text.partition(" has failed")[0] for text in said] == [f"reading {v!r}" for v in values]
+    assert attempts.do("reading None", partial(str, None))
+    assert not attempts.do("reading None", partial(json.loads, None))
+    assert len(said) == 5, "it had succeeded meanwhile"
