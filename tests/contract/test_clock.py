@@ -5,9 +5,27 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine
-from tests.contract.helpers import HOUR, SECOND, Worker, named, push, stored
+from poolq.engines.base import Engine, Push, QueueCounts
+from poolq.limits import Admission, Rule, Window
+from poolq.message import State
+from poolq.retry import GIVE_BACK, Release, ReleaseUntil
+from tests.contract.helpers import (
+    HOUR,
+    SECOND,
+    Worker,
+    bury,
+    count_of,
+    died,
+    full,
+    named,
+    new_id,
+    park,
+    push,
+    stored,
+)
 from tests.support.clock import Clock
+
+MINUTE = 60 * SECOND
 
 
 @pytest.mark.parametrize("moved", [HOUR, -HOUR])
@@ -22,3 +40,198 @@ def test_the_clock_of_these_tests_is_the_engines(
     clock.forward(1)
     assert named(worker.claim()) == ["a"]
     assert stored(engine, pushed).at == clock.now
+
+
+def test_what_is_ready_stays_ready(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """Pushed, given back, recovered, tried again, retried: all before the jump."""
+    failed = bury(worker, "failed")
+    push(engine, "given back", "recovered", "retried")
+    back, kept, again = worker.claim(3)
+    clock.forward(SECOND)
+    push(engine, "pushed")
+    assert kept.request == worker.request
+    worker.end(back, GIVE_BACK)
+    worker.end(again, Release(0, State(1)))
+    engine.recover("w1", died(request=kept.request))
+    engine.retry([failed])
+    clock.back(HOUR)
+    assert count_of(engine) == QueueCounts("q", ready=5)
+    assert {stored(engine, one).status for one in (failed, kept.id)} == {"ready"}
+    assert engine.counts()[0].oldest == 0
+    names = Worker(engine, "w2").drain()
+    assert sorted(names) == [
+        "failed",
+        "given back",
+        "pushed",
+        "recovered",
+        "retried",
+    ]
+
+
+def test_what_came_due_before_the_jump_stays_due_though_nobody_had_looked(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """Here an engine may be of either mind: it had not been asked at a time when it was due. But
+    it is claimed in the end, and by nobody before its time and after the jump back."""
+    (pushed,) = push(engine, "a", delay=MINUTE)
+    clock.forward(MINUTE)
+    clock.back(HOUR)
+    claims = worker.claim()
+    if not claims:
+        assert stored(engine, pushed).status == "delayed"
+        clock.forward(HOUR)
+        claims = worker.claim()
+    assert named(claims) == ["a"]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_work_goes_on(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+    push(engine, "a", "b")
+    (claim,) = worker.claim()
+    clock.forward(moved)
+    push(engine, "c")
+    worker.end(claim)
+    assert sorted(worker.drain()) == ["b", "c"]
+    push(engine, "d", "e", "f")
+    assert worker.drain() == ["d", "e", "f"]
+
+
+def test_of_those_dispatched_after_the_jump_none_waits_for_the_old_time(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """Whoever serves the queue all the time finds them beside those from before."""
+    push(engine, *(f"old{n}" for n in range(30)))
+    assert len(worker.claim(10)) == 10
+    clock.back(HOUR)
+    push(engine, *(f"new{n}" for n in range(30)))
+    names = worker.drain()
+    assert [name for name in names if name.startswith("old")] == [f"old{n}" for n in range(10, 30)]
+    assert [name for name in names if name.startswith("new")] == [f"new{n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_a_waiter_hears_of_what_is_pushed_after_the_jump(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
+    push(engine, "a")
+    assert engine.wait(["q"], 1)
+    worker.drain()
+    while engine.wait(["q"], 0):  # a word that was left
+        pass
+    clock.forward(moved)
+    push(engine, "b")
+    assert engine.wait(["q"], 1)
+    assert named(worker.claim()) == ["b"]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_a_delayed_job_keeps_its_moment(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
+    (pushed,) = push(engine, "a", delay=2 * HOUR)
+    push(engine, "b")
+    worker.end(worker.claim()[0], Release(2 * HOUR, State(1)))
+    moment = clock.now + 2 * HOUR
+    clock.forward(moved)
+    assert stored(engine, pushed).at == moment
+    clock.forward(moment - clock.now - 1)
+    assert worker.claim(2) == []
+    clock.forward(1)
+    assert named(worker.claim(2)) == ["a", "b"]
+
+
+def test_a_window_that_began_in_the_future_is_over(engine: Engine, clock: Clock) -> None:
+    """At most one window's worth of starts more than allowed, and then as ever."""
+    rule = Rule("mail", 2, MINUTE)
+    assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, MINUTE]
+    clock.back(HOUR)
+    assert all(use.resets_in <= MINUTE for use in engine.limits())
+    assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, MINUTE]
+    (use,) = engine.limits()
+    assert use.window == Window(clock.now, 2)
+    clock.forward(MINUTE)
+    assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, MINUTE]
+
+
+def test_a_small_step_back_within_a_window_opens_it_anew(engine: Engine, clock: Clock) -> None:
+    rule = full(engine, "mail", MINUTE)
+    clock.forward(10 * SECOND)
+    clock.back(9 * SECOND)
+    assert engine.admit([rule]).wait == MINUTE - SECOND
+    clock.back(2 * SECOND)
+    assert engine.admit([rule]) == Admission(0)
+    assert engine.admit([rule]).wait == MINUTE
+
+
+def test_a_claims_window_that_began_in_the_future_is_over(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    rule = full(engine, "mail", MINUTE)
+    push(engine, "a")
+    (claim,) = worker.claim()
+    assert engine.admit([rule], ("w1", claim)).wait == MINUTE
+    clock.back(HOUR)
+    assert engine.admit([rule], ("w1", claim)) == Admission(0)
+    refused = engine.admit([rule], ("w1", claim))
+    assert (refused.wait, refused.until) == (MINUTE, clock.now + MINUTE)
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_a_line_does_not_wait_for_the_old_time(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
+    rule = full(engine, "mail", MINUTE)
+    park(worker, "a", "b", rules=[rule])
+    assert worker.claim() == []
+    clock.forward(moved)
+    assert [claim.admitted for claim in worker.claim(2)] == [True]
+    assert worker.step(want=2) == ([], [], MINUTE)
+    clock.forward(MINUTE)
+    assert named(worker.claim(2)) == ["b"]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_a_waiter_hears_of_a_line_after_the_jump(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
+    park(worker, "a", rules=[full(engine, "mail", MINUTE)])
+    while engine.wait(["q"], 0):  # a word that was left
+        pass
+    clock.forward(moved)
+    assert engine.wait(["q"], 1)
+    assert [claim.admitted for claim in worker.claim()] == [True]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+def test_a_job_that_a_limit_released_does_not_wait_for_the_old_time(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
+    """Its moment is the end of a window, with as much jitter at most."""
+    rule = full(engine, "mail", MINUTE)
+    push(engine, "a", "b")
+    for claim in worker.claim(2):
+        until = engine.admit([rule], ("w1", claim)).until
+        worker.end(claim, ReleaseUntil(until, State(1), rule))
+    clock.forward(moved)
+    clock.forward(2 * MINUTE)
+    assert named(worker.claim(2)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("delay", "ago"), [(-HOUR, 0), (0, HOUR), (-1, 1)])
+@pytest.mark.parametrize("beside", [0, 1])
+def test_a_moment_in_the_past_is_now(
+    engine: Engine, worker: Worker, clock: Clock, delay: int, ago: int, beside: int
+) -> None:
+    """Alone or in a call with others: due now, like a job that is dispatched now."""
+    push(engine, "before")
+    clock.forward(1)
+    at = clock.now - ago if ago else 0
+    pushes = [Push(new_id(), "q", b"past", delay, at)]
+    pushes += [Push(new_id(), "q", b"beside")] * beside
+    engine.push(pushes)
+    found = stored(engine, pushes[0].id)
+    assert (found.status, found.at) == ("ready", clock.now)
+    clock.forward(1)
+    push(engine, "after")
+    assert count_of(engine).ready == 3 + beside
+    assert worker.drain() == ["before", "past", *["beside"][:beside], "after"]

@@ -52,7 +52,7 @@ class SQLEngine(Engine):
         self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
         self._open: list[str] = []
         self._delays: set[str] = set()  # queues that had delayed jobs which were due
-        self._latest = 0  # what the server's clock showed at the last step
+        self._latest = 0  # what the server's clock showed at the last step that claimed
         self._lines = False  # a line had its slot, or soon had, at the last look
         self._floors = Floors(fresh)
 
@@ -115,7 +115,8 @@ class SQLEngine(Engine):
         answer = self._change(work, gives_way=True)
         if asked.taken:
             answer = answer._replace(claims=asked.claims())
-        self._latest = asked.now
+        if want > 0:  # else nobody has looked whether it went back
+            self._latest = asked.now
         for where, end in asked.ended:
             self._floors.note(*where, end)
         if asked.room < 0:

@@ -28,7 +28,8 @@ from poolq.engines.sql.windows import Counters, hold, keep
 from poolq.limits import Rule
 from poolq.retry import Park, ReleaseUntil
 
-#: How many of a line's first jobs a step looks at for one that no other limit holds back.
+#: At how many lines of a queue a step looks for a slot that has come, and at how many of a line's
+#: first jobs for one that no other limit holds back.
 TRIED = 3
 #: How many released jobs, and of how many lines, go back to their queue in one step.
 RETURNED = 10 * LISTED
@@ -63,7 +64,7 @@ FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE = "UPDATE {jobs} SET place = ? WHERE id = ?"
 FIRST = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
-    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT 1 {{lock}}"""
+    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT {TRIED} {{lock}}"""
 HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
     FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {TRIED} {{lock}}"""
@@ -156,15 +157,21 @@ def bring_back(tx: Transaction, queue: str) -> bool:
 
 
 def grant(tx: Transaction, queue: str) -> Grant | None:
-    """Take a slot for the first job of the queue's first line of parked ones.
+    """Take a slot for the first job of one of the queue's lines of parked ones, the first whose
+    slot has come and is still there.
 
     A job that another of its limits holds back moves to that one's line; the line learns when
     to try again. Nothing is claimed here: that is the step's business.
     """
-    (first,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
-    if not first.rows:
-        return None  # somebody else was here first
-    place, most = word(first.rows[0][0]), first.rows[0][1]
+    (lines,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
+    for place, most in lines.rows:
+        job = _grant_from(tx, queue, word(place), most)
+        if job is not None:
+            return job
+    return None
+
+
+def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | None:
     (heads,) = tx.run(Op(HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))

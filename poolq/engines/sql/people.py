@@ -37,7 +37,8 @@ def _stored(row: Row) -> Stored:
     if place == QUEUED:
         status, at = "ready", due
     elif place == DELAYED or place.startswith(RELEASED):
-        status, at = ("ready" if due <= now else "delayed"), due
+        was_due = due if place == DELAYED else taken
+        status, at = ("ready", was_due) if due <= now else ("delayed", due)
     else:
         status, at = ("running", taken) if worker else ("parked", due)
     return Stored(id_, word(queue), status, at, body, State(*state), worker)

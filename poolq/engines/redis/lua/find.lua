@@ -19,7 +19,8 @@ if failed then return answer('failed', tonumber(failed)) end
 local delayed = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)
 if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) end
 local held = tonumber(call('ZSCORE', P .. 'held:' .. queue, id) or nil)
-if held then return answer(held > now and 'delayed' or 'ready', held) end
+if held and held > now then return answer('delayed', held) end
+if held then return answer('ready', due) end
 local _, rule = rules_of(queue, id)
 if rule then
   local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)

@@ -1,0 +1,351 @@
+"""Which job is next: the one that became due first, also after a limit, an error or a death has
+put it off; jobs of one due time by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from poolq.engines.base import Claim, Engine, QueueCounts, Recovered, Settlement
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
+from tests.contract.helpers import (
+    HOUR,
+    SECOND,
+    Worker,
+    bury,
+    count_of,
+    died,
+    full,
+    kind,
+    named,
+    push,
+    stored,
+    total,
+)
+from tests.support.clock import Clock
+from tests.support.wait import until
+
+MINUTE = 60 * SECOND
+RULE = Rule("mail", 2, MINUTE)
+
+
+def put_off(worker: Worker, claim: Claim, moment: int, state: State = State(1)) -> None:
+    """Have a limit hold a claimed job back until then."""
+    worker.end(claim, ReleaseUntil(moment, state, RULE))
+
+
+def start(worker: Worker, want: int, rule: Rule) -> list[str]:
+    """Claim, run what the limit admits, and put the rest off; the names of those that ran."""
+    ran: list[str] = []
+    ends: list[Settlement] = []
+    for claim in worker.claim(want):
+        admission = worker.engine.admit([rule], (worker.name, claim))
+        outcome: Outcome = ACK
+        if admission.wait:
+            state = claim.state._replace(attempt=claim.state.attempt + 1)
+            outcome = ReleaseUntil(admission.until, state, rule)
+        else:
+            ran += named([claim])
+        ends.append(Settlement(claim, outcome))
+    assert worker.step(*ends).stale == []
+    return ran
+
+
+def start_all(workers: Sequence[Worker], want: int, rule: Rule) -> list[str]:
+    """Let the workers step in turn until nothing is left to claim at this moment."""
+    ran: list[str] = []
+    while count_of(workers[0].engine).ready:
+        for worker in workers:
+            ran += start(worker, want, rule)
+    return ran
+
+
+def test_the_documented_scenario(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """Of ten mails at two a minute the first two run, a minute later the next two."""
+    push(engine, *map(str, range(10)))
+    for window in range(5):
+        assert start_all([worker], 3, RULE) == [str(2 * window), str(2 * window + 1)]
+        clock.forward(MINUTE)
+    assert count_of(engine) == QueueCounts("q")
+    assert total(engine, "limited") == 8 + 6 + 4 + 2
+
+
+@pytest.mark.parametrize("want", [1, 4])
+def test_many_workers_run_window_by_window(
+    engine: Engine, worker: Worker, clock: Clock, want: int
+) -> None:
+    rule = RULE._replace(limit=5)
+    names = [f"{n:02}" for n in range(30)]
+    push(engine, *names)
+    workers = [worker, *(Worker(engine, f"w{n}") for n in range(2, 9))]
+    for at in range(0, 30, 5):
+        assert sorted(start_all(workers, want, rule)) == names[at : at + 5]
+        clock.forward(MINUTE)
+
+
+def test_the_third_does_not_wait_behind_those_nobody_has_looked_at(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    names = [f"{n:04}" for n in range(2000)]
+    push(engine, *names)
+    assert start(worker, 3, RULE) == names[:2]
+    assert named(worker.claim(2)) == names[3:5]
+    clock.forward(MINUTE)
+    assert named(worker.claim(3)) == [names[2], *names[5:7]]
+
+
+def test_ties_are_decided_by_the_ids(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """All jobs of one call have one due time, in whatever order they come back."""
+    names = [f"{n:02}" for n in range(40)]
+    push(engine, *names)
+    claims = worker.claim(30)
+    assert named(claims) == names[:30]
+    for claim in claims[::-3]:
+        put_off(worker, claim, clock.now + MINUTE)
+    for claim in claims[1::3]:
+        worker.end(claim, GIVE_BACK)
+    for claim in claims[-3::-3]:
+        put_off(worker, claim, clock.now + MINUTE)
+    clock.forward(MINUTE)
+    assert named(worker.claim(50)) == names
+
+
+def test_it_is_not_claimed_before_the_moment(engine: Engine, worker: Worker, clock: Clock) -> None:
+    (pushed,) = push(engine, "a")
+    due = clock.now
+    clock.forward(SECOND)
+    put_off(worker, worker.claim()[0], due + MINUTE, State(1, history=b"{}"))
+    found = stored(engine, pushed)
+    assert (found.status, found.at) == ("delayed", due + MINUTE)
+    assert count_of(engine) == QueueCounts("q", delayed=1)
+    assert worker.step(want=1) == ([], [], MINUTE - SECOND)
+    clock.forward(MINUTE - SECOND - 1)
+    assert worker.step(want=1) == ([], [], 1)
+    clock.forward(1)
+    assert count_of(engine) == QueueCounts("q", ready=1)
+    (claim,) = worker.claim()
+    assert (claim.id, claim.state, claim.admitted) == (pushed, State(1, history=b"{}"), False)
+    assert total(engine, "limited") == 1
+
+
+def test_it_is_ready_at_its_moment_before_anybody_steps(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    (pushed,) = push(engine, "a")
+    due = clock.now
+    put_off(worker, worker.claim()[0], clock.now + MINUTE)
+    clock.forward(MINUTE + SECOND)
+    found = stored(engine, pushed)
+    assert (found.status, found.at) == ("ready", due)
+    assert count_of(engine) == QueueCounts("q", ready=1)
+
+
+def test_a_moment_that_has_passed_puts_off_nothing(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    push(engine, "a")
+    clock.forward(SECOND)
+    push(engine, "b")
+    put_off(worker, worker.claim()[0], clock.now - 1)
+    assert named(worker.claim(2)) == ["a", "b"]
+
+
+def test_each_has_a_moment_of_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """Jitter makes them differ: the order is by due time among those whose moment has come."""
+    push(engine, *"abcd")
+    waits = dict(zip("abcd", (3, 1, 2, 1), strict=True))
+    for claim in worker.claim(4):
+        put_off(worker, claim, clock.now + MINUTE + waits[named([claim])[0]])
+    clock.forward(MINUTE + 1)
+    assert named(worker.claim()) == ["b"]
+    clock.forward(1)
+    assert named(worker.claim(4)) == ["c", "d"]
+    assert worker.step(want=1).next_due == 1
+    clock.forward(1)
+    assert named(worker.claim(4)) == ["a"]
+
+
+def test_the_order_against_all_others(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """By due time: an error's retry has a new one, all else keeps its own."""
+    moments = clock.now + MINUTE
+    names = ["released", "erring", "given back", "recovered", "timed out"]
+    other = Worker(engine, "w2")
+    claims = []
+    for name in names:
+        push(engine, name)
+        clock.forward(1)
+        claims += (other if name == "recovered" else worker).claim()
+    clock.forward(SECOND)
+    put_off(worker, claims[0], moments)
+    push(engine, "delayed", at=moments - 3)
+    worker.end(claims[1], Release(moments - 2 - clock.now, State(1)))
+    worker.end(claims[4], Release(0, State(1)))
+    engine.recover("w2", None)
+    worker.end(claims[2], GIVE_BACK)
+    clock.forward(1)
+    push(engine, "fresh")
+    clock.forward(moments - clock.now)
+    push(engine, "last")
+    expected = ["released", "given back", "recovered", "timed out", "fresh", "delayed", "erring"]
+    assert worker.drain() == [*expected, "last"]
+
+
+def test_it_comes_before_a_later_one_that_was_given_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    push(engine, "a")
+    clock.forward(1)
+    push(engine, "b")
+    first, second = worker.claim(2)
+    put_off(worker, first, clock.now + MINUTE)
+    worker.end(second, GIVE_BACK)
+    clock.forward(MINUTE)
+    assert named(worker.claim()) == ["a"]
+    assert named(worker.claim()) == ["b"]
+
+
+def test_a_failed_job_that_is_tried_again_is_behind_it(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    failed = bury(worker, "failed")
+    clock.forward(1)
+    push(engine, "released")
+    put_off(worker, worker.claim()[0], clock.now + MINUTE)
+    clock.forward(1)
+    engine.retry([failed])
+    clock.forward(MINUTE)
+    assert named(worker.claim(2)) == ["released", "failed"]
+
+
+def test_it_keeps_its_place_however_often_it_is_put_off(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    (first,) = push(engine, "a")
+    due = clock.now
+    clock.forward(1)
+    push(engine, "b")
+    for tries in range(1, 4):
+        put_off(worker, worker.claim()[0], clock.now + MINUTE, State(tries))
+        clock.forward(MINUTE)
+    assert stored(engine, first).at == due
+    assert [(claim.body, claim.state.attempt) for claim in worker.claim(2)] == [
+        (b"a", 3),
+        (b"b", 0),
+    ]
+
+
+@pytest.mark.parametrize("outcome", [GIVE_BACK, Park((RULE,), 0)], ids=kind)
+def test_a_job_that_was_put_off_has_its_place_after_that(
+    engine: Engine, worker: Worker, clock: Clock, outcome: Outcome
+) -> None:
+    push(engine, "a")
+    clock.forward(1)
+    push(engine, "b", "c")
+    put_off(worker, worker.claim()[0], clock.now + MINUTE)
+    clock.forward(MINUTE)
+    worker.end(worker.claim()[0], outcome)
+    claims = worker.claim(3) + worker.claim(3)
+    assert named(claims) == ["a", "b", "c"]
+
+
+def test_each_queue_has_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
+    push(engine, "a")
+    push(engine, "x", queue="other")
+    for claim in worker.claim(2, ["q", "other"]):
+        put_off(worker, claim, clock.now + MINUTE)
+    clock.forward(MINUTE)
+    assert named(worker.claim(2, ["other"])) == ["x"]
+    engine.pause("q")
+    assert worker.step(want=2) == ([], [], None)
+    engine.resume("q")
+    assert named(worker.claim(2)) == ["a"]
+
+
+def test_limits_count_those_that_wait_for_a_window(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    rule = full(engine, "mail", MINUTE)
+    slow = Rule("slow", 1, HOUR)
+    push(engine, *"abc")
+    for claim, waits_for in zip(worker.claim(3), (rule, rule, slow), strict=True):
+        worker.end(claim, ReleaseUntil(clock.now + waits_for.window, State(1), waits_for))
+    uses = {use.rule.key: (use.released, use.parked) for use in engine.limits()}
+    assert uses == {"mail": (2, 0), "slow": (1, 0)}
+    clock.forward(MINUTE)
+    assert named(worker.claim(3)) == ["a", "b"]
+    assert {use.rule.key: use.released for use in engine.limits() if use.released} == {"slow": 1}
+
+
+@pytest.mark.parametrize("moved", [0, MINUTE])
+def test_it_can_be_cancelled(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+    first, _ = push(engine, "a", "b")
+    for claim in worker.claim(2):
+        put_off(worker, claim, clock.now + MINUTE)
+    clock.forward(moved)
+    assert engine.cancel(first)
+    assert engine.find(first) is None
+    clock.forward(MINUTE)
+    assert named(worker.claim(2)) == ["b"]
+
+
+@pytest.mark.parametrize("moved", [0, MINUTE])
+def test_a_purge_takes_it_along(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+    ids = push(engine, "a", "b")
+    for claim in worker.claim(2):
+        put_off(worker, claim, clock.now + MINUTE)
+    clock.forward(moved)
+    assert engine.purge("q") == 2
+    assert [engine.find(one) for one in ids] == [None, None]
+    assert count_of(engine) == QueueCounts("q")
+    assert [use.released for use in engine.limits()] == []
+    clock.forward(MINUTE)
+    assert worker.step(want=1) == ([], [], None)
+
+
+def test_a_death_returns_it_to_its_place(engine: Engine, worker: Worker, clock: Clock) -> None:
+    (first,) = push(engine, "a")
+    clock.forward(1)
+    push(engine, "b")
+    put_off(worker, worker.claim()[0], clock.now + MINUTE)
+    clock.forward(MINUTE)
+    worker.claim()
+    assert engine.recover("w1", died(request=worker.request)) == Recovered(returned=(first,))
+    (claim,) = Worker(engine, "w2").claim()
+    assert (claim.body, claim.state) == (b"a", State(1))
+
+
+def test_one_that_is_put_off_is_not_the_workers_any_more(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    (first,) = push(engine, "a")
+    (claim,) = worker.claim()
+    put_off(worker, claim, clock.now + MINUTE)
+    assert worker.step(Settlement(claim, ACK)).stale == [first]
+    assert engine.settle("w1", [Settlement(claim, GIVE_BACK)]) == [first]
+    assert engine.recover("w1", None) == Recovered()
+    assert stored(engine, first).at == clock.now + MINUTE
+
+
+def test_a_repeated_step_puts_off_once(engine: Engine, worker: Worker, clock: Clock) -> None:
+    push(engine, "a")
+    release = Settlement(worker.claim()[0], ReleaseUntil(clock.now + MINUTE, State(1), RULE))
+    step = worker.step(release, want=1)
+    assert worker.again(release, want=1) == step
+    assert total(engine, "limited") == 1
+    clock.forward(MINUTE)
+    assert named(worker.claim(2)) == ["a"]
+
+
+def test_a_waiter_hears_of_it_when_its_moment_comes(engine: Engine, worker: Worker) -> None:
+    """By the real clock: this is about waiting."""
+    push(engine, "a")
+    (claim,) = worker.claim()
+    while engine.wait(["q"], 0):  # what was left of the push
+        pass
+    moment = engine.now() + SECOND // 5
+    worker.end(claim, ReleaseUntil(moment, State(1), RULE))
+    until(lambda: engine.wait(["q"], 5) and engine.now() >= moment, 5, "news of the job")
+    assert named(worker.claim()) == ["a"]
