@@ -20,7 +20,8 @@ SETTLED = 5.0  # seconds without a job put off after which a limit no longer hol
 SPAN, WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
 PIECES = 60  # samples that such a span has at most
 LATELY, MINUTE, PERIOD = 10.0, 60.0, 2.0  # seconds
-SAID = 3  # limits that are named in the log in one look; of others it is said how many there are
+KNOWN = 1000  # limits that are watched at most: those that jobs wait for, then those used last
+SAID = 3  # limits that are named in the log in one look; of more it is said how many there are
 SECOND = 1_000_000
 
 Name = tuple[str, int]
@@ -158,8 +159,9 @@ class LimitWatch:
         said = self._judge(now)
         self._looked = now
         self._held = {key: trend for key, trend in self._held.items() if key in held}
-        shown = sorted(self._known, key=lambda name: self._rank(name))[:most]
-        found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in shown]
+        ranked = sorted(self._known, key=self._rank)
+        self._known = {name: self._known[name] for name in ranked[:KNOWN]}
+        found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in ranked[:most]]
         return found, said
 
     def _see(self, now: float, clock: int, name: Name, use: LimitUse) -> None:
@@ -201,8 +203,8 @@ class LimitWatch:
 
     def _judge(self, now: float) -> list[Event]:
         """Which limits begin to hold back, and which no longer do."""
-        began: list[Event] = []
-        ended: list[Event] = []
+        began: list[LimitBegan] = []
+        ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
             limit, seconds = known.use.rule.limit, window / SECOND
             holds = known.held_at is not None and now - known.held_at < SETTLED
@@ -214,9 +216,9 @@ class LimitWatch:
                 ended.append(LimitEnded(key, limit, seconds, now - known.since))
                 known.since = None
         return [
-            *began[:SAID], *_more(began, "begin to hold jobs back"),
-            *ended[:SAID], *_more(ended, "no longer hold jobs back"),
-        ]  # fmt: skip
+            *_together(began, "begin to hold jobs back"),
+            *_together(ended, "no longer hold jobs back"),
+        ]
 
     def _rank(self, name: Name) -> tuple[object, ...]:
         known = self._known[name]
@@ -235,6 +237,8 @@ class LimitWatch:
         )  # fmt: skip
 
 
-def _more(events: Sequence[Event], what: str) -> list[Event]:
-    more = len(events) - SAID
-    return [Note("info", f"{more} more rate limits {what}")] if more > 0 else []
+def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
+    """In one line where there are many: a limit for each user shall not fill the log."""
+    if len(events) <= SAID:
+        return events
+    return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

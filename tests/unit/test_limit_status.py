@@ -11,7 +11,7 @@ from poolq.limits import Rule, Window
 from poolq.pool import metrics
 from poolq.pool import status as pool_status
 from poolq.pool.limit_status import HOLDS, Limit, Watched, status
-from poolq.pool.limit_watch import KEPT, SETTLED, LimitWatch
+from poolq.pool.limit_watch import KEPT, KNOWN, SETTLED, LimitWatch
 from poolq.pool.observer import Sight
 from poolq.view.screen.judging import findings, short_key
 from poolq.view.screen.panes import PANES
@@ -261,8 +261,20 @@ def test_many_limits_say_it_together() -> None:
     ]
     found, events = LimitWatch().look(1.0, START, uses, {}, {}, 9)
     assert len(found) == 9
-    assert [type(one) for one in events] == [LimitBegan] * 3 + [Note]
-    assert events[3] == Note("info", "37 more rate limits begin to hold jobs back")
+    assert events == [Note("info", "40 rate limits begin to hold jobs back, such as user:0")]
+
+
+def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
+    watch, waits = LimitWatch(), LimitUse(Rule("waits", 1, SECOND), Window(START, 1), 3, SECOND)
+    for turn in range(20):
+        uses = [
+            LimitUse(Rule(f"user:{turn}:{one}", 1, SECOND), Window(START, 1), 0, SECOND)
+            for one in range(200)
+        ]
+        found, _ = watch.look(1.0 + turn, START, [*uses, waits], {}, {}, 9)
+    assert len(watch._known) == KNOWN
+    assert found[0].key == "waits"
+    assert found[1].key.startswith("user:19:"), "then those that were used last"
 
 
 def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
