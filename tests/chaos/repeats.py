@@ -26,6 +26,8 @@ PAUSE = 5.0
 #: The part of its time to live for which a node's silence may look like its death: its last beat
 #: may be a sixth of that old, and the next one comes half a second after the silence.
 SILENT = 0.6
+#: Seconds for which a worker starts what it has claimed on the store's last word.
+WORD = 1.0
 #: Seconds between two silences in which there need not be a beat.
 BREATH = 1.0
 #: Seconds after the death of a keeper in which its master has not started another.
@@ -103,7 +105,7 @@ class Causes:
     def _is_undone(self, repeat: Repeat) -> bool:
         return any(
             repeat.end.id in one.behind | one.gone
-            and repeat.begun <= one.end
+            and repeat.begun <= one.end + WORD
             and one.begin <= repeat.again.at
             for one in self._faults
         )

@@ -154,3 +154,11 @@ def test_a_keeper_that_was_killed_in_a_stop_has_a_successor_only_after_it() -> N
     assert causes(FIRST + AGAIN, stopped) == [None]
     assert causes(FIRST + AGAIN, killed) == [None]
     assert causes(FIRST + AGAIN, stopped, killed) == [SILENCE]
+
+
+@pytest.mark.parametrize(("after", "cause"), [(0.5, UNDONE), (1.5, None)])
+def test_what_was_claimed_before_the_store_was_put_back_may_begin_a_moment_later(
+    after: float, cause: str | None
+) -> None:
+    back = Done("restore", 9.0 - after, 10.0 - after, behind=frozenset("a"))
+    assert causes(FIRST + AGAIN, back) == [cause]
