@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 def test_an_id_and_a_queue_that_are_no_text(engine: Engine, client: redis.Redis) -> None:
     head = f"{{{engine.namespace}}}:".encode()
-    client.zadd(head + b"queues", {b"\xff": 0})
+    client.zadd(head + b"active", {b"\xff": 0})
     client.rpush(head + b"ready:\xff", b"\xfe")
     push(engine, "good")
     worker = Worker(engine, queues=None)
@@ -63,7 +63,7 @@ def test_a_value_of_the_wrong_type_is_an_error_of_the_engines(
     engine: Engine, client: redis.Redis
 ) -> None:
     client.set(f"{{{engine.namespace}}}:ready:q", b"no list")
-    client.zadd(f"{{{engine.namespace}}}:queues", {b"q": 0})
+    client.zadd(f"{{{engine.namespace}}}:active", {b"q": 0})
     worker = Worker(engine)
     with pytest.raises(EngineError, match="WRONGTYPE"):
         worker.claim()

@@ -37,7 +37,7 @@ def test_a_push_from_elsewhere_wakes_the_waiter(
 ) -> None:
     push(engine, "before")
     assert Worker(engine).drain() == ["before"]
-    quiet(engine)
+    quiet(engine, queues)
     future = waiting(threads, other, LONG, queues)
     push(engine, "a")
     assert future.result(5) > 0

@@ -19,6 +19,7 @@ from poolq.engines.redis.scripts import (
     REAP,
     RECOVER,
     REGISTERED,
+    SWEEP,
     WAKE,
 )
 from poolq.engines.redis.wire import Wire
@@ -30,13 +31,23 @@ _UNSEEN = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 _decoder = msgspec.json.Decoder(Registration)
 
 
+#: Seconds for which the server knows that somebody waits on a queue by name, and after which it is
+#: told again.
+NOTED, NOTE_EVERY = 60.0, 15.0
+
+
 class Keeping(Linked):
-    """The part that keeps a node."""
+    """The part that keeps a node. `_noted`: until when the server knows who waits on what."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        super().__init__(url, namespace)
+        self._noted: dict[tuple[str, ...], float] = {}
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
-        until, empty = monotonic() + timeout, False
+        until, empty, again = monotonic() + timeout, False, 0
         while True:
-            news, due, lists = self.link.run(LOOK, *queue_words(queues))
+            named = self._named(queues)
+            news, due, lists = self.link.run(LOOK, again, named, *queue_words(queues))
             left = until - monotonic()
             if news or (empty and left <= 0):
                 return int(news)
@@ -45,6 +56,7 @@ class Keeping(Linked):
             if token:
                 return token
             empty = token is None  # else more may lie there, however long all this took
+            again = int(not empty)
 
     def wake(self, queues: Sequence[str] | None) -> None:
         self.link.run(WAKE, *queue_words(queues))
@@ -52,6 +64,9 @@ class Keeping(Linked):
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         reply = self.link.run(BEAT, node, info)
         return {text(name): _count(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
+
+    def sweep(self, idle: int) -> bool:
+        return bool(self.link.run(SWEEP, idle))
 
     def leave(self, node: str) -> None:
         self.link.run(LEAVE, node)
@@ -74,6 +89,13 @@ class Keeping(Linked):
     def reap(self, node: str, beat: int) -> Recovered | None:
         reply = self.link.run(REAP, node, beat, _UNSEEN)
         return None if reply is None else _recovered(reply)
+
+    def _named(self, queues: Sequence[str] | None) -> int:
+        """For how many milliseconds to note that these queues are waited on by name."""
+        if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
+            return 0
+        self._noted = {tuple(queues): monotonic() + NOTE_EVERY}
+        return round(NOTED * 1000)
 
     def _token(self, lists: list[bytes], pause: float) -> int | None:
         """Block for a wake token, at most `pause` seconds; what the token says, None without one.

@@ -15,6 +15,7 @@ from poolq.engines.redis.scripts import (
     PAUSE,
     PURGE,
     RETRY,
+    TOTALS,
     Script,
 )
 from poolq.limits import Rule, Window
@@ -26,15 +27,16 @@ class People(Linked):
     """The part that answers people."""
 
     def counts(self) -> list[QueueCounts]:
-        counts = []
-        for queue, *numbers, oldest, paused in self.link.run(COUNTS):
+        full, empty = self.link.run(COUNTS)
+        counts = [QueueCounts(text(queue)) for queue in empty]
+        for queue, *numbers, oldest, paused in full:
             ready, delayed, parked, running, failed = numbers
             held = (ready, delayed, parked, running, failed)
             counts.append(QueueCounts(text(queue), *held, int(oldest), bool(paused)))
-        return counts
+        return sorted(counts)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        reply = self.link.call(b"HGETALL", self.link.prefix + "counters")
+        reply = self.link.run(TOTALS)
         totals: dict[str, dict[str, int]] = {}
         for field, number in zip(*[iter(reply)] * 2, strict=True):
             counter, _, queue = text(field).partition(" ")

@@ -1,17 +1,11 @@
 #!lua flags=no-writes
 -- What each queue holds. Looks at the claims of every worker, never at the jobs.
--- Parts: base, bodies.
+-- Parts: base, bodies, known.
 --
--- Reply: for each queue {queue, ready, delayed, parked, running, failed, microseconds that its
---        oldest ready job has been due, paused (0 or 1)}.
+-- Reply: {for each queue that may hold something {queue, ready, delayed, parked, running, failed,
+--        microseconds that its oldest ready job has been due, paused (0 or 1)}, empty queues}.
 
-local running = {}
-for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
-  for _, claim in ipairs(call('HVALS', P .. 'worker:' .. worker)) do
-    local queue = string.match(claim, '^%d+ %d+ [^ ]+ %d+ (.*)$')
-    if queue then running[queue] = (running[queue] or 0) + 1 end
-  end
-end
+local running = running_jobs()
 
 local function head_of(set, queue)
   return tonumber(call('ZRANGE', set .. queue, 0, 0, 'WITHSCORES')[2]) or now
@@ -25,11 +19,10 @@ local function oldest_in(queue)
   )
 end
 
-local reply = {}
-for i, queue in ipairs(call('ZRANGE', P .. 'queues', 0, -1)) do
+local function held_in(queue)
   local delayed, held = P .. 'delayed:' .. queue, P .. 'held:' .. queue
   local due = call('ZCOUNT', delayed, '-inf', stamp) + call('ZCOUNT', held, '-inf', stamp)
-  reply[i] = {
+  return {
     queue,
     call('ZCARD', P .. 'back:' .. queue) + call('LLEN', P .. 'ready:' .. queue) + due,
     call('ZCARD', delayed) + call('ZCARD', held) - due,
@@ -40,4 +33,26 @@ for i, queue in ipairs(call('ZRANGE', P .. 'queues', 0, -1)) do
     call('SISMEMBER', P .. 'paused', queue),
   }
 end
-return reply
+
+local full, empty, seen, paused = {}, {}, {}, {}
+
+local function add_empty(queue)
+  if seen[queue] then return end
+  seen[queue] = true
+  empty[#empty + 1] = queue
+end
+
+local function add(queue)
+  if seen[queue] then return end
+  local found = call('EXISTS', P .. 'ready:' .. queue, P .. 'back:' .. queue,
+    P .. 'delayed:' .. queue, P .. 'lines:' .. queue, P .. 'failed:' .. queue)
+  if found == 0 and not running[queue] and not paused[queue] then return add_empty(queue) end
+  seen[queue] = true
+  full[#full + 1] = held_in(queue)
+end
+
+for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
+each_held(add)
+for queue in pairs(running) do add(queue) end
+each_used(add_empty)
+return {full, empty}

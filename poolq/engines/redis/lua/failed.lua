@@ -6,7 +6,7 @@
 -- Reply: for each {id, queue, "failed", at, body, state, ""}.
 
 local most, queues = tonumber(ARGV[1]), {ARGV[3]}
-if ARGV[3] == '' then queues = call('ZRANGE', P .. 'queues', 0, -1) end
+if ARGV[3] == '' then queues = call('ZRANGE', P .. 'failures', 0, -1) end
 local found = {}
 for _, queue in ipairs(queues) do
   local key = P .. 'failed:' .. queue

@@ -10,6 +10,7 @@ for _, id in ipairs(ARGV) do
   local queue = origin_of(id)
   if queue and call('ZREM', P .. 'failed:' .. queue, id) == 1 then
     drop(id)
+    if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('ZREM', P .. 'failures', queue) end
     found[#found + 1] = id
   end
 end

@@ -1,16 +1,20 @@
 #!lua flags=allow-oom
 -- Let a queue give nothing, for every node, or let it give again.
--- Parts: base, tokens, ready, queues.
+-- Parts: base, tokens, ready, later.
 --
 -- ARGV: queue, "pause" or "resume".
 -- Reply: 1.
 
+local queue = ARGV[1]
 if ARGV[2] == 'pause' then
-  know(ARGV[1])
-  call('SADD', P .. 'paused', ARGV[1])
-  call('DEL', P .. 'wake:' .. ARGV[1])
-else
-  call('SREM', P .. 'paused', ARGV[1])
-  wake(ARGV[1], ready_in(ARGV[1]))
+  call('SADD', P .. 'paused', queue)
+  call('DEL', P .. 'wake:' .. queue)
+  call('ZREM', ACTIVE, queue)
+  call('ZREM', LATER, queue)
+elseif call('SREM', P .. 'paused', queue) == 1 then
+  set_later(queue)
+  local ready = ready_in(queue)
+  if ready > 0 then activate(queue) end
+  wake(queue, ready)
 end
 return 1

@@ -28,7 +28,7 @@ local function now_due(queue, n)
   end
   store(ids, stored)
   local waiting = append(queue, ids)
-  if waiting <= n then know(queue) end
+  if waiting <= n then activate(queue) end
   wake(queue, waiting)
 end
 
@@ -53,9 +53,15 @@ local function later_due(queue, n)
     i = i + 3
   end
   store(ids, stored)
-  know(queue)
-  if #due_ids > 0 then wake(queue, append(queue, due_ids)) end
-  if #scored > 0 then call('ZADD', delayed, unpack(scored)) end
+  if #due_ids > 0 then
+    local waiting = append(queue, due_ids)
+    activate(queue)
+    wake(queue, waiting)
+  end
+  if #scored > 0 then
+    postpone(queue, first)
+    call('ZADD', delayed, unpack(scored))
+  end
   if first ~= before then wake(queue, 0) end
 end
 

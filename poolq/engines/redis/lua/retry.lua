@@ -12,7 +12,9 @@ for _, id in ipairs(ARGV) do
   if queue and call('ZSCORE', failed, id) then
     call('HSET', STATES, id, stamp .. ' 0 0 0\n')
     local waiting = append(queue, {id})
+    activate(queue)
     call('ZREM', failed, id)
+    if call('EXISTS', failed) == 0 then call('ZREM', P .. 'failures', queue) end
     wake(queue, waiting)
     found[#found + 1] = id
   end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Have the limits of parked jobs asked again: mark the lines.
--- Parts: base, tokens, ready, queues, bodies, limits, lines, holding.
+-- Parts: base, tokens, ready, later, queues, bodies, limits, lines, holding.
 --
 -- ARGV: worker, queues as part `queues` has them.
 -- Reply: 1, or 0: the worker is not registered.
@@ -8,7 +8,7 @@
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return 0 end
 local since = since_of(worker)
-for _, queue in ipairs((named_at(2))) do
+for _, queue in ipairs(named_at(2) or call('SMEMBERS', P .. 'lined')) do
   local marks = {}
   for _, identity in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
     if identity ~= RELEASED then
@@ -19,6 +19,9 @@ for _, queue in ipairs((named_at(2))) do
   for i = 1, #marks, 1000 do
     call('ZADD', P .. 'marked:' .. queue, 'GT', unpack(marks, i, math.min(i + 999, #marks)))
   end
-  if #marks > 0 then wake(queue, 1) end
+  if #marks > 0 then
+    activate(queue)
+    wake(queue, 1)
+  end
 end
 return 1

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, done, tokens, queues, quick, where most steps end, then bodies, ready, limits, lines,
---        holding, settling.
+-- Parts: base, done, tokens, queues, quick, where most steps end, many, ready, later, bodies, limits,
+--        lines, holding, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
 --       `queues` has them, then settlements as parts `done` and `settling` have them.
@@ -32,7 +32,10 @@ if request == last then
   if tonumber(number) == request then
     for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end
   end
-  return {0, stale, #found < want and next_due(queues, '-inf') or -1, groups}
+  if #found >= want then return {0, stale, -1, groups} end
+  if not everywhere then return {0, stale, next_due(queues, '-inf'), groups} end
+  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
+  return {0, stale, later[2] and math.max(0, tonumber(later[2]) - now) or -1, groups}
 end
 
 heed_clock()
@@ -55,8 +58,36 @@ local function claim_parked(queue)
   leave_line(queue, identity, id)
 end
 
-return answer(turned(open_of(queues)), function(queue)
-  if call('EXISTS', P .. 'lines:' .. queue) == 0 then return end
+-- What comes before the ready jobs of a queue; whether there is more of it.
+local function first_of(queue)
+  local lines = P .. 'lines:' .. queue
+  if call('EXISTS', lines) == 0 then return false end
   release_due(queue)
   if not granted then claim_parked(queue) end
-end)
+  return call('EXISTS', P .. 'marked:' .. queue) == 1
+    or #call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1) > 0
+end
+
+plain = false
+if everywhere and want > 0 then
+  bring()
+  queues = call('ZRANGE', ACTIVE, 0, FEW)
+  many = #queues > FEW
+  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
+end
+if many then return answer_many(pcall(ask_many, first_of)) end
+
+local open, shut = open_of(queues)
+if everywhere then
+  if #shut > 0 then call('ZREM', ACTIVE, unpack(shut)) end
+  local found = {}
+  for i = 1, #open do found[i] = open[(i - 1 + turn) % #open + 1] end
+  open = found
+  if #open > 1 then
+    fields[#fields + 1] = '#turn'
+    fields[#fields + 1] = turn + 1
+  end
+end
+local good, problem = pcall(ask, open, first_of)
+if held_back and everywhere then later = {'', '0'} end
+return answer(open, good, problem)

@@ -7,7 +7,11 @@
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>"; due as it was when pushed; see below
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>"; only where it
 --                           differs from a fresh job's; due 0: the one in its body stands
---   queues            ZSET  every queue that ever held a job, score 0 (so they come sorted)
+--   queues            ZSET  queue that has held a job -> when it began to, or was seen to
+--   idle              ZSET  queue that has held one -> since when it holds none; forgotten in the end
+--   active            ZSET  queues that may give something now, score 0 (so they come sorted)
+--   later             ZSET  queue -> when it gives something, or earlier
+--   failures          ZSET  queues with failed jobs, score 0
 --   paused            SET   queues that give nothing
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all others
 --   granted           HASH  id in `back` -> "<from>:<to>", when its slots still count
@@ -31,7 +35,8 @@
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", of the
---                           wheel of queues; "#node"; "#who", the registration as JSON; "#since",
+--                           wheel of queues, or where there are many, "#cursor", the last one that
+--                           was asked; "#node"; "#who", the registration as JSON; "#since",
 --                           when that was; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (its slots are taken, and count in that span) or
@@ -39,14 +44,17 @@
 --   nodes             HASH  node -> beats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
---   wake:<queue>      LIST  at most one token: how many jobs were ready, or 0: look again
---   wake              LIST  at most one token, 0: there is a new queue
+--   wake              LIST  at most one token: how many jobs of a queue were ready, or 0: look again
+--   wake:<queue>      LIST  the same for those who wait on this queue by name
+--   named             ZSET  queue that somebody waits on by name -> until when that is known
+--   named:<queue>     STRING "1", for so long
 --
 -- Times are microseconds since the epoch. They are below 2^53, so a Lua number holds them exactly;
 -- `..` would round them, hence `digits`.
 
 local call, P = redis.call, KEYS[1]
 local STATES, GRANTED = P .. 'states', P .. 'granted'
+local ACTIVE, LATER = P .. 'active', P .. 'later'
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 

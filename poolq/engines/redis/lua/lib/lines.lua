@@ -1,4 +1,4 @@
--- Part `lines` (needs `tokens`, `bodies`, `limits`): jobs that wait off the queue for a limit.
+-- Part `lines` (needs `tokens`, `ready`, `bodies`, `limits`): jobs that wait off the queue for a limit.
 --
 -- A parked job waits in the line of the rule that refused it, a line being a queue and an identity.
 -- Its own rules are stored as "<refused> " and then "<limit> <window> <bytes>:<key>" for each rule;
@@ -60,6 +60,7 @@ end
 local function set_moment(queue, member, moment)
   if not noted then note_clock() end
   call('SADD', P .. 'lined', queue)
+  if moment > now then postpone(queue, moment) else activate(queue) end
   return call('ZADD', P .. 'lines:' .. queue, 'CH', digits(moment), member) == 1
 end
 
@@ -219,6 +220,7 @@ local function release_due(queue)
       for i, id in ipairs(ids) do
         scored[2 * i - 1], scored[2 * i] = string.match(by[i] or '', '^%d+') or '0', id
       end
+      activate(queue)
       call('ZADD', P .. 'back:' .. queue, unpack(scored))
       call('ZREM', held, unpack(ids))
       unhold(queue, ids)
@@ -248,6 +250,7 @@ local function revise(queue)
     if tonumber(jobs[i + 1]) > now + 2 * length then call('ZADD', held, stamp, jobs[i]) end
   end
   if #jobs > 0 then set_release(queue) end
+  activate(queue)
   wake(queue, 0)
 end
 

@@ -2,7 +2,12 @@
 -- most. Where no job waits but in lists or for its time, and all that is settled is done, the script
 -- ends here: making the functions of the parts that follow would cost it more than its own work.
 
+-- Of so many queues each is asked, in turn, and stays in `active` when it has nothing: to take it out and
+-- put it in again costs more. See part `many` for more of them.
+local FEW = 8
+
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local everywhere = ARGV[5] == '-1'
 local queues, at = named_at(5)
 local first, last_id = 0, -1
 if ARGV[at] ~= '0' then first, last_id = ids_of_run(at + 1) end
@@ -15,19 +20,33 @@ if request < last then return {2, last} end
 if last > 0 and request > last + 1 then return {1} end
 if tonumber(ARGV[4]) > tonumber(kept[3] or 0) then return {1} end
 
--- One look for all that is mostly not there. True: nothing is paused, parked or has come back.
-local function is_plain()
-  if #queues > 1000 then return false end
-  local keys = {STATES, P .. 'paused'}
-  for i, queue in ipairs(queues) do
-    keys[2 * i + 1], keys[2 * i + 2] = P .. 'back:' .. queue, P .. 'lines:' .. queue
+local plain, many, stale, groups, index, later = true, false, {}, {}, 0, {}
+
+-- One look for all that is mostly not there. True: nothing is paused, in a line, has come back, or has
+-- come due in a queue that gives nothing else.
+local function is_plain(names)
+  if #names > 1000 then return false end
+  local keys = {STATES, P .. 'paused', LATER}
+  for i, queue in ipairs(names) do
+    keys[2 * i + 2], keys[2 * i + 3] = P .. 'back:' .. queue, P .. 'lines:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
   stated = found > 0 and call('EXISTS', STATES) == 1
-  return found == (stated and 1 or 0)
+  if found == 0 then return true end
+  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
+  if everywhere and later[2] and tonumber(later[2]) <= now then return false end
+  return found == (stated and 1 or 0) + (later[2] and 1 or 0)
 end
 
-local plain, stale, groups, index = is_plain(), {}, {}, 0
+if want == 0 then
+  queues = {}
+elseif request > last then
+  if everywhere then
+    queues = call('ZRANGE', ACTIVE, 0, FEW)
+    many = #queues > FEW
+  end
+  plain = not many and is_plain(queues)
+end
 if request > last then at = settle_runs(worker, at, stale, kept, 3) end
 plain = plain and ARGV[at] == '0'
 
@@ -75,25 +94,8 @@ local function claim(queue, how, ids)
   index = index + #ids
 end
 
--- Jobs that came back, in their order. One that was granted keeps its slots while they count.
-local function grab_back(queue, most)
-  local back = P .. 'back:' .. queue
-  local ids = call('ZRANGE', back, 0, most - 1)
-  if #ids == 0 then return end
-  local spans = call('HMGET', GRANTED, unpack(ids))
-  local from = 1
-  for k = 1, #ids do
-    local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
-    if ends and tonumber(begins) <= now and now < tonumber(ends) then
-      if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
-      claim(queue, spans[k], {ids[k]})
-      from = k + 1
-    end
-  end
-  if from <= #ids then claim(queue, '0', {unpack(ids, from)}) end
-  call('ZREM', back, unpack(ids))
-  call('HDEL', GRANTED, unpack(ids))
-end
+-- Claims jobs that came back, where there are some; see part `many`.
+local grab_back
 
 -- Jobs that came back, then the list, then delayed ones that are due (without a detour through
 -- the list), of one queue until all that are wanted are claimed. They are read first: a script that
@@ -118,48 +120,55 @@ local function grab(queue)
   end
 end
 
--- The order in which this step asks them.
-local function turned(names)
-  if ARGV[5] ~= '-1' or want == 0 or #names < 2 then return names end
-  local found = {}
-  for i = 1, #names do found[i] = names[(i - 1 + turn) % #names + 1] end
-  fields[3], fields[4] = '#turn', turn + 1
-  return found
+-- Claim what is still wanted; of all queues in turn.
+local function visit(names, from)
+  for i = 1, #names do
+    if index == want then return end
+    grab(names[(i - 1 + from) % #names + 1])
+  end
 end
 
 -- Leave a token for what is left in a queue; false: nothing is.
 local function tell(queue)
   local more = call('LLEN', P .. 'ready:' .. queue)
-  if more > 0 and call('EXISTS', P .. 'wake:' .. queue) == 1 then return true end
-  more = more + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
-  if not plain then
-    more = more + call('ZCARD', P .. 'back:' .. queue)
+  if more == 0 then more = call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp) end
+  if more == 0 and not plain then
+    more = call('ZCARD', P .. 'back:' .. queue)
       + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
   end
   if more > 0 then wake(queue, more) end
   return more > 0
 end
 
--- Claim what is wanted, and be done. `first` claims what comes before all else of a queue.
-local function answer(names, first)
-  local good, problem = pcall(function()
-    for _, queue in ipairs(names) do
-      if index == want then break end
-      if first then first(queue) end
-      grab(queue)
-    end
-  end)
+-- The answer, once what was claimed is written down: all that may fail comes after that. `problem`: why
+-- claiming has ended; what was claimed until then is in the answer when the step is repeated.
+local function answer(names, good, problem)
   call('HSET', worker, unpack(fields))
   if #stale > 0 then
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
-  -- What has been claimed until then is in the answer when the step is repeated.
   if not good then error(problem) end
-  if index < want then return {0, stale, next_due(names, '-inf'), groups} end
-  for _, queue in ipairs(names) do
-    if want == 0 or tell(queue) then break end
+  if index < want then
+    if not everywhere then return {0, stale, next_due(names, '-inf'), groups} end
+    local due = later[2] and math.min(math.max(0, tonumber(later[2]) - now), 2 ^ 53) or -1
+    return {0, stale, due, groups}
+  end
+  if want > 0 and not (everywhere and call('EXISTS', WAKE) == 1) then
+    for _, queue in ipairs(names) do
+      if tell(queue) then break end
+    end
   end
   return {0, stale, -1, groups}
 end
 
-if plain and request > last then return answer(turned(queues)) end
+if plain and request > last then
+  local from = 0
+  if everywhere and #queues > 1 then
+    from, fields[3], fields[4] = turn, '#turn', turn + 1
+  end
+  local good, problem = pcall(visit, queues, from)
+  -- Nothing in any queue may mean that the clock has gone back.
+  if index > 0 or not everywhere or not good or want == 0 or call('EXISTS', P .. 'latest') == 0 then
+    return answer(queues, good, problem)
+  end
+end

@@ -1,21 +1,25 @@
--- Part `ready` (needs `tokens`): jobs that may be claimed.
+-- Part `ready` (needs `tokens`): jobs that may be claimed, and which queues may have some.
+--
+-- A queue that may give something now is in `active`, whatever put it there; who finds it to be empty may
+-- take it out. When its next delayed or held back job is due is in `later`, or an earlier time. So nobody
+-- who serves all queues has to ask each.
 
--- How many due jobs one script moves from the delayed ones to the list.
-local MOVED = 1000
+-- How many due jobs one script moves from the delayed ones to the list at once, and how often.
+local MOVED, ROUNDS = 1000, 50
 
--- How many jobs of a queue may be claimed now.
-local function ready_in(queue)
-  return call('ZCARD', P .. 'back:' .. queue)
-    + call('LLEN', P .. 'ready:' .. queue)
-    + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
-    + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
+local function know(queue)
+  call('ZADD', P .. 'queues', stamp, queue)
+  call('ZREM', P .. 'idle', queue)
 end
 
--- Make a queue known. A keeper of all queues must look again, to wait for this one too.
-local function know(queue)
-  if call('ZADD', P .. 'queues', 0, queue) == 1 and call('EXISTS', P .. 'wake') == 0 then
-    call('RPUSH', P .. 'wake', 0)
-  end
+-- A queue may give something now.
+local function activate(queue)
+  if call('ZADD', ACTIVE, 0, queue) == 1 then know(queue) end
+end
+
+-- A queue gives something at that time.
+local function postpone(queue, moment)
+  if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then know(queue) end
 end
 
 -- Move delayed jobs that are due (at most MOVED) into the list; returns how many.
@@ -23,6 +27,7 @@ local function promote(queue)
   local delayed = P .. 'delayed:' .. queue
   local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MOVED)
   if #due > 0 then
+    activate(queue)
     call('RPUSH', P .. 'ready:' .. queue, unpack(due))
     call('ZREM', delayed, unpack(due))
   end
@@ -33,7 +38,9 @@ end
 -- delayed ones that have become due; returns how many are in the list.
 local function append(queue, ids)
   local ready = P .. 'ready:' .. queue
-  if promote(queue) < MOVED then return call('RPUSH', ready, unpack(ids)) end
+  for _ = 1, ROUNDS do
+    if promote(queue) < MOVED then return call('RPUSH', ready, unpack(ids)) end
+  end
   -- More may be due: they keep their place before these.
   local scored = {}
   for i, id in ipairs(ids) do
@@ -41,11 +48,4 @@ local function append(queue, ids)
   end
   call('ZADD', P .. 'delayed:' .. queue, unpack(scored))
   return call('LLEN', ready)
-end
-
--- Store when a job is due; 0, as a hint for `wake`: it is the next one, so a keeper must look again.
-local function delay(queue, id, due)
-  local delayed = P .. 'delayed:' .. queue
-  call('ZADD', delayed, digits(due), id)
-  return call('ZRANGE', delayed, 0, 0)[1] == id and 0 or nil
 end

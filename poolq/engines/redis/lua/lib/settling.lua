@@ -24,6 +24,7 @@ end
 
 local function return_to(queue, id)
   local _, due = origin_of(id)
+  activate(queue)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
 end
 
@@ -45,6 +46,7 @@ local SETTLE = {
     local due = now + math.max(0, tonumber(pause))
     set_state(id, digits(due), state)
     if due > now then return delay(queue, id, due), counter end
+    activate(queue)
     return append(queue, {id}), counter
   end,
   ['until'] = function(queue, id, _, moment, state, rule)
@@ -67,6 +69,7 @@ local SETTLE = {
     -- A lost body must not hide the job.
     call('HSETNX', bodies_of(id), id, stamp .. ' ' .. queue .. '\n')
     set_state(id, due_of(id), state)
+    call('ZADD', P .. 'failures', 0, queue)
     call('ZADD', P .. 'failed:' .. queue, stamp, id)
     return nil, 'failed'
   end,

@@ -1,0 +1,30 @@
+#!lua flags=no-writes
+-- What was counted, by queue.
+-- Parts: base, known.
+--
+-- Reply: {"<counter> <queue>", number, ...}; of forgotten queues together under the queue "".
+
+local counters = P .. 'counters'
+if call('HLEN', counters) <= #COUNTERS * ALL then return call('HGETALL', counters) end
+
+local fields, seen, reply = {}, {}, {}
+
+local function add(queue)
+  if seen[queue] then return end
+  seen[queue] = true
+  for _, counter in ipairs(COUNTERS) do fields[#fields + 1] = counter .. ' ' .. queue end
+end
+
+add('')
+each_held(add)
+each_used(add)
+for from = 1, #fields, 1000 do
+  local last = math.min(from + 999, #fields)
+  for i, number in ipairs(call('HMGET', counters, unpack(fields, from, last))) do
+    if number then
+      reply[#reply + 1] = fields[from + i - 1]
+      reply[#reply + 1] = number
+    end
+  end
+end
+return reply

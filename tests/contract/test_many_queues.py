@@ -1,0 +1,237 @@
+"""A queue for each customer: what was used costs nothing, and is forgotten in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from poolq.engines.base import Engine, Push, QueueCounts, Settlement
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import ACK, Bury, Park, ReleaseUntil
+from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, total
+from tests.support.clock import Clock
+
+pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
+
+MANY = 10_000
+
+
+@pytest.fixture
+def worker(engine: Engine) -> Worker:
+    return Worker(engine, queues=None)
+
+
+def use(engine: Engine, worker: Worker, many: int) -> None:
+    """Have so many queues used, with nothing left in them."""
+    engine.push([Push(new_id(), f"used{n:05}", b"x") for n in range(many)])
+    drained = worker.drain()
+    assert len(drained) == many
+
+
+def swept(engine: Engine, idle: int = 0) -> None:
+    while engine.sweep(idle):
+        pass
+
+
+# what it costs
+
+
+def commands(client: redis.Redis, act: Callable[[], object]) -> int:
+    """How many commands the server runs for it, those of scripts included."""
+
+    def calls() -> int:
+        stats = client.info("commandstats")
+        return sum(one["calls"] for name, one in stats.items() if name != "cmdstat_info")
+
+    before = calls()
+    act()
+    return calls() - before
+
+
+def test_what_was_used_costs_nothing(engine: Engine, worker: Worker, client: redis.Redis) -> None:
+    def work() -> None:
+        push(engine, "a", queue="used00001")
+        for claim in worker.claim():
+            worker.end(claim)
+
+    acts: dict[str, Callable[[], object]] = {
+        "work": work,
+        "an idle step": lambda: worker.claim(9),
+        "wait": lambda: engine.wait(None, 0.001),
+        "wake": lambda: engine.wake(None),
+        "counts": engine.counts,
+        "totals": engine.totals,
+        "limits": engine.limits,
+        "failed": engine.failed,
+        "sweep": lambda: engine.sweep(HOUR),
+    }
+
+    def costs() -> dict[str, int]:
+        for act in acts.values():  # what is said once, or cleared away, costs once
+            act()
+        return {name: min(commands(client, act) for _ in range(3)) for name, act in acts.items()}
+
+    use(engine, worker, 5)
+    few = costs()
+    use(engine, worker, MANY)
+    many = costs()
+    assert {name: cost for name, cost in many.items() if cost > 1.5 * few[name] + 6} == {}
+    assert len(engine.counts()) < 100
+    assert len(engine.totals()) < 100
+    assert len(client.keys(f"{{{engine.namespace}}}:*")) < 20
+
+
+def test_so_do_queues_whose_jobs_are_for_later(
+    engine: Engine, worker: Worker, client: redis.Redis
+) -> None:
+    push(engine, "a", queue="one", delay=HOUR)
+    worker.claim()
+    few = commands(client, lambda: (worker.claim(), engine.wait(None, 0.001)))
+    engine.push([Push(new_id(), f"later{n}", b"x", HOUR) for n in range(1000)])
+    engine.wait(None, 0.001)
+    assert commands(client, lambda: (worker.claim(), engine.wait(None, 0.001))) <= few + 6
+
+
+# whose turn it is
+
+
+def test_all_of_many_queues_come_in_turn(engine: Engine, worker: Worker) -> None:
+    names = [f"c{n:03}" for n in range(100)]
+    for _ in range(4):
+        engine.push([Push(new_id(), queue, queue.encode()) for queue in names])
+    for want in (1, 1, 7, 50):
+        served: Counter[str] = Counter()
+        while sum(served.values()) < 100:
+            claims = worker.claim(min(want, 100 - sum(served.values())))
+            served.update(named(claims))
+            worker.step(*(Settlement(claim, ACK) for claim in claims))
+        if want == 1:
+            assert set(served.values()) == {1}
+    assert worker.claim(9) == []
+
+
+def test_among_many_each_kind_of_job_is_found(engine: Engine, worker: Worker, clock: Clock) -> None:
+    rule = Rule("k", 1, HOUR)
+    engine.admit([rule])
+    names = [f"c{n:02}" for n in range(50)]
+    engine.push([Push(new_id(), queue, queue.encode()) for queue in names])
+    claims = sorted(worker.claim(50), key=lambda one: one.queue)
+    worker.step(
+        Settlement(claims[0], Park((rule,), 0)),
+        Settlement(claims[1], ReleaseUntil(clock.now + SECOND, State(1), rule)),
+        *(Settlement(claim, ACK) for claim in claims[2:]),
+    )
+    engine.push([Push(new_id(), queue, queue.encode(), SECOND) for queue in names[2:]])
+    assert worker.claim(99) == []
+    clock.forward(SECOND)
+    assert sorted(named(worker.claim(99))) == names[1:]
+    clock.forward(HOUR)
+    (claim,) = worker.claim(99)
+    assert (claim.body, claim.admitted) == (b"c00", True)
+
+
+def test_of_many_a_paused_one_is_left_alone_until_it_is_resumed(
+    engine: Engine, worker: Worker
+) -> None:
+    names = [f"c{n:02}" for n in range(50)]
+    engine.pause("c07")
+    engine.push([Push(new_id(), queue, queue.encode()) for queue in names])
+    assert sorted(named(worker.claim(99))) == [name for name in names if name != "c07"]
+    assert worker.claim(99) == []
+    engine.resume("c07")
+    assert named(worker.claim(99)) == ["c07"]
+
+
+# forgetting
+
+
+def test_queues_with_nothing_in_them_are_forgotten(
+    engine: Engine, worker: Worker, client: redis.Redis
+) -> None:
+    use(engine, worker, 250)
+    engine.pause("used00007")
+    swept(engine)
+    assert [one for one in engine.counts() if not one.paused] == []
+    assert count_of(engine, "used00007") == QueueCounts("used00007", paused=True)
+    assert {queue: found["done"] for queue, found in engine.totals().items()} == {"": 250}
+    assert len(client.keys(f"{{{engine.namespace}}}:*")) < 12
+    push(engine, "a", queue="used00003")
+    assert named(worker.claim()) == ["a"]
+    push(engine, "b", queue="used00007")
+    assert worker.claim() == []
+
+
+@pytest.mark.parametrize("place", ["ready", "delayed", "parked", "held", "running", "failed"])
+def test_who_holds_a_job_is_kept(engine: Engine, worker: Worker, place: str) -> None:
+    push(engine, "a", delay=HOUR if place == "delayed" else 0)
+    rule = Rule("k", 1, HOUR)
+    engine.admit([rule])
+    if place not in ("ready", "delayed"):
+        (claim,) = worker.claim()
+        match place:
+            case "parked":
+                worker.end(claim, Park((rule,), 0))
+            case "held":
+                worker.end(claim, ReleaseUntil(engine.now() + HOUR, State(1), rule))
+            case "failed":
+                worker.end(claim, Bury(State(1)))
+    before = count_of(engine)
+    for _ in range(3):
+        swept(engine)
+    assert count_of(engine) == before
+    assert engine.purge("q") + len(engine.forget([one.id for one in engine.failed()])) <= 1
+    worker.queues = ["q"]
+    if place == "running":
+        worker.end(claim)
+    swept(engine)
+    assert engine.counts() == []
+
+
+def test_it_is_kept_for_as_long_as_is_said(engine: Engine, worker: Worker, clock: Clock) -> None:
+    use(engine, worker, 3)
+    swept(engine, HOUR)
+    clock.forward(HOUR - 1)
+    swept(engine, HOUR)
+    assert len(engine.counts()) == 3
+    push(engine, "again", queue="used00001")
+    assert worker.drain() == ["again"]
+    clock.forward(2 * SECOND)
+    swept(engine, HOUR)
+    clock.forward(HOUR)
+    swept(engine, HOUR)
+    assert {one.queue for one in engine.counts()} <= {"used00001"}
+    for _ in range(2):
+        clock.forward(HOUR)
+        swept(engine, HOUR)
+    assert engine.counts() == []
+    assert total(engine, "done", "") == 4
+
+
+def test_one_sweep_is_bounded(engine: Engine, worker: Worker, client: redis.Redis) -> None:
+    use(engine, worker, 1000)
+    assert commands(client, lambda: engine.sweep(0)) < 5000
+    assert engine.sweep(0) is True
+
+
+def test_a_hundred_thousand_limits_are_shown_in_part(engine: Engine, client: redis.Redis) -> None:
+    """Those that jobs wait for come first; and what has ended leaves at any rate of new ones."""
+    head = f"{{{engine.namespace}}}:"
+    now = engine.now()
+    ends = {f"{HOUR}:k{n}": now + HOUR for n in range(20_000)}
+    client.zadd(f"{head}windows", ends)
+    client.mset({f"{head}win:{name}": f"{now} 1 5" for name in ends})
+    worker = Worker(engine)
+    push(engine, "a")
+    worker.end(worker.claim()[0], Park((Rule("z", 1, HOUR),), 0))
+    engine.admit([Rule("z", 1, HOUR)])
+    uses = engine.limits()
+    assert len(uses) == 1000
+    assert [use.parked for use in uses if use.rule.key == "z"] == [1]
+    assert commands(client, engine.limits) < 20
+    client.zadd(f"{head}windows", dict.fromkeys(ends, now - SECOND))
+    swept(engine, HOUR)
+    assert client.zcard(f"{head}windows") == 1
