@@ -5,7 +5,8 @@ to ask, and the others' jobs would be put off for a window though they come firs
 for those who are about to ask for an earlier job, or who may hold one: they tell it in their rows.
 
 - It waits only where it matters: where the limit is a small one, or has just held jobs back. While
-  the window is known to be used up nobody waits: all will be put off, whoever asks first.
+  the window is known to be used up nobody waits: all will be put off, whoever asks first. Nor for a
+  limit of many starts a second: workers that wait for one another's batches could not make them.
 - What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
   until then come first.
 - It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
@@ -23,6 +24,11 @@ from poolq.worker.row import ASKING, CLAIMING, CLAIMS, FIRST, MOVED, SINCE, STAR
 
 #: Limits of no more starts than this are kept in order from their first start on.
 SMALL = 100
+#: Starts per second beyond which a limit's jobs do not wait for one another. Where they are so
+#: short that workers hold several, one worker alone starts more than that.
+QUICK = 100
+#: Microseconds of a window for whose end it is not worth to claim anew.
+SHORT = 100_000
 #: Windows after which a limit that has held jobs back is none of those any more.
 LATELY = 2
 #: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
@@ -47,15 +53,20 @@ class Order:
     ) -> bool:
         """Until nobody is about to ask for a job that comes before this one, which was claimed at
         that time. False: it has to be claimed anew."""
-        now = monotonic_ns()
-        ended = [self._full[self._place(rule)] for rule in rules if self._matters(rule, now)]
-        if not ended:
-            return True
-        if max(ended) > claimed:
-            return False
-        mine = order_of(id)
-        while self._is_behind(mine, monotonic_ns()):
-            pause(PAUSE)
+        now, matters = monotonic_ns(), False
+        for rule in rules:
+            full = self._full[self._place(rule)]
+            if now < full:
+                continue
+            lately = full > 0 and now - full < rule.window * LATELY * 1000
+            if lately and full > claimed and rule.window >= SHORT:
+                return False
+            slow = rule.limit * 1_000_000 <= QUICK * rule.window
+            matters = matters or (slow and (lately or rule.limit <= SMALL))
+        if matters:
+            mine = order_of(id)
+            while self._is_behind(mine, monotonic_ns()):
+                pause(PAUSE)
         return True
 
     def refused(self, rule: Rule, until: int) -> None:
@@ -64,12 +75,6 @@ class Order:
 
     def _place(self, rule: Rule) -> int:
         return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)
-
-    def _matters(self, rule: Rule, now: int) -> bool:
-        full = self._full[self._place(rule)]
-        if now < full:
-            return False
-        return rule.limit <= SMALL or (full > 0 and now - full < rule.window * LATELY * 1000)
 
     def _is_behind(self, mine: int, now: int) -> bool:
         for words, text in self._peers:

@@ -9,7 +9,7 @@ import pytest
 
 from poolq.limits import Rule
 from poolq.pool.scoreboard import Scoreboard
-from poolq.worker.order import PATIENCE, SMALL, Order
+from poolq.worker.order import PATIENCE, QUICK, SHORT, SMALL, Order
 from poolq.worker.row import MOVED, SINCE, WorkerRow, text
 
 RULE = Rule("mail", 5, 3_600_000_000)
@@ -136,6 +136,18 @@ def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) ->
     assert order.wait(MINE, [RULE._replace(key="other")], ended - 1)
     order.refused(RULE, monotonic_ns() + 3_600_000_000_000)
     assert order.wait(MINE, [RULE], 0), "it is put off in any case"
+
+
+def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
+    order: Order, other: WorkerRow
+) -> None:
+    """Each waits for the batch of the one before: they could not start so many."""
+    quick = Rule("mail", QUICK + 1, 1_000_000)
+    other.claimed(1, first=EARLY, many=9)
+    order.refused(quick, monotonic_ns() - 1)
+    assert waits(order, nothing, quick) == 0
+    assert not order.wait(MINE, [quick], 0), "what is due again comes first all the same"
+    assert order.wait(MINE, [Rule("mail", 1, SHORT - 1)], 0), "but not for moments"
 
 
 def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Order) -> None:
