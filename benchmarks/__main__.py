@@ -31,6 +31,7 @@ SCENARIOS = (
     "million",
     "queues",
     "idle-workers",
+    "many-workers",
     "limit",
     "scoreboard",
     "memory",
