@@ -33,6 +33,7 @@ SCENARIOS = (
     "idle-workers",
     "many-workers",
     "limit",
+    "mixed",
     "scoreboard",
     "memory",
     "dashboard",

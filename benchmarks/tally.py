@@ -1,8 +1,9 @@
 """How many jobs have run, where the driver can see it: a file that all workers map.
 
 A job calls `count()`: one store into a cell of its thread's own, some 0.1 µs, the same for every
-contender. `late()` notes beside the broker how long a job took from its dispatch to its start. Only
-the standard library is used: this module is imported in every contender's environment.
+contender. `late()` notes beside the broker how long a job took from its dispatch to its start,
+`span()` when it ran, and where. Only the standard library is used: this module is imported in every
+contender's environment.
 """
 
 import fcntl
@@ -77,6 +78,14 @@ def late(sent: int) -> None:
     os.close(file)
 
 
+def span(number: int, began: int) -> None:
+    """The job of this number ends now; it began at `began` (monotonic nanoseconds)."""
+    now = monotonic_ns()
+    file = os.open(f"{os.environ[VARIABLE]}.spans", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, struct.pack("4q", number, os.getpid(), began, now))
+    os.close(file)
+
+
 class Tally:
     """The driver's view. A new one begins at nothing."""
 
@@ -85,6 +94,8 @@ class Tally:
         path.write_bytes(bytes(SIZE))
         self._late = Path(f"{path}.late")
         self._late.unlink(missing_ok=True)
+        self._spans = Path(f"{path}.spans")
+        self._spans.unlink(missing_ok=True)
         self._words = _map(str(path))
 
     def total(self) -> int:
@@ -100,3 +111,8 @@ class Tally:
         """What `late` has noted, in nanoseconds."""
         raw = self._late.read_bytes() if self._late.exists() else b""
         return [wait for (wait,) in struct.iter_unpack("q", raw[: len(raw) // 8 * 8])]
+
+    def spans(self) -> list[tuple[int, int, int, int]]:
+        """What `span` has noted: number, process, begin and end."""
+        raw = self._spans.read_bytes() if self._spans.exists() else b""
+        return list(struct.iter_unpack("4q", raw[: len(raw) // 32 * 32]))

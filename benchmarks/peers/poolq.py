@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from time import thread_time_ns
+from time import monotonic_ns, sleep, thread_time_ns
 
 import poolq
 from benchmarks import tally
@@ -27,6 +27,21 @@ class Spin(poolq.Job):
         while thread_time_ns() < end:
             pass
         tally.count()
+
+
+class Sleep(poolq.Job):
+    """Take as long as the payload says."""
+
+    def run(self) -> None:
+        began = monotonic_ns()
+        if self.payload["ms"]:
+            sleep(self.payload["ms"] / 1000)
+        tally.span(self.payload["number"], began)
+        tally.count()
+
+
+class Nap(Sleep):
+    """The same, of another class."""
 
 
 class Limited(poolq.Job):

@@ -6,6 +6,8 @@
 - While short jobs run, the step that will follow them is on its way already, where the engine has
   a server that works meanwhile. What it claims is started when all that was claimed before has
   ended; what of that is not settled yet is done then, as the row tells.
+- Nothing waits behind a long job while others may be idle: before one that is known to be long all
+  that is claimed goes back, and after HELD what is too much by then.
 - A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
   what is finished and gives back what is not started. What it could not send stays noted, and
   goes with whoever is answered first; none of it is started any more. A step on its way it sends
@@ -34,11 +36,15 @@ from poolq.worker.row import WorkerRow
 from poolq.worker.talk import Flight, Talk
 from poolq.worker.title import Title
 
-#: Nanoseconds after which a job is long; seconds between two looks of the watcher.
-LONG = 100_000_000
-LOOK = 0.05
-#: Nanoseconds that a settlement waits for company at most.
-LONGEST_WAIT = round(BUDGET * 1e9)
+#: Nanoseconds after which a job is long; that a settlement waits for others at most.
+LONG = LONGEST_WAIT = round(BUDGET * 1e9)
+#: Nanoseconds after which claims that have not been started are considered anew.
+HELD = LONG * 3 // 2
+#: They go back where they are so many times as many as should be kept.
+TOO_MANY = 4
+#: Nanoseconds for which the watcher sees a job twice before it is taken for long: on a busy machine
+#: the worker may not have been running at all.
+AGAIN = 5_000_000
 #: Nanoseconds for which the engine's last word is good enough to start a claimed job.
 FRESH = 1_000_000_000
 
@@ -78,6 +84,8 @@ class Desk:
         self._pending: list[Settlement] = []
         self._all_done = True  # of what was claimed last, nothing has ended in another way
         self.due = 0
+        self._considered = 0  # when it was decided to hold what is claimed
+        self._waits = 0  # until when what is pending may wait
         self._running = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
@@ -107,6 +115,8 @@ class Desk:
                 self._armed.clear()
             elif len(claims) > 1 or self._watcher:
                 self._arm()
+            self._considered = monotonic_ns()
+            self._reckon()
         return len(claims)
 
     def look_ahead(self, want: int) -> None:
@@ -118,7 +128,7 @@ class Desk:
             self._flight = self._talk.begin(self._pending, want)
             if self._flight:
                 self._pending = []
-                self.due = self._talk.asked + FRESH
+                self._reckon()
 
     def next(self) -> Claim | None:
         """The next claim to start."""
@@ -127,14 +137,22 @@ class Desk:
         except IndexError:
             return None
 
-    def catch_up(self) -> None:
-        """Settle what is finished, and have the engine say that this worker is still known, unless
-        it has just done so. Raises Fenced; Leaving as `claim` does."""
+    def catch_up(self, keep: int, *, alone: bool = False) -> None:
+        """Settle what has been finished for long, and have the engine say that this worker is still
+        known, unless it has just done so. Of what has been claimed for long, all but the first
+        `keep` goes back, if it is many times as much. `alone`: all is settled, or goes back.
+        Raises Fenced; Leaving as `claim` does."""
         with self._lock:
             self._land()
-            if self._pending or monotonic_ns() - self._talk.asked >= FRESH:
+            now, returned = monotonic_ns(), 0
+            if alone or now - self._considered >= HELD:
+                if alone or len(self._ahead) + len(self._behind) > TOO_MANY * keep:
+                    returned = self._return(self._take_beyond(0 if alone else max(0, keep)))
+                self._considered = now
+            settles = self._pending and (alone or returned or now >= self._waits)
+            if settles or now - self._talk.asked >= FRESH:
                 self._step(0)
-            self.due = self._talk.asked + FRESH
+            self._reckon()
 
     def watch(self) -> None:
         """What starts now is expected to be short: have somebody see to it if it is not."""
@@ -155,7 +173,8 @@ class Desk:
         if outcome is not ACK:
             self._all_done = False
         if not self._pending:
-            self.due = min(self.due, now + LONGEST_WAIT)
+            self._waits = now + LONGEST_WAIT
+            self.due = min(self.due, self._waits)
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
@@ -170,6 +189,15 @@ class Desk:
             self._return([*([first] if first else []), *self._take_all()])
             if self._pending:
                 self._step(0)
+
+    def _take_beyond(self, keep: int) -> list[Claim]:
+        """What is claimed and not started, without the first `keep`. Those stay where they are."""
+        ahead, behind = self._ahead, self._behind
+        self._behind = behind[: max(0, keep - len(ahead))]
+        taken: list[Claim] = []
+        while len(ahead) > keep:
+            taken.append(ahead.pop())
+        return [*reversed(taken), *behind[len(self._behind) :]]
 
     def _take_all(self) -> list[Claim]:
         """What is claimed and not started, which nobody else has taken meanwhile."""
@@ -208,11 +236,15 @@ class Desk:
 
     def _answered(self, step: Step) -> None:
         """What is pending now was noted after that step began."""
-        fresh = self._talk.asked + FRESH
-        self.due = min(self.due, fresh) if self._pending else fresh
+        self._reckon()
         # What the watcher had settled by a try whose answer was lost, looks stale.
         doubtful, self._doubtful = self._doubtful, set()
         self._talk.refused(step.stale, but=doubtful)
+
+    def _reckon(self) -> None:
+        """Work out when no claim is to be started any more without having caught up."""
+        due = min(self._talk.asked + FRESH, self._considered + HELD)
+        self.due = min(due, self._waits) if self._pending else due
 
     def _turn_to(self, claims: Sequence[Claim]) -> None:
         """Start with these from now on. What is not settled yet of those before is done, if all of
@@ -237,8 +269,11 @@ class Desk:
         rest = threading.Event()
         while True:
             self._armed.wait()
-            rest.wait(LOOK)
-            if self._is_long():
+            rest.wait(self._until_long() / 1e9)
+            if (since := self._running) and self._is_long():
+                rest.wait(AGAIN / 1e9)
+                if self._running != since:
+                    continue
                 self._title.shows(*self._row.running(), monotonic_ns())
                 with self._lock:
                     if self._is_long():  # still: the main thread may have held the lock
@@ -253,9 +288,15 @@ class Desk:
         if self._pending or self._failures or not self._is_long():
             self._armed.set()
 
+    def _until_long(self) -> int:
+        """Nanoseconds until what runs now is long. Whatever begins meanwhile is shorter by then, so
+        each job is found as soon as it is long."""
+        since = self._running
+        return max(0, since + LONG - monotonic_ns()) if since else LONG
+
     def _is_long(self) -> bool:
         since = self._running
-        return since > 0 and monotonic_ns() - since > LONG
+        return since > 0 and monotonic_ns() - since >= LONG
 
     def _relieve(self) -> None:
         """Settle what is finished and give back what waits; one try."""

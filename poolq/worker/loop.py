@@ -3,6 +3,7 @@
 - A finished claim is first noted in the scoreboard (one store), then settled with the next
   exchange; so a death between the two loses no acknowledgement.
 - A settlement waits for company only while short jobs follow, and never over `pace.BUDGET`.
+- What is claimed is given back where it would wait behind long jobs: see `desk.py`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
 - A job starts only while its worker is known to the engine, by its word of the last second.
 - Before each claim and each start the worker looks whether it shall leave. Deadlines, deaths and
@@ -25,7 +26,7 @@ from poolq.worker.execute import Executor, Ready, Result
 from poolq.worker.identity import resident
 from poolq.worker.idling import Idling
 from poolq.worker.order import Order
-from poolq.worker.pace import Pace
+from poolq.worker.pace import MANY, Pace
 from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
 from poolq.worker.signals import Signals
 from poolq.worker.talk import Leaving
@@ -155,12 +156,15 @@ class Loop:
         if self._row.paused():
             self._desk.give_back()
             return 0
-        return self._desk.claim(self._pace.want())
+        want = self._pace.want()
+        many = self._desk.claim(want)
+        self._pace.claimed(many, want)
+        return many
 
     def _batch(self, many: int) -> None:
         """Run what was claimed. In the middle of it the next claim is sent for."""
         self._row.phase(Phase.BUSY)
-        middle = many // 2 if self._pace.goes_on(many) else 0
+        middle = many // 2 if self._pace.goes_on() else 0
         while (claim := self._desk.next()) is not None:
             if self._signals.stopping:
                 self._desk.give_back(claim)
@@ -168,7 +172,7 @@ class Loop:
             self._one(claim)
             middle -= 1
             if middle == 0 and not self._row.paused():
-                self._desk.look_ahead(self._pace.want())
+                self._look_ahead()
         if self._max_jobs and self._row.settled() >= self._max_jobs:
             self._max_jobs = 0
             self._bells.look()
@@ -182,7 +186,7 @@ class Loop:
         short = self._pace.short(job)
         now = monotonic_ns()
         if not short or now >= self._desk.due:
-            if not self._may_start(claim):
+            if not self._may_start(claim, short or ready.hooks.limit):
                 return
             now = monotonic_ns()
         if not short or (claim.index == 0 and now >= self._title.due):
@@ -211,10 +215,17 @@ class Loop:
         else:
             self._conclude(ready, claim, result)
 
-    def _may_start(self, claim: Claim) -> bool:
-        """Before a job that may be long, and where the engine has not been asked for a while:
-        settle, make sure that we are known, look around. False: it was given back."""
-        self._desk.catch_up()
+    def _look_ahead(self) -> None:
+        """In the middle of a batch: unless its first half was longer than expected."""
+        want = self._pace.want()
+        if want >= MANY:
+            self._desk.look_ahead(want)
+
+    def _may_start(self, claim: Claim, short: bool) -> bool:
+        """Before a job that may be long, and where the engine has not been asked for a while, or
+        what is claimed may be too much: settle, make sure that we are known, look around. False: it
+        was given back."""
+        self._catch_up(short)
         self._signals.retake()
         self._signals.poll()
         self._reporter.flush()
@@ -222,6 +233,10 @@ class Loop:
             self._desk.give_back(claim)
             return False
         return True
+
+    def _catch_up(self, short: bool) -> None:
+        """Behind a long job nothing waits; behind a short one no more than fits into a batch."""
+        self._desk.catch_up(self._pace.fits() - 1, alone=not short)
 
     def _run(self, ready: Ready) -> Result:
         limit = ready.message.timeout or self._timeout
@@ -245,16 +260,20 @@ class Loop:
         self._after_user_code()
         if isinstance(limits, Result):
             return limits
-        if not limits:
+        short = self._pace.short(ready.message.job)
+        if not limits and short:
             return None
         self._row.unguard()
-        rules = tuple(one.rule(ready.message.job) for one in limits)
-        if not self._order.wait(ready.claim.id, rules, self._row.claimed_at()):
-            return AGAIN
-        admit = partial(self._executor.admit, ready, limits, rules, self._order)
-        result = self._desk.repeat(admit)
-        if monotonic_ns() >= self._desk.due:  # it has taken long
-            self._desk.catch_up()
+        result = None
+        if limits:
+            rules = tuple(one.rule(ready.message.job) for one in limits)
+            if not self._order.wait(ready.claim.id, rules, self._row.claimed_at()):
+                return AGAIN
+            admit = partial(self._executor.admit, ready, limits, rules, self._order)
+            result = self._desk.repeat(admit)
+        alone = result is None and not short
+        if alone or monotonic_ns() >= self._desk.due:  # it has taken long
+            self._catch_up(not alone)
         if limit:
             self._guard(ready, limit)
         return result

@@ -1,46 +1,78 @@
-"""How many jobs to claim at once, and whether a settlement may wait (pure).
+"""How many jobs to claim at once, and which jobs are expected to be short (pure).
 
-Measured durations decide: jobs of microseconds come by the hundred and are settled together; one
-of BUDGET or more comes alone. What was never measured is taken for long.
+- A batch holds as many jobs as fit into BUDGET at the mean duration of the last ones. Above BUDGET
+  all durations are equal: however long a job is, what was claimed behind it is given back.
+- A longer job counts at once, shorter ones count little by little. So a worker that meets long
+  jobs among short ones keeps its batches small; a single one delays the next large batch a little.
+- Whoever found nothing begins with one job: what comes is shared with the other idle workers. From
+  there a batch is at most GROWTH times as large as the last one that was claimed in full.
+- A job is expected to be short when those of its name were. What was never measured is not.
 """
 
-#: Seconds a finished job may wait for company before it is settled.
+#: Seconds that a batch is expected to take at most, and that a finished job may wait for others
+#: before it is settled. A job that takes longer is long: nothing claimed waits behind it.
 BUDGET = 0.02
 #: Most claims at once: beyond it a bigger batch saves nothing measurable.
 MOST = 512
-#: So many claims at once are worth to be followed without a pause.
+#: So many claims at once are worth claiming the next ones while they run.
 MANY = 4
-_WEIGHT = 0.2
+#: Above it all durations of a job are equal.
+LONGEST = 5 * BUDGET
+#: How much larger than the last one a batch may be.
+GROWTH = 4
+#: What share of the mean duration the last job has.
+_WEIGHT = 1 / 64
 
 
 class Pace:
-    """Durations by job name, in seconds. `prefetch` 0: adapt; else the most claims at once."""
+    """Durations in seconds. `prefetch` 0: adapt; else the most claims at once."""
 
     def __init__(self, prefetch: int) -> None:
         self._most = prefetch or MOST
+        self._adapts = not prefetch
+        self._allowed = 1
+        self._goes_on = False
         self._by_job: dict[str, float] = {}
-        self._all = BUDGET
+        self._last = BUDGET  # of the last jobs; follows a longer one at once
+        self._twice = 0.0  # what the last two took at least
+        # A mean whose first values count in full: nothing is known yet but a job of BUDGET.
+        self._sum, self._runs = BUDGET, 1.0
 
     def measured(self, job: str, seconds: float) -> None:
-        """One run took this long. A longer one weighs more: it is what others would wait for."""
-        known = self._by_job.get(job)
-        if known is None:
-            self._by_job[job] = seconds
-        else:
-            weight = 0.5 if seconds > known else _WEIGHT
-            self._by_job[job] = known + (seconds - known) * weight
-        weight = 0.5 if seconds > self._all else _WEIGHT
-        self._all += (seconds - self._all) * weight
+        """One run took this long."""
+        seconds = min(seconds, LONGEST)
+        known = self._by_job.get(job, seconds)
+        self._by_job[job] = known + (seconds - known) * (0.5 if seconds > known else 0.2)
+        seconds = min(seconds, BUDGET)
+        self._twice = min(seconds, self._last)
+        self._last = seconds if seconds > self._last else (self._last + 3 * seconds) / 4
+        self._sum += seconds - self._sum * _WEIGHT
+        self._runs += 1 - self._runs * _WEIGHT
+
+    def claimed(self, many: int, wanted: int) -> None:
+        """So many came of those that were wanted."""
+        self._goes_on = self._adapts and many >= MANY and 2 * many >= wanted
+        if many >= wanted:
+            self._allowed = min(MOST, GROWTH * many)
+        elif not many:
+            self._allowed = 1
 
     def want(self) -> int:
         """How many to claim: as many as BUDGET is expected to hold, 1 at least."""
-        return max(1, min(self._most, int(BUDGET / max(self._all, 1e-6))))
+        expected = max(self._last, self._sum / self._runs, 1e-6)
+        return max(1, min(self._most, self._allowed, int(BUDGET / expected)))
 
-    def goes_on(self, claimed: int) -> bool:
-        """True if the next claim should be sent for before these have been run: they are many, so
-        they are short, nobody has limited them, and the queue has given most of what was wanted."""
-        return claimed >= MANY and self._most == MOST and 2 * claimed >= self.want()
+    def fits(self) -> int:
+        """How many of those that are claimed fit into BUDGET. A single long run says nothing here:
+        to give back and claim again costs more than a worker's moment without a processor."""
+        return int(BUDGET / max(self._twice, self._sum / self._runs, 1e-6))
+
+    def goes_on(self) -> bool:
+        """True if the next claim should be sent before the last one's jobs have been run: they are
+        many, so they are short, nobody has limited them, and the queue has given most of what was
+        wanted."""
+        return self._goes_on
 
     def short(self, job: str) -> bool:
-        """True if the job is known to be over well within BUDGET."""
+        """True if the job is expected to be over well within BUDGET."""
         return self._by_job.get(job, BUDGET) < BUDGET

@@ -159,8 +159,33 @@ def test_before_a_long_job_all_is_settled(engine: Engine, desk: Desk, row: Worke
     desk.claim(2)
     end(desk, row, 1)
     desk.look_ahead(2)
-    desk.catch_up()
+    desk.catch_up(3)
     assert total(engine, "done") == 1
+
+
+def test_what_is_too_much_goes_back_from_behind(
+    engine: Engine, desk: Desk, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD", 0)
+    monkeypatch.setattr(module, "TOO_MANY", 1)
+    push(engine, *"abcdefg")
+    desk.claim(3)
+    end(desk, row, 1)
+    desk.look_ahead(3)
+    desk.catch_up(3)
+    assert count_of(engine).ready == 3
+    desk.catch_up(2)
+    assert count_of(engine).ready == 4
+    assert end(desk, row, 2) == ["b", "c"]
+    assert desk.next() is None
+    assert desk.claim(1) == 1
+    assert end(desk, row, 1) == ["d"]
+    assert desk.claim(3) == 3
+    assert end(desk, row, 1) == ["e"], "what went back keeps its place"
+    desk.look_ahead(1)
+    desk.catch_up(3, alone=True)
+    assert desk.next() is None
+    assert (total(engine, "done"), count_of(engine).ready) == (5, 2)
 
 
 def test_leaving_gives_back_what_was_on_its_way(engine: Engine, desk: Desk, row: WorkerRow) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.process.conftest import MakeProject
@@ -12,13 +14,29 @@ from tests.support.wait import until
 
 JOBS = """
 import os
+from threading import Event
 from tests.support.ledger import gate, note
 from poolq import Job
 
 class Stops(Job):
     def run(self):
         note("start", self.id)
-        os.kill(os.getpid(), 19)  # and then nothing that would let the watcher go first
+        if self.payload and self.once():
+            os.kill(os.getpid(), 19)  # and then nothing that would let the watcher go first
+
+    def once(self):
+        # Of a node that was silent, its earliest claim is charged, which may be another.
+        try:
+            os.close(os.open("stopped", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
+class Takes(Job):
+    def run(self):
+        if "ms" in self.payload:
+            Event().wait(self.payload["ms"] / 1000)
+        note("end", self.id)
 
 class Varies(Job):
     def run(self):
@@ -29,6 +47,10 @@ class Varies(Job):
             os.kill(os.getpid(), self.payload["signal"])
         note("end", self.id)
 """
+
+
+#: From one job at once an idle worker goes on to more: after so many it claims 16.
+FEW = 5
 
 
 @pytest.fixture
@@ -77,11 +99,38 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     assert varying.total("done") == warm + 16
 
 
+@each_kind
+@pytest.mark.parametrize("milliseconds", [15, 60])
+def test_no_worker_hoards_jobs_of_some_milliseconds(varying: Project, milliseconds: int) -> None:
+    """After many quick ones of the same class: each worker gets its share, and none nearly all."""
+    varying.ready(4)
+    varying.dispatch_many("Takes", 800)
+    until(varying.settled)
+    jobs = varying.dispatch_many("Takes", [{"ms": milliseconds}] * 60)
+    until(varying.settled)
+    ran = Counter(line.pid for line in varying.ledger.lines("end") if line.id in set(jobs))
+    assert ran.total() == 60
+    assert max(ran.values()) < 30, ran
+
+
+@each_kind
+def test_what_went_back_keeps_its_place(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Takes", 200)
+    until(varying.settled)
+    varying.freeze(pool)
+    jobs = varying.dispatch_many("Takes", [{"ms": 40}, {}, {}, {"ms": 40}] * 5)
+    pool.thaw()
+    until(varying.settled)
+    assert varying.ledger.ids("end")[-20:] == jobs
+
+
 @sqlite
 def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying: Project) -> None:
     pool = varying.ready(1)
     warmed(varying, pool)
     varying.freeze(pool)
+    varying.dispatch_many("Varies", FEW)
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
@@ -97,6 +146,7 @@ def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -
     pool = varying.ready(1)
     warmed(varying, pool)
     varying.freeze(pool)
+    varying.dispatch_many("Varies", FEW)
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
@@ -118,17 +168,19 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
     pool = varying.ready(1)
     warm = warmed(varying, pool)
     varying.freeze(pool)
-    before = varying.dispatch_many("Varies", 5)
+    few = varying.dispatch_many("Varies", FEW)
+    before = varying.dispatch_many("Varies", 3)
     deadly = varying.dispatch("Varies", {"signal": 9}, max_crashes=1)
-    behind = varying.dispatch_many("Varies", 5)
+    behind = varying.dispatch_many("Varies", 12)
     pool.thaw()
     until(varying.settled)
-    pool.until_said("5 jobs settled as done, 5 given back")
+    words = pool.until_said("jobs settled as done, 12 given back").partition(" died: ")[2]
+    assert int(words.split()[0]) >= len(before)
     assert varying.ledger.times("start") == {
-        **varying.ledger.times("end"), **dict.fromkeys([*before, deadly, *behind], 1)
+        **varying.ledger.times("end"), **dict.fromkeys([*few, *before, deadly, *behind], 1)
     }  # fmt: skip
     assert list(varying.failed()) == [deadly]
-    assert varying.total("done") == warm + 10
+    assert varying.total("done") == warm + len(few) + 15
 
 
 @sqlite
@@ -167,12 +219,15 @@ def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(varying: P
     """Stopped within a short job, with others claimed: they are somebody else's by then."""
     ttl = ("--node-ttl=1.5", "--sleep=1")
     pool = varying.ready(1, *ttl, "--name=stopped")
+    varying.dispatch_many("Stops", 20)  # before a job of a new kind all would go back
     warmed(varying, pool)
     varying.freeze(pool)
-    stops = varying.dispatch("Stops", max_crashes=1)
+    varying.dispatch_many("Varies", FEW)
+    stops = varying.dispatch("Stops", {"stop": True}, max_crashes=1)
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
     varying.ledger.until("start", stops)
+    assert {varying.engine.find(id).status for id in behind} == {"running"}
     until(lambda: any(one.state == "T" for one in pool.workers()), 10, "a stopped worker")
     varying.freeze(pool)
     other = varying.ready(1, *ttl, "--name=other")

@@ -93,7 +93,7 @@ def test_a_retry_that_the_store_has_lost_does_not_pass_for_done(
     """As a failover does: the worker has the engine's word that the first job was put off, and has
     finished the second when it dies, but the store takes the first for one that it still has."""
     project = make_project(engine_url, LOSES)
-    warm = project.dispatch_many("Varies", 200)  # so that many are claimed at once
+    warm = project.dispatch_many("Varies", 600)  # so that many are claimed at once
     where = {"file": engine_url.removeprefix("sqlite:///"), "table": f"{project.namespace}_jobs"}
     payloads = [{"how": how, **where} for how in ("put-off", "loses", "dies")]
     options = {"attempts": 2, "max_crashes": 1}
@@ -104,7 +104,7 @@ def test_a_retry_that_the_store_has_lost_does_not_pass_for_done(
     assert project.ledger.times("end") == dict.fromkeys([*warm, put_off, loses], 1)
     assert project.ledger.times("start")[put_off] == 2
     assert list(project.failed()) == [dies]
-    assert project.total("done") == 202
+    assert project.total("done") == 602
 
 
 @redis_and_sqlite

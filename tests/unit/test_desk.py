@@ -88,20 +88,21 @@ def test_a_claim_needs_no_further_word_for_a_second(
 ) -> None:
     push(engine, "1")
     desk.claim(1)
-    assert desk.due == clock.now + module.FRESH
+    assert desk.due == clock.now + module.HELD
     engine.recover("w1", None)
     clock.now += module.FRESH - 1
-    desk.catch_up()  # is not fenced: nothing was asked
+    desk.catch_up(10)  # is not fenced: nothing was asked
 
 
 def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk, clock: Clock) -> None:
     push(engine, "1", "2")
     desk.claim(2)
-    clock.now = desk.due
-    desk.catch_up()
-    assert desk.due == clock.now + module.FRESH
+    clock.now += module.FRESH
+    assert clock.now >= desk.due
+    desk.catch_up(10)
+    assert desk.due == clock.now + module.HELD
     engine.recover("w1", None)
-    desk.catch_up()
+    desk.catch_up(10)
     assert taken(desk) == ["1", "2"], "and stays"
 
 
@@ -112,9 +113,9 @@ def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
     desk.claim(2)
     engine.recover("w1", None)
     assert ready(engine) == 2
-    clock.now = desk.due
+    clock.now += module.FRESH
     with pytest.raises(Fenced):
-        desk.catch_up()
+        desk.catch_up(10)
 
 
 def test_the_word_counts_from_when_it_was_asked_for(
@@ -141,9 +142,26 @@ def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: W
     assert first is not None
     desk.finish(first, ACK, monotonic_ns())
     claimed_by = row.words[REQUEST]
-    desk.catch_up()
+    desk.catch_up(10, alone=True)
     assert engine.find("1") is None
     assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
+
+
+def test_catching_up_settles_what_has_waited_for_long(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    first = desk.next()
+    assert first is not None
+    desk.finish(first, ACK, clock.now)
+    clock.now += module.LONGEST_WAIT - 1
+    desk.catch_up(10)
+    assert engine.find("1") is not None
+    clock.now += 1
+    assert clock.now >= desk.due
+    desk.catch_up(10)
+    assert engine.find("1") is None
 
 
 def test_a_settlement_waits_for_company_since_the_first_was_noted(
@@ -157,7 +175,7 @@ def test_a_settlement_waits_for_company_since_the_first_was_noted(
         desk.finish(claim, ACK, clock.now + later)
     assert desk.due == clock.now + 1_000 + module.LONGEST_WAIT
     assert desk.settle() == []
-    assert desk.due == clock.now + module.FRESH
+    assert desk.due == clock.now + module.HELD
 
 
 def test_what_the_watcher_has_settled_is_due_no_more(
@@ -171,8 +189,46 @@ def test_what_the_watcher_has_settled_is_due_no_more(
     desk.finish(done, ACK, clock.now)
     desk.begins(clock.now - module.LONG - 1)
     until(lambda: engine.find("1") is None)
-    desk.catch_up()
-    assert desk.due == clock.now + module.FRESH
+    desk.catch_up(10)
+    assert desk.due == clock.now + module.HELD
+
+
+def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: Desk) -> None:
+    push(engine, *"12345")
+    desk.claim(4)
+    first, long = desk.next(), desk.next()
+    assert first is not None
+    assert long is not None
+    desk.finish(first, ACK, monotonic_ns())
+    desk.catch_up(3, alone=True)
+    assert engine.find("1") is None, "in the same exchange"
+    assert ready(engine) == 3
+    assert taken(desk) == []
+    desk.finish(long, ACK, monotonic_ns())
+    desk.claim(2)
+    assert taken(desk) == ["3", "4"], "in their order"
+
+
+def test_what_has_been_claimed_for_long_is_considered_anew(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, *"123456")
+    desk.claim(6)
+    assert desk.next() is not None
+    assert module.TOO_MANY * 2 > 5 > module.TOO_MANY
+    clock.now += module.HELD - 1
+    assert clock.now < desk.due
+    desk.catch_up(1)
+    assert ready(engine) == 0, "it may be a batch that is slow"
+    clock.now += 1
+    assert clock.now >= desk.due
+    desk.catch_up(2)
+    assert ready(engine) == 0, "that costs more than it helps"
+    clock.now += module.HELD
+    desk.catch_up(1)
+    assert ready(engine) == 4
+    assert desk.due == clock.now + module.HELD
+    assert taken(desk) == ["2"], "and the first stay"
 
 
 def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, desk: Desk) -> None:
