@@ -34,8 +34,9 @@ def sqlite(tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch) 
 
 def found_open(file: Path) -> str:
     """Those of the database's files that this process has open."""
-    links = [link.resolve().name for link in Path("/proc/self/fd").iterdir() if link.exists()]
-    return " ".join(sorted(link for link in links if link.startswith(file.name))) or "none"
+    links = [link.resolve() for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    found = {link.name for link in links if str(link).startswith(str(file))}
+    return " ".join(sorted(found)) or "none"
 
 
 def in_a_child(act: Callable[[], str]) -> str:
