@@ -41,6 +41,16 @@ class OwnMariaDB(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mysql", action="store_true", help="MySQL takes MariaDB's part")
+    parser.addoption(
+        "--model-seconds",
+        type=float,
+        default=0,
+        help="run the model of the engines for so long, at random, and not with its fixed seeds",
+    )
+    parser.addoption("--model-seed", type=int, default=0, help="run it once more with that seed")
+    parser.addoption(
+        "--model-engines", default="", help="run it on these alone: redis,sqlite,mariadb"
+    )
 
 
 @pytest.fixture(scope="session")

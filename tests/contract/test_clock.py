@@ -190,6 +190,25 @@ def test_a_line_does_not_wait_for_the_old_time(
     assert named(worker.claim(2)) == ["b"]
 
 
+def test_a_slot_that_had_come_is_there_after_a_step_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """A step back by less than the window is long, too."""
+    park(worker, "a", rules=[Rule("mail", 1, HOUR)])
+    clock.back(MINUTE)
+    assert [claim.admitted for claim in worker.claim()] == [True]
+
+
+def test_a_line_is_asked_first_also_when_the_jump_was_met_while_settling(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    park(worker, "a", rules=[full(engine, "mail", MINUTE)])
+    push(engine, "b")
+    clock.back(HOUR)
+    worker.step()
+    assert [claim.admitted for claim in worker.claim()] == [True]
+
+
 @pytest.mark.parametrize("moved", [HOUR, -HOUR])
 def test_a_waiter_hears_of_a_line_after_the_jump(
     engine: Engine, worker: Worker, clock: Clock, moved: int

@@ -318,6 +318,17 @@ def test_a_step_that_is_repeated_tells_of_the_slot_again(
     assert worker.again(want=1).claims == step.claims
 
 
+def test_a_line_without_jobs_hides_no_other(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """Its slot has come for longer, and nobody has noticed that its last job is gone."""
+    wide = full(engine, "all", MINUTE)
+    park(worker, "b", rules=[wide])
+    park(worker, "a", rules=[Rule("mail", 2, MINUTE)])
+    assert named(worker.claim()) == ["a"]
+    push(engine, "c")
+    clock.forward(MINUTE)
+    assert [(*named([claim]), claim.admitted) for claim in worker.claim()] == [("b", True)]
+
+
 def test_what_has_left_a_line_is_no_longer_in_it(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -73,9 +73,18 @@ if everywhere and want > 0 then
   bring()
   queues = call('ZRANGE', ACTIVE, 0, FEW)
   many = #queues > FEW
+end
+
+-- Asking lines moves their times: it is read when that is over.
+local function read_later()
   later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
 end
-if many then return answer_many(pcall(ask_many, first_of)) end
+
+if many then
+  local good, problem = pcall(ask_many, first_of)
+  read_later()
+  return answer_many(good, problem)
+end
 
 local open, shut = open_of(queues)
 if everywhere then
@@ -89,5 +98,6 @@ if everywhere then
   end
 end
 local good, problem = pcall(ask, open, first_of)
+if everywhere then read_later() end
 if held_back and everywhere then later = {'', '0'} end
 return answer(open, good, problem)

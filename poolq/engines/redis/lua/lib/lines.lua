@@ -233,14 +233,15 @@ end
 
 -- The clock
 
--- Moments that lie further ahead than a window is long were written down before the clock went
--- back: they have come.
+-- The moments that lie ahead were written down before the clock went back: those of lines are worked
+-- out anew, and those of released jobs that lie further ahead than windows are long have come.
 local function revise(queue)
   local lines, held = P .. 'lines:' .. queue, P .. 'held:' .. queue
   local all = call('ZRANGE', lines, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
-    local length = tonumber(string.match(all[i], '^%d+'))
-    if length and tonumber(all[i + 1]) > now + length then call('ZADD', lines, stamp, all[i]) end
+    if all[i] ~= RELEASED and tonumber(all[i + 1]) > now then
+      call('ZADD', lines, digits(slot_of(all[i], limit_of(queue, all[i]) or 1)), all[i])
+    end
   end
   local jobs = call('ZRANGE', held, 0, -1, 'WITHSCORES')
   for i = 1, #jobs, 2 do

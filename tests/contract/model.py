@@ -1,0 +1,626 @@
+"""What an engine's answers may be: the contract of `poolq.engines.base` as a model in plain Python.
+
+The model is told each act with the engine's answer, and either follows it or raises
+`AssertionError`. Where the contract leaves a choice it asks whether the answer is one of
+those allowed, and goes on from that one. It knows the time only from who drives it.
+
+Where the choices are: which queue is next when none is named first; which line of several; what
+of a queue is left for the next step after a grant; and around a clock that goes back, the order
+between jobs from both sides of the jump (`Job.epoch`) and what had come due unnoticed (`Wait`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from poolq.engines.base import (
+    Claim,
+    Death,
+    LimitUse,
+    Push,
+    QueueCounts,
+    Recovered,
+    Settlement,
+    Step,
+    Stored,
+)
+from poolq.limits import Admission, Rule, Window, take
+from poolq.message import HISTORY_KEPT, State
+from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
+
+Identity = tuple[str, int]
+
+#: Steps in a row that may give no slot though there is one, while heads move to other lines.
+MISSES = 4
+#: The history of a job whose last line the engine has worded itself.
+UNKNOWN = b"?"
+
+
+class Wait(NamedTuple):
+    """Not before `earliest`, surely from `latest` on; `shown` is its moment. `rule`: that limit
+    released it."""
+
+    earliest: int
+    latest: int
+    shown: int
+    rule: Rule | None = None
+
+
+class Slot(NamedTuple):
+    """What a granted job holds: of its windows the last start and the first end. `sure`: the
+    clock has not gone back behind that start since."""
+
+    start: int
+    end: int
+    sure: bool = True
+
+
+@dataclass(slots=True)
+class Job:
+    """`place`: "queue", "parked", "claimed" or "failed"; `lines`: those it may be in."""
+
+    id: str
+    queue: str
+    body: bytes
+    due: int
+    epoch: int
+    state: State = State()
+    place: Literal["queue", "parked", "claimed", "failed"] = "queue"
+    wait: Wait | None = None
+    rules: tuple[Rule, ...] = ()
+    lines: set[Identity] = field(default_factory=set)
+    slot: Slot | None = None
+    claim: Claim | None = None
+    worker: str = ""
+    at: int = 0  # claimed or failed
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.due, self.id
+
+    def may_run(self, now: int) -> bool:
+        return self.place == "queue" and (self.wait is None or now >= self.wait.earliest)
+
+    def must_run(self, now: int) -> bool:
+        return self.place == "queue" and (self.wait is None or now >= self.wait.latest)
+
+
+@dataclass(slots=True)
+class Reply:
+    request: int
+    claims: list[Claim]
+    stale: list[str]
+
+
+def identity(rule: Rule) -> Identity:
+    return rule.key, rule.window
+
+
+class Model:
+    """One engine's namespace."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.epoch = 0
+        self.jobs: dict[str, Job] = {}
+        self.queues: set[str] = set()
+        self.paused: set[str] = set()
+        self.workers: dict[str, str] = {}
+        self.replies: dict[str, Reply] = {}
+        self.windows: dict[Identity, Window] = {}
+        self.named: dict[tuple[str, Identity], Rule] = {}
+        self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.lined: set[str] = set()  # queues that a limit has held jobs of
+        self.misses = 0
+
+    # time
+
+    def move(self, now: int) -> None:
+        """The clock has moved; back, what nobody had noticed may or may not have come due."""
+        if now < self.now:
+            self.epoch += 1
+            for job in self.jobs.values():
+                if job.wait is not None:
+                    job.wait = self._after_jump(job.wait, now)
+                if job.slot is not None and job.slot.start > now:
+                    job.slot = job.slot._replace(sure=False)
+        self.now = now
+
+    def _after_jump(self, wait: Wait, now: int) -> Wait:
+        if wait.rule is not None:  # its window may have begun in the future, and is over then
+            latest = min(wait.latest, now + 2 * wait.rule.window)
+            return wait._replace(earliest=min(wait.earliest, now), latest=latest)
+        if self.now >= wait.earliest:
+            return wait._replace(earliest=now)
+        return wait
+
+    # what there is
+
+    def waiting(self, queue: str) -> list[Job]:
+        """Ready, delayed and released jobs."""
+        return [j for j in self.jobs.values() if j.place == "queue" and j.queue == queue]
+
+    def parked(self, queue: str) -> list[Job]:
+        return [j for j in self.jobs.values() if j.place == "parked" and j.queue == queue]
+
+    def held(self, worker: str) -> list[Claim]:
+        """Its claims in the order of their making."""
+        found = [j.claim for j in self.jobs.values() if j.worker == worker and j.claim]
+        return sorted(found, key=lambda claim: (claim.request, claim.index))
+
+    def failed(self) -> list[Job]:
+        found = [j for j in self.jobs.values() if j.place == "failed"]
+        return sorted(found, key=lambda job: (job.at, job.id), reverse=True)
+
+    def __str__(self) -> str:
+        """What it knows, for whoever reads of a failure."""
+        lines = [f"now {self.now}, epoch {self.epoch}, paused {sorted(self.paused)}"]
+        lines += [f"window {name}: {window}" for name, window in self.windows.items()]
+        lines += [str(job) for job in sorted(self.jobs.values(), key=lambda job: job.order)]
+        return "\n".join(lines)
+
+    # producers
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        for one in pushes:
+            due = max(self.now, one.at) if one.at > 0 else self.now + max(0, one.delay)
+            wait = Wait(due, due, due) if due > self.now else None
+            job = Job(one.id, one.queue, one.body, due, self.epoch, wait=wait)
+            self.jobs[one.id] = job
+            self.queues.add(one.queue)
+
+    # workers
+
+    def register(self, worker: str, node: str) -> None:
+        if worker not in self.workers:
+            self.workers[worker] = node
+            self.replies[worker] = Reply(-1, [], [])
+
+    def step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+        answer: Step,
+    ) -> None:
+        assert worker in self.workers, "it should have been fenced"
+        last = self.replies[worker]
+        assert request >= last.request, "a lower request should have been refused"
+        if request == last.request:
+            self._again(worker, last, answer)
+            return
+        assert request == last.request + 1 or last.request <= 0, "a lost step should be fenced"
+        stale = self.settle(worker, settlements)
+        assert answer.stale == stale, f"stale ids: {answer.stale} and not {stale}"
+        self._claimed(worker, request, want, queues, answer.claims)
+        if len(answer.claims) < want:
+            self._check_next_due(queues, answer)
+        self.replies[worker] = Reply(request, answer.claims, stale)
+
+    def _again(self, worker: str, last: Reply, answer: Step) -> None:
+        held = {(c.id, c.request, c.index) for c in self.held(worker)}
+        still = [c for c in last.claims if (c.id, c.request, c.index) in held]
+        assert answer.claims == still, f"repeated: {answer.claims} and not {still}"
+        assert answer.stale == last.stale, f"stale ids: {answer.stale} and not {last.stale}"
+
+    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+        """Follow settlements; the ids of those that are stale."""
+        assert worker in self.workers, "it should have been fenced"
+        stale = []
+        for claim, outcome in settlements:
+            job = self.jobs.get(claim.id)
+            mine = job and job.worker == worker and job.claim
+            if not mine or (mine.request, mine.index) != (claim.request, claim.index):
+                stale.append(claim.id)
+            else:
+                assert job is not None
+                self._end(job, outcome)
+        return stale
+
+    def _end(self, job: Job, outcome: object) -> None:
+        match outcome:
+            case Ack():
+                del self.jobs[job.id]
+                self.totals[job.queue]["done"] += 1
+            case GiveBack():
+                self._back(job, slot=job.slot if job.claim and job.claim.admitted else None)
+            case Failing(state):
+                job.state = state
+                job.claim = job.claim and job.claim._replace(state=state)
+                job.slot = job.slot and job.slot._replace(sure=False)
+            case Bury(state):
+                self._back(job, place="failed", state=state, slot=None, at=self.now)
+                self.totals[job.queue]["failed"] += 1
+            case _:
+                self._put_off(job, outcome)
+
+    def _put_off(self, job: Job, outcome: object) -> None:
+        match outcome:
+            case Release(delay, state, counter):
+                due = self.now + max(0, delay)
+                wait = Wait(due, due, due) if due > self.now else None
+                self._back(job, state=state, due=due, epoch=self.epoch, wait=wait, slot=None)
+                if counter:
+                    self.totals[job.queue][counter] += 1
+            case ReleaseUntil(until, state, rule):
+                wait = Wait(until, until, until, rule) if until > self.now else None
+                self._back(job, state=state, wait=wait, slot=None)
+                self.lined.add(job.queue)
+                self.totals[job.queue]["limited"] += 1
+            case Park(rules, refused):
+                line = identity(rules[refused])
+                self._back(job, place="parked", rules=rules, lines={line}, slot=None)
+                self.named[job.queue, line] = rules[refused]
+                self.lined.add(job.queue)
+                self.totals[job.queue]["parked"] += 1
+
+    @staticmethod
+    def _back(job: Job, **changes: object) -> None:
+        job.place, job.claim, job.worker, job.wait = "queue", None, "", None
+        job.rules, job.lines = (), set()
+        for name, value in changes.items():
+            setattr(job, name, value)
+
+    def admit(self, rules: Sequence[Rule]) -> Admission:
+        """One start of each rule, or of none."""
+        taken, refused = self._take([(rule, rule.limit) for rule in rules])
+        if refused is None:
+            self.windows.update(taken)
+            return Admission(0)
+        at, wait = refused
+        return Admission(wait, at, until=self.now + wait)
+
+    def _take(
+        self, rules: Iterable[tuple[Rule, int]]
+    ) -> tuple[dict[Identity, Window], tuple[int, int] | None]:
+        """The windows after a start, and of those that refuse the one that does so longest."""
+        taken: dict[Identity, Window] = {}
+        refused: tuple[int, int] | None = None
+        for at, (rule, limit) in enumerate(rules):
+            name = identity(rule)
+            window, wait = take(rule._replace(limit=limit), self.windows.get(name), self.now)
+            taken[name] = window
+            if wait > (refused[1] if refused else 0):
+                refused = at, wait
+        return taken, refused
+
+    # claims
+
+    def _claimed(
+        self,
+        worker: str,
+        request: int,
+        want: int,
+        queues: Sequence[str] | None,
+        claims: Sequence[Claim],
+    ) -> None:
+        assert len(claims) <= want, f"{len(claims)} claims where {want} were wanted"
+        asked = self.queues if queues is None else queues
+        opened = [q for q in dict.fromkeys(asked) if q in self.queues and q not in self.paused]
+        possible = {q: self._grantable(q) for q in opened} if want else {}
+        movable = want > 0 and any(self._note_moves(q) for q in opened)
+        granted = ""
+        seen: list[str] = []
+        for index, claim in enumerate(claims):
+            job = self.jobs.get(claim.id)
+            assert job is not None, f"{claim.id} is gone, and was claimed"
+            assert (claim.request, claim.index) == (request, index), f"{claim} has another name"
+            assert claim.queue == job.queue, f"{claim} is of queue {job.queue}"
+            assert job.queue in opened, f"{job.queue} was not asked, or is paused"
+            if not seen or seen[-1] != job.queue:
+                assert job.queue not in seen, f"{job.queue} was claimed from twice"
+                if queues is not None:
+                    self._check_left(opened[: opened.index(job.queue)], set())
+                seen.append(job.queue)
+                first = True
+            if job.place == "parked":
+                assert claim.admitted, "a parked job was claimed without its slot"
+                assert not granted, "two parked jobs in a step"
+                assert first, "a parked job came behind others of its queue"
+                granted = job.queue
+                self._grant(job)
+            else:
+                self._check_turn(job, claim)
+            first = False
+            self._hold(job, claim, worker)
+        if len(claims) < want:
+            # One parked job a step, and nothing goes before it: other queues' may be next. Nobody
+            # may have noticed yet that a line is empty.
+            lined = self.lined if granted else set()
+            self._check_left(opened, {granted, *lined})
+        self._count_misses(want, queues, opened, claims, possible, granted, movable)
+
+    def _hold(self, job: Job, claim: Claim, worker: str) -> None:
+        assert claim.body == job.body, f"{claim} has another body"
+        if job.state.history.endswith(UNKNOWN):
+            kept = job.state.history[: -len(UNKNOWN)]
+            assert claim.state.history.startswith(kept), f"{claim} has lost its history"
+            assert claim.state[:3] == job.state[:3], f"{claim.state} and not {job.state}"
+            job.state = claim.state
+        assert claim.state == job.state, f"{claim.state} and not {job.state}"
+        job.place, job.claim, job.worker, job.at = "claimed", claim, worker, self.now
+        job.wait, job.rules, job.lines = None, (), set()
+
+    def _check_turn(self, job: Job, claim: Claim) -> None:
+        """It is ready, none of its queue and its epoch comes before it, and its slot is right."""
+        assert job.may_run(self.now), f"{job} is not ready"
+        for other in self.waiting(job.queue):
+            if other.must_run(self.now) and other.epoch == job.epoch:
+                assert job.order <= other.order, f"{job}\ncame before\n{other}"
+        slot = job.slot
+        if slot is None or self.now >= slot.end:
+            assert not claim.admitted, f"{job} has no slot"
+        elif slot.sure:
+            assert claim.admitted, f"{job} has lost its slot"
+        if not claim.admitted:
+            job.slot = None
+
+    def _check_left(self, queues: Iterable[str], but: Collection[str]) -> None:
+        left = self._left(queue for queue in queues if queue not in but)
+        assert not left, f"left unclaimed: {left}"
+
+    def _left(self, queues: Iterable[str]) -> list[Job]:
+        return [job for q in queues for job in self.waiting(q) if job.must_run(self.now)]
+
+    # lines
+
+    def _limits(self, job: Job) -> list[tuple[Rule, int]]:
+        """Its rules, each with the limit that was named last for its line."""
+        return [
+            (rule, self.named.get((job.queue, identity(rule)), rule).limit) for rule in job.rules
+        ]
+
+    def _grantable(self, queue: str) -> set[str]:
+        found = self.parked(queue)
+        return {job.id for job in found if self._take(self._limits(job))[1] is None}
+
+    def _note_moves(self, queue: str) -> bool:
+        """A step may move heads to the lines of the limits that refuse them longest, and has
+        perhaps done so; whether any may be on the move."""
+        moving = False
+        for job in self.parked(queue):
+            _, refused = self._take(self._limits(job))
+            if refused is not None:
+                line = identity(job.rules[refused[0]])
+                moving = moving or job.lines != {line}
+                job.lines.add(line)
+            else:
+                moving = moving or len(job.lines) > 1
+        return moving
+
+    def _grant(self, job: Job) -> None:
+        taken, refused = self._take(self._limits(job))
+        assert refused is None, f"{job} was given a slot that there is not"
+        for other in self.parked(job.queue):
+            if other.epoch == job.epoch and other.lines == job.lines and len(job.lines) == 1:
+                same = {identity(rule) for rule in other.rules} == set(taken)
+                assert not same or job.order <= other.order, f"{job}\nwas let before\n{other}"
+        self.windows.update(taken)
+        starts = [window.start for window in taken.values()]
+        ends = [window.start + name[1] for name, window in taken.items()]
+        job.slot = Slot(max(starts), min(ends))
+
+    def _count_misses(
+        self,
+        want: int,
+        queues: Sequence[str] | None,
+        opened: Sequence[str],
+        claims: Sequence[Claim],
+        possible: dict[str, set[str]],
+        granted: str,
+        movable: bool,
+    ) -> None:
+        """A slot that is there is given, at the latest after a few steps that only moved heads."""
+        free = [q for q in opened if possible.get(q)]
+        if len(claims) == want:  # those behind a queue that had enough were not asked
+            seen = {claim.queue for claim in claims}
+            last = max((opened.index(q) for q in seen), default=-1)
+            free = [q for q in free if q in seen or (queues and opened.index(q) < last)]
+        if granted or not free or not want:
+            self.misses = 0 if granted else self.misses
+            return
+        self.misses += 1
+        most = MISSES if movable else 0
+        assert self.misses <= most, f"no slot was given for {sorted(possible[free[0]])}"
+
+    def _check_next_due(self, queues: Sequence[str] | None, answer: Step) -> None:
+        """It may be early, for what has gone unnoticed, and is never late."""
+        asked = self.queues if queues is None else self.queues & set(queues)
+        opened = asked - self.paused
+        if any(claim.admitted for claim in answer.claims) and answer.next_due == 0:
+            return  # there may be another slot
+        left = self._left(opened)
+        assert not left, f"back in {answer.next_due}, though there are {left}"
+        moments = [j.wait.latest for q in opened for j in self.waiting(q) if j.wait]
+        moments += [self._free_at(j) for q in opened for j in self.parked(q)]
+        if not moments:
+            return  # a look in vain, at what has gone unnoticed
+        assert answer.next_due is not None, "nobody would be back for what comes due"
+        rest = max(0, min(moments) - self.now)
+        assert 0 <= answer.next_due <= rest, f"back in {answer.next_due} and not in {rest}"
+
+    def _free_at(self, job: Job) -> int:
+        _, refused = self._take(self._limits(job))
+        return self.now + (refused[1] if refused else 0)
+
+    # keepers
+
+    def recover(self, worker: str, death: Death | None, answer: Recovered | None) -> Recovered:
+        """Follow a recovery; `answer` None: as a part of another's, which is returned."""
+        found: dict[str, list[str]] = {name: [] for name in Recovered._fields}
+        held = self.held(worker)
+        if worker in self.workers:
+            for at, claim in enumerate(held):
+                self._judge(claim, death, at == 0, found)
+            del self.workers[worker], self.replies[worker]
+        expected = Recovered(*(tuple(ids) for ids in found.values()))
+        assert answer is None or answer == expected, f"recovered {answer} and not {expected}"
+        return expected
+
+    def _judge(
+        self, claim: Claim, death: Death | None, first: bool, found: dict[str, list[str]]
+    ) -> None:
+        job = self.jobs[claim.id]
+        known = death is not None and claim.request == death.request
+        if death and (
+            claim.request == death.before
+            or (known and death.settled <= claim.index < death.finished)
+        ):
+            found["done"].append(job.id)
+            self._end(job, Ack())
+        elif (death is None and first) or (death and known and claim.index == death.started):
+            late = death is not None and death.timed_out and not job.state.failing
+            found["timed_out" if late else "crashed"].append(job.id)
+            self._charge(job, death, late)
+        else:
+            found["returned"].append(job.id)
+            self._end(job, GiveBack())
+
+    def _charge(self, job: Job, death: Death | None, late: bool) -> None:
+        attempt, crashes, failing, history = job.state
+        line = death.entry if death else UNKNOWN
+        lines = [*history.splitlines(), line]
+        if len(lines) > HISTORY_KEPT:
+            lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+        if failing:
+            failing += 1
+        elif late:
+            attempt += 1
+        else:
+            crashes += 1
+        state = State(attempt, crashes, failing, b"\n".join(lines))
+        self.totals[job.queue]["retried" if late else "crashed"] += 1
+        if late and death and death.delay > 0:
+            self._end(job, Release(death.delay, state, ""))
+        else:
+            self._back(job, state=state, slot=None)
+
+    def reap(self, node: str, answer: Recovered | None) -> None:
+        """Its beat was the last one that it had."""
+        assert answer is not None, f"{node} was not reaped"
+        workers = [worker for worker, its in self.workers.items() if its == node]
+        parts = [self.recover(worker, None, None) for worker in workers]
+        for name in Recovered._fields:
+            expected = sorted(id_ for part in parts for id_ in getattr(part, name))
+            assert sorted(getattr(answer, name)) == expected, f"reaped {answer}"
+
+    # people
+
+    def retry(self, ids: Sequence[str], answer: Sequence[str]) -> None:
+        assert sorted(answer) == sorted(self._those(ids, "failed"))
+        for id_ in sorted(answer):
+            job = self.jobs[id_]
+            self._back(job, state=State(), due=self.now, epoch=self.epoch, slot=None)
+
+    def forget(self, ids: Sequence[str], answer: Sequence[str]) -> None:
+        assert sorted(answer) == sorted(self._those(ids, "failed"))
+        for id_ in answer:
+            del self.jobs[id_]
+
+    def cancel(self, id_: str, answer: bool) -> None:
+        job = self.jobs.get(id_)
+        there = job is not None and job.place in ("queue", "parked")
+        assert answer == there, f"cancelled: {answer}, and it is {job}"
+        if there:
+            del self.jobs[id_]
+
+    def purge(self, queue: str, answer: int) -> None:
+        gone = [*self.waiting(queue), *self.parked(queue)]
+        assert answer == len(gone), f"purged {answer} and not {gone}"
+        for job in gone:
+            del self.jobs[job.id]
+
+    def _those(self, ids: Sequence[str], place: str) -> set[str]:
+        return {id_ for id_ in ids if id_ in self.jobs and self.jobs[id_].place == place}
+
+    # looks
+
+    def check_counts(self, answer: Sequence[QueueCounts]) -> None:
+        names = [counts.queue for counts in answer]
+        assert names == sorted(names), f"not in order: {names}"
+        for counts in answer:
+            self._check_count(counts)
+        unknown = (self.queues | self.paused) - set(names)
+        assert not unknown, f"unknown: {unknown}"
+
+    def _check_count(self, counts: QueueCounts) -> None:
+        mine = [job for job in self.jobs.values() if job.queue == counts.queue]
+        waiting = [job for job in mine if job.place == "queue"]
+        places = Counter(job.place for job in mine)
+        exact = (counts.parked, counts.running, counts.failed, counts.paused)
+        expected = (places["parked"], places["claimed"], places["failed"])
+        assert exact == (*expected, counts.queue in self.paused), f"{counts} and not {expected}"
+        assert counts.ready + counts.delayed == len(waiting), f"{counts} of {len(waiting)}"
+        surely = [job for job in waiting if job.must_run(self.now)]
+        perhaps = [job for job in waiting if job.may_run(self.now)]
+        assert len(surely) <= counts.ready <= len(perhaps), f"{counts}, ready are {surely}"
+        if not self.epoch:
+            # Of a released one nobody may have noticed yet that it is ready.
+            allowed = {max((self.now - job.due for job in surely), default=0)}
+            allowed.add(max((self.now - job.due for job in surely if not job.wait), default=0))
+            assert min(allowed) <= counts.oldest <= max(allowed), f"{counts}, oldest {allowed}"
+
+    def check_totals(self, answer: dict[str, dict[str, int]]) -> None:
+        found = {(q, name): n for q, some in answer.items() for name, n in some.items() if n}
+        mine = {(q, name): n for q, some in self.totals.items() for name, n in some.items() if n}
+        assert found == mine, f"totals {found} and not {mine}"
+
+    def check_limits(self, answer: Sequence[LimitUse]) -> None:
+        uses = {identity(use.rule): use for use in answer}
+        assert len(uses) == len(answer), f"named twice: {answer}"
+        for name, window in self.windows.items():
+            use = uses.get(name)
+            if window.start <= self.now < window.start + name[1]:
+                rest = window.start + name[1] - self.now
+                assert use is not None, f"{name} is open"
+                assert (use.window, use.resets_in) == (window, rest), f"{use} and not {window}"
+            else:
+                assert use is None or use.window.used == 0, f"{use} is over"
+        self._check_lines(uses)
+
+    def _check_lines(self, uses: dict[Identity, LimitUse]) -> None:
+        parked = [job for job in self.jobs.values() if job.place == "parked"]
+        assert sum(use.parked for use in uses.values()) == len(parked), f"{uses}"
+        released = [job for job in self.jobs.values() if job.wait and job.wait.rule]
+        for name in {*uses, *(line for job in parked for line in job.lines)}:
+            use = uses.get(name)
+            may = sum(name in job.lines for job in parked)
+            must = sum(job.lines == {name} for job in parked)
+            assert must <= (use.parked if use else 0) <= may, f"{use}: {must} to {may} parked"
+            mine = [
+                j for j in released if j.wait and identity(j.wait.rule or Rule("", 0, 0)) == name
+            ]
+            must = sum(not job.may_run(self.now) for job in mine)
+            may = len(mine)  # perhaps nobody has noticed yet that some are ready
+            assert must <= (use.released if use else 0) <= may, f"{use}: {must} to {may} released"
+
+    def check_find(self, id_: str, answer: Stored | None) -> None:
+        job = self.jobs.get(id_)
+        if job is None or answer is None:
+            assert answer is None, f"{answer} is gone"
+            assert job is None, f"{job} is not found"
+            return
+        assert (answer.id, answer.queue, answer.body) == (job.id, job.queue, job.body)
+        if not job.state.history.endswith(UNKNOWN):
+            assert answer.state == job.state, f"{answer.state} and not {job.state}"
+        assert answer.worker == job.worker, f"{answer} is with {job.worker!r}"
+        allowed: set[tuple[str, int]] = set()
+        if job.place == "queue":
+            if job.may_run(self.now):
+                allowed.add(("ready", job.due))
+            if job.wait and not job.must_run(self.now):
+                allowed.add(("delayed", job.wait.shown))
+        elif job.place == "parked":
+            allowed.add(("parked", answer.at))
+        else:
+            allowed.add(({"claimed": "running"}.get(job.place, job.place), job.at))
+        assert (answer.status, answer.at) in allowed, f"{answer} and not {allowed}"
+
+    def check_failed(self, answer: Sequence[Stored]) -> None:
+        mine = [job.id for job in self.failed()]
+        assert [one.id for one in answer] == mine, f"failed {answer} and not {mine}"

@@ -1,0 +1,632 @@
+"""Redis, SQLite and MariaDB through the same random acts, each beside the model of the contract.
+
+Fixed seeds, and some 20 seconds of it. Longer and at random: `pytest --model-seconds=600
+tests/contract/test_model.py`, and one of those seeds again: `--model-seed=N`. A failure names its
+acts and what the model knew; they are not made fewer, as that would take minutes.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from poolq.engines.base import Claim, Death, Engine, Push, Settlement, Step
+from poolq.errors import EngineError, Fenced
+from poolq.limits import Rule
+from poolq.message import State
+from poolq.retry import (
+    ACK,
+    GIVE_BACK,
+    Bury,
+    Failing,
+    Outcome,
+    Park,
+    Release,
+    ReleaseUntil,
+)
+from tests.contract.helpers import HOUR, MS, SECOND, line, new_id, open_engine, registration
+from tests.contract.model import Model
+from tests.support.clock import Clock
+from tests.support.servers import MariaDB, Redis
+
+MINUTE = 60 * SECOND
+NODES = {"w1": "n1", "w2": "n1", "w3": "n2"}
+QUEUES = ("a", "b", "c")
+ASKED: Sequence[Sequence[str] | None] = (
+    ("a",),
+    ("a", "b"),
+    ("b", "a"),
+    ("c", "a", "b"),
+    None,
+    None,
+)
+
+WIDE, ANN, BOB = Rule("wide", 2, MINUTE), Rule("ann", 1, 10 * MINUTE), Rule("bob", 2, 10 * MINUTE)
+MAIL = [Rule("mail", limit, MINUTE) for limit in (1, 2, 3)]
+RULES = [(WIDE, ANN), (WIDE, BOB), (WIDE,), (ANN,), *((rule,) for rule in MAIL)]
+#: Kinds of jobs: their limits, and what becomes of those that one of these refuses.
+KINDS = [
+    ((WIDE, ANN), "park"),
+    ((WIDE, BOB), "park"),
+    ((WIDE,), "release"),
+    ((MAIL[0],), "release"),
+    ((MAIL[1],), "park"),
+    ((MAIL[2],), "park"),
+    ((ANN,), "jitter"),
+    ((), "ack"),
+    ((WIDE,), "park"),
+]
+DELAYS = (0, 0, 0, -5 * SECOND, 30 * SECOND, 90 * SECOND)
+MOVES = (SECOND, 30 * SECOND, MINUTE, MINUTE + SECOND, 10 * MINUTE, HOUR)
+JUMPS = (2 * SECOND, 30 * SECOND, HOUR)
+OUTCOMES = (
+    "ack", "ack", "retry", "retry later", "give back", "fail", "bury",
+    "release", "release", "jitter", "park", "park", "park anyway",
+)  # fmt: skip
+#: Each act takes so long.
+TICK = MS
+EXAMPLES, STEPS = 35, 40
+
+
+_worlds = count(1)
+
+
+class World:
+    """One engine, its model, and its half of the acts: what they name by numbers is what this
+    engine has there."""
+
+    def __init__(self, name: str, engine: Engine, other: Engine, clock: Clock) -> None:
+        self.name = name
+        self.engine = engine
+        self.other = other
+        self.clock = clock
+        self.model = Model(clock.now)
+        self.known: dict[str, list[Claim]] = {}  # what each worker knows that it has
+        self.lost: dict[str, tuple[Any, ...]] = {}  # the step whose reply a worker has not had
+        self.old: list[tuple[str, Claim]] = []
+        self.beats: dict[str, int] = {}
+        self.number = next(_worlds)
+        self.lives = dict.fromkeys(NODES, 1)
+
+    def called(self, seat: str) -> str:
+        """Who sits there now: no worker comes back under the name of one that has died."""
+        return f"{seat}.{self.number}.{self.lives[seat]}"
+
+    # producers and workers
+
+    def push(
+        self, ids: Sequence[str], kinds: Sequence[int], queue: str, delay: int, ago: int
+    ) -> None:
+        at = self.clock.now + delay - ago if ago else 0
+        pairs = zip(ids, kinds, strict=True)
+        pushes = [Push(one, queue, b"%d" % kind, delay, at) for one, kind in pairs]
+        self.other.push(pushes)
+        self.model.push(pushes)
+
+    def join(self, seat: str) -> str:
+        """Have a worker there; its name."""
+        node, worker = NODES[seat], self.called(seat)
+        if worker not in self.model.workers:
+            self.beats[node] = self.engine.beat(node, b"{}")[node]
+            self.engine.register(registration(worker, node))
+            self.model.register(worker, node)
+            self.known[worker] = []
+        return worker
+
+    def step(
+        self,
+        seat: str,
+        ends: Sequence[tuple[int, str, int]],
+        want: int,
+        queues: Sequence[str] | None,
+        fate: str,
+    ) -> None:
+        """`fate`: "sent twice", or "reply lost": then the same request is sent again, later."""
+        worker = self.join(seat)
+        if worker in self.lost:
+            request, settlements, want, queues = self.lost.pop(worker)
+        else:
+            request = max(0, self.model.replies[worker].request) + 1
+            settlements = self.settlements(worker, ends)
+        step = self._step(worker, request, settlements, want, queues)
+        if fate == "sent twice":
+            self._step(worker, request, settlements, want, queues)
+        if fate == "reply lost":
+            self.lost[worker] = request, settlements, want, queues
+            return
+        self.known[worker] += step.claims
+        while self.model.misses:  # heads are on the move to other lines: that must have an end
+            request += 1
+            self.known[worker] += self._step(worker, request, [], 1, queues).claims
+
+    def _step(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Step:
+        step = self.engine.step(worker, request, settlements, want, queues)
+        self.model.step(worker, request, settlements, want, queues, step)
+        return step
+
+    def settle(self, seat: str, ends: Sequence[tuple[int, str, int]]) -> None:
+        worker = self.join(seat)
+        settlements = self.settlements(worker, ends)
+        stale = self.engine.settle(worker, settlements)
+        assert stale == self.model.settle(worker, settlements)
+
+    def settlements(self, worker: str, ends: Sequence[tuple[int, str, int]]) -> list[Settlement]:
+        """What becomes of some of its claims, in the order in which they were claimed."""
+        held, chosen = self.known[worker], {}
+        for number, what, rules in ends:
+            if held:
+                chosen.setdefault(number % len(held), (what, RULES[rules % len(RULES)]))
+        made = []
+        for at in sorted(chosen):
+            claim = held[at]
+            outcome = self.outcome(worker, claim, *chosen[at])
+            made.append(Settlement(claim, outcome))
+            if isinstance(outcome, Failing):
+                continue
+            self.old.append((worker, claim))
+        ended = {one.claim.id for one in made if not isinstance(one.outcome, Failing)}
+        self.known[worker] = [claim for claim in held if claim.id not in ended]
+        # Of one due time, they would come by their ids.
+        return sorted(made, key=lambda one: one.claim.id)
+
+    def outcome(self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...]) -> Outcome:
+        job = self.model.jobs.get(claim.id)
+        state = job.state if job else claim.state
+        tried = state._replace(attempt=state.attempt + 1)
+        if what == "run":
+            rules, what = KINDS[int(claim.body)]
+            what = "ack" if claim.admitted else what
+        match what:
+            case "retry":
+                return Release(0, tried)
+            case "retry later":
+                return Release(45 * SECOND, tried)
+            case "give back":
+                return GIVE_BACK
+            case "fail":
+                return Failing(tried._replace(failing=1))
+            case "bury":
+                return Bury(tried)
+            case "park anyway":
+                return Park(rules, 0)
+            case "release" | "jitter" | "park":
+                return self.limited(worker, claim, what, rules, tried)
+        return ACK
+
+    def limited(
+        self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...], tried: State
+    ) -> Outcome:
+        admission = self.admit(rules, worker, claim)
+        if not admission.wait:
+            return ACK
+        if what == "park":
+            return Park(rules, admission.rule)
+        later = 7 * SECOND if what == "jitter" else 0
+        return ReleaseUntil(admission.until + later, tried, rules[admission.rule])
+
+    def admit(self, rules: tuple[Rule, ...], worker: str, claim: Claim) -> Any:
+        held = any(
+            (one.id, one.request, one.index) == (claim.id, claim.request, claim.index)
+            for one in self.model.held(worker)
+        )
+        admission = self.engine.admit(rules, (worker, claim))
+        if held:
+            expected = self.model.admit(rules)
+            assert admission == expected, f"{admission} and not {expected}"
+        else:
+            assert admission.stale, f"{admission} for a claim that is not held"
+        return admission
+
+    def start(self, rules: tuple[Rule, ...]) -> None:
+        """A start for no claim."""
+        admission, expected = self.engine.admit(rules), self.model.admit(rules)
+        assert admission == expected, f"{admission} and not {expected}"
+
+    def settle_again(self, number: int, outcome: Outcome) -> None:
+        """What has been settled long ago, or is another's now."""
+        if not self.old:
+            return
+        worker, claim = self.old[number % len(self.old)]
+        if worker not in self.model.workers:
+            with suppress(Fenced):
+                self.engine.settle(worker, [Settlement(claim, ACK)])
+                raise AssertionError(f"{worker} should have been fenced")
+            return
+        end = [Settlement(claim, outcome)]
+        stale, expected = self.engine.settle(worker, end), self.model.settle(worker, end)
+        assert stale == expected, f"stale {stale} and not {expected}"
+
+    def skip(self, seat: str) -> None:
+        """The store has lost a step: the worker is fenced, and its claims stay to be recovered."""
+        worker = self.join(seat)
+        last = self.model.replies[worker].request
+        for request in (last - 1, last + 2):
+            if last > 1:
+                with suppress(EngineError):
+                    self.engine.step(worker, request, [], 1, None)
+                    raise AssertionError(f"request {request} after {last} should be refused")
+
+    # keepers
+
+    def recover(self, seat: str, finished: int, settled: int, how: str) -> None:
+        worker = self.called(seat)
+        held = self.model.held(worker)
+        death: Death | None = None
+        if how != "unknown":
+            request = held[finished % len(held)].request if held else 1
+            started = finished if how in ("crash", "timeout", "timeout later") else -1
+            death = Death(
+                request=request,
+                finished=finished,
+                started=max(started, settled) if started >= 0 else -1,
+                entry=line(),
+                timed_out=how.startswith("timeout"),
+                delay=20 * SECOND if how == "timeout later" else 0,
+                before=max(0, request - 1) if how == "before" else 0,
+                settled=min(settled, finished),
+            )
+        self._forget(seat)
+        self.model.recover(worker, death, self.engine.recover(worker, death))
+
+    def reap(self, node: str) -> None:
+        if node in self.beats:
+            beat = self.beats.pop(node)
+            assert self.engine.reap(node, beat + 1) is None
+            for seat, its in NODES.items():
+                if its == node:
+                    self._forget(seat)
+            self.model.reap(node, self.engine.reap(node, beat))
+
+    def _forget(self, seat: str) -> None:
+        worker = self.called(seat)
+        self.lives[seat] += 1
+        self.lost.pop(worker, None)
+        self.old += [(worker, claim) for claim in self.known.pop(worker, [])]
+
+    # people
+
+    def people(self, what: str, queue: str, number: int) -> None:
+        model, engine = self.model, self.other
+        ids = sorted(model.jobs)
+        chosen = ids[number % len(ids)] if ids else "none"
+        failed = [job.id for job in model.failed()]
+        match what:
+            case "pause":
+                engine.pause(queue)
+                model.paused.add(queue)
+            case "resume":
+                engine.resume(queue)
+                model.paused.discard(queue)
+            case "purge":
+                model.purge(queue, engine.purge(queue))
+            case "cancel":
+                model.cancel(chosen, engine.cancel(chosen))
+            case "retry":
+                some = [*sorted(failed[: 1 + number % 3]), "none"]
+                model.retry(some, engine.retry(some))
+            case "forget":
+                some = [*failed[: 1 + number % 3], chosen]
+                model.forget(some, engine.forget(some))
+        model.check_find(chosen, engine.find(chosen))
+
+    def look(self, number: int = 0) -> None:
+        model, engine = self.model, self.engine
+        model.check_counts(engine.counts())
+        model.check_totals(engine.totals())
+        model.check_limits(engine.limits())
+        model.check_failed(engine.failed())
+        for id_ in sorted(model.jobs)[number::10]:
+            model.check_find(id_, engine.find(id_))
+
+    # the end
+
+    def drain(self) -> None:
+        """Everything comes out again, to one worker, in the order that is right."""
+        self._die()
+        for queue in QUEUES:
+            self.engine.resume(queue)
+            self.model.paused.discard(queue)
+        failed = [job.id for job in self.model.failed()]
+        self.model.forget(failed, self.engine.forget(failed))
+
+    def work(self) -> None:
+        worker = self.join("w1")
+        for _ in range(2 + len(self.model.jobs)):
+            ends = [(n, "ack", 0) for n in range(len(self.known[worker]))]
+            self.step("w1", ends, 5, None, "")
+
+    def leave(self) -> None:
+        assert self.model.jobs == {}, f"never came out: {self.model.jobs}"
+        self.look()
+        self._die()
+        for node in set(NODES.values()):
+            self.engine.leave(node)
+
+    def _die(self) -> None:
+        for seat in NODES:
+            worker = self.called(seat)
+            self._forget(seat)
+            self.model.recover(worker, None, self.engine.recover(worker, None))
+
+
+class Namespace:
+    """Where the worlds live: three stores that are emptied after each example and must then hold
+    nothing but what outlives all jobs."""
+
+    #: Redis' keys, and the tables that may have rows, when every job is gone: what is known of
+    #: queues and limits stays until it is swept.
+    KEPT = ("queues", "idle", "active", "later", "counters", "wake", "windows", "win", "clock")
+
+    def __init__(
+        self, clock: Clock, redis: Redis, mariadb: MariaDB, file: Path, name: str, only: str
+    ) -> None:
+        self.clock = clock
+        self.name = name
+        self._redis, self._mariadb = redis, mariadb
+        self._file = file
+        urls = {"redis": redis.url, "sqlite": f"sqlite:///{file}", "mariadb": mariadb.url}
+        self.engines: dict[str, tuple[Engine, Engine]] = {}
+        for kind in only.split(",") if only else urls:
+            url = urls[kind]
+            pair = open_engine(url, name, migrate=True), open_engine(url, name)
+            for engine in pair:
+                clock.govern(engine)
+            self.engines[kind] = pair
+
+    def worlds(self) -> list[World]:
+        return [World(name, *pair, self.clock) for name, pair in self.engines.items()]
+
+    def empty(self) -> dict[str, set[str]]:
+        """Empty all stores; what was left over in each."""
+        ways = {
+            "redis": self._empty_redis,
+            "sqlite": self._empty_sqlite,
+            "mariadb": self._empty_mariadb,
+        }
+        left = {name: ways[name]() for name in self.engines}
+        return {name: some for name, some in left.items() if some}
+
+    def _empty_redis(self) -> set[str]:
+        with self._redis.client() as client:
+            keys = {key.decode() for key in client.scan_iter(f"{{{self.name}}}:*", count=1000)}
+            clock = f"{{{self.name}}}:clock"
+            if gone := keys - {clock}:
+                client.delete(*gone)
+        return {key for key in keys if key.split(":")[1] not in self.KEPT}
+
+    def _empty_sqlite(self) -> set[str]:
+        with closing(sqlite3.connect(self._file, timeout=5)) as raw, raw:
+            names = raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            return self._empty_tables([name for (name,) in names], raw.execute)
+
+    def _empty_mariadb(self) -> set[str]:
+        with self._mariadb.connect() as raw, raw.cursor() as cursor:
+            cursor.execute("SHOW TABLES LIKE %s", (f"{self.name}%",))
+            names = [name for (name,) in cursor.fetchall()]
+
+            def run(sql: str) -> Any:
+                cursor.execute(sql)
+                return cursor
+
+            return self._empty_tables(names, run)
+
+    def _empty_tables(self, names: Sequence[str], run: Callable[[str], Any]) -> set[str]:
+        """The engines know by heart which queues are known: those stay."""
+        left = set()
+        for name in names:
+            table = name.removeprefix(f"{self.name}_")
+            if (
+                table not in ("queues", "schema")
+                and run(f"SELECT COUNT(*) FROM {name}").fetchone()[0]
+            ):
+                run(f"DELETE FROM {name}")
+                left.add(table)
+            elif table == "queues":
+                run(f"UPDATE {name} SET paused = 0")
+        return left - set(self.KEPT)
+
+    def close(self) -> None:
+        for pair in self.engines.values():
+            for engine in pair:
+                engine.close()
+
+
+workers = st.sampled_from(sorted(NODES))
+queues = st.sampled_from(QUEUES)
+numbers = st.integers(0, 9)
+kinds = st.lists(st.sampled_from((*range(len(KINDS)), 0, 0, 8, 8)), min_size=1, max_size=5)
+ends = st.lists(st.tuples(numbers, st.sampled_from(OUTCOMES), numbers), max_size=4)
+
+
+class Lockstep(RuleBasedStateMachine):
+    """All engines do the same act, and each must have done what its model allows."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        super().__init__()
+        self.namespace = namespace
+        self.clock = namespace.clock
+        self.clock.forward(24 * HOUR)
+        self.worlds = namespace.worlds()
+        self.good = True
+
+    def all(self, act: Callable[[World], None]) -> None:
+        self.move(TICK)
+        for world in self.worlds:
+            try:
+                act(world)
+            except BaseException as error:
+                self.good = False
+                error.add_note(f"on {world.name}, of which the model knows:\n{world.model}")
+                raise
+
+    def move(self, micros: int) -> None:
+        self.clock.forward(micros)
+        for world in self.worlds:
+            world.model.move(self.clock.now)
+
+    @rule(
+        kinds=kinds,
+        queue=queues,
+        delay=st.sampled_from(DELAYS),
+        ago=st.sampled_from((0, 0, 0, 1, HOUR)),
+    )
+    def push(self, kinds: Sequence[int], queue: str, delay: int, ago: int) -> None:
+        ids = [new_id() for _ in kinds]
+        self.all(lambda world: world.push(ids, kinds, queue, delay, ago))
+
+    @rule(kinds=kinds)
+    def dispatch(self, kinds: Sequence[int]) -> None:
+        self.push(kinds, "a", 0, 0)
+
+    @rule(worker=workers, want=st.sampled_from((1, 2, 5)), queues=st.sampled_from(ASKED))
+    def work(self, worker: str, want: int, queues: Any) -> None:
+        """As pools do: run what is claimed, if its limits let it, and claim more."""
+        ends = [(n, "run", 0) for n in range(9)]
+        self.all(lambda world: world.step(worker, ends, want, queues, ""))
+
+    @rule(worker=workers)
+    def work_on(self, worker: str) -> None:
+        for _ in range(3):
+            self.work(worker, 2, None)
+
+    @rule(worker=workers, micros=st.sampled_from((MINUTE, MINUTE, 10 * MINUTE)))
+    def work_later(self, worker: str, micros: int) -> None:
+        self.move(micros)
+        self.work(worker, 2, None)
+
+    @rule(
+        worker=workers,
+        ends=ends,
+        want=st.sampled_from((0, 1, 1, 2, 5)),
+        queues=st.sampled_from(ASKED),
+        fate=st.sampled_from(("", "sent twice", "reply lost")),
+    )
+    def step(self, worker: str, ends: Any, want: int, queues: Any, fate: str) -> None:
+        self.all(lambda world: world.step(worker, ends, want, queues, fate))
+
+    @rule(worker=workers, ends=ends)
+    def settle(self, worker: str, ends: Any) -> None:
+        self.all(lambda world: world.settle(worker, ends))
+
+    @rule(
+        worker=workers,
+        finished=st.integers(0, 3),
+        settled=st.integers(0, 2),
+        how=st.sampled_from(("unknown", "between", "crash", "timeout", "timeout later", "before")),
+    )
+    def recover(self, worker: str, finished: int, settled: int, how: str) -> None:
+        self.all(lambda world: world.recover(worker, finished, settled, how))
+
+    @rule(
+        what=st.sampled_from(("pause", "resume", "resume", "purge", "cancel", "retry", "forget")),
+        queue=queues,
+        number=st.integers(0, 99),
+    )
+    def people(self, what: str, queue: str, number: int) -> None:
+        self.all(lambda world: world.people(what, queue, number))
+
+    @rule(
+        what=st.sampled_from(("settle again", "start", "skip", "reap")),
+        worker=workers,
+        number=numbers,
+    )
+    def rarely(self, what: str, worker: str, number: int) -> None:
+        match what:
+            case "settle again":
+                end = ACK if number % 2 else GIVE_BACK
+                self.all(lambda world: world.settle_again(number, end))
+            case "start":
+                self.all(lambda world: world.start(RULES[number % len(RULES)]))
+            case "skip":
+                self.all(lambda world: world.skip(worker))
+            case "reap":
+                self.all(lambda world: world.reap(NODES[worker]))
+
+    @rule(micros=st.sampled_from(MOVES))
+    def later(self, micros: int) -> None:
+        self.move(micros)
+
+    @rule(micros=st.sampled_from(JUMPS))
+    def jump_back(self, micros: int) -> None:
+        self.move(-micros)
+
+    @rule(number=numbers)
+    def look(self, number: int) -> None:
+        self.all(lambda world: world.look(number))
+
+    def teardown(self) -> None:
+        try:
+            if self.good:
+                self._end()
+        finally:
+            left = self.namespace.empty()
+        assert not (self.good and left), f"left over: {left}"
+
+    def _end(self) -> None:
+        self.all(World.look)
+        self.all(World.drain)
+        for _ in range(40):
+            if not any(world.model.jobs for world in self.worlds):
+                break
+            self.move(HOUR)
+            self.all(World.work)
+        self.move(HOUR)  # for lines that were left without jobs
+        self.all(World.work)
+        self.all(World.leave)
+
+
+@pytest.mark.timeout(3600)
+def test_all_engines_do_as_the_model_does(
+    redis_server: Redis,
+    mariadb_server: MariaDB,
+    tmp_path: Path,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+) -> None:
+    only = pytestconfig.getoption("model_engines")
+    clock = Clock(monkeypatch)
+    place = Namespace(clock, redis_server, mariadb_server, tmp_path / "poolq.db", namespace, only)
+    options = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    seconds, number = (pytestconfig.getoption(f"model_{name}") for name in ("seconds", "seed"))
+    with closing(place):
+        if not seconds and not number:
+            fixed = settings(options, derandomize=True)
+            run_state_machine_as_test(lambda: Lockstep(place), settings=fixed)
+        end = time.monotonic() + seconds
+        while number or time.monotonic() < end:
+            chosen = number or random.SystemRandom().randrange(1, 10**9)
+            print(f"seed {chosen}")
+            run_state_machine_as_test(seeded(place, chosen), settings=options)
+            number = 0
+
+
+def seeded(place: Namespace, number: int) -> Callable[[], Lockstep]:
+    return seed(number)(lambda: Lockstep(place))
