@@ -27,7 +27,7 @@ end
 
 if request == last then
   local found = claims_of_request()
-  for _, claim in ipairs(found) do add_group(claim[3], claim[1], claim[2], {claim[4]}) end
+  for _, claim in ipairs(found) do add_group(claim[3], claim[1], claim[2], {claim[4]}, read_bodies({claim[4]})) end
   local number, ids = string.match(call('HGET', worker, '#stale') or '', '^(%d+)\n(.*)$')
   if tonumber(number) == request then
     for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end

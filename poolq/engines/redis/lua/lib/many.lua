@@ -11,18 +11,20 @@ grab_back = function(queue, most)
   local ids = call('ZRANGE', back, 0, most - 1)
   if #ids == 0 then return end
   local spans = call('HMGET', GRANTED, unpack(ids))
-  local from = 1
+  local from, before = 1, index
   for k = 1, #ids do
+    if index == want then break end
     local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
     if ends and tonumber(begins) <= now and now < tonumber(ends) then
       if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
+      if index == want then break end
       claim(queue, spans[k], {ids[k]})
       from = k + 1
     end
   end
-  if from <= #ids then claim(queue, '0', {unpack(ids, from)}) end
-  call('ZREM', back, unpack(ids))
-  call('HDEL', GRANTED, unpack(ids))
+  if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
+  call('ZREM', back, unpack(ids, 1, index - before))
+  call('HDEL', GRANTED, unpack(ids, 1, index - before))
 end
 
 -- Those of the names that are not paused, and those that are.

@@ -70,19 +70,31 @@ end
 
 local HOW = {['0'] = 0, r = 2}
 
-local function add_group(queue, first, how, ids)
+local function add_group(queue, first, how, ids, bodies)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  groups[#groups + 1] = {queue, first, HOW[how] or 1, ids, read_bodies(ids), states}
+  groups[#groups + 1] = {queue, first, HOW[how] or 1, ids, bodies, states}
 end
 
 -- What the worker's hash is given, all at once.
 local fields = {'#request', ARGV[2]}
 
--- `how`: as a claim's field has it.
+-- As poolq/engines/base.py has it: nothing more is claimed once the bodies exceed this.
+local CLAIM_BYTES = 4 * 2 ^ 20
+-- How many jobs are read at once; from then on, by what those before had.
+local AT_ONCE = 32
+local spent, chunk = 0, AT_ONCE
+
+-- Claim these, as far as bytes allow; how many. `how`: as a claim's field has it.
 local function claim(queue, how, ids)
   local head, tail = ARGV[2] .. ' ', ' ' .. how .. ' ' .. stamp .. ' ' .. queue
-  add_group(queue, index, how, ids)
+  local bodies, taken = read_bodies(ids), 0
+  repeat
+    taken = taken + 1
+    spent = spent + #(bodies[taken] or '')
+  until taken == #ids or spent > CLAIM_BYTES
+  if taken < #ids then ids, bodies = {unpack(ids, 1, taken)}, {unpack(bodies, 1, taken)} end
+  add_group(queue, index, how, ids, bodies)
   if #fields > 2000 then
     call('HSET', worker, unpack(fields))
     fields = {'#request', ARGV[2]}
@@ -91,7 +103,11 @@ local function claim(queue, how, ids)
   for k = 1, #ids do
     fields[n + 2 * k - 1], fields[n + 2 * k] = ids[k], head .. (index + k - 1) .. tail
   end
-  index = index + #ids
+  index = index + taken
+  if spent > CLAIM_BYTES then want = index end
+  local like_these = math.ceil((CLAIM_BYTES - spent) * index / math.max(spent, 1))
+  chunk = math.max(1, math.min(4 * chunk, like_these, 1000))
+  return taken
 end
 
 -- Claims jobs that came back, where there are some; see part `many`.
@@ -103,18 +119,16 @@ local grab_back
 local function grab(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
-    local most, before = math.min(want - index, 1000), index
+    local most, before = math.min(want - index, chunk), index
     if not plain then grab_back(queue, most) end
     if index == before then
       local ids = call('LRANGE', ready, 0, most - 1)
       if #ids > 0 then
-        claim(queue, '0', ids)
-        call('LTRIM', ready, #ids, -1)
+        call('LTRIM', ready, claim(queue, '0', ids), -1)
       else
         ids = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most)
         if #ids == 0 then return end
-        claim(queue, '0', ids)
-        call('ZREM', delayed, unpack(ids))
+        call('ZREM', delayed, unpack(ids, 1, claim(queue, '0', ids)))
       end
     end
   end
