@@ -19,7 +19,7 @@ from typing import Protocol
 from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
-from poolq.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome
+from poolq.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.worker.desk import Desk
 from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.worker.execute import Executor, Ready, Result
@@ -203,6 +203,7 @@ class Loop:
         result = failed or self._run(ready)
         if result is AGAIN:
             self._desk.ends()
+            self._row.claims(monotonic_ns())  # what goes back, comes before others' jobs
             self._row.stopped()
             self._desk.give_back(claim)
             self._row.settled_to(claim.index)
@@ -245,7 +246,8 @@ class Loop:
         result = None
         if ready.hooks.limit:
             result = self._held_back(ready, limit)
-            self._row.asks(False)
+            if result is None:
+                self._row.asks(False)
         if result is None:
             result = self._executor.run(ready)
             self._after_user_code()
@@ -303,7 +305,12 @@ class Loop:
                     return
                 self._hook(ready, "on_failure", result.error)
             outcome = Bury(outcome.state)
-        if not self._accepted(claim, outcome):
+        accepted = self._accepted(claim, outcome)
+        if ready and ready.hooks.limit:
+            if isinstance(outcome, ReleaseUntil):
+                self._order.put_off()
+            self._row.asks(False)
+        if not accepted:
             return
         self._tell(result.event)
         if type(outcome) is Ack and ready:

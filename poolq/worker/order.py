@@ -47,31 +47,41 @@ class Order:
     def __init__(self, peers: Sequence[memoryview], full: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
         self._full = full.cast("Q")
+        self._refused = 0, 1 << 62
 
     def wait(
         self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
     ) -> bool:
         """Until nobody is about to ask for a job that comes before this one, which was claimed at
         that time. False: it has to be claimed anew."""
-        now, matters = monotonic_ns(), False
-        for rule in rules:
-            full = self._full[self._place(rule)]
-            if now < full:
-                continue
-            lately = full > 0 and now - full < rule.window * LATELY * 1000
-            if lately and full > claimed and rule.window >= SHORT:
-                return False
-            slow = rule.limit * 1_000_000 <= QUICK * rule.window
-            matters = matters or (slow and (lately or rule.limit <= SMALL))
-        if matters:
-            mine = order_of(id)
-            while self._is_behind(mine, monotonic_ns()):
-                pause(PAUSE)
-        return True
+        mine = order_of(id)
+        while True:
+            now, matters = monotonic_ns(), False
+            for rule in rules:
+                full = self._full[self._place(rule)]
+                if now < full:
+                    continue
+                lately = full > 0 and now - full < rule.window * LATELY * 1000
+                if lately and full > claimed and rule.window >= SHORT:
+                    return False
+                slow = rule.limit * 1_000_000 <= QUICK * rule.window
+                matters = matters or (slow and (lately or rule.limit <= SMALL))
+            if not matters or not self._is_behind(mine, now):
+                return True
+            pause(PAUSE)
 
     def refused(self, rule: Rule, until: int) -> None:
         """Its window is used up `until` then."""
-        self._full[self._place(rule)] = until
+        self._refused = self._place(rule), until
+        self._full[self._refused[0]] = until
+
+    def put_off(self) -> None:
+        """The engine has taken back the job that was refused. If its window has ended meanwhile, it
+        is due only now, and comes before what others have claimed."""
+        place, until = self._refused
+        now = monotonic_ns()
+        if now >= until:
+            self._full[place] = now
 
     def _place(self, rule: Rule) -> int:
         return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)

@@ -138,6 +138,19 @@ def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) ->
     assert order.wait(MINE, [RULE], 0), "it is put off in any case"
 
 
+def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(order: Order) -> None:
+    """Its window ended before the engine had taken it back."""
+    order.refused(RULE, monotonic_ns() - 1000)
+    claimed = monotonic_ns()
+    assert order.wait(MINE, [RULE], claimed)
+    order.put_off()
+    assert not order.wait(MINE, [RULE], claimed)
+    assert order.wait(MINE, [RULE], monotonic_ns())
+    order.refused(RULE, until := monotonic_ns() + 3_600_000_000_000)
+    order.put_off()
+    assert order.wait(MINE, [RULE], until), "it is not due yet"
+
+
 def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
     order: Order, other: WorkerRow
 ) -> None:
