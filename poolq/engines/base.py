@@ -244,12 +244,13 @@ class Engine(ABC):
 
     @abstractmethod
     def counts(self) -> list[QueueCounts]:
-        """Every known queue, sorted by name. Bounded work: no scan over jobs."""
+        """Known queues, sorted by name; of many that hold nothing, those that were used last.
+        Bounded work: no scan over jobs, nor over queues that hold none."""
 
     @abstractmethod
     def totals(self) -> dict[str, dict[str, int]]:
         """Counters per queue since the namespace began: done, failed, retried, limited, parked,
-        crashed. Those of forgotten queues together are under ""."""
+        crashed; of the queues that `counts` lists, and of forgotten ones together, under ""."""
 
     @abstractmethod
     def nodes(self) -> list[Node]: ...
