@@ -111,7 +111,7 @@ def test_a_limit_shows_how_many_it_has_put_off(engine: Engine, worker: Worker) -
     moment = engine.admit([RULE]).until
     hold(worker, "a", "b", moment=moment)
     other = Rule("other", 7, HOUR)
-    (third,) = hold(worker, "c", moment=engine.now() + 50 * MS, rule=other)
+    (third,) = hold(worker, "c", moment=engine.now() + 800 * MS, rule=other)
     uses = {use.rule: (use.window.used, use.released, use.parked) for use in engine.limits()}
     assert uses == {RULE: (1, 2, 0), other: (0, 1, 0)}
     wait_for(engine, stored(engine, third).at)

@@ -210,7 +210,7 @@ def test_a_wait_is_a_few_exchanges_and_ends_when_a_job_is_due(
     push(mysql, "a", delay=900 * MS)
     before = asked(mysql)
     assert mysql.wait(None, 30) == 1
-    assert asked(mysql) - before < (16 if mariadb_kind.dozes else 32)  # 26, by a look every 50 ms
+    assert asked(mysql) - before < (32 if mariadb_kind.dozes else 180)  # a look is 3 to 7
     assert count_of(mysql).ready == 1
 
 

@@ -19,7 +19,7 @@ from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect
-from poolq.engines.sql.waking import look, looks, news
+from poolq.engines.sql.waking import news
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.limits import Admission, Rule
 
@@ -144,8 +144,8 @@ class MySQLEngine(SQLEngine):
         while True:
             began = time.monotonic()
             session = self.session
-            found = looks(session.read(look(queues))[0])
-            told, due = news(session, found)
+            found, later, clock = self._look(queues)
+            told, due = news(session, found, later)
             if told:
                 return 1
             now = time.monotonic()
@@ -155,7 +155,7 @@ class MySQLEngine(SQLEngine):
             pause = max(LOOK, SHARE * took)
             rest = end - now
             if due is not None:
-                rest = min(rest, max(0.001, (due - found[0].now) / 1e6))
+                rest = min(rest, max(0.001, (due - clock) / 1e6))
             turns = int(min(rest, LONGEST) / (pause + took))
             if turns < 2 or any(one.waits for one in found) or not self._doze(queues, turns, pause):
                 time.sleep(min(pause, rest))

@@ -38,6 +38,7 @@ class MySQLSession(Session):
 
     counted = 10_000
     limits_deletes = True
+    skips = False
 
     def __init__(
         self,

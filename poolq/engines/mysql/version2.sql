@@ -23,8 +23,9 @@ ALTER TABLE {ns}_lines ADD KEY review (review, queue);
 ALTER TABLE {ns}_workers ADD COLUMN since BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_workers ADD COLUMN aside BIGINT NOT NULL DEFAULT 0;
 
--- `used`: when it was last found to hold a job.
+-- `used`: when it was last found to have been used. `total`: of its counters, at that time.
 ALTER TABLE {ns}_queues ADD COLUMN used BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_queues ADD COLUMN total BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD KEY used (used);
 ALTER TABLE {ns}_queues ADD KEY paused (paused, queue);
 ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);

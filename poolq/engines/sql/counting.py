@@ -4,9 +4,10 @@ Rows are counted up to the session's `counted`: to count a million of them every
 a screen would have it, is work that nobody has asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from poolq.engines.base import LimitUse, QueueCounts
+from poolq.engines.sql.around import holding
 from poolq.engines.sql.places import (
     CLAIMED,
     CLAIMED_END,
@@ -22,7 +23,10 @@ from poolq.limits import Rule, Window
 
 SHOWN = 1000
 
-QUEUES = "SELECT queue, paused FROM {queues} ORDER BY queue"
+#: So many queues that hold nothing are listed, the first by name; they are forgotten by and by.
+KNOWN = 100
+QUEUES = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
+    UNION SELECT * FROM (SELECT queue, paused FROM {{queues}} ORDER BY queue LIMIT {KNOWN}) some"""
 READY = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
 DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
 DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
@@ -58,27 +62,42 @@ def counts(session: Session) -> list[QueueCounts]:
     runs = {word(queue): count for queue, count in running.rows}
     parks = {word(queue): count for queue, count in parked.rows}
     waits = {word(queue): (count, int(due)) for queue, count, due in released.rows}
-    names = [word(queue) for queue, _ in queues.rows]
-    kinds = (READY, DUE, DELAYED, FAILED)
-    found = _counted(session, [Op(sql, (queue,)) for sql in kinds for queue in names])
-    ready, came, delayed, failed = (
-        found[at * len(names) : (at + 1) * len(names)] for at in range(len(kinds))
-    )
-    ages = [Op(OLDEST % sql, (queue,)) for queue in names for sql in (READY, DUE)]
-    old = [result.rows[0][0] if result.rows else 0 for result in session.read(*ages)]
-    return sorted(
+    paused = {word(queue): bool(is_paused) for queue, is_paused in queues.rows}
+    held = holding(session.read, session.skips)
+    asks = [(READY, held[0]), (DUE, held[1]), (DELAYED, held[1]), (FAILED, held[2])]
+    ready, came, delayed, failed = _counts_of(session, asks)
+    ages = [(sql, queue) for sql, names in ((READY, ready), (DUE, came)) for queue in names]
+    old = session.read(*(Op(OLDEST % sql, (queue,)) for sql, queue in ages)) if ages else []
+    oldest: dict[str, int] = {}
+    for (_, queue), result in zip(ages, old, strict=True):
+        oldest[queue] = max(oldest.get(queue, 0), *(age for (age,) in result.rows), 0)
+    every = {*paused, *runs, *parks, *waits}.union(*held)
+    return [
         QueueCounts(
             queue,
-            ready[at] + came[at] + waits.get(queue, (0, 0))[1],
-            delayed[at] + waits.get(queue, (0, 0))[0] - waits.get(queue, (0, 0))[1],
+            ready.get(queue, 0) + came.get(queue, 0) + waits.get(queue, (0, 0))[1],
+            delayed.get(queue, 0) + waits.get(queue, (0, 0))[0] - waits.get(queue, (0, 0))[1],
             parks.get(queue, 0),
             runs.get(queue, 0),
-            failed[at],
-            max(0, *old[2 * at : 2 * at + 2]),
-            bool(queues.rows[at][1]),
+            failed.get(queue, 0),
+            oldest.get(queue, 0),
+            paused.get(queue, False),
         )
-        for at, queue in enumerate(names)
-    )
+        for queue in sorted(every)
+    ]
+
+
+def _counts_of(
+    session: Session, asks: Sequence[tuple[str, Collection[str]]]
+) -> list[dict[str, int]]:
+    """How many rows each statement has of each of its queues; those that have some."""
+    pairs = [(sql, queue) for sql, queues in asks for queue in sorted(queues)]
+    numbers = _counted(session, [Op(sql, (queue,)) for sql, queue in pairs])
+    found: dict[str, dict[str, int]] = {sql: {} for sql, _ in asks}
+    for (sql, queue), number in zip(pairs, numbers, strict=True):
+        if number:
+            found[sql][queue] = number
+    return [found[sql] for sql, _ in asks]
 
 
 def _counted(session: Session, asks: Sequence[Op]) -> list[int]:

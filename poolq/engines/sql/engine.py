@@ -7,6 +7,7 @@ and `wait` are made fast on it, is left to the engines.
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 from poolq.engines.base import (
@@ -22,19 +23,33 @@ from poolq.engines.base import (
     Step,
     Stored,
 )
-from poolq.engines.sql import counting, failures, nodes, people, reviewing, waking, windows
+from poolq.engines.sql import (
+    around,
+    counting,
+    failures,
+    forgetting,
+    nodes,
+    people,
+    reviewing,
+    waking,
+    windows,
+)
 from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
-from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction
+from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, cut
 from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
 from poolq.engines.sql.stepping import ASIDE, SINCE, Asked, locked, step
+from poolq.engines.sql.waking import Look
 from poolq.limits import Admission, Rule
 
 T = TypeVar("T")
 
 #: Microseconds.
 SOON = 1_000_000
+#: Seconds after which a busy worker of all queues looks for more than ready jobs; where that takes
+#: long, so many times that.
+WIDE, SHARE = 0.1, 20
 
 
 class SQLEngine(Engine):
@@ -50,7 +65,11 @@ class SQLEngine(Engine):
         self.texts = Texts(dialect, namespace)
         self._turns: dict[str, int] = {}
         self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
-        self._open: list[str] = []
+        #: Where all queues are asked: the one that a worker has claimed from, the one that is
+        #: probably next, and when not only ready jobs are to be looked for.
+        self._last: dict[str, str] = {}
+        self._following: dict[str, str] = {}
+        self._wide = 0.0
         self._delays: set[str] = set()  # queues that had delayed jobs which were due
         self._latest = 0  # what the server's clock showed at the last step that claimed
         self._lines = False  # a line had its slot, or soon had, at the last look
@@ -84,11 +103,14 @@ class SQLEngine(Engine):
         turn = self._turns.get(worker, 0)
         if want > 0:
             self._turns[worker] = turn + 1
-        known = self._open if queues is None else queues
-        if self._lines:
+        guess = self._following.get(worker, "")
+        known = queues if queues is not None else [guess] if guess else ()
+        wide = queues is None and monotonic() >= self._wide
+        if self._lines or wide:
             # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
             # That is only for those who have locked the line; so no guess is made before.
             known = ()
+        skips = self.session.skips
         simple = all_done(settlements) if settlements else None
         asked: Asked
 
@@ -101,17 +123,21 @@ class SQLEngine(Engine):
                 simple,
                 want,
                 queues,
-                turn,
                 known,
+                self._last.get(worker, ""),
+                turn,
                 self._delays,
                 self._floors,
                 self._aside.get(worker, 0),
                 self._latest,
+                wide,
+                skips,
             )
             return step(tx, asked)
 
         if goes_back(settlements):
             self._floors.forget()
+        began = monotonic()
         answer = self._change(work, gives_way=True)
         if asked.taken:
             answer = answer._replace(claims=asked.claims())
@@ -121,13 +147,19 @@ class SQLEngine(Engine):
             self._floors.note(*where, end)
         if asked.room < 0:
             self._floors.forget()  # what was found and not claimed comes next
-        if asked.seen:
-            self._remember(asked)
+        self._remember(asked, monotonic() - began)
         return answer
 
-    def _remember(self, asked: Asked) -> None:
-        """What is good to know for the next step."""
-        soon = asked.seen[0].now + SOON
+    def _remember(self, asked: Asked, took: float) -> None:
+        """What is good to know for the next step, of one that took so many seconds."""
+        if asked.queues is None and asked.want > 0:
+            self._last[asked.worker] = asked.last
+            self._following[asked.worker] = asked.following
+        if asked.wide:
+            self._wide = monotonic() + max(WIDE, SHARE * took)
+        if not asked.seen:
+            return
+        soon = asked.now + SOON
         self._lines = any(
             (one.slot is not None and one.slot < soon) or asked.wants_line(one)
             for one in asked.seen
@@ -137,8 +169,8 @@ class SQLEngine(Engine):
                 self._delays.add(one.queue)
             else:
                 self._delays.discard(one.queue)
-        if asked.queues is None:
-            self._open = sorted(one.queue for one in asked.seen if not one.paused)
+        if asked.soonest is not None and asked.soonest < soon:
+            self._lines = True
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
         self._floors.forget()
@@ -178,11 +210,24 @@ class SQLEngine(Engine):
 
     # keepers
 
+    def _look(self, queues: Sequence[str] | None) -> tuple[list[Look], int | None, int]:
+        """What a waiter needs to know, when more than that comes due, and the server's time."""
+        read = self.session.read
+        if queues is not None:
+            looks = around.look_at(read, queues)
+            return looks, None, looks[0].now if looks else 0
+        found = around.walk(read, self.session.skips)
+        names = sorted(found.names())[: around.PAGE]
+        return around.look_at(read, names), min(found.nexts(), default=None), found.now
+
     def wake(self, queues: Sequence[str] | None) -> None:
+        session = self.session
         if queues is None:
-            self._run(Op(waking.ARM_ALL))
-        elif queues:
-            self._run(Op(waking.ARM, (list(queues),)))
+            names = sorted(around.walk(session.read, session.skips).names())
+        else:
+            names = sorted(queues)
+        for some in cut(names):
+            self._run(Op(waking.ARM, (some,)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
@@ -191,8 +236,12 @@ class SQLEngine(Engine):
 
         return self._change(work)
 
-    def sweep(self, idle: int) -> bool:  # noqa: ARG002  # queues are to come
-        return windows.sweep(self.session)
+    def sweep(self, idle: int) -> bool:
+        session = self.session
+        found = around.walk(session.read, session.skips)
+        busy = {*found.ready, *found.delayed}
+        more = windows.sweep(session)
+        return forgetting.sweep(session, idle, sorted(busy)) or more
 
     def leave(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))

@@ -74,10 +74,12 @@ class Transaction(ABC):
 
 class Session(ABC):
     """A thread's connection to the database, as the shared logic sees it. Rows are counted up
-    to `counted`, in some 30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT."""
+    to `counted`, in some 30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT;
+    `skips`: see `skipping.py`."""
 
     counted: int
     limits_deletes: bool
+    skips: bool
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:

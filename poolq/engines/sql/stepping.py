@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
+from poolq.engines.sql.around import look_at, peek, unknown, walk
 from poolq.engines.sql.bodies import BODY, fit
 from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
@@ -20,7 +21,7 @@ from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by, word
 from poolq.engines.sql.reviewing import ask_head
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
-from poolq.engines.sql.waking import NEXT, REPAIR, Look, glance, look, looks, ring
+from poolq.engines.sql.waking import KNOW, NEXT, Look, glance, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import State
 
@@ -46,6 +47,8 @@ CLAIMS = {QUEUED: (CLAIM, CLAIM_BEHIND), DELAYED: (CLAIM_DUE, CLAIM_DUE_BEHIND)}
 
 #: How many more queues are asked for jobs at once where the first one had too few.
 TOGETHER = 4
+#: How many more queues than it wants jobs one step looks at, where all are asked.
+MOST = 200
 
 INITIAL = State()
 #: Makes a named tuple in half the time.
@@ -78,14 +81,17 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True)
 class Asked:
-    """What a step was asked for, and what it has claimed so far. `known`: the queues that were
-    open when the worker last looked; `delays`: those that had delayed jobs that were due;
-    `simple`: the settlements, if all are of jobs that are done; `turn` turns the wheel where no
-    order is asked for; `aside` counts the settlements beside the worker's steps; `latest` is the
-    time that the server's clock has shown before; `room`: for so many bytes of bodies.
+    """What a step was asked for, and what it has claimed so far. `simple`: the settlements, if all
+    are of jobs that are done; `known`: the queues of which one is probably claimed from; `last`:
+    where all queues are asked, the one that was claimed from before; `turn` counts the steps;
+    `delays`: queues that had delayed jobs that were due; `aside` counts the settlements beside the
+    worker's steps; `latest` is the time that the server's clock has shown before;
+    `wide`: all queues are to be looked at, not only ready jobs;
+    `skips`: see `skipping.py`; `room`: for so many bytes of bodies.
 
-    Beside the answer a step finds `seen`, the queues, and `ended`: where it has claimed first, and
-    what it ended with there. `now` is the
+    Beside the answer a step finds `seen`, the queues that it has looked at; `following`, which is
+    probably the next; `soonest`, a slot; and `ended`: where it has claimed first, and what it ended
+    with there. `now` is the
     server's time, `since` when the worker was registered."""
 
     worker: str
@@ -94,16 +100,21 @@ class Asked:
     simple: AllDone | None
     want: int
     queues: Sequence[str] | None
-    turn: int
     known: Sequence[str]
+    last: str
+    turn: int
     delays: Collection[str]
     floors: Floors
     aside: int
     latest: int
+    wide: bool
+    skips: bool
     taken: list[Taken] = field(default_factory=list)
     left: int = 0
     room: int = CLAIM_BYTES
-    seen: Sequence[Look] = ()
+    seen: list[Look] = field(default_factory=list)
+    following: str = ""
+    soonest: int | None = None
     ended: list[tuple[Range, Floor]] = field(default_factory=list)
     now: int = 0
     since: int = 0
@@ -122,16 +133,6 @@ class Asked:
                 claim = (id_, self.request, at, queue, body, state, admitted, reviewed)
                 made.append(_new(Claim, claim))
         return made
-
-    def order(self, names: Collection[str]) -> list[str]:
-        """Those of the names that may be claimed from, in the order of their turn."""
-        if self.queues is not None:
-            return [queue for queue in dict.fromkeys(self.queues) if queue in names]
-        if not names:
-            return []
-        at = self.turn % len(names)
-        wheel = sorted(names)
-        return wheel[at:] + wheel[:at]
 
     def ranges(self, queue: str) -> list[Range]:
         """Where to claim from first."""
@@ -156,7 +157,7 @@ def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
 
 def step(tx: Transaction, asked: Asked) -> Step:
     """The answer to what was asked; see the module's head."""
-    guess = [one for queue in asked.order(asked.known)[:1] for one in asked.ranges(queue)]
+    guess = [one for queue in asked.known[:1] for one in asked.ranges(queue)]
     ready = _questions(asked, guess)
     early = [] if goes_back(asked.settlements) else ready
     mine = asks(asked.worker, [one.claim.id for one in asked.settlements])
@@ -170,9 +171,8 @@ def step(tx: Transaction, asked: Asked) -> Step:
     answers = found[first:]
     if ready and not early:
         answers = tx.run(*ready)
-    if ready:
-        asked.seen = looks(answers[0])
-    next_due = _claim(tx, asked, guess, answers[1:])
+    claim = _claim_in_turn if asked.queues is None else _claim_in_order
+    next_due = claim(tx, asked, guess, answers) if asked.want > 0 else None
     tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
     return Step([], late, _until(next_due, asked.now))
 
@@ -197,25 +197,72 @@ def _questions(asked: Asked, guess: Sequence[Range]) -> list[Op]:
     """Asks for the queues and, as the first one is probably right, for its jobs."""
     if asked.want <= 0 or (asked.queues is not None and not asked.queues):
         return []
-    return [glance(asked.queues), *(one.ask(asked.want) for one in guess)]
+    claims = [one.ask(asked.want) for one in guess]
+    if asked.queues is None:
+        return [peek(guess[0].queue), *claims] if guess else []
+    return [glance(asked.queues), *claims]
 
 
-def _claim(
-    tx: Transaction, asked: Asked, guess: Sequence[Range], guessed: Sequence[Result]
+def _claim_in_order(
+    tx: Transaction, asked: Asked, guess: Sequence[Range], answers: Sequence[Result]
 ) -> int | None:
-    """Claim; returns when the next job comes due, if there was too little."""
+    """Claim from the queues that are asked for; returns when the next job comes due, if there was
+    too little."""
+    if not asked.queues:
+        return None
+    asked.seen = looks(answers[0])
+    names = {one.queue for one in asked.seen}
+    asked.seen += [unknown(name, asked.now) for name in asked.queues if name not in names]
     opened = {one.queue: one for one in asked.seen if not one.paused}
     ring(tx, [name for name, one in opened.items() if not one.armed])
-    order = asked.order(opened)
     lines = any(asked.wants_line(one) for one in opened.values())
     lines = lines or asked.now < asked.latest  # it went back: slots that lie ahead are over
     if guess and not lines and guess[0].queue in opened:
-        _take_guessed(tx, asked, opened[guess[0].queue], guess, guessed)
+        _take_guessed(tx, asked, opened[guess[0].queue], guess, answers[1:])
+    order = [queue for queue in dict.fromkeys(asked.queues) if queue in opened]
     if not order or not asked.left:
         return None
-    around = _look_around(tx, order)
-    walk = _walk_in_turn if asked.queues is None else _walk_in_order
-    soon = walk(tx, asked, order, around)
+    around = {one.queue: one for one in look_at(tx.run, order)}
+    soon = _walk_in_order(tx, asked, order, around)
+    return min(soon, default=None) if asked.left else None
+
+
+def _claim_in_turn(
+    tx: Transaction, asked: Asked, guess: Sequence[Range], answers: Sequence[Result]
+) -> int | None:
+    """Claim from any queue; returns when the next job comes due, if there was too little."""
+    lines = asked.now < asked.latest
+    if guess:
+        *columns, following, asked.soonest, mark = answers[0].rows[0]
+        (one,) = asked.seen = looks(Result([tuple(columns)], 0))
+        ring(tx, [] if one.armed else [one.queue])
+        lines = lines or asked.wants_line(one._replace(slot=asked.soonest, mark=mark))
+        if not one.paused and not lines:
+            _take_guessed(tx, asked, one, guess, answers[1:])
+            asked.last = one.queue
+            asked.following = word(following or "")
+    if not asked.left:
+        return None
+    return _claim_anywhere(tx, asked)
+
+
+def _claim_anywhere(tx: Transaction, asked: Asked) -> int | None:
+    """Look at all queues that have something, and claim what is left to claim."""
+    around = walk(tx.run, asked.skips, asked.last, 0 if asked.wide else asked.left)
+    # Queues with ready jobs have their turns by name; the others when all are looked at.
+    others = sorted(around.names() - set(around.ready))
+    at = asked.turn % max(1, len(others))
+    order = [*others[at:], *others[:at], *around.ready][: asked.left + MOST]
+    seen = {one.queue: one for one in look_at(tx.run, order)}
+    asked.seen += seen.values()
+    ring(tx, [one.queue for one in seen.values() if not one.armed])
+    asked.soonest = min(around.slots.values(), default=None)
+    soon = _walk_in_turn(tx, asked, order, seen) + around.nexts()
+    served = [one.queue for one in asked.taken if one.queue in around.ready]
+    if served:
+        place = around.ready.index(served[0]) + 1
+        asked.following = around.ready[place % len(around.ready)]
+        asked.last = served[0]
     return min(soon, default=None) if asked.left else None
 
 
@@ -244,13 +291,6 @@ def _merged(found: Sequence[Result]) -> list[Row]:
     """Jobs of several places in the order in which they were due."""
     rows = [row for one in found for row in one.rows]
     return sorted(rows, key=lambda row: (row[-1], row[0]))
-
-
-def _look_around(tx: Transaction, order: Sequence[str]) -> dict[str, Look]:
-    found = looks(tx.run(look(order))[0])
-    if any(one.void for one in found):
-        found = looks(tx.run(Op(REPAIR), look(order))[1])
-    return {one.queue: one for one in found}
 
 
 def _walk_in_turn(
@@ -320,7 +360,7 @@ def _from_lines(tx: Transaction, asked: Asked, seen: dict[str, Look], queue: str
         job = grant(tx, queue)
     if job is not None:
         _take(tx, asked, Taken(queue, [job.row], not job.reviewed, job.reviewed))
-    (seen[queue],) = looks(tx.run(look([queue]))[0])
+    (seen[queue],) = look_at(tx.run, [queue])
     return job is not None
 
 
@@ -328,7 +368,9 @@ def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[i
     """Claim what is left to claim, wherever there is something; returns when more comes due."""
     nexts = [max(at, one.now) for one in queues for at in (one.slot,) if at is not None]
     nexts += [one.delayed for one in queues if one.delayed is not None and one.delayed > one.now]
-    for some in cut([one for one in queues if one.has_jobs], TOGETHER):
+    busy = [one for one in queues if one.has_jobs]
+    tx.later(*(Op(KNOW, (one.queue,)) for one in busy if not one.known))
+    for some in cut(busy, TOGETHER):
         if asked.left:
             nexts += _claim_some(tx, asked, some)
     return nexts

@@ -14,13 +14,12 @@ from typing import NamedTuple
 from poolq.engines.sql.places import word
 from poolq.engines.sql.session import Op, Result, Session, Transaction
 
-KNOW = "INSERT INTO {queues} (queue) VALUES (?) {on:queue} queue = {new:queue}"
+KNOW = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
-ARM_ALL = "UPDATE {queues} SET armed = 1 WHERE armed = 0"
 #: Only a review arms it so: a mark that is there must not be told again after each step.
 ARM_MARKED = """UPDATE {queues} SET armed = 2
     WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
-PAUSE = "INSERT INTO {queues} (queue, paused) VALUES (?, 1) {on:queue} paused = 1"
+PAUSE = "INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now}) {on:queue} paused = 1"
 RESUME = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
 SOME = " WHERE q.queue IN {list}"
@@ -59,7 +58,8 @@ MARKED = 2
 class Look(NamedTuple):
     """A queue as it stands: microseconds since the epoch; None where there is none. `slot` is the
     earliest of its lines', `mark` of those of their reviews, `delayed` when the first delayed job
-    is due, `ready` when the first of the others was. `void`: some slot needs REPAIR."""
+    is due, `ready` when the first of the others was. `void`: some slot needs REPAIR. `known`: it
+    has a row."""
 
     queue: str
     paused: bool
@@ -71,6 +71,7 @@ class Look(NamedTuple):
     delayed: int | None
     ready: int | None
     void: bool
+    known: bool = True
 
     @property
     def next(self) -> int | None:
@@ -94,20 +95,20 @@ class Look(NamedTuple):
         return not self.paused and (self.has_jobs or self.has_slot or asked)
 
 
-def look(queues: Sequence[str] | None, sql: str = LOOK) -> Op:
+def look(queues: Sequence[str], sql: str = LOOK) -> Op:
     """Asks for what `looks` reads: each queue with what comes first of each kind, a few looks into
     an index."""
-    return Op(sql) if queues is None else Op(sql + SOME, (list(queues),))
+    return Op(sql + SOME, (list(queues),))
 
 
-def glance(queues: Sequence[str] | None) -> Op:
+def glance(queues: Sequence[str]) -> Op:
     """As `look`, without the ready jobs' due times, and no line is void."""
     return look(queues, GLANCE)
 
 
 def looks(found: Result) -> list[Look]:
     return [
-        Look._make((word(queue), bool(paused), *times, bool(void)))
+        Look._make((word(queue), bool(paused), *times, bool(void), True))
         for queue, paused, *times, void in found.rows
     ]
 
@@ -118,31 +119,33 @@ def ring(tx: Transaction, queues: Iterable[str]) -> None:
         tx.later(Op(ARM, (names,)))
 
 
-def news(session: Session, found: Sequence[Look]) -> tuple[bool, int | None]:
+def news(
+    session: Session, found: Sequence[Look], later: int | None = None
+) -> tuple[bool, int | None]:
     """Whether one of these queues has something to tell, which then is told; and when, in
     microseconds since the epoch, the next thing comes due by itself (None: nothing is known to).
+    `later`: when something else does.
     """
-    if any(one.void for one in found):
-        session.transact(lambda tx: tx.later(Op(REPAIR)))
-        return True, None
-    nexts = []
+    nexts = [] if later is None else [later]
     for one in found:
         if one.paused:
             continue
         if not one.waits:
             nexts += [one.next] if one.next is not None else []
             continue
-        *dues, later = session.read(
+        *dues, next_ = session.read(
             *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT))
         )
-        nexts += [at for (at,) in later.rows]
+        nexts += [at for (at,) in next_.rows]
         latest = max((at for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
-        if session.transact(partial(_take, queue=one.queue, at=latest)):
+        if session.transact(partial(_take, queue=one.queue, at=latest, known=one.known)):
             return True, None
     return False, min(nexts, default=None)
 
 
-def _take(tx: Transaction, queue: str, at: int) -> bool:
+def _take(tx: Transaction, queue: str, at: int, known: bool) -> bool:
+    if not known:
+        tx.later(Op(KNOW, (queue,)))
     return tx.run(Op(TAKE, (at, at, queue, at)))[0].changed > 0

@@ -8,7 +8,7 @@ from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect
-from poolq.engines.sql.waking import look, looks, news
+from poolq.engines.sql.waking import news
 from poolq.engines.sqlite.checks import checks
 from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import options
@@ -114,7 +114,8 @@ class SQLiteEngine(SQLEngine):
                 if seen is not None and version != seen:
                     session.vigil.changed()
                 seen = version
-                told, due = news(session, looks(session.read(look(queues))[0]))
+                found, later, _ = self._look(queues)
+                told, due = news(session, found, later)
                 if told:
                     return 1
             left = end - time.monotonic()

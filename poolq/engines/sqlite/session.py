@@ -84,6 +84,7 @@ class SQLiteSession(Session):
     """See the module's head. `queues` are those that this connection knows to be known."""
 
     counted = 100_000
+    skips = True
     limits_deletes = False  # SQLite is seldom built with it
 
     def __init__(self, options: Options, texts: Texts, schema: SQLiteSchema) -> None:

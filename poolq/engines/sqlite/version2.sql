@@ -23,8 +23,9 @@ CREATE INDEX IF NOT EXISTS {ns}_lines_review ON {ns}_lines (review, queue);
 ALTER TABLE {ns}_workers ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_workers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0;
 
--- `used`: when it was last found to hold a job.
+-- `used`: when it was last found to have been used. `total`: of its counters, at that time.
 ALTER TABLE {ns}_queues ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_queues ADD COLUMN total INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);
 CREATE INDEX IF NOT EXISTS {ns}_queues_paused ON {ns}_queues (paused, queue);
 CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);

@@ -1,0 +1,133 @@
+"""The names of the queues that have jobs, by skipping from one to the next in an index.
+
+SQLite does that within a statement. MySQL and MariaDB look into the index for a range only where
+its beginning is known when they plan: there some rows are read at first, and each hop after these
+is a statement of its own, which begins behind what the one before has put into a variable; many of
+them are sent at once.
+"""
+
+from typing import NamedTuple, Protocol
+
+from poolq.engines.sql.places import DELAYED, QUEUED, word
+from poolq.engines.sql.session import Op, Result
+
+#: Queues that one statement, or one exchange, finds; at first fewer on a server.
+PAGE, HOPS = 500, 100
+#: Rows that a server reads at first: where there are no more jobs, that finds all of their queues.
+ROWS = 64
+
+FAILED = "failed"
+_NEXT = """SELECT j.queue FROM {jobs} j {turn} WHERE j.place = '%s' AND j.queue > %s
+    ORDER BY j.place, j.queue LIMIT 1"""
+_NEXT_FAILED = "SELECT f.queue FROM {failed} f WHERE f.queue > %s ORDER BY f.queue LIMIT 1"
+_DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.queue
+    ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
+
+
+def next_after(place: str, name: str) -> str:
+    """SQL for the queue after that name that has jobs there."""
+    return _NEXT_FAILED % name if place == FAILED else _NEXT % (place, name)
+
+
+def _skip(place: str, shown: str) -> str:
+    return f"""WITH RECURSIVE s (n, queue) AS (SELECT 1, ({next_after(place, "?")})
+        UNION ALL SELECT s.n + 1, ({next_after(place, "s.queue")}) FROM s
+        WHERE s.queue IS NOT NULL AND s.n < {PAGE})
+        SELECT queue, {shown} FROM s WHERE queue IS NOT NULL"""
+
+
+def _hop(place: str, at: int) -> str:
+    text = next_after(place, f"@q{at - 1}")
+    if place == FAILED:
+        return text.replace("f.queue FROM", f"f.queue, 0 INTO @q{at}, @d{at} FROM", 1)
+    text = text.replace("j.queue FROM", f"j.queue, j.due_at INTO @q{at}, @d{at} FROM", 1)
+    return text.replace("j.queue LIMIT", "j.queue, j.due_at LIMIT")
+
+
+def _rows(place: str) -> str:
+    what = (
+        "{failed} f WHERE f.queue > ?"
+        if place == FAILED
+        else (f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND f.queue > ?")
+    )
+    order = "f.queue" if place == FAILED else "f.place, f.queue, f.due_at"
+    due = "0" if place == FAILED else "f.due_at"
+    return f"""SELECT queue, MIN(due), COUNT(*) FROM
+        (SELECT f.queue, {due} AS due FROM {what} ORDER BY {order} LIMIT {ROWS}) found
+        GROUP BY queue ORDER BY queue"""
+
+
+PLACES = (QUEUED, DELAYED, FAILED)
+SKIPS = {place: _skip(place, _DUE if place == DELAYED else "0") for place in PLACES}
+STARTS = {place: _rows(place) for place in PLACES}
+CHAINS = {place: [_hop(place, at) for at in range(1, HOPS + 1)] for place in PLACES}
+
+
+class Reader(Protocol):
+    """Sends statements together: a session's `read`, or a transaction's `run`."""
+
+    def __call__(self, *ops: Op) -> list[Result]: ...
+
+
+class Page(NamedTuple):
+    """A question for the queues after a name; `skips`: the server can do it in one statement.
+    There may be more than it finds. `hops` 0: some rows are read."""
+
+    skips: bool
+    place: str
+    after: str = ""
+    hops: int = 0
+
+    def asks(self) -> list[Op]:
+        if self.skips:
+            return [Op(SKIPS[self.place], (self.after,))]
+        if not self.hops:
+            return [Op(STARTS[self.place], (self.after,))]
+        names = range(1, self.hops + 1)
+        reset = "SET @q0 = ?, " + ", ".join(f"@q{at} = NULL, @d{at} = NULL" for at in names)
+        answer = "SELECT " + ", ".join(f"@q{at}, @d{at}" for at in names)
+        hops = [Op(one) for one in CHAINS[self.place][: self.hops]]
+        return [Op(reset, (self.after.encode(),)), *hops, Op(answer)]
+
+    def read(self, answers: list[Result]) -> "Found":
+        """What the answers to `asks` say."""
+        rows = answers[-1].rows
+        more = self.skips and len(rows) == PAGE
+        if not self.skips and not self.hops:
+            more = sum(count for *_, count in rows) == ROWS
+        elif not self.skips:
+            pairs = zip(rows[0][::2], rows[0][1::2], strict=True)
+            rows = [pair for pair in pairs if pair[0] is not None]
+            more = len(rows) == self.hops
+        names = [(word(name), int(due or 0)) for name, due, *_ in rows]
+        if not more:
+            return Found(names, None)
+        return Found(names, self._replace(after=names[-1][0], hops=min(HOPS, 8 * self.hops or 8)))
+
+
+class Found(NamedTuple):
+    """Queues, and when the first delayed job of each is due; the question for those that follow."""
+
+    queues: list[tuple[str, int]]
+    following: Page | None
+
+
+def ask(read: Reader, ops: list[Op], pages: list[Page]) -> list[list[Result]]:
+    """The answers to these statements, each for itself, then those to each page, all in one go."""
+    asked = [[op] for op in ops] + [page.asks() for page in pages]
+    found = read(*(op for some in asked for op in some))
+    answers = []
+    for some in asked:
+        answers.append(found[: len(some)])
+        found = found[len(some) :]
+    return answers
+
+
+def rest(read: Reader, found: Found, enough: int = 0) -> list[tuple[str, int]]:
+    """The queues that were found, and those that follow, until there are enough (0: all)."""
+    queues, following = [*found.queues], found.following
+    while following is not None and not 0 < enough <= len(queues):
+        (answers,) = ask(read, [], [following])
+        some, following = following.read(answers)
+        queues += some
+    return queues

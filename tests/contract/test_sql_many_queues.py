@@ -1,0 +1,226 @@
+"""Thousands of queues: those that hold nothing cost nothing, and are forgotten in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import Push, QueueCounts, Settlement
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.session import Op
+from poolq.message import State
+from poolq.retry import ACK, Bury, Park, Release, ReleaseUntil
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    Worker,
+    count_of,
+    full,
+    named,
+    new_id,
+    push,
+    total,
+    wait_for,
+)
+from tests.contract.waiters import LONG
+from tests.support.clock import Clock
+from tests.support.wait import until
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
+) -> SQLEngine:
+    url = f"sqlite:///{tmp_path}/poolq.db"
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_server").url
+    engine = opened(url, namespace, migrate=True)
+    assert isinstance(engine, SQLEngine)
+    return engine
+
+
+@pytest.fixture
+def worker(engine: SQLEngine) -> Worker:
+    return Worker(engine, queues=None)
+
+
+def use(worker: Worker, count: int) -> list[str]:
+    """Queues that have held a job, and hold none."""
+    names = [f"used {n:05}" for n in range(count)]
+    worker.engine.push([Push(new_id(), name, b"x") for name in names])
+    while claims := worker.claim(500):
+        worker.step(*(Settlement(claim, ACK) for claim in claims))
+    return names
+
+
+def forget(engine: SQLEngine, idle: int = 0) -> None:
+    for _ in range(99):
+        if not engine.sweep(idle):
+            return
+    raise AssertionError("a sweep goes on without end")
+
+
+def rows(engine: SQLEngine, table: str) -> int:
+    number: int = engine.session.read(Op(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
+    return number
+
+
+def read(engine: SQLEngine) -> int:
+    """How many rows the server has read for this connection: what an act costs it."""
+    found = engine.session.read(Op("SHOW SESSION STATUS LIKE 'Handler_read%'"))[0].rows
+    return sum(int(value) for _, value in found)
+
+
+def test_a_queue_that_holds_nothing_is_forgotten_with_its_counts(
+    engine: SQLEngine, worker: Worker
+) -> None:
+    use(worker, 30)
+    engine.sweep(HOUR)
+    assert len(engine.counts()) == 30
+    forget(engine)
+    assert engine.counts() == []
+    assert engine.totals() == {"": {**dict.fromkeys(engine.totals()[""], 0), "done": 30}}
+    assert rows(engine, "queues") == 0
+    assert rows(engine, "counters") == 1
+    use(worker, 2)
+    assert total(engine, "done", "used 00001") == 1
+    forget(engine)
+    assert total(engine, "done", "") == 32
+
+
+@pytest.mark.parametrize(
+    "what", ["ready", "delayed", "running", "failed", "parked", "released", "paused"]
+)
+def test_one_that_holds_something_is_not(engine: SQLEngine, worker: Worker, what: str) -> None:
+    push(engine, "a", delay=HOUR if what == "delayed" else 0)
+    if what not in ("ready", "delayed"):
+        (claim,) = worker.claim()
+        rule = full(engine)
+        match what:
+            case "failed":
+                worker.end(claim, Bury(State(1)))
+            case "parked":
+                worker.end(claim, Park((rule,), 0))
+            case "released":
+                worker.end(claim, ReleaseUntil(engine.now() + HOUR, State(1), rule))
+            case "paused":
+                worker.end(claim)
+                engine.pause("q")
+    before = engine.counts()
+    forget(engine)
+    assert [one._replace(oldest=0) for one in engine.counts()] == [
+        one._replace(oldest=0) for one in before
+    ]
+    assert "q" in [one.queue for one in before]
+    if what == "paused":
+        push(engine, "b")
+        assert worker.claim() == []
+
+
+def test_one_that_was_used_a_while_ago_is_kept_for_a_while(
+    engine: SQLEngine, worker: Worker, clock_of: Clock
+) -> None:
+    """Nobody notes it down when a job comes and goes: the counters show it."""
+    use(worker, 1)
+    forget(engine, HOUR)
+    clock_of.forward(HOUR + 1)
+    use(worker, 1)
+    forget(engine, HOUR)
+    clock_of.forward(HOUR)
+    forget(engine, HOUR)
+    assert len(engine.counts()) == 1
+    clock_of.forward(1)
+    forget(engine, HOUR)
+    assert engine.counts() == []
+
+
+@pytest.fixture
+def clock_of(engine: SQLEngine, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(monkeypatch)
+    clock.govern(engine)
+    return clock
+
+
+@pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
+@pytest.mark.parametrize("delay", [0, 50 * MS])
+def test_a_forgotten_queue_is_found_when_a_job_comes_by_one_who_knew_it(
+    engine: SQLEngine, queues: list[str] | None, delay: int
+) -> None:
+    """Its producer does not say again that there is such a queue."""
+    worker = Worker(engine, queues=queues)
+    for _ in range(2):
+        push(engine, "a", delay=delay)
+        assert engine.wait(queues, LONG) > 0
+        assert named(until(worker.claim, 5, "the job")) == ["a"]
+        assert worker.step(Settlement(worker.again(want=1).claims[0], ACK)).stale == []
+        forget(engine)
+        assert rows(engine, "queues") == 0
+
+
+def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
+    use(worker, 1)
+    push(engine, "a")
+    engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+    assert count_of(engine) == QueueCounts("q", ready=1)
+    engine.sweep(HOUR)
+    engine.pause("q")
+    assert worker.claim() == []
+    assert rows(engine, "queues") == 1
+
+
+def test_all_of_very_many_queues_have_their_turns(engine: SQLEngine, worker: Worker) -> None:
+    names = [f"{n:04}" for n in range(1200)]
+    engine.push([Push(new_id(), name, name.encode()) for name in names])
+    found: list[str] = []
+    while some := worker.claim(100):
+        found += named(some)
+    assert found == names
+
+
+def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) -> None:
+    """What came due, or back from its limit, in a queue without ready jobs."""
+    rule = full(engine)
+    push(engine, "released", queue="c")
+    (claim,) = worker.claim()
+    moment = engine.now() + 20 * MS
+    worker.end(claim, ReleaseUntil(moment, State(1), rule))
+    push(engine, "delayed", queue="d", delay=20 * MS)
+    push(engine, *map(str, range(3000)), queue="a")
+    push(engine, *map(str, range(3000)), queue="b")
+    wait_for(engine, moment)
+    wanted = {"released", "delayed"}
+
+    def came() -> bool:
+        claims = worker.claim(5)
+        assert len(claims) == 5
+        wanted.difference_update(named(claims))
+        worker.step(*(Settlement(one, ACK) for one in claims))
+        return not wanted
+
+    until(came, 5, "both")
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)  # SQLite does not count
+def test_a_step_reads_no_more_rows_with_thousands_of_used_queues(
+    engine: SQLEngine, worker: Worker
+) -> None:
+
+    def cost() -> int:
+        push(engine, "a", "b", queue="hot")
+        before = read(engine)
+        claims = worker.claim(1)
+        worker.step(*(Settlement(one, Release(HOUR, State(1))) for one in claims), want=1)
+        worker.claim(5)
+        engine.purge("hot")
+        return read(engine) - before
+
+    cost()
+    few = cost()
+    engine.session.transact(
+        lambda tx: tx.later(
+            *(Op("INSERT INTO {queues} (queue) VALUES (?)", (f"n{n}",)) for n in range(3000))
+        )
+    )
+    assert cost() <= 1.5 * few
