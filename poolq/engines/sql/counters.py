@@ -22,7 +22,7 @@ OF_WORKER = """SELECT queue, done, failed, retried, limited, parked, crashed
     FROM {counters} WHERE worker = ?"""
 FORGET = "DELETE FROM {counters} WHERE worker = ?"
 TOTALS = """SELECT queue, SUM(done), SUM(failed), SUM(retried), SUM(limited), SUM(parked),
-    SUM(crashed) FROM {counters} GROUP BY queue"""
+    SUM(crashed) FROM {counters} WHERE queue IN {list} GROUP BY queue"""
 
 
 class Tally:

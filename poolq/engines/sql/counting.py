@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 
 from poolq.engines.base import LimitUse, QueueCounts
 from poolq.engines.sql.around import holding
+from poolq.engines.sql.counters import TOTALS
+from poolq.engines.sql.counters import totals as totals_of
 from poolq.engines.sql.places import (
     CLAIMED,
     CLAIMED_END,
@@ -17,16 +19,17 @@ from poolq.engines.sql.places import (
     RELEASED_END,
     word,
 )
-from poolq.engines.sql.session import Op, Session
+from poolq.engines.sql.session import Op, Session, cut
 from poolq.engines.sql.windows import Name, name_of
 from poolq.limits import Rule, Window
 
 SHOWN = 1000
 
-#: So many queues that hold nothing are listed, the first by name; they are forgotten by and by.
+#: So many queues that hold nothing are listed, those used last; they are forgotten by and by.
 KNOWN = 100
 QUEUES = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
-    UNION SELECT * FROM (SELECT queue, paused FROM {{queues}} ORDER BY queue LIMIT {KNOWN}) some"""
+    UNION SELECT * FROM
+        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {KNOWN}) some"""
 READY = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
 DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
 DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
@@ -50,6 +53,22 @@ LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
     LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
 IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
+
+
+def totals(session: Session) -> dict[str, dict[str, int]]:
+    """The counters of the queues that `counts` lists, and under "" of those that were forgotten."""
+    queues, *elsewhere = session.read(
+        Op(QUEUES),
+        Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
+        Op(ELSEWHERE, (PARKED, PARKED_END)),
+        Op(ELSEWHERE, (RELEASED, RELEASED_END)),
+    )
+    names = {word(row[0]) for result in (queues, *elsewhere) for row in result.rows}
+    names = names.union([""], *holding(session.read, session.skips))
+    found: dict[str, dict[str, int]] = {}
+    for some in cut(sorted(names)):
+        found |= totals_of(session.read(Op(TOTALS, (some,)))[0])
+    return found
 
 
 def counts(session: Session) -> list[QueueCounts]:

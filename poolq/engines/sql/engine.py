@@ -34,7 +34,6 @@ from poolq.engines.sql import (
     waking,
     windows,
 )
-from poolq.engines.sql.counters import TOTALS, totals
 from poolq.engines.sql.floors import Floors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, cut
@@ -265,7 +264,7 @@ class SQLEngine(Engine):
         return counting.counts(self.session)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        return totals(self.session.read(Op(TOTALS))[0])
+        return counting.totals(self.session)
 
     def nodes(self) -> list[Node]:
         return nodes.nodes(self.session.read(Op(nodes.NODES))[0])
