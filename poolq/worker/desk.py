@@ -90,6 +90,7 @@ class Desk:
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
         self._back = 0  # claims that it returns
+        self._going_back: list[str] = []  # their ids, and others', until the engine has them
         self._doubtful: set[str] = set()  # ids that it sent, perhaps in vain
         self._armed = threading.Event()
 
@@ -211,6 +212,7 @@ class Desk:
         request, step = self._talk.step(self._pending, want)
         self._pending = []
         self._answered(step)
+        self._went_back()
         if claims := step.claims:
             self._row.claimed(request, first=claims[0].id, many=len(claims))
             self._all_done = True
@@ -315,6 +317,7 @@ class Desk:
         self._talk.refused(stale, but=self._doubtful)
         self._failures = 0
         self._doubtful.clear()
+        self._went_back()
         del self._pending[: len(sent)]
         if self._back:
             self._reporter.report(Returned(self._back))
@@ -331,10 +334,16 @@ class Desk:
         self._talk.refused(step.stale, but=self._doubtful)
         self._back += self._return(step.claims)
 
+    def _went_back(self) -> None:
+        """The engine has taken what was returned: others may hold jobs that come after it."""
+        if self._going_back:
+            self._row.returned(min(self._going_back), len(self._going_back))
+            self._going_back = []
+
     def _return(self, claims: Sequence[Claim]) -> int:
         """Note that these go back; how many they are."""
         if claims:
             self._all_done = False
-            self._row.returned(len(claims))
+            self._going_back += [claim.id for claim in claims]
         self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
         return len(claims)

@@ -8,7 +8,7 @@ for those who are about to ask for an earlier job, or who may hold one: they tel
   the window is known to be used up nobody waits: all will be put off, whoever asks first. Nor for a
   limit of many starts a second: workers that wait for one another's batches could not make them.
 - What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
-  until then come first.
+  until then come first. So is what was claimed before another worker gave an earlier job back.
 - It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
   job, or hangs, or is dead): order within a moment is not worth more.
 
@@ -20,7 +20,19 @@ from time import monotonic_ns, sleep
 from zlib import crc32
 
 from poolq.limits import Rule
-from poolq.worker.row import ASKING, CLAIMING, CLAIMS, FIRST, MOVED, SINCE, STARTED, TEXT, order_of
+from poolq.worker.row import (
+    ASKING,
+    CLAIMING,
+    CLAIMS,
+    FIRST,
+    MOVED,
+    RETURNED,
+    RETURNED_AT,
+    SINCE,
+    STARTED,
+    TEXT,
+    order_of,
+)
 
 #: Limits of no more starts than this are kept in order from their first start on.
 SMALL = 100
@@ -66,7 +78,11 @@ class Order:
                     return False
                 slow = rule.limit * 1_000_000 <= QUICK * rule.window
                 matters = matters or (slow and (lately or rule.limit <= SMALL))
-            if not matters or not self._is_behind(mine, now):
+            if not matters:
+                return True
+            if self._is_overtaken(mine, claimed):
+                return False
+            if not self._is_behind(mine, now):
                 return True
             pause(PAUSE)
 
@@ -85,6 +101,11 @@ class Order:
 
     def _place(self, rule: Rule) -> int:
         return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)
+
+    def _is_overtaken(self, mine: int, claimed: int) -> bool:
+        return any(
+            words[RETURNED_AT] > claimed and words[RETURNED] < mine for words, _ in self._peers
+        )
 
     def _is_behind(self, mine: int, now: int) -> bool:
         for words, text in self._peers:

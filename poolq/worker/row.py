@@ -42,7 +42,8 @@ BEFORE, SETTLED = 18, 19
 # For the other workers, see `order.py`. CLAIMING: the engine is asked for jobs now; CLAIMS: how
 # many REQUEST has given; FIRST: the place of the first of them; ASKING: the job that was started
 # last has not been let through by its rate limits yet; MOVED: when these have changed last.
-CLAIMING, CLAIMS, FIRST, ASKING, MOVED = range(20, 25)
+# RETURNED: the place of the first of those that went back unstarted last, at RETURNED_AT.
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT = range(20, 27)
 COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
@@ -138,9 +139,12 @@ class WorkerRow:
         """When `claimed` was called last, in monotonic nanoseconds."""
         return self.words[MOVED]
 
-    def returned(self, many: int) -> None:
-        """So many of its claims go back without having been started."""
-        self.words[CLAIMS] = max(0, self.words[CLAIMS] - many)
+    def returned(self, first: str, many: int) -> None:
+        """The engine has taken back so many claims that were not started, `first` before all."""
+        words = self.words
+        words[RETURNED] = order_of(first)
+        words[RETURNED_AT] = monotonic_ns()
+        words[CLAIMS] = max(0, words[CLAIMS] - many)
 
     def asks(self, asking: bool) -> None:  # a word's value
         """Whether the job that starts has yet to be let through by its rate limits."""

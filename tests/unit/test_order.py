@@ -83,7 +83,20 @@ def test_the_rest_of_a_batch_counts_by_what_has_been_started_of_it(
 def test_a_batch_that_goes_back_is_waited_for_no_longer(order: Order, other: WorkerRow) -> None:
     other.claimed(1, first=EARLY, many=3)
     start(other, 0, EARLY)
-    assert waits(order, lambda: other.returned(2)) == 3
+    assert waits(order, lambda: other.returned(LATE, 2)) == 3
+
+
+def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
+    order: Order, other: WorkerRow
+) -> None:
+    """But not the earlier one for the later one's sake: else each would go back for the other."""
+    claimed = monotonic_ns()
+    other.claimed(1, first=EARLY, many=3)
+    other.returned(EARLY, 3)
+    assert not order.wait(MINE, [RULE], claimed)
+    assert order.wait(MINE, [RULE], monotonic_ns())
+    other.returned(LATE, 1)
+    assert order.wait(MINE, [RULE], claimed)
 
 
 def test_who_asks_the_engine_for_jobs_may_get_an_earlier_one(
