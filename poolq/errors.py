@@ -24,6 +24,7 @@
           ├── JobTimeout        it overran its deadline
           ├── UnknownJob        no module of the application defines it
           └── BadMessage        the stored form cannot be read
+               └── NewerMessage a later poolq has stored it, which can read it
 
 Every text says what was given, what is wrong and what to do, in one line.
 """
@@ -150,3 +151,7 @@ class UnknownJob(JobError):
 
 class BadMessage(JobError):
     """A stored message that cannot be read."""
+
+
+class NewerMessage(BadMessage):
+    """A stored message of a later version than this code knows: it waits for one that does."""

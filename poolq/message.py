@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from poolq.errors import BadMessage
+from poolq.errors import BadMessage, NewerMessage
 from poolq.limits import OnLimit
 
 VERSION = 1
@@ -89,8 +89,9 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     exit_code: int = 0
 
 
-#: error, released, limited and timeout counted an attempt; crash is counted apart; unknown is not.
-CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "failed")
+#: error, released, limited and timeout counted an attempt; crash is counted apart; unknown and
+#: newer are not counted.
+CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
 
 #: What msgspec raises for bytes that are no JSON, or not the JSON that is wanted.
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -107,7 +108,8 @@ def encode(message: Message) -> bytes:
 
 
 def decode(body: bytes) -> Message:
-    """Read a body. Raises BadMessage when it is no message of a version that this code knows."""
+    """Read a body. Raises BadMessage when it is no message of a version that this code knows, and
+    NewerMessage when its version is a later one."""
     try:
         message = _decoder.decode(body)
     except UNREADABLE as error:
@@ -139,7 +141,8 @@ def _version(body: bytes) -> int:
 
 def _check_version(version: int) -> None:
     if version != VERSION:
-        raise BadMessage(f"message has version {version}; this poolq reads version {VERSION}")
+        kind = NewerMessage if version > VERSION else BadMessage
+        raise kind(f"message has version {version}; this poolq reads version {VERSION}")
 
 
 def entry(line: Entry) -> bytes:

@@ -124,6 +124,13 @@ def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
     return Release(min(UNKNOWN_RETRY, grace), state._replace(history=history), "")
 
 
+def newer(state: State, line: Entry) -> Release:
+    """A later poolq has stored the message: wait for one that can read it, uncounted, for ever."""
+    noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
+    history = state.history if noted else with_entry(state.history, line)
+    return Release(UNKNOWN_RETRY, state._replace(history=history), "")
+
+
 def crashed_out(message: Message, state: State) -> bool:
     """Too many workers died under it."""
     return state.failing == 0 and state.crashes >= message.max_crashes

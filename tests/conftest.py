@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--model-engines", default="", help="run it on these alone: redis,sqlite,mariadb"
     )
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="fuzz each store for so long")
 
 
 @pytest.fixture(scope="session")

@@ -97,8 +97,8 @@ class Teller:
     def tell(self) -> None:
         """Once in each turn of the master's loop."""
         self._scores.tell(board.MASTER_BEAT, monotonic_ns())
-        data = msgspec.json.encode(self.now())
         page = self._scores.pages.master
+        data = encode(self.now(), page.room)
         if data != self._last and len(data) <= page.room:
             page.write(data)
             self._last = data
@@ -127,6 +127,13 @@ class Teller:
             round(proc.born, 2), round(proc.due, 2) if proc.due < inf else None,
             proc.told, proc.spent, proc.birth, seat.restarts,
         )  # fmt: skip
+
+
+def encode(told: Told, room: int) -> bytes:
+    """In at most `room` bytes: of very many and long names of queues fewer are told."""
+    while len(data := msgspec.json.encode(told)) > room and told.queues:
+        told = msgspec.structs.replace(told, queues=told.queues[: len(told.queues) // 2])
+    return data
 
 
 def uptime(told: Told) -> float:

@@ -97,7 +97,7 @@ def _(event: events.Limited) -> str:
 
 @_words.register
 def _(event: events.Unknown) -> str:
-    text = "no module of the application defines it; put back, uncounted"
+    text = f"{event.why}; put back, uncounted"
     return f"unknown {event.job} {event.id} queue={event.queue}: {text} for {span(event.delay)}"
 
 

@@ -60,12 +60,14 @@ class Limited(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """No module defines the job; released uncounted, to wait for a rolling deploy."""
+    """No module defines the job, or a later poolq has stored it, as `why` says; released uncounted,
+    to wait for a rolling deploy."""
 
     job: str
     id: str
     queue: str
     delay: float
+    why: str = "no module of the application defines it"
 
 
 class Buried(NamedTuple):

@@ -13,10 +13,10 @@ import msgspec
 from poolq import retry
 from poolq.app import Registry
 from poolq.engines.base import Claim, Engine
-from poolq.errors import BadMessage, JobError, RateLimitExhausted
+from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Admission, Limit, Rule
-from poolq.message import Entry, Message, State, decode, entries
+from poolq.message import Entry, Message, State, decode, entries, name_and_queue
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import call
 from poolq.worker.causes import describe, error_of, judge, last_error, traceback_of
@@ -75,6 +75,8 @@ class Executor:
         state = claim.state
         try:
             message = decode(claim.body)
+        except NewerMessage as error:
+            return self._newer(claim, str(error))
         except BadMessage as error:
             return self._bury(claim, "?", f"BadMessage: {error}")
         if message.id != claim.id:
@@ -239,6 +241,11 @@ class Executor:
             return Result(outcome, Buried(message.job, claim.id, claim.queue, text))
         assert isinstance(outcome, Release)
         return Result(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
+
+    def _newer(self, claim: Claim, text: str) -> Result:
+        outcome = retry.newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
+        job, _ = name_and_queue(claim.body)
+        return Result(outcome, Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text))
 
     def _bury(self, claim: Claim, job: str, error: str) -> Result:
         line = self._line("failed", error, claim.state.attempt)

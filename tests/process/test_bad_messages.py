@@ -16,7 +16,7 @@ BODIES = {
     "empty": b"",
     "bytes": b"\xff\xfe\x00garbage",
     "json": b"[1, 2, 3]",
-    "newer": b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": "default"}',
+    "older": b'{"v": 0, "id": "%b", "job": "jobs:Quick", "queue": "default"}',
     "foreign": encode(Message(1, ID, "jobs:Quick", "default")),
     "payload": b'{"v": 1, "id": "%b", "job": "jobs:Quick", "queue": "default", "payload": [1]}',
     "pickle": b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94",
@@ -82,6 +82,24 @@ def test_it_is_buried_when_nobody_ever_does(project: Project) -> None:
     assert [line.cause for line in history] == ["unknown", "unknown"]
     assert history[-1].error.startswith("UnknownJob: no module of the application defines")
     assert "'jobs:Tomorrow'" in pool.until_said(f"buried jobs:Tomorrow {unknown}")
+
+
+@redis_and_sqlite
+def test_what_a_later_poolq_has_stored_waits_uncounted(project: Project) -> None:
+    id = new_id()
+    body = b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": ["of", "2"]}' % id.encode()
+    project.engine.push([Push(id, "default", body)])
+    pool = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="0")
+    said = pool.until_said(f"unknown ? {id}")
+    assert "message has version 2; this poolq reads version 1; put back, uncounted" in said
+    found = until(
+        lambda: next((one for one in [project.engine.find(id)] if one.status == "delayed"), None)
+    )
+    assert found.body == body
+    assert found.state[:3] == (0, 0, 0)
+    assert [line.cause for line in entries(found.state.history)] == ["newer"]
+    project.ledger.until("end", project.dispatch("Quick"))
+    assert project.failed() == {}
 
 
 @pytest.mark.parametrize("name", ["os:system", "jobs:note", "jobs:Job"])

@@ -114,6 +114,15 @@ def test_an_unknown_job_that_was_known_meanwhile_waits_anew() -> None:
     assert causes(again.state) == ["unknown", "error", "unknown"]
 
 
+def test_what_a_later_poolq_has_stored_waits_uncounted_for_ever() -> None:
+    state = NEW
+    for at in range(3):
+        outcome = retry.newer(state, line("newer", at * 10**15))
+        assert (outcome.counter, outcome.delay) == ("", retry.UNKNOWN_RETRY)
+        state = outcome.state
+        assert (state.attempt, state.crashes, causes(state)) == (0, 0, ["newer"])
+
+
 def test_without_grace_an_unknown_job_is_looked_at_twice() -> None:
     first = retry.unknown(NEW, line("unknown", 5), 0)
     assert isinstance(first, Release)

@@ -6,7 +6,7 @@ import time
 from poolq.engines.base import Check
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
-from poolq.engines.sql.places import word
+from poolq.engines.rows import word
 from poolq.engines.sql.schema import VERSION
 from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError

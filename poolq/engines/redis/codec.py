@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import count, repeat
 from typing import Any
 
+from poolq.engines import rows
 from poolq.engines.base import Claim, Push, Settlement, Step, Stored
 from poolq.limits import Rule
 from poolq.message import State
@@ -106,9 +107,7 @@ def _identity(rule: Rule) -> bytes:
     return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
 
 
-def text(raw: bytes) -> str:
-    """A name or an id. What was written by hand may be no UTF-8, and must not end who reads it."""
-    return raw.decode("utf-8", "replace")
+text = rows.text
 
 
 def state_of(stored: bytes | None) -> State:
@@ -116,12 +115,18 @@ def state_of(stored: bytes | None) -> State:
     and cannot be read."""
     if stored is None:
         return INITIAL
+    return _read_state(stored) or State(history=stored)
+
+
+def _read_state(stored: bytes) -> State | None:
+    """None: no poolq would write it."""
     head, _, history = stored.partition(b"\n")
     try:
         _, attempt, crashes, failing = map(int, head.split(b" "))
     except ValueError:
-        return State(history=stored)
-    return State(attempt, crashes, failing, history)
+        return None
+    found = State(attempt, crashes, failing, history)
+    return None if rows.is_odd(found) else found
 
 
 def body_of(stored: bytes | None) -> bytes:
@@ -136,10 +141,14 @@ def step_of(reply: list[Any], request: int) -> Step:
     add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
     for queue, index, how, ids, bodies, states in groups:
         name, taken, reviewed = text(queue), how == ADMITTED, how == REVIEWED
-        rows = zip(count(index), ids, bodies, states or repeat(None), strict=False)
-        for place, id_, body, state in rows:
-            kept = INITIAL if state is None else state_of(state)
+        jobs = zip(count(index), ids, bodies, states or repeat(None), strict=False)
+        for place, id_, body, state in jobs:
             bare = body[body.find(b"\n") + 1 :] if body else b""
+            kept = INITIAL
+            if state is not None:
+                read = _read_state(state)
+                kept = read or State(history=state)
+                bare = bare if read else rows.odd("state", state)
             add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
     return Step(claims, [text(id_) for id_ in stale], None if due == -1 else due)
 
@@ -151,7 +160,7 @@ def stored_of(reply: list[Any]) -> Stored:
         text(id_),
         text(queue),
         text(status),
-        int(at),
+        rows.number(at),
         body_of(body),
         state_of(state),
         text(worker),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError, ResponseError
 
+from poolq.engines import rows
 from poolq.engines.base import Death, Node, Recovered, Registration
 from poolq.engines.redis.codec import text
 from poolq.engines.redis.linked import Linked, queue_words
@@ -63,7 +64,9 @@ class Keeping(Linked):
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         reply = self.link.run(BEAT, node, info)
-        return {text(name): _count(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)}
+        return {
+            text(name): rows.number(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)
+        }
 
     def sweep(self, idle: int) -> bool:
         return bool(self.link.run(SWEEP, idle))
@@ -77,7 +80,7 @@ class Keeping(Linked):
 
     def nodes(self) -> list[Node]:
         reply = self.link.run(NODES)
-        return [Node(text(name), _count(beat), info, n) for name, beat, info, n in reply]
+        return [Node(text(name), rows.number(beat), info, n) for name, beat, info, n in reply]
 
     def recover(self, worker: str, death: Death | None) -> Recovered:
         if death is None:
@@ -146,10 +149,6 @@ def _registration(worker: bytes, node: bytes, who: bytes) -> Registration:
         if found.worker.encode() == worker:
             return found
     return Registration(text(worker), text(node), "", "", "", "", 0, 0)
-
-
-def _count(beats: bytes) -> int:
-    return int(beats) if beats.isdigit() else 0
 
 
 def _hint(token: bytes) -> int:

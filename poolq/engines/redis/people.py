@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from poolq.engines import rows
 from poolq.engines.base import LimitUse, QueueCounts, Stored
 from poolq.engines.redis.codec import GROUP, stored_of, text
 from poolq.engines.redis.linked import Linked
@@ -18,7 +19,7 @@ from poolq.engines.redis.scripts import (
     TOTALS,
     Script,
 )
-from poolq.limits import Rule, Window
+from poolq.limits import Window
 
 COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
 
@@ -32,7 +33,7 @@ class People(Linked):
         for queue, *numbers, oldest, paused in full:
             ready, delayed, parked, running, failed = numbers
             held = (ready, delayed, parked, running, failed)
-            counts.append(QueueCounts(text(queue), *held, int(oldest), bool(paused)))
+            counts.append(QueueCounts(text(queue), *held, rows.number(oldest), bool(paused)))
         return sorted(counts)
 
     def totals(self) -> dict[str, dict[str, int]]:
@@ -40,16 +41,20 @@ class People(Linked):
         totals: dict[str, dict[str, int]] = {}
         for field, number in zip(*[iter(reply)] * 2, strict=True):
             counter, _, queue = text(field).partition(" ")
-            totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))[counter] = int(number)
+            if counter in COUNTERS:
+                counts = totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))
+                counts[counter] = rows.number(number)
         return dict(sorted(totals.items()))
 
     def limits(self) -> list[LimitUse]:
         uses = []
         for identity, limit, start, used, parked, left, off, ever in self.link.run(LIMITS):
             window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
-            rule = Rule(key, int(limit), int(window))
-            seen = Window(int(start), int(used))
-            uses.append(LimitUse(rule, seen, parked, int(left), off, int(ever)))
+            rule = rows.rule(key, limit, window)
+            if rule is not None:
+                seen = Window(rows.number(start), rows.number(used))
+                resets, starts = rows.number(left), rows.number(ever)
+                uses.append(LimitUse(rule, seen, parked, resets, off, starts))
         return sorted(uses)
 
     def find(self, id: str) -> Stored | None:
@@ -82,6 +87,8 @@ class People(Linked):
         goal = gone + left  # what is pushed meanwhile may be left
         while left and gone < goal:
             more, left = self.link.run(PURGE, queue, min(GROUP, goal - gone))
+            if not more:  # it has only the rules of jobs that are in no line
+                break
             gone += more
         return int(gone)
 

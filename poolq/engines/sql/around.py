@@ -8,7 +8,8 @@ may have no row: it was forgotten a moment before (`forgetting.py`).
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from poolq.engines.sql.places import DELAYED, QUEUED, word
+from poolq.engines.rows import moment, number, word
+from poolq.engines.sql.places import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, cut
 from poolq.engines.sql.skipping import PLACES, Page, Reader, ask, next_after, rest
 from poolq.engines.sql.waking import DELAY, MARK, REPAIR, SLOT, VOID, Look, look, looks
@@ -77,7 +78,7 @@ def walk(read: Reader, skips: bool, after: str = "", enough: int = 0) -> Around:
         _, state = read(Op(REPAIR), Op(STATE))
     kinds: list[list[tuple[str, int]]] = [[], [], [], []]
     for kind, queue, at, _ in state.rows:
-        kinds[kind].append((word(queue), at))
+        kinds[kind].append((word(queue), number(at)))
     ((_, now),), paused, slots, marks = kinds
     closed = {queue for queue, _ in paused}
     names: dict[str, None] = {}
@@ -117,7 +118,7 @@ def look_at(read: Reader, queues: Iterable[str]) -> list[Look]:
     answers = read(*asks) if asks else []
     for at, queue in enumerate(missing):
         (ready, now), (delayed, _) = (answers[2 * at + n].rows[0] for n in range(2))
-        found.append(unknown(queue, now)._replace(ready=ready, delayed=delayed))
+        found.append(unknown(queue, now)._replace(ready=moment(ready), delayed=moment(delayed)))
     return found
 
 

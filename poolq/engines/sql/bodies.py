@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolq.engines.base import CLAIM_BYTES
+from poolq.engines.rows import blob, number
 from poolq.engines.sql.session import Op, Row, Transaction, cut
 
 #: Bytes of a body that comes with the claim: as many of these as are ever claimed at once do fit.
@@ -34,7 +35,7 @@ def _cut(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row]
         if room < 0:
             break
         taken.append(row)
-        room -= sizes[row[0]] if row[1] is None else len(row[1])
+        room -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
     bodies = _ask(tx, BODIES, [row[0] for row in taken if row[1] is None])
     return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], room
 

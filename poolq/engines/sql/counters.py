@@ -6,7 +6,7 @@ added to those of nobody.
 
 from collections import defaultdict
 
-from poolq.engines.sql.places import number, word
+from poolq.engines.rows import number, total, word
 from poolq.engines.sql.session import Many, Op, Result
 
 NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
@@ -49,6 +49,6 @@ class Tally:
 def totals(found: Result) -> dict[str, dict[str, int]]:
     """The answer to TOTALS."""
     return {
-        word(queue): dict(zip(NAMES, map(int, counts), strict=True))
+        word(queue): dict(zip(NAMES, map(total, counts), strict=True))
         for queue, *counts in found.rows
     }

@@ -6,7 +6,9 @@ a screen would have it, is work that nobody has asked for.
 
 from collections.abc import Collection, Sequence
 
+from poolq.engines import rows
 from poolq.engines.base import LimitUse, QueueCounts
+from poolq.engines.rows import number, total, word
 from poolq.engines.sql.around import holding
 from poolq.engines.sql.counters import TOTALS
 from poolq.engines.sql.counters import totals as totals_of
@@ -17,11 +19,10 @@ from poolq.engines.sql.places import (
     PARKED_END,
     RELEASED,
     RELEASED_END,
-    word,
 )
 from poolq.engines.sql.session import Op, Session, cut
 from poolq.engines.sql.windows import Name, name_of
-from poolq.limits import Rule, Window
+from poolq.limits import Window
 
 SHOWN = 1000
 
@@ -80,7 +81,7 @@ def counts(session: Session) -> list[QueueCounts]:
     )
     runs = {word(queue): count for queue, count in running.rows}
     parks = {word(queue): count for queue, count in parked.rows}
-    waits = {word(queue): (count, int(due)) for queue, count, due in released.rows}
+    waits = {word(queue): (count, total(due)) for queue, count, due in released.rows}
     paused = {word(queue): bool(is_paused) for queue, is_paused in queues.rows}
     held = holding(session.read, session.skips)
     asks = [(READY, held[0]), (DUE, held[1]), (DELAYED, held[1]), (FAILED, held[2])]
@@ -89,7 +90,7 @@ def counts(session: Session) -> list[QueueCounts]:
     old = session.read(*(Op(OLDEST % sql, (queue,)) for sql, queue in ages)) if ages else []
     oldest: dict[str, int] = {}
     for (_, queue), result in zip(ages, old, strict=True):
-        oldest[queue] = max(oldest.get(queue, 0), *(age for (age,) in result.rows), 0)
+        oldest[queue] = max(oldest.get(queue, 0), *(number(age) for (age,) in result.rows), 0)
     every = {*paused, *runs, *parks, *waits}.union(*held)
     return [
         QueueCounts(
@@ -113,9 +114,9 @@ def _counts_of(
     pairs = [(sql, queue) for sql, queues in asks for queue in sorted(queues)]
     numbers = _counted(session, [Op(sql, (queue,)) for sql, queue in pairs])
     found: dict[str, dict[str, int]] = {sql: {} for sql, _ in asks}
-    for (sql, queue), number in zip(pairs, numbers, strict=True):
-        if number:
-            found[sql][queue] = number
+    for (sql, queue), many in zip(pairs, numbers, strict=True):
+        if many:
+            found[sql][queue] = many
     return [found[sql] for sql, _ in asks]
 
 
@@ -129,12 +130,12 @@ def _shared(session: Session, asks: Sequence[Op]) -> list[int]:
     counted first; what they leave is for the long ones."""
     share = max(1, session.counted // max(1, len(asks)))
     numbers = _up_to(session, asks, share)
-    long = [at for at, number in enumerate(numbers) if number >= share]
+    long = [at for at, found in enumerate(numbers) if found >= share]
     if 0 < len(long) < len(asks):
         share = session.counted // len(long)
         more = _up_to(session, [asks[at] for at in long], share)
-        for at, number in zip(long, more, strict=True):
-            numbers[at] = number
+        for at, found in zip(long, more, strict=True):
+            numbers[at] = found
     return _guessed(session, asks, numbers, share)
 
 
@@ -145,7 +146,7 @@ def _up_to(session: Session, asks: Sequence[Op], most: int) -> list[int]:
 
 def _guessed(session: Session, asks: Sequence[Op], numbers: list[int], counted: int) -> list[int]:
     """`numbers`, and the server's guess for those that were only counted up to `counted`."""
-    many = [at for at, number in enumerate(numbers) if number >= counted]
+    many = [at for at, found in enumerate(numbers) if found >= counted]
     for at, guess in zip(many, session.guess([asks[at] for at in many]), strict=True):
         numbers[at] = max(numbers[at], guess)
     return numbers
@@ -156,21 +157,25 @@ def limits(session: Session) -> list[LimitUse]:
     opened, lines = session.read(Op(OPEN), Op(LINES))
     waits = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[Name, LimitUse] = {}
-    for (place, name, span, line_most, most, start, used, left, starts), waiting in zip(
+    for (place, name, span, line_most, most, *window_row), waiting in zip(
         lines.rows, waits, strict=True
     ):
-        is_open = left is not None and left > 0
-        rule = Rule(word(name), most if is_open else line_most, span)
-        window = Window(start or 0, used if is_open else 0)  # one that is over holds nothing back
-        if waiting:
-            use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts or 0)
+        start, used, left, starts = map(number, window_row)
+        is_open = left > 0
+        rule = rows.rule(word(name), most if is_open else line_most, span)
+        window = Window(start, used if is_open else 0)  # one that is over holds nothing back
+        if waiting and rule is not None:
+            use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
             use = uses.get(name_of(rule), use)
             is_parked = word(place).startswith(PARKED)
             uses[name_of(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
     others = [row for row in opened.rows if (word(row[0]), row[1]) not in uses]
-    for name, span, most, start, used, left, starts in others[: SHOWN - len(uses)]:
-        rule = Rule(word(name), most, span)
-        uses[name_of(rule)] = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
+    for name, span, most, *window_row in others[: SHOWN - len(uses)]:
+        start, used, left, starts = map(number, window_row)
+        rule = rows.rule(word(name), most, span)
+        if rule is not None:
+            use = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
+            uses[name_of(rule)] = use
     return sorted(uses.values())

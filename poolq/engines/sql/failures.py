@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from poolq.engines import rows
 from poolq.engines.base import Stored
-from poolq.engines.sql.places import word
+from poolq.engines.rows import number, word
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
 from poolq.engines.sql.waking import ring
-from poolq.message import State
 
 FAILED_ROW = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
 FAILED_JOB = FAILED_ROW + "WHERE id = ?"
@@ -20,7 +20,8 @@ QUEUES_OF = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 def stored_failed(row: Row) -> Stored:
     id_, queue, at, body, *state = row
-    return Stored(id_, word(queue), "failed", at, body, State(*state))
+    where = word(id_), word(queue), "failed", number(at)
+    return Stored(*where, rows.blob(body), rows.state(state))
 
 
 def failed(session: Session, queue: str | None, before: int | None, most: int) -> list[Stored]:

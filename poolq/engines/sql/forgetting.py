@@ -8,8 +8,9 @@ and gets one again.
 
 from collections.abc import Sequence
 
+from poolq.engines.rows import number, total, word
 from poolq.engines.sql.counters import ADD, NAMES, NOBODY
-from poolq.engines.sql.places import CLAIMED, CLAIMED_END, word
+from poolq.engines.sql.places import CLAIMED, CLAIMED_END
 from poolq.engines.sql.session import Many, Op, Session, Transaction, cut
 from poolq.engines.sql.waking import KNOW
 
@@ -47,7 +48,7 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
         return False
     holds, running, totals = session.read(Op(HOLDS, (names,)), Op(RUNNING), Op(TOTALS, (names,)))
     held = {word(queue) for (queue,) in (*holds.rows, *running.rows)}
-    counts = {word(queue): (old, int(new)) for queue, old, new in totals.rows}
+    counts = {word(queue): (number(old), total(new)) for queue, old, new in totals.rows}
     used = [
         (new, name) for name, (old, new) in sorted(counts.items()) if name in held or old != new
     ]
@@ -74,7 +75,7 @@ def _forget(tx: Transaction, queues: Sequence[str]) -> None:
     if not gone:
         return
     (sums,) = tx.run(Op(COUNTERS, (gone,)))
-    counts = [int(count or 0) for count in sums.rows[0]]
+    counts = [total(count) for count in sums.rows[0]]
     if any(counts):
         tx.later(Op(ADD, (NOBODY, "", *counts)))
     tx.later(Op(DROP, (gone,)))

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from poolq.engines.base import Death, Node, Recovered, Registration
+from poolq.engines.rows import blob, count, number, word
 from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.counters import OF_WORKER, Tally
-from poolq.engines.sql.places import blob, claimed_by, number, word
+from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
 from poolq.engines.sql.waking import ring
@@ -47,14 +48,14 @@ def registered(found: Result) -> list[Registration]:
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
     (found,) = tx.run(Op(BEAT, (node, info)), Op(BEATS))[1:]
-    return {word(name): number(count) for name, count in found.rows}
+    return {word(name): number(beats) for name, beats in found.rows}
 
 
 def nodes(found: Result) -> list[Node]:
     """The answer to NODES."""
     return [
-        Node(word(node), number(count), blob(info), workers)
-        for node, count, info, workers in found.rows
+        Node(word(node), number(beats), blob(info), workers)
+        for node, beats, info, workers in found.rows
     ]
 
 
@@ -112,7 +113,7 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 def _legible(row: Row) -> Row:
     """A claim whose state somebody may have damaged: its job goes on with what can be read."""
     id_, request, index, queue, attempt, crashes, failing, history, reviewed = row
-    numbers = map(number, (attempt, crashes, failing))
+    numbers = map(count, (attempt, crashes, failing))
     return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 

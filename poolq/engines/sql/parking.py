@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from poolq.engines import rows
 from poolq.engines.base import Claim
+from poolq.engines.rows import number, word
 from poolq.engines.sql.places import (
     PARKED,
     PARKED_END,
@@ -21,7 +23,6 @@ from poolq.engines.sql.places import (
     RELEASED_END,
     line_of,
     released_by,
-    word,
 )
 from poolq.engines.sql.session import LISTED, Many, Op, Row, Transaction, cut
 from poolq.engines.sql.windows import Counters, hold, keep
@@ -78,8 +79,6 @@ HOLD_DUE = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
 HOLD_ALL = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
 ANY = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
-
-_rules = msgspec.json.Decoder(tuple[Rule, ...])
 
 
 class Grant(NamedTuple):
@@ -138,7 +137,10 @@ def bring_back(tx: Transaction, queue: str) -> bool:
     (ended,) = tx.send([Op(ENDED, (queue,))])
     if not ended.rows:
         return False
-    lines = [(word(place), span, since, now) for place, span, since, now in ended.rows]
+    lines = [
+        (word(place), number(span), number(since), number(now))
+        for place, span, since, now in ended.rows
+    ]
     asks = [Op(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
     asks += [
         Op(RELEASED_AHEAD, (place, queue, now + span))
@@ -150,7 +152,7 @@ def bring_back(tx: Transaction, queue: str) -> bool:
     left = tx.run(*(Op(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
     for (place, *_), found in zip(lines, left, strict=True):
         if found.rows:
-            tx.later(Op(SLOT, (found.rows[0][0], place, queue)))
+            tx.later(Op(SLOT, (number(found.rows[0][0]), place, queue)))
         else:
             tx.later(Op(CLOSE, (place, queue)))
     return bool(ids)
@@ -165,7 +167,7 @@ def grant(tx: Transaction, queue: str) -> Grant | None:
     """
     (lines,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
-        job = _grant_from(tx, queue, word(place), most)
+        job = _grant_from(tx, queue, word(place), number(most))
         if job is not None:
             return job
     return None
@@ -176,11 +178,17 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
         return None
-    stored = [_rules.decode(row[-1]) for row in heads.rows]
+    if rows.rules(heads.rows[0][-1]) is None:
+        return _odd(heads.rows[0])
+    read = [(row, rows.rules(row[-1])) for row in heads.rows]
+    found = [
+        (row, mine) for row, mine in read if mine
+    ]  # one that has none is seen when it is first
+    stored = [mine for _, mine in found]
     limits = _limits(tx, queue, {line_of(rule) for rules in stored for rule in rules} - {place})
     limits[place] = most
     named = ([_as_named(rule, limits) for rule in rules] for rules in stored)
-    jobs = [(row[:-1], rules) for row, rules in zip(heads.rows, named, strict=True)]
+    jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     counters = hold(tx, {rule for _, rules in jobs for rule in rules})
     assert counters is not None  # the clock always tells
     before = dict(counters)
@@ -201,11 +209,17 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     return None
 
 
+def _odd(row: Row) -> Grant:
+    """A job that comes from its line without a slot: nobody can tell what it waits for."""
+    id_, _, *rest, stored = row
+    return Grant((id_, rows.odd("rules", stored), *rest))
+
+
 def _limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
     """The limits of these lines of the queue, as they were named last."""
     found = tx.run(*(Op(LIMITS, (one, queue)) for one in places))
     pairs = zip(places, found, strict=True)
-    return {place: result.rows[0][0] for place, result in pairs if result.rows}
+    return {place: number(result.rows[0][0]) for place, result in pairs if result.rows}
 
 
 def _as_named(rule: Rule, limits: dict[str, int]) -> Rule:

@@ -1,11 +1,12 @@
 """Single jobs and whole queues in people's hands: found, cancelled, purged."""
 
+from poolq.engines import rows
 from poolq.engines.base import Stored
+from poolq.engines.rows import number, word
 from poolq.engines.sql.failures import FAILED_JOB, stored_failed
 from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
-from poolq.engines.sql.places import DELAYED, QUEUED, RELEASED, is_line, word, worker_at
+from poolq.engines.sql.places import DELAYED, QUEUED, RELEASED, is_line, worker_at
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
-from poolq.message import State
 
 #: A purge deletes so many at once, so that no one else waits for long.
 PURGED = 5000
@@ -32,7 +33,7 @@ def find(session: Session, id_: str) -> Stored | None:
 
 def _stored(row: Row) -> Stored:
     id_, queue, place, due, taken, now, body, *state = row
-    place = word(place)
+    place, due, taken = word(place), number(due), number(taken)
     worker = worker_at(place)
     if place == QUEUED:
         status, at = "ready", due
@@ -41,7 +42,7 @@ def _stored(row: Row) -> Stored:
         status, at = ("ready", was_due) if due <= now else ("delayed", due)
     else:
         status, at = ("running", taken) if worker else ("parked", due)
-    return Stored(id_, word(queue), status, at, body, State(*state), worker)
+    return Stored(word(id_), word(queue), status, at, rows.blob(body), rows.state(state), worker)
 
 
 def cancel(tx: Transaction, id_: str) -> bool:

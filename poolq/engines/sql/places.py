@@ -45,17 +45,3 @@ def is_line(place: str) -> bool:
 def worker_at(place: str) -> str:
     """Whose claim it is, "" when it is nobody's."""
     return place[len(CLAIMED) :] if place.startswith(CLAIMED) else ""
-
-
-def word(value: str | bytes) -> str:
-    """A name as it came: MySQL keeps names as bytes, to tell them apart by every byte."""
-    return value if isinstance(value, str) else value.decode("utf-8", "replace")
-
-
-def number(value: object) -> int:
-    """A number as it came: SQLite keeps whatever somebody else has written there."""
-    return value if isinstance(value, int) else 0
-
-
-def blob(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()

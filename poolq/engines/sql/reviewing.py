@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
+from poolq.engines.rows import number, word
 from poolq.engines.sql.parking import CLOSE, HEADS, Grant
-from poolq.engines.sql.places import PARKED, PARKED_END, claimed_by, line_of, word
+from poolq.engines.sql.places import PARKED, PARKED_END, claimed_by, line_of
 from poolq.engines.sql.session import Op, Transaction, cut
 from poolq.limits import Rule
 from poolq.retry import Failing, Park
@@ -55,7 +56,7 @@ def ask_head(tx: Transaction, queue: str, since: int) -> Grant | None:
     (first,) = tx.send([Op(FIRST, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
-    place, marked = word(first.rows[0][0]), first.rows[0][1]
+    place, marked = word(first.rows[0][0]), number(first.rows[0][1])
     (heads,) = tx.run(Op(HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
@@ -115,4 +116,4 @@ def give_back(tx: Transaction, reviews: Sequence[Review]) -> None:
 
 def _review(id_: str, queue: str | bytes, reviewed: str | bytes) -> Review:
     marked, _, place = word(reviewed).partition(" ")
-    return Review(id_, word(queue), int(marked), place)
+    return Review(id_, word(queue), number(marked), place)

@@ -8,7 +8,8 @@ them are sent at once.
 
 from typing import NamedTuple, Protocol
 
-from poolq.engines.sql.places import DELAYED, QUEUED, word
+from poolq.engines.rows import number, word
+from poolq.engines.sql.places import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, Result
 
 #: Queues that one statement, or one exchange, finds; at first fewer on a server.
@@ -71,11 +72,12 @@ class Reader(Protocol):
 
 class Page(NamedTuple):
     """A question for the queues after a name; `skips`: the server can do it in one statement.
-    There may be more than it finds. `hops` 0: some rows are read."""
+    There may be more than it finds. `hops` 0: some rows are read. `after` is as it was read: of one
+    that is no UTF-8 the text might come before it, and the same page again, for ever."""
 
     skips: bool
     place: str
-    after: str = ""
+    after: str | bytes = ""
     hops: int = 0
 
     def asks(self) -> list[Op]:
@@ -87,7 +89,8 @@ class Page(NamedTuple):
         reset = "SET @q0 = ?, " + ", ".join(f"@q{at} = NULL, @d{at} = NULL" for at in names)
         answer = "SELECT " + ", ".join(f"@q{at}, @d{at}" for at in names)
         hops = [Op(one) for one in CHAINS[self.place][: self.hops]]
-        return [Op(reset, (self.after.encode(),)), *hops, Op(answer)]
+        after = self.after if isinstance(self.after, bytes) else self.after.encode()
+        return [Op(reset, (after,)), *hops, Op(answer)]
 
     def read(self, answers: list[Result]) -> "Found":
         """What the answers to `asks` say."""
@@ -99,10 +102,10 @@ class Page(NamedTuple):
             pairs = zip(rows[0][::2], rows[0][1::2], strict=True)
             rows = [pair for pair in pairs if pair[0] is not None]
             more = len(rows) == self.hops
-        names = [(word(name), int(due or 0)) for name, due, *_ in rows]
+        names = [(word(name), number(due)) for name, due, *_ in rows]
         if not more:
             return Found(names, None)
-        return Found(names, self._replace(after=names[-1][0], hops=min(HOPS, 8 * self.hops or 8)))
+        return Found(names, self._replace(after=rows[-1][0], hops=min(HOPS, 8 * self.hops or 8)))
 
 
 class Found(NamedTuple):

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
+from poolq.engines.rows import blob, is_odd, moment, number, odd, state, word
 from poolq.engines.sql.around import look_at, peek, unknown, walk
 from poolq.engines.sql.bodies import BODY, fit
 from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
-from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by, word
+from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.reviewing import ask_head
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
@@ -126,11 +127,14 @@ class Asked:
         """What was claimed; made when nothing is locked any more."""
         made: list[Claim] = []
         for queue, rows, granted, reviewed in self.taken:
-            for at, (id_, body, *kept, _) in enumerate(rows, len(made)):
-                state, admitted = INITIAL, granted
+            for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
+                body, known, admitted = stored, INITIAL, granted
                 if any(kept):
-                    state, admitted = State(*kept[:4]), granted or kept[4] > self.now
-                claim = (id_, self.request, at, queue, body, state, admitted, reviewed)
+                    body, known = _read(stored, kept[:4])
+                    admitted = granted or number(kept[4]) > self.now
+                elif type(stored) is not bytes:
+                    body = blob(stored)
+                claim = (id_, self.request, at, queue, body, known, admitted, reviewed)
                 made.append(_new(Claim, claim))
         return made
 
@@ -142,6 +146,11 @@ class Asked:
     def wants_line(self, one: Look) -> bool:
         """Whether one of the queue's lines is to be looked at."""
         return one.has_slot or (one.mark is not None and one.mark <= self.since)
+
+
+def _read(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
+    """A job's body and state, as far as they can be read."""
+    return odd("state", kept) if is_odd(kept) else blob(body), state(kept)
 
 
 def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
@@ -163,6 +172,7 @@ def step(tx: Transaction, asked: Asked) -> Step:
     mine = asks(asked.worker, [one.claim.id for one in asked.settlements])
     found = locked(tx, asked.worker, *mine, *early)
     request, stale, due, asked.now, asked.since, aside = found[0].rows[0]
+    request, due, asked.since, aside = map(number, (request, due, asked.since, aside))
     _check_order(asked, request, aside)
     if asked.request == request:
         return _again(tx, asked, word(stale), due)
@@ -233,10 +243,11 @@ def _claim_in_turn(
     """Claim from any queue; returns when the next job comes due, if there was too little."""
     lines = asked.now < asked.latest
     if guess:
-        *columns, following, asked.soonest, mark = answers[0].rows[0]
+        *columns, following, slot, mark = answers[0].rows[0]
+        asked.soonest = moment(slot)
         (one,) = asked.seen = looks(Result([tuple(columns)], 0))
         ring(tx, [] if one.armed else [one.queue])
-        lines = lines or asked.wants_line(one._replace(slot=asked.soonest, mark=mark))
+        lines = lines or asked.wants_line(one._replace(slot=asked.soonest, mark=moment(mark)))
         if not one.paused and not lines:
             _take_guessed(tx, asked, one, guess, answers[1:])
             asked.last = one.queue
@@ -290,7 +301,7 @@ def _take_guessed(
 def _merged(found: Sequence[Result]) -> list[Row]:
     """Jobs of several places in the order in which they were due."""
     rows = [row for one in found for row in one.rows]
-    return sorted(rows, key=lambda row: (row[-1], row[0]))
+    return sorted(rows, key=lambda row: (number(row[-1]), word(row[0])))
 
 
 def _walk_in_turn(
@@ -386,7 +397,7 @@ def _claim_some(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[i
     for one, ready in zip(queues, found, strict=False):
         rows = _merged([ready, due[one.queue]]) if one.queue in due else ready.rows
         _take(tx, asked, Taken(one.queue, rows))
-    return [at for later in found[len(asks) + 1 :: 2] for (at,) in later.rows]
+    return [number(at) for later in found[len(asks) + 1 :: 2] for (at,) in later.rows]
 
 
 def _take(tx: Transaction, asked: Asked, taken: Taken) -> None:
@@ -406,12 +417,10 @@ def _again(tx: Transaction, asked: Asked, stale: str, due: int) -> Step:
     """The reply as it was given, from what is still claimed under that request."""
     (found,) = tx.run(Op(AGAIN, (claimed_by(asked.worker), asked.request)))
     claims = []
-    for id_, body, attempt, crashes, failing, history, queue, index, *flags in found.rows:
-        state = State(attempt, crashes, failing, history)
-        admitted, reviewed = map(bool, flags)
-        claims.append(
-            Claim(id_, asked.request, index, word(queue), body, state, admitted, reviewed)
-        )
+    for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
+        stored, known = _read(body, kept)
+        where = (id_, asked.request, number(index), word(queue))
+        claims.append(Claim(*where, stored, known, bool(admitted), bool(reviewed)))
     return Step(claims, stale.split(), _until(due or None, asked.now))
 
 

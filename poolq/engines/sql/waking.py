@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from poolq.engines.sql.places import word
+from poolq.engines.rows import moment, number, word
 from poolq.engines.sql.session import Op, Result, Session, Transaction
 
 KNOW = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
@@ -108,7 +108,7 @@ def glance(queues: Sequence[str]) -> Op:
 
 def looks(found: Result) -> list[Look]:
     return [
-        Look._make((word(queue), bool(paused), *times, bool(void), True))
+        Look._make((word(queue), bool(paused), *map(moment, times), bool(void), True))
         for queue, paused, *times, void in found.rows
     ]
 
@@ -136,8 +136,8 @@ def news(
         *dues, next_ = session.read(
             *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT))
         )
-        nexts += [at for (at,) in next_.rows]
-        latest = max((at for result in dues for (at,) in result.rows), default=0)
+        nexts += [number(at) for (at,) in next_.rows]
+        latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
         if session.transact(partial(_take, queue=one.queue, at=latest, known=one.known)):

@@ -6,6 +6,7 @@ The keepers delete the rows of windows that ended long ago.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from poolq.engines.rows import number
 from poolq.engines.sql.session import Many, Op, Session, Transaction
 from poolq.limits import Admission, Rule, Window, take
 
@@ -74,7 +75,7 @@ def hold(tx: Transaction, rules: Iterable[Rule], clock: Op = CLOCK) -> Counters 
         return None
     counters = Counters(most, told.rows[0][0])
     for name, result in zip(names, found, strict=True):
-        start, used = result.rows[0]
+        start, used = map(number, result.rows[0])
         if used:
             counters[name] = Window(start, used)
     return counters

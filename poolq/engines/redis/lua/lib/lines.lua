@@ -42,7 +42,7 @@ end
 
 -- When a limit has its next free slot.
 local function slot_of(identity, limit)
-  local length = tonumber(string.match(identity, '^%d+'))
+  local length = tonumber(string.match(identity, '^%d+')) or 0  -- written by hand
   local start, used = window_of(identity, length)
   if start and used >= limit then return start + length end
   return now
@@ -143,7 +143,8 @@ local function grab_parked(queue)
       set_slot(queue, identity)
     else
       local rules, own = rules_of(queue, id)
-      if own then own.limit = limit_of(queue, identity) or own.limit end
+      if not own then return identity, id, '0' end  -- written by hand
+      own.limit = limit_of(queue, identity) or own.limit
       local wait, at = take(rules)
       if wait == 0 then return identity, id, span_of(rules) end
       if rules[at] == own then
