@@ -27,7 +27,7 @@ from poolq.engines.base import (
     Step,
     Stored,
 )
-from poolq.limits import Admission, Rule, Window, take
+from poolq.limits import Admission, Rule, Window
 from poolq.message import HISTORY_KEPT, State
 from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
@@ -282,9 +282,12 @@ class Model:
         taken: dict[Identity, Window] = {}
         refused: tuple[int, int] | None = None
         for at, (rule, limit) in enumerate(rules):
-            name = identity(rule)
-            window, wait = take(rule._replace(limit=limit), self.windows.get(name), self.now)
-            taken[name] = window
+            name = rule.key, rule.window
+            start, used = self.windows.get(name, (0, 0))
+            if not start <= self.now < start + rule.window:  # over, or of before a jump back
+                start, used = self.now, 0
+            wait = start + rule.window - self.now if used >= limit else 0
+            taken[name] = Window(start, used + 1)
             if wait > (refused[1] if refused else 0):
                 refused = at, wait
         return taken, refused
