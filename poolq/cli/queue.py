@@ -10,6 +10,8 @@ from poolq.cli.options import confirm, json_option, say, warn, with_engine, yes_
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
 
+#: Those that have held nothing for long, together.
+FORGOTTEN = "(forgotten)"
 COUNTS = ("ready", "delayed", "parked", "running", "failed")
 queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
 
@@ -31,7 +33,8 @@ def ls(engine: Engine, as_json: bool) -> None:
     if as_json:
         tables.print_json(_document(counts, counters))
         return
-    if not counts:
+    forgotten = counters.get("", {})
+    if not counts and not forgotten:
         warn(f"there is no queue in namespace {engine.namespace!r} yet")
         return
     columns = [
@@ -49,8 +52,10 @@ def ls(engine: Engine, as_json: bool) -> None:
         )
         for one in counts
     ]
+    if forgotten:
+        rows.append((FORGOTTEN, *([0] * len(COUNTS)), forgotten.get("done", 0), "-", ""))
     done = sum(counter.get("done", 0) for counter in counters.values())
-    oldest = max(one.oldest for one in counts)
+    oldest = max((one.oldest for one in counts), default=0)
     total = (
         "total",
         *_sums(counts).values(),
@@ -86,6 +91,7 @@ def _document(
     oldest = max((one.oldest for one in counts), default=0) / 1e6
     return {
         "queues": queues,
+        "forgotten": counters.get("", {}),
         "total": {**_sums(counts), "oldest": oldest, "counters": together},
     }
 

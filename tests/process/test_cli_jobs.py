@@ -173,6 +173,21 @@ def test_queue_ls(poolq: Command, engine: Engine, worker: Worker) -> None:
     assert document["total"]["running"] == 1
 
 
+def test_forgotten_queues_are_one_line(poolq: Command, engine: Engine, worker: Worker) -> None:
+    for queue in ("a", "b"):
+        dispatch(poolq, "x", f"--queue={queue}")
+        (claim,) = worker.claim(1, (queue,))
+        worker.end(claim)
+    until(lambda: engine.sweep(0) or engine.counts() == [], 10, "both to be forgotten")
+    lines = poolq("queue", "ls").out.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["(forgotten)", "0", "0", "0", "0", "0", "2", "-"],
+        ["total", "0", "0", "0", "0", "0", "2", "-"],
+    ]
+    document = poolq("queue", "ls", "--json").json
+    assert (document["queues"], document["forgotten"]["done"]) == ([], 2)
+
+
 def test_pause_resume(poolq: Command, worker: Worker) -> None:
     dispatch(poolq, "x", "--queue=a")
     done = poolq("queue", "pause", "a", "later")

@@ -5,6 +5,7 @@ from typing import Any
 
 from poolq.engines.base import Check
 from poolq.engines.redis.linked import Linked
+from poolq.engines.redis.scripts import UPGRADE
 from poolq.errors import EngineError
 
 #: Seconds between the server's clock and this host's that are worth a word.
@@ -41,6 +42,8 @@ class Doctor(Linked):
         ]
 
     def starting(self) -> list[str]:
+        while self.link.run(UPGRADE):
+            pass
         check = _eviction(self._info())
         return [check.text] if check.level == "bad" else []
 
