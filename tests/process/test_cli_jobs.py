@@ -178,7 +178,7 @@ def test_forgotten_queues_are_one_line(poolq: Command, engine: Engine, worker: W
         dispatch(poolq, "x", f"--queue={queue}")
         (claim,) = worker.claim(1, (queue,))
         worker.end(claim)
-    until(lambda: engine.sweep(0) or engine.counts() == [], 10, "both to be forgotten")
+    until(lambda: not engine.sweep(0) and engine.counts() == [], 10, "both to be forgotten")
     lines = poolq("queue", "ls").out.splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["(forgotten)", "0", "0", "0", "0", "0", "2", "-"],
