@@ -138,7 +138,8 @@ class Executor:
             return Result(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
         if admission.wait <= 0:
             return None
-        order.refused(rules[admission.rule], begun + admission.wait * 1000)
+        wait = admission.wait * 1000
+        order.refused(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: Ready) -> Result:

@@ -52,13 +52,15 @@ _DIGITS = 16  # of an id, that stand for its place
 
 
 class Order:
-    """`peers`: the words of all other rows; `full`: SIZE bytes that they share: until when the
-    window of a limit is known to be used up, in monotonic nanoseconds. Where two limits have one
-    word, jobs wait a moment without need."""
+    """`peers`: the words of all other rows; `full`: SIZE bytes that they share: of a limit, two
+    words between which its window ends, in monotonic nanoseconds. The answer that tells of the end
+    takes time, so it is known no better. Where two limits have the same words, jobs wait a moment
+    without need."""
 
     def __init__(self, peers: Sequence[memoryview], full: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
-        self._full = full.cast("Q")
+        words = full.cast("Q")
+        self._full, self._over = words[::2], words[1::2]
         self._refused = 0, 1 << 62
 
     def wait(
@@ -70,11 +72,14 @@ class Order:
         while True:
             now, matters = monotonic_ns(), False
             for rule in rules:
-                full = self._full[self._place(rule)]
-                if now < full:
+                place = self._place(rule)
+                over = self._over[place]
+                if now < self._full[place]:
                     continue
-                lately = full > 0 and now - full < rule.window * LATELY * 1000
-                if lately and full > claimed and rule.window >= SHORT:
+                lately = over > 0 and now - over < rule.window * LATELY * 1000
+                if lately and over > claimed and rule.window >= SHORT:
+                    while (now := monotonic_ns()) < over:
+                        pause((over - now) / 1e9)
                     return False
                 slow = rule.limit * 1_000_000 <= QUICK * rule.window
                 matters = matters or (slow and (lately or rule.limit <= SMALL))
@@ -86,10 +91,14 @@ class Order:
                 return True
             pause(PAUSE)
 
-    def refused(self, rule: Rule, until: int) -> None:
-        """Its window is used up `until` then."""
-        self._refused = self._place(rule), until
-        self._full[self._refused[0]] = until
+    def refused(self, rule: Rule, full: int, over: int) -> None:
+        """Its window is used up until a moment between these two."""
+        place, over = self._place(rule), min(over, full + PATIENCE)
+        if full <= self._over[place] and over >= self._full[place]:  # the same window's end
+            full, over = max(full, self._full[place]), min(over, self._over[place])
+        self._refused = place, over
+        self._over[place] = over
+        self._full[place] = full
 
     def put_off(self) -> None:
         """The engine has taken back the job that was refused. If its window has ended meanwhile, it
@@ -97,7 +106,7 @@ class Order:
         place, until = self._refused
         now = monotonic_ns()
         if now >= until:
-            self._full[place] = now
+            self._over[place] = self._full[place] = now
 
     def _place(self, rule: Rule) -> int:
         return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)

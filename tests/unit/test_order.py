@@ -50,6 +50,10 @@ def waits(order: Order, then: Callable[[], None], rule: Rule = RULE) -> int:
     return looks
 
 
+def refused(order: Order, rule: Rule, until: int) -> None:
+    order.refused(rule, until, until)
+
+
 def nothing() -> None:
     """It does not wait, so nothing need happen."""
 
@@ -132,34 +136,34 @@ def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
     large = Rule("mail", SMALL + 1, 60_000_000)
     other.claimed(1, first=EARLY, many=1)
     assert waits(order, nothing, large) == 0
-    order.refused(large, monotonic_ns() + 3_600_000_000_000)
+    refused(order, large, monotonic_ns() + 3_600_000_000_000)
     assert waits(order, nothing, large) == 0, "all are put off now, whoever asks first"
-    order.refused(large, monotonic_ns() - 1)
+    refused(order, large, monotonic_ns() - 1)
     assert waits(order, lambda: start(other, 0, EARLY), large) == 3
     other.claimed(2, first=EARLY, many=1)
-    order.refused(large, monotonic_ns() - 3 * large.window * 1000)
+    refused(order, large, monotonic_ns() - 3 * large.window * 1000)
     assert waits(order, nothing, large) == 0
 
 
 def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) -> None:
     ended = monotonic_ns() - 1000
-    order.refused(RULE, ended)
+    refused(order, RULE, ended)
     assert not order.wait(MINE, [RULE], ended - 1)
     assert order.wait(MINE, [RULE], ended + 1)
     assert order.wait(MINE, [RULE._replace(key="other")], ended - 1)
-    order.refused(RULE, monotonic_ns() + 3_600_000_000_000)
+    refused(order, RULE, monotonic_ns() + 3_600_000_000_000)
     assert order.wait(MINE, [RULE], 0), "it is put off in any case"
 
 
 def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(order: Order) -> None:
     """Its window ended before the engine had taken it back."""
-    order.refused(RULE, monotonic_ns() - 1000)
+    refused(order, RULE, monotonic_ns() - 1000)
     claimed = monotonic_ns()
     assert order.wait(MINE, [RULE], claimed)
     order.put_off()
     assert not order.wait(MINE, [RULE], claimed)
     assert order.wait(MINE, [RULE], monotonic_ns())
-    order.refused(RULE, until := monotonic_ns() + 3_600_000_000_000)
+    refused(order, RULE, until := monotonic_ns() + 3_600_000_000_000)
     order.put_off()
     assert order.wait(MINE, [RULE], until), "it is not due yet"
 
@@ -170,13 +174,30 @@ def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
     """Each waits for the batch of the one before: they could not start so many."""
     quick = Rule("mail", QUICK + 1, 1_000_000)
     other.claimed(1, first=EARLY, many=9)
-    order.refused(quick, monotonic_ns() - 1)
+    refused(order, quick, monotonic_ns() - 1)
     assert waits(order, nothing, quick) == 0
     assert not order.wait(MINE, [quick], 0), "what is due again comes first all the same"
     assert order.wait(MINE, [Rule("mail", 1, SHORT - 1)], 0), "but not for moments"
 
 
+def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: Order) -> None:
+    """What was claimed before it is over for sure is claimed anew, when it is over for sure."""
+    now = monotonic_ns()
+    order.refused(RULE, now - 2_000_000, now + 50_000_000)
+    order.refused(RULE, now - 1_000_000, now + 90_000_000)
+    order.refused(RULE, now - 3_000_000, now + 10_000_000)
+    paused: list[float] = []
+    assert not order.wait(MINE, [RULE], now - 1, lambda _: until(now + 10_000_000, paused))
+    assert paused
+    assert order.wait(MINE, [RULE], now + 10_000_001)
+
+
+def until(moment: int, looks: list[float]) -> None:
+    while monotonic_ns() < moment:
+        looks.append(0.0)
+
+
 def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Order) -> None:
     ended = monotonic_ns() - 1000
-    order.refused(RULE, ended)
+    refused(order, RULE, ended)
     assert not scores.order(1).wait(MINE, [RULE], 0)
