@@ -10,6 +10,7 @@ from poolq.cli.options import BROKER, json_option, with_settings
 from poolq.config import Config, redact
 from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
+from poolq.message import entries
 
 SLOW = 0.1  # seconds; every step of a worker takes that long
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
@@ -53,6 +54,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.append(_latency(engine))
         checks.extend(engine.doctor())
         checks.append(_writable(engine))
+        checks += _set_aside(engine)
     except EngineUnavailable as error:
         checks.append(Check("reachable", "bad", str(error)))
         return error.exit_code
@@ -79,6 +81,16 @@ def _writable(engine: Engine) -> Check:
     except EngineError as error:
         return Check("writable", "bad", str(error))
     return Check("writable", "ok", "this user may change jobs")
+
+
+def _set_aside(engine: Engine) -> list[Check]:
+    """Failed jobs that no worker could read, of the last thousand."""
+    lasts = [entries(one.state.history)[-1:] for one in engine.failed()]
+    odd = sum(1 for last in lasts if last and last[0].error.startswith("BadMessage"))
+    if not odd:
+        return []
+    jobs = "1 failed job" if odd == 1 else f"{odd} failed jobs"
+    return [Check("set aside", "warn", f"{jobs} could not be read: see poolq failed ls")]
 
 
 def _code(checks: Sequence[Check]) -> int:

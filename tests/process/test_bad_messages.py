@@ -9,6 +9,7 @@ from poolq.message import Message, encode, entries
 from tests.contract.helpers import new_id
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 ID = "0" * 32
@@ -45,6 +46,8 @@ def test_bad_messages_are_buried(project: Project) -> None:
         (said,) = [text for text in pool.log.splitlines() if push.id in text]
         assert " buried " in said
     assert project.total("crashed") == 0
+    said = poolq(pool, "doctor", "--engine", project.url, "--namespace", project.namespace)
+    assert f"{len(pushes)} failed jobs could not be read" in " ".join(said.out.split())
 
 
 @redis_and_sqlite

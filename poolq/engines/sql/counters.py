@@ -10,14 +10,14 @@ from poolq.engines.rows import number, total, word
 from poolq.engines.sql.session import Many, Op, Result
 
 NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
+#: From there on nothing is counted: there is room for what one act adds.
+FULL = 2**62
 DONE = NAMES.index("done")
 NOBODY = ""
 
 ADD = """INSERT INTO {counters} (worker, queue, done, failed, retried, limited, parked, crashed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) {on:worker, queue}
-    done = done + {new:done}, failed = failed + {new:failed},
-    retried = retried + {new:retried}, limited = limited + {new:limited},
-    parked = parked + {new:parked}, crashed = crashed + {new:crashed}"""
+    """ + ", ".join(f"{name} = {{least}}({name}, {FULL}) + {{new:{name}}}" for name in NAMES)
 OF_WORKER = """SELECT queue, done, failed, retried, limited, parked, crashed
     FROM {counters} WHERE worker = ?"""
 FORGET = "DELETE FROM {counters} WHERE worker = ?"

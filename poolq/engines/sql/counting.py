@@ -36,7 +36,7 @@ DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {
 DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
 FAILED = "SELECT at FROM {failed} WHERE queue = ?"
 COUNT = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
-OLDEST = "SELECT {now} - oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
+OLDEST = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 ELSEWHERE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 #: How many a limit has released, and for how many of them its window has ended.
@@ -48,7 +48,7 @@ OPEN = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{w
     WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {SHOWN}"""
 #: Each line once, in however many queues it has jobs, with its window's row.
 LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
-        CASE WHEN w.start <= {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
+        CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
         LIMIT {SHOWN}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
@@ -90,7 +90,9 @@ def counts(session: Session) -> list[QueueCounts]:
     old = session.read(*(Op(OLDEST % sql, (queue,)) for sql, queue in ages)) if ages else []
     oldest: dict[str, int] = {}
     for (_, queue), result in zip(ages, old, strict=True):
-        oldest[queue] = max(oldest.get(queue, 0), *(number(age) for (age,) in result.rows), 0)
+        oldest[queue] = max(
+            oldest.get(queue, 0), *(number(now) - number(due) for now, due in result.rows), 0
+        )
     every = {*paused, *runs, *parks, *waits}.union(*held)
     return [
         QueueCounts(

@@ -27,7 +27,8 @@ HOLDS = """SELECT q.queue FROM {queues} q WHERE q.queue IN {list} AND (
     OR EXISTS (SELECT 1 FROM {failed} f WHERE f.queue = q.queue))"""
 RUNNING = f"""SELECT DISTINCT queue FROM {{jobs}}
     WHERE place >= '{CLAIMED}' AND place < '{CLAIMED_END}'"""
-TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE(SUM({" + ".join(NAMES)}), 0)
+_ALL = " + ".join(f"SUM({one})" for one in NAMES)
+TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE({_ALL}, 0)
     FROM {{counters}} c WHERE c.queue = q.queue) FROM {{queues}} q WHERE q.queue IN {{list}}"""
 USED = "UPDATE {queues} SET used = {now}, total = ? WHERE queue = ?"
 FORGET = "DELETE FROM {queues} WHERE queue IN {list} AND paused = 0"

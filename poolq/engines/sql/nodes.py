@@ -24,7 +24,8 @@ REGISTER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid,
 REGISTERED = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
 BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
-    {on:node} beat = beat + 1, info = {new:info}"""
+    {on:node} beat = CASE WHEN beat < 2000000000000000000 THEN beat + 1 ELSE 1 END,
+    info = {new:info}"""
 BEATS = "SELECT node, beat FROM {nodes}"
 NODES = """SELECT n.node, n.beat, n.info,
     (SELECT COUNT(*) FROM {workers} w WHERE w.node = n.node) FROM {nodes} n ORDER BY n.node"""

@@ -10,4 +10,4 @@ local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {1} end
 local stale = {}
 settle_others(worker, settle_runs(worker, 2, stale), stale)
-return {0, stale, call('HINCRBY', worker, '#aside', 1)}
+return {0, stale, add(worker, '#aside', 1)}

@@ -34,7 +34,7 @@ local function forget(queue)
   for _, counter in ipairs(COUNTERS) do
     local number = call('HGET', counters, counter .. ' ' .. queue)
     if number then
-      call('HINCRBY', counters, counter .. ' ', number)
+      redis.pcall('HINCRBY', counters, counter .. ' ', number)  -- maybe neither is a number
       call('HDEL', counters, counter .. ' ' .. queue)
     end
   end

@@ -4,8 +4,16 @@
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
 -- index of the first, "<n>", n ids (at most 1000), whose indexes follow one another.
 
+-- Add to a number in a hash, which begins anew where somebody has written something else there.
+local function add(key, field, by)
+  local sum = redis.pcall('HINCRBY', key, field, by)
+  if type(sum) == 'number' then return sum end
+  call('HSET', key, field, by)
+  return tonumber(by)
+end
+
 local function count(counter, queue, by)
-  call('HINCRBY', P .. 'counters', counter .. ' ' .. queue, by)
+  add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
 -- Whether any job may differ from a fresh one; nil: nobody has asked yet.

@@ -173,7 +173,8 @@ end
 
 local function count_released(queue, rule, by)
   local released = P .. 'released:' .. queue
-  if call('HINCRBY', released, rule, by) <= 0 then call('HDEL', released, rule) end
+  local left = redis.pcall('HINCRBY', released, rule, by)
+  if type(left) ~= 'number' or left <= 0 then call('HDEL', released, rule) end  -- written by hand
 end
 
 -- Note when the next released job is due again; whether that has changed.

@@ -12,13 +12,13 @@ local queues, at = named_at(5)
 local first, last_id = 0, -1
 if ARGV[at] ~= '0' then first, last_id = ids_of_run(at + 1) end
 local kept = call('HMGET', worker, '#request', '#turn', '#aside', unpack(ARGV, first, last_id))
-local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0)
+local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0) or 0
 if last == nil then return {1} end
 if request < last then return {2, last} end
 -- A failover has lost what this worker did last, by steps or beside them. Among its claims here may
 -- be settled ones, which nobody would ever settle again: it has to leave, and then they are recovered.
 if last > 0 and request > last + 1 then return {1} end
-if tonumber(ARGV[4]) > tonumber(kept[3] or 0) then return {1} end
+if tonumber(ARGV[4]) > (tonumber(kept[3] or 0) or 0) then return {1} end
 
 local plain, many, stale, groups, index, later = true, false, {}, {}, 0, {}
 
@@ -157,6 +157,9 @@ end
 -- The answer, once what was claimed is written down: all that may fail comes after that. `problem`: why
 -- claiming has ended; what was claimed until then is in the answer when the step is repeated.
 local function answer(names, good, problem)
+  -- Last, as an id that was written by hand may be '#request', too.
+  fields[#fields + 1] = '#request'
+  fields[#fields + 1] = ARGV[2]
   call('HSET', worker, unpack(fields))
   if #stale > 0 then
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
