@@ -41,6 +41,9 @@ SMALL = 100
 QUICK = 100
 #: Microseconds of a window for whose end it is not worth to claim anew.
 SHORT = 100_000
+#: Nanoseconds before the end of its window, and no more than a tenth of that, from which on nobody
+#: asks any more: what is sent before it may come after it.
+NEAR = 100_000_000
 #: Windows after which a limit that has held jobs back is none of those any more.
 LATELY = 2
 #: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
@@ -74,7 +77,7 @@ class Order:
             for rule in rules:
                 place = self._place(rule)
                 over = self._over[place]
-                if now < self._full[place]:
+                if now < self._full[place] - min(NEAR, rule.window * 100):
                     continue
                 lately = over > 0 and now - over < rule.window * LATELY * 1000
                 if lately and over > claimed and rule.window >= SHORT:

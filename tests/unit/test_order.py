@@ -9,7 +9,7 @@ import pytest
 
 from poolq.limits import Rule
 from poolq.pool.scoreboard import Scoreboard
-from poolq.worker.order import PATIENCE, QUICK, SHORT, SMALL, Order
+from poolq.worker.order import NEAR, PATIENCE, QUICK, SHORT, SMALL, Order
 from poolq.worker.row import MOVED, SINCE, WorkerRow, text
 
 RULE = Rule("mail", 5, 3_600_000_000)
@@ -190,6 +190,14 @@ def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: 
     assert not order.wait(MINE, [RULE], now - 1, lambda _: until(now + 10_000_000, paused))
     assert paused
     assert order.wait(MINE, [RULE], now + 10_000_001)
+
+
+def test_nobody_asks_just_before_a_window_ends(order: Order) -> None:
+    """The engine may take until after that to answer, and would let a later job start first."""
+    end = monotonic_ns() + NEAR // 4
+    refused(order, RULE, end)
+    assert not order.wait(MINE, [RULE], end - 1, lambda _: until(end, []))
+    assert monotonic_ns() >= end
 
 
 def until(moment: int, looks: list[float]) -> None:
