@@ -29,8 +29,10 @@ SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} WHERE {OPE
     ORDER BY l.slot LIMIT {LINES}"""
 MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}} WHERE l.review > 0 AND {OPEN}
     ORDER BY l.review LIMIT {LINES}"""
+#: `armed` of a queue that has no row.
+ROWLESS = -1
 #: A queue that is probably the next, as `waking.GLANCE` has it, and what else a step must know.
-PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, 1), COALESCE(k.seen, 0),
+PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {ROWLESS}), COALESCE(k.seen, 0),
     {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST}, {MARKED}
     FROM (SELECT ? AS queue) q LEFT JOIN {{queues}} k ON k.queue = q.queue"""
 #: The clock and whether a slot is void, then the queues that are paused, slots, and marks.
@@ -57,6 +59,10 @@ class Around(NamedTuple):
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         free = [queue for queue, slot in self.slots.items() if slot <= self.now]
         return {*self.ready, *came, *free, *self.marked}
+
+    def others(self) -> list[str]:
+        """Those of them that have no ready jobs."""
+        return sorted(self.names() - set(self.ready))
 
     def nexts(self) -> list[int]:
         """When more comes due by itself."""
@@ -124,4 +130,4 @@ def look_at(read: Reader, queues: Iterable[str]) -> list[Look]:
 
 def unknown(queue: str, now: int) -> Look:
     """A queue without a row: it is not paused, and has no lines."""
-    return Look(queue, False, 1, 0, now, None, None, None, None, False, known=False)
+    return Look(queue, False, ROWLESS, 0, now, None, None, None, None, False, known=False)

@@ -48,7 +48,7 @@ T = TypeVar("T")
 SOON = 1_000_000
 #: Seconds after which a busy worker of all queues looks for more than ready jobs; where that takes
 #: long, so many times that.
-WIDE, SHARE = 0.1, 20
+WIDE, SHARE = 0.1, 50
 
 
 class SQLEngine(Engine):
@@ -69,6 +69,7 @@ class SQLEngine(Engine):
         self._last: dict[str, str] = {}
         self._following: dict[str, str] = {}
         self._wide = 0.0
+        self._first = ""
         self._delays: set[str] = set()  # queues that had delayed jobs which were due
         self._latest = 0  # what the server's clock showed at the last step that claimed
         self._lines = False  # a line had its slot, or soon had, at the last look
@@ -105,7 +106,7 @@ class SQLEngine(Engine):
         guess = self._following.get(worker, "")
         known = queues if queues is not None else [guess] if guess else ()
         wide = queues is None and monotonic() >= self._wide
-        if self._lines or wide:
+        if self._lines:
             # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
             # That is only for those who have locked the line; so no guess is made before.
             known = ()
@@ -124,6 +125,7 @@ class SQLEngine(Engine):
                 queues,
                 known,
                 self._last.get(worker, ""),
+                self._first,
                 turn,
                 self._delays,
                 self._floors,
@@ -155,6 +157,7 @@ class SQLEngine(Engine):
             self._last[asked.worker] = asked.last
             self._following[asked.worker] = asked.following
         if asked.wide:
+            self._first = asked.first
             self._wide = monotonic() + max(WIDE, SHARE * took)
         if not asked.seen:
             return

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
 from poolq.engines.rows import blob, is_odd, moment, number, odd, state, word
-from poolq.engines.sql.around import look_at, peek, unknown, walk
+from poolq.engines.sql.around import ROWLESS, Around, look_at, peek, unknown, walk
 from poolq.engines.sql.bodies import BODY, fit
 from poolq.engines.sql.floors import Floor, Floors
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
@@ -84,7 +84,8 @@ class Taken(NamedTuple):
 class Asked:
     """What a step was asked for, and what it has claimed so far. `simple`: the settlements, if all
     are of jobs that are done; `known`: the queues of which one is probably claimed from; `last`:
-    where all queues are asked, the one that was claimed from before; `turn` counts the steps;
+    where all queues are asked, the one that was claimed from before, and `first` the one that
+    comes after the last one by name; `turn` counts the steps;
     `delays`: queues that had delayed jobs that were due; `aside` counts the settlements beside the
     worker's steps; `latest` is the time that the server's clock has shown before;
     `wide`: all queues are to be looked at, not only ready jobs;
@@ -103,6 +104,7 @@ class Asked:
     queues: Sequence[str] | None
     known: Sequence[str]
     last: str
+    first: str
     turn: int
     delays: Collection[str]
     floors: Floors
@@ -242,6 +244,10 @@ def _claim_in_turn(
 ) -> int | None:
     """Claim from any queue; returns when the next job comes due, if there was too little."""
     lines = asked.now < asked.latest
+    around = walk(tx.run, asked.skips, asked.last) if asked.wide else None
+    if around is not None:
+        asked.first = min(around.ready, default="")
+        lines = lines or bool(around.others())
     if guess:
         *columns, following, slot, mark = answers[0].rows[0]
         asked.soonest = moment(slot)
@@ -251,17 +257,18 @@ def _claim_in_turn(
         if not one.paused and not lines:
             _take_guessed(tx, asked, one, guess, answers[1:])
             asked.last = one.queue
-            asked.following = word(following or "")
+            asked.following = word(following or asked.first or one.queue)
     if not asked.left:
         return None
-    return _claim_anywhere(tx, asked)
+    if around is None or asked.taken:
+        around = walk(tx.run, asked.skips, asked.last, asked.left)
+    return _claim_anywhere(tx, asked, around)
 
 
-def _claim_anywhere(tx: Transaction, asked: Asked) -> int | None:
-    """Look at all queues that have something, and claim what is left to claim."""
-    around = walk(tx.run, asked.skips, asked.last, 0 if asked.wide else asked.left)
+def _claim_anywhere(tx: Transaction, asked: Asked, around: Around) -> int | None:
+    """Look at the queues that have something, and claim what is left to claim."""
     # Queues with ready jobs have their turns by name; the others when all are looked at.
-    others = sorted(around.names() - set(around.ready))
+    others = around.others()
     at = asked.turn % max(1, len(others))
     order = [*others[at:], *others[:at], *around.ready][: asked.left + MOST]
     seen = {one.queue: one for one in look_at(tx.run, order)}
@@ -290,6 +297,8 @@ def _take_guessed(
         return
     rows = rows[: asked.left]
     if rows:
+        if one.armed == ROWLESS:
+            tx.later(Op(KNOW, (one.queue,)))
         _take(tx, asked, Taken(one.queue, rows))
         ends = {row[0] for row in rows} if len(guess) > 1 else None
         for where, found in zip(guess, guessed, strict=True):
