@@ -1,7 +1,7 @@
 """The keeper's waiter: the one waiting broker connection of a node.
 
-It waits only while some worker is idle, and rings one doorbell for each wake token. A token that
-nobody here can use goes back, so that another node may have it.
+It waits only while some worker is idle, and rings as many doorbells as there are jobs that a wake
+token tells of. A token that nobody here can use goes back, so that another node may have it.
 
 Should a ring be lost with the worker that it was for, the jobs are found all the same: now and then
 an idle worker is rung without a token. Workers that see the waiter look need not ask by themselves.
@@ -69,7 +69,7 @@ class Waiter(threading.Thread):
             self._look_for_the_end()
             block = min(block, EMPTY_EVERY)
         token = self._engine.wait(self._config.queue, block)
-        if (token or monotonic() >= self._next_ring) and not self._ring() and token:
+        if (token or monotonic() >= self._next_ring) and not self._ring(token) and token:
             self._engine.wake(self._config.queue)
             self._bells.idle.wait(block)
 
@@ -79,16 +79,20 @@ class Waiter(threading.Thread):
         rows = (index % self._scores.rows for index in turn)
         return next((index for index in rows if self._scores.is_idle(index)), None)
 
-    def _ring(self) -> bool:
-        """Wake it; False when there is none any more."""
-        found = self._next_idle()
-        if found is None:
-            return False
-        self._turn = found
-        self._bells.doors[self._turn].ring()
-        self._next_ring = monotonic() + self._every
-        threading.Event().wait(SETTLE)
-        return True
+    def _ring(self, jobs: int = 1) -> bool:
+        """Wake one idle worker for each of so many jobs; False when none is idle any more."""
+        rung: set[int] = set()
+        while len(rung) < max(1, jobs):
+            found = self._next_idle()
+            if found is None or found in rung:
+                break
+            self._turn = found
+            self._bells.doors[found].ring()
+            rung.add(found)
+        if rung:
+            self._next_ring = monotonic() + self._every
+            threading.Event().wait(SETTLE)
+        return bool(rung)
 
     def _busy(self) -> list[QueueCounts]:
         served = self._config.queue

@@ -147,7 +147,7 @@ class MySQLEngine(SQLEngine):
             found, later, clock = self._look(queues)
             told, due = news(session, found, later)
             if told:
-                return 1
+                return told
             now = time.monotonic()
             if now >= end:
                 return 0

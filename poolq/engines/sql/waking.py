@@ -36,6 +36,10 @@ VOID = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l
 GLANCE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0
     FROM {{queues}} q"""
 LOOK = GLANCE.replace("NULL, 0", f"{READY}, {VOID}")
+#: Of so many ready jobs a waiter is told at most: as many workers may be woken at once.
+SEVERAL = 64
+AT_ONCE = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
+    LIMIT {SEVERAL}) found"""
 LATEST = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
     ORDER BY due_at DESC LIMIT 1"""
 LATEST_DELAYED = LATEST.replace("place = ''", "place = 'd'")
@@ -121,9 +125,10 @@ def ring(tx: Transaction, queues: Iterable[str]) -> None:
 
 def news(
     session: Session, found: Sequence[Look], later: int | None = None
-) -> tuple[bool, int | None]:
-    """Whether one of these queues has something to tell, which then is told; and when, in
-    microseconds since the epoch, the next thing comes due by itself (None: nothing is known to).
+) -> tuple[int, int | None]:
+    """How many jobs one of these queues has to tell of, which then is told (0: none has any; at
+    most SEVERAL are counted); and when, in microseconds since the epoch, the next thing comes due
+    by itself (None: nothing is known to).
     `later`: when something else does.
     """
     nexts = [] if later is None else [later]
@@ -133,16 +138,16 @@ def news(
         if not one.waits:
             nexts += [one.next] if one.next is not None else []
             continue
-        *dues, next_ = session.read(
-            *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT))
+        *dues, next_, ready = session.read(
+            *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT, AT_ONCE))
         )
         nexts += [number(at) for (at,) in next_.rows]
         latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
         if session.transact(partial(_take, queue=one.queue, at=latest, known=one.known)):
-            return True, None
-    return False, min(nexts, default=None)
+            return max(1, number(ready.rows[0][0])), None
+    return 0, min(nexts, default=None)
 
 
 def _take(tx: Transaction, queue: str, at: int, known: bool) -> bool:

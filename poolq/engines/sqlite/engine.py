@@ -117,7 +117,7 @@ class SQLiteEngine(SQLEngine):
                 found, later, _ = self._look(queues)
                 told, due = news(session, found, later)
                 if told:
-                    return 1
+                    return told
             left = end - time.monotonic()
             if left <= 0:
                 return 0
