@@ -158,6 +158,19 @@ def test_the_limit_that_was_named_last_counts_at_a_grant(
     assert grants(worker) == ["c"]
 
 
+def test_limits_that_were_both_raised_let_an_old_job_start(engine: Engine, worker: Worker) -> None:
+    """Also under that one of its limits in whose line it does not wait."""
+    old = Rule("k", 1, HOUR), Rule("m", 1, HOUR)
+    new = Rule("k", 5, HOUR), Rule("m", 5, HOUR)
+    engine.admit(old)
+    push(engine, "old", "k", "m")
+    claims = worker.claim(3)
+    for claim, rules in zip(claims, (old, new[:1], new[1:]), strict=True):
+        worker.end(claim, Park(rules, 0))
+    assert named(worker.claim()) == ["old"]
+    assert sorted(named([*worker.claim(), *worker.claim()])) == ["k", "m"]
+
+
 def test_a_parked_job_of_a_later_queue_waits_for_the_ready_ones_of_the_first(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -144,7 +144,10 @@ local function grab_parked(queue)
     else
       local rules, own = rules_of(queue, id)
       if not own then return identity, id, '0' end  -- written by hand
-      own.limit = limit_of(queue, identity) or own.limit
+      -- All as they were named last: one by which a line has a slot must not refuse it with another.
+      for _, rule in ipairs(rules) do
+        rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
+      end
       local wait, at = take(rules)
       if wait == 0 then return identity, id, span_of(rules) end
       if rules[at] == own then
