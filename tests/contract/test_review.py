@@ -160,3 +160,22 @@ def test_an_unregistered_worker_is_fenced(engine: Engine, worker: Worker) -> Non
     with pytest.raises(Fenced):
         engine.review("ghost", ["q"])
     assert worker.claim() == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_review_of_a_paused_queue_goes_on_when_it_is_resumed(
+    engine: Engine, worker: Worker, late: bool
+) -> None:
+    park(worker, "a", rules=[full(engine)])
+    worker.queues = None
+    engine.pause("q")
+    if not late:
+        engine.review("w1", None)
+        assert worker.claim() == []
+    engine.resume("q")
+    engine.pause("q")
+    if late:
+        engine.review("w1", None)
+    assert worker.claim() == []
+    engine.resume("q")
+    assert [(one.body, one.reviewed) for one in worker.claim()] == [(b"a", True)]
