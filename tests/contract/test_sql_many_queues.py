@@ -20,6 +20,7 @@ from tests.contract.helpers import (
     full,
     named,
     new_id,
+    park,
     push,
     total,
     wait_for,
@@ -159,6 +160,34 @@ def test_a_forgotten_queue_is_found_when_a_job_comes_by_one_who_knew_it(
         assert rows(engine, "queues") == 0
 
 
+@pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
+@pytest.mark.parametrize("how", ["parked", "released"])
+@pytest.mark.parametrize("when", ["before", "while it ran", "after"])
+def test_what_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
+    engine: SQLEngine, queues: list[str] | None, how: str, when: str
+) -> None:
+    """Forgotten before the job came, or by a sweep that had looked before it did."""
+    worker = Worker(engine, queues=queues)
+
+    def lose_row(at: str) -> None:
+        if when == at:
+            engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+
+    push(engine, "a")
+    lose_row("before")
+    (claim,) = worker.claim()
+    lose_row("while it ran")
+    rule = full(engine, window=200 * MS)
+    moment = engine.now() + 200 * MS
+    outcome = Park((rule,), 0) if how == "parked" else ReleaseUntil(moment, State(1), rule)
+    worker.end(claim, outcome)
+    lose_row("after")
+    assert worker.claim() == []
+    wait_for(engine, moment)
+    assert engine.wait(queues, LONG) > 0
+    assert named(worker.claim()) == ["a"]
+
+
 def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
     use(worker, 1)
     push(engine, "a")
@@ -167,6 +196,13 @@ def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: 
     engine.sweep(HOUR)
     engine.pause("q")
     assert worker.claim() == []
+    assert rows(engine, "queues") == 1
+
+
+def test_and_one_that_has_a_line(engine: SQLEngine, worker: Worker) -> None:
+    park(worker, "a", rules=[full(engine)])
+    engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+    engine.sweep(HOUR)
     assert rows(engine, "queues") == 1
 
 

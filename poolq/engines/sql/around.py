@@ -1,18 +1,18 @@
 """Which queues have something for a worker or a waiter, of however many there are.
 
 Each queue that has jobs costs a look into their index (`skipping.py`); queues that have none cost
-nothing. A queue that holds jobs
-may have no row: it was forgotten a moment before (`forgetting.py`).
+nothing. A queue that holds jobs, or has lines, may have no row: it was forgotten, maybe a moment
+before (`forgetting.py`), and who stored a job there may have known it before.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from poolq.engines.rows import moment, number, word
+from poolq.engines.rows import number, word
 from poolq.engines.sql.places import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, cut
 from poolq.engines.sql.skipping import PLACES, Page, Reader, ask, next_after, rest
-from poolq.engines.sql.waking import DELAY, MARK, REPAIR, SLOT, VOID, Look, look, looks
+from poolq.engines.sql.waking import DELAY, LOOK, MARK, REPAIR, SLOT, VOID, Look, look, looks
 
 #: Queues that a waiter looks at, and lines.
 PAGE = 500
@@ -40,8 +40,10 @@ STATE = f"""SELECT 0, '', {{now}}, {VOID}
     UNION ALL SELECT 1, p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1
     UNION ALL SELECT 2, s.queue, s.slot, 0 FROM ({SLOTS}) s
     UNION ALL SELECT 3, m.queue, 0, 0 FROM ({MARKS}) m"""
-#: What a queue has that may have no row.
-FIRST = "SELECT MIN(due_at), {now} FROM {jobs} WHERE place = ? AND queue = ?"
+#: As LOOK, of a queue that has no row: it may have jobs and lines all the same.
+WITHOUT_ROW = LOOK.replace("q.paused, q.armed, q.seen", f"0, {ROWLESS}, 0").replace(
+    "{queues} q", "(SELECT ? AS queue) q"
+)
 
 
 class Around(NamedTuple):
@@ -116,18 +118,16 @@ def look_at(read: Reader, queues: Iterable[str]) -> list[Look]:
     """Each of these queues as it stands, also where it has no row."""
     names = list(dict.fromkeys(queues))
     found = [one for some in cut(names) for one in looks(read(look(some))[0])]
+    missing = sorted(set(names) - {one.queue for one in found})
+    if missing:
+        answers = read(*(Op(WITHOUT_ROW, (queue,)) for queue in missing))
+        found += [looks(answer)[0]._replace(known=False) for answer in answers]
     if any(one.void for one in found):
         read(Op(REPAIR))
         return look_at(read, names)
-    missing = sorted(set(names) - {one.queue for one in found})
-    asks = [Op(FIRST, (place, queue)) for queue in missing for place in (QUEUED, DELAYED)]
-    answers = read(*asks) if asks else []
-    for at, queue in enumerate(missing):
-        (ready, now), (delayed, _) = (answers[2 * at + n].rows[0] for n in range(2))
-        found.append(unknown(queue, now)._replace(ready=moment(ready), delayed=moment(delayed)))
     return found
 
 
 def unknown(queue: str, now: int) -> Look:
-    """A queue without a row: it is not paused, and has no lines."""
+    """A queue without a row, which is not paused; `look_at` tells what it has."""
     return Look(queue, False, ROWLESS, 0, now, None, None, None, None, False, known=False)

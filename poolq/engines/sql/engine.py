@@ -241,7 +241,7 @@ class SQLEngine(Engine):
     def sweep(self, idle: int) -> bool:
         session = self.session
         found = around.walk(session.read, session.skips)
-        busy = {*found.ready, *found.delayed}
+        busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
         more = windows.sweep(session)
         return forgetting.sweep(session, idle, sorted(busy)) or more
 

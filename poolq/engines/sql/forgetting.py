@@ -2,8 +2,8 @@
 
 A queue's row has when it was last found to have been `used`, and its counters' `total` of then: so
 jobs that came and went meanwhile are noticed, without anybody having written that down. Nobody is
-hurt if a job is stored at the same time: a queue without a row is found by its jobs (`around.py`),
-and gets one again.
+hurt if a job is stored or waits for a limit at the same time: a queue without a row is found by its
+jobs and lines (`around.py`), and gets one again.
 """
 
 from collections.abc import Sequence

@@ -229,12 +229,14 @@ def _claim_in_order(
     ring(tx, [name for name, one in opened.items() if not one.armed])
     lines = any(asked.wants_line(one) for one in opened.values())
     lines = lines or asked.now < asked.latest  # it went back: slots that lie ahead are over
-    if guess and not lines and guess[0].queue in opened:
-        _take_guessed(tx, asked, opened[guess[0].queue], guess, answers[1:])
+    first = opened.get(guess[0].queue) if guess else None
+    if first is not None and first.known and not lines:  # else there may be lines
+        _take_guessed(tx, asked, first, guess, answers[1:])
     order = [queue for queue in dict.fromkeys(asked.queues) if queue in opened]
     if not order or not asked.left:
         return None
     around = {one.queue: one for one in look_at(tx.run, order)}
+    asked.seen = [around.get(one.queue, one) for one in asked.seen]
     soon = _walk_in_order(tx, asked, order, around)
     return min(soon, default=None) if asked.left else None
 
