@@ -306,7 +306,8 @@ class Model:
         asked = self.queues if queues is None else queues
         opened = [q for q in dict.fromkeys(asked) if q in self.queues and q not in self.paused]
         possible = {q: self._grantable(q) for q in opened} if want else {}
-        movable = want > 0 and any(self._note_moves(q) for q in opened)
+        moves = [self._note_moves(q) for q in opened] if want else []
+        movable = any(moves)
         granted = ""
         seen: list[str] = []
         for index, claim in enumerate(claims):
