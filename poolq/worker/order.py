@@ -10,7 +10,8 @@ for those who are about to ask for an earlier job, or who may hold one: they tel
 - What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
   until then come first. So is what was claimed before another worker gave an earlier job back.
 - It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
-  job, or hangs, or is dead): order within a moment is not worth more.
+  job, or hangs, or is dead): order within a moment is not worth more. Nor does it wait for longer
+  than LONGEST in all: others may have earlier jobs for hours, under no limit at all.
 
 Workers of other pools are not seen.
 """
@@ -48,6 +49,8 @@ NEAR = 100_000_000
 LATELY = 2
 #: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
 PATIENCE = 500_000_000
+#: Nanoseconds for which a job waits at most, however the others move on.
+LONGEST = 4 * PATIENCE
 PAUSE = 0.0002
 #: Bytes of what the workers of a pool tell one another of their limits; see `Order`.
 SIZE = 1 << 12
@@ -72,6 +75,7 @@ class Order:
         """Until nobody is about to ask for a job that comes before this one, which was claimed at
         that time. False: it has to be claimed anew."""
         mine = order_of(id)
+        end = monotonic_ns() + LONGEST
         while True:
             now, matters = monotonic_ns(), False
             for rule in rules:
@@ -90,7 +94,7 @@ class Order:
                 return True
             if self._is_overtaken(mine, claimed):
                 return False
-            if not self._is_behind(mine, now):
+            if now >= end or not self._is_behind(mine, now):
                 return True
             pause(PAUSE)
 

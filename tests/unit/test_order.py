@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from time import monotonic_ns
 
 import pytest
 
 from poolq.limits import Rule
 from poolq.pool.scoreboard import Scoreboard
-from poolq.worker.order import NEAR, PATIENCE, QUICK, SHORT, SMALL, Order
+from poolq.worker.order import LONGEST, NEAR, PATIENCE, QUICK, SHORT, SMALL, Order
 from poolq.worker.row import MOVED, SINCE, WorkerRow, text
 
 RULE = Rule("mail", 5, 3_600_000_000)
@@ -128,6 +129,27 @@ def test_who_does_not_move_is_not_waited_for(order: Order, other: WorkerRow) -> 
         other.words[MOVED] = other.words[SINCE] = monotonic_ns() - PATIENCE
 
     assert waits(order, stands) == 3
+
+
+def test_nobody_waits_for_ever_for_those_who_move_on(
+    order: Order, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have a long queue of earlier jobs, which no limit holds back."""
+    now = monotonic_ns()
+    monkeypatch.setattr("poolq.worker.order.monotonic_ns", lambda: now)
+    begun, batch = now, count(1)
+
+    def pause(_seconds: float) -> None:
+        nonlocal now
+        now += PATIENCE // 4
+        assert now <= begun + LONGEST + PATIENCE, "it waits on"
+        other.claimed(next(batch), first=EARLY, many=9)
+        start(other, 0, EARLY)
+        other.words[MOVED] = other.words[SINCE] = now
+
+    pause(0)
+    assert order.wait(MINE, [RULE], FOREVER, pause)
+    assert now > begun + PATIENCE
 
 
 def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
