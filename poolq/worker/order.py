@@ -11,7 +11,7 @@ for those who are about to ask for an earlier job, or who may hold one: they tel
   until then come first. So is what was claimed before another worker gave an earlier job back.
 - It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
   job, or hangs, or is dead): order within a moment is not worth more. Nor does it wait for longer
-  than LONGEST in all: others may have earlier jobs for hours, under no limit at all.
+  than LONGEST in all, claimed anew or not: others may have earlier jobs for hours, under no limit.
 
 Workers of other pools are not seen.
 """
@@ -68,14 +68,24 @@ class Order:
         words = full.cast("Q")
         self._full, self._over = words[::2], words[1::2]
         self._refused = 0, 1 << 62
+        self._waits = "", 0  # the job that has waited last in vain, and until when it may
 
     def wait(
         self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
     ) -> bool:
         """Until nobody is about to ask for a job that comes before this one, which was claimed at
         that time. False: it has to be claimed anew."""
-        mine = order_of(id)
-        end = monotonic_ns() + LONGEST
+        now, (one, end) = monotonic_ns(), self._waits
+        if one != id or now > end + LONGEST:
+            self._waits = id, now + LONGEST
+        if not self._wait(order_of(id), rules, claimed, pause):
+            return False  # where it comes back to us it has no more than what is left
+        self._waits = "", 0
+        return True
+
+    def _wait(
+        self, mine: int, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None]
+    ) -> bool:
         while True:
             now, matters = monotonic_ns(), False
             for rule in rules:
@@ -90,11 +100,11 @@ class Order:
                     return False
                 slow = rule.limit * 1_000_000 <= QUICK * rule.window
                 matters = matters or (slow and (lately or rule.limit <= SMALL))
-            if not matters:
+            if not matters or now >= self._waits[1]:
                 return True
             if self._is_overtaken(mine, claimed):
                 return False
-            if now >= end or not self._is_behind(mine, now):
+            if not self._is_behind(mine, now):
                 return True
             pause(PAUSE)
 

@@ -152,6 +152,24 @@ def test_nobody_waits_for_ever_for_those_who_move_on(
     assert now > begun + PATIENCE
 
 
+def test_nor_is_it_claimed_anew_for_ever(
+    order: Order, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = monotonic_ns()
+    monkeypatch.setattr("poolq.worker.order.monotonic_ns", lambda: now)
+
+    def goes() -> bool:
+        other.returned(EARLY, 1)
+        return order.wait(MINE, [RULE], 0)
+
+    assert not goes()
+    now += LONGEST // 2
+    assert not goes()
+    now += LONGEST
+    assert goes()
+    assert not goes(), "it has been let through: another time it waits anew"
+
+
 def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
     order: Order, other: WorkerRow
 ) -> None:
