@@ -12,7 +12,7 @@ between jobs from both sides of the jump (`Job.epoch`) and what had come due unn
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -113,7 +113,6 @@ class Model:
         self.windows: dict[Identity, Window] = {}
         self.named: dict[tuple[str, Identity], Rule] = {}
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.lined: set[str] = set()  # queues that a limit has held jobs of
         self.misses = 0
 
     # time
@@ -250,13 +249,11 @@ class Model:
             case ReleaseUntil(until, state, rule):
                 wait = Wait(until, until, until, rule) if until > self.now else None
                 self._back(job, state=state, wait=wait, slot=None)
-                self.lined.add(job.queue)
                 self.totals[job.queue]["limited"] += 1
             case Park(rules, refused):
                 line = identity(rules[refused])
                 self._back(job, place="parked", rules=rules, lines={line}, slot=None)
                 self.named[job.queue, line] = rules[refused]
-                self.lined.add(job.queue)
                 self.totals[job.queue]["parked"] += 1
 
     @staticmethod
@@ -319,7 +316,7 @@ class Model:
             if not seen or seen[-1] != job.queue:
                 assert job.queue not in seen, f"{job.queue} was claimed from twice"
                 if queues is not None:
-                    self._check_left(opened[: opened.index(job.queue)], set())
+                    self._check_left(opened[: opened.index(job.queue)])
                 seen.append(job.queue)
                 first = True
             if job.place == "parked":
@@ -332,11 +329,8 @@ class Model:
                 self._check_turn(job, claim)
             first = False
             self._hold(job, claim, worker)
-        if len(claims) < want:
-            # One parked job a step, and nothing goes before it: other queues' may be next. Nobody
-            # may have noticed yet that a line is empty.
-            lined = self.lined if granted else set()
-            self._check_left(opened, {granted, *lined})
+        if len(claims) < want and not granted:  # what follows a grant may be left for the next step
+            self._check_left(opened)
         self._count_misses(want, queues, opened, claims, possible, granted, movable)
 
     def _hold(self, job: Job, claim: Claim, worker: str) -> None:
@@ -364,8 +358,8 @@ class Model:
         if not claim.admitted:
             job.slot = None
 
-    def _check_left(self, queues: Iterable[str], but: Collection[str]) -> None:
-        left = self._left(queue for queue in queues if queue not in but)
+    def _check_left(self, queues: Iterable[str]) -> None:
+        left = self._left(queues)
         assert not left, f"left unclaimed: {left}"
 
     def _left(self, queues: Iterable[str]) -> list[Job]:
@@ -581,6 +575,8 @@ class Model:
             use = uses.get(name)
             if window.start <= self.now < window.start + name[1]:
                 rest = window.start + name[1] - self.now
+                if use is None and self.epoch:
+                    continue  # it had ended, and was forgotten before the clock went back
                 assert use is not None, f"{name} is open"
                 assert (use.window, use.resets_in) == (window, rest), f"{use} and not {window}"
             else:
