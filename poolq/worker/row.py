@@ -222,7 +222,7 @@ def of_request(words: memoryview, which: int) -> int:
 def order_of(id: str | bytes) -> int:
     """The place of a job among those made at about the same time, as its id tells; 0: none."""
     try:
-        return int(id[:16], 16)
+        return max(0, int(id[:16], 16))  # no id of poolq's own begins with a minus
     except ValueError:
         return 0
 

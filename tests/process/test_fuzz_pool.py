@@ -48,7 +48,7 @@ def known_nonsense(engine: Engine) -> None:
         write(engine, "SET", "win:1000000000000000000:k", b"1 1 1 1")
         write(engine, "SADD", "lined", b"\xff")
         write(engine, "HSET", "parkrules:default", b"ghost", b"garbage")
-        write(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"\xff", b"")
+        write(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"-5", b"\xff", b"")
         return
     change(engine, "INSERT INTO {queues} (queue) VALUES (?)", b"caf\xe9")
     change(engine, "INSERT INTO {nodes} (node, beat, info) VALUES ('evil', -1, ?)", b"abc")
@@ -83,6 +83,7 @@ def nonsense(engine: Engine, rand: random.Random) -> str:
             "list": (b"RPUSH", key, word),
             "set": (b"SADD", key, word),
             "string": (b"SET", key, word),
+            "none": (b"PING",),  # it is gone by now
         }[kind]
         link.call(*words)
         return repr(words)
