@@ -28,7 +28,7 @@ from tests.support.wait import until
 
 Undo = Callable[[], Lost | None]
 #: Keys that a namespace has for good, or that expire.
-KEPT = ("counters", "queues", "wake", "win")
+KEPT = ("active", "counters", "idle", "later", "latest", "named", "queues", "wake", "win")
 BEHIND = 0.4  # times up to a half: seconds of writes that each other failover loses
 TIMEOUT = 500  # milliseconds, of the cluster's nodes
 EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines")
