@@ -34,6 +34,8 @@ from poolq.worker.title import Title
 
 #: Of a job that comes after others that are due now: it goes back, and is claimed anew.
 AGAIN = Result(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
+#: So many jobs without a rate limit in a row, and nobody waits for a worker's next ones.
+SOME = 4
 BROKEN = 1  # the exit code of a worker that cannot go on
 
 
@@ -75,6 +77,7 @@ class Loop:
         self._pace = pace
         self._row = row
         self._order = order
+        self._unlimited = 0  # jobs without a rate limit, one after the other
         self._bells = bells
         self._signals = signals
         self._reporter = reporter
@@ -244,7 +247,13 @@ class Loop:
         if limit:
             self._guard(ready, limit)
         result = None
-        if ready.hooks.limit:
+        if not ready.hooks.limit:
+            self._unlimited += 1
+            if self._unlimited == SOME:
+                self._row.unlimited(True)
+        else:
+            self._row.unlimited(False)
+            self._unlimited = 0
             result = self._held_back(ready, limit)
             if result is None:
                 self._row.asks(False)

@@ -9,9 +9,10 @@ for those who are about to ask for an earlier job, or who may hold one: they tel
   limit of many starts a second: workers that wait for one another's batches could not make them.
 - What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
   until then come first. So is what was claimed before another worker gave an earlier job back.
+- It waits for nobody whose last jobs had no limit: a backlog of those may go on for hours.
 - It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
   job, or hangs, or is dead): order within a moment is not worth more. Nor does it wait for longer
-  than LONGEST in all, claimed anew or not: others may have earlier jobs for hours, under no limit.
+  than LONGEST in all, claimed anew or not.
 
 Workers of other pools are not seen.
 """
@@ -32,6 +33,7 @@ from poolq.worker.row import (
     SINCE,
     STARTED,
     TEXT,
+    UNLIMITED,
     order_of,
 )
 
@@ -130,12 +132,13 @@ class Order:
 
     def _is_overtaken(self, mine: int, claimed: int) -> bool:
         return any(
-            words[RETURNED_AT] > claimed and words[RETURNED] < mine for words, _ in self._peers
+            words[RETURNED_AT] > claimed and words[RETURNED] < mine and not words[UNLIMITED]
+            for words, _ in self._peers
         )
 
     def _is_behind(self, mine: int, now: int) -> bool:
         for words, text in self._peers:
-            if now - max(words[MOVED], words[SINCE]) > PATIENCE:
+            if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > PATIENCE:
                 continue
             if words[CLAIMING]:
                 return True

@@ -43,7 +43,8 @@ BEFORE, SETTLED = 18, 19
 # many REQUEST has given; FIRST: the place of the first of them; ASKING: the job that was started
 # last has not been let through by its rate limits yet; MOVED: when these have changed last.
 # RETURNED: the place of the first of those that went back unstarted last, at RETURNED_AT.
-CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT = range(20, 27)
+# UNLIMITED: the last jobs that it has started had no rate limit.
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(20, 28)
 COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
 
 #: In the scoreboard's head, written by the master: when it looks next; this pool takes nothing new.
@@ -149,6 +150,10 @@ class WorkerRow:
     def asks(self, asking: bool) -> None:  # a word's value
         """Whether the job that starts has yet to be let through by its rate limits."""
         self.words[ASKING] = asking
+
+    def unlimited(self, unlimited: bool) -> None:  # a word's value
+        """Whether its last jobs had no rate limit, so that its next ones will have none either."""
+        self.words[UNLIMITED] = unlimited
 
     def holds(self, memory: int) -> None:
         """So many bytes are there before the next job starts."""

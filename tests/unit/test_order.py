@@ -249,3 +249,17 @@ def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Orde
     ended = monotonic_ns() - 1000
     refused(order, RULE, ended)
     assert not scores.order(1).wait(MINE, [RULE], 0)
+
+
+def test_nobody_waits_for_a_worker_whose_last_jobs_had_no_limit(
+    order: Order, other: WorkerRow
+) -> None:
+    """One job of many a second under a limit, beside a backlog of others that came first."""
+    other.claimed(1, first=EARLY, many=100)
+    other.unlimited(True)
+    assert order.wait(MINE, [RULE], FOREVER, lambda _: pytest.fail("it waits"))
+    other.returned(EARLY, 99)
+    assert order.wait(MINE, [RULE], 0, lambda _: pytest.fail("it waits"))
+    other.unlimited(False)
+    other.claimed(2, first=EARLY, many=1)
+    assert waits(order, lambda: other.claimed(3)) == 3
