@@ -10,6 +10,7 @@ import redis
 
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
+from tests.process.engines import each_kind
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -38,6 +39,7 @@ def damage(project: Project, worker: str) -> None:
         assert line.execute(statement).rowcount == 1
 
 
+@each_kind
 def test_a_damaged_row_silences_no_node(project: Project) -> None:
     ttl = "--node-ttl=1"
     dead = project.ready(2, ttl)

@@ -131,6 +131,7 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
     return [set(ids[at : at + limit]) for at in range(0, len(ids), limit)]
 
 
+@each_kind
 def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
     ids = limited.dispatch_many("Mail", [{"limit": 5}] * 30, attempts=7)
     pool = limited.pool(8, "--until-empty")
@@ -189,6 +190,7 @@ def with_limits_changed() -> str:
     return text
 
 
+@each_kind
 @pytest.mark.parametrize("how", ["reload", "restart"])
 def test_parked_jobs_follow_the_limit_as_it_is_now(
     make_project: MakeProject, engine_url: str, how: str

@@ -17,7 +17,7 @@ from poolq.pool import nodes
 from poolq.pool.nodes import Info
 from poolq.worker import identity
 from tests.process.conftest import MakeProject
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
 from tests.support.wait import until
@@ -51,6 +51,7 @@ def dead_pool(**told: Any) -> bytes:
     )
 
 
+@each_kind
 def test_a_fake_node_ends_nobody(project: Project, bystander: subprocess.Popen[bytes]) -> None:
     """Neither a process that has nothing to do with poolq, nor anyone of a pool that lives."""
     pool = project.ready(1, "--node-ttl=1")
