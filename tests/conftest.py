@@ -54,6 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seconds", type=float, default=0, help="fuzz each store for so long")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What was asked to run for long may take as long, and then come to its end."""
+    longest = max(config.getoption("fuzz_seconds"), config.getoption("model_seconds"))
+    if longest:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(60 + 2 * longest))
+
+
 @pytest.fixture(scope="session")
 def mariadb_kind(pytestconfig: pytest.Config) -> type[MariaDB]:
     """MySQL where it was asked for."""
