@@ -7,6 +7,7 @@ jobs and lines (`around.py`), and gets one again.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from poolq.engines.rows import number, total, word
 from poolq.engines.sql.counters import ADD, NAMES, NOBODY
@@ -42,7 +43,7 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
     """Forget some queues that have been idle for so many microseconds; True: there may be more.
     `busy`: the queues that have ready, delayed or parked jobs."""
     for some in cut(sorted(busy)):
-        session.transact(lambda tx, some=some: _note(tx, some))  # type: ignore[misc]
+        session.transact(partial(_note, queues=some))
     (found,) = session.read(Op(IDLE, (idle,)))
     names = [word(queue) for (queue,) in found.rows]
     if not names:
