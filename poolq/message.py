@@ -76,6 +76,10 @@ class State(NamedTuple):
     history: bytes = b""
 
 
+#: Of a job that nothing has happened to yet: one object, so that most are told apart by identity.
+INITIAL = State()
+
+
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     """One line of a job's history. `at`: microseconds since the epoch; `cause`: see CAUSES."""
 

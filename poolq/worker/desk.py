@@ -168,13 +168,13 @@ class Desk:
         """It has ended."""
         self._running = 0
 
-    def finish(self, claim: Claim, outcome: Outcome, now: int) -> None:
+    def finish(self, claim: Claim, outcome: Outcome) -> None:
         """Note a settlement; it goes with the next exchange."""
         self._running = 0
         if outcome is not ACK:
             self._all_done = False
         if not self._pending:
-            self._waits = now + LONGEST_WAIT
+            self._waits = monotonic_ns() + LONGEST_WAIT
             self.due = min(self.due, self._waits)
         self._pending.append(_new(Settlement, (claim, outcome)))
 

@@ -16,7 +16,7 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Admission, Limit, Rule
-from poolq.message import Entry, Message, State, decode, entries, name_and_queue
+from poolq.message import INITIAL, Entry, Message, State, decode, entries, name_and_queue
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import call
 from poolq.worker.causes import describe, error_of, judge, last_error, traceback_of
@@ -32,8 +32,6 @@ from poolq.worker.events import (
     Unknown,
 )
 from poolq.worker.order import Order
-
-INITIAL = State()
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
@@ -84,10 +82,11 @@ class Executor:
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
             return self._unknown(claim, message)
-        again = state != INITIAL
+        again = state is not INITIAL and state != INITIAL
         if again and retry.hook_spent(message, state):
             return self._bury(claim, message.job, last_error(state))
-        return Ready(claim, message, again, *known)
+        kind, own_hooks = known
+        return Ready(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
         kind = self._registry.get(job)

@@ -196,28 +196,32 @@ class Loop:
             self._title.shows(claim.id, claim.queue, job, now)
         elif claim.index == 0:
             self._desk.watch()  # the watcher tells of it, should it be long
+        row, desk, hooks = self._row, self._desk, ready.hooks
         if self._weighs:
-            self._row.holds(resident(os.getpid()))
-        if ready.hooks.limit:
-            self._row.asks(True)
-        self._row.start(claim.index, text(claim.id, claim.queue, job), now)
-        self._desk.begins(now)
+            row.holds(resident(os.getpid()))
+        if hooks.limit:
+            row.asks(True)
+        row.start(claim.index, text(claim.id, claim.queue, job), now)
+        desk.begins(now)
         failed = ready.again and self._executor.failed_before(ready)
         result = failed or self._run(ready)
-        if result is AGAIN:
-            self._desk.ends()
-            self._row.claims(monotonic_ns())  # what goes back, comes before others' jobs
-            self._row.stopped()
-            self._desk.give_back(claim)
-            self._row.settled_to(claim.index)
-            return
-        if type(result.outcome) is Ack and not ready.hooks.success:
-            self._row.finished(claim.index)
-            self._desk.finish(claim, ACK, monotonic_ns())
-            self._row.count(DONE, claim.queue, job, result.seconds)
+        if type(result.outcome) is Ack and not hooks.success:
+            row.finished(claim.index)
+            desk.finish(claim, ACK)
+            row.count(DONE, claim.queue, job, result.seconds)
             self._reporter.report(result.event)
+        elif result is AGAIN:
+            self._return(claim)
         else:
             self._conclude(ready, claim, result)
+
+    def _return(self, claim: Claim) -> None:
+        """Others' jobs come before it: it is claimed again when they have."""
+        self._desk.ends()
+        self._row.claims(monotonic_ns())  # what goes back, comes before others' jobs
+        self._row.stopped()
+        self._desk.give_back(claim)
+        self._row.settled_to(claim.index)
 
     def _look_ahead(self) -> None:
         """In the middle of a batch: unless its first half was longer than expected."""
@@ -247,19 +251,16 @@ class Loop:
         if limit:
             self._guard(ready, limit)
         result = None
-        if not ready.hooks.limit:
-            self._unlimited += 1
-            if self._unlimited == SOME:
-                self._row.unlimited(True)
-        else:
-            self._row.unlimited(False)
+        if ready.hooks.limit:
             self._unlimited = 0
+            self._row.unlimited(False)
             result = self._held_back(ready, limit)
-            if result is None:
-                self._row.asks(False)
+        elif self._unlimited < SOME:
+            self._unlimited += 1
+            self._row.unlimited(self._unlimited == SOME)
         if result is None:
             result = self._executor.run(ready)
-            self._after_user_code()
+            self._signals.after_user_code()
             self._pace.measured(ready.message.job, result.seconds)
         if limit:
             self._row.unguard()
@@ -267,8 +268,14 @@ class Loop:
 
     def _held_back(self, ready: Ready, limit: int) -> Result | None:
         """Ask the job for its rate limits, and the engine for a start. None: it may run."""
+        result = self._asked(ready, limit)
+        if result is None:
+            self._row.asks(False)
+        return result
+
+    def _asked(self, ready: Ready, limit: int) -> Result | None:
         limits = self._executor.limits(ready)
-        self._after_user_code()
+        self._signals.after_user_code()
         if isinstance(limits, Result):
             return limits
         short = self._pace.short(ready.message.job)
@@ -289,17 +296,13 @@ class Loop:
             self._guard(ready, limit)
         return result
 
-    def _after_user_code(self) -> None:
-        """A child that it forked, and that came back here, is no worker."""
-        if self._signals.inherited:
-            os._exit(0)
-        self._signals.after_user_code()
-
     def _guard(self, ready: Ready, limit: int) -> None:
         """The master ends what follows at its deadline, and the keeper what that means: at the
         engine the job is only running."""
-        tries = ready.claim.state.attempt + 1
-        pause = retry.after_timeout(ready.message, ready.claim.state, time_ns() // 1000)
+        message, state = ready.message, ready.claim.state
+        tries, pause = state.attempt + 1, 0
+        if tries < message.attempts:
+            pause = retry.after_timeout(message, state, time_ns() // 1000)
         if self._row.guard(limit, tries, pause):
             self._bells.look()
 
@@ -326,7 +329,7 @@ class Loop:
             self._hook(ready, "on_success", None)
 
     def _accepted(self, claim: Claim, outcome: Outcome) -> bool:
-        self._desk.finish(claim, outcome, monotonic_ns())
+        self._desk.finish(claim, outcome)
         accepted = claim.id not in self._desk.settle()
         if type(outcome) is not Ack and not (accepted and isinstance(outcome, Failing)):
             self._row.settled_to(claim.index)
@@ -338,7 +341,7 @@ class Loop:
         if limit and self._row.guard(limit, 0, 0):
             self._bells.look()
         event = self._executor.hook(ready, name, error)
-        self._after_user_code()
+        self._signals.after_user_code()
         self._desk.ends()
         self._row.unguard()
         if event:

@@ -35,19 +35,25 @@ class Pace:
         self._by_job: dict[str, float] = {}
         self._last = BUDGET  # of the last jobs; follows a longer one at once
         self._twice = 0.0  # what the last two took at least
-        # A mean whose first values count in full: nothing is known yet but a job of BUDGET.
-        self._sum, self._runs = BUDGET, 1.0
+        # The first runs count as much as what is assumed before them, a job of BUDGET.
+        self._mean, self._share = BUDGET, 1 / 2
 
     def measured(self, job: str, seconds: float) -> None:
         """One run took this long."""
-        seconds = min(seconds, LONGEST)
+        if seconds > LONGEST:
+            seconds = LONGEST
         known = self._by_job.get(job, seconds)
         self._by_job[job] = known + (seconds - known) * (0.5 if seconds > known else 0.2)
-        seconds = min(seconds, BUDGET)
-        self._twice = min(seconds, self._last)
-        self._last = seconds if seconds > self._last else (self._last + 3 * seconds) / 4
-        self._sum += seconds - self._sum * _WEIGHT
-        self._runs += 1 - self._runs * _WEIGHT
+        if seconds > BUDGET:
+            seconds = BUDGET
+        last = self._last
+        if seconds > last:
+            self._twice, self._last = last, seconds
+        else:
+            self._twice, self._last = seconds, (last + 3 * seconds) / 4
+        self._mean += (seconds - self._mean) * self._share
+        if self._share > _WEIGHT:
+            self._share /= 1 + self._share
 
     def claimed(self, many: int, wanted: int) -> None:
         """So many came of those that were wanted."""
@@ -59,13 +65,13 @@ class Pace:
 
     def want(self) -> int:
         """How many to claim: as many as BUDGET is expected to hold, 1 at least."""
-        expected = max(self._last, self._sum / self._runs, 1e-6)
+        expected = max(self._last, self._mean, 1e-6)
         return max(1, min(self._most, self._allowed, int(BUDGET / expected)))
 
     def fits(self) -> int:
         """How many of those that are claimed fit into BUDGET. A single long run says nothing here:
         to give back and claim again costs more than a worker's moment without a processor."""
-        return int(BUDGET / max(self._twice, self._sum / self._runs, 1e-6))
+        return int(BUDGET / max(self._twice, self._mean, 1e-6))
 
     def goes_on(self) -> bool:
         """True if the next claim should be sent before the last one's jobs have been run: they are

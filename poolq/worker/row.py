@@ -63,8 +63,8 @@ class WorkerRow:
     others read copies."""
 
     __slots__ = (
-        "_buckets", "_bytes", "_cells", "_first", "_head", "_sums", "notes", "stop_requested",
-        "words",
+        "_buckets", "_bytes", "_cells", "_first", "_guarded", "_head", "_sums", "notes",
+        "stop_requested", "words",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +80,7 @@ class WorkerRow:
         self._buckets = notes.tally.words
         self._sums = notes.tally.sums
         self.words = memory.cast("Q")
+        self._guarded = -1, -1, -1  # LIMIT, TRIES and DELAY, the same for most jobs
         self._first = 1  # FINISHED when the first claim is done, SETTLED when it was released
 
     def paused(self) -> bool:
@@ -173,7 +174,9 @@ class WorkerRow:
         """User code begins that the master shall end after `limit` microseconds; True if it would
         not look in time and must be told to."""
         words = self.words
-        words[LIMIT], words[TRIES], words[DELAY] = limit, tries, delay
+        guarded = limit, tries, delay
+        if guarded != self._guarded:
+            words[LIMIT], words[TRIES], words[DELAY] = self._guarded = guarded
         deadline = monotonic_ns() + limit * 1000
         words[DEADLINE] = deadline
         return deadline < self._head[NEXT_LOOK]

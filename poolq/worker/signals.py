@@ -114,7 +114,9 @@ class Signals:
 
     def after_user_code(self) -> None:
         """TERM shall neither end us by a default that a job has left, nor raise what its handler
-        raises."""
+        raises. A child that the job forked, and that came back here, is no worker."""
+        if self.inherited:
+            os._exit(0)
         if _handler_of(_TERM) is not self._on_term:
             self.retake()
 

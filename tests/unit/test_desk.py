@@ -140,7 +140,7 @@ def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: W
     desk.claim(2)
     first = desk.next()
     assert first is not None
-    desk.finish(first, ACK, monotonic_ns())
+    desk.finish(first, ACK)
     claimed_by = row.words[REQUEST]
     desk.catch_up(10, alone=True)
     assert engine.find("1") is None
@@ -154,7 +154,7 @@ def test_catching_up_settles_what_has_waited_for_long(
     desk.claim(2)
     first = desk.next()
     assert first is not None
-    desk.finish(first, ACK, clock.now)
+    desk.finish(first, ACK)
     clock.now += module.LONGEST_WAIT - 1
     desk.catch_up(10)
     assert engine.find("1") is not None
@@ -169,13 +169,15 @@ def test_a_settlement_waits_for_company_since_the_first_was_noted(
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
-    for later in (1_000, 2_000):
+    begun = clock.now
+    for _ in range(2):
         claim = desk.next()
         assert claim is not None
-        desk.finish(claim, ACK, clock.now + later)
-    assert desk.due == clock.now + 1_000 + module.LONGEST_WAIT
+        clock.now += 1_000
+        desk.finish(claim, ACK)
+    assert desk.due == begun + 1_000 + module.LONGEST_WAIT
     assert desk.settle() == []
-    assert desk.due == clock.now + module.HELD
+    assert desk.due == begun + module.HELD
 
 
 def test_what_the_watcher_has_settled_is_due_no_more(
@@ -186,7 +188,7 @@ def test_what_the_watcher_has_settled_is_due_no_more(
     done, long = desk.next(), desk.next()
     assert done is not None
     assert long is not None
-    desk.finish(done, ACK, clock.now)
+    desk.finish(done, ACK)
     desk.begins(clock.now - module.LONG - 1)
     until(lambda: engine.find("1") is None)
     desk.catch_up(10)
@@ -199,12 +201,12 @@ def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: D
     first, long = desk.next(), desk.next()
     assert first is not None
     assert long is not None
-    desk.finish(first, ACK, monotonic_ns())
+    desk.finish(first, ACK)
     desk.catch_up(3, alone=True)
     assert engine.find("1") is None, "in the same exchange"
     assert ready(engine) == 3
     assert taken(desk) == []
-    desk.finish(long, ACK, monotonic_ns())
+    desk.finish(long, ACK)
     desk.claim(2)
     assert taken(desk) == ["3", "4"], "in their order"
 
@@ -236,7 +238,7 @@ def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, des
     desk.claim(3)
     first, second = desk.next(), desk.next()
     assert first is not None
-    desk.finish(first, ACK, monotonic_ns())
+    desk.finish(first, ACK)
     desk.give_back(second)
     assert taken(desk) == []
     assert ready(engine) == 2
@@ -257,7 +259,7 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
         row.start(0, text(id, "q", "Mail"), monotonic_ns())
         desk.begins(monotonic_ns() - module.LONG)
         until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
-        desk.finish(claim, ACK, monotonic_ns())
+        desk.finish(claim, ACK)
 
 
 def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
@@ -266,11 +268,11 @@ def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
     done, long = desk.next(), desk.next()
     assert done is not None
     assert long is not None
-    desk.finish(done, ACK, monotonic_ns())
+    desk.finish(done, ACK)
     desk.begins(monotonic_ns() - module.LONG)
     until(lambda: ready(engine) == 2)
     assert engine.find("1") is None, "what was finished is settled"
-    desk.finish(long, ACK, monotonic_ns())
+    desk.finish(long, ACK)
     assert desk.next() is None
     assert desk.settle() == []
     assert engine.find("2") is None
@@ -284,11 +286,11 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     first, second = desk.next(), desk.next()
     assert first is not None
     assert second is not None
-    desk.finish(first, ACK, monotonic_ns())
+    desk.finish(first, ACK)
     settle = engine.settle
 
     def meanwhile(*args: object) -> object:
-        desk.finish(second, ACK, monotonic_ns())
+        desk.finish(second, ACK)
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", meanwhile)
@@ -307,7 +309,7 @@ def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
     desk.claim(2)
     done = desk.next()
     assert done is not None
-    desk.finish(done, ACK, monotonic_ns())
+    desk.finish(done, ACK)
     engine.recover("w1", None)
     settle, asked = engine.settle, []
 

@@ -7,14 +7,13 @@ from typing import Any
 from poolq.engines import rows
 from poolq.engines.base import Claim, Push, Settlement, Step, Stored
 from poolq.limits import Rule
-from poolq.message import State
+from poolq.message import INITIAL, State
 from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 Word = str | int | bytes
 
 #: How many ids one redis.call in a script is given at most.
 GROUP = 1000
-INITIAL = State()
 #: How a claim was made, as a step's groups say.
 ADMITTED, REVIEWED = 1, 2
 

@@ -24,7 +24,7 @@ from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
 from poolq.engines.sql.waking import KNOW, NEXT, Look, glance, looks, ring
 from poolq.errors import EngineError, Fenced
-from poolq.message import State
+from poolq.message import INITIAL, State
 
 LOCK = "SELECT request, stale, due, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
 SINCE = 4  # its column there
@@ -51,7 +51,6 @@ TOGETHER = 4
 #: How many more queues than it wants jobs one step looks at, where all are asked.
 MOST = 200
 
-INITIAL = State()
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
 
