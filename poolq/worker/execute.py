@@ -16,7 +16,7 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Admission, Limit, Rule
-from poolq.message import INITIAL, Entry, Message, State, decode, entries, name_and_queue
+from poolq.message import INITIAL, Entry, Message, decode, entries, name_and_queue
 from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.running import call
 from poolq.worker.causes import describe, error_of, judge, last_error, traceback_of

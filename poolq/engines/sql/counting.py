@@ -20,17 +20,20 @@ from poolq.engines.sql.places import (
     RELEASED,
     RELEASED_END,
 )
-from poolq.engines.sql.session import Op, Session, cut
+from poolq.engines.sql.session import Op, Row, Session, cut
 from poolq.engines.sql.windows import Name, name_of
 from poolq.limits import Window
 
 SHOWN = 1000
 
-#: So many queues that hold nothing are listed, those used last; they are forgotten by and by.
-KNOWN = 100
+#: Up to how many known queues are all listed; of more than that the empty ones only where they are
+#: among the last that were used. A look must not cost more because many have been used.
+ALL, LAST = 100, 5
 QUEUES = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
-        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {KNOWN}) some"""
+        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {LAST}) last"""
+MANY = f"SELECT 1 FROM {{queues}} LIMIT 1 OFFSET {ALL}"
+EVERY = f"SELECT queue, paused FROM {{queues}} LIMIT {ALL}"
 READY = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
 DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
 DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
@@ -58,13 +61,13 @@ IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 def totals(session: Session) -> dict[str, dict[str, int]]:
     """The counters of the queues that `counts` lists, and under "" of those that were forgotten."""
-    queues, *elsewhere = session.read(
-        Op(QUEUES),
+    known, *elsewhere = _known(
+        session,
         Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
         Op(ELSEWHERE, (PARKED, PARKED_END)),
         Op(ELSEWHERE, (RELEASED, RELEASED_END)),
     )
-    names = {word(row[0]) for result in (queues, *elsewhere) for row in result.rows}
+    names = {word(row[0]) for rows in (known, *elsewhere) for row in rows}
     names = names.union([""], *holding(session.read, session.skips))
     found: dict[str, dict[str, int]] = {}
     for some in cut(sorted(names)):
@@ -73,16 +76,16 @@ def totals(session: Session) -> dict[str, dict[str, int]]:
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    queues, running, parked, released = session.read(
-        Op(QUEUES),
+    known, running, parked, released = _known(
+        session,
         Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
         Op(ELSEWHERE, (PARKED, PARKED_END)),
         Op(RELEASED_JOBS, (RELEASED, RELEASED_END)),
     )
-    runs = {word(queue): count for queue, count in running.rows}
-    parks = {word(queue): count for queue, count in parked.rows}
-    waits = {word(queue): (count, total(due)) for queue, count, due in released.rows}
-    paused = {word(queue): bool(is_paused) for queue, is_paused in queues.rows}
+    runs = {word(queue): count for queue, count in running}
+    parks = {word(queue): count for queue, count in parked}
+    waits = {word(queue): (count, total(due)) for queue, count, due in released}
+    paused = {word(queue): bool(is_paused) for queue, is_paused in known}
     held = holding(session.read, session.skips)
     asks = [(READY, held[0]), (DUE, held[1]), (DELAYED, held[1]), (FAILED, held[2])]
     ready, came, delayed, failed = _counts_of(session, asks)
@@ -107,6 +110,14 @@ def counts(session: Session) -> list[QueueCounts]:
         )
         for queue in sorted(every)
     ]
+
+
+def _known(session: Session, *asks: Op) -> list[Sequence[Row]]:
+    """The rows of the known queues that are listed, then those of `asks`."""
+    queues, many, *answers = session.read(Op(QUEUES), Op(MANY), *asks)
+    if not many.rows:
+        (queues,) = session.read(Op(EVERY))
+    return [queues.rows, *(one.rows for one in answers)]
 
 
 def _counts_of(

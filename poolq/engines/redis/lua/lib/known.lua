@@ -3,7 +3,7 @@
 
 local COUNTERS = {'done', 'failed', 'retried', 'limited', 'parked', 'crashed'}
 -- Up to how many known queues are all shown; else, how many of those that were used last.
-local ALL, LAST = 100, 10
+local ALL, LAST = 100, 5
 
 -- How many jobs workers have, by queue.
 local function running_jobs()
