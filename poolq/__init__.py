@@ -6,6 +6,7 @@ asked for, so that a command which needs none of them (`poolq health`) is quick.
 
 TYPE_CHECKING = False  # as typing's, which takes longer to import than all the rest here
 if TYPE_CHECKING:
+    from poolq.dispatching import dispatch, dispatch_many
     from poolq.errors import (
         AppError,
         ConfigError,
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
         RateLimitExhausted,
     )
     from poolq.functions import FunctionJob, job
-    from poolq.jobs import Job, JobSettings
+    from poolq.jobs import Job, JobSettings, current
     from poolq.limits import Limit
-    from poolq.producer import connect, dispatch, dispatch_many
-    from poolq.running import current
+    from poolq.producer import connect
 
 __all__ = [
     "AppError",
@@ -57,9 +57,9 @@ _HOMES = {
     "JobSettings": "jobs",
     "Limit": "limits",
     "connect": "producer",
-    "current": "running",
-    "dispatch": "producer",
-    "dispatch_many": "producer",
+    "current": "jobs",
+    "dispatch": "dispatching",
+    "dispatch_many": "dispatching",
     "job": "functions",
 }
 

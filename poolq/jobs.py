@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack, cast
 
 from poolq.checks import check_class
 from poolq.durations import Duration, when
@@ -16,9 +16,18 @@ from poolq.errors import OptionError
 from poolq.forms import Form
 from poolq.limits import Limit, OnLimit, RateLimit
 from poolq.message import Message
-from poolq.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter, name
-from poolq.producer import LONGEST_JOB_NAME, max_payload, send
-from poolq.running import FailNow, ReleaseNow, progress, run_inline
+from poolq.options import (
+    DEFAULTS,
+    LONGEST_JOB_NAME,
+    OPTIONS,
+    Delay,
+    DispatchOptions,
+    Options,
+    RetryAfter,
+    name,
+)
+from poolq.producer import max_payload, send
+from poolq.running import FailNow, ReleaseNow, progress, run_inline, running_job
 
 
 class Job:
@@ -131,6 +140,14 @@ class Job:
         hooks run; the last error is raised.
         """
         return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
+
+
+def current() -> Job:
+    """The job that is running here. Raises RuntimeError outside of a running job."""
+    try:
+        return cast("Job", running_job.get())
+    except LookupError:
+        raise RuntimeError("poolq.current() was called, but no job is running here") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ Delay = Moment | None
 RetryAfter = Duration | Sequence[Duration] | None
 
 LONGEST_NAME = 128  # bytes of a queue's name in UTF-8
+LONGEST_JOB_NAME = 255  # bytes of a job's name
 
 
 class DispatchOptions(TypedDict, total=False):

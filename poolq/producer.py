@@ -1,4 +1,6 @@
-"""The producer's side: from a payload to a stored job.
+"""The producer's side: from a message template and a payload to a stored job.
+
+It knows no class of jobs: `jobs.py` and `dispatching.py` stand above it.
 
 The engine comes from the settings when it is first needed, or from `connect()`. Threads and
 forked children share the choice; connections are the engine's business. An engine that cannot be
@@ -10,23 +12,19 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import config
 from poolq.backoff import Backoff
-from poolq.errors import EngineUnavailable, OptionError, PayloadError
+from poolq.errors import EngineUnavailable
 from poolq.forms import Form
 from poolq.message import Push
-from poolq.options import DEFAULTS, DispatchOptions, name
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
-    from poolq.functions import FunctionJob, FunctionSettings
-    from poolq.jobs import Job, JobSettings
 
 PATIENCE = 10.0
-LONGEST_JOB_NAME = 255
 
 
 class _Producer(NamedTuple):
@@ -117,69 +115,18 @@ def send(form: Form, payload: object) -> str:
     return push.id
 
 
-def dispatch(
-    job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-) -> str:
-    """Dispatch a job by its name ("jobs:SendMail"); the producer need not have its code.
+def store(pushes: Sequence[Push]) -> list[str]:
+    """Store these jobs, thousands in one round trip; returns their ids in this order.
 
-    Options that are not given are poolq's defaults, not those of the job's class: only its own
-    `dispatch()` knows these. Returns the id. Raises OptionError, PayloadError, ConfigError,
-    EngineUnavailable.
+    Raises EngineUnavailable; its `ids` are those of the jobs that are not known to be stored.
     """
-    job = _job_name(job)
-    return send(Form(job, DEFAULTS.changed(options, job)), payload)
-
-
-def dispatch_many(
-    job: "str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any]",
-    payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
-    **options: Unpack[DispatchOptions],
-) -> list[str]:
-    """Dispatch one job a payload, thousands in one round trip; returns the ids in that order.
-
-    An item may be `(payload, {"delay": "30s"})`, with options of its own. A payload of a function
-    job holds its arguments by name. All are checked before the first is stored. Raises what
-    `dispatch` raises; after EngineUnavailable, its `ids` are those not known to be stored.
-    """
-    if isinstance(job, str):
-        label = _job_name(job)
-        shared, bind = DEFAULTS.changed(options, label), None
-    else:
-        settings = job.set(**options)
-        label, shared, bind = settings.name, settings.options, settings.bind
-    if isinstance(payloads, (str, bytes, Mapping)):
-        raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
-    to, limit = _chosen.get()
-    form = Form(label, shared)
-    pushes = []
-    for index, item in enumerate(payloads):
-        payload, own, where = item, form, f"payloads[{index}]"
-        if isinstance(item, tuple):
-            payload, changes = _pair(item, label, where)
-            own = Form(label, shared.changed(changes, f"{label}, {where}"))
-        if bind is not None:
-            payload = bind(payload)
-        pushes.append(own.push(payload, limit, where))
+    to, _ = _chosen.get()
     try:
         if pushes:
             to.push(pushes)
     except EngineUnavailable as error:
         _store_again(to, pushes, error)
     return [push.id for push in pushes]
-
-
-def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:
-    if len(item) != 2 or not isinstance(item[1], Mapping):
-        raise PayloadError(
-            f"job {job}: {where} is a tuple; write a payload, or (payload, {{option: value}})"
-        )
-    return item
-
-
-def _job_name(job: object) -> str:
-    if not isinstance(job, str):
-        raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
-    return name(job, "the job's name", LONGEST_JOB_NAME)
 
 
 def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:

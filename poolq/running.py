@@ -8,17 +8,25 @@ What becomes of the job afterwards is the worker's business, for `run_inline` it
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from poolq.errors import JobFailed, JobReleased
 from poolq.message import Message, decode
 
-if TYPE_CHECKING:
-    from poolq.jobs import Job
-
 log = logging.getLogger("poolq")
 
-_current: ContextVar["Job"] = ContextVar("poolq_current_job")
+
+class Runnable(Protocol):
+    """What this module needs to know of a job: it stands below the class Job."""
+
+    id: str
+    poolq_broken: BaseException | None  # what the job's __init__ raised
+
+
+R = TypeVar("R", bound=Runnable)
+
+#: The job that is running in this context; `poolq.current()` reads it.
+running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
 _teller: list[Callable[[int, int, str], None]] = []  # one, in a worker
 
 
@@ -36,14 +44,6 @@ class ReleaseNow(BaseException):
     def __init__(self, delay: int) -> None:
         super().__init__(delay)
         self.delay = delay
-
-
-def current() -> "Job":
-    """The job that is running here. Raises RuntimeError outside of one."""
-    try:
-        return _current.get()
-    except LookupError:
-        raise RuntimeError("poolq.current() was called, but no job is running here") from None
 
 
 def progress_by(tell: Callable[[int, int, str], None]) -> None:
@@ -64,7 +64,7 @@ def progress(done: float, total: float, note: str) -> None:
         tell(*told, str(note))
 
 
-def call(job: "Job", method: str = "run") -> Any:
+def call(job: Runnable, method: str = "run") -> Any:
     """Call the job's `run` (or a hook) and return its result, with `current()` set meanwhile.
 
     A coroutine is run to its end on an event loop of its own; what is left on that loop is
@@ -74,8 +74,8 @@ def call(job: "Job", method: str = "run") -> Any:
     return copy_context().run(_call, job, method)
 
 
-def _call(job: "Job", method: str) -> Any:
-    _current.set(job)
+def _call(job: Runnable, method: str) -> Any:
+    running_job.set(job)
     if job.poolq_broken is not None:
         raise job.poolq_broken
     try:
@@ -115,9 +115,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def run_inline(
-    make: Callable[[Message, int], "Job"],
-    body: bytes,
-    first: Callable[["Job"], object] | None = None,
+    make: Callable[[Message, int], R], body: bytes, first: Callable[[R], object] | None = None
 ) -> Any:
     """Run a job here: its attempts at once one after the other, its hooks, no limits, no delays.
 
@@ -144,7 +142,7 @@ def run_inline(
     raise JobFailed("the message allows no attempt")
 
 
-def _fail(job: "Job", raised: BaseException) -> NoReturn:
+def _fail(job: Runnable, raised: BaseException) -> NoReturn:
     error = _as_error(raised)
     vars(job)["error"] = error
     _hook(job, "on_failure")
@@ -163,7 +161,7 @@ def _as_error(raised: BaseException) -> Exception:
     return JobFailed(f"{type(raised).__name__}: {raised}")
 
 
-def _hook(job: "Job", hook: str) -> None:
+def _hook(job: Runnable, hook: str) -> None:
     try:
         call(job, hook)
     except KeyboardInterrupt:

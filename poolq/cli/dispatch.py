@@ -68,7 +68,7 @@ def _check(options: dict[str, Any], name: str) -> None:
 
 
 def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
-    from poolq.producer import dispatch as dispatch_by_name
+    from poolq.dispatching import dispatch as dispatch_by_name
 
     if to is None:
         return dispatch_by_name(name, payload, **options)

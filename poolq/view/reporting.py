@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from time import time
 
-from poolq.running import current
+from poolq.jobs import current
 from poolq.view.formats import FORMATS, Format
 from poolq.view.logs import KINDS, NUMBERS, level, words
 from poolq.worker.events import Event, Finished, LimitBegan, LimitEnded, Note

@@ -1,0 +1,71 @@
+"""Dispatching by name, and many jobs at once: what takes a name, a class or a function job."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from poolq.errors import OptionError, PayloadError
+from poolq.forms import Form
+from poolq.functions import FunctionJob, FunctionSettings
+from poolq.jobs import Job, JobSettings
+from poolq.options import DEFAULTS, LONGEST_JOB_NAME, DispatchOptions, name
+from poolq.producer import max_payload, send, store
+
+
+def dispatch(
+    job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+) -> str:
+    """Dispatch a job by its name ("jobs:SendMail"); the producer need not have its code.
+
+    Options that are not given are poolq's defaults, not those of the job's class: only its own
+    `dispatch()` knows these. Returns the id. Raises OptionError, PayloadError, ConfigError,
+    EngineUnavailable.
+    """
+    job = _job_name(job)
+    return send(Form(job, DEFAULTS.changed(options, job)), payload)
+
+
+def dispatch_many(
+    job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
+    payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
+    **options: Unpack[DispatchOptions],
+) -> list[str]:
+    """Dispatch one job a payload, thousands in one round trip; returns the ids in that order.
+
+    An item may be `(payload, {"delay": "30s"})`, with options of its own. A payload of a function
+    job holds its arguments by name. All are checked before the first is stored. Raises what
+    `dispatch` raises; after EngineUnavailable, its `ids` are those not known to be stored.
+    """
+    if isinstance(job, str):
+        label = _job_name(job)
+        shared, bind = DEFAULTS.changed(options, label), None
+    else:
+        settings = job.set(**options)
+        label, shared, bind = settings.name, settings.options, settings.bind
+    if isinstance(payloads, (str, bytes, Mapping)):
+        raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
+    limit = max_payload()
+    form = Form(label, shared)
+    pushes = []
+    for index, item in enumerate(payloads):
+        payload, own, where = item, form, f"payloads[{index}]"
+        if isinstance(item, tuple):
+            payload, changes = _pair(item, label, where)
+            own = Form(label, shared.changed(changes, f"{label}, {where}"))
+        if bind is not None:
+            payload = bind(payload)
+        pushes.append(own.push(payload, limit, where))
+    return store(pushes)
+
+
+def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:
+    if len(item) != 2 or not isinstance(item[1], Mapping):
+        raise PayloadError(
+            f"job {job}: {where} is a tuple; write a payload, or (payload, {{option: value}})"
+        )
+    return item
+
+
+def _job_name(job: object) -> str:
+    if not isinstance(job, str):
+        raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
+    return name(job, "the job's name", LONGEST_JOB_NAME)
