@@ -6,7 +6,7 @@ from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.config import redact
 from poolq.engines.base import Engine
-from poolq.engines.tables import Schema
+from poolq.engines.sql.schema import SQLSchema
 
 OUTDATED = 78
 
@@ -16,9 +16,9 @@ def db() -> None:
     """Make, check and print the tables of MySQL, MariaDB and SQLite."""
 
 
-def _schema(engine: Engine) -> Schema | None:
+def _schema(engine: Engine) -> SQLSchema | None:
     schema = getattr(engine, "schema", None)
-    if isinstance(schema, Schema):
+    if isinstance(schema, SQLSchema):
         return schema
     warn(f"{redact(engine.url)} has no tables; there is nothing to do")
     return None

@@ -27,7 +27,7 @@ What holds for every engine that stores:
   has stepped before, is `Fenced`: the store has lost a step, and recovery returns the claims.
 - One connection per thread, never used across a fork. No client library retries. Every socket
   has a timeout. A lost connection is dropped and raises EngineUnavailable: reconnecting and
-  repeating is the caller's business (`engines/retrying.py`).
+  repeating is the caller's business.
 
 Left to others: what a message means, whether a job failed, when to try again (`retry.py`).
 """
@@ -70,12 +70,10 @@ class Settlement(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The answer to a step. `next_due`: microseconds until a delayed or parked job of these
-    queues is due, None when there is none; only told when fewer were claimed than wanted."""
+    """The answer to a step: what was claimed, and the ids of the settlements that were stale."""
 
     claims: list[Claim]
     stale: list[str]
-    next_due: int | None = None
 
 
 class Registration(NamedTuple):

@@ -197,8 +197,6 @@ class Model:
         stale = self.settle(worker, settlements)
         assert answer.stale == stale, f"stale ids: {answer.stale} and not {stale}"
         self._claimed(worker, request, want, queues, answer.claims)
-        if len(answer.claims) < want:
-            self._check_next_due(queues, answer)
         self.replies[worker] = Reply(request, answer.claims, stale)
 
     def _again(self, worker: str, last: Reply, answer: Step) -> None:
@@ -425,26 +423,6 @@ class Model:
         self.misses += 1
         most = MISSES if movable else 0
         assert self.misses <= most, f"no slot was given for {sorted(possible[free[0]])}"
-
-    def _check_next_due(self, queues: Sequence[str] | None, answer: Step) -> None:
-        """It may be early, for what has gone unnoticed, and is never late."""
-        asked = self.queues if queues is None else self.queues & set(queues)
-        opened = asked - self.paused
-        if any(claim.admitted for claim in answer.claims) and answer.next_due == 0:
-            return  # there may be another slot
-        left = self._left(opened)
-        assert not left, f"back in {answer.next_due}, though there are {left}"
-        moments = [j.wait.latest for q in opened for j in self.waiting(q) if j.wait]
-        moments += [self._free_at(j) for q in opened for j in self.parked(q)]
-        if not moments:
-            return  # a look in vain, at what has gone unnoticed
-        assert answer.next_due is not None, "nobody would be back for what comes due"
-        rest = max(0, min(moments) - self.now)
-        assert 0 <= answer.next_due <= rest, f"back in {answer.next_due} and not in {rest}"
-
-    def _free_at(self, job: Job) -> int:
-        _, refused = self._take(self._limits(job))
-        return self.now + (refused[1] if refused else 0)
 
     # keepers
 

@@ -102,33 +102,11 @@ def test_a_short_delay_is_not_rounded(engine: Engine, worker: Worker) -> None:
     assert [stored(engine, one).at for one in ids] == moments
 
 
-def test_next_due_is_the_time_until_the_next_delayed_job(engine: Engine, worker: Worker) -> None:
-    push(engine, "b", delay=2 * HOUR)
-    push(engine, "a", delay=HOUR)
-    due = worker.step(want=1).next_due
-    assert due is not None
-    assert HOUR - 10 * SECOND < due <= HOUR
-
-
-def test_next_due_is_none_when_nothing_waits(engine: Engine, worker: Worker) -> None:
-    assert worker.step(want=1).next_due is None
-    push(engine, "a")
-    assert worker.step(want=2).next_due is None
-
-
-def test_next_due_is_of_the_queues_asked_for(engine: Engine, worker: Worker) -> None:
-    push(engine, "a", queue="other", delay=HOUR)
-    assert worker.step(want=1).next_due is None
-    assert worker.step(want=1, queues=["q", "other"]).next_due is not None
-    assert worker.step(want=1, queues=None).next_due is not None
-
-
-def test_a_due_job_of_a_paused_queue_is_nothing_to_wait_for(engine: Engine, worker: Worker) -> None:
-    """A worker that slept for `next_due` would spin."""
+def test_a_due_job_of_a_paused_queue_is_not_claimed(engine: Engine, worker: Worker) -> None:
     (pushed,) = push(engine, "a", delay=10 * MS)
     engine.pause("q")
     wait_for(engine, stored(engine, pushed).at)
-    assert worker.step(want=1) == ([], [], None)
+    assert worker.step(want=1) == ([], [])
 
 
 @pytest.mark.parametrize("way", ["recover", "reap", "give back"])

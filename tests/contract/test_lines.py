@@ -66,7 +66,7 @@ def test_heads_that_another_limit_holds_back_hold_up_nobody(
     clock.forward(MINUTE)
     assert grants(worker) == ["bob1", "bob2"]
     assert parked(engine) == {"ann": held}
-    assert worker.step(want=1).next_due == HOUR - MINUTE
+    assert worker.claim() == []
     clock.forward(HOUR - MINUTE)
     assert grants(worker) == ["ann0"]
     clock.forward(HOUR)
@@ -356,4 +356,4 @@ def test_what_has_left_a_line_is_no_longer_in_it(
     assert engine.purge("q") == 1
     assert parked(engine) == {}
     assert count_of(engine) == QueueCounts("q")
-    assert worker.step(want=1) == ([], [], None)
+    assert worker.step(want=1) == ([], [])

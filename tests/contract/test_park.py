@@ -12,7 +12,6 @@ from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,
     MS,
-    SECOND,
     Worker,
     count_of,
     full,
@@ -124,38 +123,9 @@ def test_a_job_parked_under_two_rules_is_given_both_slots(
     assert slots_used(engine, "wide") == 1
 
 
-def test_next_due_is_the_time_until_the_slot(engine: Engine, worker: Worker) -> None:
-    park(worker, "a", rules=[full(engine, window=10 * SECOND)])
-    due = worker.step(want=1).next_due
-    assert due is not None
-    assert 0 < due <= 10 * SECOND
-    assert worker.step(want=1, queues=["r"]).next_due is None
-
-
-def test_next_due_is_now_when_another_parked_job_has_its_slot(
-    engine: Engine, worker: Worker
-) -> None:
+def test_the_step_after_a_parked_job_claims_the_next_one(worker: Worker) -> None:
     park(worker, "a", "b", rules=[Rule("k", 5, HOUR)])
-    step = worker.step(want=3)
-    assert named(step.claims) == ["a"]
-    assert step.next_due is not None
-    assert step.next_due < SECOND
-    assert named(worker.claim(3)) == ["b"]
-    until(lambda: worker.step(want=3).next_due is None, 2, "rest, now that none is left")
-
-
-def test_next_due_is_the_earlier_of_a_parked_and_a_delayed_job(
-    engine: Engine, worker: Worker
-) -> None:
-    park(worker, "a", rules=[full(engine, window=100 * SECOND)])
-    push(engine, "b", delay=HOUR)
-    due = worker.step(want=1).next_due
-    assert due is not None
-    assert 10 * SECOND < due <= 100 * SECOND
-    push(engine, "c", delay=5 * SECOND)
-    due = worker.step(want=1).next_due
-    assert due is not None
-    assert 0 < due <= 5 * SECOND
+    assert [named(worker.claim(3)) for _ in range(3)] == [["a"], ["b"], []]
 
 
 def test_a_paused_queue_gives_no_parked_job_and_takes_no_slot(

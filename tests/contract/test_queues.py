@@ -113,7 +113,7 @@ def test_what_runs_can_be_settled_while_its_queue_is_paused(engine: Engine, work
     push(engine, "a", "b")
     (claim,) = worker.claim()
     engine.pause("q")
-    assert worker.step(Settlement(claim, ACK), want=1) == ([], [], None)
+    assert worker.step(Settlement(claim, ACK), want=1) == ([], [])
     assert total(engine, "done") == 1
 
 

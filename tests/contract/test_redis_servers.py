@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TypeVar
 
 import pytest
 import redis
 
 from poolq.engines.base import Engine, Push
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.retrying import retrying
 from poolq.errors import EngineUnavailable
 from tests.conftest import OwnRedis
 from tests.contract.helpers import Worker, count_of, named, new_id, push
@@ -21,6 +22,18 @@ from tests.support.topologies import Cluster, Sentinel
 from tests.support.wait import until
 
 Make = Callable[[str], RedisEngine]
+T = TypeVar("T")
+
+
+def answer_of(call: Callable[[], T], seconds: float) -> T:
+    """What a call returns once the server that it needs can be reached."""
+
+    def attempt() -> list[T]:
+        with suppress(EngineUnavailable):
+            return [call()]
+        return []
+
+    return until(attempt, seconds, "an answer")[0]
 
 
 @pytest.fixture
@@ -50,7 +63,7 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
     own_sentinel.master.kill()
     with pytest.raises(EngineUnavailable):
         worker.step(want=1)
-    step = retrying(lambda: worker.again(want=1), give_up_after=20)
+    step = answer_of(lambda: worker.again(want=1), 20)
     assert named(step.claims) == ["b"]
     assert str(own_sentinel.replica.port) not in engine.shown
     push(engine, "c")
@@ -199,7 +212,7 @@ def test_a_server_without_room_for_clients_says_so(own_redis: OwnRedis, make: Ma
         with pytest.raises(EngineUnavailable, match="max number of clients") as caught:
             push(engine, "a")
         assert caught.value.maybe_stored is False
-    retrying(lambda: push(engine, "b"), give_up_after=5)  # the server may not have seen them go
+    answer_of(lambda: push(engine, "b"), 5)  # the server may not have seen them go
     assert count_of(engine).ready == 1
 
 

@@ -38,7 +38,7 @@ HOT = {
     "claim": Op(stepping.CLAIM, ("q", 100)),
     "claim of what came due": Op(stepping.CLAIM_DUE, ("q", 100)),
     "lock the worker": Op(stepping.LOCK, ("w1",)),
-    "answer": Op(stepping.ANSWER, (1, "", 0, "w1")),
+    "answer": Op(stepping.ANSWER, (1, "", "w1")),
     "what is held": Op(settling.HELD, (["a", "b"], PLACE)),
     "ack": Op(settling.DELETE, (["a", "b"],)),
     "give back": Op(settling.GIVE_BACK, (["a", "b"],)),

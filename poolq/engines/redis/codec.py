@@ -135,7 +135,7 @@ def body_of(stored: bytes | None) -> bytes:
 
 def step_of(reply: list[Any], request: int) -> Step:
     """The answer to a step that was not refused."""
-    _, stale, due, groups = reply
+    _, stale, groups = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # Claim(...) itself takes twice as long
     for queue, index, how, ids, bodies, states in groups:
@@ -149,7 +149,7 @@ def step_of(reply: list[Any], request: int) -> Step:
                 kept = read or State(history=state)
                 bare = bare if read else rows.odd("state", state)
             add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
-    return Step(claims, [text(id_) for id_ in stale], None if due == -1 else due)
+    return Step(claims, [text(id_) for id_ in stale])
 
 
 def stored_of(reply: list[Any]) -> Stored:

@@ -5,11 +5,10 @@ tables in an empty database. Statements must bear being run twice: MySQL commits
 """
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from poolq.engines.tables import Schema
 from poolq.errors import ConfigError, SchemaError
 
 VERSION = 2
@@ -52,9 +51,10 @@ def statements(path: Path, namespace: str) -> list[str]:
     return [one.strip() for one in text.split(";") if one.strip()]
 
 
-class SQLSchema(Schema):
-    """The schema of an SQL engine, whose files are in order of version."""
+class SQLSchema(ABC):
+    """The tables of one namespace; the files that make them are in order of version."""
 
+    #: The version that this code needs.
     latest = VERSION
 
     def __init__(self, files: Sequence[Path], namespace: str, shown: str) -> None:
@@ -63,10 +63,12 @@ class SQLSchema(Schema):
         self.shown = shown
 
     @abstractmethod
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """0 when there are no tables."""
 
     @abstractmethod
-    def migrate(self) -> int: ...
+    def migrate(self) -> int:
+        """Bring the tables up to this code's version; returns how many steps ran."""
 
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
         """What is to be run, by the version that it leads to. Raises SchemaError."""
@@ -79,6 +81,7 @@ class SQLSchema(Schema):
         ]
 
     def sql(self) -> str:
+        """The statements that `migrate` would run on an empty database."""
         text = "\n\n".join(file.read_text("utf-8").strip() for file in self.files)
         version = f"INSERT INTO {self.namespace}_schema (one, version) VALUES (1, {VERSION});"
         return f"{text.replace('{ns}', self.namespace)}\n\n{version}\n"

@@ -22,13 +22,13 @@ from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.reviewing import ask_head
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
-from poolq.engines.sql.waking import KNOW, NEXT, Look, glance, looks, ring
+from poolq.engines.sql.waking import KNOW, Look, glance, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.message import INITIAL, State
 
-LOCK = "SELECT request, stale, due, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
-SINCE = 4  # its column there
-ANSWER = "UPDATE {workers} SET request = ?, stale = ?, due = ? WHERE worker = ?"
+LOCK = "SELECT request, stale, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
+SINCE = 3  # its column there
+ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIM = f"""SELECT id, {BODY}, attempt, crashes, failing, history, lasts, due_at
     FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
@@ -172,20 +172,21 @@ def step(tx: Transaction, asked: Asked) -> Step:
     early = [] if goes_back(asked.settlements) else ready
     mine = asks(asked.worker, [one.claim.id for one in asked.settlements])
     found = locked(tx, asked.worker, *mine, *early)
-    request, stale, due, asked.now, asked.since, aside = found[0].rows[0]
-    request, due, asked.since, aside = map(number, (request, due, asked.since, aside))
+    request, stale, asked.now, asked.since, aside = found[0].rows[0]
+    request, asked.since, aside = map(number, (request, asked.since, aside))
     _check_order(asked, request, aside)
     if asked.request == request:
-        return _again(tx, asked, word(stale), due)
+        return _again(tx, asked, word(stale))
     first = 1 + len(mine)
     late = settle(tx, asked.worker, asked.settlements, found[1:first], asked.now, asked.simple)
     answers = found[first:]
     if ready and not early:
         answers = tx.run(*ready)
-    claim = _claim_in_turn if asked.queues is None else _claim_in_order
-    next_due = claim(tx, asked, guess, answers) if asked.want > 0 else None
-    tx.later(Op(ANSWER, (asked.request, " ".join(late), next_due or 0, asked.worker)))
-    return Step([], late, _until(next_due, asked.now))
+    if asked.want > 0:
+        claim = _claim_in_turn if asked.queues is None else _claim_in_order
+        claim(tx, asked, guess, answers)
+    tx.later(Op(ANSWER, (asked.request, " ".join(late), asked.worker)))
+    return Step([], late)
 
 
 def _check_order(asked: Asked, request: int, aside: int) -> None:
@@ -216,11 +217,10 @@ def _questions(asked: Asked, guess: Sequence[Range]) -> list[Op]:
 
 def _claim_in_order(
     tx: Transaction, asked: Asked, guess: Sequence[Range], answers: Sequence[Result]
-) -> int | None:
-    """Claim from the queues that are asked for; returns when the next job comes due, if there was
-    too little."""
+) -> None:
+    """Claim from the queues that are asked for."""
     if not asked.queues:
-        return None
+        return
     asked.seen = looks(answers[0])
     names = {one.queue for one in asked.seen}
     asked.seen += [unknown(name, asked.now) for name in asked.queues if name not in names]
@@ -233,17 +233,16 @@ def _claim_in_order(
         _take_guessed(tx, asked, first, guess, answers[1:])
     order = [queue for queue in dict.fromkeys(asked.queues) if queue in opened]
     if not order or not asked.left:
-        return None
+        return
     around = {one.queue: one for one in look_at(tx.run, order)}
     asked.seen = [around.get(one.queue, one) for one in asked.seen]
-    soon = _walk_in_order(tx, asked, order, around)
-    return min(soon, default=None) if asked.left else None
+    _walk_in_order(tx, asked, order, around)
 
 
 def _claim_in_turn(
     tx: Transaction, asked: Asked, guess: Sequence[Range], answers: Sequence[Result]
-) -> int | None:
-    """Claim from any queue; returns when the next job comes due, if there was too little."""
+) -> None:
+    """Claim from any queue."""
     lines = asked.now < asked.latest
     around = walk(tx.run, asked.skips, asked.last) if asked.wide else None
     if around is not None:
@@ -259,14 +258,13 @@ def _claim_in_turn(
             _take_guessed(tx, asked, one, guess, answers[1:])
             asked.last = one.queue
             asked.following = word(following or asked.first or one.queue)
-    if not asked.left:
-        return None
-    if around is None or asked.taken:
-        around = walk(tx.run, asked.skips, asked.last, asked.left)
-    return _claim_anywhere(tx, asked, around)
+    if asked.left:
+        if around is None or asked.taken:
+            around = walk(tx.run, asked.skips, asked.last, asked.left)
+        _claim_anywhere(tx, asked, around)
 
 
-def _claim_anywhere(tx: Transaction, asked: Asked, around: Around) -> int | None:
+def _claim_anywhere(tx: Transaction, asked: Asked, around: Around) -> None:
     """Look at the queues that have something, and claim what is left to claim."""
     # Queues with ready jobs have their turns by name; the others when all are looked at.
     others = around.others()
@@ -276,13 +274,12 @@ def _claim_anywhere(tx: Transaction, asked: Asked, around: Around) -> int | None
     asked.seen += seen.values()
     ring(tx, [one.queue for one in seen.values() if not one.armed])
     asked.soonest = min(around.slots.values(), default=None)
-    soon = _walk_in_turn(tx, asked, order, seen) + around.nexts()
+    _walk_in_turn(tx, asked, order, seen)
     served = [one.queue for one in asked.taken if one.queue in around.ready]
     if served:
         place = around.ready.index(served[0]) + 1
         asked.following = around.ready[place % len(around.ready)]
         asked.last = served[0]
-    return min(soon, default=None) if asked.left else None
 
 
 def _take_guessed(
@@ -316,9 +313,9 @@ def _merged(found: Sequence[Result]) -> list[Row]:
 
 def _walk_in_turn(
     tx: Transaction, asked: Asked, order: Sequence[str], around: Mapping[str, Look]
-) -> list[int]:
+) -> None:
     """Claim a job of the line whose slot has been there for longest, then what is left to claim
-    wherever there is something; returns when more comes due."""
+    wherever there is something."""
     waiting = sorted(
         (queue for queue in order if asked.wants_line(around[queue])),
         key=lambda queue: around[queue].slot or 0,
@@ -332,33 +329,30 @@ def _walk_in_turn(
             break
     untouched = [queue for queue in waiting if queue in seen and seen[queue] is around[queue]]
     open_ = [queue for queue in order if queue in seen and queue not in untouched]
-    nexts = [asked.now] if untouched or len(seen) < len(around) else []
-    return nexts + _claim_from(tx, asked, [seen[queue] for queue in open_])
+    _claim_from(tx, asked, [seen[queue] for queue in open_])
 
 
 def _walk_in_order(
     tx: Transaction, asked: Asked, order: Sequence[str], around: Mapping[str, Look]
-) -> list[int]:
-    """Claim from queue by queue, of each a parked job first; returns when more comes due."""
+) -> None:
+    """Claim from queue by queue, of each a parked job first."""
     seen = dict(around)
-    nexts: list[int] = []
     ready: list[Look] = []
     for queue in order:
         if asked.wants_line(seen[queue]):
             if asked.taken or _enough(tx, asked, ready):
-                return [*nexts, asked.now, *_claim_from(tx, asked, ready)]
+                break
             tx.send([Op(HOLD_DUE, (queue, asked.since))])  # before jobs are claimed
-            nexts += _claim_from(tx, asked, ready)
+            _claim_from(tx, asked, ready)
             ready = []
             if not asked.left:
-                return nexts
+                return
             if _from_lines(tx, asked, seen, queue):
-                nexts.append(asked.now)
                 if seen[queue].has_jobs:
-                    return nexts  # they come before those of the queues that follow
+                    return  # they come before those of the queues that follow
                 continue
         ready.append(seen[queue])
-    return nexts + _claim_from(tx, asked, ready)
+    _claim_from(tx, asked, ready)
 
 
 def _enough(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> bool:
@@ -385,29 +379,25 @@ def _from_lines(tx: Transaction, asked: Asked, seen: dict[str, Look], queue: str
     return job is not None
 
 
-def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[int]:
-    """Claim what is left to claim, wherever there is something; returns when more comes due."""
-    nexts = [max(at, one.now) for one in queues for at in (one.slot,) if at is not None]
-    nexts += [one.delayed for one in queues if one.delayed is not None and one.delayed > one.now]
+def _claim_from(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> None:
+    """Claim what is left to claim, wherever there is something."""
     busy = [one for one in queues if one.has_jobs]
     tx.later(*(Op(KNOW, (one.queue,)) for one in busy if not one.known))
     for some in cut(busy, TOGETHER):
         if asked.left:
-            nexts += _claim_some(tx, asked, some)
-    return nexts
+            _claim_some(tx, asked, some)
 
 
-def _claim_some(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> list[int]:
-    """Claim what is left to claim; returns when the next of these queues' delayed jobs come due."""
+def _claim_some(tx: Transaction, asked: Asked, queues: Sequence[Look]) -> None:
+    """Claim what is left to claim from a few queues."""
     came = [one.queue for one in queues if one.delayed is not None and one.delayed <= one.now]
-    asks = [Range(one.queue, QUEUED).ask(asked.left) for one in queues]
-    more = [(Range(queue, DELAYED).ask(asked.left), Op(NEXT, (queue,))) for queue in came]
-    found = tx.run(*asks, *(op for pair in more for op in pair))
-    due = dict(zip(came, found[len(asks) :: 2], strict=True))
+    ranges = [Range(one.queue, QUEUED) for one in queues]
+    ranges += [Range(queue, DELAYED) for queue in came]
+    found = tx.run(*(one.ask(asked.left) for one in ranges))
+    due = dict(zip(came, found[len(queues) :], strict=True))
     for one, ready in zip(queues, found, strict=False):
         rows = _merged([ready, due[one.queue]]) if one.queue in due else ready.rows
         _take(tx, asked, Taken(one.queue, rows))
-    return [number(at) for later in found[len(asks) + 1 :: 2] for (at,) in later.rows]
 
 
 def _take(tx: Transaction, asked: Asked, taken: Taken) -> None:
@@ -423,7 +413,7 @@ def _take(tx: Transaction, asked: Asked, taken: Taken) -> None:
         asked.left = 0
 
 
-def _again(tx: Transaction, asked: Asked, stale: str, due: int) -> Step:
+def _again(tx: Transaction, asked: Asked, stale: str) -> Step:
     """The reply as it was given, from what is still claimed under that request."""
     (found,) = tx.run(Op(AGAIN, (claimed_by(asked.worker), asked.request)))
     claims = []
@@ -431,8 +421,4 @@ def _again(tx: Transaction, asked: Asked, stale: str, due: int) -> Step:
         stored, known = _read(body, kept)
         where = (id_, asked.request, number(index), word(queue))
         claims.append(Claim(*where, stored, known, bool(admitted), bool(reviewed)))
-    return Step(claims, stale.split(), _until(due or None, asked.now))
-
-
-def _until(at: int | None, now: int) -> int | None:
-    return None if at is None else max(0, at - now)
+    return Step(claims, stale.split())

@@ -22,6 +22,20 @@ local function ready_now(names)
   return 0
 end
 
+-- Microseconds until a delayed or held back job of the queues is due; -1: there is none.
+local function next_due(queues)
+  local first
+  for _, queue in ipairs(queues) do
+    for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do
+      local head =
+        call('ZRANGE', set .. queue, '(' .. stamp, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+      local due = tonumber(head[2])
+      if due and (first == nil or due < first) then first = due end
+    end
+  end
+  return first and math.min(math.max(0, first - now), 2 ^ 53) or -1
+end
+
 local names = named_at(3)
 if not names then
   local news, first = bring(), nil
@@ -64,4 +78,4 @@ if news == 0 and ARGV[1] == '1' then news = ready_now(open) end
 -- A queue that is paused now may be resumed meanwhile.
 local lists = {}
 for i, queue in ipairs(names) do lists[i] = P .. 'wake:' .. queue end
-return {news, digits(next_due(open, '(' .. stamp)), lists}
+return {news, digits(next_due(open)), lists}

@@ -6,8 +6,7 @@
 -- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
 --       `queues` has them, then settlements as parts `done` and `settling` have them.
 -- Reply: {1}: the worker is not registered. {2, last}: the request is lower than the last one.
---        {0, stale ids, microseconds until the next job is due (-1: none, or not asked), groups},
---        a group being {queue, index of its first, how (1: admitted, 2: to be reviewed), ids, bodies,
+--        {0, stale ids, groups}, a group being {queue, index of its first, how (1: admitted, 2: to be reviewed), ids, bodies,
 --        states};
 --        a body or state that is not there is nil, and `states` is empty when there are none.
 -- A request equal to the last one changes nothing and gets what is left of its reply.
@@ -32,10 +31,7 @@ if request == last then
   if tonumber(number) == request then
     for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end
   end
-  if #found >= want then return {0, stale, -1, groups} end
-  if not everywhere then return {0, stale, next_due(queues, '-inf'), groups} end
-  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
-  return {0, stale, later[2] and math.max(0, tonumber(later[2]) - now) or -1, groups}
+  return {0, stale, groups}
 end
 
 heed_clock()
@@ -75,14 +71,8 @@ if everywhere and want > 0 then
   many = #queues > FEW
 end
 
--- Asking lines moves their times: it is read when that is over.
-local function read_later()
-  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
-end
-
 if many then
   local good, problem = pcall(ask_many, first_of)
-  read_later()
   return answer_many(good, problem)
 end
 
@@ -98,6 +88,4 @@ if everywhere then
   end
 end
 local good, problem = pcall(ask, open, first_of)
-if everywhere then read_later() end
-if held_back and everywhere then later = {'', '0'} end
 return answer(open, good, problem)

@@ -48,16 +48,14 @@ local function names_after(name)
   return name and #found == 0 and names_after() or found
 end
 
--- How many have been asked; those that have nothing now; whether one has more that this step must not
--- take.
-local asked, empty, held_back = 0, {}, false
+-- How many have been asked; those that have nothing now.
+local asked, empty = 0, {}
 
 -- `first` claims what comes before all else of a queue, and says whether the queue has more of that.
 local function ask(names, first)
   for _, queue in ipairs(names) do
     if index == want then return end
     local more = first and first(queue)
-    held_back = held_back or more
     grab(queue)
     asked, cursor = asked + 1, queue
     if index < want and not more then empty[#empty + 1] = queue end
@@ -97,7 +95,6 @@ local function answer_many(good, problem)
     if full and call('EXISTS', ACTIVE) == 1 and call('EXISTS', WAKE) == 0 then
       call('RPUSH', WAKE, 1)
     end
-    if held_back then later = {'', '0'} end
   end
   return answer({}, good, problem)
 end

@@ -20,7 +20,7 @@ if request < last then return {2, last} end
 if last > 0 and request > last + 1 then return {1} end
 if tonumber(ARGV[4]) > (tonumber(kept[3] or 0) or 0) then return {1} end
 
-local plain, many, stale, groups, index, later = true, false, {}, {}, 0, {}
+local plain, many, stale, groups, index = true, false, {}, {}, 0
 
 -- One look for all that is mostly not there. True: nothing is paused, in a line, has come back, or has
 -- come due in a queue that gives nothing else.
@@ -33,7 +33,7 @@ local function is_plain(names)
   local found = call('EXISTS', unpack(keys))
   stated = found > 0 and call('EXISTS', STATES) == 1
   if found == 0 then return true end
-  later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
+  local later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
   if everywhere and later[2] and tonumber(later[2]) <= now then return false end
   return found == (stated and 1 or 0) + (later[2] and 1 or 0)
 end
@@ -165,17 +165,12 @@ local function answer(names, good, problem)
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
   if not good then error(problem) end
-  if index < want then
-    if not everywhere then return {0, stale, next_due(names, '-inf'), groups} end
-    local due = later[2] and math.min(math.max(0, tonumber(later[2]) - now), 2 ^ 53) or -1
-    return {0, stale, due, groups}
-  end
-  if want > 0 and not (everywhere and call('EXISTS', WAKE) == 1) then
+  if want > 0 and index == want and not (everywhere and call('EXISTS', WAKE) == 1) then
     for _, queue in ipairs(names) do
       if tell(queue) then break end
     end
   end
-  return {0, stale, -1, groups}
+  return {0, stale, groups}
 end
 
 if plain and request > last then
