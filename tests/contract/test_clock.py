@@ -185,7 +185,7 @@ def test_a_line_does_not_wait_for_the_old_time(
     assert worker.claim() == []
     clock.forward(moved)
     assert [claim.admitted for claim in worker.claim(2)] == [True]
-    assert worker.step(want=2) == ([], [], MINUTE)
+    assert worker.step(want=2) == ([], [])
     clock.forward(MINUTE)
     assert named(worker.claim(2)) == ["b"]
 

@@ -123,7 +123,7 @@ def test_it_is_not_claimed_before_the_moment(engine: Engine, worker: Worker, clo
     assert count_of(engine) == QueueCounts("q", delayed=1)
     assert worker.step(want=1) == ([], [])
     clock.forward(MINUTE - SECOND - 1)
-    assert worker.step(want=1) == ([], [], 1)
+    assert worker.step(want=1) == ([], [])
     clock.forward(1)
     assert count_of(engine) == QueueCounts("q", ready=1)
     (claim,) = worker.claim()
