@@ -1,18 +1,18 @@
-# Each target that a person calls has its line of help behind "##"; bare `make` prints them.
+# Each target that a person calls has its line of help after "##"; `make` alone prints them.
 # Targets do their own set-up: the virtual environment, the packages and, for tests, the
-# servers. A package set is installed again only when pyproject.toml has changed.
+# servers. Packages are installed again only when pyproject.toml has changed.
 
 PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
-# Half of a test's time it waits for something: two of them share a core.
+# Tests of pools and servers wait half of the time, so two of them share a core.
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
-# A rehearsal of the benchmarks: make bench ROUNDS=1 SCALE=0.2 ONLY=drain-redis,idle
+# A quick run of some benchmarks: make bench ROUNDS=1 SCALE=0.2 ONLY=drain-redis,idle
 ROUNDS ?= 3
 SCALE ?= 1
 ONLY ?=
 OUT ?=
 
-# A run of the chaos suite again: make chaos SEED=7 SECONDS=60 ENGINES=redis,mysql
+# To repeat a run of the chaos suite: make chaos SEED=7 SECONDS=60 ENGINES=redis,mysql
 SECONDS ?= 180
 ENGINES ?= sqlite,redis,valkey,mariadb,sentinel,cluster
 SEED ?=
@@ -20,70 +20,78 @@ SEED ?=
 VENV := .venv
 VENV313 := .venv313
 BIN := $(VENV)/bin
-PYTEST_PARALLEL := -n $(JOBS) --dist worksteal
+PYTEST_PARALLEL = -n $(JOBS) --dist worksteal
 
-# A user's PATH has no sbin, where Debian keeps mariadbd.
+# Debian installs mariadbd into sbin, which is not on a user's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit contract process py313 chaos check format bench screenshot clean servers \
-  compiled mysql
+.PHONY: help demo test unit contract process py313 chaos check format build bench screenshot clean \
+  servers compiled mysql
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.runtime ## see it work: a pool of 4 does real jobs on SQLite, within a minute
+demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled servers ## all tests, on Redis, Valkey, MariaDB and SQLite (under 5 minutes)
+test: compiled servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes at most)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
-unit: compiled servers ## the tests of single parts
+# Unit tests keep the processor busy, so each has a core of its own. They start quickly only where
+# Python may keep their bytecode.
+unit: JOBS = $(shell nproc)
+unit: export PYTHONDONTWRITEBYTECODE =
+unit: $(VENV)/.dev ## run the unit tests, which need no server (20 seconds)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/unit
 
-contract: compiled servers ## the suite that every storing engine passes
+contract: compiled servers ## run the suite that every engine with storage must pass
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/contract
 
-process: compiled servers ## the tests that run pools and kill them
+process: compiled servers ## run the tests that start real pools and kill them
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/process
 
-py313: $(VENV313)/.dev servers ## the unit and contract suites on Debian's Python 3.13
+py313: $(VENV313)/.dev servers ## run the unit and contract suites on Debian's Python 3.13
 	$(VENV313)/bin/pytest $(PYTEST_PARALLEL) tests/unit tests/contract
 
-mysql: compiled servers build/mysql/mysqld ## the tests of MariaDB, on MySQL from Debian's unstable release
+mysql: compiled servers build/mysql/mysqld ## run MariaDB's tests on MySQL from Debian's unstable release
 	$(BIN)/pytest $(PYTEST_PARALLEL) --mysql -k "mariadb or mysql" tests/contract tests/process
 
-check: $(VENV)/.dev ## lint, format, types and layers; changes nothing
+check: $(VENV)/.dev ## check lint rules, formatting, types and layers; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## format the code and fix what can be fixed
+format: $(VENV)/.dev ## format the code and apply the linter's fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-chaos: compiled servers $(if $(findstring mysql,$(ENGINES)),build/mysql/mysqld) ## break everything, count the jobs; writes docs/guarantees.md (20 minutes)
+# Without isolation: .[dev] has what the build needs, so it works offline.
+build: $(VENV)/.dev ## build the sdist and the wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+chaos: compiled servers $(if $(findstring mysql,$(ENGINES)),build/mysql/mysqld) ## break everything and count the jobs; writes docs/guarantees.md (20 minutes)
 	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
 	  $(if $(SEED),--seed=$(SEED))
 
-bench: $(VENV)/.dev servers ## measure poolq beside its peers; writes docs/benchmarks.md (20 minutes)
+bench: $(VENV)/.dev servers ## measure poolq and its peers; writes docs/benchmarks.md (20 minutes)
 	@$(MAKE) --no-print-directory $(VENV313)/bin/python \
-	  || echo "going on without the peer that needs $(PYTHON313)" >&2
+	  || echo "continuing without the peer that needs $(PYTHON313)" >&2
 	PYTHON313=$(PYTHON313) $(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \
 	  $(if $(OUT),--out=$(OUT))
 
-screenshot: $(VENV)/.runtime ## take the pictures of the dashboard in docs/, of a pool with trouble (1 minute)
+screenshot: $(VENV)/.runtime ## draw the pictures of the dashboard in docs/, from a pool in trouble (1 minute)
 	$(BIN)/python -m docs.screenshot
 
-# Where Python keeps no bytecode (PYTHONDONTWRITEBYTECODE, as in many containers), each of the
-# thousand times that the tests start poolq would compile it again.
+# Where Python may not write bytecode (PYTHONDONTWRITEBYTECODE is set in many containers), poolq
+# would be compiled again each time a test starts it, a thousand times in all.
 compiled: $(VENV)/.dev
 	@$(BIN)/python -m compileall -q poolq
 
-servers: ## install the servers, supervisor, systemd and tmux for the tests where they are missing
+servers: ## install what the tests need and the machine lacks: servers, supervisor, systemd, tmux
 	@set -e; missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
@@ -118,19 +126,19 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
 %/.dev: pyproject.toml | %/bin/python
 	@$(call pip_install,$*,.[dev])
 
-# $(call pip_install,venv,what): quiet, since it says what is wrong when something is.
+# $(call pip_install,venv,what): quiet, since pip reports errors all the same.
 define pip_install
 echo "installing $(2) into $(1)"; \
 $(1)/bin/python -m pip install --quiet --editable '$(2)' && touch $@
 endef
 
-# $(call make_venv,python,venv): installs Python and its venv module where Debian leaves them out.
+# $(call make_venv,python,venv): installs Python and its venv module where Debian lacks them.
 define make_venv
 set -e; \
 command -v $(1) >/dev/null || { $(call apt_install,$(notdir $(1)),poolq needs); }; \
 $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
   echo "poolq needs Python 3.11 or newer, $(1) is $$($(1) -V 2>&1);" \
-    "name another with: make PYTHON=/path/to/python" >&2; exit 1; }; \
+    "name another one: make PYTHON=/path/to/python" >&2; exit 1; }; \
 version=$$($(1) -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
 $(1) -c 'import ensurepip, venv' 2>/dev/null \
   || { $(call apt_install,$$version-venv,a virtual environment needs); }; \
@@ -138,8 +146,8 @@ echo "making $(2) with $$($(1) -V)"; \
 $(1) -m venv --clear $(2)
 endef
 
-# $(call apt_install,packages,who needs them): apt's own exit code is not asked, for it counts
-# a service that could not be started as a failure, and the tests start their own.
+# $(call apt_install,packages,who needs them): apt's exit code is ignored, because a service that
+# cannot be started makes it fail, and the tests start their own servers.
 define apt_install
 need=$$(echo $(1)); \
 by_hand="$(2) $$need; as root on Debian: apt-get install $$need; then run make again"; \

@@ -1,4 +1,7 @@
-"""How hypothesis searches here: a loaded machine is no reason to fail. And what tests leave."""
+"""Fixtures and settings of the unit tests, which need no server and leave nothing open.
+
+Hypothesis has no deadline: a loaded machine is no reason to fail.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +13,12 @@ from hypothesis import settings
 
 settings.register_profile("poolq", deadline=None)
 settings.load_profile("poolq")
+
+
+@pytest.fixture(scope="session")
+def scratch() -> None:
+    """Refuse the folder that every server needs."""
+    pytest.fail("a unit test needs no server; one that does belongs in contract/ or process/")
 
 
 @pytest.fixture(autouse=True)

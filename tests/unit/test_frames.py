@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from poolq.worker.frames import LONGEST, RAW, WHOLE, Parser, cut, frames, new_to
 
 TOKEN = b"01234567"
 BLOCKS = st.lists(st.integers(1, 9000).map(lambda size: b"b" * (size - 1) + b"\n"), max_size=8)
+READS = st.lists(st.integers(0, 1 << 17), min_size=20, max_size=100)  # where each ends, modulo
 
 
 Found = list[tuple[bytes, bytes]]
@@ -33,20 +35,18 @@ def test_each_frame_is_one_write_that_is_never_mixed_with_another(blocks: list[b
     assert worded(Parser(TOKEN).feed(b"".join(found))) == b"".join(blocks)
 
 
-@given(BLOCKS, st.lists(st.binary(max_size=50), min_size=8), st.data())
+@given(BLOCKS, st.lists(st.binary(max_size=50), min_size=8), READS)
 def test_frames_are_cut_out_of_whatever_is_between(
-    blocks: list[bytes], between: list[bytes], data: st.DataObject
+    blocks: list[bytes], between: list[bytes], reads: list[int]
 ) -> None:
     pieces = [b"".join(pair) for pair in zip(between, frames(TOKEN, blocks), strict=False)]
     stream = b"".join(pieces)
     sent = b"".join(between[: len(pieces)])
     parser = Parser(TOKEN)
     found: Found = []
-    at = 0
-    while at < len(stream):
-        size = data.draw(st.integers(1, len(stream) - at), "read")
-        found += parser.feed(stream[at : at + size])
-        at += size
+    ends = sorted({end % (len(stream) + 1) for end in reads} | {len(stream)})
+    for begin, end in pairwise([0, *ends]):
+        found += parser.feed(stream[begin:end])
     assert raw(found) + parser.end() == sent
     assert worded(found) == b"".join(blocks[: _complete(blocks, len(pieces))])
 
