@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD, URL, file
 from poolq.engines.base import Push
-from poolq.jobs import form_of
+from poolq.jobs import template_of
 from poolq.producer import engine
 
 TURN = 100
@@ -27,7 +27,7 @@ Bare = Callable[[Any], Any]
 
 def pushes(many: int) -> list[Push]:
     """So many jobs as `Noop.dispatch` makes them."""
-    return [form_of(Noop).push(PAYLOAD, 1 << 20) for _ in range(many)]
+    return [template_of(Noop).push(PAYLOAD, 1 << 20) for _ in range(many)]
 
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:

@@ -1,10 +1,10 @@
 """Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, `poolq run`.
 
-Everything that an application needs is here; see docs/guide.md. A name is imported when it is first
-asked for, so that a command which needs none of them (`poolq health`) is quick.
+Applications import everything they need from here: see docs/guide.md. A name is loaded when it is
+first used, so that a command which needs none of them (`poolq health`) starts fast.
 """
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than all the rest here
+TYPE_CHECKING = False  # like typing's, which takes longer to import than everything else here
 if TYPE_CHECKING:
     from poolq.dispatching import dispatch, dispatch_many
     from poolq.errors import (
@@ -50,7 +50,7 @@ __all__ = [
     "job",
 ]
 
-#: Where a name is defined; all others are errors.
+#: The module of each name; all other names are in `errors`.
 _HOMES = {
     "FunctionJob": "functions",
     "Job": "jobs",

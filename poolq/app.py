@@ -1,7 +1,7 @@
-"""Loading the application: its job modules are imported, the jobs they define are listed.
+"""The registry of jobs: imports the application's modules and lists the jobs that they define.
 
-Whatever goes wrong in the user's code becomes an AppError of one line with file and line; the
-original error is its `__cause__`. When and how often to load is the worker's business.
+Any error in the user's code becomes an AppError, one line with file and line number, whose
+`__cause__` is the original error. When and how often to load is decided by the worker.
 """
 
 import gc
@@ -21,36 +21,37 @@ from poolq.jobs import Job, full_name, is_job
 from poolq.trust import distrust
 
 POOLQ = Path(__file__).parent
-LONGEST_TEXT = 300  # characters of somebody else's error in ours
+LONGEST_TEXT = 300  # characters of another error's text in ours
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class Registry:
-    """The jobs by name: what a message can mean."""
+    """The jobs by name: those that a message can refer to."""
 
     def __init__(self, jobs: Mapping[str, type[Job]]) -> None:
         self._jobs = dict(jobs)
         self.get = self._jobs.get
 
     def names(self) -> list[str]:
-        """Sorted."""
+        """All names, sorted."""
         return sorted(self._jobs)
 
     def jobs(self) -> list[type[Job]]:
-        """In the order of their names."""
+        """All classes, in the order of their names."""
         return [self._jobs[name] for name in self.names()]
 
 
 def load(modules: Sequence[str], folder: Path) -> Registry:
-    """Import the modules and list the jobs there are then. Raises AppError."""
+    """Import the modules, then list all jobs that are defined. Raises AppError."""
     import_all(modules, folder)
     return _registry()
 
 
 def import_all(modules: Sequence[str], folder: Path) -> None:
-    """Import the modules, packages with all their submodules.
+    """Import the modules, and all submodules of packages.
 
-    `folder` is put first on `sys.path`, unless others may write to it. Raises AppError.
+    `folder` becomes the first entry of `sys.path`, unless other users may write to it. Raises
+    AppError.
     """
     path = str(folder)
     if sys.path[:1] != [path] and not distrust(folder, current=True):
@@ -62,12 +63,12 @@ def import_all(modules: Sequence[str], folder: Path) -> None:
 
 
 def known() -> Registry:
-    """The jobs whose classes this process has now; of equal names the newest counts."""
+    """The jobs that this process has defined so far; of two with one name, the newer."""
     return Registry({full_name(cls): cls for cls in _jobs()})
 
 
 def _jobs() -> Iterator[type[Job]]:
-    """Older ones first, those of a run script left out."""
+    """All classes of jobs, older ones first, without those of the script being run."""
     seen = set()
     rest = [Job]
     while rest:
@@ -80,7 +81,7 @@ def _jobs() -> Iterator[type[Job]]:
 
 
 def _registry() -> Registry:
-    gc.collect()  # a class that was replaced while its module was imported is still listed
+    gc.collect()  # a class that its module has replaced would still be listed
     jobs: dict[str, type[Job]] = {}
     for cls in _jobs():
         name = full_name(cls)
@@ -95,7 +96,7 @@ def _registry() -> Registry:
 
 
 def _check_again(cls: type[Job]) -> None:
-    """A decorator may have given the class a constructor since it was made."""
+    """Check once more: a decorator may have added a constructor to the finished class."""
     try:
         check_class(cls, full_name(cls))
     except OptionError as error:
@@ -107,7 +108,7 @@ def _check_name(name: str, folder: Path) -> None:
         module = name.removesuffix(".py").strip("./").replace("/", ".")
         raise AppError(f"{name!r} is a file; name its module: --app {module}")
     if not _MODULE.fullmatch(name):
-        raise AppError(f"{name!r} is no module name; write --app myapp.jobs")
+        raise AppError(f"{name!r} is not a module name; write --app myapp.jobs")
     top = name.partition(".")[0]
     mine, loaded = PathFinder.find_spec(top, [str(folder)]), sys.modules.get(top)
     if mine is None or loaded is None or mine.origin is None:
@@ -115,8 +116,8 @@ def _check_name(name: str, folder: Path) -> None:
     there = getattr(loaded, "__file__", None) or "the interpreter"
     if Path(there).resolve() != Path(mine.origin).resolve():
         raise AppError(
-            f"module {top!r} in {folder} cannot be loaded: another one of that name is in use "
-            f"already ({there}); rename it"
+            f"module {top!r} in {folder} cannot be loaded: another module of that name is "
+            f"already loaded ({there}); rename it"
         )
 
 
@@ -132,7 +133,7 @@ def _import(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit, too, would end the worker in its boot
+    except BaseException as error:  # SystemExit too: it would end the worker at its start
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             text = _missing(name, folder)
         else:
@@ -151,7 +152,7 @@ def _missing(name: str, folder: Path) -> str:
 
 
 def _worded(error: BaseException, folder: Path) -> str:
-    """`file:line: Kind: text` on one line."""
+    """The error as `file:line: Kind: text`, on one line."""
     if isinstance(error, SyntaxError) and error.filename:
         place, text = f"{_shown(error.filename, folder)}:{error.lineno}", error.msg
     else:
@@ -163,7 +164,7 @@ def _worded(error: BaseException, folder: Path) -> str:
 
 
 def _place(error: BaseException, folder: Path) -> str:
-    """The innermost line of the application, or of whatever raised it without one."""
+    """The innermost line within the application, or else the line that raised the error."""
     frames = [
         (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
@@ -173,7 +174,7 @@ def _place(error: BaseException, folder: Path) -> str:
 
 
 def _shown(file: str, folder: Path) -> str:
-    """Relative to the folder if the file is the application's own."""
+    """The file's path, relative to the folder if it is part of the application."""
     path = Path(file)
     if "site-packages" in path.parts or path.is_relative_to(POOLQ):
         return file

@@ -1,4 +1,4 @@
-"""What is wrong with a job's class, said when the class is made."""
+"""Checks of a job's class when it is defined: could its methods run at all?"""
 
 import difflib
 import inspect
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from poolq.errors import OptionError
 
 METHODS = ("run", "rate_limit", "on_success", "on_failure")
-#: What other libraries call an option of ours, in snake case.
+#: Names of other libraries for our options, in snake case.
 ELSEWHERE = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
 
 
 def check_class(cls: type, job: str) -> None:
-    """Refuse what could not run as a job. Raises OptionError naming the job."""
+    """Reject a class that could not run as a job. Raises OptionError, which names the job."""
     _constructor(cls, job)
     for method in METHODS:
         made = getattr(cls, method)
@@ -25,8 +25,8 @@ def check_class(cls: type, job: str) -> None:
 
 
 def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
-    """Attributes that look like one of `options`, or like a hook, and what they look like: no more
-    than that can be known, as a job's class may have attributes of its own."""
+    """Attributes that resemble an option or a hook, each with the name it resembles. They are only
+    suspicious: a class may have any attributes of its own."""
     found = []
     known = (*options, *METHODS[1:])
     for given in cls.__dict__:
@@ -39,9 +39,9 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def check_body(function: Callable[..., object], what: str) -> None:
-    """A generator's body would never run."""
+    """Reject a generator: calling it would not run its body. Raises OptionError."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise OptionError(f"{what} has a yield, so that its body would never run; return instead")
+        raise OptionError(f"{what} has a yield, so its body would never run; return instead")
 
 
 def _constructor(cls: type, job: str) -> None:

@@ -1,8 +1,8 @@
 """One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
 
-Which settings there are and what they may be stands in `settings.py`, engine URLs in `urls.py`;
-here is where values are looked for and which one wins. `.env` gives settings only: `os.environ`
-is never changed. Nobody but `open_engine` chooses an engine.
+This module decides where values are looked for and which one wins. The settings and their values
+are defined in `settings.py`, engine URLs in `urls.py`. `.env` only provides settings: `os.environ`
+is never changed. Only `open_engine` chooses an engine.
 """
 
 import difflib
@@ -25,32 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "load", "open_engine", "redact"]
 
-ENGINES = {
-    "sqlite": "poolq.engines.sqlite:SQLiteEngine",
-    "redis": "poolq.engines.redis.engine:RedisEngine",
-    "rediss": "poolq.engines.redis.engine:RedisEngine",
-    "unix": "poolq.engines.redis.engine:RedisEngine",
-    "redis+sentinel": "poolq.engines.redis.engine:RedisEngine",
-    "redis+cluster": "poolq.engines.redis.engine:RedisEngine",
-    "mysql": "poolq.engines.mysql:MySQLEngine",
-    "mariadb": "poolq.engines.mysql:MySQLEngine",
-    "sync": "poolq.engines.sync:SyncEngine",
-    "null": "poolq.engines.null:NullEngine",
-}
 MARKERS = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
 LONGEST_SHOWN = 80  # characters of a value in an error
-JOB_ENGINE = "JOB_ENGINE"  # what Lightpack calls it
+JOB_ENGINE = "JOB_ENGINE"  # the name in Lightpack
 
 Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings. Durations in seconds, sizes in bytes, 0: no limit; `queue` None: every queue.
+    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit.
 
-    `engine` is a whole URL, a SQLite path in it absolute; `log_file` an absolute path, or "stderr";
-    `metrics` is host:port, or "off". `sources` says of each setting where its value came from.
+    `engine` is a complete URL, with an absolute path for SQLite; `queue` is None for all queues;
+    `log_file` is an absolute path, or "stderr"; `metrics` is host:port, or "off". `sources` maps
+    each setting to the place where its value was found.
     """
 
     engine: str
@@ -84,7 +73,7 @@ class Config:
 
 
 class _Layer(NamedTuple):
-    """A place that settings come from; `named` words one of them: "POOLQ_PROCS in /srv/.env"."""
+    """A place with settings; `named` describes one of them: "POOLQ_PROCS in /srv/.env"."""
 
     values: Mapping[str, object]
     named: Callable[[Setting], str]
@@ -97,11 +86,12 @@ def load(
     warn: Warn | None = None,
     place: str = "",
 ) -> Config:
-    """Merge all places. `flags` by setting name, None for one that is not given; `place`: where
-    they were given, if not as flags of a command.
+    """Merge the settings of all places.
 
-    Raises ConfigError naming the setting and its place. An unknown POOLQ_ variable is only warned
-    about (in the log, or through `warn`): it may belong to another version, or to the application.
+    `flags` are values by the name of their setting, None where none is given; `place` is where they
+    were given, if not as flags of a command. Raises ConfigError, which names the setting and its
+    place. An unknown POOLQ_ variable only leads to a warning (in the log, or through `warn`): it
+    may belong to another version, or to the application.
     """
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
@@ -133,20 +123,21 @@ def load(
 
 
 def open_engine(config: Config) -> "Engine":
-    """The engine of the configured URL; connects when it is first used. Raises ConfigError."""
+    """The engine of the configured URL. It connects when it is first used. Raises ConfigError."""
     return engine_class(config)(config.engine, config.namespace)
 
 
 def engine_class(config: Config) -> "type[Engine]":
-    """The class of the configured engine, imported with its client library."""
-    module, _, name = ENGINES[urls.scheme(config.engine)].partition(":")
+    """The class of the configured engine, imported together with its client library."""
+    module, _, name = urls.ENGINES[urls.scheme(config.engine)].partition(":")
     found: type[Engine] = getattr(importlib.import_module(module), name)
     return found
 
 
 def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
-    """The nearest folder upwards with a file of MARKERS that can be trusted, and True; else `cwd`
-    (default: the current one), and whether that can be. What cannot is warned about."""
+    """The nearest trusted folder with one of MARKERS, from `cwd` (default: the current folder)
+    upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted folders.
+    """
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -171,7 +162,8 @@ def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
         try:
             return setting.parse(value), source
         except ValueError as error:
-            shown = _shown(value) if setting.name != "engine" else "no URL"  # may hold a password
+            # The text of an engine's URL may contain a password.
+            shown = _shown(value) if setting.name != "engine" else "not a URL"
             raise ConfigError(f"{source} is {shown}; it {error}") from None
     return setting.fallback(), "default"
 
@@ -187,16 +179,16 @@ def _shown(value: object) -> str:
 def _flags(flags: Mapping[str, object], place: str) -> _Layer:
     for name in flags:
         if name not in BY_NAME:
-            raise ConfigError(f"{name!r} is no setting{did_you_mean(name, BY_NAME)}")
+            raise ConfigError(f"{name!r} is not a setting{did_you_mean(name, BY_NAME)}")
     return _Layer(flags, lambda setting: place or setting.option)
 
 
 def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
-    """Settings among environment variables; an empty one counts as not set."""
+    """The settings among environment variables; an empty variable counts as not set."""
     known = {setting.env: setting.name for setting in SETTINGS}
     for name in environ:
         if name.startswith("POOLQ_") and name not in known:
-            warn(f"{name} in {place} is no setting{did_you_mean(name, known)}")
+            warn(f"{name} in {place} is not a setting{did_you_mean(name, known)}")
     values = {known[name]: value for name, value in environ.items() if name in known and value}
     return _Layer(values, lambda setting: f"{setting.env} in {place}")
 
@@ -217,12 +209,14 @@ def _file(folder: Path, warn: Warn) -> _Layer:
 def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
     for key in table:
         if key not in BY_NAME:
-            raise ConfigError(f"{prefix}{key} in {place} is no setting{did_you_mean(key, BY_NAME)}")
+            raise ConfigError(
+                f"{prefix}{key} in {place} is not a setting{did_you_mean(key, BY_NAME)}"
+            )
     return _Layer(table, lambda setting: f"{prefix}{setting.name} in {place}")
 
 
 def did_you_mean(given: str, known: Mapping[str, object]) -> str:
-    """The end of a sentence about an unknown name: the nearest one, or all of them."""
+    """The end of a sentence about an unknown name: the closest match, or all names."""
     near = difflib.get_close_matches(given, known, 1)
     return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
 
@@ -230,7 +224,7 @@ def did_you_mean(given: str, known: Mapping[str, object]) -> str:
 def _toml(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}
-    import tomllib  # here, as few producers have a file to read
+    import tomllib  # here: few producers have a file to read
 
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -243,7 +237,7 @@ def _toml(path: Path) -> dict[str, object]:
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    import dotenv  # as tomllib
+    import dotenv  # here, for the same reason as tomllib
 
     try:
         return {name: value for name, value in dotenv.dotenv_values(path).items() if value}
@@ -264,7 +258,7 @@ def _database_url(
 
 
 def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:
-    """Each setting, its value (the engine's without password) and where it came from."""
+    """Each setting, its value (an engine URL without its password) and where it was found."""
     for setting in SETTINGS:
         value = getattr(config, setting.name)
         shown = redact(value) if setting.name == "engine" else value

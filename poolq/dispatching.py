@@ -1,10 +1,10 @@
-"""Dispatching by name, and many jobs at once: what takes a name, a class or a function job."""
+"""`poolq.dispatch`, which takes a job by name, and `poolq.dispatch_many`, also for classes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from poolq.errors import OptionError, PayloadError
-from poolq.forms import Form
+from poolq.forms import MessageTemplate
 from poolq.functions import FunctionJob, FunctionSettings
 from poolq.jobs import Job, JobSettings
 from poolq.options import DEFAULTS, LONGEST_JOB_NAME, DispatchOptions, name
@@ -14,14 +14,14 @@ from poolq.producer import max_payload, send, store
 def dispatch(
     job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
 ) -> str:
-    """Dispatch a job by its name ("jobs:SendMail"); the producer need not have its code.
+    """Dispatch a job by its name ("jobs:SendMail"), without its code, and return its id.
 
-    Options that are not given are poolq's defaults, not those of the job's class: only its own
-    `dispatch()` knows these. Returns the id. Raises OptionError, PayloadError, ConfigError,
+    Options that are not given have poolq's defaults, not those of the job's class, which only the
+    `dispatch()` of the class knows. Raises OptionError, PayloadError, ConfigError,
     EngineUnavailable.
     """
     job = _job_name(job)
-    return send(Form(job, DEFAULTS.changed(options, job)), payload)
+    return send(MessageTemplate(job, DEFAULTS.changed(options, job)), payload)
 
 
 def dispatch_many(
@@ -29,11 +29,13 @@ def dispatch_many(
     payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
     **options: Unpack[DispatchOptions],
 ) -> list[str]:
-    """Dispatch one job a payload, thousands in one round trip; returns the ids in that order.
+    """Dispatch one job for each payload, thousands in one round trip, and return the ids in order.
 
-    An item may be `(payload, {"delay": "30s"})`, with options of its own. A payload of a function
-    job holds its arguments by name. All are checked before the first is stored. Raises what
-    `dispatch` raises; after EngineUnavailable, its `ids` are those not known to be stored.
+        dispatch_many(SendMail, [{"to": "ann@example.com"}, ({"to": "bob@b.org"}, {"delay": 30})])
+
+    An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
+    function job holds its arguments by name. All are checked before the first is stored. Raises
+    what `dispatch` raises; the `ids` of an EngineUnavailable are those not known to be stored.
     """
     if isinstance(job, str):
         label = _job_name(job)
@@ -44,13 +46,13 @@ def dispatch_many(
     if isinstance(payloads, (str, bytes, Mapping)):
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
-    form = Form(label, shared)
+    template = MessageTemplate(label, shared)
     pushes = []
     for index, item in enumerate(payloads):
-        payload, own, where = item, form, f"payloads[{index}]"
+        payload, own, where = item, template, f"payloads[{index}]"
         if isinstance(item, tuple):
             payload, changes = _pair(item, label, where)
-            own = Form(label, shared.changed(changes, f"{label}, {where}"))
+            own = MessageTemplate(label, shared.changed(changes, f"{label}, {where}"))
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, where))

@@ -1,11 +1,11 @@
-"""Durations and points in time, as people write them, in microseconds (pure: `now` is given).
+"""Parses durations and points in time into microseconds (pure: `now` is given).
 
     duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
-    span       a duration, or one of the calendar: "+1 month" · "1 year 2 weeks"
-    when       a span · datetime (naive: local time) · the words of `moments.py`
+    span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
+    when       a span · datetime (naive: local time) · text that `moments.py` reads
 
-A day of a duration has 24 hours. Functions that can refuse take `what`, the words that begin the
-text of a DurationError ("delay of jobs:SendMail").
+A day of a duration has 24 hours. Functions that raise DurationError take `what`, the words with
+which its text begins ("delay of jobs:SendMail").
 """
 
 import math
@@ -21,7 +21,7 @@ Duration = float | str | timedelta
 Moment = Duration | datetime
 
 SECOND = SIZES["s"]
-#: 100 years: a later point in time still is an integer that a double holds exactly.
+#: 100 years: points in time up to then are integers that a double holds exactly.
 LONGEST = 36_525 * SIZES["d"]
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
@@ -42,8 +42,8 @@ def micros(value: object, what: str) -> int:
 
 
 def span(value: object, what: str) -> int | str:
-    """A duration in microseconds, or a span with months as `moments.span` stores it, whose length
-    is known only when it begins. Raises DurationError."""
+    """A duration in microseconds; or a span with months as `moments.span` encodes it, since its
+    length depends on when it begins. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
         _bound(months * 31 * SIZES["d"] + elapsed, value, what)
@@ -57,7 +57,7 @@ def span(value: object, what: str) -> int | str:
 
 
 def length(step: int | str, now: datetime) -> int:
-    """The microseconds of a `span` that begins at `now`."""
+    """The length in microseconds of a `span` that begins at `now`."""
     if isinstance(step, int):
         return step
     try:
@@ -68,11 +68,11 @@ def length(step: int | str, now: datetime) -> int:
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
-    """When a job is due, as `(delay, at)`; at most one of them is not 0.
+    """When a job is due, as `(delay, at)`, of which at least one is 0.
 
-    `delay` is microseconds from now, `at` microseconds since the epoch. None and what is past
-    are (0, 0): at once. Dates and times without a zone have that of `now`, local time when it
-    has none. Raises DurationError.
+    `delay` is in microseconds from now, `at` in microseconds since the epoch. None and points in
+    the past give (0, 0): immediately. Dates and times without a zone have the zone of `now`, or
+    local time if it has none. Raises DurationError.
     """
     if value is None:
         return 0, 0
@@ -95,12 +95,12 @@ def when(value: object, now: datetime, what: str) -> tuple[int, int]:
 
 
 def is_duration(value: object) -> bool:
-    """Whether `when` gives the same delay for it at any time."""
+    """Whether the value is a delay, for which `when` gives the same answer at any time."""
     return value is None or _duration(value) is not None
 
 
 def _duration(value: object) -> int | None:
-    """In microseconds, perhaps negative or immense; None: not a duration at all."""
+    """The microseconds, perhaps negative or out of range; None if the value is not a duration."""
     if isinstance(value, str):
         months, elapsed = _parts(value) or (1, 0)
         return None if months else elapsed
@@ -110,12 +110,12 @@ def _duration(value: object) -> int | None:
         return None
     if isinstance(value, float) and math.isnan(value):
         return None
-    # Bounded first: an infinite or immense number has no microseconds.
+    # Bounded first: infinity cannot be converted to an integer.
     return round(min(max(value, -1), LONGEST) * SECOND)
 
 
 def _parts(value: str) -> tuple[int, int] | None:
-    """The months and the microseconds of a text that is a sum of numbers with units."""
+    """The months and microseconds of text that is a sum of numbers with units; else None."""
     text = moments.plain(value)
     if text == "now":
         return 0, 0
@@ -139,13 +139,13 @@ def _parts(value: str) -> tuple[int, int] | None:
 
 
 def _point(value: object, now: datetime, what: str) -> datetime | None:
-    """The point in time that a text names; None: it names none."""
+    """The point in time that the text describes, or None."""
     if not isinstance(value, str):
         return None
     try:
         return moments.point(value, now)
     except OverflowError:
-        raise DurationError(f"{what} is {_shown(value)}; the calendar ends before") from None
+        raise DurationError(f"{what} is {_shown(value)}; the calendar ends before that") from None
     except ValueError as error:
         raise DurationError(
             f"{what} is {_shown(value)}: {error}; write '2030-01-31 09:00'"
@@ -167,7 +167,7 @@ def _since_epoch(point: datetime, now: datetime) -> int:
         point = point.replace(tzinfo=now.tzinfo)
     try:
         return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
-    except (OverflowError, ValueError):  # a zone's offset leads out of the calendar
+    except (OverflowError, ValueError):  # the zone's offset leads beyond the calendar
         return 0 if point.year == 1 else LONGEST * 100
 
 

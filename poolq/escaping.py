@@ -1,41 +1,41 @@
-"""What comes from others, made fit to be shown: nothing in it steers a terminal, ends a line of the
-log or hides what stands there (pure).
+"""Escapes untrusted text for display, so that it cannot control a terminal, break a line of the log
+or hide parts of it (pure).
 
-Controls are C0 and C1, of which some terminals obey the latter too, what turns the direction of
-writing, and the two separators of lines and paragraphs that Unicode has.
+Escaped are the control characters C0 and C1 (some terminals obey the latter too), the characters
+that change the writing direction, and Unicode's separators of lines and paragraphs.
 """
 
 import re
 from typing import Any
 
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-#: All but tab and newline.
+#: All controls except tab and newline.
 _CONTROLS = re.compile(f"[{_CONTROL}]")
-#: The same in JSON's UTF-8, which has escaped what is below a blank already.
+#: The same in JSON, encoded in UTF-8, where characters below a space are already escaped.
 _IN_JSON = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
 
 
 def clean(text: str) -> str:
-    """On one line, and all printable."""
+    """The text on one line, with everything escaped that is not printable."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def clean_lines(text: str) -> str:
-    """Text of several lines: tabs and newlines stay, and whatever is only odd."""
+    """The text with only controls escaped: tabs and newlines stay."""
     return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
 
 def clean_json(data: bytes) -> bytes:
-    """A document in JSON that says the same."""
+    """An equivalent JSON document without raw control characters."""
     return data if data.isascii() and b"\x7f" not in data else _IN_JSON.sub(_escape_json, data)
 
 
 def to_json(data: object) -> bytes:
-    """A document of what msgspec can encode, also where a name in it is no UTF-8."""
+    """The data as JSON, with lone surrogates (of file names that are not UTF-8) escaped."""
     import msgspec
 
     try:
@@ -45,7 +45,7 @@ def to_json(data: object) -> bytes:
 
 
 def _whole(value: Any) -> Any:
-    """Without halves of surrogate pairs, which no UTF-8 has."""
+    """A copy with lone surrogates escaped, as UTF-8 cannot encode them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Forms: what all messages of a job with the same options have in common, written once.
+"""Message templates: what all messages of a job with the same options share, encoded once.
 
-A dispatch fills in what is left: an id of its own, and the payload.
+Each dispatch only fills in what is left: a new id and the payload.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,15 @@ from poolq.message import VERSION, Message, Push, encode
 from poolq.options import Options
 from poolq.payload import check
 
-#: Makes a named tuple in a quarter of the time.
+#: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
 
 
-class Form:
-    """Of a job's name and options. `delay` is theirs, None for a point in time."""
+class MessageTemplate:
+    """The encoded message of a job's name and options, with gaps for id and payload.
+
+    `delay` is in microseconds, or None when the options name a point in time.
+    """
 
     __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
 
@@ -38,15 +41,15 @@ class Form:
             options.on_limit,
             options.timeout,
         )
-        # Within a name of JSON no quote stands alone: nothing but the field itself looks like it.
+        # JSON escapes each quote within a string, so only the field itself matches.
         before, field, rest = encode(blank).partition(b'"id":"')
         self._before_id = before + field
         before, field, self._end = rest.partition(b'"payload":')
         self._before_payload = before + field
 
     def push(self, payload: object, limit: int, where: str = "payload") -> Push:
-        """A new job, with an id of its own; `limit` is of the payload, in bytes of JSON, which an
-        error calls by `where`. Raises PayloadError, OptionError."""
+        """A new job with a new id. The payload may have up to `limit` bytes of JSON; `where` is
+        what errors call it. Raises PayloadError, OptionError."""
         checked = check(payload, self.job, limit, where)
         id_ = new_id()
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))
@@ -54,6 +57,6 @@ class Form:
             return _new(Push, (id_, self.queue, body, *self.options.due(self.job)))
         return _new(Push, (id_, self.queue, body, self.delay, 0))
 
-    def changed(self, given: Mapping[str, object]) -> "Form":
-        """With other options. Raises OptionError."""
-        return Form(self.job, self.options.changed(given, self.job))
+    def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
+        """A template with some options changed. Raises OptionError."""
+        return MessageTemplate(self.job, self.options.changed(given, self.job))

@@ -1,7 +1,7 @@
-"""Function jobs: `@poolq.job` makes a Job class around a function and leaves it callable.
+"""Function jobs: `@poolq.job` creates a Job class for a function, which stays callable.
 
-The arguments are the payload, by parameter name, so a function job has no positional-only
-parameters and no `*args`. A call to `dispatch` is checked as a call of the function is.
+The payload holds the arguments by parameter name, so a function job can have neither
+positional-only parameters nor `*args`. `dispatch` checks its arguments as a call would.
 """
 
 import functools
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 
 from poolq.checks import check_body
 from poolq.errors import OptionError, PayloadError
-from poolq.forms import Form
-from poolq.jobs import Job, form_of, full_name, inline, job_name, options_of
+from poolq.forms import MessageTemplate
+from poolq.jobs import Job, full_name, inline, job_name, options_of, template_of
 from poolq.limits import Limit, RateLimit
 from poolq.options import DEFAULTS, DispatchOptions, Options
 from poolq.producer import max_payload, send
@@ -28,7 +28,7 @@ Hook = Callable[[Job], object]
 
 @dataclass(frozen=True, slots=True)
 class FunctionSettings(Generic[P, R_co]):
-    """A function job and the options to dispatch it with; made by `set()`."""
+    """A function job and the options to dispatch it with, created by `set()`."""
 
     function: "FunctionJob[P, R_co]"
     options: Options
@@ -38,21 +38,21 @@ class FunctionSettings(Generic[P, R_co]):
         return job_name(self.function.job)
 
     def bind(self, arguments: object) -> dict[str, Any]:
-        """The payload of these arguments by name, checked. Raises TypeError."""
+        """The payload for these arguments by name. Raises TypeError, PayloadError."""
         if not isinstance(arguments, Mapping):
             raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
         return self.function.bind((), arguments)
 
     def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
-        """The same with some options changed. Raises OptionError."""
+        """A copy with some options changed. Raises OptionError."""
         changed = self.options.changed(options, full_name(self.function.job))
         return FunctionSettings(self.function, changed)
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return its id. Raises TypeError as the call would, and what
+        """Store a call and return the job's id. Raises TypeError as the call would, and what
         `Job.dispatch` raises."""
-        form = Form(job_name(self.function.job), self.options)
-        return send(form, self.function.bind(args, kwargs))
+        template = MessageTemplate(job_name(self.function.job), self.options)
+        return send(template, self.function.bind(args, kwargs))
 
     @overload
     def dispatch_sync(
@@ -61,17 +61,17 @@ class FunctionSettings(Generic[P, R_co]):
     @overload
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run as a job here and now: see `Job.dispatch_sync`."""
+        """Run the call as a job in this process: see `Job.dispatch_sync`."""
         job = self.function.job
         payload = self.function.bind(args, kwargs)
-        form = Form(full_name(job), self.options)
-        return inline(job, form.push(payload, max_payload()).body)
+        template = MessageTemplate(full_name(job), self.options)
+        return inline(job, template.push(payload, max_payload()).body)
 
 
 class FunctionJob(Generic[P, R_co]):
-    """A function that can also be dispatched. Calling it just calls the function.
+    """A function that can also be dispatched. Calling it simply calls the function.
 
-    `job` is the Job class made for it.
+    `job` is the Job class created for it, `signature` its parameters.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class FunctionJob(Generic[P, R_co]):
     if not TYPE_CHECKING:
 
         def delay(self, *_: Any, **__: Any) -> NoReturn:
-            """What users of Celery try first. Raises OptionError."""
+            """Explain to users of Celery what to write instead. Raises OptionError."""
             name = self.function.__name__
             raise OptionError(
                 f"{name}.delay(…) does not dispatch; write {name}.dispatch(…), "
@@ -110,13 +110,13 @@ class FunctionJob(Generic[P, R_co]):
             )
 
     def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
-        """This job with other options, to be dispatched often. Raises OptionError."""
+        """This job with other options, to dispatch any number of times. Raises OptionError."""
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return its id. Raises TypeError as the call would, and what
+        """Store a call and return the job's id. Raises TypeError as the call would, and what
         `Job.dispatch` raises."""
-        return send(form_of(self.job), self.bind(args, kwargs))
+        return send(template_of(self.job), self.bind(args, kwargs))
 
     @overload
     def dispatch_sync(
@@ -125,7 +125,7 @@ class FunctionJob(Generic[P, R_co]):
     @overload
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run as a job here and now: see `Job.dispatch_sync`."""
+        """Run the call as a job in this process: see `Job.dispatch_sync`."""
         return self.set().dispatch_sync(*args, **kwargs)
 
 
@@ -150,10 +150,16 @@ def job(
     on_failure: Hook | None = None,
     **options: Unpack[DispatchOptions],
 ) -> Any:
-    """Make a function a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
+    """Turn a function into a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
 
-    `rate_limit` is a limit, several, or a function of the running Job that returns them; the hooks
-    are functions of the Job too (its `payload`, `id`, `error`). Raises OptionError.
+        @poolq.job(attempts=3)
+        def send_mail(to: str) -> None: ...
+
+        send_mail.dispatch(to="bob@example.com")
+
+    `rate_limit` is a limit, a list of limits, or a function that takes the running Job and returns
+    either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). Raises
+    OptionError.
     """
 
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
@@ -181,7 +187,7 @@ def job(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Of a function whose arguments can all be given by name. Raises OptionError."""
+    """The function's signature. Raises OptionError unless all arguments can be given by name."""
     if not inspect.isfunction(function):
         raise OptionError(f"@poolq.job decorates functions, not {function!r}; subclass poolq.Job")
     what = f"job {function.__module__}:{function.__qualname__}"

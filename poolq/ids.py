@@ -1,8 +1,8 @@
-"""Ids of jobs: UUIDs of version 7 without dashes, so that text order is the order of making.
+"""Job ids: UUIDs of version 7 without dashes, which sort in the order in which they are created.
 
-The 60 bits in front are the time (48 bits of milliseconds, 12 of their fraction) and never go
-back within a process; 62 random bits follow. Random means the system's, not `random`'s: an
-application that seeds `random` still gets ids of its own.
+The first 60 bits are the time (48 bits of milliseconds, 12 of their fraction), which never goes
+back within a process; 62 random bits follow. They are seeded by the operating system, so ids stay
+unique in an application that seeds `random`.
 """
 
 import os
@@ -10,7 +10,7 @@ from random import Random
 from struct import Struct
 from time import time_ns
 
-#: Those of RFC 9562: version 7 in the first half, the variant in the second.
+#: As in RFC 9562: the version is in the first half, the variant in the second.
 _VERSION = 7 << 12
 _VARIANT = 1 << 63
 
@@ -18,9 +18,9 @@ _pack = Struct(">QQ").pack
 
 
 class _Ids:
-    """The state behind `new_id`.
+    """The state of `new_id`.
 
-    Two threads may see the same `last`: their ids then differ in the random part only.
+    Two threads may read the same `last`; their ids then differ only in the random bits.
     """
 
     __slots__ = ("bits", "last")
@@ -30,7 +30,7 @@ class _Ids:
         self.reseed()
 
     def reseed(self) -> None:
-        """A forked child must not draw what its parent draws."""
+        """Start a new random sequence: a forked child must not repeat its parent's."""
         self.bits = Random(os.urandom(32)).getrandbits
 
     def new(self) -> str:
@@ -44,5 +44,5 @@ class _Ids:
 _ids = _Ids()
 os.register_at_fork(after_in_child=_ids.reseed)
 
-#: 32 hex digits.
+#: Returns a new id: 32 hex digits.
 new_id = _ids.new

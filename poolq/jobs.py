@@ -1,7 +1,7 @@
-"""Jobs: what users write, and what the rest of poolq needs to know of a job's class.
+"""The class Job that users subclass, and what the rest of poolq needs to know about a job's class.
 
-A subclass is checked when it is made, so that a mistake shows where it stands: at the import, in
-one line. Function jobs (`functions.py`) make subclasses too; workers see nothing else.
+A subclass is checked when it is defined, so a mistake is reported in one line when its module is
+imported. `@job` (`functions.py`) creates subclasses too; workers see nothing else.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack, c
 from poolq.checks import check_class
 from poolq.durations import Duration, when
 from poolq.errors import OptionError
-from poolq.forms import Form
+from poolq.forms import MessageTemplate
 from poolq.limits import Limit, OnLimit, RateLimit
 from poolq.message import Message
 from poolq.options import (
@@ -33,9 +33,16 @@ from poolq.running import FailNow, ReleaseNow, progress, run_inline, running_job
 class Job:
     """A kind of work: subclass it, give it a `run()`, and dispatch payloads to it.
 
-    The options are plain class data, read when a job is dispatched: see docs/guide.md. A job has
-    the name `module:Class` unless its class has a `name` of its own. An instance lives for one
-    execution and is built without arguments. Raises OptionError when a subclass makes no sense.
+        class SendMail(Job):
+            attempts = 3
+            def run(self):
+                send(self.payload["to"])
+
+        SendMail.dispatch({"to": "bob@example.com"})
+
+    Options are plain class attributes, read at each dispatch: see docs/guide.md. A job is called
+    `module:Class` unless its class sets `name`. An instance lives for one execution and is created
+    without arguments. Raises OptionError when a subclass is defined that could not run.
     """
 
     name: str
@@ -54,14 +61,14 @@ class Job:
     error: BaseException | None  # in on_failure(): why it failed
     poolq_broken: BaseException | None = None  # what __init__ raised
 
-    poolq_delay: ClassVar[Delay] = None  # what the class says of `delay`, which is a method too
+    poolq_delay: ClassVar[Delay] = None  # the class's option `delay`, which is a method too
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
-    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # whose: it is not inherited
-    #: Whose, its options as they were then, and the form with these.
-    poolq_form: ClassVar[tuple[type | None, tuple[object, ...], Form]] = (
+    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # with its class: not inherited
+    #: The class it belongs to, the options at that time, and the template made from them.
+    poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
         None,
         (),
-        Form("", DEFAULTS),
+        MessageTemplate("", DEFAULTS),
     )
 
     def __init__(self) -> None:
@@ -77,35 +84,39 @@ class Job:
         options_of(cls)
 
     def run(self) -> Any:
-        """The work. `async def` is run to its end on an event loop of its own."""
+        """The work. A coroutine is run to completion on an event loop of its own."""
 
     def rate_limit(self) -> RateLimit:
-        """Asked just before `run()`; None: no limit."""
+        """The limits of this job, asked for just before `run()`; None means no limit."""
         return None
 
     def on_success(self) -> Any:
-        """Called after `run()`, once the job is settled as done; at most once."""
+        """Called at most once, after the job has been settled as done."""
 
     def on_failure(self) -> Any:
-        """Called when the job has failed for good; at least once. `self.error` says why."""
+        """Called at least once, when the job has failed for good. `self.error` is the reason."""
 
     def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
-        """Fail for good, whatever attempts remain. Leaves `run()` here; never returns."""
+        """Fail for good, whatever attempts remain. Ends `run()`: never returns."""
         raise FailNow(str(reason))
 
     def release(self, delay: Delay = None) -> NoReturn:
-        """Back to the queue for another try after `delay`; counts an attempt. Never returns."""
+        """Go back to the queue and try again after `delay`. Counts as an attempt; never returns.
+
+        Raises DurationError.
+        """
         now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
         wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
         raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
 
     def progress(self, done: float, total: float = 0, note: str = "") -> None:
-        """Tell how far it is, `done` of `total` (0: who knows), for `poolq top` and `poolq job
-        show`. It costs microseconds and is kept nowhere. Raises ValueError for what is no number.
+        """Report progress, `done` of `total` (0: unknown), to `poolq top` and `poolq job show`.
+
+        A call takes microseconds, and nothing is stored. Raises ValueError unless both are numbers.
         """
         progress(done, total, note)
 
-    if not TYPE_CHECKING:  # to type checkers `delay` is the option; `set(delay=…)` is the typed way
+    if not TYPE_CHECKING:  # for type checkers `delay` is the option; `set(delay=…)` is typed
 
         def delay(self=None, delay: Delay = None, /, *args: Any, **kwargs: Any) -> "JobSettings":
             """`SendMail().delay("+1 hour").dispatch(payload)`. Raises OptionError."""
@@ -120,24 +131,24 @@ class Job:
     def dispatch(
         cls, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
     ) -> str:
-        """Store a job with this payload (a dict that JSON can hold) and return its id.
+        """Store a job with this payload (a dict of JSON values) and return its id, 32 hex digits.
 
         Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
         """
-        form = form_of(cls)
-        return send(form.changed(options) if options else form, payload)
+        template = template_of(cls)
+        return send(template.changed(options) if options else template, payload)
 
     @classmethod
     def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
-        """This job with other options, to be dispatched often. Raises OptionError."""
+        """This job with other options, to dispatch any number of times. Raises OptionError."""
         return JobSettings(cls, options_of(cls).changed(options, full_name(cls)))
 
     @classmethod
     def dispatch_sync(cls, payload: Mapping[str, Any] | None = None) -> Any:
-        """Run here and now, as the sync engine does, and return run()'s result.
+        """Run the job in this process, as the sync engine does, and return the result of run().
 
-        Attempts follow at once one after the other, delays and rate limits do not count, the
-        hooks run; the last error is raised.
+        Attempts follow each other immediately, delays and rate limits are ignored, and hooks run.
+        Raises PayloadError, and the error of the last attempt.
         """
         return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
 
@@ -152,7 +163,7 @@ def current() -> Job:
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """A job and the options to dispatch it with; made by `Job.set()`."""
+    """A job and the options to dispatch it with, created by `Job.set()`."""
 
     job: type[Job]
     options: Options
@@ -163,24 +174,24 @@ class JobSettings:
         return job_name(self.job)
 
     def set(self, **options: Unpack[DispatchOptions]) -> "JobSettings":
-        """The same with some options changed. Raises OptionError."""
+        """A copy with some options changed. Raises OptionError."""
         return JobSettings(self.job, self.options.changed(options, full_name(self.job)))
 
     def dispatch(
         self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
     ) -> str:
-        """As `Job.dispatch`, with these options."""
+        """Like `Job.dispatch`, with these options."""
         job, own = job_name(self.job), self.options
-        return send(Form(job, own.changed(options, job) if options else own), payload)
+        return send(MessageTemplate(job, own.changed(options, job) if options else own), payload)
 
     def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
-        """As `Job.dispatch_sync`, with these options."""
-        form = Form(full_name(self.job), self.options)
-        return inline(self.job, form.push(payload, max_payload()).body)
+        """Like `Job.dispatch_sync`, with these options."""
+        template = MessageTemplate(full_name(self.job), self.options)
+        return inline(self.job, template.push(payload, max_payload()).body)
 
 
 class Hooks(NamedTuple):
-    """Which of its methods a job has of its own."""
+    """Which hooks a job's class overrides."""
 
     limit: bool
     success: bool
@@ -188,7 +199,7 @@ class Hooks(NamedTuple):
 
 
 def hooks(cls: type[Job]) -> Hooks:
-    """Which hooks need to be called."""
+    """The hooks that have to be called for jobs of this class."""
     return Hooks(
         cls.rate_limit is not Job.rate_limit,
         cls.on_success is not Job.on_success,
@@ -197,13 +208,13 @@ def hooks(cls: type[Job]) -> Hooks:
 
 
 def full_name(cls: type[Job]) -> str:
-    """The name of a job's class, whether or not it can be dispatched."""
+    """The name of a job's class, even if it cannot be dispatched."""
     own = cls.__dict__.get("name")
     return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def job_name(cls: type[Job]) -> str:
-    """The name under which workers find the class. Raises OptionError where there is none."""
+    """The name under which workers find the class. Raises OptionError if they cannot find it."""
     known, found = cls.poolq_name
     if known is cls:
         return found
@@ -220,40 +231,40 @@ def job_name(cls: type[Job]) -> str:
 
 
 def is_job(cls: type[Job]) -> bool:
-    """True if it can be run: it has a run(), and no abstract method."""
+    """Whether the class can be run: it overrides run() and has no abstract methods."""
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
-#: A class's options as they stand there now, in the order of Options' fields. A class's `delay` was
-#: put aside when the class was made, since its instances have a method of that name; the last item
-#: is that method, or a delay that was set later.
+#: The current options of a class, in the order of Options' fields. The class's own `delay` is moved
+#: to `poolq_delay` when the class is defined, since instances have a method of that name; the last
+#: item is that method, or a delay that was assigned later.
 _raw = attrgetter(*("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay")
 
 
 def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
-    """To be compared later: a list could have changed along with its class."""
+    """A copy to compare with later: a list may be changed in place."""
     return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
 
 
-def form_of(cls: type[Job]) -> Form:
-    """The form of a class that can be dispatched, with its options of now. Raises OptionError."""
-    whose, known, form = cls.poolq_form
+def template_of(cls: type[Job]) -> MessageTemplate:
+    """The message template of a class with its current options. Raises OptionError."""
+    whose, known, template = cls.poolq_template
     raw = _raw(cls)
     if whose is not cls or (known != raw and known != _copied(raw)):
-        form = Form(job_name(cls), options_of(cls))
-        cls.poolq_form = (cls, _copied(raw), form)
-    return form
+        template = MessageTemplate(job_name(cls), options_of(cls))
+        cls.poolq_template = (cls, _copied(raw), template)
+    return template
 
 
 def options_of(cls: type[Job]) -> Options:
-    """The options as the class has them now. Raises OptionError."""
+    """The current options of the class. Raises OptionError."""
     raw = _raw(cls)
     if cls.poolq_options is not None:
         known, options = cls.poolq_options
-        if known == raw or known == _copied(raw):  # copied where it has to be
+        if known == raw or known == _copied(raw):  # copy only if needed
             return options
     given = dict(zip(OPTIONS, raw[:-1], strict=True))
-    if raw[-1] is not Job.__dict__["delay"]:  # it was set when the class had been made
+    if raw[-1] is not Job.__dict__["delay"]:  # assigned after the class was defined
         given["delay"] = raw[-1]
     options = DEFAULTS.changed(given, full_name(cls))
     cls.poolq_options = (_copied(raw), options)
@@ -269,13 +280,13 @@ def build(
     queue: str,
     error: BaseException | None = None,
 ) -> Job:
-    """A fresh instance for one execution. `payload` becomes the job's own: nobody may share it.
+    """A new instance for one execution. It owns `payload`: the caller must not share it.
 
-    Never raises: an `__init__` that does is kept for `running.call`, where it counts as an error
-    of `run()`.
+    Never raises: an error of `__init__` is kept for `running.call`, which raises it as if `run()`
+    had.
     """
     try:
-        # The base's own __init__ fills in what is filled in below.
+        # Job.__init__ would only set what is set below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
         job = cls.__new__(cls) if plain else cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
@@ -304,8 +315,8 @@ def _fill(
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
-    """Run a stored form here: see `running.run_inline`. `ask_limits`: its limits must be good ones,
-    though none is waited for."""
+    """Run a stored message in this process: see `running.run_inline`. With `ask_limits`, its rate
+    limits are validated, though not waited for."""
 
     def make(read: Message, attempt: int) -> Job:
         return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)

@@ -1,7 +1,7 @@
 """Rate limits as values: what a job declares, and the arithmetic of a fixed window (pure).
 
-A window opens with its first start and lasts `window` microseconds; at most `limit` starts fall
-into it. Counting happens in the engine's store (`Engine.admit`); here is only the arithmetic.
+A window opens with its first start and lasts `window` microseconds; at most `limit` jobs may start
+within it. The starts are counted in the engine's store (`Engine.admit`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,15 @@ UNITS = {
     "hours": 3_600_000_000,
     "days": 86_400_000_000,
 }
-MOST = 2**31 - 1  # a count that every engine can hold
+MOST = 2**31 - 1  # the largest count that every engine can store
 LONGEST_KEY = 255  # bytes in UTF-8
-LONGEST = 36_525 * UNITS["days"]  # 100 years: a window's end is still exact in a double
+LONGEST = 36_525 * UNITS["days"]
 _FIELDS = ("limit", *UNITS, "key", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
-    """A limit as an engine counts it. `(key, window)` names the counter; window in microseconds."""
+    """A limit as engines count it. `(key, window)` identifies the counter; `window` is in
+    microseconds."""
 
     key: str
     limit: int
@@ -32,10 +33,13 @@ class Rule(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """The answer of `Engine.admit`: `wait` is 0 when admitted, else microseconds until the
-    refusing rule's window ends; `rule` is that rule's position in the request. `until` is the same
-    end by the engine's clock, in microseconds since the epoch. `stale`: the rules were not asked,
-    because the job has been given to another worker."""
+    """The answer of `Engine.admit`.
+
+    `wait` is 0 if the job may start, otherwise the microseconds until the window of the refusing
+    rule ends; `rule` is that rule's position in the request, and `until` the end of its window by
+    the engine's clock, in microseconds since the epoch. `stale` means that the rules were not
+    checked, because the job now belongs to another worker.
+    """
 
     wait: int
     rule: int = -1
@@ -44,7 +48,7 @@ class Admission(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A counter as it stands: `used` starts since `start` (microseconds since the epoch)."""
+    """The state of a counter: `used` starts since `start` (microseconds since the epoch)."""
 
     start: int
     used: int
@@ -52,11 +56,11 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Limit:
-    """`Limit(10, seconds=1)`: at most 10 starts in a window of one second.
+    """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
 
-    Exactly one of `seconds`, `minutes`, `hours`, `days`. `key` replaces the job's name as the
-    counter's name; `jitter` (a share of the window, 0 to 1) spreads the releases; `on_limit`
-    overrides the job's own. Raises LimitError (a ValueError).
+    Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter, instead
+    of the job's name; `jitter` (a share of the window, 0 to 1) spreads out jobs that are released;
+    `on_limit` overrides the job's option. Raises LimitError (a ValueError).
     """
 
     limit: int
@@ -87,9 +91,9 @@ class Limit:
 
     @classmethod
     def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
-        """What `rate_limit()` returned (None, a Limit, a mapping, or a list of these) as limits.
+        """The limits in what `rate_limit()` returned: None, a Limit, a mapping, or a list of these.
 
-        Raises LimitError naming the job.
+        Raises LimitError, which names the job.
         """
         if value is None:
             return ()
@@ -98,7 +102,7 @@ class Limit:
             limits = tuple(cls._one(item) for item in items)
             counters = {(limit.key or job, limit.window) for limit in limits}
             if len(counters) < len(limits):
-                raise LimitError("two limits with one key and window would count in one place")
+                raise LimitError("two limits with the same key and window would share a counter")
         except LimitError as error:
             raise LimitError(f"rate_limit of {job}: {error}") from None
         return limits
@@ -109,7 +113,7 @@ class Limit:
             return item
         if not isinstance(item, Mapping):
             raise LimitError(
-                f"{item!r} is no limit; return None, a Limit, a dict or a list of them"
+                f"{item!r} is not a limit; return None, a Limit, a dict or a list of them"
             )
         unknown = [str(name) for name in item if name not in _FIELDS]
         if unknown:
@@ -119,7 +123,7 @@ class Limit:
         return cls(**item)
 
     def rule(self, job: str) -> Rule:
-        """As the engine counts it; the key defaults to the job's name."""
+        """The limit as engines count it, with the job's name as the default key."""
         return Rule(self.key or job, self.limit, self.window)
 
 
@@ -171,9 +175,9 @@ def _on_limit(value: object) -> OnLimit | None:
 
 
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
-    """One start under `rule` at `now`: the window afterwards, and 0 or the microseconds to wait.
+    """Ask for one start under `rule` at `now`: the new window, and 0 or the microseconds to wait.
 
-    A window that begins in the future was opened before the clock went back; it is over.
+    A window that begins in the future was opened before the clock was set back, and is over.
     """
     if window is None or not window.start <= now < window.start + rule.window:
         return Window(now, 1), 0

@@ -1,8 +1,8 @@
-"""The stored form of a job: an immutable JSON body, and beside it a small mutable state.
+"""How a job is stored: as an immutable JSON body, and beside it a small mutable state.
 
-The body is written once, by the producer, and never again: engines pass it through as bytes.
-What changes over a job's life (tries, crashes, history) is `State`, which engines keep beside it.
-Both are documented in docs/message.md. Never pickle: a message can name a job, not code.
+The producer writes the body once; engines treat it as bytes. What changes during a job's life
+(attempts, crashes, history) is its `State`, which engines store beside the body. Both are described
+in docs/message.md. Nothing is pickled, so a message can name a job but carries no code.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -18,7 +18,7 @@ HISTORY_KEPT = 20
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-#: What a message may ask for at most: each crash and each timeout costs a worker.
+#: Upper bounds of what a message may ask for, as each crash and each timeout costs a worker.
 MOST_ATTEMPTS = 1_000_000
 MOST_CRASHES = 1_000
 MOST_STEPS = 1_000
@@ -30,8 +30,8 @@ Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MOST_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
-    """What a producer stores. Durations in microseconds; `retry_after` is a step an attempt, text
-    where it is a span of calendar months (`moments.span`)."""
+    """What a producer stores. Durations are in microseconds; `retry_after` has one step for each
+    attempt, which is text if it is a span of calendar months (`moments.span`)."""
 
     v: int
     id: Name
@@ -46,7 +46,8 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 
 class Push(NamedTuple):
-    """A job to store. Due at `at` (microseconds since the epoch) or, when 0, `delay` from now."""
+    """A job to store. It is due at `at` (microseconds since the epoch) or, if that is 0, in `delay`
+    microseconds."""
 
     id: str
     queue: str
@@ -56,7 +57,7 @@ class Push(NamedTuple):
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """The parts of a body that a reader needs even when the rest makes no sense."""
+    """The parts of a body that are needed even if the rest is invalid."""
 
     job: str = "?"
     queue: str = "?"
@@ -67,8 +68,12 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 class State(NamedTuple):
-    """What happened so far. `attempt`: counted tries; `crashes`: deaths of workers that ran it;
-    `failing`: 0, or 1 plus the deaths since it was marked failing; `history`: Entry lines."""
+    """What has happened to a job so far.
+
+    `attempt` counts its attempts and `crashes` the workers that died while running it. `failing` is
+    0, or 1 plus the workers that died since the job was marked as failing. `history` holds one
+    encoded Entry a line.
+    """
 
     attempt: int = 0
     crashes: int = 0
@@ -76,12 +81,13 @@ class State(NamedTuple):
     history: bytes = b""
 
 
-#: Of a job that nothing has happened to yet: one object, so that most are told apart by identity.
+#: The state of a new job. It is one object, so that most new jobs are recognised by identity.
 INITIAL = State()
 
 
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One line of a job's history. `at`: microseconds since the epoch; `cause`: see CAUSES."""
+    """One line of a job's history. `at` is in microseconds since the epoch; `cause` is one of
+    CAUSES."""
 
     at: int
     cause: str
@@ -93,11 +99,11 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     exit_code: int = 0
 
 
-#: error, released, limited and timeout counted an attempt; crash is counted apart; unknown and
+#: error, released, limited and timeout count as attempts; crash is counted separately; unknown and
 #: newer are not counted.
 CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
 
-#: What msgspec raises for bytes that are no JSON, or not the JSON that is wanted.
+#: What msgspec raises for bytes that are not JSON, or not the expected JSON.
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 _encoder = msgspec.json.Encoder()
@@ -107,13 +113,13 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(message: Message) -> bytes:
-    """The body. The payload must have been checked (`poolq.payload`)."""
+    """The body. The payload must have been checked by `payload.check`."""
     return _encoder.encode(message)
 
 
 def decode(body: bytes) -> Message:
-    """Read a body. Raises BadMessage when it is no message of a version that this code knows, and
-    NewerMessage when its version is a later one."""
+    """Decode a body. Raises BadMessage if it is not a message of a known version, NewerMessage if
+    its version is later than this code knows."""
     try:
         message = _decoder.decode(body)
     except UNREADABLE as error:
@@ -122,12 +128,12 @@ def decode(body: bytes) -> Message:
     if message.v != VERSION:
         _check_version(message.v)
     if type(message.payload) is not dict:
-        raise BadMessage(f"message's payload is no JSON object: {body[:80]!r}")
+        raise BadMessage(f"the message's payload is not a JSON object: {body[:80]!r}")
     return message
 
 
 def name_and_queue(body: bytes) -> tuple[str, str]:
-    """The job's name and queue, "?" where the body does not tell; for listings."""
+    """The job's name and queue for listings; "?" for what the body does not contain."""
     try:
         head = _body_decoder.decode(body)
     except UNREADABLE:
@@ -136,7 +142,7 @@ def name_and_queue(body: bytes) -> tuple[str, str]:
 
 
 def _version(body: bytes) -> int:
-    """Of a body that cannot be read, perhaps because a later poolq wrote it."""
+    """The version of a body that cannot be decoded, perhaps because a later poolq wrote it."""
     try:
         return msgspec.json.decode(body, type=_Version).v
     except UNREADABLE:
@@ -150,10 +156,10 @@ def _check_version(version: int) -> None:
 
 
 def entry(line: Entry) -> bytes:
-    """One history line, without its newline (JSON has none inside)."""
+    """One encoded line of the history, without its newline (JSON itself contains none)."""
     try:
         return _encoder.encode(line)
-    except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
+    except UnicodeEncodeError:  # a lone surrogate, as in a file name that is not UTF-8
         shown = {
             field: value.encode("utf-8", "backslashreplace").decode()
             for field, value in msgspec.structs.asdict(line).items()
@@ -163,7 +169,7 @@ def entry(line: Entry) -> bytes:
 
 
 def entries(history: bytes) -> list[Entry]:
-    """The history as values, oldest first; a line that cannot be read is shown as it is."""
+    """The decoded history, oldest entry first; an invalid line becomes the error of an entry."""
     found = []
     for line in history.splitlines():
         try:
@@ -174,7 +180,7 @@ def entries(history: bytes) -> list[Entry]:
 
 
 def with_entry(history: bytes, line: Entry) -> bytes:
-    """History with one line more; the first and the last HISTORY_KEPT - 1 are kept."""
+    """The history with one more line; the first and the last HISTORY_KEPT - 1 lines are kept."""
     lines = [*history.splitlines(), entry(line)]
     if len(lines) > HISTORY_KEPT:
         lines = [lines[0], *lines[1 - HISTORY_KEPT :]]

@@ -1,21 +1,22 @@
-"""Points in time and calendar spans as people write them (pure: `now` is given).
+"""Parses points in time and calendar spans as people write them (pure: `now` is given).
 
     point      "tomorrow noon" · "next monday 9:30" · "today 23:00" · "17:00" · "+1 month"
                "-1 day" · "@1900000000" · "2030-01-31 09:00" (ISO 8601)
-    span       "+1 month" · "1 year 2 weeks": as ISO 8601, "P1M" and "P12MT1209600S"
+    span       "+1 month" · "1 year 2 weeks", encoded by ISO 8601 as "P1M" and "P12MT1209600S"
 
-The words are those of PHP's `strtotime`. A text is read from left to right; each part sets the day
-or the time of day, or moves the result:
+The words are those of PHP's `strtotime`. Text is read from left to right; each part sets the day or
+the time of day, or moves the result:
 
-- A day without a time of day begins at 00:00: "tomorrow", "monday". A time without a day is today.
-- "monday" is today on a Monday, "next monday" the first Monday after today, "last monday" the one
-  before today.
-- Years, months, weeks and days follow the calendar of `now`'s zone and keep the time of day where
-  the clocks change; hours and shorter units are elapsed time. A month that is too short for the
-  day ends on its last day: January 31st and "+1 month" is February 28th.
-- A time of day that the clocks skip is as much later; one that they repeat is the first of the two.
+- A day without a time of day means 00:00: "tomorrow", "monday". A time without a day means today.
+- "monday" means today on a Monday, "next monday" the first Monday after today, "last monday" the
+  last one before today.
+- Years, months, weeks and days follow the calendar in the zone of `now` and keep the time of day
+  when the clocks change; hours and shorter units are elapsed time. If a month is too short for the
+  day, its last day is taken: January 31st "+1 month" is February 28th.
+- A time of day that the clocks skip is moved forward by the gap; of one that they repeat, the first
+  counts.
 
-Left to others: what `now` is, and what a point in the past means (`durations.py`).
+The caller decides what `now` is; `durations.py` decides what a point in the past means.
 """
 
 import re
@@ -70,9 +71,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def point(text: str, now: datetime) -> datetime | None:
-    """The point in time that a text names, in the zone of `now`; None: it names none.
+    """The point in time that the text describes, in the zone of `now`; None if it describes none.
 
-    Raises ValueError for a text that has the form of one and makes no sense ("25:00").
+    Raises ValueError for text that looks like a point in time but is invalid ("25:00").
     """
     text = text.strip()
     if _ISO_DATE.match(text):
@@ -88,14 +89,14 @@ def point(text: str, now: datetime) -> datetime | None:
 
 
 def plain(text: str) -> str:
-    """In small letters, with one of the two signs for micro."""
+    """The text in lower case, with one spelling of the micro sign."""
     return text.strip().casefold().replace("\u03bc", "µ").replace("\u00b5", "µ")
 
 
 def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
-    """`now` and some months, then `elapsed` microseconds, later (or earlier).
+    """The point `months`, then `elapsed` microseconds, after `now` (before it if negative).
 
-    Raises OverflowError where the calendar ends.
+    Raises OverflowError beyond the calendar.
     """
     year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
     if not 1 <= year <= 9999:
@@ -106,25 +107,25 @@ def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
 
 
 def span(months: int, elapsed: int) -> str:
-    """A calendar span as it is stored: ISO 8601, with months and seconds only."""
+    """Encode a calendar span by ISO 8601, with months and seconds only."""
     seconds = f"{elapsed / 1_000_000:f}".rstrip("0").rstrip(".")
     return f"P{months}M" + (f"T{seconds}S" if elapsed else "")
 
 
 def span_of(text: str) -> tuple[int, int]:
-    """The months and microseconds of a stored span. Raises ValueError."""
+    """The months and microseconds of an encoded span. Raises ValueError."""
     found = _SPAN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no span such as P1M")
+        raise ValueError(f"{text!r} is not a span such as P1M")
     return int(found[1]), round(float(found[2] or 0) * 1_000_000)
 
 
 class _Reading:
-    """What the parts of a text have set so far."""
+    """Collects what the parts of a text set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.base: datetime | None = None  # by a number of seconds since the epoch
+        self.base: datetime | None = None  # given as seconds since the epoch
         self.days: int | None = None  # from today
         self.weekday: tuple[str, int] | None = None
         self.clock: time | None = None
@@ -133,7 +134,7 @@ class _Reading:
         self.elapsed = 0
 
     def take(self, part: re.Match[str]) -> bool:
-        """False: the part has no meaning, or says again what another one has said."""
+        """Apply a part. Returns False if it is meaningless, or sets what is set already."""
         if part["epoch"]:
             return self._epoch(part["epoch"])
         if part["which"]:
@@ -194,7 +195,7 @@ class _Reading:
         return True
 
     def result(self) -> datetime | None:
-        """None: the parts do not go together. Raises ValueError, OverflowError."""
+        """The point in time; None if the parts contradict each other. Raises OverflowError."""
         named = self.days is not None or self.weekday is not None
         if self.base is not None:
             if named or self.clock is not None:
@@ -219,13 +220,13 @@ def _days_until(which: str, weekday: int, today: int) -> int:
 
 
 def _clock(part: re.Match[str]) -> time | None:
-    """A time of day; None: a bare number is none. Raises ValueError."""
-    hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # it is the same expression
+    """The time of day; None for a bare number. Raises ValueError."""
+    hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # the expression has matched before
     if minutes is None and half is None:
         return None
     hour = int(hours)
     if half:
         if not 1 <= hour <= 12:
-            raise ValueError(f"{hours} {half} is no time of day")
+            raise ValueError(f"{hours} {half} is not a time of day")
         hour = hour % 12 + (12 if half == "pm" else 0)
     return time(hour, int(minutes or 0), int(seconds or 0))

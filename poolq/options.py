@@ -1,8 +1,8 @@
-"""A job's options: plain class data, read when the job is dispatched, travelling with it.
+"""The options of a job: parsing, validation and merging.
 
-Here they are read, checked and merged. Where they come from (a class, `set()`, `dispatch()`, a
-decorator) is the caller's business, and so is when: a bad option of a class is refused when the
-class is made.
+Options are read when a job is dispatched and are stored with it. Where they come from (a class,
+`set()`, `dispatch()`, a decorator) and when they are checked is up to the caller: those of a class
+are checked when it is defined.
 """
 
 import difflib
@@ -24,7 +24,7 @@ LONGEST_JOB_NAME = 255  # bytes of a job's name
 
 
 class DispatchOptions(TypedDict, total=False):
-    """What `dispatch()` and `set()` take as keywords; each is also a class attribute of a job."""
+    """Keyword arguments of `dispatch()` and `set()`; each is also a class attribute of jobs."""
 
     queue: str
     delay: Delay
@@ -37,10 +37,11 @@ class DispatchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options as they were read, durations in microseconds; `timeout` 0: none.
+    """Parsed options. Durations are in microseconds; a `timeout` of 0 means none.
 
-    A `delay` that is no integer is a point in time (a datetime or text); `due` works it out for
-    each job. A step of `retry_after` that is text is a span of calendar months (`moments.span`).
+    A `delay` that is not an integer is a point in time (a datetime or text), which `due` computes
+    for each job. A step of `retry_after` that is text is a span of calendar months
+    (`moments.span`).
     """
 
     queue: str = "default"
@@ -52,7 +53,7 @@ class Options:
     timeout: int = 0
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
-        """These with `given` in place of some. Raises OptionError naming the job and the option."""
+        """A copy with the options `given`. Raises OptionError, naming the job and the option."""
         if not given:
             return self
         read: dict[str, object] = {}
@@ -64,7 +65,7 @@ class Options:
         return replace(self, **read)  # type: ignore[arg-type]  # each reader gives its field's type
 
     def due(self, job: str) -> tuple[int, int]:
-        """`(delay, at)` of a job dispatched now, as `durations.when` gives them."""
+        """`(delay, at)` of a job dispatched now, in microseconds: see `durations.when`."""
         if isinstance(self.delay, int):
             return self.delay, 0
         return when(self.delay, _now(), f"job {job}: delay")
@@ -79,13 +80,16 @@ def _queue(value: object, what: str) -> str:
 
 
 def name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
-    """A name of a queue or a job: text without spaces, commas and control characters."""
+    """Check the name of a queue or a job: at most `longest` bytes of text without spaces, commas or
+    control characters. Raises OptionError, which begins with `what`."""
     if not isinstance(value, str):
         raise OptionError(f"{what} is {value!r}; it must be text")
     if not value:
         raise OptionError(f"{what} is empty; give it a name")
     if not value.isprintable() or " " in value or "," in value:
-        raise OptionError(f"{what} is {value!r}; no spaces, commas or control characters, please")
+        raise OptionError(
+            f"{what} is {value!r}; it must have no spaces, commas or control characters"
+        )
     if len(value.encode()) > longest:
         raise OptionError(f"{what} is {value[:40]!r}…; at most {longest} bytes are allowed")
     return str(value)
@@ -95,14 +99,16 @@ def _delay(value: object, what: str) -> int | str | datetime:
     delay, _ = when(value, _now(), what)
     if is_duration(value):
         return delay
-    assert isinstance(value, (datetime, str))  # nothing else is a point in time
+    assert isinstance(value, (datetime, str))  # `when` accepts no other points in time
     return value
 
 
 def _whole(most: int) -> Callable[[object, str], int]:
     def read(value: object, what: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            shown = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "immense"
+            shown = (
+                repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "too large"
+            )
             raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
         return int(value)
 

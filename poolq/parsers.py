@@ -1,7 +1,7 @@
-"""How a setting's value is read: one parser a kind of value.
+"""Parsers for the values of settings, one for each kind of value.
 
-A parser takes text (a flag, the environment) as well as TOML's own types, and raises ValueError
-whose text goes on from "<source> is <value>; it …".
+A parser takes text (from a flag or the environment) or a TOML value. It raises ValueError, whose
+text continues the sentence "<source> is <value>; it …".
 """
 
 import math
@@ -14,7 +14,7 @@ from poolq.options import name as queue_name
 
 Parser = Callable[[object], object]
 
-LONGEST = 366 * 86400.0  # seconds; a longer one is a slip of the unit
+LONGEST = 366 * 86400.0  # seconds; a longer duration is a mistake in the unit
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 OFF = "off"
 YES = ("1", "true", "yes", "on")
@@ -26,7 +26,7 @@ _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 
 
 def text(value: object) -> str:
-    """Any text that is not empty; the engine's URL is checked by `urls.py`."""
+    """Any text that is not empty. Engine URLs are checked later, by `urls.py`."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
     if "\0" in value:
@@ -35,14 +35,14 @@ def text(value: object) -> str:
 
 
 def label(value: object) -> str:
-    """A name for people: in process titles, logs and listings."""
+    """A name for display in process titles, logs and listings."""
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= 64:
         raise ValueError("must be 1 to 64 printable characters")
     return value.strip()
 
 
 def address(value: object) -> str:
-    """A host's name or number and a port: 127.0.0.1:9200, [::1]:9200; or OFF."""
+    """A host name or address and a port, such as 127.0.0.1:9200 or [::1]:9200; or OFF."""
     if value == OFF:
         return OFF
     found = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -52,7 +52,7 @@ def address(value: object) -> str:
 
 
 def namespace(value: object) -> str:
-    """Begins keys and table names, so it is kept to what every engine allows there."""
+    """A prefix of keys and table names, limited to characters that every engine allows."""
     if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
         raise ValueError("must be a small letter, then up to 31 small letters, digits or _")
     return value
@@ -72,7 +72,7 @@ def whole(least: int, most: int) -> Parser:
 
 
 def duration(least: float = 0.0) -> Parser:
-    """Seconds: a number, or a text such as "30s" or "1 hour"; at least `least` of them."""
+    """Seconds: a number, or text such as "30s" or "1 hour"; at least `least` seconds."""
 
     def parse(value: object) -> float:
         try:
@@ -95,7 +95,7 @@ def _seconds(value: object) -> float:
 
 
 def size(value: object) -> int:
-    """Bytes: a whole number, or a text such as "512K" or "1M"; up to 512 MiB."""
+    """Bytes: a whole number, or text such as "512K" or "1M"; at most 512 MiB."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZES[match[2].upper()]
@@ -105,7 +105,7 @@ def size(value: object) -> int:
 
 
 def memory(value: object) -> int:
-    """Bytes, as `size`, but up to 1 TiB; 0: no limit. Less than 16 MiB holds no Python."""
+    """Bytes like `size`, from 16 MiB, which Python itself needs, to 1 TiB; 0 means no limit."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZES[match[2].upper()]
@@ -116,7 +116,7 @@ def memory(value: object) -> int:
 
 
 def switch(value: object) -> bool:
-    """On or off."""
+    """A boolean, or one of the words in YES and NO."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -137,7 +137,7 @@ def choice(*words: str) -> Parser:
 
 
 def names(value: object) -> tuple[str, ...]:
-    """Names, as a list or separated by commas; each once, in the order given."""
+    """Names in a list or separated by commas, in the given order, without duplicates."""
     parts: Sequence[object]
     if isinstance(value, str):
         parts = value.split(",")
@@ -152,7 +152,7 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def queues(value: object) -> tuple[str, ...]:
-    """Names of queues, as `names`, each one that a job's `queue` may be."""
+    """Names of queues, like `names`; each must be valid as a job's `queue`."""
     found = names(value)
     for name in found:
         try:
@@ -163,11 +163,11 @@ def queues(value: object) -> tuple[str, ...]:
 
 
 def modules(value: object) -> tuple[str, ...]:
-    """Names of modules, as `names`."""
+    """Names of modules, like `names`."""
     found = names(value)
     for name in found:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(
-                f"must name modules such as jobs or shop.jobs; {name!r} is no such name"
+                f"must name modules such as jobs or shop.jobs; {name!r} is not such a name"
             )
     return found

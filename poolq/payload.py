@@ -1,7 +1,7 @@
-"""Payloads: what may be dispatched is what JSON can hold without changing it.
+"""Validation of payloads: values that do not survive a JSON round trip are rejected.
 
-A tuple would come back as a list, a datetime as text, the key 1 as "1": such values are refused
-where they are dispatched, by the person who can see why, and not discovered in a worker.
+A tuple would come back as a list, a datetime as text, the key 1 as "1". Such values are rejected at
+dispatch, where the cause can be seen, rather than discovered in a worker.
 """
 
 import math
@@ -11,7 +11,7 @@ import msgspec
 
 from poolq.errors import PayloadError
 
-DEEPEST = 100  # levels; readers of JSON have limits of their own
+DEEPEST = 100  # levels of nesting; JSON parsers have limits of their own
 _SCALARS = frozenset((str, int, bool, type(None)))
 _HINTS = {
     "tuple": "a list",
@@ -27,9 +27,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
-    """The payload as JSON. None stands for {}.
+    """Encode the payload as JSON; None means {}.
 
-    `where` is how the error calls it. Raises PayloadError naming the job and the path.
+    `where` is what errors call the payload. Raises PayloadError, which names the job and the path
+    to the value.
     """
     if payload is None:
         return b"{}"

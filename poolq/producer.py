@@ -1,11 +1,11 @@
-"""The producer's side: from a message template and a payload to a stored job.
+"""The producer: stores jobs, given as a message template and a payload, in the chosen engine.
 
-It knows no class of jobs: `jobs.py` and `dispatching.py` stand above it.
+The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
+children share the choice; connections are left to the engine. While an engine cannot be reached,
+the producer retries for `PATIENCE` seconds, but only jobs that are certainly not stored: a job is
+never dispatched twice.
 
-The engine comes from the settings when it is first needed, or from `connect()`. Threads and
-forked children share the choice; connections are the engine's business. An engine that cannot be
-reached is asked again for `PATIENCE` seconds, but only while it is certain that nothing was
-stored: a job is never dispatched twice.
+Job classes are unknown here: `jobs.py` and `dispatching.py` stand above this module.
 """
 
 import os
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from poolq import config
 from poolq.backoff import Backoff
 from poolq.errors import EngineUnavailable
-from poolq.forms import Form
+from poolq.forms import MessageTemplate
 from poolq.message import Push
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-PATIENCE = 10.0
+PATIENCE = 10.0  # seconds
 
 
 class _Producer(NamedTuple):
@@ -33,7 +33,7 @@ class _Producer(NamedTuple):
 
 
 class _Chosen:
-    """What this process dispatches to: chosen once, by the settings or by `connect()`."""
+    """The engine this process dispatches to, chosen once by the settings or by `connect()`."""
 
     def __init__(self) -> None:
         self.settings: config.Config | None = None
@@ -41,7 +41,7 @@ class _Chosen:
         self.lock = threading.Lock()
 
     def fresh_lock(self) -> None:
-        """A forked child inherits the lock as it was, perhaps held by a thread it does not have."""
+        """Replace the lock in a forked child: a thread that the child lacks may hold it."""
         self.lock = threading.Lock()
 
     def configured(self) -> config.Config:
@@ -56,7 +56,7 @@ class _Chosen:
     def open(self) -> _Producer:
         opened = _opened(self.configured())
         with self.lock:
-            self.producer = self.producer or opened  # whoever came first, or called connect()
+            self.producer = self.producer or opened  # the first thread wins, and connect() over all
             return self.producer
 
     def use(self, settings: config.Config) -> _Producer:
@@ -66,7 +66,7 @@ class _Chosen:
         return opened
 
     def default(self, settings: config.Config) -> None:
-        """Unless something was chosen or read already."""
+        """Use these settings unless others were chosen or loaded before."""
         with self.lock:
             self.settings = self.settings or settings
 
@@ -85,29 +85,32 @@ def engine() -> "Engine":
 
 
 def dispatch_by(settings: config.Config) -> None:
-    """Dispatch by these settings, unless `connect()` or a dispatch came before: jobs dispatch to
-    the engine that their pool serves, whatever flags it was given."""
+    """Dispatch by these settings, unless `connect()` or a dispatch came before.
+
+    A worker calls this, so that its jobs dispatch to the engine that its pool serves.
+    """
     _chosen.default(settings)
 
 
 def connect(url: str, namespace: str | None = None) -> "Engine":
-    """Dispatch to this engine from now on, in all threads; the other settings stay as they are.
+    """Dispatch to the engine of this URL from now on, in all threads; other settings are kept.
 
-    It is reached when it is first used, not here. Raises ConfigError.
+    `connect("redis://localhost:6379/0")`. The connection is made at the first use, not here.
+    Raises ConfigError.
     """
     given = {"engine": url, "namespace": namespace}
     return _chosen.use(config.load(given, place="connect()")).engine
 
 
 def max_payload() -> int:
-    """The largest payload, in bytes of JSON; opens no engine."""
+    """The largest payload allowed, in bytes of JSON. Opens no engine."""
     return _chosen.configured().max_payload
 
 
-def send(form: Form, payload: object) -> str:
+def send(template: MessageTemplate, payload: object) -> str:
     """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.producer or _chosen.open()
-    push = form.push(payload, limit)
+    push = template.push(payload, limit)
     try:
         to.push([push])
     except EngineUnavailable as error:
@@ -116,9 +119,9 @@ def send(form: Form, payload: object) -> str:
 
 
 def store(pushes: Sequence[Push]) -> list[str]:
-    """Store these jobs, thousands in one round trip; returns their ids in this order.
+    """Store these jobs, thousands in one round trip, and return their ids in order.
 
-    Raises EngineUnavailable; its `ids` are those of the jobs that are not known to be stored.
+    Raises EngineUnavailable, whose `ids` are those of the jobs not known to be stored.
     """
     to, _ = _chosen.get()
     try:
@@ -130,7 +133,7 @@ def store(pushes: Sequence[Push]) -> list[str]:
 
 
 def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
-    """What is certainly not stored is tried again, until it is or PATIENCE ends."""
+    """Retry what is certainly not stored, for PATIENCE seconds. Raises EngineUnavailable."""
     give_up = time.monotonic() + PATIENCE
     backoff, failures = Backoff(), 0
     while not error.maybe_stored:

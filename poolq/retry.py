@@ -1,7 +1,7 @@
-"""What becomes of a claimed job: outcomes as values, and the rules that choose one (pure).
+"""What happens to a claimed job: outcomes as values, and the rules that choose one (pure).
 
-An outcome says what shall be; the engine writes it down. Nothing here knows an engine or a clock:
-`now` and `rand` are parameters.
+An outcome describes what to do; an engine stores it. Nothing here knows an engine or a clock: `now`
+and `rand` are parameters.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,19 @@ from poolq.durations import length
 from poolq.limits import Rule
 from poolq.message import Entry, Message, State, entries, with_entry
 
-UNKNOWN_RETRY = 5_000_000
-#: Microseconds before the next attempt of a job that timed out twice in a row, and at most.
+UNKNOWN_RETRY = 5_000_000  # microseconds before the next worker looks at an unknown job
+#: Microseconds before the next attempt of a job that timed out twice in a row; the pause doubles
+#: from the first to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1_000_000, 60_000_000
 
 
 class Ack(NamedTuple):
-    """Done: counted and deleted."""
+    """The job is done: count it and delete it."""
 
 
 class Release(NamedTuple):
-    """Back to the queue, due after `delay` microseconds. `counter`: retried, limited or ""."""
+    """Back to the queue, due after `delay` microseconds. `counter` is the statistic to increase:
+    retried, limited, or none if empty."""
 
     delay: int
     state: State
@@ -30,9 +32,11 @@ class Release(NamedTuple):
 
 
 class ReleaseUntil(NamedTuple):
-    """Held back by `rule`: not due before `until` (microseconds since the epoch by the engine's
-    clock), and then at its original place: before every job of its queue that was dispatched after
-    it. Counts as limited."""
+    """Held back by `rule` until `until` (microseconds since the epoch by the engine's clock).
+
+    The job then has its original place: before every job of its queue that was dispatched later.
+    Counts as limited.
+    """
 
     until: int
     state: State
@@ -40,25 +44,25 @@ class ReleaseUntil(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """Back to the head of the queue as if it had never been claimed; counts nothing. A parked job
-    that was granted keeps its slot while the window of that slot is open."""
+    """Back to the head of the queue as if it had never been claimed; nothing is counted. A parked
+    job that has been granted a slot keeps it while the window of that slot is open."""
 
 
 class Park(NamedTuple):
-    """Wait off the queue under `rules[refused]`, in FIFO order, for a slot of all the rules."""
+    """Parked under `rules[refused]`, in FIFO order, until all rules have a slot for the job."""
 
     rules: tuple[Rule, ...]
     refused: int
 
 
 class Failing(NamedTuple):
-    """Failed for good; the claim is kept while `on_failure()` runs."""
+    """The job has failed for good; the worker keeps its claim while `on_failure()` runs."""
 
     state: State
 
 
 class Bury(NamedTuple):
-    """To the failed jobs, with its history."""
+    """Move the job to the failed jobs, with its history."""
 
     state: State
 
@@ -70,7 +74,8 @@ GIVE_BACK = GiveBack()
 
 
 def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
-    """The delay after the `attempt`-th counted try: a step an attempt, the last one repeating.
+    """The delay in microseconds after the `attempt`-th attempt: one step for each attempt; the last
+    step repeats.
 
     `now`, in microseconds since the epoch, is when a step of calendar months begins.
     """
@@ -81,18 +86,18 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
 
 
 def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
-    """One more counted try went by: try again after `delay`, or failed for good."""
+    """An attempt has failed: try again after `delay` microseconds, or fail for good."""
     after = _tried(state, line)
     return failing(after) if after.attempt >= message.attempts else Release(delay, after)
 
 
 def failing(state: State) -> Failing:
-    """Mark for `on_failure()`."""
+    """Mark the job as failed, so that `on_failure()` is called."""
     return Failing(state._replace(failing=1))
 
 
 def at_once(state: State, line: Entry) -> Failing:
-    """Failed for good whatever attempts remain; the try is counted."""
+    """Fail for good, whatever attempts remain; this attempt is counted."""
     return failing(_tried(state, line))
 
 
@@ -103,20 +108,20 @@ def _tried(state: State, line: Entry) -> State:
 def limited(
     message: Message, state: State, line: Entry, rule: Rule, until: int
 ) -> ReleaseUntil | Failing:
-    """Held back by a limit: counts a try. It keeps its place, and is not due before `until`: see
-    `spread`."""
+    """Held back by a limit, which counts as an attempt. The job keeps its place and is due at
+    `until`: see `spread`."""
     after = _tried(state, line)
     return failing(after) if after.attempt >= message.attempts else ReleaseUntil(until, after, rule)
 
 
 def spread(jitter: float, window: int, rand: float) -> int:
-    """Microseconds after the end of its window at which a released job is due: up to the share
-    `jitter` of the window; `rand`, 0 to 1, says how much of that."""
+    """How many microseconds after the end of the window a released job is due: up to the share
+    `jitter` of the window, of which `rand`, 0 to 1, chooses a part."""
     return round(jitter * window * rand)
 
 
 def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
-    """No module defines the job: wait for a rolling deploy, uncounted, then bury."""
+    """No module defines the job: wait `grace` microseconds for a deploy, uncounted, then bury."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))
@@ -125,26 +130,26 @@ def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
 
 
 def newer(state: State, line: Entry) -> Release:
-    """A later poolq has stored the message: wait for one that can read it, uncounted, for ever."""
+    """A later poolq has stored the message: wait, uncounted, for a worker that can read it."""
     noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
     history = state.history if noted else with_entry(state.history, line)
     return Release(UNKNOWN_RETRY, state._replace(history=history), "")
 
 
 def crashed_out(message: Message, state: State) -> bool:
-    """Too many workers died under it."""
+    """Whether too many workers have died while running the job."""
     return state.failing == 0 and state.crashes >= message.max_crashes
 
 
 def timed_out(message: Message, state: State) -> bool:
-    """Its last attempt was killed at its deadline: nobody could decide then."""
+    """Whether its last attempt was killed at its deadline, when no worker could settle it."""
     return state.failing == 0 and state.attempt >= message.attempts
 
 
 def after_timeout(message: Message, state: State, now: int) -> int:
-    """Microseconds until the next attempt, should this one be killed at its deadline; after the
-    last one it fails at once. Each timeout in a row costs a worker, so that from the second one on
-    the pause grows, whatever the message asks for."""
+    """Microseconds until the next attempt if this one is killed at its deadline; 0 after the last
+    attempt, when the job fails immediately. Each timeout costs a worker, so the pause grows from
+    the second in a row on, whatever the message asks for."""
     tries = state.attempt + 1
     if tries >= message.attempts:
         return 0
@@ -158,10 +163,10 @@ def after_timeout(message: Message, state: State, now: int) -> int:
 
 
 def hook_spent(message: Message, state: State) -> bool:
-    """Too many workers died in its `on_failure()`: bury without calling it again."""
+    """Whether too many workers have died in `on_failure()`, so that it must not be called again."""
     return state.failing - 1 >= message.max_crashes
 
 
 def at_end(state: State, line: Entry) -> Bury:
-    """Buried as it is, with a last line."""
+    """Bury the job with its state and one last line of history."""
     return Bury(state._replace(history=with_entry(state.history, line)))

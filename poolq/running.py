@@ -1,8 +1,8 @@
-"""Running one job here and now: the running job, and how `run()` ends.
+"""Calling a job's code in this process: in a worker, by `dispatch_sync` and by the sync engine.
 
-`call` is what a worker and the inline ways (`dispatch_sync`, the sync engine) have in common:
-nothing that a job sets in its context, on its event loop or on its instance reaches the next one.
-What becomes of the job afterwards is the worker's business, for `run_inline` its own.
+`call` isolates jobs from each other: nothing that one sets in its context, on its event loop or on
+its instance reaches the next. What happens to a job afterwards is decided by the worker; for jobs
+run in place, by `run_inline`.
 """
 
 import logging
@@ -27,11 +27,11 @@ R = TypeVar("R", bound=Runnable)
 
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
-_teller: list[Callable[[int, int, str], None]] = []  # one, in a worker
+_publishers: list[Callable[[int, int, str], None]] = []  # empty, or a worker's one
 
 
 class FailNow(BaseException):
-    """Raised by `job.fail(reason)`; no `except Exception` stops it."""
+    """Raised by `job.fail(reason)`; not caught by `except Exception`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -39,37 +39,37 @@ class FailNow(BaseException):
 
 
 class ReleaseNow(BaseException):
-    """Raised by `job.release(delay)`; `delay` in microseconds."""
+    """Raised by `job.release(delay)`; `delay` is in microseconds."""
 
     def __init__(self, delay: int) -> None:
         super().__init__(delay)
         self.delay = delay
 
 
-def progress_by(tell: Callable[[int, int, str], None]) -> None:
-    """This process is a worker, which shows what its jobs tell of their progress."""
-    _teller[:] = [tell]
+def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
+    """From now on, pass the progress of jobs in this process, a worker, to `publish`."""
+    _publishers[:] = [publish]
 
 
 def progress(done: float, total: float, note: str) -> None:
-    """How far the running job is; where no worker runs it, nobody is told. Raises ValueError for
-    what is no number."""
+    """Publish the progress of the running job, if a worker runs it. Raises ValueError unless both
+    are numbers."""
     try:
-        told = int(done), int(total)
+        counts = int(done), int(total)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"progress({done!r}, {total!r}): give it numbers, how much is done and of how much"
         ) from None
-    for tell in _teller:
-        tell(*told, str(note))
+    for publish in _publishers:
+        publish(*counts, str(note))
 
 
 def call(job: Runnable, method: str = "run") -> Any:
-    """Call the job's `run` (or a hook) and return its result, with `current()` set meanwhile.
+    """Call the job's `run` (or a hook) and return its result; `current()` is set meanwhile.
 
-    A coroutine is run to its end on an event loop of its own; what is left on that loop is
-    cancelled. Raises whatever the method raises, or the job's `__init__` has raised. FailNow and
-    ReleaseNow come out as themselves, also when a task group wrapped them.
+    A coroutine is run to completion on an event loop of its own; tasks left on that loop are
+    cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
+    ReleaseNow are raised as such even if a task group wrapped them.
     """
     return copy_context().run(_call, job, method)
 
@@ -80,7 +80,7 @@ def _call(job: Runnable, method: str) -> Any:
         raise job.poolq_broken
     try:
         result = getattr(job, method)()
-        if result is None or not isinstance(result, Coroutine):  # the second question is dear
+        if result is None or not isinstance(result, Coroutine):  # isinstance is slow
             return result
         return _finish(result)
     except BaseExceptionGroup as group:
@@ -97,7 +97,7 @@ def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
 
 
 def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio  # here, as most producers and many workers do without
+    import asyncio  # here: most producers and many workers never need it
 
     def on_a_loop() -> Any:
         with asyncio.Runner() as runner:
@@ -107,7 +107,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return on_a_loop()
-    # Called from a coroutine: a thread can have only one running loop.
+    # Called from a coroutine: a thread can run only one loop at a time.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
@@ -117,23 +117,23 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def run_inline(
     make: Callable[[Message, int], R], body: bytes, first: Callable[[R], object] | None = None
 ) -> Any:
-    """Run a job here: its attempts at once one after the other, its hooks, no limits, no delays.
+    """Run a stored message in this process, attempt after attempt, without delays or limits.
 
-    `make(message, attempt)` builds an instance; `first(job)` is called before each run, and what it
-    raises counts as if `run()` had. Returns run()'s result. When the attempts are used
-    up `on_failure()` runs, then the last error is raised: JobFailed after `fail()` and in place of
-    a SystemExit, JobReleased after `release()`. A hook that raises is logged.
+    `make(message, attempt)` creates an instance. `first(job)` is called before each attempt; an
+    error of it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
+    When no attempt is left, `on_failure()` runs and the last error is raised: JobFailed after
+    `fail()` or in place of a SystemExit, JobReleased after `release()`. Errors of hooks are logged.
     """
     attempts = decode(body).attempts
     for attempt in range(1, attempts + 1):
-        job = make(decode(body), attempt)  # read anew: an attempt may have changed its payload
+        job = make(decode(body), attempt)  # decoded again: an attempt may change its payload
         try:
             if first is not None and job.poolq_broken is None:
                 first(job)
             result = call(job)
         except KeyboardInterrupt:
             raise
-        except BaseException as raised:  # noqa: BLE001  # as in a worker, SystemExit counts too
+        except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
             if attempt == attempts or isinstance(raised, FailNow):
                 _fail(job, raised)
         else:

@@ -1,8 +1,8 @@
-"""The table of settings: one row each, and everything about it.
+"""The table of settings: one entry for each, with everything about it.
 
-Flags, environment names, keys in files, `poolq config show` and the documentation's tests are
-derived from `SETTINGS`; nobody else lists settings. How values are read is `parsers.py`'s
-business, where they come from and which one wins `config.py`'s.
+Flags, environment variables, keys in files, `poolq config show` and the tests of the documentation
+are derived from `SETTINGS`. Values are parsed by `parsers.py`; `config.py` decides where they come
+from and which one wins.
 """
 
 import os
@@ -25,13 +25,14 @@ from poolq.parsers import (
     whole,
 )
 
-#: The log's place, unless it is a file.
+#: The value of `log_file` that stands for the standard error stream.
 STDERR = "stderr"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default` may be a function of the machine; `shown` is how help spells it."""
+    """One setting. `default` is a value, or a function that computes one; `shown` is its text in
+    the help."""
 
     name: str
     default: object
@@ -44,21 +45,21 @@ class Setting:
 
     @property
     def env(self) -> str:
-        """Its name in the environment and in .env."""
+        """The name in the environment and in .env."""
         return f"POOLQ_{self.name.upper()}"
 
     @property
     def option(self) -> str:
-        """Its flag's name."""
+        """The name of the flag."""
         return "--" + self.name.replace("_", "-")
 
     def fallback(self) -> object:
-        """The default's value on this machine."""
+        """The value of the default on this machine."""
         return self.default() if callable(self.default) else self.default
 
 
 def cores() -> int:
-    """The processors this process may use (a container's or taskset's share counts)."""
+    """The number of processors that this process may use, as limited by taskset or a cpuset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,10 +1,10 @@
-"""Which folders may give settings and code: those that nobody else can write to.
+"""Which folders are trusted with settings and code: those that no other user can write to.
 
-A project is looked for upwards from the current folder. On its way lies /tmp, where anybody may
-leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder counts only where
+A project is searched from the current folder upwards. That may lead through /tmp, where anybody can
+leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder is trusted only if
 
 - neither everybody nor a group other than the user's own may write to it, and
-- it belongs to the user or to root; or it is the current one, which the user has chosen.
+- it belongs to the user or to root, or is the current folder, which the user has chosen.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def distrust(folder: Path, *, current: bool) -> str:
-    """Why a folder does not count, as the end of a sentence; "" where it does."""
+    """Why a folder is not trusted, as the end of a sentence; "" if it is."""
     try:
         found = folder.stat()
     except OSError as error:
@@ -23,7 +23,7 @@ def distrust(folder: Path, *, current: bool) -> str:
 
 
 def judge(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool) -> str:
-    """As `distrust`, for that user and group."""
+    """Like `distrust`, for a folder with this status and a user with these ids."""
     if found.st_mode & stat.S_IWOTH:
         return f"everybody may write to {folder}"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, gid):
@@ -36,5 +36,5 @@ def judge(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: b
 def _name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user has no name
+    except KeyError:  # a user in a container may have no name
         return f"user {uid}"

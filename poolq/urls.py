@@ -1,7 +1,7 @@
-"""Engine URLs: the bare words, the spellings of others, and how to show one without its password.
+"""Engine URLs: shorthand words, aliases, validation, and how to show a URL without its password.
 
-What comes out of `normalise` has a scheme of SCHEMES, hosts and ports that make sense, for SQLite
-an absolute path, and for MySQL the name of a database. Options in the query belong to the engine.
+`normalise` returns a URL with a known scheme, valid hosts and ports, an absolute path for SQLite,
+and a database name for MySQL. Options in the query are left to the engine.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-#: What a bare word stands for; `database` is DATABASE_URL.
+#: What a single word stands for; `database` stands for DATABASE_URL.
 WORDS = {
     "sqlite": "sqlite:///poolq.db",
     "redis": "redis://localhost:6379/0",
@@ -17,18 +17,21 @@ WORDS = {
     "sync": "sync://",
     "null": "null://",
 }
-SCHEMES = (
-    "sqlite",
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "redis+cluster",
-    "mysql",
-    "mariadb",
-    "sync",
-    "null",
-)
+#: The engine class of each scheme. It is named here, and imported with its client library only when
+#: that engine is chosen.
+ENGINES = {
+    "sqlite": "poolq.engines.sqlite:SQLiteEngine",
+    "redis": "poolq.engines.redis.engine:RedisEngine",
+    "rediss": "poolq.engines.redis.engine:RedisEngine",
+    "unix": "poolq.engines.redis.engine:RedisEngine",
+    "redis+sentinel": "poolq.engines.redis.engine:RedisEngine",
+    "redis+cluster": "poolq.engines.redis.engine:RedisEngine",
+    "mysql": "poolq.engines.mysql:MySQLEngine",
+    "mariadb": "poolq.engines.mysql:MySQLEngine",
+    "sync": "poolq.engines.sync:SyncEngine",
+    "null": "poolq.engines.null:NullEngine",
+}
+SCHEMES = tuple(ENGINES)
 SQL = ("mysql", "mariadb")
 #: Spellings that other libraries use, also with a "+driver" (SQLAlchemy's mysql+pymysql).
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
@@ -39,9 +42,9 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 
 def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
-    """The URL that engines get. Relative SQLite paths are taken from `folder`.
+    """The complete URL that an engine gets. Relative SQLite paths start from `folder`.
 
-    Raises ValueError: a text without password, in one line.
+    Raises ValueError with one line that contains no password.
     """
     url = text.strip()
     if url == "database":
@@ -55,7 +58,7 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
         raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
     scheme, colon, rest = url.partition("://")
     if not colon:
-        raise ValueError(f"{redact(url)!r} is no URL; {_known(url)}")
+        raise ValueError(f"{redact(url)!r} is not a URL; {_known(url)}")
     known = _scheme(scheme, url)
     location, mark, query = rest.partition("?")
     if known in ("sync", "null"):
@@ -109,7 +112,7 @@ def _check_server(known: str, location: str, url: str) -> None:
     shown = repr(redact(url))
     authority, _, path = location.partition("/")
     if "#" in location or "@" in path:
-        raise ValueError(f"{shown} is no URL; write / @ # : in a password as %2F %40 %23 %3A")
+        raise ValueError(f"{shown} is not a URL; write / @ # : in a password as %2F %40 %23 %3A")
     hosts = authority.rpartition("@")[2].split(",")
     for host in hosts:
         match = _HOST.fullmatch(host)
@@ -124,7 +127,7 @@ def _check_server(known: str, location: str, url: str) -> None:
 
 
 def _can_be(host: str) -> bool:
-    """Whether a host can have this name: no part of it is empty or has more than 63 bytes."""
+    """Whether the name is valid for a host: each part has 1 to 63 bytes."""
     try:
         return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
     except UnicodeError:
@@ -136,18 +139,18 @@ def _port(given: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL with *** for its password; of a malformed one it hides too much, not too little."""
+    """The URL with *** for its password. Of a malformed URL, too much is hidden, not too little."""
     if "://" not in url:
         return f"***@{url.rpartition('@')[2]}" if "@" in url else url
     scheme, _, rest = url.partition("://")
     end = re.search(r"[/?#]", rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if authority and "@" in tail:
-        return f"{scheme}://***"  # a password with an unquoted / ? or #: no telling where it ends
+        return f"{scheme}://***"  # the end of a password with an unquoted / ? or # is unknown
     user, at, hosts = authority.rpartition("@")
     if at:
         name, colon, secret = user.partition(":")
-        if scheme.startswith("red") and not (colon and secret):  # a lone word is the password
+        if scheme.startswith("red") and not (colon and secret):  # a single word is the password
             user = "***"
         elif colon:
             user = f"{name}:***"
@@ -160,4 +163,4 @@ def _shown_host(host: str) -> str:
     name, colon, port = host.rpartition(":")
     if not colon or port.isdecimal() or host.endswith("]"):
         return host
-    return f"{name}:***"  # user:password of which the @host was forgotten
+    return f"{name}:***"  # user:password without @host

@@ -19,7 +19,7 @@ from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
 from poolq.options import OPTIONS
 from poolq.producer import dispatch_by
-from poolq.running import progress_by
+from poolq.running import publish_progress_by
 from poolq.worker.desk import Desk
 from poolq.worker.events import Note, Reporter
 from poolq.worker.execute import Executor
@@ -65,7 +65,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     setup.row.offers(signals.offer_stack())
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
-    progress_by(setup.row.progress)
+    publish_progress_by(setup.row.progress)
     try:
         registry = registry or app.load(setup.config.app, setup.config.folder)
         signals.retake()

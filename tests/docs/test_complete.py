@@ -19,7 +19,7 @@ from poolq import errors, limits, message, settings, urls
 from poolq.cli import db, records
 from poolq.cli.main import INTERRUPTED, USAGE
 from poolq.cli.main import poolq as root
-from poolq.config import ENGINES, Config, open_engine
+from poolq.config import Config, open_engine
 from poolq.engines.base import Stored
 from poolq.message import State
 from poolq.options import OPTIONS
@@ -137,7 +137,7 @@ def test_a_public_name_is_written_about(name: str) -> None:
     assert any(f"{before}{name}" in text for before in ("`", "poolq.", "import "))
 
 
-@pytest.mark.parametrize("scheme", ENGINES)
+@pytest.mark.parametrize("scheme", urls.SCHEMES)
 def test_an_engine_and_its_options_are_named(scheme: str) -> None:
     text = read("engines.md")
     assert f"`{scheme}://" in text

@@ -87,13 +87,13 @@ def test_a_bad_setting_of_the_environment_or_a_file_is_bad_configuration(poolq: 
     assert done.code == 78
     (poolq.folder / "poolq.toml").write_text("proc = 1\n")
     done = poolq("queue", "ls")
-    assert done.line.endswith("poolq.toml is no setting; did you mean procs?")
+    assert done.line.endswith("poolq.toml is not a setting; did you mean procs?")
     assert done.code == 78
 
 
 def test_an_unknown_variable_is_only_warned_about(poolq: Command) -> None:
     done = poolq("config", "show", "--json", POOLQ_PROC="1")
-    assert "POOLQ_PROC in the environment is no setting; did you mean POOLQ_PROCS?" in done.err
+    assert "POOLQ_PROC in the environment is not a setting; did you mean POOLQ_PROCS?" in done.err
     assert done.code == 0
     assert "settings" in done.json
 

@@ -16,7 +16,7 @@ import pymysql
 from poolq.engines.base import Engine, Stored
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
-from poolq.forms import Form
+from poolq.forms import MessageTemplate
 from poolq.options import DEFAULTS
 from tests.contract.helpers import open_engine
 from tests.support.cli import environment
@@ -129,7 +129,7 @@ class Project:
     ) -> list[str]:
         """One job a payload (or so many without), in one push; their ids."""
         given = [{}] * payloads if isinstance(payloads, int) else payloads
-        form = Form(f"jobs:{job}", DEFAULTS.changed(options, job))
+        form = MessageTemplate(f"jobs:{job}", DEFAULTS.changed(options, job))
         pushes = [form.push(one, 1 << 20) for one in given]
         self.engine.push(pushes)
         return [one.id for one in pushes]

@@ -178,10 +178,10 @@ def test_no_module(tmp_path: Path) -> None:
     [
         ("jobs.py", "'jobs.py' is a file; name its module: --app jobs"),
         ("./shop/jobs.py", "'./shop/jobs.py' is a file; name its module: --app shop.jobs"),
-        ("my-jobs", "'my-jobs' is no module name; write --app myapp.jobs"),
-        ("", "'' is no module name; write --app myapp.jobs"),
-        (".jobs", "'.jobs' is no module name; write --app myapp.jobs"),
-        ("jobs:SendMail", "'jobs:SendMail' is no module name; write --app myapp.jobs"),
+        ("my-jobs", "'my-jobs' is not a module name; write --app myapp.jobs"),
+        ("", "'' is not a module name; write --app myapp.jobs"),
+        (".jobs", "'.jobs' is not a module name; write --app myapp.jobs"),
+        ("jobs:SendMail", "'jobs:SendMail' is not a module name; write --app myapp.jobs"),
     ],
 )
 def test_no_module_name(tmp_path: Path, name: str, text: str) -> None:
@@ -264,7 +264,7 @@ def test_a_name_that_is_in_use_already(tmp_path: Path) -> None:
     write(tmp_path, {"json.py": JOB.format(name="A")})
     error = refused(tmp_path, "json")
     assert error.startswith(
-        f"module 'json' in {tmp_path} cannot be loaded: another one of that name is in use already"
+        f"module 'json' in {tmp_path} cannot be loaded: another module of that name is already"
     )
     assert error.endswith("rename it")
 

@@ -119,7 +119,7 @@ def test_a_virtual_environment_called_dotenv_is_no_marker(tmp_path: Path) -> Non
 def test_unknown_keys_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "poolq.toml").write_text("proc = 3\n")
     assert refused(tmp_path) == (
-        f"proc in {tmp_path}/poolq.toml is no setting; did you mean procs?"
+        f"proc in {tmp_path}/poolq.toml is not a setting; did you mean procs?"
     )
     (tmp_path / "poolq.toml").unlink()
     (tmp_path / "pyproject.toml").write_text("[tool.poolq]\nstop-timeout = 3\n")
@@ -130,7 +130,7 @@ def test_unknown_keys_of_a_file(tmp_path: Path) -> None:
 def test_unknown_variables_are_warned_about(tmp_path: Path) -> None:
     said: list[str] = []
     config.load({}, {"POOLQ_ENGNE": "x", "OTHER": "y"}, tmp_path, said.append)
-    assert said == ["POOLQ_ENGNE in the environment is no setting; did you mean POOLQ_ENGINE?"]
+    assert said == ["POOLQ_ENGNE in the environment is not a setting; did you mean POOLQ_ENGINE?"]
 
 
 def test_lightpacks_name_of_the_engine_is_not_read_in_silence(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.forms import Form
+from poolq.forms import MessageTemplate
 from poolq.message import VERSION, Message, decode
 from poolq.options import Options
 
@@ -27,7 +27,7 @@ def test_a_filled_form_is_the_message(
     job: str, queue: str, attempts: int, steps: tuple[int, ...], on_limit: str, payload: object
 ) -> None:
     options = Options(queue, 7, attempts, steps, attempts, on_limit, 5)  # type: ignore[arg-type]
-    push = Form(job, options).push(payload, 1 << 20)
+    push = MessageTemplate(job, options).push(payload, 1 << 20)
     assert decode(push.body) == Message(
         VERSION, push.id, job, queue, payload, attempts, steps, attempts, on_limit, 5  # type: ignore[arg-type]
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_a_filled_form_is_the_message(
 
 
 def test_what_is_default_is_left_out() -> None:
-    push = Form("jobs:A", Options()).push(None, 1 << 20)
+    push = MessageTemplate("jobs:A", Options()).push(None, 1 << 20)
     assert json.loads(push.body) == {
         "v": 1,
         "id": push.id,

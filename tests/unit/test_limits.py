@@ -104,17 +104,17 @@ FIELDS = "there are limit, seconds, minutes, hours, days, key, jitter, on_limit"
         ({"limit": 1, "seconds": 1, "jitter": 2}, "jitter is 2; it is a share of the window"),
         ({"limit": 1, "seconds": 1, "jitter": "x"}, "jitter is 'x'; it is a share of the window"),
         ({"limit": 1, "seconds": 1, "on_limit": "x"}, "on_limit is 'x'; it is 'release' or 'park'"),
-        (3, "3 is no limit; return None, a Limit, a dict or a list of them"),
-        ("10/s", "'10/s' is no limit"),
-        ([None], "None is no limit"),
+        (3, "3 is not a limit; return None, a Limit, a dict or a list of them"),
+        ("10/s", "'10/s' is not a limit"),
+        ([None], "None is not a limit"),
         ([[Limit(1, seconds=1)]], "[Limit(limit=1"),
         (
             [{"limit": 1, "seconds": 60}, {"limit": 2, "minutes": 1}],
-            "two limits with one key and window would count in one place",
+            "two limits with the same key and window would share a counter",
         ),
         (
             [Limit(1, seconds=1), Limit(2, seconds=1, key="jobs:A")],
-            "two limits with one key and window would count in one place",
+            "two limits with the same key and window would share a counter",
         ),
     ],
 )

@@ -91,8 +91,8 @@ GOOD = {"v": 1, "id": "1", "job": "a", "queue": "q"}
         ({"max_crashes": 0}, "message cannot be read: "),
         ({"on_limit": "wait"}, "message cannot be read: "),
         ({"timeout": -1}, "message cannot be read: "),
-        ({"payload": []}, "message's payload is no JSON object: "),
-        ({"payload": None}, "message's payload is no JSON object: "),
+        ({"payload": []}, "the message's payload is not a JSON object: "),
+        ({"payload": None}, "the message's payload is not a JSON object: "),
     ],
 )
 def test_a_message_that_makes_no_sense(change: dict[str, Any], wrong: str) -> None:

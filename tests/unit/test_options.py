@@ -68,7 +68,7 @@ def test_reads(option: str, written: object, read: object) -> None:
     assert getattr(changed(**{option: written}), option) == read
 
 
-NAME = "no spaces, commas or control characters, please"
+NAME = "it must have no spaces, commas or control characters"
 
 
 @pytest.mark.parametrize(
@@ -169,5 +169,7 @@ def test_any_value_is_read_or_refused(given: dict[str, Moment]) -> None:
 
 
 def test_a_number_too_large_to_be_shown_is_refused() -> None:
-    with pytest.raises(OptionError, match="attempts is immense; it must be a whole number from 1"):
+    with pytest.raises(
+        OptionError, match="attempts is too large; it must be a whole number from 1"
+    ):
         changed(attempts=10**5000)

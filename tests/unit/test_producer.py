@@ -192,7 +192,11 @@ def test_none_of_many_is_no_push(kept: Kept) -> None:
             "job jobs:A: payload['a'] is a set, which JSON cannot hold unchanged; use a list",
         ),
         (lambda: poolq.dispatch(""), OptionError, "the job's name is empty; give it a name"),
-        (lambda: poolq.dispatch("a b"), OptionError, "the job's name is 'a b'; no spaces"),
+        (
+            lambda: poolq.dispatch("a b"),
+            OptionError,
+            "the job's name is 'a b'; it must have no spaces",
+        ),
         (
             lambda: poolq.dispatch(SendMail),  # type: ignore[arg-type]  # on purpose
             OptionError,

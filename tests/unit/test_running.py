@@ -362,7 +362,7 @@ def test_a_job_may_run_others() -> None:
 
 def test_progress_is_told_in_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    monkeypatch.setattr("poolq.running._teller", [lambda *what: told.append(what)])
+    monkeypatch.setattr("poolq.running._publishers", [lambda *what: told.append(what)])
     job = made(Plain)
     job.progress(1)
     job.progress(2.9, 10, "rows")

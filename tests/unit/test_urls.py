@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq import config
-from poolq.config import ENGINES
 from poolq.errors import ConfigError
-from poolq.urls import SCHEMES, normalise, redact
+from poolq.urls import ENGINES, SCHEMES, normalise, redact
 
 FOLDER = Path("/srv/app")
 
@@ -58,8 +57,8 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
         ("reddis://h", "did you mean 'redis'"),
         ("postgresql://h/db", "unknown scheme"),
         ("redi", "did you mean 'redis'"),
-        ("poolq.db", "is no URL"),
-        ("", "is no URL"),
+        ("poolq.db", "is not a URL"),
+        ("", "is not a URL"),
         ("redis://h:0", "bad port"),
         ("redis://h:65536", "bad port"),
         ("redis://h:port", "bad port"),
