@@ -18,6 +18,6 @@ def test_a_test_that_is_named_is_there(file: str, test: str) -> None:
 
 
 def test_each_line_of_a_table_names_one() -> None:
-    lines = [row for row in rows(PAGE) if row[-1] != "held by"]
+    lines = [row for row in rows(PAGE) if row[-1] != "tested by"]
     assert len(lines) > 20
     assert [row for row in lines if not re.fullmatch(r"`tests/[\w/]+\.py::\w+`", row[-1])] == []
