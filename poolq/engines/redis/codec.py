@@ -1,21 +1,40 @@
 """Between the contract's values and what the scripts take and give."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count, repeat
 from typing import Any
 
+import msgspec
+
 from poolq.engines import rows
-from poolq.engines.base import Claim, Push, Settlement, Step, Stored
-from poolq.limits import Rule
+from poolq.engines.base import (
+    Claim,
+    LimitUse,
+    Push,
+    Recovered,
+    Registration,
+    Settlement,
+    Step,
+    Stored,
+)
+from poolq.engines.redis.wire import Word
+from poolq.limits import Rule, Window
 from poolq.message import INITIAL, State
 from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
-
-Word = str | int | bytes
 
 #: How many ids one redis.call in a script is given at most.
 GROUP = 1000
 #: How a claim was made, as a step's groups say.
 ADMITTED, REVIEWED = 1, 2
+COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
+
+_registration = msgspec.json.Decoder(Registration)
+
+
+def queue_words(queues: Sequence[str] | None) -> tuple[Word, ...]:
+    """Arguments of part `queues`."""
+    return (-1,) if queues is None else (len(queues), *queues)
 
 
 def pushed(pushes: Sequence[Push]) -> list[Word]:
@@ -164,3 +183,50 @@ def stored_of(reply: list[Any]) -> Stored:
         state_of(state),
         text(worker),
     )
+
+
+def totals_of(reply: list[bytes]) -> dict[str, dict[str, int]]:
+    """Counters by queue, as `totals` replies them."""
+    totals: dict[str, dict[str, int]] = {}
+    for field, number in zip(*[iter(reply)] * 2, strict=True):
+        counter, _, queue = text(field).partition(" ")
+        if counter in COUNTERS:
+            counts = totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))
+            counts[counter] = rows.number(number)
+    return dict(sorted(totals.items()))
+
+
+def limits_of(reply: list[Any]) -> list[LimitUse]:
+    """Rate limits, as `limits` replies them."""
+    uses = []
+    for identity, limit, start, used, parked, left, off, ever in reply:
+        window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
+        rule = rows.rule(key, limit, window)
+        if rule is not None:
+            seen = Window(rows.number(start), rows.number(used))
+            resets, starts = rows.number(left), rows.number(ever)
+            uses.append(LimitUse(rule, seen, parked, resets, off, starts))
+    return sorted(uses)
+
+
+def registration_of(worker: bytes, node: bytes, who: bytes) -> Registration:
+    """A worker's registration; only name and node are known if the rest was evicted, or was
+    written by hand and cannot be read."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        found = _registration.decode(who)
+        if found.worker.encode() == worker:
+            return found
+    return Registration(text(worker), text(node), "", "", "", "", 0, 0)
+
+
+def recovered_of(reply: list[Any]) -> Recovered:
+    """What became of claims, as `recover` and `reap` reply it."""
+    return Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
+
+
+def hint_of(token: bytes) -> int:
+    """How many jobs a wake token promises; 1 for a token that was written by hand."""
+    try:
+        return int(token)
+    except ValueError:
+        return 1

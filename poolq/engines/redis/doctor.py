@@ -4,8 +4,7 @@ from time import time
 from typing import Any
 
 from poolq.engines.base import Check
-from poolq.engines.redis.linked import Linked
-from poolq.engines.redis.scripts import UPGRADE
+from poolq.engines.redis.link import Link
 from poolq.errors import EngineError
 
 #: Seconds between the server's clock and this host's that are worth a word.
@@ -21,58 +20,60 @@ _FSYNC = {
 }
 
 
-class Doctor(Linked):
-    """The part that looks after the server."""
+def now(link: Link) -> int:
+    """The server's clock, in microseconds since the epoch."""
+    seconds, micros = link.call(b"TIME")
+    return int(seconds) * 1_000_000 + int(micros)
 
-    def now(self) -> int:
-        seconds, micros = self.link.call(b"TIME")
-        return int(seconds) * 1_000_000 + int(micros)
 
-    def doctor(self) -> list[Check]:
-        before = time()
-        server = self.now() / 1e6
-        info = self._info()
-        return [
-            Check("reachable", "ok", self.shown),
-            _version(info),
-            _eviction(info),
-            self._durability(info),
-            _replication(info),
-            _clock(server - (before + time()) / 2),
-        ]
+def checks(link: Link) -> list[Check]:
+    """What `poolq doctor` says about this server."""
+    before = time()
+    server = now(link) / 1e6
+    info = _info(link)
+    return [
+        Check("reachable", "ok", link.shown),
+        _version(info),
+        _eviction(info),
+        _durability(link, info),
+        _replication(info),
+        _clock(server - (before + time()) / 2),
+    ]
 
-    def starting(self) -> list[str]:
-        while self.link.run(UPGRADE):
-            pass
-        check = _eviction(self._info())
-        return [check.text] if check.level == "bad" else []
 
-    def _info(self) -> dict[str, str]:
-        """INFO as a mapping; empty where the server's ACL forbids it."""
-        try:
-            text: bytes = self.link.call(b"INFO")
-        except EngineError as error:
-            if "NOPERM" not in str(error):
-                raise
-            return {}
-        lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
-        return {name: value for name, colon, value in lines if colon}
+def warnings(link: Link) -> list[str]:
+    """What a pool logs at its start: settings with which the server may lose jobs."""
+    check = _eviction(_info(link))
+    return [check.text] if check.level == "bad" else []
 
-    def _durability(self, info: dict[str, str]) -> Check:
-        if not info:
-            return Check("durability", "warn", "not known: the server's ACL forbids INFO")
-        if info.get("aof_enabled") != "1":
-            text = "no append-only file: a restart of the server loses what came after its last"
-            return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
-        try:
-            reply: Any = self.link.call(b"CONFIG", b"GET", b"appendfsync")
-        except EngineError as error:
-            # Managed servers forbid or rename CONFIG.
-            text = f"append-only file; how it is synced is not known: {error}"
-            return Check("durability", "warn", text)
-        fsync = reply[1].decode() if reply else "?"
-        level, worth = _FSYNC.get(fsync, ("warn", "this poolq does not know what that is worth"))
-        return Check("durability", level, f"append-only file, appendfsync {fsync}: {worth}")
+
+def _info(link: Link) -> dict[str, str]:
+    """INFO as a mapping; empty if the server's ACL forbids it."""
+    try:
+        text: bytes = link.call(b"INFO")
+    except EngineError as error:
+        if "NOPERM" not in str(error):
+            raise
+        return {}
+    lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
+    return {name: value for name, colon, value in lines if colon}
+
+
+def _durability(link: Link, info: dict[str, str]) -> Check:
+    if not info:
+        return Check("durability", "warn", "not known: the server's ACL forbids INFO")
+    if info.get("aof_enabled") != "1":
+        text = "no append-only file: a restart of the server loses what came after its last"
+        return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
+    try:
+        reply: Any = link.call(b"CONFIG", b"GET", b"appendfsync")
+    except EngineError as error:
+        # Managed servers forbid or rename CONFIG.
+        text = f"append-only file; how it is synced is not known: {error}"
+        return Check("durability", "warn", text)
+    fsync = reply[1].decode() if reply else "?"
+    level, worth = _FSYNC.get(fsync, ("warn", "this poolq does not know what that is worth"))
+    return Check("durability", level, f"append-only file, appendfsync {fsync}: {worth}")
 
 
 def _version(info: dict[str, str]) -> Check:
