@@ -67,11 +67,20 @@ class Master:
     def hang_up(self) -> None:
         for line in self.lines:
             line.close()
+        self.lines.clear()
 
 
 @pytest.fixture
 def master(tmp_path: Path) -> Iterator[Master]:
     made = Master(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """One for all examples: a start looks at each process of the machine for others of its name."""
+    made = Master(tmp_path_factory.mktemp("lasting"))
     yield made
     made.close()
 
@@ -274,20 +283,15 @@ def test_without_a_free_descriptor_it_goes_deaf_for_a_while(master: Master) -> N
         max_size=8,
     )
 )
-def test_whatever_is_sent_the_next_one_is_served(
-    tmp_path_factory: pytest.TempPathFactory, sent: list[bytes]
-) -> None:
-    master = Master(tmp_path_factory.mktemp("fuzz"))
-    try:
-        line = master.connect()
-        for data in sent:
-            with suppress(OSError):
-                line.close() if data == b"hang up" else line.send(data)
-            master.turn()
-        assert len(heard(master.connect(STATUS))) == 1
-        line.close()
-    finally:
-        master.close()
+def test_whatever_is_sent_the_next_one_is_served(lasting: Master, sent: list[bytes]) -> None:
+    line = lasting.connect()
+    for data in sent:
+        with suppress(OSError):
+            line.close() if data == b"hang up" else line.send(data)
+        lasting.turn()
+    assert len(heard(lasting.connect(STATUS))) == 1
+    lasting.hang_up()
+    lasting.turn()
 
 
 @given(st.binary())
