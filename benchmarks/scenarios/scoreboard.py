@@ -9,8 +9,8 @@ from time import monotonic_ns, process_time_ns
 from benchmarks.bench import Bench
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
-from poolq.pool.scoreboard import Scoreboard
-from poolq.worker.row import DONE, WorkerRow, text
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.worker_row import DONE, WorkerRow, text
 
 TIMES, REPEATS = 20_000, 15
 GOAL = 1.0

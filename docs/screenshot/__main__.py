@@ -21,13 +21,13 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import poolq
+from poolq.dashboard.sources import Attached
 from poolq.demo import work
 from poolq.demo.jobs import CallWebhook, index_file
 from poolq.errors import NoPool
-from poolq.pool.runtime import VARIABLE
-from poolq.view.screen.judging import findings
-from poolq.view.snapshot import Snapshot
-from poolq.view.sources import Attached
+from poolq.monitor.alerts import findings
+from poolq.monitor.snapshot import Snapshot
+from poolq.system.runtime_folder import VARIABLE
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"

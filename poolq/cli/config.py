@@ -22,7 +22,7 @@ def show(settings: Config, as_json: bool) -> None:
     Takes the flags of 'poolq run', to see what they would make of it.
     """
     rows = [(setting.name, value, source) for setting, value, source in settings_of.rows(settings)]
-    from poolq.view import tables
+    from poolq.cli import tables
 
     if as_json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}

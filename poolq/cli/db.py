@@ -44,7 +44,7 @@ def status(engine: Engine, as_json: bool) -> int:
     found = schema.version() if schema is not None else 0
     needed = schema.latest if schema is not None else 0
     if as_json:
-        from poolq.view import tables
+        from poolq.cli import tables
 
         tables.print_json({"version": found, "needed": needed, "current": found == needed})
     elif schema is not None:

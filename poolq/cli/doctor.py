@@ -34,7 +34,7 @@ def doctor(settings: Config, as_json: bool) -> int:
         code = examine(engine, checks)
     finally:
         engine.close()
-    from poolq.view import tables
+    from poolq.cli import tables
 
     if as_json:
         tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})

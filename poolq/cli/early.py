@@ -36,7 +36,7 @@ def is_refused(args: list[str]) -> bool:
     if not _supervised():
         return False
     from poolq.cli import health
-    from poolq.pool.runtime import held, taken
+    from poolq.system.runtime_folder import held, taken
 
     name = _flag(args) or os.environ.get("POOLQ_NAME") or health.name_in_files()
     if not name or not (pid := held(name, os.environ)):

@@ -18,6 +18,7 @@ from poolq.durations import micros
 from poolq.engines.base import Engine, Stored
 from poolq.errors import DurationError, NotFound
 from poolq.message import name_and_queue
+from poolq.monitor import times
 
 T = TypeVar("T")
 PAGE = 1000
@@ -82,7 +83,7 @@ def ls(
     before = None if older_than is None else engine.now() - older_than
     found = engine.failed(queue, before, limit + 1)
     shown = found[:limit]
-    from poolq.view import tables
+    from poolq.cli import tables
 
     if as_json:
         tables.print_json({"failed": list(map(records.job, shown)), "more": len(found) > limit})
@@ -97,10 +98,9 @@ def ls(
 
 
 def _row(stored: Stored) -> tuple[object, ...]:
-    from poolq.view import tables
 
     name = name_and_queue(stored.body)[0]
-    return stored.id, stored.queue, name, tables.local(stored.at), records.last_error(stored)
+    return stored.id, stored.queue, name, times.local(stored.at), records.last_error(stored)
 
 
 @failed.command()

@@ -13,7 +13,8 @@ from poolq.cli.options import json_option, no_empty, say, warn, with_engine
 from poolq.engines.base import Engine, Stored
 from poolq.errors import NotFound, PoolqError
 from poolq.message import entries, name_and_queue
-from poolq.view.snapshot import Progress
+from poolq.monitor import times
+from poolq.monitor.snapshot import Progress
 
 
 @click.group(cls=Group)
@@ -38,8 +39,8 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 
 def _progress(id: str) -> Progress | None:
     """What it tells, if a pool of this host runs it and is ours to see."""
-    from poolq.pool.runtime import running
-    from poolq.view.sources import Attached
+    from poolq.dashboard.sources import Attached
+    from poolq.system.runtime_folder import running
 
     for name in dict.fromkeys(found.name for found in running(os.environ)):
         with suppress(PoolqError), closing(Attached(name, os.environ)) as source:
@@ -52,8 +53,8 @@ def _progress(id: str) -> Progress | None:
 
 def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -> None:
     """Everything about a job."""
-    from poolq.view import tables
-    from poolq.view.entries import line
+    from poolq.cli import tables
+    from poolq.monitor.job_history import line
 
     if as_json:
         tables.print_json(records.job(stored, progress))
@@ -70,7 +71,7 @@ def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -
         "job": name_and_queue(stored.body)[0],
         "queue": stored.queue,
         "status": stored.status + (", failing" if failing else ""),
-        when: tables.local(stored.at),
+        when: times.local(stored.at),
         "attempts": f"{tried} used",
         "crashes": stored.state.crashes,
         "worker": stored.worker or "-",

@@ -4,6 +4,7 @@ import click
 
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine
+from poolq.monitor import times
 
 COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
 NUMBERS = ("workers", "busy", "beat")
@@ -18,8 +19,9 @@ def nodes(engine: Engine, as_json: bool) -> None:
     BEAT: how long ago that was. A pool that has been silent for --node-ttl is taken for dead by
     the others, which give its jobs back.
     """
-    from poolq.pool.observer import seen
-    from poolq.view import reader, tables
+    from poolq.cli import tables
+    from poolq.monitor import reader
+    from poolq.monitor.broker_status import seen
 
     now = engine.now()
     found = [reader.node(seen(one, now)) for one in engine.nodes()]
@@ -38,7 +40,7 @@ def nodes(engine: Engine, as_json: bool) -> None:
         (
             one.pool or "-", one.host or "-", one.workers,
             "-" if one.busy is None else one.busy,
-            "-" if one.beat is None else tables.span(round(one.beat, 1)),
+            "-" if one.beat is None else times.span(round(one.beat, 1)),
             one.poolq or "-", one.python or "-", one.node,
         )
         for one in found

@@ -1,6 +1,6 @@
 """Orders to a running pool: `poolq pause | resume | scale | reload | drain | stop`.
 
-How a pool is found, and what is said to it, is `poolq.pool`'s business; `status.py` shows it.
+How a pool is found, and what is asked of it, is the business of `control/`; `status.py` shows it.
 """
 
 import os
@@ -11,9 +11,9 @@ import click
 
 from poolq.cli.options import say, with_settings
 from poolq.config import Config
+from poolq.control.client import Line
 from poolq.errors import PoolqError, Refused
 from poolq.parsers import duration
-from poolq.pool.client import Line
 
 wait_option = click.option("--wait", is_flag=True, help="Come back only when it is done.")
 

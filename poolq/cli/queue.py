@@ -9,6 +9,7 @@ from poolq.cli.group import Group
 from poolq.cli.options import confirm, json_option, say, warn, with_engine, yes_option
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
+from poolq.monitor import times
 
 #: Those that have held nothing for long, together.
 FORGOTTEN = "(forgotten)"
@@ -28,7 +29,7 @@ def ls(engine: Engine, as_json: bool) -> None:
     """List the queues with their counts. OLDEST: how long the oldest ready job has been due."""
     counts = engine.counts()
     counters = engine.totals()
-    from poolq.view import tables
+    from poolq.cli import tables
 
     if as_json:
         tables.print_json(_document(counts, counters))
@@ -47,7 +48,7 @@ def ls(engine: Engine, as_json: bool) -> None:
             one.queue,
             *(getattr(one, name) for name in COUNTS),
             counters.get(one.queue, {}).get("done", 0),
-            tables.span(one.oldest / 1e6) if one.oldest else "-",
+            times.span(one.oldest / 1e6) if one.oldest else "-",
             "paused" if one.paused else "",
         )
         for one in counts
@@ -60,7 +61,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         "total",
         *_sums(counts).values(),
         done,
-        tables.span(oldest / 1e6) if oldest else "-",
+        times.span(oldest / 1e6) if oldest else "-",
         "",
     )
     tables.print_table(columns, rows, total, {"paused": "yellow"})

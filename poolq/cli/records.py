@@ -9,8 +9,8 @@ from typing import Any
 from poolq.engines.base import Stored
 from poolq.errors import BadMessage
 from poolq.message import Entry, decode, entries, name_and_queue
-from poolq.view.snapshot import Progress
-from poolq.view.tables import utc
+from poolq.monitor.snapshot import Progress
+from poolq.monitor.times import utc
 
 
 def entry(line: Entry) -> dict[str, object]:

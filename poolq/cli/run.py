@@ -1,4 +1,4 @@
-"""`poolq run`: a pool in the foreground. How it lives and ends is `poolq.pool`'s business."""
+"""`poolq run`: a pool in the foreground. How it lives and ends is the business of `master/`."""
 
 from pathlib import Path
 
@@ -25,18 +25,18 @@ def run(settings: Config) -> int:
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
             " keeps no jobs; give --engine or POOLQ_ENGINE as sqlite, redis or database"
         )
-    from poolq.pool import sink
-    from poolq.pool.display import Show
-    from poolq.pool.master import run_pool
-    from poolq.view.live import bar, dashboard
-    from poolq.view.reporting import set_up
+    from poolq.dashboard import dashboard, progress_bar
+    from poolq.log import sink
+    from poolq.log.reporting import set_up
+    from poolq.master.dashboard import Show
+    from poolq.master.master import run_pool
 
     show: Show | None = None
     if dashboard.has_terminal() and not settings.no_dashboard:
         settings = dashboard.beside(settings)
         show = dashboard.Dashboard(settings)
-    elif bar.wanted(settings):
-        show = bar.Bar(settings)
+    elif progress_bar.wanted(settings):
+        show = progress_bar.Bar(settings)
     sink.check(settings)
     begun = _size(settings.log_file)
     code = run_pool(settings, set_up(settings.log_format), show)
@@ -54,7 +54,7 @@ def _size(log: str) -> int:
 
 def _tell_errors(log: str, begun: int) -> None:
     """Nobody has seen the log of a pool that showed its dashboard."""
-    from poolq.view.live.farewell import errors
+    from poolq.dashboard.exit_summary import errors
 
     for line in errors(Path(log), begun):
         warn(line)

@@ -23,7 +23,7 @@ def status(settings: Config, as_json: bool) -> int:
     is no such pool.
     """
     found = give(settings, "status")
-    from poolq.view import tables
+    from poolq.cli import tables
 
     taking = not found["paused"] and found["state"] not in ("draining", "ending")
     if as_json:
@@ -43,7 +43,7 @@ def status(settings: Config, as_json: bool) -> int:
 
 
 def _fields(found: dict[str, Any]) -> dict[str, object]:
-    from poolq.view.tables import span
+    from poolq.monitor.times import span
 
     broker, keeper, refusal = found["broker"], found["keeper"], found["refusal"]
     templates = [
@@ -69,8 +69,8 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 
 
 def _limit(one: dict[str, Any]) -> str:
-    from poolq.view.screen.judging import pace
-    from poolq.view.tables import span
+    from poolq.monitor.alerts import pace
+    from poolq.monitor.times import span
 
     rule = f"{one['limit']} per {span(one['window'])}"
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
@@ -95,7 +95,7 @@ def _state(found: dict[str, Any]) -> str:
 
 
 def _helper(pid: int | None, age: float | None) -> str:
-    from poolq.view.tables import span
+    from poolq.monitor.times import span
 
     if not pid:
         return "none now"
@@ -103,7 +103,7 @@ def _helper(pid: int | None, age: float | None) -> str:
 
 
 def _broker(broker: dict[str, Any]) -> str:
-    from poolq.view.tables import span
+    from poolq.monitor.times import span
 
     if broker["age"] is None:
         return "not reached yet"
@@ -112,7 +112,7 @@ def _broker(broker: dict[str, Any]) -> str:
 
 
 def _row(worker: dict[str, Any]) -> tuple[object, ...]:
-    from poolq.view.tables import span
+    from poolq.monitor.times import span
 
     since = worker["since"]
     return (

@@ -13,7 +13,7 @@ from poolq.config import Config
 from poolq.errors import NoPool
 
 if TYPE_CHECKING:
-    from poolq.view.source import Source
+    from poolq.dashboard.sources import Source
 
 LEAST, MOST = (20, 5), (1000, 1000)
 DEFAULT = (100, 30)
@@ -59,18 +59,18 @@ def top(
     What keys do to queues and jobs goes through the engine of the settings here, which must be the
     pool's.
     """
-    from poolq.view.live import attached
-    from poolq.view.live.dashboard import has_terminal
-    from poolq.view.sources import Attached
+    from poolq.dashboard import top
+    from poolq.dashboard.dashboard import has_terminal
+    from poolq.dashboard.sources import Attached
 
     source = Attached(settings.name, os.environ)
     try:
         if once or as_json or svg is not None:
             _once(source, settings, as_json=as_json, svg=svg, size=size)
         elif has_terminal():
-            attached.show(source, settings, read_only=read_only)
+            top.show(source, settings, read_only=read_only)
         else:
-            attached.lines(source)
+            top.lines(source)
     finally:
         source.close()
 
@@ -79,19 +79,20 @@ def _once(
     source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
 ) -> None:
     """The picture, the document or the page."""
-    from poolq.view import once, tables
-    from poolq.view.screen.look import look_for
+    from poolq.cli import tables
+    from poolq.dashboard import print_once
+    from poolq.dashboard.drawing.theme import look_for
 
     found = source.look()
     if found is None:
         raise NoPool(f"pool {settings.name!r} has just ended")
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
-        svg.write_text(once.picture(found, size or terminal or DEFAULT), encoding="utf-8")
+        svg.write_text(print_once.picture(found, size or terminal or DEFAULT), encoding="utf-8")
     if as_json:
         tables.print_json(found)
     elif svg is None:
         width = terminal.columns if terminal else WIDE
-        lines = once.page(found, look_for(os.environ), width)
+        lines = print_once.page(found, look_for(os.environ), width)
         styled = terminal is not None
-        sys.stdout.write(once.to_text(lines, styled=styled))
+        sys.stdout.write(print_once.to_text(lines, styled=styled))

@@ -18,9 +18,9 @@ from poolq.demo import check, summary
 from poolq.demo.work import Places, Work, dispatch, find, prepare
 from poolq.engines.base import Engine
 from poolq.errors import EngineUnavailable, PoolqError
-from poolq.pool.runtime import VARIABLE
-from poolq.pool.signals import SignalQueue
-from poolq.pool.spawn import fork
+from poolq.system.fork import fork
+from poolq.system.runtime_folder import VARIABLE
+from poolq.system.signal_queue import SignalQueue
 
 SECOND = 1.0
 
@@ -100,8 +100,8 @@ class _Demo:
         return 0
 
     def _pool(self) -> int:
-        from poolq.pool.master import run_pool
-        from poolq.view.reporting import set_up
+        from poolq.log.reporting import set_up
+        from poolq.master.master import run_pool
 
         self._move_in()
         return run_pool(self._settings, set_up())

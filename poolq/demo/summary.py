@@ -5,10 +5,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from poolq.cli import tables
 from poolq.demo.check import Found, Line, Totals, count
 from poolq.demo.work import MAILS, Places, Work
 from poolq.engines.base import QueueCounts
-from poolq.view import tables
 
 
 def begin(work: Work, places: Places) -> None:

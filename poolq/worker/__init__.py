@@ -1,1 +1,1 @@
-"""The worker: claim, run, settle. The processes around it are `poolq.pool`'s business."""
+"""The worker: claim, run, settle. What other processes share with it stands in the rooms below."""

@@ -16,11 +16,7 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import Hooks, Job, build, hooks
 from poolq.limits import Admission, Limit, Rule
-from poolq.message import INITIAL, Entry, Message, decode, entries, name_and_queue
-from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
-from poolq.running import call
-from poolq.worker.causes import describe, error_of, judge, last_error, traceback_of
-from poolq.worker.events import (
+from poolq.log.events import (
     Buried,
     Ended,
     Event,
@@ -31,7 +27,11 @@ from poolq.worker.events import (
     Retried,
     Unknown,
 )
-from poolq.worker.order import Order
+from poolq.message import INITIAL, Entry, Message, decode, entries, name_and_queue
+from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.running import call
+from poolq.scoreboard.start_order import Order
+from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__

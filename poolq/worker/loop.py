@@ -2,8 +2,8 @@
 
 - A finished claim is first noted in the scoreboard (one store), then settled with the next
   exchange; so a death between the two loses no acknowledgement.
-- A settlement waits for company only while short jobs follow, and never over `pace.BUDGET`.
-- What is claimed is given back where it would wait behind long jobs: see `desk.py`.
+- A settlement waits for company only while short jobs follow, and never over `prefetch.BUDGET`.
+- What is claimed is given back where it would wait behind long jobs: see `claim_buffer.py`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
 - A job starts only while its worker is known to the engine, by its word of the last second.
 - Before each claim and each start the worker looks whether it shall leave. Deadlines, deaths and
@@ -19,17 +19,26 @@ from typing import Protocol
 from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
+from poolq.log.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
 from poolq.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
-from poolq.worker.desk import Desk
-from poolq.worker.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.worker_row import (
+    DONE,
+    FAILED,
+    LIMITED,
+    PARKED,
+    RETRIED,
+    Phase,
+    WorkerRow,
+    text,
+)
+from poolq.system.identity import resident
+from poolq.worker.claim_buffer import Desk
 from poolq.worker.execute import Executor, Ready, Result
-from poolq.worker.identity import resident
-from poolq.worker.idling import Idling
-from poolq.worker.order import Order
-from poolq.worker.pace import MANY, Pace
-from poolq.worker.row import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase, WorkerRow, text
+from poolq.worker.idle_polling import Idling
+from poolq.worker.prefetch import MANY, Pace
 from poolq.worker.signals import Signals
-from poolq.worker.talk import Leaving
+from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
 #: Of a job that comes after others that are due now: it goes back, and is claimed anew.

@@ -1,6 +1,6 @@
 """A worker process from its first line to its last: load the application, register, loop.
 
-Forking, descriptors and process groups are `pool/spawn.py`'s business.
+Forking, descriptors and process groups are `system/fork.py`'s business.
 """
 
 import os
@@ -17,20 +17,20 @@ from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import hooks, job_name, options_of
+from poolq.log.events import Note, Reporter
 from poolq.options import OPTIONS
 from poolq.producer import dispatch_by
 from poolq.running import publish_progress_by
-from poolq.worker.desk import Desk
-from poolq.worker.events import Note, Reporter
+from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.worker_row import Phase, WorkerRow
+from poolq.system.identity import registration
+from poolq.worker.claim_buffer import Desk
 from poolq.worker.execute import Executor
-from poolq.worker.identity import registration
-from poolq.worker.idling import Idling
+from poolq.worker.idle_polling import Idling
 from poolq.worker.loop import Bells, Loop
-from poolq.worker.order import Order
-from poolq.worker.pace import Pace
-from poolq.worker.row import Phase, WorkerRow
+from poolq.worker.prefetch import Pace
 from poolq.worker.signals import Signals
-from poolq.worker.talk import Leaving
+from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
 

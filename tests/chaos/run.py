@@ -12,7 +12,7 @@ from threading import Event
 from typing import NamedTuple
 
 from poolq.errors import EngineError
-from poolq.worker.identity import gone
+from poolq.system.identity import gone
 from tests.chaos.adversary import Adversary
 from tests.chaos.brokers import BROKERS, Broker
 from tests.chaos.checker import Verdict, check

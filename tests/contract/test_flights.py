@@ -10,13 +10,13 @@ import pytest
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.limits import Rule
+from poolq.log import reporting
 from poolq.message import State
 from poolq.retry import ACK, Release
-from poolq.view import reporting
-from poolq.worker import desk as module
-from poolq.worker.desk import Desk
-from poolq.worker.notes import SIZE, Notes
-from poolq.worker.row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
+from poolq.scoreboard.notes import SIZE, Notes
+from poolq.scoreboard.worker_row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
+from poolq.worker import claim_buffer as module
+from poolq.worker.claim_buffer import Desk
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (

@@ -22,13 +22,12 @@ from poolq.cli.main import poolq as root
 from poolq.config import Config, open_engine
 from poolq.engines.base import Stored
 from poolq.message import State
+from poolq.monitor.prometheus import METRICS
 from poolq.options import OPTIONS
-from poolq.pool import signals as master_signals
-from poolq.pool import state
-from poolq.pool.endings import CAUSES
-from poolq.pool.metrics import METRICS
-from poolq.worker import signals as worker_signals
-from poolq.worker import stack
+from poolq.scoreboard.exit_reasons import CAUSES
+from poolq.system import child_signals, stack_dump
+from poolq.system import exit_codes as codes
+from poolq.system import signal_queue as master_signals
 from tests.docs.markdown import PAGES, ROOT, read, rows, sections
 
 FLAGS = {setting.option for setting in settings.SETTINGS}
@@ -79,7 +78,7 @@ def test_a_setting_has_its_row(setting: settings.Setting) -> None:
 
 def exit_codes() -> set[int]:
     found = {0, USAGE, INTERRUPTED, db.OUTDATED}
-    found |= {state.BOOT_FAILED, state.CRASH_STORM, state.KILLED, *state.TELLING}
+    found |= {codes.BOOT_FAILED, codes.CRASH_STORM, codes.KILLED, *codes.TELLING}
     kinds = [errors.PoolqError]
     while kinds:
         kind = kinds.pop()
@@ -102,8 +101,8 @@ def test_signals_are_exactly_those() -> None:
         "SIGQUIT",
         "SIGPIPE",
         "SIGUSR2",
-        stack.SIGNAL.name,
-        *worker_signals._QUIET,
+        stack_dump.SIGNAL.name,
+        *child_signals.QUIET,
     }
     assert _signals(worker) - {"SIGKILL"} == handled
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from docs.screenshot.__main__ import SIZES
-from poolq.view.screen.keys import KEYS
+from poolq.dashboard.keys import KEYS
 from tests.docs.markdown import DOCS, read, rows, sections
 
 PAGE = sections(read("dashboard.md"))

@@ -7,10 +7,10 @@ from signal import SIGKILL
 
 import pytest
 
+from poolq.dashboard.sources import Attached
 from poolq.errors import NoPool
+from poolq.monitor.snapshot import Progress
 from poolq.urls import redact
-from poolq.view.snapshot import Progress
-from poolq.view.sources import Attached
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from poolq.jobs import Job, build
+from poolq.log.events import Failed, Note
+from poolq.log.reporting import Log
 from poolq.running import call
-from poolq.view.reporting import Log
-from poolq.worker.events import Failed, Note
 from tests.support.logpool import ROWS, MakeLogs, done, lines, numbers, report
 from tests.support.wait import until
 

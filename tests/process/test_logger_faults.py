@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from time import monotonic
 
-from poolq.view.reporting import Log
+from poolq.log.reporting import Log
 from tests.support.logpool import MakeLogs, done, lines, numbers, report
 from tests.support.wait import until
 

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from poolq.pool.httpd import MOST
-from poolq.pool.metrics import METRICS
+from poolq.monitor.http_server import MOST
+from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
 from tests.support.cli import Command
 from tests.support.pool import Pool

@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from poolq.errors import EngineUnavailable
-from poolq.worker import identity
+from poolq.system import identity
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.lines import Line
 from tests.process.conftest import MakeProject

@@ -9,10 +9,10 @@ from contextlib import closing
 
 import pytest
 
+from poolq.control.client import Line
 from poolq.limits import Rule
 from poolq.message import entries
-from poolq.pool.client import Line
-from poolq.pool.counts import Counts
+from poolq.monitor.job_counts import Counts
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project

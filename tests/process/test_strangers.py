@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from poolq.engines.base import Registration
-from poolq.pool import nodes
-from poolq.pool.nodes import Info
-from poolq.worker import identity
+from poolq.monitor import node_info
+from poolq.monitor.node_info import Info
+from poolq.system import identity
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
@@ -46,7 +46,7 @@ def registration(
 def dead_pool(**told: Any) -> bytes:
     """What a node tells whose master and keeper are no more."""
     info = Info("default", socket.gethostname(), NOBODY, NOBODY, ttl=0.5)
-    return nodes.encode(
+    return node_info.encode(
         Info(**{name: getattr(info, name) for name in info.__struct_fields__} | told)
     )
 

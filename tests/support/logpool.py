@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from poolq.pool import logger
-from poolq.pool.logger import Setup
-from poolq.pool.pipes import Pipes, adopt
-from poolq.pool.spawn import fork
-from poolq.view.formats import FORMATS
-from poolq.view.reporting import Log
-from poolq.worker.events import Finished
+from poolq.log import logger
+from poolq.log.events import Finished
+from poolq.log.formats import FORMATS
+from poolq.log.logger import Setup
+from poolq.log.pipes import Pipes, adopt
+from poolq.log.reporting import Log
+from poolq.system.fork import fork
 from tests.support.processes import process
 from tests.support.wait import until
 

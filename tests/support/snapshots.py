@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from poolq.view.snapshot import (
+from poolq.monitor.snapshot import (
     Event,
     Failure,
     Head,

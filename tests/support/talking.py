@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from poolq.pool.client import Line
-from poolq.view.snapshot import Snapshot
-from poolq.view.sources import Attached
+from poolq.control.client import Line
+from poolq.dashboard.sources import Attached
+from poolq.monitor.snapshot import Snapshot
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from poolq.pool import history
-from poolq.pool.actions import (
+from poolq.master import transitions
+from poolq.master.actions import (
     Action,
     Ask,
     Dump,
@@ -24,8 +24,10 @@ from poolq.pool.actions import (
     SpawnTemplate,
     Stop,
 )
-from poolq.pool.policy import AGAIN, DUMP, decide, next_wake
-from poolq.pool.state import NOTHING, Helper, Limits, Mode, Pool, Seat, Template
+from poolq.master.policy import AGAIN, decide, next_wake
+from poolq.master.state import Helper, Limits, Mode, Pool, Seat, Template
+from poolq.scoreboard.timeouts import DUMP
+from poolq.scoreboard.values import NOTHING
 
 STOP_TIMEOUT = 5.0
 
@@ -64,7 +66,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.limits, [Seat(slot) for slot in range(1, self.seats + 1)])
-        history.reload(self.pool, "start")
+        transitions.reload(self.pool, "start")
         self._applied: dict[type, Callable[[Any], None]] = {
             Exit: self._exit,
             SpawnKeeper: self._spawn_keeper,
@@ -79,8 +81,8 @@ class World:
 
     def act(self) -> list[Action]:
         """One turn of the master's loop after signals and reaping."""
-        history.emptied(self.pool, self.now)
-        history.closed(self.pool)
+        transitions.emptied(self.pool, self.now)
+        transitions.closed(self.pool)
         if self.pool.keeper:
             self.pool.keeper.beat.look(self.beat, self.now)
         actions = decide(self.pool, self.now, self.unconfirmed)
@@ -121,7 +123,7 @@ class World:
         assert template is None or template.ready
         life = Life(0 if template else self.next(), self.next(), action.slot, action.generation)
         self.workers[life.seq] = life
-        history.spawned(
+        transitions.spawned(
             self.pool, life.slot, life.seq, life.generation, life.pid, self.now, rand=0.5
         )
 
@@ -131,7 +133,7 @@ class World:
         woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + AGAIN
         assert not life.told or woken_again, "told twice"
         life.told = True
-        history.signalled(self.pool, action.pid, self.now, killed=False)
+        transitions.signalled(self.pool, action.pid, self.now, killed=False)
         if self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
             assert any(one.ready and not one.told for one in self.of(life.slot))
 
@@ -139,7 +141,7 @@ class World:
         life = self.life(action.pid)
         assert not life.killed, "killed twice"
         life.killed = True
-        history.signalled(self.pool, action.pid, self.now, killed=True)
+        transitions.signalled(self.pool, action.pid, self.now, killed=True)
         if self.pool.mode is not Mode.RUN and life.slot:
             hangs = action.booting or "did not move" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed before its time"
@@ -160,7 +162,7 @@ class World:
         proc.dumped, proc.dumped_at = NOTHING, inf
         assert not self.life(action.pid).killed, "killed twice"
         self.life(action.pid).killed = True
-        history.signalled(self.pool, action.pid, self.now, killed=True)
+        transitions.signalled(self.pool, action.pid, self.now, killed=True)
 
     # what is there
 
@@ -196,28 +198,28 @@ class World:
 
     def born(self, life: Life) -> None:
         life.pid = self.next()
-        history.born(self.pool, life.seq, life.pid)
+        transitions.born(self.pool, life.seq, life.pid)
 
     def loaded(self, life: Life) -> None:
         life.ready = self.pool.templates[life.generation].ready = True
 
     def ready(self, life: Life) -> None:
         life.ready = True
-        history.ready(self.pool, life.seq)
+        transitions.ready(self.pool, life.seq)
 
     def gone(
         self, life: Life, code: int = 0, *, in_job: bool = False, worked: bool = False
     ) -> None:
         if life is self.keeper:
             self.keeper = None
-            history.keeper_exited(self.pool, code, self.now)
+            transitions.keeper_exited(self.pool, code, self.now)
         elif life.seq:
             del self.workers[life.seq]
             self.unconfirmed += 1
-            history.exited(self.pool, life.seq, code, self.now, worked=worked, in_job=in_job)
+            transitions.exited(self.pool, life.seq, code, self.now, worked=worked, in_job=in_job)
         else:
             del self.templates[life.generation]
-            history.template_exited(self.pool, life.pid, code, "", self.now)
+            transitions.template_exited(self.pool, life.pid, code, "", self.now)
             for one in [one for one in self.workers.values() if one.generation == life.generation]:
                 if not one.pid:
                     self.gone(one, -1)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolq.cli import tables
 from poolq.cli.options import report, warn
 from poolq.errors import Refused
 from poolq.escaping import clean, clean_json, clean_lines
-from poolq.view import tables
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 STEERS = [chr(one) for one in (*range(32), *range(0x7F, 0xA0))] + list(BIDI + "\u2028\u2029")

@@ -16,11 +16,12 @@ from poolq.config import Config, load
 from poolq.engines.redis.codec import body_of, state_of, step_of, stored_of
 from poolq.errors import ConfigError, PoolqError
 from poolq.message import State
-from poolq.pool import last_words, nodes, protocol
-from poolq.pool.protocol import Failed
-from poolq.pool.scoreboard import Scoreboard
+from poolq.monitor import node_info
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.worker_row import text
 from poolq.settings import SETTINGS
-from poolq.worker.row import text
+from poolq.template import load_errors, protocol
+from poolq.template.protocol import Failed
 
 #: The folder is written anew for each example.
 anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,7 +56,7 @@ def test_any_values_in_an_env_file(tmp_path: Path, given: dict[str, str]) -> Non
 
 @given(st.binary(max_size=300))
 def test_last_words_of_one_who_died_while_he_wrote(data: bytes) -> None:
-    paper = last_words.Paper()
+    paper = load_errors.Paper()
     os.pwrite(paper._fd, data, 0)
     assert isinstance(paper.take(), Failed | None)
     assert paper.take() is None
@@ -64,7 +65,7 @@ def test_last_words_of_one_who_died_while_he_wrote(data: bytes) -> None:
 
 @given(st.text(max_size=400), st.integers(0, 400))
 def test_last_words_that_were_cut(why: str, at: int) -> None:
-    paper = last_words.Paper()
+    paper = load_errors.Paper()
     paper.write(PoolqError(why))
     whole = os.pread(paper._fd, 1 << 16, 0)
     os.ftruncate(paper._fd, min(at, len(whole)))
@@ -87,7 +88,7 @@ def test_what_a_users_code_writes_into_a_templates_line(packets: list[bytes]) ->
 
 @given(st.binary(max_size=100))
 def test_what_a_node_tells_of_itself(info: bytes) -> None:
-    found = nodes.decode(info)
+    found = node_info.decode(info)
     assert found is None or len(found.master) == 4
 
 

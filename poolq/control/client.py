@@ -1,0 +1,152 @@
+"""Speaking to a running pool: one order, one answer. The words are those of `protocol.py`.
+
+A pool's end is seen by its connection's end. Other errors than those of `ask` are none of ours.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import msgspec
+
+from poolq.control.protocol import VERSION, Answer
+from poolq.errors import NoPool, Overdue, PoolqError, Refused
+from poolq.scoreboard.board import Scoreboard
+from poolq.system.runtime_folder import Found, connect, places, running
+
+PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
+STARTING = 3.0  # seconds between a pool's lock and its socket, at most
+STEP = 0.05
+MOST = 64 << 20  # bytes of an answer
+_answer = msgspec.json.Decoder(dict[str, Any])
+
+
+class Line:
+    """A connection to the pool of that name."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        """Raises NoPool, naming those that run; Refused when it is another user's; Overdue."""
+        self._name = name
+        self._fds: list[int] = []
+        deadline = monotonic() + STARTING
+        while True:
+            found = _find(name, environ)
+            self.pid = found.pid
+            try:
+                self._socket = connect(found, PATIENCE)
+                break
+            except PermissionError:
+                raise Refused(
+                    f"pool {name!r} (pid {found.pid}) belongs to another user; speak to it as that "
+                    "one, or as root"
+                ) from None
+            except (FileNotFoundError, ConnectionRefusedError):
+                if monotonic() > deadline:
+                    raise NoPool(
+                        f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
+                        "is gone; signals reach it still"
+                    ) from None
+                sleep(STEP)
+            except BlockingIOError:
+                raise self._overdue(PATIENCE) from None
+
+    def ask(
+        self, do: str, more: Mapping[str, object] | None = None, timeout: float | None = PATIENCE
+    ) -> Answer:
+        """Give an order; the answer, which may be a refusal. `timeout` None: however long it takes.
+
+        Raises Overdue, and PoolqError when the pool ends without an answer.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        order = {"v": VERSION, "do": do, **(more or {})}
+        try:
+            self._socket.settimeout(PATIENCE)
+            self._socket.sendall(msgspec.json.encode(order) + b"\n")
+            data = self._receive(deadline)
+        except TimeoutError:
+            if not order.get("wait"):
+                raise self._overdue(PATIENCE) from None
+            raise Overdue(
+                f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
+                "what was begun goes on"
+            ) from None
+        except OSError as error:
+            raise PoolqError(f"pool {self._name!r} hung up: {error.strerror}") from None
+        if not data.endswith(b"\n"):
+            raise PoolqError(f"pool {self._name!r} ended without an answer; its log may say why")
+        try:
+            answer: dict[str, Any] = _answer.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise self._no_pool_says(data) from None
+        if answer.get("v") != VERSION:
+            raise PoolqError(
+                f"pool {self._name!r} speaks version {answer.get('v')}, and this command version "
+                f"{VERSION}; use the poolq of that pool"
+            )
+        if type(answer.get("ok")) is not bool or not (answer["ok"] or "error" in answer):
+            raise self._no_pool_says(data)
+        return answer
+
+    def attach(self) -> Scoreboard:
+        """The pool's scoreboard, to be read. It stays as it was when the pool has ended.
+
+        Raises as `ask`, and Refused where the pool gives none.
+        """
+        answer = self.ask("attach")
+        if not answer["ok"] or not self._fds:
+            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it hands nothing over')}")
+        return Scoreboard(answer["rows"], self._fds.pop(), look=True)
+
+    def close(self) -> None:
+        self._socket.close()
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def until_gone(self) -> None:
+        """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
+        try:
+            self._receive(monotonic() + PATIENCE)
+        except TimeoutError:
+            raise self._overdue(PATIENCE) from None
+        except OSError:
+            return  # reset, which is an end too
+
+    def _receive(self, deadline: float | None) -> bytes:
+        data = bytearray()
+        while not data.endswith(b"\n") and len(data) < MOST:
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            chunk, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 1)
+            self._fds += fds
+            if not chunk:
+                break
+            data += chunk
+        return bytes(data)
+
+    def _no_pool_says(self, data: bytes) -> PoolqError:
+        said = data[:60].decode("latin-1")
+        return PoolqError(f"what answers as pool {self._name!r} is none: it says {said!a}")
+
+    def _overdue(self, seconds: float) -> Overdue:
+        return Overdue(f"pool {self._name!r} did not answer within {seconds:g} s")
+
+
+def _find(name: str, environ: Mapping[str, str]) -> Found:
+    pools = running(environ)
+    for found in pools:
+        if found.name == name:
+            return found
+    names = ", ".join(sorted({repr(found.name) for found in pools}))
+    others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
+    where = ", ".join(map(_shown, places(environ)))
+    raise NoPool(f"no pool named {name!r} runs here{others} (looked in {where})")
+
+
+def _shown(folder: Path) -> str:
+    closed = os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK)
+    return f"{folder}, which is not yours to read" if closed else str(folder)

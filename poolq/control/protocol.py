@@ -1,0 +1,82 @@
+"""All orders that a running pool takes through its socket, and what it answers.
+
+Both are one line of JSON, at most 4096 bytes of order; `v` is the version of all that.
+
+    {"v":1,"do":"status"}                     how it is: see master/status.py
+    {"v":1,"do":"live"}, {"v":1,"do":"ready"}  is it? See monitor/health.py
+    {"v":1,"do":"attach"}                     "rows" of its scoreboard, and with it the descriptor
+    {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
+    {"v":1,"do":"scale","procs":4}            or "by":-1
+    {"v":1,"do":"reload"}                     "wait":true answers when it proved good or bad
+    {"v":1,"do":"drain"}                      "wait":true answers when the pool has ended
+    {"v":1,"do":"stop"}                       "now":true lets no job finish; "wait" as above
+
+    {"v":1,"ok":true,…}                       done, or begun
+    {"v":1,"ok":false,"error":"…"}            it cannot be done now
+
+What is no order at all is answered the same way, and the connection closed.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+VERSION = 1
+Answer = dict[str, Any]
+
+
+class Handed(NamedTuple):
+    """An answer that a descriptor goes with, which stays ours."""
+
+    answer: Answer
+    fd: int
+
+
+#: Asked in each turn of the master's loop: the answer once the event has come, else None.
+Wait = Callable[[], Answer | None]
+Reply = Answer | Handed | Wait
+
+
+class BadRequest(Exception):  # as the errors of errors.py
+    """What came is no order."""
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True):
+    """One order; which of the fields mean something depends on `do`."""
+
+    v: int
+    do: str
+    wait: bool = False
+    now: bool = False
+    procs: int | None = None
+    by: int | None = None
+
+
+_version = msgspec.json.Decoder(_Version)
+
+
+_order = msgspec.json.Decoder(Order)
+
+
+def to_line(answer: Answer) -> bytes:
+    return msgspec.json.encode({"v": VERSION, **answer}) + b"\n"
+
+
+def refusal(why: str) -> Answer:
+    return {"ok": False, "error": why}
+
+
+def read(line: bytes) -> Order:
+    """Raises BadRequest."""
+    try:
+        asked = _version.decode(line).v
+        if asked != VERSION:
+            raise BadRequest(f"this pool speaks version {VERSION}, and not {asked}")
+        return _order.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadRequest(f"this is no order: {error}") from None

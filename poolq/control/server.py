@@ -1,0 +1,226 @@
+"""The socket through which people give a pool orders, at the master's side. It never waits.
+
+- A client sends a line and gets a line. What is said is `protocol.py`'s business.
+- There are at most MOST clients. A newcomer takes the place of the one that has been silent for
+  longest; who waits for an event keeps its place.
+- One line of LINE bytes, one order a turn of the master's loop, and one answer that is not taken
+  yet is all that the master has for a client; who neither sends nor takes anything for PATIENCE
+  seconds is dropped.
+- All descriptors hang on one epoll, which is readable when there is something to do: `fd`.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
+
+from poolq.control.protocol import Answer, BadRequest, Handed, Reply, Wait, refusal, to_line
+
+MOST = 32
+LINE = 4096
+PATIENCE = 10.0
+DEAF = 1.0  # seconds before another is let in when the system had no descriptor for one
+_GONE = select.EPOLLHUP | select.EPOLLERR
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """`since`: when it last sent or took something. `hands`: descriptors that go with its answer.
+    `over`: it goes when it has that."""
+
+    line: socket.socket
+    since: float
+    inbox: bytearray = field(default_factory=bytearray)
+    outbox: memoryview = field(default_factory=lambda: memoryview(b""))
+    waits: Wait | None = None
+    hands: tuple[int, ...] = ()
+    over: bool = False
+
+    @property
+    def may_speak(self) -> bool:
+        """It has its answer, and may ask something else."""
+        return self.waits is None and not self.outbox
+
+
+class Control:
+    """`obey`: what to do about a line; raises BadRequest."""
+
+    def __init__(self, listener: socket.socket, obey: Callable[[bytes], Reply]) -> None:
+        self._listener = listener
+        self._obey = obey
+        self._clients: dict[int, _Client] = {}
+        self._deaf_until = 0.0
+        self._epoll = select.epoll(MOST + 1)
+        self._epoll.register(listener, select.EPOLLIN)
+        self.fd = self._epoll.fileno()
+
+    def private(self) -> tuple[int, ...]:
+        """What no child may keep: a client must see when the master ends."""
+        return (self.fd, *self._clients)
+
+    def listen(self, listener: socket.socket) -> None:
+        """Hear another socket from now on; the old one is closed."""
+        self._listener, self._deaf_until = listener, 0.0
+        self._epoll.register(listener, select.EPOLLIN)
+
+    def pause(self) -> float:
+        """Seconds until it must be served though its `fd` is not readable. What waits for the clock
+        alone may wait a second more."""
+        return 0.0 if any(self._has_order(client) for client in self._clients.values()) else inf
+
+    def serve(self, now: float) -> None:
+        """One turn: hear clients, answer those whose event has come, let others in."""
+        if self._deaf_until and now >= self._deaf_until:
+            self._deaf_until = 0.0
+            self._epoll.register(self._listener, select.EPOLLIN)
+        knocks = False
+        for fd, events in self._epoll.poll(0, MOST + 1):
+            if fd == self._listener.fileno():
+                knocks = True
+            else:
+                self._turn(self._clients[fd], events, now)
+        for client in list(self._clients.values()):
+            if client.waits is not None:
+                self._settle(client, now)
+            elif self._has_order(client):
+                self._order(client, now)
+            elif now - client.since > PATIENCE:
+                self._drop(client)
+        if knocks:
+            self._let_in(now)
+
+    def end(self, answer: Answer) -> None:
+        """The pool has ended: tell those that wait for it, and close."""
+        for client in list(self._clients.values()):
+            if client.waits is not None:
+                with suppress(OSError):
+                    client.line.send(to_line(answer))
+            self._drop(client)
+        self._epoll.close()
+
+    # letting in
+
+    def _let_in(self, now: float) -> None:
+        for _ in range(MOST):
+            try:
+                line, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue
+            except OSError:  # no descriptor is free: asking again at once would find none either
+                self._epoll.unregister(self._listener)
+                self._deaf_until = now + DEAF
+                return
+            line.setblocking(False)
+            if len(self._clients) >= MOST and not self._make_room():
+                with suppress(OSError):
+                    line.send(to_line(refusal(f"{MOST} others wait already; try again later")))
+                line.close()
+                continue
+            self._clients[line.fileno()] = client = _Client(line, now)
+            self._epoll.register(line, select.EPOLLIN)
+            self._turn(client, select.EPOLLIN, now)
+
+    def _make_room(self) -> bool:
+        silent = [client for client in self._clients.values() if client.waits is None]
+        if silent:
+            self._drop(min(silent, key=lambda client: client.since))
+        return bool(silent)
+
+    # one client
+
+    def _turn(self, client: _Client, events: int, now: float) -> None:
+        if events & (select.EPOLLIN | _GONE) and client.may_speak and not self._has_order(client):
+            self._read(client, now)
+        if events & select.EPOLLOUT and client.outbox:
+            self._write(client, now)
+        if events & _GONE:
+            self._drop(client)
+
+    def _read(self, client: _Client, now: float) -> None:
+        try:
+            data = client.line.recv(LINE - len(client.inbox))
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(client)
+            return
+        client.inbox += data
+        client.over = client.over or not data
+        if self._has_order(client):
+            self._order(client, now)
+        elif len(client.inbox) >= LINE:
+            self._refuse(client, f"a line has at most {LINE} bytes", now)
+        elif client.over:
+            self._drop(client)
+
+    @staticmethod
+    def _has_order(client: _Client) -> bool:
+        return client.may_speak and b"\n" in client.inbox
+
+    def _order(self, client: _Client, now: float) -> None:
+        line, _, rest = bytes(client.inbox).partition(b"\n")
+        client.inbox = bytearray(rest)
+        client.since = now
+        try:
+            found = self._obey(line)
+        except BadRequest as error:
+            self._refuse(client, str(error), now)
+            return
+        if isinstance(found, Handed):
+            client.hands = (found.fd,)
+            self._answer(client, found.answer, now)
+        elif callable(found):
+            client.waits = found
+            self._watch(client)
+            self._settle(client, now)
+        else:
+            self._answer(client, found, now)
+
+    def _settle(self, client: _Client, now: float) -> None:
+        """Answer one that waits, if its event has come."""
+        found = client.waits() if client.waits else None
+        if found is not None:
+            client.waits = None
+            self._answer(client, found, now)
+
+    def _refuse(self, client: _Client, why: str, now: float) -> None:
+        client.over = True
+        client.inbox.clear()
+        self._answer(client, refusal(why), now)
+
+    def _answer(self, client: _Client, answer: Answer, now: float) -> None:
+        client.outbox = memoryview(to_line(answer))
+        client.since = now
+        self._write(client, now)
+
+    def _write(self, client: _Client, now: float) -> None:
+        try:
+            while client.outbox:
+                sent = socket.send_fds(client.line, [client.outbox], client.hands)
+                client.outbox, client.hands = client.outbox[sent:], ()
+                client.since = now
+        except BlockingIOError:
+            self._watch(client)
+            return
+        except OSError:
+            self._drop(client)
+            return
+        if client.over and not self._has_order(client):
+            self._drop(client)
+        else:
+            self._watch(client)
+
+    def _watch(self, client: _Client) -> None:
+        """Hear of what can be done now; that it is gone is always heard."""
+        wanted = select.EPOLLOUT if client.outbox else select.EPOLLIN
+        idle = client.waits is not None or (client.over and not client.outbox)
+        self._epoll.modify(client.line, 0 if idle else wanted)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.line.fileno(), None) is not None:
+            self._epoll.unregister(client.line)
+            client.line.close()

@@ -1,0 +1,36 @@
+"""Lines as what a terminal is sent: of a new frame only the lines that have changed."""
+
+from collections.abc import Sequence
+
+from rich.color import ColorSystem
+
+from poolq.dashboard.drawing.cells import Line
+
+#: The other screen; no cursor, no wrapping; what is pasted is marked as such.
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
+LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+CLEAR = "\x1b[0m\x1b[2J\x1b[H"
+_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # shown at once, by terminals that know it
+
+
+def line_text(line: Line) -> str:
+    """Without cursor movements."""
+    return "".join(
+        segment.style.render(segment.text, color_system=ColorSystem.STANDARD)
+        if segment.style
+        else segment.text
+        for segment in line
+    )
+
+
+def changes(shown: Sequence[Line] | None, lines: Sequence[Line]) -> str:
+    """From one frame to the next, of the same size; `shown` None: nobody knows what is there.
+    Nothing when nothing has changed."""
+    parts = []
+    for number, line in enumerate(lines):
+        if shown is None or number >= len(shown) or shown[number] != line:
+            parts.append(f"\x1b[{number + 1};1H{line_text(line)}\x1b[0m\x1b[K")
+    if not parts:
+        return ""
+    start = "\x1b[2J" if shown is None else ""
+    return f"{_BEGIN}{start}{''.join(parts)}{_END}"

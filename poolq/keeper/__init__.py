@@ -1,0 +1,1 @@
+"""The keeper: beats, recovers dead workers, waits on the engine and observes it."""

@@ -1,0 +1,56 @@
+"""Proof, from this host alone, that a process is a worker of a dead pool: its shared memory.
+
+What the engine tells of processes may have been written by anybody who reaches it, so nobody is
+killed for that. A pool's memory is had by its own processes only. It names its master and keeper,
+and the process of each living worker. A process's environment would prove nothing: a job's own
+programs inherit it, and the title is written over it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from poolq.engines.base import Registration
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard, Status
+from poolq.system import identity
+from poolq.system.identity import worker_name
+
+
+def is_abandoned(worker: Registration) -> bool:
+    """True if that process is this worker, and master and keeper of its pool are dead. False also
+    where its memory cannot be read: it is another user's, or has closed the descriptor."""
+    if not identity.here(worker) or identity.gone(worker):
+        return False
+    return any(_says_so(fd, worker) for fd in _memories(worker))
+
+
+def _memories(worker: Registration) -> Iterator[int]:
+    """Descriptors of the memory of this worker's node, as its process has it."""
+    name = f"/memfd:{board.name_of(worker.node)} (deleted)"
+    with suppress(OSError):
+        for entry in Path(f"/proc/{worker.pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(entry.readlink()) == name:
+                    yield os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _says_so(fd: int, worker: Registration) -> bool:
+    rows = board.rows_of(fd)
+    if not rows:
+        os.close(fd)
+        return False
+    with closing(Scoreboard(rows, fd, look=True)) as scores:
+        heads = (
+            (board.MASTER_PID, board.MASTER_STARTED),
+            (board.KEEPER_PID, board.KEEPER_STARTED),
+        )
+        if any(identity.started(scores.told(pid)) == scores.told(at) for pid, at in heads):
+            return False
+        return any(
+            row.status == Status.LIVE
+            and row.pid == worker.pid
+            and worker_name(worker.node, row.seq) == worker.worker
+            for row in scores.all()
+        )

@@ -1,0 +1,31 @@
+"""Pools of one name on one host. A name is held but once in each runtime folder; two pools that
+have different folders do not meet there, but at the engine.
+"""
+
+from poolq.monitor import node_info
+from poolq.system import identity
+
+
+class Namesakes:
+    """Of the pool of that name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: set[int] = set()
+
+    def heard(self, info: bytes) -> str:
+        """A warning if another node is one and runs here; "" also when it was warned of before."""
+        found = node_info.decode(info)
+        if found is None:
+            return ""
+        boot, space, pid, since = found.master
+        here = (boot, space) == (identity.boot_id(), identity.pid_namespace())
+        if found.pool != self._name or pid in self._known or not here:
+            return ""
+        if identity.started(pid) != since:
+            return ""
+        self._known.add(pid)
+        return (
+            f"another pool named {self._name!r} (pid {pid}) runs here, with another runtime "
+            "folder, so commands may reach that one; give one of them another --name"
+        )

@@ -1,0 +1,343 @@
+"""The keeper: the node's housekeeping at the broker. It runs no user code and owns no worker.
+
+- Main thread: beats, and recovers dead workers (at every bell and every beat, from the scoreboard,
+  so that no message can be lost). Every exchange is one try; what fails comes again with the next
+  round. The beat comes first, also between two other exchanges: nothing may delay it.
+- With each beat it takes over what other nodes have left (`takeover.py`), and then sweeps out what
+  the engine need not remember, for half of the time at most.
+- It beats six times in the shortest `--node-ttl` of all nodes, its own included, and every 5 s.
+- It outlives a killed master and beats until the last worker has left.
+- The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
+- The observer thread (`observer.py`) asks the broker what people want to see.
+- The pulse (`pulse.py`) tells the master that an exchange is what takes so long.
+"""
+
+import os
+import select
+import socket
+from functools import partial
+from math import inf
+from time import monotonic, monotonic_ns, time_ns
+from typing import TYPE_CHECKING
+
+import msgspec
+from setproctitle import setproctitle
+
+from poolq.config import Config, open_engine
+from poolq.engines.base import Engine, Recovered
+from poolq.errors import EngineError, EngineUnavailable, PoolqError
+from poolq.keeper.failure_detector import Silence
+from poolq.keeper.observer import Observer
+from poolq.keeper.orphans import Orphans
+from poolq.keeper.pulse import Pulse
+from poolq.keeper.resource_samples import Scales
+from poolq.keeper.takeover import DEFAULT_TTL, Attempts, Takeover
+from poolq.keeper.waiter import Waiter
+from poolq.log.events import Crashed, Note, Reporter, TimedOut
+from poolq.monitor import node_info
+from poolq.monitor.node_info import Info
+from poolq.monitor.samples import Recorder
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Row, Scoreboard, Status
+from poolq.scoreboard.deaths import death
+from poolq.scoreboard.timeouts import keeper_silence
+from poolq.system import identity
+from poolq.system.child_signals import ChildSignals
+from poolq.system.exit_codes import TELLING
+from poolq.system.identity import worker_name
+from poolq.system.wakeups import Bells
+
+if TYPE_CHECKING:
+    from poolq.monitor.exporter import Exporter
+
+PATIENCE = 10.0  # seconds that a first start waits for the broker
+BEATS = 6  # a node's life in beats
+RETRY = 0.5
+PAUSE = 0.01  # seconds between two sweeps, at least
+LAST_TRIES = 5.0
+SUSPENDED = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
+#: Seconds after which the engine may forget a queue that holds nothing. Tests shorten that.
+IDLE_QUEUE = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
+
+
+class Keeper:
+    """One node's keeper; see the module's head."""
+
+    def __init__(
+        self,
+        config: Config,
+        node: str,
+        scores: Scoreboard,
+        bells: Bells,
+        signals: ChildSignals,
+        reporter: Reporter,
+        served: socket.socket | None = None,
+    ) -> None:
+        self._pulse = Pulse(scores, keeper_silence(config.node_ttl))
+        self._pulse.start()  # before the engine's library is imported, which takes its time
+        self._served = served
+        self._config = config
+        self._node = node
+        self._scores = scores
+        self._bells = bells
+        self._signals = signals
+        self._reporter = reporter
+        self._engine: Engine = open_engine(config)
+        self._interval = self._every = min(config.node_ttl, DEFAULT_TTL) / BEATS
+        self._silence = Silence()
+        self._silent: dict[str, int] = {}  # nodes, with the counters that did not move
+        self._known: frozenset[str] = frozenset()
+        self._takeover = Takeover(
+            self._engine, node, config, self._living, self._warn, self._tell, self._breathe
+        )
+        self._attempts = Attempts(self._warn)
+        self._unrecovered: set[int] = set()  # by seq: tried since the last beat, and failed
+        self._orphans = Orphans(scores, self._warn)
+        self._next_beat = self._next_look = self._next_sweep = 0.0
+        self._up = True
+        self._scales = Scales(scores)
+        self._recorder = Recorder(scores)
+        place = (identity.boot_id(), identity.pid_namespace())
+        master, me = os.getppid(), os.getpid()
+        self._info = Info(
+            config.name,
+            socket.gethostname(),
+            (*place, master, identity.started(master) or 0),
+            (*place, me, identity.started(me) or 0),
+            0, 0, *node_info.versions(), os.getsid(0), node_info.named(config.queue),
+            config.node_ttl,
+        )  # fmt: skip
+        scores.tell(board.KEEPER_PID, me)
+        scores.tell(board.KEEPER_STARTED, self._info.keeper[3])
+        self._clock = 0  # of the engine's server, less ours: nanoseconds
+
+    def run(self) -> int:
+        """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
+        setproctitle("poolq: keeper")
+        self._reporter.rename("keeper")
+        serving = self._serve()
+        if code := self._first_contact():
+            return code
+        waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
+        waiter.start()
+        Observer(self._engine, self._config, self._scores, self._reporter).start()
+        while not self._signals.stopping or self._signals.orphaned:
+            self._round()
+            self._scales.weigh()
+            self._recorder.record()
+            if self._signals.orphaned:
+                if serving is not None:
+                    serving.close()  # the next pool wants the port
+                    serving = None
+                if not self._workers_left():
+                    break
+            self._wait()
+        self._leave()
+        return 0
+
+    def _serve(self) -> "Exporter | None":
+        """Show the metrics, if somebody wants them."""
+        if self._served is None:
+            return None
+        from poolq.monitor.exporter import Exporter  # few pools want it
+
+        exporter = Exporter(self._served, self._scores)
+        exporter.start()
+        return exporter
+
+    def _first_contact(self) -> int:
+        """The broker answers, with tables of our version; else the exit code of the pool. What a
+        dead pool has left is taken over before this one's first worker starts."""
+        deadline, had_contact = monotonic() + PATIENCE, self._scores.told(board.KEEPER_READY)
+        while True:
+            self._pulse.beat()
+            try:
+                self._clock = self._engine.now() * 1000 - monotonic_ns()
+                warnings = [] if had_contact else self._engine.starting()
+                self._beat()
+                if not had_contact:
+                    self._look_around()
+            except EngineUnavailable as error:
+                if (monotonic() > deadline and not had_contact) or self._signals.stopping:
+                    return self._say(error)
+                self._signals.wait(RETRY)
+            except PoolqError as error:
+                code = self._say(error)
+                return code if code in TELLING else EngineUnavailable.exit_code
+            else:
+                for text in warnings:
+                    self._reporter.report(Note("warning", text))
+                self._scores.tell(board.KEEPER_READY, 1)
+                self._bells.master.ring()
+                return 0
+
+    def _say(self, error: PoolqError) -> int:
+        self._reporter.report(Note("error", str(error)))
+        self._reporter.flush()
+        return error.exit_code
+
+    def _round(self) -> None:
+        """One pass over everything that may be due."""
+        try:
+            self._breathe()
+            self._recover_rows()
+            self._look_around()
+            self._sweep()
+        except EngineUnavailable as error:
+            self._missed(error)
+        self._reporter.flush()
+
+    def _missed(self, error: EngineUnavailable) -> None:
+        self._scores.tell(board.BROKER_UP, 0)
+        self._silence.interrupted()
+        if self._up:
+            self._up = False
+            self._warn(f"{error}; trying again")
+        self._try_soon()
+
+    def _try_soon(self) -> None:
+        """Something has failed that may have been a moment's trouble: beat earlier, which has all
+        of it tried again."""
+        self._next_beat = min(self._next_beat, monotonic() + RETRY)
+
+    def _breathe(self) -> None:
+        """Beat, if that is due: before each exchange that can wait."""
+        self._pulse.beat()
+        if monotonic() < self._next_beat:
+            return
+        self._next_beat = monotonic() + min(RETRY, self._interval)
+        if not self._attempts.do("the beat", self._beat):
+            self._silence.interrupted()
+        elif not self._up:
+            self._up = True
+            self._reporter.report(Note("info", "the broker answers again"))
+
+    def _recover_rows(self) -> None:
+        if self._signals.orphaned:
+            self._orphans.look()
+        for row in self._scores.lost():
+            if row.seq in self._unrecovered:
+                continue
+            self._breathe()
+            self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
+            what = f"recovering worker {row.slot} (pid {row.pid})"
+            again = what in self._attempts.failing
+            if self._attempts.do(what, partial(self._recover, row)):
+                self._unrecovered.discard(row.seq)
+            elif not again:
+                self._try_soon()
+
+    def _recover(self, row: Row) -> None:
+        name = self._name(row)
+        words = death(row, name, socket.gethostname(), time_ns() // 1000)
+        recovered = self._engine.recover(name, words)
+        self._scores.confirm(row)
+        self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
+        self._bells.master.ring()
+
+    def _beat(self) -> None:
+        """Be seen alive, and hear who else is."""
+        begun = monotonic()
+        counters = self._engine.beat(self._node, node_info.encode(self._now()))
+        if monotonic() - begun > self._interval:
+            # Were we stopped meanwhile, the answer is an old one, and we were silent since.
+            self._silence.interrupted()
+            begun = monotonic()
+            counters = self._engine.beat(self._node, node_info.encode(self._now()))
+        ended = monotonic()
+        self._scores.tell(board.BROKER_SEEN, monotonic_ns())
+        self._scores.tell(board.BROKER_UP, 1)
+        self._next_beat = ended + self._interval
+        self._unrecovered.clear()
+        counters.pop(self._node, None)
+        silent = self._silence.heard(counters, self._takeover.ttl, begun, ended)
+        self._silent = {node: counters[node] for node in silent}
+        if counters.keys() - self._known:
+            self._next_look = ended  # it has a time to live of its own
+        self._known = frozenset(counters)
+
+    def _look_around(self) -> None:
+        """Take over what the dead have left: as often as our own beats need be, and when a node
+        falls silent."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + self._every
+            self._next_sweep = min(self._next_sweep, monotonic())
+            self._takeover.look()
+            self._interval = min(self._every, self._takeover.shortest() / BEATS)
+            self._next_beat = min(self._next_beat, monotonic() + self._interval)
+        silent, self._silent = self._silent, {}
+        self._takeover.reap(silent)
+
+    def _sweep(self) -> None:
+        """Half of the time is the most that it may take, and never that of a beat or a recovery."""
+        if monotonic() < self._next_sweep or not self._up or self._to_recover():
+            return
+        self._breathe()
+        begun, more = monotonic(), []
+        self._attempts.do(
+            "sweeping", lambda: more.append(self._engine.sweep(round(IDLE_QUEUE * 1e6)))
+        )
+        ended = monotonic()
+        self._next_sweep = ended + max(PAUSE, ended - begun) if any(more) else inf
+
+    def _to_recover(self) -> bool:
+        return any(row.seq not in self._unrecovered for row in self._scores.lost())
+
+    def _living(self) -> set[str]:
+        return {self._name(row) for row in self._scores.all()}
+
+    def _warn(self, text: str) -> None:
+        self._reporter.report(Note("warning", text))
+
+    def _now(self) -> Info:
+        """What this node tells of itself now."""
+        busy = sum(row.status == Status.LIVE and row.in_job for row in self._scores.all())
+        at = (monotonic_ns() + self._clock) // 1000
+        return msgspec.structs.replace(self._info, at=at, busy=busy)
+
+    def _tell(self, recovered: Recovered, why: str) -> None:
+        for id in recovered.crashed:
+            self._reporter.report(Crashed(id, why))
+        for id in recovered.timed_out:
+            self._reporter.report(TimedOut(id, why))
+        if recovered.done or recovered.returned:
+            text = (
+                f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"
+            )
+            self._reporter.report(Note("info", f"{why}: {text}"))
+
+    def _name(self, row: Row) -> str:
+        return worker_name(self._node, row.seq)
+
+    def _wait(self) -> None:
+        timeout = min(1.0, self._next_beat - monotonic(), self._next_sweep - monotonic())
+        if self._to_recover():
+            timeout = min(timeout, RETRY)
+        if self._signals.orphaned:
+            timeout = min(timeout, 0.1)
+        begun = monotonic()
+        if self._signals.wait(timeout, self._bells.keeper.fd):
+            self._bells.keeper.quiet()
+        late = monotonic() - begun - max(0.0, timeout)
+        if late > SUSPENDED:
+            self._silence.interrupted()
+            self._orphans.suspended(late)
+
+    def _workers_left(self) -> bool:
+        return any(row.status == Status.LIVE for row in self._scores.all())
+
+    def _leave(self) -> None:
+        """Recover what is left and forget the node; a broker that is down is not waited for, but
+        by an orphan, as nobody else knows what its workers have finished."""
+        patience = max(LAST_TRIES, self._config.node_ttl if self._signals.orphaned else 0.0)
+        deadline = monotonic() + patience
+        while monotonic() < deadline:
+            try:
+                self._unrecovered.clear()
+                self._recover_rows()
+                self._engine.leave(self._node)
+                break
+            except EngineError:
+                select.select([], [], [], RETRY)
+        self._reporter.flush()
+        self._engine.close()

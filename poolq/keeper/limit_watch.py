@@ -1,0 +1,244 @@
+"""What the keeper makes of the engine's rate limits from look to look (pure): how many starts a
+second, which of them hold jobs back, and since when.
+
+A limit is watched while the engine has an open window or waiting jobs of it, and KEPT seconds
+longer, so that one with short windows does not come and go.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from poolq.engines.shown import LimitUse
+from poolq.log.events import Event, LimitBegan, LimitEnded, Note
+from poolq.monitor.limit_status import Watched
+from poolq.monitor.rates import Trend
+
+KEPT = 60.0  # seconds that a limit is watched after its last use
+SETTLED = 5.0  # seconds without a job put off after which a limit no longer holds back
+SPAN, WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
+PIECES = 60  # samples that such a span has at most
+LATELY, MINUTE, PERIOD = 10.0, 60.0, 2.0  # seconds
+KNOWN = 1000  # limits that are watched at most: those that jobs wait for, then those used last
+SAID = 3  # limits that are named in the log in one look; of more it is said how many there are
+SECOND = 1_000_000
+
+Name = tuple[str, int]
+
+
+class Starts:
+    """Starts a second of one limit, by the engine's clock in microseconds.
+
+    They are counted from the beginning of one window to that of another, which are at least a
+    window apart, so that there are never more than the limit allows.
+    """
+
+    def __init__(self, limit: int, window: int) -> None:
+        self._limit = limit
+        self._window = window
+        self._span = max(round(SPAN * SECOND), WINDOWS * window)
+        self._total = 0
+        self._counted = -1
+        self._start = 0  # of the window that was open last; 0: none was
+        self._used = 0
+        self._waited = self._opened = False
+        self._last = 0.0
+        self._samples: deque[tuple[int, int]] = deque()  # (time, starts before it)
+
+    def add(self, now: int, use: LimitUse) -> float:
+        """Take a look; the starts per second."""
+        self._limit = use.rule.limit
+        start = use.window.start if use.window.used and use.resets_in > 0 else 0
+        if self._samples and (now < self._samples[-1][0] or 0 < start < self._start):
+            self._forget()  # the clock went back
+        self._total += self._came(use, start)
+        if use.starts >= 0:
+            self._counted = use.starts
+        waits = bool(use.parked or use.released)
+        if not start and self._opened and waits:
+            # Between two windows: what has started since the last look is seen with the next.
+            self._opened = False
+            return self._last
+        self._opened = start > 0
+        if start and start != self._start:
+            self._sample(start, self._total - use.window.used)
+        elif not start and (
+            not self._samples or now - self._samples[-1][0] >= self._span // PIECES
+        ):
+            self._sample(now, self._total)
+        if start:
+            self._start, self._used = start, use.window.used
+        self._waited = waits
+        self._last = self._rate(now, start)
+        return self._last
+
+    def _came(self, use: LimitUse, start: int) -> int:
+        """Starts since the last look. Where the engine does not count them, those that could not
+        be seen: if jobs waited then, the windows were used up."""
+        if use.starts >= 0 and self._counted >= 0:
+            came = use.starts - self._counted
+            return came if came >= 0 else use.starts
+        used = use.window.used
+        if not start or self._counted >= 0:
+            return 0
+        if start == self._start:
+            return max(0, used - self._used)
+        if not (self._start and self._waited):
+            return used
+        between = max(0, start - self._start - self._window) // self._window
+        return max(0, self._limit - self._used) + between * self._limit + used
+
+    def _sample(self, at: int, total: int) -> None:
+        samples = self._samples
+        if not samples or at > samples[-1][0]:
+            samples.append((at, total))
+
+    def _rate(self, now: int, start: int) -> float:
+        samples = self._samples
+        at, total = (start, self._total - self._used) if start else (now, self._total)
+        while len(samples) > 1 and samples[1][0] <= now - self._span:
+            samples.popleft()
+        begun, before = samples[0]
+        if at - begun >= self._window:
+            return (total - before) * SECOND / (at - begun)
+        return min(self._limit, self._total - before) * SECOND / self._window
+
+    def _forget(self) -> None:
+        self._samples.clear()
+        self._start = self._used = 0
+
+
+@dataclass(slots=True)
+class _Known:
+    """One limit. Times in monotonic seconds."""
+
+    use: LimitUse
+    starts: Starts
+    waiting: Trend = field(default_factory=lambda: Trend(LATELY))
+    rate: float = 0.0
+    used_at: float = 0.0
+    held_at: float | None = None
+    since: float | None = None
+
+
+class LimitWatch:
+    """All limits of a namespace. `before`: what a keeper before this one has written."""
+
+    def __init__(self, before: Sequence[Watched] = ()) -> None:
+        self._known: dict[Name, _Known] = {}
+        self._held: dict[str, Trend] = {}
+        self._since = {(one.key, one.window): one.since for one in before if one.since is not None}
+        self._looked = 0.0  # 0.0: never
+
+    def look(
+        self,
+        now: float,
+        clock: int,
+        uses: Sequence[LimitUse],
+        held: Mapping[str, int],
+        last_tries: Mapping[str, int],
+        most: int,
+    ) -> tuple[list[Watched], list[Event]]:
+        """Take what the engine says at its `clock` (microseconds), and how many jobs this pool's
+        workers have put off in all, by key. The limits, at most so many: those that jobs wait for
+        come first. And what is to be said of them."""
+        listed = {(one.rule.key, one.rule.window): one for one in uses}
+        for name, use in listed.items():
+            self._see(now, clock, name, use)
+        for name, known in list(self._known.items()):
+            if name not in listed:
+                window = known.use.window._replace(used=0)
+                closed = known.use._replace(window=window, parked=0, released=0, resets_in=0)
+                self._see(now, clock, name, closed)
+        for key, count in held.items():
+            self._hold(now, key, count)
+        self._known = {
+            name: known for name, known in self._known.items() if now - known.used_at <= KEPT
+        }
+        said = self._judge(now)
+        self._looked = now
+        self._held = {key: trend for key, trend in self._held.items() if key in held}
+        ranked = sorted(self._known, key=self._rank)
+        self._known = {name: self._known[name] for name in ranked[:KNOWN]}
+        found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in ranked[:most]]
+        return found, said
+
+    def _see(self, now: float, clock: int, name: Name, use: LimitUse) -> None:
+        known = self._known.get(name)
+        if known is None:
+            starts = Starts(use.rule.limit, use.rule.window)
+            known = self._known[name] = _Known(use, starts, since=self._since.pop(name, None))
+        waiting = use.parked + use.released
+        known.rate = known.starts.add(clock, use)
+        known.waiting.add(now, waiting)
+        if waiting or use.resets_in > 0:
+            known.used_at = now
+        if waiting:
+            known.held_at = now
+        known.use = use
+
+    def _hold(self, now: float, key: str, count: int) -> None:
+        trend = self._held.get(key)
+        if trend is None:
+            trend = self._held[key] = Trend(MINUTE)
+            if not self._looked:
+                trend.add(now, count)  # nobody knows when these were put off
+                return
+            trend.add(self._looked, 0)
+        if count > trend.last():
+            for name in self._blamed(key):
+                self._known[name].held_at = self._known[name].used_at = now
+        trend.add(now, count)
+
+    def _blamed(self, key: str) -> list[Name]:
+        """Which limits of a key have put jobs off: those that are used up, if there are several."""
+        names = [name for name in self._known if name[0] == key]
+        full = [name for name in names if self._full(self._known[name].use)]
+        return full or names
+
+    @staticmethod
+    def _full(use: LimitUse) -> bool:
+        return bool(use.parked or use.released or use.window.used >= use.rule.limit)
+
+    def _judge(self, now: float) -> list[Event]:
+        """Which limits begin to hold back, and which no longer do."""
+        began: list[LimitBegan] = []
+        ended: list[LimitEnded] = []
+        for (key, window), known in self._known.items():
+            limit, seconds = known.use.rule.limit, window / SECOND
+            holds = known.held_at is not None and now - known.held_at < SETTLED
+            if holds and known.since is None:
+                known.since = now
+                waiting = known.use.parked + known.use.released
+                began.append(LimitBegan(key, limit, seconds, waiting))
+            elif not holds and known.since is not None:
+                ended.append(LimitEnded(key, limit, seconds, now - known.since))
+                known.since = None
+        return [
+            *_together(began, "begin to hold jobs back"),
+            *_together(ended, "no longer hold jobs back"),
+        ]
+
+    def _rank(self, name: Name) -> tuple[object, ...]:
+        known = self._known[name]
+        return known.since is None, -known.use.parked - known.use.released, -known.used_at, name
+
+    def _watched(self, now: float, name: Name, last_tries: int) -> Watched:
+        known, trend = self._known[name], self._held.get(name[0])
+        use, pace = known.use, trend.rate() if trend else 0.0
+        counts = trend.values(PERIOD) if trend else []
+        return Watched(
+            name[0], use.rule.limit, name[1], use.window.used if use.resets_in > 0 else 0,
+            max(0, use.resets_in), use.parked, use.released, known.rate,
+            None if pace is None else max(0.0, pace * 60),
+            tuple(max(0.0, two - one) for one, two in pairwise(counts)),
+            known.waiting.rate() or 0.0, known.since, round(now - known.used_at, 3), last_tries,
+        )  # fmt: skip
+
+
+def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
+    """In one line where there are many: a limit for each user shall not fill the log."""
+    if len(events) <= SAID:
+        return events
+    return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

@@ -1,0 +1,109 @@
+"""Workers without a master: nobody reaps them, and nobody but a keeper ends them at their deadline.
+
+- Of a pool whose master is dead, its own keeper does what the master would: it notes who is gone,
+  ends the subprocesses of a job that has lost its worker, and kills what overran, with its stack in
+  the log and its attempt counted.
+- Of a pool whose keeper is dead too, its logger, the last to leave, ends the subprocesses.
+- The rest does the keeper of another pool on the host, when it takes that pool's jobs to be given
+  to others, since nobody else would ever end one that hangs: it kills those that are proved to be
+  workers of that pool (`abandoned.py`). What else still runs is left alone, and said.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from poolq.engines.base import Registration
+from poolq.keeper import abandoned
+from poolq.scoreboard import board, kill_check
+from poolq.scoreboard.board import Reason, Row, Scoreboard, Status
+from poolq.scoreboard.timeouts import DUMP
+from poolq.scoreboard.worker_row import Phase
+from poolq.system import identity
+from poolq.system.kill import end_group, has_members, kill_group, send
+
+Running = tuple[int, int, int]
+
+
+class Orphans:
+    """The workers of a keeper whose master is dead. `say` takes a warning."""
+
+    def __init__(self, scores: Scoreboard, say: Callable[[str], None]) -> None:
+        self._scores = scores
+        self._say = say
+        self._dumped: dict[Running, float] = {}
+        self._woken = 0.0
+        self._excuse = 0.0
+
+    def suspended(self, seconds: float) -> None:
+        """We were stopped for so long, and perhaps the workers too: they are not late by that."""
+        self._woken = monotonic()
+        self._excuse += seconds
+
+    def look(self) -> None:
+        """Note the dead, and kill who is over his deadline."""
+        for row in self._scores.all():
+            if row.status != Status.LIVE:
+                continue
+            if not row.pid or identity.started(row.pid) is None:
+                if row.phase == Phase.BUSY:
+                    end_group(row.pid, os.getsid(0))
+                self._scores.died(row.index, 0, board.UNSEEN)
+            elif row.guarded and self._late(row) >= 0:
+                self._overran(row)
+
+    def _late(self, row: Row) -> float:
+        excuse = self._excuse if row.since / 1e9 < self._woken else 0.0
+        return monotonic() - row.deadline / 1e9 - excuse
+
+    def _overran(self, row: Row) -> None:
+        """First its stack, a little later its end, unless it has come to it by itself."""
+        running = _running(row)
+        asked = self._dumped.get(running)
+        if asked is None:
+            self._dumped[running] = monotonic()
+            send(row.pid, signal.SIGUSR2)
+            return
+        if not kill_check.has_dumped(row.pid) and monotonic() < asked + DUMP:
+            return
+        del self._dumped[running]
+        kill_check.hold(row.pid)
+        now = self._scores.read(row.index)
+        if not now.guarded or _running(now) != running or self._late(now) < 0:
+            kill_check.go_on(row.pid)
+            return
+        self._scores.condemn(row.index, Reason.TIMEOUT)
+        id, _, job = self._scores.running(row.index)
+        self._say(
+            f"worker {row.slot} (pid {row.pid}) overran its {row.limit / 1e6:g} s by"
+            f" {self._late(row):.1f} s; killed, by the keeper as its master is dead; job {job} {id}"
+        )
+        kill_group(row.pid)
+
+
+def _running(row: Row) -> Running:
+    return row.seq, row.request, row.started
+
+
+def left_behind(worker: Registration, session: int) -> bool:
+    """True if something runs that a job of this worker seems to have started; the worker is gone.
+    That it has, only the engine says."""
+    return identity.started(worker.pid) is None and has_members(worker.pid, session)
+
+
+def end_abandoned(
+    workers: Iterable[Registration],
+) -> tuple[list[Registration], list[Registration]]:
+    """Kill those that still run here, with what their jobs have started; returns who was killed,
+    and who was not, because it is not proved that it is such a worker."""
+    ended, doubtful = [], []
+    for worker in workers:
+        if not identity.here(worker) or identity.gone(worker):
+            continue
+        if abandoned.is_abandoned(worker):
+            kill_group(worker.pid)
+            ended.append(worker)
+        else:
+            doubtful.append(worker)
+    return ended, doubtful

@@ -1,0 +1,43 @@
+"""The keeper's pulse: tells the master that it lives while its main thread waits for the engine.
+
+An exchange may take as long as a connection's time-out, longer than a short `--node-ttl` allows a
+keeper to be silent. Whoever is stopped has no pulse either; whoever hangs has none after PATIENCE.
+"""
+
+import threading
+from time import monotonic, monotonic_ns
+
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.timeouts import SILENCE
+
+PATIENCE = SILENCE  # seconds
+BEATS = 8  # in the silence that the master allows
+
+
+class Pulse:
+    """`silence`: the seconds that the master allows. While they are more than any exchange takes,
+    the main thread's own beats are enough."""
+
+    def __init__(self, scores: Scoreboard, silence: float) -> None:
+        self._scores = scores
+        self._every = silence / BEATS
+        self._needed = silence < SILENCE
+        self._last = monotonic()
+
+    def start(self) -> None:
+        self.beat()
+        if self._needed:
+            threading.Thread(target=self._run, name="pulse", daemon=True).start()
+
+    def beat(self) -> None:
+        """The main thread does its rounds."""
+        self._last = monotonic()
+        self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+
+    def _run(self) -> None:
+        rest = threading.Event()
+        while True:
+            if monotonic() - self._last < PATIENCE:
+                self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+            rest.wait(self._every)

@@ -1,0 +1,187 @@
+"""Takes over what the dead have left at the engine: workers without a process, and nodes that have
+been silent for too long. Whose fault a job's end was, is said by the engine's answer.
+
+- Each row is taken by itself: one that is damaged is warned of once and left, the others go on.
+- Between two exchanges the keeper's own beat goes first: see `breathe`.
+- A process is ended only if it is proved to be a worker of a dead pool (`orphans.py`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from msgspec import convert
+
+from poolq.config import Config
+from poolq.engines.base import Engine, Node, Recovered, Registration
+from poolq.errors import EngineError, EngineUnavailable
+from poolq.keeper.duplicate_pools import Namesakes
+from poolq.keeper.orphans import end_abandoned, left_behind
+from poolq.monitor import node_info
+from poolq.system import identity
+
+DEFAULT_TTL = 30.0  # of a node that does not tell its own
+
+
+#: What a value that no poolq has written makes of the code that meets it.
+ODD = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
+
+class Attempts:
+    """Does one thing after the other; what fails is warned of once, until it succeeds."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self.failing: set[str] = set()
+
+    def do(self, what: str, act: Callable[[], object], *, aloud: bool = True) -> bool:
+        """True if it was done. Raises EngineUnavailable, which no other attempt would escape.
+        `aloud` False: nothing is said, since what fails has parts that will say it."""
+        try:
+            act()
+        except EngineUnavailable:
+            raise
+        except (EngineError, *ODD) as error:
+            if aloud and what not in self.failing:
+                self.failing.add(what)
+                why = str(error) if isinstance(error, EngineError) else repr(error)
+                self._warn(f"{what} has failed, and is tried again with each beat: {why}")
+            return False
+        self.failing.discard(what)
+        return True
+
+
+class Takeover:
+    """Of one keeper. `mine`: the names of its workers that live; `tell`: what became of jobs, and
+    why; `breathe`: beats, if that is due."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        node: str,
+        config: Config,
+        mine: Callable[[], set[str]],
+        warn: Callable[[str], None],
+        tell: Callable[[Recovered, str], None],
+        breathe: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._node = node
+        self._mine = mine
+        self._warn = warn
+        self._tell = tell
+        self._breathe = breathe
+        self._attempts = Attempts(warn)
+        self._namesakes = Namesakes(config.name)
+        self._own_ttl = config.node_ttl
+        self._ttls: dict[str, float] = {}
+
+    def ttl(self, node: str) -> float:
+        """How long a node may be silent. One that does not tell is judged with patience."""
+        return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
+
+    def shortest(self) -> float:
+        """Of all nodes that are known: ours included."""
+        return min([self._own_ttl, *self._ttls.values()])
+
+    def look(self) -> None:
+        """Workers without a process: ours that no row shows, and those of a dead pool here."""
+        registered = self._registered()
+        mine = self._mine()  # after: no newborn is missing
+        others = [node for node in self._nodes() if node.node != self._node]
+        for other in others:
+            if warning := self._namesakes.heard(other.info):
+                self._warn(warning)
+        dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
+        for worker in registered:
+            ours = worker.node == self._node and worker.worker not in mine
+            left = worker.node in dead and identity.gone(worker)
+            if ours or left:
+                session = node_info.session(dead[worker.node]) if left else 0
+                self._recover(worker, f"worker {worker.worker} of pool {worker.pool} was gone")
+                if session and left_behind(worker, session):
+                    self._warn(
+                        f"what a job of worker {worker.worker} has started (process group "
+                        f"{worker.pid}) outlives its pool; it is left alone"
+                    )
+        alive_yet = {worker.node for worker in registered if not identity.gone(worker)}
+        for node in dead.keys() - alive_yet:
+            self._try(f"forgetting node {node}", partial(self._engine.leave, node))
+
+    def reap(self, silent: Mapping[str, int]) -> None:
+        """Recover all workers of these nodes, if their counters still are what they were."""
+        for node, counter in silent.items():
+            self._end_abandoned(node)
+            self._breathe()
+            what, act = f"recovering node {node}", partial(self._reap, node, counter)
+            if self._try(what, act, aloud=False):
+                continue
+            left = [worker for worker in self._registered() if worker.node == node]
+            done = [self._recover(worker, f"node {node} was silent") for worker in left]
+            if all(done):
+                self._try(what, act)
+
+    def _reap(self, node: str, counter: int) -> None:
+        recovered = self._engine.reap(node, counter)
+        if recovered is not None:
+            self._tell(recovered, f"node {node} was silent")
+
+    def _recover(self, worker: Registration, why: str) -> bool:
+        def act() -> None:
+            self._tell(self._engine.recover(worker.worker, None), why)
+
+        return self._try(f"recovering worker {worker.worker}", act)
+
+    def _end_abandoned(self, node: str) -> None:
+        """A pool that has lost master and keeper has nobody who ends a job that hangs."""
+        infos = [one.info for one in self._nodes() if one.node == node]
+        if not any(_pool_is_gone(info) for info in infos):
+            return
+        ended, doubtful = end_abandoned(one for one in self._registered() if one.node == node)
+        if ended:
+            self._warn(
+                f"node {node} has lost its master and keeper: killed {len(ended)} workers of it"
+                f" (pid {_pids(ended)})"
+            )
+        if doubtful:
+            self._warn(
+                f"node {node} is dead, and nothing here proves that the processes which it names"
+                f" (pid {_pids(doubtful)}) are its workers: they are left alone, and its jobs are"
+                " given to others"
+            )
+
+    def _registered(self) -> list[Registration]:
+        """Those that are as poolq writes them."""
+        found: list[Registration] = []
+
+        def read() -> None:
+            for one in self._engine.registered():
+                what = f"reading the registration of {one.worker!r}"
+                if self._attempts.do(what, partial(convert, tuple(one), Registration)):
+                    found.append(one)
+
+        self._try("reading who is registered", read)
+        return found
+
+    def _nodes(self) -> list[Node]:
+        found: list[Node] = []
+        if self._try("reading the nodes", lambda: found.extend(self._engine.nodes())):
+            lives = {one.node: node_info.life(one.info, 0.0) for one in found}
+            self._ttls = {node: life for node, life in lives.items() if life}
+        return found
+
+    def _try(self, what: str, act: Callable[[], object], *, aloud: bool = True) -> bool:
+        self._breathe()
+        return self._attempts.do(what, act, aloud=aloud)
+
+
+def _pids(workers: Iterable[Registration]) -> str:
+    return ", ".join(str(worker.pid) for worker in workers)
+
+
+def _pool_is_gone(info: bytes) -> bool:
+    """True if master and keeper of a pool ran here and are no more. While either lives, it
+    knows more of its dead workers than we do."""
+    found = node_info.decode(info)
+    if found is None:
+        return False
+    return all(identity.gone_here(*process) for process in (found.master, found.keeper))

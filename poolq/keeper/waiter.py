@@ -1,0 +1,118 @@
+"""The keeper's waiter: the one waiting broker connection of a node.
+
+It waits only while some worker is idle, and rings as many doorbells as there are jobs that a wake
+token tells of. A token that nobody here can use goes back, so that another node may have it.
+
+Should a ring be lost with the worker that it was for, the jobs are found all the same: now and then
+an idle worker is rung without a token. Workers that see the waiter look need not ask by themselves.
+"""
+
+import threading
+from time import monotonic, monotonic_ns
+
+from poolq.backoff import Backoff
+from poolq.config import Config
+from poolq.engines.base import Engine, QueueCounts
+from poolq.errors import PoolqError
+from poolq.log.events import Note, Reporter
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard
+from poolq.system.wakeups import Bells
+
+BLOCK, SHORTEST = 1.0, 0.05  # seconds of one wait on the broker
+OFTEN = 4  # rings without a token in --sleep
+EMPTY_EVERY = 0.2
+SETTLE = 0.002  # for the rung one to claim, before what is ready is looked at again
+
+
+class Waiter(threading.Thread):
+    """A daemon thread: it ends with the keeper's process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        scores: Scoreboard,
+        bells: Bells,
+        reporter: Reporter,
+    ) -> None:
+        super().__init__(name="waiter", daemon=True)
+        self._engine = engine
+        self._config = config
+        self._scores = scores
+        self._bells = bells
+        self._reporter = reporter
+        self._turn = 0
+        self._next_look = self._next_ring = 0.0
+        self._every = config.sleep / OFTEN
+        self._paused: frozenset[str] = frozenset()
+
+    def run(self) -> None:
+        failures = 0
+        self._ring()  # a token may have been lost with the keeper before this one
+        while True:
+            try:
+                self._wait_once()
+                self._scores.tell(board.WATCHED, monotonic_ns())
+                failures = 0
+            except PoolqError:
+                # The keeper's main thread meets the same trouble and tells of it.
+                failures += 1
+                threading.Event().wait(Backoff().pause(failures, 0.5))
+
+    def _wait_once(self) -> None:
+        block = max(SHORTEST, min(BLOCK, self._every))
+        if self._next_idle() is None:
+            self._bells.idle.wait(block)
+            return
+        if self._config.until_empty:
+            self._look_for_the_end()
+            block = min(block, EMPTY_EVERY)
+        token = self._engine.wait(self._config.queue, block)
+        if (token or monotonic() >= self._next_ring) and not self._ring(token) and token:
+            self._engine.wake(self._config.queue)
+            self._bells.idle.wait(block)
+
+    def _next_idle(self) -> int | None:
+        """The row of the next idle worker in turn."""
+        turn = range(self._turn + 1, self._turn + 1 + self._scores.rows)
+        rows = (index % self._scores.rows for index in turn)
+        return next((index for index in rows if self._scores.is_idle(index)), None)
+
+    def _ring(self, jobs: int = 1) -> bool:
+        """Wake one idle worker for each of so many jobs; False when none is idle any more."""
+        rung: set[int] = set()
+        while len(rung) < max(1, jobs):
+            found = self._next_idle()
+            if found is None or found in rung:
+                break
+            self._turn = found
+            self._bells.doors[found].ring()
+            rung.add(found)
+        if rung:
+            self._next_ring = monotonic() + self._every
+            threading.Event().wait(SETTLE)
+        return bool(rung)
+
+    def _busy(self) -> list[QueueCounts]:
+        served = self._config.queue
+        counts = [count for count in self._engine.counts() if not served or count.queue in served]
+        return [q for q in counts if q.ready or q.delayed or q.parked or q.running]
+
+    def _look_for_the_end(self) -> None:
+        """`--until-empty`: tell the master when the queues hold nothing more."""
+        if monotonic() < self._next_look:
+            return
+        self._next_look = monotonic() + EMPTY_EVERY
+        # A job that is claimed or released between two of an engine's counts may be in none: the
+        # second look finds it.
+        busy = self._busy() or self._busy()
+        paused = frozenset(q.queue for q in busy if q.paused)
+        for queue in sorted(paused - self._paused):
+            text = f"queue {queue} is paused and not empty: waiting for it to be resumed"
+            self._reporter.report(Note("warning", text))
+            self._reporter.flush()
+        self._paused = paused
+        if not busy and not self._scores.told(board.KEEPER_EMPTY):
+            self._scores.tell(board.KEEPER_EMPTY, 1)
+            self._bells.master.ring()

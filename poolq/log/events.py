@@ -1,0 +1,189 @@
+"""What happens to jobs, as values. `words.py` words them; who is told is the caller's choice.
+
+Durations in seconds, `attempt` from 1.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+
+class Finished(NamedTuple):
+    """`run()` returned."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+
+
+class Retried(NamedTuple):
+    """A counted try went by and attempts remain. `cause`: error, released or timeout."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    attempts: int
+    seconds: float
+    cause: str
+    error: str
+    delay: float
+    traceback: str = ""
+
+
+class Failed(NamedTuple):
+    """Failed for good. `cause` as in the job's history."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+    cause: str
+    error: str
+    traceback: str = ""
+
+
+class Limited(NamedTuple):
+    """Held back by a rate limit. `how`: released (an attempt is counted) or parked. `left`: how
+    many attempts remain."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    how: str
+    key: str
+    wait: float
+    left: int = 0
+
+
+class Unknown(NamedTuple):
+    """No module defines the job, or a later poolq has stored it, as `why` says; released uncounted,
+    to wait for a rolling deploy."""
+
+    job: str
+    id: str
+    queue: str
+    delay: float
+    why: str = "no module of the application defines it"
+
+
+class Buried(NamedTuple):
+    """A message that cannot be run went to the failed jobs."""
+
+    job: str
+    id: str
+    queue: str
+    error: str
+
+
+class HookFailed(NamedTuple):
+    """`on_success` or `on_failure` raised; the outcome stands."""
+
+    job: str
+    id: str
+    hook: str
+    error: str
+    traceback: str
+
+
+class Stale(NamedTuple):
+    """A settlement was refused: the job had been given to another worker."""
+
+    job: str
+    id: str
+
+
+class Returned(NamedTuple):
+    """Claimed-ahead jobs went back, because the one that runs is long."""
+
+    jobs: int
+
+
+class Crashed(NamedTuple):
+    """A worker died under a job, which is back in its queue."""
+
+    id: str
+    error: str
+
+
+class TimedOut(NamedTuple):
+    """A worker was killed at its job's deadline: an attempt is counted, the job is in its queue."""
+
+    id: str
+    error: str
+
+
+class LimitBegan(NamedTuple):
+    """A rate limit, `limit` starts in `window` seconds, begins to hold jobs back; `waiting`: how
+    many wait already. Reported once, and not of each job."""
+
+    key: str
+    limit: int
+    window: float
+    waiting: int
+
+
+class LimitEnded(NamedTuple):
+    """It no longer holds any back, after `seconds` of it."""
+
+    key: str
+    limit: int
+    window: float
+    seconds: float
+
+
+class Note(NamedTuple):
+    """Anything else worth a line. `level` as in logging: info, warning, error."""
+
+    level: str
+    text: str
+
+
+#: What becomes of a claim.
+Ended = Finished | Retried | Failed | Limited | Unknown | Buried
+Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
+
+
+class Words(Protocol):
+    """Makes lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
+
+    def event(self, when: float, who: str, event: Event, /) -> bytes: ...
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]], /) -> list[bytes]:
+        """A line for each of many, in a fraction of the time that `event` takes for each."""
+
+    def output(
+        self, when: float, who: str, job: str, text: str, stream: str = ..., *, more: bool = ...
+    ) -> bytes:
+        """A line that a job wrote; `more`: it goes on in the next one."""
+
+
+class Reporter(Protocol):
+    """Takes events. `report` may keep them for a moment; `flush` has written them."""
+
+    @property
+    def words(self) -> Words: ...
+
+    def report(self, event: Event) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def rename(self, who: str) -> None:
+        """From now on this process speaks as `who`; what an ancestor kept is dropped."""
+
+    def attach(
+        self,
+        who: str,
+        fd: int,
+        token: bytes,
+        *,
+        job: Callable[[], str] = ...,
+        seen: Callable[[float, str, Event], None] = ...,
+        streams: bool = ...,
+    ) -> None:
+        """As `rename`, and through the log pipe `fd` from now on. `job()` is the id of the job that
+        this process runs, or ""; `seen(when, who, event)` is given notes, warnings and errors too;
+        `streams`: what its Python code prints goes the same way."""

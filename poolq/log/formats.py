@@ -1,0 +1,150 @@
+"""The two forms of the log: text for people, one JSON object a line for programs.
+
+Whatever comes from a job, its text can't end a line (what goes on is indented) and can't steer a
+terminal: control characters are written as escapes.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from poolq.escaping import clean, clean_json, clean_lines, to_json
+from poolq.log.events import Event, Finished
+from poolq.log.words import KINDS, WORDS, level, words
+
+#: Lines of finished jobs in one block: less than goes in one write.
+TOGETHER = 24
+GOES_ON = " [goes on]"
+
+
+class Text:
+    """`2026-11-25 10:00:00.123 worker 2 0192…: what happened`, in local time."""
+
+    def __init__(self) -> None:
+        self._stamp = (-1, "")
+        self._begin = (-1, "")
+
+    def event(self, when: float, who: str, event: Event) -> bytes:
+        return self._line(when, who, "", words(event))
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
+        """The lines of many jobs that are done, TOGETHER to a block: what `event` makes of each,
+        at half its cost."""
+        lines, worded = [], WORDS[Finished]
+        known, begin = self._begin
+        for when, event in jobs:
+            moment = int(when * 1000)
+            if moment != known:
+                known, begin = self._begin = moment, self._moment(moment)
+            text = worded(event)
+            lines.append(f"{begin} {who}: {text if text.isprintable() else clean(text)}\n")
+        return [
+            "".join(lines[at : at + TOGETHER]).encode("utf-8", "backslashreplace")
+            for at in range(0, len(lines), TOGETHER)
+        ]
+
+    def output(
+        self,
+        when: float,
+        who: str,
+        job: str,
+        text: str,
+        stream: str = "unknown",  # noqa: ARG002  # both are shown alike
+        *,
+        more: bool = False,
+    ) -> bytes:
+        """A line that a job wrote; `more`: it goes on in the next one."""
+        return self._line(when, who, job, text + GOES_ON if more else text)
+
+    def record(
+        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
+    ) -> bytes:
+        """A record of the stdlib's logging."""
+        body = f"{level}: {logger}: {text}"
+        return self._line(when, who, job, f"{body}\n{trace}" if trace else body)
+
+    def _line(self, when: float, who: str, job: str, text: str) -> bytes:
+        moment = int(when * 1000)
+        known, begin = self._begin
+        if moment != known:  # many events come in one millisecond
+            begin = self._moment(moment)
+            self._begin = (moment, begin)
+        if not text.isprintable():
+            text = clean_lines(text).rstrip("\n").replace("\n", "\n    ")
+        if job:
+            who = f"{who} {clean(job)}"
+        return f"{begin} {who}: {text}\n".encode("utf-8", "backslashreplace")
+
+    def _moment(self, moment: int) -> str:
+        second, part = divmod(moment, 1000)
+        known, stamp = self._stamp
+        if second != known:
+            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, as all logs here
+            self._stamp = (second, stamp)
+        return f"{stamp}.{part:03d}"
+
+
+class Json:
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC.
+
+    `event` is `finished`, `retried` and so on with the fields of `events.py`, `log` for a
+    record of the stdlib's logging, `output` for a line that a job wrote.
+    """
+
+    def __init__(self) -> None:
+        self._stamp = (-1, "")
+
+    def event(self, when: float, who: str, event: Event) -> bytes:
+        fields: dict[str, object] = {
+            name: round(value, 6) if type(value) is float else value
+            for name, value in zip(event._fields, event, strict=True)
+        }
+        if not fields.get("traceback"):
+            fields.pop("traceback", None)
+        name, grade = KINDS[type(event)]
+        return self._line(when, who, grade or level(event), name, fields)
+
+    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
+        """As in Text."""
+        return [self.event(when, who, event) for when, event in jobs]
+
+    def output(
+        self,
+        when: float,
+        who: str,
+        job: str,
+        text: str,
+        stream: str = "unknown",
+        *,
+        more: bool = False,
+    ) -> bytes:
+        """As in Text. `stream` is unknown for what did not come from Python's own."""
+        fields: dict[str, object] = {"stream": stream, "text": text}
+        if more:
+            fields["more"] = True
+        return self._line(when, who, "info", "output", {"id": job, **fields} if job else fields)
+
+    def record(
+        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
+    ) -> bytes:
+        """As in Text."""
+        fields: dict[str, object] = {"logger": logger, "text": text}
+        if trace:
+            fields["traceback"] = trace
+        return self._line(when, who, level, "log", {"id": job, **fields} if job else fields)
+
+    def _line(
+        self, when: float, who: str, level: str, event: str, fields: dict[str, object]
+    ) -> bytes:
+        second = int(when)
+        known, stamp = self._stamp
+        if second != known:
+            stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._stamp = (second, stamp)
+        time = f"{stamp}.{int((when - second) * 1000):03d}Z"
+        found: dict[str, object] = {"time": time, "level": level, "who": who, "event": event}
+        found |= fields
+        return clean_json(to_json(found)) + b"\n"
+
+
+Format = Text | Json
+FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}

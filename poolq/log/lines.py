@@ -1,0 +1,126 @@
+"""From what the pipes gave to lines of the log. Worded blocks pass as they are; what jobs and their
+subprocesses print becomes lines here, each with the slot and the job of its beginning.
+
+How a line looks is the words' business (`formats.py`), where it goes the sink's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from poolq.log.events import Words
+from poolq.log.frames import RAW, WHOLE, Parser, cut
+from poolq.log.ring import Record
+
+#: Seconds after which a line that nobody ended is written as it is.
+SILENCE = 1.0
+STREAMS = {b"1": "stdout", b"2": "stderr"}
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A line without an end, and where it began."""
+
+    text: bytes
+    record: Record
+    job: str
+    stream: str
+
+
+@dataclass(slots=True)
+class _Source:
+    """One pipe. `begun` by who writes: RAW, or a process and its stream."""
+
+    parser: Parser
+    last: Record
+    heard: float = 0.0
+    begun: dict[bytes, _Begun] = field(default_factory=dict)
+
+
+class Lines:
+    """All pipes of a pool. `names` are those of the sources after the rows."""
+
+    def __init__(self, words: Words, token: bytes, rows: int, names: Sequence[str]) -> None:
+        self._words = words
+        self._token = token
+        self._rows = rows
+        self._names = names
+        self._sources: dict[int, _Source] = {}
+        self._open: set[int] = set()
+
+    def take(self, record: Record, now: float) -> list[bytes]:
+        """What can be written now. `now` is a monotonic clock's, for `silent`."""
+        source = self._sources.get(record.source)
+        if source is None:
+            source = self._sources[record.source] = _Source(Parser(self._token), record)
+        source.last, source.heard = record, now
+        found: list[bytes] = []
+        for tag, data in source.parser.feed(record.body):
+            if tag == WHOLE:
+                found.append(data)
+            elif tag == RAW:
+                self._printed(source, RAW, record.job, data, found)
+            else:
+                job, _, text = data[1:].partition(b"\0")
+                writer = tag + data[:1]
+                self._printed(source, writer, job.decode("utf-8", "replace"), text, found)
+        if source.begun or source.parser.waits:
+            self._open.add(record.source)
+        else:
+            self._open.discard(record.source)
+        return found
+
+    def silent(self, now: float) -> list[bytes]:
+        """The lines that were begun and not ended for SILENCE."""
+        return self._end([one for one in self._open if now - self._sources[one].heard >= SILENCE])
+
+    def due(self, now: float) -> float | None:
+        """Seconds until `silent` has something; None: never."""
+        heard = [self._sources[one].heard for one in self._open]
+        return max(0.0, min(heard) + SILENCE - now) if heard else None
+
+    def lost(self) -> list[bytes]:
+        """Records are missing from here: begun lines end, begun blocks are given up."""
+        found = self._end(list(self._open))
+        for source in self._sources.values():
+            source.parser.lost()
+        return found
+
+    def _end(self, sources: Iterable[int]) -> list[bytes]:
+        found: list[bytes] = []
+        for number in sources:
+            source = self._sources[number]
+            rest = source.parser.end()
+            if rest:
+                self._printed(source, RAW, source.last.job, rest, found)
+            found += [self._line(begun, begun.text) for begun in source.begun.values()]
+            source.begun.clear()
+            self._open.discard(number)
+        return found
+
+    def _printed(
+        self, source: _Source, writer: bytes, job: str, data: bytes, found: list[bytes]
+    ) -> None:
+        begun = source.begun.pop(writer, None)
+        *whole, rest = data.split(b"\n")
+        new = _Begun(b"", source.last, job, STREAMS.get(writer[-1:], "unknown"))
+        for line in whole:
+            begun = begun or new
+            for piece, more in cut((begun.text + line).removesuffix(b"\r")):
+                found.append(self._line(begun, piece, more=more))
+            begun = None
+        if rest:
+            begun = begun or new
+            for piece, more in cut(begun.text + rest):
+                begun.text = piece
+                if more:
+                    found.append(self._line(begun, piece, more=True))
+            source.begun[writer] = begun
+
+    def _line(self, begun: _Begun, line: bytes, *, more: bool = False) -> bytes:
+        record = begun.record
+        if record.source < self._rows:
+            who = f"worker {record.slot}"
+        else:
+            who = self._names[record.source - self._rows]
+        text = line.decode("utf-8", "backslashreplace")
+        return self._words.output(record.when, who, begun.job, text, begun.stream, more=more)

@@ -1,0 +1,186 @@
+"""The logger: the process that all lines of a pool go through.
+
+- Its main thread does nothing but move what is in the pipes into the ring, so that no worker waits;
+  the sink's thread words it and writes it. Only when the sink has stalled are lines dropped.
+- It may be killed at any time: pipes and ring outlive it, and the next one goes on from there.
+- It leaves when nobody is left to write (after the master's death, the orphans' end), or when the
+  master has said farewell. A TERM alone, as a supervisor may send to all, only makes it look.
+- Starting it again, and killing one that hangs, is the master's business.
+"""
+
+import fcntl
+import os
+import select
+import selectors
+import signal
+import struct
+import termios
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from time import monotonic, time
+from types import FrameType
+
+from setproctitle import setproctitle
+
+from poolq.log.events import Words
+from poolq.log.lines import Lines
+from poolq.log.pipes import OTHERS, Pipes
+from poolq.log.sink import Sink
+from poolq.system.kill import send
+from poolq.system.poll import readable
+
+LOOK = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
+FLUSH = 5.0  # seconds that a sink is given at the end
+MOST = 1 << 20  # bytes of one read
+#: Seconds to let more come: to wake up for a few lines costs more than they do. A pipe holds what
+#: a busy worker says in five times that.
+LINGER = 0.002
+CROWDED = 0.02  # seconds to wait for room when there is none
+BROKEN = 70
+_QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a logger is given; the pipes' writing ends are closed in its process already.
+
+    `who(row)` is the slot of a row and the id of the job that it runs, or "". `beat()` is called at
+    least every second while all is well.
+    """
+
+    pipes: Pipes
+    words: Words
+    who: Callable[[int], tuple[int, str]]
+    beat: Callable[[], None]
+    path: Path | None = None
+
+
+def main(setup: Setup) -> int:
+    """Run until all is written; the exit code. To be called in a process of its own."""
+    setproctitle("poolq: logger")
+    return Logger(setup).run()
+
+
+class Logger:
+    """One logger; see the module's head."""
+
+    def __init__(self, setup: Setup) -> None:
+        pipes = setup.pipes
+        self._setup = setup
+        self._ring = pipes.ring
+        self._rows = pipes.writers.rows
+        self._wakeup, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakeup, selectors.EVENT_READ, None)
+        for source, fd in enumerate(pipes.readers):
+            self._selector.register(fd, selectors.EVENT_READ, source)
+        lines = Lines(setup.words, pipes.writers.token, self._rows, OTHERS)
+        self._turned = False  # the log's file was moved away
+        self._sink = Sink(pipes.ring, lines, setup.words, setup.path)
+
+    def run(self) -> int:
+        """See `main`."""
+        self._install()
+        self._ring.recover()
+        self._sink.start()
+        self._sink.notice()
+        while self._round():
+            if not self._sink.is_alive():
+                return BROKEN  # it has told why on stderr
+        self._sink.finish(FLUSH)
+        return 0
+
+    def _round(self) -> bool:
+        """Read every pipe that has something; False when all is read and nobody will write."""
+        self._setup.beat()
+        farewell = self._ring.farewell
+        read = crowded = False
+        for key, _ in self._selector.select(0.0 if farewell else LOOK):
+            if key.data is None:
+                _drain(self._wakeup)
+                if self._turned:
+                    self._turned = False
+                    self._sink.reopen()
+            elif self._read(key.fd, key.data):
+                read = True
+            else:
+                crowded = True
+        if read:
+            self._sink.notice()
+            if not farewell:
+                readable((), LINGER)
+        if crowded:
+            self._sink.room.clear()
+            self._sink.room.wait(CROWDED)
+        if farewell and not read and not crowded:
+            return False
+        return len(self._selector.get_map()) > 1
+
+    def _read(self, fd: int, source: int) -> bool:
+        """Move what a pipe has into the ring; False when there is no room."""
+        length = _waiting(fd)
+        if length == 0:
+            if _ended(fd):
+                self._selector.unregister(fd)
+                os.close(fd)
+            return True
+        length = min(MOST, length)
+        slot, job = self._setup.who(source) if source < self._rows else (0, "")
+        if self._ring.read(fd, length, source, time(), slot, job):
+            return True
+        if not self._sink.stalled():
+            return False
+        self._ring.drop(length)
+        return self._ring.read(fd, length, source, time(), slot, job)
+
+    def _install(self) -> None:
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        for name in _QUIET:
+            signal.signal(getattr(signal, name), _nothing)
+        signal.signal(signal.SIGUSR1, self._turn)
+        # A terminal that stops background writers must not stop this one.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    def _turn(self, _number: int, _frame: FrameType | None) -> None:
+        """Only noted, as in all handlers: the sink's lock may be ours at this moment."""
+        self._turned = True
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Wakes the loop, which looks around."""
+
+
+def _waiting(fd: int) -> int:
+    """Bytes that the pipe holds."""
+    (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(found)
+
+
+def _ended(fd: int) -> bool:
+    """True if nobody can write to the pipe any more and nothing is left in it."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0)) and _waiting(fd) == 0
+
+
+def _drain(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        return
+
+
+def end(pid: int, pipes: Pipes) -> None:
+    """The master's last act: all others are gone, so wait until their lines are written."""
+    pipes.say_farewell()
+    send(pid, signal.SIGTERM)
+    deadline = monotonic() + FLUSH + 1.0
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if monotonic() > deadline:
+            send(pid, signal.SIGKILL)
+            deadline = inf
+        readable((), 0.005)

@@ -1,0 +1,75 @@
+"""The log's pipes: one for each row of the scoreboard and one for each other kind of process.
+
+The master makes them before it forks anything and keeps both ends of all: what a process has
+written is safe in its pipe, or in the ring, whatever becomes of it and of the logger. Every other
+process keeps writing ends alone, the logger reading ends alone; so the logger sees the end of a
+pipe when nobody is left to write, also after the master's death.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from poolq.log.frames import new_token
+from poolq.log.ring import Ring
+
+#: Who has a pipe without having a row.
+OTHERS = ("master", "keeper", "template", "dashboard")
+#: These must never wait for the log: what does not fit is dropped by them, and counted.
+NEVER_WAIT = ("master", "keeper", "dashboard")
+
+
+class Writers:
+    """The writing ends. Sources are numbered: a row by its index, the others after the rows."""
+
+    def __init__(self, fds: Sequence[int], token: bytes) -> None:
+        self.fds = tuple(fds)
+        self.token = token
+        self.rows = len(fds) - len(OTHERS)
+
+    def row(self, index: int) -> int:
+        """The descriptor of a row's process."""
+        return self.fds[index]
+
+    def named(self, name: str) -> int:
+        """The descriptor of one of OTHERS."""
+        return self.fds[self.rows + OTHERS.index(name)]
+
+    def but(self, kept: int) -> tuple[int, ...]:
+        """All others, which the process that keeps one has to close."""
+        return tuple(fd for fd in self.fds if fd != kept)
+
+
+class Pipes:
+    """Both ends of all, and the ring behind them; the master's. Takes two descriptors a row."""
+
+    def __init__(self, rows: int) -> None:
+        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(OTHERS))]
+        self.readers = tuple(read for read, _ in ends)
+        self.writers = Writers([write for _, write in ends], new_token())
+        self.ring = Ring()
+        for fd in (*self.readers, *(self.writers.named(name) for name in NEVER_WAIT)):
+            os.set_blocking(fd, False)
+
+    def but(self, kept: int) -> tuple[int, ...]:
+        """What a forked process that speaks through `kept` has to close."""
+        return (*self.readers, *self.writers.but(kept))
+
+    def say_farewell(self) -> None:
+        """All others are gone and the master has said its last: the logger is to write what there
+        is and leave. It looks at once when it gets a TERM."""
+        self.ring.say_farewell()
+
+
+def adopt(fd: int) -> None:
+    """Make a pipe this process's stdout and stderr, and so those of its subprocesses.
+
+    Python's own two are set to whole lines of UTF-8 that can hold anything. `fd` stays open.
+    """
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        if stream is not None:  # after, as it asks where it stands, which a pipe can't say
+            stream.flush()
+        os.dup2(fd, number)

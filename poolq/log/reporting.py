@@ -1,0 +1,286 @@
+"""A process's own voice in the log: events, the stdlib's logging, and what Python code prints.
+
+All of it goes through one `Log`, so that it keeps its order: gathered, then written in whole
+lines, to the process's pipe once it has one (`attach`), before that to stderr. What other programs
+write to the pipe is the logger's business.
+"""
+
+import io
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from time import time
+
+from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
+from poolq.log.formats import FORMATS, Format
+from poolq.log.frames import cut, frames, output
+from poolq.log.words import KINDS, NUMBERS, level, words
+from poolq.jobs import current
+
+#: Bytes that are kept at most before they are written.
+ROOM = 16_384
+#: Bytes that the line of a finished job is taken for before it is worded.
+LINE = 128
+#: Every event is also a record of this logger, for handlers of the application's own; its level
+#: says which events are told at all.
+EVENTS = logging.getLogger("poolq.events")
+_number = {kind: NUMBERS[level] for kind, (_, level) in KINDS.items() if level}
+#: What people are shown of the usual, too; of jobs there would be too many.
+_SHOWN = (Note, LimitBegan, LimitEnded)
+Seen = Callable[[float, str, Event], None]
+
+
+def _nobody(_when: float, _who: str, _event: Event) -> None:
+    """Looks."""
+
+
+class Log:
+    """A Reporter. Safe in threads, and in children that a job forks."""
+
+    def __init__(self, words: Format, fd: int = 2) -> None:
+        self.words = words
+        self._fd = fd
+        self._token = b""
+        self._who = ""
+        self._job: Callable[[], str] = str
+        self._seen: Seen = _nobody
+        self._dropped = 0
+        self._prints = False
+        self._forget()
+        forget = weakref.WeakMethod(self._forget)
+
+        def forked() -> None:
+            if (method := forget()) is not None:
+                method()
+
+        os.register_at_fork(after_in_child=forked)
+
+    def _forget(self) -> None:
+        """Drop what an ancestor kept; it writes that itself."""
+        self._blocks: deque[bytes | tuple[float, Finished]] = deque()
+        self._size = 0
+        self._lock = threading.RLock()
+        self._sending = False
+
+    def rename(self, who: str) -> None:
+        """Speak as `who`."""
+        self._who = who
+        self._forget()
+
+    def attach(
+        self,
+        who: str,
+        fd: int,
+        token: bytes,
+        *,
+        job: Callable[[], str] = str,
+        seen: Seen = _nobody,
+        streams: bool = True,
+    ) -> None:
+        """Speak as `who`, through the pipe `fd`. Where that does not block and is full, lines are
+        dropped and counted. `streams`: sys.stdout and sys.stderr go the same way; `job()` is the
+        id of the job that this process runs, or "", for what its threads say; `seen` is given
+        what people look for: all but the usual."""
+        self.rename(who)
+        self._fd, self._token, self._job, self._seen = fd, token, job, seen
+        if streams and not self._prints:  # a template's stay in its workers: code may hold them
+            self._prints = True
+            sys.stdout = stream(self, 1)
+            sys.stderr = stream(self, 2)
+
+    # what to say
+
+    def report(self, event: Event) -> None:
+        if type(event) is Finished and EVENTS.level <= logging.INFO and len(EVENTS.handlers) == 1:
+            self._blocks.append((time(), event))  # worded when it is sent, with many others
+            self._size += LINE
+            if self._size > ROOM:
+                self.flush()
+            return
+        number = _number.get(type(event)) or NUMBERS[level(event)]
+        if number > logging.INFO or type(event) in _SHOWN:
+            self._seen(time(), self._who, event)
+        if number < EVENTS.level:
+            return
+        block = self.words.event(time(), self._who, event)
+        self._blocks.append(block)
+        self._size += len(block)
+        if self._size > ROOM:
+            self.flush()
+        if number > logging.INFO or len(EVENTS.handlers) > 1:
+            self._offer(event, number)
+
+    def record(self, record: logging.LogRecord, trace: str) -> None:
+        """A record of the stdlib's logging; written at once."""
+        name, job = record.levelname.lower(), self._running()
+        for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
+            self._append(
+                self.words.record(
+                    record.created, self._who, job, name, record.name, piece.decode(),
+                    "" if more else trace,
+                )
+            )  # fmt: skip
+        self.flush()
+
+    def output(self, fd: int, data: bytes) -> None:
+        """What Python code wrote to its stdout (1) or stderr (2); the logger makes lines of it."""
+        self.flush()
+        for frame in output(self._token, fd, self._running(), data):
+            self._write(frame)
+
+    # writing
+
+    def flush(self) -> None:
+        if not self._blocks:
+            return
+        with self._lock:
+            if self._sending:  # a destructor that prints, called in the midst of it
+                return
+            self._sending = True
+            try:
+                while self._blocks:
+                    self._send()
+            finally:
+                self._sending = False
+
+    def _append(self, block: bytes) -> None:
+        self._blocks.append(block)
+        self._size += len(block)
+        if self._size > ROOM:
+            self.flush()
+
+    def _send(self) -> None:
+        blocks, self._size = self._worded(), 0
+        if not self._token:
+            self._write(b"".join(blocks))
+            return
+        told = self._dropped
+        if told:
+            text = f"{told} lines of this process were dropped: its pipe was full"
+            blocks.insert(0, self.words.event(time(), self._who, Note("warning", text)))
+        for frame in frames(self._token, blocks):
+            lost = self._write(frame)
+            if told and not lost:
+                self._dropped -= told
+            elif told:
+                self._dropped -= 1  # which was this very note
+            told = 0
+
+    def _worded(self) -> list[bytes]:
+        """Take all that is kept."""
+        blocks: list[bytes] = []
+        jobs: list[tuple[float, Finished]] = []
+        while self._blocks:
+            one = self._blocks.popleft()
+            if not isinstance(one, bytes):
+                jobs.append(one)
+                continue
+            blocks += [*self.words.finished(self._who, jobs), one]
+            jobs = []
+        return blocks + self.words.finished(self._who, jobs)
+
+    def _write(self, data: bytes) -> int:
+        """Returns how many lines were lost."""
+        lines = data.count(b"\n") or 1
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            # A log that cannot be written must not end a job: a full pipe that is not waited for,
+            # a logger that is gone, a descriptor that the job has closed.
+            self._dropped += lines
+            return lines
+        return 0
+
+    def _running(self) -> str:
+        try:
+            return current().id
+        except RuntimeError:
+            return self._job()
+
+    def _offer(self, event: Event, number: int) -> None:
+        """To the application's own handlers, if it has any."""
+        record = EVENTS.makeRecord(
+            EVENTS.name, number, __file__, 0, words(event), (), None, extra={"event": event}
+        )
+        try:
+            EVENTS.handle(record)
+        except Exception as error:  # noqa: BLE001  # the application's handler ends no job
+            text = f"a handler of {EVENTS.name} raised {type(error).__name__}: {error}"
+            self._append(self.words.event(time(), self._who, Note("error", text)))
+
+
+class Handler(logging.Handler):
+    """Stdlib logging into a Log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+        self._traces = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            trace = self._traces.formatException(record.exc_info) if record.exc_info else ""
+            if record.stack_info:
+                trace = f"{trace}\n{record.stack_info}" if trace else record.stack_info
+            self._log.record(record, trace)
+        except Exception:  # noqa: BLE001  # logging's own rule: never raise into the caller
+            self.handleError(record)
+
+
+class _Output(io.RawIOBase):
+    """sys.stdout (1) or sys.stderr (2), below its buffer."""
+
+    def __init__(self, log: Log, fd: int) -> None:
+        super().__init__()
+        self._log = log
+        self._fd = fd
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: object, /) -> int:
+        found = bytes(data)  # type: ignore[call-overload]  # the buffer above gives a memoryview
+        self._log.output(self._fd, found)
+        return len(found)
+
+
+class _Stream(io.TextIOWrapper):
+    """Stays open when a job closes it (`with sys.stdout:`): the next one prints, too."""
+
+    def close(self) -> None:
+        self.flush()
+
+
+def stream(log: Log, fd: int) -> io.TextIOWrapper:
+    """In place of Python's own sys.stdout (1) or sys.stderr (2)."""
+    buffer = io.BufferedWriter(_Output(log, fd))
+    return _Stream(buffer, "utf-8", "backslashreplace", line_buffering=True)
+
+
+def set_up(log_format: str = "text") -> Log:
+    """The process's log, on stderr for now; children forked from it inherit it.
+
+    The root logger takes INFO and above, unless the application says otherwise when it is loaded.
+    """
+    for fd in range(3):  # a closed one would become a pipe's end, and be taken for a stream
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    log = Log(FORMATS[log_format]())
+    root = logging.getLogger()
+    root.addHandler(Handler(log))
+    root.setLevel(logging.INFO)
+    EVENTS.propagate = False
+    EVENTS.addHandler(logging.NullHandler())
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return log

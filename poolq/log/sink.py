@@ -1,0 +1,177 @@
+"""Where the log goes: stderr or a file, written by a thread of its own.
+
+The sink may stall or fail for as long as it likes: reading goes on beside it. It is tried again
+until it takes the lines, and then one line says how many were dropped meanwhile.
+"""
+
+import os
+import select
+import threading
+from pathlib import Path
+from time import monotonic, time
+
+from poolq.config import Config
+from poolq.errors import ConfigError
+from poolq.log.events import Note, Words
+from poolq.log.lines import Lines
+from poolq.log.ring import Ring
+from poolq.settings import STDERR
+
+CHUNK = 64 << 10
+#: Seconds of one write after which the sink has stalled: lines may be dropped for others.
+STALL = 0.1
+RETRY_FIRST, RETRY_MOST = 0.1, 1.0
+#: Of a file that is not there yet: nobody but us and the group needs to read what jobs say.
+MODE = 0o640
+
+
+def open_file(path: Path) -> int:
+    """For appending. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    return os.open(path, flags, MODE)
+
+
+def path_of(config: Config) -> Path | None:
+    """The log's file; None: stderr."""
+    return None if config.log_file == STDERR else Path(config.log_file)
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError now if the log's file can't be opened."""
+    path = path_of(config)
+    if path is None:
+        return
+    try:
+        os.close(open_file(path))
+    except OSError as error:
+        source = config.sources.get("log_file", "code")
+        raise ConfigError(
+            f"log_file ({source}): {path} cannot be opened for writing: {error.strerror}; "
+            "name another, or stderr"
+        ) from None
+
+
+class Sink(threading.Thread):
+    """Takes from the ring and writes, until `finish`."""
+
+    def __init__(self, ring: Ring, lines: Lines, words: Words, path: Path | None) -> None:
+        super().__init__(name="sink", daemon=True)
+        self._ring = ring
+        self._lines = lines
+        self._words = words
+        self._path = path
+        self._fd = -1 if path else 2
+        self._news = threading.Event()
+        self._closing = False
+        self._reopen = False
+        self._writing = 0.0
+        self._failing = False
+        self._broken = False
+        self._trouble = ""
+        self._notes: list[bytes] = []
+        #: Set whenever something was written.
+        self.room = threading.Event()
+
+    # the reading thread
+
+    def notice(self) -> None:
+        """There is something to write."""
+        self._news.set()
+
+    def reopen(self) -> None:
+        """The file was moved away: open it anew, which makes another."""
+        self._reopen = True
+        self._news.set()
+
+    def stalled(self) -> bool:
+        """It takes nothing, or too little to wait for."""
+        writing = self._writing
+        return self._failing or (writing > 0 and monotonic() - writing > STALL)
+
+    def finish(self, timeout: float) -> bool:
+        """Write all there is, for at most `timeout` seconds; a reader that is gone is not waited
+        for. True: nothing was left."""
+        self._closing = True
+        self._news.set()
+        deadline = monotonic() + timeout
+        while self.is_alive() and not self._broken and monotonic() < deadline:
+            self.join(0.05)
+        return not self.is_alive() and self._ring.empty()
+
+    # the thread
+
+    def run(self) -> None:
+        while True:
+            self._news.clear()
+            if self._reopen:
+                self._open_anew()
+            now = monotonic()
+            records, lost = self._ring.take(CHUNK)
+            data, self._notes = self._notes, []
+            if lost:
+                data += [*self._lines.lost(), self._note("warning", self._loss(lost))]
+            for record in records:
+                data += self._lines.take(record, now)
+            data += self._lines.silent(now)
+            if not records and self._closing:
+                data += self._lines.lost()
+            if data:
+                self._write(b"".join(data))
+            self._ring.done()
+            self.room.set()
+            if not records and self._closing:
+                return
+            if not records and not self._notes:
+                self._news.wait(self._lines.due(monotonic()))
+
+    def _loss(self, lines: int) -> str:
+        why, self._trouble = self._trouble or "it took nothing for a while", ""
+        return f"{lines} lines were dropped: the log could not be written ({why})"
+
+    def _write(self, data: bytes) -> None:
+        """All of it, however long that takes."""
+        pause = RETRY_FIRST
+        rest = memoryview(data)
+        self._writing = monotonic()
+        while rest:
+            try:
+                if self._fd < 0 and self._path:
+                    self._fd = open_file(self._path)
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:  # somebody made stderr non-blocking
+                _until_writable(self._fd, RETRY_FIRST)
+            except OSError as error:
+                self._trouble = error.strerror or str(error)
+                self._failing, self._broken = True, isinstance(error, BrokenPipeError)
+                self._news.wait(pause)
+                self._news.clear()
+                pause = min(RETRY_MOST, pause * 2)
+            else:
+                self._writing, pause = monotonic(), RETRY_FIRST
+                self._failing = self._broken = False
+            if self._reopen:
+                self._open_anew()
+        self._writing = 0.0
+
+    def _open_anew(self) -> None:
+        self._reopen = False
+        if self._path is None:
+            return
+        try:
+            fd = open_file(self._path)
+        except OSError as error:
+            text = f"{self._path} cannot be opened anew: {error.strerror}; the old file goes on"
+            self._notes.append(self._note("error", text))
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+
+    def _note(self, level: str, text: str) -> bytes:
+        return self._words.event(time(), "logger", Note(level, text))
+
+
+def _until_writable(fd: int, timeout: float) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll(timeout * 1000)

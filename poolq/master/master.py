@@ -1,0 +1,307 @@
+"""The master: signals and sleeps, looks and applies. It runs no user code, has no broker
+connection, and holds no rule of its own: `policy.py` decides.
+
+The loop: drain signals → hear and reap children → read the scoreboard → decide → apply → sleep
+until `next_wake`.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from math import inf
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from setproctitle import setproctitle
+
+from poolq.config import Config
+from poolq.control.protocol import Handed
+from poolq.control.server import MOST, Control
+from poolq.log.events import Note, Reporter
+from poolq.log.pipes import Pipes
+from poolq.master import actions, policy, transitions
+from poolq.master.actions import Exit
+from poolq.master.children import Children
+from poolq.master.commands import Wishes
+from poolq.master.dashboard import Display, Show
+from poolq.master.publisher import Teller
+from poolq.master.requests import Orders
+from poolq.master.state import Helper, Limits, Pool, Proc, Seat
+from poolq.master.status import Status
+from poolq.master.systemd import Notifier
+from poolq.monitor.health import Signs
+from poolq.monitor.health_inputs import signs
+from poolq.parsers import OFF
+from poolq.scoreboard import board, kill_check
+from poolq.scoreboard.board import Reason, Row, Scoreboard
+from poolq.scoreboard.timeouts import PULSES, SILENCE, keeper_silence
+from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.worker_row import Phase
+from poolq.system.host import adopt_orphans, more_descriptors
+from poolq.system.identity import is_runnable, node_id, resident, started
+from poolq.system.kill import handles, kill_group, send
+from poolq.system.poll import readable
+from poolq.system.runtime_folder import Hold, home
+from poolq.system.signal_queue import SignalQueue
+from poolq.system.wakeups import Bells
+
+SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
+IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
+
+
+def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> int:
+    """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
+    terminal. Raises NoPlace, ConfigError."""
+    served = None
+    if config.metrics != OFF:
+        from poolq.monitor.exporter import listen  # slow: it brings Python's own web server
+
+        served = listen(config.metrics, config.sources.get("metrics", "code"))
+    return Master(config, reporter, Hold(config.name, home(os.environ)), show, served).run()
+
+
+class Master:
+    """One pool's master process. `hold`: its name, and the socket through which it is spoken to;
+    `served`: the port of its metrics."""
+
+    def __init__(
+        self,
+        config: Config,
+        reporter: Reporter,
+        hold: Hold,
+        show: Show | None = None,
+        served: socket.socket | None = None,
+    ) -> None:
+        self._config = config
+        self._reporter = reporter
+        self._hold = hold
+        node, rows = node_id(), config.procs * 3 + 32
+        more_descriptors(3 * rows + 80 + MOST)
+        self._scores = Scoreboard(rows, node=node)
+        self._scores.made_by(os.getpid(), started(os.getpid()) or 0)
+        self._view = self._scores.view()
+        self._bells = Bells(rows)
+        pipes = Pipes(rows)
+        self._signals = SignalQueue()
+        self._notifier = Notifier(os.environ)
+        seats = [Seat(slot) for slot in range(1, config.procs + 1)]
+        self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), seats)
+        self._children = Children(
+            config, node, self.pool, self._scores, self._bells, reporter, self._say,
+            self._private, pipes, served,
+        )  # fmt: skip
+        self._display = Display(
+            show, self._scores, self._say, self._children.close_for,
+            pipes.writers.named("dashboard"),
+        )  # fmt: skip
+        self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
+        self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
+        status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
+        orders = Orders(self.pool, self._wishes, status.look, self._signs, self._hand)
+        self._control = Control(hold.listener, orders.obey)
+        # Its own end does not block: what does not fit is dropped and counted.
+        reporter.attach(
+            "master", pipes.writers.named("master"), pipes.writers.token,
+            seen=self._scores.pages.recent("master").note, streams=False,
+        )  # fmt: skip
+        self._applied: dict[type, Callable[[Any], None]] = {
+            actions.SpawnLogger: lambda _: self._children.spawn_logger(),
+            actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
+            actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
+            actions.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
+            actions.Stop: self._stop,
+            actions.Kill: self._kill,
+            actions.Ask: self._ask,
+            actions.Dump: self._dump,
+            actions.Overrun: self._overrun,
+        }
+
+    def run(self) -> int:
+        setproctitle("poolq: master")
+        self._signals.install()
+        config = self._config
+        served = ", ".join(config.queue) if config.queue else "all queues"
+        workers = f"{config.procs} worker{'s' * (config.procs > 1)}"
+        self._say("info", f"pool {config.name} starts: {workers}, {served}")
+        transitions.reload(self.pool, "start")
+        while True:
+            for name in self._signals.take():
+                self._wishes.signal(name)
+            self._children.templates.hear()
+            self._children.reap()
+            looked = monotonic_ns()
+            self._look()
+            self._keep_name()
+            self._control.serve(monotonic())
+            self._notifier.tell(self.pool, monotonic())
+            for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
+                if isinstance(action, Exit):
+                    self._say("info", f"pool {config.name} has ended")
+                    self._display.end()
+                    self._children.end_log()
+                    self._hold.release()
+                    self._control.end({"ok": True, "code": action.code})
+                    return action.code
+                self._applied[type(action)](action)
+            self._teller.tell()
+            now = monotonic()
+            self._display.tend(now)
+            pauses = self._notifier.pause(now), self._control.pause(), self._display.pause(now)
+            due = now + min(policy.next_wake(self.pool, now), *pauses)
+            due = self._scores.promise(round(due * 1e9), looked) / 1e9
+            self._sleep(max(0.0, due - monotonic()))
+            self._excuse(now, due)
+
+    def _sleep(self, timeout: float) -> None:
+        fds = [self._signals.fd, self._bells.master.fd, self._control.fd]
+        lines = self._children.templates.fds()
+        ready = readable(fds + lines, timeout)
+        if self._bells.master.fd in ready:
+            self._bells.master.quiet()
+
+    def _private(self) -> tuple[int, ...]:
+        """What no child may keep."""
+        ours = (self._signals.fd, self._signals.write, self._view)
+        others = (*self._control.private(), *self._display.private())
+        return (*ours, *self._hold.private(), *others)
+
+    def _signs(self) -> Signs:
+        return signs(self._scores, self._teller.now())
+
+    def _hand(self) -> Handed:
+        return Handed({"ok": True, "rows": self._scores.rows}, self._view)
+
+    def _keep_name(self) -> None:
+        listener = self._hold.listener
+        if said := self._hold.keep(monotonic()):
+            self._say(*said)
+        if self._hold.listener is not listener:
+            self._control.listen(self._hold.listener)
+
+    def _excuse(self, slept: float, due: float) -> None:
+        """Woken much too late: we were stopped, and perhaps all were, since we slept."""
+        now = monotonic()
+        if now - due > SUSPENDED:
+            transitions.suspended(self.pool, now - slept, now)
+            self._say("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
+
+    # looking
+
+    def _look(self) -> None:
+        """Read what keeper and workers have written."""
+        now, pool, scores = monotonic(), self.pool, self._scores
+        scores.free()
+        if pool.keeper is not None:
+            self._look_at_keeper(pool.keeper, scores.told(board.KEEPER_BEAT), now)
+        if pool.logger is not None:
+            pool.logger.beat.look(scores.told(board.LOGGER_BEAT), now)
+        pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
+        empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
+        if empty and transitions.stop(pool, now):
+            self._say("info", "the queues are empty: leaving")
+        weighed = scores.told(board.WEIGHED) / 1e9  # before what it tells of
+        for proc in pool.procs():
+            if proc.pid:
+                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
+
+    def _look_at_keeper(self, keeper: Helper, beat: int, now: float) -> None:
+        keeper.beat.look(beat, now)
+        every = self.pool.limits.keeper_silence / PULSES
+        if every < SILENCE / PULSES and (beat != keeper.pulse.value or not is_runnable(keeper.pid)):
+            keeper.pulse.look(beat, now, every)
+
+    def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
+        proc.beat.look(row.beat, now)
+        if row.phase == Phase.BOOT:
+            proc.loaded = row.beat > 0
+            return
+        trial = self.pool.trial
+        if transitions.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
+            self._say("info", f"generation {trial.generation} is good: the others follow")
+        proc.jobs = row.settled
+        proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
+        proc.idle = row.phase == Phase.IDLE
+        proc.running = kill_check.running(row)
+        proc.since = row.since / 1e9
+        proc.burden = row.held
+        transitions.weighed(self.pool, proc, row.rss, weighed)
+        proc.written = proc.dumped != NOTHING and kill_check.has_dumped(proc.pid)
+        proc.deadline = row.deadline / 1e9 if row.guarded else inf
+        if proc.since < proc.woken:
+            proc.deadline += proc.excuse
+        if not proc.spent and (why := transitions.spent(self.pool, proc)):
+            self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
+
+    # applying
+
+    def _stop(self, action: actions.Stop) -> None:
+        """The word in its row is what counts, the rest wakes it up. A job may have given up its
+        worker's handler: then the signal would kill it."""
+        pid, row = action.pid, self._children.row_of(action.pid)
+        if row is not None:
+            self._scores.request_stop(row)
+            self._bells.doors[row].ring()
+        self._children.templates.stop(pid)
+        if row is None or handles(pid, signal.SIGTERM):
+            send(pid, signal.SIGTERM)
+        transitions.signalled(self.pool, pid, monotonic(), killed=False)
+
+    def _kill(self, action: actions.Kill) -> None:
+        pid, row = action.pid, self._children.row_of(action.pid)
+        if action.booting and row is not None and kill_check.has_come_up(pid, self._scores, row):
+            return
+        self._say("warning", f"{action.why}; killed")
+        if row is not None:
+            self._scores.pardon(row)
+        kill_group(action.pid)
+        transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
+
+    def _ask(self, action: actions.Ask) -> None:
+        proc = self.pool.find(action.seq)
+        if proc is not None:
+            proc.asked = monotonic()
+            self._children.templates.ask(action.generation, action.seq)
+
+    def _dump(self, action: actions.Dump) -> None:
+        proc = self._proc(action.pid)
+        proc.dumped, proc.dumped_at = action.running, monotonic()
+        send(action.pid, signal.SIGUSR2)
+
+    def _overrun(self, action: actions.Overrun) -> None:
+        """Kill it if it still runs the very job for which its stack was dumped."""
+        proc, index = self._proc(action.pid), self._children.row_of(action.pid)
+        if index is None:
+            return
+        reason = kill_check.verdict(
+            action.pid, self._scores, index, action.running, heavy=proc.heavy
+        )
+        proc.dumped, proc.dumped_at = NOTHING, inf
+        if reason == Reason.NONE:
+            return
+        self._scores.condemn(index, reason)
+        row = self._scores.read(index)
+        id, _, job = self._scores.running(index)
+        over = (
+            f"overran its {row.limit / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
+            if reason == Reason.TIMEOUT
+            else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
+        )
+        self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
+        kill_group(action.pid)
+        transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
+
+    def _proc(self, pid: int) -> Proc:
+        return next(proc for proc in self.pool.procs() if proc.pid == pid)
+
+    def _say(self, level: str, text: str) -> None:
+        self._reporter.report(Note(level, text))
+        self._reporter.flush()
+
+
+def _limits(config: Config, *, preload: bool) -> Limits:
+    return Limits(
+        config.cooldown, config.stop_timeout, config.boot_timeout, config.max_jobs,
+        config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
+        round(config.sleep) + IDLE_SILENCE, preload, True, keeper_silence(config.node_ttl),
+    )  # fmt: skip

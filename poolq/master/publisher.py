@@ -1,0 +1,66 @@
+"""Writes the master's page (`scoreboard/pool_status.py`): the state that it decides by, when
+something has changed."""
+
+import os
+import socket
+from collections.abc import Mapping
+from math import inf
+from time import monotonic_ns, time
+
+from poolq import urls
+from poolq.config import Config
+from poolq.master.state import Mode, Pool, Proc, Seat
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.pool_status import LONGEST, Seated, Told, encode
+
+
+class Teller:
+    """Writes it. `rows`: the scoreboard's, by seq."""
+
+    def __init__(
+        self, config: Config, node: str, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._pool = pool
+        self._scores = scores
+        self._rows = rows
+        self._engine = urls.redact(config.engine)
+        self._host = socket.gethostname()
+        self._began = time()
+        self._last = b""
+
+    def tell(self) -> None:
+        """Once in each turn of the master's loop."""
+        self._scores.tell(board.MASTER_BEAT, monotonic_ns())
+        page = self._scores.pages.master
+        data = encode(self.now(), page.room)
+        if data != self._last and len(data) <= page.room:
+            page.write(data)
+            self._last = data
+
+    def now(self) -> Told:
+        """What would be told now."""
+        pool, config, trial = self._pool, self._config, self._pool.trial
+        draining = pool.mode is Mode.DRAIN and pool.deadline < inf
+        return Told(
+            config.name, config.namespace, self._engine,
+            list(config.queue) if config.queue else None, config.log_file,
+            self._host, os.getpid(), self._node, self._began, config.until_empty, config.node_ttl,
+            pool.label(), pool.paused, pool.generation,
+            trial.generation if trial is not None and pool.begun(trial) else 0,
+            pool.refusal[:LONGEST], pool.target(),
+            pool.keeper.pid if pool.keeper else 0, pool.logger.pid if pool.logger else 0,
+            [template.pid for template in pool.templates.values()],
+            pool.deadline if draining else None, dict(pool.endings),
+            [self._seated(seat, proc) for seat in pool.seats for proc in seat.procs],
+            [death._replace(at=round(death.at, 2)) for death in pool.deaths],
+        )  # fmt: skip
+
+    def _seated(self, seat: Seat, proc: Proc) -> Seated:
+        return Seated(
+            self._rows[proc.seq], proc.seq, seat.slot, proc.pid, proc.generation,
+            round(proc.born, 2), round(proc.due, 2) if proc.due < inf else None,
+            proc.told, proc.spent, proc.birth, seat.restarts,
+        )  # fmt: skip

@@ -1,0 +1,125 @@
+"""How a pool is, as plain data: what `poolq status --json` prints. docs/commands.md lists the keys.
+
+Durations in seconds, memory in bytes; null where there is nothing to tell.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from time import monotonic, monotonic_ns
+from typing import Any
+
+import msgspec
+
+from poolq import urls
+from poolq.config import Config
+from poolq.master.state import Pool, Proc, Seat, Trial
+from poolq.monitor import broker_status
+from poolq.monitor.limit_status import Limit
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.worker_row import Phase
+
+PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
+
+
+class Status:
+    """Looks at one pool. `rows`: the scoreboard's, by seq; `began`: monotonic seconds."""
+
+    def __init__(
+        self, config: Config, pid: int, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
+    ) -> None:
+        self._config = config
+        self._pid = pid
+        self._pool = pool
+        self._scores = scores
+        self._rows = rows
+        self._began = monotonic()
+
+    def look(self) -> dict[str, Any]:
+        """All of it, now."""
+        pool, config, trial = self._pool, self._config, self._pool.trial
+        refusal = {"reason": pool.refusal, "traceback": pool.trace} if pool.refusal else None
+        return {
+            "pool": config.name,
+            "state": pool.label(),
+            "paused": pool.paused,
+            "host": socket.gethostname(),
+            "pid": self._pid,
+            "uptime": round(monotonic() - self._began, 3),
+            "generation": pool.generation,
+            "trial": self._trial(trial) if trial else None,
+            "refusal": refusal,
+            "procs": pool.target(),
+            "queues": list(config.queue) if config.queue else None,
+            "namespace": config.namespace,
+            "broker": {
+                "engine": urls.redact(config.engine),
+                "reachable": bool(self._scores.told(board.BROKER_UP)),
+                "age": self._age(board.BROKER_SEEN),
+            },
+            "keeper": {
+                "pid": pool.keeper.pid if pool.keeper else None,
+                "age": self._age(board.KEEPER_BEAT),
+            },
+            "logger": {"pid": pool.logger.pid if pool.logger else None},
+            "templates": [
+                {
+                    "generation": template.generation,
+                    "pid": template.pid,
+                    "spare": template.spare or None,
+                    "ready": template.ready,
+                }
+                for template in pool.templates.values()
+            ],
+            "limits": limits_of(self._limits()),
+            "workers": [self._worker(seat, proc) for seat in pool.seats for proc in seat.procs],
+        }
+
+    def _trial(self, trial: Trial) -> dict[str, Any]:
+        waits = None if self._pool.begun(trial) else max(0.0, trial.not_before - monotonic())
+        starts = None if waits is None else round(waits, 3)
+        return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
+
+    def _limits(self) -> Sequence[Limit]:
+        sight = broker_status.read(self._scores.pages.keeper.read())
+        return sight.limits_now() if sight else ()
+
+    def _age(self, word: int) -> float | None:
+        told = self._scores.told(word)
+        return round(max(0, monotonic_ns() - told) / 1e9, 3) if told else None
+
+    def _worker(self, seat: Seat, proc: Proc) -> dict[str, Any]:
+        index = self._rows[proc.seq]
+        row = self._scores.read(index)
+        id, queue, job = self._scores.running(index) if row.in_job else ("", "", "")
+        return {
+            "slot": seat.slot,
+            "pid": proc.pid or None,
+            "generation": proc.generation,
+            "state": "leaving" if proc.told else _state(row),
+            "queue": queue or None,
+            "job": job or None,
+            "id": id or None,
+            "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
+            "age": round(monotonic() - proc.born, 3),
+            "done": row.done,
+            "failed": row.failed,
+            "retried": row.retried,
+            "limited": row.limited,
+            "parked": row.parked,
+            "rss": row.rss,
+            "restarts": seat.restarts,
+        }
+
+
+def limits_of(limits: Sequence[Limit]) -> list[dict[str, Any]]:
+    """As the dashboard has them, without their sparklines."""
+    found: list[dict[str, Any]] = []
+    for limit in limits:
+        found.append(msgspec.to_builtins(limit))
+        del found[-1]["spark"]
+    return found
+
+
+def _state(row: Row) -> str:
+    return PHASES[Phase(row.phase)]

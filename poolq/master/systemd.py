@@ -1,0 +1,78 @@
+"""What systemd is told (sd_notify): the state of the pool in its words, and that the master's loop
+turns. Nobody waits for systemd, and a message that cannot be sent is not sent.
+"""
+
+import os
+import socket
+from collections.abc import MutableMapping
+from math import inf
+
+from poolq.master.state import Mode, Pool
+
+
+class Notifier:
+    """Takes its variables out of `environ`, so that no child speaks for us. Without them, mute."""
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        address = environ.pop("NOTIFY_SOCKET", "")
+        usec, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        self._address = address.replace("@", "\0", 1) if address[:1] == "@" else address
+        watched = usec.isdecimal() and int(usec) > 0 and pid in ("", str(os.getpid()))
+        self._pause = int(usec) / 2e6 if watched and address else inf
+        self._petted = -inf
+        self._state = self._status = ""
+        self._socket = (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            if address[:1] in ("@", "/")
+            else None
+        )
+
+    def tell(self, pool: Pool, now: float) -> None:
+        """Called in every turn of the loop: say what has changed."""
+        if self._socket is None:
+            return
+        lines = []
+        state, status = state_of(pool, now), f"STATUS={words(pool)}"
+        if state != self._state:
+            lines += [line.format(now=round(now * 1e6)) for line in state.splitlines()]
+        if status != self._status:
+            lines.append(status)
+        if now - self._petted >= self._pause:
+            self._petted = now
+            lines.append("WATCHDOG=1")
+        if lines and self._send("\n".join(lines)):
+            self._state, self._status = state, status
+
+    def pause(self, now: float) -> float:
+        """Seconds until the watchdog wants to be petted."""
+        return max(0.0, self._petted + self._pause - now) if self._pause < inf else inf
+
+    def _send(self, text: str) -> bool:
+        """False when it could not be: its queue is full, or systemd is being replaced."""
+        assert self._socket is not None
+        try:
+            self._socket.sendto(text.encode("utf-8", "replace"), self._address)
+        except OSError:
+            return False
+        return True
+
+
+def state_of(pool: Pool, now: float) -> str:
+    """In systemd's words; another text for each reload. `{now}`: microseconds, when it is said."""
+    trial = pool.trial
+    if pool.mode is not Mode.RUN:
+        return "STOPPING=1"
+    if not pool.generation:
+        return ""
+    if trial is not None and now >= trial.not_before:
+        return f"RELOADING=1\nMONOTONIC_USEC={{now}}\nX_GENERATION={trial.generation}"
+    return "READY=1"
+
+
+def words(pool: Pool) -> str:
+    """For `systemctl status`: one line."""
+    ready = sum(proc.ready and not proc.told for proc in pool.procs())
+    text = f"{pool.label()}, {ready} of {pool.target()} workers ready, generation {pool.generation}"
+    if pool.refusal:
+        text += f"; the last reload was refused: {' '.join(pool.refusal.split())}"
+    return text

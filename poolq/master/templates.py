@@ -1,0 +1,202 @@
+"""The master's side of the templates: started, asked, listened to, replaced by their copies.
+
+What a template does is `template/template.py`'s business, when one is wanted `policy.py`'s.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import Protocol
+
+from poolq.master import transitions
+from poolq.master.state import Pool, Template
+from poolq.system.fork import execute
+from poolq.template import protocol, template
+from poolq.template.protocol import (
+    Answer,
+    Bare,
+    Born,
+    Errand,
+    Failed,
+    Loaded,
+    Spawn,
+    Unborn,
+    encode,
+)
+
+#: What a template process runs. By `-c`, so that a job that starts processes of its own finds no
+#: main module that it would import once more.
+PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
+SPARE_PAUSE = 0.5  # seconds between two copies: each may die at once
+Say = Callable[[str, str], None]
+
+
+class Family(Protocol):
+    """Who forks for us and takes what the templates fork."""
+
+    def fork_template(self, main: Callable[[], int], what: str) -> int:
+        """The child's pid; 0 where the system has no room now."""
+
+    def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
+        """What a template is told, and the descriptors that it needs for it."""
+
+    def born(self, seq: int, pid: int) -> None:
+        """A template has forked a worker (seq 0: its own copy)."""
+
+    def unborn(self, seq: int) -> None:
+        """A worker that was asked for will not come."""
+
+
+class Templates:
+    """A line to each template, by generation, and one to its copy."""
+
+    def __init__(self, pool: Pool, family: Family, say: Say) -> None:
+        self._pool = pool
+        self._family = family
+        self._say = say
+        self._lines: dict[int, socket.socket] = {}
+        self._spares: dict[int, socket.socket] = {}
+        self._given: dict[int, float] = {}
+        self._last_words: dict[int, Failed] = {}
+
+    def fds(self) -> list[int]:
+        """To wait on: a template has said something."""
+        return [line.fileno() for line in self._lines.values()]
+
+    def private(self) -> list[int]:
+        """What no child may keep."""
+        return self.fds() + [line.fileno() for line in self._spares.values()]
+
+    def start(self, generation: int) -> None:
+        """A fresh interpreter, so that it loads the code as it is now."""
+        ours, theirs = protocol.pair()
+        errand, kept = self._family.errand(generation, theirs.fileno())
+        paper = os.memfd_create("poolq-errand", os.MFD_CLOEXEC)
+        os.write(paper, encode(errand))
+        os.lseek(paper, 0, os.SEEK_SET)
+        argv = [sys.executable, "-c", PROGRAM, str(paper)]
+        main = partial(execute, argv, (*kept, theirs.fileno(), paper))
+        pid = self._family.fork_template(main, f"template g{generation}")
+        theirs.close()
+        os.close(paper)
+        if not pid:
+            ours.close()
+            if self._pool.trial is not None:
+                self._pool.trial.not_before = monotonic() + 1.0
+            return
+        ours.setblocking(False)
+        self._lines[generation] = ours
+        self._pool.templates[generation] = Template(generation, pid, monotonic())
+
+    def spawn(self, generation: int, seq: int, row: int, slot: int) -> bool:
+        """Ask for a worker; False when the template does not listen now."""
+        first = self._pool.on_trial(generation)
+        return protocol.send(self._lines[generation], Spawn(seq, row, slot, first))
+
+    def ask(self, generation: int, seq: int) -> None:
+        """Ask whether the code has changed; the answer comes by itself."""
+        if generation in self._lines:
+            protocol.send(self._lines[generation], protocol.Changed(seq))
+
+    def stop(self, pid: int) -> None:
+        """If this is a template, end its line: what it has imported may have made it deaf to
+        TERM."""
+        for generation, line in self._lines.items():
+            if self._pool.templates[generation].pid == pid:
+                with suppress(OSError):  # it is dead
+                    line.shutdown(socket.SHUT_WR)
+
+    def hear(self) -> None:
+        """Take what the templates have said, and have those copied that have no copy."""
+        for generation in list(self._lines):
+            while (line := self._lines.get(generation)) is not None:
+                try:
+                    message, _ = protocol.receive(line)
+                except BlockingIOError:
+                    break
+                if message is None:
+                    break  # it is dead, and will be reaped
+                self._heard(generation, message)
+            self._copy(generation)
+
+    def _copy(self, generation: int) -> None:
+        template = self._pool.templates.get(generation)
+        if template is None or not template.ready or template.told or template.spare:
+            return
+        if monotonic() - self._given.get(generation, -inf) >= SPARE_PAUSE:
+            self._give_spare(template)
+
+    def _heard(self, generation: int, message: protocol.Message) -> None:
+        template = self._pool.templates.get(generation)
+        if isinstance(message, Born):
+            if template is not None and not message.seq:
+                template.spare = message.pid
+            self._family.born(message.seq, message.pid)
+        elif isinstance(message, Unborn):
+            self._say("error", f"template g{generation} cannot fork: {message.why}; trying again")
+            self._family.unborn(message.seq)
+        elif isinstance(message, Loaded) and template is not None:
+            template.ready = True
+        elif isinstance(message, Bare):
+            self._pool.bare.add(generation)
+            why = f"{message.why}: nothing is preloaded, each worker imports for itself"
+            self._say("warning", f"template g{generation}: {why}")
+        elif isinstance(message, Failed):
+            self._last_words[generation] = message
+        elif isinstance(message, Answer):
+            transitions.answered(self._pool, message.seq, changed=message.changed)
+
+    def _give_spare(self, template: Template) -> None:
+        ours, theirs = protocol.pair()
+        ours.setblocking(False)
+        if protocol.send(self._lines[template.generation], protocol.Spare(), theirs.fileno()):
+            old = self._spares.pop(template.generation, None)
+            if old is not None:
+                old.close()
+            self._spares[template.generation] = ours
+            self._given[template.generation] = monotonic()
+        else:
+            ours.close()
+        theirs.close()
+
+    def gone(self, pid: int, code: int) -> None:
+        """A template or a copy was reaped; `code` -1: by a signal."""
+        self.hear()  # its last words
+        now = monotonic()
+        template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
+        generation, was_spare = template.generation, pid == template.spare
+        words, trial = self._last_words.pop(generation, None), self._pool.trial
+        if not (words or template.told or was_spare or generation in self._pool.bare):
+            self._say("warning", f"template g{generation} (pid {pid}) died")
+        woken = transitions.template_exited(self._pool, pid, code, words.why if words else "", now)
+        if was_spare:
+            return  # another follows when it is heard next
+        if trial is not None and self._pool.trial is not trial and self._pool.generation:
+            log_refusal(self._pool, self._say, generation, words)
+        elif words is not None:
+            self._say("error", words.why)
+        self._lines.pop(generation).close()
+        spare = self._spares.pop(generation, None)
+        for proc in self._pool.procs():
+            if not proc.pid and proc.generation == generation:
+                self._family.unborn(proc.seq)
+        if woken is not None and spare is not None:
+            self._lines[generation] = spare
+            self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
+        elif spare is not None:
+            spare.close()
+
+
+def log_refusal(
+    pool: Pool, say: Callable[[str, str], None], generation: int, words: Failed | None
+) -> None:
+    """A generation was refused: in the log, with the traceback, which `poolq status` shows too."""
+    text = f"generation {generation} is refused, the old workers go on"
+    pool.trace = words.trace if words else ""
+    trace = f"\n{pool.trace}" if pool.trace else ""
+    say("error", f"{text}: {pool.refusal}{trace}")

@@ -1,0 +1,88 @@
+"""The keeper's page of the scoreboard: what its observer has seen of queues, limits and nodes."""
+
+from time import monotonic_ns
+
+import msgspec
+
+from poolq.engines.base import Node, QueueCounts
+from poolq.escaping import to_json
+from poolq.monitor import limit_status, node_info
+from poolq.monitor.limit_status import Limit, Watched
+from poolq.monitor.node_info import Info
+
+PERIOD = 2.0  # seconds between two looks of the observer, at least
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """Another pool, or this one. `age`: seconds since its last beat, when this was written;
+    `workers`: that are registered."""
+
+    node: str
+    age: float | None
+    workers: int
+    info: Info | None
+
+
+class Flow(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs a second that come into a queue and leave it, on all nodes; None: not known yet.
+    `ready`: how many there were every PERIOD seconds of the last minute, the newest last."""
+
+    incoming: float | None = None
+    outgoing: float | None = None
+    ready: tuple[float, ...] = ()
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
+    seconds. `flows` by queue; `unserved`: those of the queues that no node serves."""
+
+    at: int
+    version: str
+    period: float
+    ping: float
+    queues: list[QueueCounts]
+    flows: dict[str, Flow]
+    limits: list[Watched]
+    nodes: list[Seen]
+    unserved: list[str] = []
+
+    def age(self) -> float:
+        """Seconds since it was seen."""
+        return max(0, monotonic_ns() - self.at) / 1e9
+
+    def limits_now(self) -> tuple[Limit, ...]:
+        """The rate limits: what pane, alert, status and metrics show of them."""
+        return limit_status.limits(self.limits, self.age())
+
+
+_decoder = msgspec.json.Decoder(Sight)
+
+
+def read(data: bytes) -> Sight | None:
+    """None: nothing was seen yet."""
+    try:
+        return _decoder.decode(data) if data else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def encode(sight: Sight, room: int) -> bytes:
+    """In at most `room` bytes: of very long names fewer are shown."""
+    while len(data := to_json(sight)) > room:
+        queues = sight.queues[: len(sight.queues) // 2]
+        sight = msgspec.structs.replace(
+            sight,
+            queues=queues,
+            flows={one.queue: sight.flows[one.queue] for one in queues if one.queue in sight.flows},
+            limits=sight.limits[: len(sight.limits) // 2],
+            nodes=sight.nodes[: len(sight.nodes) // 2],
+            unserved=sight.unserved[: len(sight.unserved) // 2],
+        )
+    return data
+
+
+def seen(node: Node, now: int) -> Seen:
+    """`now`: microseconds since the epoch, by the engine's clock."""
+    info = node_info.decode(node.info)
+    age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None
+    return Seen(node.node, age, node.workers, info)

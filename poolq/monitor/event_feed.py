@@ -1,0 +1,106 @@
+"""What happened lately in a pool: the events of master, keeper and workers, put in order."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from poolq.log import events
+from poolq.log.events import Buried, Failed
+from poolq.log.words import brief, level
+from poolq.monitor.snapshot import Event, Failure, Unknown
+from poolq.scoreboard import recent_events
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.notes import Places
+from poolq.scoreboard.pool_status import Seated
+from poolq.scoreboard.recent_events import Happened
+from poolq.scoreboard.shared_text import Ring
+
+KEPT = 100
+LATELY = 15.0  # seconds, of a job that is put back every 5 seconds while nobody knows it
+T = TypeVar("T", Failure, Event)
+
+
+class Chronicle:
+    """Of one pool. What was seen once is kept here, though its ring goes on."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._scores = scores
+        pages = scores.pages
+        self._rings: dict[int, Ring] = {-2: pages.master_events, -1: pages.keeper_events}
+        self._heard: dict[int, int] = {}
+        self._failures: list[Failure] = []
+        self._events: list[Event] = []
+        self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # when, by id
+        for index in range(scores.rows):
+            if pages.taken()[index]:
+                self._add(index)
+
+    def look(self, workers: Sequence[Seated]) -> None:
+        """Take what is new."""
+        for worker in workers:
+            if worker.row not in self._rings:
+                self._add(worker.row)
+        failures, others = [], []
+        for place, ring in self._rings.items():
+            number = self._heard.get(place, 0)
+            if ring.count == number:
+                continue
+            self._heard[place] = ring.count
+            found = (recent_events.read(data) for data in ring.since(number))
+            for one in (happened for happened in found if happened is not None):
+                if isinstance(one.event, events.Unknown):
+                    name = one.event.job, one.event.queue
+                    self._unknown.setdefault(name, {})[one.event.id] = one.when
+                failure = _failure(one)
+                if failure is not None:
+                    failures.append(failure)
+                else:
+                    others.append(_event(one))
+        if failures:
+            self._failures = _latest(self._failures + failures)
+        if others:
+            self._events = _latest(self._events + others)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """The newest first."""
+        return tuple(self._failures)
+
+    def events(self) -> tuple[Event, ...]:
+        """The newest first."""
+        return tuple(self._events)
+
+    def unknown(self, now: float) -> tuple[Unknown, ...]:
+        """Names of jobs that are put back because nobody knows them, the newest first."""
+        for name, ids in list(self._unknown.items()):
+            self._unknown[name] = {id: at for id, at in ids.items() if now - at <= LATELY}
+            if not self._unknown[name]:
+                del self._unknown[name]
+        found = [
+            Unknown(job=job, queue=queue, jobs=len(ids), age=max(0.0, now - max(ids.values())))
+            for (job, queue), ids in self._unknown.items()
+        ]
+        return tuple(sorted(found, key=lambda one: one.age))
+
+    def _add(self, row: int) -> None:
+        self._rings[row] = Places(self._scores.pages.notes(row)).recent
+
+
+def _latest(found: list[T]) -> list[T]:
+    return sorted(found, key=lambda one: -one.at)[:KEPT]
+
+
+def _failure(one: Happened) -> Failure | None:
+    event = one.event
+    if isinstance(event, Failed):
+        return Failure(
+            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
+            attempt=event.attempt, traceback=event.traceback,
+        )  # fmt: skip
+    if isinstance(event, Buried):
+        return Failure(
+            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error
+        )
+    return None
+
+
+def _event(one: Happened) -> Event:
+    return Event(at=one.when, level=level(one.event), who=one.who, text=brief(one.event))

@@ -1,0 +1,81 @@
+"""`--metrics`: serves /metrics, /healthz and /readyz, in a thread of the keeper.
+
+The master opens the port, before anything is started, so that a pool says at once when it cannot
+have it, and a new keeper goes on with it. Whoever is slow is dropped (`http_server.py`).
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from importlib.util import find_spec
+
+from poolq.errors import ConfigError, NoPlace
+from poolq.monitor.health import PROBES
+from poolq.monitor.health_inputs import signs
+from poolq.monitor.http_server import Answer, Server
+from poolq.monitor.prometheus import Collector
+from poolq.scoreboard import pool_status
+from poolq.scoreboard.board import Scoreboard
+
+BACKLOG = 128
+_PATHS = {"/healthz": "live", "/readyz": "ready"}
+
+
+def listen(address: str, place: str) -> socket.socket:
+    """Open the port. `place`: where `address`, host:port, was given. Raises ConfigError where
+    prometheus-client is missing; NoPlace where the port cannot be had."""
+    if find_spec("prometheus_client") is None:
+        raise ConfigError(
+            f"metrics ({place}) need prometheus-client; install it: pip install 'poolq[prometheus]'"
+        )
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        return socket.create_server(
+            (host, int(port)),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=BACKLOG,
+        )
+    except OSError as error:
+        why = (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
+        raise NoPlace(
+            f"metrics ({place}) cannot be served on {address}: {why}; choose another address, or "
+            "end who has it"
+        ) from None
+
+
+class Exporter(Server):
+    """Serves on what `listen` has opened, from `start` to `close`."""
+
+    def __init__(self, listener: socket.socket, scores: Scoreboard) -> None:
+        super().__init__(listener, self._reply_to)
+        self._scores = scores
+        self._collector = Collector(scores)
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The text, and its type: the one that is asked for, if that makes sense."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self._collector)
+        try:
+            encode, kind = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, kind = choose_encoder("")
+        return encode(registry), kind
+
+    def probe(self, name: str) -> str:
+        """Why the pool is not `live` or `ready`; "" if it is."""
+        state = pool_status.read(self._scores.pages.master.read())
+        return PROBES[name](signs(self._scores, state)) if state else "it is starting"
+
+    def _reply_to(self, path: str, headers: Mapping[str, str]) -> Answer:
+        if path == "/metrics":
+            return Answer(HTTPStatus.OK, *self.metrics(headers.get("accept", "")))
+        if path in _PATHS:
+            why = self.probe(_PATHS[path])
+            status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
+            return Answer(status, f"{why or 'ok'}\n".encode())
+        return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")

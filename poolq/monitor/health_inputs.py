@@ -1,0 +1,29 @@
+"""The signs of a pool's health, from its shared memory."""
+
+from time import monotonic_ns
+
+from poolq.monitor.health import Signs
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.pool_status import Told
+from poolq.scoreboard.worker_row import Phase
+
+
+def signs(scores: Scoreboard, told: Told) -> Signs:
+    """`told`: what its master says."""
+    stay = [worker.row for worker in told.workers if worker.pid and not worker.told]
+    return Signs(
+        told.state,
+        sum(scores.phase(row) in (Phase.IDLE, Phase.BUSY) for row in stay),
+        age(scores, board.MASTER_BEAT) or 0.0,
+        age(scores, board.KEEPER_BEAT),
+        bool(scores.told(board.BROKER_UP)),
+        age(scores, board.BROKER_SEEN),
+        told.node_ttl,
+    )
+
+
+def age(scores: Scoreboard, word: int) -> float | None:
+    """Seconds since that word of the head was written, which holds a time; None: never."""
+    told = scores.told(word)
+    return max(0, monotonic_ns() - told) / 1e9 if told else None

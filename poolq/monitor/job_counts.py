@@ -1,0 +1,91 @@
+"""What all workers have counted, those that are gone included: the sum over the rows' notes."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+from poolq.monitor.rates import Sample
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.histogram import BOUNDS, Cell, Key, Reader
+from poolq.scoreboard.notes import Places, count_last_tries, read_held
+from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
+
+#: How a worker's words are called in public.
+OUTCOMES = {
+    DONE: "done",
+    FAILED: "failed",
+    RETRIED: "retried",
+    LIMITED: "limited",
+    PARKED: "parked",
+}
+
+
+class Counts:
+    """Of one pool. A row in which nothing was ever counted costs one look."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._scores = scores
+        self._taken = scores.pages.taken()
+        self._known: dict[int, tuple[Places, Reader]] = {}
+
+    def cells(self) -> dict[Key, Cell]:
+        """By outcome, queue and job."""
+        found: dict[Key, Cell] = {}
+        for _, reader in self._used():
+            for key, cell in reader.read():
+                known = found.get(key)
+                found[key] = cell if known is None else plus(known, cell)
+        return found
+
+    def held(self) -> dict[str, int]:
+        """How many jobs the workers' latest rate limits have held back, by key."""
+        found: dict[str, int] = {}
+        for places, _ in self._used():
+            if places.held.version:
+                for key, count in read_held(places.held).items():
+                    found[key] = found.get(key, 0) + count
+        return found
+
+    def last_tries(self) -> dict[str, int]:
+        """By a limit's key, how many jobs it has put off that have one attempt left: they run out
+        of attempts when it puts them off again."""
+        found: dict[str, int] = {}
+        now = monotonic()
+        for places, _ in self._used():
+            if places.last_tries.version:
+                for key, jobs in count_last_tries(places.last_tries, now):
+                    found[key] = found.get(key, 0) + jobs
+        return found
+
+    def _used(self) -> Iterator[tuple[Places, Reader]]:
+        for index in range(self._scores.rows):
+            known = self._known.get(index)
+            if known is None and self._taken[index]:
+                places = Places(self._scores.pages.notes(index))
+                known = self._known[index] = places, Reader(places.tally)
+            if known is not None:
+                yield known
+
+
+def plus(one: Cell, other: Cell) -> Cell:
+    buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
+    return Cell(buckets, one.seconds + other.seconds)
+
+
+def sample(cells: dict[Key, Cell], at: float) -> Sample:
+    """The totals of these cells."""
+    totals = [0] * len(OUTCOMES)
+    for key, cell in cells.items():
+        if key.outcome in OUTCOMES:
+            totals[key.outcome - DONE] += cell.jobs
+    done, failed, retried, limited, parked = totals
+    return Sample(at, done, failed, retried, limited + parked)
+
+
+def median(cell: Cell) -> float:
+    """Seconds that half of the jobs took at most, as well as the buckets tell; 0.0 for none."""
+    half, below, lower = cell.jobs / 2, 0, 0.0
+    for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
+        if jobs and below + jobs >= half:
+            return lower + (bound - lower) * (half - below) / jobs
+        below, lower = below + jobs, bound
+    return lower if below < cell.jobs else 0.0

@@ -1,0 +1,199 @@
+"""The pool's metrics for Prometheus, read from its shared memory when somebody asks.
+
+Counters are sums over the rows, in which a worker goes on with what its predecessor has counted:
+they begin at 0 with the pool and never go back. There is no label for a pid, which would make a
+new series of each worker; a slot has a number that stays.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from poolq.monitor import broker_status
+from poolq.monitor.broker_status import Sight
+from poolq.monitor.job_counts import OUTCOMES, Counts, plus
+from poolq.monitor.limit_status import Limit
+from poolq.scoreboard import board, pool_status
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.exit_reasons import CAUSES
+from poolq.scoreboard.histogram import BOUNDS, Cell, Key
+from poolq.scoreboard.pool_status import Told
+from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, RETRIED, Phase
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+_LIMIT = ("limit", "window")
+#: Limits that have series of their own: those that hold most jobs back, as keys may be many.
+LIMITS = 50
+#: Name, kind, labels, help. Of a counter the exposition's name ends in _total.
+METRICS = {
+    "poolq_pool_info": ("gauge", ("pool", "namespace", "host", "version"), "Always 1."),
+    "poolq_start_time_seconds": ("gauge", (), "When the pool began, since the epoch."),
+    "poolq_paused": ("gauge", (), "1 while the pool takes nothing new."),
+    "poolq_generation": ("gauge", (), "The load of the application that serves."),
+    "poolq_procs": ("gauge", (), "How many workers there shall be."),
+    "poolq_workers": ("gauge", ("state",), "Workers by state."),
+    "poolq_worker_rss_bytes": ("gauge", ("slot",), "Memory that the workers of a slot hold."),
+    "poolq_worker_restarts": ("counter", ("cause",), "Workers that have ended, by cause."),
+    "poolq_jobs": ("counter", ("queue", "job", "outcome"), "Claims that came to an end."),
+    "poolq_job_duration_seconds": ("histogram", ("queue", "job"), "How long run() took."),
+    "poolq_rate_limited_releases": (
+        "counter", ("queue", "job"), "Jobs put back because of a rate limit, an attempt counted.",
+    ),
+    "poolq_queue_ready": ("gauge", ("queue",), "Jobs that wait for a worker."),
+    "poolq_queue_delayed": ("gauge", ("queue",), "Jobs that are not due yet."),
+    "poolq_queue_parked": ("gauge", ("queue",), "Jobs that wait for a rate limit's slot."),
+    "poolq_queue_running": ("gauge", ("queue",), "Jobs that are claimed, on all nodes."),
+    "poolq_queue_failed": ("gauge", ("queue",), "Failed jobs that are kept."),
+    "poolq_queue_oldest_seconds": ("gauge", ("queue",), "How long the oldest ready job waits."),
+    "poolq_queue_paused": ("gauge", ("queue",), "1 while the queue is paused."),
+    "poolq_limit_waiting": (
+        "gauge", ("limit", "window", "how"), "Jobs that wait for a rate limit, parked or released.",
+    ),
+    "poolq_limit_holds_back": ("gauge", _LIMIT, "1 while jobs are held back by a rate limit."),
+    "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
+    "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
+    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 when it may now."),
+    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "Until none waits any more, about."),
+    "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
+    "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
+    "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
+}  # fmt: skip
+PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
+RUN = (DONE, FAILED, RETRIED)  # outcomes of run(); a job that is held back has not run
+
+Value = tuple[tuple[str, ...], float]
+
+
+class Collector:
+    """For a registry of prometheus-client."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._scores = scores
+        self._counts = Counts(scores)
+
+    def collect(self) -> "Iterator[Metric]":
+        """All metrics, now."""
+        from prometheus_client import core
+
+        kinds: dict[str, Any] = {
+            "gauge": core.GaugeMetricFamily,
+            "counter": core.CounterMetricFamily,
+            "histogram": core.HistogramMetricFamily,
+        }
+        cells = self._counts.cells()
+        values = self._values(cells)
+        for name, (kind, labels, text) in METRICS.items():
+            family = kinds[kind](name, text, labels=labels)
+            if kind == "histogram":
+                for job, cell in _durations(cells).items():
+                    family.add_metric([_label(text) for text in job], buckets(cell), cell.seconds)
+            else:
+                for of, value in values.get(name, ()):
+                    family.add_metric([_label(text) for text in of], value)
+            yield family
+
+    def _values(self, cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
+        pages = self._scores.pages
+        state, sight = (
+            pool_status.read(pages.master.read()),
+            broker_status.read(pages.keeper.read()),
+        )
+        return {
+            **(_of_pool(state, self._scores) if state else {}),
+            **_of_jobs(cells),
+            **(_of_queues(sight) if sight else {}),
+            **(of_limits(sight.limits_now()) if sight else {}),
+            **(_of_version(state, sight) if state and sight else {}),
+            "poolq_broker_up": [((), self._scores.told(board.BROKER_UP))],
+        }
+
+
+def _label(text: str) -> str:
+    """Without halves of surrogate pairs, which no UTF-8 has."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _of_pool(state: Told, scores: Scoreboard) -> dict[str, Iterable[Value]]:
+    states, memory = dict.fromkeys(PHASES.values(), 0), dict.fromkeys(range(1, state.procs + 1), 0)
+    for worker in state.workers:
+        row = scores.read(worker.row)
+        if worker.pid and row.seq == worker.seq:
+            states["leaving" if worker.told else PHASES[Phase(row.phase)]] += 1
+            memory[worker.slot] = memory.get(worker.slot, 0) + row.rss
+    return {
+        "poolq_start_time_seconds": [((), state.began)],
+        "poolq_paused": [((), state.paused)],
+        "poolq_generation": [((), state.generation)],
+        "poolq_procs": [((), state.procs)],
+        "poolq_workers": [((name,), count) for name, count in states.items()],
+        "poolq_worker_rss_bytes": [((str(slot),), rss) for slot, rss in memory.items()],
+        "poolq_worker_restarts": [((cause,), state.endings.get(cause, 0)) for cause in CAUSES],
+    }
+
+
+def _of_version(state: Told, sight: Sight) -> dict[str, Iterable[Value]]:
+    return {
+        "poolq_pool_info": [((state.pool, state.namespace, state.host, sight.version), 1)],
+    }
+
+
+def _of_jobs(cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
+    known = [(key, cell.jobs) for key, cell in cells.items() if key.outcome in OUTCOMES]
+    return {
+        "poolq_jobs": [((key.queue, key.job, OUTCOMES[key.outcome]), jobs) for key, jobs in known],
+        "poolq_rate_limited_releases": [
+            ((key.queue, key.job), jobs) for key, jobs in known if key.outcome == LIMITED
+        ],
+    }
+
+
+def _of_queues(sight: Sight) -> dict[str, Iterable[Value]]:
+    found: dict[str, Iterable[Value]] = {
+        f"poolq_queue_{name}": [((one.queue,), getattr(one, name)) for one in sight.queues]
+        for name in ("ready", "delayed", "parked", "running", "failed", "paused")
+    }
+    return {
+        **found,
+        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in sight.queues],
+        "poolq_broker_ping_seconds": [((), sight.ping)],
+        "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - sight.at) / 1e9)],
+    }
+
+
+def of_limits(limits: Sequence[Limit]) -> dict[str, Iterable[Value]]:
+    named = [((one.key, f"{one.window:g}"), one) for one in limits[:LIMITS]]
+    return {
+        "poolq_limit_waiting": [
+            ((*name, how), getattr(one, how))
+            for name, one in named
+            for how in ("parked", "released")
+        ],
+        "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
+        "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
+        "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in named],
+        "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in named],
+        "poolq_limit_empty_seconds": [
+            (name, one.empty_in or 0.0) for name, one in named if not one.grows
+        ],
+    }
+
+
+def _durations(cells: Mapping[Key, Cell]) -> dict[tuple[str, str], Cell]:
+    found: dict[tuple[str, str], Cell] = {}
+    for key, cell in cells.items():
+        if key.outcome in RUN:
+            of = key.queue, key.job
+            found[of] = plus(found[of], cell) if of in found else cell
+    return found
+
+
+def buckets(cell: Cell) -> list[tuple[str, float]]:
+    """As Prometheus has them: each counts the ones below it too."""
+    total, found = 0, []
+    for bound, jobs in zip((*BOUNDS, inf), cell.buckets, strict=True):
+        total += jobs
+        found.append(("+Inf" if bound == inf else str(bound), float(total)))
+    return found

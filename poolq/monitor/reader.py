@@ -1,0 +1,245 @@
+"""Makes a Snapshot of what stands in a pool's shared memory. It asks nobody, and never waits.
+
+Pages are decoded when they have changed. What the keeper has seen of the engine is as old as
+`Head.age` says; workers, counters and progress are as they are now.
+"""
+
+from collections.abc import Iterable, Sequence
+from time import monotonic, monotonic_ns, time
+
+from msgspec import structs
+
+from poolq.monitor import broker_status, rates, samples, snapshot
+from poolq.monitor.broker_status import Flow, Seen, Sight
+from poolq.monitor.cached_page import Cached
+from poolq.monitor.event_feed import Chronicle
+from poolq.monitor.job_counts import Counts, median, plus, sample
+from poolq.monitor.rates import Sample
+from poolq.monitor.snapshot import Death, Head, Node, Progress, Queue, Rate, Snapshot, Throughput
+from poolq.scoreboard import board, pool_status
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.histogram import Cell, Key
+from poolq.scoreboard.notes import Places, read_progress
+from poolq.scoreboard.pool_status import Seated, Told
+from poolq.scoreboard.worker_row import DONE, Phase
+
+NOW = 3.0  # seconds that the rate of now is of
+SPARK = 60  # seconds
+PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
+
+
+class Reader:
+    """Of one pool. Used by one thread."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._scores = scores
+        pages = scores.pages
+        self._told = Cached(pages.master, pool_status.read)
+        self._sight = Cached(pages.keeper, broker_status.read)
+        self._samples = Cached(pages.samples, lambda _: samples.read(pages.samples))
+        self._counts = Counts(scores)
+        self._chronicle = Chronicle(scores)
+        self._places: dict[int, Places] = {}
+        self._usual: dict[str, float] = {}
+        self._usual_at = 0.0
+
+    def look(self) -> Snapshot | None:
+        """The pool now; None where its master has not told anything yet."""
+        state, sight = self._told.read(), self._sight.read()
+        if state is None:
+            return None
+        cells, now = self._counts.cells(), monotonic()
+        if now - self._usual_at > 1.0:
+            self._usual, self._usual_at = _usual(cells), now
+        workers = tuple(
+            self._worker(seated, row, now)
+            for seated in state.workers
+            if (row := self._scores.read(seated.row)).seq == seated.seq and seated.pid
+        )
+        self._chronicle.look(state.workers)
+        return Snapshot(
+            at=time(),
+            head=self._head(state, sight, sum(bool(one.id) for one in workers)),
+            throughput=_throughput(self._samples.read() or [], sample(cells, now)),
+            workers=workers,
+            queues=tuple(_queues(sight)) if sight else (),
+            limits=sight.limits_now() if sight else (),
+            failures=self._chronicle.failures(),
+            events=self._chronicle.events(),
+            nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
+            unknown=self._chronicle.unknown(time()),
+            deaths=tuple(
+                Death(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
+                for one in reversed(state.deaths)
+            ),
+        )
+
+    def stack(self, pid: int) -> str:
+        """Of a worker, "" where there is none of that pid."""
+        rows = (row.index for row in self._scores.all() if row.pid == pid)
+        return next((self._scores.stack(index) for index in rows), "")
+
+    def silence(self) -> float:
+        """Seconds since the master last looked at its pool; it does so at least once a second."""
+        return max(0.0, (monotonic_ns() - self._scores.told(board.MASTER_BEAT)) / 1e9)
+
+    def _head(self, state: Told, sight: Sight | None, busy: int) -> Head:
+        return Head(
+            pool=state.pool,
+            host=state.host,
+            state=state.state,
+            pid=state.pid,
+            uptime=pool_status.uptime(state),
+            generation=state.generation,
+            procs=state.procs,
+            busy=busy,
+            broker=state.engine,
+            namespace=state.namespace,
+            trial=state.trial,
+            reachable=bool(self._scores.told(board.BROKER_UP)),
+            ping=sight.ping if sight else None,
+            age=sight.age() if sight else None,
+            period=sight.period if sight else broker_status.PERIOD,
+            log=None if state.log == "stderr" else state.log,
+            refusal=state.refusal or None,
+            drain_left=pool_status.left(state),
+            silence=self.silence(),
+            version=sight.version if sight else "",
+            queues=tuple(state.queues) if state.queues is not None else None,
+        )
+
+    # workers
+
+    def _worker(self, seated: Seated, row: Row, now: float) -> snapshot.Worker:
+        id, queue, job = self._scores.running(seated.row) if row.in_job else ("", "", "")
+        state = "leaving" if seated.told else PHASES[Phase(row.phase)]
+        deadline = row.deadline / 1e9 - now if row.guarded else None
+        return snapshot.Worker(
+            slot=seated.slot,
+            pid=seated.pid,
+            generation=seated.generation,
+            state=state,
+            age=now - seated.born,
+            queue=queue,
+            job=job,
+            id=id,
+            running=max(0.0, now - row.since / 1e9) if id else None,
+            usual=self._usual.get(job),
+            deadline=deadline,
+            progress=self._progress(row) if id else None,
+            done=row.done,
+            failed=row.failed,
+            retried=row.retried,
+            limited=row.limited,
+            parked=row.parked,
+            rss=row.rss,
+            growth=None if row.growth is None else float(row.growth),
+            grown=max(0, row.rss - seated.birth) if seated.birth and row.rss else 0,
+            cpu=row.cpu / 1000,
+            recycle=None if seated.due is None else max(0.0, seated.due - now),
+            restarts=seated.restarts,
+        )
+
+    def _progress(self, row: Row) -> Progress | None:
+        """What the job that runs tells, if it does; its predecessor's is still there."""
+        places = self._places.get(row.index)
+        if places is None:
+            places = Places(self._scores.pages.notes(row.index))
+            self._places[row.index] = places
+        if not places.progress.version:
+            return None
+        found = read_progress(places.progress)
+        if found is None or found[0] != row.since:
+            return None
+        _, done, total, note = found
+        return Progress(done=done, total=total, note=note)
+
+
+def _usual(cells: dict[Key, Cell]) -> dict[str, float]:
+    """How long the jobs of each name mostly take, over all queues."""
+    found: dict[str, Cell] = {}
+    for key, cell in cells.items():
+        if key.outcome == DONE:
+            found[key.job] = plus(found[key.job], cell) if key.job in found else cell
+    return {job: median(cell) for job, cell in found.items()}
+
+
+# throughput
+
+
+def _throughput(known: list[Sample], latest: Sample) -> Throughput:
+    names = ("done", "failed", "retried", "limited")
+    rates = {name: _rate(known, latest, at) for at, name in enumerate(names, 1)}
+    return Throughput(**rates)
+
+
+def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
+    return Rate(
+        now=rates.per_second(known, latest, field, NOW),
+        minute=rates.per_second(known, latest, field, 60.0),
+        five=rates.per_second(known, latest, field, 300.0),
+        total=int(latest[field]),
+        spark=rates.spark(known, field, SPARK),
+    )
+
+
+# what the keeper has seen
+
+
+def _queues(sight: Sight) -> Iterable[Queue]:
+    for one in sight.queues:
+        flow = sight.flows.get(one.queue, Flow())
+        yield Queue(
+            queue=one.queue,
+            ready=one.ready,
+            delayed=one.delayed,
+            parked=one.parked,
+            running=one.running,
+            failed=one.failed,
+            oldest=one.oldest / 1e6 if one.oldest else None,
+            incoming=flow.incoming,
+            outgoing=flow.outgoing,
+            empty_in=_empty_in(one.ready, flow),
+            paused=one.paused,
+            spark=flow.ready,
+            served=one.queue not in sight.unserved,
+        )
+
+
+def _empty_in(ready: int, flow: Flow) -> float | None:
+    if flow.incoming is None or flow.outgoing is None or not ready:
+        return None
+    pace = flow.outgoing - flow.incoming
+    return ready / pace if pace > 0.01 else None
+
+
+def _nodes(
+    sight: Sight, here: str, workers: Sequence[snapshot.Worker], now: float
+) -> Iterable[Node]:
+    """Of this one it is known what its workers do; others tell it with their beat."""
+    passed = max(0.0, now - sight.at / 1e9)
+    for one in sight.nodes:
+        found = node(one, passed)
+        if one.node == here:
+            ready = sum(worker.state != "boot" for worker in workers)
+            busy = sum(bool(worker.id) for worker in workers)
+            found = structs.replace(found, here=True, workers=ready, busy=busy)
+        yield found
+
+
+def node(one: Seen, passed: float = 0.0) -> Node:
+    """As people see it, `passed` seconds after it was looked at."""
+    beat = None if one.age is None else one.age + passed
+    if one.info is None:
+        return Node(node=one.node, pool="", host="", workers=one.workers, beat=beat)
+    return Node(
+        node=one.node,
+        pool=one.info.pool,
+        host=one.info.host,
+        workers=one.workers,
+        busy=one.info.busy,
+        beat=beat,
+        poolq=one.info.poolq,
+        python=one.info.python,
+        queues=one.info.queues,
+    )

@@ -1,0 +1,206 @@
+"""Everything that a screen shows of a pool, as plain values taken at one moment.
+
+Whoever reads a pool fills it; drawing, `top --json` and `top --once` only read it. Durations and
+ages in seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None: nobody
+knows (yet). Texts are as they came: whoever draws them takes control characters out. Nothing
+here judges: what stands out is the drawing's business.
+"""
+
+import msgspec
+
+from poolq.monitor.limit_status import Limit
+
+__all__ = ["Limit"]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool as a whole.
+
+    `state` is one of starting, running, paused, reloading, draining, ending; `trial`: the
+    generation that is being tried, 0 for none; `procs`: how many workers there shall be, `busy`:
+    how many are in a job. `broker`: its URL without the password; `ping`: seconds of the last
+    answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the file it
+    goes to. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
+    `silence`: since the master last looked at its pool, which it does once a second. `queues`: that
+    it serves, None: all.
+    """
+
+    pool: str
+    host: str
+    state: str
+    pid: int
+    uptime: float
+    generation: int
+    procs: int
+    busy: int
+    broker: str
+    namespace: str = "poolq"
+    trial: int = 0
+    reachable: bool = True
+    ping: float | None = None
+    age: float | None = None
+    period: float = 2.0
+    log: str | None = None
+    refusal: str | None = None
+    drain_left: float | None = None
+    silence: float = 0.0
+    version: str = ""
+    queues: tuple[str, ...] | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of event. `now`: over the last seconds; `minute`, `five`: means of the last one
+    and five minutes (of the pool's life if that is shorter); `total`: since the pool began;
+    `spark`: events in each of the last 60 seconds, the newest last, fewer in a young pool."""
+
+    now: float = 0.0
+    minute: float = 0.0
+    five: float = 0.0
+    total: int = 0
+    spark: tuple[float, ...] = ()
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """`limited`: released or parked because of a rate limit."""
+
+    done: Rate = Rate()
+    failed: Rate = Rate()
+    retried: Rate = Rate()
+    limited: Rate = Rate()
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job tells of itself; `total` 0: it does not know."""
+
+    done: int
+    total: int
+    note: str = ""
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker process; a slot that is being replaced has two.
+
+    `state`: boot, idle, busy or leaving. `queue`, `job`, `id` are empty texts when none runs.
+    `running`: for how long it has; `usual`: how long jobs of that name mostly take; `deadline`:
+    seconds left until it is killed, below 0 when overdue. `growth`: bytes per minute that the
+    memory has grown lately, over `grown` bytes since the worker was ready; `cpu`: share of one
+    core. `recycle`: until its lifetime ends. `restarts`: of its slot.
+    """
+
+    slot: int
+    pid: int
+    generation: int
+    state: str
+    age: float = 0.0
+    queue: str = ""
+    job: str = ""
+    id: str = ""
+    running: float | None = None
+    usual: float | None = None
+    deadline: float | None = None
+    progress: Progress | None = None
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    limited: int = 0
+    parked: int = 0
+    rss: int = 0
+    growth: float | None = None
+    grown: int = 0
+    cpu: float | None = None
+    recycle: float | None = None
+    restarts: int = 0
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
+    `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None when
+    it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
+    `served`: some pool of the namespace takes its jobs."""
+
+    queue: str
+    ready: int = 0
+    delayed: int = 0
+    parked: int = 0
+    running: int = 0
+    failed: int = 0
+    oldest: float | None = None
+    incoming: float | None = None
+    outgoing: float | None = None
+    empty_in: float | None = None
+    paused: bool = False
+    spark: tuple[float, ...] = ()
+    served: bool = True
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was given up. `error`: its last line, such as `ValueError: no such user`;
+    `traceback`: its end."""
+
+    id: str
+    job: str
+    queue: str
+    at: float
+    error: str
+    attempt: int = 0
+    traceback: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to the pool. `level`: info, warning or error."""
+
+    at: float
+    level: str
+    who: str
+    text: str
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's name that no module of the application defines; `jobs` of it were put back lately,
+    the last one `age` seconds ago."""
+
+    job: str
+    queue: str
+    jobs: int
+    age: float
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that died, or was killed for what its job did, `age` seconds ago; `why` in words."""
+
+    slot: int
+    pid: int
+    age: float
+    why: str
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool of the namespace, here or on another host. `beat`: how old its last sign is;
+    `here`: it is the pool that is looked at; `queues`: that it serves, None: all."""
+
+    node: str
+    pool: str
+    host: str
+    workers: int
+    busy: int | None = None
+    beat: float | None = None
+    poolq: str = ""
+    python: str = ""
+    here: bool = False
+    queues: tuple[str, ...] | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool at `at`. The newest failures, events, unknown jobs and deaths come first."""
+
+    at: float
+    head: Head
+    throughput: Throughput = Throughput()
+    workers: tuple[Worker, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    events: tuple[Event, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    deaths: tuple[Death, ...] = ()

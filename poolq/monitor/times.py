@@ -1,0 +1,32 @@
+"""Times and durations as text."""
+
+from datetime import UTC, datetime
+
+#: 1970 and 9998: what a store holds beyond them is no time, and is shown as the nearer one.
+_FIRST, _LAST = 0, 253_370_764_800_000_000
+
+
+def local(micros: int) -> str:
+    """Microseconds since the epoch, for a person: local time to the second."""
+    known = min(max(micros, _FIRST), _LAST)
+    return datetime.fromtimestamp(known / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc(micros: int) -> str:
+    """Microseconds since the epoch, for a program: ISO 8601, UTC."""
+    whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
+    at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def span(seconds: float) -> str:
+    """A duration for a person, its two largest units: 1d 2h, 3m 20s, 0.25s."""
+    if seconds < 60:
+        return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"
+    parts = []
+    rest = int(seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

@@ -1,0 +1,58 @@
+"""What a dead worker's scoreboard row says of its claims (pure)."""
+
+import signal
+
+from poolq.engines.base import Death
+from poolq.message import Entry, entry
+from poolq.scoreboard.board import UNSEEN, Reason, Row
+
+NOTHING = -1
+
+
+def cause(row: Row) -> str:
+    """How the worker ended, in words."""
+    if row.signal:
+        try:
+            name = signal.Signals(row.signal).name
+        except ValueError:
+            name = f"signal {row.signal}"
+        return f"killed by {name}"
+    if row.exit_code == UNSEEN:
+        return "ended, nobody saw how (its master was dead)"
+    return f"exited with code {row.exit_code}"
+
+
+def death(row: Row, worker: str, host: str, now: int) -> Death:
+    """The last words of `worker`; `now` in microseconds since the epoch."""
+    running = row.started > row.ended and row.charged
+    who = f"worker {row.slot} (pid {row.pid}) on {host}"
+    limit = f"{row.limit / 1e6:g} s"
+    timed_out = row.reason == Reason.TIMEOUT and row.tries > 0
+    if timed_out:
+        error = f"JobTimeout: overran its {limit}; {who} was killed"
+    elif row.reason == Reason.TIMEOUT:
+        error = f"its hook overran the {limit} of its timeout; {who} was killed"
+    elif row.reason == Reason.MEMORY:
+        error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
+    else:
+        error = f"{who} {cause(row)}"
+    line = Entry(
+        now,
+        "timeout" if timed_out else "crash",
+        error,
+        row.tries if timed_out else 0,
+        worker=worker,
+        signal=row.signal,
+        exit_code=row.exit_code % UNSEEN,
+    )
+    started = row.started - 1 if running else NOTHING
+    return Death(
+        row.request,
+        row.finished,
+        started,
+        entry(line),
+        timed_out,
+        row.delay if timed_out else 0,
+        row.before,
+        row.settled_below,
+    )

@@ -1,0 +1,116 @@
+"""What a worker has done, counted by queue, job and outcome, with how long it took.
+
+- A cell a (outcome, queue, job) in shared memory: how many took how long. Its number of jobs is
+  the sum over its buckets, so a job costs two additions, done in `worker_row.py` without another
+  call.
+- Cells belong to the row of the scoreboard, not to the worker in it: the next one goes on with
+  them, and no counter ever goes back. When all are taken, what is new counts as OTHER.
+- One writer; readers see each word old or new. A cell is seen once its name is complete.
+"""
+
+from typing import NamedTuple
+
+from poolq.scoreboard.shared_text import WORD
+
+#: Upper bounds of the buckets, in seconds; one more bucket has what took longer.
+BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+BUCKETS = len(BOUNDS) + 1
+CELLS = 64
+KEPT = 8  # cells for OTHER
+OTHER = "other"  # of queue and job, when there are too many of them
+# Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
+SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
+_CELL = 80
+_ROOM = (_CELL - _TEXT) * WORD
+_FIRST = WORD  # words before the first cell; the first one says how many are taken
+SIZE = (_FIRST + CELLS * _CELL) * WORD  # bytes
+
+
+class Key(NamedTuple):
+    """`outcome`: the scoreboard's word for it."""
+
+    outcome: int
+    queue: str
+    job: str
+
+
+class Cell(NamedTuple):
+    """`seconds` is the sum of all."""
+
+    buckets: tuple[int, ...]
+    seconds: float
+
+    @property
+    def jobs(self) -> int:
+        return sum(self.buckets)
+
+
+class Tally:
+    """The worker's side: it opens a cell at the first job of a kind, and adds to it."""
+
+    __slots__ = ("_bytes", "cells", "sums", "words")
+
+    def __init__(self, memory: memoryview) -> None:
+        self._bytes = memory
+        self.words = memory.cast("Q")
+        self.sums = memory.cast("d")
+        # By plain tuples: one is made for every job.
+        self.cells = {
+            tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key is not None
+        }
+
+    def open(self, outcome: int, queue: str, job: str) -> int:
+        """Where the cell of a new kind begins."""
+        taken = self.words[0]
+        # Room is kept for the OTHER of each outcome.
+        if taken >= CELLS - KEPT and (queue, job) != (OTHER, OTHER):
+            known = self.cells.get((outcome, OTHER, OTHER))
+            return known if known is not None else self.open(outcome, OTHER, OTHER)
+        name = f"{outcome}\0{queue}\0{job}".encode()[:_ROOM]
+        base = base_of(taken)
+        start = (base + _TEXT) * WORD
+        self._bytes[start : start + len(name)] = name
+        self.words[base + _LENGTH] = len(name)
+        self.words[0] = taken + 1
+        self.cells[outcome, queue, job] = base
+        return base
+
+
+def base_of(at: int) -> int:
+    return _FIRST + at * _CELL
+
+
+def keys(memory: memoryview, first: int = 0) -> list[Key | None]:
+    """The names of the cells from `first` on; None: one that cannot be read."""
+    words = memory.cast("Q")
+    found: list[Key | None] = []
+    for at in range(first, min(words[0], CELLS)):
+        base = base_of(at)
+        start = (base + _TEXT) * WORD
+        raw = bytes(memory[start : start + min(words[base + _LENGTH], _ROOM)])
+        outcome, _, rest = raw.decode("utf-8", "replace").partition("\0")
+        queue, _, job = rest.partition("\0")
+        found.append(Key(int(outcome), queue, job) if outcome.isdecimal() else None)
+    return found
+
+
+class Reader:
+    """Reads one worker's tally; names are read once."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._bytes = memory
+        self._words = memory.cast("Q")
+        self._sums = memory.cast("d")
+        self._keys: list[Key | None] = []
+
+    def read(self) -> list[tuple[Key, Cell]]:
+        words = self._words
+        if words[0] > len(self._keys):
+            self._keys += keys(self._bytes, len(self._keys))
+        found = []
+        for at, key in enumerate(self._keys):
+            if key is not None:
+                base = base_of(at)
+                buckets = tuple(words[base : base + BUCKETS].tolist())
+                found.append((key, Cell(buckets, self._sums[base + SUM])))
+        return found

@@ -1,0 +1,30 @@
+"""In the logger: ends what the jobs of dead workers have started when nobody else is left to."""
+
+import os
+from time import monotonic_ns
+
+from poolq.scoreboard import board
+from poolq.scoreboard.board import Scoreboard, Status
+from poolq.scoreboard.worker_row import Phase
+from poolq.system import identity
+from poolq.system.kill import end_group
+
+
+class LastGuard:
+    """For the logger of a pool whose master (this pid) may be dead, and perhaps the keeper."""
+
+    def __init__(self, scores: Scoreboard, master: int) -> None:
+        self._scores = scores
+        self._master = master
+        self._ended: set[int] = set()  # by seq
+
+    def beat(self) -> None:
+        """The logger is well. End what the jobs of dead workers have started."""
+        self._scores.tell(board.LOGGER_BEAT, monotonic_ns())
+        if os.getppid() == self._master:
+            return
+        for row in self._scores.all():
+            dead = row.status == Status.LIVE and row.pid and identity.started(row.pid) is None
+            if dead and row.phase == Phase.BUSY and row.seq not in self._ended:
+                self._ended.add(row.seq)
+                end_group(row.pid, os.getsid(0))

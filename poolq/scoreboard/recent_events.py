@@ -1,0 +1,62 @@
+"""The latest events of a process in shared memory, for whoever looks at the pool.
+
+Warnings, errors and notes go there; that a job is done is only counted. Texts are cut: the log
+has all of them, and the engine what made a job fail.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from poolq.log.events import Event
+from poolq.scoreboard.shared_text import Ring
+
+#: Characters that are kept of each text, and of a traceback's end, where the error is: the first
+#: pair that fits.
+CUTS = ((300, 900), (100, 300), (30, 30))
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
+_decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
+
+
+class Happened(NamedTuple):
+    """`when` in seconds since the epoch."""
+
+    when: float
+    who: str
+    event: Event
+
+
+class Recent:
+    """The writer's side."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+
+    def note(self, when: float, who: str, event: Event) -> None:
+        """Keep it, in place of the oldest one."""
+        for text, trace in CUTS:
+            fields = [
+                _cut(value, -trace if name == "traceback" else text)
+                for name, value in zip(event._fields, event, strict=True)
+            ]
+            data = msgspec.json.encode((when, who, type(event).__name__, fields))
+            if len(data) <= self._ring.room:
+                self._ring.add(data)
+                return
+
+
+def _cut(value: object, most: int) -> object:
+    """Text of at most so many characters, below 0: its end; without halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return value
+    kept = value[:most] if most > 0 else value[most:]
+    return kept.encode("utf-8", "replace").decode()
+
+
+def read(data: bytes) -> Happened | None:
+    """What was noted; None: another version's, or half of it."""
+    try:
+        when, who, name, fields = _decoder.decode(data)
+        return Happened(when, who, _KINDS[name](*fields))
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return None

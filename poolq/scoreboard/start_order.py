@@ -1,0 +1,151 @@
+"""In which order the workers of a pool ask for starts under a rate limit: in that of their claims.
+
+The engine hands jobs out in order, but of several workers that hold one each any may be the first
+to ask, and the others' jobs would be put off for a window though they come first. So a worker waits
+for those who are about to ask for an earlier job, or who may hold one: they tell it in their rows.
+
+- It waits only where it matters: where the limit is a small one, or has just held jobs back. While
+  the window is known to be used up nobody waits: all will be put off, whoever asks first. Nor for a
+  limit of many starts a second: workers that wait for one another's batches could not make them.
+- What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
+  until then come first. So is what was claimed before another worker gave an earlier job back.
+- It waits for nobody whose last jobs had no limit: a backlog of those may go on for hours.
+- It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
+  job, or hangs, or is dead): order within a moment is not worth more. Nor does it wait for longer
+  than LONGEST in all, claimed anew or not.
+
+Workers of other pools are not seen.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic_ns, sleep
+from zlib import crc32
+
+from poolq.limits import Rule
+from poolq.scoreboard.worker_row import (
+    ASKING,
+    CLAIMING,
+    CLAIMS,
+    FIRST,
+    MOVED,
+    RETURNED,
+    RETURNED_AT,
+    SINCE,
+    STARTED,
+    TEXT,
+    UNLIMITED,
+    order_of,
+)
+
+#: Limits of no more starts than this are kept in order from their first start on.
+SMALL = 100
+#: Starts per second beyond which a limit's jobs do not wait for one another. Where they are so
+#: short that workers hold several, one worker alone starts more than that.
+QUICK = 100
+#: Microseconds of a window for whose end it is not worth to claim anew.
+SHORT = 100_000
+#: Nanoseconds before the end of its window, and no more than a tenth of that, from which on nobody
+#: asks any more: what is sent before it may come after it.
+NEAR = 100_000_000
+#: Windows after which a limit that has held jobs back is none of those any more.
+LATELY = 2
+#: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
+PATIENCE = 500_000_000
+#: Nanoseconds for which a job waits at most, however the others move on.
+LONGEST = 4 * PATIENCE
+PAUSE = 0.0002
+#: Bytes of what the workers of a pool tell one another of their limits; see `Order`.
+SIZE = 1 << 12
+_DIGITS = 16  # of an id, that stand for its place
+
+
+class Order:
+    """`peers`: the words of all other rows; `full`: SIZE bytes that they share: of a limit, two
+    words between which its window ends, in monotonic nanoseconds. The answer that tells of the end
+    takes time, so it is known no better. Where two limits have the same words, jobs wait a moment
+    without need."""
+
+    def __init__(self, peers: Sequence[memoryview], full: memoryview) -> None:
+        self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
+        words = full.cast("Q")
+        self._full, self._over = words[::2], words[1::2]
+        self._refused = 0, 1 << 62
+        self._waits = "", 0  # the job that has waited last in vain, and until when it may
+
+    def wait(
+        self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
+    ) -> bool:
+        """Until nobody is about to ask for a job that comes before this one, which was claimed at
+        that time. False: it has to be claimed anew."""
+        now, (one, end) = monotonic_ns(), self._waits
+        if one != id or now > end + LONGEST:
+            self._waits = id, now + LONGEST
+        if not self._wait(order_of(id), rules, claimed, pause):
+            return False  # where it comes back to us it has no more than what is left
+        self._waits = "", 0
+        return True
+
+    def _wait(
+        self, mine: int, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None]
+    ) -> bool:
+        while True:
+            now, matters = monotonic_ns(), False
+            for rule in rules:
+                place = self._place(rule)
+                over = self._over[place]
+                if now < self._full[place] - min(NEAR, rule.window * 100):
+                    continue
+                lately = over > 0 and now - over < rule.window * LATELY * 1000
+                if lately and over > claimed and rule.window >= SHORT:
+                    while (now := monotonic_ns()) < over:
+                        pause((over - now) / 1e9)
+                    return False
+                slow = rule.limit * 1_000_000 <= QUICK * rule.window
+                matters = matters or (slow and (lately or rule.limit <= SMALL))
+            if not matters or now >= self._waits[1]:
+                return True
+            if self._is_overtaken(mine, claimed):
+                return False
+            if not self._is_behind(mine, now):
+                return True
+            pause(PAUSE)
+
+    def refused(self, rule: Rule, full: int, over: int) -> None:
+        """Its window is used up until a moment between these two."""
+        place, over = self._place(rule), min(over, full + PATIENCE)
+        if full <= self._over[place] and over >= self._full[place]:  # the same window's end
+            full, over = max(full, self._full[place]), min(over, self._over[place])
+        self._refused = place, over
+        self._over[place] = over
+        self._full[place] = full
+
+    def put_off(self) -> None:
+        """The engine has taken back the job that was refused. If its window has ended meanwhile, it
+        is due only now, and comes before what others have claimed."""
+        place, until = self._refused
+        now = monotonic_ns()
+        if now >= until:
+            self._over[place] = self._full[place] = now
+
+    def _place(self, rule: Rule) -> int:
+        return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)
+
+    def _is_overtaken(self, mine: int, claimed: int) -> bool:
+        return any(
+            words[RETURNED_AT] > claimed and words[RETURNED] < mine and not words[UNLIMITED]
+            for words, _ in self._peers
+        )
+
+    def _is_behind(self, mine: int, now: int) -> bool:
+        for words, text in self._peers:
+            if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > PATIENCE:
+                continue
+            if words[CLAIMING]:
+                return True
+            started, claims = words[STARTED], words[CLAIMS]
+            if started == 0:
+                if claims and words[FIRST] < mine:
+                    return True
+            elif (words[ASKING] or started < claims) and order_of(bytes(text)) < mine:
+                return True
+        return False

@@ -1,0 +1,119 @@
+"""The signals of a worker or a keeper, and waiting. Handlers only set a flag; what follows is the
+loop's business.
+
+TERM asks a worker to finish its job and leave. QUIT leaves at once: the keeper gives the jobs back.
+USR2 writes the stack of every thread to stderr, at once, also from within C. INT, HUP, TTIN, TTOU
+and USR1 do nothing here, by a handler, because an ignored signal would be inherited by a job's
+subprocesses.
+"""
+
+import faulthandler
+import os
+import signal
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from poolq.system import stack_dump
+from poolq.system.host import die_with_parent
+from poolq.system.poll import readable
+from poolq.system.signal_stack import make_room
+
+ABORTED = 131  # 128 + QUIT, as a shell would say it
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
+
+
+class ChildSignals:
+    """What the master wants. `life` is a pipe that ends when the master does; `stop_requested` a
+    word that is not 0 when it wants this process to leave. `inherited`: this process is a child
+    that user code has forked off."""
+
+    def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
+        self._stop_requested = stop_requested
+        self._stop_heard = False
+        self.orphaned = False
+        self.inherited = False
+        self._life = life
+        self._master = 0
+        self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._handlers: dict[signal.Signals, Handler] = {}
+        self._mask: set[int | signal.Signals] = set()
+        self._on_term: Handler = self._stop  # made once: a bound method is new each time
+
+    @property
+    def stopping(self) -> bool:
+        """This process shall leave. Cheap: it is asked before each job."""
+        return self._stop_heard or self._stop_requested[0] != 0
+
+    def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
+        """Take over from the handlers of the master, which this process was forked from.
+
+        `abort` is called just before QUIT ends the process; `outlive`: the master's death is told
+        by the pipe alone.
+        """
+
+        def quit_now(_number: int, _frame: FrameType | None) -> None:
+            abort()
+            os._exit(ABORTED)
+
+        self._handlers = {
+            signal.SIGTERM: self._on_term,
+            signal.SIGQUIT: quit_now,
+            signal.SIGCHLD: signal.SIG_DFL,
+            signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts
+            **{signal.Signals[name]: _nothing for name in QUIET},
+        }
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
+        make_room()
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, [*self._handlers, signal.SIGUSR2, stack_dump.SIGNAL]
+        )
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        os.register_at_fork(after_in_child=self._disown)
+        if not outlive:
+            die_with_parent()
+        self._master = master
+        if os.getppid() != master:
+            self.orphaned = self._stop_heard = True
+
+    def wait(self, timeout: float, *fds: int) -> bool:
+        """Sleep until one of `fds` is readable (True), a signal came, or the master is gone."""
+        watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
+        ready = readable(watched, timeout)
+        if self._wakeup in ready:
+            _drain(self._wakeup)
+        if self._life in ready:
+            self.orphaned = self._stop_heard = True
+        return any(fd in ready for fd in fds)
+
+    def poll(self) -> None:
+        """Notice the master's end without waiting. One system call."""
+        if not self.orphaned and os.getppid() != self._master:
+            self.orphaned = self._stop_heard = True
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_heard = True
+
+    def _disown(self) -> None:
+        """A job's own forked child shall end at TERM as any other process does."""
+        self.inherited = True
+        signal.set_wakeup_fd(-1)
+        faulthandler.unregister(signal.SIGUSR2)
+        for name in ("SIGTERM", "SIGQUIT", *QUIET):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """A signal that the terminal sends to all, and that is the master's business."""
+
+
+def _drain(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        return

@@ -1,0 +1,48 @@
+"""What a process asks of the system that it runs on."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+from poolq.errors import ConfigError
+
+_PDEATHSIG, _SUBREAPER = 1, 36
+
+
+def more_descriptors(needed: int) -> None:
+    """A pool has a doorbell a row: let it have that many descriptors. Raises ConfigError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"so many workers need {needed} open files, and the limit is {hard}; "
+            "raise it (ulimit -n, LimitNOFILE=), or lower --procs"
+        )
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def adopt_orphans() -> bool:
+    """Be the parent of what a template forks; False where the system has no subreapers."""
+    try:
+        return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
+    except AttributeError:
+        return False
+
+
+def has_terminal() -> bool:
+    """True if this process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def die_with_parent() -> None:
+    """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe tells)."""
+    if sys.platform == "linux":
+        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,127 @@
+"""Who a process is on its host, so that others can tell whether it still lives."""
+
+import os
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from poolq.engines.base import Registration
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def node_id() -> str:
+    """Random for every start of a pool: a restarted pool is another node."""
+    return secrets.token_hex(6)
+
+
+@cache
+def boot_id() -> str:
+    """Of this boot of this machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # no Linux
+        return f"{socket.gethostname()}@{psutil.boot_time():.0f}"
+
+
+def pid_namespace() -> str:
+    """Pids mean something only within one; "" where there are no namespaces."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> int | None:
+    """When the process started (clock ticks since boot), None when there is none or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return _started_elsewhere(pid) if not Path("/proc/self/stat").exists() else None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in b"ZX" else int(fields[19])
+
+
+def is_runnable(pid: int) -> bool:
+    """True if the process runs, or would if it had a processor."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 :][:1] == b"R"
+
+
+def _started_elsewhere(pid: int) -> int | None:
+    try:
+        return int(psutil.Process(pid).create_time() * 100)
+    except psutil.Error:
+        return None
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process holds now; 0 when it is gone."""
+    try:
+        file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return int(os.read(file, 200).split()[1]) * PAGE
+    except OSError:
+        return 0
+    finally:
+        os.close(file)
+
+
+def ticks(pid: int) -> int:
+    """Time that the process has had of the processors, in clock ticks; 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
+    return int(user) + int(system)
+
+
+def registration(worker: str, node: str, pool: str) -> Registration:
+    """This process, as the engine shall know it."""
+    pid = os.getpid()
+    return Registration(
+        worker, node, socket.gethostname(), pool, boot_id(), pid_namespace(), pid, started(pid) or 0
+    )
+
+
+def here(worker: Registration) -> bool:
+    """True if the worker runs, or ran, in this boot and pid namespace."""
+    return (worker.boot, worker.pidns) == (boot_id(), pid_namespace())
+
+
+def gone(worker: Registration) -> bool:
+    """True if the worker ran in this very place and its process is no more."""
+    return gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
+
+
+def gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
+    """True if that process ran in this boot and pid namespace, and is no more. One that another
+    user hides from us (hidepid, systemd's ProtectProc) may live: its silence decides."""
+    if (boot, pidns) != (boot_id(), pid_namespace()):
+        return False
+    found = started(pid)
+    return found != since and not (found is None and _hidden(pid))
+
+
+def _hidden(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):  # no process has a number as high as that
+        return False
+    return False
+
+
+def worker_name(node: str, seq: int) -> str:
+    """Names are never used twice: a node is random, a spawn is counted."""
+    return f"{node}:{seq}"

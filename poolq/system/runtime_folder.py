@@ -1,0 +1,368 @@
+"""Where a running pool is found: a folder with a lock and a socket for each pool's name.
+
+- One pool per name and folder. The lock is a POSIX one: it belongs to the process that took it, so
+  no child inherits it, and whatever the workers of a dead pool still do, the next one may start.
+  It is lost when its owner closes the file, in whatever way: nobody else in the master opens it.
+- Its file may be deleted, and is made anew then. Until it is, and if two have locked two files of
+  one name, a badge (`pool_marker.py`) tells them that there is another.
+- Both files are of mode 0600, in a folder that is the user's own, so nobody else may give orders.
+- A folder is reached through its descriptor: the path of a socket has 107 bytes at most.
+
+What is said through the socket is `control/server.py`'s business, and `control/client.py`'s at the
+other end.
+"""
+
+import fcntl
+import os
+import socket
+import stat
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from poolq.errors import NoPlace
+from poolq.system import pool_marker
+
+VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
+SYSTEM = Path("/run/poolq")  # where units that are written by `poolq make` have theirs
+PRIVATE = 0o700
+BACKLOG = 64
+EVERY = 0.5  # seconds between two looks whether the files are there
+_LONGEST = 64  # of a file's name, before its ending
+_FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+
+
+class Found(NamedTuple):
+    """A pool that runs."""
+
+    name: str
+    pid: int
+    folder: Path
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """The folder of a pool that is started here, made if need be. Raises NoPlace."""
+    path, variable = _chosen(environ)
+    try:
+        if variable == SESSION and path.parent.stat().st_uid != os.geteuid():
+            raise NoPlace(
+                f"{SESSION} is {path.parent}, which is another user's; unset it, or set {VARIABLE}"
+            )
+        if variable != VARIABLE:
+            with suppress(FileExistsError):
+                path.mkdir(PRIVATE)
+        found = path.lstat() if variable != VARIABLE else path.stat()
+    except OSError as error:
+        raise _unusable(path, variable, error.strerror or str(error)) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise _unusable(path, variable, "it is no folder")
+    if variable != VARIABLE and not _alone(found):
+        raise _unusable(path, variable, "it is not yours alone")
+    return path
+
+
+def _alone(found: os.stat_result) -> bool:
+    """Nobody else may enter this folder."""
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _unusable(path: Path, variable: str, why: str) -> NoPlace:
+    return NoPlace(
+        f"the runtime folder {path} ({variable}) cannot be used: {why}; "
+        f"mend that, or name another folder in {VARIABLE}"
+    )
+
+
+def places(environ: Mapping[str, str]) -> list[Path]:
+    """The folders where a command looks for pools."""
+    if _absolute(environ, VARIABLE):
+        return [_chosen(environ)[0]]
+    found = [_chosen(environ)[0], _temporary(environ), SYSTEM]
+    with suppress(OSError):
+        found += sorted(path for path in SYSTEM.iterdir() if path.is_dir())
+    return list(dict.fromkeys(found))
+
+
+def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
+    """The folder, and which variable says so."""
+    if given := _absolute(environ, VARIABLE):
+        return Path(given), VARIABLE
+    if given := _absolute(environ, SESSION):
+        return Path(given) / "poolq", SESSION
+    return _temporary(environ), TEMPORARY
+
+
+def _absolute(environ: Mapping[str, str], variable: str) -> str:
+    """The first one of several, which systemd parts by colons; "" if it is no whole path."""
+    value = environ.get(variable, "").partition(":")[0]
+    return value if value.startswith("/") else ""
+
+
+def _temporary(environ: Mapping[str, str]) -> Path:
+    return Path(_absolute(environ, TEMPORARY) or "/tmp") / f"poolq-{os.geteuid()}"  # noqa: S108  # 0700 and its owner are checked
+
+
+def file_name(name: str) -> str:
+    """A pool's name as that of a file: any name will do, also one with slashes."""
+    quoted = quote(name, safe="")
+    if len(quoted) <= _LONGEST:
+        return quoted
+    import hashlib  # slow, and hardly ever needed
+
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{quoted[:40]}%{digest[:20]}"
+
+
+class Hold:
+    """A pool's name, held by its master until `release` or its death; `listener` is its socket.
+    Its files may be deleted under it, by whoever cleans up such folders: `keep` makes them anew."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Raises NoPlace: it is held by another, or a file cannot be made."""
+        self._name, self._path = name, folder
+        self._lock_file, self._socket_file = (
+            f"{file_name(name)}.{end}" for end in ("lock", "sock")
+        )
+        self._files: list[tuple[str, _Inode]] = []
+        self._next_look, self._failures = 0.0, 0
+        path = folder / self._lock_file
+        try:
+            self._ours = _alone(folder.lstat())
+            self._folder = _open_folder(folder)
+            self.lock = self._lock(self._folder)
+            self._badge = pool_marker.wear(folder, name)
+            self._be_alone()
+            path = folder / self._socket_file
+            self.listener = self._listen(self._folder)
+            self._note_files()
+        except OSError as error:
+            raise NoPlace(
+                f"{path} cannot be made: {error.strerror}; mend that, or name another runtime "
+                f"folder in {VARIABLE}"
+            ) from None
+
+    def _be_alone(self) -> None:
+        """Leave the name to a pool whose lock's file was deleted, and that will make it anew."""
+        others = pool_marker.wearers(self._path, self._name)
+        if others:
+            self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
+            for fd in (self._badge, self.lock, self._folder):
+                os.close(fd)
+            raise taken(self._name, others[0])
+
+    def _lock(self, folder: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        while True:
+            fd = os.open(self._lock_file, flags, 0o600, dir_fd=folder)
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                pid = _holder(fd)
+                os.close(fd)
+                raise taken(self._name, pid) from None
+            if _inode(self._lock_file, folder) == _Inode.of(os.fstat(fd)):
+                break
+            os.close(fd)  # its last owner has just deleted it
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()} {self._name}\n".encode(), 0)
+        return fd
+
+    def _listen(self, folder: int) -> socket.socket:
+        """In place of one that a dead pool has left."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._socket_file, dir_fd=folder)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        os.fchmod(listener.fileno(), 0o600)  # before it has a name
+        listener.bind(f"/proc/self/fd/{folder}/{self._socket_file}")
+        listener.listen(BACKLOG)
+        return listener
+
+    def _note_files(self) -> None:
+        lock = _Inode.of(os.fstat(self.lock))
+        self._files = [(self._lock_file, lock)]
+        if (bound := _inode(self._socket_file, self._folder)) is not None:
+            self._files.append((self._socket_file, bound))
+
+    def keep(self, now: float) -> tuple[str, str] | None:
+        """Look whether the files are there, twice a second at most, and make them anew if not. A
+        level and a text for the log if there is something new to be said; `listener` is another
+        one then."""
+        if now < self._next_look:
+            return None
+        self._next_look = now + EVERY
+        there = [_at(self._path / file) == inode for file, inode in self._files]
+        if len(there) == 2 and all(there):
+            return None
+        deleted = f"files in the runtime folder {self._path} were deleted"
+        try:
+            self._make_anew(lock=not there[0])
+        except (NoPlace, OSError) as error:
+            self._failures += 1  # the first may be a newcomer's doing, who has not seen us yet
+            why = str(error) if isinstance(error, NoPlace) else error.strerror
+            text = f"{deleted}, and cannot be made anew, so commands do not find this pool: {why}"
+            return ("error", text) if self._failures == 2 else None
+        self._failures = 0
+        return "warning", f"{deleted}; they are made anew"
+
+    def _make_anew(self, *, lock: bool) -> None:
+        """The old lock is held until there is a new one, and tells newcomers nothing; the badge is
+        what keeps them away."""
+        with suppress(OSError):
+            self._path.mkdir(PRIVATE)
+        if self._ours and not _alone(self._path.lstat()):
+            raise NoPlace("it is not yours alone")
+        folder = _open_folder(self._path)
+        try:
+            held = self._lock(folder) if lock else self.lock
+        except (NoPlace, OSError):
+            os.close(folder)
+            raise
+        if lock:
+            os.close(self.lock)
+        os.close(self._folder)
+        self.lock, self._folder = held, folder
+        self._files = [(self._lock_file, _Inode.of(os.fstat(held)))]
+        fresh = self._listen(folder)
+        self.listener.close()
+        self.listener = fresh
+        self._note_files()
+
+    def private(self) -> tuple[int, ...]:
+        """What no child may keep."""
+        return (self._folder, self.lock, self._badge, self.listener.fileno())
+
+    def release(self) -> None:
+        """Give the name free; nothing of it stays."""
+        os.close(self._badge)
+        for file, inode in reversed(self._files):
+            self._unlink(file, inode)
+        self.listener.close()
+        os.close(self.lock)
+        os.close(self._folder)
+
+    def _unlink(self, file: str, inode: "_Inode") -> None:
+        """A file of ours, and no other's that has its name by now."""
+        with suppress(OSError):
+            if _inode(file, self._folder) == inode:
+                os.unlink(file, dir_fd=self._folder)
+
+
+class _Inode(NamedTuple):
+    device: int
+    number: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "_Inode":
+        return cls(found.st_dev, found.st_ino)
+
+
+def _inode(file: str, folder: int) -> _Inode | None:
+    try:
+        return _Inode.of(os.stat(file, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+
+
+def _at(path: Path) -> _Inode | None:
+    try:
+        return _Inode.of(path.lstat())
+    except OSError:
+        return None
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def taken(name: str, pid: int) -> NoPlace:
+    """The error of a pool whose name is held by that process."""
+    return NoPlace(
+        f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
+        "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
+        "--name=%(program_name)s_%(process_num)02d)"
+    )
+
+
+def _holder(fd: int) -> int:
+    """The process that has the lock of this file; 0: none."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    if kind == fcntl.F_UNLCK:
+        return 0
+    return pid if pid > 0 else _written(fd)[0] or -1  # of another pid namespace
+
+
+def _where(pid: int) -> str:
+    """The folder that it was started in, which tells whose it is to a person with two projects."""
+    try:
+        return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
+    except OSError:
+        return ""
+
+
+def _written(fd: int) -> tuple[int, str]:
+    """What the lock's owner wrote into it: its pid and the pool's name."""
+    pid, _, name = os.pread(fd, 1024, 0).decode("utf-8", "replace").rstrip("\n").partition(" ")
+    return (int(pid) if pid.isdecimal() else 0), name
+
+
+def held(name: str, environ: Mapping[str, str]) -> int:
+    """The master of the pool that has this name where one that is started here would want it; 0:
+    nobody, as far as a quick look tells."""
+    path = _chosen(environ)[0] / f"{file_name(name)}.lock"
+    try:
+        found = _look(path) if _trusted(path.parent, environ) else []
+    except OSError:
+        return 0
+    return found[0].pid if found else 0
+
+
+def running(environ: Mapping[str, str]) -> list[Found]:
+    """The pools that run here and are ours to see, by name. Not for the master: see above."""
+    found = []
+    for folder in places(environ):
+        with suppress(OSError):
+            if not _trusted(folder, environ):
+                continue
+            for path in folder.glob("*.lock"):
+                with suppress(OSError):
+                    found += _look(path)
+    return sorted(found)
+
+
+def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
+    """False for one that another user may have laid where everybody may: there is no pool of ours,
+    and nobody that an order should be given to."""
+    if folder != _temporary(environ) or _absolute(environ, VARIABLE):
+        return True
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _look(path: Path) -> list[Found]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        pid, name = _holder(fd), _written(fd)[1]
+    finally:
+        os.close(fd)
+    return [Found(name, pid, path.parent)] if pid and name else []
+
+
+def connect(found: Found, patience: float) -> socket.socket:
+    """Through the folder's descriptor, for its path may be longer than a socket's address. It waits
+    for `patience` seconds to be let in. Raises OSError."""
+    folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        limit = struct.pack("@ll", round(patience), 0)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
+    except OSError:
+        line.close()
+        raise
+    finally:
+        os.close(folder)
+    return line

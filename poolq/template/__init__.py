@@ -1,0 +1,1 @@
+"""The template: loads one generation of the application and forks its workers."""

@@ -1,1 +1,0 @@
-"""What people see. Nothing here changes a job."""

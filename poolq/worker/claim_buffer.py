@@ -1,0 +1,349 @@
+"""What a worker holds: claims not started, settlements not sent; and every exchange about them.
+
+- A step is repeated until it is answered: see `step_client.py`. No new job starts meanwhile.
+- What was claimed ahead is not started on an old word of the engine's: a worker that was stopped
+  for longer than `node_ttl` was taken for dead, and its jobs are somebody else's.
+- While short jobs run, the step that will follow them is on its way already, where the engine has
+  a server that works meanwhile. What it claims is started when all that was claimed before has
+  ended; what of that is not settled yet is done then, as the row tells.
+- Nothing waits behind a long job while others may be idle: before one that is known to be long all
+  that is claimed goes back, and after HELD what is too much by then.
+- A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
+  what is finished and gives back what is not started. What it could not send stays noted, and
+  goes with whoever is answered first; none of it is started any more. A step on its way it sends
+  again, which gets it the same answer.
+- One thread exchanges at a time, under the lock. Between exchanges the main thread takes claims and
+  notes settlements without it: a claim is popped by one thread or by the other, and the watcher
+  removes of the settlements only those that it has sent.
+- What runs is in the process title, by the watcher's hand where the job was taken for a short one.
+
+Times are monotonic nanoseconds.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic_ns
+
+from poolq.backoff import Backoff
+from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
+from poolq.errors import EngineError, Fenced
+from poolq.log.events import Reporter, Returned
+from poolq.retry import ACK, GIVE_BACK, Outcome
+from poolq.scoreboard.worker_row import WorkerRow
+from poolq.worker.prefetch import BUDGET
+from poolq.worker.step_client import Flight, Talk
+from poolq.worker.title import Title
+
+#: Nanoseconds after which a job is long; that a settlement waits for others at most.
+LONG = LONGEST_WAIT = round(BUDGET * 1e9)
+#: Nanoseconds after which claims that have not been started are considered anew.
+HELD = LONG * 3 // 2
+#: They go back where they are so many times as many as should be kept.
+TOO_MANY = 4
+#: Nanoseconds for which the watcher sees a job twice before it is taken for long: on a busy machine
+#: the worker may not have been running at all.
+AGAIN = 5_000_000
+#: Nanoseconds for which the engine's last word is good enough to start a claimed job.
+FRESH = 1_000_000_000
+
+
+#: Makes a named tuple in half the time.
+_new = tuple.__new__
+
+
+class Desk:
+    """`pause(seconds)` waits and returns True when waiting for the engine has to end.
+
+    `due`: from then on no claim is started before `catch_up()`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: str,
+        queues: Sequence[str] | None,
+        row: WorkerRow,
+        reporter: Reporter,
+        pause: Callable[[float, bool], bool],
+        title: Title,
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._talk = Talk(engine, worker, queues, reporter, pause)
+        self.repeat = self._talk.repeat
+        self.review = self._talk.review
+        self._row = row
+        self._reporter = reporter
+        self._title = title
+        self._lock = threading.Lock()
+        self._ahead: deque[Claim] = deque()
+        self._behind: list[Claim] = []  # claimed already, to be started after those ahead
+        self._flight: Flight | None = None
+        self._pending: list[Settlement] = []
+        self._all_done = True  # of what was claimed last, nothing has ended in another way
+        self.due = 0
+        self._considered = 0  # when it was decided to hold what is claimed
+        self._waits = 0  # until when what is pending may wait
+        self._running = 0  # since when user code runs; 0: none does
+        self._watcher: threading.Thread | None = None
+        self._failures = 0  # of the watcher, in a row
+        self._back = 0  # claims that it returns
+        self._going_back: list[str] = []  # their ids, and others', until the engine has them
+        self._doubtful: set[str] = set()  # ids that it sent, perhaps in vain
+        self._armed = threading.Event()
+
+    # the main thread
+
+    def register(self, me: Registration) -> None:
+        """Make this worker known; raises Leaving when told to leave before."""
+        self.repeat(lambda: self._engine.register(me), urgent=False)
+
+    def claim(self, want: int) -> int:
+        """Settle what is finished and claim up to `want`; returns how many were claimed.
+
+        Raises Fenced; Leaving when told to leave with nothing to settle and no engine.
+        """
+        with self._lock:
+            self._land()
+            claims = self._behind or self._step(want).claims
+            if claims is self._behind:
+                self._turn_to(claims)
+            self._ahead.extend(claims)
+            self._behind = []
+            if not claims:
+                self._armed.clear()
+            elif len(claims) > 1 or self._watcher:
+                self._arm()
+            self._considered = monotonic_ns()
+            self._reckon()
+        return len(claims)
+
+    def look_ahead(self, want: int) -> None:
+        """Settle what is finished and claim up to `want` more, while what is claimed is run. What
+        goes wrong is told by `claim`. Only where all that is claimed is expected to be short."""
+        with self._lock:
+            if self._flight or self._behind or not self._ahead:
+                return
+            self._flight = self._talk.begin(self._pending, want)
+            if self._flight:
+                self._pending = []
+                self._reckon()
+
+    def next(self) -> Claim | None:
+        """The next claim to start."""
+        try:
+            return self._ahead.popleft()
+        except IndexError:
+            return None
+
+    def catch_up(self, keep: int, *, alone: bool = False) -> None:
+        """Settle what has been finished for long, and have the engine say that this worker is still
+        known, unless it has just done so. Of what has been claimed for long, all but the first
+        `keep` goes back, if it is many times as much. `alone`: all is settled, or goes back.
+        Raises Fenced; Leaving as `claim` does."""
+        with self._lock:
+            self._land()
+            now, returned = monotonic_ns(), 0
+            if alone or now - self._considered >= HELD:
+                if alone or len(self._ahead) + len(self._behind) > TOO_MANY * keep:
+                    returned = self._return(self._take_beyond(0 if alone else max(0, keep)))
+                self._considered = now
+            settles = self._pending and (alone or returned or now >= self._waits)
+            if settles or now - self._talk.asked >= FRESH:
+                self._step(0)
+            self._reckon()
+
+    def watch(self) -> None:
+        """What starts now is expected to be short: have somebody see to it if it is not."""
+        if self._watcher is None:
+            self._arm()
+
+    def begins(self, now: int) -> None:
+        """User code starts now."""
+        self._running = now
+
+    def ends(self) -> None:
+        """It has ended."""
+        self._running = 0
+
+    def finish(self, claim: Claim, outcome: Outcome) -> None:
+        """Note a settlement; it goes with the next exchange."""
+        self._running = 0
+        if outcome is not ACK:
+            self._all_done = False
+        if not self._pending:
+            self._waits = monotonic_ns() + LONGEST_WAIT
+            self.due = min(self.due, self._waits)
+        self._pending.append(_new(Settlement, (claim, outcome)))
+
+    def settle(self) -> list[str]:
+        """Send what is noted; returns the ids of the refused. Raises Fenced."""
+        with self._lock:
+            return self._step(0).stale if self._pending else []
+
+    def give_back(self, first: Claim | None = None) -> None:
+        """Return what has not started, `first` included, and settle all. Raises Fenced."""
+        with self._lock:
+            self._land()
+            self._return([*([first] if first else []), *self._take_all()])
+            if self._pending:
+                self._step(0)
+
+    def _take_beyond(self, keep: int) -> list[Claim]:
+        """What is claimed and not started, without the first `keep`. Those stay where they are."""
+        ahead, behind = self._ahead, self._behind
+        self._behind = behind[: max(0, keep - len(ahead))]
+        taken: list[Claim] = []
+        while len(ahead) > keep:
+            taken.append(ahead.pop())
+        return [*reversed(taken), *behind[len(self._behind) :]]
+
+    def _take_all(self) -> list[Claim]:
+        """What is claimed and not started, which nobody else has taken meanwhile."""
+        behind, self._behind = self._behind, []
+        return [*iter(self.next, None), *behind]
+
+    def _step(self, want: int) -> Step:
+        self._land()
+        if want:
+            self._row.claims(monotonic_ns())
+        request, step = self._talk.step(self._pending, want)
+        self._pending = []
+        self._answered(step)
+        self._went_back()
+        if claims := step.claims:
+            self._row.claimed(request, first=claims[0].id, many=len(claims))
+            self._all_done = True
+        elif want:
+            self._row.claimed_none()
+        return step
+
+    def _land(self) -> None:
+        """Have the answer of the step that is on its way; its claims wait behind those ahead."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        if flight.relieved:
+            self._talk.ignore(flight)
+            return
+        try:
+            step = self._talk.land(flight)
+        except Fenced:
+            self._talk.refused([one.claim.id for one in self._pending])
+            raise
+        self._behind = step.claims
+        self._answered(step)
+
+    def _answered(self, step: Step) -> None:
+        """What is pending now was noted after that step began."""
+        self._reckon()
+        # What the watcher had settled by a try whose answer was lost, looks stale.
+        doubtful, self._doubtful = self._doubtful, set()
+        self._talk.refused(step.stale, but=doubtful)
+
+    def _reckon(self) -> None:
+        """Work out when no claim is to be started any more without having caught up."""
+        due = min(self._talk.asked + FRESH, self._considered + HELD)
+        self.due = min(due, self._waits) if self._pending else due
+
+    def _turn_to(self, claims: Sequence[Claim]) -> None:
+        """Start with these from now on. What is not settled yet of those before is done, if all of
+        them were; else all is settled first: should the store lose that one of them was given back,
+        it must not pass for done."""
+        if self._pending and not self._all_done:
+            self._step(0)
+        before = self._pending[0].claim.request if self._pending else 0
+        self._row.claimed(claims[0].request, before, claims[0].id, len(claims))
+        self._all_done = True
+
+    # the watcher
+
+    def _arm(self) -> None:
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+            self._watcher.start()
+        if not self._armed.is_set():
+            self._armed.set()
+
+    def _watch(self) -> None:
+        rest = threading.Event()
+        while True:
+            self._armed.wait()
+            rest.wait(self._until_long() / 1e9)
+            if (since := self._running) and self._is_long():
+                rest.wait(AGAIN / 1e9)
+                if self._running != since:
+                    continue
+                self._title.shows(*self._row.running(), monotonic_ns())
+                with self._lock:
+                    if self._is_long():  # still: the main thread may have held the lock
+                        self._relieve()
+                        self._rest()
+                if self._failures:
+                    rest.wait(Backoff().pause(self._failures, random.random()))
+
+    def _rest(self) -> None:
+        """Until the next claim, if nothing is left to be done while this job runs."""
+        self._armed.clear()
+        if self._pending or self._failures or not self._is_long():
+            self._armed.set()
+
+    def _until_long(self) -> int:
+        """Nanoseconds until what runs now is long. Whatever begins meanwhile is shorter by then, so
+        each job is found as soon as it is long."""
+        since = self._running
+        return max(0, since + LONG - monotonic_ns()) if since else LONG
+
+    def _is_long(self) -> bool:
+        since = self._running
+        return since > 0 and monotonic_ns() - since >= LONG
+
+    def _relieve(self) -> None:
+        """Settle what is finished and give back what waits; one try."""
+        self._back += self._return(self._take_all())
+        sent: list[Settlement] = []
+        try:
+            self._relieve_flight()
+            sent = self._pending[:]
+            if not sent:
+                return
+            stale = self._engine.settle(self._worker, sent)
+        except EngineError:  # Fenced too: the main thread meets the same, and tells
+            self._failures += 1
+            self._doubtful.update(one.claim.id for one in sent)
+            return
+        self._talk.refused(stale, but=self._doubtful)
+        self._failures = 0
+        self._doubtful.clear()
+        self._went_back()
+        del self._pending[: len(sent)]
+        if self._back:
+            self._reporter.report(Returned(self._back))
+        self._back = 0
+        self._reporter.flush()
+
+    def _relieve_flight(self) -> None:
+        """Have the answer of a step that is on its way by another line, and return its claims."""
+        flight = self._flight
+        if flight is None or flight.relieved:
+            return
+        step = self._talk.again(flight)
+        flight.relieved = True
+        self._talk.refused(step.stale, but=self._doubtful)
+        self._back += self._return(step.claims)
+
+    def _went_back(self) -> None:
+        """The engine has taken what was returned: others may hold jobs that come after it."""
+        if self._going_back:
+            self._row.returned(min(self._going_back), len(self._going_back))
+            self._going_back = []
+
+    def _return(self, claims: Sequence[Claim]) -> int:
+        """Note that these go back; how many they are."""
+        if claims:
+            self._all_done = False
+            self._going_back += [claim.id for claim in claims]
+        self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
+        return len(claims)

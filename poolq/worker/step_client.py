@@ -1,0 +1,150 @@
+"""What a worker says to the engine: one step after the other, each until it is answered.
+
+A step is repeated with the same request id: nothing is claimed or settled twice, whatever reply was
+lost. Where the engine has a server that works meanwhile, a step may be sent and answered later; it
+is a `Flight` then. Whose claims these are, and what is settled, is `claim_buffer.py`'s business,
+and that one thread speaks at a time.
+"""
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic_ns
+from typing import TypeVar
+
+from poolq.backoff import Backoff
+from poolq.engines.base import Engine, Settlement, Step
+from poolq.errors import EngineUnavailable, Fenced
+from poolq.log.events import Note, Reporter, Stale
+from poolq.retry import GIVE_BACK
+
+T = TypeVar("T")
+
+
+class Leaving(Exception):
+    """The worker was told to leave while the engine could not be reached."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A step on its way since `began`. `relieved`: its answer was had by another line already, and
+    what it claimed is given back."""
+
+    request: int
+    settlements: Sequence[Settlement]
+    want: int
+    began: int
+    answer: Callable[[], Step]
+    relieved: bool = False
+
+
+class Talk:
+    """`pause(seconds)` waits and returns True when waiting for the engine has to end. `asked`: when
+    the last exchange that was answered began, in monotonic nanoseconds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: str,
+        queues: Sequence[str] | None,
+        reporter: Reporter,
+        pause: Callable[[float, bool], bool],
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._queues = queues
+        self._reporter = reporter
+        self._pause = pause
+        self._request = 0
+        self.asked = 0
+
+    def step(self, settlements: Sequence[Settlement], want: int) -> tuple[int, Step]:
+        """The request's number and the answer. Raises Fenced, Leaving."""
+        self._request += 1
+        return self._request, self._answered(self._request, settlements, want, None)
+
+    def review(self) -> None:
+        """Have parked jobs asked anew for their limits. Raises Fenced, Leaving."""
+        review = partial(self._engine.review, self._worker, self._queues)
+        self.repeat(review, urgent=False)
+
+    def begin(self, settlements: Sequence[Settlement], want: int) -> Flight | None:
+        """Send a step. None: it was not sent."""
+        request, began = self._request + 1, monotonic_ns()
+        try:
+            answer = self._engine.begin(self._worker, request, settlements, want, self._queues)
+        except EngineUnavailable:
+            return None  # the next one will tell
+        if answer is None:
+            return None
+        self._request = request
+        return Flight(request, settlements, want, began, answer)
+
+    def land(self, flight: Flight) -> Step:
+        """The answer to what was sent. Raises Fenced, Leaving."""
+        return self._answered(flight.request, flight.settlements, flight.want, flight)
+
+    @staticmethod
+    def ignore(flight: Flight) -> None:
+        """Have the answer out of the way: it is known already. Raises Fenced."""
+        with suppress(EngineUnavailable):
+            flight.answer()
+
+    def again(self, flight: Flight) -> Step:
+        """The answer to what is on its way, by this thread's own line; one try."""
+        return self._step(flight.request, flight.settlements, flight.want)
+
+    def repeat(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
+        """Call until the engine answers. `urgent`: a result would be lost by giving up.
+
+        Raises Leaving when the pause says to end; the claims are recovered then.
+        """
+        failures = 0
+        while True:
+            try:
+                answer = exchange()
+            except EngineUnavailable as error:
+                failures += 1
+                if failures == 1:
+                    self._say(Note("warning", f"{error}; trying again"))
+                if self._pause(Backoff().pause(failures, random.random()), urgent):
+                    raise Leaving from error
+            else:
+                if failures:
+                    self._say(Note("info", f"the engine answers again after {failures} failures"))
+                return answer
+
+    def refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
+        """Tell of settlements that were refused."""
+        for id in ids:
+            if id not in but:
+                self._reporter.report(Stale("", id))
+
+    def _answered(
+        self, request: int, settlements: Sequence[Settlement], want: int, flight: Flight | None
+    ) -> Step:
+        """The first time by what is on its way."""
+
+        def exchange() -> Step:
+            nonlocal flight
+            sent, flight = flight, None
+            if sent:
+                self.asked = sent.began
+                return sent.answer()
+            self.asked = monotonic_ns()
+            return self._step(request, settlements, want)
+
+        try:
+            return self.repeat(exchange, urgent=bool(settlements))
+        except Fenced:
+            self.refused([one.claim.id for one in settlements if one.outcome is not GIVE_BACK])
+            raise
+
+    def _step(self, request: int, settlements: Sequence[Settlement], want: int) -> Step:
+        return self._engine.step(self._worker, request, settlements, want, self._queues)
+
+    def _say(self, note: Note) -> None:
+        self._reporter.report(note)
+        self._reporter.flush()

@@ -1,0 +1,91 @@
+"""The control socket at the command's side: whatever answers, the command ends with one line."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from poolq.control.client import Line
+from poolq.errors import NoPool, Overdue, PoolqError
+from poolq.system.runtime_folder import Hold, running
+from tests.support.wait import until
+
+OK = b'{"v":1,"ok":true}\n'
+
+
+@contextmanager
+def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], Line]]:
+    """Another process that holds a pool's name, and says these to its one client."""
+
+    def main() -> None:
+        hold = Hold("test", folder)
+        select.select([hold.listener], [], [], 10)
+        line, _ = hold.listener.accept()
+        line.recv(4096)
+        with suppress(OSError):
+            for answer in answers:
+                line.sendall(answer)
+        if not answers:
+            line.recv(1)  # says nothing, and stays
+
+    other = get_context("fork").Process(target=main)
+    other.start()
+    environ = {"RUNTIME_DIRECTORY": str(folder)}
+    until(lambda: running(environ) and (folder / "test.sock").exists(), 10, "a holder")
+    with ExitStack() as stack:
+        stack.callback(other.join)
+        stack.callback(other.kill)
+        yield lambda: stack.enter_context(closing(Line("test", environ)))
+
+
+def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
+    with answering(tmp_path, OK[:5], OK[5:]) as call:
+        assert call().ask("pause") == {"v": 1, "ok": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "ended without an answer"),
+        (b'{"v":1,"ok":', "ended without an answer"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "is none: it says 'HTTP/1.1 400"),
+        (b"\x1b[2J\xff\n", r"is none: it says '\\x1b\[2J\\xff"),
+        (b"[1]\n", "is none"),
+        (b'{"v":1}\n', "is none"),
+        (b'{"v":1,"ok":"yes"}\n', "is none"),
+        (b'{"v":1,"ok":false}\n', "is none"),
+        (b"[" * 100_000 + b"\n", "is none"),
+        (b'{"v":2,"ok":true}\n', "speaks version 2, and this command version 1"),
+    ],
+)
+def test_what_is_no_answer_is_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
+    with answering(tmp_path, answer) as call, pytest.raises(PoolqError, match=why) as raised:
+        call().ask("pause")
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).isascii()
+
+
+def test_who_never_answers_is_overdue(tmp_path: Path) -> None:
+    with answering(tmp_path) as call, pytest.raises(Overdue):
+        call().ask("drain", {"wait": True}, 0.1)
+
+
+def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root's would be in /tmp, by somebody who waits for its orders."""
+    environ = {"TMPDIR": str(tmp_path)}
+    folder = tmp_path / f"poolq-{os.geteuid() + 1}"
+    folder.mkdir(0o700)
+    with answering(folder, OK) as call:
+        assert call().ask("status")["ok"]
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+        assert running(environ) == []
+        with pytest.raises(NoPool):
+            Line("test", environ)

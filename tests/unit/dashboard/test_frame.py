@@ -1,0 +1,192 @@
+"""The whole screen, at any size and with anything in it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from poolq.dashboard.drawing import frame
+from poolq.dashboard.drawing.frame import share
+from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.panes import PANES
+from poolq.dashboard.screen_state import Act, Detail, Question, State
+from poolq.monitor.snapshot import Snapshot
+from tests.support import snapshots
+
+COLOURED = look(colour=True, ascii_only=False)
+ASCII = look(colour=False, ascii_only=True)
+POOLS = {
+    "well": snapshots.well(),
+    "troubled": snapshots.troubled(),
+    "hostile": snapshots.hostile(),
+    "crowd": snapshots.crowd(40),
+    "new": Snapshot(at=snapshots.AT, head=snapshots.head(state="starting", generation=0, age=None)),
+}
+
+
+def shown(snapshot: Snapshot, size: tuple[int, int], state: State | None = None) -> list[str]:
+    lines = frame.draw(snapshot, state or State(), COLOURED, size, 0.0)
+    return ["".join(segment.text for segment in line) for line in lines]
+
+
+def states() -> list[State]:
+    key = str(snapshots.STUCK.pid)
+    blocks = {"payload": '{"to": "a@example.com"}', "traceback": "x\x1b[2J\n" * 50}
+    return [
+        *(State(pane=name) for name in PANES),
+        State(help=True),
+        State(filter="\x1b[31m漢字"),
+        State(typing=True, filter="漢字" * 50),
+        State(question=Question("forget \x1b[2J?", Act("forget", "1"))),
+        State(detail=Detail("workers", key, blocks, scroll=10_000)),
+        State(detail=Detail("failures", "gone", waits=True)),
+        State(message="no \x07 pool" * 40, until=1.0, level="error"),
+        State(own=True, read_only=True),
+    ]
+
+
+@pytest.mark.parametrize("name", POOLS)
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 220), st.integers(1, 60)),
+    state=st.sampled_from(states()),
+    drawn=st.sampled_from((COLOURED, ASCII)),
+)
+def test_it_never_leaves_the_terminal_nor_obeys_a_text(
+    name: str, size: tuple[int, int], state: State, drawn: object
+) -> None:
+    width, height = size
+    lines = frame.draw(POOLS[name], state, drawn, size, 0.0)  # type: ignore[arg-type]
+    assert len(lines) == height
+    for line in lines:
+        text = "".join(segment.text for segment in line)
+        assert cell_len(text) <= width, text
+        assert text.isprintable(), text
+        if drawn is ASCII:
+            assert text.isascii(), text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (100, 30), (200, 50)])
+def test_a_stranger_sees_what_is_wrong_and_how_to_stop_it(size: tuple[int, int]) -> None:
+    screen = "\n".join(shown(snapshots.troubled(), size))
+    assert "worker 2 stuck: Invoice runs 12m03s" in screen
+    assert "worker 3 leaks: 412M, +24M a minute" in screen
+    assert "limit SendMail holds back: " in screen
+    assert "84 wait until " in screen
+    assert "2 STUCK" in screen
+    assert "3 LEAKS" in screen
+    assert "D drain and stop" in screen
+
+
+def test_a_row_in_trouble_is_seen_however_many_there_are() -> None:
+    found = snapshots.crowd(30)
+    stuck = msgspec.structs.replace(snapshots.STUCK, slot=37)
+    found = msgspec.structs.replace(found, workers=(*found.workers, stuck))
+    for state in (State(), State(pane="queues")):
+        assert "37 STUCK" in "".join(shown(found, (60, 15), state))
+
+
+@pytest.mark.parametrize(("name", "title"), [(name, name.upper()) for name in PANES])
+def test_the_pane_with_the_keys_is_always_there(name: str, title: str) -> None:
+    for height in (5, 8, 15, 30):
+        assert any(
+            title in line for line in shown(POOLS["troubled"], (60, height), State(pane=name))
+        )
+
+
+def test_every_pool_of_the_namespace_is_shown_with_what_it_does() -> None:
+    for state in (State(), State(pane="nodes")):
+        screen = "\n".join(shown(snapshots.troubled(), (200, 50), state))
+        assert re.search(r"NODES 2 +WORKERS +BUSY +HEARD +POOLQ +PYTHON +NODE", screen)
+        assert re.search(r"shop@web1 +4 +3 +0.5s +0.1.0 +3.11.7 +9f2c", screen)
+        assert re.search(r"shop@web2 +8 +8 +3.5s +0.1.0 +3.11.7 +17aa", screen)
+
+
+def test_a_high_screen_shows_every_pane() -> None:
+    lines = shown(snapshots.well(), (200, 50))
+    for title in PANES:
+        assert any(f" {title.upper()} " in line for line in lines)
+
+
+def test_a_row_shows_how_far_its_job_is() -> None:
+    assert "███░░░░░  43% of July" in "\n".join(shown(snapshots.troubled(), (200, 50)))
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [({}, "RUNNING g3"), ({"state": "paused"}, "PAUSED g3"), ({"trial": 4}, "RELOADING g4"),
+     ({"state": "draining"}, "DRAINING g3"), ({"state": "starting", "generation": 0}, "STARTING")],
+)  # fmt: skip
+def test_the_head_tells_the_pools_state(more: dict[str, object], text: str) -> None:
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(**more))
+    for size in ((60, 15), (100, 30)):
+        assert f"● {text}  " in shown(pool, size)[0]
+
+
+def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
+    lines = shown(snapshots.troubled(), (20, 5))
+    assert lines[0].startswith(" shop  ● RUNNING g3")
+    assert lines[1].startswith("! worker 2 stuck")
+    assert "2 STUCK" in lines[3]
+
+
+def test_a_question_and_an_error_are_read_on_any_width() -> None:
+    question = State(question=Question("Forget failed job shop.jobs:Charge 0192f3?", Act("forget")))
+    assert shown(snapshots.well(), (100, 30), question)[-1].startswith(" Forget failed job shop.")
+    for size in ((40, 15), (24, 15), (24, 4)):
+        found = [line.strip() for line in shown(snapshots.well(), size, question)]
+        assert found[-1].endswith("y/N")
+    error = State(message="give the --engine of this pool, " * 3, until=1.0, level="error")
+    found = shown(snapshots.well(), (60, 15), error)
+    assert "".join(line[1:] for line in found[-2:]).rstrip() == error.message.rstrip()
+
+
+def test_a_pool_without_trouble_says_so() -> None:
+    assert "no trouble" in "\n".join(shown(snapshots.well(), (80, 24)))
+
+
+def test_old_data_is_called_stale() -> None:
+    old = Snapshot(at=snapshots.AT, head=snapshots.head(age=4.1, period=2.0))
+    fresh = Snapshot(at=snapshots.AT, head=snapshots.head(age=3.9, period=2.0))
+    for size in ((60, 15), (100, 30)):
+        assert "STALE" in shown(old, size)[0] + shown(old, size)[1]
+        assert "STALE" not in "".join(shown(fresh, size))
+
+
+@given(
+    wants=st.lists(st.integers(2, 60), min_size=1, max_size=6),
+    room=st.integers(0, 80),
+    data=st.data(),
+)
+def test_panes_share_all_the_room_there_is(
+    wants: list[int], room: int, data: st.DataObject
+) -> None:
+    focus = data.draw(st.integers(0, len(wants) - 1))
+    given_lines = share(wants, room, focus)
+    assert sum(given_lines) == room
+    assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
+    assert given_lines[focus] >= min(2, room)
+
+
+def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
+    lines = shown(snapshots.troubled(), (60, 15))
+    (line,) = [line for line in lines if line.startswith(" rate-limited ")]
+    assert re.match(r" rate-limited 1.4/s  [▁▂▃▄▅▆▇█]+  84 wait  84 in all", line)
+    assert not [line for line in shown(snapshots.well(), (60, 15)) if "rate-limited 0/s" in line]
+
+
+def test_limits_show_starts_against_what_is_allowed() -> None:
+    screen = "\n".join(shown(snapshots.troubled(), (200, 50), State(pane="limits")))
+    assert re.search(r"SendMail +HOLDS BACK +0.16/0.17 +84 ", screen)
+    assert re.search(r"geocode +open +6.0/100 +0 now ", screen)
+
+
+def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:
+    limit = msgspec.structs.replace(snapshots.MAILS, window=1e12, next_slot=1e12, empty_in=1e15)
+    found = msgspec.structs.replace(snapshots.well(), limits=(limit,))
+    assert "never in 31ky" in "\n".join(shown(found, (200, 50), State(pane="limits")))

@@ -1,0 +1,190 @@
+"""What each key does."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolq.dashboard.drawing import frame
+from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.key_bindings import LEAVE, REDRAW, SUSPEND, chosen, press
+from poolq.dashboard.keys import KEYS
+from poolq.dashboard.panes import PANES
+from poolq.dashboard.screen_state import Act, State
+from tests.support import snapshots
+
+POOL = snapshots.troubled()
+NAMES = ["j", "k", "up", "down", "tab", "shift-tab", "enter", "esc", "/", "p", "r", "+", "-", "R",
+         "D", "X", "q", "?", "y", "n", "home", "end", "page up", "page down", "backspace",
+         "ctrl-u", "ctrl-z", "ctrl-l", "a", "漢"]  # fmt: skip
+
+
+def keys(state: State, *names: str) -> list[Act | None]:
+    return [press(name, state, POOL, 0.0) for name in names]
+
+
+def test_tab_goes_through_all_panes_and_back() -> None:
+    state, seen = State(), []
+    for _ in PANES:
+        seen.append(state.pane)
+        keys(state, "tab")
+    assert seen == list(PANES)
+    assert state.pane == "workers"
+    keys(state, "shift-tab")
+    assert state.pane == "nodes"
+
+
+def test_arrows_choose_and_stop_at_the_ends() -> None:
+    state, rows = State(), PANES["workers"].shown(POOL, State())
+    keys(state, "j", "down")
+    assert chosen(state, POOL) == rows[2]
+    keys(state, "k", "up", "up", "up")
+    assert chosen(state, POOL) == rows[0]
+    keys(state, "end")
+    assert chosen(state, POOL) == rows[-1]
+
+
+def test_trouble_stands_first() -> None:
+    rows = PANES["workers"].shown(POOL, State())
+    assert rows == [
+        snapshots.STUCK, snapshots.LEAKING, snapshots.IMPORTING, snapshots.idle(4),
+    ]  # fmt: skip
+    assert [one.queue for one in PANES["queues"].shown(POOL, State())][-1] == "default"
+
+
+def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
+    state = State()
+    keys(state, "tab")
+    assert chosen(state, POOL).queue == "billing"
+    queues = (snapshots.queue("a", parked=1), *POOL.queues)
+    moved = msgspec.structs.replace(POOL, queues=queues)
+    assert press("p", state, moved, 0.0) == Act("resume", "billing")
+
+
+def test_the_choice_stays_with_its_row_when_others_come() -> None:
+    state = State()
+    keys(state, "j")
+    before = chosen(state, POOL)
+    more = snapshots.crowd(1).workers + POOL.workers
+    moved = type(POOL)(at=POOL.at, head=POOL.head, workers=more)
+    assert chosen(state, moved) == before
+
+
+def test_a_filter_hides_rows_until_it_is_taken_away() -> None:
+    state = State()
+    keys(state, "/", *"STUCK")
+    assert state.typing
+    assert chosen(state, POOL) == snapshots.STUCK
+    keys(state, "enter", "j")
+    assert PANES["workers"].shown(POOL, state) == [snapshots.STUCK]
+    keys(state, "esc")
+    assert len(PANES["workers"].shown(POOL, state)) == 4
+
+
+def test_a_key_that_acts_is_only_text_while_one_types() -> None:
+    assert keys(State(), "/", "R", "D", "X", "q", "+") == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("key", "pane", "kind"),
+    [("R", "workers", "reload"), ("D", "workers", "drain"), ("X", "failures", "forget")],
+)
+def test_upper_case_asks_and_the_default_is_no(key: str, pane: str, kind: str) -> None:
+    for answer in ("n", "enter", "esc", "Y", "y"):
+        state = State(pane=pane)
+        assert keys(state, key) == [None]
+        assert state.question is not None
+        (act,) = keys(state, answer)
+        assert state.question is None
+        assert (act.kind if act else None) == (kind if answer in "yY" else None)
+
+
+def test_acts_name_what_is_chosen() -> None:
+    state = State(pane="queues")
+    assert keys(state, "p") == [Act("resume", "billing")]  # it is paused
+    assert keys(state, "j", "p")[-1] == Act("pause", "emails")
+    state = State(pane="failures")
+    assert keys(state, "j", "r")[-1] == Act("retry", POOL.failures[1].id)
+    assert keys(State(), "+", "-") == [Act("scale", by=1), Act("scale", by=-1)]
+
+
+@pytest.mark.parametrize("key", ["p", "r", "X"])
+def test_a_key_without_its_row_says_so(key: str) -> None:
+    state = State()
+    assert keys(state, key) == [None]
+    assert "choose one" in state.message
+
+
+def test_enter_fetches_what_is_not_on_the_screen() -> None:
+    state = State()
+    worker = snapshots.STUCK
+    assert keys(state, "enter") == [Act("show", worker.id, worker.pid)]
+    assert state.detail is not None
+    assert state.detail.waits
+    keys(state, "esc")
+    assert state.detail is None
+    state = State(pane="failures")
+    assert keys(state, "enter") == [Act("show", POOL.failures[0].id)]
+    assert keys(state, "r") == [Act("retry", POOL.failures[0].id)], "its keys work there too"
+
+
+def test_q_leaves_top_and_drains_one_s_own_pool_after_asking() -> None:
+    assert keys(State(), "q") == [LEAVE]
+    state = State(own=True)
+    assert keys(state, "q", "y") == [None, Act("drain")]
+
+
+def test_no_acting_key_acts_where_one_only_looks() -> None:
+    for key in KEYS:
+        for name in key.keys.split(", ") if key.acts else ():
+            for pane in PANES:
+                state = State(read_only=True, pane=pane)
+                assert keys(state, name, "y") == [None, None]
+                assert state.question is None
+    assert keys(State(read_only=True), "q") == [LEAVE]
+
+
+def test_what_is_pasted_is_only_text() -> None:
+    state = State(pane="queues")
+    assert keys(state, "paste begins", *"p+RDy", "enter", "ctrl-z", "paste ends") == [None] * 9
+    assert (state.question, state.detail, state.help) == (None, None, False)
+    keys(state, "/", "paste begins", *"id", "enter", "paste ends")
+    assert (state.filter, state.typing) == ("id", True)
+    assert keys(state, "enter", "p")[-1] is None
+    keys(state, "esc", "D")
+    assert state.question is not None
+
+
+def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
+    state, size = State(), (60, 12)
+    drawn = look(colour=False, ascii_only=True)
+    keys(state, "?")
+
+    def shown() -> str:
+        return str(frame.draw(POOL, state, drawn, size, 0.0))
+
+    assert "more lines" in shown()
+    assert "STALE" not in shown()
+    keys(state, "end")
+    assert "STALE" in shown()
+    assert "more lines" not in shown()
+    keys(state, "k")
+    assert "v 1 more line " in shown()
+    keys(state, "esc")
+    assert not state.help
+
+
+def test_control_keys() -> None:
+    state = State(typing=True)
+    assert keys(state, "ctrl-z", "ctrl-l") == [SUSPEND, REDRAW]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(NAMES), max_size=30), st.booleans(), st.booleans())
+def test_no_keys_break_it(names: list[str], own: bool, read_only: bool) -> None:
+    state = State(own=own, read_only=read_only)
+    for name in names:
+        act = press(name, state, POOL, 0.0)
+        assert not (read_only and act and act.kind not in ("leave", "suspend", "redraw", "show"))

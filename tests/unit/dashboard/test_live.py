@@ -1,0 +1,94 @@
+"""Frames become what a terminal is sent, and acts are done beside the drawing."""
+
+from __future__ import annotations
+
+import threading
+
+import pyte
+import pytest
+from rich.segment import Segment
+from rich.style import Style
+
+from poolq.dashboard.action_runner import MOST, Hands
+from poolq.dashboard.drawing import ansi, frame
+from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.screen_state import Act, State
+from poolq.errors import Refused
+from tests.support import snapshots
+from tests.support.wait import until
+
+SIZE = (80, 24)
+
+
+def lines(own: bool = False) -> list[list[Segment]]:
+    drawn = look(colour=True, ascii_only=False)
+    return frame.draw(snapshots.troubled(), State(help=own), drawn, SIZE, 0.0)
+
+
+def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
+    one, other = lines(), lines(own=True)
+    screen = pyte.Screen(*SIZE)
+    stream = pyte.Stream(screen)
+    stream.feed(ansi.changes(None, one))
+    stream.feed(ansi.changes(one, other))
+    fresh = pyte.Screen(*SIZE)
+    pyte.Stream(fresh).feed(ansi.changes(None, other))
+    assert screen.display == fresh.display
+    assert ansi.changes(one, one) == ""
+    changed = [*one[:3], [Segment("new", Style(bold=True))], *one[4:]]
+    sent = ansi.changes(one, changed)
+    assert "\x1b[4;1H" in sent
+    assert sent.count(";1H") == 1
+
+
+def test_without_colours_none_is_sent() -> None:
+    bare = look(colour=False, ascii_only=True)
+    sent = ansi.changes(None, frame.draw(snapshots.troubled(), State(), bare, SIZE, 0.0))
+    for code in (*range(30, 38), *range(40, 48), *range(90, 108)):
+        assert f"[{code}m" not in sent
+        assert f";{code}m" not in sent
+    assert sent.isascii()
+
+
+def test_an_act_that_takes_long_holds_up_nobody() -> None:
+    go = threading.Event()
+
+    def do(act: Act) -> tuple[str, dict[str, str]]:
+        go.wait(10)
+        if act.kind == "bad":
+            raise Refused("no")
+        return act.kind, {}
+
+    hands = Hands(do)
+    assert hands.begin(Act("good"))
+    assert hands.begin(Act("bad"))
+    assert hands.results() == []
+    go.set()
+    found = []
+    until(lambda: found.extend(hands.results()) or len(found) == 2, 5, "two results")
+    assert [(one.level, one.text) for one in found] == [("info", "good"), ("error", "no")]
+
+
+def test_not_too_much_is_asked_for_at_once() -> None:
+    go = threading.Event()
+
+    def do(_: Act) -> tuple[str, dict[str, str]]:
+        go.wait(10)
+        return "", {}
+
+    hands = Hands(do)
+    begun = [hands.begin(Act("reload")) for _ in range(MOST + 2)]
+    assert not begun[-1]
+    go.set()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_last_words(ended: bool) -> None:
+    from poolq.dashboard.exit_summary import summary
+
+    found = " ".join(summary(snapshots.troubled(), ended=ended))
+    if ended:
+        assert "pool shop has ended after 3h05m: 123456 done, 17 failed" in found
+        assert "/run/poolq/shop.log" in found
+    else:
+        assert "runs on" in found

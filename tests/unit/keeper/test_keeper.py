@@ -1,0 +1,226 @@
+"""What a keeper does at its beat."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+import pytest
+
+from poolq import config
+from poolq.engines.base import Death, Recovered
+from poolq.errors import EngineError, EngineUnavailable
+from poolq.keeper.keeper import PAUSE, RETRY, Keeper
+from poolq.keeper.takeover import Attempts, Takeover
+from poolq.log.reporting import set_up
+from poolq.monitor import node_info
+from poolq.scoreboard.board import Scoreboard
+from poolq.system import identity
+from poolq.system.child_signals import ChildSignals
+from poolq.system.wakeups import Bells
+from tests.support.wait import until
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    settings = config.load({"engine": f"sqlite:///{tmp_path}/jobs.db"}, {}, tmp_path)
+    reading, writing = os.pipe()
+    made = Keeper(settings, "n", Scoreboard(1), Bells(1), ChildSignals(reading), set_up("text"))
+    with closing(made._engine):
+        yield made
+    os.close(reading)
+    os.close(writing)
+
+
+def test_who_was_stopped_while_it_beat_beats_again(keeper: Keeper) -> None:
+    """Its answer is an old one: to the others it has been silent since."""
+    keeper._beat()
+    assert [node.beat for node in keeper._engine.nodes()] == [1]
+    keeper._interval = 0.0  # any exchange takes longer than that
+    keeper._beat()
+    assert [node.beat for node in keeper._engine.nodes()] == [3]
+
+
+class Sweeps:
+    """What the engine says of each sweep, and how it was asked."""
+
+    def __init__(self, keeper: Keeper, *more: bool) -> None:
+        self.asked: list[int] = []
+        self._more = list(more)
+        self._beat = keeper._engine.beat
+        keeper._engine.sweep = self.sweep  # type: ignore[method-assign]  # it counts
+        keeper._engine.beat = self.beat  # type: ignore[method-assign]
+
+    def sweep(self, idle: int) -> bool:
+        self.asked.append(idle)
+        return self._more.pop(0) if self._more else False
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        self.asked.append(0)
+        return self._beat(node, info)
+
+
+def test_what_need_not_be_remembered_is_swept_out_after_each_beat(keeper: Keeper) -> None:
+    """Again soon while there is more, and then not before the next beat."""
+    sweeps = Sweeps(keeper, True, True, False)
+    while sweeps.asked[-2:] != [0, 600_000_000] or len(sweeps.asked) < 6:
+        keeper._round()
+        if len(sweeps.asked) == 4:
+            assert keeper._next_sweep == inf
+            keeper._next_beat = keeper._next_look = 0.0
+        if keeper._next_sweep < inf:
+            until(lambda: monotonic() > keeper._next_sweep)
+    assert sweeps.asked == [0, *[600_000_000] * 3, 0, 600_000_000]
+
+
+def test_sweeping_delays_no_beat_and_takes_half_of_the_time_at_most(keeper: Keeper) -> None:
+    sweeps = Sweeps(keeper, *[True] * 1000)
+    keeper._round()
+    assert sweeps.asked == [0, 600_000_000]
+    assert keeper._next_sweep >= monotonic() + PAUSE / 2
+    keeper._round()
+    assert len(sweeps.asked) == 2, "it is not due"
+    keeper._next_sweep = keeper._next_beat = 0.0
+    keeper._round()
+    assert sweeps.asked == [0, 600_000_000, 0, 600_000_000], "the beat first"
+
+
+def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
+    keeper: Keeper, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def sweep(_idle: int) -> bool:
+        raise EngineError("WRONGTYPE")
+
+    keeper._engine.sweep = sweep  # type: ignore[method-assign]
+    for _ in range(3):
+        keeper._next_beat = keeper._next_look = 0.0
+        keeper._round()
+    assert [node.beat for node in keeper._engine.nodes()] == [3]
+    assert capfd.readouterr().err.count("sweeping has failed") == 1
+
+
+@pytest.mark.parametrize("number", [2**40, 2**70, -1])
+def test_a_process_that_cannot_be_is_gone(number: int) -> None:
+    assert identity.gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)
+
+
+def told(ttl: float | None) -> bytes:
+    """What a node's beat says of it; without its time to live as older versions have it."""
+    nobody = ("boot", "pidns", 1, 1)
+    info = msgspec.to_builtins(node_info.Info("other", "elsewhere", nobody, nobody, ttl=ttl or 0.0))
+    return msgspec.json.encode({key: info[key] for key in info if key != "ttl" or ttl is not None})
+
+
+@pytest.mark.parametrize(
+    ("own", "tells", "judged"),
+    [
+        (2.0, 30.0, 30.0),
+        (600.0, 2.0, 2.0),
+        (2.0, None, 30.0),
+        (600.0, None, 600.0),
+        (2.0, 0.0, 30.0),
+        (2.0, -1.0, 30.0),
+        (2.0, 0.001, 30.0),
+        (2.0, 1e300, 30.0),
+    ],
+)
+def test_a_node_is_judged_by_the_time_to_live_that_its_beats_tell(
+    tmp_path: Path, own: float, tells: float | None, judged: float
+) -> None:
+    """One that does not tell, or tells nonsense, has the default, or ours if that is longer."""
+    settings = config.load(
+        {"engine": f"sqlite:///{tmp_path}/jobs.db", "node_ttl": own}, {}, tmp_path
+    )
+    with closing(config.open_engine(settings)) as engine:
+        engine.beat("n", told(own))
+        engine.beat("o", told(tells))
+        said: list[str] = []
+        takeover = Takeover(engine, "n", settings, set, said.append, lambda *_: None, lambda: None)
+        assert takeover.ttl("o") == max(own, 30.0), "not heard of yet"
+        takeover.look()
+        assert takeover.ttl("o") == judged
+        assert takeover.shortest() == min(own, judged if judged == tells else own)
+        assert said == []
+
+
+class Fails:
+    """What recovers workers at the engine, but for the first so many times."""
+
+    def __init__(self, keeper: Keeper, error: EngineError, times: int) -> None:
+        self.tried: list[str] = []
+        self._error = error
+        self._times = times
+        keeper._engine.recover = self.recover  # type: ignore[method-assign]  # it counts
+
+    def recover(self, worker: str, _death: Death | None) -> Recovered:
+        self.tried.append(worker)
+        if worker == "n:1" and self.tried.count(worker) <= self._times:
+            raise self._error
+        return Recovered()
+
+
+@pytest.fixture
+def dead(keeper: Keeper) -> Scoreboard:
+    """The pool's memory, in which two workers have died."""
+    keeper._scores = Scoreboard(2)
+    for seq in (1, 2):
+        row = keeper._scores.take(seq, seq, 1)
+        assert row is not None
+        keeper._scores.died(row, 9, 0)
+    return keeper._scores
+
+
+@pytest.mark.parametrize(
+    "error", [EngineError("out of range"), EngineUnavailable("cut", maybe_stored=True)]
+)
+def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
+    keeper: Keeper, dead: Scoreboard, error: EngineError
+) -> None:
+    """Not with the next beat, which may be seconds away."""
+    fails = Fails(keeper, error, 1)
+    keeper._round()
+    keeper._round()
+    assert fails.tried[:2] == ["n:1", "n:2"]
+    assert keeper._next_beat - monotonic() <= RETRY
+    until(lambda: monotonic() > keeper._next_beat)
+    keeper._round()
+    assert fails.tried == ["n:1", "n:2", "n:1"]
+    assert dead.lost() == []
+
+
+def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
+    keeper: Keeper, dead: Scoreboard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fails = Fails(keeper, EngineError("out of range"), 1000)
+    for _ in range(3):
+        keeper._next_beat = 0.0
+        for _ in range(5):
+            keeper._round()
+    assert fails.tried == ["n:1", "n:2", "n:1", "n:1"]
+    assert keeper._next_beat - monotonic() > RETRY
+    assert [node.beat for node in keeper._engine.nodes()] == [3]
+    assert [row.seq for row in dead.lost()] == [1]
+    assert capfd.readouterr().err.count("recovering worker 1 (pid 0) has failed") == 1
+
+
+def test_a_row_whose_values_make_no_sense_is_warned_of_like_one_that_the_engine_refuses() -> None:
+    said: list[str] = []
+    attempts = Attempts(said.append)
+    values: list[Any] = ["abc", None, b"\xff", {}]
+    acts = [int, json.loads, bytes.decode, operator.itemgetter("node")]
+    for value, act in zip(values, acts, strict=True):
+        for _ in range(2):
+            assert not attempts.do(f"reading {value!r}", partial(act, value))
+    assert [text.partition(" has failed")[0] for text in said] == [f"reading {v!r}" for v in values]
+    assert attempts.do("reading None", partial(str, None))
+    assert not attempts.do("reading None", partial(json.loads, None))
+    assert len(said) == 5, "it had succeeded meanwhile"

@@ -1,0 +1,101 @@
+"""What the keeper's observer makes of what the engine and the workers count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from poolq.config import Config
+from poolq.engines.base import QueueCounts
+from poolq.engines.null import NullEngine
+from poolq.keeper.observer import MOST, PERIOD, Observer
+from poolq.log.formats import Text
+from poolq.log.reporting import Log
+from poolq.monitor import node_info
+from poolq.monitor.broker_status import Sight, encode, read
+from poolq.monitor.node_info import Info, named, unserved
+from poolq.scoreboard.board import Scoreboard
+
+NOBODY = ("", "", 0, 0)
+
+
+def observer(
+    queue: tuple[str, ...] | None = None,
+    engine: NullEngine | None = None,
+    scores: Scoreboard | None = None,
+) -> Observer:
+    config = Config(engine="null://", folder=Path("/"), queue=queue)
+    engine = engine or NullEngine("null://", "poolq")
+    return Observer(engine, config, scores or Scoreboard(1), Log(Text()))
+
+
+class Odd(NullEngine):
+    """Its store holds what no poolq has written."""
+
+    def __init__(self) -> None:
+        super().__init__("null://", "poolq")
+        self.asked = 0
+
+    def counts(self) -> list[QueueCounts]:
+        self.asked += 1
+        if self.asked < 3:
+            return [QueueCounts("q", int("abc"))]
+        return [QueueCounts("caf\udce9 \x1b", ready=1)]
+
+
+def info(*queues: str) -> Info:
+    return Info("shop", "web1", NOBODY, NOBODY, queues=queues)
+
+
+def test_queues_that_no_node_serves() -> None:
+    assert unserved(["a", "b", "c"], [info("a"), info("c", "d")]) == ["b"]
+    every = Info("all", "web2", NOBODY, NOBODY)
+    assert unserved(["a", "b"], [info("a"), every]) == []
+    assert unserved(["a", "b"], [info("a"), None]) == [], "nobody knows what that one serves"
+    assert unserved(["a"], []) == ["a"]
+
+
+def test_a_node_tells_its_queues_as_long_as_they_can_be_named() -> None:
+    assert named(None) is None
+    assert named(("high", "low")) == ("high", "low")
+    assert named(("x" * 255,) * 40) is None
+    assert node_info.decode(node_info.encode(info("a"))) == info("a")
+    old = b'{"pool":"p","host":"h","master":["","",1,1],"keeper":["","",1,1]}'
+    found = node_info.decode(old)
+    assert found is not None
+    assert found.queues is None
+
+
+def test_of_many_queues_those_with_jobs_are_shown() -> None:
+    queues = [QueueCounts(f"q{number:05}") for number in range(1000)]
+    queues[700] = QueueCounts("q00700", ready=3)
+    queues[900] = QueueCounts("q00900", delayed=3)
+    shown = observer(("q00900",))._chosen(queues, frozenset({"q00700"}))
+    assert len(shown) == MOST
+    assert shown[0].queue == "q00900", "this pool's own come first"
+    assert "q00700" in {one.queue for one in shown}
+
+
+def test_what_is_seen_fits_its_page() -> None:
+    queues = [QueueCounts(f"{number:255}") for number in range(200)]
+    sight = Sight(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
+    data = encode(sight, 50_000)
+    assert len(data) <= 50_000
+    found = read(data)
+    assert found is not None
+    assert found.queues == queues[: len(found.queues)]
+    assert len(found.queues) == 50
+    assert encode(found, 50_000) == msgspec.json.encode(found)
+
+
+def test_nonsense_in_the_store_ends_no_observer(capfd: pytest.CaptureFixture[str]) -> None:
+    scores = Scoreboard(1)
+    looking = observer(engine=Odd(), scores=scores)
+    assert looking.look() == looking.look() == looking.look() == PERIOD
+    found = read(scores.pages.keeper.read())
+    assert found is not None
+    assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]
+    said = capfd.readouterr().err
+    assert said.count("the queues and limits are shown as they were: ValueError: invalid") == 1

@@ -1,0 +1,68 @@
+"""How often the keeper weighs its workers; this process stands for one."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+import pytest
+
+from poolq.keeper.resource_samples import RARELY, Scales, Worker
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.worker_row import DONE, Phase, WorkerRow
+
+OLD = 1  # bytes: what nobody weighs
+
+
+class Weighed:
+    """One row, which says OLD until it is weighed."""
+
+    def __init__(self) -> None:
+        self.scores = Scoreboard(1)
+        index = self.scores.take(1, slot=1, generation=1)
+        assert index is not None
+        self.index = index
+        self.scores.born(index, os.getpid())
+        self.row: WorkerRow = self.scores.worker(index)
+        self.scales = Scales(self.scores)
+
+    def again(self) -> bool:
+        """Whether it is weighed in this round."""
+        self.scores.weigh(self.index, OLD, 0, None)
+        self.scales.weigh()
+        return self.scores.read(self.index).rss > OLD
+
+
+@pytest.fixture
+def one() -> Weighed:
+    return Weighed()
+
+
+@pytest.mark.parametrize("phase", [Phase.BOOT, Phase.BUSY, Phase.LEAVING])
+def test_who_may_grow_is_weighed_in_each_round(one: Weighed, phase: Phase) -> None:
+    one.row.phase(phase)
+    assert [one.again() for _ in range(3)] == [True, True, True]
+
+
+def test_who_stays_idle_is_weighed_once(one: Weighed) -> None:
+    one.row.phase(Phase.BUSY)
+    assert one.again()
+    one.row.phase(Phase.IDLE)
+    assert [one.again() for _ in range(3)] == [True, False, False]
+
+
+def test_a_job_between_two_rounds_is_noticed(one: Weighed) -> None:
+    one.row.phase(Phase.IDLE)
+    assert [one.again(), one.again()] == [True, False]
+    one.row.words[DONE] += 1
+    assert [one.again(), one.again()] == [True, False]
+    one.row.claimed(7)
+    assert [one.again(), one.again()] == [True, False]
+
+
+def test_an_idle_one_is_weighed_now_and_then(one: Weighed) -> None:
+    one.row.phase(Phase.IDLE)
+    row, now = one.scores.read(one.index), monotonic()
+    worker = Worker(os.getpid())
+    due = [worker.is_due(row, now + ago) for ago in (0, 1, RARELY - 1, RARELY, RARELY + 1)]
+    assert due == [True, False, False, True, False]

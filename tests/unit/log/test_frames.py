@@ -1,0 +1,133 @@
+"""A log pipe's protocol: frames come out whole, wherever the stream is cut."""
+
+from __future__ import annotations
+
+import os
+import select
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq.log.frames import LONGEST, RAW, WHOLE, Parser, cut, frames, new_token, output
+
+TOKEN = b"01234567"
+BLOCKS = st.lists(st.integers(1, 9000).map(lambda size: b"b" * (size - 1) + b"\n"), max_size=8)
+READS = st.lists(st.integers(0, 1 << 17), min_size=20, max_size=100)  # where each ends, modulo
+
+
+Found = list[tuple[bytes, bytes]]
+
+
+def worded(found: Found) -> bytes:
+    return b"".join(data for tag, data in found if tag == WHOLE)
+
+
+def raw(found: Found) -> bytes:
+    return b"".join(data for tag, data in found if tag == RAW)
+
+
+@given(BLOCKS)
+def test_each_frame_is_one_write_that_is_never_mixed_with_another(blocks: list[bytes]) -> None:
+    found = list(frames(TOKEN, blocks))
+    assert all(len(frame) <= select.PIPE_BUF for frame in found)
+    assert worded(Parser(TOKEN).feed(b"".join(found))) == b"".join(blocks)
+
+
+@given(BLOCKS, st.lists(st.binary(max_size=50), min_size=8), READS)
+def test_frames_are_cut_out_of_whatever_is_between(
+    blocks: list[bytes], between: list[bytes], reads: list[int]
+) -> None:
+    pieces = [b"".join(pair) for pair in zip(between, frames(TOKEN, blocks), strict=False)]
+    stream = b"".join(pieces)
+    sent = b"".join(between[: len(pieces)])
+    parser = Parser(TOKEN)
+    found: Found = []
+    ends = sorted({end % (len(stream) + 1) for end in reads} | {len(stream)})
+    for begin, end in pairwise([0, *ends]):
+        found += parser.feed(stream[begin:end])
+    assert raw(found) + parser.end() == sent
+    assert worded(found) == b"".join(blocks[: _complete(blocks, len(pieces))])
+
+
+def _complete(blocks: list[bytes], count: int) -> int:
+    """How many blocks the first `count` frames hold."""
+    whole = worded(Parser(TOKEN).feed(b"".join(list(frames(TOKEN, blocks))[:count])))
+    return sum(1 for number in range(1, len(blocks) + 1) if len(whole) >= _size(blocks[:number]))
+
+
+def _size(blocks: list[bytes]) -> int:
+    return sum(len(block) for block in blocks)
+
+
+@given(st.lists(st.binary(max_size=200)))
+def test_nothing_but_a_frame_is_taken_for_one(garbage: list[bytes]) -> None:
+    parser = Parser(TOKEN)
+    found = [part for data in garbage for part in parser.feed(data)]
+    assert worded(found) == b""
+    assert raw(found) + parser.end() == b"".join(garbage)
+
+
+def test_a_forged_size_swallows_nothing() -> None:
+    parser = Parser(TOKEN)
+    found = parser.feed(
+        b"a\x1e" + TOKEN + b"W00000000zzzz" + b"b\n" + next(frames(TOKEN, [b"c\n"]))
+    )
+    assert worded(found) == b"c\n"
+    assert raw(found).startswith(b"a")
+
+
+def test_long_blocks_of_two_processes_do_not_mix() -> None:
+    """A job's forked child speaks through the same pipe."""
+    ours = list(frames(TOKEN, [b"A" * 9000 + b"\n"]))
+    theirs = [
+        frame.replace(b"%08x" % os.getpid(), b"0000beef").replace(b"A", b"C") for frame in ours
+    ]
+    mixed = b"".join(frame for pair in zip(ours, theirs, strict=True) for frame in pair)
+    found = Parser(TOKEN).feed(mixed)
+    assert [data for _, data in found] == [b"A" * 9000 + b"\n", b"C" * 9000 + b"\n"]
+
+
+@given(st.binary(max_size=20_000), st.text(max_size=3000))
+def test_output_comes_with_its_job_and_its_process(data: bytes, job: str) -> None:
+    found = list(output(TOKEN, 2, job, data))
+    assert all(len(frame) <= select.PIPE_BUF for frame in found)
+    pieces = Parser(TOKEN).feed(b"".join(found))
+    assert {tag for tag, _ in pieces} <= {b"O%08x" % os.getpid()}
+    heads, texts = set(), b""
+    for _, body in pieces:
+        head, _, text = body.partition(b"\0")
+        heads.add(head)
+        texts += text
+    if "\0" not in job:
+        assert texts == data
+        assert all(head[:1] == b"2" and job.encode().startswith(head[1:]) for head in heads)
+
+
+def test_what_lost_its_beginning_or_its_end_is_given_up() -> None:
+    first, *middle, last = frames(TOKEN, [b"a" * 15000 + b"\n"])
+    parser = Parser(TOKEN)
+    assert parser.feed(b"".join(middle) + last) == []
+    assert parser.feed(first) == []
+    parser.lost()
+    assert parser.feed(last) == []
+    assert parser.feed(first + first + b"".join(middle) + last) == [(WHOLE, b"a" * 15000 + b"\n")]
+
+
+@pytest.mark.parametrize("size", [0, 1, LONGEST, LONGEST + 1, 3 * LONGEST])
+def test_a_long_line_is_cut(size: int) -> None:
+    pieces = list(cut(b"x" * size))
+    assert b"".join(piece for piece, _ in pieces) == b"x" * size
+    assert [more for _, more in pieces] == [True] * (len(pieces) - 1) + [False]
+    assert all(len(piece) <= LONGEST for piece, _ in pieces)
+
+
+def test_no_character_is_cut() -> None:
+    text = "x" + "𝄞" * LONGEST
+    assert "".join(piece.decode() for piece, _ in cut(text.encode())) == text
+
+
+def test_a_token_is_new_each_time() -> None:
+    assert len({new_token() for _ in range(10)}) == 10
+    assert len(new_token()) == len(TOKEN)

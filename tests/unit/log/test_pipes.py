@@ -1,0 +1,261 @@
+"""The log's pipes, and what one process says through its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.jobs import Job, build
+from poolq.log.events import Finished, Note, Retried
+from poolq.log.formats import Text
+from poolq.log.frames import frames
+from poolq.log.lines import SILENCE, Lines
+from poolq.log.pipes import OTHERS, Pipes, Writers
+from poolq.log.reporting import EVENTS, Handler, Log, stream
+from poolq.log.ring import Record
+from poolq.running import call
+
+ROWS = 3
+
+
+@pytest.fixture
+def pipes() -> Iterator[Pipes]:
+    made = Pipes(ROWS)
+    yield made
+    for fd in (*made.readers, *made.writers.fds):
+        os.close(fd)
+
+
+@pytest.fixture
+def log(pipes: Pipes) -> Log:
+    made = Log(Text())
+    made.attach("worker 1", pipes.writers.row(0), pipes.writers.token, streams=False)
+    return made
+
+
+def said(pipes: Pipes, source: int = 0) -> list[str]:
+    """What was written to a pipe, as the logger makes lines of it, without stamps."""
+    try:
+        data = os.read(pipes.readers[source], 1 << 20)
+    except BlockingIOError:
+        return []
+    lines = Lines(Text(), pipes.writers.token, ROWS, OTHERS)
+    found = lines.take(Record(source, 0.0, source + 1, "row's", data), 0.0)
+    text = b"".join([*found, *lines.lost()]).decode()
+    return [line[24:] if line[:1].isdigit() else line for line in text.splitlines()]
+
+
+class Says(Job):
+    name = "says"
+
+    def run(self) -> None:
+        print("hello", file=self.payload["out"])
+        logging.getLogger("tests.pipes").warning("look")
+
+
+def test_each_has_its_own_ends(pipes: Pipes) -> None:
+    writers = pipes.writers
+    own = writers.row(1)
+    assert len(set(writers.fds)) == ROWS + len(OTHERS)
+    assert set(writers.but(own)) == set(writers.fds) - {own}
+    assert set(pipes.but(own)) == {*pipes.readers, *writers.but(own)}
+    assert Writers(list(writers.fds), writers.token).named("template") == writers.named("template")
+
+
+def test_only_those_that_run_jobs_wait_for_the_log(pipes: Pipes) -> None:
+    waits = [os.get_blocking(pipes.writers.named(name)) for name in OTHERS]
+    assert dict(zip(OTHERS, waits, strict=True)) == {
+        "master": False, "keeper": False, "template": True, "dashboard": False,
+    }  # fmt: skip
+    assert all(os.get_blocking(pipes.writers.row(row)) for row in range(ROWS))
+    assert not any(os.get_inheritable(fd) for fd in (*pipes.readers, *pipes.writers.fds))
+
+
+def test_events_are_gathered(pipes: Pipes, log: Log) -> None:
+    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
+    assert said(pipes) == []
+    log.flush()
+    assert said(pipes) == ["worker 1: done jobs:A 1 queue=q attempt=1 in 500.0 ms"]
+
+
+def test_python_output_keeps_its_place_among_the_events(pipes: Pipes, log: Log) -> None:
+    log.report(Note("info", "before"))
+    print("hello\nagain", file=stream(log, 1))
+    log.report(Note("info", "after"))
+    log.flush()
+    assert said(pipes) == [
+        "worker 1: before",
+        "worker 1: hello",
+        "worker 1: again",
+        "worker 1: after",
+    ]
+
+
+def test_what_python_says_in_a_job_is_that_jobs(pipes: Pipes, log: Log) -> None:
+    """Whatever the row shows at the moment of reading; in the job's threads it is what it shows."""
+    logger, handler = logging.getLogger("tests.pipes"), Handler(log)
+    logger.addHandler(handler)
+    try:
+        job = build(Says, id="0192", payload={}, attempt=1, queue="q")
+        job.payload["out"] = stream(log, 2)
+        call(job)
+        log.attach(
+            "worker 1", pipes.writers.row(0), pipes.writers.token,
+            job=lambda: "row", streams=False,
+        )  # fmt: skip
+        thread = threading.Thread(target=lambda: logger.warning("a thread"))
+        thread.start()
+        thread.join()
+    finally:
+        logger.removeHandler(handler)
+    assert said(pipes) == [
+        "worker 1 0192: hello",
+        "worker 1 0192: warning: tests.pipes: look",
+        "worker 1 row: warning: tests.pipes: a thread",
+    ]
+
+
+def test_two_streams_do_not_end_each_others_lines(pipes: Pipes, log: Log) -> None:
+    out, err = stream(log, 1), stream(log, 2)
+    print("half", end="", file=out, flush=True)
+    os.write(pipes.writers.row(0), b"a program's ")
+    print("oh", file=err)
+    print(" a line", file=out)
+    os.write(pipes.writers.row(0), b"own")
+    assert said(pipes) == [
+        "worker 1: oh",
+        "worker 1: half a line",
+        "worker 1 row's: a program's own",
+    ]
+
+
+def test_bytes_and_odd_text_pass(pipes: Pipes, log: Log) -> None:
+    out = stream(log, 1)
+    out.buffer.write(b"\xff\n")
+    out.flush()
+    print("\udc80", file=out)
+    assert said(pipes) == [r"worker 1: \xff", r"worker 1: \udc80"]
+    assert out.fileno() == 1
+    assert not out.isatty()
+
+
+def test_the_stdlibs_logging_comes_along(pipes: Pipes, log: Log) -> None:
+    logger, handler = logging.getLogger("tests.pipes"), Handler(log)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.info("%s sent\nby hand", 3)
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logger.exception("failed")
+    finally:
+        logger.removeHandler(handler)
+    found = said(pipes)
+    assert found[:3] == [
+        "worker 1: info: tests.pipes: 3 sent",
+        "    by hand",
+        "worker 1: error: tests.pipes: failed",
+    ]
+    assert found[3] == "    Traceback (most recent call last):"
+    assert found[-1] == "    ValueError: odd"
+
+
+def test_events_are_offered_to_handlers_of_the_application(pipes: Pipes, log: Log) -> None:
+    seen: list[logging.LogRecord] = []
+
+    class Mine(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record)
+            raise RuntimeError("broken")
+
+    mine, quiet = Mine(), logging.NullHandler()
+    EVENTS.addHandler(quiet)
+    EVENTS.addHandler(mine)
+    try:
+        event = Retried("jobs:A", "1", "q", 1, 3, 0.5, "error", "E", 0.0)
+        log.report(event)
+        log.report(Finished("jobs:A", "1", "q", 2, 0.5))
+    finally:
+        EVENTS.removeHandler(mine)
+        EVENTS.removeHandler(quiet)
+    log.flush()
+    assert [record.levelname for record in seen] == ["WARNING", "INFO"]
+    assert vars(seen[0])["event"] == event
+    assert seen[0].getMessage().startswith("retried jobs:A 1")
+    assert (
+        sum("a handler of poolq.events raised RuntimeError: broken" in x for x in said(pipes)) == 2
+    )
+
+
+def test_the_level_of_the_events_is_the_applications_choice(pipes: Pipes, log: Log) -> None:
+    EVENTS.setLevel(logging.WARNING)
+    try:
+        log.report(Finished("jobs:A", "1", "q", 1, 0.5))
+        log.report(Note("warning", "told"))
+    finally:
+        EVENTS.setLevel(logging.NOTSET)
+    log.flush()
+    assert said(pipes) == ["worker 1: warning: told"]
+
+
+def test_a_full_pipe_that_is_not_waited_for_costs_lines_which_are_counted(pipes: Pipes) -> None:
+    log = Log(Text())
+    log.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
+    source = ROWS + OTHERS.index("master")
+    count = 3000
+    for number in range(count):
+        log.report(Note("info", f"{number} {'x' * 80}"))
+        log.flush()
+    kept = len(said(pipes, source))
+    assert 0 < kept < count
+    log.report(Note("info", "again"))
+    log.flush()
+    assert said(pipes, source) == [
+        f"master: warning: {count - kept} lines of this process were dropped: its pipe was full",
+        "master: again",
+    ]
+
+
+def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    log = Log(Text(), write)
+    log.report(Note("info", "into nothing"))
+    log.flush()
+    os.close(write)
+    log.report(Note("info", "into nothing"))
+    log.flush()
+    print("into nothing", file=stream(log, 1))
+
+
+# what the logger makes of it
+
+
+def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
+    lines = Lines(Text(), b"01234567", ROWS, OTHERS)
+    frame = next(frames(b"01234567", [b"worded\n"]))
+    one = Record(0, 0.0, 4, "first", b"be" + frame + b"gun")
+    two = Record(0, 0.0, 4, "second", b" line\r\nnext\n")
+    other = Record(ROWS + 2, 0.0, 0, "", b"import\n")
+    assert lines.take(one, 0.0) == [b"worded\n"]
+    assert [data[24:] for data in lines.take(two, 0.0)] == [
+        b"worker 4 first: begun line\n",
+        b"worker 4 second: next\n",
+    ]
+    assert [data[24:] for data in lines.take(other, 0.0)] == [b"template: import\n"]
+
+
+def test_silence_ends_a_line() -> None:
+    lines = Lines(Text(), b"01234567", ROWS, OTHERS)
+    assert lines.due(5.0) is None
+    lines.take(Record(0, 0.0, 1, "", b"half"), 5.0)
+    lines.take(Record(1, 0.0, 2, "", b"\x1e0"), 5.5)
+    assert lines.silent(5.0 + SILENCE / 2) == []
+    assert lines.due(5.0) == SILENCE
+    assert [data[24:] for data in lines.silent(5.0 + SILENCE)] == [b"worker 1: half\n"]
+    assert [data[24:] for data in lines.silent(9.0)] == [b"worker 2: \\x1e0\n"]
+    assert lines.due(9.0) is None

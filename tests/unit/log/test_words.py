@@ -1,0 +1,124 @@
+"""Every event in words: one line, and who reads it finds job, id, queue, attempt and cause."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from poolq.log import events
+from poolq.log.events import (
+    Buried,
+    Crashed,
+    Event,
+    Failed,
+    Finished,
+    HookFailed,
+    LimitBegan,
+    Limited,
+    LimitEnded,
+    Note,
+    Retried,
+    Returned,
+    Stale,
+    TimedOut,
+    Unknown,
+)
+from poolq.log.words import span, words
+
+TRACE = 'Traceback (most recent call last):\n  File "jobs.py", line 3\nValueError: no luck\n'
+WHERE = ("jobs:Mail", "0192", "emails")
+CASES: list[tuple[Event, str]] = [
+    (Finished(*WHERE, 2, 0.0123), "done jobs:Mail 0192 queue=emails attempt=2 in 12.3 ms"),
+    (
+        Retried(*WHERE, 1, 3, 0.5, "error", "ValueError: no luck", 10.0, TRACE),
+        (
+            "retried jobs:Mail 0192 queue=emails attempt=1/3 after 500.0 ms, "
+            "again in 10.00 s (error): ValueError: no luck"
+        ),
+    ),
+    (
+        Retried(*WHERE, 1, 3, 0.5, "released", "JobReleased: released by hand", 0.0),
+        (
+            "retried jobs:Mail 0192 queue=emails attempt=1/3 after 500.0 ms, again at once"
+            " (released): JobReleased: released by hand"
+        ),
+    ),
+    (
+        Failed(*WHERE, 3, 1.5, "error", "ValueError: no luck", TRACE),
+        "failed jobs:Mail 0192 queue=emails attempt=3 after 1.50 s (error): ValueError: no luck",
+    ),
+    (
+        Limited(*WHERE, 1, "parked", "mail", 0.25),
+        "limited jobs:Mail 0192 queue=emails attempt=1 parked by mail for 250.0 ms",
+    ),
+    (
+        Unknown(*WHERE, 5.0),
+        (
+            "unknown jobs:Mail 0192 queue=emails: no module of the application defines it;"
+            " put back, uncounted for 5.00 s"
+        ),
+    ),
+    (
+        Buried(*WHERE, "BadMessage: no JSON"),
+        "buried jobs:Mail 0192 queue=emails: BadMessage: no JSON",
+    ),
+    (
+        HookFailed("jobs:Mail", "0192", "on_success", "ValueError: no luck", TRACE),
+        "on_success of jobs:Mail 0192 raised; its outcome stands: ValueError: no luck",
+    ),
+    (
+        Stale("jobs:Mail", "0192"),
+        "warning: stale settlement of 0192 refused: it had been given to another worker",
+    ),
+    (Returned(7), "gave 7 claimed-ahead jobs back: the one that runs is long"),
+    (
+        Crashed("0192", "worker 1 (pid 5) died"),
+        "warning: recovered 0192, back at the head of its queue: worker 1 (pid 5) died",
+    ),
+    (
+        LimitBegan("mails", 2, 1.0, 172),
+        "rate limit mails (2 per 1 s) begins to hold jobs back; 172 wait",
+    ),
+    (
+        LimitBegan("mails", 3, 5400.0, 0),
+        "rate limit mails (3 per 90 min) begins to hold jobs back",
+    ),
+    (
+        LimitEnded("mails", 2, 1.5, 86.2),
+        "rate limit mails (2 per 1.5 s) no longer holds jobs back, after 1 min 26 s",
+    ),
+    (
+        TimedOut("0192", "overran its 3 s"),
+        "warning: recovered 0192, which timed out: overran its 3 s; its attempt is counted",
+    ),
+    (Note("info", "SIGTERM: draining"), "SIGTERM: draining"),
+    (Note("error", "no broker"), "error: no broker"),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), CASES, ids=lambda one: type(one).__name__)
+def test_each_event_is_one_line(event: Event, line: str) -> None:
+    first, *further = words(event).splitlines()
+    assert first == line
+    assert bool(further) == bool(getattr(event, "traceback", "")), "only a traceback goes on"
+
+
+def test_no_event_is_without_words() -> None:
+    assert {type(event) for event, _ in CASES} == set(get_args(events.Event))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 µs"),
+        (0.000085, "85 µs"),
+        (0.0123, "12.3 ms"),
+        (1.5, "1.50 s"),
+        (125, "2 min 5 s"),
+        (3600, "1 h 0 min"),
+        (90061, "25 h 1 min"),
+    ],
+)
+def test_durations_are_for_people(seconds: float, shown: str) -> None:
+    assert span(seconds) == shown

@@ -1,0 +1,74 @@
+"""Why a worker has ended, from its row and what the pool had in mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poolq.master import exits, transitions
+from poolq.master.state import Proc
+from poolq.scoreboard import exit_reasons
+from poolq.scoreboard.board import Reason, Row, Scoreboard
+from poolq.scoreboard.worker_row import Phase
+from tests.support.world import World, only, running
+
+
+def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int = 0) -> Row:
+    scores = Scoreboard(1)
+    index = scores.take(1, slot=1, generation=1)
+    assert index is not None
+    scores.worker(index).phase(phase)
+    scores.condemn(index, Reason(reason))
+    scores.died(index, signal, code)
+    return scores.read(index)
+
+
+def ended(world: World, found: Row, **changes: Any) -> str:
+    proc = world.pool.find(only(world).seq)
+    assert isinstance(proc, Proc)
+    for name, value in changes.items():
+        setattr(proc, name, value)
+    return exits.cause(world.pool, proc, found, world.now)
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "cause"),
+    [
+        (row(signal=9, reason=Reason.TIMEOUT), {"killed": True}, "timeout"),
+        (row(signal=9, reason=Reason.MEMORY), {"killed": True}, "max_memory_hard"),
+        (row(signal=11), {}, "crash"),
+        (row(code=7), {}, "crash"),
+        (row(code=1), {"told": True}, "crash"),
+        (row(), {}, "left"),
+        (row(signal=9), {"killed": True}, "silent"),
+        (row(Phase.BOOT, code=3), {"ready": False}, "boot"),
+        (row(Phase.BOOT, signal=9), {"ready": False, "killed": True}, "boot"),
+        (row(), {"told": True, "spent": "100 jobs"}, "max_jobs"),
+        (row(), {"told": True, "spent": "300 MiB"}, "max_memory"),
+        (row(), {"told": True, "due": 0.0}, "cooldown"),
+        (row(), {"told": True, "generation": 0}, "reload"),
+        (row(Phase.BOOT), {"killed": True, "ready": False, "generation": 0}, "reload"),
+    ],
+)
+def test_each_end_has_its_cause(found: Row, changes: dict[str, Any], cause: str) -> None:
+    assert cause in exit_reasons.CAUSES
+    assert ended(running(1), found, **changes) == cause
+
+
+def test_fewer_seats_and_the_end_of_the_pool() -> None:
+    world = running(1)
+    world.pool.seats[0].closing = True
+    assert ended(world, row(), told=True) == "scale"
+    transitions.stop(world.pool, world.now)
+    assert ended(world, row(), told=True) == "stop"
+    assert ended(world, row(signal=9), killed=True) == "stop"
+    assert ended(world, row(signal=11), told=False, killed=False) == "crash"
+
+
+def test_they_are_counted() -> None:
+    world = running(1)
+    for _ in range(2):
+        exits.count(world.pool, only(world).seq, row(signal=9), world.now)
+    exits.count(world.pool, 4711, row(), world.now)
+    assert dict(world.pool.endings) == {"crash": 2}

@@ -1,0 +1,69 @@
+"""How soon a keeper is replaced, and when it is killed for its silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.master import policy, transitions
+from poolq.master.actions import Kill, SpawnKeeper
+from poolq.master.state import Helper, Limits, Pool
+from poolq.scoreboard.timeouts import PULSES, SILENCE, keeper_silence
+
+
+def pool(**limits: float) -> Pool:
+    made = Pool(Limits(**limits), [])  # type: ignore[arg-type]  # seconds
+    made.contact = True
+    return made
+
+
+def dies(one: Pool, now: float, *, killed: bool) -> float:
+    """A keeper that was born just before is reaped; how long the next one takes to come."""
+    one.keeper = Helper(7, now - 0.2)
+    transitions.keeper_exited(one, -1 if killed else 70, now, killed=killed)
+    return one.keeper_not_before - now
+
+
+def test_one_that_was_killed_is_replaced_at_once_however_often_that_happens() -> None:
+    one = pool()
+    waits = [dies(one, now, killed=True) for now in range(100, 150)]
+    assert waits == [pytest.approx(transitions.KEEPERS - 0.2)] * 50
+    assert policy.decide(one, 150, 0) == [SpawnKeeper()]
+
+
+def test_one_that_crashes_by_itself_is_replaced_later_and_later() -> None:
+    one = pool()
+    waits = [dies(one, now, killed=False) for now in range(100, 108)]
+    assert waits == [pytest.approx(wait) for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)]
+    assert dies(one, 120, killed=True) < 0.1, "a kill is no crash"
+    assert dies(one, 130, killed=False) == pytest.approx(5.0), "and makes no crash forgotten"
+
+
+@pytest.mark.parametrize("ttl", [0.5, 1.0, 2.0, 10.0, 29.0])
+def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float) -> None:
+    allowed = keeper_silence(ttl)
+    assert allowed == pytest.approx(ttl / 3)
+    one = pool(keeper_silence=allowed)
+    one.keeper = Helper(7, 100.0)
+    now, looked = 100.0, 0
+    while not policy.decide(one, now, 0):
+        now += policy.next_wake(one, now) + 0.001
+        one.keeper.pulse.look(1, now, allowed / PULSES)
+        looked += 1
+    assert allowed < now - 100 < ttl / 2 + 0.01
+    assert looked <= max(PULSES + 1, ttl / 2)
+    (kill,) = policy.decide(one, now, 0)
+    assert isinstance(kill, Kill)
+    assert kill.pid == 7
+
+
+@pytest.mark.parametrize("ttl", [30.0, 600.0])
+def test_a_silent_one_has_ten_seconds_at_most(ttl: float) -> None:
+    assert keeper_silence(ttl) == SILENCE
+    one = pool(keeper_silence=keeper_silence(ttl))
+    one.keeper = Helper(7, 100.0)
+    for now in range(100, 100 + SILENCE + 1):
+        assert policy.decide(one, now, 0) == []
+        assert policy.next_wake(one, now) == 1.0
+        one.keeper.beat.look(1, now)
+    (kill,) = policy.decide(one, 111, 0)
+    assert isinstance(kill, Kill)

@@ -1,0 +1,304 @@
+"""The pool's decisions over whole lives: any order of boots, deaths, signals and time."""
+
+from __future__ import annotations
+
+from math import inf
+
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from poolq.master import policy, transitions
+from poolq.master.policy import next_wake
+from poolq.master.state import Limits, Mode, Proc
+from poolq.scoreboard import timeouts
+from poolq.scoreboard.values import NOTHING
+from tests.support.world import STOP_TIMEOUT, Life, World
+
+COOLDOWN = 20.0
+
+
+class Lives(RuleBasedStateMachine):
+    """Any order of boots, deaths, signals and time."""
+
+    @initialize(
+        seats=st.integers(1, 4),
+        cooldown=st.sampled_from([0.0, COOLDOWN]),
+        preload=st.booleans(),
+        surge=st.integers(1, 2),
+        up=st.booleans(),
+    )
+    def begin(self, seats: int, cooldown: float, preload: bool, surge: int, up: bool) -> None:
+        limits = Limits(cooldown, STOP_TIMEOUT, preload=preload, max_surge=surge)
+        self.world = World(seats, limits)
+        self.world.act()
+        if up:
+            self.world.run_on()
+
+    def pick(self, data: st.DataObject, lives: list[Life]) -> Life | None:
+        return data.draw(st.sampled_from(lives)) if lives else None
+
+    def act(self) -> None:
+        if self.world.exit is None:
+            self.world.act()
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 3.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.beat += 1
+        self.act()
+
+    @rule()
+    def the_shell_sleeps(self) -> None:
+        wake = next_wake(self.world.pool, self.world.now)
+        assert 0 < wake <= 1
+        self.world.now += wake
+        self.world.beat += 1
+        self.act()
+
+    @rule()
+    def the_keeper_says_nothing(self) -> None:
+        self.world.now += 1
+        self.act()
+
+    @rule()
+    def the_keeper_reaches_the_broker(self) -> None:
+        if self.world.keeper:
+            self.world.contact()
+        self.act()
+
+    @rule(code=st.sampled_from([-1, 0, 69, 70, 78]))
+    def the_keeper_ends(self, code: int) -> None:
+        if self.world.keeper:
+            self.world.gone(self.world.keeper, code)
+        self.act()
+
+    @rule(data=st.data())
+    def a_template_is_loaded(self, data: st.DataObject) -> None:
+        lives = [one for one in self.world.templates.values() if not one.ready]
+        if life := self.pick(data, lives):
+            self.world.loaded(life)
+        self.act()
+
+    @rule(data=st.data(), code=st.sampled_from([-1, 0, 3]))
+    def a_template_ends(self, data: st.DataObject, code: int) -> None:
+        if life := self.pick(data, [*self.world.templates.values()]):
+            self.world.gone(life, code)
+        self.act()
+
+    @rule(data=st.data())
+    def a_worker_is_born(self, data: st.DataObject) -> None:
+        if life := self.pick(data, [one for one in self.world.workers.values() if not one.pid]):
+            self.world.born(life)
+        self.act()
+
+    @rule(data=st.data())
+    def a_worker_boots(self, data: st.DataObject) -> None:
+        lives = [one for one in self.world.workers.values() if one.pid and not one.ready]
+        if life := self.pick(data, [one for one in lives if not one.killed]):
+            self.world.ready(life)
+        self.act()
+
+    @rule(data=st.data(), code=st.sampled_from([-1, 0, 3, 7, 70]), in_job=st.booleans())
+    def a_worker_ends(self, data: st.DataObject, code: int, in_job: bool) -> None:
+        if life := self.pick(data, [one for one in self.world.workers.values() if one.pid]):
+            self.world.gone(life, code, in_job=in_job and life.ready)
+        self.act()
+
+    def pick_ready(self, data: st.DataObject) -> Proc | None:
+        procs = [one for one in self.world.pool.procs() if one.ready and not one.killed]
+        return data.draw(st.sampled_from(procs)) if procs else None
+
+    @rule(data=st.data(), limit=st.sampled_from([0.0, 0.5, 30.0]), number=st.integers(1, 3))
+    def a_job_begins(self, data: st.DataObject, limit: float, number: int) -> None:
+        if proc := self.pick_ready(data):
+            proc.running, proc.since = (number, 1), self.world.now
+            proc.deadline = self.world.now + limit if limit else inf
+            proc.heavy = proc.idle = False
+        self.act()
+
+    @rule(data=st.data(), heavy=st.booleans())
+    def a_job_overruns(self, data: st.DataObject, heavy: bool) -> None:
+        """It is dead as soon as its stack has had its time, whatever else goes on."""
+        if (proc := self.pick_ready(data)) and self.world.exit is None:
+            proc.running, proc.idle, proc.heavy = (9, 9), False, heavy
+            proc.deadline = inf if heavy else self.world.now
+            self.act()
+            assert proc.killed or proc.dumped == (9, 9)
+            self.world.now += timeouts.DUMP
+            self.act()
+            assert proc.killed
+
+    @rule(data=st.data())
+    def a_job_ends(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.running, proc.deadline, proc.heavy, proc.idle = NOTHING, inf, False, True
+            proc.beat.unmoved = 0
+        self.act()
+
+    @rule(data=st.data())
+    def a_job_takes_too_much_memory(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.heavy = proc.running != NOTHING
+        self.act()
+
+    @rule(data=st.data())
+    def a_stack_is_written(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.written = proc.dumped != NOTHING
+        self.act()
+
+    @rule(data=st.data())
+    def an_idle_worker_stands_still(self, data: st.DataObject) -> None:
+        if proc := self.pick_ready(data):
+            proc.beat.unmoved = self.world.limits.silence
+        self.act()
+
+    @rule(data=st.data(), why=st.sampled_from(["500 jobs", "300 MiB"]))
+    def a_worker_is_spent(self, data: st.DataObject, why: str) -> None:
+        if proc := self.pick_ready(data):
+            proc.spent = why
+        self.act()
+
+    @rule(data=st.data(), changed=st.booleans())
+    def a_template_answers(self, data: st.DataObject, changed: bool) -> None:
+        procs = [one for one in self.world.pool.procs() if one.asked < inf and not one.answered]
+        if procs:
+            proc = data.draw(st.sampled_from(procs))
+            transitions.answered(self.world.pool, proc.seq, changed=changed)
+        self.act()
+
+    @rule(data=st.data())
+    def one_becomes_stubborn(self, data: st.DataObject) -> None:
+        if life := self.pick(data, self.world.all()):
+            life.stubborn = True
+
+    @rule()
+    def reload(self) -> None:
+        transitions.reload(self.world.pool, "HUP")
+        self.act()
+
+    @rule(procs=st.integers(1, 5))
+    def scale(self, procs: int) -> None:
+        transitions.scale(self.world.pool, procs)
+        self.act()
+
+    @rule(patient=st.booleans())
+    def stop(self, patient: bool) -> None:
+        if patient:
+            transitions.stop(self.world.pool, self.world.now)
+        else:
+            transitions.abort(self.world.pool, self.world.now)
+        self.act()
+
+    @invariant()
+    def the_surge_is_kept(self) -> None:
+        """A canary, and what the settings allow."""
+        seats = self.world.pool.seats
+        doubled = [seat for seat in seats if len(seat.serving()) > 1 and not seat.closing]
+        assert len(doubled) <= self.world.limits.max_surge + 1
+        assert all(len(seat.serving()) <= 2 for seat in seats)
+
+    @invariant()
+    def the_first_boots_alone(self) -> None:
+        if not self.world.pool.generation:
+            assert len(self.world.workers) <= 1
+
+    @invariant()
+    def in_a_drain_all_were_told(self) -> None:
+        world = self.world
+        if world.exit is None and world.pool.mode is Mode.DRAIN:
+            named = [one for one in world.workers.values() if one.pid]
+            assert all(one.told or one.killed for one in named)
+            if world.now >= world.pool.deadline:
+                assert all(one.killed for one in named)
+
+    def teardown(self) -> None:
+        """Whatever happened, a pool that is left alone serves, and a stopped one ends in time."""
+        if not hasattr(self, "world") or self.world.exit is not None:
+            return
+        world = self.world
+        if world.pool.mode is Mode.RUN:
+            world.run_on(200)
+            if world.exit is not None:  # its first boot was failing already
+                return
+            serving = [one for one in world.workers.values() if one.ready and not one.told]
+            assert len(serving) >= world.pool.target()
+        transitions.stop(world.pool, world.now)
+        for life in world.all():
+            life.stubborn = True
+        begun = world.now
+        world.run_on(STOP_TIMEOUT + policy.FORK + transitions.END_DEADLINE + 10)
+        assert world.exit is not None
+        assert world.now - begun <= STOP_TIMEOUT + policy.FORK + transitions.END_DEADLINE + 5
+
+
+class Replacing(RuleBasedStateMachine):
+    """Any order of reloads, good and broken ones, of cooldowns and of workers that are spent, where
+    nobody dies by himself: all seats are served at each moment."""
+
+    @initialize(
+        seats=st.integers(1, 4),
+        preload=st.booleans(),
+        surge=st.integers(1, 3),
+        cooldown=st.sampled_from([0.0, COOLDOWN]),
+    )
+    def begin(self, seats: int, preload: bool, surge: int, cooldown: float) -> None:
+        self.world = World(seats, Limits(cooldown, preload=preload, max_surge=surge))
+        self.world.run_on()
+
+    @rule(broken=st.booleans())
+    def reload(self, broken: bool) -> None:
+        self.world.broken = broken
+        transitions.reload(self.world.pool, "HUP")
+        self.world.act()
+
+    @rule(data=st.data())
+    def a_worker_is_spent(self, data: st.DataObject) -> None:
+        procs = [one for one in self.world.pool.procs() if one.ready]
+        data.draw(st.sampled_from(procs)).spent = "500 jobs"
+        self.world.act()
+
+    @rule(changed=st.booleans())
+    def the_templates_answer(self, changed: bool) -> None:
+        for proc in self.world.pool.procs():
+            if proc.asked < inf and not proc.answered:
+                transitions.answered(self.world.pool, proc.seq, changed=changed)
+        self.world.act()
+
+    @rule(data=st.data())
+    def one_runs_a_long_job(self, data: st.DataObject) -> None:
+        lives = [one for one in self.world.workers.values() if one.ready]
+        data.draw(st.sampled_from(lives)).stubborn = True
+
+    @rule()
+    def all_do_as_they_are_told(self) -> None:
+        self.world.obey()
+        self.world.act()
+
+    @rule(seconds=st.sampled_from([0.01, 1.0, COOLDOWN]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.beat += 1
+        self.world.act()
+
+    @rule(more=st.integers(1, 2))
+    def it_grows(self, more: int) -> None:
+        """What is new boots before it is counted; broken code cannot."""
+        if self.world.pool.target() < 6 and not self.world.broken:
+            transitions.scale(self.world.pool, self.world.pool.target() + more)
+            self.world.run_on(30)
+
+    @invariant()
+    def no_seat_is_without_a_ready_worker(self) -> None:
+        assert self.world.served() == self.world.pool.target()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.broken = False
+            self.world.run_on(30)
+            assert self.world.pool.trial is None
+            assert self.world.served() == self.world.pool.target()
+
+
+TestLives = Lives.TestCase
+TestReplacing = Replacing.TestCase

@@ -1,0 +1,244 @@
+"""The pool's decisions on what is to be replaced: lifetimes, reloads, hung templates."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.master import policy, transitions
+from poolq.master.actions import Ask, Kill, Spawn, SpawnTemplate, Stop
+from tests.support.world import only, running
+
+COOLDOWN = 20.0
+
+
+def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
+    world = running(1, preload=True)
+    world.templates[1].stubborn = True
+    world.gone(only(world), -1)
+    world.run_on(policy.FORK + 1)
+    assert 1 not in world.templates
+    assert only(world).ready
+    assert world.pool.generation == 2
+
+
+def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
+    world = running(3, cooldown=COOLDOWN)
+    before = set(world.workers)
+    world.run_on(COOLDOWN * 1.2)
+    assert not before & set(world.workers)
+    assert len(world.workers) == 3
+
+
+def test_spent_workers_are_replaced_one_after_the_other() -> None:
+    world = running(3)
+    for proc in world.pool.procs():
+        proc.spent = "500 jobs"
+    for slot in (1, 2, 3):
+        (old,) = world.of(slot)
+        assert world.act() == [Spawn(slot, 1)]
+        assert world.act() == [], "it boots"
+        world.ready(world.of(slot)[-1])
+        assert Stop(old.pid) in world.act()
+        world.gone(old)
+    assert world.act() == []
+
+
+def test_a_seat_whose_old_worker_runs_a_long_job_gets_no_third() -> None:
+    world = running(1, cooldown=COOLDOWN)
+    old = only(world)
+    old.stubborn = True
+    world.run_on(COOLDOWN * 1.5)
+    number = world.number
+    world.run_on(COOLDOWN * 10)
+    assert world.number == number, "nobody was spawned"
+    assert len(world.workers) == 2
+    assert old.told
+    assert not old.killed
+
+
+def test_a_reload_goes_past_a_long_job() -> None:
+    world = running(3)
+    old = world.of(2)[0]
+    old.stubborn = True
+    transitions.reload(world.pool, "HUP")
+    world.run_on(5)
+    fresh = [one for one in world.workers.values() if one.generation == 2]
+    assert len(fresh) == 3
+    assert old.seq in world.workers
+
+
+def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> None:
+    world = running(1, preload=True)
+    world.gone(only(world), -1)
+    world.now += 1
+    world.act()
+    unborn = only(world)
+    transitions.reload(world.pool, "HUP")
+    world.act()
+    world.loaded(world.templates[2])
+    world.act()
+    canary = next(one for one in world.workers.values() if one.generation == 2)
+    world.born(canary)
+    world.ready(canary)
+    world.act()
+    assert not unborn.told, "pid 0 is our own process group"
+    world.born(unborn)
+    world.act()
+    assert unborn.told or unborn.killed
+
+
+def test_the_next_canarys_seat_gets_no_other_worker() -> None:
+    world = running(2, max_surge=2)
+    transitions.reload(world.pool, "HUP")
+    transitions.reload(world.pool, "HUP again")
+    world.act()
+    world.ready(next(one for one in world.workers.values() if not one.ready))
+    actions = world.act()
+    assert Spawn(2, 3) in actions
+    assert Spawn(2, 2) not in actions
+
+
+def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
+    world = running(2, preload=True)
+    old = world.templates[1]
+    old.stubborn = True
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    transitions.reload(world.pool, "HUP")
+    world.run_on(policy.FORK + 2)
+    assert list(world.templates) == [2]
+    assert len(world.workers) == 2
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
+    preload: bool,
+) -> None:
+    world = running(2, preload=preload)
+    before = set(world.workers)
+    world.broken = True
+    transitions.reload(world.pool, "HUP")
+    world.run_on(120)
+    assert set(world.workers) == before
+    assert world.exit is None
+    assert world.pool.refusal
+    assert world.pool.last_generation == 2
+
+
+def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
+    world = running(1, silence=35)
+    proc = world.pool.find(only(world).seq)
+    assert proc is not None
+    proc.idle, proc.beat.unmoved = True, 34
+    assert world.act() == []
+    proc.beat.unmoved = 35
+    (action,) = world.act()
+    assert isinstance(action, Kill)
+
+
+def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> None:
+    world = running(2)
+    busy = world.pool.find(world.of(1)[0].seq)
+    assert busy is not None
+    busy.spent = "500 jobs"
+    assert world.act() == [Spawn(1, 1)]
+    transitions.reload(world.pool, "HUP")
+    assert world.act() == [Spawn(2, 2)]
+    canary = world.of(2)[-1]
+    transitions.scale(world.pool, 1)
+    assert Stop(canary.pid) in world.act()
+    world.gone(canary)
+    world.run_on(5)
+    assert world.pool.generation == 2
+    assert not world.pool.refusal
+    assert [one.generation for one in world.workers.values()] == [2]
+
+
+def test_who_hangs_in_its_boot_is_killed_though_it_was_told_to_leave() -> None:
+    world = running(2)
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    booting = world.of(2)[0]
+    transitions.scale(world.pool, 1)
+    assert Stop(booting.pid) in world.act()
+    booting.hangs = True
+    world.run_on(world.limits.boot_deadline - 0.1)
+    assert not booting.killed
+    world.run_on(1)
+    assert booting.seq not in world.workers
+    assert len(world.workers) == 1
+
+
+def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
+    world = running(2)
+    world.gone(world.of(2)[0], -1)
+    world.now += 1
+    world.act()
+    booting = world.of(2)[0]
+    booting.hangs = True
+    transitions.stop(world.pool, world.now, patient=True)
+    world.run_on(world.limits.boot_deadline + 5)
+    assert world.exit == 0
+
+
+def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> None:
+    world = running(1, boot_deadline=5, silence=35)
+    transitions.reload(world.pool, "HUP")
+    world.act()
+    canary = world.of(1)[-1]
+    canary.hangs = True
+    proc = world.pool.find(canary.seq)
+    assert proc is not None
+    proc.loaded = True
+    world.run_on(600)
+    assert not canary.killed
+    proc.beat.unmoved = 35
+    world.act()
+    assert canary.killed
+
+
+def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> None:
+    world = running(2, preload=True, cooldown=COOLDOWN)
+    first, second = (world.of(slot)[0] for slot in (1, 2))
+    world.now += COOLDOWN
+    assert world.act() == [Ask(1, first.seq), Ask(1, second.seq)]
+    transitions.answered(world.pool, first.seq, changed=True)
+    transitions.answered(world.pool, second.seq, changed=False)
+    assert world.act() == [SpawnTemplate(2)]
+    assert world.act() == [], "whoever follows them now would be replaced at once"
+    world.gone(world.templates[2], 3)
+    assert world.act() == [Spawn(1, 1)]
+    world.run_on(policy.ANSWER)
+    assert not {first.seq, second.seq} & set(world.workers)
+    assert world.pool.last_generation == 2
+
+
+def test_successors_and_canaries_that_fail_end_no_pool_whose_workers_serve() -> None:
+    world = running(1, max_spawn_failures=3, cooldown=COOLDOWN)
+    world.broken = True
+    for _ in range(5):
+        transitions.reload(world.pool, "HUP")
+        world.run_on(COOLDOWN * 2)
+    assert world.exit is None
+    assert only(world).ready
+
+
+def test_who_shall_leave_and_waits_for_jobs_instead_is_woken_each_second() -> None:
+    """It may have missed the signal. Who runs a job is not: the job might hear it."""
+    world = running(1)
+    old = only(world)
+    old.stubborn = True
+    transitions.stop(world.pool, world.now, patient=True)
+    assert world.act() == [Stop(old.pid)]
+    (proc,) = world.pool.procs()
+    world.now += policy.AGAIN
+    assert world.act() == []
+    proc.idle = True
+    for _ in range(3):
+        assert world.act() == [Stop(old.pid)]
+        assert world.act() == []
+        world.now += policy.AGAIN / 2
+        assert world.act() == []
+        world.now += policy.AGAIN / 2

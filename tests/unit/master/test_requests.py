@@ -1,0 +1,69 @@
+"""Orders of any kind to a pool in any state: each is answered or no order, and none breaks it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import given, settings
+
+from poolq.config import Config
+from poolq.control.protocol import BadRequest, Handed, to_line
+from poolq.master import transitions
+from poolq.master.commands import Wishes
+from poolq.master.requests import Orders
+from poolq.monitor.health import Signs
+from poolq.scoreboard.board import Scoreboard
+from poolq.system.wakeups import Bells
+from tests.support.world import World, running
+
+KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
+NUMBERS = st.integers() | st.integers(-12, 12)
+VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
+ORDERS = st.fixed_dictionaries(
+    {"v": st.just(1) | VALUES, "do": st.sampled_from(KNOWN) | VALUES},
+    optional={
+        "wait": st.booleans() | VALUES,
+        "now": st.booleans() | VALUES,
+        "procs": NUMBERS | VALUES,
+        "by": NUMBERS | VALUES,
+        "more": VALUES,
+    },
+)
+CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
+
+
+def orders(world: World) -> Orders:
+    made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), Bells(1), lambda *_: None)
+    look = {"state": world.pool.label()}
+    signs = Signs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
+    return Orders(world.pool, made, lambda: look, lambda: signs, lambda: Handed({"ok": True}, 0))
+
+
+@settings(max_examples=40)
+@given(st.lists(ORDERS, max_size=6), st.booleans())
+def test_each_is_answered_and_the_pool_lives(given_orders: list[Any], up: bool) -> None:
+    world = running(2) if up else World(2)
+    taken = orders(world)
+    for order in given_orders:
+        try:
+            found = taken.obey(json.dumps(order).encode())
+        except BadRequest:
+            continue
+        answer = found() if callable(found) else found
+        if isinstance(answer, Handed):
+            answer = answer.answer
+        if answer is not None:
+            line = to_line(answer)
+            assert line.count(b"\n") == 1
+            assert msgspec.json.decode(line)["v"] == 1
+        if world.exit is None:
+            world.act()
+        assert 1 <= world.pool.target() <= 12
+    transitions.abort(world.pool, world.now)
+    if world.exit is None:
+        world.run_on(1)
+    assert world.exit is not None

@@ -1,0 +1,179 @@
+"""What is called trouble, and what not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from poolq.monitor.alerts import findings, leaks, rule, short_key, stuck
+from poolq.monitor.snapshot import Death, Progress, Snapshot, Unknown
+from tests.support import snapshots
+from tests.support.snapshots import MIB, busy, head
+
+
+@pytest.mark.parametrize(
+    ("running", "usual", "yes"),
+    [(9.0, 0.1, False), (11.0, 0.1, True), (90.0, 10.0, False), (101.0, 10.0, True),
+     (59.0, None, False), (61.0, None, True)],
+)  # fmt: skip
+def test_stuck_is_much_longer_than_usual(running: float, usual: float | None, yes: bool) -> None:
+    assert stuck(busy(1, running=running, usual=usual)) is yes
+
+
+def test_an_unknown_job_that_tells_its_progress_is_not_stuck() -> None:
+    worker = busy(1, running=500.0, usual=None, progress=Progress(done=3, total=9))
+    assert not stuck(worker)
+
+
+def test_past_its_deadline_is_stuck() -> None:
+    assert stuck(busy(1, running=1.0, usual=1.0, deadline=-0.1))
+
+
+def test_an_idle_worker_is_never_stuck() -> None:
+    assert not stuck(snapshots.idle(1))
+
+
+@pytest.mark.parametrize(
+    ("growth", "grown", "yes"),
+    [(3 * MIB, 20 * MIB, True), (1 * MIB, 20 * MIB, False), (30 * MIB, 8 * MIB, False),
+     (None, 99 * MIB, False)],
+)  # fmt: skip
+def test_leaking_is_growing_much_and_still(growth: float | None, grown: int, yes: bool) -> None:
+    assert leaks(busy(1, growth=growth, grown=grown)) is yes
+
+
+def test_a_limit_is_named_as_people_set_it() -> None:
+    assert rule(snapshots.MAILS) == "10 per 1m"
+
+
+def test_one_of_each_kind_comes_before_more_of_it() -> None:
+    found = [one.verdict for one in findings(snapshots.hostile())]
+    assert found[:4] == ["refused", "stuck", "holds back", "paused"]
+
+
+def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
+    at = snapshots.AT
+    pool = Snapshot(at=at, head=head(reachable=False, state="paused"))
+    assert [(one.subject, one.verdict) for one in findings(pool)] == [
+        ("broker", "gone"), ("pool", "paused"),
+    ]  # fmt: skip
+
+
+def test_a_master_that_hangs_is_told() -> None:
+    (found,) = findings(Snapshot(at=snapshots.AT, head=head(silence=12.0)))
+    assert (found.subject, found.verdict) == ("master", "hangs")
+    assert found.text.startswith("it has not moved for 12s")
+    assert findings(Snapshot(at=snapshots.AT, head=head(silence=2.0))) == []
+
+
+def test_a_slot_that_dies_again_and_again_is_told() -> None:
+    worker = msgspec.structs.replace(snapshots.idle(1), restarts=5, age=2.0, done=0)
+    found = findings(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))
+    assert [one.verdict for one in found] == ["dies"]
+
+
+def held(**more: object) -> list[str]:
+    limit = msgspec.structs.replace(snapshots.MAILS, **more)
+    pool = Snapshot(at=snapshots.AT, head=head(), limits=(limit,))
+    return [f"{one.verdict}: {one.text}" for one in findings(pool)]
+
+
+def test_what_a_limit_holds_back_is_told() -> None:
+    (long,) = held()
+    assert long.startswith("holds back: 84 wait until ")
+    assert "(in 23s), starts 0.16/s of 0.17 allowed (10 per 1m), empty in about 8m23s" in long
+    (short,) = held(window=1.0, waiting=172, limit=2, starts=1.98, allowed=2.0, next_slot=0.3)
+    assert short.startswith(
+        "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
+    )
+    (more,) = held(grows=True, empty_in=None, last_tries=12)
+    assert more.endswith(", they become more, 12 put off with one attempt left")
+    (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
+    assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
+
+
+def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
+    (found,) = held(waiting=0, held=40.0, empty_in=None)
+    assert found == (
+        "holds back: 40.0 a minute were put off, starts 0.16/s of 0.17 allowed (10 per 1m)"
+    )
+    for state in ("full", "open", "idle"):
+        assert held(waiting=0, held=40.0, state=state) == [], "it is over"
+
+
+def shop(**more: object) -> list[str]:
+    """What is wrong in a pool of 4 that is well otherwise."""
+    return [
+        f"{one.level} {one.subject} {one.verdict}: {one.text}"
+        for one in findings(msgspec.structs.replace(snapshots.well(), **more))
+    ]
+
+
+def test_jobs_that_wait_for_busy_workers_are_told() -> None:
+    late = snapshots.queue("emails", ready=1512, oldest=61.0, empty_in=24.0)
+    queues = (snapshots.queue("default", oldest=1.9), late)
+    (found,) = shop(head=head(busy=4), queues=queues)
+    assert found.startswith("warn pool behind: all 4 workers are busy, 1512 ready in emails, ")
+    assert found.endswith(", the oldest for 1m01s, empty in 24s")
+    assert shop(head=head(busy=3), queues=queues)[0].startswith(
+        "warn pool behind: 3 of 4 workers are busy, "
+    ), "jobs end between two looks"
+    assert shop(head=head(busy=4), queues=queues[:1]) == [], "they hardly wait"
+    assert shop(head=head(busy=4, queues=("default",)), queues=queues) == [], "not this pool's"
+    both = (msgspec.structs.replace(queues[0], oldest=3.0), late)
+    assert shop(head=head(busy=4), queues=both)[0].endswith(", empty in 24s, 1 more queues")
+
+
+def test_jobs_that_no_pool_takes_are_told() -> None:
+    lost = snapshots.queue("lost", ready=436, oldest=33.0, served=False)
+    pool = head(busy=0, queues=("default",))
+    assert shop(head=pool, queues=(lost,)) == [
+        "bad queue lost unserved: 436 jobs wait, the oldest for 33s; no pool takes this queue"
+    ]
+    assert shop(head=pool, queues=(snapshots.queue("old", ready=0, served=False),)) == []
+
+
+def test_unknown_jobs_are_told() -> None:
+    unknown = Unknown(job="shop:Old", queue="emails", jobs=3, age=2.0)
+    (found,) = shop(unknown=(unknown,))
+    assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails put back: no module ")
+
+
+def test_a_worker_that_died_a_moment_ago_is_told() -> None:
+    deaths = tuple(
+        Death(slot=slot, pid=900 + slot, age=age, why="killed by SIGKILL")
+        for slot, age in ((3, 2.0), (1, 12.0), (2, 31.0))
+    )
+    assert shop(deaths=deaths) == [
+        "warn worker 3 died: pid 903 killed by SIGKILL 2.0s ago; 1 more died within 30s"
+    ]
+    assert shop(deaths=deaths[2:]) == []
+
+
+def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
+    full = snapshots.queue("emails", paused=True, parked=4)
+    empty = snapshots.queue("old", ready=0, delayed=0, paused=True)
+    assert shop(queues=(full, empty)) == [
+        "warn queue emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
+        "warn queue old paused: 0 ready jobs are not given out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("busy", "left", "text"),
+    [(2, 42.0, "2 jobs may finish; killed and given back in 42s"),
+     (1, None, "1 job may finish, nothing new is taken"),
+     (0, 42.0, "no job runs any more, so it ends at once")],
+)  # fmt: skip
+def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
+    pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
+    assert [one.text for one in findings(pool)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("shop.jobs:SendMail", "SendMail"), ("jobs:Mail", "Mail"), ("shop.jobs:send", "send"),
+     ("user:17", "user:17"), ("user:bob", "user:bob"), ("geocode", "geocode")],
+)  # fmt: skip
+def test_a_limit_is_called_by_its_job_or_by_its_whole_key(key: str, shown: str) -> None:
+    assert short_key(key) == shown

@@ -1,0 +1,295 @@
+"""What is said of rate limits: by what the engine counts, and everywhere the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolq.dashboard.panes import PANES
+from poolq.engines.shown import LimitUse
+from poolq.keeper.limit_watch import KEPT, KNOWN, SETTLED, LimitWatch
+from poolq.limits import Rule, Window
+from poolq.log.events import Event, LimitBegan, LimitEnded, Note
+from poolq.master import status as pool_status
+from poolq.monitor import prometheus
+from poolq.monitor.alerts import findings, short_key
+from poolq.monitor.broker_status import Sight
+from poolq.monitor.limit_status import HOLDS, Limit, Watched, status
+from poolq.monitor.snapshot import Snapshot
+from tests.support import snapshots
+
+SECOND = 1_000_000
+START = 1_764_000_000 * SECOND
+
+
+def watched(**more: object) -> Watched:
+    given: dict[str, object] = {
+        "key": "Mail", "limit": 2, "window": SECOND, "used": 2, "left": 700_000, "parked": 172,
+        "released": 0, "starts": 2.0, "held": 0.0, "spark": (), "growth": 0.0, "since": 1.0,
+        "quiet": 0.0,
+    }  # fmt: skip
+    return Watched(**{**given, **more})  # type: ignore[arg-type]
+
+
+# at a moment
+
+
+@pytest.mark.parametrize("passed", [0.0, 0.3, 0.69, 0.71, 1.5, 1.99, 4.2])
+def test_short_windows_follow_one_another_between_two_looks(passed: float) -> None:
+    found = status(watched(), passed)
+    assert (found.state, found.waiting) == (HOLDS, 172)
+    assert (found.starts, found.allowed) == (2.0, 2.0)
+    assert found.used == 2
+    assert found.next_slot == pytest.approx((0.7 - passed) % 1.0)
+    assert found.next_slot == found.resets_in
+    assert found.empty_in == pytest.approx(found.next_slot + 85)
+
+
+def test_a_window_that_ended_with_few_waiting_has_room() -> None:
+    found = status(watched(parked=3), 1.8)
+    assert (found.used, found.next_slot) == (1, 0.0)
+    assert (status(watched(parked=3), 0.8).used, status(watched(parked=3), 4.0).used) == (2, 0)
+
+
+def test_jobs_that_were_released_wait_as_those_in_line_do() -> None:
+    found = status(watched(parked=0, released=170), 0.0)
+    assert (found.waiting, found.released, found.state) == (170, 170, HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [({"since": None, "parked": 0}, "full"), ({"since": None, "parked": 0, "used": 1}, "open"),
+     ({"since": None, "parked": 0, "used": 0, "left": 0}, "idle"),
+     ({"parked": 0, "used": 0, "left": 0}, HOLDS)],
+)  # fmt: skip
+def test_its_state_in_a_word(more: dict[str, object], state: str) -> None:
+    assert status(watched(**more), 0.0).state == state
+
+
+def test_where_workers_are_busy_it_takes_as_long_as_they_do() -> None:
+    assert status(watched(starts=0.5), 0.0).empty_in == pytest.approx(344)
+    assert status(watched(starts=0.0, window=3600 * SECOND), 0.0).empty_in == pytest.approx(
+        0.7 + 85 * 3600
+    )
+
+
+def test_what_becomes_more_is_not_said_to_end() -> None:
+    found = status(watched(growth=3.0), 0.0)
+    assert (found.grows, found.empty_in) == (True, None)
+    assert not status(watched(growth=0.05), 0.0).grows, "one more in 20 s, of 172"
+
+
+def watches() -> st.SearchStrategy[Watched]:
+    window = st.sampled_from([1000, SECOND, 60 * SECOND, 86_400 * SECOND, 10**18])
+    count, less = st.integers(0, 500), st.floats(0, 1000)
+    made = st.builds(
+        Watched, st.sampled_from(["Mail", "user:1", "a \"b\" \x1b"]), st.integers(1, 100),
+        window, count, st.integers(0, 10**18), count, count, less, st.none() | less, st.just(()),
+        st.floats(-10, 10), st.none() | less, less, count,
+    )  # fmt: skip
+    return made.map(_possible)
+
+
+def _possible(one: Watched) -> Watched:
+    """As the keeper writes them."""
+    left = min(one.left, one.window)
+    since = one.since if not (one.parked or one.released) else one.since or 1.0
+    return Watched(
+        one.key, one.limit, one.window, min(one.used, one.limit) if left else 0, left, one.parked,
+        one.released, min(one.starts, one.limit * SECOND / one.window), one.held, one.spark,
+        one.growth, since, one.quiet, one.last_tries,
+    )  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(watches(), max_size=8, unique_by=lambda one: (one.key, one.window)), st.floats(0, 9)
+)
+def test_pane_alert_status_and_metrics_cannot_disagree(some: list[Watched], passed: float) -> None:
+    limits = tuple(status(one, passed) for one in some)
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
+    pane = PANES["limits"]
+    alerts = [one.subject for one in findings(pool) if one.verdict == HOLDS]
+    rows = [one for one in pane.rows(pool) if pane.trouble(one)]
+    assert sorted(alerts) == sorted(f"limit {short_key(one.key)}" for one in rows)
+    told = pool_status.limits_of(limits)
+    assert [one["key"] for one in told if one["state"] == HOLDS] == [one.key for one in rows]
+    series = {name: dict(values) for name, values in prometheus.of_limits(limits).items()}
+    for one, answer in zip(limits, told, strict=True):
+        name = (one.key, f"{one.window:g}")
+        assert series["poolq_limit_holds_back"][name] == (one.state == HOLDS)
+        assert answer["waiting"] == sum(
+            series["poolq_limit_waiting"][*name, how] for how in ("parked", "released")
+        )
+        assert series["poolq_limit_starts_per_second"][name] == answer["starts"] == one.starts
+        assert series["poolq_limit_next_slot_seconds"][name] == answer["next_slot"]
+        assert 0 <= one.used <= one.limit
+        assert one.starts <= one.allowed
+        assert (one.waiting == 0) <= (one.empty_in is None)
+        assert one.next_slot <= one.window
+        assert not (one.waiting and one.state != HOLDS)
+
+
+# from look to look
+
+
+def use(clock: int, start: int, used: int, *, wait: int = 0, off: int = 0, **more: int) -> LimitUse:
+    """2 a second, or as `more` says; `wait` jobs in line, `off` released."""
+    window = more.get("window", SECOND)
+    resets_in = max(0, start + window - clock) if used else 0
+    rule = Rule("Mail", more.get("limit", 2), window)
+    return LimitUse(rule, Window(start, used), wait, resets_in, off, more.get("starts", -1))
+
+
+class World:
+    """A watch that looks every 2 seconds."""
+
+    def __init__(self) -> None:
+        self.watch = LimitWatch()
+        self.now = 100.0
+        self.events: list[Event] = []
+        self.held: dict[str, int] = {}
+
+    @property
+    def clock(self) -> int:
+        return START + round(self.now * SECOND)
+
+    def look(self, *uses: LimitUse) -> Limit | None:
+        found, events = self.watch.look(self.now, self.clock, uses, self.held, {}, 10)
+        self.events += events
+        self.now += 2.0
+        return status(found[0], 0.0) if found else None
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "estimated"])
+def test_starts_of_short_windows_are_those_allowed_while_jobs_wait(counted: bool) -> None:
+    """The engine is looked at every other window. One opens a moment after the last has ended."""
+    world, found, length = World(), None, SECOND + 3000
+    begun = world.clock - 10_000
+    for _ in range(30):
+        number = (world.clock - begun) // length
+        start = begun + number * length
+        total = {"starts": 2 * number + 2} if counted else {}
+        open_ = 2 if world.clock < start + SECOND else 0
+        found = world.look(use(world.clock, start, open_, wait=200 - 2 * number, **total))
+        assert found is not None
+        assert 1.9 < found.starts <= 2.0, number
+        assert (found.state, found.waiting) == (HOLDS, 200 - 2 * number)
+
+
+def test_starts_are_never_said_to_be_more_than_allowed_and_end() -> None:
+    world, window = World(), {"window": 60 * SECOND, "limit": 10}
+    first = world.clock
+    found = world.look(use(world.clock, first, 10, **window))
+    assert found is not None
+    assert found.starts == pytest.approx(10 / 60)
+    for _ in range(29):
+        found = world.look(use(world.clock, first, 10, **window))
+    assert found is not None
+    assert found.starts == pytest.approx(10 / 60)
+    for turn in range(30):
+        found = world.look(*[use(world.clock, first, 10, **window)][turn:])
+        assert found is not None
+        assert found.starts <= 10 / 60
+    assert found.state == "idle"
+
+
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    world = World()
+    for _ in range(5):
+        world.look(use(world.clock, world.clock, 2, wait=9))
+    for turn in range(5):
+        clock = world.clock - 3600 * SECOND
+        found, _ = world.watch.look(world.now, clock, [use(clock, clock, 2, wait=9)], {}, {}, 9)
+        world.now += 2.0
+        assert 0 < found[0].starts <= 2.0, turn
+
+
+def test_a_limit_stays_for_a_minute_after_its_last_use() -> None:
+    world = World()
+    assert world.look() is None
+    world.held = {"Mail": 22}
+    last = world.now
+    found = world.look(use(world.clock, world.clock, 2, off=20))
+    assert found is not None
+    assert found.held is not None
+    while world.now <= last + KEPT:
+        assert world.look() is not None, world.now
+    assert world.look() is None
+
+
+def test_it_is_said_once_when_it_begins_and_when_it_ends() -> None:
+    world = World()
+    for turn in range(10):
+        world.look(use(world.clock, world.clock, 2, off=20 - turn))
+    assert world.events == [LimitBegan("Mail", 2, 1.0, 20)]
+    last = world.now - 2.0
+    while world.now < last + SETTLED:
+        assert world.look() is not None
+    assert len(world.events) == 1, "it may still put off others"
+    found = world.look()
+    assert found is not None
+    assert found.state == "idle"
+    (_, ended) = world.events
+    assert ended == LimitEnded("Mail", 2, 1.0, pytest.approx(24.0))
+
+
+def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> None:
+    world = World()
+    world.look(use(world.clock, world.clock, 2))
+    world.held = {"Mail": 7}
+    found = world.look(use(world.clock, world.clock, 2))
+    assert found is not None
+    assert (found.state, found.waiting) == (HOLDS, 0)
+    assert found.spark[-1] == 7
+    assert world.events == [LimitBegan("Mail", 2, 1.0, 0)]
+
+
+def test_a_new_keeper_does_not_say_it_again() -> None:
+    world = World()
+    found, _ = world.watch.look(100.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
+    follower = LimitWatch(found)
+    again, events = follower.look(103.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
+    assert events == []
+    assert again[0].since == 100.0
+
+
+def test_many_limits_say_it_together() -> None:
+    uses = [
+        LimitUse(Rule(f"user:{one}", 1, SECOND), Window(START, 1), 3, SECOND) for one in range(40)
+    ]
+    found, events = LimitWatch().look(1.0, START, uses, {}, {}, 9)
+    assert len(found) == 9
+    assert events == [Note("info", "40 rate limits begin to hold jobs back, such as user:0")]
+
+
+def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
+    watch, waits = LimitWatch(), LimitUse(Rule("waits", 1, SECOND), Window(START, 1), 3, SECOND)
+    for turn in range(20):
+        uses = [
+            LimitUse(Rule(f"user:{turn}:{one}", 1, SECOND), Window(START, 1), 0, SECOND)
+            for one in range(200)
+        ]
+        found, _ = watch.look(1.0 + turn, START, [*uses, waits], {}, {}, 9)
+    assert len(watch._known) == KNOWN
+    assert found[0].key == "waits"
+    assert found[1].key.startswith("user:19:"), "then those that were used last"
+
+
+def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
+    hour = 3600 * SECOND
+    uses = [
+        LimitUse(Rule("Mail", 100, SECOND), Window(START, 3), 0, SECOND),
+        LimitUse(Rule("Mail", 3, hour), Window(START, 3), 0, hour),
+    ]
+    watch = LimitWatch()
+    watch.look(1.0, START, uses, {}, {}, 9)
+    found, _ = watch.look(3.0, START, uses, {"Mail": 4}, {}, 9)
+    assert {one.window: one.since is not None for one in found} == {SECOND: False, hour: True}
+
+
+def test_a_sight_knows_its_limits_now() -> None:
+    sight = Sight(0, "", 2.0, 0.0, [], {}, [watched()], [])
+    (found,) = sight.limits_now()
+    assert (found.key, found.state) == ("Mail", HOLDS)

@@ -1,0 +1,127 @@
+"""Rates and durations from numbers that are looked at now and then."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.monitor.job_counts import median, plus, sample
+from poolq.monitor.prometheus import buckets
+from poolq.monitor.rates import Sample, Trend, before, per_second, spark
+from poolq.scoreboard.histogram import BUCKETS, Cell, Key
+from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
+
+
+def cell(*jobs: int, seconds: float = 0.0) -> Cell:
+    return Cell((*jobs, *[0] * (BUCKETS - len(jobs))), seconds)
+
+
+def steady(seconds: int, pace: float = 10.0) -> list[Sample]:
+    """`pace` jobs done a second, looked at each second."""
+    return [Sample(float(at), at * pace, 0, 0, 0) for at in range(seconds)]
+
+
+# trends
+
+
+def test_a_rate_needs_two_looks() -> None:
+    trend = Trend(10)
+    trend.add(0, 5)
+    assert trend.rate() is None
+    trend.add(2, 25)
+    assert trend.rate() == 10
+    assert trend.rate(least=5) is None
+
+
+def test_a_rate_is_of_its_span() -> None:
+    trend = Trend(10)
+    for second in range(100):
+        trend.add(second, 0 if second < 90 else (second - 89) * 7)
+    assert trend.rate() == 7
+    assert len(trend.values(1.0)) == 10
+
+
+def test_values_are_told_at_equal_steps_however_often_it_was_looked_at() -> None:
+    trend = Trend(60)
+    trend.add(0, 5)
+    assert trend.values(2.0) == [5]
+    for second, value in ((2.0, 6), (3, 7), (10, 8)):
+        trend.add(second, value)
+    assert trend.values(2.0) == [5, 6, 7, 7, 7, 8]
+    for second in range(12, 200, 7):
+        trend.add(second, second)
+    assert len(trend.values(2.0)) == 30
+
+
+def test_a_number_that_falls_has_a_rate_below_zero() -> None:
+    trend = Trend(10)
+    trend.add(0, 10)
+    trend.add(5, 0)
+    assert trend.rate() == -2
+
+
+# samples
+
+
+def test_the_sample_before_a_time() -> None:
+    known = steady(5)
+    assert before([], 3) is None
+    assert before(known, 2.5) == known[2]
+    assert before(known, -1) == known[0]
+    assert before(known, 99) == known[-1]
+
+
+@pytest.mark.parametrize("span", [3.0, 60.0, 300.0])
+def test_jobs_a_second_over_a_span_or_what_is_known(span: float) -> None:
+    assert per_second(steady(100), Sample(100.5, 1005, 0, 0, 0), 1, span) == 10
+    assert per_second(steady(1), Sample(0.0, 0, 0, 0, 0), 1, span) == 0
+    assert per_second([], Sample(0.0, 7, 0, 0, 0), 1, span) == 0
+
+
+def test_a_spark_has_a_value_a_second() -> None:
+    assert spark(steady(100), 1, 60) == (10.0,) * 60
+    assert spark(steady(3), 1, 60) == (10.0, 10.0)
+    assert spark(steady(1), 1, 60) == ()
+    assert spark([Sample(0, 9, 0, 0, 0), Sample(1, 3, 0, 0, 0)], 1, 60) == (0.0,)
+
+
+def test_a_spark_is_true_to_time_though_samples_come_late() -> None:
+    late = [Sample(at * 1.5, at * 15.0, 0, 0, 0) for at in range(100)]
+    found = spark(late, 1, 60)
+    assert len(found) == 60
+    assert all(one == pytest.approx(10.0) for one in found)
+    burst = [Sample(0, 0, 0, 0, 0), Sample(1.5, 30, 0, 0, 0), Sample(3.0, 30, 0, 0, 0)]
+    assert spark(burst, 1, 60) == pytest.approx((20.0, 10.0, 0.0))
+
+
+# cells
+
+
+def test_totals_are_sums_over_queues_and_jobs() -> None:
+    cells = {
+        Key(DONE, "q", "a"): cell(1, 2),
+        Key(DONE, "p", "b"): cell(0, 0, 4),
+        Key(FAILED, "q", "a"): cell(1),
+        Key(RETRIED, "q", "a"): cell(2),
+        Key(LIMITED, "q", "a"): cell(3),
+        Key(PARKED, "q", "a"): cell(4),
+        Key(99, "q", "a"): cell(500),
+    }
+    assert sample(cells, 5.0) == Sample(5.0, 7, 1, 2, 7)
+
+
+def test_cells_add_up() -> None:
+    assert plus(cell(1, 2, seconds=1.5), cell(3, 0, 1, seconds=0.5)) == cell(4, 2, 1, seconds=2.0)
+
+
+def test_the_median_lies_in_its_bucket() -> None:
+    assert median(cell()) == 0.0
+    assert median(cell(10)) == 0.0005
+    assert 0.001 < median(cell(1, 8, 1)) < 0.005
+    assert median(Cell((0,) * (BUCKETS - 1) + (5,), 9999.0)) == 300.0
+
+
+def test_buckets_of_prometheus_hold_those_below() -> None:
+    found = buckets(cell(1, 2, 4))
+    assert found[:3] == [("0.001", 1.0), ("0.005", 3.0), ("0.01", 7.0)]
+    assert found[-1] == ("+Inf", 7.0)
+    assert len(found) == BUCKETS

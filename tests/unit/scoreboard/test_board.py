@@ -1,0 +1,237 @@
+"""The shared memory between master, keeper and workers, seen from every side."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import get_context
+from time import monotonic_ns
+
+import pytest
+
+from poolq.scoreboard import board
+from poolq.scoreboard.board import UNSEEN, Reason, Row, Scoreboard, Status
+from poolq.scoreboard.worker_row import (
+    DONE,
+    FINISHED,
+    REQUEST,
+    SETTLED,
+    TEXT_BYTES,
+    Phase,
+    of_request,
+    text,
+)
+
+
+@pytest.fixture
+def scores() -> Scoreboard:
+    return Scoreboard(3)
+
+
+def taken(scores: Scoreboard, seq: int = 1) -> int:
+    index = scores.take(seq, slot=2, generation=4)
+    assert index is not None
+    scores.born(index, 4711)
+    return index
+
+
+def test_a_row_is_taken_fresh(scores: Scoreboard) -> None:
+    row = scores.read(taken(scores, 9))
+    assert (row.status, row.seq, row.slot, row.generation, row.pid) == (Status.LIVE, 9, 2, 4, 4711)
+    assert row.charged
+    assert row.phase == Phase.BOOT
+    assert (row.request, row.finished, row.started, row.settled) == (0, 0, 0, 0)
+    assert [one.index for one in scores.all()] == [row.index]
+
+
+def test_a_dead_workers_row_stays_until_its_recovery_is_confirmed(scores: Scoreboard) -> None:
+    index = taken(scores, 1)
+    scores.died(index, 9, 0)
+    scores.free()
+    row = scores.read(index)
+    assert row.status == Status.DEAD
+    assert scores.unconfirmed() == 1
+    assert not scores.confirmed(row)
+    scores.confirm(row)
+    assert scores.confirmed(row)
+    scores.free()
+    assert scores.unconfirmed() == 0
+    assert scores.all() == []
+
+
+def test_a_confirmation_is_for_one_worker_not_for_the_next_in_its_row(scores: Scoreboard) -> None:
+    index = taken(scores, 1)
+    scores.died(index, 9, 0)
+    scores.confirm(scores.read(index))
+    scores.free()
+    assert taken(scores, 2) == index
+    scores.died(index, 9, 0)
+    assert not scores.confirmed(scores.read(index))
+    scores.free()
+    assert scores.unconfirmed() == 1
+
+
+def test_rows_run_out_and_come_back(scores: Scoreboard) -> None:
+    rows = [taken(scores, seq) for seq in (1, 2, 3)]
+    assert scores.take(4, 1, 1) is None
+    scores.died(rows[0], 0, 0)
+    assert scores.take(4, 1, 1) is None, "its claims are not recovered yet"
+    scores.confirm(scores.read(rows[0]))
+    scores.free()
+    assert taken(scores, 4) == rows[0]
+
+
+def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) -> None:
+    index = taken(scores, 1)
+    worker = scores.worker(index)
+    worker.phase(Phase.BUSY)
+    worker.claimed(17)
+    worker.holds(1 << 20)
+    worker.start(0, text("id", "queue", "job"), 1)
+    worker.guard(5, 2, 7)
+    worker.count(DONE, "q", "j", 0.1)
+    scores.weigh(index, 1 << 20, 500, -7)
+    scores.pardon(index)
+    scores.condemn(index, Reason.TIMEOUT)
+    scores.died(index, 9, UNSEEN)
+    scores.confirm(scores.read(index))
+    scores.free()
+    row = scores.read(taken(scores, 2))
+    assert row == Row(
+        index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
+        *[0] * 12, *[0] * 5, 0, 0, None,
+    )  # fmt: skip
+
+
+def test_a_row_that_was_never_born_is_free(scores: Scoreboard) -> None:
+    scores.drop(taken(scores))
+    assert scores.all() == []
+
+
+def test_what_runs_can_be_read(scores: Scoreboard) -> None:
+    index = taken(scores)
+    worker = scores.worker(index)
+    assert scores.running(index) == ("", "", "")
+    worker.phase(Phase.BUSY)
+    worker.claimed(3)
+    worker.start(1, text("0192", "emails", "jobs:Mail"), 1)
+    row = scores.read(index)
+    assert scores.running(index) == ("0192", "emails", "jobs:Mail")
+    assert (row.request, row.started, row.finished) == (3, 2, 0)
+    assert row.in_job
+    worker.finished(1)
+    assert not scores.read(index).in_job
+    worker.start(2, text("0193", "emails", "jobs:Mail"), 1)
+    worker.stopped()
+    assert not scores.read(index).in_job
+    assert scores.running(index) == ("", "", "")
+
+
+class Stores:
+    """Words of a row, and what a death after each store to them leaves."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self.left: list[tuple[int, ...]] = []
+
+    def __setitem__(self, word: int, value: int) -> None:
+        self._words[word] = value
+        told = (of_request(self._words, which) for which in (SETTLED, FINISHED))
+        self.left.append((self._words[REQUEST], *told))
+
+
+def test_a_death_between_two_requests_finds_either_whole(scores: Scoreboard) -> None:
+    """Else what is done and not settled yet would run again, or what is not pass for done."""
+    worker = scores.worker(taken(scores))
+    worker.claimed(4)
+    worker.settled_to(0)
+    worker.finished(2)
+    worker.words = stores = Stores(worker.words)  # type: ignore[assignment]  # what is used of them
+    worker.claimed(5)
+    worker.finished(0)
+    worker.settled_to(1)
+    assert stores.left[-1] == (5, 2, 1)
+    assert set(stores.left) == {(4, 1, 3), (5, 0, 0), (5, 0, 1), (5, 2, 1)}
+
+
+def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
+    index = taken(scores)
+    scores.worker(index).start(0, text("0192", "q" * 100, "jobs:" + "ü" * 255), 1)
+    id, queue, job = scores.running(index)
+    assert (id, queue) == ("0192", "q" * 100)
+    assert job.startswith("jobs:")
+    assert len(text(id, "q" * 300, job)) == TEXT_BYTES
+
+
+def test_a_half_written_text_is_not_shown(scores: Scoreboard) -> None:
+    index = taken(scores)
+    worker = scores.worker(index)
+    worker.start(0, text("0192", "emails", "jobs:Mail"), 1)
+    worker.words[6] += 1  # the sequence number, odd while a writer is at it
+    assert scores.running(index) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    ("phase", "paused", "idle"),
+    [(Phase.IDLE, 0, True), (Phase.IDLE, 1, False), (Phase.BUSY, 0, False), (Phase.BOOT, 0, False)],
+)
+def test_who_is_idle(scores: Scoreboard, phase: Phase, paused: int, idle: bool) -> None:
+    index = taken(scores)
+    scores.worker(index).phase(phase)
+    scores.tell(board.PAUSED, paused)
+    assert scores.is_idle(index) is idle
+    assert scores.worker(index).paused() is bool(paused)
+    scores.died(index, 9, 0)
+    assert not scores.is_idle(index)
+
+
+def test_a_worker_knows_whether_the_master_will_look_in_time(scores: Scoreboard) -> None:
+    worker = scores.worker(taken(scores))
+    assert not worker.guard(1, 1, 0), "before its first look, which is near"
+    begun = monotonic_ns()
+    due = begun + 10**9
+    worker.unguard()
+    assert scores.promise(due, begun) == due
+    assert worker.guard(500_000, 1, 0), "it must ring"
+    assert not worker.guard(2_000_000, 1, 0)
+
+
+def test_a_deadline_that_was_set_while_the_master_looked_is_its_next_look(
+    scores: Scoreboard,
+) -> None:
+    first, second = (scores.worker(taken(scores, seq)) for seq in (1, 2))
+    first.guard(1, 1, 0)
+    begun = monotonic_ns() + 1_000_000
+    due = begun + 10**9
+    assert scores.promise(due, begun) == due, "one that it has seen is no reason to wake again"
+    first.guard(500_000, 1, 0)
+    second.guard(400_000, 1, 0)
+    deadline = scores.read(1).deadline
+    assert scores.promise(due, begun) == deadline
+    assert not second.guard(500_000, 1, 0), "it looks before that"
+    second.unguard()
+    scores.died(0, 9, 0)
+    assert scores.promise(due, begun) == due
+
+
+def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
+    """One that was forked, and one that got the descriptor."""
+    index = taken(scores)
+
+    def work() -> None:
+        scores.worker(index).claimed(42)
+        opened = Scoreboard(3, os.dup(scores.fd))
+        opened.weigh(index, opened.read(index).request * 2, 0, None)
+        opened.tell(board.KEEPER_BEAT, 7)
+
+    child = get_context("fork").Process(target=work)
+    child.start()
+    child.join(10)
+    assert child.exitcode == 0
+    row = scores.read(index)
+    assert (row.request, row.rss) == (42, 84)
+    assert scores.told(board.KEEPER_BEAT) == 7
+
+
+def test_the_memory_cannot_be_cut_under_a_reader(scores: Scoreboard) -> None:
+    with pytest.raises(PermissionError):
+        os.ftruncate(scores.fd, 0)

@@ -1,0 +1,106 @@
+"""What a dead worker's row says of its claims."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from msgspec.structs import replace
+
+from poolq.message import Entry, entries
+from poolq.scoreboard.board import UNSEEN, Reason, Row, Scoreboard
+from poolq.scoreboard.deaths import NOTHING, cause, death
+from poolq.scoreboard.worker_row import Phase, text
+
+
+def row() -> Row:
+    """Of a worker whose request 12 gave it five jobs: two are done, the third runs."""
+    scores = Scoreboard(1)
+    index = scores.take(seq=3, slot=2, generation=1)
+    assert index is not None
+    scores.born(index, 812)
+    worker = scores.worker(index)
+    worker.phase(Phase.BUSY)
+    worker.claimed(12)
+    worker.finished(1)
+    worker.start(2, text("id", "queue", "job"), 1)
+    scores.died(index, signal.SIGKILL, 0)
+    return scores.read(index)
+
+
+def said(of: Row) -> Entry:
+    (line,) = entries(death(of, "node:3", "web1", 1_700_000).entry)
+    return line
+
+
+def test_the_job_that_ran_crashed_those_before_are_done() -> None:
+    told = death(row(), "node:3", "web1", 1)
+    assert (told.request, told.finished, told.started) == (12, 2, 2)
+    assert not told.timed_out
+
+
+def test_between_two_jobs_nothing_crashed() -> None:
+    assert death(replace(row(), finished=3), "w", "h", 1).started == NOTHING
+    assert death(replace(row(), started=0), "w", "h", 1).started == NOTHING
+
+
+def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
+    """Should the store have lost that, it neither passes for done nor is it charged."""
+    released = replace(row(), settled_below=1)
+    assert (death(released, "w", "h", 1).settled, death(released, "w", "h", 1).started) == (1, 2)
+    last = replace(row(), settled_below=3)
+    assert not last.in_job
+    assert (death(last, "w", "h", 1).settled, death(last, "w", "h", 1).started) == (3, NOTHING)
+
+
+def test_a_pardoned_workers_job_is_not_charged() -> None:
+    told = death(replace(row(), charged=False), "w", "h", 1)
+    assert (told.finished, told.started) == (2, NOTHING)
+
+
+def test_the_line_says_what_is_known() -> None:
+    line = said(row())
+    assert line.error == "worker 2 (pid 812) on web1 killed by SIGKILL"
+    assert (line.cause, line.signal, line.exit_code) == ("crash", 9, 0)
+    assert (line.at, line.worker, line.attempt) == (1_700_000, "node:3", 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words", "kept"),
+    [
+        (signal.SIGSEGV, 0, "killed by SIGSEGV", (11, 0)),
+        (63, 0, "killed by signal 63", (63, 0)),
+        (0, 7, "exited with code 7", (0, 7)),
+        (0, 0, "exited with code 0", (0, 0)),
+        (0, UNSEEN, "ended, nobody saw how", (0, 0)),
+    ],
+)
+def test_how_a_worker_ended(number: int, code: int, words: str, kept: tuple[int, int]) -> None:
+    ended = replace(row(), signal=int(number), exit_code=code)
+    assert cause(ended).startswith(words)
+    line = said(ended)
+    assert words in line.error
+    assert (line.signal, line.exit_code) == kept
+
+
+def test_a_job_that_overran_counts_an_attempt() -> None:
+    over = replace(row(), reason=Reason.TIMEOUT, limit=30_000_000, tries=2, delay=5_000_000)
+    told = death(over, "w", "web1", 1)
+    assert told.timed_out
+    assert told.delay == 5_000_000
+    line = said(over)
+    assert (line.cause, line.attempt) == ("timeout", 2)
+    assert line.error == "JobTimeout: overran its 30 s; worker 2 (pid 812) on web1 was killed"
+
+
+def test_a_hook_that_overran_is_a_crash() -> None:
+    over = replace(row(), reason=Reason.TIMEOUT, limit=30_000_000, tries=0)
+    assert not death(over, "w", "web1", 1).timed_out
+    assert said(over).cause == "crash"
+    assert "its hook overran the 30 s of its timeout" in said(over).error
+
+
+def test_one_that_ran_away_with_memory_says_how_much() -> None:
+    big = replace(row(), reason=Reason.MEMORY, rss=300 << 20)
+    assert said(big).cause == "crash"
+    assert "killed at 300 MiB, over --max-memory-hard" in said(big).error

@@ -1,0 +1,94 @@
+"""Who is to be killed is looked at again: it may be up, or at something else, by now."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.master import transitions
+from poolq.master.actions import Kill, Spawn
+from poolq.scoreboard import kill_check
+from poolq.scoreboard.board import Reason, Scoreboard
+from poolq.scoreboard.worker_row import Phase
+from tests.support.processes import process
+from tests.support.wait import until
+from tests.support.world import running
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "600"]) as popen:
+        yield popen.pid
+        popen.kill()
+
+
+@pytest.mark.parametrize(("phase", "state"), [(Phase.BOOT, "T"), (Phase.IDLE, "S")])
+def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
+    child: int, phase: Phase, state: str
+) -> None:
+    scores = Scoreboard(1)
+    assert scores.take(1, 1, 1) == 0
+    scores.worker(0).phase(phase)
+    assert kill_check.has_come_up(child, scores, 0) == (phase is not Phase.BOOT)
+    until(lambda: (one := process(child)) is not None and one.state == state, what=state)
+
+
+def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boots() -> None:
+    """Generation 3 is good while a worker of generation 2 boots: perhaps it is up by now."""
+    world = running(2)
+    transitions.reload(world.pool, "HUP")
+    world.act()
+    world.ready(world.of(1)[-1])
+    assert Spawn(2, 2) in [*world.act(), *world.act()]
+    booting = world.of(2)[-1]
+    transitions.reload(world.pool, "HUP again")
+    assert Spawn(1, 3) in world.act()
+    world.ready(world.of(1)[-1])
+    kills = [action for action in world.act() if isinstance(action, Kill)]
+    (kill,) = kills
+    assert (kill.pid, kill.booting) == (booting.pid, True)
+
+
+def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
+    world = running(1, boot_deadline=5)
+    transitions.reload(world.pool, "HUP")
+    world.act()
+    world.now += 6
+    kills = [action for action in world.act() if isinstance(action, Kill)]
+    assert [kill.booting for kill in kills] == [True]
+
+
+@pytest.mark.parametrize(
+    ("limit", "heavy", "reason"),
+    [(0, False, Reason.TIMEOUT), (0, True, Reason.TIMEOUT), (1 << 40, True, Reason.MEMORY)],
+)
+def test_who_still_runs_what_it_was_accused_of_is_held(
+    child: int, limit: int, heavy: bool, reason: Reason
+) -> None:
+    scores = at_work(limit)
+    assert kill_check.verdict(child, scores, 0, (7, 1), heavy=heavy) == reason
+    until(lambda: (one := process(child)) is not None and one.state == "T")
+
+
+@pytest.mark.parametrize(("accused", "heavy"), [((7, 1), False), ((7, 2), True)])
+def test_neither_the_next_job_nor_a_hook_in_its_own_time_is_killed(
+    child: int, accused: tuple[int, int], heavy: bool
+) -> None:
+    """The hook belongs to the same claim as the `run()` that overran."""
+    scores = at_work(1 << 40)
+    assert kill_check.verdict(child, scores, 0, accused, heavy=heavy) == Reason.NONE
+    until(lambda: (one := process(child)) is not None and one.state == "S")
+
+
+def at_work(limit: int) -> Scoreboard:
+    """A worker's row: claim (7, 1) runs and may do so for `limit` microseconds."""
+    scores = Scoreboard(1)
+    assert scores.take(1, 1, 1) == 0
+    row = scores.worker(0)
+    row.phase(Phase.BUSY)
+    row.claimed(7)
+    row.start(0, b"", 0)
+    row.guard(limit, 0, 0)
+    return scores

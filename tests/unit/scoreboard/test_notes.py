@@ -1,0 +1,247 @@
+"""What a worker tells beside its row, as others read it."""
+
+from __future__ import annotations
+
+import mmap
+from time import monotonic
+
+import pytest
+
+from poolq.log import events
+from poolq.scoreboard import histogram, notes, recent_events
+from poolq.scoreboard.histogram import CELLS, OTHER, Key, Reader
+from poolq.scoreboard.notes import WARNED, Notes, Places, count_last_tries, read_held, read_progress
+from poolq.scoreboard.worker_row import DONE, FAILED, WORDS, WorkerRow
+
+
+def memory() -> memoryview:
+    return memoryview(mmap.mmap(-1, notes.SIZE))
+
+
+def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
+    return Notes(shared, memoryview(bytearray(WARNED)) if warned is None else warned)
+
+
+# counts
+
+
+def worker(shared: memoryview) -> WorkerRow:
+    """One that writes there."""
+    row = memoryview(mmap.mmap(-1, 4096))
+    return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared))
+
+
+def counts(shared: memoryview) -> dict[Key, int]:
+    return {key: cell.jobs for key, cell in Reader(Places(shared).tally).read()}
+
+
+def test_jobs_are_counted_by_queue_name_and_outcome() -> None:
+    shared = memory()
+    written = worker(shared)
+    reader = Reader(Places(shared).tally)
+    assert reader.read() == []
+    written.count(DONE, "q", "a", 0.0004)
+    written.count(DONE, "q", "a", 0.001)
+    written.count(DONE, "q", "a", 1e6)
+    written.count(FAILED, "q", "a", 0.02)
+    (first, done), (second, failed) = reader.read()
+    assert (first, second) == (Key(DONE, "q", "a"), Key(FAILED, "q", "a"))
+    assert done.buckets == (2, *[0] * 14, 1)
+    assert round(done.seconds, 6) == 1000000.0014
+    assert (failed.jobs, failed.buckets[3]) == (1, 1)
+
+
+def test_the_next_worker_of_a_row_goes_on_with_its_counts() -> None:
+    shared = memory()
+    worker(shared).count(DONE, "q", "a", 0.1)
+    heir = worker(shared)
+    heir.count(DONE, "q", "a", 0.1)
+    heir.count(DONE, "q", "b", 0.1)
+    assert counts(shared) == {Key(DONE, "q", "a"): 2, Key(DONE, "q", "b"): 1}
+
+
+def test_what_is_too_much_counts_as_other() -> None:
+    shared = memory()
+    written = worker(shared)
+    for outcome in range(DONE, DONE + 5):
+        for number in range(CELLS):
+            written.count(outcome, "q", f"job{number}", 0.1)
+    found = counts(shared)
+    assert sum(found.values()) == 5 * CELLS
+    assert len(found) <= CELLS
+    assert all(Key(outcome, OTHER, OTHER) in found for outcome in range(DONE, DONE + 5))
+    heir = worker(shared)
+    heir.count(DONE, "q", "another", 0.1)
+    assert counts(shared)[Key(DONE, OTHER, OTHER)] == found[Key(DONE, OTHER, OTHER)] + 1
+
+
+def test_a_name_that_is_too_long_is_cut() -> None:
+    shared = memory()
+    worker(shared).count(DONE, "ü" * 64, "ü" * 500, 0.1)
+    ((key, cell),) = Reader(Places(shared).tally).read()
+    assert key.queue == "ü" * 64
+    assert key.job.startswith("ü" * 127)
+    assert cell.jobs == 1
+
+
+def test_each_bucket_has_its_bound() -> None:
+    shared = memory()
+    written = worker(shared)
+    for bound in histogram.BOUNDS:
+        written.count(DONE, "q", "a", bound)
+    written.count(DONE, "q", "a", histogram.BOUNDS[-1] + 0.1)
+    ((_, cell),) = Reader(Places(shared).tally).read()
+    assert cell.buckets == (1,) * (len(histogram.BOUNDS) + 1)
+
+
+# limits
+
+
+def test_the_limits_that_held_something_back_last_are_remembered() -> None:
+    shared = memory()
+    written = notes_in(shared)
+    assert read_held(Places(shared).held) == {}
+    written.held("mail")
+    for number in range(notes.KEYS - 1):
+        written.held(f"user:{number}")
+    written.held("mail")
+    written.held("x" * 255)
+    notes_in(shared).held("mail")
+    found = read_held(Places(shared).held)
+    assert found["mail"] == 3
+    assert (len(found), "user:0" in found) == (notes.KEYS, False)
+
+
+def last_tries(shared: memoryview, now: float = 0.0) -> dict[str, int]:
+    return dict(count_last_tries(Places(shared).last_tries, monotonic() + now))
+
+
+def test_jobs_that_a_limit_left_one_attempt_are_counted_until_they_are_due() -> None:
+    shared = memory()
+    written = notes_in(shared)
+    assert last_tries(shared) == {}
+    for _ in range(3):
+        written.last_try("mail", 60)
+    written.last_try("user", 3600)
+    notes_in(shared).last_try("mail", 61)
+    assert last_tries(shared) == {"mail": 4, "user": 1}
+    assert last_tries(shared, 100) == {"user": 1}
+    assert last_tries(shared, 4000) == {}
+
+
+def test_those_of_a_short_and_of_a_long_window_are_told_apart() -> None:
+    shared = memory()
+    written = notes_in(shared)
+    for wait in (10, 3600, 20, 30, 40, 50):
+        written.last_try("mail", wait)
+    assert last_tries(shared) == {"mail": 6}
+    assert last_tries(shared, 15) == {"mail": 5}
+    assert last_tries(shared, 100) == {"mail": 1}, "the last ones may count for a little longer"
+
+
+@pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "k" * 255])
+def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(key: str) -> None:
+    shared = memory()
+    written = notes_in(shared)
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS + 1)]
+    for one in keys:
+        for wait in (10, 20, 30, 40):
+            written.last_try(one, wait)
+    assert last_tries(shared) == dict.fromkeys(keys[1:], 4)
+
+
+def test_what_one_worker_has_warned_of_no_other_does() -> None:
+    warned = memoryview(bytearray(WARNED))
+    one, other = notes_in(memory(), warned), notes_in(memory(), warned)
+    assert one.first_warning("jobs:Mail")
+    assert not one.first_warning("jobs:Mail")
+    assert not other.first_warning("jobs:Mail")
+    assert other.first_warning("jobs:Sms")
+
+
+# progress
+
+
+def test_progress_is_that_of_one_job() -> None:
+    shared = memory()
+    assert read_progress(Places(shared).progress) is None
+    notes_in(shared).progress(17, 3, 10, "Zürich " * 100)
+    assert read_progress(Places(shared).progress) == (17, 3, 10, ("Zürich " * 100)[: notes.NOTE])
+    notes_in(shared).progress(18, 10**30, -1, "\ud800")
+    assert read_progress(Places(shared).progress) == (18, notes.MOST, -1, " ")
+
+
+# events
+
+
+def test_the_latest_events_are_kept_with_their_ends() -> None:
+    shared = memory()
+    written = notes_in(shared).recent
+    for number in range(notes.FAILURES + 1):
+        failed = events.Failed(
+            "jobs:A", str(number), "q", 1, 0.5, "error", "E: " + "é" * 5000, "\ud800" * 900 + "end"
+        )
+        written.note(1764064800.25, "worker 1", failed)
+    found = [recent_events.read(data) for data in Places(shared).recent.since(0)]
+    ids = [one.event.id for one in found if one and isinstance(one.event, events.Failed)]
+    assert ids == [str(number + 1) for number in range(notes.FAILURES)]
+    last = found[-1]
+    assert last is not None
+    assert (last.when, last.who) == (1764064800.25, "worker 1")
+    assert isinstance(last.event, events.Failed)
+    assert last.event.error == ("E: " + "é" * 5000)[: recent_events.CUTS[0][0]]
+    assert last.event.traceback.endswith("end")
+
+
+def test_an_event_that_is_long_in_bytes_is_cut_more() -> None:
+    shared = memory()
+    text = "\x00" * 900
+    notes_in(shared).recent.note(
+        1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text)
+    )
+    (found,) = (recent_events.read(data) for data in Places(shared).recent.since(0))
+    assert found is not None
+    assert isinstance(found.event, events.Failed)
+    assert (found.event.id, set(found.event.error)) == ("1", {"\x00"})
+
+
+def test_every_kind_of_event_can_be_read_again() -> None:
+    shared = memory()
+    made = [
+        events.Retried("j", "i", "q", 1, 3, 0.1, "error", "e", 2.0, "t"),
+        events.Limited("j", "i", "q", 1, "parked", "k", 2.0),
+        events.Crashed("i", "e"),
+        events.Note("warning", "text"),
+    ]
+    for event in made:
+        notes_in(shared).recent.note(1.0, "me", event)
+    found = [recent_events.read(data) for data in Places(shared).recent.since(0)]
+    assert [one.event for one in found if one] == made
+
+
+def test_what_is_no_event_is_none() -> None:
+    for data in (b"", b"[]", b'[1,"a","Nonsense",[]]', b'[1,"a","Note",["info"]]'):
+        assert recent_events.read(data) is None
+
+
+@pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "\\" * 255, "k" * 255])
+def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str) -> None:
+    shared = memory()
+    written = worker(shared).notes
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS)]
+    for one in keys:
+        written.held(one)
+    kept = list(read_held(Places(shared).held))
+    assert kept == keys[-len(kept) :]
+    assert len(kept) >= notes.KEYS - 2
+
+
+@pytest.mark.parametrize("note", ["\x00" * 200, "\x1b[2J\n" * 50, "😀" * 200, '"' * 200, "\ud800"])
+def test_a_note_of_any_characters_fits(note: str) -> None:
+    shared = memory()
+    worker(shared).notes.progress(1, 2, 3, note)
+    found = read_progress(Places(shared).progress)
+    assert found is not None
+    assert found[:3] == (1, 2, 3)
+    assert found[3].isprintable()
+    assert len(found[3]) == len(note[: notes.NOTE])

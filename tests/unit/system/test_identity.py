@@ -1,0 +1,42 @@
+"""Whether a process that somebody knows of still lives here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from poolq.system import identity
+
+
+def told(pid: int, since: int) -> bool:
+    return identity.gone_here(identity.boot_id(), identity.pid_namespace(), pid, since)
+
+
+def test_who_lives_is_not_gone() -> None:
+    assert not told(os.getpid(), identity.started(os.getpid()) or 0)
+
+
+def test_who_has_ended_is_gone_and_so_is_who_has_given_his_pid_to_another() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert told(ended.pid, 1)
+    assert told(os.getpid(), 1)
+
+
+def test_whom_another_user_hides_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with hidepid, or systemd's ProtectProc: /proc shows nothing, and kill() refuses."""
+
+    def forbidden(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert not told(ended.pid, 1)
+
+
+def test_nobody_knows_of_other_places() -> None:
+    assert not identity.gone_here("another boot", identity.pid_namespace(), os.getpid(), 1)

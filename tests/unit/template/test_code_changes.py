@@ -1,0 +1,54 @@
+"""What a cooldown takes for changed code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from poolq.template.code_changes import stamps
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A project folder of which two modules are loaded: one's own, and an installed one."""
+    for name, path in (("freshly_own", "jobs.py"), ("freshly_got", "lib/site-packages/got.py")):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x = 1\n")
+        sys.modules[name] = module = ModuleType(name)
+        module.__file__ = str(file)
+    yield tmp_path
+    del sys.modules["freshly_own"], sys.modules["freshly_got"]
+
+
+def add(file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("y = 2\n")
+
+
+@pytest.mark.parametrize("name", ["helper.py", "mails/__init__.py", "mails/texts.py"])
+def test_a_file_beside_those_that_are_loaded_is_new_code(project: Path, name: str) -> None:
+    add(project / "mails/__init__.py")
+    before = stamps(project)
+    add(project / name)
+    os.utime(project / name, (1, 1))
+    assert stamps(project) != before
+
+
+def test_a_loaded_file_that_is_gone_is_a_change(project: Path) -> None:
+    before = stamps(project)
+    (project / "jobs.py").unlink()
+    assert stamps(project) != before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "data/one.py", "lib/site-packages/got.py"])
+def test_what_is_no_code_of_the_application_is_no_change(project: Path, name: str) -> None:
+    before = stamps(project)
+    assert before
+    add(project / name)
+    assert stamps(project) == before

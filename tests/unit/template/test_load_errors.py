@@ -1,0 +1,93 @@
+"""What is said of a generation that cannot be loaded: whole where it can be, and never too much."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from poolq import app
+from poolq.errors import AppError, PoolqError
+from poolq.master import templates
+from poolq.master.state import Limits, Pool
+from poolq.template import load_errors, protocol
+from poolq.template.protocol import Bare, Failed, Loaded
+
+
+def failed(cause: BaseException | None, text: str = "module 'jobs' cannot be loaded") -> PoolqError:
+    error = AppError(text)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 1_000_000])
+@pytest.mark.parametrize("char", ["x", "ü", "\udcff", "line\n"])
+def test_it_fits_into_a_packet_with_its_end(size: int, char: str) -> None:
+    words = load_errors.of(failed(ValueError(f"{char * size} the end"), f"why {char}"))
+    ours, theirs = protocol.pair()
+    with ours, theirs:
+        assert protocol.send(theirs, words)
+        assert protocol.receive(ours)[0] == words
+    assert words.trace.rstrip().endswith(" the end")
+    assert words.code == 3
+    if size == 10:
+        assert words.trace.startswith("ValueError: ")
+
+
+def test_without_a_cause_there_is_no_trace() -> None:
+    assert load_errors.of(failed(None, "text")) == Failed("text", 3, "")
+
+
+def test_what_is_no_message_is_passed_over() -> None:
+    """A template's import may write anywhere."""
+    ours, theirs = protocol.pair()
+    with ours, theirs:
+        for junk in (b"junk", b"{}", b"[" * 70_000, b"\xff"):
+            theirs.send(junk)
+        protocol.send(theirs, Bare(load_errors.reason("\udcff" * 100_000)))
+        protocol.send(theirs, Loaded())
+        assert isinstance(protocol.receive(ours)[0], Bare)
+        assert protocol.receive(ours)[0] == Loaded()
+        theirs.close()
+        assert protocol.receive(ours) == (None, [])
+
+
+def test_a_paper_is_read_once_and_by_whoever_was_forked_with_it() -> None:
+    paper = load_errors.Paper()
+    assert paper.take() is None
+    pid = os.fork()
+    if pid == 0:
+        paper.write(failed(ValueError("no"), "why"))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert paper.take() == Failed("why", 3, "ValueError: no\n")
+    assert paper.take() is None
+
+
+def test_what_was_written_by_half_is_nothing() -> None:
+    paper = load_errors.Paper()
+    paper.write(failed(None, "text"))
+    os.ftruncate(paper._fd, 5)
+    assert paper.take() is None
+
+
+def test_a_refusal_is_told_with_its_traceback() -> None:
+    pool, said = Pool(Limits(), [], refusal="why"), list[tuple[str, str]]()
+    templates.log_refusal(pool, lambda *one: said.append(one), 2, Failed("why", 3, "Traceback"))
+    templates.log_refusal(pool, lambda *one: said.append(one), 3, None)
+    text = "is refused, the old workers go on: why"
+    assert said == [
+        ("error", f"generation 2 {text}\nTraceback"),
+        ("error", f"generation 3 {text}"),
+    ]
+    assert pool.trace == ""
+
+
+def test_a_traceback_begins_in_the_users_code(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(AppError) as raised:
+        app.load(("jobs",), tmp_path)
+    first, second, *_ = load_errors.of(raised.value).trace.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert second == f'  File "{tmp_path}/jobs.py", line 1, in <module>'

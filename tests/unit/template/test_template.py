@@ -1,0 +1,39 @@
+"""A template's newborn: it does not wait for a master that has ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from types import SimpleNamespace
+
+import pytest
+
+from poolq.scoreboard.board import Scoreboard
+from poolq.system.wakeups import Bells
+from poolq.template.template import GO, Template
+
+
+@pytest.fixture
+def newborn() -> Template:
+    """Of a master with another pid, whose end of the life pipe is closed: it was killed."""
+    life, alive = os.pipe()
+    os.close(alive)
+    made = Template.__new__(Template)
+    made._errand = SimpleNamespace(master=os.getpid(), life=life)
+    made._scores = Scoreboard(1)
+    made._bells = Bells(1)
+    return made
+
+
+WAITS: dict[str, Callable[[Template], bool]] = {
+    "a copy": lambda newborn: newborn._adopted(),
+    "a worker": lambda newborn: newborn._go(0),
+}
+
+
+@pytest.mark.parametrize("waits", WAITS.values(), ids=WAITS)
+def test_it_gives_up_at_once(newborn: Template, waits: Callable[[Template], bool]) -> None:
+    begun = monotonic()
+    assert waits(newborn) is False
+    assert monotonic() - begun < GO / 2, "it would wait for GO otherwise"

@@ -1,0 +1,365 @@
+"""What a worker holds, and by whose word it may start it; on an engine in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic_ns
+
+import pytest
+
+from poolq.engines.base import Engine, Push, Registration
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.errors import EngineUnavailable, Fenced
+from poolq.log import reporting
+from poolq.retry import ACK
+from poolq.scoreboard.notes import SIZE, Notes
+from poolq.scoreboard.worker_row import REQUEST, WORDS, WorkerRow, text
+from poolq.worker import claim_buffer as module
+from poolq.worker import step_client
+from poolq.worker.claim_buffer import Desk
+from poolq.worker.step_client import Leaving
+from poolq.worker.title import Title
+from tests.support.wait import until
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
+        made.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
+        yield made
+
+
+@pytest.fixture
+def row() -> WorkerRow:
+    memory = memoryview(bytearray(WORDS * 8))
+    return WorkerRow(
+        memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE)), memory)
+    )
+
+
+@pytest.fixture
+def desk(engine: Engine, row: WorkerRow) -> Desk:
+    log = reporting.Log(reporting.FORMATS["text"]())
+    return Desk(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
+
+
+def push(engine: Engine, *ids: str) -> None:
+    engine.push([Push(id, "q", b"{}") for id in ids])
+
+
+def ready(engine: Engine) -> int:
+    return sum(one.ready for one in engine.counts())
+
+
+def taken(desk: Desk) -> list[str]:
+    """What can still be started."""
+    return [claim.id for claim in iter(desk.next, None)]
+
+
+def test_claims_come_in_their_order(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3")
+    assert desk.claim(10) == 3
+    assert taken(desk) == ["1", "2", "3"]
+    assert desk.next() is None
+
+
+class Clock:
+    """The desk's; a test turns it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "monotonic_ns", made)
+    monkeypatch.setattr(step_client, "monotonic_ns", made)
+    return made
+
+
+def test_a_claim_needs_no_further_word_for_a_second(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1")
+    desk.claim(1)
+    assert desk.due == clock.now + module.HELD
+    engine.recover("w1", None)
+    clock.now += module.FRESH - 1
+    desk.catch_up(10)  # is not fenced: nothing was asked
+
+
+def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk, clock: Clock) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    clock.now += module.FRESH
+    assert clock.now >= desk.due
+    desk.catch_up(10)
+    assert desk.due == clock.now + module.HELD
+    engine.recover("w1", None)
+    desk.catch_up(10)
+    assert taken(desk) == ["1", "2"], "and stays"
+
+
+def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    engine.recover("w1", None)
+    assert ready(engine) == 2
+    clock.now += module.FRESH
+    with pytest.raises(Fenced):
+        desk.catch_up(10)
+
+
+def test_the_word_counts_from_when_it_was_asked_for(
+    engine: Engine, desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is stopped while the answer is on its way reads an old answer."""
+    push(engine, "1")
+    step = engine.step
+
+    def late(*args: object) -> object:
+        answer = step(*args)  # type: ignore[arg-type]  # handed on as they came
+        clock.now += module.FRESH
+        return answer
+
+    monkeypatch.setattr(engine, "step", late)
+    desk.claim(1)
+    assert desk.due == clock.now
+
+
+def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    first = desk.next()
+    assert first is not None
+    desk.finish(first, ACK)
+    claimed_by = row.words[REQUEST]
+    desk.catch_up(10, alone=True)
+    assert engine.find("1") is None
+    assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
+
+
+def test_catching_up_settles_what_has_waited_for_long(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    first = desk.next()
+    assert first is not None
+    desk.finish(first, ACK)
+    clock.now += module.LONGEST_WAIT - 1
+    desk.catch_up(10)
+    assert engine.find("1") is not None
+    clock.now += 1
+    assert clock.now >= desk.due
+    desk.catch_up(10)
+    assert engine.find("1") is None
+
+
+def test_a_settlement_waits_for_company_since_the_first_was_noted(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    begun = clock.now
+    for _ in range(2):
+        claim = desk.next()
+        assert claim is not None
+        clock.now += 1_000
+        desk.finish(claim, ACK)
+    assert desk.due == begun + 1_000 + module.LONGEST_WAIT
+    assert desk.settle() == []
+    assert desk.due == begun + module.HELD
+
+
+def test_what_the_watcher_has_settled_is_due_no_more(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    desk.claim(2)
+    done, long = desk.next(), desk.next()
+    assert done is not None
+    assert long is not None
+    desk.finish(done, ACK)
+    desk.begins(clock.now - module.LONG - 1)
+    until(lambda: engine.find("1") is None)
+    desk.catch_up(10)
+    assert desk.due == clock.now + module.HELD
+
+
+def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: Desk) -> None:
+    push(engine, *"12345")
+    desk.claim(4)
+    first, long = desk.next(), desk.next()
+    assert first is not None
+    assert long is not None
+    desk.finish(first, ACK)
+    desk.catch_up(3, alone=True)
+    assert engine.find("1") is None, "in the same exchange"
+    assert ready(engine) == 3
+    assert taken(desk) == []
+    desk.finish(long, ACK)
+    desk.claim(2)
+    assert taken(desk) == ["3", "4"], "in their order"
+
+
+def test_what_has_been_claimed_for_long_is_considered_anew(
+    engine: Engine, desk: Desk, clock: Clock
+) -> None:
+    push(engine, *"123456")
+    desk.claim(6)
+    assert desk.next() is not None
+    assert module.TOO_MANY * 2 > 5 > module.TOO_MANY
+    clock.now += module.HELD - 1
+    assert clock.now < desk.due
+    desk.catch_up(1)
+    assert ready(engine) == 0, "it may be a batch that is slow"
+    clock.now += 1
+    assert clock.now >= desk.due
+    desk.catch_up(2)
+    assert ready(engine) == 0, "that costs more than it helps"
+    clock.now += module.HELD
+    desk.catch_up(1)
+    assert ready(engine) == 4
+    assert desk.due == clock.now + module.HELD
+    assert taken(desk) == ["2"], "and the first stay"
+
+
+def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3")
+    desk.claim(3)
+    first, second = desk.next(), desk.next()
+    assert first is not None
+    desk.finish(first, ACK)
+    desk.give_back(second)
+    assert taken(desk) == []
+    assert ready(engine) == 2
+    assert engine.find("1") is None
+
+
+def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
+    engine: Engine, desk: Desk, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr("poolq.worker.title.setproctitle", titles.append)
+    for id in ("1", "2"):  # with the second one the watcher is woken from its rest
+        push(engine, id)
+        desk.claim(1)
+        claim = desk.next()
+        assert claim is not None
+        desk.watch()
+        row.start(0, text(id, "q", "Mail"), monotonic_ns())
+        desk.begins(monotonic_ns() - module.LONG)
+        until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
+        desk.finish(claim, ACK)
+
+
+def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
+    push(engine, "1", "2", "3", "4")
+    desk.claim(4)
+    done, long = desk.next(), desk.next()
+    assert done is not None
+    assert long is not None
+    desk.finish(done, ACK)
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: ready(engine) == 2)
+    assert engine.find("1") is None, "what was finished is settled"
+    desk.finish(long, ACK)
+    assert desk.next() is None
+    assert desk.settle() == []
+    assert engine.find("2") is None
+
+
+def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
+    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(engine, "1", "2", "3")
+    desk.claim(3)
+    first, second = desk.next(), desk.next()
+    assert first is not None
+    assert second is not None
+    desk.finish(first, ACK)
+    settle = engine.settle
+
+    def meanwhile(*args: object) -> object:
+        desk.finish(second, ACK)
+        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(engine, "settle", meanwhile)
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: ready(engine) == 1)
+    assert desk.settle() == []
+    assert engine.find("2") is None
+    assert engine.totals()["q"]["done"] == 2
+
+
+def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
+    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job whose settlement was refused would have its on_success()."""
+    push(engine, "1", "2")
+    desk.claim(2)
+    done = desk.next()
+    assert done is not None
+    desk.finish(done, ACK)
+    engine.recover("w1", None)
+    settle, asked = engine.settle, []
+
+    def noted(*args: object) -> object:
+        asked.append(args)
+        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(engine, "settle", noted)
+    desk.begins(monotonic_ns() - module.LONG)
+    until(lambda: len(asked) > 1)
+    desk.ends()
+    with pytest.raises(Fenced):
+        desk.settle()
+
+
+def test_a_review_is_repeated_until_the_engine_answers(
+    engine: Engine, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    asked: list[tuple[str, object]] = []
+
+    def review(worker: str, queues: object) -> None:
+        asked.append((worker, queues))
+        if len(asked) < 3:
+            raise EngineUnavailable("gone")
+
+    monkeypatch.setattr(engine, "review", review)
+    log = reporting.Log(reporting.FORMATS["text"]())
+    desk = Desk(
+        engine, "w1", ["q"], row, log, lambda seconds, _: bool(pauses.append(seconds)), Title("w")
+    )
+    desk.review()
+    assert asked == [("w1", ["q"])] * 3
+    assert len(pauses) == 2
+
+
+def test_a_review_is_given_up_by_who_shall_leave(
+    desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def review(_worker: str, _queues: object) -> None:
+        raise EngineUnavailable("gone")
+
+    monkeypatch.setattr(engine, "review", review)
+    with pytest.raises(Leaving):
+        desk.review()
+
+
+def test_a_generation_is_reviewed_once(row: WorkerRow) -> None:
+    assert not row.has_reviewed(1)
+    row.reviewed(2)
+    assert row.has_reviewed(1)
+    assert row.has_reviewed(2)
+    assert not row.has_reviewed(3)

@@ -1,0 +1,193 @@
+"""Whether a pool whose workers claim ahead is done as soon as one that claims one by one: a model
+of workers that do with their claims what loop.py and desk.py do, on a clock of its own.
+
+A job has a number, its place in the queue, a class and a duration. Claims that go back keep their
+place. Claims and settlements cost EXCHANGE, an idle worker is woken after RING.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from poolq.worker.claim_buffer import AGAIN, HELD, TOO_MANY
+from poolq.worker.prefetch import BUDGET, Pace
+
+EXCHANGE, RING = 0.0005, 0.002
+LONG, LONGEST = BUDGET + AGAIN / 1e9, HELD / 1e9
+AT_MOST = 1.3
+
+
+class Work(NamedTuple):
+    number: int
+    kind: str
+    seconds: float
+
+
+class Worker:
+    def __init__(self, prefetch: int) -> None:
+        self.pace = Pace(prefetch)
+        self.ahead: deque[Work] = deque()
+        self.due = self.considered = 0.0
+
+
+class Simulation:
+    """`ready` is a heap: the queue. `events` are (when, order, worker, what)."""
+
+    def __init__(self, workers: int, prefetch: int) -> None:
+        self.workers = [Worker(prefetch) for _ in range(workers)]
+        self.ready: list[Work] = []
+        self.idle = list(range(workers))
+        self.events: list[tuple[float, int, int, str]] = []
+        self.now = 0.0
+        self.returned = 0
+        self._order = 0
+
+    def run(self, jobs: Sequence[Work]) -> float:
+        """Until all are done; how long it took."""
+        began = self.now
+        self.ready = list(jobs)
+        heapify(self.ready)
+        self._ring()
+        while self.events:
+            self.now, _, index, what = heappop(self.events)
+            worker = self.workers[index]
+            if what == "relieve":
+                self._return(worker, 0)
+            elif what == "claim":
+                self._claim(index)
+            else:
+                self._next(index)
+        assert len(self.idle) == len(self.workers)
+        return self.now - began
+
+    def _at(self, after: float, index: int, what: str) -> None:
+        self._order += 1
+        heappush(self.events, (self.now + after, self._order, index, what))
+
+    def _ring(self) -> None:
+        if self.ready and self.idle:
+            self._at(RING, self.idle.pop(0), "claim")
+
+    def _claim(self, index: int) -> None:
+        worker = self.workers[index]
+        want = worker.pace.want()
+        some = [heappop(self.ready) for _ in range(min(want, len(self.ready)))]
+        worker.pace.claimed(len(some), want)
+        worker.ahead.extend(some)
+        worker.considered = self.now + EXCHANGE
+        worker.due = worker.considered + LONGEST
+        if some:
+            self._at(EXCHANGE, index, "next")
+        else:
+            self.idle.append(index)
+        self._ring()
+
+    def _return(self, worker: Worker, keep: int) -> None:
+        some = [worker.ahead.pop() for _ in range(len(worker.ahead) - keep)]
+        self.returned += len(some)
+        for one in some:
+            heappush(self.ready, one)
+        self._ring()
+
+    def _next(self, index: int) -> None:
+        worker = self.workers[index]
+        if not worker.ahead:
+            self._claim(index)
+            return
+        job = worker.ahead.popleft()
+        alone, spent = not worker.pace.short(job.kind), 0.0
+        if alone or self.now >= worker.due:
+            spent = EXCHANGE
+            if alone or self.now >= worker.considered + LONGEST:
+                keep = worker.pace.fits() - 1
+                if alone or len(worker.ahead) > TOO_MANY * keep:
+                    self._return(worker, 0 if alone else max(0, keep))
+                worker.considered = self.now
+            worker.due = worker.considered + LONGEST
+        if job.seconds > LONG and worker.ahead:
+            self._at(spent + LONG, index, "relieve")
+        worker.pace.measured(job.kind, job.seconds)  # nothing asks it before the job has ended
+        worker.due = min(worker.due, self.now + spent + job.seconds + BUDGET)
+        self._at(spent + job.seconds, index, "next")
+
+
+def quick(many: int, kind: str = "job") -> list[Work]:
+    return [Work(number, kind, 20e-6) for number in range(many)]
+
+
+def compared(workers: int, jobs: Sequence[Work], *, warm: bool = True) -> float:
+    """How many times as long as one by one it takes."""
+    took = []
+    for prefetch in (0, 1):
+        simulation = Simulation(workers, prefetch)
+        if warm:
+            simulation.run(quick(1000))
+        took.append(simulation.run(jobs))
+    return took[0] / took[1]
+
+
+@pytest.mark.parametrize("workers", [1, 4, 64])
+@pytest.mark.parametrize("milliseconds", [5, 19, 30, 90])
+@pytest.mark.parametrize("kind", ["job", "other"])
+def test_long_jobs_after_quick_ones(workers: int, milliseconds: int, kind: str) -> None:
+    jobs = [Work(number, kind, milliseconds / 1000) for number in range(300)]
+    assert compared(workers, jobs) <= AT_MOST
+
+
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_long_jobs_in_one_backlog_with_quick_ones(workers: int) -> None:
+    long = [Work(1000 + number, "job", 0.09) for number in range(100)]
+    assert compared(workers, [*quick(1000), *long]) <= AT_MOST
+
+
+DURATIONS = {
+    "one in ten": lambda rng: 0.06 if rng.random() < 0.1 else 0.001,
+    "one in a hundred": lambda rng: 0.5 if rng.random() < 0.01 else 20e-6,
+    "uniform": lambda rng: rng.uniform(0.001, 0.05),
+    "heavy tail": lambda rng: min(1.0, 0.001 * rng.paretovariate(0.9)),
+    "in turns": lambda rng: rng.choice((20e-6, 0.03)),
+}
+
+
+@pytest.mark.parametrize("workers", [2, 16])
+@pytest.mark.parametrize("mix", DURATIONS)
+def test_one_class_whose_durations_depend_on_its_payload(workers: int, mix: str) -> None:
+    rng = random.Random(1)
+    jobs = [Work(number, "job", DURATIONS[mix](rng)) for number in range(1000)]
+    assert compared(workers, jobs) <= AT_MOST
+
+
+@pytest.mark.parametrize("mix", DURATIONS)
+def test_little_more_goes_back_than_is_run(mix: str) -> None:
+    rng = random.Random(2)
+    simulation = Simulation(4, 0)
+    simulation.run([Work(number, "job", DURATIONS[mix](rng)) for number in range(2000)])
+    assert simulation.returned <= 1.5 * 2000
+
+
+kinds = st.sampled_from(["a", "b", "c"])
+seconds = st.one_of(st.floats(1e-5, 1e-3), st.floats(1e-3, 0.02), st.floats(0.02, 0.3))
+runs = st.lists(st.tuples(st.integers(1, 50), kinds, seconds), min_size=1, max_size=20)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(runs, st.integers(1, 16), st.booleans())
+def test_any_mix(runs: list[tuple[int, str, float]], workers: int, warm: bool) -> None:
+    """Runs of equal jobs, of three classes. A few milliseconds are a worker's start."""
+    jobs = [Work(0, kind, time) for many, kind, time in runs for _ in range(many)]
+    jobs = [job._replace(number=number) for number, job in enumerate(jobs)]
+    times = [0.0, 0.0]
+    for prefetch in (0, 1):
+        simulation = Simulation(workers, prefetch)
+        if warm:
+            simulation.run(quick(500, "a"))
+        times[prefetch] = simulation.run(jobs)
+    assert times[0] <= AT_MOST * times[1] + 2 * BUDGET
