@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable
 from time import time
 
+from poolq.jobs import current
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
 from poolq.log.words import KINDS, NUMBERS, level, words
-from poolq.jobs import current
 
 #: Bytes that are kept at most before they are written.
 ROOM = 16_384

@@ -67,7 +67,7 @@ def end(desk: Desk, row: WorkerRow, many: int) -> list[str]:
         assert claim is not None
         row.start(claim.index, b"", 1)
         row.finished(claim.index)
-        desk.finish(claim, ACK, 1)
+        desk.finish(claim, ACK)
         claims.append(claim)
     return named(claims)
 
@@ -128,7 +128,7 @@ def test_others_may_speak_while_a_step_is_on_its_way(
     assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait == 0
     assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait > 0
     row.finished(claim.index)
-    desk.finish(claim, ACK, 1)
+    desk.finish(claim, ACK)
     assert desk.claim(2) == 2
     assert end(desk, row, 2) == ["c", "d"]
 
@@ -142,7 +142,7 @@ def test_a_settlement_in_between_leaves_the_claims_for_later(
     desk.look_ahead(3)
     claim = desk.next()
     assert claim is not None
-    desk.finish(claim, Release(HOUR, State(1)), 1)
+    desk.finish(claim, Release(HOUR, State(1)))
     assert desk.settle() == []
     assert row.words[REQUEST] == 1, "the third job is of that request still"
     assert end(desk, row, 1) == ["c"]
@@ -210,7 +210,7 @@ def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
     desk.begins(1)
     until(lambda: count_of(engine).ready == 4, 5, "the watcher")
     assert total(engine, "done") == 1
-    desk.finish(long, ACK, module.monotonic_ns())
+    desk.finish(long, ACK)
     assert desk.next() is None
     assert desk.claim(6) == 4
     assert row.words[REQUEST] == 3
