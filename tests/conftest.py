@@ -8,6 +8,7 @@ that does gets a server for itself from `own_redis` or `own_mariadb`.
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,10 @@ from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.topologies import Cluster, Sentinel
 
 ENGINES = ("redis", "valkey", "mariadb", "sqlite")
+
+# Many containers set PYTHONDONTWRITEBYTECODE. Then each test process would compile all tests again,
+# which takes 6 seconds; what the tests start still sees the variable.
+sys.dont_write_bytecode = False
 
 
 class OwnRedis(Protocol):
@@ -52,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--model-engines", default="", help="run it on these alone: redis,sqlite,mariadb"
     )
     parser.addoption("--fuzz-seconds", type=float, default=0, help="fuzz each store for so long")
+    parser.addoption(
+        "--lives",
+        type=int,
+        default=25,
+        help="how many random lives of a pool its policy goes through",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -166,6 +177,11 @@ def namespace() -> str:
 @pytest.fixture(params=ENGINES)
 def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of each storing engine in turn; only the one's own server is started."""
+    return url_of(request, tmp_path)
+
+
+def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of the engine that is the parameter of the fixture `request`."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'poolq.db'}"
     url: str = request.getfixturevalue(f"{request.param}_server").url

@@ -1,4 +1,8 @@
-"""The engine under test: each of the four that store in turn, on a real server."""
+"""The engine under test: each kind that stores in turn, on a real server.
+
+Valkey runs the same scripts as Redis, so only what is marked `every_engine` runs on it too;
+`test_valkey.py` makes sure that each script, and each command in one, runs there.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,25 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 import redis
 
 from poolq.engines.base import Engine
+from tests.conftest import url_of
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, open_engine
 from tests.support.clock import Clock
 from tests.support.servers import MariaDB, Redis
 
 OpenEngine = Callable[..., Engine]
+
+
+@pytest.fixture(params=("redis", "mariadb", "sqlite"))
+def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of one engine of each kind in turn."""
+    return url_of(request, tmp_path)
 
 
 @pytest.fixture

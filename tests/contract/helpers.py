@@ -11,6 +11,8 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
+import pytest
+
 from poolq.engines.base import (
     Claim,
     Death,
@@ -37,6 +39,11 @@ CLASSES = {
     "mysql": "poolq.engines.mysql:MySQLEngine",
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
 }
+
+#: Marks what runs on Valkey too, beside one engine of each kind.
+every_engine = pytest.mark.parametrize(
+    "engine_url", ["redis", "valkey", "mariadb", "sqlite"], indirect=True
+)
 
 _serial = count(1)
 

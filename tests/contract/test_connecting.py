@@ -6,7 +6,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.contract.helpers import every_engine
 from tests.support.cli import environment
+
+pytestmark = every_engine
 
 CODE = """
 import sys

@@ -26,7 +26,9 @@ from poolq.limits import Rule
 from poolq.message import State
 from poolq.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, Worker, push
+from tests.contract.helpers import HOUR, Worker, every_engine, push
+
+pytestmark = every_engine
 
 SCENES, ON_A_SERVER = 60, 20  # of SQL: there a scene takes a quarter of a second
 NUMBERS = [0, 1, -1, -5, 255, 2**31, 2**53, 2**63 - 1, -(2**63), 10**18]

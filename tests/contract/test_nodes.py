@@ -10,6 +10,7 @@ from poolq.limits import Rule
 from tests.contract.helpers import (
     Worker,
     count_of,
+    every_engine,
     named,
     park,
     push,
@@ -17,6 +18,8 @@ from tests.contract.helpers import (
     stored,
     total,
 )
+
+pytestmark = every_engine
 
 INFO = '{"name":"größe","pid":1}'.encode()
 

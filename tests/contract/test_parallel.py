@@ -13,7 +13,9 @@ from threading import Barrier
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.retry import ACK
 from tests.contract.crowd import Crowd, dispatch, live_and_die, work_off
-from tests.contract.helpers import MS, Worker, count_of, named, push, total
+from tests.contract.helpers import MS, Worker, count_of, every_engine, named, push, total
+
+pytestmark = every_engine
 
 
 def test_four_processes_claim_each_job_once(engine: Engine, crowd: Crowd) -> None:

@@ -14,6 +14,7 @@ from tests.contract.helpers import (
     MS,
     Worker,
     count_of,
+    every_engine,
     full,
     named,
     park,
@@ -22,6 +23,8 @@ from tests.contract.helpers import (
     wait_for,
 )
 from tests.support.wait import until
+
+pytestmark = every_engine
 
 WINDOW = 40 * MS
 

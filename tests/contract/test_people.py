@@ -10,6 +10,7 @@ from tests.contract.helpers import (
     Worker,
     bury,
     count_of,
+    every_engine,
     full,
     named,
     new_id,
@@ -18,6 +19,8 @@ from tests.contract.helpers import (
     stored,
     total,
 )
+
+pytestmark = every_engine
 
 TRIED = State(3, 1, 0, b'{"at":1,"cause":"error"}\n{"at":2,"cause":"crash"}')
 

@@ -10,7 +10,16 @@ from poolq.engines.base import Engine, Push
 from poolq.message import State
 from poolq.retry import GIVE_BACK, Bury, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import SECOND, Worker, count_of, named, new_id, push, stored
+from tests.contract.helpers import (
+    SECOND,
+    Worker,
+    count_of,
+    every_engine,
+    named,
+    new_id,
+    push,
+    stored,
+)
 from tests.support.servers import Redis
 
 MIB = 1 << 20
@@ -32,6 +41,7 @@ HISTORIES = {
 }
 
 
+@every_engine
 def test_jobs_are_claimed_in_the_order_of_their_pushes(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     push(engine, "b", "c", "d")
@@ -41,6 +51,7 @@ def test_jobs_are_claimed_in_the_order_of_their_pushes(engine: Engine, worker: W
     assert worker.claim(9) == []
 
 
+@every_engine
 def test_a_claim_says_what_was_pushed_and_who_holds_it(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b")
     worker.step()
@@ -57,6 +68,7 @@ def test_a_push_of_nothing_stores_nothing(engine: Engine) -> None:
     assert count_of(engine).ready == 0
 
 
+@every_engine
 def test_thousands_go_in_one_push_and_keep_their_order(engine: Engine, worker: Worker) -> None:
     names = [str(n) for n in range(5000)]
     push(engine, *names)
@@ -67,6 +79,7 @@ def test_thousands_go_in_one_push_and_keep_their_order(engine: Engine, worker: W
     assert claimed == names
 
 
+@every_engine
 def test_a_push_may_be_larger_than_the_server_takes_at_once(engine: Engine, worker: Worker) -> None:
     """MariaDB's packet limit is 16 MiB here."""
     pushes = [Push(new_id(), "q", bytes([n]) * MIB) for n in range(20)]
@@ -78,6 +91,7 @@ def test_a_push_may_be_larger_than_the_server_takes_at_once(engine: Engine, work
         worker.end(claim)
 
 
+@every_engine
 def test_one_push_may_serve_several_queues(engine: Engine, worker: Worker) -> None:
     engine.push([Push(new_id(), queue, queue.encode()) for queue in ("b", "a", "b")])
     assert named(worker.claim(9, ["a"])) == ["a"]
@@ -109,12 +123,14 @@ def test_a_state_comes_back_as_it_was_settled(
     assert worker.again(want=1).claims[0].state == state
 
 
+@every_engine
 def test_now_is_the_servers_clock_in_microseconds(engine: Engine) -> None:
     first = engine.now()
     assert abs(first - time.time() * SECOND) < 5 * SECOND
     assert engine.now() > first - 1
 
 
+@every_engine
 def test_a_closed_engine_may_be_used_again(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     engine.close()

@@ -8,7 +8,20 @@ import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.retry import ACK
-from tests.contract.helpers import HOUR, Worker, count_of, full, named, new_id, park, push, total
+from tests.contract.helpers import (
+    HOUR,
+    Worker,
+    count_of,
+    every_engine,
+    full,
+    named,
+    new_id,
+    park,
+    push,
+    total,
+)
+
+pytestmark = every_engine
 
 
 def fill(engine: Engine, each: int, *queues: str) -> None:

@@ -16,6 +16,7 @@ from tests.contract.helpers import (
     Worker,
     count_of,
     died,
+    every_engine,
     full,
     line,
     named,
@@ -25,6 +26,8 @@ from tests.contract.helpers import (
     total,
 )
 from tests.support.wait import until
+
+pytestmark = every_engine
 
 OLD = b'{"at":1,"cause":"error"}'
 

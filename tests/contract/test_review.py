@@ -8,8 +8,21 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import Fenced
 from poolq.limits import Rule
 from poolq.retry import ACK, GIVE_BACK, Park
-from tests.contract.helpers import HOUR, MS, Worker, full, named, park, push, stored, wait_for
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    Worker,
+    every_engine,
+    full,
+    named,
+    park,
+    push,
+    stored,
+    wait_for,
+)
 from tests.support.wait import until
+
+pytestmark = every_engine
 
 
 def reviewed(worker: Worker) -> Claim:

@@ -11,12 +11,13 @@ from poolq.engines.base import Engine
 from poolq.message import State
 from poolq.retry import Park, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, Worker, full, park, push
+from tests.contract.helpers import HOUR, MS, Worker, every_engine, full, park, push
 from tests.contract.waiters import LONG, SHORT, quiet, waiting, woken_for
 from tests.support.servers import Redis
 from tests.support.wait import until
 
 
+@every_engine
 def test_wait_returns_at_once_when_something_is_ready(engine: Engine) -> None:
     push(engine, "a", "b", "c")
     began = time.monotonic()
@@ -24,6 +25,7 @@ def test_wait_returns_at_once_when_something_is_ready(engine: Engine) -> None:
     assert time.monotonic() - began < 5
 
 
+@every_engine
 def test_wait_ends_with_nothing_after_its_time(engine: Engine) -> None:
     began = time.monotonic()
     assert engine.wait(["q"], 0.1) == 0
@@ -31,6 +33,7 @@ def test_wait_ends_with_nothing_after_its_time(engine: Engine) -> None:
     assert 0.19 < time.monotonic() - began < 2
 
 
+@every_engine
 @pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
 def test_a_push_from_elsewhere_wakes_the_waiter(
     engine: Engine, other: Engine, threads: ThreadPoolExecutor, queues: list[str] | None
@@ -43,12 +46,14 @@ def test_a_push_from_elsewhere_wakes_the_waiter(
     assert future.result(5) > 0
 
 
+@every_engine
 def test_a_push_to_another_queue_wakes_nobody(engine: Engine) -> None:
     push(engine, "a", queue="r")
     assert engine.wait(["q"], SHORT) == 0
     assert engine.wait(["r"], SHORT) > 0
 
 
+@every_engine
 @pytest.mark.parametrize("delay", [0, 60 * MS])
 def test_a_new_queue_wakes_the_waiter(
     engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker, delay: int
@@ -61,6 +66,7 @@ def test_a_new_queue_wakes_the_waiter(
     assert until(lambda: worker.claim(1, None), 2)[0].body == b"a"
 
 
+@every_engine
 @pytest.mark.parametrize("way", ["push", "release", "park", "resume"])
 def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
     engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker, way: str
@@ -87,6 +93,7 @@ def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
     assert woken_for(engine, worker)
 
 
+@every_engine
 def test_a_wait_that_begins_after_a_delayed_push_ends_when_it_is_due(
     engine: Engine, worker: Worker
 ) -> None:
@@ -96,11 +103,13 @@ def test_a_wait_that_begins_after_a_delayed_push_ends_when_it_is_due(
     quiet(engine)
 
 
+@every_engine
 def test_a_parked_job_wakes_the_waiter_when_its_slot_comes(engine: Engine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine, window=100 * MS)])
     assert woken_for(engine, worker).admitted
 
 
+@every_engine
 def test_a_delayed_or_parked_job_far_off_wakes_nobody(engine: Engine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine)])
     push(engine, "b", delay=HOUR)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import inf
 
 import hypothesis.strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from poolq.master import policy, transitions
 from poolq.master.policy import next_wake
@@ -300,5 +308,9 @@ class Replacing(RuleBasedStateMachine):
             assert self.world.served() == self.world.pool.target()
 
 
-TestLives = Lives.TestCase
-TestReplacing = Replacing.TestCase
+@pytest.mark.parametrize("machine", [Lives, Replacing])
+def test_the_rules_hold_in_any_life(
+    machine: type[RuleBasedStateMachine], pytestconfig: pytest.Config
+) -> None:
+    lives = settings(max_examples=pytestconfig.getoption("lives"))
+    run_state_machine_as_test(machine, settings=lives)

@@ -1,0 +1,76 @@
+"""Redis and Valkey run every script, and in them every command that poolq uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from poolq.engines.base import Settlement
+from poolq.engines.redis import scripts
+from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.redis.link import Link
+from poolq.engines.redis.scripts import Script
+from poolq.errors import Fenced
+from poolq.retry import ACK
+from tests.conftest import OwnRedis
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, bury, full, park, push
+from tests.contract.test_fuzz_store import acts, good_jobs_end, scene
+from tests.support.servers import Redis, Valkey
+
+SCRIPTS = {one.name for one in vars(scripts).values() if isinstance(one, Script)}
+
+
+def commands() -> Iterator[str]:
+    """The commands that stand in the scripts."""
+    for file in (files(scripts.__package__) / "lua").rglob("*.lua"):  # type: ignore[attr-defined]
+        yield from re.findall(r"\bcall\('([A-Z]+)'", file.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", [Redis, Valkey])
+def test_every_script_and_every_command_runs(
+    kind: type[Redis],
+    own_redis: OwnRedis,
+    opened: OpenEngine,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: set[str] = set()
+    run = Link.run
+
+    def noting(link: Link, script: Script, *args: Any) -> Any:
+        ran.add(script.name)
+        return run(link, script, *args)
+
+    monkeypatch.setattr(Link, "run", noting)
+    server = own_redis(kind, durable=False)
+    engine = opened(server.url, namespace)
+    assert isinstance(engine, RedisEngine)
+    assert engine.starting() is not None
+    scene(engine)
+    for act in acts(engine, []):
+        with suppress(Fenced):  # some are done by a worker that does not exist
+            act()
+    good_jobs_end(engine)
+    worker = Worker(engine, "w3", "n3")
+    assert engine.forget([bury(worker)])
+    (waiting,) = push(engine, "waiting")
+    assert engine.find(waiting) is not None
+    assert engine.cancel(waiting)
+    engine.wait(["q"], 0)
+    rule = full(engine, "line")
+    park(worker, "parked", rules=[rule])
+    engine.review("w3", ["q"])
+    (claim,) = worker.claim()
+    assert claim.reviewed
+    assert engine.admit([rule], ("w3", claim)).wait > 0
+    assert engine.settle("w3", [Settlement(claim, ACK)]) == []
+    assert SCRIPTS - ran == set()
+    with server.client() as client:
+        called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    assert {name.lower() for name in commands()} - called == set()
