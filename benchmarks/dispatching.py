@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD, URL, file
 from poolq.engines.base import Push
-from poolq.jobs import template_of
-from poolq.producer import engine
+from poolq.jobs.job import template_of
+from poolq.jobs.producer import engine
 
 TURN = 100
 Bare = Callable[[Any], Any]

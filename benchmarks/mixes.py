@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import poolq
 from benchmarks.peers import poolq as jobs
-from poolq.producer import engine as chosen
+from poolq.jobs.producer import engine as chosen
 
 WORKERS, QUEUE = 4, "default"
 QUICK = 0.0

@@ -6,7 +6,6 @@ first used, so that a command which needs none of them (`poolq health`) starts f
 
 TYPE_CHECKING = False  # like typing's, which takes longer to import than everything else here
 if TYPE_CHECKING:
-    from poolq.dispatching import dispatch, dispatch_many
     from poolq.errors import (
         AppError,
         ConfigError,
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
         PoolqError,
         RateLimitExhausted,
     )
-    from poolq.functions import FunctionJob, job
-    from poolq.jobs import Job, JobSettings, current
-    from poolq.limits import Limit
-    from poolq.producer import connect
+    from poolq.jobs.dispatch import dispatch, dispatch_many
+    from poolq.jobs.function_job import FunctionJob, job
+    from poolq.jobs.job import Job, JobSettings, current
+    from poolq.jobs.limits import Limit
+    from poolq.jobs.producer import connect
 
 __all__ = [
     "AppError",
@@ -52,15 +52,15 @@ __all__ = [
 
 #: The module of each name; all other names are in `errors`.
 _HOMES = {
-    "FunctionJob": "functions",
-    "Job": "jobs",
-    "JobSettings": "jobs",
-    "Limit": "limits",
-    "connect": "producer",
-    "current": "jobs",
-    "dispatch": "dispatching",
-    "dispatch_many": "dispatching",
-    "job": "functions",
+    "FunctionJob": "jobs.function_job",
+    "Job": "jobs.job",
+    "JobSettings": "jobs.job",
+    "Limit": "jobs.limits",
+    "connect": "jobs.producer",
+    "current": "jobs.job",
+    "dispatch": "jobs.dispatch",
+    "dispatch_many": "jobs.dispatch",
+    "job": "jobs.function_job",
 }
 
 

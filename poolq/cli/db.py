@@ -4,7 +4,7 @@ import click
 
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
-from poolq.config import redact
+from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
 from poolq.engines.sql.schema import SQLSchema
 

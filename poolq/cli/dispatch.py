@@ -40,7 +40,7 @@ def dispatch(
         steps = [step.strip() for step in retry_after.split(",")]
         options["retry_after"] = steps[0] if len(steps) == 1 else steps
     _check(options, name)
-    from poolq.producer import connect
+    from poolq.jobs.producer import connect
 
     engine = connect(settings.engine, settings.namespace)
     to = None if by_name else _job(settings, name)
@@ -59,7 +59,7 @@ def dispatch(
 
 def _check(options: dict[str, Any], name: str) -> None:
     """A wrong option is here a wrong use of the command."""
-    from poolq.options import DEFAULTS
+    from poolq.jobs.options import DEFAULTS
 
     try:
         DEFAULTS.changed(options, name).due(name)
@@ -68,7 +68,7 @@ def _check(options: dict[str, Any], name: str) -> None:
 
 
 def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
-    from poolq.dispatching import dispatch as dispatch_by_name
+    from poolq.jobs.dispatch import dispatch as dispatch_by_name
 
     if to is None:
         return dispatch_by_name(name, payload, **options)
@@ -88,10 +88,10 @@ def _job(settings: Config, name: str) -> Any:
     if missing and settings.sources["app"] == "default":
         warn(f"no module {settings.app[0]} in {settings.folder}: dispatched by name alone")
         return None
-    from poolq import app
-    from poolq.functions import FunctionJob
+    from poolq.jobs.function_job import FunctionJob
+    from poolq.jobs.registry import load
 
-    registry = app.load(settings.app, settings.folder)
+    registry = load(settings.app, settings.folder)
     found = registry.get(name)
     if found is None:
         raise NotFound(_unknown(settings.app, name, registry.names()))

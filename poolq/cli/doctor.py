@@ -7,10 +7,11 @@ import click
 
 from poolq import config
 from poolq.cli.options import BROKER, json_option, with_settings
-from poolq.config import Config, redact
+from poolq.config import Config
+from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
-from poolq.message import entries
+from poolq.jobs.message import entries
 
 SLOW = 0.1  # seconds; every step of a worker takes that long
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}

@@ -14,10 +14,10 @@ from poolq.cli import records
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
 from poolq.cli.options import confirm, json_option, no_empty, report, warn, with_engine, yes_option
-from poolq.durations import micros
+from poolq.common.durations import micros
 from poolq.engines.base import Engine, Stored
 from poolq.errors import DurationError, NotFound
-from poolq.message import name_and_queue
+from poolq.jobs.message import name_and_queue
 from poolq.monitor import times
 
 T = TypeVar("T")

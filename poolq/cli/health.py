@@ -98,7 +98,7 @@ def _reason(answer: bytes) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    from poolq.escaping import clean
+    from poolq.common.escaping import clean
 
     sys.stderr.write(f"poolq: {clean(text)}\n")
     return code

@@ -12,7 +12,7 @@ from poolq.cli.group import Group
 from poolq.cli.options import json_option, no_empty, say, warn, with_engine
 from poolq.engines.base import Engine, Stored
 from poolq.errors import NotFound, PoolqError
-from poolq.message import entries, name_and_queue
+from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import times
 from poolq.monitor.snapshot import Progress
 

@@ -8,8 +8,8 @@ import click
 
 from poolq.cli.group import Lazy
 from poolq.cli.version import print_version
+from poolq.common.escaping import clean
 from poolq.errors import PoolqError
-from poolq.escaping import clean
 
 USAGE = 2
 LONGEST, LONGEST_SHOWN = 1000, 80  # characters of an error, bytes of an argument in it

@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from poolq import config
+from poolq.common.escaping import clean
 from poolq.config import Config
+from poolq.config.settings import BY_NAME, SETTINGS, Setting
 from poolq.engines.base import Engine
 from poolq.errors import ConfigError, Refused
-from poolq.escaping import clean
-from poolq.settings import BY_NAME, SETTINGS, Setting
 
 T = TypeVar("T")
 

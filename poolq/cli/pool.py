@@ -11,9 +11,9 @@ import click
 
 from poolq.cli.options import say, with_settings
 from poolq.config import Config
+from poolq.config.parsers import duration
 from poolq.control.client import Line
 from poolq.errors import PoolqError, Refused
-from poolq.parsers import duration
 
 wait_option = click.option("--wait", is_flag=True, help="Come back only when it is done.")
 

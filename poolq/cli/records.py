@@ -8,7 +8,7 @@ from typing import Any
 
 from poolq.engines.base import Stored
 from poolq.errors import BadMessage
-from poolq.message import Entry, decode, entries, name_and_queue
+from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.monitor.snapshot import Progress
 from poolq.monitor.times import utc
 

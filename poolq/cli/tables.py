@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from poolq.escaping import clean, clean_json, to_json
+from poolq.common.escaping import clean, clean_json, to_json
 
 WIDE = 100_000  # rich cuts at a console's width; here it never shall
 LEAST = 8  # characters that are left of a cell

@@ -15,11 +15,10 @@ from urllib.parse import unquote
 
 import click
 
-from poolq import urls
 from poolq.cli.options import say, with_settings
-from poolq.config import Config
+from poolq.config import Config, engine_urls
+from poolq.config.settings import BY_NAME
 from poolq.errors import Refused
-from poolq.settings import BY_NAME
 
 KINDS = ("systemd", "supervisor", "k8s")
 FLAGS = ("procs", "queue", "cooldown", "stop_timeout", "name")
@@ -96,7 +95,7 @@ def _owner(folder: Path) -> str:
 
 def _writable(settings: Config) -> str:
     """SQLite's file must be writable, wherever it is."""
-    if urls.scheme(settings.engine) != "sqlite":
+    if engine_urls.scheme(settings.engine) != "sqlite":
         return ""
     path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))
     place = str(Path(path).parent).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from poolq import urls
-from poolq.config import Config, open_engine
+from poolq.config import Config, engine_urls, open_engine
 from poolq.control.client import Line
 from poolq.dashboard.screen_state import Act
 from poolq.engines.base import Engine, Stored
 from poolq.errors import BadMessage, NotFound, PoolqError, Refused
-from poolq.message import decode, entries, name_and_queue
+from poolq.jobs.message import decode, entries, name_and_queue
 from poolq.monitor import job_history as worded
 
 Done = tuple[str, dict[str, str]]
@@ -75,7 +74,7 @@ class Acts:
     def _engine(self) -> Engine:
         """The one of this screen's settings, which must be the pool's. Raises Refused."""
         if self._opened is None:
-            mine, theirs = urls.redact(self._config.engine), self._broker()
+            mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
                 raise Refused(f"give the --engine of this pool, which is {theirs}, and not {mine}")
             self._opened = open_engine(self._config)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from poolq.config import Config
+from poolq.config.settings import STDERR
 from poolq.dashboard.terminal_modes import modes_of
 from poolq.scoreboard.board import Scoreboard
-from poolq.settings import STDERR
 from poolq.system.runtime_folder import file_name, home
 
 DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor

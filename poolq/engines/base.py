@@ -37,9 +37,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.shown import Check, LimitUse, Node, QueueCounts, Stored
-from poolq.limits import Admission, Rule
-from poolq.message import Push, State  # producers make pushes, and know no engine
-from poolq.retry import Outcome
+from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.message import Push, State  # producers make pushes, and know no engine
+from poolq.jobs.retry import Outcome
 
 #: Defined elsewhere, and part of the contract.
 __all__ = ["Check", "LimitUse", "Node", "Push", "QueueCounts", "Stored"]

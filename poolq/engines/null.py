@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from poolq.engines.base import Push
 from poolq.engines.storeless import Storeless
-from poolq.message import decode
+from poolq.jobs.message import decode
 
 
 class NullEngine(Storeless):

@@ -11,8 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
-from poolq.limits import LONGEST, MOST, Rule
-from poolq.message import State
+from poolq.jobs.limits import LONGEST, MOST, Rule
+from poolq.jobs.message import State
 
 #: Microseconds since the epoch, and what may be added to them, fit into 64 bits.
 FARTHEST = 2**61

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from poolq.limits import Rule, Window
-from poolq.message import State
+from poolq.jobs.limits import Rule, Window
+from poolq.jobs.message import State
 
 
 class Node(NamedTuple):

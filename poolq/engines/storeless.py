@@ -24,7 +24,7 @@ from poolq.engines.base import (
     Stored,
 )
 from poolq.errors import Refused
-from poolq.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Rule
 
 
 class Storeless(Engine):

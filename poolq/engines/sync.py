@@ -9,12 +9,13 @@ import difflib
 import logging
 from collections.abc import Sequence
 
-from poolq import app, config
+from poolq import config
 from poolq.engines.base import Push
 from poolq.engines.storeless import Storeless
 from poolq.errors import UnknownJob
-from poolq.jobs import Job, inline
-from poolq.message import decode
+from poolq.jobs import registry
+from poolq.jobs.job import Job, inline
+from poolq.jobs.message import decode
 
 log = logging.getLogger("poolq")
 
@@ -41,13 +42,13 @@ class SyncEngine(Storeless):
 
 def _job(name: str) -> type[Job]:
     """The class of that name: one that this process has, else one of the application's modules."""
-    found = app.known().get(name)
+    found = registry.known().get(name)
     if found is None:
         settings = config.load()
-        app.import_all(settings.app, settings.folder)
-        found = app.known().get(name)
+        registry.import_all(settings.app, settings.folder)
+        found = registry.known().get(name)
     if found is None:
-        near = difflib.get_close_matches(name, app.known().names(), 1)
+        near = difflib.get_close_matches(name, registry.known().names(), 1)
         hint = f"did you mean {near[0]}?" if near else "no class here and no module has it"
         raise UnknownJob(f"no job {name!r}; {hint}")
     return found

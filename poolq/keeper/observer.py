@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic, monotonic_ns
 
-from poolq.backoff import Backoff
+from poolq.common.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import EngineError

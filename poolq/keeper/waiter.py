@@ -10,7 +10,7 @@ an idle worker is rung without a token. Workers that see the waiter look need no
 import threading
 from time import monotonic, monotonic_ns
 
-from poolq.backoff import Backoff
+from poolq.common.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError

@@ -7,7 +7,7 @@ terminal: control characters are written as escapes.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from poolq.escaping import clean, clean_json, clean_lines, to_json
+from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.events import Event, Finished
 from poolq.log.words import KINDS, WORDS, level, words
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from time import time
 
-from poolq.jobs import current
+from poolq.jobs.job import current
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output

@@ -11,11 +11,11 @@ from pathlib import Path
 from time import monotonic, time
 
 from poolq.config import Config
+from poolq.config.settings import STDERR
 from poolq.errors import ConfigError
 from poolq.log.events import Note, Words
 from poolq.log.lines import Lines
 from poolq.log.ring import Ring
-from poolq.settings import STDERR
 
 CHUNK = 64 << 10
 #: Seconds of one write after which the sink has stalled: lines may be dropped for others.

@@ -10,7 +10,7 @@ import logging
 from functools import singledispatch
 from typing import Any
 
-from poolq.escaping import clean
+from poolq.common.escaping import clean
 from poolq.log import events
 
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}

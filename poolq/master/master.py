@@ -16,6 +16,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from poolq.config import Config
+from poolq.config.parsers import OFF
 from poolq.control.protocol import Handed
 from poolq.control.server import MOST, Control
 from poolq.log.events import Note, Reporter
@@ -32,7 +33,6 @@ from poolq.master.status import Status
 from poolq.master.systemd import Notifier
 from poolq.monitor.health import Signs
 from poolq.monitor.health_inputs import signs
-from poolq.parsers import OFF
 from poolq.scoreboard import board, kill_check
 from poolq.scoreboard.board import Reason, Row, Scoreboard
 from poolq.scoreboard.timeouts import PULSES, SILENCE, keeper_silence

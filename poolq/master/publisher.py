@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from math import inf
 from time import monotonic_ns, time
 
-from poolq import urls
-from poolq.config import Config
+from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Proc, Seat
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
@@ -26,7 +25,7 @@ class Teller:
         self._pool = pool
         self._scores = scores
         self._rows = rows
-        self._engine = urls.redact(config.engine)
+        self._engine = engine_urls.redact(config.engine)
         self._host = socket.gethostname()
         self._began = time()
         self._last = b""

@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from poolq import urls
-from poolq.config import Config
+from poolq.config import Config, engine_urls
 from poolq.master.state import Pool, Proc, Seat, Trial
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import Limit
@@ -53,7 +52,7 @@ class Status:
             "queues": list(config.queue) if config.queue else None,
             "namespace": config.namespace,
             "broker": {
-                "engine": urls.redact(config.engine),
+                "engine": engine_urls.redact(config.engine),
                 "reachable": bool(self._scores.told(board.BROKER_UP)),
                 "age": self._age(board.BROKER_SEEN),
             },

@@ -4,8 +4,8 @@ from time import monotonic_ns
 
 import msgspec
 
+from poolq.common.escaping import to_json
 from poolq.engines.base import Node, QueueCounts
-from poolq.escaping import to_json
 from poolq.monitor import limit_status, node_info
 from poolq.monitor.limit_status import Limit, Watched
 from poolq.monitor.node_info import Info

@@ -1,7 +1,7 @@
 """A job's history as a person reads it; `records.py` has it for programs."""
 
-from poolq.escaping import clean
-from poolq.message import Entry
+from poolq.common.escaping import clean
+from poolq.jobs.message import Entry
 from poolq.monitor.times import local
 
 

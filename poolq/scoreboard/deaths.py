@@ -3,7 +3,7 @@
 import signal
 
 from poolq.engines.base import Death
-from poolq.message import Entry, entry
+from poolq.jobs.message import Entry, entry
 from poolq.scoreboard.board import UNSEEN, Reason, Row
 
 NOTHING = -1

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic_ns, sleep
 from zlib import crc32
 
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 from poolq.scoreboard.worker_row import (
     ASKING,
     CLAIMING,

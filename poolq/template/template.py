@@ -23,13 +23,13 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from poolq import app
 from poolq.config import engine_class
 from poolq.errors import AppError
+from poolq.jobs import registry
+from poolq.jobs.producer import dispatch_by
 from poolq.log.events import Reporter
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import set_up
-from poolq.producer import dispatch_by
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import flush_streams, leave, signals_held
 from poolq.system.host import die_with_parent
@@ -80,7 +80,7 @@ class Template:
         dispatch_by(errand.config)
         engine_class(errand.config)  # so that its workers share that, too
         try:
-            self._registry = app.load(errand.config.app, errand.config.folder)
+            self._registry = registry.load(errand.config.app, errand.config.folder)
             take_term()
         except AppError as error:
             protocol.send(self._line, load_errors.of(error))

@@ -26,11 +26,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
-from poolq.backoff import Backoff
+from poolq.common.backoff import Backoff
 from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
 from poolq.errors import EngineError, Fenced
+from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
 from poolq.log.events import Reporter, Returned
-from poolq.retry import ACK, GIVE_BACK, Outcome
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.prefetch import BUDGET
 from poolq.worker.step_client import Flight, Talk

@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from poolq import retry
-from poolq.app import Registry
 from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
-from poolq.jobs import Hooks, Job, build, hooks
-from poolq.limits import Admission, Limit, Rule
+from poolq.jobs import retry
+from poolq.jobs.job import Hooks, Job, build, hooks
+from poolq.jobs.limits import Admission, Limit, Rule
+from poolq.jobs.message import INITIAL, Entry, Message, decode, entries, name_and_queue
+from poolq.jobs.registry import Registry
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.running import call
 from poolq.log.events import (
     Buried,
     Ended,
@@ -27,9 +30,6 @@ from poolq.log.events import (
     Retried,
     Unknown,
 )
-from poolq.message import INITIAL, Entry, Message, decode, entries, name_and_queue
-from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
-from poolq.running import call
 from poolq.scoreboard.start_order import Order
 from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 

@@ -4,7 +4,6 @@ error again, for a process that has only what was kept.
 
 import traceback
 
-from poolq import retry
 from poolq.errors import (
     JobCrashed,
     JobError,
@@ -13,8 +12,9 @@ from poolq.errors import (
     JobTimeout,
     RateLimitExhausted,
 )
-from poolq.message import Message, State, entries
-from poolq.running import FailNow, ReleaseNow
+from poolq.jobs import retry
+from poolq.jobs.message import Message, State, entries
+from poolq.jobs.running import FailNow, ReleaseNow
 
 LONGEST_ERROR = 2_000
 LONGEST_TRACEBACK = 8_000
@@ -56,7 +56,7 @@ def traceback_of(raised: BaseException) -> str:
 
 
 def _own(module: str) -> bool:
-    return module in ("poolq.worker.execute", "poolq.running", "poolq.functions")
+    return module in ("poolq.worker.execute", "poolq.jobs.running", "poolq.jobs.function_job")
 
 
 def last_error(state: State) -> str:

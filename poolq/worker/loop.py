@@ -16,11 +16,11 @@ from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 from typing import Protocol
 
-from poolq import retry
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
+from poolq.jobs import retry
+from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
-from poolq.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.scoreboard.start_order import Order
 from poolq.scoreboard.worker_row import (
     DONE,

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from poolq import app
-from poolq.checks import misspelled
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
-from poolq.jobs import hooks, job_name, options_of
+from poolq.jobs.class_checks import misspelled
+from poolq.jobs.job import hooks, job_name, options_of
+from poolq.jobs.options import OPTIONS
+from poolq.jobs.producer import dispatch_by
+from poolq.jobs.registry import Registry
+from poolq.jobs.registry import load as load_jobs
+from poolq.jobs.running import publish_progress_by
 from poolq.log.events import Note, Reporter
-from poolq.options import OPTIONS
-from poolq.producer import dispatch_by
-from poolq.running import publish_progress_by
 from poolq.scoreboard.start_order import Order
 from poolq.scoreboard.worker_row import Phase, WorkerRow
 from poolq.system.identity import registration
@@ -55,7 +56,7 @@ class Setup:
     failed: Callable[[PoolqError], None] | None = None
 
 
-def main(setup: Setup, registry: app.Registry | None = None) -> int:
+def main(setup: Setup, registry: Registry | None = None) -> int:
     """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
     where that fails, which is told to `setup.failed`, or else to the log."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
@@ -67,7 +68,7 @@ def main(setup: Setup, registry: app.Registry | None = None) -> int:
     dispatch_by(setup.config)
     publish_progress_by(setup.row.progress)
     try:
-        registry = registry or app.load(setup.config.app, setup.config.folder)
+        registry = registry or load_jobs(setup.config.app, setup.config.folder)
         signals.retake()
         engine = open_engine(setup.config)
     except PoolqError as error:
@@ -97,9 +98,7 @@ def _end_children() -> None:
         child.terminate()
 
 
-def _live(
-    setup: Setup, signals: Signals, registry: app.Registry, engine: Engine, title: Title
-) -> int:
+def _live(setup: Setup, signals: Signals, registry: Registry, engine: Engine, title: Title) -> int:
     config = setup.config
     limit = max(config.node_ttl, config.sleep)
     orphaned_at = 0.0
@@ -139,7 +138,7 @@ def _live(
     return loop.run()
 
 
-def _warn(registry: app.Registry, setup: Setup) -> None:
+def _warn(registry: Registry, setup: Setup) -> None:
     """No job at all, a misspelled option, or a rate limit that fails its jobs at the first refusal,
     is hardly meant. Later generations only tell what is new."""
 

@@ -14,11 +14,11 @@ from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
 
-from poolq.backoff import Backoff
+from poolq.common.backoff import Backoff
 from poolq.engines.base import Engine, Settlement, Step
 from poolq.errors import EngineUnavailable, Fenced
+from poolq.jobs.retry import GIVE_BACK
 from poolq.log.events import Note, Reporter, Stale
-from poolq.retry import GIVE_BACK
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar
 
 from poolq.engines.base import Settlement
 from poolq.errors import Fenced
-from poolq.limits import Rule
-from poolq.retry import ACK
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK
 from tests.contract.helpers import Worker, open_engine, push
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """What the contract tests are written in: pushes, a worker that counts its requests, looks.
 
-Job ids ascend in the order in which they are made, as those of `poolq.ids` do.
+Job ids ascend in the order in which they are made, as those of `poolq.jobs.ids` do.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from poolq.engines.base import (
     Step,
     Stored,
 )
-from poolq.limits import Rule
-from poolq.message import Entry, State, entry
-from poolq.retry import ACK, Bury, Outcome, Park
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Entry, State, entry
+from poolq.jobs.retry import ACK, Bury, Outcome, Park
 from tests.support.wait import until
 
 MS = 1000  # microseconds

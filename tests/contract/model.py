@@ -27,9 +27,9 @@ from poolq.engines.base import (
     Step,
     Stored,
 )
-from poolq.limits import Admission, Rule, Window
-from poolq.message import HISTORY_KEPT, State
-from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.limits import Admission, Rule, Window
+from poolq.jobs.message import HISTORY_KEPT, State
+from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 Identity = tuple[str, int]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts
-from poolq.limits import Admission, Rule, Window
-from poolq.message import State
-from poolq.retry import GIVE_BACK, Release, ReleaseUntil
+from poolq.jobs.limits import Admission, Rule, Window
+from poolq.jobs.message import State
+from poolq.jobs.retry import GIVE_BACK, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

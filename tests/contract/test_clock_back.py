@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import GIVE_BACK, Park, Release, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import GIVE_BACK, Park, Release, ReleaseUntil
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, full, named, park, push, stored
 from tests.support.clock import Clock
 

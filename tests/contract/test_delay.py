@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts
-from poolq.message import State
-from poolq.retry import GIVE_BACK, Bury, Release
+from poolq.jobs.message import State
+from poolq.jobs.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
     HOUR,
     MS,

@@ -6,9 +6,9 @@ import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.errors import Fenced
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import (
     HOUR,
     SECOND,

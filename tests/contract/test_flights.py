@@ -9,10 +9,10 @@ import pytest
 
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import EngineUnavailable, Fenced
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, Release
 from poolq.log import reporting
-from poolq.message import State
-from poolq.retry import ACK, Release
 from poolq.scoreboard.notes import SIZE, Notes
 from poolq.scoreboard.worker_row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
 from poolq.worker import claim_buffer as module

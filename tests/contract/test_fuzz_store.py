@@ -22,9 +22,9 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
 from poolq.errors import EngineError
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, every_engine, push
 

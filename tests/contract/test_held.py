@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Park, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Park, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     MS,

@@ -6,8 +6,8 @@ import pytest
 
 from poolq.engines.base import Engine, LimitUse
 from poolq.errors import Fenced
-from poolq.limits import Admission, Rule
-from poolq.retry import GIVE_BACK
+from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.retry import GIVE_BACK
 from tests.contract.crowd import Crowd, start_all, start_for
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, push, wait_for
 from tests.support.clock import Clock

@@ -13,8 +13,8 @@ import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.errors import EngineUnavailable
-from poolq.limits import Rule
-from poolq.retry import ACK
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, count_of, died, named, new_id, push, stored, total
 from tests.contract.lines import Line, Place

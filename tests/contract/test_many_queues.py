@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, Bury, Park, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, Bury, Park, ReleaseUntil
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, total
 from tests.support.clock import Clock
 

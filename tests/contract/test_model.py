@@ -25,9 +25,9 @@ from poolq.engines.base import Claim, Death, Engine, Push, Settlement, Step
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import (
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import (
     ACK,
     GIVE_BACK,
     Bury,

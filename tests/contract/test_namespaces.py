@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Recovered
 from poolq.errors import Fenced
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, bury, count_of, full, named, park, push
 

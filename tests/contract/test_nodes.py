@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, Node, QueueCounts, Recovered, Registration
 from poolq.errors import Fenced
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 from tests.contract.helpers import (
     Worker,
     count_of,

@@ -13,9 +13,9 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
 from poolq.errors import BadMessage
-from poolq.limits import Rule
-from poolq.message import decode
-from poolq.retry import Bury
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import decode
+from poolq.jobs.retry import Bury
 from tests.contract.helpers import HOUR, Worker, full, named, park, push, total
 
 BODY = b'{"v":1,"id":"1","job":"a","queue":"q"}'

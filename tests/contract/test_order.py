@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Claim, Engine, QueueCounts, Recovered, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, Park, Release
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, Park, Release
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,

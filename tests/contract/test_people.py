@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from poolq.engines.base import Check, Engine, QueueCounts, Settlement
-from poolq.message import State
-from poolq.retry import GIVE_BACK, Bury, Release
+from poolq.jobs.message import State
+from poolq.jobs.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
     HOUR,
     Worker,

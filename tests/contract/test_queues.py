@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
-from poolq.retry import ACK
+from poolq.jobs.retry import ACK
 from tests.contract.helpers import (
     HOUR,
     Worker,

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Death, Engine, QueueCounts, Recovered, Settlement
-from poolq.limits import Rule
-from poolq.message import HISTORY_KEPT, State, entries
-from poolq.retry import ACK, Failing, Park, Release
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import HISTORY_KEPT, State, entries
+from poolq.jobs.retry import ACK, Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
     MS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import CLAIM_BYTES, Engine, Push, Settlement
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Release
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Release
 from tests.contract.helpers import MS, Worker, count_of, named, new_id, stored, wait_for
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)

@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 
 from poolq.engines.base import Engine, QueueCounts
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import GIVE_BACK, Park, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import GIVE_BACK, Park, ReleaseUntil
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, count_of, full, named, park, push
 from tests.support.clock import Clock
 from tests.support.wait import until

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from poolq.engines.base import Engine
-from poolq.message import State
-from poolq.retry import Bury
+from poolq.jobs.message import State
+from poolq.jobs.retry import Bury
 from tests.contract.helpers import HOUR, Worker, count_of, named, new_id
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)

@@ -6,8 +6,8 @@ import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Settlement, Step
 from poolq.errors import EngineError, EngineUnavailable, Fenced
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
 from tests.contract.helpers import (
     HOUR,
     MS,

@@ -6,8 +6,8 @@ import pytest
 
 from poolq.engines.base import Claim, Engine
 from poolq.errors import Fenced
-from poolq.limits import Rule
-from poolq.retry import ACK, GIVE_BACK, Park
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK, GIVE_BACK, Park
 from tests.contract.helpers import (
     HOUR,
     MS,

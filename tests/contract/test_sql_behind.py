@@ -13,7 +13,7 @@ from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
 from poolq.errors import Fenced
-from poolq.retry import ACK, GIVE_BACK
+from poolq.jobs.retry import ACK, GIVE_BACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named, push, registration
 

@@ -12,7 +12,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.engine import CHUNK_BYTES
 from poolq.engines.sqlite.session import SQLiteSession
-from poolq.retry import ACK
+from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, count_of, push
 

@@ -9,8 +9,8 @@ import pytest
 from poolq.engines.base import Push, QueueCounts, Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
-from poolq.message import State
-from poolq.retry import ACK, Bury, Park, Release, ReleaseUntil
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, Bury, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,

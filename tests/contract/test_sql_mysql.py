@@ -15,7 +15,7 @@ from poolq.engines.mysql.options import options
 from poolq.engines.sql.counting import READY
 from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
-from poolq.retry import ACK
+from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, count_of, named, new_id, push, stored, total
 from tests.support.servers import MariaDB

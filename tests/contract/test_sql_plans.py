@@ -25,9 +25,9 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Op
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import Bury
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import Bury
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, full, park, push
 from tests.support.servers import MariaDB

@@ -10,8 +10,8 @@ from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Op
 from poolq.engines.sql.windows import SWEPT
-from poolq.limits import Rule
-from poolq.retry import ACK
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, full, park, push, total, wait_for
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from poolq.engines.base import Engine, Settlement
-from poolq.limits import Rule
-from poolq.message import State
-from poolq.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
 from tests.contract.helpers import HOUR, Worker, bury, died, full, park, push
 from tests.contract.traces import everything
 

@@ -16,7 +16,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.link import Link
 from poolq.engines.redis.scripts import Script
 from poolq.errors import Fenced
-from poolq.retry import ACK
+from poolq.jobs.retry import ACK
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, bury, full, park, push

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.message import State
-from poolq.retry import Park, Release
+from poolq.jobs.message import State
+from poolq.jobs.retry import Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, every_engine, full, park, push
 from tests.contract.waiters import LONG, SHORT, quiet, waiting, woken_for

@@ -15,15 +15,16 @@ import msgspec
 import pytest
 
 import poolq
-from poolq import errors, limits, message, settings, urls
+from poolq import errors
 from poolq.cli import db, records
 from poolq.cli.main import INTERRUPTED, USAGE
 from poolq.cli.main import poolq as root
-from poolq.config import Config, open_engine
+from poolq.config import Config, engine_urls, open_engine, settings
 from poolq.engines.base import Stored
-from poolq.message import State
+from poolq.jobs import limits, message
+from poolq.jobs.message import State
+from poolq.jobs.options import OPTIONS
 from poolq.monitor.prometheus import METRICS
-from poolq.options import OPTIONS
 from poolq.scoreboard.exit_reasons import CAUSES
 from poolq.system import child_signals, stack_dump
 from poolq.system import exit_codes as codes
@@ -136,11 +137,11 @@ def test_a_public_name_is_written_about(name: str) -> None:
     assert any(f"{before}{name}" in text for before in ("`", "poolq.", "import "))
 
 
-@pytest.mark.parametrize("scheme", urls.SCHEMES)
+@pytest.mark.parametrize("scheme", engine_urls.SCHEMES)
 def test_an_engine_and_its_options_are_named(scheme: str) -> None:
     text = read("engines.md")
     assert f"`{scheme}://" in text
-    assert all(f"`{word}`" in text for word in urls.WORDS)
+    assert all(f"`{word}`" in text for word in engine_urls.WORDS)
     place = {"sqlite": "/file", "unix": "/socket", "redis+sentinel": "host/service"}
     url = f"{scheme}://{place.get(scheme, 'host')}/0?nonsense=1"
     if scheme in ("sync", "null"):

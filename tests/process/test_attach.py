@@ -7,10 +7,10 @@ from signal import SIGKILL
 
 import pytest
 
+from poolq.config.engine_urls import redact
 from poolq.dashboard.sources import Attached
 from poolq.errors import NoPool
 from poolq.monitor.snapshot import Progress
-from poolq.urls import redact
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command

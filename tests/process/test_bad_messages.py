@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Push
-from poolq.message import Message, encode, entries
+from poolq.jobs.message import Message, encode, entries
 from tests.contract.helpers import new_id
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project

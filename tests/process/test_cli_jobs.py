@@ -16,8 +16,8 @@ import pytest
 
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
-from poolq.message import Entry, State, entry
-from poolq.retry import Bury
+from poolq.jobs.message import Entry, State, entry
+from poolq.jobs.retry import Bury
 from tests.contract.helpers import Worker
 from tests.support.cli import Command, Done, environment
 from tests.support.wait import until

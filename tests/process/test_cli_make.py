@@ -38,8 +38,8 @@ def test_a_made_job_is_found_and_runs(poolq: Command) -> None:
     assert (done.code, done.out) == (0, "jobs/send_mail.py\n")
     assert poolq("make", "job", "other_one").code == 0
     code = (
-        "from pathlib import Path; from poolq import app\n"
-        "registry = app.load(['jobs'], Path('.').absolute()); print(registry.names())\n"
+        "from pathlib import Path; from poolq.jobs import registry\n"
+        "registry = registry.load(['jobs'], Path('.').absolute()); print(registry.names())\n"
         "registry.get('jobs.send_mail:SendMail').dispatch_sync({'to': 'bob'})"
     )
     ran = subprocess.run(

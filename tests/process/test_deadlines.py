@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command

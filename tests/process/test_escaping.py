@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from poolq.message import Message, Push, encode
+from poolq.jobs.message import Message, Push, encode
 from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command
 from tests.support.project import Project

@@ -11,7 +11,7 @@ import pytest
 
 from poolq.engines.base import Claim
 from poolq.errors import Fenced
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.contract.helpers import registration
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite

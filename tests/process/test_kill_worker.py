@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from poolq.jobs import Job, build
+from poolq.jobs.job import Job, build
+from poolq.jobs.running import call
 from poolq.log.events import Failed, Note
 from poolq.log.reporting import Log
-from poolq.running import call
 from tests.support.logpool import ROWS, MakeLogs, done, lines, numbers, report
 from tests.support.wait import until
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite
 from tests.support.project import Project

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from poolq.control.client import Line
-from poolq.limits import Rule
-from poolq.message import entries
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import entries
 from poolq.monitor.job_counts import Counts
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.message import entries
+from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.project import Project

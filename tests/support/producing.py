@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from poolq import producer
 from poolq.engines.base import Push
 from poolq.engines.null import NullEngine
 from poolq.errors import EngineUnavailable
-from poolq.message import Message, decode
+from poolq.jobs import producer
+from poolq.jobs.message import Message, decode
 
 MODULE: Any = producer
 

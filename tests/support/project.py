@@ -16,8 +16,8 @@ import pymysql
 from poolq.engines.base import Engine, Stored
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
-from poolq.forms import MessageTemplate
-from poolq.options import DEFAULTS
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS
 from tests.contract.helpers import open_engine
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER, Ledger

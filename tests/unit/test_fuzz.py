@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poolq.config import Config, load
+from poolq.config.settings import SETTINGS
 from poolq.engines.redis.codec import body_of, state_of, step_of, stored_of
 from poolq.errors import ConfigError, PoolqError
-from poolq.message import State
+from poolq.jobs.message import State
 from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import text
-from poolq.settings import SETTINGS
 from poolq.template import load_errors, protocol
 from poolq.template.protocol import Failed
 

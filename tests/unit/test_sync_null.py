@@ -16,7 +16,7 @@ from poolq.engines.null import NullEngine
 from poolq.engines.storeless import Storeless
 from poolq.engines.sync import SyncEngine
 from poolq.errors import BadMessage, LimitError, Refused, UnknownJob
-from poolq.message import Message, encode
+from poolq.jobs.message import Message, encode
 from tests.support.producing import MODULE
 
 story: list[Any] = []

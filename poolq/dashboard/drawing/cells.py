@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 
-from poolq import escaping
+from poolq.common import escaping
 
 #: A line of the screen.
 Line = list[Segment]

@@ -11,7 +11,7 @@ MySQL 8 could make a join. (MariaDB's sql_mode could say otherwise; `connecting.
 from poolq.engines.base import Claim
 from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Op
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 
 NOW = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: A new window begins at the old one's end or later: so `ends <= start` says that it is new. The

@@ -21,7 +21,7 @@ from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect
 from poolq.engines.sql.waking import news
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Rule
 
 #: Seconds between two looks for something to do; where a look takes long, so many times that.
 LOOK = 0.05

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from poolq.config.engine_urls import redact
 from poolq.errors import ConfigError
-from poolq.urls import redact
 
 PORT = 3306
 YES = ("1", "true", "yes", "on")

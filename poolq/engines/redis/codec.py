@@ -19,9 +19,9 @@ from poolq.engines.base import (
     Stored,
 )
 from poolq.engines.redis.wire import Word
-from poolq.limits import Rule, Window
-from poolq.message import INITIAL, State
-from poolq.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.limits import Rule, Window
+from poolq.jobs.message import INITIAL, State
+from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 #: How many ids one redis.call in a script is given at most.
 GROUP = 1000

@@ -47,8 +47,8 @@ from poolq.engines.redis.link import Link, Lost
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.wire import Wire
 from poolq.errors import EngineError, EngineUnavailable, Fenced
-from poolq.limits import Admission, Rule
-from poolq.message import Entry, entry
+from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.message import Entry, entry
 
 #: A chunk of a push ends with the job that takes it over this many bytes.
 CHUNK_BYTES = 1 << 20

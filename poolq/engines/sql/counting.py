@@ -22,7 +22,7 @@ from poolq.engines.sql.places import (
 )
 from poolq.engines.sql.session import Op, Row, Session, cut
 from poolq.engines.sql.windows import Name, name_of
-from poolq.limits import Window
+from poolq.jobs.limits import Window
 
 SHOWN = 1000
 

@@ -40,7 +40,7 @@ from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, 
 from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
 from poolq.engines.sql.stepping import ASIDE, SINCE, Asked, locked, step
 from poolq.engines.sql.waking import Look
-from poolq.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from poolq.engines.sql.places import claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
 from poolq.engines.sql.waking import ring
-from poolq.message import HISTORY_KEPT, Entry, State, entry
+from poolq.jobs.message import HISTORY_KEPT, Entry, State, entry
 
 KNOW = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
 #: The later ones are registered at later moments, wherever the clock goes.

@@ -26,8 +26,8 @@ from poolq.engines.sql.places import (
 )
 from poolq.engines.sql.session import LISTED, Many, Op, Row, Transaction, cut
 from poolq.engines.sql.windows import Counters, hold, keep
-from poolq.limits import Rule
-from poolq.retry import Park, ReleaseUntil
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import Park, ReleaseUntil
 
 #: At how many lines of a queue a step looks for a slot that has come, and at how many of a line's
 #: first jobs for one that no other limit holds back.

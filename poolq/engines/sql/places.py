@@ -10,7 +10,7 @@ With `place` first in the one index of the hot table, the same index finds a que
 worker's claims and a line's head; a second one would double what each change costs.
 """
 
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 
 QUEUED = ""
 DELAYED = "d"

@@ -14,8 +14,8 @@ from poolq.engines.rows import number, word
 from poolq.engines.sql.parking import CLOSE, HEADS, Grant
 from poolq.engines.sql.places import PARKED, PARKED_END, claimed_by, line_of
 from poolq.engines.sql.session import Op, Transaction, cut
-from poolq.limits import Rule
-from poolq.retry import Failing, Park
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import Failing, Park
 
 MARK_ALL = f"""UPDATE {{lines}} SET review = ? WHERE place >= '{PARKED}' AND place < '{PARKED_END}'
     AND review < ?"""

@@ -17,8 +17,8 @@ from poolq.engines.sql.parking import put
 from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
 from poolq.engines.sql.waking import ring
-from poolq.message import State
-from poolq.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.message import State
+from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
 #: As one text: a row for each would cost a client in Python more than all the rest. Not by place:
 #: that part of the index is full of claims that were just deleted.

@@ -24,7 +24,7 @@ from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
 from poolq.engines.sql.waking import KNOW, Look, glance, looks, ring
 from poolq.errors import EngineError, Fenced
-from poolq.message import INITIAL, State
+from poolq.jobs.message import INITIAL, State
 
 LOCK = "SELECT request, stale, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
 SINCE = 3  # its column there

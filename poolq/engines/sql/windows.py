@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from poolq.engines.rows import number
 from poolq.engines.sql.session import Many, Op, Session, Transaction
-from poolq.limits import Admission, Rule, Window, take
+from poolq.jobs.limits import Admission, Rule, Window, take
 
 Name = tuple[str, int]
 

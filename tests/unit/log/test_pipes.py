@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from poolq.jobs import Job, build
+from poolq.jobs.job import Job, build
+from poolq.jobs.running import call
 from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import Text
 from poolq.log.frames import frames
@@ -17,7 +18,6 @@ from poolq.log.lines import SILENCE, Lines
 from poolq.log.pipes import OTHERS, Pipes, Writers
 from poolq.log.reporting import EVENTS, Handler, Log, stream
 from poolq.log.ring import Record
-from poolq.running import call
 
 ROWS = 3
 

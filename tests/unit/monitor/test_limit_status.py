@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from poolq.dashboard.panes import PANES
 from poolq.engines.shown import LimitUse
+from poolq.jobs.limits import Rule, Window
 from poolq.keeper.limit_watch import KEPT, KNOWN, SETTLED, LimitWatch
-from poolq.limits import Rule, Window
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus

@@ -7,7 +7,7 @@ import signal
 import pytest
 from msgspec.structs import replace
 
-from poolq.message import Entry, entries
+from poolq.jobs.message import Entry, entries
 from poolq.scoreboard.board import UNSEEN, Reason, Row, Scoreboard
 from poolq.scoreboard.deaths import NOTHING, cause, death
 from poolq.scoreboard.worker_row import Phase, text

@@ -8,7 +8,7 @@ from time import monotonic_ns
 
 import pytest
 
-from poolq.limits import Rule
+from poolq.jobs.limits import Rule
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.start_order import LONGEST, NEAR, PATIENCE, QUICK, SHORT, SMALL, Order
 from poolq.scoreboard.worker_row import MOVED, SINCE, WorkerRow, text

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from poolq import app
 from poolq.errors import AppError, PoolqError
+from poolq.jobs import registry
 from poolq.master import templates
 from poolq.master.state import Limits, Pool
 from poolq.template import load_errors, protocol
@@ -87,7 +87,7 @@ def test_a_refusal_is_told_with_its_traceback() -> None:
 def test_a_traceback_begins_in_the_users_code(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text("import nothing_of_this_name\n")
     with pytest.raises(AppError) as raised:
-        app.load(("jobs",), tmp_path)
+        registry.load(("jobs",), tmp_path)
     first, second, *_ = load_errors.of(raised.value).trace.splitlines()
     assert first == "Traceback (most recent call last):"
     assert second == f'  File "{tmp_path}/jobs.py", line 1, in <module>'

@@ -12,8 +12,8 @@ import pytest
 from poolq.engines.base import Engine, Push, Registration
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineUnavailable, Fenced
+from poolq.jobs.retry import ACK
 from poolq.log import reporting
-from poolq.retry import ACK
 from poolq.scoreboard.notes import SIZE, Notes
 from poolq.scoreboard.worker_row import REQUEST, WORDS, WorkerRow, text
 from poolq.worker import claim_buffer as module

@@ -1,7 +1,7 @@
 -- Part `recovery` (needs `settling` and what that needs): what a dead worker held goes
 -- back, and its registration goes.
 
--- As poolq/message.py has it: the first line and the last 19 are kept.
+-- As poolq/jobs/message.py has it: the first line and the last 19 are kept.
 local HISTORY_KEPT = 20
 
 local function with_line(history, line)

@@ -1,0 +1,188 @@
+"""Parses durations and points in time into microseconds (pure: `now` is given).
+
+    duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
+    span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
+    when       a span · datetime (naive: local time) · text that `dates.py` reads
+
+A day of a duration has 24 hours. Functions that raise DurationError take `what`, the words with
+which its text begins ("delay of jobs:SendMail").
+"""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+from poolq.common import dates
+from poolq.common.dates import MONTHS, SIZES, UNIT_OF
+from poolq.errors import DurationError
+
+Duration = float | str | timedelta
+Moment = Duration | datetime
+
+SECOND = SIZES["s"]
+#: 100 years: points in time up to then are integers that a double holds exactly.
+LONGEST = 36_525 * SIZES["d"]
+
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
+_PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
+_NEGATIVE = re.compile(r"(?:^|\s)-\s*[0-9.]")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(value: object, what: str) -> int:
+    """A duration in microseconds. Raises DurationError."""
+    found = _duration(value)
+    if found is None:
+        if isinstance(value, str) and _NEGATIVE.search(value):
+            raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
+        _refuse(value, what, "a number of seconds, a timedelta, or text such as '+30 seconds'")
+    return _bound(found, value, what)
+
+
+def span(value: object, what: str) -> int | str:
+    """A duration in microseconds; or a span with months as `dates.span` encodes it, since its
+    length depends on when it begins. Raises DurationError."""
+    months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
+    if months:
+        _bound(months * 31 * SIZES["d"] + elapsed, value, what)
+        return dates.span(months, elapsed)
+    if _duration(value) is None and _names_a_point(value):
+        raise DurationError(
+            f"{what} is {_shown(value)}, which is a point in time; write how long to wait, "
+            "such as '+30 seconds'"
+        )
+    return micros(value, what)
+
+
+def length(step: int | str, now: datetime) -> int:
+    """The length in microseconds of a `span` that begins at `now`."""
+    if isinstance(step, int):
+        return step
+    try:
+        end = dates.later(now, *dates.span_of(step))
+    except OverflowError:
+        return LONGEST
+    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), LONGEST)
+
+
+def when(value: object, now: datetime, what: str) -> tuple[int, int]:
+    """When a job is due, as `(delay, at)`, of which at least one is 0.
+
+    `delay` is in microseconds from now, `at` in microseconds since the epoch. None and points in
+    the past give (0, 0): immediately. Dates and times without a zone have the zone of `now`, or
+    local time if it has none. Raises DurationError.
+    """
+    if value is None:
+        return 0, 0
+    found = _duration(value)
+    if found is not None:
+        return _bound(max(0, found), value, what), 0
+    point = value if isinstance(value, datetime) else _point(value, now, what)
+    if point is None:
+        _refuse(
+            value,
+            what,
+            "a duration such as '+30 seconds', a datetime, "
+            "or text such as 'tomorrow 09:00' or '2030-01-31 09:00'",
+        )
+    at, present = _since_epoch(point, now), _since_epoch(now, now)
+    if at <= present:
+        return 0, 0
+    _bound(at - present, value, what)
+    return 0, at
+
+
+def is_duration(value: object) -> bool:
+    """Whether the value is a delay, for which `when` gives the same answer at any time."""
+    return value is None or _duration(value) is not None
+
+
+def _duration(value: object) -> int | None:
+    """The microseconds, perhaps negative or out of range; None if the value is not a duration."""
+    if isinstance(value, str):
+        months, elapsed = _parts(value) or (1, 0)
+        return None if months else elapsed
+    if isinstance(value, timedelta):
+        return value // _MICROSECOND
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    # Bounded first: infinity cannot be converted to an integer.
+    return round(min(max(value, -1), LONGEST) * SECOND)
+
+
+def _parts(value: str) -> tuple[int, int] | None:
+    """The months and microseconds of text that is a sum of numbers with units; else None."""
+    text = dates.plain(value)
+    if text == "now":
+        return 0, 0
+    months, elapsed, at = 0, 0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None:
+            return None
+        _, number, word = part.groups()
+        if not word and part.span() != (0, len(text)):
+            return None
+        unit = UNIT_OF.get(word or "s")
+        if unit in SIZES:
+            elapsed += round(float(number) * SIZES[unit])
+        elif unit in MONTHS and number.isdecimal():
+            months += int(number) * MONTHS[unit]
+        else:
+            return None
+        at = part.end()
+    return (months, elapsed) if at else None
+
+
+def _point(value: object, now: datetime, what: str) -> datetime | None:
+    """The point in time that the text describes, or None."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return dates.point(value, now)
+    except OverflowError:
+        raise DurationError(f"{what} is {_shown(value)}; the calendar ends before that") from None
+    except ValueError as error:
+        raise DurationError(
+            f"{what} is {_shown(value)}: {error}; write '2030-01-31 09:00'"
+        ) from None
+
+
+def _names_a_point(value: object) -> bool:
+    if not isinstance(value, str):
+        return isinstance(value, datetime)
+    try:
+        return not _NEGATIVE.search(value) and dates.point(value, _EPOCH) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
+def _since_epoch(point: datetime, now: datetime) -> int:
+    """Microseconds since the epoch."""
+    if point.tzinfo is None:
+        point = point.replace(tzinfo=now.tzinfo)
+    try:
+        return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
+    except (OverflowError, ValueError):  # the zone's offset leads beyond the calendar
+        return 0 if point.year == 1 else LONGEST * 100
+
+
+def _bound(found: int, value: object, what: str) -> int:
+    if found < 0:
+        raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
+    if found > LONGEST:
+        raise DurationError(f"{what} is {_shown(value)}; more than 100 years is not allowed")
+    return found
+
+
+def _refuse(value: object, what: str, wanted: str) -> NoReturn:
+    raise DurationError(f"{what} is {_shown(value)}; write {wanted}") from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,263 @@
+"""One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
+
+This module decides where values are looked for and which one wins. The settings and their values
+are defined in `settings.py`, engine URLs in `engine_urls.py`. `.env` only provides settings:
+`os.environ` is never changed. Only `open_engine` chooses an engine.
+"""
+
+import difflib
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from poolq.config import engine_urls
+from poolq.config.engine_urls import redact
+from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Setting
+from poolq.config.trusted_folders import distrust
+from poolq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from poolq.engines.base import Engine
+
+MARKERS = ("poolq.toml", "pyproject.toml", ".env")
+DATABASE_URL = "DATABASE_URL"
+LONGEST_SHOWN = 80  # characters of a value in an error
+JOB_ENGINE = "JOB_ENGINE"  # the name in Lightpack
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit.
+
+    `engine` is a complete URL, with an absolute path for SQLite; `queue` is None for all queues;
+    `log_file` is an absolute path, or "stderr"; `metrics` is host:port, or "off". `sources` maps
+    each setting to the place where its value was found.
+    """
+
+    engine: str
+    folder: Path
+    namespace: str = "poolq"
+    app: tuple[str, ...] = ("jobs",)
+    procs: int = 1
+    queue: tuple[str, ...] | None = None
+    sleep: float = 5.0
+    cooldown: float = 0.0
+    max_jobs: int = 0
+    max_memory: int = 0
+    max_memory_hard: int = 0
+    timeout: float = 0.0
+    boot_timeout: float = 60.0
+    max_surge: int = 1
+    max_spawn_failures: int = 0
+    no_preload: bool = False
+    stop_timeout: float = 60.0
+    prefetch: int = 0
+    until_empty: bool = False
+    node_ttl: float = 30.0
+    name: str = "default"
+    no_dashboard: bool = False
+    log_file: str = STDERR
+    log_format: str = "text"
+    metrics: str = "off"
+    max_payload: int = 1 << 20
+    unknown_job_for: float = 600.0
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class _Layer(NamedTuple):
+    """A place with settings; `named` describes one of them: "POOLQ_PROCS in /srv/.env"."""
+
+    values: Mapping[str, object]
+    named: Callable[[Setting], str]
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    warn: Warn | None = None,
+    place: str = "",
+) -> Config:
+    """Merge the settings of all places.
+
+    `flags` are values by the name of their setting, None where none is given; `place` is where they
+    were given, if not as flags of a command. Raises ConfigError, which names the setting and its
+    place. An unknown POOLQ_ variable only leads to a warning (in the log, or through `warn`): it
+    may belong to another version, or to the application.
+    """
+    warn = warn or logging.getLogger("poolq").warning
+    environ = os.environ if environ is None else environ
+    folder, trusted = project_folder(cwd, warn)
+    dotenv = _dotenv(folder / ".env") if trusted else {}
+    layers = (
+        _flags(flags or {}, place),
+        _environment(environ, "the environment", warn),
+        _environment(dotenv, str(folder / ".env"), warn),
+        *([_file(folder, warn)] if trusted else []),
+    )
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        values[setting.name], sources[setting.name] = _choose(setting, layers)
+    if sources["engine"] == "default" and (environ.get(JOB_ENGINE) or dotenv.get(JOB_ENGINE)):
+        where = "the environment" if environ.get(JOB_ENGINE) else folder / ".env"
+        warn(f"{JOB_ENGINE} in {where} is not read; poolq's name for it is POOLQ_ENGINE")
+    database, place = _database_url(environ, dotenv, folder)
+    if str(values["engine"]).strip() == "database" and database:
+        sources["engine"] += f", {place}"
+    try:
+        values["engine"] = engine_urls.normalise(str(values["engine"]), folder, database)
+    except ValueError as error:
+        raise ConfigError(f"engine ({sources['engine']}): {error}") from None
+    if values["log_file"] != STDERR:
+        values["log_file"] = str(folder / str(values["log_file"]))
+    return Config(folder=folder, sources=sources, **values)  # type: ignore[arg-type]  # parsed
+
+
+def open_engine(config: Config) -> "Engine":
+    """The engine of the configured URL. It connects when it is first used. Raises ConfigError."""
+    return engine_class(config)(config.engine, config.namespace)
+
+
+def engine_class(config: Config) -> "type[Engine]":
+    """The class of the configured engine, imported together with its client library."""
+    module, _, name = engine_urls.ENGINES[engine_urls.scheme(config.engine)].partition(":")
+    found: type[Engine] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
+    """The nearest trusted folder with one of MARKERS, from `cwd` (default: the current folder)
+    upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted folders.
+    """
+    try:
+        start = Path.cwd() if cwd is None else cwd.absolute()
+    except OSError as error:
+        raise ConfigError(f"the current folder is gone ({error.strerror}); cd elsewhere") from None
+    for folder in (start, *start.parents):
+        marker = next((folder / one for one in MARKERS if (folder / one).is_file()), None)
+        if marker is None:
+            continue
+        why = distrust(folder, current=folder == start)
+        if not why:
+            return folder, True
+        warn(f"{marker} is not read: {why}")
+    return start, not distrust(start, current=True)
+
+
+def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
+    for layer in layers:
+        value = layer.values.get(setting.name)
+        if value is None:
+            continue
+        source = layer.named(setting)
+        try:
+            return setting.parse(value), source
+        except ValueError as error:
+            # The text of an engine's URL may contain a password.
+            shown = _shown(value) if setting.name != "engine" else "not a URL"
+            raise ConfigError(f"{source} is {shown}; it {error}") from None
+    return setting.fallback(), "default"
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more than 4,300 digits
+        return "a value too large to be shown"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _flags(flags: Mapping[str, object], place: str) -> _Layer:
+    for name in flags:
+        if name not in BY_NAME:
+            raise ConfigError(f"{name!r} is not a setting{did_you_mean(name, BY_NAME)}")
+    return _Layer(flags, lambda setting: place or setting.option)
+
+
+def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
+    """The settings among environment variables; an empty variable counts as not set."""
+    known = {setting.env: setting.name for setting in SETTINGS}
+    for name in environ:
+        if name.startswith("POOLQ_") and name not in known:
+            warn(f"{name} in {place} is not a setting{did_you_mean(name, known)}")
+    values = {known[name]: value for name, value in environ.items() if name in known and value}
+    return _Layer(values, lambda setting: f"{setting.env} in {place}")
+
+
+def _file(folder: Path, warn: Warn) -> _Layer:
+    own, shared = folder / "poolq.toml", folder / "pyproject.toml"
+    table = _toml(shared).get("tool", {})
+    table = table.get("poolq", {}) if isinstance(table, dict) else {}
+    if own.is_file():
+        if table:
+            warn(f"[tool.poolq] in {shared} is not read, because there is {own}")
+        return _keys(_toml(own), str(own), "")
+    if not isinstance(table, dict):
+        raise ConfigError(f"tool.poolq in {shared} is {table!r}; it must be a table")
+    return _keys(table, str(shared), "[tool.poolq] ")
+
+
+def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
+    for key in table:
+        if key not in BY_NAME:
+            raise ConfigError(
+                f"{prefix}{key} in {place} is not a setting{did_you_mean(key, BY_NAME)}"
+            )
+    return _Layer(table, lambda setting: f"{prefix}{setting.name} in {place}")
+
+
+def did_you_mean(given: str, known: Mapping[str, object]) -> str:
+    """The end of a sentence about an unknown name: the closest match, or all names."""
+    near = difflib.get_close_matches(given, known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _toml(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    import tomllib  # here: few producers have a file to read
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    import dotenv  # here, for the same reason as tomllib
+
+    try:
+        return {name: value for name, value in dotenv.dotenv_values(path).items() if value}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
+
+
+def _database_url(
+    environ: Mapping[str, str], dotenv: Mapping[str, str], folder: Path
+) -> tuple[str | None, str]:
+    if environ.get(DATABASE_URL):
+        return environ[DATABASE_URL], f"{DATABASE_URL} in the environment"
+    return dotenv.get(DATABASE_URL), f"{DATABASE_URL} in {folder / '.env'}"
+
+
+def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:
+    """Each setting, its value (an engine URL without its password) and where it was found."""
+    for setting in SETTINGS:
+        value = getattr(config, setting.name)
+        shown = redact(value) if setting.name == "engine" else value
+        yield setting, shown, config.sources.get(setting.name, "code")

@@ -1,0 +1,74 @@
+"""`poolq.dispatch`, which takes a job by name, and `poolq.dispatch_many`, also for classes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from poolq.common.names import LONGEST_JOB_NAME, check_name
+from poolq.errors import OptionError, PayloadError
+from poolq.jobs.function_job import FunctionJob, FunctionSettings
+from poolq.jobs.job import Job, JobSettings
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS, DispatchOptions
+from poolq.jobs.producer import max_payload, send, store
+
+
+def dispatch(
+    job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+) -> str:
+    """Dispatch a job by its name ("jobs:SendMail"), without its code, and return its id.
+
+    Options that are not given have poolq's defaults, not those of the job's class, which only the
+    `dispatch()` of the class knows. Raises OptionError, PayloadError, ConfigError,
+    EngineUnavailable.
+    """
+    job = _job_name(job)
+    return send(MessageTemplate(job, DEFAULTS.changed(options, job)), payload)
+
+
+def dispatch_many(
+    job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
+    payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
+    **options: Unpack[DispatchOptions],
+) -> list[str]:
+    """Dispatch one job for each payload, thousands in one round trip, and return the ids in order.
+
+        dispatch_many(SendMail, [{"to": "ann@example.com"}, ({"to": "bob@b.org"}, {"delay": 30})])
+
+    An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
+    function job holds its arguments by name. All are checked before the first is stored. Raises
+    what `dispatch` raises; the `ids` of an EngineUnavailable are those not known to be stored.
+    """
+    if isinstance(job, str):
+        label = _job_name(job)
+        shared, bind = DEFAULTS.changed(options, label), None
+    else:
+        settings = job.set(**options)
+        label, shared, bind = settings.name, settings.options, settings.bind
+    if isinstance(payloads, (str, bytes, Mapping)):
+        raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
+    limit = max_payload()
+    template = MessageTemplate(label, shared)
+    pushes = []
+    for index, item in enumerate(payloads):
+        payload, own, where = item, template, f"payloads[{index}]"
+        if isinstance(item, tuple):
+            payload, changes = _pair(item, label, where)
+            own = MessageTemplate(label, shared.changed(changes, f"{label}, {where}"))
+        if bind is not None:
+            payload = bind(payload)
+        pushes.append(own.push(payload, limit, where))
+    return store(pushes)
+
+
+def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:
+    if len(item) != 2 or not isinstance(item[1], Mapping):
+        raise PayloadError(
+            f"job {job}: {where} is a tuple; write a payload, or (payload, {{option: value}})"
+        )
+    return item
+
+
+def _job_name(job: object) -> str:
+    if not isinstance(job, str):
+        raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
+    return check_name(job, "the job's name", LONGEST_JOB_NAME)

@@ -1,0 +1,231 @@
+"""Function jobs: `@poolq.job` creates a Job class for a function, which stays callable.
+
+The payload holds the arguments by parameter name, so a function job can have neither
+positional-only parameters nor `*args`. `dispatch` checks its arguments as a call would.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, overload
+
+from poolq.errors import OptionError, PayloadError
+from poolq.jobs.class_checks import check_body
+from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
+from poolq.jobs.limits import Limit, RateLimit
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS, DispatchOptions, Options
+from poolq.jobs.producer import max_payload, send
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+Hook = Callable[[Job], object]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSettings(Generic[P, R_co]):
+    """A function job and the options to dispatch it with, created by `set()`."""
+
+    function: "FunctionJob[P, R_co]"
+    options: Options
+
+    @property
+    def name(self) -> str:
+        return job_name(self.function.job)
+
+    def bind(self, arguments: object) -> dict[str, Any]:
+        """The payload for these arguments by name. Raises TypeError, PayloadError."""
+        if not isinstance(arguments, Mapping):
+            raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
+        return self.function.bind((), arguments)
+
+    def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
+        """A copy with some options changed. Raises OptionError."""
+        changed = self.options.changed(options, full_name(self.function.job))
+        return FunctionSettings(self.function, changed)
+
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Store a call and return the job's id. Raises TypeError as the call would, and what
+        `Job.dispatch` raises."""
+        template = MessageTemplate(job_name(self.function.job), self.options)
+        return send(template, self.function.bind(args, kwargs))
+
+    @overload
+    def dispatch_sync(
+        self: "FunctionSettings[P, Coroutine[Any, Any, T]]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the call as a job in this process: see `Job.dispatch_sync`."""
+        job = self.function.job
+        payload = self.function.bind(args, kwargs)
+        template = MessageTemplate(full_name(job), self.options)
+        return inline(job, template.push(payload, max_payload()).body)
+
+
+class FunctionJob(Generic[P, R_co]):
+    """A function that can also be dispatched. Calling it simply calls the function.
+
+    `job` is the Job class created for it, `signature` its parameters.
+    """
+
+    def __init__(
+        self, function: Callable[P, R_co], made: type[Job], signature: inspect.Signature
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.job = made
+        self.signature = signature
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function job {full_name(self.job)}>"
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter name. Raises TypeError as the call would."""
+        try:
+            bound = self.signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"job {full_name(self.job)}: {error}") from None
+        for parameter in self.signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                bound.update(bound.pop(parameter.name, {}))
+        return bound
+
+    if not TYPE_CHECKING:
+
+        def delay(self, *_: Any, **__: Any) -> NoReturn:
+            """Explain to users of Celery what to write instead. Raises OptionError."""
+            name = self.function.__name__
+            raise OptionError(
+                f"{name}.delay(…) does not dispatch; write {name}.dispatch(…), "
+                f'and {name}.set(delay="+1 hour").dispatch(…) for later'
+            )
+
+    def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
+        """This job with other options, to dispatch any number of times. Raises OptionError."""
+        return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
+
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Store a call and return the job's id. Raises TypeError as the call would, and what
+        `Job.dispatch` raises."""
+        return send(template_of(self.job), self.bind(args, kwargs))
+
+    @overload
+    def dispatch_sync(
+        self: "FunctionJob[P, Coroutine[Any, Any, T]]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the call as a job in this process: see `Job.dispatch_sync`."""
+        return self.set().dispatch_sync(*args, **kwargs)
+
+
+@overload
+def job(function: Callable[P, R], /) -> FunctionJob[P, R]: ...
+@overload
+def job(
+    *,
+    name: str | None = None,
+    rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
+    on_success: Hook | None = None,
+    on_failure: Hook | None = None,
+    **options: Unpack[DispatchOptions],
+) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
+def job(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
+    on_success: Hook | None = None,
+    on_failure: Hook | None = None,
+    **options: Unpack[DispatchOptions],
+) -> Any:
+    """Turn a function into a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
+
+        @poolq.job(attempts=3)
+        def send_mail(to: str) -> None: ...
+
+        send_mail.dispatch(to="bob@example.com")
+
+    `rate_limit` is a limit, a list of limits, or a function that takes the running Job and returns
+    either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). Raises
+    OptionError.
+    """
+
+    def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
+        signature = _signature(function)
+        shown = name or f"{function.__module__}:{function.__qualname__}"
+        DEFAULTS.changed(options, shown)
+        members: dict[str, Any] = {
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+            "run": _run(function),
+            **options,
+        }
+        if name is not None:
+            members["name"] = name
+        if rate_limit is not None:
+            members["rate_limit"] = _limit(rate_limit, shown)
+        if on_success is not None:
+            members["on_success"] = _hook(on_success, f"job {shown}: on_success")
+        if on_failure is not None:
+            members["on_failure"] = _hook(on_failure, f"job {shown}: on_failure")
+        return FunctionJob(function, type(function.__name__, (Job,), members), signature)
+
+    return decorate if function is None else decorate(function)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The function's signature. Raises OptionError unless all arguments can be given by name."""
+    if not inspect.isfunction(function):
+        raise OptionError(f"@poolq.job decorates functions, not {function!r}; subclass poolq.Job")
+    what = f"job {function.__module__}:{function.__qualname__}"
+    check_body(function, what)
+    signature = inspect.signature(function)
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+            raise OptionError(
+                f"{what}: {parameter} cannot be given by name, as arguments of a job are; "
+                "leave out the / or the *"
+            )
+    return signature
+
+
+def _run(function: Callable[..., Any]) -> Callable[[Job], Any]:
+    def run(self: Job) -> Any:
+        return function(**self.payload)
+
+    return run
+
+
+def _limit(given: RateLimit | Callable[[Job], RateLimit], job: str) -> Callable[[Job], RateLimit]:
+    if callable(given):
+        return _hook(given, f"job {job}: rate_limit")
+    limits = Limit.parse(given, job)
+
+    def rate_limit(_: Job) -> RateLimit:
+        return limits
+
+    return rate_limit
+
+
+def _hook(given: Callable[[Job], T], what: str) -> Callable[[Job], T]:
+    if not callable(given):
+        raise OptionError(f"{what} is {given!r}; it must be a function of the job")
+    check_body(given, what)
+
+    def hook(self: Job) -> T:
+        return given(self)
+
+    return hook

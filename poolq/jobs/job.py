@@ -1,0 +1,326 @@
+"""The class Job that users subclass, and what the rest of poolq needs to know about a job's class.
+
+A subclass is checked when it is defined, so a mistake is reported in one line when its module is
+imported. `@job` (`function_job.py`) creates subclasses too; workers see nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack, cast
+
+from poolq.common.durations import Duration, when
+from poolq.common.names import LONGEST_JOB_NAME, check_name
+from poolq.errors import OptionError
+from poolq.jobs.class_checks import check_class
+from poolq.jobs.limits import Limit, OnLimit, RateLimit
+from poolq.jobs.message import Message
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import (
+    DEFAULTS,
+    OPTIONS,
+    Delay,
+    DispatchOptions,
+    Options,
+    RetryAfter,
+)
+from poolq.jobs.producer import max_payload, send
+from poolq.jobs.running import FailNow, ReleaseNow, progress, run_inline, running_job
+
+
+class Job:
+    """A kind of work: subclass it, give it a `run()`, and dispatch payloads to it.
+
+        class SendMail(Job):
+            attempts = 3
+            def run(self):
+                send(self.payload["to"])
+
+        SendMail.dispatch({"to": "bob@example.com"})
+
+    Options are plain class attributes, read at each dispatch: see docs/guide.md. A job is called
+    `module:Class` unless its class sets `name`. An instance lives for one execution and is created
+    without arguments. Raises OptionError when a subclass is defined that could not run.
+    """
+
+    name: str
+    queue: str = "default"
+    if TYPE_CHECKING:
+        delay: Delay = None
+    attempts: int = 1
+    retry_after: RetryAfter = None
+    max_crashes: int = 3
+    on_limit: OnLimit = "release"
+    timeout: Duration | None = None
+
+    payload: dict[str, Any]
+    id: str
+    attempt: int  # 1 at the first try
+    error: BaseException | None  # in on_failure(): why it failed
+    poolq_broken: BaseException | None = None  # what __init__ raised
+
+    poolq_delay: ClassVar[Delay] = None  # the class's option `delay`, which is a method too
+    poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
+    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # with its class: not inherited
+    #: The class it belongs to, the options at that time, and the template made from them.
+    poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
+        None,
+        (),
+        MessageTemplate("", DEFAULTS),
+    )
+
+    def __init__(self) -> None:
+        _fill(self, "", {}, 1, self.queue, None)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        place = f"{cls.__module__}:{cls.__qualname__}"
+        if cls.delay is not Job.__dict__["delay"]:
+            cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_raw`
+        check_name(cls.__dict__.get("name", place), f"job {place}: name", LONGEST_JOB_NAME)
+        check_class(cls, full_name(cls))
+        options_of(cls)
+
+    def run(self) -> Any:
+        """The work. A coroutine is run to completion on an event loop of its own."""
+
+    def rate_limit(self) -> RateLimit:
+        """The limits of this job, asked for just before `run()`; None means no limit."""
+        return None
+
+    def on_success(self) -> Any:
+        """Called at most once, after the job has been settled as done."""
+
+    def on_failure(self) -> Any:
+        """Called at least once, when the job has failed for good. `self.error` is the reason."""
+
+    def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
+        """Fail for good, whatever attempts remain. Ends `run()`: never returns."""
+        raise FailNow(str(reason))
+
+    def release(self, delay: Delay = None) -> NoReturn:
+        """Go back to the queue and try again after `delay`. Counts as an attempt; never returns.
+
+        Raises DurationError.
+        """
+        now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
+        wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
+        raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
+
+    def progress(self, done: float, total: float = 0, note: str = "") -> None:
+        """Report progress, `done` of `total` (0: unknown), to `poolq top` and `poolq job show`.
+
+        A call takes microseconds, and nothing is stored. Raises ValueError unless both are numbers.
+        """
+        progress(done, total, note)
+
+    if not TYPE_CHECKING:  # for type checkers `delay` is the option; `set(delay=…)` is typed
+
+        def delay(self=None, delay: Delay = None, /, *args: Any, **kwargs: Any) -> "JobSettings":
+            """`SendMail().delay("+1 hour").dispatch(payload)`. Raises OptionError."""
+            if args or kwargs or not isinstance(self, Job):
+                raise OptionError(
+                    "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
+                    'and SendMail.set(delay="+1 hour").dispatch(payload) for later'
+                )
+            return type(self).set(delay=delay)
+
+    @classmethod
+    def dispatch(
+        cls, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+    ) -> str:
+        """Store a job with this payload (a dict of JSON values) and return its id, 32 hex digits.
+
+        Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
+        """
+        template = template_of(cls)
+        return send(template.changed(options) if options else template, payload)
+
+    @classmethod
+    def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
+        """This job with other options, to dispatch any number of times. Raises OptionError."""
+        return JobSettings(cls, options_of(cls).changed(options, full_name(cls)))
+
+    @classmethod
+    def dispatch_sync(cls, payload: Mapping[str, Any] | None = None) -> Any:
+        """Run the job in this process, as the sync engine does, and return the result of run().
+
+        Attempts follow each other immediately, delays and rate limits are ignored, and hooks run.
+        Raises PayloadError, and the error of the last attempt.
+        """
+        return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
+
+
+def current() -> Job:
+    """The job that is running here. Raises RuntimeError outside of a running job."""
+    try:
+        return cast("Job", running_job.get())
+    except LookupError:
+        raise RuntimeError("poolq.current() was called, but no job is running here") from None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """A job and the options to dispatch it with, created by `Job.set()`."""
+
+    job: type[Job]
+    options: Options
+    bind: ClassVar[None] = None
+
+    @property
+    def name(self) -> str:
+        return job_name(self.job)
+
+    def set(self, **options: Unpack[DispatchOptions]) -> "JobSettings":
+        """A copy with some options changed. Raises OptionError."""
+        return JobSettings(self.job, self.options.changed(options, full_name(self.job)))
+
+    def dispatch(
+        self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+    ) -> str:
+        """Like `Job.dispatch`, with these options."""
+        job, own = job_name(self.job), self.options
+        return send(MessageTemplate(job, own.changed(options, job) if options else own), payload)
+
+    def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
+        """Like `Job.dispatch_sync`, with these options."""
+        template = MessageTemplate(full_name(self.job), self.options)
+        return inline(self.job, template.push(payload, max_payload()).body)
+
+
+class Hooks(NamedTuple):
+    """Which hooks a job's class overrides."""
+
+    limit: bool
+    success: bool
+    failure: bool
+
+
+def hooks(cls: type[Job]) -> Hooks:
+    """The hooks that have to be called for jobs of this class."""
+    return Hooks(
+        cls.rate_limit is not Job.rate_limit,
+        cls.on_success is not Job.on_success,
+        cls.on_failure is not Job.on_failure,
+    )
+
+
+def full_name(cls: type[Job]) -> str:
+    """The name of a job's class, even if it cannot be dispatched."""
+    own = cls.__dict__.get("name")
+    return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def job_name(cls: type[Job]) -> str:
+    """The name under which workers find the class. Raises OptionError if they cannot find it."""
+    known, found = cls.poolq_name
+    if known is cls:
+        return found
+    found = full_name(cls)
+    if not is_job(cls):
+        raise OptionError(f"job {found} has no run() and cannot be dispatched")
+    if found.startswith("__main__:"):
+        raise OptionError(
+            f"job {found} stands in the script that is run, where no worker can find it; "
+            "move it to a module, or give it a name"
+        )
+    cls.poolq_name = (cls, found)
+    return found
+
+
+def is_job(cls: type[Job]) -> bool:
+    """Whether the class can be run: it overrides run() and has no abstract methods."""
+    return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
+
+
+#: The current options of a class, in the order of Options' fields. The class's own `delay` is moved
+#: to `poolq_delay` when the class is defined, since instances have a method of that name; the last
+#: item is that method, or a delay that was assigned later.
+_raw = attrgetter(*("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay")
+
+
+def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
+    """A copy to compare with later: a list may be changed in place."""
+    return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
+
+
+def template_of(cls: type[Job]) -> MessageTemplate:
+    """The message template of a class with its current options. Raises OptionError."""
+    whose, known, template = cls.poolq_template
+    raw = _raw(cls)
+    if whose is not cls or (known != raw and known != _copied(raw)):
+        template = MessageTemplate(job_name(cls), options_of(cls))
+        cls.poolq_template = (cls, _copied(raw), template)
+    return template
+
+
+def options_of(cls: type[Job]) -> Options:
+    """The current options of the class. Raises OptionError."""
+    raw = _raw(cls)
+    if cls.poolq_options is not None:
+        known, options = cls.poolq_options
+        if known == raw or known == _copied(raw):  # copy only if needed
+            return options
+    given = dict(zip(OPTIONS, raw[:-1], strict=True))
+    if raw[-1] is not Job.__dict__["delay"]:  # assigned after the class was defined
+        given["delay"] = raw[-1]
+    options = DEFAULTS.changed(given, full_name(cls))
+    cls.poolq_options = (_copied(raw), options)
+    return options
+
+
+def build(
+    cls: type[Job],
+    *,
+    id: str,
+    payload: dict[str, Any],
+    attempt: int,
+    queue: str,
+    error: BaseException | None = None,
+) -> Job:
+    """A new instance for one execution. It owns `payload`: the caller must not share it.
+
+    Never raises: an error of `__init__` is kept for `running.call`, which raises it as if `run()`
+    had.
+    """
+    try:
+        # Job.__init__ would only set what is set below.
+        plain = cls.__init__ is Job.__init__ and type(cls) is type
+        job = cls.__new__(cls) if plain else cls()
+    except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
+        job = object.__new__(cls)
+        vars(job)["poolq_broken"] = raised
+    _fill(job, id, payload, attempt, queue, error)
+    return job
+
+
+def _fill(
+    job: Job,
+    id: str,
+    payload: dict[str, Any],
+    attempt: int,
+    queue: str,
+    error: BaseException | None,
+) -> None:
+    try:
+        job.id = id
+        job.payload = payload
+        job.attempt = attempt
+        job.queue = queue
+        job.error = error
+    except Exception:  # noqa: BLE001  # a __setattr__ or a property of the user's own
+        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
+
+
+def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
+    """Run a stored message in this process: see `running.run_inline`. With `ask_limits`, its rate
+    limits are validated, though not waited for."""
+
+    def make(read: Message, attempt: int) -> Job:
+        return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)
+
+    def limits(job: Job) -> object:
+        return Limit.parse(job.rate_limit(), full_name(cls))
+
+    return run_inline(make, body, limits if ask_limits and hooks(cls).limit else None)

@@ -1,0 +1,187 @@
+"""How a job is stored: as an immutable JSON body, and beside it a small mutable state.
+
+The producer writes the body once; engines treat it as bytes. What changes during a job's life
+(attempts, crashes, history) is its `State`, which engines store beside the body. Both are described
+in docs/message.md. Nothing is pickled, so a message can name a job but carries no code.
+"""
+
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from poolq.errors import BadMessage, NewerMessage
+from poolq.jobs.limits import OnLimit
+
+VERSION = 1
+HISTORY_KEPT = 20
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+#: Upper bounds of what a message may ask for, as each crash and each timeout costs a worker.
+MOST_ATTEMPTS = 1_000_000
+MOST_CRASHES = 1_000
+MOST_STEPS = 1_000
+Attempts = Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)]
+Crashes = Annotated[int, Meta(ge=1, le=MOST_CRASHES)]
+Micros = Annotated[int, Meta(ge=0, le=2**53)]
+Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
+Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MOST_STEPS)]
+
+
+class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
+    """What a producer stores. Durations are in microseconds; `retry_after` has one step for each
+    attempt, which is text if it is a span of calendar months (`dates.span`)."""
+
+    v: int
+    id: Name
+    job: Name
+    queue: Name
+    payload: Any = {}
+    attempts: Attempts = 1
+    retry_after: Steps = ()
+    max_crashes: Crashes = 3
+    on_limit: OnLimit = "release"
+    timeout: Micros = 0
+
+
+class Push(NamedTuple):
+    """A job to store. It is due at `at` (microseconds since the epoch) or, if that is 0, in `delay`
+    microseconds."""
+
+    id: str
+    queue: str
+    body: bytes
+    delay: int = 0
+    at: int = 0
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """The parts of a body that are needed even if the rest is invalid."""
+
+    job: str = "?"
+    queue: str = "?"
+
+
+class _Version(msgspec.Struct, frozen=True):
+    v: int = VERSION
+
+
+class State(NamedTuple):
+    """What has happened to a job so far.
+
+    `attempt` counts its attempts and `crashes` the workers that died while running it. `failing` is
+    0, or 1 plus the workers that died since the job was marked as failing. `history` holds one
+    encoded Entry a line.
+    """
+
+    attempt: int = 0
+    crashes: int = 0
+    failing: int = 0
+    history: bytes = b""
+
+
+#: The state of a new job. It is one object, so that most new jobs are recognised by identity.
+INITIAL = State()
+
+
+class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
+    """One line of a job's history. `at` is in microseconds since the epoch; `cause` is one of
+    CAUSES."""
+
+    at: int
+    cause: str
+    error: str = ""
+    attempt: int = 0
+    traceback: str = ""
+    worker: str = ""
+    signal: int = 0
+    exit_code: int = 0
+
+
+#: error, released, limited and timeout count as attempts; crash is counted separately; unknown and
+#: newer are not counted.
+CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
+
+#: What msgspec raises for bytes that are not JSON, or not the expected JSON.
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+_body_decoder = msgspec.json.Decoder(_Body)
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode(message: Message) -> bytes:
+    """The body. The payload must have been checked by `payload.check`."""
+    return _encoder.encode(message)
+
+
+def decode(body: bytes) -> Message:
+    """Decode a body. Raises BadMessage if it is not a message of a known version, NewerMessage if
+    its version is later than this code knows."""
+    try:
+        message = _decoder.decode(body)
+    except UNREADABLE as error:
+        _check_version(_version(body))
+        raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
+    if message.v != VERSION:
+        _check_version(message.v)
+    if type(message.payload) is not dict:
+        raise BadMessage(f"the message's payload is not a JSON object: {body[:80]!r}")
+    return message
+
+
+def name_and_queue(body: bytes) -> tuple[str, str]:
+    """The job's name and queue for listings; "?" for what the body does not contain."""
+    try:
+        head = _body_decoder.decode(body)
+    except UNREADABLE:
+        return "?", "?"
+    return head.job, head.queue
+
+
+def _version(body: bytes) -> int:
+    """The version of a body that cannot be decoded, perhaps because a later poolq wrote it."""
+    try:
+        return msgspec.json.decode(body, type=_Version).v
+    except UNREADABLE:
+        return VERSION
+
+
+def _check_version(version: int) -> None:
+    if version != VERSION:
+        kind = NewerMessage if version > VERSION else BadMessage
+        raise kind(f"message has version {version}; this poolq reads version {VERSION}")
+
+
+def entry(line: Entry) -> bytes:
+    """One encoded line of the history, without its newline (JSON itself contains none)."""
+    try:
+        return _encoder.encode(line)
+    except UnicodeEncodeError:  # a lone surrogate, as in a file name that is not UTF-8
+        shown = {
+            field: value.encode("utf-8", "backslashreplace").decode()
+            for field, value in msgspec.structs.asdict(line).items()
+            if isinstance(value, str)
+        }
+        return _encoder.encode(msgspec.structs.replace(line, **shown))
+
+
+def entries(history: bytes) -> list[Entry]:
+    """The decoded history, oldest entry first; an invalid line becomes the error of an entry."""
+    found = []
+    for line in history.splitlines():
+        try:
+            found.append(_entry_decoder.decode(line))
+        except UNREADABLE:
+            found.append(Entry(0, "failed", line.decode("utf-8", "replace")))
+    return found
+
+
+def with_entry(history: bytes, line: Entry) -> bytes:
+    """The history with one more line; the first and the last HISTORY_KEPT - 1 lines are kept."""
+    lines = [*history.splitlines(), entry(line)]
+    if len(lines) > HISTORY_KEPT:
+        lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+    return b"\n".join(lines)

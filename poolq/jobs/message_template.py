@@ -1,0 +1,62 @@
+"""Message templates: what all messages of a job with the same options share, encoded once.
+
+Each dispatch only fills in what is left: a new id and the payload.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Raw
+
+from poolq.jobs.ids import new_id
+from poolq.jobs.message import VERSION, Message, Push, encode
+from poolq.jobs.options import Options
+from poolq.jobs.payload import check
+
+#: Creates a named tuple in a quarter of the time that its constructor takes.
+_new = tuple.__new__
+
+
+class MessageTemplate:
+    """The encoded message of a job's name and options, with gaps for id and payload.
+
+    `delay` is in microseconds, or None when the options name a point in time.
+    """
+
+    __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
+
+    def __init__(self, job: str, options: Options) -> None:
+        self.job = job
+        self.options = options
+        self.queue = options.queue
+        self.delay = options.delay if isinstance(options.delay, int) else None
+        blank = Message(
+            VERSION,
+            "",
+            job,
+            options.queue,
+            Raw(b""),
+            options.attempts,
+            options.retry_after,
+            options.max_crashes,
+            options.on_limit,
+            options.timeout,
+        )
+        # JSON escapes each quote within a string, so only the field itself matches.
+        before, field, rest = encode(blank).partition(b'"id":"')
+        self._before_id = before + field
+        before, field, self._end = rest.partition(b'"payload":')
+        self._before_payload = before + field
+
+    def push(self, payload: object, limit: int, where: str = "payload") -> Push:
+        """A new job with a new id. The payload may have up to `limit` bytes of JSON; `where` is
+        what errors call it. Raises PayloadError, OptionError."""
+        checked = check(payload, self.job, limit, where)
+        id_ = new_id()
+        body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))
+        if self.delay is None:
+            return _new(Push, (id_, self.queue, body, *self.options.due(self.job)))
+        return _new(Push, (id_, self.queue, body, self.delay, 0))
+
+    def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
+        """A template with some options changed. Raises OptionError."""
+        return MessageTemplate(self.job, self.options.changed(given, self.job))

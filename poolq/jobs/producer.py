@@ -1,0 +1,153 @@
+"""The producer: stores jobs, given as a message template and a payload, in the chosen engine.
+
+The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
+children share the choice; connections are left to the engine. While an engine cannot be reached,
+the producer retries for `PATIENCE` seconds, but only jobs that are certainly not stored: a job is
+never dispatched twice.
+
+Job classes are unknown here: `job.py` and `dispatch.py` stand above this module.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from poolq import config
+from poolq.common.backoff import Backoff
+from poolq.errors import EngineUnavailable
+from poolq.jobs.message import Push
+from poolq.jobs.message_template import MessageTemplate
+
+if TYPE_CHECKING:
+    from poolq.engines.base import Engine
+
+PATIENCE = 10.0  # seconds
+
+
+class _Producer(NamedTuple):
+    engine: "Engine"
+    max_payload: int
+
+
+class _Chosen:
+    """The engine this process dispatches to, chosen once by the settings or by `connect()`."""
+
+    def __init__(self) -> None:
+        self.settings: config.Config | None = None
+        self.producer: _Producer | None = None
+        self.lock = threading.Lock()
+
+    def fresh_lock(self) -> None:
+        """Replace the lock in a forked child: a thread that the child lacks may hold it."""
+        self.lock = threading.Lock()
+
+    def configured(self) -> config.Config:
+        with self.lock:
+            if self.settings is None:
+                self.settings = config.load()
+            return self.settings
+
+    def get(self) -> _Producer:
+        return self.producer or self.open()
+
+    def open(self) -> _Producer:
+        opened = _opened(self.configured())
+        with self.lock:
+            self.producer = self.producer or opened  # the first thread wins, and connect() over all
+            return self.producer
+
+    def use(self, settings: config.Config) -> _Producer:
+        opened = _opened(settings)
+        with self.lock:
+            self.settings, self.producer = settings, opened
+        return opened
+
+    def default(self, settings: config.Config) -> None:
+        """Use these settings unless others were chosen or loaded before."""
+        with self.lock:
+            self.settings = self.settings or settings
+
+
+_chosen = _Chosen()
+os.register_at_fork(after_in_child=_chosen.fresh_lock)
+
+
+def _opened(settings: config.Config) -> _Producer:
+    return _Producer(config.open_engine(settings), settings.max_payload)
+
+
+def engine() -> "Engine":
+    """The engine that this process dispatches to. Raises ConfigError."""
+    return _chosen.get().engine
+
+
+def dispatch_by(settings: config.Config) -> None:
+    """Dispatch by these settings, unless `connect()` or a dispatch came before.
+
+    A worker calls this, so that its jobs dispatch to the engine that its pool serves.
+    """
+    _chosen.default(settings)
+
+
+def connect(url: str, namespace: str | None = None) -> "Engine":
+    """Dispatch to the engine of this URL from now on, in all threads; other settings are kept.
+
+    `connect("redis://localhost:6379/0")`. The connection is made at the first use, not here.
+    Raises ConfigError.
+    """
+    given = {"engine": url, "namespace": namespace}
+    return _chosen.use(config.load(given, place="connect()")).engine
+
+
+def max_payload() -> int:
+    """The largest payload allowed, in bytes of JSON. Opens no engine."""
+    return _chosen.configured().max_payload
+
+
+def send(template: MessageTemplate, payload: object) -> str:
+    """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
+    to, limit = _chosen.producer or _chosen.open()
+    push = template.push(payload, limit)
+    try:
+        to.push([push])
+    except EngineUnavailable as error:
+        _store_again(to, [push], error)
+    return push.id
+
+
+def store(pushes: Sequence[Push]) -> list[str]:
+    """Store these jobs, thousands in one round trip, and return their ids in order.
+
+    Raises EngineUnavailable, whose `ids` are those of the jobs not known to be stored.
+    """
+    to, _ = _chosen.get()
+    try:
+        if pushes:
+            to.push(pushes)
+    except EngineUnavailable as error:
+        _store_again(to, pushes, error)
+    return [push.id for push in pushes]
+
+
+def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
+    """Retry what is certainly not stored, for PATIENCE seconds. Raises EngineUnavailable."""
+    give_up = time.monotonic() + PATIENCE
+    backoff, failures = Backoff(), 0
+    while not error.maybe_stored:
+        missing = set(error.ids)
+        pushes = [push for push in pushes if push.id in missing] if missing else pushes
+        failures += 1
+        pause = backoff.pause(failures, random.random())
+        if time.monotonic() + pause > give_up:
+            break
+        time.sleep(pause)
+        try:
+            engine.push(pushes)
+            return
+        except EngineUnavailable as again:
+            error = again
+    ids = error.ids or [push.id for push in pushes]
+    raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error

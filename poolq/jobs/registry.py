@@ -1,0 +1,183 @@
+"""The registry of jobs: imports the application's modules and lists the jobs that they define.
+
+Any error in the user's code becomes an AppError, one line with file and line number, whose
+`__cause__` is the original error. When and how often to load is decided by the worker.
+"""
+
+import gc
+import importlib
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from poolq.config.trusted_folders import distrust
+from poolq.errors import AppError, OptionError
+from poolq.jobs.class_checks import check_class
+from poolq.jobs.job import Job, full_name, is_job
+
+POOLQ = Path(__file__).parents[1]
+LONGEST_TEXT = 300  # characters of another error's text in ours
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class Registry:
+    """The jobs by name: those that a message can refer to."""
+
+    def __init__(self, jobs: Mapping[str, type[Job]]) -> None:
+        self._jobs = dict(jobs)
+        self.get = self._jobs.get
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._jobs)
+
+    def jobs(self) -> list[type[Job]]:
+        """All classes, in the order of their names."""
+        return [self._jobs[name] for name in self.names()]
+
+
+def load(modules: Sequence[str], folder: Path) -> Registry:
+    """Import the modules, then list all jobs that are defined. Raises AppError."""
+    import_all(modules, folder)
+    return _registry()
+
+
+def import_all(modules: Sequence[str], folder: Path) -> None:
+    """Import the modules, and all submodules of packages.
+
+    `folder` becomes the first entry of `sys.path`, unless other users may write to it. Raises
+    AppError.
+    """
+    path = str(folder)
+    if sys.path[:1] != [path] and not distrust(folder, current=True):
+        sys.path.insert(0, path)
+    importlib.invalidate_caches()
+    for name in modules:
+        _check_name(name, folder)
+        _import_tree(name, folder)
+
+
+def known() -> Registry:
+    """The jobs that this process has defined so far; of two with one name, the newer."""
+    return Registry({full_name(cls): cls for cls in _jobs()})
+
+
+def _jobs() -> Iterator[type[Job]]:
+    """All classes of jobs, older ones first, without those of the script being run."""
+    seen = set()
+    rest = [Job]
+    while rest:
+        for cls in rest.pop().__subclasses__():
+            if cls not in seen:
+                seen.add(cls)
+                rest.append(cls)
+                if is_job(cls) and not full_name(cls).startswith("__main__:"):
+                    yield cls
+
+
+def _registry() -> Registry:
+    gc.collect()  # a class that its module has replaced would still be listed
+    jobs: dict[str, type[Job]] = {}
+    for cls in _jobs():
+        name = full_name(cls)
+        other = jobs.setdefault(name, cls)
+        if other is not cls:
+            raise AppError(
+                f"two jobs have the name {name!r}: {other.__qualname__} of {other.__module__} and "
+                f"{cls.__qualname__} of {cls.__module__}; give one of them another name"
+            )
+        _check_again(cls)
+    return Registry(jobs)
+
+
+def _check_again(cls: type[Job]) -> None:
+    """Check once more: a decorator may have added a constructor to the finished class."""
+    try:
+        check_class(cls, full_name(cls))
+    except OptionError as error:
+        raise AppError(str(error)) from error
+
+
+def _check_name(name: str, folder: Path) -> None:
+    if name.endswith(".py"):
+        module = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise AppError(f"{name!r} is a file; name its module: --app {module}")
+    if not _MODULE.fullmatch(name):
+        raise AppError(f"{name!r} is not a module name; write --app myapp.jobs")
+    top = name.partition(".")[0]
+    mine, loaded = PathFinder.find_spec(top, [str(folder)]), sys.modules.get(top)
+    if mine is None or loaded is None or mine.origin is None:
+        return
+    there = getattr(loaded, "__file__", None) or "the interpreter"
+    if Path(there).resolve() != Path(mine.origin).resolve():
+        raise AppError(
+            f"module {top!r} in {folder} cannot be loaded: another module of that name is "
+            f"already loaded ({there}); rename it"
+        )
+
+
+def _import_tree(name: str, folder: Path) -> None:
+    module = _import(name, folder)
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if found.name != "__main__":  # a script: importing it would run it
+            _import_tree(f"{name}.{found.name}", folder)
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: it would end the worker at its start
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            text = _missing(name, folder)
+        else:
+            text = f"module {name!r} cannot be loaded: {_worded(error, folder)}"
+        raise AppError(text) from error
+
+
+def _missing(name: str, folder: Path) -> str:
+    why = distrust(folder, current=True)
+    if why and PathFinder.find_spec(name.partition(".")[0], [str(folder)]):
+        return f"module {name!r} in {folder} is not loaded: {why}"
+    advice = "name the module with --app"
+    if name == "jobs":
+        advice = f"write jobs.py (poolq make job NAME), or {advice}"
+    return f"no module {name!r} in {folder}: {advice}"
+
+
+def _worded(error: BaseException, folder: Path) -> str:
+    """The error as `file:line: Kind: text`, on one line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        place, text = f"{_shown(error.filename, folder)}:{error.lineno}", error.msg
+    else:
+        place, text = _place(error, folder), str(error)
+    text = " ".join(text.split())
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}…"
+    return f"{place}: {type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """The innermost line within the application, or else the line that raised the error."""
+    frames = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [at for at in frames if _shown(at[0], folder) != at[0]]
+    file, line = (own or frames)[-1]
+    return f"{_shown(file, folder)}:{line}"
+
+
+def _shown(file: str, folder: Path) -> str:
+    """The file's path, relative to the folder if it is part of the application."""
+    path = Path(file)
+    if "site-packages" in path.parts or path.is_relative_to(POOLQ):
+        return file
+    if not path.is_relative_to(folder):
+        return file
+    return str(path.relative_to(folder))

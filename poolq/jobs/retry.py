@@ -1,0 +1,172 @@
+"""What happens to a claimed job: outcomes as values, and the rules that choose one (pure).
+
+An outcome describes what to do; an engine stores it. Nothing here knows an engine or a clock: `now`
+and `rand` are parameters.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from poolq.common.durations import length
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Entry, Message, State, entries, with_entry
+
+UNKNOWN_RETRY = 5_000_000  # microseconds before the next worker looks at an unknown job
+#: Microseconds before the next attempt of a job that timed out twice in a row; the pause doubles
+#: from the first to the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 1_000_000, 60_000_000
+
+
+class Ack(NamedTuple):
+    """The job is done: count it and delete it."""
+
+
+class Release(NamedTuple):
+    """Back to the queue, due after `delay` microseconds. `counter` is the statistic to increase:
+    retried, limited, or none if empty."""
+
+    delay: int
+    state: State
+    counter: str = "retried"
+
+
+class ReleaseUntil(NamedTuple):
+    """Held back by `rule` until `until` (microseconds since the epoch by the engine's clock).
+
+    The job then has its original place: before every job of its queue that was dispatched later.
+    Counts as limited.
+    """
+
+    until: int
+    state: State
+    rule: Rule
+
+
+class GiveBack(NamedTuple):
+    """Back to the head of the queue as if it had never been claimed; nothing is counted. A parked
+    job that has been granted a slot keeps it while the window of that slot is open."""
+
+
+class Park(NamedTuple):
+    """Parked under `rules[refused]`, in FIFO order, until all rules have a slot for the job."""
+
+    rules: tuple[Rule, ...]
+    refused: int
+
+
+class Failing(NamedTuple):
+    """The job has failed for good; the worker keeps its claim while `on_failure()` runs."""
+
+    state: State
+
+
+class Bury(NamedTuple):
+    """Move the job to the failed jobs, with its history."""
+
+    state: State
+
+
+Outcome = Ack | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
+
+ACK = Ack()
+GIVE_BACK = GiveBack()
+
+
+def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
+    """The delay in microseconds after the `attempt`-th attempt: one step for each attempt; the last
+    step repeats.
+
+    `now`, in microseconds since the epoch, is when a step of calendar months begins.
+    """
+    step = steps[min(attempt, len(steps)) - 1] if steps else 0
+    if isinstance(step, int):
+        return step
+    return length(step, datetime.fromtimestamp(now / 1_000_000))  # noqa: DTZ006  # local time
+
+
+def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
+    """An attempt has failed: try again after `delay` microseconds, or fail for good."""
+    after = _tried(state, line)
+    return failing(after) if after.attempt >= message.attempts else Release(delay, after)
+
+
+def failing(state: State) -> Failing:
+    """Mark the job as failed, so that `on_failure()` is called."""
+    return Failing(state._replace(failing=1))
+
+
+def at_once(state: State, line: Entry) -> Failing:
+    """Fail for good, whatever attempts remain; this attempt is counted."""
+    return failing(_tried(state, line))
+
+
+def _tried(state: State, line: Entry) -> State:
+    return State(state.attempt + 1, state.crashes, 0, with_entry(state.history, line))
+
+
+def limited(
+    message: Message, state: State, line: Entry, rule: Rule, until: int
+) -> ReleaseUntil | Failing:
+    """Held back by a limit, which counts as an attempt. The job keeps its place and is due at
+    `until`: see `spread`."""
+    after = _tried(state, line)
+    return failing(after) if after.attempt >= message.attempts else ReleaseUntil(until, after, rule)
+
+
+def spread(jitter: float, window: int, rand: float) -> int:
+    """How many microseconds after the end of the window a released job is due: up to the share
+    `jitter` of the window, of which `rand`, 0 to 1, chooses a part."""
+    return round(jitter * window * rand)
+
+
+def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
+    """No module defines the job: wait `grace` microseconds for a deploy, uncounted, then bury."""
+    since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
+    if since and line.at - since[0].at >= grace:
+        return Bury(state._replace(history=with_entry(state.history, line)))
+    history = state.history if since else with_entry(state.history, line)
+    return Release(min(UNKNOWN_RETRY, grace), state._replace(history=history), "")
+
+
+def newer(state: State, line: Entry) -> Release:
+    """A later poolq has stored the message: wait, uncounted, for a worker that can read it."""
+    noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
+    history = state.history if noted else with_entry(state.history, line)
+    return Release(UNKNOWN_RETRY, state._replace(history=history), "")
+
+
+def crashed_out(message: Message, state: State) -> bool:
+    """Whether too many workers have died while running the job."""
+    return state.failing == 0 and state.crashes >= message.max_crashes
+
+
+def timed_out(message: Message, state: State) -> bool:
+    """Whether its last attempt was killed at its deadline, when no worker could settle it."""
+    return state.failing == 0 and state.attempt >= message.attempts
+
+
+def after_timeout(message: Message, state: State, now: int) -> int:
+    """Microseconds until the next attempt if this one is killed at its deadline; 0 after the last
+    attempt, when the job fails immediately. Each timeout costs a worker, so the pause grows from
+    the second in a row on, whatever the message asks for."""
+    tries = state.attempt + 1
+    if tries >= message.attempts:
+        return 0
+    asked = backoff(message.retry_after, tries, now)
+    before = 0
+    for line in reversed(entries(state.history)):
+        if line.cause != "timeout":
+            break
+        before += 1
+    return max(asked, min(FIRST_PAUSE << (before - 1), LONGEST_PAUSE)) if before else asked
+
+
+def hook_spent(message: Message, state: State) -> bool:
+    """Whether too many workers have died in `on_failure()`, so that it must not be called again."""
+    return state.failing - 1 >= message.max_crashes
+
+
+def at_end(state: State, line: Entry) -> Bury:
+    """Bury the job with its state and one last line of history."""
+    return Bury(state._replace(history=with_entry(state.history, line)))

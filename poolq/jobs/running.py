@@ -1,0 +1,170 @@
+"""Calling a job's code in this process: in a worker, by `dispatch_sync` and by the sync engine.
+
+`call` isolates jobs from each other: nothing that one sets in its context, on its event loop or on
+its instance reaches the next. What happens to a job afterwards is decided by the worker; for jobs
+run in place, by `run_inline`.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from poolq.errors import JobFailed, JobReleased
+from poolq.jobs.message import Message, decode
+
+log = logging.getLogger("poolq")
+
+
+class Runnable(Protocol):
+    """What this module needs to know of a job: it stands below the class Job."""
+
+    id: str
+    poolq_broken: BaseException | None  # what the job's __init__ raised
+
+
+R = TypeVar("R", bound=Runnable)
+
+#: The job that is running in this context; `poolq.current()` reads it.
+running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
+_publishers: list[Callable[[int, int, str], None]] = []  # empty, or a worker's one
+
+
+class FailNow(BaseException):
+    """Raised by `job.fail(reason)`; not caught by `except Exception`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ReleaseNow(BaseException):
+    """Raised by `job.release(delay)`; `delay` is in microseconds."""
+
+    def __init__(self, delay: int) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
+    """From now on, pass the progress of jobs in this process, a worker, to `publish`."""
+    _publishers[:] = [publish]
+
+
+def progress(done: float, total: float, note: str) -> None:
+    """Publish the progress of the running job, if a worker runs it. Raises ValueError unless both
+    are numbers."""
+    try:
+        counts = int(done), int(total)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"progress({done!r}, {total!r}): give it numbers, how much is done and of how much"
+        ) from None
+    for publish in _publishers:
+        publish(*counts, str(note))
+
+
+def call(job: Runnable, method: str = "run") -> Any:
+    """Call the job's `run` (or a hook) and return its result; `current()` is set meanwhile.
+
+    A coroutine is run to completion on an event loop of its own; tasks left on that loop are
+    cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
+    ReleaseNow are raised as such even if a task group wrapped them.
+    """
+    return copy_context().run(_call, job, method)
+
+
+def _call(job: Runnable, method: str) -> Any:
+    running_job.set(job)
+    if job.poolq_broken is not None:
+        raise job.poolq_broken
+    try:
+        result = getattr(job, method)()
+        if result is None or not isinstance(result, Coroutine):  # isinstance is slow
+            return result
+        return _finish(result)
+    except BaseExceptionGroup as group:
+        _raise_decision(group)
+        raise
+
+
+def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
+    found: BaseException | None = group.subgroup((FailNow, ReleaseNow))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is not None:
+        raise found from None
+
+
+def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio  # here: most producers and many workers never need it
+
+    def on_a_loop() -> Any:
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return on_a_loop()
+    # Called from a coroutine: a thread can run only one loop at a time.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, on_a_loop).result()
+
+
+def run_inline(
+    make: Callable[[Message, int], R], body: bytes, first: Callable[[R], object] | None = None
+) -> Any:
+    """Run a stored message in this process, attempt after attempt, without delays or limits.
+
+    `make(message, attempt)` creates an instance. `first(job)` is called before each attempt; an
+    error of it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
+    When no attempt is left, `on_failure()` runs and the last error is raised: JobFailed after
+    `fail()` or in place of a SystemExit, JobReleased after `release()`. Errors of hooks are logged.
+    """
+    attempts = decode(body).attempts
+    for attempt in range(1, attempts + 1):
+        job = make(decode(body), attempt)  # decoded again: an attempt may change its payload
+        try:
+            if first is not None and job.poolq_broken is None:
+                first(job)
+            result = call(job)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
+            if attempt == attempts or isinstance(raised, FailNow):
+                _fail(job, raised)
+        else:
+            _hook(job, "on_success")
+            return result
+    raise JobFailed("the message allows no attempt")
+
+
+def _fail(job: Runnable, raised: BaseException) -> NoReturn:
+    error = _as_error(raised)
+    vars(job)["error"] = error
+    _hook(job, "on_failure")
+    if error is raised:
+        raise error
+    raise error from (None if isinstance(raised, (FailNow, ReleaseNow)) else raised)
+
+
+def _as_error(raised: BaseException) -> Exception:
+    if isinstance(raised, Exception):
+        return raised
+    if isinstance(raised, FailNow):
+        return JobFailed(raised.reason)
+    if isinstance(raised, ReleaseNow):
+        return JobReleased("released by its last attempt")
+    return JobFailed(f"{type(raised).__name__}: {raised}")
+
+
+def _hook(job: Runnable, hook: str) -> None:
+    try:
+        call(job, hook)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a hook changes no outcome
+        log.exception("%s of job %s raised; its outcome stands", hook, job.id)

@@ -1,0 +1,156 @@
+"""Engine URLs: what is accepted, what is refused, and that no password is ever shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq import config
+from poolq.config.engine_urls import ENGINES, SCHEMES, normalise, redact
+from poolq.errors import ConfigError
+
+FOLDER = Path("/srv/app")
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("sqlite", "sqlite:////srv/app/poolq.db"),
+        ("sqlite:///x.db", "sqlite:////srv/app/x.db"),
+        ("sqlite:///data/x.db?synchronous=full", "sqlite:////srv/app/data/x.db?synchronous=full"),
+        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+        ("redis", "redis://localhost:6379/0"),
+        (" redis://h ", "redis://h"),
+        ("REDIS://h", "redis://h"),
+        ("valkey://h:1/2", "redis://h:1/2"),
+        ("rediss://u:p@[::1]:6380/3", "rediss://u:p@[::1]:6380/3"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("redis+sentinel://a:1,b:2,c/main/0", "redis+sentinel://a:1,b:2,c/main/0"),
+        ("redis+cluster://a:1", "redis+cluster://a:1"),
+        ("mysql://u:p@h:3306/shop", "mysql://u:p@h:3306/shop"),
+        ("mysql+pymysql://u:p@h/shop?charset=utf8mb4", "mysql://u:p@h/shop?charset=utf8mb4"),
+        ("mariadb+mariadbconnector://h/shop", "mariadb://h/shop"),
+        ("mysql2:///shop", "mysql:///shop"),
+        ("sync", "sync://"),
+        ("null://", "null://"),
+    ],
+)
+def test_what_is_accepted(text: str, url: str) -> None:
+    assert normalise(text, FOLDER) == url
+    assert normalise(url, FOLDER) == url
+
+
+def test_a_folder_with_odd_characters_survives_the_url() -> None:
+    folder = Path("/srv/50% off?/a#b ü")
+    url = normalise("sqlite:///x.db", folder)
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    assert unquote(path) == "/srv/50% off?/a#b ü/x.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("reddis://h", "did you mean 'redis'"),
+        ("postgresql://h/db", "unknown scheme"),
+        ("redi", "did you mean 'redis'"),
+        ("poolq.db", "is not a URL"),
+        ("", "is not a URL"),
+        ("redis://h:0", "bad port"),
+        ("redis://h:65536", "bad port"),
+        ("redis://h:port", "bad port"),
+        ("redis://h:", "bad port"),
+        ("redis://h/one", "bad database"),
+        ("redis://[::1", "proper host"),
+        ("redis+sentinel://a:1,,b/main", "proper host"),
+        ("mysql://h", "names no database"),
+        ("mysql://h/", "names no database"),
+        ("mysql://h/a/b", "names no database"),
+        ("sqlite://x.db", "two slashes"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///folder/", "names no file"),
+        ("unix://", "names no socket"),
+        ("redis://h /0", "space"),
+        ("redis://u:a/b@h", "%2F"),
+        ("database", "DATABASE_URL"),
+    ],
+)
+def test_what_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        normalise(text, FOLDER)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://:hunter2@h", "redis://:***@h"),
+        ("redis://hunter2@h", "redis://***@h"),
+        ("mysql://bob:hunter2@h/d", "mysql://bob:***@h/d"),
+        ("mysql://bob@h/d", "mysql://bob@h/d"),
+        ("mysql://bob:hun@ter2@h/d", "mysql://bob:***@h/d"),
+        ("mysql://bob:hun/ter2@h/d", "mysql://***"),
+        ("mysql://bob:hun?ter2@h/d", "mysql://***"),
+        ("redis://:hunter2", "redis://:***"),
+        ("redis://hunter2:@h", "redis://***@h"),
+        ("redis+sentinel://hunter2:@a,b/m", "redis+sentinel://***@a,b/m"),
+        ("mysql://bob:@h/d", "mysql://bob:***@h/d"),
+        ("redis://h/0?password=hunter2&x=1", "redis://h/0?password=***&x=1"),
+        ("redis://h/0?x=1&Auth_Token=hunter2", "redis://h/0?x=1&Auth_Token=***"),
+        ("redis://h/0?password=hun@ter2", "redis://***"),
+        ("bob:hunter2@h", "***@h"),
+        ("redis:bob:hunter2@h", "***@h"),
+        ("redis+sentinel://:hunter2@a:1,b:2/m", "redis+sentinel://:***@a:1,b:2/m"),
+        ("sqlite:////home/me@work/x.db", "sqlite:////home/me@work/x.db"),
+    ],
+)
+def test_redact(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+@given(
+    scheme=st.sampled_from([*SCHEMES, "reddis", "postgres"]),
+    secret=st.text(st.characters(codec="ascii"), min_size=6).filter(
+        lambda text: "@" not in text.rstrip("@") and any(ch.isalpha() for ch in text)
+    ),
+    tail=st.sampled_from(["", "/", "/db", "/0", ":99999/db", ":port"]),
+)
+def test_no_error_shows_a_password(scheme: str, secret: str, tail: str) -> None:
+    secret = f"Q{secret}Q"
+    url = f"{scheme}://bob:{secret}@host{tail}"
+    said = redact(url)
+    try:
+        config.load({"engine": url}, {}, FOLDER)
+    except ConfigError as error:
+        said += str(error)
+    assert secret not in said
+    assert repr(secret)[1:-1] not in said
+
+
+def test_database_takes_its_url_from_the_environment_or_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POOLQ_ENGINE=database\nDATABASE_URL=mysql2://u:p@h/one\n")
+    made = config.load({}, {}, tmp_path)
+    assert made.engine == "mysql://u:p@h/one"
+    assert made.sources["engine"] == (
+        f"POOLQ_ENGINE in {tmp_path}/.env, DATABASE_URL in {tmp_path}/.env"
+    )
+    made = config.load({}, {"DATABASE_URL": "mysql://h/two"}, tmp_path)
+    assert made.engine == "mysql://h/two"
+
+
+def test_a_bad_database_url_names_its_place(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "postgres://u:hunter2@h/one", "POOLQ_ENGINE": "database"}
+    with pytest.raises(ConfigError) as caught:
+        config.load({}, environ, tmp_path)
+    assert "DATABASE_URL in the environment" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_scheme_has_an_engine() -> None:
+    assert set(ENGINES) == set(SCHEMES)

@@ -1,0 +1,88 @@
+"""Folders that others may write to give no settings and no code."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from poolq import config
+from poolq.config.trusted_folders import distrust, judge
+from poolq.errors import AppError
+from tests.unit.jobs.test_registry import load as load_app
+
+ME, MINE, ROOT, EVE = 1000, 1000, 0, 1001
+
+
+def found(mode: int, uid: int, gid: int = MINE) -> os.stat_result:
+    return os.stat_result((stat.S_IFDIR | mode, 1, 1, 1, uid, gid, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "current", "why"),
+    [
+        (0o755, ME, MINE, False, ""),
+        (0o700, ROOT, ROOT, False, ""),
+        (0o775, ME, MINE, False, ""),  # a group of the user's own, as Debian has it
+        (0o775, ROOT, ROOT, False, ""),
+        (0o755, EVE, EVE, True, ""),  # a service in a folder that the deploying user owns
+        (0o755, EVE, EVE, False, "/srv belongs to user 1001; change to that folder to use it"),
+        (0o777, ME, MINE, True, "everybody may write to /srv"),
+        (0o1777, ROOT, ROOT, True, "everybody may write to /srv"),
+        (0o1777, ROOT, ROOT, False, "everybody may write to /srv"),
+        (0o775, ME, EVE, True, "others of group 1001 may write to /srv"),
+        (0o775, EVE, EVE, False, "others of group 1001 may write to /srv"),
+    ],
+)
+def test_who_may_write_to_a_folder(
+    mode: int, uid: int, gid: int, *, current: bool, why: str
+) -> None:
+    assert judge(Path("/srv"), found(mode, uid, gid), ME, MINE, current=current) == why
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    assert distrust(tmp_path / "gone", current=True).endswith(
+        "cannot be looked at: No such file or directory"
+    )
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    """A folder for everybody, as /tmp is, in which somebody has left a project."""
+    folder = tmp_path / "public"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    (folder / "poolq.toml").write_text('name = "of-somebody"\n')
+    (folder / ".env").write_text("POOLQ_ENGINE=redis://of.somebody\n")
+    (folder / "jobs.py").write_text("raise SystemExit('the code of somebody')\n")
+    return folder
+
+
+def test_a_project_in_a_public_folder_is_skipped_and_said(public: Path) -> None:
+    mine = public / "mine"
+    mine.mkdir()
+    said: list[str] = []
+    read = config.load({}, {}, mine, said.append)
+    assert (read.folder, read.name, read.engine) == (mine, "default", f"sqlite:///{mine}/poolq.db")
+    assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
+
+
+def test_one_above_it_counts(public: Path, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.poolq]\nname = "above"\n')
+    said: list[str] = []
+    assert config.load({}, {}, public, said.append).name == "above"
+    assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
+
+
+def test_the_current_folder_may_be_public_too(public: Path) -> None:
+    said: list[str] = []
+    read = config.load({}, {}, public, said.append)
+    assert (read.folder, read.name) == (public, "default")
+    assert len(said) == 1
+
+
+def test_no_code_is_loaded_from_a_public_folder(public: Path) -> None:
+    assert load_app(public)["error"] == (
+        f"module 'jobs' in {public} is not loaded: everybody may write to {public}"
+    )
+    assert AppError.exit_code == 3

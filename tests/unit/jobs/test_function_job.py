@@ -1,0 +1,201 @@
+"""Function jobs: checked like the call itself, plain functions otherwise."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import poolq
+from poolq import Job, Limit, OptionError, PayloadError
+from poolq.jobs.function_job import FunctionSettings
+from poolq.jobs.job import hooks, job_name, options_of
+
+
+@poolq.job
+def add(a: int, b: int = 2, *, c: int = 0) -> int:
+    """Add them up."""
+    return a + b + c
+
+
+@poolq.job(queue="emails", attempts=3, retry_after="10s", rate_limit=Limit(10, seconds=1))
+def send_mail(to: str, message: str, **headers: str) -> tuple[str, str, dict[str, str]]:
+    return to, message, headers
+
+
+@poolq.job(name="fetch")
+async def fetch(url: str) -> str:
+    await asyncio.sleep(0)
+    return f"{url} by {poolq.current().attempt}"
+
+
+def test_it_still_is_the_function() -> None:
+    assert add(1) == 3
+    assert add(1, b=1, c=1) == 3
+    assert (add.__name__, add.__doc__, add.__module__) == ("add", "Add them up.", __name__)
+    assert add.__wrapped__ is add.function  # type: ignore[attr-defined]  # of update_wrapper
+    assert repr(add) == f"<function job {__name__}:add>"
+
+
+def test_the_delay_of_celery_gets_one_clear_line() -> None:
+    with pytest.raises(OptionError) as caught:
+        send_mail.delay("bob", "Hello")  # type: ignore[attr-defined]  # unknown to type checkers
+    assert str(caught.value) == (
+        "send_mail.delay(…) does not dispatch; write send_mail.dispatch(…), "
+        'and send_mail.set(delay="+1 hour").dispatch(…) for later'
+    )
+
+
+def test_it_makes_a_job_class() -> None:
+    assert issubclass(send_mail.job, Job)
+    assert job_name(send_mail.job) == f"{__name__}:send_mail"
+    assert job_name(fetch.job) == "fetch"
+    options = options_of(send_mail.job)
+    assert (options.queue, options.attempts, options.retry_after) == ("emails", 3, (10_000_000,))
+    assert hooks(add.job) == (False, False, False)
+    assert hooks(send_mail.job) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "payload"),
+    [
+        ((1,), {}, {"a": 1}),
+        ((1, 2), {}, {"a": 1, "b": 2}),
+        ((), {"b": 1, "a": 2, "c": 3}, {"a": 2, "b": 1, "c": 3}),
+    ],
+)
+def test_arguments_are_stored_by_name(args: Any, kwargs: Any, payload: dict[str, Any]) -> None:
+    assert add.bind(args, kwargs) == payload
+
+
+def test_free_keywords_are_arguments_like_others() -> None:
+    sent = send_mail.bind(("bob",), {"message": "Hi", "subject": "x", "self": "y"})
+    assert sent == {"to": "bob", "message": "Hi", "subject": "x", "self": "y"}
+    assert send_mail.dispatch_sync("bob", "Hi", subject="x") == ("bob", "Hi", {"subject": "x"})
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "wrong"),
+    [
+        ((), {}, "missing a required argument: 'a'"),
+        ((1,), {"d": 1}, "got an unexpected keyword argument 'd'"),
+        ((1, 2, 3), {}, "too many positional arguments"),
+        ((1,), {"a": 1}, "multiple values for argument 'a'"),
+    ],
+)
+def test_a_wrong_call_is_refused_as_the_call_itself_would_be(
+    args: Any, kwargs: Any, wrong: str
+) -> None:
+    for refuse in (add.dispatch, add.set(queue="x").dispatch, add.dispatch_sync):
+        with pytest.raises(TypeError) as caught:
+            refuse(*args, **kwargs)
+        assert str(caught.value) == f"job {__name__}:add: {wrong}"
+
+
+def test_arguments_must_be_what_a_payload_can_hold() -> None:
+    with pytest.raises(PayloadError, match=r"job .*:add: payload\['a'\] is a set, which"):
+        add.dispatch_sync(a={1})
+
+
+def test_dispatch_sync_runs_the_function_as_a_job() -> None:
+    assert add.dispatch_sync(1, c=5) == 8
+    assert fetch.dispatch_sync("u") == "u by 1"
+    assert fetch.set(attempts=2).dispatch_sync(url="u") == "u by 1"
+
+
+def test_settings_are_immutable_and_add_up() -> None:
+    later = send_mail.set(delay="1m")
+    assert isinstance(later, FunctionSettings)
+    assert later.set(queue="bulk").options == later.options.changed({"queue": "bulk"}, "x")
+    assert later.options.queue == "emails"
+    with pytest.raises(OptionError, match=r"send_mail: unknown option dealy; did you mean delay\?"):
+        send_mail.set(dealy="1m")  # type: ignore[call-arg]  # the point of the test
+
+
+def test_a_payload_of_many_is_checked_as_arguments() -> None:
+    assert add.set().bind({"a": 1}) == {"a": 1}
+    with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+        add.set().bind({})
+    with pytest.raises(PayloadError, match="the arguments are 3; give a dict"):
+        add.set().bind(3)
+
+
+def test_hooks_and_limits_get_the_job() -> None:
+    seen: list[Any] = []
+
+    @poolq.job(
+        rate_limit=lambda job: {"limit": job.payload["n"], "seconds": 1},
+        on_success=lambda job: seen.append(("done", job.payload)),
+        on_failure=lambda job: seen.append(("failed", str(job.error))),
+    )
+    def check(n: int) -> int:
+        return 1 // n
+
+    made = check.job()
+    made.payload = {"n": 3}
+    assert made.rate_limit() == {"limit": 3, "seconds": 1}
+    check.dispatch_sync(1)
+    with pytest.raises(ZeroDivisionError):
+        check.dispatch_sync(0)
+    assert seen == [("done", {"n": 1}), ("failed", "integer division or modulo by zero")]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Limit(10, seconds=1),
+        {"limit": 10, "seconds": 1},
+        [{"limit": 10, "seconds": 1}],
+        (Limit(10, seconds=1),),
+    ],
+)
+def test_a_limit_may_be_written_in_any_form(limit: Any) -> None:
+    job = poolq.job(rate_limit=limit)(lambda: None).job()
+    assert Limit.parse(job.rate_limit(), "x") == (Limit(10, seconds=1),)
+
+
+def _positional(a: int, /) -> None: ...
+def _variadic(*args: int) -> None: ...
+def _generator() -> Any:
+    yield
+
+
+WHERE = f"job {__name__}:"
+
+
+@pytest.mark.parametrize(
+    ("decorate", "wrong"),
+    [
+        (
+            lambda: poolq.job(_positional),
+            f"{WHERE}_positional: a: int cannot be given by name, as arguments of a job are; leave",
+        ),
+        (lambda: poolq.job(_variadic), f"{WHERE}_variadic: *args: int cannot be given by name"),
+        (lambda: poolq.job(_generator), f"{WHERE}_generator has a yield, so its body"),
+        (lambda: poolq.job(attempts=0)(lambda: None), "job "),
+        (lambda: poolq.job(quue="x")(print), "@poolq.job decorates functions, not <built-in"),
+        (
+            lambda: poolq.job(Job),
+            "@poolq.job decorates functions, not <class 'poolq.jobs.job.Job'>",
+        ),
+        (lambda: poolq.job("emails"), "@poolq.job decorates functions, not 'emails'"),
+        (lambda: poolq.job(name="a b")(test_it_still_is_the_function), f"{WHERE}test_it_still"),
+        (lambda: poolq.job(on_success=3)(_run), f"{WHERE}_run: on_success is 3; it must be a fun"),
+        (lambda: poolq.job(rate_limit=3)(_run), f"rate_limit of {__name__}:_run: 3 is not a limit"),
+        (
+            lambda: poolq.job(rate_limit={"limit": 0, "seconds": 1})(_run),
+            f"rate_limit of {__name__}:_run: limit is 0; it must be a whole number",
+        ),
+        (
+            lambda: poolq.job(quue="x")(_run),
+            f"{WHERE}_run: unknown option quue; did you mean queue?",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_when_it_is_decorated(decorate: Any, wrong: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        decorate()
+    assert str(caught.value).startswith(wrong)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def _run() -> None: ...

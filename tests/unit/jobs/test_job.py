@@ -1,0 +1,321 @@
+"""Job classes: how they are named, checked and built."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+import poolq
+from poolq import Job, OptionError
+from poolq.errors import JobFailed
+from poolq.jobs.class_checks import misspelled
+from poolq.jobs.job import Hooks, build, hooks, is_job, job_name, options_of
+from poolq.jobs.options import OPTIONS
+from poolq.jobs.running import FailNow, ReleaseNow
+
+SECOND = 1_000_000
+
+
+class SendMail(Job):
+    queue = "emails"
+    delay = "+30 seconds"
+    attempts = 3
+    retry_after = ["1s", "10s", "1m"]  # noqa: RUF012  # as users write it
+
+    def run(self) -> Any:
+        return self.payload
+
+
+class Child(SendMail):
+    attempts = 5
+
+
+class Named(Job):
+    name = "mail.send"
+
+    def run(self) -> Any:
+        return None
+
+
+class OfNamed(Named):
+    pass
+
+
+def make(**members: Any) -> type[Job]:
+    """A job class with these members; its run() returns its instance."""
+    return type("Made", (Job,), {"__module__": "jobs", "run": lambda self: self, **members})
+
+
+def test_the_name_is_module_and_class() -> None:
+    assert job_name(SendMail) == f"{__name__}:SendMail"
+    assert job_name(Child) == f"{__name__}:Child"
+
+
+def test_a_name_of_its_own_is_not_inherited() -> None:
+    assert job_name(Named) == "mail.send"
+    assert job_name(OfNamed) == f"{__name__}:OfNamed"
+
+
+def test_a_class_of_the_run_script_needs_a_name() -> None:
+    cls = make(__module__="__main__", __qualname__="SendMail")
+    with pytest.raises(OptionError) as caught:
+        cls.dispatch()
+    assert str(caught.value) == (
+        "job __main__:SendMail stands in the script that is run, where no worker can find it; "
+        "move it to a module, or give it a name"
+    )
+    assert job_name(make(__module__="__main__", name="mail")) == "mail"
+
+
+def test_a_class_without_run_is_no_job() -> None:
+    base = type("Base", (Job,), {"__module__": "jobs", "queue": "emails"})
+    assert not is_job(base)
+    with pytest.raises(OptionError, match=r"job jobs:Base has no run\(\) and cannot be dispatched"):
+        base.dispatch()
+
+
+def test_an_abstract_class_is_no_job() -> None:
+    class Report(Job, abc.ABC):
+        def run(self) -> Any:
+            return self.text()
+
+        @abc.abstractmethod
+        def text(self) -> str: ...
+
+    class Daily(Report):
+        def text(self) -> str:
+            return "daily"
+
+    assert not is_job(Report)
+    assert is_job(Daily)
+
+
+def test_options_are_inherited_and_read_from_the_class() -> None:
+    read = options_of(SendMail)
+    assert (read.queue, read.delay, read.attempts) == ("emails", 30 * SECOND, 3)
+    assert read.retry_after == (SECOND, 10 * SECOND, 60 * SECOND)
+    assert options_of(Child) == dataclasses.replace(read, attempts=5)
+    assert options_of(SendMail) is options_of(SendMail)
+
+
+def test_options_are_read_when_the_job_is_dispatched() -> None:
+    steps = ["1s"]
+    cls = make(retry_after=steps)
+    assert options_of(cls).retry_after == (SECOND,)
+    cls.queue = "bulk"
+    steps.append("2s")
+    assert options_of(cls).queue == "bulk"
+    assert options_of(cls).retry_after == (SECOND, 2 * SECOND)
+    cls.attempts = 0
+    with pytest.raises(OptionError, match="job jobs:Made: attempts is 0"):
+        cls.dispatch()
+
+
+def generator(_: Job) -> Any:
+    yield
+
+
+async def async_generator(_: Job) -> Any:
+    yield
+
+
+async def coroutine(_: Job) -> Any:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("members", "wrong"),
+    [
+        ({"attempts": 0}, "attempts is 0; it must be a whole number from 1 to"),
+        ({"queue": "a b"}, "queue is 'a b'; it must have no spaces"),
+        ({"queue": property(lambda _: "x")}, "queue is <property"),
+        ({"delay": lambda _: 1}, "delay is <function"),
+        ({"retry_after": "soonish"}, "retry_after is 'soonish'; write a number of seconds"),
+        ({"name": ""}, "name is empty; give it a name"),
+        ({"name": None}, "name is None; it must be text"),
+        ({"name": "a b"}, "name is 'a b'; it must have no spaces"),
+        ({"name": property(lambda _: "x")}, "name is <property"),
+        ({"name": "n" * 256}, f"name is '{'n' * 40}'…; at most 255 bytes are allowed"),
+        ({"run": 3}, "run is 3; it must be a method"),
+        ({"rate_limit": {"limit": 1}}, "rate_limit is {'limit': 1}; it must be a method"),
+        ({"run": generator}, "run() has a yield, so its body would never run; return instead"),
+        ({"run": async_generator}, "run() has a yield"),
+        ({"on_failure": generator}, "on_failure() has a yield"),
+        ({"rate_limit": coroutine}, "rate_limit() is async; it must be a plain method"),
+        (
+            {"__init__": lambda self, to, copies=1: None},
+            "__init__ needs to; a job is built without arguments, its data comes in the payload",
+        ),
+    ],
+)
+def test_a_class_that_makes_no_sense_is_refused_when_it_is_made(
+    members: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        make(**members)
+    assert str(caught.value).startswith(f"job jobs:Made: {wrong}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_name_too_long_to_be_stored_is_refused() -> None:
+    with pytest.raises(OptionError, match="…; at most 255 bytes are allowed"):
+        make(__qualname__="A" * 300)
+    assert job_name(make(__qualname__="A" * 300, name="a")) == "a"
+
+
+def test_a_constructor_without_needs_is_fine() -> None:
+    made = make(__init__=lambda self, to=1, *args, **kwargs: setattr(self, "to", to))
+    job = build(made, id="1", payload={"a": 1}, attempt=2, queue="q")
+    assert (job.id, job.payload, job.attempt, job.queue, job.error) == ("1", {"a": 1}, 2, "q", None)
+    assert cast("Any", job).to == 1
+
+
+def test_each_built_instance_is_fresh() -> None:
+    first = build(SendMail, id="1", payload={}, attempt=1, queue="emails")
+    cast("Any", first).left = "over"
+    second = build(SendMail, id="2", payload={}, attempt=3, queue="bulk", error=JobFailed("x"))
+    assert not hasattr(second, "left")
+    assert (second.id, second.attempt, second.queue) == ("2", 3, "bulk")
+    assert isinstance(second.error, JobFailed)
+
+
+def test_a_job_may_call_its_own_things_what_it_likes() -> None:
+    members = dict.fromkeys(("_read", "options", "broken", "job", "message", "state", "url"), "x")
+    assert make(**members, attempts=2).dispatch_sync().attempt == 1
+
+
+def test_an_instance_made_by_hand_can_be_tested() -> None:
+    job = SendMail()
+    assert (job.payload, job.id, job.attempt, job.error) == ({}, "", 1, None)
+    assert SendMail().payload is not job.payload
+    job.payload = {"to": "bob"}
+    assert job.run() == {"to": "bob"}
+
+
+def test_hooks_are_those_of_its_own() -> None:
+    assert hooks(SendMail) == Hooks(limit=False, success=False, failure=False)
+    assert hooks(make(rate_limit=lambda _: None)) == Hooks(True, False, False)
+    cls = make(on_success=lambda _: None, on_failure=lambda _: None)
+    assert hooks(cls) == Hooks(False, True, True)
+    assert hooks(type("Heir", (cls,), {})) == Hooks(False, True, True)
+
+
+def test_what_is_not_overridden_does_nothing() -> None:
+    job = SendMail()
+    assert job.rate_limit() is job.on_success() is job.on_failure() is None
+
+
+@pytest.mark.parametrize("leave", [lambda job: job.fail("no"), lambda job: job.release("1s")])
+def test_fail_and_release_cannot_be_swallowed(leave: Callable[[Job], None]) -> None:
+    def careless() -> None:
+        try:
+            leave(SendMail())
+        except Exception:
+            pytest.fail("swallowed")
+
+    with pytest.raises((FailNow, ReleaseNow)) as caught:
+        careless()
+    assert not isinstance(caught.value, Exception)
+
+
+def test_fail_carries_its_reason() -> None:
+    with pytest.raises(FailNow) as caught:
+        SendMail().fail("bad address")
+    assert caught.value.reason == "bad address"
+    with pytest.raises(FailNow, match="failed by its own"):
+        SendMail().fail()
+
+
+@pytest.mark.parametrize(
+    ("delay", "micros"), [(None, 0), ("10s", 10 * SECOND), (0.5, 500_000), ("2020-01-01", 0)]
+)
+def test_release_carries_its_delay(delay: Any, micros: int) -> None:
+    with pytest.raises(ReleaseNow) as caught:
+        SendMail().release(delay)
+    assert caught.value.delay == micros
+
+
+def test_release_until_a_point_in_time() -> None:
+    with pytest.raises(ReleaseNow) as caught:
+        SendMail().release("tomorrow")
+    assert 0 < caught.value.delay <= 25 * 3600 * SECOND
+
+
+def test_release_with_a_delay_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(poolq.DurationError, match=r"SendMail: the delay of release\(\) is 'x';"):
+        SendMail().release("x")
+
+
+def test_settings_are_immutable_and_add_up() -> None:
+    later = SendMail.set(delay="+1 hour")
+    bulk = later.set(queue="bulk")
+    assert (later.options.queue, later.options.delay) == ("emails", 3600 * SECOND)
+    assert (bulk.options.queue, bulk.options.delay) == ("bulk", 3600 * SECOND)
+    assert SendMail().set() == SendMail.set()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        later.options = bulk.options  # type: ignore[misc]  # the point of the test
+    with pytest.raises(OptionError, match=r"SendMail: unknown option dealy; did you mean delay\?"):
+        SendMail.set(dealy="1h")  # type: ignore[call-arg]  # the point of the test
+
+
+def test_delay_is_an_option_and_a_method() -> None:
+    later: Any = SendMail()
+    settings = later.delay("+1 hour")
+    assert settings == SendMail.set(delay="+1 hour")
+    assert later.delay("tomorrow noon").set(queue="bulk").options.delay == "tomorrow noon"
+    assert later.delay().options.delay == 0
+    assert options_of(SendMail).delay == 30 * SECOND
+    assert options_of(Child).delay == 30 * SECOND
+    assert options_of(make(delay="5s")).delay == 5 * SECOND
+
+
+def test_a_delay_set_later_or_by_a_mixin_counts() -> None:
+    job = make(delay="5s")
+    job.delay = "7s"
+    assert options_of(job).delay == 7 * SECOND
+    del job.delay
+    assert options_of(job).delay == 5 * SECOND
+    mixed = type("Mixed", (type("Mixin", (), {"delay": "9s"}), Job), {"run": lambda _: None})
+    assert options_of(mixed).delay == 9 * SECOND  # type: ignore[arg-type]  # made by type()
+    assert mixed().delay("1s").options.delay == SECOND
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cast("Any", SendMail).delay({"to": "bob"}),
+        lambda: cast("Any", SendMail).delay("bob", "Hello"),
+        lambda: cast("Any", SendMail).delay(to="bob"),
+        lambda: cast("Any", SendMail)().delay({"to": "bob"}, 3),
+    ],
+)
+def test_the_delay_of_celery_gets_one_clear_line(call: Callable[[], object]) -> None:
+    with pytest.raises(OptionError) as caught:
+        call()
+    assert str(caught.value) == (
+        "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
+        'and SendMail.set(delay="+1 hour").dispatch(payload) for later'
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("rateLimit", "rate_limit"),
+        ("onSuccess", "on_success"),
+        ("onFailure", "on_failure"),
+        ("maxAttempts", "attempts"),
+        ("retryAfter", "retry_after"),
+        ("atempts", "attempts"),
+        ("max_retries", "attempts"),
+    ],
+)
+def test_a_misspelled_attribute_is_recognised(given: str, meant: str) -> None:
+    assert misspelled(make(**{given: 3}), OPTIONS) == [(given, meant)]
+
+
+@pytest.mark.parametrize("given", ["retries_left", "limit", "attempted_at", "success", "max_size"])
+def test_an_attribute_of_its_own_is_no_misspelling(given: str) -> None:
+    assert misspelled(make(**{given: 3}), OPTIONS) == []

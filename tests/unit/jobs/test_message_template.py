@@ -1,0 +1,45 @@
+"""A form and what is filled into it are the same message as one that is written in one piece."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq.jobs.message import VERSION, Message, decode
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import Options
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+NAMES = TEXTS | st.sampled_from(['"payload":', '","payload":{"id":"', "\\", "jobs:SendMail"])
+
+
+@given(
+    NAMES,
+    NAMES,
+    st.integers(1, 9),
+    st.lists(st.integers(0, 1 << 40), max_size=3).map(tuple),
+    st.sampled_from(["release", "park"]),
+    st.dictionaries(NAMES, NAMES, max_size=3),
+)
+def test_a_filled_form_is_the_message(
+    job: str, queue: str, attempts: int, steps: tuple[int, ...], on_limit: str, payload: object
+) -> None:
+    options = Options(queue, 7, attempts, steps, attempts, on_limit, 5)  # type: ignore[arg-type]
+    push = MessageTemplate(job, options).push(payload, 1 << 20)
+    assert decode(push.body) == Message(
+        VERSION, push.id, job, queue, payload, attempts, steps, attempts, on_limit, 5  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (push.queue, push.delay, push.at) == (queue, 7, 0)
+
+
+def test_what_is_default_is_left_out() -> None:
+    push = MessageTemplate("jobs:A", Options()).push(None, 1 << 20)
+    assert json.loads(push.body) == {
+        "v": 1,
+        "id": push.id,
+        "job": "jobs:A",
+        "queue": "default",
+        "payload": {},
+    }

@@ -1,0 +1,397 @@
+"""From a payload to a stored job: what is pushed, where to, and what happens when it cannot be."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import poolq
+from poolq import EngineUnavailable, Job, OptionError, PayloadError
+from poolq.engines.base import Push
+from poolq.engines.null import NullEngine
+from poolq.engines.sync import SyncEngine
+from poolq.jobs.message import Message
+from poolq.jobs.producer import engine, max_payload
+from tests.support.producing import MODULE, Kept, produce_to
+
+ROOT = Path(__file__).parents[3]
+SECOND = 1_000_000
+
+
+class SendMail(Job):
+    queue = "emails"
+    delay = "+30 seconds"
+    attempts = 3
+    retry_after = ["1s", "10s"]  # noqa: RUF012  # as users write it
+    max_crashes = 2
+    on_limit = "park"
+    timeout = "1m"
+
+    def run(self) -> Any:
+        return self.payload
+
+
+NAME = f"{__name__}:SendMail"
+
+
+@poolq.job(queue="sums")
+def add(a: int, b: int = 2) -> int:
+    return a + b
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """The engine that everything in this test is dispatched to."""
+    made = Kept()
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(made))
+    return made
+
+
+@pytest.fixture
+def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A project folder, and a process that has not dispatched yet."""
+    monkeypatch.setattr(MODULE, "_chosen", MODULE._Chosen())
+    monkeypatch.chdir(tmp_path)
+    for name in ("POOLQ_ENGINE", "POOLQ_NAMESPACE", "POOLQ_MAX_PAYLOAD"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+# What is pushed
+
+
+def test_the_options_of_the_class_travel_with_the_job(kept: Kept) -> None:
+    id_ = SendMail().dispatch({"to": "bob"})
+    (push,), (message,) = kept.pushes, kept.messages
+    assert message == Message(
+        v=1,
+        id=id_,
+        job=NAME,
+        queue="emails",
+        payload={"to": "bob"},
+        attempts=3,
+        retry_after=(SECOND, 10 * SECOND),
+        max_crashes=2,
+        on_limit="park",
+        timeout=60 * SECOND,
+    )
+    assert (push.id, push.queue, push.delay, push.at) == (id_, "emails", 30 * SECOND, 0)
+
+
+def test_options_given_win(kept: Kept) -> None:
+    SendMail.dispatch({}, delay="+1 hour", queue="bulk", attempts=5, retry_after="1m")
+    (push,), (message,) = kept.pushes, kept.messages
+    assert (push.queue, push.delay) == ("bulk", 3600 * SECOND)
+    assert (message.queue, message.attempts, message.retry_after) == ("bulk", 5, (60 * SECOND,))
+    assert (message.max_crashes, message.on_limit) == (2, "park")
+
+
+def test_a_point_in_time_is_sent_as_one(kept: Kept) -> None:
+    SendMail.dispatch(delay=datetime(2100, 1, 1, tzinfo=UTC))
+    assert kept.pushes[0].delay == 0
+    assert kept.pushes[0].at == round(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * SECOND
+
+
+def test_settings_are_used_often(kept: Kept) -> None:
+    later = SendMail.set(delay="+1 hour")
+    ids = [later.dispatch({"n": 1}), later.dispatch({"n": 2}, queue="bulk"), later.dispatch()]
+    assert [message.id for message in kept.messages] == ids
+    assert [push.delay for push in kept.pushes] == [3600 * SECOND] * 3
+    assert [push.queue for push in kept.pushes] == ["emails", "bulk", "emails"]
+    assert [message.payload for message in kept.messages] == [{"n": 1}, {"n": 2}, {}]
+
+
+def test_by_name_the_options_are_those_given(kept: Kept) -> None:
+    poolq.dispatch(NAME, {"to": "bob"}, attempts=3)
+    (message,) = kept.messages
+    assert (message.job, message.queue, message.attempts) == (NAME, "default", 3)
+    assert (message.on_limit, message.retry_after) == ("release", ())
+
+
+def test_a_function_job_sends_its_arguments(kept: Kept) -> None:
+    add.dispatch(1)
+    add.set(delay="1s", queue="bulk").dispatch(b=3, a=2)
+    assert [message.payload for message in kept.messages] == [{"a": 1}, {"a": 2, "b": 3}]
+    assert [message.job for message in kept.messages] == [f"{__name__}:add"] * 2
+    assert [(push.queue, push.delay) for push in kept.pushes] == [("sums", 0), ("bulk", SECOND)]
+
+
+# Many
+
+
+def test_many_go_in_one_push(kept: Kept) -> None:
+    ids = poolq.dispatch_many(SendMail, ({"n": n} for n in range(1000)))
+    assert kept.tried == [ids]
+    assert [message.payload["n"] for message in kept.messages] == list(range(1000))
+    assert ids == sorted(ids)
+
+
+def test_an_item_may_have_options_of_its_own(kept: Kept) -> None:
+    poolq.dispatch_many(
+        SendMail, [{"n": 1}, ({"n": 2}, {"delay": "1s", "queue": "bulk"})], attempts=7, delay=None
+    )
+    assert [(push.queue, push.delay) for push in kept.pushes] == [("emails", 0), ("bulk", SECOND)]
+    assert [message.attempts for message in kept.messages] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("job", "queue"),
+    [
+        (NAME, "default"),
+        (SendMail, "emails"),
+        (SendMail(), "emails"),
+        (SendMail.set(queue="bulk"), "bulk"),
+    ],
+)
+def test_many_of_anything_that_can_be_dispatched(kept: Kept, job: Any, queue: str) -> None:
+    poolq.dispatch_many(job, [{"n": 1}])
+    (message,) = kept.messages
+    assert (message.job, message.queue, message.payload) == (NAME, queue, {"n": 1})
+
+
+@pytest.mark.parametrize(("job", "queue"), [(add, "sums"), (add.set(queue="bulk"), "bulk")])
+def test_many_of_a_function_job(kept: Kept, job: Any, queue: str) -> None:
+    poolq.dispatch_many(job, [{"a": 1}, ({"a": 2, "b": 3}, {"delay": "1s"})])
+    assert [message.payload for message in kept.messages] == [{"a": 1}, {"a": 2, "b": 3}]
+    assert [push.queue for push in kept.pushes] == [queue] * 2
+    with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+        poolq.dispatch_many(job, [{"b": 1}])
+
+
+def test_none_of_many_is_no_push(kept: Kept) -> None:
+    assert poolq.dispatch_many(SendMail, []) == []
+    assert kept.tried == []
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "error", "text"),
+    [
+        (lambda: SendMail.dispatch([]), PayloadError, f"job {NAME}: payload is a list; it must"),
+        (
+            lambda: SendMail.dispatch({}, dealy="1s"),  # type: ignore[call-arg]  # on purpose
+            OptionError,
+            f"job {NAME}: unknown option dealy; did you mean delay?",
+        ),
+        (
+            lambda: SendMail.dispatch({}, delay="soonish"),
+            OptionError,
+            f"job {NAME}: delay is 'soonish'; write a duration such as",
+        ),
+        (
+            lambda: poolq.dispatch("jobs:A", {"a": {1}}),
+            PayloadError,
+            "job jobs:A: payload['a'] is a set, which JSON cannot hold unchanged; use a list",
+        ),
+        (lambda: poolq.dispatch(""), OptionError, "the job's name is empty; give it a name"),
+        (
+            lambda: poolq.dispatch("a b"),
+            OptionError,
+            "the job's name is 'a b'; it must have no spaces",
+        ),
+        (
+            lambda: poolq.dispatch(SendMail),  # type: ignore[arg-type]  # on purpose
+            OptionError,
+            "a job is dispatched by its name, not by <class ",
+        ),
+        (
+            lambda: poolq.dispatch_many(SendMail, [{}, {"a": b""}]),
+            PayloadError,
+            f"job {NAME}: payloads[1]['a'] is a bytes, which JSON cannot hold",
+        ),
+        (
+            lambda: poolq.dispatch_many(SendMail, [{}, "x"]),  # type: ignore[list-item]  # on purpose
+            PayloadError,
+            f"job {NAME}: payloads[1] is a str; it must be a dict",
+        ),
+        (
+            lambda: poolq.dispatch_many(SendMail, [({}, {"queu": "x"})]),  # type: ignore[list-item,typeddict-unknown-key]  # on purpose
+            OptionError,
+            f"job {NAME}, payloads[0]: unknown option queu; did you mean queue?",
+        ),
+        (
+            lambda: poolq.dispatch_many(SendMail, [({}, {}, {})]),  # type: ignore[list-item]  # on purpose
+            PayloadError,
+            f"job {NAME}: payloads[0] is a tuple; write a payload, or (payload, {{option: value}})",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_sent(
+    kept: Kept, dispatch: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error) as caught:
+        dispatch()
+    assert str(caught.value).startswith(text)
+    assert len(str(caught.value).splitlines()) == 1
+    assert kept.tried == []
+
+
+def test_many_that_are_no_list_are_a_type_error(kept: Kept) -> None:
+    with pytest.raises(TypeError):
+        poolq.dispatch_many(SendMail, 3)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(PayloadError, match=r"payloads is {'to': 'bob'}; give a list"):
+        poolq.dispatch_many(SendMail, {"to": "bob"})  # type: ignore[arg-type]  # on purpose
+    assert kept.tried == []
+
+
+def test_the_size_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(Kept(), max_payload=20))
+    SendMail.dispatch({"text": "x" * 9})
+    with pytest.raises(PayloadError, match="payload is 21 bytes of JSON, over the limit of 20"):
+        SendMail.dispatch({"text": "x" * 10})
+
+
+# An engine that cannot be reached
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "PATIENCE", 0.2)
+
+
+def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
+    return EngineUnavailable("redis://h: refused", ids=ids, maybe_stored=maybe_stored)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *errors: EngineUnavailable) -> Kept:
+    made = Kept(*errors)
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(made))
+    return made
+
+
+def test_what_is_surely_not_stored_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = install(monkeypatch, gone(), gone())
+    id_ = SendMail.dispatch()
+    assert kept.tried == [[id_]] * 3
+    assert [push.id for push in kept.pushes] == [id_]
+
+
+def test_only_what_is_missing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class HalfStored(Kept):
+        def push(self, pushes: Sequence[Push]) -> None:
+            if not self.tried:
+                self.errors.append(gone(*[push.id for push in pushes[2:]]))
+            super().push(pushes)
+
+    kept = HalfStored()
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(kept))
+    ids = poolq.dispatch_many(SendMail, [{"n": n} for n in range(4)])
+    assert kept.tried == [ids, ids[2:]]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = install(monkeypatch, *[gone() for _ in range(100)])
+    with pytest.raises(EngineUnavailable, match="redis://h: refused") as caught:
+        SendMail.dispatch()
+    assert len(kept.tried) > 1
+    assert caught.value.ids == tuple(kept.tried[0])
+    assert not caught.value.maybe_stored
+    assert kept.pushes == []
+
+
+def test_what_may_be_stored_is_never_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = install(monkeypatch, gone(), gone("x", maybe_stored=True))
+    with pytest.raises(EngineUnavailable) as caught:
+        SendMail.dispatch()
+    assert len(kept.tried) == 2
+    assert (caught.value.ids, caught.value.maybe_stored) == (("x",), True)
+
+
+# Which engine
+
+
+def test_the_engine_comes_from_the_settings(
+    unchosen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unchosen / "poolq.toml").write_text('engine = "null"\nnamespace = "shop"\nmax_payload = 20\n')
+    monkeypatch.delenv("POOLQ_ENGINE", raising=False)
+    assert max_payload() == 20
+    chosen = engine()
+    assert isinstance(chosen, NullEngine)
+    assert chosen.namespace == "shop"
+    assert engine() is chosen
+    assert SendMail.dispatch()
+    with pytest.raises(PayloadError, match="over the limit of 20"):
+        SendMail.dispatch({"text": "x" * 10})
+
+
+@pytest.mark.usefixtures("unchosen")
+def test_connect_names_one_for_the_whole_process() -> None:
+    first = poolq.connect("null://", namespace="one")
+    assert engine() is first
+    assert first.namespace == "one"
+    second = poolq.connect("sync://")
+    assert isinstance(second, SyncEngine)
+    assert second.namespace == "poolq"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(engine).result() is second
+
+
+@pytest.mark.usefixtures("unchosen")
+def test_a_bad_url_leaves_the_choice_as_it_was() -> None:
+    first = poolq.connect("null://")
+    with pytest.raises(poolq.ConfigError, match=r"^engine \(connect\(\)\): 'http://localhost' "):
+        poolq.connect("http://localhost")
+    assert engine() is first
+
+
+@pytest.mark.usefixtures("unchosen")
+def test_threads_that_come_first_together_get_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POOLQ_ENGINE", "null")
+    together = threading.Barrier(8)
+
+    def first() -> Any:
+        together.wait()
+        return engine()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = {id(made) for made in pool.map(lambda _: first(), range(8))}
+    assert len(found) == 1
+
+
+FORK = """
+import os, sys, threading
+import poolq
+from poolq.jobs.producer import engine
+
+from poolq.jobs import producer as module
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with module._chosen.lock:
+        held.set()
+        done.wait()
+
+if sys.argv[1] == "before":
+    engine()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    poolq.dispatch("jobs:A", {})
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+done.set()
+"""
+
+
+@pytest.mark.parametrize("chosen", ["before", "after"])
+def test_a_fork_of_the_producer_dispatches(chosen: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, chosen],
+        env={"POOLQ_ENGINE": "null", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("7", "")

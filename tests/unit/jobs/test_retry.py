@@ -1,0 +1,199 @@
+"""What becomes of a claimed job, as values."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq.common.backoff import Backoff
+from poolq.jobs import retry
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Entry, Message, State, entries, with_entry
+from poolq.jobs.retry import Bury, Failing, Release, ReleaseUntil
+
+SECOND = 1_000_000
+NEW = State()
+
+
+def message(attempts: int = 3, max_crashes: int = 3) -> Message:
+    return Message(1, "1", "jobs:A", "default", attempts=attempts, max_crashes=max_crashes)
+
+
+def line(cause: str = "error", at: int = 0) -> Entry:
+    return Entry(at, cause, "ValueError: no", 1)
+
+
+def causes(state: State) -> list[str]:
+    return [found.cause for found in entries(state.history)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "delays"),
+    [
+        ((), [0, 0, 0]),
+        ((SECOND,), [SECOND] * 3),
+        ((1, 10, 60), [1, 10, 60, 60, 60]),
+        ((0, 5), [0, 5, 5]),
+    ],
+)
+def test_a_step_an_attempt_the_last_one_repeating(
+    steps: tuple[int, ...], delays: list[int]
+) -> None:
+    assert [retry.backoff(steps, tries, 0) for tries in range(1, len(delays) + 1)] == delays
+
+
+def test_a_step_of_months_begins_when_the_try_has_failed() -> None:
+    failed = datetime(2026, 1, 31, 15)  # noqa: DTZ001  # local time, as a month is
+    month = retry.backoff(("P1MT60S",), 1, round(failed.timestamp() * SECOND))
+    assert failed + timedelta(microseconds=month) == datetime(2026, 2, 28, 15, 1)  # noqa: DTZ001
+
+
+def test_a_counted_try_is_retried_until_attempts_are_used_up() -> None:
+    first = retry.counted(message(2), NEW, line(), 5)
+    assert isinstance(first, Release)
+    assert (first.delay, first.counter) == (5, "retried")
+    assert (first.state.attempt, first.state.failing, causes(first.state)) == (1, 0, ["error"])
+    last = retry.counted(message(2), first.state, line("released"), 5)
+    assert isinstance(last, Failing)
+    assert (last.state.attempt, last.state.failing) == (2, 1)
+    assert causes(last.state) == ["error", "released"]
+
+
+def test_one_attempt_is_one_try() -> None:
+    assert isinstance(retry.counted(message(1), NEW, line(), 5), Failing)
+
+
+def test_crashes_are_counted_apart() -> None:
+    crashed = State(attempt=1, crashes=2)
+    outcome = retry.counted(message(3), crashed, line(), 0)
+    assert (outcome.state.attempt, outcome.state.crashes) == (2, 2)
+
+
+def test_at_once_fails_whatever_attempts_remain() -> None:
+    outcome = retry.at_once(NEW, line("failed"))
+    assert (outcome.state.attempt, outcome.state.failing) == (1, 1)
+    assert causes(outcome.state) == ["failed"]
+
+
+def test_a_limited_job_counts_a_try_and_waits_for_the_window() -> None:
+    rule = Rule("mail", 2, SECOND)
+    outcome = retry.limited(message(2), NEW, line("limited"), rule, 1000)
+    assert isinstance(outcome, ReleaseUntil)
+    assert (outcome.until, outcome.rule, outcome.state.attempt) == (1000, rule, 1)
+    assert causes(outcome.state) == ["limited"]
+    last = retry.limited(message(2), outcome.state, line("limited"), rule, 1000)
+    assert isinstance(last, Failing)
+    assert (last.state.attempt, last.state.failing) == (2, 1)
+
+
+@pytest.mark.parametrize(("rand", "later"), [(0.0, 0), (0.5, 50), (1.0, 100)])
+def test_jitter_spreads_released_jobs_over_a_share_of_the_window(rand: float, later: int) -> None:
+    assert retry.spread(0.1, 1000, rand) == later
+
+
+def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:
+    grace, at, state, waits = 600 * SECOND, 10**15, NEW, 0
+    while True:
+        outcome = retry.unknown(state, line("unknown", at), grace)
+        if isinstance(outcome, Bury):
+            break
+        assert outcome.counter == ""
+        state, at, waits = outcome.state, at + outcome.delay, waits + 1
+        assert (state.attempt, state.crashes, causes(state)) == (0, 0, ["unknown"])
+    assert at - 10**15 == grace
+    assert waits == grace / retry.UNKNOWN_RETRY
+    assert causes(outcome.state) == ["unknown", "unknown"]
+
+
+def test_an_unknown_job_that_was_known_meanwhile_waits_anew() -> None:
+    state = retry.unknown(NEW, line("unknown", 0), 10 * SECOND).state
+    retried = retry.counted(message(), state, line("error", 1), 0)
+    again = retry.unknown(retried.state, line("unknown", 10**15), 10 * SECOND)
+    assert isinstance(again, Release)
+    assert causes(again.state) == ["unknown", "error", "unknown"]
+
+
+def test_what_a_later_poolq_has_stored_waits_uncounted_for_ever() -> None:
+    state = NEW
+    for at in range(3):
+        outcome = retry.newer(state, line("newer", at * 10**15))
+        assert (outcome.counter, outcome.delay) == ("", retry.UNKNOWN_RETRY)
+        state = outcome.state
+        assert (state.attempt, state.crashes, causes(state)) == (0, 0, ["newer"])
+
+
+def test_without_grace_an_unknown_job_is_looked_at_twice() -> None:
+    first = retry.unknown(NEW, line("unknown", 5), 0)
+    assert isinstance(first, Release)
+    assert first.delay == 0
+    assert isinstance(retry.unknown(first.state, line("unknown", 5), 0), Bury)
+
+
+@pytest.mark.parametrize(
+    ("state", "out", "spent"),
+    [
+        (State(crashes=0), False, False),
+        (State(crashes=2), False, False),
+        (State(crashes=3), True, False),
+        (State(crashes=9), True, False),
+        (State(crashes=3, failing=1), False, False),
+        (State(failing=3), False, False),
+        (State(failing=4), False, True),
+    ],
+)
+def test_crashes_have_a_limit_in_run_and_in_the_hook(state: State, out: bool, spent: bool) -> None:
+    assert retry.crashed_out(message(max_crashes=3), state) is out
+    assert retry.hook_spent(message(max_crashes=3), state) is spent
+
+
+def test_at_end_buries_as_it_is() -> None:
+    outcome = retry.at_end(State(2, 1), line("failed"))
+    assert outcome == Bury(State(2, 1, 0, outcome.state.history))
+    assert causes(outcome.state) == ["failed"]
+
+
+@given(st.integers(1, 30), st.lists(st.sampled_from(["error", "released", "limited", "timeout"])))
+def test_never_more_tries_than_attempts(attempts: int, tries: list[str]) -> None:
+    state = NEW
+    for made, cause in enumerate(tries, 1):
+        outcome = retry.counted(message(attempts), state, line(cause), 0)
+        assert outcome.state.attempt == made
+        assert isinstance(outcome, Failing) is (made == attempts)
+        if isinstance(outcome, Failing):
+            break
+        state = outcome.state
+
+
+# Backoff
+
+
+def test_pauses_double_up_to_a_bound() -> None:
+    pauses = [Backoff().pause(failures, 0.0) for failures in range(1, 10)]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+@given(st.integers(1, 10**9), st.floats(0, 1))
+def test_a_pause_is_jittered_and_bounded(failures: int, rand: float) -> None:
+    pause = Backoff().pause(failures, rand)
+    assert 0.025 <= pause <= 5.0
+    assert pause == pytest.approx(Backoff().pause(failures, 0.0) * (1 - rand / 2))
+
+
+def test_timeouts_in_a_row_back_off_whatever_the_message_asks_for() -> None:
+    greedy = Message(1, "1", "jobs:A", "default", attempts=1_000_000)
+    state, pauses = NEW, []
+    for _ in range(12):
+        pauses.append(retry.after_timeout(greedy, state, 0) // SECOND)
+        history = with_entry(state.history, line("timeout"))
+        state = State(state.attempt + 1, history=history)
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+    other = State(state.attempt, history=with_entry(state.history, line("error")))
+    assert retry.after_timeout(greedy, other, 0) == 0
+    slow = Message(1, "1", "jobs:A", "default", attempts=1_000_000, retry_after=(90 * SECOND,))
+    assert retry.after_timeout(slow, state, 0) == 90 * SECOND
+
+
+def test_there_is_no_pause_after_the_last_attempt() -> None:
+    state = State(2, history=with_entry(b"", line("timeout")))
+    assert retry.after_timeout(message(3), state, 0) == 0
