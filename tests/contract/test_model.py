@@ -78,7 +78,7 @@ OUTCOMES = (
 )  # fmt: skip
 #: Each act takes so long.
 TICK = MS
-EXAMPLES, STEPS = 25, 30
+EXAMPLES, STEPS = 20, 30
 
 
 _worlds = count(1)

@@ -12,7 +12,7 @@ from poolq.dashboard.sources import Attached
 from poolq.errors import NoPool
 from poolq.monitor.snapshot import Progress
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.project import Project
 from tests.support.talking import attached, look
@@ -24,7 +24,7 @@ def settled(source: Attached, jobs: int) -> bool:
     return rates.done.total + rates.failed.total == jobs
 
 
-@each_kind
+@redis_and_sqlite
 def test_a_pool_is_seen_from_outside(project: Project) -> None:
     pool = project.ready(2)
     with attached(pool) as source:
@@ -88,7 +88,7 @@ def test_a_worker_that_dies_is_an_event(project: Project) -> None:
         until(lambda: id in [one.id for one in look(source).failures])
 
 
-@each_kind
+@redis_and_sqlite
 def test_it_is_seen_why_jobs_wait_and_until_when(
     make_project: MakeProject, engine_url: str
 ) -> None:

@@ -24,7 +24,7 @@ BODIES = {
 }
 
 
-@each_kind
+@redis_and_sqlite
 def test_bad_messages_are_buried(project: Project) -> None:
     pushes = []
     for body in BODIES.values():

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.wait import until
@@ -72,7 +72,7 @@ def warmed(varying: Project, pool: Pool) -> int:
     return varying.total("done")
 
 
-@each_kind
+@redis_and_sqlite
 def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) -> None:
     pool = varying.ready(1)
     warm = warmed(varying, pool)
@@ -112,7 +112,7 @@ def test_no_worker_hoards_jobs_of_some_milliseconds(varying: Project) -> None:
     assert max(ran.values()) < 45, ran
 
 
-@each_kind
+@redis_and_sqlite
 def test_what_went_back_keeps_its_place(varying: Project) -> None:
     pool = varying.ready(1)
     varying.dispatch_many("Takes", 200)
@@ -213,7 +213,7 @@ def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
     until(varying.settled)
 
 
-@each_kind
+@redis_and_sqlite
 def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(varying: Project) -> None:
     """Stopped within a short job, with others claimed: they are somebody else's by then."""
     ttl = ("--node-ttl=1.5", "--sleep=1")

@@ -116,6 +116,7 @@ def test_what_a_job_has_started_when_master_keeper_and_worker_were_killed(
     assert not gone(left)
 
 
+@each_kind
 def test_after_everything_was_killed_a_new_pool_runs_every_job(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)

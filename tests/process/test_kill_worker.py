@@ -10,7 +10,7 @@ import pytest
 
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
 from tests.support.wait import until
@@ -37,7 +37,7 @@ def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> 
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
-@each_kind
+@redis_and_sqlite
 def test_only_the_job_that_ran_is_charged(project: Project) -> None:
     """Of a claimed-ahead batch whose worker dies at once, in its first job of a new kind."""
     project.dispatch_many("Quick", 200)  # so that many are claimed at once

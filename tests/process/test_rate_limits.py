@@ -103,6 +103,7 @@ def limited(make_project: MakeProject, engine_url: str) -> Project:
     return make_project(engine_url, JOBS)
 
 
+@each_kind
 def test_the_documented_scenario(limited: Project) -> None:
     """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
     and 7 to 10 fail."""

@@ -50,7 +50,7 @@ def test_term_ends_a_pool_that_boots(project: Project) -> None:
     assert pool.wait_exit() == 0
 
 
-@each_kind
+@redis_and_sqlite
 def test_what_outlives_the_stop_timeout_is_given_back_uncounted(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.3")
     running = project.dispatch("Held", attempts=1)
@@ -108,7 +108,7 @@ def test_int_alone_drains(project: Project) -> None:
     assert project.ledger.ids("end") == [running]
 
 
-@each_kind
+@redis_and_sqlite
 def test_quit_aborts_and_gives_the_jobs_back(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)

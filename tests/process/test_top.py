@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import OwnRedis
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -42,7 +42,7 @@ def top(screens: Screens, pool: Pool) -> Command:
     return Command(screens.project.folder, **screens.environment(pool.runtime))
 
 
-@each_kind
+@redis_and_sqlite
 def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch("Held", queue="slow")

@@ -7,6 +7,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 
+@each_kind
 def test_two_nodes_share_a_queue(project: Project) -> None:
     ids = project.dispatch_many("Quick", 200)
     pools = [project.pool(2, "--until-empty") for _ in range(2)]
