@@ -36,7 +36,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from poolq.engines.shown import Check, LimitUse, Node, QueueCounts, Stored
+from poolq.engines.records import Check, LimitUse, Node, QueueCounts, Stored
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push, State  # producers make pushes, and know no engine
 from poolq.jobs.retry import Outcome
@@ -238,7 +238,7 @@ class Engine(ABC):
         """Recover all workers of a node and forget it, if its counter still is `beat`; else
         None and nothing happens."""
 
-    # people
+    # administration
 
     @abstractmethod
     def counts(self) -> list[QueueCounts]:

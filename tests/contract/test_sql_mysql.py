@@ -210,7 +210,7 @@ def test_a_wait_is_a_few_exchanges_and_ends_when_a_job_is_due(
     push(mysql, "a", delay=900 * MS)
     before = asked(mysql)
     assert mysql.wait(None, 30) == 1
-    assert asked(mysql) - before < (32 if mariadb_kind.dozes else 180)  # a look is 3 to 7
+    assert asked(mysql) - before < (32 if mariadb_kind.waits_in_server else 180)  # a look is 3 to 7
     assert count_of(mysql).ready == 1
 
 
@@ -219,7 +219,7 @@ def test_a_server_that_cannot_wait_by_itself_is_asked_again_and_again(
 ) -> None:
     """In this mode MariaDB does not understand, as MySQL never does."""
     push(mysql, "a", delay=HOUR)
-    if mariadb_kind.dozes:
+    if mariadb_kind.waits_in_server:
         mysql.session.read(Op("SET SESSION sql_mode = 'ORACLE'"))
     before = asked(mysql)
     assert mysql.wait(["q"], 0.8) == 0

@@ -8,13 +8,12 @@ import pytest
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.mysql.admitting import at_once
+from poolq.engines.mysql.engine import admission
 from poolq.engines.sql import (
+    admin,
     counting,
-    failures,
     nodes,
     parking,
-    people,
     reviewing,
     settling,
     stepping,
@@ -22,7 +21,7 @@ from poolq.engines.sql import (
     windows,
 )
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.places import claimed_by
+from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.session import Op
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Rule
@@ -64,12 +63,12 @@ HOT = {
     "old counters": Op(f"SELECT name, span FROM {{windows}} WHERE {windows.ENDED}"),
     "open limits": Op(counting.OPEN),
     "claims of the dead": Op(nodes.CLAIMS, (PLACE,)),
-    "failed": Op(failures.FAILED_ROW + failures.NEWEST, (10,)),
-    "failed of a queue": Op(failures.FAILED_ROW + "WHERE queue = ?" + failures.NEWEST, ("q", 10)),
-    "find": Op(people.JOB, ("a",)),
+    "failed": Op(admin.FAILED_ROW + admin.NEWEST, (10,)),
+    "failed of a queue": Op(admin.FAILED_ROW + "WHERE queue = ?" + admin.NEWEST, ("q", 10)),
+    "find": Op(admin.JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
-ADMIT = at_once(Rule("k", 5, 1), "w1", CLAIM)
+ADMIT = admission(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
 BEHIND = Op(stepping.CLAIM_BEHIND, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Op(stepping.CLAIM_DUE_BEHIND, ("q", 1, "a", 1, 100))

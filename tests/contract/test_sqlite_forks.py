@@ -15,7 +15,7 @@ from poolq.engines.sqlite import SQLiteEngine, forks
 from poolq.errors import EngineError, EngineUnavailable
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import count_of, push
-from tests.contract.test_sqlite_turns import held, waiting
+from tests.contract.test_sqlite_write_lock import held, waiting
 from tests.support.wait import until
 
 #: Some minutes of work.

@@ -7,19 +7,20 @@ import pymysql
 
 from poolq.engines.base import Check, Claim, Push
 from poolq.engines.connections import Connections
-from poolq.engines.mysql.admitting import at_once
 from poolq.engines.mysql.checks import checks, refuse
 from poolq.engines.mysql.connecting import connect
-from poolq.engines.mysql.dozing import doze
 from poolq.engines.mysql.faults import word
 from poolq.engines.mysql.literals import Statements
 from poolq.engines.mysql.options import options
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
+from poolq.engines.sql.around import EARLIEST
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.schema import check_namespace, check_version
-from poolq.engines.sql.session import Dialect
-from poolq.engines.sql.waking import news
+from poolq.engines.sql.session import Dialect, Op
+from poolq.engines.sql.skipping import next_after
+from poolq.engines.sql.waking import DELAY, READY, SLOT, news
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
@@ -63,6 +64,83 @@ DIALECT = Dialect(
 )
 
 
+#: The time at this moment: that of NOW is when the statement began, and it may have waited for a
+#: row since.
+SYSDATE = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
+#: Admits a claim under one rule, as nearly all admissions are, in one statement: one round trip,
+#: one transaction. It changes nothing if the window is full, does not exist or was made before the
+#: clock went back, or if the claim is no longer held; `SQLEngine.admit` then finds out which.
+#: MySQL makes assignments from left to right, each one seeing those before it, as long as a single
+#: table is updated; an EXISTS could become a join on MySQL 8. (MariaDB's sql_mode could change
+#: this; `connecting.py` sets it.) A new window begins at the old one's end or later, so
+#: `ends <= start` says that it is new. The claim's row stays locked until the end, because nobody
+#: may take the claim away meanwhile.
+ADMIT = f"""UPDATE {{windows}} SET most = ?,
+    start = IF(used >= ? OR {SYSDATE} >= ends, GREATEST({SYSDATE}, ends), start),
+    used = IF(ends <= start, 1, used + 1),
+    ends = start + span,
+    starts = starts + 1
+    WHERE name = ? AND span = ? AND (used < ? OR {SYSDATE} >= ends) AND start <= {SYSDATE}
+    AND (SELECT 1 FROM {{jobs}}
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
+
+_OPEN = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
+#: MariaDB waits in the server: it looks until something is due and only then answers, so that a
+#: wait costs one exchange and not one for each look. Whether what is due is news, the waiter asks
+#: afterwards (`sql/waking.py`). MySQL has no statements outside of stored programs. Each turn of
+#: the loop has its own NOW and its own view of the tables.
+WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
+    DECLARE turns INT DEFAULT ?;
+    WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
+        WHERE q.queue IN {{list}} AND q.paused = 0
+        AND ({READY} IS NOT NULL OR {DELAY} <= {{now}} OR {SLOT} <= {{now}})
+    ) DO
+        DO SLEEP(? / 1000000);
+        SET turns = turns - 1;
+    END WHILE;
+END"""
+#: Goes through the queues that have jobs, as `sql/skipping.py` does; the server that plans the
+#: statement knows the value of a variable.
+WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
+    DECLARE turns INT DEFAULT ?;
+    DECLARE found INT DEFAULT 0;
+    DECLARE name VARBINARY(255);
+    WHILE turns > 0 AND found = 0 DO
+        SET found = COALESCE({EARLIEST} <= {{now}}, 0);
+        SET name = '';
+        WHILE found = 0 AND name IS NOT NULL DO
+            SET name = ({next_after(QUEUED, "name")});
+            SET found = name IS NOT NULL AND {_OPEN};
+        END WHILE;
+        SET name = '';
+        WHILE found = 0 AND name IS NOT NULL DO
+            SET name = ({next_after(DELAYED, "name")});
+            SET found = name IS NOT NULL AND {_OPEN} AND COALESCE((SELECT MIN(j.due_at)
+                FROM {{jobs}} j WHERE j.place = 'd' AND j.queue = name) <= {{now}}, 0);
+        END WHILE;
+        IF found = 0 THEN
+            DO SLEEP(? / 1000000);
+        END IF;
+        SET turns = turns - 1;
+    END WHILE;
+END"""
+
+
+def admission(rule: Rule, worker: str, claim: Claim) -> Op:
+    """Changes a row, and counts the start, if the claim may start."""
+    key, most, span = rule
+    name = (claim.id, claimed_by(worker), claim.request, claim.index)
+    return Op(ADMIT, (most, most, key, span, most, *name))
+
+
+def server_side_wait(queues: Sequence[str] | None, turns: int, pause: float) -> Op:
+    """Ends when one of these queues has something due, or after `turns` pauses (in seconds)."""
+    micros = int(pause * 1e6)
+    if queues is None:
+        return Op(WAIT_FOR_ANY, (turns, micros))
+    return Op(WAIT_FOR_NAMED, (turns, list(queues), micros))
+
+
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
 
@@ -77,7 +155,7 @@ class MySQLEngine(SQLEngine):
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = Statements(self.texts)
         self._gone: list[str] = []
-        self._dozes = True
+        self._waits_in_server = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
@@ -135,7 +213,7 @@ class MySQLEngine(SQLEngine):
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         plain = held is not None and len(rules) == 1 and not held[1].reviewed
-        if held and plain and self.session.change(at_once(rules[0], *held)):
+        if held and plain and self.session.change(admission(rules[0], *held)):
             return Admission(0)
         return super().admit(rules, held)
 
@@ -157,19 +235,23 @@ class MySQLEngine(SQLEngine):
             if due is not None:
                 rest = min(rest, max(0.001, (due - clock) / 1e6))
             turns = int(min(rest, LONGEST) / (pause + took))
-            if turns < 2 or any(one.waits for one in found) or not self._doze(queues, turns, pause):
+            if (
+                turns < 2
+                or any(one.waits for one in found)
+                or not self._wait_in_server(queues, turns, pause)
+            ):
                 time.sleep(min(pause, rest))
 
-    def _doze(self, queues: Sequence[str] | None, turns: int, pause: float) -> bool:
-        """False if this server cannot, which is asked once."""
+    def _wait_in_server(self, queues: Sequence[str] | None, turns: int, pause: float) -> bool:
+        """Let the server wait; False if it cannot, which is asked once."""
         try:
-            if self._dozes:
-                self.session.read(doze(queues, turns, pause))
+            if self._waits_in_server:
+                self.session.read(server_side_wait(queues, turns, pause))
         except EngineUnavailable:
             raise
         except EngineError:
-            self._dozes = False
-        return self._dozes
+            self._waits_in_server = False
+        return self._waits_in_server
 
     def starting(self) -> list[str]:
         refuse(self.session, self.shown)

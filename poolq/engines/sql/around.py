@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from poolq.engines.rows import number, word
-from poolq.engines.sql.places import DELAYED, QUEUED
+from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, cut
 from poolq.engines.sql.skipping import PLACES, Page, Reader, ask, next_after, rest
 from poolq.engines.sql.waking import DELAY, LOOK, MARK, REPAIR, SLOT, VOID, Look, look, looks

@@ -12,7 +12,7 @@ from poolq.engines.rows import number, total, word
 from poolq.engines.sql.around import holding
 from poolq.engines.sql.counters import TOTALS
 from poolq.engines.sql.counters import totals as totals_of
-from poolq.engines.sql.places import (
+from poolq.engines.sql.location import (
     CLAIMED,
     CLAIMED_END,
     PARKED,

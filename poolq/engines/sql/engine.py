@@ -24,17 +24,16 @@ from poolq.engines.base import (
     Stored,
 )
 from poolq.engines.sql import (
+    admin,
     around,
     counting,
-    failures,
     forgetting,
     nodes,
-    people,
     reviewing,
     waking,
     windows,
 )
-from poolq.engines.sql.floors import Floors
+from poolq.engines.sql.scan_cursor import ScanCursors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, cut
 from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
@@ -73,7 +72,7 @@ class SQLEngine(Engine):
         self._delays: set[str] = set()  # queues that had delayed jobs which were due
         self._latest = 0  # what the server's clock showed at the last step that claimed
         self._lines = False  # a line had its slot, or soon had, at the last look
-        self._floors = Floors(fresh)
+        self._cursors = ScanCursors(fresh)
 
     @property
     @abstractmethod
@@ -128,7 +127,7 @@ class SQLEngine(Engine):
                 self._first,
                 turn,
                 self._delays,
-                self._floors,
+                self._cursors,
                 self._aside.get(worker, 0),
                 self._latest,
                 wide,
@@ -137,7 +136,7 @@ class SQLEngine(Engine):
             return step(tx, asked)
 
         if goes_back(settlements):
-            self._floors.forget()
+            self._cursors.forget()
         began = monotonic()
         answer = self._change(work, gives_way=True)
         if asked.taken:
@@ -145,9 +144,9 @@ class SQLEngine(Engine):
         if want > 0:  # else nobody has looked whether it went back
             self._latest = asked.now
         for where, end in asked.ended:
-            self._floors.note(*where, end)
+            self._cursors.note(*where, end)
         if asked.room < 0:
-            self._floors.forget()  # what was found and not claimed comes next
+            self._cursors.forget()  # what was found and not claimed comes next
         self._remember(asked, monotonic() - began)
         return answer
 
@@ -175,7 +174,7 @@ class SQLEngine(Engine):
             self._lines = True
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
-        self._floors.forget()
+        self._cursors.forget()
 
         def work(tx: Transaction) -> tuple[list[str], int]:
             row, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
@@ -252,14 +251,14 @@ class SQLEngine(Engine):
         return nodes.registered(self.session.read(Op(nodes.REGISTERED))[0])
 
     def recover(self, worker: str, death: Death | None) -> Recovered:
-        self._floors.forget()
+        self._cursors.forget()
         return self._change(partial(nodes.recover, worker=worker, death=death))
 
     def reap(self, node: str, beat: int) -> Recovered | None:
-        self._floors.forget()
+        self._cursors.forget()
         return self._change(partial(nodes.reap, node=node, beat_=beat))
 
-    # people
+    # administration
 
     def counts(self) -> list[QueueCounts]:
         """See the contract; of more than the session counts MySQL guesses the number, and SQLite
@@ -276,21 +275,21 @@ class SQLEngine(Engine):
         return counting.limits(self.session)
 
     def find(self, id: str) -> Stored | None:
-        return people.find(self.session, id)
+        return admin.find(self.session, id)
 
     def failed(
         self, queue: str | None = None, before: int | None = None, most: int = 1000
     ) -> list[Stored]:
-        return failures.failed(self.session, queue, before, most)
+        return admin.failed(self.session, queue, before, most)
 
     def retry(self, ids: Sequence[str]) -> list[str]:
-        return self._change(partial(failures.retry, ids=ids)) if ids else []
+        return self._change(partial(admin.retry, ids=ids)) if ids else []
 
     def forget(self, ids: Sequence[str]) -> list[str]:
-        return self._change(partial(failures.forget, ids=ids)) if ids else []
+        return self._change(partial(admin.forget, ids=ids)) if ids else []
 
     def cancel(self, id: str) -> bool:
-        return self._change(partial(people.cancel, id_=id))
+        return self._change(partial(admin.cancel, id_=id))
 
     def pause(self, queue: str) -> None:
         self._run(Op(waking.PAUSE, (queue,)))
@@ -299,8 +298,8 @@ class SQLEngine(Engine):
         self._run(Op(waking.RESUME, (queue,)))
 
     def purge(self, queue: str) -> int:
-        gone = self._change(partial(people.purge_lines, queue=queue))
-        while some := self._change(partial(people.purge_some, queue=queue)):
+        gone = self._change(partial(admin.purge_lines, queue=queue))
+        while some := self._change(partial(admin.purge_some, queue=queue)):
             gone += some
         return gone
 

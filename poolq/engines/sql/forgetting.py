@@ -11,7 +11,7 @@ from functools import partial
 
 from poolq.engines.rows import number, total, word
 from poolq.engines.sql.counters import ADD, NAMES, NOBODY
-from poolq.engines.sql.places import CLAIMED, CLAIMED_END
+from poolq.engines.sql.location import CLAIMED, CLAIMED_END
 from poolq.engines.sql.session import Many, Op, Session, Transaction, cut
 from poolq.engines.sql.waking import KNOW
 

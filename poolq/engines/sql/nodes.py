@@ -8,7 +8,7 @@ from poolq.engines.rows import blob, count, number, word
 from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.counters import OF_WORKER, Tally
-from poolq.engines.sql.places import claimed_by
+from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
 from poolq.engines.sql.waking import ring

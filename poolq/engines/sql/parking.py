@@ -16,7 +16,7 @@ import msgspec
 from poolq.engines import rows
 from poolq.engines.base import Claim
 from poolq.engines.rows import number, word
-from poolq.engines.sql.places import (
+from poolq.engines.sql.location import (
     PARKED,
     PARKED_END,
     RELEASED,

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.rows import number, word
+from poolq.engines.sql.location import PARKED, PARKED_END, claimed_by, line_of
 from poolq.engines.sql.parking import CLOSE, HEADS, Grant
-from poolq.engines.sql.places import PARKED, PARKED_END, claimed_by, line_of
 from poolq.engines.sql.session import Op, Transaction, cut
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Failing, Park

@@ -13,8 +13,8 @@ from poolq.engines.base import Claim, Settlement
 from poolq.engines.rows import word
 from poolq.engines.sql import reviewing
 from poolq.engines.sql.counters import DONE, Tally
+from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import put
-from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
 from poolq.engines.sql.waking import ring
 from poolq.jobs.message import State

@@ -9,7 +9,7 @@ them are sent at once.
 from typing import NamedTuple, Protocol
 
 from poolq.engines.rows import number, word
-from poolq.engines.sql.places import DELAYED, QUEUED
+from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, Result
 
 #: Queues that one statement, or one exchange, finds; at first fewer on a server.

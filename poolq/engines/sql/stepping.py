@@ -16,10 +16,10 @@ from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
 from poolq.engines.rows import blob, is_odd, moment, number, odd, state, word
 from poolq.engines.sql.around import ROWLESS, Around, look_at, peek, unknown, walk
 from poolq.engines.sql.bodies import BODY, fit
-from poolq.engines.sql.floors import Floor, Floors
+from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
-from poolq.engines.sql.places import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.reviewing import ask_head
+from poolq.engines.sql.scan_cursor import Position, ScanCursors
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
 from poolq.engines.sql.waking import KNOW, Look, glance, looks, ring
@@ -56,17 +56,17 @@ _new = tuple.__new__
 
 
 class Range(NamedTuple):
-    """Jobs that a claim takes: those of a queue in one place, from the start or behind a floor."""
+    """The jobs of a queue at one location that a claim takes, all or those after a position."""
 
     queue: str
     place: str
-    floor: Floor | None = None
+    after: Position | None = None
 
     def ask(self, want: int) -> Op:
         start, behind = CLAIMS[self.place]
-        if self.floor is None:
+        if self.after is None:
             return Op(start, (self.queue, want))
-        due, id_ = self.floor
+        due, id_ = self.after
         return Op(behind, (self.queue, due, id_, due, want))
 
 
@@ -106,7 +106,7 @@ class Asked:
     first: str
     turn: int
     delays: Collection[str]
-    floors: Floors
+    cursors: ScanCursors
     aside: int
     latest: int
     wide: bool
@@ -117,7 +117,7 @@ class Asked:
     seen: list[Look] = field(default_factory=list)
     following: str = ""
     soonest: int | None = None
-    ended: list[tuple[Range, Floor]] = field(default_factory=list)
+    ended: list[tuple[Range, Position]] = field(default_factory=list)
     now: int = 0
     since: int = 0
 
@@ -142,7 +142,7 @@ class Asked:
     def ranges(self, queue: str) -> list[Range]:
         """Where to claim from first."""
         places = (QUEUED, DELAYED) if queue in self.delays else (QUEUED,)
-        return [Range(queue, place, self.floors.of(queue, place)) for place in places]
+        return [Range(queue, place, self.cursors.of(queue, place)) for place in places]
 
     def wants_line(self, one: Look) -> bool:
         """Whether one of the queue's lines is to be looked at."""
@@ -291,7 +291,7 @@ def _take_guessed(
         rows = _merged(guessed)
     elif one.delayed is not None and one.delayed <= one.now:
         return
-    if any(where.floor for where in guess) and len(rows) < asked.left:
+    if any(where.after for where in guess) and len(rows) < asked.left:
         return
     rows = rows[: asked.left]
     if rows:

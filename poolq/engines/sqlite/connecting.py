@@ -41,7 +41,7 @@ def connect(options: Options) -> sqlite3.Connection:
     _make(options.file)
     raw = sqlite3.connect(
         options.file,
-        timeout=0,  # turns.py waits, not the library
+        timeout=0,  # write_lock.py waits, not the library
         isolation_level=None,
         check_same_thread=False,  # a fork closes the connections of all threads
         cached_statements=256,

@@ -105,14 +105,14 @@ class SQLiteEngine(SQLEngine):
         session = self.session
         end = time.monotonic() + timeout
         session.version()  # so that there is a log
-        session.vigil.begin()
+        session.watcher.begin()
         seen: tuple[int, int] | None = None
         due: int | None = None
         while True:
             version = session.version()
             if version != seen or (due is not None and now() >= due):
                 if seen is not None and version != seen:
-                    session.vigil.changed()
+                    session.watcher.changed()
                 seen = version
                 found, later, _ = self._look(queues)
                 told, due = news(session, found, later)
@@ -122,7 +122,7 @@ class SQLiteEngine(SQLEngine):
             if left <= 0:
                 return 0
             soon = left if due is None else min(left, max(0.0, (due - now()) / 1e6))
-            session.vigil.pause(soon)
+            session.watcher.pause(soon)
 
     def now(self) -> int:
         self.session.version()  # so that it is a ping, too

@@ -9,7 +9,7 @@ from poolq.engines.sql.session import Texts
 from poolq.engines.sqlite.connecting import connect, tune
 from poolq.engines.sqlite.faults import word
 from poolq.engines.sqlite.options import Options
-from poolq.engines.sqlite.turns import Patiently, Turns, softly
+from poolq.engines.sqlite.write_lock import Patiently, WriteLock, softly
 
 FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
 
@@ -32,14 +32,14 @@ class SQLiteSchema(SQLSchema):
             raise word(error, self._options.file) from error
 
     def migrate(self) -> int:
-        turns = Turns(self._options.file)
+        write_lock = WriteLock(self._options.file)
         try:
             with closing(connect(self._options)) as raw:
-                return self.prepare(raw, turns.once)
+                return self.prepare(raw, write_lock.once)
         except sqlite3.Error as error:
             raise word(error, self._options.file) from error
         finally:
-            turns.close()
+            write_lock.close()
 
     def prepare(self, raw: sqlite3.Connection, patiently: Patiently) -> int:
         """Bring a file that was just opened up to this version; returns how many steps ran."""

@@ -14,7 +14,7 @@ import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import amid
-from poolq.engines.sql.places import DELAYED, QUEUED
+from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
 from poolq.engines.sql.waking import KNOW
 from poolq.engines.sqlite import forks
@@ -23,8 +23,8 @@ from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import code, interrupted, is_busy, word
 from poolq.engines.sqlite.options import Options
 from poolq.engines.sqlite.schema import SQLiteSchema
-from poolq.engines.sqlite.turns import POLITE, Turns, softly
-from poolq.engines.sqlite.watching import Vigil
+from poolq.engines.sqlite.watcher import Watcher
+from poolq.engines.sqlite.write_lock import POLITE, WriteLock, softly
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -94,8 +94,8 @@ class SQLiteSession(Session):
         self.queues: set[str] = set()
         self._insert = texts[PUSH]
         self._schema = schema
-        self._turns = Turns(options.file)
-        self.vigil = Vigil(options.file)
+        self._write_lock = WriteLock(options.file)
+        self.watcher = Watcher(options.file)
         self._raw: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None  # for single jobs
         self._looked = 0.0
@@ -111,7 +111,7 @@ class SQLiteSession(Session):
             cursor.close()  # its statement would keep the file open
         if raw is not None:
             raw.close()
-        self._turns.close()
+        self._write_lock.close()
 
     @property
     def file(self) -> Path:
@@ -119,7 +119,7 @@ class SQLiteSession(Session):
 
     def interrupt(self) -> None:
         """See `forks.Closable`."""
-        self._turns.hurry()
+        self._write_lock.hurry()
         raw = self._raw
         if raw is not None:
             with suppress(sqlite3.ProgrammingError):  # it was closed just now
@@ -129,7 +129,7 @@ class SQLiteSession(Session):
         """Close the connection for good."""
         with self.lock:  # a fork must not find it half closed
             self.shut()
-        self.vigil.close()
+        self.watcher.close()
         forks.forget(self)
 
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
@@ -193,14 +193,14 @@ class SQLiteSession(Session):
     def patiently(self, work: Callable[[], T]) -> T:
         """Run something that needs the database for itself."""
         try:
-            return self._turns.once(work)
+            return self._write_lock.once(work)
         except OSError as error:
             raise _unopened(error) from error
 
     def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
-        """Begin a transaction; `_turns.leave` must follow its end."""
+        """Begin a transaction; `_write_lock.leave` must follow its end."""
         try:
-            self._turns.take(lambda: raw.execute(BEGIN), gives_way)
+            self._write_lock.take(lambda: raw.execute(BEGIN), gives_way)
         except OSError as error:
             raise _unopened(error) from error
 
@@ -224,7 +224,7 @@ class SQLiteSession(Session):
             raise
         finally:
             self._writing = False
-            self._turns.leave()
+            self._write_lock.leave()
         return result
 
     def _refuse_within(self) -> None:
@@ -245,14 +245,14 @@ class SQLiteSession(Session):
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
-        if not self._turns.polite:
+        if not self._write_lock.polite:
             try:
                 cursor.execute(self._insert, row)
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-            self._turns.polite = POLITE
+            self._write_lock.polite = POLITE
         self.patiently(lambda: cursor.execute(self._insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:

@@ -1,15 +1,15 @@
-"""Whose turn it is to write: a queue for the one lock that SQLite has.
+"""The lock under which connections write to a SQLite file, one at a time and in order.
 
-SQLite lets who must wait sleep and look again, longer each time: one process that writes without
-pause starves all others, and many that look often leave no processor to the one that writes. Here
-writers wait in line, asleep in the kernel, for a lock on a file beside the database (`-turn`) that
-one of them holds until its transaction has ended. Workers, of which there may be hundreds, wait in
-a line of their own before that (`-line`), and only the first of them waits for the turn: so no
-producer or keeper waits behind them all, and whoever is next is awake when its turn comes.
+SQLite makes a waiting writer sleep and retry, each time for longer: a process that writes without
+pause starves all others, and many that retry often leave no processor to the one that writes. Here
+writers wait in line, asleep in the kernel, for a lock on a file beside the database (`-turn`); its
+holder keeps it until its transaction has ended. Workers, of which there may be hundreds, first wait
+in a line of their own (`-line`), and only the first of them waits for the turn. So no producer or
+keeper waits behind them all, and the next writer is awake when its turn comes.
 
-What writes a single job is over in a few microseconds: it goes round the lines, until it meets
-another writer. The kernel takes all locks from a process that dies. One that is stopped is waited
-for no longer than PATIENCE; a line that moves is waited for as long as it is.
+A write of a single job takes a few microseconds; it bypasses the lines until it meets another
+writer. The kernel releases all locks of a process that dies. A stopped process is waited for no
+longer than PATIENCE; a line that moves is waited for however long it takes.
 """
 
 import fcntl
@@ -28,25 +28,26 @@ from poolq.engines.sqlite.faults import interrupted, is_busy, locked
 
 T = TypeVar("T")
 
-#: Seconds without any progress after which a writer is told that the database is locked.
+#: After this many seconds without any progress, a writer fails with "database is locked".
 PATIENCE = 5.0
-#: Seconds between two looks of who has the turn, while somebody who went round has the database;
-#: and of who waits for the turn, for so many seconds before it waits in the kernel.
+#: Seconds between two tries of the writer that has the turn while another one, which bypassed the
+#: lines, has the database; and of the writer that waits for the turn, which tries for SOON seconds
+#: before it waits in the kernel.
 NEXT = 0.00005
 SOON = 0.02
-#: Seconds between two looks at a line where no thread can be had that waits in it.
+#: Seconds between two tries to enter a line if no thread can be started to wait in it.
 OFTEN = 0.005
-#: Seconds between two signs of progress that one writer gives.
+#: A writer gives a sign of progress at most once in this many seconds.
 SIGN = 1.0
-#: So many writes are made by turns after another writer was met.
+#: After meeting another writer, this many writes take the lock instead of bypassing the lines.
 POLITE = 100
 
-#: Locks that somebody has stopped waiting for, until they are granted, and given up at once.
+#: Locks that nobody waits for any more; each is released as soon as it is granted.
 _unwanted: set["_Lock"] = set()
 
 
 class _Lock:
-    """A lock on a file, shared by nobody; it ends with the object."""
+    """An exclusive lock on a file. It is released when the object is deleted."""
 
     __slots__ = ("fd", "granted", "unwanted")
 
@@ -61,7 +62,7 @@ class _Lock:
                 os.close(self.fd)
 
     def free(self) -> bool:
-        """Take it if nobody has it."""
+        """Take the lock if nobody has it; returns whether it was taken."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -69,8 +70,8 @@ class _Lock:
         return True
 
     def queue(self) -> bool:
-        """Wait in a thread of its own, as `flock` knows no timeout: `granted` can be acquired once
-        it is ours. False: this process can have no more threads."""
+        """Wait in a separate thread, because `flock` has no timeout; `granted` can be acquired once
+        the lock is ours. Returns False if this process can start no more threads."""
         self.granted.acquire(blocking=False)
         try:
             start_new_thread(self._wait, ())
@@ -79,7 +80,7 @@ class _Lock:
         return True
 
     def poll(self, timeout: float) -> bool:
-        """As `granted.acquire`, without a thread."""
+        """Do what `granted.acquire` does, without a thread."""
         end = monotonic() + timeout
         while not self.free():
             if monotonic() > end:
@@ -88,7 +89,7 @@ class _Lock:
         return True
 
     def give_up(self) -> None:
-        """Wait no longer; what is granted all the same is given back by one thread or the other."""
+        """Stop waiting. If the lock is granted nevertheless, one of the two threads releases it."""
         _unwanted.add(self)
         self.unwanted = True
         self.end()
@@ -110,7 +111,7 @@ class _Lock:
 
 
 def _in_child() -> None:
-    """A child shares the locks that its parent waits for, and would keep them."""
+    """Close the locks that the parent waits for: a child shares them, and would keep them."""
     for lock in _unwanted:
         fd, lock.fd = lock.fd, -1
         os.close(fd)
@@ -121,13 +122,13 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 class Patiently(Protocol):
-    """`Turns.once`."""
+    """`WriteLock.once`."""
 
     def __call__(self, write: Callable[[], T], /) -> T: ...
 
 
 def softly(read: Callable[[], T], patiently: Patiently) -> T:
-    """Run what waits only for those who make, close or repair the file."""
+    """Run a read, which only waits for those who create, close or repair the file."""
     try:
         return read()
     except sqlite3.OperationalError as error:
@@ -136,10 +137,10 @@ def softly(read: Callable[[], T], patiently: Patiently) -> T:
     return patiently(read)
 
 
-class Turns:
-    """The turns of one connection; never used by two threads at a time.
+class WriteLock:
+    """One connection's access to the lock; never used by two threads at a time.
 
-    `polite`: how many of the next writes have to wait in line, however short they are.
+    `polite`: how many of the next writes must wait in line, however short they are.
     """
 
     def __init__(self, file: Path) -> None:
@@ -150,7 +151,7 @@ class Turns:
         self._hurried = False
 
     def once(self, write: Callable[[], T]) -> T:
-        """Run something short that needs the database for itself; see `take`."""
+        """Run something short that needs the database to itself; see `take`."""
         try:
             return self.take(write)
         finally:
@@ -159,8 +160,8 @@ class Turns:
     def take(
         self, begin: Callable[[], T], gives_way: bool = False, patience: float = PATIENCE
     ) -> T:
-        """Run what begins to write as soon as the database is free for it. `leave` ends the turn,
-        also where this raises. `gives_way`: wait behind those that do not.
+        """Run `begin`, which starts to write, as soon as the database is free. The caller must call
+        `leave` afterwards, also when this raises. `gives_way`: wait behind those that do not.
 
         Raises EngineUnavailable after `patience` seconds in which nobody could write.
         """
@@ -188,17 +189,17 @@ class Turns:
         return result
 
     def leave(self) -> None:
-        """End the turn."""
+        """Release the lock."""
         self._hurried = False
         for lock in self._locks.values():
             lock.end()
 
     def close(self) -> None:
-        """Open again when it is used again."""
+        """Close the files; they are reopened when the lock is used again."""
         self._locks.clear()
 
     def _enter(self, lane: str, patience: float) -> None:
-        """Take the lock of a line, in which others may wait."""
+        """Take the lock of a line; others may be waiting in it."""
         lock = self._lock(lane)
         if lock.free():
             return
@@ -220,8 +221,8 @@ class Turns:
             raise
 
     def _soon(self, lock: _Lock) -> bool:
-        """Look often for a moment, which most turns are over in: to wait in the kernel takes a
-        thread, and to be woken by it about as long as to write a hundred jobs."""
+        """Poll for a moment, within which most turns end: waiting in the kernel takes a thread, and
+        being woken by it takes about as long as writing a hundred jobs."""
         end = monotonic() + SOON
         while monotonic() < end:
             sleep(NEXT)
@@ -231,7 +232,7 @@ class Turns:
         return False
 
     def hurry(self) -> None:
-        """Have the thread that waits give up; called by another one."""
+        """Make the waiting thread give up; called by another thread."""
         self._hurried = True
         for lock in list(self._locks.values()):
             with suppress(RuntimeError):  # it waits for something else
@@ -242,7 +243,7 @@ class Turns:
             raise interrupted(self._file)
 
     def _look_again(self, began: float, patience: float) -> float:
-        """Sleep a little; the longer one has waited the less."""
+        """Sleep a little before the next try: the longer the wait so far, the less."""
         now = monotonic()
         self.polite = POLITE
         began = began or now

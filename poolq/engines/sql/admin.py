@@ -1,16 +1,18 @@
-"""Single jobs and whole queues in people's hands: found, cancelled, purged."""
+"""What administrators do with jobs and queues: find, list, retry, forget, cancel and purge."""
+
+from collections.abc import Sequence
 
 from poolq.engines import rows
 from poolq.engines.base import Stored
 from poolq.engines.rows import number, word
-from poolq.engines.sql.failures import FAILED_JOB, stored_failed
+from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED, is_line, worker_at
 from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
-from poolq.engines.sql.places import DELAYED, QUEUED, RELEASED, is_line, worker_at
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
+from poolq.engines.sql.waking import ring
 
-#: A purge deletes so many at once, so that no one else waits for long.
+#: A purge deletes at most this many jobs in one transaction, so that nobody waits long for it.
 PURGED = 5000
-#: A job that is asked to be cancelled may be on its way from one place to another.
+#: How often a cancellation looks for the job, which may be moving from one location to another.
 LOOKED = 3
 
 JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing, history
@@ -21,12 +23,21 @@ SOME_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
     ORDER BY due_at, id LIMIT {PURGED} {{skip}}"""
 PURGE = "DELETE FROM {jobs} WHERE id IN {list}"
 
+FAILED_ROW = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
+FAILED_JOB = FAILED_ROW + "WHERE id = ?"
+NEWEST = " ORDER BY at DESC, id DESC LIMIT ?"
+FOUND = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
+RETRY = """INSERT INTO {jobs} (id, queue, due_at, history, body)
+    SELECT id, queue, {now}, x'', body FROM {failed} WHERE id IN {list}"""
+FORGET = "DELETE FROM {failed} WHERE id IN {list}"
+QUEUES_OF = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
+
 
 def find(session: Session, id_: str) -> Stored | None:
-    jobs, failed = session.read(Op(JOB, (id_,)), Op(FAILED_JOB, (id_,)))
+    jobs, failures = session.read(Op(JOB, (id_,)), Op(FAILED_JOB, (id_,)))
     for row in jobs.rows:
         return _stored(row)
-    for row in failed.rows:
+    for row in failures.rows:
         return stored_failed(row)
     return None
 
@@ -82,3 +93,47 @@ def _purge(tx: Transaction, place: str, queue: str) -> int:
     ids = [id_ for (id_,) in found.rows]
     tx.later(*(Op(PURGE, (some,)) for some in cut(ids)))
     return len(ids)
+
+
+def stored_failed(row: Row) -> Stored:
+    id_, queue, at, body, *state = row
+    where = word(id_), word(queue), "failed", number(at)
+    return Stored(*where, rows.blob(body), rows.state(state))
+
+
+def failed(session: Session, queue: str | None, before: int | None, most: int) -> list[Stored]:
+    where: list[str] = []
+    args: list[object] = []
+    if queue is not None:
+        where.append("queue = ?")
+        args.append(queue)
+    if before is not None:
+        where.append("at < ?")
+        args.append(before)
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    (found,) = session.read(Op(FAILED_ROW + clause + NEWEST, (*args, most)))
+    return [stored_failed(row) for row in found.rows]
+
+
+def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """Failed jobs back to their queues, as if they were new."""
+    there: set[str] = set()
+    for some in cut(ids):
+        found, queues = tx.run(Op(FOUND, (some,)), Op(QUEUES_OF, (some,)))
+        mine = [id_ for (id_,) in found.rows]
+        if mine:
+            tx.later(Op(RETRY, (mine,)), Op(FORGET, (mine,)))
+            ring(tx, [word(name) for (name,) in queues.rows])
+        there.update(mine)
+    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
+
+
+def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    there: set[str] = set()
+    for some in cut(ids):
+        (found,) = tx.run(Op(FOUND, (some,)))
+        mine = [id_ for (id_,) in found.rows]
+        if mine:
+            tx.later(Op(FORGET, (mine,)))
+        there.update(mine)
+    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.engines.sqlite.turns import POLITE, Turns
+from poolq.engines.sqlite.write_lock import POLITE, WriteLock
 from poolq.errors import EngineUnavailable
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
@@ -95,24 +95,24 @@ def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngin
 
 def test_a_line_that_moves_is_waited_for(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
     """For as long as it does; whoever has had a turn leaves a sign of it."""
-    turns = Turns(tmp_path / "poolq.db")
+    write_lock = WriteLock(tmp_path / "poolq.db")
     with held(tmp_path / "poolq.db") as turn:
-        entered = threads.submit(turns.take, list, patience=0.2)
+        entered = threads.submit(write_lock.take, list, patience=0.2)
         until(lambda: waiting(turn) == 1, 5, "the writer in line")
         began = time.monotonic()
         until(lambda: moved(turn) - began > 1, 5)
         assert not entered.done()
         with pytest.raises(EngineUnavailable, match="locked by another process"):
             entered.result(5)
-    turns.leave()
+    write_lock.leave()
 
 
 def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
     turn = tmp_path / "poolq.db-turn"
     turn.touch()
     os.utime(turn, (1, 1))
-    turns = Turns(tmp_path / "poolq.db")
-    assert turns.once(lambda: "written") == "written"
+    write_lock = WriteLock(tmp_path / "poolq.db")
+    assert write_lock.once(lambda: "written") == "written"
     assert time.time() - turn.stat().st_mtime < 60
 
 
@@ -121,16 +121,16 @@ def test_who_has_given_up_holds_up_nobody(tmp_path: Path, lane: str, gives_way: 
     """What it is granted later is free at once, also while a child lives that it has forked since:
     a lock is shared with a child."""
     file = tmp_path / "poolq.db"
-    turns, others = Turns(file), Turns(file)
+    write_lock, others = WriteLock(file), WriteLock(file)
     with ExitStack() as child:
         with held(file, lane) as path:
             with pytest.raises(EngineUnavailable):
-                turns.take(list, gives_way, 0.1)
-            turns.leave()
+                write_lock.take(list, gives_way, 0.1)
+            write_lock.leave()
             assert waiting(path) == 1
             child.enter_context(forked())
         until(lambda: waiting(path) == 0, 5, "nobody in line")
-        for one in (others, turns):
+        for one in (others, write_lock):
             assert one.take(lambda: "free", gives_way, 1.0) == "free"
             one.leave()
 
@@ -141,14 +141,14 @@ def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
     def no_more(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    turns = Turns(tmp_path / "poolq.db")
+    write_lock = WriteLock(tmp_path / "poolq.db")
     with held(tmp_path / "poolq.db"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("poolq.engines.sqlite.turns.start_new_thread", no_more)
+        patch.setattr("poolq.engines.sqlite.write_lock.start_new_thread", no_more)
         with pytest.raises(EngineUnavailable):
-            turns.take(list, patience=0.05)
-        turns.polite = 0
-        entered = threads.submit(turns.once, lambda: "written")
-        until(lambda: turns.polite == POLITE, 5, "the writer to wait")
+            write_lock.take(list, patience=0.05)
+        write_lock.polite = 0
+        entered = threads.submit(write_lock.once, lambda: "written")
+        until(lambda: write_lock.polite == POLITE, 5, "the writer to wait")
     assert entered.result(5) == "written"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.sqlite.watching import DEAF, Vigil, Watch
+from poolq.engines.sqlite.watcher import DEAF, FileWatch, Watcher
 from tests.support.wait import until
 
 
@@ -27,68 +27,68 @@ def writer(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def vigil(database: Path) -> Iterator[Vigil]:
-    with closing(Vigil(database)) as made:
+def watcher(database: Path) -> Iterator[Watcher]:
+    with closing(Watcher(database)) as made:
         yield made
 
 
-def silent_changes(vigil: Vigil, many: int) -> None:
+def silent_changes(watcher: Watcher, many: int) -> None:
     """Changes that nothing was heard of."""
     for _ in range(many):
-        until(lambda: (vigil.pause(0), vigil.silent)[1], what="a silence")
-        vigil.changed()
+        until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
+        watcher.changed()
 
 
 def test_a_commit_is_heard_once(database: Path, writer: sqlite3.Connection) -> None:
-    with closing(Watch(database.with_name("jobs.db-wal"))) as watch:
+    with closing(FileWatch(database.with_name("jobs.db-wal"))) as watch:
         assert not watch.heard(0)
         writer.execute("INSERT INTO t VALUES (1)")
         assert watch.heard(5)
         assert not watch.heard(0)
 
 
-def test_there_may_be_no_log_yet(database: Path, vigil: Vigil) -> None:
-    vigil.begin()
-    assert not vigil.listens
+def test_there_may_be_no_log_yet(database: Path, watcher: Watcher) -> None:
+    watcher.begin()
+    assert not watcher.listens
     with closing(sqlite3.connect(database)) as raw:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("CREATE TABLE t (a)")
-        vigil.begin()
-        assert vigil.listens
+        watcher.begin()
+        assert watcher.listens
 
 
 def test_a_log_that_was_replaced_is_heard(
-    database: Path, writer: sqlite3.Connection, vigil: Vigil
+    database: Path, writer: sqlite3.Connection, watcher: Watcher
 ) -> None:
-    vigil.begin()
+    watcher.begin()
     writer.close()  # which removes the log
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("INSERT INTO t VALUES (1)")
-        vigil.begin()
-        until(lambda: (vigil.pause(0), vigil.silent)[1], what="a silence")
+        watcher.begin()
+        until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
         other.execute("INSERT INTO t VALUES (2)")
-        vigil.pause(5)
-        assert vigil.listens
-        assert not vigil.silent
+        watcher.pause(5)
+        assert watcher.listens
+        assert not watcher.silent
 
 
 @pytest.mark.usefixtures("writer")
-def test_where_nothing_is_heard_of_changes_it_is_looked_often(vigil: Vigil) -> None:
-    vigil.begin()
-    silent_changes(vigil, DEAF - 1)
-    assert vigil.listens
-    silent_changes(vigil, 1)
-    vigil.begin()
-    assert not vigil.listens
+def test_where_nothing_is_heard_of_changes_it_is_looked_often(watcher: Watcher) -> None:
+    watcher.begin()
+    silent_changes(watcher, DEAF - 1)
+    assert watcher.listens
+    silent_changes(watcher, 1)
+    watcher.begin()
+    assert not watcher.listens
 
 
 def test_one_change_that_was_heard_restores_the_trust(
-    writer: sqlite3.Connection, vigil: Vigil
+    writer: sqlite3.Connection, watcher: Watcher
 ) -> None:
-    vigil.begin()
-    silent_changes(vigil, DEAF - 1)
+    watcher.begin()
+    silent_changes(watcher, DEAF - 1)
     writer.execute("INSERT INTO t VALUES (1)")
-    vigil.pause(5)
-    vigil.changed()
-    silent_changes(vigil, DEAF - 1)
-    assert vigil.listens
+    watcher.pause(5)
+    watcher.changed()
+    silent_changes(watcher, DEAF - 1)
+    assert watcher.listens

@@ -30,7 +30,7 @@ EVENT = struct.Struct("iIII")  # watch, what, cookie, length of a name
 ROOM = 4096
 
 
-class Watch:
+class FileWatch:
     """Of one file, until it is closed, which takes the kernel 10 ms. Raises OSError where the file
     cannot be watched."""
 
@@ -64,14 +64,14 @@ class Watch:
         os.close(self._fd)
 
 
-class Vigil:
+class Watcher:
     """The pauses between one thread's looks at a database. The order is `begin`, then as often as
     wanted a look and a `pause`; `changed` when a look has shown a change. `silent`: nothing was
     heard in the last pause, though it was listened."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")
-        self._watch: Watch | None = None
+        self._watch: FileWatch | None = None
         self._often_until = 0.0
         self.silent = False
         self._unheard = 0
@@ -95,7 +95,7 @@ class Vigil:
             self._often_until = often_until
             self.close()
             if self._unheard < DEAF:
-                self._watch = Watch(self._log)
+                self._watch = FileWatch(self._log)
         except OSError:  # no log yet, or nothing to be heard: it is looked often
             self.close()
 
