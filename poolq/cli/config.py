@@ -10,16 +10,16 @@ from poolq.config import Config
 
 @click.group(cls=Group)
 def config() -> None:
-    """Look at the settings."""
+    """Show the settings."""
 
 
 @config.command()
 @json_option
 @with_settings(*ALL)
 def show(settings: Config, as_json: bool) -> None:
-    """Show each setting's value and where it came from; passwords are hidden.
+    """Show the value and source of each setting; passwords are hidden.
 
-    Takes the flags of 'poolq run', to see what they would make of it.
+    Takes the flags of 'poolq run', to show their effect.
     """
     rows = [(setting.name, value, source) for setting, value, source in settings_of.rows(settings)]
     from poolq.cli import tables

@@ -27,7 +27,7 @@ def _schema(engine: Engine) -> SQLSchema | None:
 @db.command()
 @with_engine
 def migrate(engine: Engine) -> None:
-    """Bring the tables up to this version of poolq. Does nothing when they are."""
+    """Update the tables to this version of poolq. Does nothing if they are up to date."""
     schema = _schema(engine)
     if schema is not None:
         steps = schema.migrate()
@@ -60,7 +60,7 @@ def status(engine: Engine, as_json: bool) -> int:
 @db.command()
 @with_engine
 def sql(engine: Engine) -> None:
-    """Print the statements that make the tables, for people who run them by hand."""
+    """Print the statements that create the tables, for those who run them manually."""
     schema = _schema(engine)
     if schema is not None:
         click.echo(schema.sql().rstrip())

@@ -8,7 +8,7 @@ from poolq.cli.options import json_option
 @click.command()
 @json_option
 def demo(as_json: bool) -> int:
-    """Do real work on SQLite, to see how it goes.
+    """Run real jobs on SQLite, to show poolq in action.
 
     A pool of 4 indexes the standard library, sends mails at 10 per second, retries, fails and
     recovers from a crash; within a minute.

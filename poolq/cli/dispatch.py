@@ -19,10 +19,10 @@ from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqEr
 @click.command()
 @click.argument("name")
 @click.argument("payload", metavar="JSON", default="{}")
-@click.option("--queue", metavar="NAME", help="Instead of the job's own.")
+@click.option("--queue", metavar="NAME", help="Override the job's own.")
 @click.option("--delay", metavar="TIME", help='"30s", "tomorrow 09:00", an ISO 8601 time.')
-@click.option("--attempts", type=int, metavar="N", help="Instead of the job's own.")
-@click.option("--retry-after", metavar="STEPS", help='"10s", or a step an attempt: "1s,10s,1m".')
+@click.option("--attempts", type=int, metavar="N", help="Override the job's own.")
+@click.option("--retry-after", metavar="STEPS", help='"10s", or one delay per retry: "1s,10s,1m".')
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
 @with_settings("app", "engine", "namespace")
 def dispatch(
@@ -31,8 +31,8 @@ def dispatch(
 ) -> None:  # fmt: skip
     """Dispatch the job NAME ("jobs:SendMail") with a JSON payload ({}; - reads it from stdin).
 
-    Its options are those of its class, so the application is loaded, where there is one.
-    Prints the job's id.
+    Its options are those of its class, so the application is loaded if there is one. Prints the
+    job's id.
     """
     read = _json(payload)
     options = {option: value for option, value in given.items() if value is not None}

@@ -23,10 +23,10 @@ STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 def doctor(settings: Config, as_json: bool) -> int:
     """Check the engine and its settings.
 
-    Is it reachable; its version, eviction policy, isolation, schema and clock.
+    Checks whether it is reachable, and its version, eviction policy, isolation, schema and clock.
 
-    Exits with 0 unless a check is bad: then with 1, or 69 when the engine cannot be reached, or
-    78 when the schema or a setting is wrong.
+    Exits with 0 unless a check is bad: then with 1, or 69 if the engine cannot be reached, or 78 if
+    the schema or a setting is wrong.
     """
     source = settings.sources["engine"]
     checks = [Check("engine", "ok", f"{redact(settings.engine)} ({source})")]

@@ -45,9 +45,9 @@ def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> int 
         raise click.UsageError(str(error), ctx) from None
 
 
-queue_option = click.option("--queue", metavar="NAME", help="Only those of this queue.")
+queue_option = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 age_option = click.option(
-    "--older-than", metavar="AGE", callback=_age, help='Only those that failed before: "30d".'
+    "--older-than", metavar="AGE", callback=_age, help='Only jobs that failed longer ago: "30d".'
 )
 
 
@@ -65,14 +65,14 @@ def choosing(command: Callable[..., T]) -> Callable[..., T]:
 
 @click.group(cls=Group)
 def failed() -> None:
-    """Look at failed jobs, retry or forget them."""
+    """Show, retry or forget failed jobs."""
 
 
 @failed.command()
 @queue_option
 @age_option
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="At most."
+    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="Maximum number."
 )
 @json_option
 @with_engine
@@ -123,7 +123,7 @@ def retry(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool,
 ) -> int:  # fmt: skip
-    """Give failed jobs back to their queues; their attempts start afresh."""
+    """Put failed jobs back into their queues, with all attempts available again."""
     return _each(engine, Choice(ids, queue, older_than, everything), engine.retry, "retried")
 
 
@@ -135,7 +135,7 @@ def forget(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool, yes: bool,
 ) -> int:  # fmt: skip
-    """Delete failed jobs. Asks before all of them, or all of a queue, are deleted."""
+    """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
     choice = Choice(ids, queue, older_than, everything)
     if choice.many and not ids and older_than is None:
         confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)

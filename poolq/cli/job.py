@@ -19,7 +19,7 @@ from poolq.monitor.snapshot import Progress
 
 @click.group(cls=Group)
 def job() -> None:
-    """Look at a job, cancel or dispatch one."""
+    """Show, cancel or dispatch a job."""
 
 
 job.add_command(dispatch)
@@ -30,7 +30,7 @@ job.add_command(dispatch)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
-    """Show a job wherever it is, with its history. Done jobs are counted, not kept."""
+    """Show a job in any state, with its history. Done jobs are counted, not kept."""
     stored = engine.find(id)
     if stored is None:
         raise NotFound(f"job {id} is done or was never there")
@@ -96,7 +96,7 @@ def _far(progress: Progress) -> str:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=no_empty)
 @with_engine
 def cancel(engine: Engine, ids: Sequence[str]) -> int:
-    """Delete jobs that do not run yet: ready, delayed or parked ones."""
+    """Delete jobs that are not running: ready, delayed or parked ones."""
     code = 0
     for id in dict.fromkeys(ids):
         if engine.cancel(id):

@@ -40,7 +40,7 @@ PACKAGE = '"""The background jobs of this application."""\n'
 
 @click.group(cls=Group)
 def make() -> None:
-    """Write the first lines of something new."""
+    """Write a skeleton or a service file."""
 
 
 make.add_command(unit)
@@ -48,10 +48,10 @@ make.add_command(unit)
 
 @make.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_settings("app")
 def job(settings: Config, name: str, force: bool) -> None:
-    """Write the job NAME (SendMail or send_mail) into the package of jobs: jobs/send_mail.py."""
+    """Write the job NAME (SendMail or send_mail) into the jobs package: jobs/send_mail.py."""
     title, module = names(name)
     package = settings.folder.joinpath(*settings.app[0].split("."))
     beside = package.with_name(f"{package.name}.py")

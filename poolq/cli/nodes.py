@@ -14,10 +14,10 @@ NUMBERS = ("workers", "busy", "beat")
 @json_option
 @with_engine
 def nodes(engine: Engine, as_json: bool) -> None:
-    """List the pools that share the jobs, as they told the broker with their last beat.
+    """List the pools that share the jobs, as of their last heartbeat.
 
-    BEAT: how long ago that was. A pool that has been silent for --node-ttl is taken for dead by
-    the others, which give its jobs back.
+    BEAT: how long ago that was. A pool without a heartbeat for --node-ttl is considered dead, and
+    the others recover its jobs.
     """
     from poolq.cli import tables
     from poolq.monitor import reader

@@ -26,8 +26,8 @@ class Decorator(Protocol):
 BROKER = ("engine", "namespace")
 ALL = tuple(setting.name for setting in SETTINGS if setting.flag)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def no_empty(

@@ -15,7 +15,7 @@ from poolq.config.parsers import duration
 from poolq.control.client import Line
 from poolq.errors import PoolqError, Refused
 
-wait_option = click.option("--wait", is_flag=True, help="Come back only when it is done.")
+wait_option = click.option("--wait", is_flag=True, help="Return only when it is done.")
 
 
 def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -31,7 +31,7 @@ def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 timeout_option = click.option(
     "--timeout", callback=_seconds, metavar="SECONDS",
-    help="Longest wait, after which it exits with 75; what was begun goes on (default: no limit).",
+    help="Longest wait, then exit with 75; the operation continues (default: no limit).",
 )  # fmt: skip
 
 
@@ -54,9 +54,9 @@ def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
 @click.command()
 @with_settings("name")
 def pause(settings: Config) -> None:
-    """Have a pool take nothing new.
+    """Make a pool take no new jobs.
 
-    What runs is finished. Other pools go on: 'poolq queue pause' is for all of them.
+    Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
     changed = give(settings, "pause")["changed"]
     say(f"pool {settings.name} takes nothing new{'' if changed else ', as before'}")
@@ -65,7 +65,7 @@ def pause(settings: Config) -> None:
 @click.command()
 @with_settings("name")
 def resume(settings: Config) -> None:
-    """Have a paused pool take jobs again."""
+    """Make a paused pool take jobs again."""
     changed = give(settings, "resume")["changed"]
     say(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
 
@@ -74,9 +74,9 @@ def resume(settings: Config) -> None:
 @click.argument("workers", metavar="N|+N|-N")
 @with_settings("name")
 def scale(settings: Config, workers: str) -> None:
-    """Change the number of workers: to N, or by so many.
+    """Set the number of workers to N, or change it by +N or -N.
 
-    Who is too many finishes its job.
+    Surplus workers finish their current job, then exit.
     """
     if not re.fullmatch(r"[+-]?\d{1,6}", workers, re.ASCII):
         raise click.UsageError(
@@ -93,10 +93,10 @@ def scale(settings: Config, workers: str) -> None:
 @timeout_option
 @with_settings("name")
 def reload(settings: Config, wait: bool, timeout: float | None) -> None:
-    """Load the application's code anew.
+    """Reload the application code.
 
-    One worker tries it first; if it fails, the old ones go on. With --wait that is told: exit 0
-    when the new code has proved good, 1 and the reason when it is refused.
+    One worker tries it first; if it fails, the old code keeps running. --wait reports the result:
+    it exits with 0 when the new code is accepted, or with 1 and the reason when it is refused.
     """
     if not wait:
         generation = give(settings, "reload")["generation"]
@@ -121,14 +121,14 @@ def drain(settings: Config, wait: bool, timeout: float | None) -> None:
 
 
 @click.command()
-@click.option("--now", is_flag=True, help="Kill what runs and give it back.")
+@click.option("--now", is_flag=True, help="Kill running jobs and release them.")
 @wait_option
 @timeout_option
 @with_settings("name")
 def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None:
     """Stop a pool.
 
-    Running jobs may finish within its --stop-timeout; what is left is killed and given back.
+    Running jobs may finish within its --stop-timeout; the rest are killed and released.
     """
     _end(settings, wait, timeout, "stop", now=now)
 

@@ -8,13 +8,13 @@ from poolq.config import Config
 
 
 @click.command()
-@click.option("--live", "probe", flag_value="live", help="Its processes do their rounds.")
-@click.option("--ready", "probe", flag_value="ready", help="It takes jobs, and can run them.")
+@click.option("--live", "probe", flag_value="live", help="Check that its processes run.")
+@click.option("--ready", "probe", flag_value="ready", help="Check that it can run jobs.")
 @with_settings("name")
 def health(settings: Config, probe: str | None) -> int:
-    """Tell whether a pool is well, for probes: exit 0, or 1 with the reason.
+    """Report a pool's health to a probe: exit 0, or 1 with the reason.
 
-    It asks the pool, never the broker, and takes a moment. 69: there is no such pool.
+    It asks the pool, never the broker. 69: there is no such pool.
     """
     if probe is None:
         raise click.UsageError(

@@ -19,7 +19,7 @@ queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required
 
 @click.group(cls=Group)
 def queue() -> None:
-    """Look at queues, pause, resume and empty them."""
+    """List, pause, resume and empty queues."""
 
 
 @queue.command()
@@ -131,7 +131,7 @@ def resume(engine: Engine, queues: Sequence[str]) -> int:
 @yes_option
 @with_engine
 def purge(engine: Engine, queue: str, yes: bool) -> None:
-    """Delete what waits: ready, delayed and parked jobs. Others stay."""
+    """Delete the ready, delayed and parked jobs of a queue. Others stay."""
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
         raise NotFound(_no_queue(queue, list(known)))

@@ -14,11 +14,11 @@ STORELESS = ("sync://", "null://")
 @click.command()
 @with_settings(*ALL)
 def run(settings: Config) -> int:
-    """Run a pool of workers until it is told to stop.
+    """Run a pool of workers until it is stopped.
 
     On a terminal it shows a dashboard, and the log goes to a file. TERM lets running jobs finish,
-    for at most --stop-timeout. The application is loaded from the project folder: the nearest one
-    upwards with a poolq.toml, pyproject.toml or .env.
+    for at most --stop-timeout. The application is loaded from the project folder: the current
+    folder or its nearest parent with a poolq.toml, pyproject.toml or .env.
     """
     if settings.engine in STORELESS:
         raise ConfigError(

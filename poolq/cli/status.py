@@ -17,10 +17,10 @@ COUNTS = ("done", "failed", "retried", "limited", "parked")
 @json_option
 @with_settings("name")
 def status(settings: Config, as_json: bool) -> int:
-    """Show how a pool is: its state, processes and workers, and the last refused reload.
+    """Show a pool's state, processes and workers, and why its last reload failed.
 
-    Exits with 3 when it takes nothing new, because it is paused or leaving, and with 69 when there
-    is no such pool.
+    Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
+    no such pool.
     """
     found = give(settings, "status")
     from poolq.cli import tables

@@ -33,17 +33,17 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Print all of it once, and leave.")
+@click.option("--once", is_flag=True, help="Print everything once and exit.")
 @json_option
 @click.option(
     "--svg", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the screen as a picture into FILE, and leave.",
+    help="Write the screen as a picture into FILE and exit.",
 )  # fmt: skip
 @click.option(
     "--size", callback=_size, metavar="COLSxLINES",
     help="Size of the picture (default: the terminal's, or 100x30).",
 )  # fmt: skip
-@click.option("--read-only", is_flag=True, help="Have no key change anything.")
+@click.option("--read-only", is_flag=True, help="Disable keys that change anything.")
 @with_settings("name", *BROKER)
 def top(
     settings: Config,
@@ -55,9 +55,8 @@ def top(
 ) -> None:
     """Watch a running pool and act on it: workers, queues, rate limits, failures.
 
-    The key ? shows all keys. Where the output is no terminal, a line is printed every 2 seconds.
-    What keys do to queues and jobs goes through the engine of the settings here, which must be the
-    pool's.
+    The key ? shows all keys. If the output is not a terminal, it prints a line every 2 seconds.
+    Keys that act on queues and jobs use the engine in your settings, which must be the pool's.
     """
     from poolq.dashboard import top
     from poolq.dashboard.dashboard import has_terminal

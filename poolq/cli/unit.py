@@ -28,13 +28,12 @@ PATIENCE = 15  # seconds more than --stop-timeout: the end of the keeper, and a 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option("--output", metavar="FILE", help="Write it to this file instead of stdout.")
-@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_settings(*FLAGS)
 def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
-    """Write the file that has systemd, supervisor or Kubernetes run a pool of this project.
+    """Write a file for systemd, supervisor or Kubernetes that runs a pool of this project.
 
-    The flags that are given become those of the pool; all other settings are read where the pool
-    is started.
+    The given flags become those of the pool; it reads all other settings where it starts.
     """
     text = written(kind, settings)
     if output is None:

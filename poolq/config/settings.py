@@ -68,17 +68,17 @@ def cores() -> int:
 SETTINGS = (
     Setting(
         "engine", "sqlite:///poolq.db", text,
-        "Where the jobs live: a URL, or one of sqlite redis database sync null.",
+        "Where jobs are stored: a URL, or one of sqlite redis database sync null.",
         "URL", "sqlite:///poolq.db",
     ),
     Setting(
         "namespace", "poolq", namespace,
-        "Keeps applications on one server apart.",
+        "Separates applications on one server.",
         "NAME", "poolq",
     ),
     Setting(
         "app", ("jobs",), modules,
-        "Modules and packages that define the jobs, separated by commas.",
+        "Modules and packages that define the jobs, comma-separated.",
         "MODULES", "jobs",
     ),
     Setting(
@@ -88,22 +88,22 @@ SETTINGS = (
     ),
     Setting(
         "queue", None, queues,
-        "Queues to serve, in strict order, separated by commas.",
+        "Queues to serve, in strict order, comma-separated.",
         "NAMES", "every queue, in turn",
     ),
     Setting(
         "sleep", 5.0, duration(0.01),
-        "Longest that a job waits for an idle worker that nobody has woken.",
+        "Longest time between an idle worker's checks for jobs.",
         "SECONDS", "5",
     ),
     Setting(
         "cooldown", 0.0, duration(),
-        "Replace a worker when it has run for this long, between two jobs; 0: never.",
+        "Replace a worker that has run for this long, between two jobs; 0: never.",
         "SECONDS", "0",
     ),
     Setting(
         "max_jobs", 0, whole(0, 10**9),
-        "Replace a worker when it has run this many jobs; 0: never.",
+        "Replace a worker that has run this many jobs; 0: never.",
         "N", "0",
     ),
     Setting(
@@ -113,32 +113,32 @@ SETTINGS = (
     ),
     Setting(
         "max_memory_hard", 0, memory,
-        "Kill a worker beyond this in the middle of a job, which counts as its crash; 0: never.",
+        "Kill a worker that exceeds this during a job, which is charged a crash; 0: never.",
         "SIZE", "0",
     ),
     Setting(
         "timeout", 0.0, duration(),
-        "Kill a job that runs for longer, unless it has a timeout of its own; 0: never.",
+        "Kill a job that runs longer, unless it has its own timeout; 0: never.",
         "SECONDS", "0",
     ),
     Setting(
         "boot_timeout", 60.0, duration(0.1),
-        "How long the application may take to load and a worker to get ready.",
+        "How long the application may take to load and a worker to become ready.",
         "SECONDS", "60",
     ),
     Setting(
         "max_surge", 1, whole(1, 1024),
-        "How many more workers than --procs there may be in a reload.",
+        "How many workers beyond --procs a reload may start.",
         "N", "1",
     ),
     Setting(
         "max_spawn_failures", 0, whole(0, 10**6),
-        "End the pool after so many workers in a row that died before a job was done; 0: never.",
+        "End the pool after this many workers in a row died before finishing a job; 0: never.",
         "N", "0",
     ),
     Setting(
         "no_preload", False, switch,
-        "Let each worker import the application by itself instead of sharing a template's memory.",
+        "Make each worker import the application instead of sharing a template's memory.",
         "", "off", switch=True,
     ),
     Setting(
@@ -148,37 +148,37 @@ SETTINGS = (
     ),
     Setting(
         "prefetch", 0, whole(0, 1000),
-        "Most jobs that a worker claims at once; 0: by how long they take.",
+        "Maximum jobs that a worker claims at once; 0: depends on how long they take.",
         "N", "0",
     ),
     Setting(
         "until_empty", False, switch,
-        "Leave when the queues hold nothing more.",
+        "Exit when the queues are empty.",
         "", "off", switch=True,
     ),
     Setting(
         "node_ttl", 30.0, duration(0.5),
-        "Silence after which another pool takes over a pool's jobs.",
+        "Time without a heartbeat after which other pools take over a pool's jobs.",
         "SECONDS", "30",
     ),
     Setting(
         "name", "default", label,
-        "The pool's name: one of each runs on a host for a user.",
+        "The pool's name, unique per user and host.",
         "NAME", "default",
     ),
     Setting(
         "no_dashboard", False, switch,
-        "Write the log to the terminal instead of showing the pool there.",
+        "Write the log to the terminal instead of showing the dashboard.",
         "", "off", switch=True,
     ),
     Setting(
         "log_file", STDERR, text,
-        "File that the pool's log goes to.",
+        "The pool's log file.",
         "PATH", STDERR,
     ),
     Setting(
         "log_format", "text", choice("text", "json"),
-        "How the log is written: text, or json.",
+        "Format of the log: text or json.",
         "FORMAT", "text",
     ),
     Setting(
@@ -188,12 +188,12 @@ SETTINGS = (
     ),
     Setting(
         "max_payload", 1 << 20, size,
-        "Largest payload of a job that may be dispatched.",
+        "Maximum size of a job's payload at dispatch.",
         "BYTES", "1M", flag=False,
     ),
     Setting(
         "unknown_job_for", 600.0, duration(),
-        "How long a job that no worker knows is put back before it is buried.",
+        "How long a job that no worker knows is released before it is buried.",
         "SECONDS", "600", flag=False,
     ),
 )  # fmt: skip
