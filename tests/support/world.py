@@ -132,9 +132,10 @@ class World:
         proc = next((one for one in self.pool.procs() if one.pid == action.pid), None)
         woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + AGAIN
         assert not life.told or woken_again, "told twice"
-        life.told = True
+        first, life.told = not life.told, True
         transitions.signalled(self.pool, action.pid, self.now, killed=False)
-        if self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
+        # The second signal only repeats the first: the slot may have been closing then.
+        if first and self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
             assert any(one.ready and not one.told for one in self.of(life.slot))
 
     def _kill(self, action: Kill) -> None:

@@ -6,7 +6,7 @@ from math import inf
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -312,5 +312,8 @@ class Replacing(RuleBasedStateMachine):
 def test_the_rules_hold_in_any_life(
     machine: type[RuleBasedStateMachine], pytestconfig: pytest.Config
 ) -> None:
-    lives = settings(max_examples=pytestconfig.getoption("lives"))
+    # As hypothesis itself sets it for machines: a loaded machine is no reason to fail.
+    lives = settings(
+        max_examples=pytestconfig.getoption("lives"), suppress_health_check=list(HealthCheck)
+    )
     run_state_machine_as_test(machine, settings=lives)
