@@ -168,7 +168,7 @@ class WriteLock:
         self.polite = max(0, self.polite - 1)
         if gives_way:
             self._enter("line", patience)
-        self._enter("turn", patience)
+        self._enter("turn", patience, polls=gives_way)
         if gives_way:
             self._locks["line"].end()
         began = 0.0
@@ -198,13 +198,14 @@ class WriteLock:
         """Close the files; they are reopened when the lock is used again."""
         self._locks.clear()
 
-    def _enter(self, lane: str, patience: float) -> None:
-        """Take the lock of a line; others may be waiting in it."""
+    def _enter(self, lane: str, patience: float, *, polls: bool = False) -> None:
+        """Take the lock of a line; others may be waiting in it. `polls`: of all who wait for it only
+        one at a time may, the first of the workers; whoever sleeps in the kernel comes before it."""
         lock = self._lock(lane)
         if lock.free():
             return
         self.polite = POLITE
-        if lane == "turn" and self._soon(lock):
+        if polls and self._soon(lock):
             return
         try:
             granted = lock.granted.acquire if lock.queue() else lock.poll
