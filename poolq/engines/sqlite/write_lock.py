@@ -199,8 +199,8 @@ class WriteLock:
         self._locks.clear()
 
     def _enter(self, lane: str, patience: float, *, polls: bool = False) -> None:
-        """Take the lock of a line; others may be waiting in it. `polls`: of all who wait for it only
-        one at a time may, the first of the workers; whoever sleeps in the kernel comes before it."""
+        """Take the lock of a line; others may be waiting in it. `polls`: only one of all who wait
+        may do so, the first of the workers; whoever sleeps in the kernel comes before it."""
         lock = self._lock(lane)
         if lock.free():
             return
