@@ -96,7 +96,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     tmux.type("Enter")
     tmux.until_shows(running, "STACK", "in gate")
     tmux.type("Escape", "?")
-    tmux.until_shows("KEYS", "drain: finish what runs")
+    tmux.until_shows("KEYS", "drain: finish running jobs")
     tmux.type("?", "+")
     tmux.until_shows("3 workers from now on", "WORKERS 3")
     tmux.type("D")
