@@ -135,11 +135,15 @@ def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(
     held = project.dispatch("Held")
     pool.until_runs(held)
     left = int(child.id)
-    others = [one for one in pool.processes() if one.pid != left]
-    for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another die
-        for one in others:
-            one.kill(how)
-    until(lambda: [one.pid for one in pool.processes()] == [left], what="the end of all others")
+
+    def only_the_daemon_is_left() -> bool:
+        others = [one for one in pool.processes() if one.pid != left]
+        for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another die
+            for one in others:  # and again what one of them has started meanwhile
+                one.kill(how)
+        return not others
+
+    until(only_the_daemon_is_left, what="the end of all others")
     fresh = project.ready(1)
     fresh.until_runs(held)
     project.ledger.open()
