@@ -44,7 +44,7 @@ class Pace:
             seconds = LONGEST
         known = self._by_job.get(job, seconds)
         self._by_job[job] = known + (seconds - known) * (0.5 if seconds > known else 0.2)
-        if seconds > BUDGET:  # noqa: PLR1730
+        if seconds > BUDGET:  # noqa: PLR1730  # likewise
             seconds = BUDGET
         last = self._last
         if seconds > last:

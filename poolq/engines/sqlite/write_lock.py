@@ -5,7 +5,9 @@ pause starves all others, and many that retry often leave no processor to the on
 writers wait in line, asleep in the kernel, for a lock on a file beside the database (`-turn`); its
 holder keeps it until its transaction has ended. Workers, of which there may be hundreds, first wait
 in a line of their own (`-line`), and only the first of them waits for the turn. So no producer or
-keeper waits behind them all, and the next writer is awake when its turn comes.
+keeper waits behind them all, and the next writer is awake when its turn comes. That first worker
+polls for a moment before it sleeps, as most turns are short. Producers and keepers sleep at once,
+and the kernel wakes them when the lock is released, nearly always before the next poll.
 
 A write of a single job takes a few microseconds; it bypasses the lines until it meets another
 writer. The kernel releases all locks of a process that dies. A stopped process is waited for no
@@ -31,8 +33,8 @@ T = TypeVar("T")
 #: After this many seconds without any progress, a writer fails with "database is locked".
 PATIENCE = 5.0
 #: Seconds between two tries of the writer that has the turn while another one, which bypassed the
-#: lines, has the database; and of the writer that waits for the turn, which tries for SOON seconds
-#: before it waits in the kernel.
+#: lines, has the database; and of the first worker in line, which tries for SOON seconds before
+#: it waits in the kernel.
 NEXT = 0.00005
 SOON = 0.02
 #: Seconds between two tries to enter a line if no thread can be started to wait in it.
@@ -199,8 +201,8 @@ class WriteLock:
         self._locks.clear()
 
     def _enter(self, lane: str, patience: float, *, polls: bool = False) -> None:
-        """Take the lock of a line; others may be waiting in it. `polls`: only one of all who wait
-        may do so, the first of the workers; whoever sleeps in the kernel comes before it."""
+        """Take the lock of a line; others may be waiting in it. `polls`: only one of all that
+        wait may do so, the first of the workers."""
         lock = self._lock(lane)
         if lock.free():
             return
