@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Registered workers, with the last request's number and what it was answered: the stale ids and
--- when the next job was due (0: none). The claims of the answer are those jobs that bear its number.
+-- `due`, which is not used any more. The claims of the answer are those jobs that bear its number.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker VARBINARY(255) NOT NULL,
     node VARBINARY(255) NOT NULL,

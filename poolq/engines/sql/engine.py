@@ -99,40 +99,12 @@ class SQLEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        turn = self._turns.get(worker, 0)
-        if want > 0:
-            self._turns[worker] = turn + 1
-        guess = self._following.get(worker, "")
-        known = queues if queues is not None else [guess] if guess else ()
-        wide = queues is None and monotonic() >= self._wide
-        if self._lines:
-            # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
-            # That is only for those who have locked the line; so no guess is made before.
-            known = ()
-        skips = self.session.skips
-        simple = all_done(settlements) if settlements else None
+        ask = self._asking(worker, request, settlements, want, queues)
         asked: Asked
 
         def work(tx: Transaction) -> Step:
             nonlocal asked
-            asked = Asked(
-                worker,
-                request,
-                settlements,
-                simple,
-                want,
-                queues,
-                known,
-                self._last.get(worker, ""),
-                self._first,
-                turn,
-                self._delays,
-                self._cursors,
-                self._aside.get(worker, 0),
-                self._latest,
-                wide,
-                skips,
-            )
+            asked = ask()  # anew for each try of the transaction
             return step(tx, asked)
 
         if goes_back(settlements):
@@ -149,6 +121,44 @@ class SQLEngine(Engine):
             self._cursors.forget()  # what was found and not claimed comes next
         self._remember(asked, monotonic() - began)
         return answer
+
+    def _asking(
+        self,
+        worker: str,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        queues: Sequence[str] | None,
+    ) -> Callable[[], Asked]:
+        """What makes the question of a step, with what is known from earlier ones."""
+        turn = self._turns.get(worker, 0)
+        if want > 0:
+            self._turns[worker] = turn + 1
+        guess = self._following.get(worker, "")
+        known = queues if queues is not None else [guess] if guess else ()
+        if self._lines:
+            # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
+            # That is only for those who have locked the line; so no guess is made before.
+            known = ()
+        return partial(
+            Asked,
+            worker=worker,
+            request=request,
+            settlements=settlements,
+            simple=all_done(settlements) if settlements else None,
+            want=want,
+            queues=queues,
+            known=known,
+            last=self._last.get(worker, ""),
+            first=self._first,
+            turn=turn,
+            delays=self._delays,
+            cursors=self._cursors,
+            aside=self._aside.get(worker, 0),
+            latest=self._latest,
+            wide=queues is None and monotonic() >= self._wide,
+            skips=self.session.skips,
+        )
 
     def _remember(self, asked: Asked, took: float) -> None:
         """What is good to know for the next step, of one that took so many seconds."""

@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
 ) WITHOUT ROWID;
 
 -- Registered workers, with the last request's number and what it was answered: the stale ids and
--- when the next job was due (0: none). The claims of the answer are those jobs that bear its number.
+-- `due`, which is not used any more. The claims of the answer are those jobs that bear its number.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker TEXT NOT NULL,
     node TEXT NOT NULL,
