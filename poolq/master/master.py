@@ -105,7 +105,11 @@ class Master:
             "master", pipes.writers.named("master"), pipes.writers.token,
             seen=self._scores.pages.recent("master").note, streams=False,
         )  # fmt: skip
-        self._applied: dict[type, Callable[[Any], None]] = {
+        self._applied = self._appliers()
+
+    def _appliers(self) -> dict[type, Callable[[Any], None]]:
+        """What carries out each kind of action."""
+        return {
             actions.SpawnLogger: lambda _: self._children.spawn_logger(),
             actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
             actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
