@@ -104,6 +104,20 @@ def test_a_waiter_hears_of_its_servers_death(
     assert engine.wait(["q"], 5) > 0
 
 
+def test_a_wait_that_did_not_reach_its_server_is_made_up_for_by_the_next(
+    durable: Durable, namespace: str, opened: OpenEngine
+) -> None:
+    """Redis wakes those that it knows to wait on a queue by name."""
+    engine = opened(durable.url, namespace, migrate=True)
+    engine.now()
+    durable.server.kill()
+    with pytest.raises(EngineUnavailable):
+        engine.wait(["q"], 5)
+    durable.server.start()
+    push(engine, "a")
+    assert engine.wait(["q"], 5) > 0
+
+
 @pytest.mark.parametrize("kind", [Redis, Valkey])
 def test_a_full_server_takes_nothing_more_but_can_be_worked_off(
     own_redis: OwnRedis, kind: type[Redis], namespace: str, opened: OpenEngine

@@ -162,6 +162,13 @@ class RedisEngine(Engine):
         return doctor.warnings(self.link)
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+        try:
+            return self._wait(queues, timeout)
+        except EngineError:
+            self._noted = {}  # the note may not have arrived, or the server may have lost it
+            raise
+
+    def _wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         until, empty, again = monotonic() + timeout, False, 0
         while True:
             named = self._named(queues)
