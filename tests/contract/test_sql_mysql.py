@@ -12,7 +12,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
-from poolq.engines.sql.counting import READY
+from poolq.engines.sql.queue_counts import READY
 from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.jobs.retry import ACK

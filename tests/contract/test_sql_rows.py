@@ -8,8 +8,8 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.limit_windows import SWEPT
 from poolq.engines.sql.session import Op
-from poolq.engines.sql.windows import SWEPT
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine

@@ -14,13 +14,13 @@ from poolq.engines.mysql.literals import Statements
 from poolq.engines.mysql.options import options
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
-from poolq.engines.sql.around import EARLIEST
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
+from poolq.engines.sql.queue_discovery import EARLIEST
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect, Op
-from poolq.engines.sql.skipping import next_after
-from poolq.engines.sql.waking import DELAY, READY, SLOT, news
+from poolq.engines.sql.skip_scan import next_after
+from poolq.engines.sql.wakeups import DELAY, READY, SLOT, news
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
@@ -87,7 +87,7 @@ ADMIT = f"""UPDATE {{windows}} SET most = ?,
 _OPEN = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: MariaDB waits in the server: it looks until something is due and only then answers, so that a
 #: wait costs one exchange and not one for each look. Whether what is due is news, the waiter asks
-#: afterwards (`sql/waking.py`). MySQL has no statements outside of stored programs. Each turn of
+#: afterwards (`sql/wakeups.py`). MySQL has no statements outside of stored programs. Each turn of
 #: the loop has its own NOW and its own view of the tables.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
@@ -99,7 +99,7 @@ WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
         SET turns = turns - 1;
     END WHILE;
 END"""
-#: Goes through the queues that have jobs, as `sql/skipping.py` does; the server that plans the
+#: Goes through the queues that have jobs, as `sql/skip_scan.py` does; the server that plans the
 #: statement knows the value of a variable.
 WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;

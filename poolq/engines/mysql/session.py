@@ -15,7 +15,7 @@ from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
 from poolq.engines.mysql.literals import Listed, Statements, quoted
 from poolq.engines.mysql.options import Options
 from poolq.engines.sql.session import Many, Op, Result, Session, Transaction, cut
-from poolq.engines.sql.waking import KNOW
+from poolq.engines.sql.wakeups import KNOW
 from poolq.errors import EngineError, EngineUnavailable
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from poolq.engines.rows import number, word
 from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED, is_line, worker_at
 from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
-from poolq.engines.sql.waking import ring
+from poolq.engines.sql.wakeups import ring
 
 #: A purge deletes at most this many jobs in one transaction, so that nobody waits long for it.
 PURGED = 5000

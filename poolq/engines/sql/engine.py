@@ -25,20 +25,20 @@ from poolq.engines.base import (
 )
 from poolq.engines.sql import (
     admin,
-    around,
-    counting,
-    forgetting,
+    idle_queues,
+    limit_reviews,
+    limit_windows,
     nodes,
-    reviewing,
-    waking,
-    windows,
+    queue_counts,
+    queue_discovery,
+    wakeups,
 )
 from poolq.engines.sql.scan_cursor import ScanCursors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, cut
 from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
 from poolq.engines.sql.stepping import ASIDE, SINCE, Asked, locked, step
-from poolq.engines.sql.waking import Look
+from poolq.engines.sql.wakeups import Look
 from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
@@ -200,11 +200,11 @@ class SQLEngine(Engine):
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         def work(tx: Transaction) -> Admission:
             if held is None:
-                return windows.admit(tx, rules) or Admission(0)
+                return limit_windows.admit(tx, rules) or Admission(0)
             worker, claim = held
             if claim.reviewed:
-                reviewing.name(tx, worker, claim, rules)
-            admission = windows.admit(tx, rules, still(worker, claim))
+                limit_reviews.name(tx, worker, claim, rules)
+            admission = limit_windows.admit(tx, rules, still(worker, claim))
             if admission is None:
                 locked(tx, worker)  # raises Fenced
                 return Admission(0, stale=True)
@@ -214,8 +214,8 @@ class SQLEngine(Engine):
 
     def review(self, worker: str, queues: Sequence[str] | None) -> None:
         def work(tx: Transaction) -> None:
-            reviewing.mark(tx, locked(tx, worker)[0].rows[0][SINCE], queues)
-            tx.later(Op(waking.ARM_MARKED))
+            limit_reviews.mark(tx, locked(tx, worker)[0].rows[0][SINCE], queues)
+            tx.later(Op(wakeups.ARM_MARKED))
 
         self._change(work)
 
@@ -225,34 +225,34 @@ class SQLEngine(Engine):
         """What a waiter needs to know, when more than that comes due, and the server's time."""
         read = self.session.read
         if queues is not None:
-            looks = around.look_at(read, queues)
+            looks = queue_discovery.look_at(read, queues)
             return looks, None, looks[0].now if looks else 0
-        found = around.walk(read, self.session.skips)
-        names = sorted(found.names())[: around.PAGE]
-        return around.look_at(read, names), min(found.nexts(), default=None), found.now
+        found = queue_discovery.walk(read, self.session.skips)
+        names = sorted(found.names())[: queue_discovery.PAGE]
+        return queue_discovery.look_at(read, names), min(found.nexts(), default=None), found.now
 
     def wake(self, queues: Sequence[str] | None) -> None:
         session = self.session
         if queues is None:
-            names = sorted(around.walk(session.read, session.skips).names())
+            names = sorted(queue_discovery.walk(session.read, session.skips).names())
         else:
             names = sorted(queues)
         for some in cut(names):
-            self._run(Op(waking.ARM, (some,)))
+            self._run(Op(wakeups.ARM, (some,)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
-            tx.later(Op(waking.REPAIR))
+            tx.later(Op(wakeups.REPAIR))
             return nodes.beat(tx, node, info)
 
         return self._change(work)
 
     def sweep(self, idle: int) -> bool:
         session = self.session
-        found = around.walk(session.read, session.skips)
+        found = queue_discovery.walk(session.read, session.skips)
         busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
-        more = windows.sweep(session)
-        return forgetting.sweep(session, idle, sorted(busy)) or more
+        more = limit_windows.sweep(session)
+        return idle_queues.sweep(session, idle, sorted(busy)) or more
 
     def leave(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))
@@ -273,16 +273,16 @@ class SQLEngine(Engine):
     def counts(self) -> list[QueueCounts]:
         """See the contract; of more than the session counts MySQL guesses the number, and SQLite
         tells the most it has counted."""
-        return counting.counts(self.session)
+        return queue_counts.counts(self.session)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        return counting.totals(self.session)
+        return queue_counts.totals(self.session)
 
     def nodes(self) -> list[Node]:
         return nodes.nodes(self.session.read(Op(nodes.NODES))[0])
 
     def limits(self) -> list[LimitUse]:
-        return counting.limits(self.session)
+        return queue_counts.limits(self.session)
 
     def find(self, id: str) -> Stored | None:
         return admin.find(self.session, id)
@@ -302,10 +302,10 @@ class SQLEngine(Engine):
         return self._change(partial(admin.cancel, id_=id))
 
     def pause(self, queue: str) -> None:
-        self._run(Op(waking.PAUSE, (queue,)))
+        self._run(Op(wakeups.PAUSE, (queue,)))
 
     def resume(self, queue: str) -> None:
-        self._run(Op(waking.RESUME, (queue,)))
+        self._run(Op(wakeups.RESUME, (queue,)))
 
     def purge(self, queue: str) -> int:
         gone = self._change(partial(admin.purge_lines, queue=queue))
@@ -314,5 +314,5 @@ class SQLEngine(Engine):
         return gone
 
     def now(self) -> int:
-        at: int = self.session.read(Op(windows.NOW))[0].rows[0][0]
+        at: int = self.session.read(Op(limit_windows.NOW))[0].rows[0][0]
         return at

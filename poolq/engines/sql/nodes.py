@@ -5,13 +5,13 @@ from operator import itemgetter
 
 from poolq.engines.base import Death, Node, Recovered, Registration
 from poolq.engines.rows import blob, count, number, word
-from poolq.engines.sql import reviewing
-from poolq.engines.sql.counters import FORGET as FORGET_COUNTERS
-from poolq.engines.sql.counters import OF_WORKER, Tally
+from poolq.engines.sql import limit_reviews
+from poolq.engines.sql.job_counters import FORGET as FORGET_COUNTERS
+from poolq.engines.sql.job_counters import OF_WORKER, Tally
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
-from poolq.engines.sql.waking import ring
+from poolq.engines.sql.wakeups import ring
 from poolq.jobs.message import HISTORY_KEPT, Entry, State, entry
 
 KNOW = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
@@ -78,7 +78,7 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     if death is None:
         death = _unknown(worker, held, found.rows[0][1])
     done, crashed, back = _judge(held, death)
-    reviewing.end_of_dead(tx, [(row[0], row[3], row[8]) for row in held])  # as it locks lines
+    limit_reviews.end_of_dead(tx, [(row[0], row[3], row[8]) for row in held])  # as it locks lines
     tally = Tally()
     tally.add_rows(counters)
     for row in done:

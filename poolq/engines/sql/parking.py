@@ -5,7 +5,7 @@ lock: who parks, releases, grants, or takes a job out of a line holds it until t
 transaction, so a line without jobs can be deleted and no job is ever in a line that has no row.
 
 `most` is the limit as it was named last for this line; that one counts. `since` is when `slot` was
-worked out: where that lies in the future the clock has gone back, and `waking.REPAIR` voids it.
+worked out: where that lies in the future the clock has gone back, and `wakeups.REPAIR` voids it.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ import msgspec
 from poolq.engines import rows
 from poolq.engines.base import Claim
 from poolq.engines.rows import number, word
+from poolq.engines.sql.limit_windows import Counters, hold, keep
 from poolq.engines.sql.location import (
     PARKED,
     PARKED_END,
@@ -25,7 +26,6 @@ from poolq.engines.sql.location import (
     released_by,
 )
 from poolq.engines.sql.session import LISTED, Many, Op, Row, Transaction, cut
-from poolq.engines.sql.windows import Counters, hold, keep
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 

@@ -75,7 +75,7 @@ class Transaction(ABC):
 class Session(ABC):
     """A thread's connection to the database, as the shared logic sees it. Rows are counted up
     to `counted`, in some 30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT;
-    `skips`: see `skipping.py`."""
+    `skips`: see `skip_scan.py`."""
 
     counted: int
     limits_deletes: bool

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.rows import word
-from poolq.engines.sql import reviewing
-from poolq.engines.sql.counters import DONE, Tally
+from poolq.engines.sql import limit_reviews
+from poolq.engines.sql.job_counters import DONE, Tally
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import put
 from poolq.engines.sql.session import Many, Op, Result, Transaction, cut
-from poolq.engines.sql.waking import ring
+from poolq.engines.sql.wakeups import ring
 from poolq.jobs.message import State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
@@ -123,7 +123,7 @@ def settle(
                 ours.discard(name)
             batch.add(claim, outcome)
     if any(one.claim.reviewed for one in settlements):
-        reviewing.end(tx, [one for one in settlements if one.claim.id not in stale])
+        limit_reviews.end(tx, [one for one in settlements if one.claim.id not in stale])
     batch.write(tx)
     return stale
 

@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
 from poolq.engines.rows import blob, is_odd, moment, number, odd, state, word
-from poolq.engines.sql.around import ROWLESS, Around, look_at, peek, unknown, walk
 from poolq.engines.sql.bodies import BODY, fit
+from poolq.engines.sql.limit_reviews import ask_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import HOLD_DUE, bring_back, grant
-from poolq.engines.sql.reviewing import ask_head
+from poolq.engines.sql.queue_discovery import ROWLESS, Around, look_at, peek, unknown, walk
 from poolq.engines.sql.scan_cursor import Position, ScanCursors
 from poolq.engines.sql.session import Op, Result, Row, Transaction, cut
 from poolq.engines.sql.settling import AllDone, asks, goes_back, settle
-from poolq.engines.sql.waking import KNOW, Look, glance, looks, ring
+from poolq.engines.sql.wakeups import KNOW, Look, glance, looks, ring
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.message import INITIAL, State
 
@@ -88,7 +88,7 @@ class Asked:
     `delays`: queues that had delayed jobs that were due; `aside` counts the settlements beside the
     worker's steps; `latest` is the time that the server's clock has shown before;
     `wide`: all queues are to be looked at, not only ready jobs;
-    `skips`: see `skipping.py`; `room`: for so many bytes of bodies.
+    `skips`: see `skip_scan.py`; `room`: for so many bytes of bodies.
 
     Beside the answer a step finds `seen`, the queues that it has looked at; `following`, which is
     probably the next; `soonest`, a slot; and `ended`: where it has claimed first, and what it ended

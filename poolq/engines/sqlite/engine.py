@@ -8,7 +8,7 @@ from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect
-from poolq.engines.sql.waking import news
+from poolq.engines.sql.wakeups import news
 from poolq.engines.sqlite.checks import checks
 from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import options

@@ -16,7 +16,7 @@ from poolq.engines.base import Push
 from poolq.engines.connections import amid
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
-from poolq.engines.sql.waking import KNOW
+from poolq.engines.sql.wakeups import KNOW
 from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from poolq.engines import rows
 from poolq.engines.base import LimitUse, QueueCounts
 from poolq.engines.rows import number, total, word
-from poolq.engines.sql.around import holding
-from poolq.engines.sql.counters import TOTALS
-from poolq.engines.sql.counters import totals as totals_of
+from poolq.engines.sql.job_counters import TOTALS
+from poolq.engines.sql.job_counters import totals as totals_of
+from poolq.engines.sql.limit_windows import Name, name_of
 from poolq.engines.sql.location import (
     CLAIMED,
     CLAIMED_END,
@@ -20,8 +20,8 @@ from poolq.engines.sql.location import (
     RELEASED,
     RELEASED_END,
 )
+from poolq.engines.sql.queue_discovery import holding
 from poolq.engines.sql.session import Op, Row, Session, cut
-from poolq.engines.sql.windows import Name, name_of
 from poolq.jobs.limits import Window
 
 SHOWN = 1000

@@ -3,17 +3,17 @@
 A queue's row has when it was last found to have been `used`, and its counters' `total` of then: so
 jobs that came and went meanwhile are noticed, without anybody having written that down. Nobody is
 hurt if a job is stored or waits for a limit at the same time: a queue without a row is found by its
-jobs and lines (`around.py`), and gets one again.
+jobs and lines (`queue_discovery.py`), and gets one again.
 """
 
 from collections.abc import Sequence
 from functools import partial
 
 from poolq.engines.rows import number, total, word
-from poolq.engines.sql.counters import ADD, NAMES, NOBODY
+from poolq.engines.sql.job_counters import ADD, NAMES, NOBODY
 from poolq.engines.sql.location import CLAIMED, CLAIMED_END
 from poolq.engines.sql.session import Many, Op, Session, Transaction, cut
-from poolq.engines.sql.waking import KNOW
+from poolq.engines.sql.wakeups import KNOW
 
 #: So many are looked at, and forgotten, at once: SQLite's other writers wait for some 10 ms.
 SWEPT = 500

@@ -1,8 +1,8 @@
 """Which queues have something for a worker or a waiter, of however many there are.
 
-Each queue that has jobs costs a look into their index (`skipping.py`); queues that have none cost
+Each queue that has jobs costs a look into their index (`skip_scan.py`); queues that have none cost
 nothing. A queue that holds jobs, or has lines, may have no row: it was forgotten, maybe a moment
-before (`forgetting.py`), and who stored a job there may have known it before.
+before (`idle_queues.py`), and who stored a job there may have known it before.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from typing import NamedTuple
 from poolq.engines.rows import number, word
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, cut
-from poolq.engines.sql.skipping import PLACES, Page, Reader, ask, next_after, rest
-from poolq.engines.sql.waking import DELAY, LOOK, MARK, REPAIR, SLOT, VOID, Look, look, looks
+from poolq.engines.sql.skip_scan import PLACES, Page, Reader, ask, next_after, rest
+from poolq.engines.sql.wakeups import DELAY, LOOK, MARK, REPAIR, SLOT, VOID, Look, look, looks
 
 #: Queues that a waiter looks at, and lines.
 PAGE = 500
@@ -31,7 +31,7 @@ MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}} WHERE l.review > 0 A
     ORDER BY l.review LIMIT {LINES}"""
 #: `armed` of a queue that has no row.
 ROWLESS = -1
-#: A queue that is probably the next, as `waking.GLANCE` has it, and what else a step must know.
+#: A queue that is probably the next, as `wakeups.GLANCE` has it, and what else a step must know.
 PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {ROWLESS}), COALESCE(k.seen, 0),
     {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST}, {MARKED}
     FROM (SELECT ? AS queue) q LEFT JOIN {{queues}} k ON k.queue = q.queue"""
