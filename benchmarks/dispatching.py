@@ -31,13 +31,15 @@ def pushes(many: int) -> list[Push]:
 
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
-    from poolq.engines.redis.codec import pushed
+    from poolq.engines.redis.codec import push_arguments
     from poolq.engines.redis.scripts import PUSH
 
-    link = engine().link  # type: ignore[attr-defined]  # a RedisEngine
-    wire = link.open(link.waits)
-    start = (b"EVALSHA", PUSH.sha, b"1", link.prefix.encode())
-    return lambda words: wire.call(*words), [(*start, *pushed([one])) for one in ready]
+    client = engine().client  # type: ignore[attr-defined]  # a RedisEngine
+    connection = client.open(client.blocking)
+    start = (b"EVALSHA", PUSH.sha, b"1", client.prefix.encode())
+    return lambda words: connection.call(*words), [
+        (*start, *push_arguments([one])) for one in ready
+    ]
 
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:

@@ -15,7 +15,7 @@ from poolq.cli.group import Group
 from poolq.cli.job import print_job
 from poolq.cli.options import confirm, json_option, no_empty, report, warn, with_engine, yes_option
 from poolq.common.durations import micros
-from poolq.engines.base import Engine, Stored
+from poolq.engines.base import Engine, StoredJob
 from poolq.errors import DurationError, NotFound
 from poolq.jobs.message import name_and_queue
 from poolq.monitor import times
@@ -97,7 +97,7 @@ def ls(
         warn(f"there are more than {limit}; --limit shows more of them")
 
 
-def _row(stored: Stored) -> tuple[object, ...]:
+def _row(stored: StoredJob) -> tuple[object, ...]:
 
     name = name_and_queue(stored.body)[0]
     return stored.id, stored.queue, name, times.local(stored.at), records.last_error(stored)

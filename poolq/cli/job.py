@@ -10,7 +10,7 @@ from poolq.cli import records
 from poolq.cli.dispatch import dispatch
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, no_empty, say, warn, with_engine
-from poolq.engines.base import Engine, Stored
+from poolq.engines.base import Engine, StoredJob
 from poolq.errors import NotFound, PoolqError
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import times
@@ -51,7 +51,7 @@ def _progress(id: str) -> Progress | None:
     return None
 
 
-def print_job(stored: Stored, as_json: bool, progress: Progress | None = None) -> None:
+def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None) -> None:
     """Everything about a job."""
     from poolq.cli import tables
     from poolq.monitor.job_history import line

@@ -6,7 +6,7 @@ rely on; docs/commands.md lists them.
 
 from typing import Any
 
-from poolq.engines.base import Stored
+from poolq.engines.base import StoredJob
 from poolq.errors import BadMessage
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.monitor.snapshot import Progress
@@ -39,7 +39,7 @@ def payload(body: bytes) -> tuple[Any, int | None]:
     return message.payload, message.attempts
 
 
-def job(stored: Stored, progress: Progress | None = None) -> dict[str, Any]:
+def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
     """Everything about one job. `due`, `claimed` or `failed`: when, by its status; `progress`: what
     it tells while it runs on this host."""
     found, attempts = payload(stored.body)
@@ -61,7 +61,7 @@ def job(stored: Stored, progress: Progress | None = None) -> dict[str, Any]:
     }
 
 
-def last_error(stored: Stored) -> str:
+def last_error(stored: StoredJob) -> str:
     """Why it failed, in a line."""
     history = entries(stored.state.history)
     if not history:

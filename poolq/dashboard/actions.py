@@ -10,7 +10,7 @@ import msgspec
 from poolq.config import Config, engine_urls, open_engine
 from poolq.control.client import Line
 from poolq.dashboard.screen_state import Act
-from poolq.engines.base import Engine, Stored
+from poolq.engines.base import Engine, StoredJob
 from poolq.errors import BadMessage, NotFound, PoolqError, Refused
 from poolq.jobs.message import decode, entries, name_and_queue
 from poolq.monitor import job_history as worded
@@ -114,7 +114,7 @@ class Acts:
         return "", blocks
 
 
-def of_job(stored: Stored) -> dict[str, str]:
+def of_job(stored: StoredJob) -> dict[str, str]:
     """Payload, error, traceback and history, by title."""
     try:
         payload = msgspec.json.format(msgspec.json.encode(decode(stored.body).payload), indent=2)

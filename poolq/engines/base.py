@@ -36,13 +36,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from poolq.engines.records import Check, LimitUse, Node, QueueCounts, Stored
+from poolq.engines.records import Check, LimitUse, NodeRecord, QueueCounts, StoredJob
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push, State  # producers make pushes, and know no engine
 from poolq.jobs.retry import Outcome
 
 #: Defined elsewhere, and part of the contract.
-__all__ = ["Check", "LimitUse", "Node", "Push", "QueueCounts", "Stored"]
+__all__ = ["Check", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob"]
 
 
 #: A step claims no more than one job once the bodies of its claims exceed this many bytes.
@@ -90,7 +90,7 @@ class Registration(NamedTuple):
     started: int
 
 
-class Death(NamedTuple):
+class DeathReport(NamedTuple):
     """What the scoreboard knows of a dead worker. Claims of `request` from `settled` on and below
     `finished` are done, and so are those of the request `before` (0: none); the one at `started`
     (-1: none) crashed and gets `entry`, a history line; the rest goes back. So do claims of
@@ -120,7 +120,7 @@ class Recovered(NamedTuple):
 
 class Engine(ABC):
     """See the module's head. `url` and `namespace` were checked by config; `url` may carry
-    options in its query. `shown` is the URL without its password."""
+    options in its query. `redacted_url` is the URL without its password."""
 
     #: False for sync and null: a pool cannot run on them.
     stores = True
@@ -161,7 +161,7 @@ class Engine(ABC):
         next step. Bodies of more than CLAIM_BYTES in all end the claiming. Raises Fenced,
         EngineUnavailable."""
 
-    def begin(
+    def begin_step(
         self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # others
         want: int, queues: Sequence[str] | None,  # noqa: ARG002  # use them
     ) -> Callable[[], Step] | None:  # fmt: skip
@@ -189,7 +189,7 @@ class Engine(ABC):
 
     # keepers
 
-    def starting(self) -> list[str]:
+    def prepare(self) -> list[str]:
         """Lines of warning that a pool logs when it starts: what `doctor` says of settings with
         which the server may lose jobs. Raises ConfigError where no pool can work with its settings,
         and EngineUnavailable."""
@@ -224,7 +224,7 @@ class Engine(ABC):
         """All registered workers of the namespace."""
 
     @abstractmethod
-    def recover(self, worker: str, death: Death | None) -> Recovered:
+    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         """Delete the registration and give the claims back, atomically. `death` None: nothing is
         known, so the earliest claim (lowest request, index) is taken to have started, and gets
         a history line of cause crash made by the engine. A crash adds 1 to `State.crashes`, or,
@@ -251,7 +251,7 @@ class Engine(ABC):
         crashed; of the queues that `counts` lists, and of forgotten ones together, under ""."""
 
     @abstractmethod
-    def nodes(self) -> list[Node]: ...
+    def nodes(self) -> list[NodeRecord]: ...
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
@@ -259,13 +259,13 @@ class Engine(ABC):
         jobs wait for first. Bounded work."""
 
     @abstractmethod
-    def find(self, id: str) -> Stored | None:
+    def find(self, id: str) -> StoredJob | None:
         """One job wherever it is; None: done or never there."""
 
     @abstractmethod
     def failed(
         self, queue: str | None = None, before: int | None = None, most: int = 1000
-    ) -> list[Stored]:
+    ) -> list[StoredJob]:
         """Failed jobs, newest first; `before`: failed earlier than that (microseconds epoch)."""
 
     @abstractmethod

@@ -21,7 +21,7 @@ IDLE = 1.0
 _graveyard: list[object] = []
 
 
-def amid(shown: str) -> EngineError:
+def reentrancy_error(shown: str) -> EngineError:
     """What a signal's handler is told that wants an exchange while its thread is in one: it would
     take the other's answer, or be part of its transaction."""
     return EngineError(

@@ -6,7 +6,7 @@ from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import State
 
 
-class Node(NamedTuple):
+class NodeRecord(NamedTuple):
     """A pool as the engine knows it. `beat` is a counter; `info` is the pool's own JSON."""
 
     node: str
@@ -28,7 +28,7 @@ class QueueCounts(NamedTuple):
     paused: bool = False
 
 
-class Stored(NamedTuple):
+class StoredJob(NamedTuple):
     """A job at rest or running. `status`: ready, delayed, parked, running or failed. `at`: when
     it is due, was claimed or failed, in microseconds since the epoch."""
 

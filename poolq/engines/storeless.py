@@ -12,16 +12,16 @@ from typing import NoReturn
 from poolq.engines.base import (
     Check,
     Claim,
-    Death,
+    DeathReport,
     Engine,
     LimitUse,
-    Node,
+    NodeRecord,
     QueueCounts,
     Recovered,
     Registration,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
 from poolq.errors import Refused
 from poolq.jobs.limits import Admission, Rule
@@ -69,7 +69,7 @@ class Storeless(Engine):
     def leave(self, node: str) -> None:
         self._refuse()
 
-    def recover(self, worker: str, death: Death | None) -> Recovered:
+    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         self._refuse()
 
     def reap(self, node: str, beat: int) -> Recovered | None:
@@ -90,18 +90,18 @@ class Storeless(Engine):
     def totals(self) -> dict[str, dict[str, int]]:
         return {}
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeRecord]:
         return []
 
     def limits(self) -> list[LimitUse]:
         return []
 
-    def find(self, id: str) -> Stored | None:
+    def find(self, id: str) -> StoredJob | None:
         return None
 
     def failed(
         self, queue: str | None = None, before: int | None = None, most: int = 1000
-    ) -> list[Stored]:
+    ) -> list[StoredJob]:
         return []
 
     def retry(self, ids: Sequence[str]) -> list[str]:

@@ -153,7 +153,7 @@ class Keeper:
             self._pulse.beat()
             try:
                 self._clock = self._engine.now() * 1000 - monotonic_ns()
-                warnings = [] if had_contact else self._engine.starting()
+                warnings = [] if had_contact else self._engine.prepare()
                 self._beat()
                 if not had_contact:
                     self._look_around()

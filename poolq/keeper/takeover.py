@@ -12,7 +12,7 @@ from functools import partial
 from msgspec import convert
 
 from poolq.config import Config
-from poolq.engines.base import Engine, Node, Recovered, Registration
+from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper.duplicate_pools import Namesakes
 from poolq.keeper.orphans import end_abandoned, left_behind
@@ -162,8 +162,8 @@ class Takeover:
         self._try("reading who is registered", read)
         return found
 
-    def _nodes(self) -> list[Node]:
-        found: list[Node] = []
+    def _nodes(self) -> list[NodeRecord]:
+        found: list[NodeRecord] = []
         if self._try("reading the nodes", lambda: found.extend(self._engine.nodes())):
             lives = {one.node: node_info.life(one.info, 0.0) for one in found}
             self._ttls = {node: life for node, life in lives.items() if life}

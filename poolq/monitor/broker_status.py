@@ -5,7 +5,7 @@ from time import monotonic_ns
 import msgspec
 
 from poolq.common.escaping import to_json
-from poolq.engines.base import Node, QueueCounts
+from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.monitor import limit_status, node_info
 from poolq.monitor.limit_status import Limit, Watched
 from poolq.monitor.node_info import Info
@@ -81,7 +81,7 @@ def encode(sight: Sight, room: int) -> bytes:
     return data
 
 
-def seen(node: Node, now: int) -> Seen:
+def seen(node: NodeRecord, now: int) -> Seen:
     """`now`: microseconds since the epoch, by the engine's clock."""
     info = node_info.decode(node.info)
     age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None

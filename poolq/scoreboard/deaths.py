@@ -2,7 +2,7 @@
 
 import signal
 
-from poolq.engines.base import Death
+from poolq.engines.base import DeathReport
 from poolq.jobs.message import Entry, entry
 from poolq.scoreboard.board import UNSEEN, Reason, Row
 
@@ -22,7 +22,7 @@ def cause(row: Row) -> str:
     return f"exited with code {row.exit_code}"
 
 
-def death(row: Row, worker: str, host: str, now: int) -> Death:
+def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
     """The last words of `worker`; `now` in microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
@@ -46,7 +46,7 @@ def death(row: Row, worker: str, host: str, now: int) -> Death:
         exit_code=row.exit_code % UNSEEN,
     )
     started = row.started - 1 if running else NOTHING
-    return Death(
+    return DeathReport(
         row.request,
         row.finished,
         started,

@@ -74,7 +74,7 @@ class Talk:
         """Send a step. None: it was not sent."""
         request, began = self._request + 1, monotonic_ns()
         try:
-            answer = self._engine.begin(self._worker, request, settlements, want, self._queues)
+            answer = self._engine.begin_step(self._worker, request, settlements, want, self._queues)
         except EngineUnavailable:
             return None  # the next one will tell
         if answer is None:

@@ -15,14 +15,14 @@ import pytest
 
 from poolq.engines.base import (
     Claim,
-    Death,
+    DeathReport,
     Engine,
     Push,
     QueueCounts,
     Registration,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
@@ -140,7 +140,7 @@ def total(engine: Engine, counter: str, queue: str = "q") -> int:
     return engine.totals().get(queue, {}).get(counter, 0)
 
 
-def stored(engine: Engine, id: str) -> Stored:
+def stored(engine: Engine, id: str) -> StoredJob:
     found = engine.find(id)
     assert found is not None, f"{id} is gone"
     return found
@@ -176,8 +176,8 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -
 
 def died(
     request: int = 1, finished: int = 0, started: int = -1, before: int = 0, settled: int = 0
-) -> Death:
-    return Death(request, finished, started, line(), before=before, settled=settled)
+) -> DeathReport:
+    return DeathReport(request, finished, started, line(), before=before, settled=settled)
 
 
 def wait_for(engine: Engine, moment: int) -> None:

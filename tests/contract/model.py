@@ -18,14 +18,14 @@ from typing import Literal, NamedTuple
 
 from poolq.engines.base import (
     Claim,
-    Death,
+    DeathReport,
     LimitUse,
     Push,
     QueueCounts,
     Recovered,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
 from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import HISTORY_KEPT, State
@@ -426,7 +426,9 @@ class Model:
 
     # keepers
 
-    def recover(self, worker: str, death: Death | None, answer: Recovered | None) -> Recovered:
+    def recover(
+        self, worker: str, death: DeathReport | None, answer: Recovered | None
+    ) -> Recovered:
         """Follow a recovery; `answer` None: as a part of another's, which is returned."""
         found: dict[str, list[str]] = {name: [] for name in Recovered._fields}
         held = self.held(worker)
@@ -439,7 +441,7 @@ class Model:
         return expected
 
     def _judge(
-        self, claim: Claim, death: Death | None, first: bool, found: dict[str, list[str]]
+        self, claim: Claim, death: DeathReport | None, first: bool, found: dict[str, list[str]]
     ) -> None:
         job = self.jobs[claim.id]
         known = death is not None and claim.request == death.request
@@ -457,7 +459,7 @@ class Model:
             found["returned"].append(job.id)
             self._end(job, GiveBack())
 
-    def _charge(self, job: Job, death: Death | None, late: bool) -> None:
+    def _charge(self, job: Job, death: DeathReport | None, late: bool) -> None:
         attempt, crashes, failing, history = job.state
         line = death.entry if death else UNKNOWN
         lines = [*history.splitlines(), line]
@@ -577,7 +579,7 @@ class Model:
             may = len(mine)  # perhaps nobody has noticed yet that some are ready
             assert must <= (use.released if use else 0) <= may, f"{use}: {must} to {may} released"
 
-    def check_find(self, id_: str, answer: Stored | None) -> None:
+    def check_find(self, id_: str, answer: StoredJob | None) -> None:
         job = self.jobs.get(id_)
         if job is None or answer is None:
             assert answer is None, f"{answer} is gone"
@@ -599,6 +601,6 @@ class Model:
             allowed.add(({"claimed": "running"}.get(job.place, job.place), job.at))
         assert (answer.status, answer.at) in allowed, f"{answer} and not {allowed}"
 
-    def check_failed(self, answer: Sequence[Stored]) -> None:
+    def check_failed(self, answer: Sequence[StoredJob]) -> None:
         mine = [job.id for job in self.failed()]
         assert [one.id for one in answer] == mine, f"failed {answer} and not {mine}"

@@ -23,7 +23,7 @@ def change(engine: Engine, sql: str, *args: object) -> None:
 
 def redis(engine: Engine, command: str, key: str, *args: Any) -> None:
     assert isinstance(engine, RedisEngine)
-    engine.link.call(command.encode(), engine.link.prefix + key, *args)
+    engine.client.call(command.encode(), engine.client.prefix + key, *args)
 
 
 def damage_worker(engine: Engine, how: str) -> None:

@@ -266,7 +266,7 @@ def test_what_comes_next_on_a_broken_line_says_so(cut: tuple[Line, Engine], engi
     worker = Worker(far)
     push(engine, "a")
     line.drop_next_reply()
-    answer = far.begin("w1", 1, (), 1, ["q"])
+    answer = far.begin_step("w1", 1, (), 1, ["q"])
     assert answer is not None
     assert line.dropped.wait(5)
     with pytest.raises(EngineUnavailable):

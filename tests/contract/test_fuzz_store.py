@@ -106,13 +106,13 @@ def damage_sql(engine: SQLEngine, rand: random.Random) -> str:
 def damage_redis(engine: RedisEngine, rand: random.Random) -> str:
     kind = rand.choice(list(PARTS))
     name = rand.choice(PARTS[kind])
-    link, value = engine.link, values(rand)
-    key = f"{link.prefix}{name}".encode()
+    client, value = engine.client, values(rand)
+    key = f"{client.prefix}{name}".encode()
     if name.endswith("*"):
-        found = sorted(link.call(b"KEYS", key))
+        found = sorted(client.call(b"KEYS", key))
         key = found[0] if found else key
     word = value if isinstance(value, bytes) else str(value).encode()
-    fields = link.call(b"HKEYS", key) if kind == "hash" else []
+    fields = client.call(b"HKEYS", key) if kind == "hash" else []
     commands: dict[str, tuple[Any, ...]] = {
         "hash": (b"HSET", key, rand.choice([*fields, word, b"ghost"]), word),
         "zset": (b"ZADD", key, rand.choice([b"0", b"-inf", b"inf", b"1e300", b"-5"]), word),
@@ -121,7 +121,7 @@ def damage_redis(engine: RedisEngine, rand: random.Random) -> str:
         "string": (b"SET", key, word),
     }
     with suppress(EngineError):
-        link.call(*commands[kind])
+        client.call(*commands[kind])
     return repr(commands[kind])
 
 
@@ -184,9 +184,9 @@ def answer(act: Callable[[], object]) -> None:
 
 def clean(engine: Engine) -> None:
     if isinstance(engine, RedisEngine):
-        keys = engine.link.call(b"KEYS", engine.link.prefix.encode() + b"*")
+        keys = engine.client.call(b"KEYS", engine.client.prefix.encode() + b"*")
         if keys:
-            engine.link.call(b"DEL", *keys)
+            engine.client.call(b"DEL", *keys)
         return
     assert isinstance(engine, SQLEngine)
     for table in TABLES:

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from poolq.engines.base import Claim, Death, Engine, Push, Settlement, Step
+from poolq.engines.base import Claim, DeathReport, Engine, Push, Settlement, Step
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
@@ -271,11 +271,11 @@ class World:
     def recover(self, seat: str, finished: int, settled: int, how: str) -> None:
         worker = self.called(seat)
         held = self.model.held(worker)
-        death: Death | None = None
+        death: DeathReport | None = None
         if how != "unknown":
             request = held[-1 - finished % 2 % len(held)].request if held else 1
             started = finished if how in ("crash", "timeout", "timeout later") else -1
-            death = Death(
+            death = DeathReport(
                 request=request,
                 finished=finished,
                 started=max(started, settled) if started >= 0 else -1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, Node, QueueCounts, Recovered, Registration
+from poolq.engines.base import Engine, NodeRecord, QueueCounts, Recovered, Registration
 from poolq.errors import Fenced
 from poolq.jobs.limits import Rule
 from tests.contract.helpers import (
@@ -53,8 +53,8 @@ def test_a_beat_counts_up_and_tells_of_all_nodes(engine: Engine, other: Engine) 
     second = engine.beat("n1", INFO)
     assert second == {"n1": first["n1"] + 1, "n2": first["n1"]}
     assert sorted(engine.nodes()) == [
-        Node("n1", second["n1"], INFO, 0),
-        Node("n2", second["n2"], b"", 0),
+        NodeRecord("n1", second["n1"], INFO, 0),
+        NodeRecord("n2", second["n2"], b"", 0),
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_registration_leaves_the_beat_alone(engine: Engine) -> None:
     engine.beat("n1", INFO)
     counter = engine.beat("n1", INFO)["n1"]
     engine.register(registration("w1", "n1"))
-    assert engine.nodes() == [Node("n1", counter, INFO, 1)]
+    assert engine.nodes() == [NodeRecord("n1", counter, INFO, 1)]
 
 
 def test_a_node_that_left_is_forgotten(engine: Engine) -> None:
@@ -141,7 +141,7 @@ def test_a_node_that_has_beaten_since_is_left_alone(
     counter = engine.beat("n1", INFO)["n1"]
     assert engine.reap("n1", counter + off_by) is None
     assert stored(engine, pushed).worker == "w1"
-    assert engine.nodes() == [Node("n1", counter, INFO, 1)]
+    assert engine.nodes() == [NodeRecord("n1", counter, INFO, 1)]
     worker.end(claim)
 
 

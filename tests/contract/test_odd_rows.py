@@ -28,7 +28,7 @@ def change(engine: Engine, sql: str, *args: object) -> None:
 
 def write(engine: Engine, command: str, key: str, *args: Any) -> None:
     assert isinstance(engine, RedisEngine)
-    engine.link.call(command.encode(), engine.link.prefix + key, *args)
+    engine.client.call(command.encode(), engine.client.prefix + key, *args)
 
 
 def is_set_aside(engine: Engine, worker: Worker, odd: str, good: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Death, Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.base import DeathReport, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import HISTORY_KEPT, State, entries
 from poolq.jobs.retry import ACK, Failing, Park, Release
@@ -184,8 +184,8 @@ def test_a_failing_job_given_back_is_still_failing(engine: Engine, worker: Worke
     assert next_claims(engine) == [("a", State(1, 0, 1))]
 
 
-def timed_out(request: int = 1, delay: int = 0) -> Death:
-    return Death(request, 0, 0, line("timeout"), timed_out=True, delay=delay)
+def timed_out(request: int = 1, delay: int = 0) -> DeathReport:
+    return DeathReport(request, 0, 0, line("timeout"), timed_out=True, delay=delay)
 
 
 def test_a_timeout_counts_an_attempt_and_no_crash(engine: Engine, worker: Worker) -> None:

@@ -65,7 +65,7 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
         worker.step(want=1)
     step = answer_of(lambda: worker.again(want=1), 20)
     assert named(step.claims) == ["b"]
-    assert str(own_sentinel.replica.port) not in engine.shown
+    assert str(own_sentinel.replica.port) not in engine.redacted_url
     push(engine, "c")
     assert [engine.wait(["q"], most) > 0 for most in (5, 0.01)] == [True, False]
 
@@ -132,7 +132,7 @@ def test_a_moved_namespace_is_followed_at_once(
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
         push(engine, "a")
         assert named(Worker(engine, f"w{target!r}").claim()) == ["a"]
-        engine.link.call("DEL", *engine.link.call("KEYS", f"{{{namespace}}}:*"))
+        engine.client.call("DEL", *engine.client.call("KEYS", f"{{{namespace}}}:*"))
 
 
 def test_a_namespace_on_the_move_is_left_alone(
@@ -197,7 +197,7 @@ def test_a_rested_connection_is_checked_before_a_push(own_redis: OwnRedis, make:
     server = own_redis()
     engine = make(server.url)
     push(engine, "a")
-    engine.link._wires._idle = 0.0
+    engine.client._connections._idle = 0.0
     server.restart()
     push(engine, "b")
     assert count_of(engine).ready == 2
@@ -255,7 +255,7 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(
 ) -> None:
     engine = make(own_redis().url)
     push(engine, "a")
-    engine.link.call("SCRIPT", "FLUSH")
+    engine.client.call("SCRIPT", "FLUSH")
     push(engine, "b")
     assert named(Worker(engine).claim(9)) == ["a", "b"]
 

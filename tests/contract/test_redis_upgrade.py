@@ -60,7 +60,7 @@ def test_ready_delayed_and_failed_jobs(engine: Engine, old: Old) -> None:
     old.delayed("b", 2)
     old.delayed("c", engine.now() + HOUR)
     kept = old.failed("d")
-    assert engine.starting() == []
+    assert engine.prepare() == []
     counts = count_of(engine)
     assert (counts.ready, counts.delayed, counts.failed) == (2, 1, 1)
     worker = Worker(engine, queues=None)
@@ -72,7 +72,7 @@ def test_parked_jobs_keep_their_order(engine: Engine, old: Old, client: redis.Re
     for number in range(600):  # of more than one piece
         old.parked(f"m{number}", "mail", number + 1)
     old.parked("other", "mail2", 1)
-    engine.starting()
+    engine.prepare()
     assert count_of(engine).parked == 601
     worker = Worker(engine, queues=None)
     found = [claim for _ in range(4) for claim in worker.claim()]
@@ -86,9 +86,9 @@ def test_parked_jobs_keep_their_order(engine: Engine, old: Old, client: redis.Re
 
 def test_a_second_start_changes_nothing(engine: Engine, old: Old) -> None:
     old.ready("a")
-    engine.starting()
+    engine.prepare()
     before = engine.counts()
-    engine.starting()
+    engine.prepare()
     assert [one._replace(oldest=0) for one in engine.counts()] == [
         one._replace(oldest=0) for one in before
     ]

@@ -12,8 +12,8 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.redis import scripts
+from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.redis.link import Link
 from poolq.engines.redis.scripts import Script
 from poolq.errors import Fenced
 from poolq.jobs.retry import ACK
@@ -41,17 +41,17 @@ def test_every_script_and_every_command_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ran: set[str] = set()
-    run = Link.run
+    run = RedisClient.run
 
-    def noting(link: Link, script: Script, *args: Any) -> Any:
+    def noting(client: RedisClient, script: Script, *args: Any) -> Any:
         ran.add(script.name)
-        return run(link, script, *args)
+        return run(client, script, *args)
 
-    monkeypatch.setattr(Link, "run", noting)
+    monkeypatch.setattr(RedisClient, "run", noting)
     server = own_redis(kind, durable=False)
     engine = opened(server.url, namespace)
     assert isinstance(engine, RedisEngine)
-    assert engine.starting() is not None
+    assert engine.prepare() is not None
     scene(engine)
     for act in acts(engine, []):
         with suppress(Fenced):  # some are done by a worker that does not exist

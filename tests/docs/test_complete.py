@@ -20,7 +20,7 @@ from poolq.cli import db, records
 from poolq.cli.main import INTERRUPTED, USAGE
 from poolq.cli.main import poolq as root
 from poolq.config import Config, engine_urls, open_engine, settings
-from poolq.engines.base import Stored
+from poolq.engines.base import StoredJob
 from poolq.jobs import limits, message
 from poolq.jobs.message import State
 from poolq.jobs.options import OPTIONS
@@ -166,7 +166,7 @@ def test_the_stored_form_is_described() -> None:
 def test_a_job_as_json_is_described() -> None:
     text = sections(read("commands.md"))["A job as JSON"]
     for status in ("ready", "delayed", "parked", "running", "failed"):
-        for key in records.job(Stored("1", "default", status, 0, b"{}", State())):
+        for key in records.job(StoredJob("1", "default", status, 0, b"{}", State())):
             assert f"`{key}`" in text
         assert f"`{status}`" in text
 

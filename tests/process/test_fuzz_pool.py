@@ -30,7 +30,7 @@ OWN = {"workers", "nodes"}
 
 def write(engine: Engine, command: str, key: str, *args: bytes) -> None:
     assert isinstance(engine, RedisEngine)
-    engine.link.call(command.encode(), engine.link.prefix + key, *args)
+    engine.client.call(command.encode(), engine.client.prefix + key, *args)
 
 
 def change(engine: Engine, sql: str, *args: object) -> None:
@@ -69,12 +69,12 @@ def nonsense(engine: Engine, rand: random.Random) -> str:
     """Something somewhere, in what is stored now."""
     value = values(rand)
     if isinstance(engine, RedisEngine):
-        link = engine.link
-        keys = sorted(link.call(b"KEYS", f"{link.prefix}*".encode()))
+        client = engine.client
+        keys = sorted(client.call(b"KEYS", f"{client.prefix}*".encode()))
         key = rand.choice([one for one in keys if b":worker:" not in one])
         word = value if isinstance(value, bytes) else str(value).encode()
-        kind = link.call(b"TYPE", key).decode()
-        fields = link.call(b"HKEYS", key) if kind == "hash" else []
+        kind = client.call(b"TYPE", key).decode()
+        fields = client.call(b"HKEYS", key) if kind == "hash" else []
         if key.endswith((b":workers", b":nodes")):
             fields = []
         words = {
@@ -85,7 +85,7 @@ def nonsense(engine: Engine, rand: random.Random) -> str:
             "string": (b"SET", key, word),
             "none": (b"PING",),  # it is gone by now
         }[kind]
-        link.call(*words)
+        client.call(*words)
         return repr(words)
     table = rand.choice(sorted(TABLES.keys() - OWN))
     column = rand.choice(TABLES[table].split())

@@ -63,7 +63,9 @@ class Clock:
         seconds, micros = divmod(self.now, 1_000_000)
         match type(engine).__name__:
             case "RedisEngine":
-                engine.link.call(b"HSET", engine.link.prefix + "clock", "s", seconds, "us", micros)
+                engine.client.call(
+                    b"HSET", engine.client.prefix + "clock", "s", seconds, "us", micros
+                )
             case "MySQLEngine":
                 with engine.session.raw.cursor() as cursor:
                     cursor.execute(f"SET timestamp = {seconds}.{micros:06}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pymysql
 
-from poolq.engines.base import Engine, Stored
+from poolq.engines.base import Engine, StoredJob
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import options
 from poolq.jobs.message_template import MessageTemplate
@@ -155,7 +155,7 @@ class Project:
 
     # what became of its jobs
 
-    def failed(self) -> dict[str, Stored]:
+    def failed(self) -> dict[str, StoredJob]:
         """The failed jobs by id."""
         return {stored.id: stored for stored in self.engine.failed()}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poolq.config import Config, load
 from poolq.config.settings import SETTINGS
-from poolq.engines.redis.codec import body_of, state_of, step_of, stored_of
+from poolq.engines.redis.codec import decode_body, decode_job, decode_state, decode_step
 from poolq.errors import ConfigError, PoolqError
 from poolq.jobs.message import State
 from poolq.monitor import node_info
@@ -94,8 +94,8 @@ def test_what_a_node_tells_of_itself(info: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_a_state_and_a_body_in_redis(stored: bytes) -> None:
-    assert isinstance(state_of(stored), State)
-    assert stored.endswith(body_of(stored))
+    assert isinstance(decode_state(stored), State)
+    assert stored.endswith(decode_body(stored))
 
 
 IDS = st.lists(st.binary(max_size=8), min_size=1, max_size=4)
@@ -106,12 +106,12 @@ def test_a_step_that_redis_answers(
     queue: bytes, ids: list[bytes], body: bytes, state: bytes
 ) -> None:
     group = [queue, 0, 1, ids, [body] * len(ids), [state] * len(ids)]
-    step = step_of([0, ids, [group]], 7)
+    step = decode_step([0, ids, [group]], 7)
     assert [claim.index for claim in step.claims] == list(range(len(ids)))
     assert len(step.stale) == len(ids)
     for name in (claim.id + claim.queue for claim in step.claims):
         name.encode()
-    shown = stored_of([ids[0], queue, b"ready", b"1", body, state, queue])
+    shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue])
     shown.queue.encode()
 
 

@@ -6,7 +6,7 @@ import time
 from poolq.engines.base import Check
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
-from poolq.engines.rows import word
+from poolq.engines.sanitize import to_text
 from poolq.engines.sql.schema import VERSION
 from poolq.engines.sql.session import Op
 from poolq.errors import ConfigError
@@ -24,10 +24,10 @@ BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
     versions, shown, clock = session.read(Op("SELECT VERSION()"), Op(VARIABLES), Op("SELECT {now}"))
-    found = {word(name): word(value) for name, value in shown.rows}
+    found = {to_text(name): to_text(value) for name, value in shown.rows}
     schema_version = schema.version()
     return [
-        _version(word(versions.rows[0][0])),
+        _version(to_text(versions.rows[0][0])),
         Check(
             "schema",
             "ok" if schema_version == VERSION else "bad",
@@ -88,11 +88,13 @@ def _binlog(found: dict[str, str]) -> Check:
                  " is written in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
 
 
-def refuse(session: MySQLSession, shown: str) -> None:
+def refuse(session: MySQLSession, redacted_url: str) -> None:
     """Raises ConfigError where no pool can work."""
-    check = _binlog({word(name): word(value) for name, value in session.read(Op(BINLOG))[0].rows})
+    check = _binlog(
+        {to_text(name): to_text(value) for name, value in session.read(Op(BINLOG))[0].rows}
+    )
     if check.level == "bad":
-        raise ConfigError(f"{shown}: {check.text}")
+        raise ConfigError(f"{redacted_url}: {check.text}")
 
 
 def _cluster(found: dict[str, str]) -> Check:

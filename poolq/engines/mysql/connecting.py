@@ -76,7 +76,7 @@ def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
         )
     except (RuntimeError, OSError, UnicodeError) as error:  # no package, certificate or such host
         said = " ".join(str(error).split())
-        raise EngineUnavailable(f"{options.shown} cannot be reached: {said}") from error
+        raise EngineUnavailable(f"{options.redacted_url} cannot be reached: {said}") from error
     try:
         return _prepare(raw, lost)
     except BaseException:

@@ -151,7 +151,7 @@ class MySQLEngine(SQLEngine):
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         self.options = options(url)
-        super().__init__(url, namespace, self.options.shown, DIALECT, FRESH)
+        super().__init__(url, namespace, self.options.redacted_url, DIALECT, FRESH)
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = Statements(self.texts)
         self._gone: list[str] = []
@@ -175,7 +175,7 @@ class MySQLEngine(SQLEngine):
             opened, self.options, self._statements, self._lose, self._connections.used
         )
         try:
-            check_version(version, self.shown)
+            check_version(version, self.redacted_url)
         except BaseException:
             session.close()
             raise
@@ -253,8 +253,8 @@ class MySQLEngine(SQLEngine):
             self._waits_in_server = False
         return self._waits_in_server
 
-    def starting(self) -> list[str]:
-        refuse(self.session, self.shown)
+    def prepare(self) -> list[str]:
+        refuse(self.session, self.redacted_url)
         return []
 
     def doctor(self) -> list[Check]:

@@ -46,7 +46,7 @@ def word(error: pymysql.Error, options: Options) -> EngineError:
     """The same error as one of poolq's, in one line."""
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
-    what = f"{options.shown}: {said or 'the connection is closed'}"
+    what = f"{options.redacted_url}: {said or 'the connection is closed'}"
     for kind, numbers, advice in _ADVICE:
         if number in numbers:
             return kind(what + advice.format(database=options.database))

@@ -13,10 +13,10 @@ NO = ("0", "false", "no", "off")
 
 
 class Options(NamedTuple):
-    """`password` is no text, so that it is not shown by accident; `more` are PyMySQL's own
-    arguments; `shown` is the URL without its password."""
+    """`password` is no text, so that it is not redacted_url by accident; `more` are PyMySQL's own
+    arguments; `redacted_url` is the URL without its password."""
 
-    shown: str
+    redacted_url: str
     host: str
     port: int
     user: str
@@ -25,31 +25,37 @@ class Options(NamedTuple):
     more: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"Options({self.shown})"
+        return f"Options({self.redacted_url})"
 
 
 def options(url: str) -> Options:
     """Read a URL. Raises ConfigError, without the password."""
-    shown = redact(url)
+    redacted_url = redact(url)
     parts = urlsplit(url)
     try:
         port = parts.port or PORT
     except ValueError:
-        raise ConfigError(f"{shown} has a bad port; a port is a number from 1 to 65535") from None
+        raise ConfigError(
+            f"{redacted_url} has a bad port; a port is a number from 1 to 65535"
+        ) from None
     database = unquote(parts.path.removeprefix("/"))
     if not database or "/" in database:
-        raise ConfigError(f"{shown} names no database; write mysql://user:password@host/database")
+        raise ConfigError(
+            f"{redacted_url} names no database; write mysql://user:password@host/database"
+        )
     more: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         read = _KNOWN.get(name)
         if read is None:
-            raise ConfigError(f"{shown}: unknown option {name!r}; there are {', '.join(_KNOWN)}")
+            raise ConfigError(
+                f"{redacted_url}: unknown option {name!r}; there are {', '.join(_KNOWN)}"
+            )
         try:
             more.update(read(name, value))
         except ValueError as error:
-            raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
+            raise ConfigError(f"{redacted_url}: option {name} is {value!r}; it {error}") from None
     return Options(
-        shown,
+        redacted_url,
         parts.hostname or "localhost",
         port,
         unquote(parts.username or ""),

@@ -27,7 +27,7 @@ class MySQLSchema(SQLSchema):
     """See the module's head."""
 
     def __init__(self, options: Options, texts: Texts, namespace: str) -> None:
-        super().__init__(FILES, namespace, options.shown)
+        super().__init__(FILES, namespace, options.redacted_url)
         self._options = options
         self._texts = texts
 
@@ -41,7 +41,9 @@ class MySQLSchema(SQLSchema):
             raw._read_timeout = LONGEST  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
             cursor.execute("SELECT GET_LOCK(%s, %s)", (name, PATIENCE))
             if cursor.fetchone() != (1,):
-                raise EngineUnavailable(f"{self.shown}: another migration runs; try again later")
+                raise EngineUnavailable(
+                    f"{self.redacted_url}: another migration runs; try again later"
+                )
             steps = self.steps(self.read(raw))
             for number, statements in steps:
                 for one in statements:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pymysql
 
 from poolq.engines.base import Push
-from poolq.engines.connections import amid
+from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.connecting import Opened, close
 from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
 from poolq.engines.mysql.literals import Listed, Statements, quoted
@@ -134,7 +134,7 @@ class MySQLSession(Session):
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - ROOM:
                 raise EngineError(
-                    f"job {id_} has {len(body)} bytes, more than {self.options.shown} takes"
+                    f"job {id_} has {len(body)} bytes, more than {self.options.redacted_url} takes"
                     f" (max_allowed_packet is {self.packet}); raise that, or send less"
                 )
             if rows and length + len(row) > limit:
@@ -189,7 +189,7 @@ class MySQLSession(Session):
     def _again(self, act: Callable[[], T]) -> T:
         """Act, and again when others were in the way: that is nobody's business but ours."""
         if self.busy:
-            raise amid(self.options.shown)
+            raise reentrancy_error(self.options.redacted_url)
         self.busy = True
         try:
             return self._until_done(act)

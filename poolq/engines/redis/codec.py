@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from poolq.engines import rows
+from poolq.engines import sanitize
 from poolq.engines.base import (
     Claim,
     LimitUse,
@@ -16,15 +16,15 @@ from poolq.engines.base import (
     Registration,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
-from poolq.engines.redis.wire import Word
+from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 #: How many ids one redis.call in a script is given at most.
-GROUP = 1000
+MAX_IDS_PER_CALL = 1000
 #: How a claim was made, as a step's groups say.
 ADMITTED, REVIEWED = 1, 2
 COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
@@ -32,20 +32,20 @@ COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
 _registration = msgspec.json.Decoder(Registration)
 
 
-def queue_words(queues: Sequence[str] | None) -> tuple[Word, ...]:
+def queue_arguments(queues: Sequence[str] | None) -> tuple[Argument, ...]:
     """Arguments of part `queues`."""
     return (-1,) if queues is None else (len(queues), *queues)
 
 
-def pushed(pushes: Sequence[Push]) -> list[Word]:
+def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
     """Arguments of `push`: jobs by queue, each in their order. Only where some of a queue's are for
     later it is said when they are due."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
         return [queue, 1, id_, body]
-    now: dict[str, list[Word]] = {}
+    now: dict[str, list[Argument]] = {}
     later = {queue for _, queue, _, delay, at in pushes if at > 0 or delay > 0}
-    mixed: dict[str, list[Word]] = {queue: [] for queue in sorted(later)}
+    mixed: dict[str, list[Argument]] = {queue: [] for queue in sorted(later)}
     for id_, queue, body, delay, at in pushes:
         if queue in later:
             mixed[queue] += (at if at > 0 else f"-{max(0, delay)}", id_, body)
@@ -53,7 +53,7 @@ def pushed(pushes: Sequence[Push]) -> list[Word]:
             now[queue] += (id_, body)
         else:
             now[queue] = [id_, body]
-    words: list[Word] = []
+    words: list[Argument] = []
     for queue, items in now.items():
         words += (queue, len(items) // 2, *items)
     for queue, items in mixed.items():
@@ -61,10 +61,10 @@ def pushed(pushes: Sequence[Push]) -> list[Word]:
     return words
 
 
-def settled(settlements: Sequence[Settlement]) -> list[Word]:
+def settlement_arguments(settlements: Sequence[Settlement]) -> list[Argument]:
     """Arguments of part `settling`. Finished jobs mostly come in runs, as they were claimed."""
-    runs: list[list[Word]] = []
-    others: list[Word] = []
+    runs: list[list[Argument]] = []
+    others: list[Argument] = []
     number = 0
     queue, request, following, room = "", 0, 0, 0
     for claim, outcome in settlements:
@@ -74,12 +74,12 @@ def settled(settlements: Sequence[Settlement]) -> list[Word]:
             continue
         id_, of, index, within, *_ = claim
         if index != following or of != request or within != queue or not room:
-            queue, request, room = within, of, GROUP
-            run: list[Word] = [queue, request, index]
+            queue, request, room = within, of, MAX_IDS_PER_CALL
+            run: list[Argument] = [queue, request, index]
             runs.append(run)
         run.append(id_)
         following, room = index + 1, room - 1
-    words: list[Word] = [len(runs)]
+    words: list[Argument] = [len(runs)]
     for run in runs:
         words += (*run[:3], len(run) - 3, *run[3:])
     return [*words, number, *others]
@@ -90,7 +90,7 @@ def claim_name(claim: Claim) -> str:
     return f"{claim.request} {claim.index} "
 
 
-def _other(claim: Claim, outcome: object) -> tuple[Word, ...]:
+def _other(claim: Claim, outcome: object) -> tuple[Argument, ...]:
     who = (claim.id, claim_name(claim), claim.queue)
     match outcome:
         case Release(delay, state, counter):
@@ -125,10 +125,10 @@ def _identity(rule: Rule) -> bytes:
     return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
 
 
-text = rows.text
+text = sanitize.text
 
 
-def state_of(stored: bytes | None) -> State:
+def decode_state(stored: bytes | None) -> State:
     """A state as kept beside a body; None: a fresh job's, and so is one that was written by hand
     and cannot be read."""
     if stored is None:
@@ -144,15 +144,15 @@ def _read_state(stored: bytes) -> State | None:
     except ValueError:
         return None
     found = State(attempt, crashes, failing, history)
-    return None if rows.is_odd(found) else found
+    return None if sanitize.is_invalid_state(found) else found
 
 
-def body_of(stored: bytes | None) -> bytes:
+def decode_body(stored: bytes | None) -> bytes:
     """A body without the line that the script put before it; None: it is lost."""
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
-def step_of(reply: list[Any], request: int) -> Step:
+def decode_step(reply: list[Any], request: int) -> Step:
     """The answer to a step that was not refused."""
     _, stale, groups = reply
     claims: list[Claim] = []
@@ -166,50 +166,50 @@ def step_of(reply: list[Any], request: int) -> Step:
             if state is not None:
                 read = _read_state(state)
                 kept = read or State(history=state)
-                bare = bare if read else rows.odd("state", state)
+                bare = bare if read else sanitize.unreadable_body("state", state)
             add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
     return Step(claims, [text(id_) for id_ in stale])
 
 
-def stored_of(reply: list[Any]) -> Stored:
+def decode_job(reply: list[Any]) -> StoredJob:
     """A job as `find` and `failed` tell of it."""
     id_, queue, status, at, body, state, worker = reply
-    return Stored(
+    return StoredJob(
         text(id_),
         text(queue),
         text(status),
-        rows.number(at),
-        body_of(body),
-        state_of(state),
+        sanitize.number(at),
+        decode_body(body),
+        decode_state(state),
         text(worker),
     )
 
 
-def totals_of(reply: list[bytes]) -> dict[str, dict[str, int]]:
+def decode_totals(reply: list[bytes]) -> dict[str, dict[str, int]]:
     """Counters by queue, as `totals` replies them."""
     totals: dict[str, dict[str, int]] = {}
     for field, number in zip(*[iter(reply)] * 2, strict=True):
         counter, _, queue = text(field).partition(" ")
         if counter in COUNTERS:
             counts = totals.setdefault(queue, dict.fromkeys(COUNTERS, 0))
-            counts[counter] = rows.number(number)
+            counts[counter] = sanitize.number(number)
     return dict(sorted(totals.items()))
 
 
-def limits_of(reply: list[Any]) -> list[LimitUse]:
+def decode_limits(reply: list[Any]) -> list[LimitUse]:
     """Rate limits, as `limits` replies them."""
     uses = []
     for identity, limit, start, used, parked, left, off, ever in reply:
         window, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
-        rule = rows.rule(key, limit, window)
+        rule = sanitize.rule(key, limit, window)
         if rule is not None:
-            seen = Window(rows.number(start), rows.number(used))
-            resets, starts = rows.number(left), rows.number(ever)
+            seen = Window(sanitize.number(start), sanitize.number(used))
+            resets, starts = sanitize.number(left), sanitize.number(ever)
             uses.append(LimitUse(rule, seen, parked, resets, off, starts))
     return sorted(uses)
 
 
-def registration_of(worker: bytes, node: bytes, who: bytes) -> Registration:
+def decode_registration(worker: bytes, node: bytes, who: bytes) -> Registration:
     """A worker's registration; only name and node are known if the rest was evicted, or was
     written by hand and cannot be read."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
@@ -219,12 +219,12 @@ def registration_of(worker: bytes, node: bytes, who: bytes) -> Registration:
     return Registration(text(worker), text(node), "", "", "", "", 0, 0)
 
 
-def recovered_of(reply: list[Any]) -> Recovered:
+def decode_recovered(reply: list[Any]) -> Recovered:
     """What became of claims, as `recover` and `reap` reply it."""
     return Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
 
 
-def hint_of(token: bytes) -> int:
+def decode_hint(token: bytes) -> int:
     """How many jobs a wake token promises; 1 for a token that was written by hand."""
     try:
         return int(token)

@@ -11,41 +11,41 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from poolq.engines import rows
+from poolq.engines import sanitize
 from poolq.engines.base import (
     Check,
     Claim,
-    Death,
+    DeathReport,
     Engine,
     LimitUse,
-    Node,
+    NodeRecord,
     Push,
     QueueCounts,
     Recovered,
     Registration,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
-from poolq.engines.redis import doctor, scripts
+from poolq.engines.redis import checks, scripts
+from poolq.engines.redis.client import RedisClient, ReplyLost
 from poolq.engines.redis.codec import (
-    GROUP,
+    MAX_IDS_PER_CALL,
     claim_name,
-    hint_of,
-    limits_of,
-    pushed,
-    queue_words,
-    recovered_of,
-    registration_of,
-    settled,
-    step_of,
-    stored_of,
+    decode_hint,
+    decode_job,
+    decode_limits,
+    decode_recovered,
+    decode_registration,
+    decode_step,
+    decode_totals,
+    push_arguments,
+    queue_arguments,
+    settlement_arguments,
     text,
-    totals_of,
 )
-from poolq.engines.redis.link import Link, Lost
+from poolq.engines.redis.connection import RedisConnection
 from poolq.engines.redis.scripts import Script
-from poolq.engines.redis.wire import Wire
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Entry, entry
@@ -64,14 +64,13 @@ _UNSEEN = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 class RedisEngine(Engine):
     """`url` is redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://.
 
-    Raises ConfigError for an invalid URL or namespace; connects when first used. `shown` is the URL
-    without its password.
+    Raises ConfigError for an invalid URL or namespace; connects when first used.
     """
 
     def __init__(self, url: str, namespace: str) -> None:
         super().__init__(url, namespace)
-        self.link = Link(url, namespace)
-        self.shown = self.link.shown
+        self.client = RedisClient(url, namespace)
+        self.redacted_url = self.client.redacted_url
         #: By worker, the number that the server gave to its last `settle`. A server that knows a
         #: lower one has lost settlements, and does not know what the worker holds.
         self._aside: dict[str, int] = {}
@@ -84,12 +83,12 @@ class RedisEngine(Engine):
         stored = 0
         for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
             try:
-                self.link.run(scripts.PUSH, *pushed(chunk))
+                self.client.run(scripts.PUSH, *push_arguments(chunk))
             except EngineUnavailable as error:
                 raise EngineUnavailable(
                     str(error),
                     ids=[push.id for push in pushes[stored:]],
-                    maybe_stored=isinstance(error, Lost),
+                    maybe_stored=isinstance(error, ReplyLost),
                 ) from None
             stored += len(chunk)
 
@@ -97,7 +96,7 @@ class RedisEngine(Engine):
 
     def register(self, registration: Registration) -> None:
         who = json.dumps(registration)
-        self.link.run(scripts.REGISTER, registration.worker, registration.node, who)
+        self.client.run(scripts.REGISTER, registration.worker, registration.node, who)
 
     def step(
         self,
@@ -107,11 +106,11 @@ class RedisEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        asked = (worker, request, want, self._aside.get(worker, 0), *queue_words(queues))
-        reply = self.link.run(scripts.STEP, *asked, *settled(settlements))
+        asked = (worker, request, want, self._aside.get(worker, 0), *queue_arguments(queues))
+        reply = self.client.run(scripts.STEP, *asked, *settlement_arguments(settlements))
         return self._answered(reply, worker, request)
 
-    def begin(
+    def begin_step(
         self,
         worker: str,
         request: int,
@@ -119,8 +118,8 @@ class RedisEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Callable[[], Step]:
-        asked = (worker, request, want, self._aside.get(worker, 0), *queue_words(queues))
-        answer = self.link.begin(scripts.STEP, *asked, *settled(settlements))
+        asked = (worker, request, want, self._aside.get(worker, 0), *queue_arguments(queues))
+        answer = self.client.begin(scripts.STEP, *asked, *settlement_arguments(settlements))
         return lambda: self._answered(answer(), worker, request)
 
     def _answered(self, reply: list[Any], worker: str, request: int) -> Step:
@@ -128,10 +127,10 @@ class RedisEngine(Engine):
             raise self._fenced(worker)
         if reply[0] == 2:
             raise EngineError(f"worker {worker} sent request {request} after its {reply[1]}")
-        return step_of(reply, request)
+        return decode_step(reply, request)
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
-        reply = self.link.run(scripts.SETTLE, worker, *settled(settlements))
+        reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
         # Less than one more than before: the server has lost some, which it must not make up for.
@@ -142,7 +141,7 @@ class RedisEngine(Engine):
         words = (word for key, limit, window in rules for word in (limit, window, key))
         who = (held[0], held[1].id, claim_name(held[1])) if held else ("", "", "")
         script = scripts.ASKED if held and held[1].reviewed else scripts.ADMIT
-        wait, *why = self.link.run(script, *who, *words)
+        wait, *why = self.client.run(script, *who, *words)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == UNHELD:
@@ -151,15 +150,15 @@ class RedisEngine(Engine):
         return Admission(int(wait), rule, False, int(until))
 
     def review(self, worker: str, queues: Sequence[str] | None) -> None:
-        if not self.link.run(scripts.REVIEW, worker, *queue_words(queues)):
+        if not self.client.run(scripts.REVIEW, worker, *queue_arguments(queues)):
             raise self._fenced(worker)
 
     # keepers
 
-    def starting(self) -> list[str]:
-        while self.link.run(scripts.UPGRADE):
+    def prepare(self) -> list[str]:
+        while self.client.run(scripts.UPGRADE):
             pass
-        return doctor.warnings(self.link)
+        return checks.warnings(self.client)
 
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         try:
@@ -172,7 +171,7 @@ class RedisEngine(Engine):
         until, empty, again = monotonic() + timeout, False, 0
         while True:
             named = self._named(queues)
-            news, due, lists = self.link.run(scripts.LOOK, again, named, *queue_words(queues))
+            news, due, lists = self.client.run(scripts.LOOK, again, named, *queue_arguments(queues))
             left = until - monotonic()
             if news or (empty and left <= 0):
                 return int(news)
@@ -184,65 +183,72 @@ class RedisEngine(Engine):
             again = int(not empty)
 
     def wake(self, queues: Sequence[str] | None) -> None:
-        self.link.run(scripts.WAKE, *queue_words(queues))
+        self.client.run(scripts.WAKE, *queue_arguments(queues))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        reply = self.link.run(scripts.BEAT, node, info)
+        reply = self.client.run(scripts.BEAT, node, info)
         return {
-            text(name): rows.number(beats) for name, beats in zip(*[iter(reply)] * 2, strict=True)
+            text(name): sanitize.number(beats)
+            for name, beats in zip(*[iter(reply)] * 2, strict=True)
         }
 
     def sweep(self, idle: int) -> bool:
-        return bool(self.link.run(scripts.SWEEP, idle))
+        return bool(self.client.run(scripts.SWEEP, idle))
 
     def leave(self, node: str) -> None:
-        self.link.run(scripts.LEAVE, node)
+        self.client.run(scripts.LEAVE, node)
 
     def registered(self) -> list[Registration]:
         """Of one that cannot be read only its name and its node are known."""
-        return [registration_of(*one) for one in self.link.run(scripts.REGISTERED)]
+        return [decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
-    def nodes(self) -> list[Node]:
-        reply = self.link.run(scripts.NODES)
-        return [Node(text(name), rows.number(beat), info, n) for name, beat, info, n in reply]
+    def nodes(self) -> list[NodeRecord]:
+        reply = self.client.run(scripts.NODES)
+        return [
+            NodeRecord(text(name), sanitize.number(beat), info, n) for name, beat, info, n in reply
+        ]
 
-    def recover(self, worker: str, death: Death | None) -> Recovered:
+    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         if death is None:
-            return recovered_of(self.link.run(scripts.RECOVER, worker, _UNSEEN))
+            return decode_recovered(self.client.run(scripts.RECOVER, worker, _UNSEEN))
         known = (death.request, death.finished, death.started, death.before, death.settled)
         late = (death.delay,) if death.timed_out else ()
-        return recovered_of(self.link.run(scripts.RECOVER, worker, death.entry, *known, *late))
+        return decode_recovered(
+            self.client.run(scripts.RECOVER, worker, death.entry, *known, *late)
+        )
 
     def reap(self, node: str, beat: int) -> Recovered | None:
-        reply = self.link.run(scripts.REAP, node, beat, _UNSEEN)
-        return None if reply is None else recovered_of(reply)
+        reply = self.client.run(scripts.REAP, node, beat, _UNSEEN)
+        return None if reply is None else decode_recovered(reply)
 
     # administration
 
     def counts(self) -> list[QueueCounts]:
-        full, empty = self.link.run(scripts.COUNTS)
+        full, empty = self.client.run(scripts.COUNTS)
         counts = [QueueCounts(text(queue)) for queue in empty]
         for queue, *numbers, oldest, paused in full:
             ready, delayed, parked, running, failed = numbers
             held = (ready, delayed, parked, running, failed)
-            counts.append(QueueCounts(text(queue), *held, rows.number(oldest), bool(paused)))
+            counts.append(QueueCounts(text(queue), *held, sanitize.number(oldest), bool(paused)))
         return sorted(counts)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        return totals_of(self.link.run(scripts.TOTALS))
+        return decode_totals(self.client.run(scripts.TOTALS))
 
     def limits(self) -> list[LimitUse]:
-        return limits_of(self.link.run(scripts.LIMITS))
+        return decode_limits(self.client.run(scripts.LIMITS))
 
-    def find(self, id: str) -> Stored | None:
-        reply = self.link.run(scripts.FIND, id)
-        return None if reply is None else stored_of(reply)
+    def find(self, id: str) -> StoredJob | None:
+        reply = self.client.run(scripts.FIND, id)
+        return None if reply is None else decode_job(reply)
 
     def failed(
         self, queue: str | None = None, before: int | None = None, most: int = 1000
-    ) -> list[Stored]:
+    ) -> list[StoredJob]:
         earlier = "+inf" if before is None else f"({before}"
-        return [stored_of(job) for job in self.link.run(scripts.FAILED, most, earlier, queue or "")]
+        return [
+            decode_job(job) for job in self.client.run(scripts.FAILED, most, earlier, queue or "")
+        ]
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         return self._each(scripts.RETRY, ids)
@@ -251,32 +257,32 @@ class RedisEngine(Engine):
         return self._each(scripts.FORGET, ids)
 
     def cancel(self, id: str) -> bool:
-        return bool(self.link.run(scripts.CANCEL, id))
+        return bool(self.client.run(scripts.CANCEL, id))
 
     def pause(self, queue: str) -> None:
-        self.link.run(scripts.PAUSE, queue, "pause")
+        self.client.run(scripts.PAUSE, queue, "pause")
 
     def resume(self, queue: str) -> None:
-        self.link.run(scripts.PAUSE, queue, "resume")
+        self.client.run(scripts.PAUSE, queue, "resume")
 
     def purge(self, queue: str) -> int:
-        gone, left = self.link.run(scripts.PURGE, queue, GROUP)
+        gone, left = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
         goal = gone + left  # what is pushed meanwhile may be left
         while left and gone < goal:
-            more, left = self.link.run(scripts.PURGE, queue, min(GROUP, goal - gone))
+            more, left = self.client.run(scripts.PURGE, queue, min(MAX_IDS_PER_CALL, goal - gone))
             if not more:  # it has only the rules of jobs that are in no line
                 break
             gone += more
         return int(gone)
 
     def now(self) -> int:
-        return doctor.now(self.link)
+        return checks.now(self.client)
 
     def doctor(self) -> list[Check]:
-        return doctor.checks(self.link)
+        return checks.checks(self.client)
 
     def close(self) -> None:
-        self.link.close()
+        self.client.close()
 
     # helpers
 
@@ -285,7 +291,7 @@ class RedisEngine(Engine):
         return Fenced(f"worker {worker} is not registered: it was taken for dead, or has left")
 
     def _each(self, script: Script, ids: Sequence[str]) -> list[str]:
-        return [text(id_) for some in _batches(ids) for id_ in self.link.run(script, *some)]
+        return [text(id_) for some in _batches(ids) for id_ in self.client.run(script, *some)]
 
     def _named(self, queues: Sequence[str] | None) -> int:
         """For how many milliseconds to note that these queues are waited on by name."""
@@ -298,50 +304,50 @@ class RedisEngine(Engine):
         """Block for a wake token, at most `pause` seconds; what the token says, None without one.
 
         The server looks at its own timeouts only every tenth of a second, too coarse for delayed
-        jobs: the wait ends here, by unblocking the wire from the thread's other one.
+        jobs: the wait ends here, by unblocking the connection from the thread's other one.
         """
-        wire = self.link.open(self.link.waits)
+        connection = self.client.open(self.client.blocking)
         try:
-            wire.blocked_id = wire.blocked_id or self._id_of(wire)
-            wire.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
-            if not wire.readable(pause) and wire.blocked_id > 0:
-                self._unblock(wire)
-            reply = wire.read()
+            connection.client_id = connection.client_id or self._client_id(connection)
+            connection.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
+            if not connection.readable(pause) and connection.client_id > 0:
+                self._unblock(connection)
+            reply = connection.read()
         except ResponseError as error:
-            self.link.waits.drop()
-            raise self.link.refused(error) from None
+            self.client.blocking.drop()
+            raise self.client.refused(error) from None
         except RedisError as error:
-            self.link.waits.drop()
-            raise self.link.unavailable(error) from None
+            self.client.blocking.drop()
+            raise self.client.unavailable(error) from None
         except BaseException:
-            self.link.waits.drop()
+            self.client.blocking.drop()
             raise
-        self.link.waits.used()
-        return None if reply is None else hint_of(reply[1])
+        self.client.blocking.used()
+        return None if reply is None else decode_hint(reply[1])
 
     @staticmethod
-    def _id_of(wire: Wire) -> int:
-        """A wire's client id; -1 where the server's ACL forbids to ask."""
+    def _client_id(connection: RedisConnection) -> int:
+        """A connection's client id; -1 where the server's ACL forbids to ask."""
         try:
-            return int(wire.call(b"CLIENT", b"ID"))
+            return int(connection.call(b"CLIENT", b"ID"))
         except ResponseError:
             return -1
 
-    def _unblock(self, wire: Wire) -> None:
-        assert wire.blocked_id is not None
+    def _unblock(self, connection: RedisConnection) -> None:
+        assert connection.client_id is not None
         try:
-            self.link.call(b"CLIENT", b"UNBLOCK", wire.blocked_id)
+            self.client.call(b"CLIENT", b"UNBLOCK", connection.client_id)
         except EngineError as error:
             if "NOPERM" not in str(error):
                 raise
-            wire.blocked_id = -1
+            connection.client_id = -1
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
     start = size = 0
     for end, push in enumerate(pushes, 1):
         size += len(push.body)
-        if size >= CHUNK_BYTES or end - start == GROUP:
+        if size >= CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
             yield pushes[start:end]
             start, size = end, 0
     if start < len(pushes):
@@ -349,5 +355,5 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), GROUP):
-        yield ids[start : start + GROUP]
+    for start in range(0, len(ids), MAX_IDS_PER_CALL):
+        yield ids[start : start + MAX_IDS_PER_CALL]

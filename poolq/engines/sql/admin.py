@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from poolq.engines import rows
-from poolq.engines.base import Stored
-from poolq.engines.rows import number, word
+from poolq.engines import sanitize
+from poolq.engines.base import StoredJob
+from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED, is_line, worker_at
 from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
 from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
@@ -33,7 +33,7 @@ FORGET = "DELETE FROM {failed} WHERE id IN {list}"
 QUEUES_OF = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 
-def find(session: Session, id_: str) -> Stored | None:
+def find(session: Session, id_: str) -> StoredJob | None:
     jobs, failures = session.read(Op(JOB, (id_,)), Op(FAILED_JOB, (id_,)))
     for row in jobs.rows:
         return _stored(row)
@@ -42,9 +42,9 @@ def find(session: Session, id_: str) -> Stored | None:
     return None
 
 
-def _stored(row: Row) -> Stored:
+def _stored(row: Row) -> StoredJob:
     id_, queue, place, due, taken, now, body, *state = row
-    place, due, taken = word(place), number(due), number(taken)
+    place, due, taken = to_text(place), number(due), number(taken)
     worker = worker_at(place)
     if place == QUEUED:
         status, at = "ready", due
@@ -53,16 +53,18 @@ def _stored(row: Row) -> Stored:
         status, at = ("ready", was_due) if due <= now else ("delayed", due)
     else:
         status, at = ("running", taken) if worker else ("parked", due)
-    return Stored(word(id_), word(queue), status, at, rows.blob(body), rows.state(state), worker)
+    return StoredJob(
+        to_text(id_), to_text(queue), status, at, sanitize.blob(body), sanitize.state(state), worker
+    )
 
 
 def cancel(tx: Transaction, id_: str) -> bool:
     """Delete a job that waits. Where it is parked, its line is held first, as by all others."""
     for _ in range(LOOKED):
         row = tx.one(WHERE, id_)
-        if row is None or worker_at(word(row[0])):
+        if row is None or worker_at(to_text(row[0])):
             return False
-        place, queue = map(word, row)
+        place, queue = map(to_text, row)
         if is_line(place):
             tx.later(Op(HOLD, (place, queue)))
         (gone,) = tx.run(Op(CANCEL, (id_, place)))
@@ -95,13 +97,13 @@ def _purge(tx: Transaction, place: str, queue: str) -> int:
     return len(ids)
 
 
-def stored_failed(row: Row) -> Stored:
+def stored_failed(row: Row) -> StoredJob:
     id_, queue, at, body, *state = row
-    where = word(id_), word(queue), "failed", number(at)
-    return Stored(*where, rows.blob(body), rows.state(state))
+    where = to_text(id_), to_text(queue), "failed", number(at)
+    return StoredJob(*where, sanitize.blob(body), sanitize.state(state))
 
 
-def failed(session: Session, queue: str | None, before: int | None, most: int) -> list[Stored]:
+def failed(session: Session, queue: str | None, before: int | None, most: int) -> list[StoredJob]:
     where: list[str] = []
     args: list[object] = []
     if queue is not None:
@@ -123,7 +125,7 @@ def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
         mine = [id_ for (id_,) in found.rows]
         if mine:
             tx.later(Op(RETRY, (mine,)), Op(FORGET, (mine,)))
-            ring(tx, [word(name) for (name,) in queues.rows])
+            ring(tx, [to_text(name) for (name,) in queues.rows])
         there.update(mine)
     return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolq.engines.base import CLAIM_BYTES
-from poolq.engines.rows import blob, number
+from poolq.engines.sanitize import blob, number
 from poolq.engines.sql.session import Op, Row, Transaction, cut
 
 #: Bytes of a body that comes with the claim: as many of these as are ever claimed at once do fit.

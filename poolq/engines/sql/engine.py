@@ -12,16 +12,16 @@ from typing import TypeVar
 
 from poolq.engines.base import (
     Claim,
-    Death,
+    DeathReport,
     Engine,
     LimitUse,
-    Node,
+    NodeRecord,
     QueueCounts,
     Recovered,
     Registration,
     Settlement,
     Step,
-    Stored,
+    StoredJob,
 )
 from poolq.engines.sql import (
     admin,
@@ -51,15 +51,15 @@ WIDE, SHARE = 0.1, 50
 
 
 class SQLEngine(Engine):
-    """See the module's head. `shown` is the URL without its password."""
+    """See the module's head. `redacted_url` is the URL without its password."""
 
     schema: SQLSchema
 
     def __init__(
-        self, url: str, namespace: str, shown: str, dialect: Dialect, fresh: float = 0.0
+        self, url: str, namespace: str, redacted_url: str, dialect: Dialect, fresh: float = 0.0
     ) -> None:
         super().__init__(url, namespace)
-        self.shown = shown
+        self.redacted_url = redacted_url
         self.texts = Texts(dialect, namespace)
         self._turns: dict[str, int] = {}
         self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
@@ -260,7 +260,7 @@ class SQLEngine(Engine):
     def registered(self) -> list[Registration]:
         return nodes.registered(self.session.read(Op(nodes.REGISTERED))[0])
 
-    def recover(self, worker: str, death: Death | None) -> Recovered:
+    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         self._cursors.forget()
         return self._change(partial(nodes.recover, worker=worker, death=death))
 
@@ -278,18 +278,18 @@ class SQLEngine(Engine):
     def totals(self) -> dict[str, dict[str, int]]:
         return queue_counts.totals(self.session)
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeRecord]:
         return nodes.nodes(self.session.read(Op(nodes.NODES))[0])
 
     def limits(self) -> list[LimitUse]:
         return queue_counts.limits(self.session)
 
-    def find(self, id: str) -> Stored | None:
+    def find(self, id: str) -> StoredJob | None:
         return admin.find(self.session, id)
 
     def failed(
         self, queue: str | None = None, before: int | None = None, most: int = 1000
-    ) -> list[Stored]:
+    ) -> list[StoredJob]:
         return admin.failed(self.session, queue, before, most)
 
     def retry(self, ids: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ jobs and lines (`queue_discovery.py`), and gets one again.
 from collections.abc import Sequence
 from functools import partial
 
-from poolq.engines.rows import number, total, word
+from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import ADD, NAMES, NOBODY
 from poolq.engines.sql.location import CLAIMED, CLAIMED_END
 from poolq.engines.sql.session import Many, Op, Session, Transaction, cut
@@ -45,12 +45,12 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
     for some in cut(sorted(busy)):
         session.transact(partial(_note, queues=some))
     (found,) = session.read(Op(IDLE, (idle,)))
-    names = [word(queue) for (queue,) in found.rows]
+    names = [to_text(queue) for (queue,) in found.rows]
     if not names:
         return False
     holds, running, totals = session.read(Op(HOLDS, (names,)), Op(RUNNING), Op(TOTALS, (names,)))
-    held = {word(queue) for (queue,) in (*holds.rows, *running.rows)}
-    counts = {word(queue): (number(old), total(new)) for queue, old, new in totals.rows}
+    held = {to_text(queue) for (queue,) in (*holds.rows, *running.rows)}
+    counts = {to_text(queue): (number(old), total(new)) for queue, old, new in totals.rows}
     used = [
         (new, name) for name, (old, new) in sorted(counts.items()) if name in held or old != new
     ]
@@ -65,14 +65,14 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
 def _note(tx: Transaction, queues: Sequence[str]) -> None:
     """These hold jobs, also those that have no row."""
     (found,) = tx.run(Op(LEFT, (queues,)))
-    known = {word(queue) for (queue,) in found.rows}
+    known = {to_text(queue) for (queue,) in found.rows}
     tx.later(*(Op(KNOW, (queue,)) for queue in queues if queue not in known))
 
 
 def _forget(tx: Transaction, queues: Sequence[str]) -> None:
     """Forget these, but for those that were paused meanwhile."""
     _, left = tx.run(Op(FORGET, (queues,)), Op(LEFT, (queues,)))
-    kept = {word(queue) for (queue,) in left.rows}
+    kept = {to_text(queue) for (queue,) in left.rows}
     gone = [queue for queue in queues if queue not in kept]
     if not gone:
         return

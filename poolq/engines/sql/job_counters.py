@@ -6,7 +6,7 @@ added to those of nobody.
 
 from collections import defaultdict
 
-from poolq.engines.rows import number, total, word
+from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import Many, Op, Result
 
 NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
@@ -38,7 +38,7 @@ class Tally:
     def add_rows(self, found: Result) -> None:
         """Take over the rows of OF_WORKER."""
         for queue, *counts in found.rows:
-            mine = self.counts[word(queue)]
+            mine = self.counts[to_text(queue)]
             mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
 
     def ops(self) -> list[Op | Many]:
@@ -49,6 +49,6 @@ class Tally:
 def totals(found: Result) -> dict[str, dict[str, int]]:
     """The answer to TOTALS."""
     return {
-        word(queue): dict(zip(NAMES, map(total, counts), strict=True))
+        to_text(queue): dict(zip(NAMES, map(total, counts), strict=True))
         for queue, *counts in found.rows
     }

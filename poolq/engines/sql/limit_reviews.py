@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
-from poolq.engines.rows import number, word
+from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import PARKED, PARKED_END, claimed_by, line_of
 from poolq.engines.sql.parking import CLOSE, HEADS, Grant
 from poolq.engines.sql.session import Op, Transaction, cut
@@ -56,7 +56,7 @@ def ask_head(tx: Transaction, queue: str, since: int) -> Grant | None:
     (first,) = tx.send([Op(FIRST, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
-    place, marked = word(first.rows[0][0]), number(first.rows[0][1])
+    place, marked = to_text(first.rows[0][0]), number(first.rows[0][1])
     (heads,) = tx.run(Op(HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
@@ -115,5 +115,5 @@ def give_back(tx: Transaction, reviews: Sequence[Review]) -> None:
 
 
 def _review(id_: str, queue: str | bytes, reviewed: str | bytes) -> Review:
-    marked, _, place = word(reviewed).partition(" ")
-    return Review(id_, word(queue), number(marked), place)
+    marked, _, place = to_text(reviewed).partition(" ")
+    return Review(id_, to_text(queue), number(marked), place)

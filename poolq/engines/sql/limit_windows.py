@@ -6,7 +6,7 @@ The keepers delete the rows of windows that ended long ago.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from poolq.engines.rows import number
+from poolq.engines.sanitize import number
 from poolq.engines.sql.session import Many, Op, Session, Transaction
 from poolq.jobs.limits import Admission, Rule, Window, take
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from operator import itemgetter
 
-from poolq.engines.base import Death, Node, Recovered, Registration
-from poolq.engines.rows import blob, count, number, word
+from poolq.engines.base import DeathReport, NodeRecord, Recovered, Registration
+from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import FORGET as FORGET_COUNTERS
 from poolq.engines.sql.job_counters import OF_WORKER, Tally
@@ -44,18 +44,20 @@ def register(tx: Transaction, one: Registration) -> None:
 
 def registered(found: Result) -> list[Registration]:
     """The answer to REGISTERED."""
-    return [Registration._make((*map(word, row[:6]), *map(number, row[6:]))) for row in found.rows]
+    return [
+        Registration._make((*map(to_text, row[:6]), *map(number, row[6:]))) for row in found.rows
+    ]
 
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
     (found,) = tx.run(Op(BEAT, (node, info)), Op(BEATS))[1:]
-    return {word(name): number(beats) for name, beats in found.rows}
+    return {to_text(name): number(beats) for name, beats in found.rows}
 
 
-def nodes(found: Result) -> list[Node]:
+def nodes(found: Result) -> list[NodeRecord]:
     """The answer to NODES."""
     return [
-        Node(word(node), number(beats), blob(info), workers)
+        NodeRecord(to_text(node), number(beats), blob(info), workers)
         for node, beats, info, workers in found.rows
     ]
 
@@ -67,7 +69,7 @@ def leave(tx: Transaction, node: str) -> None:
         tx.later(Op(FORGET_NODE, (node,)))
 
 
-def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
+def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
     """Forget a worker and give its claims back."""
     found, claims, counters = tx.run(
         Op(LOCK_WORKER, (worker,)), Op(CLAIMS, (claimed_by(worker),)), Op(OF_WORKER, (worker,))
@@ -82,11 +84,11 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     tally = Tally()
     tally.add_rows(counters)
     for row in done:
-        tally.add(word(row[3]), "done")
+        tally.add(to_text(row[3]), "done")
     late = [row for row in crashed if death.timed_out and not row[6]]  # not failing
     for row in crashed:
         state = _charged(row, death)
-        tally.add(word(row[3]), "retried" if row in late else "crashed")
+        tally.add(to_text(row[3]), "retried" if row in late else "crashed")
         if row in late and death.delay > 0:
             tx.later(Op(RELEASE, releasing(death.delay, state, row[0])))
         else:
@@ -95,7 +97,7 @@ def recover(tx: Transaction, worker: str, death: Death | None) -> Recovered:
     ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
     tx.later(*(Op(DELETE, (some,)) for some in cut(list(ids.done))))
     tx.later(*(Op(GIVE_BACK, (some,)) for some in cut(list(ids.returned))))
-    ring(tx, {word(row[3]) for row in (*crashed, *back)})
+    ring(tx, {to_text(row[3]) for row in (*crashed, *back)})
     tx.later(Op(FORGET_COUNTERS, (worker,)), *tally.ops(), Op(FORGET_WORKER, (worker,)))
     return ids
 
@@ -105,7 +107,7 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
     found, workers = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
     if not found.rows or number(found.rows[0][0]) != beat_:
         return None
-    all_ = [recover(tx, word(worker), None) for (worker,) in workers.rows]
+    all_ = [recover(tx, to_text(worker), None) for (worker,) in workers.rows]
     tx.later(Op(FORGET_NODE, (node,)))
     done, crashed, returned = (tuple(id_ for one in all_ for id_ in one[part]) for part in range(3))
     return Recovered(done, crashed, returned)
@@ -118,16 +120,16 @@ def _legible(row: Row) -> Row:
     return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 
-def _unknown(worker: str, held: Sequence[Row], now: int) -> Death:
+def _unknown(worker: str, held: Sequence[Row], now: int) -> DeathReport:
     """A death that nobody has told of: the earliest claim is taken to have started."""
     if not held:
-        return Death(0, 0, -1, b"")
+        return DeathReport(0, 0, -1, b"")
     _, request, index, _, attempt, *_ = held[0]
     told = Entry(now, "crash", "its worker died; nothing more is known", attempt, worker=worker)
-    return Death(request, 0, index, entry(told))
+    return DeathReport(request, 0, index, entry(told))
 
 
-def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], list[Row]]:
+def _judge(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row], list[Row]]:
     """The claims that were done, that crashed, and that had not begun."""
     done, crashed, back = [], [], []
     for row in held:
@@ -142,7 +144,7 @@ def _judge(held: Sequence[Row], death: Death) -> tuple[list[Row], list[Row], lis
     return done, crashed, back
 
 
-def _charged(row: Row, death: Death) -> State:
+def _charged(row: Row, death: DeathReport) -> State:
     attempt, crashes, failing, history = row[4:8]
     lines = [*history.splitlines(), death.entry]
     if len(lines) > HISTORY_KEPT:

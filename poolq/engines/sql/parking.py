@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from poolq.engines import rows
+from poolq.engines import sanitize
 from poolq.engines.base import Claim
-from poolq.engines.rows import number, word
+from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limit_windows import Counters, hold, keep
 from poolq.engines.sql.location import (
     PARKED,
@@ -138,7 +138,7 @@ def bring_back(tx: Transaction, queue: str) -> bool:
     if not ended.rows:
         return False
     lines = [
-        (word(place), number(span), number(since), number(now))
+        (to_text(place), number(span), number(since), number(now))
         for place, span, since, now in ended.rows
     ]
     asks = [Op(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
@@ -167,7 +167,7 @@ def grant(tx: Transaction, queue: str) -> Grant | None:
     """
     (lines,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
-        job = _grant_from(tx, queue, word(place), number(most))
+        job = _grant_from(tx, queue, to_text(place), number(most))
         if job is not None:
             return job
     return None
@@ -178,9 +178,9 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if not heads.rows:
         tx.later(Op(CLOSE, (place, queue)))
         return None
-    if rows.rules(heads.rows[0][-1]) is None:
+    if sanitize.rules(heads.rows[0][-1]) is None:
         return _odd(heads.rows[0])
-    read = [(row, rows.rules(row[-1])) for row in heads.rows]
+    read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
     found = [
         (row, mine) for row, mine in read if mine
     ]  # one that has none is seen when it is first
@@ -212,7 +212,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
 def _odd(row: Row) -> Grant:
     """A job that comes from its line without a slot: nobody can tell what it waits for."""
     id_, _, *rest, stored = row
-    return Grant((id_, rows.odd("rules", stored), *rest))
+    return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
 
 
 def _limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
@@ -244,4 +244,4 @@ def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
 
 def locked_lines(tx: Transaction, queue: str) -> list[str]:
     """Lock every line of a queue."""
-    return [word(place) for (place,) in tx.run(Op(HOLD_ALL, (queue,)))[0].rows]
+    return [to_text(place) for (place,) in tx.run(Op(HOLD_ALL, (queue,)))[0].rows]

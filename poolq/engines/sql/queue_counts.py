@@ -6,9 +6,9 @@ a screen would have it, is work that nobody has asked for.
 
 from collections.abc import Collection, Sequence
 
-from poolq.engines import rows
+from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts
-from poolq.engines.rows import number, total, word
+from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import TOTALS
 from poolq.engines.sql.job_counters import totals as totals_of
 from poolq.engines.sql.limit_windows import Name, name_of
@@ -67,7 +67,7 @@ def totals(session: Session) -> dict[str, dict[str, int]]:
         Op(ELSEWHERE, (PARKED, PARKED_END)),
         Op(ELSEWHERE, (RELEASED, RELEASED_END)),
     )
-    names = {word(row[0]) for rows in (known, *elsewhere) for row in rows}
+    names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
     names = names.union([""], *holding(session.read, session.skips))
     found: dict[str, dict[str, int]] = {}
     for some in cut(sorted(names)):
@@ -82,10 +82,10 @@ def counts(session: Session) -> list[QueueCounts]:
         Op(ELSEWHERE, (PARKED, PARKED_END)),
         Op(RELEASED_JOBS, (RELEASED, RELEASED_END)),
     )
-    runs = {word(queue): count for queue, count in running}
-    parks = {word(queue): count for queue, count in parked}
-    waits = {word(queue): (count, total(due)) for queue, count, due in released}
-    paused = {word(queue): bool(is_paused) for queue, is_paused in known}
+    runs = {to_text(queue): count for queue, count in running}
+    parks = {to_text(queue): count for queue, count in parked}
+    waits = {to_text(queue): (count, total(due)) for queue, count, due in released}
+    paused = {to_text(queue): bool(is_paused) for queue, is_paused in known}
     held = holding(session.read, session.skips)
     asks = [(READY, held[0]), (DUE, held[1]), (DELAYED, held[1]), (FAILED, held[2])]
     ready, came, delayed, failed = _counts_of(session, asks)
@@ -175,19 +175,19 @@ def limits(session: Session) -> list[LimitUse]:
     ):
         start, used, left, starts = map(number, window_row)
         is_open = left > 0
-        rule = rows.rule(word(name), most if is_open else line_most, span)
+        rule = sanitize.rule(to_text(name), most if is_open else line_most, span)
         window = Window(start, used if is_open else 0)  # one that is over holds nothing back
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
             use = uses.get(name_of(rule), use)
-            is_parked = word(place).startswith(PARKED)
+            is_parked = to_text(place).startswith(PARKED)
             uses[name_of(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
-    others = [row for row in opened.rows if (word(row[0]), row[1]) not in uses]
+    others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
     for name, span, most, *window_row in others[: SHOWN - len(uses)]:
         start, used, left, starts = map(number, window_row)
-        rule = rows.rule(word(name), most, span)
+        rule = sanitize.rule(to_text(name), most, span)
         if rule is not None:
             use = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
             uses[name_of(rule)] = use

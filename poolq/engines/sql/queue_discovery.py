@@ -8,7 +8,7 @@ before (`idle_queues.py`), and who stored a job there may have known it before.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from poolq.engines.rows import number, word
+from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, cut
 from poolq.engines.sql.skip_scan import PLACES, Page, Reader, ask, next_after, rest
@@ -86,7 +86,7 @@ def walk(read: Reader, skips: bool, after: str = "", enough: int = 0) -> Around:
         _, state = read(Op(REPAIR), Op(STATE))
     kinds: list[list[tuple[str, int]]] = [[], [], [], []]
     for kind, queue, at, _ in state.rows:
-        kinds[kind].append((word(queue), number(at)))
+        kinds[kind].append((to_text(queue), number(at)))
     ((_, now),), paused, slots, marks = kinds
     closed = {queue for queue, _ in paused}
     names: dict[str, None] = {}

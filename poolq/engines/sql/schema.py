@@ -29,18 +29,18 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
-def check_version(version: int, shown: str) -> None:
+def check_version(version: int, redacted_url: str) -> None:
     """Raises SchemaError for any other version than this code's."""
     if version == 0:
-        raise SchemaError(f"{shown} has no poolq tables: run 'poolq db migrate'")
+        raise SchemaError(f"{redacted_url} has no poolq tables: run 'poolq db migrate'")
     if version < VERSION:
         raise SchemaError(
-            f"the tables of {shown} have version {version}, this poolq needs {VERSION}:"
+            f"the tables of {redacted_url} have version {version}, this poolq needs {VERSION}:"
             " run 'poolq db migrate'"
         )
     if version > VERSION:
         raise SchemaError(
-            f"the tables of {shown} have version {version}, this poolq knows {VERSION}:"
+            f"the tables of {redacted_url} have version {version}, this poolq knows {VERSION}:"
             " install the newer poolq that made them"
         )
 
@@ -57,10 +57,10 @@ class SQLSchema(ABC):
     #: The version that this code needs.
     latest = VERSION
 
-    def __init__(self, files: Sequence[Path], namespace: str, shown: str) -> None:
+    def __init__(self, files: Sequence[Path], namespace: str, redacted_url: str) -> None:
         self.files = files
         self.namespace = namespace
-        self.shown = shown
+        self.redacted_url = redacted_url
 
     @abstractmethod
     def version(self) -> int:
@@ -73,7 +73,7 @@ class SQLSchema(ABC):
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
         """What is to be run, by the version that it leads to. Raises SchemaError."""
         if version > VERSION:
-            check_version(version, self.shown)
+            check_version(version, self.redacted_url)
         return [
             (number, statements(file, self.namespace))
             for number, file in enumerate(self.files, 1)

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
-from poolq.engines.rows import word
+from poolq.engines.sanitize import to_text
 from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import DONE, Tally
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
@@ -43,7 +43,7 @@ def asks(worker: str, ids: Sequence[str]) -> list[Op]:
 
 def names(found: Iterable[Result]) -> set[str]:
     """The claims in the answer to `asks`, as "<id> <request> <index>"."""
-    return {claim for one in found for claim in word(one.rows[0][0] or "").split(",")}
+    return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
 def still(worker: str, claim: Claim) -> Op:

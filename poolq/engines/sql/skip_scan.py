@@ -8,7 +8,7 @@ them are sent at once.
 
 from typing import NamedTuple, Protocol
 
-from poolq.engines.rows import number, word
+from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Op, Result
 
@@ -102,7 +102,7 @@ class Page(NamedTuple):
             pairs = zip(rows[0][::2], rows[0][1::2], strict=True)
             rows = [pair for pair in pairs if pair[0] is not None]
             more = len(rows) == self.hops
-        names = [(word(name), number(due)) for name, due, *_ in rows]
+        names = [(to_text(name), number(due)) for name, due, *_ in rows]
         if not more:
             return Found(names, None)
         return Found(names, self._replace(after=rows[-1][0], hops=min(HOPS, 8 * self.hops or 8)))

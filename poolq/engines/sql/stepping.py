@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement, Step
-from poolq.engines.rows import blob, is_odd, moment, number, odd, state, word
+from poolq.engines.sanitize import (
+    blob,
+    is_invalid_state,
+    number,
+    optional_number,
+    state,
+    to_text,
+    unreadable_body,
+)
 from poolq.engines.sql.bodies import BODY, fit
 from poolq.engines.sql.limit_reviews import ask_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
@@ -151,7 +159,7 @@ class Asked:
 
 def _read(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
     """A job's body and state, as far as they can be read."""
-    return odd("state", kept) if is_odd(kept) else blob(body), state(kept)
+    return unreadable_body("state", kept) if is_invalid_state(kept) else blob(body), state(kept)
 
 
 def locked(tx: Transaction, worker: str, *ops: Op) -> list[Result]:
@@ -176,7 +184,7 @@ def step(tx: Transaction, asked: Asked) -> Step:
     request, asked.since, aside = map(number, (request, asked.since, aside))
     _check_order(asked, request, aside)
     if asked.request == request:
-        return _again(tx, asked, word(stale))
+        return _again(tx, asked, to_text(stale))
     first = 1 + len(mine)
     late = settle(tx, asked.worker, asked.settlements, found[1:first], asked.now, asked.simple)
     answers = found[first:]
@@ -250,14 +258,16 @@ def _claim_in_turn(
         lines = lines or bool(around.others())
     if guess:
         *columns, following, slot, mark = answers[0].rows[0]
-        asked.soonest = moment(slot)
+        asked.soonest = optional_number(slot)
         (one,) = asked.seen = looks(Result([tuple(columns)], 0))
         ring(tx, [] if one.armed else [one.queue])
-        lines = lines or asked.wants_line(one._replace(slot=asked.soonest, mark=moment(mark)))
+        lines = lines or asked.wants_line(
+            one._replace(slot=asked.soonest, mark=optional_number(mark))
+        )
         if not one.paused and not lines:
             _take_guessed(tx, asked, one, guess, answers[1:])
             asked.last = one.queue
-            asked.following = word(following or asked.first or one.queue)
+            asked.following = to_text(following or asked.first or one.queue)
     if asked.left:
         if around is None or asked.taken:
             around = walk(tx.run, asked.skips, asked.last, asked.left)
@@ -308,7 +318,7 @@ def _take_guessed(
 def _merged(found: Sequence[Result]) -> list[Row]:
     """Jobs of several places in the order in which they were due."""
     rows = [row for one in found for row in one.rows]
-    return sorted(rows, key=lambda row: (number(row[-1]), word(row[0])))
+    return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
 
 
 def _walk_in_turn(
@@ -419,6 +429,6 @@ def _again(tx: Transaction, asked: Asked, stale: str) -> Step:
     claims = []
     for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
         stored, known = _read(body, kept)
-        where = (id_, asked.request, number(index), word(queue))
+        where = (id_, asked.request, number(index), to_text(queue))
         claims.append(Claim(*where, stored, known, bool(admitted), bool(reviewed)))
     return Step(claims, stale.split())

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from poolq.engines.rows import moment, number, word
+from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql.session import Op, Result, Session, Transaction
 
 KNOW = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
@@ -112,7 +112,7 @@ def glance(queues: Sequence[str]) -> Op:
 
 def looks(found: Result) -> list[Look]:
     return [
-        Look._make((word(queue), bool(paused), *map(moment, times), bool(void), True))
+        Look._make((to_text(queue), bool(paused), *map(optional_number, times), bool(void), True))
         for queue, paused, *times, void in found.rows
     ]
 

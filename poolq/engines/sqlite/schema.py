@@ -47,7 +47,7 @@ class SQLiteSchema(SQLSchema):
         if version == VERSION:
             return 0
         if version > VERSION:
-            check_version(version, self.shown)
+            check_version(version, self.redacted_url)
         patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
         with raw:  # commits, or rolls back
             steps = self.steps(self._read(raw))  # another process may have been faster

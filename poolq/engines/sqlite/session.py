@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from poolq.engines.base import Push
-from poolq.engines.connections import amid
+from poolq.engines.connections import reentrancy_error
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
 from poolq.engines.sql.wakeups import KNOW
@@ -230,7 +230,7 @@ class SQLiteSession(Session):
     def _refuse_within(self) -> None:
         """A handler that writes while it has interrupted a transaction would be part of that."""
         if self._writing:
-            raise amid(str(self.options.file))
+            raise reentrancy_error(str(self.options.file))
 
     def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """A statement that is its own transaction."""

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from poolq import config
-from poolq.engines.base import Death, Recovered
+from poolq.engines.base import DeathReport, Recovered
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper.keeper import PAUSE, RETRY, Keeper
 from poolq.keeper.takeover import Attempts, Takeover
@@ -161,7 +161,7 @@ class Fails:
         self._times = times
         keeper._engine.recover = self.recover  # type: ignore[method-assign]  # it counts
 
-    def recover(self, worker: str, _death: Death | None) -> Recovered:
+    def recover(self, worker: str, _death: DeathReport | None) -> Recovered:
         self.tried.append(worker)
         if worker == "n:1" and self.tried.count(worker) <= self._times:
             raise self._error

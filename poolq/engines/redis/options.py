@@ -35,25 +35,29 @@ _URL = re.compile(
 )
 _UNREADABLE = "cannot be read; special characters in a password are written as %40 and the like"
 
-Options = dict[str, Any]
+Arguments = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where the server is: `hosts` to connect to, for Sentinel and Cluster to ask, none for a unix
-    socket. `options` are a connection's of class `kind` beside host and port, `asking` a client's
-    that asks. `shown` is the URL without user, password and options."""
+class RedisOptions:
+    """What a Redis URL says.
+
+    `hosts`: where to connect, or with Sentinel and Cluster whom to ask; empty for a unix socket.
+    `connection_options`: the arguments of `connection_class`, except host and port.
+    `discovery_options`: those of a client that asks Sentinel or the cluster.
+    `redacted_url`: the URL without user, password and query.
+    """
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
     service: str
-    kind: type[AbstractConnection]
-    options: Mapping[str, Any]
-    asking: Mapping[str, Any]
-    shown: str
+    connection_class: type[AbstractConnection]
+    connection_options: Mapping[str, Any]
+    discovery_options: Mapping[str, Any]
+    redacted_url: str
 
 
-def parse(url: str) -> Address:
+def options(url: str) -> RedisOptions:
     """Read a URL. Raises ConfigError, which shows nothing that may be a password."""
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
@@ -64,43 +68,43 @@ def parse(url: str) -> Address:
         raise ConfigError(f"engine URL {scheme}://…: {error}") from None
 
 
-def _read(scheme: str, url: str) -> Address:
+def _read(scheme: str, url: str) -> RedisOptions:
     match = _URL.fullmatch(url)
     if match is None or (scheme == "unix" and match["hosts"]):
         raise ValueError(f"it {_UNREADABLE}")
     given = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
     _check_names(given)
     tls = _tls(given) if scheme == "rediss" or _flag(given, "tls", False) else {}
-    kind: type[AbstractConnection] = SSLConnection if tls else Connection
+    connection_class: type[AbstractConnection] = SSLConnection if tls else Connection
     login = match["login"] or ""
     service, path = _service_and_path(scheme, match["path"])
     if scheme == "unix":
-        options = _redis_py(f"unix://{login}{path}")
-        kind, hosts = options.pop("connection_class"), []
+        arguments = _redis_py(f"unix://{login}{path}")
+        connection_class, hosts = arguments.pop("connection_class"), []
     else:
         ends = [_redis_py(f"redis://{login}{host}") for host in match["hosts"].split(",")]
         port = 26379 if service else 6379
         hosts = [(end.pop("host", "localhost"), end.pop("port", port)) for end in ends]
-        options, given["db"] = ends[0], path.strip("/") or given.get("db", "0")
-    asking = _sentinel_login(given) if service else options
-    return Address(
+        arguments, given["db"] = ends[0], path.strip("/") or given.get("db", "0")
+    discovery = _sentinel_login(given) if service else arguments
+    return RedisOptions(
         scheme=scheme,
         hosts=tuple(hosts),
         service=service,
-        kind=kind,
-        options={**options, **tls, "db": _db(scheme, given)},
-        asking={**asking, **tls, "ssl": bool(tls)},
-        shown=f"{scheme}://{match['hosts']}{match['path']}",
+        connection_class=connection_class,
+        connection_options={**arguments, **tls, "db": _db(scheme, given)},
+        discovery_options={**discovery, **tls, "ssl": bool(tls)},
+        redacted_url=f"{scheme}://{match['hosts']}{match['path']}",
     )
 
 
-def _redis_py(url: str) -> Options:
+def _redis_py(url: str) -> Arguments:
     """What redis-py reads in a URL of one host or socket."""
     try:
-        options: Options = parse_url(url)
+        arguments: Arguments = parse_url(url)
     except ValueError:  # its text may show a password
         raise ValueError(f"its host or port {_UNREADABLE}") from None
-    return options
+    return arguments
 
 
 def _check_names(given: dict[str, str]) -> None:
@@ -122,7 +126,7 @@ def _service_and_path(scheme: str, path: str) -> tuple[str, str]:
     return unquote(service), path
 
 
-def _sentinel_login(given: dict[str, str]) -> Options:
+def _sentinel_login(given: dict[str, str]) -> Arguments:
     names = ("username", "password")
     return {name: given[f"sentinel_{name}"] for name in names if f"sentinel_{name}" in given}
 
@@ -143,7 +147,7 @@ def _flag(given: dict[str, str], name: str, default: bool) -> bool:
     return _FLAGS[text]
 
 
-def _tls(given: dict[str, str]) -> Options:
+def _tls(given: dict[str, str]) -> Arguments:
     required = given.get("ssl_cert_reqs", "required")
     if required not in _REQUIRED:
         raise ValueError(f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_REQUIRED)}")

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-Word = str | int | bytes
+Argument = str | int | bytes
 
 #: Seconds for connecting, sending, and for each part of a reply.
 TIMEOUT = 5.0
@@ -45,29 +45,29 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when r
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
-class Flight:
+class PendingReply:
     """A command that was sent; its reply is read when it is needed, or when the line is."""
 
-    __slots__ = ("_error", "_reply", "_wire")
+    __slots__ = ("_connection", "_error", "_reply")
 
-    def __init__(self, wire: "Wire") -> None:
-        self._wire: Wire | None = wire
+    def __init__(self, connection: "RedisConnection") -> None:
+        self._connection: RedisConnection | None = connection
         self._reply: Any = None
         self._error: RedisError | None = None
 
-    def land(self) -> None:
+    def receive(self) -> None:
         """Read the reply unless it was read. Raises what breaks the line, not an error reply."""
-        wire = self._wire
-        if wire is None:
+        connection = self._connection
+        if connection is None:
             return
-        wire.busy = True
-        if self._wire is None:  # a signal's handler came first, and has read it
-            wire.busy = False
+        connection.busy = True
+        if self._connection is None:  # a signal's handler came first, and has read it
+            connection.busy = False
             return
-        self._wire = wire.flight = None
+        self._connection = connection.pending = None
         self._error = Broken("interrupted while its reply was read")
         try:
-            self._reply = wire.read()
+            self._reply = connection.read()
             self._error = None
         except ResponseError as error:
             self._error = error
@@ -76,35 +76,35 @@ class Flight:
             raise
 
     def answer(self) -> Any:
-        """The reply. Raises as `Wire.read` does."""
-        self.land()
+        """The reply. Raises as `RedisConnection.read` does."""
+        self.receive()
         if self._error is not None:
             raise self._error
         return self._reply
 
 
-class Wire:
+class RedisConnection:
     """Connects and logs in when made.
 
     All raise ResponseError for the server's error replies, another RedisError when the line is
     broken or silent for TIMEOUT. After any other error than a ResponseError it must be closed.
-    `blocked_id` is for whoever blocks on it: the client id by which another wire can end that.
+    `client_id` is for whoever blocks on it: another connection can end the wait by it.
     `busy`: its thread is amid sending or reading, so no signal's handler may use it.
     """
 
-    __slots__ = ("_connection", "blocked_id", "busy", "flight")
+    __slots__ = ("_connection", "busy", "client_id", "pending")
 
     def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
-        self.blocked_id: int | None = None
+        self.client_id: int | None = None
         self.busy = False
-        self.flight: Flight | None = None
+        self.pending: PendingReply | None = None
         self._connection = kind(parser_class=_Parser, retry=ONCE, **_NAMELESS, **COMMON, **options)
         self._connection.connect()
 
-    def send(self, words: tuple[Word, ...]) -> None:
+    def send(self, words: tuple[Argument, ...]) -> None:
         """Send a command. When this raises the server cannot have got all of it."""
-        if (flight := self.flight) is not None:
-            flight.land()
+        if (pending := self.pending) is not None:
+            pending.receive()
         self.busy = True
         packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
         self._connection.send_packed_command((packed,), check_health=False)
@@ -116,14 +116,14 @@ class Wire:
         finally:
             self.busy = False
 
-    def begin(self, words: tuple[Word, ...]) -> Flight:
-        """Send a command whose reply is not read yet; whoever uses this wire next may read it."""
+    def begin(self, words: tuple[Argument, ...]) -> PendingReply:
+        """Send a command and leave its reply; the next command on this connection reads it."""
         self.send(words)
-        self.flight = Flight(self)
+        self.pending = PendingReply(self)
         self.busy = False
-        return self.flight
+        return self.pending
 
-    def call(self, *words: Word) -> Any:
+    def call(self, *words: Argument) -> Any:
         self.send(words)
         return self.read()
 

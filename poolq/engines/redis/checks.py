@@ -4,7 +4,7 @@ from time import time
 from typing import Any
 
 from poolq.engines.base import Check
-from poolq.engines.redis.link import Link
+from poolq.engines.redis.client import RedisClient
 from poolq.errors import EngineError
 
 #: Seconds between the server's clock and this host's that are worth a word.
@@ -20,37 +20,37 @@ _FSYNC = {
 }
 
 
-def now(link: Link) -> int:
+def now(client: RedisClient) -> int:
     """The server's clock, in microseconds since the epoch."""
-    seconds, micros = link.call(b"TIME")
+    seconds, micros = client.call(b"TIME")
     return int(seconds) * 1_000_000 + int(micros)
 
 
-def checks(link: Link) -> list[Check]:
+def checks(client: RedisClient) -> list[Check]:
     """What `poolq doctor` says about this server."""
     before = time()
-    server = now(link) / 1e6
-    info = _info(link)
+    server = now(client) / 1e6
+    info = _info(client)
     return [
-        Check("reachable", "ok", link.shown),
+        Check("reachable", "ok", client.redacted_url),
         _version(info),
         _eviction(info),
-        _durability(link, info),
+        _durability(client, info),
         _replication(info),
         _clock(server - (before + time()) / 2),
     ]
 
 
-def warnings(link: Link) -> list[str]:
+def warnings(client: RedisClient) -> list[str]:
     """What a pool logs at its start: settings with which the server may lose jobs."""
-    check = _eviction(_info(link))
+    check = _eviction(_info(client))
     return [check.text] if check.level == "bad" else []
 
 
-def _info(link: Link) -> dict[str, str]:
+def _info(client: RedisClient) -> dict[str, str]:
     """INFO as a mapping; empty if the server's ACL forbids it."""
     try:
-        text: bytes = link.call(b"INFO")
+        text: bytes = client.call(b"INFO")
     except EngineError as error:
         if "NOPERM" not in str(error):
             raise
@@ -59,14 +59,14 @@ def _info(link: Link) -> dict[str, str]:
     return {name: value for name, colon, value in lines if colon}
 
 
-def _durability(link: Link, info: dict[str, str]) -> Check:
+def _durability(client: RedisClient, info: dict[str, str]) -> Check:
     if not info:
         return Check("durability", "warn", "not known: the server's ACL forbids INFO")
     if info.get("aof_enabled") != "1":
         text = "no append-only file: a restart of the server loses what came after its last"
         return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
     try:
-        reply: Any = link.call(b"CONFIG", b"GET", b"appendfsync")
+        reply: Any = client.call(b"CONFIG", b"GET", b"appendfsync")
     except EngineError as error:
         # Managed servers forbid or rename CONFIG.
         text = f"append-only file; how it is synced is not known: {error}"

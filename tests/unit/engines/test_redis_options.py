@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from poolq.engines.redis.address import parse
+from poolq.engines.redis.connection import COMMON
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.redis.wire import COMMON
+from poolq.engines.redis.options import options as parse
 from poolq.errors import ConfigError
 
 
@@ -35,31 +35,31 @@ from poolq.errors import ConfigError
 def test_a_url_is_read(
     url: str, hosts: tuple[tuple[str, int], ...], db: int, login: tuple[str | None, str] | None
 ) -> None:
-    address = parse(url)
-    options = address.options
-    assert (address.hosts, options["db"]) == (hosts, db)
-    assert (options.get("username"), options.get("password")) == (login or (None, None))
+    options = parse(url)
+    found = options.connection_options
+    assert (options.hosts, found["db"]) == (hosts, db)
+    assert (found.get("username"), found.get("password")) == (login or (None, None))
     unix = UnixDomainSocketConnection
-    assert address.kind is (unix if url.startswith("unix") else Connection)
-    assert not address.asking["ssl"]
+    assert options.connection_class is (unix if url.startswith("unix") else Connection)
+    assert not options.discovery_options["ssl"]
 
 
 def test_paths_and_services_are_read() -> None:
-    assert parse("unix:///run/re%20dis.sock").options["path"] == "/run/re dis.sock"
-    address = parse("redis+sentinel://:p@a/main?sentinel_password=s%26%2574")
-    assert (address.service, address.options["password"]) == ("main", "p")
-    assert address.asking == {"password": "s&%74", "ssl": False}
-    assert parse("redis+cluster://:p@a").asking == {"password": "p", "ssl": False}
+    assert parse("unix:///run/re%20dis.sock").connection_options["path"] == "/run/re dis.sock"
+    options = parse("redis+sentinel://:p@a/main?sentinel_password=s%26%2574")
+    assert (options.service, options.connection_options["password"]) == ("main", "p")
+    assert options.discovery_options == {"password": "s&%74", "ssl": False}
+    assert parse("redis+cluster://:p@a").discovery_options == {"password": "p", "ssl": False}
 
 
 def test_tls_is_strict_unless_told_otherwise() -> None:
     strict, lax = (parse(f"rediss://h{query}") for query in ("", "?ssl_cert_reqs=none"))
-    assert strict.kind is lax.kind is SSLConnection
+    assert strict.connection_class is lax.connection_class is SSLConnection
     names = ("ssl_cert_reqs", "ssl_check_hostname")
-    assert [strict.options[name] for name in names] == ["required", True]
-    assert [lax.options[name] for name in names] == ["none", False]
-    assert parse("redis+cluster://h?tls=1").kind is SSLConnection
-    assert parse("redis+cluster://h?tls=1").asking["ssl"]
+    assert [strict.connection_options[name] for name in names] == ["required", True]
+    assert [lax.connection_options[name] for name in names] == ["none", False]
+    assert parse("redis+cluster://h?tls=1").connection_class is SSLConnection
+    assert parse("redis+cluster://h?tls=1").discovery_options["ssl"]
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_tls_is_strict_unless_told_otherwise() -> None:
 def test_what_is_read_suits_the_library(url: str, tmp_path: Path) -> None:
     file = tmp_path / "pem"
     file.touch()
-    address = parse(url.format(file))
-    address.kind(**COMMON, **address.options)
-    if address.hosts:
-        Redis(*address.hosts[0], **COMMON, **address.asking).close()
+    options = parse(url.format(file))
+    options.connection_class(**COMMON, **options.connection_options)
+    if options.hosts:
+        Redis(*options.hosts[0], **COMMON, **options.discovery_options).close()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ def test_a_bad_url_is_refused_in_one_line(url: str, said: str) -> None:
 def test_no_password_is_shown(before: str, after: str, url: str) -> None:
     url = url.format(f"{before}hunter2{after}")
     try:
-        shown = parse(url).shown if url.endswith(("@h", "@h/s", "@/p")) else ""  # else a host
+        shown = (
+            parse(url).redacted_url if url.endswith(("@h", "@h/s", "@/p")) else ""
+        )  # else a host
     except ConfigError as error:
         shown = str(error)
     assert "hunter2" not in shown

@@ -15,9 +15,9 @@ from poolq.jobs.limits import LONGEST, MOST, Rule
 from poolq.jobs.message import State
 
 #: Microseconds since the epoch, and what may be added to them, fit into 64 bits.
-FARTHEST = 2**61
+MAX_NUMBER = 2**61
 #: What every engine can count up by one.
-COUNTED = 2**31 - 2
+MAX_COUNT = 2**31 - 2
 
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
@@ -25,7 +25,7 @@ _rules = msgspec.json.Decoder(tuple[Rule, ...])
 def number(value: object) -> int:
     """A whole number; 0 where there is none, or one that no clock and no counter shows."""
     if type(value) is int:
-        return value if -FARTHEST < value < FARTHEST else 0
+        return value if -MAX_NUMBER < value < MAX_NUMBER else 0
     if isinstance(value, bytes | str) and len(value) < 20:  # as Redis has them; 64 bits at most
         try:
             return number(int(value))
@@ -39,17 +39,17 @@ def total(value: object) -> int:
     return number(int(value)) if isinstance(value, int | Decimal) else 0
 
 
-def moment(value: object) -> int | None:
+def optional_number(value: object) -> int | None:
     """When something is due; None: never."""
     return None if value is None else number(value)
 
 
 def count(value: object) -> int:
     """How often something has happened."""
-    return min(max(0, number(value)), COUNTED)
+    return min(max(0, number(value)), MAX_COUNT)
 
 
-def word(value: object) -> str:
+def to_text(value: object) -> str:
     """A name. MySQL keeps names as bytes, to tell them apart by every byte; what was written by
     hand may be no UTF-8, and on SQLite no text."""
     if type(value) is str:
@@ -75,15 +75,15 @@ def state(values: Sequence[object]) -> State:
     return State(count(attempt), count(crashes), count(failing), blob(history))
 
 
-def is_odd(values: Sequence[object]) -> bool:
+def is_invalid_state(values: Sequence[object]) -> bool:
     """Whether no poolq would write such a state."""
     *counts, history = values
     return type(history) is not bytes or any(
-        type(one) is not int or not 0 <= one <= COUNTED for one in counts
+        type(one) is not int or not 0 <= one <= MAX_COUNT for one in counts
     )
 
 
-def odd(what: str, value: object) -> bytes:
+def unreadable_body(what: str, value: object) -> bytes:
     """The body with which a job is claimed of which this cannot be read."""
     return f"the store has no {what} for this job, but {value!r:.80}".encode("utf-8", "replace")
 
