@@ -25,7 +25,7 @@ from poolq.dashboard.sources import Attached
 from poolq.demo import work
 from poolq.demo.jobs import CallWebhook, index_file
 from poolq.errors import NoPool
-from poolq.monitor.alerts import findings
+from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 from poolq.system.runtime_folder import VARIABLE
 
@@ -168,7 +168,7 @@ def wait(work_to_do: Iterator[None]) -> bool:
 
 def lacks(found: Snapshot) -> list[str]:
     """What there is not yet to see."""
-    seen, rates = {one.verdict for one in findings(found)}, found.throughput
+    seen, rates = {one.verdict for one in alerts(found)}, found.throughput
     mails = [one.next_slot or 0 for one in found.limits if one.waiting]
     wanted = {
         **{f"a word of {verdict}": verdict in seen for verdict in TROUBLE},

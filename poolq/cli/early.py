@@ -36,12 +36,12 @@ def is_refused(args: list[str]) -> bool:
     if not _supervised():
         return False
     from poolq.cli import health
-    from poolq.system.runtime_folder import held, taken
+    from poolq.system.runtime_folder import holder_of, name_taken
 
     name = _flag(args) or os.environ.get("POOLQ_NAME") or health.name_in_files()
-    if not name or not (pid := held(name, os.environ)):
+    if not name or not (pid := holder_of(name, os.environ)):
         return False
-    sys.stderr.write(f"poolq: {taken(name, pid)}\n")
+    sys.stderr.write(f"poolq: {name_taken(name, pid)}\n")
     return True
 
 

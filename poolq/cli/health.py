@@ -59,9 +59,9 @@ def _in_toml(text: bytes, mark: str) -> str | None:
 
 def check(name: str, probe: str) -> int:
     """Ask the pool of that name; 0 if it is well, else the reason is told on stderr."""
-    from poolq.system.runtime_folder import connect, running
+    from poolq.system.runtime_folder import connect, running_pools
 
-    found = next((pool for pool in running(os.environ) if pool.name == name), None)
+    found = next((pool for pool in running_pools(os.environ) if pool.name == name), None)
     if found is None:
         return _say(f"no pool named {name!r} runs here", NOBODY)
     try:

@@ -40,9 +40,9 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 def _progress(id: str) -> Progress | None:
     """What it tells, if a pool of this host runs it and is ours to see."""
     from poolq.dashboard.sources import Attached
-    from poolq.system.runtime_folder import running
+    from poolq.system.runtime_folder import running_pools
 
-    for name in dict.fromkeys(found.name for found in running(os.environ)):
+    for name in dict.fromkeys(found.name for found in running_pools(os.environ)):
         with suppress(PoolqError), closing(Attached(name, os.environ)) as source:
             seen = source.look()
             for worker in seen.workers if seen else ():

@@ -15,7 +15,7 @@ import msgspec
 from poolq.control.protocol import VERSION, Answer
 from poolq.errors import NoPool, Overdue, PoolqError, Refused
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.runtime_folder import Found, connect, places, running
+from poolq.system.runtime_folder import RunningPool, connect, running_pools, search_folders
 
 PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
 STARTING = 3.0  # seconds between a pool's lock and its socket, at most
@@ -136,14 +136,14 @@ class Line:
         return Overdue(f"pool {self._name!r} did not answer within {seconds:g} s")
 
 
-def _find(name: str, environ: Mapping[str, str]) -> Found:
-    pools = running(environ)
+def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
+    pools = running_pools(environ)
     for found in pools:
         if found.name == name:
             return found
     names = ", ".join(sorted({repr(found.name) for found in pools}))
     others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
-    where = ", ".join(map(_shown, places(environ)))
+    where = ", ".join(map(_shown, search_folders(environ)))
     raise NoPool(f"no pool named {name!r} runs here{others} (looked in {where})")
 
 

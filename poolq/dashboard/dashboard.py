@@ -12,7 +12,7 @@ from poolq.config import Config
 from poolq.config.settings import STDERR
 from poolq.dashboard.terminal_modes import modes_of
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.runtime_folder import file_name, home
+from poolq.system.runtime_folder import file_name, pool_folder
 
 DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor
 
@@ -79,6 +79,6 @@ def beside(config: Config) -> Config:
     stderr is not this terminal. Raises NoPlace."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
-    path = home(os.environ) / f"{file_name(config.name)}.log"
+    path = pool_folder(os.environ) / f"{file_name(config.name)}.log"
     sources = {**config.sources, "log_file": "beside the dashboard"}
     return replace(config, log_file=str(path), sources=sources)

@@ -8,7 +8,7 @@ from typing import Any
 
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Act, Detail, Question, State
-from poolq.monitor.snapshot import Failure, Queue, Snapshot, Worker
+from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
 LEAVE, SUSPEND, REDRAW = Act("leave"), Act("suspend"), Act("redraw")
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
@@ -125,10 +125,10 @@ def _open(state: State, snapshot: Snapshot) -> Act | None:
     if row is None:
         return None
     state.detail = Detail(state.pane, PANES[state.pane].key(row))
-    if isinstance(row, Worker):
+    if isinstance(row, WorkerView):
         state.detail.waits = bool(row.pid)
         return Act("show", row.id, row.pid) if row.pid else None
-    if isinstance(row, Failure):
+    if isinstance(row, FailureView):
         state.detail.waits = True
         return Act("show", row.id)
     return None
@@ -161,10 +161,10 @@ def _act(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
 
 def _on_row(key: str, row: object, state: State, now: float) -> Act | None:
     if key == "p":
-        if isinstance(row, Queue):
+        if isinstance(row, QueueView):
             return Act("resume" if row.paused else "pause", row.queue)
         state.say("p is for a queue: choose one with tab and the arrows", now, "warning")
-    elif not isinstance(row, Failure):
+    elif not isinstance(row, FailureView):
         state.say(f"{key} is for a failed job: choose one with tab and the arrows", now, "warning")
     elif key == "r":
         return Act("retry", row.id)

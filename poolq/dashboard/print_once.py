@@ -15,7 +15,7 @@ from poolq.dashboard.drawing.theme import Look, look
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import State
 from poolq.monitor import amounts
-from poolq.monitor.alerts import findings
+from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
 #: The colours of a picture: a terminal's 8 and their bright ones.
@@ -33,7 +33,7 @@ _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 def page(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
     """Everything, one below the other, however many lines that takes."""
-    scene = Scene(snapshot, look, State(pane=""), findings(snapshot))
+    scene = Scene(snapshot, look, State(pane=""), alerts(snapshot))
     lines = header.draw(snapshot, look, width, 2)
     lines += trouble.draw(scene, width, trouble.wanted(scene))
     lines += throughput.draw(snapshot, look, width)
@@ -64,7 +64,7 @@ def one_line(snapshot: Snapshot) -> str:
             f"{amounts.rate(getattr(rates, kind).now)} {kind}/s" for kind in throughput.KINDS
         ),
         ", ".join(f"{count} {name}" for name, count in counts.items()),
-        *(f"{one.subject} {one.verdict}: {one.text}" for one in findings(snapshot)),
+        *(f"{one.subject} {one.verdict}: {one.text}" for one in alerts(snapshot)),
     ]
     return clean("; ".join(parts))
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from poolq.control.client import Line
 from poolq.errors import PoolqError
-from poolq.monitor.reader import Reader
+from poolq.monitor.reader import SnapshotReader
 from poolq.monitor.snapshot import Snapshot
 from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
@@ -16,13 +16,13 @@ class Inherited:
     """In a process that the pool has forked. `master`: its pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
-        self._reader = Reader(scores)
+        self._reader = SnapshotReader(scores)
         self._master = master
-        self._since = identity.started(master)
+        self._since = identity.start_time(master)
 
     def look(self) -> Snapshot | None:
         """The pool now; None when its master has ended."""
-        if self._since is None or identity.started(self._master) != self._since:
+        if self._since is None or identity.start_time(self._master) != self._since:
             return None
         return self._reader.look()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from poolq.engines.base import Registration
 from poolq.scoreboard import board
-from poolq.scoreboard.board import Scoreboard, Status
+from poolq.scoreboard.board import RowStatus, Scoreboard
 from poolq.system import identity
 from poolq.system.identity import worker_name
 
@@ -21,7 +21,7 @@ from poolq.system.identity import worker_name
 def is_abandoned(worker: Registration) -> bool:
     """True if that process is this worker, and master and keeper of its pool are dead. False also
     where its memory cannot be read: it is another user's, or has closed the descriptor."""
-    if not identity.here(worker) or identity.gone(worker):
+    if not identity.is_local(worker) or identity.is_gone(worker):
         return False
     return any(_says_so(fd, worker) for fd in _memories(worker))
 
@@ -46,10 +46,10 @@ def _says_so(fd: int, worker: Registration) -> bool:
             (board.MASTER_PID, board.MASTER_STARTED),
             (board.KEEPER_PID, board.KEEPER_STARTED),
         )
-        if any(identity.started(scores.told(pid)) == scores.told(at) for pid, at in heads):
+        if any(identity.start_time(scores.told(pid)) == scores.told(at) for pid, at in heads):
             return False
         return any(
-            row.status == Status.LIVE
+            row.status == RowStatus.LIVE
             and row.pid == worker.pid
             and worker_name(worker.node, row.seq) == worker.worker
             for row in scores.all()

@@ -22,7 +22,7 @@ class Namesakes:
         here = (boot, space) == (identity.boot_id(), identity.pid_namespace())
         if found.pool != self._name or pid in self._known or not here:
             return ""
-        if identity.started(pid) != since:
+        if identity.start_time(pid) != since:
             return ""
         self._known.add(pid)
         return (

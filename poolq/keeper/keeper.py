@@ -35,17 +35,17 @@ from poolq.keeper.takeover import DEFAULT_TTL, Attempts, Takeover
 from poolq.keeper.waiter import Waiter
 from poolq.log.events import Crashed, Note, Reporter, TimedOut
 from poolq.monitor import node_info
-from poolq.monitor.node_info import Info
-from poolq.monitor.samples import Recorder
+from poolq.monitor.node_info import NodeInfo
+from poolq.monitor.samples import SampleRecorder
 from poolq.scoreboard import board
-from poolq.scoreboard.board import Row, Scoreboard, Status
+from poolq.scoreboard.board import Row, RowStatus, Scoreboard
 from poolq.scoreboard.deaths import death
 from poolq.scoreboard.timeouts import keeper_silence
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
-from poolq.system.exit_codes import TELLING
+from poolq.system.exit_codes import CANNOT_START
 from poolq.system.identity import worker_name
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 
 if TYPE_CHECKING:
     from poolq.monitor.exporter import Exporter
@@ -68,7 +68,7 @@ class Keeper:
         config: Config,
         node: str,
         scores: Scoreboard,
-        bells: Bells,
+        bells: WakeUps,
         signals: ChildSignals,
         reporter: Reporter,
         served: socket.socket | None = None,
@@ -96,14 +96,14 @@ class Keeper:
         self._next_beat = self._next_look = self._next_sweep = 0.0
         self._up = True
         self._scales = Scales(scores)
-        self._recorder = Recorder(scores)
+        self._recorder = SampleRecorder(scores)
         place = (identity.boot_id(), identity.pid_namespace())
         master, me = os.getppid(), os.getpid()
-        self._info = Info(
+        self._info = NodeInfo(
             config.name,
             socket.gethostname(),
-            (*place, master, identity.started(master) or 0),
-            (*place, me, identity.started(me) or 0),
+            (*place, master, identity.start_time(master) or 0),
+            (*place, me, identity.start_time(me) or 0),
             0, 0, *node_info.versions(), os.getsid(0), node_info.named(config.queue),
             config.node_ttl,
         )  # fmt: skip
@@ -163,7 +163,7 @@ class Keeper:
                 self._signals.wait(RETRY)
             except PoolqError as error:
                 code = self._say(error)
-                return code if code in TELLING else EngineUnavailable.exit_code
+                return code if code in CANNOT_START else EngineUnavailable.exit_code
             else:
                 for text in warnings:
                     self._reporter.report(Note("warning", text))
@@ -289,9 +289,9 @@ class Keeper:
     def _warn(self, text: str) -> None:
         self._reporter.report(Note("warning", text))
 
-    def _now(self) -> Info:
+    def _now(self) -> NodeInfo:
         """What this node tells of itself now."""
-        busy = sum(row.status == Status.LIVE and row.in_job for row in self._scores.all())
+        busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.all())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
 
@@ -324,7 +324,7 @@ class Keeper:
             self._orphans.suspended(late)
 
     def _workers_left(self) -> bool:
-        return any(row.status == Status.LIVE for row in self._scores.all())
+        return any(row.status == RowStatus.LIVE for row in self._scores.all())
 
     def _leave(self) -> None:
         """Recover what is left and forget the node; a broker that is down is not waited for, but

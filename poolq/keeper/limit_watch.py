@@ -12,14 +12,14 @@ from itertools import pairwise
 
 from poolq.engines.records import LimitUse
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
-from poolq.monitor.limit_status import Watched
-from poolq.monitor.rates import Trend
+from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
+from poolq.monitor.rates import SlidingWindow
 
 KEPT = 60.0  # seconds that a limit is watched after its last use
 SETTLED = 5.0  # seconds without a job put off after which a limit no longer holds back
 SPAN, WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
 PIECES = 60  # samples that such a span has at most
-LATELY, MINUTE, PERIOD = 10.0, 60.0, 2.0  # seconds
+LATELY, MINUTE = 10.0, 60.0  # seconds
 KNOWN = 1000  # limits that are watched at most: those that jobs wait for, then those used last
 SAID = 3  # limits that are named in the log in one look; of more it is said how many there are
 SECOND = 1_000_000
@@ -115,7 +115,7 @@ class _Known:
 
     use: LimitUse
     starts: Starts
-    waiting: Trend = field(default_factory=lambda: Trend(LATELY))
+    waiting: SlidingWindow = field(default_factory=lambda: SlidingWindow(LATELY))
     rate: float = 0.0
     used_at: float = 0.0
     held_at: float | None = None
@@ -125,9 +125,9 @@ class _Known:
 class LimitWatch:
     """All limits of a namespace. `before`: what a keeper before this one has written."""
 
-    def __init__(self, before: Sequence[Watched] = ()) -> None:
+    def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
         self._known: dict[Name, _Known] = {}
-        self._held: dict[str, Trend] = {}
+        self._held: dict[str, SlidingWindow] = {}
         self._since = {(one.key, one.window): one.since for one in before if one.since is not None}
         self._looked = 0.0  # 0.0: never
 
@@ -139,7 +139,7 @@ class LimitWatch:
         held: Mapping[str, int],
         last_tries: Mapping[str, int],
         most: int,
-    ) -> tuple[list[Watched], list[Event]]:
+    ) -> tuple[list[ObservedLimit], list[Event]]:
         """Take what the engine says at its `clock` (microseconds), and how many jobs this pool's
         workers have put off in all, by key. The limits, at most so many: those that jobs wait for
         come first. And what is to be said of them."""
@@ -181,7 +181,7 @@ class LimitWatch:
     def _hold(self, now: float, key: str, count: int) -> None:
         trend = self._held.get(key)
         if trend is None:
-            trend = self._held[key] = Trend(MINUTE)
+            trend = self._held[key] = SlidingWindow(MINUTE)
             if not self._looked:
                 trend.add(now, count)  # nobody knows when these were put off
                 return
@@ -224,11 +224,11 @@ class LimitWatch:
         known = self._known[name]
         return known.since is None, -known.use.parked - known.use.released, -known.used_at, name
 
-    def _watched(self, now: float, name: Name, last_tries: int) -> Watched:
+    def _watched(self, now: float, name: Name, last_tries: int) -> ObservedLimit:
         known, trend = self._known[name], self._held.get(name[0])
         use, pace = known.use, trend.rate() if trend else 0.0
-        counts = trend.values(PERIOD) if trend else []
-        return Watched(
+        counts = trend.values(OBSERVE_INTERVAL) if trend else []
+        return ObservedLimit(
             name[0], use.rule.limit, name[1], use.window.used if use.resets_in > 0 else 0,
             max(0, use.resets_in), use.parked, use.released, known.rate,
             None if pace is None else max(0.0, pace * 60),

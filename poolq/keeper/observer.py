@@ -1,7 +1,8 @@
 """The keeper's observer: what the engine says of queues, limits and nodes, for those who look.
 
 - A daemon thread with a connection of its own, so that no beat and no recovery waits for it.
-- It asks every PERIOD seconds, and less often when that is slow: at most a fiftieth of the time.
+- It asks every OBSERVE_INTERVAL seconds, and less often when that is slow: at most a fiftieth of
+  the time.
 - An engine that does not answer leaves the last page as it was; its age is told beside it.
 """
 
@@ -16,9 +17,16 @@ from poolq.errors import EngineError
 from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, Note, Reporter
 from poolq.monitor import node_info
-from poolq.monitor.broker_status import PERIOD, Flow, Sight, encode, read, seen
-from poolq.monitor.job_counts import Counts
-from poolq.monitor.rates import Trend
+from poolq.monitor.broker_status import (
+    BrokerStatus,
+    QueueFlow,
+    encode,
+    read,
+    seen,
+)
+from poolq.monitor.job_counts import JobCounts
+from poolq.monitor.limit_status import OBSERVE_INTERVAL
+from poolq.monitor.rates import SlidingWindow
 from poolq.scoreboard.board import Scoreboard
 
 SHARE = 50  # of the time that asking takes, is left in peace
@@ -36,7 +44,7 @@ class Observer(threading.Thread):
         self._engine = engine
         self._reporter = reporter
         self._page = scores.pages.keeper
-        self._counts = Counts(scores)
+        self._counts = JobCounts(scores)
         self._served = config.queue
         self._version = node_info.versions()[0]
         self._flows: dict[str, Flows] = {}
@@ -69,7 +77,7 @@ class Observer(threading.Thread):
 
     def _failed(self) -> float:
         self._failures += 1
-        return max(PERIOD, Backoff().pause(self._failures, 0.5))
+        return max(OBSERVE_INTERVAL, Backoff().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
         """Once of each trouble: it comes again with every look."""
@@ -79,20 +87,20 @@ class Observer(threading.Thread):
             self._reporter.report(Note("error", text))
             self._reporter.flush()
 
-    def _look(self, begun: float) -> tuple[Sight, list[Event]]:
+    def _look(self, begun: float) -> tuple[BrokerStatus, list[Event]]:
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
         queues, totals = engine.counts(), engine.totals()
         limits, others = engine.limits(), engine.nodes()
-        pause = max(PERIOD, (monotonic() - begun) * SHARE)
+        pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * SHARE)
         pools = [seen(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         queues = self._chosen(queues, frozenset(unserved))
         held, last_tries = self._counts.held(), self._counts.last_tries()
         watched, events = self._watch.look(monotonic(), now, limits, held, last_tries, MOST)
         shown = {one.queue for one in queues}
-        sight = Sight(
+        sight = BrokerStatus(
             monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), watched,
             pools[:MOST], [queue for queue in unserved if queue in shown],
         )  # fmt: skip
@@ -116,7 +124,7 @@ class Observer(threading.Thread):
 
     def _flow(
         self, queues: Sequence[QueueCounts], totals: Mapping[str, Mapping[str, int]]
-    ) -> dict[str, Flow]:
+    ) -> dict[str, QueueFlow]:
         now = monotonic()
         self._flows = {one.queue: self._flows.get(one.queue) or Flows() for one in queues}
         return {one.queue: self._flows[one.queue].add(now, one, totals) for one in queues}
@@ -126,19 +134,21 @@ class Flows:
     """Of one queue. What came is what has left, and what there is more."""
 
     def __init__(self) -> None:
-        self._left = Trend(LATELY)
-        self._came = Trend(LATELY)
-        self._ready = Trend(MINUTE)
+        self._left = SlidingWindow(LATELY)
+        self._came = SlidingWindow(LATELY)
+        self._ready = SlidingWindow(MINUTE)
 
-    def add(self, now: float, one: QueueCounts, totals: Mapping[str, Mapping[str, int]]) -> Flow:
+    def add(
+        self, now: float, one: QueueCounts, totals: Mapping[str, Mapping[str, int]]
+    ) -> QueueFlow:
         total = totals.get(one.queue, {})
         left = total.get("done", 0) + total.get("failed", 0)
         self._left.add(now, left)
         self._came.add(now, left + one.ready + one.delayed + one.parked + one.running)
         self._ready.add(now, one.ready)
         came, gone = self._came.rate(), self._left.rate()
-        return Flow(
+        return QueueFlow(
             None if came is None else max(0.0, came),
             None if gone is None else max(0.0, gone),
-            tuple(self._ready.values(PERIOD)),
+            tuple(self._ready.values(OBSERVE_INTERVAL)),
         )

@@ -17,8 +17,8 @@ from time import monotonic
 from poolq.engines.base import Registration
 from poolq.keeper import abandoned
 from poolq.scoreboard import board, kill_check
-from poolq.scoreboard.board import Reason, Row, Scoreboard, Status
-from poolq.scoreboard.timeouts import DUMP
+from poolq.scoreboard.board import KillReason, Row, RowStatus, Scoreboard
+from poolq.scoreboard.timeouts import DUMP_TIMEOUT
 from poolq.scoreboard.worker_row import Phase
 from poolq.system import identity
 from poolq.system.kill import end_group, has_members, kill_group, send
@@ -44,12 +44,12 @@ class Orphans:
     def look(self) -> None:
         """Note the dead, and kill who is over his deadline."""
         for row in self._scores.all():
-            if row.status != Status.LIVE:
+            if row.status != RowStatus.LIVE:
                 continue
-            if not row.pid or identity.started(row.pid) is None:
+            if not row.pid or identity.start_time(row.pid) is None:
                 if row.phase == Phase.BUSY:
                     end_group(row.pid, os.getsid(0))
-                self._scores.died(row.index, 0, board.UNSEEN)
+                self._scores.died(row.index, 0, board.EXIT_UNKNOWN)
             elif row.guarded and self._late(row) >= 0:
                 self._overran(row)
 
@@ -65,7 +65,7 @@ class Orphans:
             self._dumped[running] = monotonic()
             send(row.pid, signal.SIGUSR2)
             return
-        if not kill_check.has_dumped(row.pid) and monotonic() < asked + DUMP:
+        if not kill_check.has_dumped(row.pid) and monotonic() < asked + DUMP_TIMEOUT:
             return
         del self._dumped[running]
         kill_check.hold(row.pid)
@@ -73,7 +73,7 @@ class Orphans:
         if not now.guarded or _running(now) != running or self._late(now) < 0:
             kill_check.go_on(row.pid)
             return
-        self._scores.condemn(row.index, Reason.TIMEOUT)
+        self._scores.condemn(row.index, KillReason.TIMEOUT)
         id, _, job = self._scores.running(row.index)
         self._say(
             f"worker {row.slot} (pid {row.pid}) overran its {row.limit / 1e6:g} s by"
@@ -89,7 +89,7 @@ def _running(row: Row) -> Running:
 def left_behind(worker: Registration, session: int) -> bool:
     """True if something runs that a job of this worker seems to have started; the worker is gone.
     That it has, only the engine says."""
-    return identity.started(worker.pid) is None and has_members(worker.pid, session)
+    return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
 def end_abandoned(
@@ -99,7 +99,7 @@ def end_abandoned(
     and who was not, because it is not proved that it is such a worker."""
     ended, doubtful = [], []
     for worker in workers:
-        if not identity.here(worker) or identity.gone(worker):
+        if not identity.is_local(worker) or identity.is_gone(worker):
             continue
         if abandoned.is_abandoned(worker):
             kill_group(worker.pid)

@@ -9,9 +9,9 @@ from time import monotonic, monotonic_ns
 
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.timeouts import SILENCE
+from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
-PATIENCE = SILENCE  # seconds
+PATIENCE = MAX_MISSED_BEATS  # seconds
 BEATS = 8  # in the silence that the master allows
 
 
@@ -22,7 +22,7 @@ class Pulse:
     def __init__(self, scores: Scoreboard, silence: float) -> None:
         self._scores = scores
         self._every = silence / BEATS
-        self._needed = silence < SILENCE
+        self._needed = silence < MAX_MISSED_BEATS
         self._last = monotonic()
 
     def start(self) -> None:

@@ -3,9 +3,9 @@
 import os
 from time import monotonic, monotonic_ns
 
-from poolq.monitor.rates import Trend
+from poolq.monitor.rates import SlidingWindow
 from poolq.scoreboard import board
-from poolq.scoreboard.board import Row, Scoreboard, Status
+from poolq.scoreboard.board import Row, RowStatus, Scoreboard
 from poolq.scoreboard.worker_row import Phase
 from poolq.system import identity
 
@@ -21,9 +21,9 @@ class Worker:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._when = monotonic()
-        self._ticks = identity.ticks(pid)
+        self._ticks = identity.cpu_ticks(pid)
         self._share = 0
-        self._memory = Trend(LATELY)
+        self._memory = SlidingWindow(LATELY)
         self._seen: tuple[int, int, int] | None = None
         self._due = 0.0
 
@@ -41,7 +41,7 @@ class Worker:
         """Of a core, in thousandths."""
         now = monotonic()
         if now - self._when >= SPAN:
-            ticks = identity.ticks(self._pid)
+            ticks = identity.cpu_ticks(self._pid)
             spent = max(0, ticks - self._ticks) / TICKS
             self._share = round(1000 * spent / (now - self._when))
             self._when, self._ticks = now, ticks
@@ -65,7 +65,7 @@ class Scales:
         """The workers, one after the other; the master judges the memory of those that run a job,
         and must know how old it may be."""
         begun = monotonic_ns()
-        rows = [row for row in self._scores.all() if row.status == Status.LIVE and row.pid]
+        rows = [row for row in self._scores.all() if row.status == RowStatus.LIVE and row.pid]
         self._workers = {row.seq: self._workers.get(row.seq) or Worker(row.pid) for row in rows}
         for row in rows:
             worker = self._workers[row.seq]
@@ -74,7 +74,7 @@ class Scales:
         self._scores.tell(board.WEIGHED, begun)
 
     def _weigh(self, row: Row, worker: Worker) -> None:
-        rss = identity.resident(row.pid)
+        rss = identity.resident_memory(row.pid)
         booting = row.phase == Phase.BOOT
         growth = None if booting else worker.growth(rss)
         self._scores.weigh(row.index, rss, worker.share(), growth)

@@ -94,7 +94,7 @@ class Takeover:
         dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in mine
-            left = worker.node in dead and identity.gone(worker)
+            left = worker.node in dead and identity.is_gone(worker)
             if ours or left:
                 session = node_info.session(dead[worker.node]) if left else 0
                 self._recover(worker, f"worker {worker.worker} of pool {worker.pool} was gone")
@@ -103,7 +103,7 @@ class Takeover:
                         f"what a job of worker {worker.worker} has started (process group "
                         f"{worker.pid}) outlives its pool; it is left alone"
                     )
-        alive_yet = {worker.node for worker in registered if not identity.gone(worker)}
+        alive_yet = {worker.node for worker in registered if not identity.is_gone(worker)}
         for node in dead.keys() - alive_yet:
             self._try(f"forgetting node {node}", partial(self._engine.leave, node))
 
@@ -165,7 +165,7 @@ class Takeover:
     def _nodes(self) -> list[NodeRecord]:
         found: list[NodeRecord] = []
         if self._try("reading the nodes", lambda: found.extend(self._engine.nodes())):
-            lives = {one.node: node_info.life(one.info, 0.0) for one in found}
+            lives = {one.node: node_info.node_ttl(one.info, 0.0) for one in found}
             self._ttls = {node: life for node, life in lives.items() if life}
         return found
 
@@ -184,4 +184,4 @@ def _pool_is_gone(info: bytes) -> bool:
     found = node_info.decode(info)
     if found is None:
         return False
-    return all(identity.gone_here(*process) for process in (found.master, found.keeper))
+    return all(identity.is_gone_here(*process) for process in (found.master, found.keeper))

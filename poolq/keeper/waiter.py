@@ -17,7 +17,7 @@ from poolq.errors import PoolqError
 from poolq.log.events import Note, Reporter
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 
 BLOCK, SHORTEST = 1.0, 0.05  # seconds of one wait on the broker
 OFTEN = 4  # rings without a token in --sleep
@@ -33,7 +33,7 @@ class Waiter(threading.Thread):
         engine: Engine,
         config: Config,
         scores: Scoreboard,
-        bells: Bells,
+        bells: WakeUps,
         reporter: Reporter,
     ) -> None:
         super().__init__(name="waiter", daemon=True)

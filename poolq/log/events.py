@@ -147,7 +147,7 @@ Ended = Finished | Retried | Failed | Limited | Unknown | Buried
 Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
 
 
-class Words(Protocol):
+class LineFormatter(Protocol):
     """Makes lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
 
     def event(self, when: float, who: str, event: Event, /) -> bytes: ...
@@ -165,7 +165,7 @@ class Reporter(Protocol):
     """Takes events. `report` may keep them for a moment; `flush` has written them."""
 
     @property
-    def words(self) -> Words: ...
+    def words(self) -> LineFormatter: ...
 
     def report(self, event: Event) -> None: ...
 

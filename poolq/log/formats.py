@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.events import Event, Finished
-from poolq.log.words import KINDS, WORDS, level, words
+from poolq.log.words import NAMES_AND_LEVELS, WORDERS, level, words
 
 #: Lines of finished jobs in one block: less than goes in one write.
-TOGETHER = 24
-GOES_ON = " [goes on]"
+LINES_PER_BLOCK = 24
+CONTINUED = " [goes on]"
 
 
-class Text:
+class TextFormat:
     """`2026-11-25 10:00:00.123 worker 2 0192…: what happened`, in local time."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Text:
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
         """The lines of many jobs that are done, TOGETHER to a block: what `event` makes of each,
         at half its cost."""
-        lines, worded = [], WORDS[Finished]
+        lines, worded = [], WORDERS[Finished]
         known, begin = self._begin
         for when, event in jobs:
             moment = int(when * 1000)
@@ -38,8 +38,8 @@ class Text:
             text = worded(event)
             lines.append(f"{begin} {who}: {text if text.isprintable() else clean(text)}\n")
         return [
-            "".join(lines[at : at + TOGETHER]).encode("utf-8", "backslashreplace")
-            for at in range(0, len(lines), TOGETHER)
+            "".join(lines[at : at + LINES_PER_BLOCK]).encode("utf-8", "backslashreplace")
+            for at in range(0, len(lines), LINES_PER_BLOCK)
         ]
 
     def output(
@@ -53,7 +53,7 @@ class Text:
         more: bool = False,
     ) -> bytes:
         """A line that a job wrote; `more`: it goes on in the next one."""
-        return self._line(when, who, job, text + GOES_ON if more else text)
+        return self._line(when, who, job, text + CONTINUED if more else text)
 
     def record(
         self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
@@ -83,7 +83,7 @@ class Text:
         return f"{stamp}.{part:03d}"
 
 
-class Json:
+class JsonFormat:
     """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC.
 
     `event` is `finished`, `retried` and so on with the fields of `events.py`, `log` for a
@@ -100,7 +100,7 @@ class Json:
         }
         if not fields.get("traceback"):
             fields.pop("traceback", None)
-        name, grade = KINDS[type(event)]
+        name, grade = NAMES_AND_LEVELS[type(event)]
         return self._line(when, who, grade or level(event), name, fields)
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
@@ -146,5 +146,5 @@ class Json:
         return clean_json(to_json(found)) + b"\n"
 
 
-Format = Text | Json
-FORMATS: dict[str, type[Text] | type[Json]] = {"text": Text, "json": Json}
+Format = TextFormat | JsonFormat
+FORMATS: dict[str, type[TextFormat] | type[JsonFormat]] = {"text": TextFormat, "json": JsonFormat}

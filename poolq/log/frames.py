@@ -17,18 +17,18 @@ import select
 from collections.abc import Iterable, Iterator
 
 MARK = b"\x1e"
-TOKEN = 8  # bytes
-HEADER = len(MARK) + TOKEN + 1 + 8 + 4
-ROOM = select.PIPE_BUF - HEADER
+TOKEN_BYTES = 8  # bytes
+HEADER = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
+MAX_BODY = select.PIPE_BUF - HEADER
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
 RAW = b""
 #: Bytes of output that are one line at most; more is cut.
-LONGEST = 65_536
+MAX_LINE = 65_536
 
 
 def new_token() -> bytes:
     """For a new pool."""
-    return secrets.token_hex(TOKEN // 2).encode()
+    return secrets.token_hex(TOKEN_BYTES // 2).encode()
 
 
 def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -37,15 +37,15 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
     for block in blocks:
-        if size + len(block) > ROOM:
+        if size + len(block) > MAX_BODY:
             if held:
                 yield _frame(token, pid, WHOLE, b"".join(held))
             held, size = [], 0
-        if len(block) > ROOM:
-            last = len(block) - ROOM
-            yield _frame(token, pid, FIRST, block[:ROOM])
-            for at in range(ROOM, len(block), ROOM):
-                yield _frame(token, pid, MIDDLE if at < last else LAST, block[at : at + ROOM])
+        if len(block) > MAX_BODY:
+            last = len(block) - MAX_BODY
+            yield _frame(token, pid, FIRST, block[:MAX_BODY])
+            for at in range(MAX_BODY, len(block), MAX_BODY):
+                yield _frame(token, pid, MIDDLE if at < last else LAST, block[at : at + MAX_BODY])
         else:
             held.append(block)
             size += len(block)
@@ -55,8 +55,8 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 def output(token: bytes, fd: int, job: str, data: bytes) -> Iterator[bytes]:
     """What was written to stdout (1) or stderr (2) as frames of this process."""
-    head = b"%d%b\0" % (fd, job.encode("utf-8", "backslashreplace")[: ROOM // 2])
-    room, pid = ROOM - len(head), os.getpid()
+    head = b"%d%b\0" % (fd, job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2])
+    room, pid = MAX_BODY - len(head), os.getpid()
     for at in range(0, len(data), room):
         yield _frame(token, pid, OUTPUT, head + data[at : at + room])
 
@@ -68,9 +68,9 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
     """A line in pieces of at most LONGEST bytes; True: the line goes on."""
     at = 0
-    while len(line) - at > LONGEST:
-        end = at + LONGEST
-        while end > at + LONGEST - 3 and line[end] & 0xC0 == 0x80:  # inside of a character
+    while len(line) - at > MAX_LINE:
+        end = at + MAX_LINE
+        while end > at + MAX_LINE - 3 and line[end] & 0xC0 == 0x80:  # inside of a character
             end -= 1
         yield line[at:end], True
         at = end
@@ -108,7 +108,7 @@ class Parser:
             found += self._opened(data[mark + len(self._start) : body - 4], data[body:end])
             at = end
         raw = data[at:]
-        tail = raw.rfind(MARK, max(0, len(raw) - TOKEN))
+        tail = raw.rfind(MARK, max(0, len(raw) - TOKEN_BYTES))
         if tail >= 0 and self._start.startswith(raw[tail:]):
             self._rest, raw = raw[tail:], raw[:tail]
         if raw:

@@ -7,12 +7,12 @@ How a line looks is the words' business (`formats.py`), where it goes the sink's
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from poolq.log.events import Words
+from poolq.log.events import LineFormatter
 from poolq.log.frames import RAW, WHOLE, Parser, cut
 from poolq.log.ring import Record
 
 #: Seconds after which a line that nobody ended is written as it is.
-SILENCE = 1.0
+LINE_TIMEOUT = 1.0
 STREAMS = {b"1": "stdout", b"2": "stderr"}
 
 
@@ -36,10 +36,10 @@ class _Source:
     begun: dict[bytes, _Begun] = field(default_factory=dict)
 
 
-class Lines:
+class LineAssembler:
     """All pipes of a pool. `names` are those of the sources after the rows."""
 
-    def __init__(self, words: Words, token: bytes, rows: int, names: Sequence[str]) -> None:
+    def __init__(self, words: LineFormatter, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._words = words
         self._token = token
         self._rows = rows
@@ -71,12 +71,14 @@ class Lines:
 
     def silent(self, now: float) -> list[bytes]:
         """The lines that were begun and not ended for SILENCE."""
-        return self._end([one for one in self._open if now - self._sources[one].heard >= SILENCE])
+        return self._end(
+            [one for one in self._open if now - self._sources[one].heard >= LINE_TIMEOUT]
+        )
 
     def due(self, now: float) -> float | None:
         """Seconds until `silent` has something; None: never."""
         heard = [self._sources[one].heard for one in self._open]
-        return max(0.0, min(heard) + SILENCE - now) if heard else None
+        return max(0.0, min(heard) + LINE_TIMEOUT - now) if heard else None
 
     def lost(self) -> list[bytes]:
         """Records are missing from here: begun lines end, begun blocks are given up."""

@@ -24,26 +24,26 @@ from types import FrameType
 
 from setproctitle import setproctitle
 
-from poolq.log.events import Words
-from poolq.log.lines import Lines
+from poolq.log.events import LineFormatter
+from poolq.log.lines import LineAssembler
 from poolq.log.pipes import OTHERS, Pipes
 from poolq.log.sink import Sink
 from poolq.system.kill import send
 from poolq.system.poll import readable
 
-LOOK = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
-FLUSH = 5.0  # seconds that a sink is given at the end
-MOST = 1 << 20  # bytes of one read
+BEAT_INTERVAL = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
+FLUSH_TIMEOUT = 5.0  # seconds that a sink is given at the end
+MAX_READ = 1 << 20  # bytes of one read
 #: Seconds to let more come: to wake up for a few lines costs more than they do. A pipe holds what
 #: a busy worker says in five times that.
-LINGER = 0.002
-CROWDED = 0.02  # seconds to wait for room when there is none
-BROKEN = 70
+GATHER_DELAY = 0.002
+RING_FULL_WAIT = 0.02  # seconds to wait for room when there is none
+EXIT_BROKEN = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class LoggerSetup:
     """What a logger is given; the pipes' writing ends are closed in its process already.
 
     `who(row)` is the slot of a row and the id of the job that it runs, or "". `beat()` is called at
@@ -51,13 +51,13 @@ class Setup:
     """
 
     pipes: Pipes
-    words: Words
+    words: LineFormatter
     who: Callable[[int], tuple[int, str]]
     beat: Callable[[], None]
     path: Path | None = None
 
 
-def main(setup: Setup) -> int:
+def main(setup: LoggerSetup) -> int:
     """Run until all is written; the exit code. To be called in a process of its own."""
     setproctitle("poolq: logger")
     return Logger(setup).run()
@@ -66,7 +66,7 @@ def main(setup: Setup) -> int:
 class Logger:
     """One logger; see the module's head."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: LoggerSetup) -> None:
         pipes = setup.pipes
         self._setup = setup
         self._ring = pipes.ring
@@ -76,7 +76,7 @@ class Logger:
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
-        lines = Lines(setup.words, pipes.writers.token, self._rows, OTHERS)
+        lines = LineAssembler(setup.words, pipes.writers.token, self._rows, OTHERS)
         self._turned = False  # the log's file was moved away
         self._sink = Sink(pipes.ring, lines, setup.words, setup.path)
 
@@ -88,8 +88,8 @@ class Logger:
         self._sink.notice()
         while self._round():
             if not self._sink.is_alive():
-                return BROKEN  # it has told why on stderr
-        self._sink.finish(FLUSH)
+                return EXIT_BROKEN  # it has told why on stderr
+        self._sink.finish(FLUSH_TIMEOUT)
         return 0
 
     def _round(self) -> bool:
@@ -97,7 +97,7 @@ class Logger:
         self._setup.beat()
         farewell = self._ring.farewell
         read = crowded = False
-        for key, _ in self._selector.select(0.0 if farewell else LOOK):
+        for key, _ in self._selector.select(0.0 if farewell else BEAT_INTERVAL):
             if key.data is None:
                 _drain(self._wakeup)
                 if self._turned:
@@ -110,10 +110,10 @@ class Logger:
         if read:
             self._sink.notice()
             if not farewell:
-                readable((), LINGER)
+                readable((), GATHER_DELAY)
         if crowded:
             self._sink.room.clear()
-            self._sink.room.wait(CROWDED)
+            self._sink.room.wait(RING_FULL_WAIT)
         if farewell and not read and not crowded:
             return False
         return len(self._selector.get_map()) > 1
@@ -126,7 +126,7 @@ class Logger:
                 self._selector.unregister(fd)
                 os.close(fd)
             return True
-        length = min(MOST, length)
+        length = min(MAX_READ, length)
         slot, job = self._setup.who(source) if source < self._rows else (0, "")
         if self._ring.read(fd, length, source, time(), slot, job):
             return True
@@ -178,7 +178,7 @@ def end(pid: int, pipes: Pipes) -> None:
     """The master's last act: all others are gone, so wait until their lines are written."""
     pipes.say_farewell()
     send(pid, signal.SIGTERM)
-    deadline = monotonic() + FLUSH + 1.0
+    deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
         if monotonic() > deadline:
             send(pid, signal.SIGKILL)

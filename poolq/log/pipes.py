@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from poolq.log.frames import new_token
-from poolq.log.ring import Ring
+from poolq.log.ring import LogRing
 
 #: Who has a pipe without having a row.
 OTHERS = ("master", "keeper", "template", "dashboard")
@@ -48,7 +48,7 @@ class Pipes:
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(OTHERS))]
         self.readers = tuple(read for read, _ in ends)
         self.writers = Writers([write for _, write in ends], new_token())
-        self.ring = Ring()
+        self.ring = LogRing()
         for fd in (*self.readers, *(self.writers.named(name) for name in NEVER_WAIT)):
             os.set_blocking(fd, False)
 

@@ -19,16 +19,16 @@ from poolq.jobs.job import current
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
-from poolq.log.words import KINDS, NUMBERS, level, words
+from poolq.log.words import LEVEL_NUMBERS, NAMES_AND_LEVELS, level, words
 
 #: Bytes that are kept at most before they are written.
-ROOM = 16_384
+BUFFER_BYTES = 16_384
 #: Bytes that the line of a finished job is taken for before it is worded.
-LINE = 128
+LINE_BYTES = 128
 #: Every event is also a record of this logger, for handlers of the application's own; its level
 #: says which events are told at all.
-EVENTS = logging.getLogger("poolq.events")
-_number = {kind: NUMBERS[level] for kind, (_, level) in KINDS.items() if level}
+EVENT_LOGGER = logging.getLogger("poolq.events")
+_number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
 #: What people are shown of the usual, too; of jobs there would be too many.
 _SHOWN = (Note, LimitBegan, LimitEnded)
 Seen = Callable[[float, str, Event], None]
@@ -95,23 +95,27 @@ class Log:
     # what to say
 
     def report(self, event: Event) -> None:
-        if type(event) is Finished and EVENTS.level <= logging.INFO and len(EVENTS.handlers) == 1:
+        if (
+            type(event) is Finished
+            and EVENT_LOGGER.level <= logging.INFO
+            and len(EVENT_LOGGER.handlers) == 1
+        ):
             self._blocks.append((time(), event))  # worded when it is sent, with many others
-            self._size += LINE
-            if self._size > ROOM:
+            self._size += LINE_BYTES
+            if self._size > BUFFER_BYTES:
                 self.flush()
             return
-        number = _number.get(type(event)) or NUMBERS[level(event)]
+        number = _number.get(type(event)) or LEVEL_NUMBERS[level(event)]
         if number > logging.INFO or type(event) in _SHOWN:
             self._seen(time(), self._who, event)
-        if number < EVENTS.level:
+        if number < EVENT_LOGGER.level:
             return
         block = self.words.event(time(), self._who, event)
         self._blocks.append(block)
         self._size += len(block)
-        if self._size > ROOM:
+        if self._size > BUFFER_BYTES:
             self.flush()
-        if number > logging.INFO or len(EVENTS.handlers) > 1:
+        if number > logging.INFO or len(EVENT_LOGGER.handlers) > 1:
             self._offer(event, number)
 
     def record(self, record: logging.LogRecord, trace: str) -> None:
@@ -150,7 +154,7 @@ class Log:
     def _append(self, block: bytes) -> None:
         self._blocks.append(block)
         self._size += len(block)
-        if self._size > ROOM:
+        if self._size > BUFFER_BYTES:
             self.flush()
 
     def _send(self) -> None:
@@ -204,13 +208,13 @@ class Log:
 
     def _offer(self, event: Event, number: int) -> None:
         """To the application's own handlers, if it has any."""
-        record = EVENTS.makeRecord(
-            EVENTS.name, number, __file__, 0, words(event), (), None, extra={"event": event}
+        record = EVENT_LOGGER.makeRecord(
+            EVENT_LOGGER.name, number, __file__, 0, words(event), (), None, extra={"event": event}
         )
         try:
-            EVENTS.handle(record)
+            EVENT_LOGGER.handle(record)
         except Exception as error:  # noqa: BLE001  # the application's handler ends no job
-            text = f"a handler of {EVENTS.name} raised {type(error).__name__}: {error}"
+            text = f"a handler of {EVENT_LOGGER.name} raised {type(error).__name__}: {error}"
             self._append(self.words.event(time(), self._who, Note("error", text)))
 
 
@@ -279,8 +283,8 @@ def set_up(log_format: str = "text") -> Log:
     root = logging.getLogger()
     root.addHandler(Handler(log))
     root.setLevel(logging.INFO)
-    EVENTS.propagate = False
-    EVENTS.addHandler(logging.NullHandler())
+    EVENT_LOGGER.propagate = False
+    EVENT_LOGGER.addHandler(logging.NullHandler())
     if sys.stdout is not None:
         sys.stdout.flush()
     return log

@@ -15,9 +15,9 @@ import secrets
 from threading import Lock
 from typing import NamedTuple
 
-SIZE = 8 << 20
+RING_BYTES = 8 << 20
 CONTROL = 64  # bytes, the words below
-HEAD, TAIL, INTENT, DROPPED, FAREWELL = range(5)
+HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)
 HEADER = 128  # bytes, which is also what records are aligned to
 LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the job's id
 JOB = 40
@@ -25,7 +25,7 @@ JOB_ROOM = HEADER - JOB
 PAD = 1 << 32  # the source of a record that only fills up the end of the memory
 SENTINEL = secrets.token_bytes(16)  # made in the master: the same in all loggers of a pool
 #: Emptied, the ring starts again at its first page when it has come so far.
-REWIND = 512 << 10
+REWIND_BYTES = 512 << 10
 
 
 class Record(NamedTuple):
@@ -38,10 +38,10 @@ class Record(NamedTuple):
     body: bytes
 
 
-class Ring:
+class LogRing:
     """Made by the master; one reader thread and one sink thread, of one logger at a time."""
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, size: int = RING_BYTES) -> None:
         self._size = size
         self._map = mmap.mmap(-1, CONTROL + size)
         memory = memoryview(self._map)
@@ -54,13 +54,13 @@ class Ring:
 
     def say_farewell(self) -> None:
         """All others are gone: the logger may leave when it has written what there is."""
-        self._control[FAREWELL] = 1
+        self._control[EXIT_REQUESTED] = 1
 
     # the logger
 
     @property
     def farewell(self) -> bool:
-        return bool(self._control[FAREWELL])
+        return bool(self._control[EXIT_REQUESTED])
 
     def recover(self) -> None:
         """Called once by each logger at its start: settle what a killed one has left."""
@@ -138,7 +138,7 @@ class Ring:
     def _reserve(self, length: int) -> int | None:
         """Where a record of `length` goes, after a pad if it does not fit before the end."""
         control = self._control
-        if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND:
+        if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND_BYTES:
             first = control[TAIL] + self._size - control[TAIL] % self._size
             control[HEAD] = self._cursor = first
             control[TAIL] = first

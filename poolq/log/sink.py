@@ -13,22 +13,22 @@ from time import monotonic, time
 from poolq.config import Config
 from poolq.config.settings import STDERR
 from poolq.errors import ConfigError
-from poolq.log.events import Note, Words
-from poolq.log.lines import Lines
-from poolq.log.ring import Ring
+from poolq.log.events import LineFormatter, Note
+from poolq.log.lines import LineAssembler
+from poolq.log.ring import LogRing
 
-CHUNK = 64 << 10
+CHUNK_BYTES = 64 << 10
 #: Seconds of one write after which the sink has stalled: lines may be dropped for others.
-STALL = 0.1
-RETRY_FIRST, RETRY_MOST = 0.1, 1.0
+STALL_TIMEOUT = 0.1
+RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 1.0
 #: Of a file that is not there yet: nobody but us and the group needs to read what jobs say.
-MODE = 0o640
+FILE_MODE = 0o640
 
 
 def open_file(path: Path) -> int:
     """For appending. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    return os.open(path, flags, MODE)
+    return os.open(path, flags, FILE_MODE)
 
 
 def path_of(config: Config) -> Path | None:
@@ -54,7 +54,9 @@ def check(config: Config) -> None:
 class Sink(threading.Thread):
     """Takes from the ring and writes, until `finish`."""
 
-    def __init__(self, ring: Ring, lines: Lines, words: Words, path: Path | None) -> None:
+    def __init__(
+        self, ring: LogRing, lines: LineAssembler, words: LineFormatter, path: Path | None
+    ) -> None:
         super().__init__(name="sink", daemon=True)
         self._ring = ring
         self._lines = lines
@@ -86,7 +88,7 @@ class Sink(threading.Thread):
     def stalled(self) -> bool:
         """It takes nothing, or too little to wait for."""
         writing = self._writing
-        return self._failing or (writing > 0 and monotonic() - writing > STALL)
+        return self._failing or (writing > 0 and monotonic() - writing > STALL_TIMEOUT)
 
     def finish(self, timeout: float) -> bool:
         """Write all there is, for at most `timeout` seconds; a reader that is gone is not waited
@@ -106,7 +108,7 @@ class Sink(threading.Thread):
             if self._reopen:
                 self._open_anew()
             now = monotonic()
-            records, lost = self._ring.take(CHUNK)
+            records, lost = self._ring.take(CHUNK_BYTES)
             data, self._notes = self._notes, []
             if lost:
                 data += [*self._lines.lost(), self._note("warning", self._loss(lost))]
@@ -130,7 +132,7 @@ class Sink(threading.Thread):
 
     def _write(self, data: bytes) -> None:
         """All of it, however long that takes."""
-        pause = RETRY_FIRST
+        pause = RETRY_DELAY
         rest = memoryview(data)
         self._writing = monotonic()
         while rest:
@@ -139,15 +141,15 @@ class Sink(threading.Thread):
                     self._fd = open_file(self._path)
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:  # somebody made stderr non-blocking
-                _until_writable(self._fd, RETRY_FIRST)
+                _until_writable(self._fd, RETRY_DELAY)
             except OSError as error:
                 self._trouble = error.strerror or str(error)
                 self._failing, self._broken = True, isinstance(error, BrokenPipeError)
                 self._news.wait(pause)
                 self._news.clear()
-                pause = min(RETRY_MOST, pause * 2)
+                pause = min(MAX_RETRY_DELAY, pause * 2)
             else:
-                self._writing, pause = monotonic(), RETRY_FIRST
+                self._writing, pause = monotonic(), RETRY_DELAY
                 self._failing = self._broken = False
             if self._reopen:
                 self._open_anew()

@@ -15,10 +15,10 @@ from poolq.log import events
 
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
 #: Fields of events that are names: of jobs, queues and limits.
-NAMES = ("job", "id", "queue", "key")
-NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+NAME_FIELDS = ("job", "id", "queue", "key")
+LEVEL_NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: An event's name and level; a note has its own.
-KINDS: dict[type[events.Event], tuple[str, str]] = {
+NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Finished: ("finished", "info"),
     events.Retried: ("retried", "warning"),
     events.Failed: ("failed", "error"),
@@ -38,19 +38,19 @@ KINDS: dict[type[events.Event], tuple[str, str]] = {
 
 def level(event: events.Event) -> str:
     """info, warning or error."""
-    return event.level if isinstance(event, events.Note) else KINDS[type(event)][1]
+    return event.level if isinstance(event, events.Note) else NAMES_AND_LEVELS[type(event)][1]
 
 
 def words(event: events.Event) -> str:
     """The event in words; a traceback follows on lines of its own. Names that others have given
     end no line."""
-    found = WORDS[type(event)](event)
+    found = WORDERS[type(event)](event)
     if found.isprintable():
         return found
     names: dict[str, Any] = {
-        one: clean(getattr(event, one)) for one in NAMES if hasattr(event, one)
+        one: clean(getattr(event, one)) for one in NAME_FIELDS if hasattr(event, one)
     }
-    return WORDS[type(event)](event._replace(**names) if names else event)
+    return WORDERS[type(event)](event._replace(**names) if names else event)
 
 
 def brief(event: events.Event) -> str:
@@ -157,7 +157,7 @@ def _(event: events.Note) -> str:
 
 
 #: Asked in its place, as a look-up in singledispatch costs as much as the words.
-WORDS = {kind: _words.dispatch(kind) for kind in KINDS}
+WORDERS = {kind: _words.dispatch(kind) for kind in NAMES_AND_LEVELS}
 
 
 def _with_cause(text: str, cause: str, error: str, trace: str) -> str:

@@ -23,16 +23,16 @@ from poolq.log.sink import path_of
 from poolq.master import exits, transitions
 from poolq.master.state import Helper, Pool
 from poolq.master.templates import Say, Templates, log_refusal
-from poolq.scoreboard.board import Reason, Scoreboard
+from poolq.scoreboard.board import KillReason, Scoreboard
 from poolq.scoreboard.deaths import cause
 from poolq.scoreboard.last_guard import LastGuard
 from poolq.scoreboard.worker_row import Phase
 from poolq.system.child_signals import ChildSignals
-from poolq.system.exit_codes import BOOT_FAILED, TELLING
+from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START
 from poolq.system.fork import fork
 from poolq.system.identity import worker_name
 from poolq.system.kill import kill_group
-from poolq.system.wakeups import Bells, WorkerBells
+from poolq.system.wakeups import WakeUps, WorkerWakeUps
 from poolq.template import load_errors
 from poolq.template.protocol import Errand
 from poolq.worker import process
@@ -48,7 +48,7 @@ class Children:
         node: str,
         pool: Pool,
         scores: Scoreboard,
-        bells: Bells,
+        bells: WakeUps,
         reporter: Reporter,
         say: Say,
         private: Callable[[], tuple[int, ...]],
@@ -100,10 +100,10 @@ class Children:
             self._adopt(seq, pid)
 
     def _fork_bare(self, seq: int, row: int, slot: int, generation: int) -> int:
-        setup = process.Setup(
+        setup = process.WorkerSetup(
             self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
             self._life, self._pool.on_trial(generation), self._scores.worker(row),
-            self._scores.order(row), WorkerBells(self._bells, row),
+            self._scores.order(row), WorkerWakeUps(self._bells, row),
             self._reporter, self._bells.master.ring,
             self._paper.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip
@@ -121,7 +121,7 @@ class Children:
 
         def log() -> int:
             return logger.main(
-                logger.Setup(
+                logger.LoggerSetup(
                     self._pipes,
                     self._reporter.words,
                     lambda row: (scores.read(row).slot, scores.running(row)[0]),
@@ -279,11 +279,11 @@ class Children:
         row = self._scores.read(index)
         if row.phase != Phase.BOOT:  # it may have come up and died between two looks
             transitions.ready(self._pool, seq)
-        told_why = row.phase == Phase.BOOT and status in (BOOT_FAILED, *TELLING)
+        told_why = row.phase == Phase.BOOT and status in (BOOT_FAILED, *CANNOT_START)
         if by_signal or row.in_job or (status and not told_why):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        condemned, on_trial = row.reason != Reason.NONE, self._pool.on_trial(row.generation)
+        condemned, on_trial = row.reason != KillReason.NONE, self._pool.on_trial(row.generation)
         exits.count(self._pool, seq, row, now)
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""

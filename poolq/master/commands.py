@@ -15,7 +15,7 @@ from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.host import has_terminal
 from poolq.system.kill import send
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 
 AGAIN = 1.0  # seconds between two INTs that mean two wishes
 
@@ -28,7 +28,7 @@ class Wishes:
         config: Config,
         pool: Pool,
         scores: Scoreboard,
-        bells: Bells,
+        bells: WakeUps,
         say: Callable[[str, str], None],
     ) -> None:
         self._config = config

@@ -2,9 +2,9 @@
 
 from poolq.master.state import Mode, Pool, Proc
 from poolq.scoreboard import deaths
-from poolq.scoreboard.board import Reason, Row
-from poolq.scoreboard.exit_reasons import CAUSES, DEADLY
-from poolq.scoreboard.values import Death
+from poolq.scoreboard.board import KillReason, Row
+from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED
+from poolq.scoreboard.values import WorkerDeath
 from poolq.scoreboard.worker_row import Phase
 
 
@@ -14,16 +14,16 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> None:
     if proc is not None:
         found = cause(pool, proc, row, now)
         pool.endings[found] += 1
-        if found in DEADLY:
-            why = deaths.cause(row) if found == "crash" else CAUSES[found]
-            pool.deaths.append(Death(now, row.slot, proc.pid, why))
+        if found in UNPLANNED:
+            why = deaths.cause(row) if found == "crash" else EXIT_REASONS[found]
+            pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
 
 
 def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
     """One of CAUSES."""
-    if row.reason == Reason.TIMEOUT:
+    if row.reason == KillReason.TIMEOUT:
         return "timeout"
-    if row.reason == Reason.MEMORY:
+    if row.reason == KillReason.MEMORY:
         return "max_memory_hard"
     if pool.mode is not Mode.RUN and (proc.told or proc.killed):
         return "stop"

@@ -31,20 +31,20 @@ from poolq.master.requests import Orders
 from poolq.master.state import Helper, Limits, Pool, Proc, Seat
 from poolq.master.status import Status
 from poolq.master.systemd import Notifier
-from poolq.monitor.health import Signs
-from poolq.monitor.health_inputs import signs
+from poolq.monitor.health import HealthInputs
+from poolq.monitor.health_inputs import health_inputs
 from poolq.scoreboard import board, kill_check
-from poolq.scoreboard.board import Reason, Row, Scoreboard
-from poolq.scoreboard.timeouts import PULSES, SILENCE, keeper_silence
-from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.board import KillReason, Row, Scoreboard
+from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
+from poolq.scoreboard.values import NO_JOB
 from poolq.scoreboard.worker_row import Phase
-from poolq.system.host import adopt_orphans, more_descriptors
-from poolq.system.identity import is_runnable, node_id, resident, started
+from poolq.system.host import adopt_orphans, raise_descriptor_limit
+from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
 from poolq.system.kill import handles, kill_group, send
 from poolq.system.poll import readable
-from poolq.system.runtime_folder import Hold, home
+from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 
 SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
 IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
@@ -58,7 +58,9 @@ def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> in
         from poolq.monitor.exporter import listen  # slow: it brings Python's own web server
 
         served = listen(config.metrics, config.sources.get("metrics", "code"))
-    return Master(config, reporter, Hold(config.name, home(os.environ)), show, served).run()
+    return Master(
+        config, reporter, PoolLock(config.name, pool_folder(os.environ)), show, served
+    ).run()
 
 
 class Master:
@@ -69,7 +71,7 @@ class Master:
         self,
         config: Config,
         reporter: Reporter,
-        hold: Hold,
+        hold: PoolLock,
         show: Show | None = None,
         served: socket.socket | None = None,
     ) -> None:
@@ -77,11 +79,11 @@ class Master:
         self._reporter = reporter
         self._hold = hold
         node, rows = node_id(), config.procs * 3 + 32
-        more_descriptors(3 * rows + 80 + MOST)
+        raise_descriptor_limit(3 * rows + 80 + MOST)
         self._scores = Scoreboard(rows, node=node)
-        self._scores.made_by(os.getpid(), started(os.getpid()) or 0)
+        self._scores.made_by(os.getpid(), start_time(os.getpid()) or 0)
         self._view = self._scores.view()
-        self._bells = Bells(rows)
+        self._bells = WakeUps(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._notifier = Notifier(os.environ)
@@ -170,8 +172,8 @@ class Master:
         others = (*self._control.private(), *self._display.private())
         return (*ours, *self._hold.private(), *others)
 
-    def _signs(self) -> Signs:
-        return signs(self._scores, self._teller.now())
+    def _signs(self) -> HealthInputs:
+        return health_inputs(self._scores, self._teller.now())
 
     def _hand(self) -> Handed:
         return Handed({"ok": True, "rows": self._scores.rows}, self._view)
@@ -211,8 +213,10 @@ class Master:
 
     def _look_at_keeper(self, keeper: Helper, beat: int, now: float) -> None:
         keeper.beat.look(beat, now)
-        every = self.pool.limits.keeper_silence / PULSES
-        if every < SILENCE / PULSES and (beat != keeper.pulse.value or not is_runnable(keeper.pid)):
+        every = self.pool.limits.keeper_silence / PULSES_PER_TIMEOUT
+        if every < MAX_MISSED_BEATS / PULSES_PER_TIMEOUT and (
+            beat != keeper.pulse.value or not is_runnable(keeper.pid)
+        ):
             keeper.pulse.look(beat, now, every)
 
     def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
@@ -224,13 +228,15 @@ class Master:
         if transitions.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
         proc.jobs = row.settled
-        proc.birth = proc.birth or resident(proc.pid)  # the keeper's sample may come too late
+        proc.birth = proc.birth or resident_memory(
+            proc.pid
+        )  # the keeper's sample may come too late
         proc.idle = row.phase == Phase.IDLE
         proc.running = kill_check.running(row)
         proc.since = row.since / 1e9
         proc.burden = row.held
         transitions.weighed(self.pool, proc, row.rss, weighed)
-        proc.written = proc.dumped != NOTHING and kill_check.has_dumped(proc.pid)
+        proc.written = proc.dumped != NO_JOB and kill_check.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
         if proc.since < proc.woken:
             proc.deadline += proc.excuse
@@ -280,15 +286,15 @@ class Master:
         reason = kill_check.verdict(
             action.pid, self._scores, index, action.running, heavy=proc.heavy
         )
-        proc.dumped, proc.dumped_at = NOTHING, inf
-        if reason == Reason.NONE:
+        proc.dumped, proc.dumped_at = NO_JOB, inf
+        if reason == KillReason.NONE:
             return
         self._scores.condemn(index, reason)
         row = self._scores.read(index)
         id, _, job = self._scores.running(index)
         over = (
             f"overran its {row.limit / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
-            if reason == Reason.TIMEOUT
+            if reason == KillReason.TIMEOUT
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )
         self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")

@@ -31,8 +31,8 @@ from poolq.master.actions import (
     Stop,
 )
 from poolq.master.state import Helper, Limits, Mode, Pool, Proc, Seat, Template
-from poolq.scoreboard.timeouts import DUMP, PULSES, SILENCE
-from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.timeouts import DUMP_TIMEOUT, MAX_MISSED_BEATS, PULSES_PER_TIMEOUT
+from poolq.scoreboard.values import NO_JOB
 
 ANSWER = 5.0  # seconds a template has to say whether the code has changed
 FORK = 10.0  # seconds a template has to fork a worker
@@ -70,16 +70,16 @@ def _keeper(pool: Pool, now: float) -> list[Action]:
 
 
 def _stopped(keeper: Helper, limits: Limits) -> list[Action]:
-    if keeper.pulse.unmoved < PULSES or keeper.killed:
+    if keeper.pulse.unmoved < PULSES_PER_TIMEOUT or keeper.killed:
         return []
     why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
     return [Kill(keeper.pid, why)]
 
 
 def _silent(helper: Helper, name: str) -> list[Action]:
-    if helper.beat.unmoved < SILENCE or helper.killed:
+    if helper.beat.unmoved < MAX_MISSED_BEATS or helper.killed:
         return []
-    return [Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {SILENCE} s")]
+    return [Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {MAX_MISSED_BEATS} s")]
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
@@ -94,10 +94,10 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
             if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
                 actions.append(Kill(proc.pid, why, booting=True))
-        elif proc.running != NOTHING and (now >= proc.deadline or proc.heavy):
+        elif proc.running != NO_JOB and (now >= proc.deadline or proc.heavy):
             if proc.dumped != proc.running:
                 actions.append(Dump(proc.pid, proc.running))
-            elif proc.written or now >= proc.dumped_at + DUMP:
+            elif proc.written or now >= proc.dumped_at + DUMP_TIMEOUT:
                 actions.append(Overrun(proc.pid, proc.running))
         elif proc.idle and proc.beat.unmoved >= limits.silence:
             why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
@@ -253,8 +253,8 @@ def next_wake(pool: Pool, now: float) -> float:
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
-    elif pool.limits.keeper_silence < SILENCE:
-        times.append(now + pool.limits.keeper_silence / PULSES)
+    elif pool.limits.keeper_silence < MAX_MISSED_BEATS:
+        times.append(now + pool.limits.keeper_silence / PULSES_PER_TIMEOUT)
     if pool.logger is None and pool.limits.logged:
         times.append(pool.logger_not_before)
     if pool.trial is not None:
@@ -262,8 +262,8 @@ def next_wake(pool: Pool, now: float) -> float:
     for seat in pool.seats:
         times.append(seat.not_before)
         for proc in seat.procs:
-            times += [proc.due, proc.asked + ANSWER, proc.deadline, proc.dumped_at + DUMP]
-            if proc.dumped == proc.running != NOTHING and now < proc.dumped_at + DUMP:
+            times += [proc.due, proc.asked + ANSWER, proc.deadline, proc.dumped_at + DUMP_TIMEOUT]
+            if proc.dumped == proc.running != NO_JOB and now < proc.dumped_at + DUMP_TIMEOUT:
                 times.append(now + GLANCE)
             times.append(proc.born + FORK if not proc.pid else inf)
     return max(0.0, min(time for time in times if time > now) - now)

@@ -11,7 +11,7 @@ from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Proc, Seat
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.pool_status import LONGEST, Seated, Told, encode
+from poolq.scoreboard.pool_status import MAX_REASON_CHARS, Seated, Told, encode
 
 
 class Teller:
@@ -49,7 +49,7 @@ class Teller:
             self._host, os.getpid(), self._node, self._began, config.until_empty, config.node_ttl,
             pool.label(), pool.paused, pool.generation,
             trial.generation if trial is not None and pool.begun(trial) else 0,
-            pool.refusal[:LONGEST], pool.target(),
+            pool.refusal[:MAX_REASON_CHARS], pool.target(),
             pool.keeper.pid if pool.keeper else 0, pool.logger.pid if pool.logger else 0,
             [template.pid for template in pool.templates.values()],
             pool.deadline if draining else None, dict(pool.endings),

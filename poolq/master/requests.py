@@ -7,7 +7,7 @@ from poolq.control.protocol import Answer, BadRequest, Handed, Order, Reply, Wai
 from poolq.errors import Refused
 from poolq.master.commands import Wishes
 from poolq.master.state import Mode, Pool
-from poolq.monitor.health import PROBES, Signs
+from poolq.monitor.health import PROBES, HealthInputs
 
 
 class Orders:
@@ -18,7 +18,7 @@ class Orders:
         pool: Pool,
         wishes: Wishes,
         look: Callable[[], Answer],
-        signs: Callable[[], Signs],
+        signs: Callable[[], HealthInputs],
         hand: Callable[[], Handed],
     ) -> None:
         self._pool = pool
@@ -77,7 +77,9 @@ class Orders:
         return _until_the_end if order.wait else {"ok": True}
 
 
-def _probe(judge: Callable[[Signs], str], signs: Callable[[], Signs], _: Order) -> Answer:
+def _probe(
+    judge: Callable[[HealthInputs], str], signs: Callable[[], HealthInputs], _: Order
+) -> Answer:
     why = judge(signs())
     return refusal(why) if why else {"ok": True}
 

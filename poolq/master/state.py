@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 
-from poolq.scoreboard.timeouts import SILENCE
-from poolq.scoreboard.values import NOTHING, Death, Running
+from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
+from poolq.scoreboard.values import NO_JOB, Running, WorkerDeath
 
 DEATHS = 8  # of workers, that are remembered
 
@@ -36,7 +36,7 @@ class Limits:
     silence: int = 35  # looks at an idle worker, a second apart, without a beat
     preload: bool = True
     logged: bool = False  # what all say goes through a logger process
-    keeper_silence: float = SILENCE
+    keeper_silence: float = MAX_MISSED_BEATS
 
 
 @dataclass(slots=True)
@@ -88,8 +88,8 @@ class Proc:
     idle: bool = False
     beat: Beat = field(default_factory=Beat)
     deadline: float = inf
-    running: Running = NOTHING
-    dumped: Running = NOTHING
+    running: Running = NO_JOB
+    dumped: Running = NO_JOB
     dumped_at: float = inf
     written: bool = False
     heavy: bool = False
@@ -180,7 +180,7 @@ class Pool:
     aborted: bool = False
     spawn_failures: int = 0
     endings: Counter[str] = field(default_factory=Counter)  # of workers, by cause: see exits.py
-    deaths: deque[Death] = field(default_factory=lambda: deque(maxlen=DEATHS))
+    deaths: deque[WorkerDeath] = field(default_factory=lambda: deque(maxlen=DEATHS))
     code: int = 0
 
     def procs(self) -> list[Proc]:

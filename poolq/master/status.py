@@ -13,7 +13,7 @@ import msgspec
 from poolq.config import Config, engine_urls
 from poolq.master.state import Pool, Proc, Seat, Trial
 from poolq.monitor import broker_status
-from poolq.monitor.limit_status import Limit
+from poolq.monitor.limit_status import LimitStatus
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.worker_row import Phase
@@ -79,7 +79,7 @@ class Status:
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
 
-    def _limits(self) -> Sequence[Limit]:
+    def _limits(self) -> Sequence[LimitStatus]:
         sight = broker_status.read(self._scores.pages.keeper.read())
         return sight.limits_now() if sight else ()
 
@@ -111,7 +111,7 @@ class Status:
         }
 
 
-def limits_of(limits: Sequence[Limit]) -> list[dict[str, Any]]:
+def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
     """As the dashboard has them, without their sparklines."""
     found: list[dict[str, Any]] = []
     for limit in limits:

@@ -6,8 +6,8 @@ Clock: monotonic seconds; `rand` is 0 to 1.
 from math import inf
 
 from poolq.master.state import Helper, Mode, Pool, Proc, Seat, Template, Trial
-from poolq.scoreboard.values import NOTHING
-from poolq.system.exit_codes import BOOT_FAILED, CRASH_STORM, KILLED, TELLING
+from poolq.scoreboard.values import NO_JOB
+from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START, CRASH_STORM, KILLED
 
 END_DEADLINE = 10.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 30.0
@@ -69,7 +69,7 @@ def suspended(pool: Pool, seconds: float, now: float) -> None:
     for proc in pool.procs():
         if not proc.ready:
             proc.born += seconds
-        kept = proc.excuse if proc.running != NOTHING and proc.since < proc.woken else 0.0
+        kept = proc.excuse if proc.running != NO_JOB and proc.since < proc.woken else 0.0
         proc.woken, proc.excuse = now, kept + seconds
     for template in pool.templates.values():
         if not template.ready:
@@ -139,7 +139,7 @@ def refused(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
     """The generation on trial is no good: the old one serves on; without one the pool ends."""
     trial, pool.trial = pool.trial, None
     if not pool.generation:
-        pool.code = code if code in TELLING else BOOT_FAILED
+        pool.code = code if code in CANNOT_START else BOOT_FAILED
         pool.mode, pool.deadline = Mode.DRAIN, now
         return
     pool.refusal, pool.trace = why, ""
@@ -178,7 +178,7 @@ def weighed(pool: Pool, proc: Proc, rss: int, at: float) -> None:
     runs now: over the limit, only its own growth counts."""
     proc.rss = rss
     most = pool.limits.max_memory_hard
-    if proc.running == NOTHING or at < proc.since:
+    if proc.running == NO_JOB or at < proc.since:
         proc.heavy = False
         return
     allowed = proc.burden * (1 + GROWTH) if proc.burden > most else most
@@ -279,7 +279,7 @@ def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) ->
     else:
         pool.keeper_failures = 1 if lived > LONG_LIFE else pool.keeper_failures + 1
         pool.keeper_not_before = now + backoff(pool.keeper_failures, 5.0)
-    if not pool.contact and code in TELLING:
+    if not pool.contact and code in CANNOT_START:
         pool.code, pool.mode, pool.deadline = code, Mode.END, now
 
 

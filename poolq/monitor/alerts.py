@@ -8,21 +8,31 @@ from collections import Counter
 from typing import NamedTuple
 
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import Head, Limit, Queue, Snapshot, Unknown, Worker
+from poolq.monitor.snapshot import (
+    LimitStatus,
+    PoolView,
+    QueueView,
+    Snapshot,
+    UnknownJobView,
+    WorkerView,
+)
 
-SILENT = 3.0  # seconds without a sign of the master
-LATE = 2.0  # seconds that data may be older than its period
-LONG, FACTOR = 10.0, 10.0  # seconds, and times the usual, from which a job is overlong
-UNKNOWN_LONG = 60.0  # seconds of a job that nobody knows the usual duration of
+MASTER_SILENCE = 3.0  # seconds without a sign of the master
+STALE_AFTER = 2.0  # seconds that data may be older than its period
+OVERLONG_MIN, OVERLONG_FACTOR = (
+    10.0,
+    10.0,
+)  # seconds, and times the usual, from which a job is overlong
+OVERLONG_UNKNOWN = 60.0  # seconds of a job that nobody knows the usual duration of
 _MIB = 1 << 20
-LEAK, LEAKED = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
-SHORT = 10.0  # seconds of a limit's window, in which no point in time can be read
-WAITED = 2.0  # seconds that a ready job may wait without a word
-DIED = 30.0  # seconds that a worker's death is told
-FLAPPING = 3  # restarts of a slot whose worker does not live for a minute
+LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
+MIN_WINDOW = 10.0  # seconds of a limit's window, in which no point in time can be read
+READY_WAIT = 2.0  # seconds that a ready job may wait without a word
+DEATH_SHOWN = 30.0  # seconds that a worker's death is told
+FLAPPING_RESTARTS = 3  # restarts of a slot whose worker does not live for a minute
 
 
-class Finding(NamedTuple):
+class Alert(NamedTuple):
     """`level`: bad or warn. `subject`: what it is about, such as `worker 3`; `verdict`: one word
     for it; `text`: the facts, the important ones first."""
 
@@ -32,28 +42,28 @@ class Finding(NamedTuple):
     text: str
 
 
-def stale(head: Head) -> bool:
+def stale(head: PoolView) -> bool:
     """The queues' counts are older than they should be."""
-    return head.age is not None and head.age > head.period + LATE
+    return head.age is not None and head.age > head.period + STALE_AFTER
 
 
-def stuck(worker: Worker) -> bool:
+def stuck(worker: WorkerView) -> bool:
     """Its job runs much longer than such jobs do."""
     if worker.running is None or worker.state not in ("busy", "leaving"):
         return False
     if worker.deadline is not None and worker.deadline < 0:
         return True
     if worker.usual is None:
-        return worker.running > UNKNOWN_LONG and worker.progress is None
-    return worker.running > max(LONG, FACTOR * worker.usual)
+        return worker.running > OVERLONG_UNKNOWN and worker.progress is None
+    return worker.running > max(OVERLONG_MIN, OVERLONG_FACTOR * worker.usual)
 
 
-def leaks(worker: Worker) -> bool:
+def leaks(worker: WorkerView) -> bool:
     """Its memory grows and grows."""
-    return worker.growth is not None and worker.growth >= LEAK and worker.grown >= LEAKED
+    return worker.growth is not None and worker.growth >= LEAK_RATE and worker.grown >= LEAK_BYTES
 
 
-def findings(snapshot: Snapshot) -> list[Finding]:
+def alerts(snapshot: Snapshot) -> list[Alert]:
     """All trouble, the worst first; but one of each kind before others of it."""
     found = [*_pool(snapshot.head)]
     found += [_unserved(one) for one in snapshot.queues if not one.served and waiting(one)]
@@ -75,29 +85,29 @@ def findings(snapshot: Snapshot) -> list[Finding]:
     return [found[number] for _, number in sorted(ranks)]
 
 
-def _pool(head: Head) -> list[Finding]:
+def _pool(head: PoolView) -> list[Alert]:
     found = []
-    if head.silence > SILENT:
+    if head.silence > MASTER_SILENCE:
         text = f"it has not moved for {amounts.span(head.silence)}: nobody replaces or ends workers"
-        found.append(Finding("bad", "master", "hangs", text))
+        found.append(Alert("bad", "master", "hangs", text))
     if not head.reachable:
         text = "it does not answer: running jobs go on, nothing new is taken"
-        found.append(Finding("bad", "broker", "gone", text))
+        found.append(Alert("bad", "broker", "gone", text))
     if stale(head):
         text = f"the queues are shown as they were {amounts.span(head.age)} ago"
-        found.append(Finding("bad", "data", "STALE", text))
+        found.append(Alert("bad", "data", "STALE", text))
     if head.refusal:
         text = f"the old code goes on: {head.refusal}"
-        found.append(Finding("bad", "reload", "refused", text))
+        found.append(Alert("bad", "reload", "refused", text))
     if head.state == "paused":
         text = "it takes nothing new until 'poolq resume'"
-        found.append(Finding("warn", "pool", "paused", text))
+        found.append(Alert("warn", "pool", "paused", text))
     if head.state == "draining":
-        found.append(Finding("warn", "pool", "draining", _draining(head)))
+        found.append(Alert("warn", "pool", "draining", _draining(head)))
     return found
 
 
-def _draining(head: Head) -> str:
+def _draining(head: PoolView) -> str:
     jobs = f"{head.busy} job{'s' * (head.busy != 1)}"
     if head.busy == 0:
         return "no job runs any more, so it ends at once"
@@ -106,7 +116,7 @@ def _draining(head: Head) -> str:
     return f"{jobs} may finish; killed and given back in {amounts.span(head.drain_left)}"
 
 
-def _stuck(worker: Worker) -> Finding:
+def _stuck(worker: WorkerView) -> Alert:
     parts = [f"{short(worker.job)} runs {amounts.span(worker.running)}"]
     if worker.usual is not None:
         parts.append(f"usually {amounts.span(worker.usual)}")
@@ -116,19 +126,19 @@ def _stuck(worker: Worker) -> Finding:
         left = worker.deadline
         parts.append(f"killed in {amounts.span(left)}" if left > 0 else "past its deadline")
     parts.append(f"id {worker.id}")
-    return Finding("bad", f"worker {worker.slot}", "stuck", ", ".join(parts))
+    return Alert("bad", f"worker {worker.slot}", "stuck", ", ".join(parts))
 
 
 def _burns(cpu: float) -> str:
     return f"waiting (CPU {amounts.share(cpu)})" if cpu < 0.1 else f"CPU {amounts.share(cpu)}"
 
 
-def _leaking(worker: Worker) -> Finding:
+def _leaking(worker: WorkerView) -> Alert:
     grown = f"{amounts.size(worker.grown)} since its start"
     text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)} a minute, {grown}"
     if worker.job:
         text += f", now in {short(worker.job)}"
-    return Finding("warn", f"worker {worker.slot}", "leaks", text)
+    return Alert("warn", f"worker {worker.slot}", "leaks", text)
 
 
 def short(name: str) -> str:
@@ -142,7 +152,7 @@ def short_key(key: str) -> str:
     return name if "." in module or name[:1].isupper() else key
 
 
-def rule(limit: Limit) -> str:
+def rule(limit: LimitStatus) -> str:
     """10 per 1m."""
     return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
 
@@ -152,11 +162,11 @@ def pace(number: float) -> str:
     return f"{number:.2g}" if 0 < number < 0.1 else amounts.rate(number)
 
 
-def _held(limit: Limit, now: float) -> Finding:
+def _held(limit: LimitStatus, now: float) -> Alert:
     parts = []
     if limit.waiting:
         due = ""
-        if limit.next_slot and limit.window >= SHORT:
+        if limit.next_slot and limit.window >= MIN_WINDOW:
             at = amounts.moment(now + limit.next_slot, now)
             due = f" until {at} (in {amounts.span(limit.next_slot)})"
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
@@ -169,60 +179,60 @@ def _held(limit: Limit, now: float) -> Finding:
         parts.append(f"empty in about {amounts.span(limit.empty_in)}")
     if limit.last_tries:
         parts.append(f"{amounts.count(limit.last_tries)} put off with one attempt left")
-    return Finding("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
+    return Alert("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
 
 
-def _unknown(unknown: Unknown) -> Finding:
+def _unknown(unknown: UnknownJobView) -> Alert:
     jobs = f"{unknown.jobs} job{'s' * (unknown.jobs != 1)}"
     text = (
         f"{jobs} in queue {unknown.queue} put back: no module of the application defines it; "
         "deploy it, or name its module with --app"
     )
-    return Finding("bad", f"job {unknown.job}", "unknown", text)
+    return Alert("bad", f"job {unknown.job}", "unknown", text)
 
 
-def _flaps(worker: Worker) -> bool:
-    return worker.restarts >= FLAPPING and worker.age < 60 and not worker.done
+def _flaps(worker: WorkerView) -> bool:
+    return worker.restarts >= FLAPPING_RESTARTS and worker.age < 60 and not worker.done
 
 
-def _flapping(worker: Worker) -> Finding:
+def _flapping(worker: WorkerView) -> Alert:
     text = f"its slot was restarted {worker.restarts} times; see the events"
-    return Finding("bad", f"worker {worker.slot}", "dies", text)
+    return Alert("bad", f"worker {worker.slot}", "dies", text)
 
 
-def _died(snapshot: Snapshot) -> list[Finding]:
-    deaths = [one for one in snapshot.deaths if one.age < DIED]
+def _died(snapshot: Snapshot) -> list[Alert]:
+    deaths = [one for one in snapshot.deaths if one.age < DEATH_SHOWN]
     if not deaths:
         return []
     last, more = deaths[0], len(deaths) - 1
     text = f"pid {last.pid} {last.why} {amounts.span(last.age)} ago"
     if more:
-        text += f"; {more} more died within {amounts.span(DIED)}"
-    return [Finding("warn", f"worker {last.slot}", "died", text)]
+        text += f"; {more} more died within {amounts.span(DEATH_SHOWN)}"
+    return [Alert("warn", f"worker {last.slot}", "died", text)]
 
 
-def waiting(queue: Queue) -> int:
+def waiting(queue: QueueView) -> int:
     """Jobs that wait for somebody to take them."""
     return queue.ready + queue.parked
 
 
-def _unserved(queue: Queue) -> Finding:
+def _unserved(queue: QueueView) -> Alert:
     jobs = waiting(queue)
     text = f"{amounts.count(jobs)} jobs wait" if jobs != 1 else "1 job waits"
     if queue.oldest is not None:
         text += f", the oldest for {amounts.span(queue.oldest)}"
-    return Finding("bad", f"queue {queue.queue}", "unserved", f"{text}; no pool takes this queue")
+    return Alert("bad", f"queue {queue.queue}", "unserved", f"{text}; no pool takes this queue")
 
 
-def _paused(queue: Queue) -> Finding:
+def _paused(queue: QueueView) -> Alert:
     later = queue.delayed + queue.parked
     text = f"{amounts.count(queue.ready)} ready jobs are not given out"
     if later:
         text += f", nor {amounts.count(later)} delayed or parked ones"
-    return Finding("warn", f"queue {queue.queue}", "paused", text)
+    return Alert("warn", f"queue {queue.queue}", "paused", text)
 
 
-def _behind(snapshot: Snapshot) -> list[Finding]:
+def _behind(snapshot: Snapshot) -> list[Alert]:
     """Jobs that this pool serves have waited for a while, for no other reason."""
     head = snapshot.head
     queues = [
@@ -231,7 +241,9 @@ def _behind(snapshot: Snapshot) -> list[Finding]:
         if one.ready and not one.paused and (head.queues is None or one.queue in head.queues)
     ]
     full = head.busy >= head.procs > 0
-    late = [one for one in queues if (one.oldest or 0.0) >= WAITED or (full and one.oldest is None)]
+    late = [
+        one for one in queues if (one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None)
+    ]
     if not late or head.state not in ("running", "reloading"):
         return []
     worst = max(late, key=lambda one: one.oldest or 0.0)
@@ -245,4 +257,4 @@ def _behind(snapshot: Snapshot) -> list[Finding]:
         parts.append(f"empty in {amounts.span(worst.empty_in)}")
     if len(late) > 1:
         parts.append(f"{len(late) - 1} more queues")
-    return [Finding("warn", "pool", "behind", ", ".join(parts))]
+    return [Alert("warn", "pool", "behind", ", ".join(parts))]

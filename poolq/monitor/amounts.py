@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 NONE, NEVER = "-", "never"
 YEAR = 365 * 86400
-EVER = 1e6 * YEAR
+FOREVER = 1e6 * YEAR
 _KIB = 1024
 
 
@@ -65,7 +65,7 @@ def span(seconds: float | None) -> str:
         return NONE
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
-    if seconds >= EVER:
+    if seconds >= FOREVER:
         return NEVER
     if seconds < 60:
         return sign + _short(seconds)

@@ -7,23 +7,21 @@ import msgspec
 from poolq.common.escaping import to_json
 from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.monitor import limit_status, node_info
-from poolq.monitor.limit_status import Limit, Watched
-from poolq.monitor.node_info import Info
-
-PERIOD = 2.0  # seconds between two looks of the observer, at least
+from poolq.monitor.limit_status import LimitStatus, ObservedLimit
+from poolq.monitor.node_info import NodeInfo
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True):
+class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
     """Another pool, or this one. `age`: seconds since its last beat, when this was written;
     `workers`: that are registered."""
 
     node: str
     age: float | None
     workers: int
-    info: Info | None
+    info: NodeInfo | None
 
 
-class Flow(msgspec.Struct, frozen=True, array_like=True):
+class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
     """Jobs a second that come into a queue and leave it, on all nodes; None: not known yet.
     `ready`: how many there were every PERIOD seconds of the last minute, the newest last."""
 
@@ -32,7 +30,7 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
     ready: tuple[float, ...] = ()
 
 
-class Sight(msgspec.Struct, frozen=True):
+class BrokerStatus(msgspec.Struct, frozen=True):
     """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
     seconds. `flows` by queue; `unserved`: those of the queues that no node serves."""
 
@@ -41,24 +39,24 @@ class Sight(msgspec.Struct, frozen=True):
     period: float
     ping: float
     queues: list[QueueCounts]
-    flows: dict[str, Flow]
-    limits: list[Watched]
-    nodes: list[Seen]
+    flows: dict[str, QueueFlow]
+    limits: list[ObservedLimit]
+    nodes: list[NodeStatus]
     unserved: list[str] = []
 
     def age(self) -> float:
         """Seconds since it was seen."""
         return max(0, monotonic_ns() - self.at) / 1e9
 
-    def limits_now(self) -> tuple[Limit, ...]:
+    def limits_now(self) -> tuple[LimitStatus, ...]:
         """The rate limits: what pane, alert, status and metrics show of them."""
         return limit_status.limits(self.limits, self.age())
 
 
-_decoder = msgspec.json.Decoder(Sight)
+_decoder = msgspec.json.Decoder(BrokerStatus)
 
 
-def read(data: bytes) -> Sight | None:
+def read(data: bytes) -> BrokerStatus | None:
     """None: nothing was seen yet."""
     try:
         return _decoder.decode(data) if data else None
@@ -66,7 +64,7 @@ def read(data: bytes) -> Sight | None:
         return None
 
 
-def encode(sight: Sight, room: int) -> bytes:
+def encode(sight: BrokerStatus, room: int) -> bytes:
     """In at most `room` bytes: of very long names fewer are shown."""
     while len(data := to_json(sight)) > room:
         queues = sight.queues[: len(sight.queues) // 2]
@@ -81,8 +79,8 @@ def encode(sight: Sight, room: int) -> bytes:
     return data
 
 
-def seen(node: NodeRecord, now: int) -> Seen:
+def seen(node: NodeRecord, now: int) -> NodeStatus:
     """`now`: microseconds since the epoch, by the engine's clock."""
     info = node_info.decode(node.info)
     age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None
-    return Seen(node.node, age, node.workers, info)
+    return NodeStatus(node.node, age, node.workers, info)

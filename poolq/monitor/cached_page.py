@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from poolq.scoreboard.shared_text import Page
+from poolq.scoreboard.shared_text import TextPage
 
 T = TypeVar("T")
 
 
-class Cached(Generic[T]):
+class CachedPage(Generic[T]):
     """`decode` gives None for what is no page."""
 
-    def __init__(self, page: Page, decode: Callable[[bytes], T | None]) -> None:
+    def __init__(self, page: TextPage, decode: Callable[[bytes], T | None]) -> None:
         self._page = page
         self._decode = decode
         self._version = -1

@@ -6,29 +6,29 @@ from typing import TypeVar
 from poolq.log import events
 from poolq.log.events import Buried, Failed
 from poolq.log.words import brief, level
-from poolq.monitor.snapshot import Event, Failure, Unknown
+from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.notes import Places
+from poolq.scoreboard.notes import NotesLayout
 from poolq.scoreboard.pool_status import Seated
-from poolq.scoreboard.recent_events import Happened
-from poolq.scoreboard.shared_text import Ring
+from poolq.scoreboard.recent_events import RecordedEvent
+from poolq.scoreboard.shared_text import TextRing
 
-KEPT = 100
-LATELY = 15.0  # seconds, of a job that is put back every 5 seconds while nobody knows it
-T = TypeVar("T", Failure, Event)
+MAX_EVENTS = 100
+UNKNOWN_JOB_SHOWN = 15.0  # seconds, of a job that is put back every 5 seconds while nobody knows it
+T = TypeVar("T", FailureView, EventView)
 
 
-class Chronicle:
+class EventFeed:
     """Of one pool. What was seen once is kept here, though its ring goes on."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         pages = scores.pages
-        self._rings: dict[int, Ring] = {-2: pages.master_events, -1: pages.keeper_events}
+        self._rings: dict[int, TextRing] = {-2: pages.master_events, -1: pages.keeper_events}
         self._heard: dict[int, int] = {}
-        self._failures: list[Failure] = []
-        self._events: list[Event] = []
+        self._failures: list[FailureView] = []
+        self._events: list[EventView] = []
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # when, by id
         for index in range(scores.rows):
             if pages.taken()[index]:
@@ -60,47 +60,51 @@ class Chronicle:
         if others:
             self._events = _latest(self._events + others)
 
-    def failures(self) -> tuple[Failure, ...]:
+    def failures(self) -> tuple[FailureView, ...]:
         """The newest first."""
         return tuple(self._failures)
 
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[EventView, ...]:
         """The newest first."""
         return tuple(self._events)
 
-    def unknown(self, now: float) -> tuple[Unknown, ...]:
+    def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
         """Names of jobs that are put back because nobody knows them, the newest first."""
         for name, ids in list(self._unknown.items()):
-            self._unknown[name] = {id: at for id, at in ids.items() if now - at <= LATELY}
+            self._unknown[name] = {
+                id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN
+            }
             if not self._unknown[name]:
                 del self._unknown[name]
         found = [
-            Unknown(job=job, queue=queue, jobs=len(ids), age=max(0.0, now - max(ids.values())))
+            UnknownJobView(
+                job=job, queue=queue, jobs=len(ids), age=max(0.0, now - max(ids.values()))
+            )
             for (job, queue), ids in self._unknown.items()
         ]
         return tuple(sorted(found, key=lambda one: one.age))
 
     def _add(self, row: int) -> None:
-        self._rings[row] = Places(self._scores.pages.notes(row)).recent
+        self._rings[row] = NotesLayout(self._scores.pages.notes(row)).recent
 
 
 def _latest(found: list[T]) -> list[T]:
-    return sorted(found, key=lambda one: -one.at)[:KEPT]
+    return sorted(found, key=lambda one: -one.at)[:MAX_EVENTS]
 
 
-def _failure(one: Happened) -> Failure | None:
+def _failure(one: RecordedEvent) -> FailureView | None:
     event = one.event
     if isinstance(event, Failed):
-        return Failure(
+        return FailureView(
             id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
             attempt=event.attempt, traceback=event.traceback,
         )  # fmt: skip
     if isinstance(event, Buried):
-        return Failure(
+        return FailureView(
             id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error
         )
     return None
 
 
-def _event(one: Happened) -> Event:
-    return Event(at=one.when, level=level(one.event), who=one.who, text=brief(one.event))
+def _event(one: RecordedEvent) -> EventView:
+    return EventView(at=one.when, level=level(one.event), who=one.who, text=brief(one.event))

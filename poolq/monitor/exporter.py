@@ -12,13 +12,13 @@ from importlib.util import find_spec
 
 from poolq.errors import ConfigError, NoPlace
 from poolq.monitor.health import PROBES
-from poolq.monitor.health_inputs import signs
-from poolq.monitor.http_server import Answer, Server
+from poolq.monitor.health_inputs import health_inputs
+from poolq.monitor.http_server import HttpResponse, HttpServer
 from poolq.monitor.prometheus import Collector
 from poolq.scoreboard import pool_status
 from poolq.scoreboard.board import Scoreboard
 
-BACKLOG = 128
+SOCKET_BACKLOG = 128
 _PATHS = {"/healthz": "live", "/readyz": "ready"}
 
 
@@ -35,7 +35,7 @@ def listen(address: str, place: str) -> socket.socket:
         return socket.create_server(
             (host, int(port)),
             family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=BACKLOG,
+            backlog=SOCKET_BACKLOG,
         )
     except OSError as error:
         why = (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
@@ -45,7 +45,7 @@ def listen(address: str, place: str) -> socket.socket:
         ) from None
 
 
-class Exporter(Server):
+class Exporter(HttpServer):
     """Serves on what `listen` has opened, from `start` to `close`."""
 
     def __init__(self, listener: socket.socket, scores: Scoreboard) -> None:
@@ -69,13 +69,13 @@ class Exporter(Server):
     def probe(self, name: str) -> str:
         """Why the pool is not `live` or `ready`; "" if it is."""
         state = pool_status.read(self._scores.pages.master.read())
-        return PROBES[name](signs(self._scores, state)) if state else "it is starting"
+        return PROBES[name](health_inputs(self._scores, state)) if state else "it is starting"
 
-    def _reply_to(self, path: str, headers: Mapping[str, str]) -> Answer:
+    def _reply_to(self, path: str, headers: Mapping[str, str]) -> HttpResponse:
         if path == "/metrics":
-            return Answer(HTTPStatus.OK, *self.metrics(headers.get("accept", "")))
+            return HttpResponse(HTTPStatus.OK, *self.metrics(headers.get("accept", "")))
         if path in _PATHS:
             why = self.probe(_PATHS[path])
             status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
-            return Answer(status, f"{why or 'ok'}\n".encode())
-        return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+            return HttpResponse(status, f"{why or 'ok'}\n".encode())
+        return HttpResponse(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")

@@ -9,11 +9,14 @@ Each gives the reason why not, or "".
 
 from dataclasses import dataclass
 
-MASTER, KEEPER = 10.0, 20.0  # seconds of silence; the master replaces a keeper after 10
+MASTER_TIMEOUT, KEEPER_TIMEOUT = (
+    10.0,
+    20.0,
+)  # seconds of silence; the master replaces a keeper after 10
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class HealthInputs:
     """Of a pool; ages in seconds, None: never yet. `node_ttl`: as in the settings."""
 
     state: str
@@ -25,15 +28,15 @@ class Signs:
     node_ttl: float
 
 
-def live(signs: Signs) -> str:
-    if signs.master > MASTER:
+def live(signs: HealthInputs) -> str:
+    if signs.master > MASTER_TIMEOUT:
         return f"its master has not looked after it for {signs.master:.0f} s"
-    if signs.keeper is not None and signs.keeper > KEEPER:
+    if signs.keeper is not None and signs.keeper > KEEPER_TIMEOUT:
         return f"its keeper was silent for {signs.keeper:.0f} s"
     return ""
 
 
-def ready(signs: Signs) -> str:
+def ready(signs: HealthInputs) -> str:
     if why := live(signs):
         return why
     if signs.state not in ("running", "reloading"):

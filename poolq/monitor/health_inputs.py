@@ -2,17 +2,17 @@
 
 from time import monotonic_ns
 
-from poolq.monitor.health import Signs
+from poolq.monitor.health import HealthInputs
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import Told
 from poolq.scoreboard.worker_row import Phase
 
 
-def signs(scores: Scoreboard, told: Told) -> Signs:
+def health_inputs(scores: Scoreboard, told: Told) -> HealthInputs:
     """`told`: what its master says."""
     stay = [worker.row for worker in told.workers if worker.pid and not worker.told]
-    return Signs(
+    return HealthInputs(
         told.state,
         sum(scores.phase(row) in (Phase.IDLE, Phase.BUSY) for row in stay),
         age(scores, board.MASTER_BEAT) or 0.0,

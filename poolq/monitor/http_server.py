@@ -19,38 +19,38 @@ from math import inf
 from time import monotonic
 from typing import NamedTuple
 
-MOST = 64
-REQUEST = 8192  # bytes of a request with its headers
-SLOW, DEAF = 5.0, 1.0  # seconds
+MAX_CLIENTS = 64
+MAX_REQUEST = 8192  # bytes of a request with its headers
+CLIENT_TIMEOUT, ACCEPT_PAUSE = 5.0, 1.0  # seconds
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     status: HTTPStatus
     body: bytes
     kind: str = "text/plain; charset=utf-8"
 
 
 #: From the path, without its query, and the headers by their names in small letters.
-Reply = Callable[[str, Mapping[str, str]], Answer]
+Reply = Callable[[str, Mapping[str, str]], HttpResponse]
 
 
 @dataclass(slots=True, eq=False)
-class _Client:
+class _HttpClient:
     line: socket.socket
     due: float
     inbox: bytearray = field(default_factory=bytearray)
     outbox: memoryview | None = None
 
 
-class Server:
+class HttpServer:
     """Serves on `listener`, from `start` to `close`. `slow`: seconds that a client has."""
 
-    def __init__(self, listener: socket.socket, reply: Reply, slow: float = SLOW) -> None:
+    def __init__(self, listener: socket.socket, reply: Reply, slow: float = CLIENT_TIMEOUT) -> None:
         self._slow = slow
         self._listener = listener
         self._reply = reply
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, _HttpClient] = {}
         self._deaf_until = inf
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
@@ -94,7 +94,7 @@ class Server:
         return None if due == inf else max(0.0, due - now)
 
     def _let_in(self, now: float) -> None:
-        for _ in range(MOST):
+        for _ in range(MAX_CLIENTS):
             try:
                 line, _ = self._listener.accept()
             except BlockingIOError:
@@ -103,16 +103,16 @@ class Server:
                 continue
             except OSError:  # asking again at once would find no descriptor either
                 self._epoll.unregister(self._listener)
-                self._deaf_until = now + DEAF
+                self._deaf_until = now + ACCEPT_PAUSE
                 return
             line.setblocking(False)
-            if len(self._clients) >= MOST:
+            if len(self._clients) >= MAX_CLIENTS:
                 self._drop(min(self._clients.values(), key=lambda client: client.due))
-            client = self._clients[line.fileno()] = _Client(line, now + self._slow)
+            client = self._clients[line.fileno()] = _HttpClient(line, now + self._slow)
             self._epoll.register(line, select.EPOLLIN)
             self._turn(client, select.EPOLLIN)  # it has mostly sent its request already
 
-    def _turn(self, client: _Client, events: int) -> None:
+    def _turn(self, client: _HttpClient, events: int) -> None:
         try:
             if client.outbox is None and events & (select.EPOLLIN | _GONE):
                 self._read(client)
@@ -123,21 +123,21 @@ class Server:
         except OSError:
             self._drop(client)
 
-    def _read(self, client: _Client) -> None:
-        data = client.line.recv(REQUEST + 1 - len(client.inbox))
+    def _read(self, client: _HttpClient) -> None:
+        data = client.line.recv(MAX_REQUEST + 1 - len(client.inbox))
         client.inbox += data
         head, end, _ = bytes(client.inbox).partition(b"\r\n\r\n")
         if end:
             client.outbox = memoryview(to_bytes(self._answer(head)))
-        elif len(client.inbox) > REQUEST:
-            answer = Answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"that is too long\n")
+        elif len(client.inbox) > MAX_REQUEST:
+            answer = HttpResponse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"that is too long\n")
             client.outbox = memoryview(to_bytes(answer))
         elif not data:
             raise ConnectionResetError
         if client.outbox is not None:
             self._epoll.modify(client.line, select.EPOLLOUT)
 
-    def _write(self, client: _Client, outbox: memoryview) -> None:
+    def _write(self, client: _HttpClient, outbox: memoryview) -> None:
         while outbox:
             sent = client.line.send(outbox)
             client.outbox = outbox = outbox[sent:]
@@ -145,28 +145,28 @@ class Server:
             client.line.shutdown(socket.SHUT_WR)
         self._drop(client)
 
-    def _answer(self, head: bytes) -> Answer:
+    def _answer(self, head: bytes) -> HttpResponse:
         start, *lines = head.decode("latin-1").split("\r\n")
         words = start.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return Answer(HTTPStatus.BAD_REQUEST, b"this is no request\n")
+            return HttpResponse(HTTPStatus.BAD_REQUEST, b"this is no request\n")
         if words[0] != "GET":
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"there is GET alone\n")
+            return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"there is GET alone\n")
         named = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in named}
         try:
             return self._reply(words[1].partition("?")[0], headers)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next client is served
             sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}\n")
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"it cannot be told now\n")
+            return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, b"it cannot be told now\n")
 
-    def _drop(self, client: _Client) -> None:
+    def _drop(self, client: _HttpClient) -> None:
         if self._clients.pop(client.line.fileno(), None) is not None:
             self._epoll.unregister(client.line)
             client.line.close()
 
 
-def to_bytes(answer: Answer) -> bytes:
+def to_bytes(answer: HttpResponse) -> bytes:
     head = (
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\nContent-Type: {answer.kind}\r\n"
         f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"

@@ -5,8 +5,8 @@ from time import monotonic
 
 from poolq.monitor.rates import Sample
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.histogram import BOUNDS, Cell, Key, Reader
-from poolq.scoreboard.notes import Places, count_last_tries, read_held
+from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
+from poolq.scoreboard.notes import NotesLayout, count_last_tries, read_held
 from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
 
 #: How a worker's words are called in public.
@@ -19,17 +19,17 @@ OUTCOMES = {
 }
 
 
-class Counts:
+class JobCounts:
     """Of one pool. A row in which nothing was ever counted costs one look."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         self._taken = scores.pages.taken()
-        self._known: dict[int, tuple[Places, Reader]] = {}
+        self._known: dict[int, tuple[NotesLayout, HistogramReader]] = {}
 
-    def cells(self) -> dict[Key, Cell]:
+    def cells(self) -> dict[HistogramKey, Cell]:
         """By outcome, queue and job."""
-        found: dict[Key, Cell] = {}
+        found: dict[HistogramKey, Cell] = {}
         for _, reader in self._used():
             for key, cell in reader.read():
                 known = found.get(key)
@@ -56,12 +56,12 @@ class Counts:
                     found[key] = found.get(key, 0) + jobs
         return found
 
-    def _used(self) -> Iterator[tuple[Places, Reader]]:
+    def _used(self) -> Iterator[tuple[NotesLayout, HistogramReader]]:
         for index in range(self._scores.rows):
             known = self._known.get(index)
             if known is None and self._taken[index]:
-                places = Places(self._scores.pages.notes(index))
-                known = self._known[index] = places, Reader(places.tally)
+                places = NotesLayout(self._scores.pages.notes(index))
+                known = self._known[index] = places, HistogramReader(places.tally)
             if known is not None:
                 yield known
 
@@ -71,7 +71,7 @@ def plus(one: Cell, other: Cell) -> Cell:
     return Cell(buckets, one.seconds + other.seconds)
 
 
-def sample(cells: dict[Key, Cell], at: float) -> Sample:
+def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
     """The totals of these cells."""
     totals = [0] * len(OUTCOMES)
     for key, cell in cells.items():

@@ -10,16 +10,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-HOLDS, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
+OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
+HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
 #: A window as short as this passes several times between two looks of the keeper.
-SHORT = 5.0  # seconds
+SHORT_WINDOW = 5.0  # seconds
 #: Below this share of what is allowed, starts that could be made are not: the workers are busy.
-SLOW = 0.8
+WORKER_BOUND_SHARE = 0.8
 #: Those that wait become more if there are so many more, as a share of them, within SECONDS.
-MORE, SECONDS = 0.05, 10.0
+GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 
-class Watched(msgspec.Struct, frozen=True, array_like=True):
+class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     """A limit as the keeper saw it. `window`, and `left` until the open one ends, in microseconds;
     `left` and `used` are 0 where none is open. `starts` per second; `held` per minute, by this
     pool's workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the
@@ -43,7 +44,7 @@ class Watched(msgspec.Struct, frozen=True, array_like=True):
     last_tries: int = 0
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit: `used` of `limit` starts in a window of `window` seconds, which ends in
     `resets_in`. `state`: "holds back" (jobs wait for it), "full" (used up, nobody waits), "open" or
     "idle" (no window is open). `starts` per second, smoothed, of those `allowed`. `waiting`: jobs
@@ -73,15 +74,15 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds_back(self) -> bool:
-        return self.state == HOLDS
+        return self.state == HOLDS_BACK
 
 
-def limits(watched: Iterable[Watched], passed: float) -> tuple[Limit, ...]:
+def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus, ...]:
     """As they are `passed` seconds after the keeper saw them."""
     return tuple(status(one, max(0.0, passed)) for one in watched)
 
 
-def status(seen: Watched, passed: float) -> Limit:
+def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     window, left = seen.window / 1e6, seen.left / 1e6 - passed
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
@@ -92,12 +93,12 @@ def status(seen: Watched, passed: float) -> Limit:
         resets_in = window - -left % window if used else None
     full = used >= seen.limit
     if waiting or seen.since is not None:
-        state = HOLDS
+        state = HOLDS_BACK
     else:
         state = FULL if full else OPEN if resets_in is not None else IDLE
     next_slot = resets_in if full and resets_in is not None else 0.0
-    grows = waiting > 0 and seen.growth * SECONDS > max(1.0, MORE * waiting)
-    return Limit(
+    grows = waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
+    return LimitStatus(
         key=seen.key,
         limit=seen.limit,
         window=window,
@@ -118,8 +119,8 @@ def status(seen: Watched, passed: float) -> Limit:
     )
 
 
-def _empty_in(seen: Watched, window: float, waiting: int, next_slot: float) -> float:
+def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
     """By what is allowed, or by what starts where that is less: the workers are busy then."""
-    if window <= SHORT and 0 < seen.starts < SLOW * seen.limit / window:
+    if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 #: Seconds that a --node-ttl can have.
-SHORTEST, LONGEST = 0.5, 366 * 86400.0
+MIN_NODE_TTL, MAX_NODE_TTL = 0.5, 366 * 86400.0
 
 #: (boot, pid namespace, pid, start ticks)
 Process = tuple[str, str, int, int]
 
 
-class Info(msgspec.Struct, frozen=True):
+class NodeInfo(msgspec.Struct, frozen=True):
     """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
     `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told;
     the `queues` that it serves, None: all of them, or too many to be named; `ttl`: its --node-ttl
@@ -32,15 +32,15 @@ class Info(msgspec.Struct, frozen=True):
 
 
 #: Bytes of the names of queues that a beat tells at most.
-NAMES = 8192
-_decoder = msgspec.json.Decoder(Info)
+MAX_NAMES_BYTES = 8192
+_decoder = msgspec.json.Decoder(NodeInfo)
 
 
-def encode(info: Info) -> bytes:
+def encode(info: NodeInfo) -> bytes:
     return msgspec.json.encode(info)
 
 
-def decode(data: bytes) -> Info | None:
+def decode(data: bytes) -> NodeInfo | None:
     """None: it has not told yet, or in another way."""
     try:
         return _decoder.decode(data)
@@ -50,12 +50,12 @@ def decode(data: bytes) -> Info | None:
 
 def named(queues: Sequence[str] | None) -> tuple[str, ...] | None:
     """The queues of a pool's settings as its beat has them."""
-    if queues is None or sum(len(name.encode()) + 3 for name in queues) > NAMES:
+    if queues is None or sum(len(name.encode()) + 3 for name in queues) > MAX_NAMES_BYTES:
         return None
     return tuple(queues)
 
 
-def unserved(queues: Iterable[str], infos: Iterable[Info | None]) -> list[str]:
+def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[str]:
     """Those that no node serves, as far as the nodes have told."""
     served: set[str] = set()
     for info in infos:
@@ -65,10 +65,10 @@ def unserved(queues: Iterable[str], infos: Iterable[Info | None]) -> list[str]:
     return [queue for queue in queues if queue not in served]
 
 
-def life(data: bytes, unknown: float) -> float:
+def node_ttl(data: bytes, unknown: float) -> float:
     """The seconds of silence after which this node is dead; `unknown` if it has not told."""
     found = decode(data)
-    return found.ttl if found and SHORTEST <= found.ttl <= LONGEST else unknown
+    return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
 
 
 def session(data: bytes) -> int:

@@ -11,13 +11,13 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from poolq.monitor import broker_status
-from poolq.monitor.broker_status import Sight
-from poolq.monitor.job_counts import OUTCOMES, Counts, plus
-from poolq.monitor.limit_status import Limit
+from poolq.monitor.broker_status import BrokerStatus
+from poolq.monitor.job_counts import OUTCOMES, JobCounts, plus
+from poolq.monitor.limit_status import LimitStatus
 from poolq.scoreboard import board, pool_status
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.exit_reasons import CAUSES
-from poolq.scoreboard.histogram import BOUNDS, Cell, Key
+from poolq.scoreboard.exit_reasons import EXIT_REASONS
+from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey
 from poolq.scoreboard.pool_status import Told
 from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, RETRIED, Phase
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LIMIT = ("limit", "window")
 #: Limits that have series of their own: those that hold most jobs back, as keys may be many.
-LIMITS = 50
+MAX_LIMITS = 50
 #: Name, kind, labels, help. Of a counter the exposition's name ends in _total.
 METRICS = {
     "poolq_pool_info": ("gauge", ("pool", "namespace", "host", "version"), "Always 1."),
@@ -62,7 +62,7 @@ METRICS = {
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
 PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
-RUN = (DONE, FAILED, RETRIED)  # outcomes of run(); a job that is held back has not run
+RUN_OUTCOMES = (DONE, FAILED, RETRIED)  # outcomes of run(); a job that is held back has not run
 
 Value = tuple[tuple[str, ...], float]
 
@@ -72,7 +72,7 @@ class Collector:
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
-        self._counts = Counts(scores)
+        self._counts = JobCounts(scores)
 
     def collect(self) -> "Iterator[Metric]":
         """All metrics, now."""
@@ -95,7 +95,7 @@ class Collector:
                     family.add_metric([_label(text) for text in of], value)
             yield family
 
-    def _values(self, cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
+    def _values(self, cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
         pages = self._scores.pages
         state, sight = (
             pool_status.read(pages.master.read()),
@@ -130,17 +130,19 @@ def _of_pool(state: Told, scores: Scoreboard) -> dict[str, Iterable[Value]]:
         "poolq_procs": [((), state.procs)],
         "poolq_workers": [((name,), count) for name, count in states.items()],
         "poolq_worker_rss_bytes": [((str(slot),), rss) for slot, rss in memory.items()],
-        "poolq_worker_restarts": [((cause,), state.endings.get(cause, 0)) for cause in CAUSES],
+        "poolq_worker_restarts": [
+            ((cause,), state.endings.get(cause, 0)) for cause in EXIT_REASONS
+        ],
     }
 
 
-def _of_version(state: Told, sight: Sight) -> dict[str, Iterable[Value]]:
+def _of_version(state: Told, sight: BrokerStatus) -> dict[str, Iterable[Value]]:
     return {
         "poolq_pool_info": [((state.pool, state.namespace, state.host, sight.version), 1)],
     }
 
 
-def _of_jobs(cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
+def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
     known = [(key, cell.jobs) for key, cell in cells.items() if key.outcome in OUTCOMES]
     return {
         "poolq_jobs": [((key.queue, key.job, OUTCOMES[key.outcome]), jobs) for key, jobs in known],
@@ -150,7 +152,7 @@ def _of_jobs(cells: Mapping[Key, Cell]) -> dict[str, Iterable[Value]]:
     }
 
 
-def _of_queues(sight: Sight) -> dict[str, Iterable[Value]]:
+def _of_queues(sight: BrokerStatus) -> dict[str, Iterable[Value]]:
     found: dict[str, Iterable[Value]] = {
         f"poolq_queue_{name}": [((one.queue,), getattr(one, name)) for one in sight.queues]
         for name in ("ready", "delayed", "parked", "running", "failed", "paused")
@@ -163,8 +165,8 @@ def _of_queues(sight: Sight) -> dict[str, Iterable[Value]]:
     }
 
 
-def of_limits(limits: Sequence[Limit]) -> dict[str, Iterable[Value]]:
-    named = [((one.key, f"{one.window:g}"), one) for one in limits[:LIMITS]]
+def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
+    named = [((one.key, f"{one.window:g}"), one) for one in limits[:MAX_LIMITS]]
     return {
         "poolq_limit_waiting": [
             ((*name, how), getattr(one, how))
@@ -181,10 +183,10 @@ def of_limits(limits: Sequence[Limit]) -> dict[str, Iterable[Value]]:
     }
 
 
-def _durations(cells: Mapping[Key, Cell]) -> dict[tuple[str, str], Cell]:
+def _durations(cells: Mapping[HistogramKey, Cell]) -> dict[tuple[str, str], Cell]:
     found: dict[tuple[str, str], Cell] = {}
     for key, cell in cells.items():
-        if key.outcome in RUN:
+        if key.outcome in RUN_OUTCOMES:
             of = key.queue, key.job
             found[of] = plus(found[of], cell) if of in found else cell
     return found

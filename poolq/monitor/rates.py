@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 
-class Trend:
+class SlidingWindow:
     """The values of one number over the last `span` seconds."""
 
     def __init__(self, span: float) -> None:

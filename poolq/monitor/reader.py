@@ -1,7 +1,7 @@
 """Makes a Snapshot of what stands in a pool's shared memory. It asks nobody, and never waits.
 
 Pages are decoded when they have changed. What the keeper has seen of the engine is as old as
-`Head.age` says; workers, counters and progress are as they are now.
+`PoolView.age` says; workers, counters and progress are as they are now.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,37 +9,46 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import structs
 
-from poolq.monitor import broker_status, rates, samples, snapshot
-from poolq.monitor.broker_status import Flow, Seen, Sight
-from poolq.monitor.cached_page import Cached
-from poolq.monitor.event_feed import Chronicle
-from poolq.monitor.job_counts import Counts, median, plus, sample
+from poolq.monitor import broker_status, limit_status, rates, samples, snapshot
+from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
+from poolq.monitor.cached_page import CachedPage
+from poolq.monitor.event_feed import EventFeed
+from poolq.monitor.job_counts import JobCounts, median, plus, sample
 from poolq.monitor.rates import Sample
-from poolq.monitor.snapshot import Death, Head, Node, Progress, Queue, Rate, Snapshot, Throughput
+from poolq.monitor.snapshot import (
+    DeathView,
+    NodeView,
+    PoolView,
+    Progress,
+    QueueView,
+    Rate,
+    Snapshot,
+    Throughput,
+)
 from poolq.scoreboard import board, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.histogram import Cell, Key
-from poolq.scoreboard.notes import Places, read_progress
+from poolq.scoreboard.histogram import Cell, HistogramKey
+from poolq.scoreboard.notes import NotesLayout, read_progress
 from poolq.scoreboard.pool_status import Seated, Told
 from poolq.scoreboard.worker_row import DONE, Phase
 
-NOW = 3.0  # seconds that the rate of now is of
-SPARK = 60  # seconds
+NOW_SECONDS = 3.0  # seconds that the rate of now is of
+SPARK_SECONDS = 60  # seconds
 PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
 
 
-class Reader:
+class SnapshotReader:
     """Of one pool. Used by one thread."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         pages = scores.pages
-        self._told = Cached(pages.master, pool_status.read)
-        self._sight = Cached(pages.keeper, broker_status.read)
-        self._samples = Cached(pages.samples, lambda _: samples.read(pages.samples))
-        self._counts = Counts(scores)
-        self._chronicle = Chronicle(scores)
-        self._places: dict[int, Places] = {}
+        self._told = CachedPage(pages.master, pool_status.read)
+        self._sight = CachedPage(pages.keeper, broker_status.read)
+        self._samples = CachedPage(pages.samples, lambda _: samples.read(pages.samples))
+        self._counts = JobCounts(scores)
+        self._chronicle = EventFeed(scores)
+        self._places: dict[int, NotesLayout] = {}
         self._usual: dict[str, float] = {}
         self._usual_at = 0.0
 
@@ -69,7 +78,7 @@ class Reader:
             nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
             unknown=self._chronicle.unknown(time()),
             deaths=tuple(
-                Death(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
+                DeathView(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
                 for one in reversed(state.deaths)
             ),
         )
@@ -83,8 +92,8 @@ class Reader:
         """Seconds since the master last looked at its pool; it does so at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.told(board.MASTER_BEAT)) / 1e9)
 
-    def _head(self, state: Told, sight: Sight | None, busy: int) -> Head:
-        return Head(
+    def _head(self, state: Told, sight: BrokerStatus | None, busy: int) -> PoolView:
+        return PoolView(
             pool=state.pool,
             host=state.host,
             state=state.state,
@@ -99,7 +108,7 @@ class Reader:
             reachable=bool(self._scores.told(board.BROKER_UP)),
             ping=sight.ping if sight else None,
             age=sight.age() if sight else None,
-            period=sight.period if sight else broker_status.PERIOD,
+            period=sight.period if sight else limit_status.OBSERVE_INTERVAL,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=pool_status.left(state),
@@ -110,11 +119,11 @@ class Reader:
 
     # workers
 
-    def _worker(self, seated: Seated, row: Row, now: float) -> snapshot.Worker:
+    def _worker(self, seated: Seated, row: Row, now: float) -> snapshot.WorkerView:
         id, queue, job = self._scores.running(seated.row) if row.in_job else ("", "", "")
         state = "leaving" if seated.told else PHASES[Phase(row.phase)]
         deadline = row.deadline / 1e9 - now if row.guarded else None
-        return snapshot.Worker(
+        return snapshot.WorkerView(
             slot=seated.slot,
             pid=seated.pid,
             generation=seated.generation,
@@ -144,7 +153,7 @@ class Reader:
         """What the job that runs tells, if it does; its predecessor's is still there."""
         places = self._places.get(row.index)
         if places is None:
-            places = Places(self._scores.pages.notes(row.index))
+            places = NotesLayout(self._scores.pages.notes(row.index))
             self._places[row.index] = places
         if not places.progress.version:
             return None
@@ -155,7 +164,7 @@ class Reader:
         return Progress(done=done, total=total, note=note)
 
 
-def _usual(cells: dict[Key, Cell]) -> dict[str, float]:
+def _usual(cells: dict[HistogramKey, Cell]) -> dict[str, float]:
     """How long the jobs of each name mostly take, over all queues."""
     found: dict[str, Cell] = {}
     for key, cell in cells.items():
@@ -175,21 +184,21 @@ def _throughput(known: list[Sample], latest: Sample) -> Throughput:
 
 def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
     return Rate(
-        now=rates.per_second(known, latest, field, NOW),
+        now=rates.per_second(known, latest, field, NOW_SECONDS),
         minute=rates.per_second(known, latest, field, 60.0),
         five=rates.per_second(known, latest, field, 300.0),
         total=int(latest[field]),
-        spark=rates.spark(known, field, SPARK),
+        spark=rates.spark(known, field, SPARK_SECONDS),
     )
 
 
 # what the keeper has seen
 
 
-def _queues(sight: Sight) -> Iterable[Queue]:
+def _queues(sight: BrokerStatus) -> Iterable[QueueView]:
     for one in sight.queues:
-        flow = sight.flows.get(one.queue, Flow())
-        yield Queue(
+        flow = sight.flows.get(one.queue, QueueFlow())
+        yield QueueView(
             queue=one.queue,
             ready=one.ready,
             delayed=one.delayed,
@@ -206,7 +215,7 @@ def _queues(sight: Sight) -> Iterable[Queue]:
         )
 
 
-def _empty_in(ready: int, flow: Flow) -> float | None:
+def _empty_in(ready: int, flow: QueueFlow) -> float | None:
     if flow.incoming is None or flow.outgoing is None or not ready:
         return None
     pace = flow.outgoing - flow.incoming
@@ -214,8 +223,8 @@ def _empty_in(ready: int, flow: Flow) -> float | None:
 
 
 def _nodes(
-    sight: Sight, here: str, workers: Sequence[snapshot.Worker], now: float
-) -> Iterable[Node]:
+    sight: BrokerStatus, here: str, workers: Sequence[snapshot.WorkerView], now: float
+) -> Iterable[NodeView]:
     """Of this one it is known what its workers do; others tell it with their beat."""
     passed = max(0.0, now - sight.at / 1e9)
     for one in sight.nodes:
@@ -227,12 +236,12 @@ def _nodes(
         yield found
 
 
-def node(one: Seen, passed: float = 0.0) -> Node:
+def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
     """As people see it, `passed` seconds after it was looked at."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
-        return Node(node=one.node, pool="", host="", workers=one.workers, beat=beat)
-    return Node(
+        return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
+    return NodeView(
         node=one.node,
         pool=one.info.pool,
         host=one.info.host,

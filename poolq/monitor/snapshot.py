@@ -8,12 +8,12 @@ here judges: what stands out is the drawing's business.
 
 import msgspec
 
-from poolq.monitor.limit_status import Limit
+from poolq.monitor.limit_status import LimitStatus
 
-__all__ = ["Limit"]
+__all__ = ["LimitStatus"]
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole.
 
     `state` is one of starting, running, paused, reloading, draining, ending; `trial`: the
@@ -77,7 +77,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class Worker(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process; a slot that is being replaced has two.
 
     `state`: boot, idle, busy or leaving. `queue`, `job`, `id` are empty texts when none runs.
@@ -112,7 +112,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
 
 
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
+class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
     `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None when
     it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
@@ -133,7 +133,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     served: bool = True
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class FailureView(msgspec.Struct, frozen=True, kw_only=True):
     """A job that was given up. `error`: its last line, such as `ValueError: no such user`;
     `traceback`: its end."""
 
@@ -146,7 +146,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to the pool. `level`: info, warning or error."""
 
     at: float
@@ -155,7 +155,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job's name that no module of the application defines; `jobs` of it were put back lately,
     the last one `age` seconds ago."""
 
@@ -165,7 +165,7 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     age: float
 
 
-class Death(msgspec.Struct, frozen=True, kw_only=True):
+class DeathView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that died, or was killed for what its job did, `age` seconds ago; `why` in words."""
 
     slot: int
@@ -174,7 +174,7 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """A pool of the namespace, here or on another host. `beat`: how old its last sign is;
     `here`: it is the pool that is looked at; `queues`: that it serves, None: all."""
 
@@ -194,13 +194,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A pool at `at`. The newest failures, events, unknown jobs and deaths come first."""
 
     at: float
-    head: Head
+    head: PoolView
     throughput: Throughput = Throughput()
-    workers: tuple[Worker, ...] = ()
-    queues: tuple[Queue, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    events: tuple[Event, ...] = ()
-    nodes: tuple[Node, ...] = ()
-    unknown: tuple[Unknown, ...] = ()
-    deaths: tuple[Death, ...] = ()
+    workers: tuple[WorkerView, ...] = ()
+    queues: tuple[QueueView, ...] = ()
+    limits: tuple[LimitStatus, ...] = ()
+    failures: tuple[FailureView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    nodes: tuple[NodeView, ...] = ()
+    unknown: tuple[UnknownJobView, ...] = ()
+    deaths: tuple[DeathView, ...] = ()

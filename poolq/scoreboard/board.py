@@ -21,9 +21,9 @@ from poolq.scoreboard import pages
 from poolq.scoreboard import worker_row as words
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.pages import Pages
-from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow
-from poolq.system.stack_dump import take
+from poolq.system.stack_dump import read_stack
 
 HEAD = 32  # words
 MASTER = 16  # words of the master's part, before the worker's
@@ -43,11 +43,11 @@ STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
 STOP_REQUESTED = words.STOP_REQUESTED
 
 #: The exit code of a worker whose end nobody saw.
-UNSEEN = 1 << 32
+EXIT_UNKNOWN = 1 << 32
 _ZERO = 1 << 62  # what a growth of 0 is written as
 
 
-class Status(IntEnum):
+class RowStatus(IntEnum):
     """Of a row."""
 
     FREE = 0
@@ -55,7 +55,7 @@ class Status(IntEnum):
     DEAD = 2
 
 
-class Reason(IntEnum):
+class KillReason(IntEnum):
     """Why the master killed a worker in mid-job."""
 
     NONE = 0
@@ -151,13 +151,13 @@ class Scoreboard:
     def take(self, seq: int, slot: int, generation: int) -> int | None:
         """A row for a new worker, before it is forked; None when all wait for the keeper."""
         for index, own in enumerate(self._master):
-            if own[STATUS] == Status.FREE:
+            if own[STATUS] == RowStatus.FREE:
                 words.clear(self._words[index])
                 self.weigh(index, 0, 0, None)
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
-                own[STATUS] = Status.LIVE
+                own[STATUS] = RowStatus.LIVE
                 return index
         return None
 
@@ -174,7 +174,7 @@ class Scoreboard:
         """The worker is killed for no fault of its job's: nothing shall be counted."""
         self._master[index][CHARGED] = 0
 
-    def condemn(self, index: int, reason: Reason) -> None:
+    def condemn(self, index: int, reason: KillReason) -> None:
         """The worker is killed for what its job does."""
         self._master[index][REASON] = reason
 
@@ -182,7 +182,7 @@ class Scoreboard:
         """What became of the worker; `exit_code` UNSEEN: nobody knows."""
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
-        own[STATUS] = Status.DEAD
+        own[STATUS] = RowStatus.DEAD
 
     def promise(self, due: int, since: int) -> int:
         """Tell the workers when the master will look next; returns that, or the first deadline
@@ -192,24 +192,24 @@ class Scoreboard:
         """
         self._head[NEXT_LOOK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
-            if own[STATUS] == Status.LIVE and since < theirs[words.DEADLINE] < due:
+            if own[STATUS] == RowStatus.LIVE and since < theirs[words.DEADLINE] < due:
                 due = theirs[words.DEADLINE]
         self._head[NEXT_LOOK] = due
         return due
 
     def drop(self, index: int) -> None:
         """The worker of this row was never born."""
-        self._master[index][STATUS] = Status.FREE
+        self._master[index][STATUS] = RowStatus.FREE
 
     def free(self) -> None:
         """Give the rows free whose recovery the keeper has confirmed."""
         for index, own in enumerate(self._master):
-            if own[STATUS] == Status.DEAD and self._head[HEAD + index] == own[SEQ]:
-                own[STATUS] = Status.FREE
+            if own[STATUS] == RowStatus.DEAD and self._head[HEAD + index] == own[SEQ]:
+                own[STATUS] = RowStatus.FREE
 
     def unconfirmed(self) -> int:
         """Dead workers whose claims are not recovered yet."""
-        return sum(own[STATUS] == Status.DEAD for own in self._master)
+        return sum(own[STATUS] == RowStatus.DEAD for own in self._master)
 
     # the worker
 
@@ -217,10 +217,10 @@ class Scoreboard:
         notes = Notes(self.pages.notes(index), self.pages.warned)
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
-    def order(self, index: int) -> Order:
+    def order(self, index: int) -> StartOrder:
         """How this worker sees what the others are at."""
         peers = [words for at, words in enumerate(self._words) if at != index]
-        return Order(peers, self.pages.limits)
+        return StartOrder(peers, self.pages.limits)
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]
@@ -236,7 +236,7 @@ class Scoreboard:
 
     def lost(self) -> list[Row]:
         """The rows of dead workers whose claims are not recovered yet."""
-        dead = (index for index, own in enumerate(self._master) if own[STATUS] == Status.DEAD)
+        dead = (index for index, own in enumerate(self._master) if own[STATUS] == RowStatus.DEAD)
         return [row for row in map(self.read, dead) if not self.confirmed(row)]
 
     def weigh(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
@@ -281,8 +281,8 @@ class Scoreboard:
 
     def all(self) -> list[Row]:
         """The rows in use: a third of all, mostly."""
-        used = [index for index, own in enumerate(self._master) if own[STATUS] != Status.FREE]
-        return [row for index in used if (row := self.read(index)).status != Status.FREE]
+        used = [index for index, own in enumerate(self._master) if own[STATUS] != RowStatus.FREE]
+        return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
     def running(self, index: int) -> tuple[str, str, str]:
         """Id, queue and name of what a worker has started last; empty texts when it is being
@@ -292,7 +292,7 @@ class Scoreboard:
     def stack(self, index: int) -> str:
         """What its worker is at; "" if it does not say. Waits for it, up to a second."""
         number = self._words[index][words.STACK]
-        return take(self._master[index][PID], number) if number else ""
+        return read_stack(self._master[index][PID], number) if number else ""
 
     def phase(self, index: int) -> int:
         return self._words[index][words.PHASE]
@@ -301,7 +301,9 @@ class Scoreboard:
         """A live worker that waits for its doorbell and may take a job."""
         if self._head[PAUSED]:
             return False
-        return self._master[index][STATUS] == Status.LIVE and self.phase(index) == words.Phase.IDLE
+        return (
+            self._master[index][STATUS] == RowStatus.LIVE and self.phase(index) == words.Phase.IDLE
+        )
 
 
 def _places(rows: int) -> tuple[int, int, int]:

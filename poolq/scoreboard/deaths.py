@@ -4,9 +4,9 @@ import signal
 
 from poolq.engines.base import DeathReport
 from poolq.jobs.message import Entry, entry
-from poolq.scoreboard.board import UNSEEN, Reason, Row
+from poolq.scoreboard.board import EXIT_UNKNOWN, KillReason, Row
 
-NOTHING = -1
+NOT_STARTED = -1
 
 
 def cause(row: Row) -> str:
@@ -17,7 +17,7 @@ def cause(row: Row) -> str:
         except ValueError:
             name = f"signal {row.signal}"
         return f"killed by {name}"
-    if row.exit_code == UNSEEN:
+    if row.exit_code == EXIT_UNKNOWN:
         return "ended, nobody saw how (its master was dead)"
     return f"exited with code {row.exit_code}"
 
@@ -27,12 +27,12 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
     limit = f"{row.limit / 1e6:g} s"
-    timed_out = row.reason == Reason.TIMEOUT and row.tries > 0
+    timed_out = row.reason == KillReason.TIMEOUT and row.tries > 0
     if timed_out:
         error = f"JobTimeout: overran its {limit}; {who} was killed"
-    elif row.reason == Reason.TIMEOUT:
+    elif row.reason == KillReason.TIMEOUT:
         error = f"its hook overran the {limit} of its timeout; {who} was killed"
-    elif row.reason == Reason.MEMORY:
+    elif row.reason == KillReason.MEMORY:
         error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
     else:
         error = f"{who} {cause(row)}"
@@ -43,9 +43,9 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
         row.tries if timed_out else 0,
         worker=worker,
         signal=row.signal,
-        exit_code=row.exit_code % UNSEEN,
+        exit_code=row.exit_code % EXIT_UNKNOWN,
     )
-    started = row.started - 1 if running else NOTHING
+    started = row.started - 1 if running else NOT_STARTED
     return DeathReport(
         row.request,
         row.finished,

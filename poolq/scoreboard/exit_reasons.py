@@ -1,7 +1,7 @@
 """The reasons for which workers end (pure). `master/exits.py` finds out which one it was."""
 
 #: Each cause, and what it means.
-CAUSES = {
+EXIT_REASONS = {
     "crash": "it died: killed by a signal, or left with an exit code",
     "boot": "it did not get ready",
     "timeout": "killed at its job's deadline",
@@ -16,4 +16,4 @@ CAUSES = {
     "left": "it left by itself, declared dead by another pool or unable to go on",
 }
 #: Those that are no part of a pool's plan.
-DEADLY = ("crash", "boot", "timeout", "max_memory_hard", "silent")
+UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")

@@ -16,7 +16,7 @@ from poolq.scoreboard.shared_text import WORD
 BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 BUCKETS = len(BOUNDS) + 1
 CELLS = 64
-KEPT = 8  # cells for OTHER
+RESERVED_CELLS = 8  # cells for OTHER
 OTHER = "other"  # of queue and job, when there are too many of them
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
@@ -26,7 +26,7 @@ _FIRST = WORD  # words before the first cell; the first one says how many are ta
 SIZE = (_FIRST + CELLS * _CELL) * WORD  # bytes
 
 
-class Key(NamedTuple):
+class HistogramKey(NamedTuple):
     """`outcome`: the scoreboard's word for it."""
 
     outcome: int
@@ -45,7 +45,7 @@ class Cell(NamedTuple):
         return sum(self.buckets)
 
 
-class Tally:
+class Histogram:
     """The worker's side: it opens a cell at the first job of a kind, and adds to it."""
 
     __slots__ = ("_bytes", "cells", "sums", "words")
@@ -63,7 +63,7 @@ class Tally:
         """Where the cell of a new kind begins."""
         taken = self.words[0]
         # Room is kept for the OTHER of each outcome.
-        if taken >= CELLS - KEPT and (queue, job) != (OTHER, OTHER):
+        if taken >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
             known = self.cells.get((outcome, OTHER, OTHER))
             return known if known is not None else self.open(outcome, OTHER, OTHER)
         name = f"{outcome}\0{queue}\0{job}".encode()[:_ROOM]
@@ -80,30 +80,30 @@ def base_of(at: int) -> int:
     return _FIRST + at * _CELL
 
 
-def keys(memory: memoryview, first: int = 0) -> list[Key | None]:
+def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
     """The names of the cells from `first` on; None: one that cannot be read."""
     words = memory.cast("Q")
-    found: list[Key | None] = []
+    found: list[HistogramKey | None] = []
     for at in range(first, min(words[0], CELLS)):
         base = base_of(at)
         start = (base + _TEXT) * WORD
         raw = bytes(memory[start : start + min(words[base + _LENGTH], _ROOM)])
         outcome, _, rest = raw.decode("utf-8", "replace").partition("\0")
         queue, _, job = rest.partition("\0")
-        found.append(Key(int(outcome), queue, job) if outcome.isdecimal() else None)
+        found.append(HistogramKey(int(outcome), queue, job) if outcome.isdecimal() else None)
     return found
 
 
-class Reader:
+class HistogramReader:
     """Reads one worker's tally; names are read once."""
 
     def __init__(self, memory: memoryview) -> None:
         self._bytes = memory
         self._words = memory.cast("Q")
         self._sums = memory.cast("d")
-        self._keys: list[Key | None] = []
+        self._keys: list[HistogramKey | None] = []
 
-    def read(self) -> list[tuple[Key, Cell]]:
+    def read(self) -> list[tuple[HistogramKey, Cell]]:
         words = self._words
         if words[0] > len(self._keys):
             self._keys += keys(self._bytes, len(self._keys))

@@ -10,11 +10,11 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-from poolq.scoreboard.board import Reason, Row, Scoreboard
-from poolq.scoreboard.values import NOTHING, Running
+from poolq.scoreboard.board import KillReason, Row, Scoreboard
+from poolq.scoreboard.values import NO_JOB, Running
 from poolq.scoreboard.worker_row import Phase
 
-STOPPED_WITHIN = 0.02
+STOP_TIMEOUT = 0.02
 _PAUSE = 0.0005
 
 
@@ -24,7 +24,7 @@ def hold(pid: int) -> None:
     One in an uninterruptible call does not stop, but does not go on to another job either.
     """
     os.kill(pid, signal.SIGSTOP)
-    deadline = monotonic() + STOPPED_WITHIN
+    deadline = monotonic() + STOP_TIMEOUT
     while monotonic() < deadline and not _stands(pid):
         signal.sigtimedwait([], _PAUSE)
 
@@ -36,21 +36,23 @@ def go_on(pid: int) -> None:
 
 def running(row: Row) -> Running:
     """Which job's user code runs, hooks included."""
-    return (row.request, row.started) if row.in_job or row.guarded else NOTHING
+    return (row.request, row.started) if row.in_job or row.guarded else NO_JOB
 
 
-def verdict(pid: int, scores: Scoreboard, index: int, accused: Running, *, heavy: bool) -> Reason:
+def verdict(
+    pid: int, scores: Scoreboard, index: int, accused: Running, *, heavy: bool
+) -> KillReason:
     """Hold a worker and look again why it is to be killed. NONE: it goes on, as it runs another job
     by now, or that job's hook, which has a deadline of its own."""
     hold(pid)
     row = scores.read(index)
     if running(row) == accused:
         if row.guarded and monotonic() >= row.deadline / 1e9:
-            return Reason.TIMEOUT
+            return KillReason.TIMEOUT
         if heavy:
-            return Reason.MEMORY
+            return KillReason.MEMORY
     go_on(pid)
-    return Reason.NONE
+    return KillReason.NONE
 
 
 def has_come_up(pid: int, scores: Scoreboard, index: int) -> bool:

@@ -4,7 +4,7 @@ import os
 from time import monotonic_ns
 
 from poolq.scoreboard import board
-from poolq.scoreboard.board import Scoreboard, Status
+from poolq.scoreboard.board import RowStatus, Scoreboard
 from poolq.scoreboard.worker_row import Phase
 from poolq.system import identity
 from poolq.system.kill import end_group
@@ -24,7 +24,7 @@ class LastGuard:
         if os.getppid() == self._master:
             return
         for row in self._scores.all():
-            dead = row.status == Status.LIVE and row.pid and identity.started(row.pid) is None
+            dead = row.status == RowStatus.LIVE and row.pid and identity.start_time(row.pid) is None
             if dead and row.phase == Phase.BUSY and row.seq not in self._ended:
                 self._ended.add(row.seq)
                 end_group(row.pid, os.getsid(0))

@@ -14,9 +14,9 @@ from zlib import crc32
 import msgspec
 
 from poolq.scoreboard import histogram
-from poolq.scoreboard.histogram import Tally
-from poolq.scoreboard.recent_events import Recent
-from poolq.scoreboard.shared_text import Page, Ring
+from poolq.scoreboard.histogram import Histogram
+from poolq.scoreboard.recent_events import RecentEvents
+from poolq.scoreboard.shared_text import TextPage, TextRing
 
 HELD, PROGRESS, RECENT, LAST_TRIES = 8192, 1024, 16_392, 12_288  # bytes
 WARNED = 1 << 16  # bytes that all workers share: one is set for each warning
@@ -32,7 +32,7 @@ TOGETHER = 1.0  # seconds within which two of them are taken for one
 LastTries = dict[str, list[tuple[float, int]]]
 
 
-class Places:
+class NotesLayout:
     """Where each part lies."""
 
     def __init__(self, memory: memoryview) -> None:
@@ -40,10 +40,10 @@ class Places:
         for size in (HELD, PROGRESS, RECENT, LAST_TRIES):
             ends.append(ends[-1] + size)
         self.tally = memory[: ends[0]]
-        self.held = Page(memory[ends[0] : ends[1]])
-        self.progress = Page(memory[ends[1] : ends[2]])
-        self.recent = Ring(memory[ends[2] : ends[3]], FAILURES)
-        self.last_tries = Page(memory[ends[3] : ends[4]])
+        self.held = TextPage(memory[ends[0] : ends[1]])
+        self.progress = TextPage(memory[ends[1] : ends[2]])
+        self.recent = TextRing(memory[ends[2] : ends[3]], FAILURES)
+        self.last_tries = TextPage(memory[ends[3] : ends[4]])
 
 
 class Notes:
@@ -62,9 +62,9 @@ class Notes:
 
     def __init__(self, memory: memoryview, warned: memoryview) -> None:
         self._warned = warned
-        places = Places(memory)
-        self.tally = Tally(places.tally)
-        self.recent = Recent(places.recent)
+        places = NotesLayout(memory)
+        self.tally = Histogram(places.tally)
+        self.recent = RecentEvents(places.recent)
         self._progress = places.progress
         self._held = places.held
         self._keys = read_held(places.held)
@@ -112,23 +112,23 @@ class Notes:
         self._progress.write(msgspec.json.encode((since, done, total, text)))
 
 
-def read_held(page: Page) -> dict[str, int]:
+def read_held(page: TextPage) -> dict[str, int]:
     """How many jobs each limit has held back, by key."""
     return _decoded(page.read(), dict[str, int]) or {}
 
 
-def _read_last_tries(page: Page) -> LastTries:
+def _read_last_tries(page: TextPage) -> LastTries:
     return _decoded(page.read(), LastTries) or {}
 
 
-def count_last_tries(page: Page, now: float) -> Iterable[tuple[str, int]]:
+def count_last_tries(page: TextPage, now: float) -> Iterable[tuple[str, int]]:
     """By key, the jobs that a limit has left one attempt, and that are not due again at `now`."""
     for key, ends in _read_last_tries(page).items():
         if jobs := sum(many for due, many in ends if due > now):
             yield key, jobs
 
 
-def read_progress(page: Page) -> tuple[int, int, int, str] | None:
+def read_progress(page: TextPage) -> tuple[int, int, int, str] | None:
     """When the job began that told it, done, total, note."""
     found: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
     return found

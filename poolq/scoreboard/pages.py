@@ -8,8 +8,8 @@ takes no room.
 """
 
 from poolq.scoreboard import notes, start_order
-from poolq.scoreboard.recent_events import Recent
-from poolq.scoreboard.shared_text import Page, Ring
+from poolq.scoreboard.recent_events import RecentEvents
+from poolq.scoreboard.shared_text import TextPage, TextRing
 
 EVENTS = 64  # that are kept of master and keeper each
 _RING = 8 + EVENTS * 1536
@@ -40,11 +40,11 @@ class Pages:
 
     def __init__(self, memory: memoryview, rows: int) -> None:
         at = _places(rows)
-        self.master = Page(memory[at[0] : at[1]])
-        self.master_events = Ring(memory[at[1] : at[1] + _RING], EVENTS)
-        self.keeper = Page(memory[at[2] : at[3]])
-        self.keeper_events = Ring(memory[at[3] : at[3] + _RING], EVENTS)
-        self.samples = Page(memory[at[4] : at[5]])
+        self.master = TextPage(memory[at[0] : at[1]])
+        self.master_events = TextRing(memory[at[1] : at[1] + _RING], EVENTS)
+        self.keeper = TextPage(memory[at[2] : at[3]])
+        self.keeper_events = TextRing(memory[at[3] : at[3] + _RING], EVENTS)
+        self.samples = TextPage(memory[at[4] : at[5]])
         self.warned = memory[at[5] : at[5] + notes.WARNED]
         self.limits = memory[at[6] : at[6] + start_order.SIZE]
         self._notes = memory[at[7] :]
@@ -57,8 +57,8 @@ class Pages:
         """Of each row: how many kinds of jobs were counted there (see `histogram.py`)."""
         return self._notes.cast("Q")[:: notes.SIZE // 8]
 
-    def recent(self, who: str, row: int | None = None) -> Recent:
+    def recent(self, who: str, row: int | None = None) -> RecentEvents:
         """To be written by the master, the keeper, or the worker in this row."""
         if row is not None:
-            return Recent(notes.Places(self.notes(row)).recent)
-        return Recent(self.master_events if who == "master" else self.keeper_events)
+            return RecentEvents(notes.NotesLayout(self.notes(row)).recent)
+        return RecentEvents(self.master_events if who == "master" else self.keeper_events)

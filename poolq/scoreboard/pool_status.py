@@ -8,9 +8,9 @@ from time import monotonic, time
 
 import msgspec
 
-from poolq.scoreboard.values import Death
+from poolq.scoreboard.values import WorkerDeath
 
-LONGEST = 600  # characters of a reason
+MAX_REASON_CHARS = 600  # characters of a reason
 
 
 class Seated(msgspec.Struct, frozen=True, array_like=True):
@@ -56,7 +56,7 @@ class Told(msgspec.Struct, frozen=True):
     deadline: float | None
     endings: dict[str, int]
     workers: list[Seated]
-    deaths: list[Death] = []
+    deaths: list[WorkerDeath] = []
 
 
 _decoder = msgspec.json.Decoder(Told)

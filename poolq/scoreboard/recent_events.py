@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from poolq.log.events import Event
-from poolq.scoreboard.shared_text import Ring
+from poolq.scoreboard.shared_text import TextRing
 
 #: Characters that are kept of each text, and of a traceback's end, where the error is: the first
 #: pair that fits.
@@ -18,7 +18,7 @@ _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 _decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
 
 
-class Happened(NamedTuple):
+class RecordedEvent(NamedTuple):
     """`when` in seconds since the epoch."""
 
     when: float
@@ -26,10 +26,10 @@ class Happened(NamedTuple):
     event: Event
 
 
-class Recent:
+class RecentEvents:
     """The writer's side."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: TextRing) -> None:
         self._ring = ring
 
     def note(self, when: float, who: str, event: Event) -> None:
@@ -53,10 +53,10 @@ def _cut(value: object, most: int) -> object:
     return kept.encode("utf-8", "replace").decode()
 
 
-def read(data: bytes) -> Happened | None:
+def read(data: bytes) -> RecordedEvent | None:
     """What was noted; None: another version's, or half of it."""
     try:
         when, who, name, fields = _decoder.decode(data)
-        return Happened(when, who, _KINDS[name](*fields))
+        return RecordedEvent(when, who, _KINDS[name](*fields))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
         return None

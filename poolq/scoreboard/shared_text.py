@@ -12,7 +12,7 @@ _HEAD = 2 * WORD  # sequence number, length
 _TRIES = 16
 
 
-class Page:
+class TextPage:
     """One text, replaced as a whole."""
 
     def __init__(self, memory: memoryview) -> None:
@@ -47,7 +47,7 @@ class Page:
         return b""
 
 
-class Ring:
+class TextRing:
     """The latest `slots` texts of at most `room` bytes. They outlive their writer, and its
     successor goes on with the numbers."""
 
@@ -55,7 +55,7 @@ class Ring:
         self._count = memory[:WORD].cast("Q")
         size = (len(memory) - WORD) // slots // WORD * WORD
         starts = range(WORD, WORD + slots * size, size)
-        self._pages = [Page(memory[start : start + size]) for start in starts]
+        self._pages = [TextPage(memory[start : start + size]) for start in starts]
         self.room = self._pages[0].room - WORD
 
     def add(self, data: bytes) -> None:

@@ -38,28 +38,28 @@ from poolq.scoreboard.worker_row import (
 )
 
 #: Limits of no more starts than this are kept in order from their first start on.
-SMALL = 100
+SMALL_LIMIT = 100
 #: Starts per second beyond which a limit's jobs do not wait for one another. Where they are so
 #: short that workers hold several, one worker alone starts more than that.
-QUICK = 100
+MAX_ORDERED_RATE = 100
 #: Microseconds of a window for whose end it is not worth to claim anew.
-SHORT = 100_000
+MIN_WINDOW = 100_000
 #: Nanoseconds before the end of its window, and no more than a tenth of that, from which on nobody
 #: asks any more: what is sent before it may come after it.
-NEAR = 100_000_000
+WINDOW_END_MARGIN = 100_000_000
 #: Windows after which a limit that has held jobs back is none of those any more.
-LATELY = 2
+RECENT_WINDOWS = 2
 #: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
-PATIENCE = 500_000_000
+STALLED_AFTER = 500_000_000
 #: Nanoseconds for which a job waits at most, however the others move on.
-LONGEST = 4 * PATIENCE
-PAUSE = 0.0002
-#: Bytes of what the workers of a pool tell one another of their limits; see `Order`.
+MAX_WAIT = 4 * STALLED_AFTER
+POLL_INTERVAL = 0.0002
+#: Bytes of what the workers of a pool tell one another of their limits; see `StartOrder`.
 SIZE = 1 << 12
 _DIGITS = 16  # of an id, that stand for its place
 
 
-class Order:
+class StartOrder:
     """`peers`: the words of all other rows; `full`: SIZE bytes that they share: of a limit, two
     words between which its window ends, in monotonic nanoseconds. The answer that tells of the end
     takes time, so it is known no better. Where two limits have the same words, jobs wait a moment
@@ -78,8 +78,8 @@ class Order:
         """Until nobody is about to ask for a job that comes before this one, which was claimed at
         that time. False: it has to be claimed anew."""
         now, (one, end) = monotonic_ns(), self._waits
-        if one != id or now > end + LONGEST:
-            self._waits = id, now + LONGEST
+        if one != id or now > end + MAX_WAIT:
+            self._waits = id, now + MAX_WAIT
         if not self._wait(order_of(id), rules, claimed, pause):
             return False  # where it comes back to us it has no more than what is left
         self._waits = "", 0
@@ -93,26 +93,26 @@ class Order:
             for rule in rules:
                 place = self._place(rule)
                 over = self._over[place]
-                if now < self._full[place] - min(NEAR, rule.window * 100):
+                if now < self._full[place] - min(WINDOW_END_MARGIN, rule.window * 100):
                     continue
-                lately = over > 0 and now - over < rule.window * LATELY * 1000
-                if lately and over > claimed and rule.window >= SHORT:
+                lately = over > 0 and now - over < rule.window * RECENT_WINDOWS * 1000
+                if lately and over > claimed and rule.window >= MIN_WINDOW:
                     while (now := monotonic_ns()) < over:
                         pause((over - now) / 1e9)
                     return False
-                slow = rule.limit * 1_000_000 <= QUICK * rule.window
-                matters = matters or (slow and (lately or rule.limit <= SMALL))
+                slow = rule.limit * 1_000_000 <= MAX_ORDERED_RATE * rule.window
+                matters = matters or (slow and (lately or rule.limit <= SMALL_LIMIT))
             if not matters or now >= self._waits[1]:
                 return True
             if self._is_overtaken(mine, claimed):
                 return False
             if not self._is_behind(mine, now):
                 return True
-            pause(PAUSE)
+            pause(POLL_INTERVAL)
 
     def refused(self, rule: Rule, full: int, over: int) -> None:
         """Its window is used up until a moment between these two."""
-        place, over = self._place(rule), min(over, full + PATIENCE)
+        place, over = self._place(rule), min(over, full + STALLED_AFTER)
         if full <= self._over[place] and over >= self._full[place]:  # the same window's end
             full, over = max(full, self._full[place]), min(over, self._over[place])
         self._refused = place, over
@@ -138,7 +138,7 @@ class Order:
 
     def _is_behind(self, mine: int, now: int) -> bool:
         for words, text in self._peers:
-            if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > PATIENCE:
+            if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > STALLED_AFTER:
                 continue
             if words[CLAIMING]:
                 return True

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 #: Which job a worker runs: (request, 1 + index) of the claim; (0, 0) when it runs none.
 Running = tuple[int, int]
-NOTHING: Running = (0, 0)
+NO_JOB: Running = (0, 0)
 
 
-class Death(NamedTuple):
+class WorkerDeath(NamedTuple):
     """A worker that did not leave by itself, nor because it was told to; `why` in words."""
 
     at: float

@@ -16,11 +16,11 @@ from types import FrameType
 from poolq.system import stack_dump
 from poolq.system.host import die_with_parent
 from poolq.system.poll import readable
-from poolq.system.signal_stack import make_room
+from poolq.system.signal_stack import use_large_stack
 
-ABORTED = 131  # 128 + QUIT, as a shell would say it
+EXIT_QUIT = 131  # 128 + QUIT, as a shell would say it
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
-QUIET = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
+IGNORED = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
 
 class ChildSignals:
@@ -54,22 +54,22 @@ class ChildSignals:
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
             abort()
-            os._exit(ABORTED)
+            os._exit(EXIT_QUIT)
 
         self._handlers = {
             signal.SIGTERM: self._on_term,
             signal.SIGQUIT: quit_now,
             signal.SIGCHLD: signal.SIG_DFL,
             signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts
-            **{signal.Signals[name]: _nothing for name in QUIET},
+            **{signal.Signals[name]: _nothing for name in IGNORED},
         }
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
-        make_room()
+        use_large_stack()
         signal.pthread_sigmask(
-            signal.SIG_UNBLOCK, [*self._handlers, signal.SIGUSR2, stack_dump.SIGNAL]
+            signal.SIG_UNBLOCK, [*self._handlers, signal.SIGUSR2, stack_dump.DUMP_SIGNAL]
         )
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         os.register_at_fork(after_in_child=self._disown)
@@ -102,7 +102,7 @@ class ChildSignals:
         self.inherited = True
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(signal.SIGUSR2)
-        for name in ("SIGTERM", "SIGQUIT", *QUIET):
+        for name in ("SIGTERM", "SIGQUIT", *IGNORED):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,4 +2,4 @@
 
 BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
 #: Exit codes of a child that tell why a pool cannot start: no broker, bad configuration.
-TELLING = (69, 78)
+CANNOT_START = (69, 78)

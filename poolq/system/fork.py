@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-CRASHED = 70
+EXIT_CRASHED = 70
 
 
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
@@ -25,7 +25,7 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
     another process.
     """
     flush_streams()
-    with signals_held() as mask:
+    with signals_blocked() as mask:
         pid = os.fork()
         if pid == 0:
             _become(main, close, mask, alone=alone)
@@ -33,7 +33,7 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
 
 
 @contextmanager
-def signals_held() -> Iterator[set[int | signal.Signals]]:
+def signals_blocked() -> Iterator[set[int | signal.Signals]]:
     """Block all signals for a while; gives the mask from before.
 
     A fork forgets a signal that has arrived and was not handled yet: one that is blocked stays.
@@ -53,7 +53,7 @@ def _become(
     alone: bool,
 ) -> None:
     """The child's whole life."""
-    code = CRASHED
+    code = EXIT_CRASHED
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):

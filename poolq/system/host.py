@@ -12,7 +12,7 @@ from poolq.errors import ConfigError
 _PDEATHSIG, _SUBREAPER = 1, 36
 
 
-def more_descriptors(needed: int) -> None:
+def raise_descriptor_limit(needed: int) -> None:
     """A pool has a doorbell a row: let it have that many descriptors. Raises ConfigError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:

@@ -10,7 +10,7 @@ import psutil
 
 from poolq.engines.base import Registration
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def node_id() -> str:
@@ -35,7 +35,7 @@ def pid_namespace() -> str:
         return ""
 
 
-def started(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
     """When the process started (clock ticks since boot), None when there is none or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -61,21 +61,21 @@ def _started_elsewhere(pid: int) -> int | None:
         return None
 
 
-def resident(pid: int) -> int:
+def resident_memory(pid: int) -> int:
     """Bytes of memory that the process holds now; 0 when it is gone."""
     try:
         file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
     try:
-        return int(os.read(file, 200).split()[1]) * PAGE
+        return int(os.read(file, 200).split()[1]) * PAGE_BYTES
     except OSError:
         return 0
     finally:
         os.close(file)
 
 
-def ticks(pid: int) -> int:
+def cpu_ticks(pid: int) -> int:
     """Time that the process has had of the processors, in clock ticks; 0 when it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -89,26 +89,33 @@ def registration(worker: str, node: str, pool: str) -> Registration:
     """This process, as the engine shall know it."""
     pid = os.getpid()
     return Registration(
-        worker, node, socket.gethostname(), pool, boot_id(), pid_namespace(), pid, started(pid) or 0
+        worker,
+        node,
+        socket.gethostname(),
+        pool,
+        boot_id(),
+        pid_namespace(),
+        pid,
+        start_time(pid) or 0,
     )
 
 
-def here(worker: Registration) -> bool:
+def is_local(worker: Registration) -> bool:
     """True if the worker runs, or ran, in this boot and pid namespace."""
     return (worker.boot, worker.pidns) == (boot_id(), pid_namespace())
 
 
-def gone(worker: Registration) -> bool:
+def is_gone(worker: Registration) -> bool:
     """True if the worker ran in this very place and its process is no more."""
-    return gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
+    return is_gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
 
 
-def gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
+def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
     """True if that process ran in this boot and pid namespace, and is no more. One that another
     user hides from us (hidepid, systemd's ProtectProc) may live: its silence decides."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
-    found = started(pid)
+    found = start_time(pid)
     return found != since and not (found is None and _hidden(pid))
 
 

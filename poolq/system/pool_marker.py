@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def wear(folder: Path, name: str) -> int:
+def create_marker(folder: Path, name: str) -> int:
     """The descriptor of a badge, which no child may keep."""
     return os.memfd_create(_called(folder, name), os.MFD_CLOEXEC)
 
 
-def wearers(folder: Path, name: str) -> list[int]:
+def other_holders(folder: Path, name: str) -> list[int]:
     """The other processes of this user that have such a badge, in the same file system: containers
     may have folders of one name that are not the same."""
     link = f"/memfd:{_called(folder, name)} (deleted)"

@@ -28,14 +28,14 @@ from poolq.system import pool_marker
 
 VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
 SYSTEM = Path("/run/poolq")  # where units that are written by `poolq make` have theirs
-PRIVATE = 0o700
-BACKLOG = 64
-EVERY = 0.5  # seconds between two looks whether the files are there
+FOLDER_MODE = 0o700
+SOCKET_BACKLOG = 64
+CHECK_INTERVAL = 0.5  # seconds between two looks whether the files are there
 _LONGEST = 64  # of a file's name, before its ending
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
-class Found(NamedTuple):
+class RunningPool(NamedTuple):
     """A pool that runs."""
 
     name: str
@@ -43,7 +43,7 @@ class Found(NamedTuple):
     folder: Path
 
 
-def home(environ: Mapping[str, str]) -> Path:
+def pool_folder(environ: Mapping[str, str]) -> Path:
     """The folder of a pool that is started here, made if need be. Raises NoPlace."""
     path, variable = _chosen(environ)
     try:
@@ -53,7 +53,7 @@ def home(environ: Mapping[str, str]) -> Path:
             )
         if variable != VARIABLE:
             with suppress(FileExistsError):
-                path.mkdir(PRIVATE)
+                path.mkdir(FOLDER_MODE)
         found = path.lstat() if variable != VARIABLE else path.stat()
     except OSError as error:
         raise _unusable(path, variable, error.strerror or str(error)) from None
@@ -76,7 +76,7 @@ def _unusable(path: Path, variable: str, why: str) -> NoPlace:
     )
 
 
-def places(environ: Mapping[str, str]) -> list[Path]:
+def search_folders(environ: Mapping[str, str]) -> list[Path]:
     """The folders where a command looks for pools."""
     if _absolute(environ, VARIABLE):
         return [_chosen(environ)[0]]
@@ -116,7 +116,7 @@ def file_name(name: str) -> str:
     return f"{quoted[:40]}%{digest[:20]}"
 
 
-class Hold:
+class PoolLock:
     """A pool's name, held by its master until `release` or its death; `listener` is its socket.
     Its files may be deleted under it, by whoever cleans up such folders: `keep` makes them anew."""
 
@@ -133,7 +133,7 @@ class Hold:
             self._ours = _alone(folder.lstat())
             self._folder = _open_folder(folder)
             self.lock = self._lock(self._folder)
-            self._badge = pool_marker.wear(folder, name)
+            self._badge = pool_marker.create_marker(folder, name)
             self._be_alone()
             path = folder / self._socket_file
             self.listener = self._listen(self._folder)
@@ -146,12 +146,12 @@ class Hold:
 
     def _be_alone(self) -> None:
         """Leave the name to a pool whose lock's file was deleted, and that will make it anew."""
-        others = pool_marker.wearers(self._path, self._name)
+        others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
             for fd in (self._badge, self.lock, self._folder):
                 os.close(fd)
-            raise taken(self._name, others[0])
+            raise name_taken(self._name, others[0])
 
     def _lock(self, folder: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -162,7 +162,7 @@ class Hold:
             except (BlockingIOError, PermissionError):
                 pid = _holder(fd)
                 os.close(fd)
-                raise taken(self._name, pid) from None
+                raise name_taken(self._name, pid) from None
             if _inode(self._lock_file, folder) == _Inode.of(os.fstat(fd)):
                 break
             os.close(fd)  # its last owner has just deleted it
@@ -177,7 +177,7 @@ class Hold:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         os.fchmod(listener.fileno(), 0o600)  # before it has a name
         listener.bind(f"/proc/self/fd/{folder}/{self._socket_file}")
-        listener.listen(BACKLOG)
+        listener.listen(SOCKET_BACKLOG)
         return listener
 
     def _note_files(self) -> None:
@@ -192,7 +192,7 @@ class Hold:
         one then."""
         if now < self._next_look:
             return None
-        self._next_look = now + EVERY
+        self._next_look = now + CHECK_INTERVAL
         there = [_at(self._path / file) == inode for file, inode in self._files]
         if len(there) == 2 and all(there):
             return None
@@ -211,7 +211,7 @@ class Hold:
         """The old lock is held until there is a new one, and tells newcomers nothing; the badge is
         what keeps them away."""
         with suppress(OSError):
-            self._path.mkdir(PRIVATE)
+            self._path.mkdir(FOLDER_MODE)
         if self._ours and not _alone(self._path.lstat()):
             raise NoPlace("it is not yours alone")
         folder = _open_folder(self._path)
@@ -277,7 +277,7 @@ def _open_folder(path: Path) -> int:
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def taken(name: str, pid: int) -> NoPlace:
+def name_taken(name: str, pid: int) -> NoPlace:
     """The error of a pool whose name is held by that process."""
     return NoPlace(
         f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
@@ -309,7 +309,7 @@ def _written(fd: int) -> tuple[int, str]:
     return (int(pid) if pid.isdecimal() else 0), name
 
 
-def held(name: str, environ: Mapping[str, str]) -> int:
+def holder_of(name: str, environ: Mapping[str, str]) -> int:
     """The master of the pool that has this name where one that is started here would want it; 0:
     nobody, as far as a quick look tells."""
     path = _chosen(environ)[0] / f"{file_name(name)}.lock"
@@ -320,10 +320,10 @@ def held(name: str, environ: Mapping[str, str]) -> int:
     return found[0].pid if found else 0
 
 
-def running(environ: Mapping[str, str]) -> list[Found]:
+def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
     """The pools that run here and are ours to see, by name. Not for the master: see above."""
     found = []
-    for folder in places(environ):
+    for folder in search_folders(environ):
         with suppress(OSError):
             if not _trusted(folder, environ):
                 continue
@@ -342,16 +342,16 @@ def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def _look(path: Path) -> list[Found]:
+def _look(path: Path) -> list[RunningPool]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         pid, name = _holder(fd), _written(fd)[1]
     finally:
         os.close(fd)
-    return [Found(name, pid, path.parent)] if pid and name else []
+    return [RunningPool(name, pid, path.parent)] if pid and name else []
 
 
-def connect(found: Found, patience: float) -> socket.socket:
+def connect(found: RunningPool, patience: float) -> socket.socket:
     """Through the folder's descriptor, for its path may be longer than a socket's address. It waits
     for `patience` seconds to be let in. Raises OSError."""
     folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from types import FrameType
 
-QUEUED = (
+QUEUED_SIGNALS = (
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD",
 )  # fmt: skip
 
@@ -20,7 +20,7 @@ class SignalQueue:
         self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: deque[str] = deque()
 
-    def install(self, names: Iterable[str] = QUEUED) -> None:
+    def install(self, names: Iterable[str] = QUEUED_SIGNALS) -> None:
         """Hear these, also where who started us has blocked them."""
         numbers = [signal.Signals[name] for name in names]
         signal.set_wakeup_fd(self.write, warn_on_full_buffer=False)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-ROOM = 1 << 20  # for every signal there is; pages that are never touched cost nothing
+STACK_BYTES = 1 << 20  # for every signal there is; pages that are never touched cost nothing
 
 
 class _Stack(ctypes.Structure):
@@ -27,13 +27,13 @@ class _Stack(ctypes.Structure):
 _kept: list[mmap.mmap] = []
 
 
-def make_room() -> None:
+def use_large_stack() -> None:
     """Give the calling thread's handlers a stack that holds them all; to be called after
     faulthandler was asked for anything. Elsewhere than on Linux: nothing."""
     if sys.platform != "linux":
         return
-    memory = mmap.mmap(-1, ROOM)
-    stack = _Stack(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 0, ROOM)
+    memory = mmap.mmap(-1, STACK_BYTES)
+    stack = _Stack(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 0, STACK_BYTES)
     sigaltstack: Callable[..., int] = ctypes.CDLL(None, use_errno=True).sigaltstack
     if sigaltstack(ctypes.byref(stack), None) == 0:
         _kept.append(memory)

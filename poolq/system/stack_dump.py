@@ -11,12 +11,12 @@ import signal
 from pathlib import Path
 from time import monotonic, sleep
 
-SIGNAL = signal.SIGRTMIN
-MOST = 1 << 20  # bytes in the file after which it begins anew
+DUMP_SIGNAL = signal.SIGRTMIN
+MAX_FILE_BYTES = 1 << 20  # bytes in the file after which it begins anew
 _PAUSE, _STILL = 0.005, 4  # seconds; looks without a change after which a stack is complete
 
 
-def offer() -> int:
+def enable() -> int:
     """In a worker: from now on it can be asked. The number of the file; 0 where there is none."""
     try:
         made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
@@ -27,11 +27,11 @@ def offer() -> int:
             os.close(made)
     except OSError:
         return 0
-    faulthandler.register(SIGNAL, file=file, all_threads=True)
+    faulthandler.register(DUMP_SIGNAL, file=file, all_threads=True)
     return file
 
 
-def take(pid: int, number: int, timeout: float = 1.0) -> str:
+def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
     """The stack of every thread of that worker, "" when it does not answer in time. `number`: of
     its file, not 0: else the signal would end it."""
     try:
@@ -41,10 +41,10 @@ def take(pid: int, number: int, timeout: float = 1.0) -> str:
     try:
         if not Path(f"/proc/self/fd/{file}").readlink().match("/memfd:poolq-stack*"):
             return ""  # the job has closed it, and opened something else
-        if os.fstat(file).st_size > MOST:
+        if os.fstat(file).st_size > MAX_FILE_BYTES:
             os.ftruncate(file, 0)
         begun = os.fstat(file).st_size
-        os.kill(pid, SIGNAL)
+        os.kill(pid, DUMP_SIGNAL)
         end = _complete(file, begun, timeout)
         return os.pread(file, end - begun, begun).decode("utf-8", "replace")
     except OSError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from poolq.system.poll import readable
 
 
-class Bell:
+class WakeUp:
     """Rung by any process that has it; rings add up, one `quiet` takes them all."""
 
     def __init__(self, fd: int | None = None) -> None:
@@ -29,22 +29,22 @@ class Bell:
         return rung
 
 
-class Bells:
+class WakeUps:
     """All of a pool: the master's, the keeper's, the waiter's, and a doorbell a row."""
 
     def __init__(self, rows: int, fds: Sequence[int] = ()) -> None:
-        bells = [Bell(fd) for fd in fds] or [Bell() for _ in range(rows + 3)]
+        bells = [WakeUp(fd) for fd in fds] or [WakeUp() for _ in range(rows + 3)]
         self.master, self.keeper, self.idle, *self.doors = bells
 
     def fds(self) -> list[int]:
-        """For `Bells(rows, fds)` in a process that was executed anew."""
+        """For `WakeUps(rows, fds)` in a process that was executed anew."""
         return [bell.fd for bell in (self.master, self.keeper, self.idle, *self.doors)]
 
 
-class WorkerBells:
+class WorkerWakeUps:
     """A worker's two."""
 
-    def __init__(self, bells: Bells, row: int) -> None:
+    def __init__(self, bells: WakeUps, row: int) -> None:
         self.doorbell = bells.doors[row].fd
         self._idle = bells.idle
         self._master = bells.master

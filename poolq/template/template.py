@@ -31,11 +31,11 @@ from poolq.log.events import Reporter
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import set_up
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.fork import flush_streams, leave, signals_held
+from poolq.system.fork import flush_streams, leave, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.poll import readable
-from poolq.system.wakeups import Bells, WorkerBells
+from poolq.system.wakeups import WakeUps, WorkerWakeUps
 from poolq.template import load_errors, protocol
 from poolq.template.code_changes import stamps
 from poolq.template.protocol import (
@@ -62,7 +62,7 @@ class Template:
         self._errand = errand
         self._reporter = reporter
         self._scores = Scoreboard(errand.rows, errand.board)
-        self._bells = Bells(errand.rows, errand.bells)
+        self._bells = WakeUps(errand.rows, errand.bells)
         self._line = socket.socket(fileno=errand.line)
         self._writers = Writers(errand.writers, errand.token)
         # They came through an exec; a job's own programs shall not get them.
@@ -123,7 +123,7 @@ class Template:
         becomes its parent."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        with signals_held():
+        with signals_blocked():
             middle = self._fork(seq)
             if middle is None:
                 return False
@@ -185,11 +185,11 @@ class Template:
         )  # fmt: skip
         gc.enable()
         errand = self._errand
-        setup = process.Setup(
+        setup = process.WorkerSetup(
             errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
             errand.generation, errand.master, errand.life, spawn.first,
             self._scores.worker(spawn.row), self._scores.order(spawn.row),
-            WorkerBells(self._bells, spawn.row),
+            WorkerWakeUps(self._bells, spawn.row),
             self._reporter, self._bells.master.ring,
         )  # fmt: skip
         if not self._go(spawn.row):

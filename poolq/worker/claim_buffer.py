@@ -32,28 +32,28 @@ from poolq.errors import EngineError, Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
 from poolq.log.events import Reporter, Returned
 from poolq.scoreboard.worker_row import WorkerRow
-from poolq.worker.prefetch import BUDGET
-from poolq.worker.step_client import Flight, Talk
+from poolq.worker.prefetch import BATCH_SECONDS
+from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
 
 #: Nanoseconds after which a job is long; that a settlement waits for others at most.
-LONG = LONGEST_WAIT = round(BUDGET * 1e9)
+LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
 #: Nanoseconds after which claims that have not been started are considered anew.
-HELD = LONG * 3 // 2
+REVIEW_AFTER = LONG_JOB * 3 // 2
 #: They go back where they are so many times as many as should be kept.
-TOO_MANY = 4
+EXCESS_FACTOR = 4
 #: Nanoseconds for which the watcher sees a job twice before it is taken for long: on a busy machine
 #: the worker may not have been running at all.
-AGAIN = 5_000_000
+CONFIRM_DELAY = 5_000_000
 #: Nanoseconds for which the engine's last word is good enough to start a claimed job.
-FRESH = 1_000_000_000
+ANSWER_LIFETIME = 1_000_000_000
 
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
 
 
-class Desk:
+class ClaimBuffer:
     """`pause(seconds)` waits and returns True when waiting for the engine has to end.
 
     `due`: from then on no claim is started before `catch_up()`.
@@ -71,7 +71,7 @@ class Desk:
     ) -> None:
         self._engine = engine
         self._worker = worker
-        self._talk = Talk(engine, worker, queues, reporter, pause)
+        self._talk = StepClient(engine, worker, queues, reporter, pause)
         self.repeat = self._talk.repeat
         self.review = self._talk.review
         self._row = row
@@ -80,7 +80,7 @@ class Desk:
         self._lock = threading.Lock()
         self._ahead: deque[Claim] = deque()
         self._behind: list[Claim] = []  # claimed already, to be started after those ahead
-        self._flight: Flight | None = None
+        self._flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # of what was claimed last, nothing has ended in another way
         self.due = 0
@@ -146,12 +146,12 @@ class Desk:
         with self._lock:
             self._land()
             now, returned = monotonic_ns(), 0
-            if alone or now - self._considered >= HELD:
-                if alone or len(self._ahead) + len(self._behind) > TOO_MANY * keep:
+            if alone or now - self._considered >= REVIEW_AFTER:
+                if alone or len(self._ahead) + len(self._behind) > EXCESS_FACTOR * keep:
                     returned = self._return(self._take_beyond(0 if alone else max(0, keep)))
                 self._considered = now
             settles = self._pending and (alone or returned or now >= self._waits)
-            if settles or now - self._talk.asked >= FRESH:
+            if settles or now - self._talk.asked >= ANSWER_LIFETIME:
                 self._step(0)
             self._reckon()
 
@@ -174,7 +174,7 @@ class Desk:
         if outcome is not ACK:
             self._all_done = False
         if not self._pending:
-            self._waits = monotonic_ns() + LONGEST_WAIT
+            self._waits = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._waits)
         self._pending.append(_new(Settlement, (claim, outcome)))
 
@@ -245,7 +245,7 @@ class Desk:
 
     def _reckon(self) -> None:
         """Work out when no claim is to be started any more without having caught up."""
-        due = min(self._talk.asked + FRESH, self._considered + HELD)
+        due = min(self._talk.asked + ANSWER_LIFETIME, self._considered + REVIEW_AFTER)
         self.due = min(due, self._waits) if self._pending else due
 
     def _turn_to(self, claims: Sequence[Claim]) -> None:
@@ -273,7 +273,7 @@ class Desk:
             self._armed.wait()
             rest.wait(self._until_long() / 1e9)
             if (since := self._running) and self._is_long():
-                rest.wait(AGAIN / 1e9)
+                rest.wait(CONFIRM_DELAY / 1e9)
                 if self._running != since:
                     continue
                 self._title.shows(*self._row.running(), monotonic_ns())
@@ -294,11 +294,11 @@ class Desk:
         """Nanoseconds until what runs now is long. Whatever begins meanwhile is shorter by then, so
         each job is found as soon as it is long."""
         since = self._running
-        return max(0, since + LONG - monotonic_ns()) if since else LONG
+        return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 
     def _is_long(self) -> bool:
         since = self._running
-        return since > 0 and monotonic_ns() - since >= LONG
+        return since > 0 and monotonic_ns() - since >= LONG_JOB
 
     def _relieve(self) -> None:
         """Settle what is finished and give back what waits; one try."""

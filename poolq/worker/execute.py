@@ -30,14 +30,14 @@ from poolq.log.events import (
     Retried,
     Unknown,
 )
-from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
 
 
-class Ready(msgspec.Struct):  # made in a third of the time of a dataclass
+class ReadyJob(msgspec.Struct):  # made in a third of the time of a dataclass
     """A claim that can be run: its message was read and its class is known. `again`: it was tried
     before, so it may have failed already."""
 
@@ -49,7 +49,7 @@ class Ready(msgspec.Struct):  # made in a third of the time of a dataclass
     job: Job | None = None
 
 
-class Result(NamedTuple):
+class JobResult(NamedTuple):
     """What shall become of a claim. `error` is set when it has failed for good."""
 
     outcome: Outcome
@@ -68,7 +68,7 @@ class Executor:
         self._grace = round(unknown_for * 1_000_000)
         self._kinds: dict[str, tuple[type[Job], Hooks]] = {}
 
-    def read(self, claim: Claim) -> Ready | Result:
+    def read(self, claim: Claim) -> ReadyJob | JobResult:
         """The job of a claim, or the end of a message that cannot be run here."""
         state = claim.state
         try:
@@ -86,7 +86,7 @@ class Executor:
         if again and retry.hook_spent(message, state):
             return self._bury(claim, message.job, last_error(state))
         kind, own_hooks = known
-        return Ready(claim, message, again, kind, own_hooks)
+        return ReadyJob(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
         kind = self._registry.get(job)
@@ -95,7 +95,7 @@ class Executor:
         known = self._kinds[job] = (kind, hooks(kind))
         return known
 
-    def failed_before(self, ready: Ready) -> Result | None:
+    def failed_before(self, ready: ReadyJob) -> JobResult | None:
         """For a job that has failed already, or whose workers died too often: it is not run, and
         not built either: its `__init__` may be what kills them."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
@@ -114,9 +114,9 @@ class Executor:
             last[0].cause,
             str(error),
         )
-        return Result(outcome, event, error)
+        return JobResult(outcome, event, error)
 
-    def limits(self, ready: Ready) -> Result | tuple[Limit, ...]:
+    def limits(self, ready: ReadyJob) -> JobResult | tuple[Limit, ...]:
         """Build the job and ask it for its rate limits; a Result where that failed."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if ready.claim.admitted:
@@ -127,21 +127,21 @@ class Executor:
             return self._raised(ready, raised, 0.0)
 
     def admit(
-        self, ready: Ready, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: Order
-    ) -> Result | None:
+        self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
+    ) -> JobResult | None:
         """Ask the engine for a start under each. None: it may. Raises Fenced, EngineUnavailable."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
         if admission.stale:  # giving it back is refused, which is told; this event is not
             where = (ready.message.job, ready.claim.id, ready.claim.queue)
-            return Result(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
+            return JobResult(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
         if admission.wait <= 0:
             return None
         wait = admission.wait * 1000
         order.refused(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
 
-    def run(self, ready: Ready) -> Result:
+    def run(self, ready: ReadyJob) -> JobResult:
         """Call `run()` and judge how it ended."""
         job = ready.job
         if job is None:
@@ -155,9 +155,9 @@ class Executor:
         claim = ready.claim
         tries = claim.state.attempt + 1
         event = _new(Finished, (ready.message.job, claim.id, claim.queue, tries, seconds))
-        return _new(Result, (ACK, event, None, seconds))
+        return _new(JobResult, (ACK, event, None, seconds))
 
-    def hook(self, ready: Ready, name: str, error: BaseException | None) -> Event | None:
+    def hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
         """Call `on_success` or `on_failure`; an event when it raised."""
         job = ready.job
         if job is None:
@@ -171,7 +171,7 @@ class Executor:
             )
         return None
 
-    def _build(self, ready: Ready, attempt: int, error: BaseException | None = None) -> Job:
+    def _build(self, ready: ReadyJob, attempt: int, error: BaseException | None = None) -> Job:
         claim, message = ready.claim, ready.message
         return build(
             ready.kind,
@@ -182,7 +182,7 @@ class Executor:
             error=error,
         )
 
-    def _raised(self, ready: Ready, raised: BaseException, seconds: float) -> Result:
+    def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
         error, cause, delay = judge(
@@ -198,24 +198,24 @@ class Executor:
         where = (message.job, claim.id, claim.queue, tries)
         if isinstance(outcome, Failing):
             failed = Failed(*where, seconds, cause, describe(error), trace)
-            return Result(outcome, failed, error, seconds)
+            return JobResult(outcome, failed, error, seconds)
         event = Retried(
             *where, message.attempts, seconds, cause, describe(error), delay / 1e6, trace
         )
-        return Result(outcome, event, None, seconds)
+        return JobResult(outcome, event, None, seconds)
 
     def _limited(
         self,
-        ready: Ready,
+        ready: ReadyJob,
         limits: tuple[Limit, ...],
         rules: tuple[Rule, ...],
         refused: Admission,
-    ) -> Result:
+    ) -> JobResult:
         message, claim, at = ready.message, ready.claim, refused.rule
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
         if (limits[at].on_limit or message.on_limit) == "park":
-            return Result(
+            return JobResult(
                 Park(rules, at), Limited(*where, "parked", rules[at].key, refused.wait / 1_000_000)
             )
         error = RateLimitExhausted(
@@ -225,32 +225,32 @@ class Executor:
         later = retry.spread(limits[at].jitter, limits[at].window, random.random())
         outcome = retry.limited(message, claim.state, line, rules[at], refused.until + later)
         if isinstance(outcome, Failing):
-            return Result(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
+            return JobResult(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
         left = message.attempts - tries
         wait = (refused.wait + later) / 1_000_000
         event = Limited(*where, "released", rules[at].key, wait, left)
-        return Result(outcome, event)
+        return JobResult(outcome, event)
 
-    def _unknown(self, claim: Claim, message: Message) -> Result:
+    def _unknown(self, claim: Claim, message: Message) -> JobResult:
         text = (
             f"UnknownJob: no module of the application defines {message.job!r}; "
             "deploy it, or name its module with --app"
         )
         outcome = retry.unknown(claim.state, self._line("unknown", text, 0), self._grace)
         if isinstance(outcome, Bury):
-            return Result(outcome, Buried(message.job, claim.id, claim.queue, text))
+            return JobResult(outcome, Buried(message.job, claim.id, claim.queue, text))
         assert isinstance(outcome, Release)
-        return Result(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
+        return JobResult(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
 
-    def _newer(self, claim: Claim, text: str) -> Result:
+    def _newer(self, claim: Claim, text: str) -> JobResult:
         outcome = retry.newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
         job, _ = name_and_queue(claim.body)
-        return Result(outcome, Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text))
+        return JobResult(outcome, Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text))
 
-    def _bury(self, claim: Claim, job: str, error: str) -> Result:
+    def _bury(self, claim: Claim, job: str, error: str) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)
         after = retry.at_end(claim.state, line)
-        return Result(after, Buried(job, claim.id, claim.queue, error))
+        return JobResult(after, Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
         return Entry(time_ns() // 1000, cause, error, attempt, trace, self._worker)

@@ -16,11 +16,11 @@ from poolq.jobs import retry
 from poolq.jobs.message import Message, State, entries
 from poolq.jobs.running import FailNow, ReleaseNow
 
-LONGEST_ERROR = 2_000
-LONGEST_TRACEBACK = 8_000
+MAX_ERROR_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 8_000
 
 #: The error that stands for a cause when the exception itself stayed in another process.
-CAUSES: dict[str, type[JobError]] = {
+ERROR_BY_CAUSE: dict[str, type[JobError]] = {
     "crash": JobCrashed,
     "limited": RateLimitExhausted,
     "released": JobReleased,
@@ -35,7 +35,7 @@ def describe(error: BaseException) -> str:
     except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
         text = f"(its text cannot be had: {type(second).__name__})"
     name = type(error).__name__
-    return (f"{name}: {text}" if text else name)[:LONGEST_ERROR]
+    return (f"{name}: {text}" if text else name)[:MAX_ERROR_CHARS]
 
 
 def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
@@ -52,7 +52,7 @@ def traceback_of(raised: BaseException) -> str:
     trace = raised.__traceback__
     while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(raised), raised, trace))[-LONGEST_TRACEBACK:]
+    return "".join(traceback.format_exception(type(raised), raised, trace))[-MAX_TRACEBACK_CHARS:]
 
 
 def _own(module: str) -> bool:
@@ -72,7 +72,7 @@ def error_of(state: State, message: Message) -> JobError:
     last = next((line for line in reversed(found) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:
         return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
-    error = CAUSES.get(last.cause, JobFailed)(last.error)
+    error = ERROR_BY_CAUSE.get(last.cause, JobFailed)(last.error)
     if last.traceback:
         error.add_note(last.traceback)
     return error

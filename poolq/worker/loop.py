@@ -21,7 +21,7 @@ from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
-from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import (
     DONE,
     FAILED,
@@ -32,23 +32,23 @@ from poolq.scoreboard.worker_row import (
     WorkerRow,
     text,
 )
-from poolq.system.identity import resident
-from poolq.worker.claim_buffer import Desk
-from poolq.worker.execute import Executor, Ready, Result
-from poolq.worker.idle_polling import Idling
-from poolq.worker.prefetch import MANY, Pace
-from poolq.worker.signals import Signals
+from poolq.system.identity import resident_memory
+from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.idle_polling import IdlePolling
+from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
+from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
 #: Of a job that comes after others that are due now: it goes back, and is claimed anew.
-AGAIN = Result(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
+RETURNED_RESULT = JobResult(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
 #: So many jobs without a rate limit in a row, and nobody waits for a worker's next ones.
-SOME = 4
-BROKEN = 1  # the exit code of a worker that cannot go on
+UNLIMITED_STREAK = 4
+EXIT_BROKEN = 1  # the exit code of a worker that cannot go on
 
 
-class Bells(Protocol):
+class WakeUps(Protocol):
     """What wakes a worker, and how it tells the keeper that it is idle."""
 
     doorbell: int
@@ -65,15 +65,15 @@ class Loop:
 
     def __init__(
         self,
-        desk: Desk,
+        desk: ClaimBuffer,
         executor: Executor,
-        pace: Pace,
+        pace: Prefetch,
         row: WorkerRow,
-        order: Order,
-        bells: Bells,
-        signals: Signals,
+        order: StartOrder,
+        bells: WakeUps,
+        signals: WorkerSignals,
         reporter: Reporter,
-        idling: Idling,
+        idling: IdlePolling,
         timeout: float,
         max_jobs: int,
         title: Title,
@@ -134,7 +134,7 @@ class Loop:
         """What was running stays charged: it may be the cause."""
         self._reporter.report(Note("error", f"{why}; leaving, a new worker follows"))
         self._reporter.flush()
-        return BROKEN
+        return EXIT_BROKEN
 
     def _rest(self) -> None:
         """Declare idle, look once more, then wait for the doorbell: no ring can be missed."""
@@ -191,7 +191,7 @@ class Loop:
 
     def _one(self, claim: Claim) -> None:
         ready = self._executor.read(claim)
-        if isinstance(ready, Result):
+        if isinstance(ready, JobResult):
             self._conclude(None, claim, ready)
             return
         job = ready.message.job
@@ -207,7 +207,7 @@ class Loop:
             self._desk.watch()  # the watcher tells of it, should it be long
         row, desk, hooks = self._row, self._desk, ready.hooks
         if self._weighs:
-            row.holds(resident(os.getpid()))
+            row.holds(resident_memory(os.getpid()))
         if hooks.limit:
             row.asks(True)
         row.start(claim.index, text(claim.id, claim.queue, job), now)
@@ -219,7 +219,7 @@ class Loop:
             desk.finish(claim, ACK)
             row.count(DONE, claim.queue, job, result.seconds)
             self._reporter.report(result.event)
-        elif result is AGAIN:
+        elif result is RETURNED_RESULT:
             self._return(claim)
         else:
             self._conclude(ready, claim, result)
@@ -235,7 +235,7 @@ class Loop:
     def _look_ahead(self) -> None:
         """In the middle of a batch: unless its first half was longer than expected."""
         want = self._pace.want()
-        if want >= MANY:
+        if want >= LOOK_AHEAD_MIN:
             self._desk.look_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
@@ -255,7 +255,7 @@ class Loop:
         """Behind a long job nothing waits; behind a short one no more than fits into a batch."""
         self._desk.catch_up(self._pace.fits() - 1, alone=not short)
 
-    def _run(self, ready: Ready) -> Result:
+    def _run(self, ready: ReadyJob) -> JobResult:
         limit = ready.message.timeout or self._timeout
         if limit:
             self._guard(ready, limit)
@@ -264,9 +264,9 @@ class Loop:
             self._unlimited = 0
             self._row.unlimited(False)
             result = self._held_back(ready, limit)
-        elif self._unlimited < SOME:
+        elif self._unlimited < UNLIMITED_STREAK:
             self._unlimited += 1
-            self._row.unlimited(self._unlimited == SOME)
+            self._row.unlimited(self._unlimited == UNLIMITED_STREAK)
         if result is None:
             result = self._executor.run(ready)
             self._signals.after_user_code()
@@ -275,17 +275,17 @@ class Loop:
             self._row.unguard()
         return result
 
-    def _held_back(self, ready: Ready, limit: int) -> Result | None:
+    def _held_back(self, ready: ReadyJob, limit: int) -> JobResult | None:
         """Ask the job for its rate limits, and the engine for a start. None: it may run."""
         result = self._asked(ready, limit)
         if result is None:
             self._row.asks(False)
         return result
 
-    def _asked(self, ready: Ready, limit: int) -> Result | None:
+    def _asked(self, ready: ReadyJob, limit: int) -> JobResult | None:
         limits = self._executor.limits(ready)
         self._signals.after_user_code()
-        if isinstance(limits, Result):
+        if isinstance(limits, JobResult):
             return limits
         short = self._pace.short(ready.message.job)
         if not limits and short:
@@ -295,7 +295,7 @@ class Loop:
         if limits:
             rules = tuple(one.rule(ready.message.job) for one in limits)
             if not self._order.wait(ready.claim.id, rules, self._row.claimed_at()):
-                return AGAIN
+                return RETURNED_RESULT
             admit = partial(self._executor.admit, ready, limits, rules, self._order)
             result = self._desk.repeat(admit)
         alone = result is None and not short
@@ -305,7 +305,7 @@ class Loop:
             self._guard(ready, limit)
         return result
 
-    def _guard(self, ready: Ready, limit: int) -> None:
+    def _guard(self, ready: ReadyJob, limit: int) -> None:
         """The master ends what follows at its deadline, and the keeper what that means: at the
         engine the job is only running."""
         message, state = ready.message, ready.claim.state
@@ -315,7 +315,7 @@ class Loop:
         if self._row.guard(limit, tries, pause):
             self._bells.look()
 
-    def _conclude(self, ready: Ready | None, claim: Claim, result: Result) -> None:
+    def _conclude(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
         """Settle at once, with the hook at its place: after done, before buried."""
         outcome = result.outcome
         if type(outcome) is Ack:
@@ -344,7 +344,7 @@ class Loop:
             self._row.settled_to(claim.index)
         return accepted
 
-    def _hook(self, ready: Ready, name: str, error: BaseException | None) -> None:
+    def _hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
         self._desk.begins(monotonic_ns())
         limit = ready.message.timeout or self._timeout
         if limit and self._row.guard(limit, 0, 0):

@@ -11,41 +11,41 @@
 
 #: Seconds that a batch is expected to take at most, and that a finished job may wait for others
 #: before it is settled. A job that takes longer is long: nothing claimed waits behind it.
-BUDGET = 0.02
+BATCH_SECONDS = 0.02
 #: Most claims at once: beyond it a bigger batch saves nothing measurable.
-MOST = 512
+MAX_BATCH = 512
 #: So many claims at once are worth claiming the next ones while they run.
-MANY = 4
+LOOK_AHEAD_MIN = 4
 #: Above it all durations of a job are equal.
-LONGEST = 5 * BUDGET
+MAX_DURATION = 5 * BATCH_SECONDS
 #: How much larger than the last one a batch may be.
-GROWTH = 4
+MAX_GROWTH = 4
 #: What share of the mean duration the last job has.
 _WEIGHT = 1 / 64
 
 
-class Pace:
+class Prefetch:
     """Durations in seconds. `prefetch` 0: adapt; else the most claims at once."""
 
     def __init__(self, prefetch: int) -> None:
-        self._most = prefetch or MOST
+        self._most = prefetch or MAX_BATCH
         self._adapts = not prefetch
         self._allowed = 1
         self._goes_on = False
         self._by_job: dict[str, float] = {}
-        self._last = BUDGET  # of the last jobs; follows a longer one at once
+        self._last = BATCH_SECONDS  # of the last jobs; follows a longer one at once
         self._twice = 0.0  # what the last two took at least
         # The first runs count as much as what is assumed before them, a job of BUDGET.
-        self._mean, self._share = BUDGET, 1 / 2
+        self._mean, self._share = BATCH_SECONDS, 1 / 2
 
     def measured(self, job: str, seconds: float) -> None:
         """One run took this long."""
-        if seconds > LONGEST:  # noqa: PLR1730  # `min` takes 60 ns, for each job
-            seconds = LONGEST
+        if seconds > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
+            seconds = MAX_DURATION
         known = self._by_job.get(job, seconds)
         self._by_job[job] = known + (seconds - known) * (0.5 if seconds > known else 0.2)
-        if seconds > BUDGET:  # noqa: PLR1730  # likewise
-            seconds = BUDGET
+        if seconds > BATCH_SECONDS:  # noqa: PLR1730  # likewise
+            seconds = BATCH_SECONDS
         last = self._last
         if seconds > last:
             self._twice, self._last = last, seconds
@@ -57,21 +57,21 @@ class Pace:
 
     def claimed(self, many: int, wanted: int) -> None:
         """So many came of those that were wanted."""
-        self._goes_on = self._adapts and many >= MANY and 2 * many >= wanted
+        self._goes_on = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
         if many >= wanted:
-            self._allowed = min(MOST, GROWTH * many)
+            self._allowed = min(MAX_BATCH, MAX_GROWTH * many)
         elif not many:
             self._allowed = 1
 
     def want(self) -> int:
         """How many to claim: as many as BUDGET is expected to hold, 1 at least."""
         expected = max(self._last, self._mean, 1e-6)
-        return max(1, min(self._most, self._allowed, int(BUDGET / expected)))
+        return max(1, min(self._most, self._allowed, int(BATCH_SECONDS / expected)))
 
     def fits(self) -> int:
         """How many of those that are claimed fit into BUDGET. A single long run says nothing here:
         to give back and claim again costs more than a worker's moment without a processor."""
-        return int(BUDGET / max(self._twice, self._mean, 1e-6))
+        return int(BATCH_SECONDS / max(self._twice, self._mean, 1e-6))
 
     def goes_on(self) -> bool:
         """True if the next claim should be sent before the last one's jobs have been run: they are
@@ -81,4 +81,4 @@ class Pace:
 
     def short(self, job: str) -> bool:
         """True if the job is expected to be over well within BUDGET."""
-        return self._by_job.get(job, BUDGET) < BUDGET
+        return self._by_job.get(job, BATCH_SECONDS) < BATCH_SECONDS

@@ -22,21 +22,21 @@ from poolq.jobs.registry import Registry
 from poolq.jobs.registry import load as load_jobs
 from poolq.jobs.running import publish_progress_by
 from poolq.log.events import Note, Reporter
-from poolq.scoreboard.start_order import Order
+from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import Phase, WorkerRow
 from poolq.system.identity import registration
-from poolq.worker.claim_buffer import Desk
+from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor
-from poolq.worker.idle_polling import Idling
-from poolq.worker.loop import Bells, Loop
-from poolq.worker.prefetch import Pace
-from poolq.worker.signals import Signals
+from poolq.worker.idle_polling import IdlePolling
+from poolq.worker.loop import Loop, WakeUps
+from poolq.worker.prefetch import Prefetch
+from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class WorkerSetup:
     """What a worker is given by its pool. `ready` is called once, when it can take jobs; `first`:
     its generation is on trial."""
 
@@ -49,19 +49,19 @@ class Setup:
     life: int
     first: bool
     row: WorkerRow
-    order: Order
-    bells: Bells
+    order: StartOrder
+    bells: WakeUps
     reporter: Reporter
     ready: Callable[[], None]
     failed: Callable[[PoolqError], None] | None = None
 
 
-def main(setup: Setup, registry: Registry | None = None) -> int:
+def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
     where that fails, which is told to `setup.failed`, or else to the log."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.says("boot")
-    signals = Signals(setup.life, setup.row.stop_requested)
+    signals = WorkerSignals(setup.life, setup.row.stop_requested)
     signals.install(setup.master, setup.row.stopped)
     setup.row.offers(signals.offer_stack())
     setup.reporter.rename(f"worker {setup.slot}")
@@ -98,7 +98,9 @@ def _end_children() -> None:
         child.terminate()
 
 
-def _live(setup: Setup, signals: Signals, registry: Registry, engine: Engine, title: Title) -> int:
+def _live(
+    setup: WorkerSetup, signals: WorkerSignals, registry: Registry, engine: Engine, title: Title
+) -> int:
     config = setup.config
     limit = max(config.node_ttl, config.sleep)
     orphaned_at = 0.0
@@ -113,13 +115,13 @@ def _live(setup: Setup, signals: Signals, registry: Registry, engine: Engine, ti
             return not urgent or monotonic() - orphaned_at > limit
         return signals.stopping and not urgent
 
-    desk = Desk(engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title)
+    desk = ClaimBuffer(engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title)
     me = registration(setup.worker, setup.node, config.name)
     executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
-    pace = Pace(config.prefetch)
+    pace = Prefetch(config.prefetch)
     loop = Loop(
         desk, executor, pace, setup.row, setup.order, setup.bells, signals, setup.reporter,
-        Idling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
+        IdlePolling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
         setup.generation,
         weighs=config.max_memory_hard > 0,
     )  # fmt: skip
@@ -138,7 +140,7 @@ def _live(setup: Setup, signals: Signals, registry: Registry, engine: Engine, ti
     return loop.run()
 
 
-def _warn(registry: Registry, setup: Setup) -> None:
+def _warn(registry: Registry, setup: WorkerSetup) -> None:
     """No job at all, a misspelled option, or a rate limit that fails its jobs at the first refusal,
     is hardly meant. Later generations only tell what is new."""
 

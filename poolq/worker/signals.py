@@ -11,21 +11,21 @@ from collections.abc import Callable
 
 from poolq.system import stack_dump
 from poolq.system.child_signals import ChildSignals
-from poolq.system.signal_stack import make_room
+from poolq.system.signal_stack import use_large_stack
 
 #: C's own, which makes no enum of the answer: 50 ns in place of 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal
 _TERM = int(signal.SIGTERM)
 
 
-class Signals(ChildSignals):
+class WorkerSignals(ChildSignals):
     """Adds what user code between two claims makes necessary."""
 
     @staticmethod
     def offer_stack() -> int:
         """See `stack_dump.offer`."""
-        number = stack_dump.offer()
-        make_room()
+        number = stack_dump.enable()
+        use_large_stack()
         return number
 
     def retake(self) -> None:

@@ -2,8 +2,8 @@
 
 A step is repeated with the same request id: nothing is claimed or settled twice, whatever reply was
 lost. Where the engine has a server that works meanwhile, a step may be sent and answered later; it
-is a `Flight` then. Whose claims these are, and what is settled, is `claim_buffer.py`'s business,
-and that one thread speaks at a time.
+is an `InFlightStep` then. Whose claims these are, and what is settled, is `claim_buffer.py`'s
+business, and that one thread speaks at a time.
 """
 
 import random
@@ -28,7 +28,7 @@ class Leaving(Exception):
 
 
 @dataclass(slots=True)
-class Flight:
+class InFlightStep:
     """A step on its way since `began`. `relieved`: its answer was had by another line already, and
     what it claimed is given back."""
 
@@ -40,7 +40,7 @@ class Flight:
     relieved: bool = False
 
 
-class Talk:
+class StepClient:
     """`pause(seconds)` waits and returns True when waiting for the engine has to end. `asked`: when
     the last exchange that was answered began, in monotonic nanoseconds."""
 
@@ -70,7 +70,7 @@ class Talk:
         review = partial(self._engine.review, self._worker, self._queues)
         self.repeat(review, urgent=False)
 
-    def begin(self, settlements: Sequence[Settlement], want: int) -> Flight | None:
+    def begin(self, settlements: Sequence[Settlement], want: int) -> InFlightStep | None:
         """Send a step. None: it was not sent."""
         request, began = self._request + 1, monotonic_ns()
         try:
@@ -80,19 +80,19 @@ class Talk:
         if answer is None:
             return None
         self._request = request
-        return Flight(request, settlements, want, began, answer)
+        return InFlightStep(request, settlements, want, began, answer)
 
-    def land(self, flight: Flight) -> Step:
+    def land(self, flight: InFlightStep) -> Step:
         """The answer to what was sent. Raises Fenced, Leaving."""
         return self._answered(flight.request, flight.settlements, flight.want, flight)
 
     @staticmethod
-    def ignore(flight: Flight) -> None:
+    def ignore(flight: InFlightStep) -> None:
         """Have the answer out of the way: it is known already. Raises Fenced."""
         with suppress(EngineUnavailable):
             flight.answer()
 
-    def again(self, flight: Flight) -> Step:
+    def again(self, flight: InFlightStep) -> Step:
         """The answer to what is on its way, by this thread's own line; one try."""
         return self._step(flight.request, flight.settlements, flight.want)
 
@@ -123,7 +123,11 @@ class Talk:
                 self._reporter.report(Stale("", id))
 
     def _answered(
-        self, request: int, settlements: Sequence[Settlement], want: int, flight: Flight | None
+        self,
+        request: int,
+        settlements: Sequence[Settlement],
+        want: int,
+        flight: InFlightStep | None,
     ) -> Step:
         """The first time by what is on its way."""
 

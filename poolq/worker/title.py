@@ -8,7 +8,7 @@ is not new; and, by the watcher, which knows it from the scoreboard's row, one t
 from setproctitle import setproctitle
 
 #: Nanoseconds for which the title of a short job stands.
-STANDS = 20_000_000
+TITLE_INTERVAL = 20_000_000
 
 
 class Title:
@@ -27,7 +27,7 @@ class Title:
 
     def shows(self, id: str, queue: str, job: str, now: int) -> None:
         """This job runs, since `now`. Of a name such as `shop.mails:SendMail` the end is enough."""
-        self.due = now + STANDS
+        self.due = now + TITLE_INTERVAL
         short = job.rpartition(":")[2] or job
         self._write(f"{queue} {short} {id}".replace("\0", "?"))  # a title ends at a NUL
 

@@ -12,7 +12,7 @@ from threading import Event
 from typing import NamedTuple
 
 from poolq.errors import EngineError
-from poolq.system.identity import gone
+from poolq.system.identity import is_gone
 from tests.chaos.adversary import Adversary
 from tests.chaos.brokers import BROKERS, Broker
 from tests.chaos.checker import Verdict, check
@@ -143,7 +143,7 @@ class _Chaos:
     def _remains(self) -> str:
         engine, space = self.project.engine, self.project.namespace
         full = [one for one in engine.counts() if any(one[1:5])]
-        dead = [one.worker for one in engine.registered() if gone(one)]
+        dead = [one.worker for one in engine.registered() if is_gone(one)]
         nodes = [one.node for one in engine.nodes()]
         return f"{full}, dead workers {dead}, nodes {nodes}, {self.broker.left(space)}"
 
@@ -151,7 +151,7 @@ class _Chaos:
         """True if the living have cleared away the nodes that died, and the lines of jobs that were
         parked, which stay until the next slot of their limit."""
         engine = self.project.engine
-        if len(engine.nodes()) > len(self.fleet.pools) or any(map(gone, engine.registered())):
+        if len(engine.nodes()) > len(self.fleet.pools) or any(map(is_gone, engine.registered())):
             return False
         return not any(one.endswith("_lines") for one in self.broker.left(self.project.namespace))
 

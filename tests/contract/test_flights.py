@@ -16,7 +16,7 @@ from poolq.log import reporting
 from poolq.scoreboard.notes import SIZE, Notes
 from poolq.scoreboard.worker_row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
 from poolq.worker import claim_buffer as module
-from poolq.worker.claim_buffer import Desk
+from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -47,19 +47,19 @@ def row() -> WorkerRow:
     )
 
 
-def desk_of(engine: Engine, row: WorkerRow) -> Desk:
+def desk_of(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     log = reporting.Log(reporting.FORMATS["text"]())
-    made = Desk(engine, "w1", ["q"], row, log, lambda _seconds, _urgent: False, Title("w"))
+    made = ClaimBuffer(engine, "w1", ["q"], row, log, lambda _seconds, _urgent: False, Title("w"))
     made.register(registration())
     return made
 
 
 @pytest.fixture
-def desk(engine: Engine, row: WorkerRow) -> Desk:
+def desk(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     return desk_of(engine, row)
 
 
-def end(desk: Desk, row: WorkerRow, many: int) -> list[str]:
+def end(desk: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
     """Run so many jobs; what they were called."""
     claims: list[Claim] = []
     for _ in range(many):
@@ -73,7 +73,7 @@ def end(desk: Desk, row: WorkerRow, many: int) -> list[str]:
 
 
 def test_what_was_sent_for_follows_what_is_ahead(
-    engine: Engine, desk: Desk, row: WorkerRow
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
     assert desk.claim(4) == 4
@@ -116,7 +116,7 @@ def test_a_lost_answer_is_asked_for_again(
 
 
 def test_others_may_speak_while_a_step_is_on_its_way(
-    engine: Engine, desk: Desk, row: WorkerRow
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
 ) -> None:
     """A job's rate limit, for one."""
     push(engine, *"abcd")
@@ -134,7 +134,7 @@ def test_others_may_speak_while_a_step_is_on_its_way(
 
 
 def test_a_settlement_in_between_leaves_the_claims_for_later(
-    engine: Engine, desk: Desk, row: WorkerRow
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
     desk.claim(3)
@@ -154,7 +154,9 @@ def test_a_settlement_in_between_leaves_the_claims_for_later(
     assert (total(engine, "done"), count_of(engine).delayed) == (5, 1)
 
 
-def test_before_a_long_job_all_is_settled(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+def test_before_a_long_job_all_is_settled(
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+) -> None:
     push(engine, *"abcd")
     desk.claim(2)
     end(desk, row, 1)
@@ -164,10 +166,10 @@ def test_before_a_long_job_all_is_settled(engine: Engine, desk: Desk, row: Worke
 
 
 def test_what_is_too_much_goes_back_from_behind(
-    engine: Engine, desk: Desk, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HELD", 0)
-    monkeypatch.setattr(module, "TOO_MANY", 1)
+    monkeypatch.setattr(module, "REVIEW_AFTER", 0)
+    monkeypatch.setattr(module, "EXCESS_FACTOR", 1)
     push(engine, *"abcdefg")
     desk.claim(3)
     end(desk, row, 1)
@@ -188,7 +190,9 @@ def test_what_is_too_much_goes_back_from_behind(
     assert (total(engine, "done"), count_of(engine).ready) == (5, 2)
 
 
-def test_leaving_gives_back_what_was_on_its_way(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+def test_leaving_gives_back_what_was_on_its_way(
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+) -> None:
     push(engine, *"abcdef")
     desk.claim(3)
     end(desk, row, 1)
@@ -199,7 +203,7 @@ def test_leaving_gives_back_what_was_on_its_way(engine: Engine, desk: Desk, row:
 
 
 def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
-    engine: Engine, desk: Desk, row: WorkerRow
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
     desk.claim(3)
@@ -221,7 +225,7 @@ def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
 
 @pytest.mark.parametrize("landed", [True, False])
 def test_a_death_finds_what_had_ended(
-    engine: Engine, desk: Desk, row: WorkerRow, landed: bool
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow, landed: bool
 ) -> None:
     push(engine, *"abcdef")
     desk.claim(3)
@@ -241,7 +245,7 @@ def test_a_death_finds_what_had_ended(
 
 
 def test_a_fenced_worker_hears_of_it_when_the_step_lands(
-    engine: Engine, desk: Desk, row: WorkerRow
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcd")
     desk.claim(2)

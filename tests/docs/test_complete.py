@@ -25,7 +25,7 @@ from poolq.jobs import limits, message
 from poolq.jobs.message import State
 from poolq.jobs.options import OPTIONS
 from poolq.monitor.prometheus import METRICS
-from poolq.scoreboard.exit_reasons import CAUSES
+from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.system import child_signals, stack_dump
 from poolq.system import exit_codes as codes
 from poolq.system import signal_queue as master_signals
@@ -79,7 +79,7 @@ def test_a_setting_has_its_row(setting: settings.Setting) -> None:
 
 def exit_codes() -> set[int]:
     found = {0, USAGE, INTERRUPTED, db.OUTDATED}
-    found |= {codes.BOOT_FAILED, codes.CRASH_STORM, codes.KILLED, *codes.TELLING}
+    found |= {codes.BOOT_FAILED, codes.CRASH_STORM, codes.KILLED, *codes.CANNOT_START}
     kinds = [errors.PoolqError]
     while kinds:
         kind = kinds.pop()
@@ -96,14 +96,14 @@ def test_exit_codes_are_exactly_those() -> None:
 def test_signals_are_exactly_those() -> None:
     text = sections(read("commands.md"))["Signals"]
     master, worker = text.split("To a worker")
-    assert _signals(master) - {"SIGKILL"} == set(master_signals.QUEUED)
+    assert _signals(master) - {"SIGKILL"} == set(master_signals.QUEUED_SIGNALS)
     handled = {
         "SIGTERM",
         "SIGQUIT",
         "SIGPIPE",
         "SIGUSR2",
-        stack_dump.SIGNAL.name,
-        *child_signals.QUIET,
+        stack_dump.DUMP_SIGNAL.name,
+        *child_signals.IGNORED,
     }
     assert _signals(worker) - {"SIGKILL"} == handled
 
@@ -118,7 +118,7 @@ def test_the_readme_tells_no_other_codes_and_signals() -> None:
     codes = {int(word) for word in text.replace(",", " ").split() if word.isdigit()}
     assert codes - {10} <= exit_codes()  # 10 s
     named = {f"SIG{name}" for row in rows(text)[1:] for name in findall("[A-Z0-9]{3,}", row[0])}
-    assert named <= set(master_signals.QUEUED)
+    assert named <= set(master_signals.QUEUED_SIGNALS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -187,7 +187,7 @@ def test_metrics_are_exactly_those() -> None:
 def test_causes_of_a_workers_end_are_exactly_those() -> None:
     table = rows(sections(read("monitoring.md"))["Why workers end"])[1:]
     told = {name.strip(" `") for row in table for name in row[0].split(",")}
-    assert told == set(CAUSES)
+    assert told == set(EXIT_REASONS)
 
 
 def test_the_grafana_dashboard_asks_for_what_there_is() -> None:

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from poolq.monitor.http_server import MOST
+from poolq.monitor.http_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
 from tests.support.cli import Command
@@ -225,7 +225,7 @@ def test_a_thousand_clients_that_say_nothing_keep_nobody_waiting(
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             assert get(port, "/healthz") == (200, "ok\n")
             assert get(port, "/metrics", "application/openmetrics-text; version==1")[0] == 200
-            assert len(list(folder.iterdir())) <= before + MOST + 4
+            assert len(list(folder.iterdir())) <= before + MAX_CLIENTS + 4
             project.ledger.until("end", project.dispatch("Quick"))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, own)

@@ -293,7 +293,7 @@ def test_who_boots_in_an_outage_waits_for_its_end(
     old.kill()
     pool.signal(signal.SIGHUP)
     booting = until(lambda: [one.pid for one in pool.workers() if " g2 boot" in one.title])
-    born = identity.started(booting[0])
+    born = identity.start_time(booting[0])
     assert born is not None
     late = born + 4 * TICKS
     until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS > late, what="its boot deadline")

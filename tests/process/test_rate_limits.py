@@ -12,7 +12,7 @@ import pytest
 from poolq.control.client import Line
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import entries
-from poolq.monitor.job_counts import Counts
+from poolq.monitor.job_counts import JobCounts
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project
@@ -314,7 +314,7 @@ def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) 
     assert pool.log.count("one attempt left") == 1
     with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
         scores = line.attach()
-    until(lambda: Counts(scores).last_tries() == {"hourly": 20}, 5)
+    until(lambda: JobCounts(scores).last_tries() == {"hourly": 20}, 5)
     scores.close()
     until(lambda: [one["last_tries"] for one in status(pool)["limits"]] == [20], 10)
 

@@ -14,7 +14,7 @@ import pytest
 
 from poolq.engines.base import Registration
 from poolq.monitor import node_info
-from poolq.monitor.node_info import Info
+from poolq.monitor.node_info import NodeInfo
 from poolq.system import identity
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
@@ -38,16 +38,16 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 def registration(
     pid: int, node: str = FAKE, number: int = 1, since: int | None = None
 ) -> Registration:
-    started = identity.started(pid) if since is None else since
+    started = identity.start_time(pid) if since is None else since
     host = socket.gethostname()
     return Registration(f"{node}:{number}", node, host, "default", *HERE, pid, started or 0)
 
 
 def dead_pool(**told: Any) -> bytes:
     """What a node tells whose master and keeper are no more."""
-    info = Info("default", socket.gethostname(), NOBODY, NOBODY, ttl=0.5)
+    info = NodeInfo("default", socket.gethostname(), NOBODY, NOBODY, ttl=0.5)
     return node_info.encode(
-        Info(**{name: getattr(info, name) for name in info.__struct_fields__} | told)
+        NodeInfo(**{name: getattr(info, name) for name in info.__struct_fields__} | told)
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from poolq.log import logger
 from poolq.log.events import Finished
 from poolq.log.formats import FORMATS
-from poolq.log.logger import Setup
+from poolq.log.logger import LoggerSetup
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.reporting import Log
 from poolq.system.fork import fork
@@ -48,7 +48,7 @@ class LogPool:
         def main() -> int:
             if self._err != 2:
                 os.dup2(self._err, 2)
-            return logger.main(Setup(self.pipes, self.words, who, self._beats, self._path))
+            return logger.main(LoggerSetup(self.pipes, self.words, who, self._beats, self._path))
 
         self.logger = fork(main, self.pipes.writers.fds)
         self._children.add(self.logger)

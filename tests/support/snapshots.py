@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from poolq.monitor.snapshot import (
-    Event,
-    Failure,
-    Head,
-    Limit,
-    Node,
+    EventView,
+    FailureView,
+    LimitStatus,
+    NodeView,
+    PoolView,
     Progress,
-    Queue,
+    QueueView,
     Rate,
     Snapshot,
     Throughput,
-    Worker,
+    WorkerView,
 )
 
 AT = 1_764_000_000.0
@@ -23,8 +23,8 @@ MIB = 1 << 20
 ID = "0192f3a1b2c37d4e8f90a1b2c3d4e5f"
 
 
-def head(**more: object) -> Head:
-    given = Head(
+def head(**more: object) -> PoolView:
+    given = PoolView(
         pool="shop", host="web1", state="running", pid=812, uptime=11_100, generation=3, procs=4,
         busy=3, broker="redis://127.0.0.1:6379/0", ping=0.0004, age=0.8, log="/run/poolq/shop.log",
     )  # fmt: skip
@@ -38,15 +38,15 @@ def rate(now: float, total: int) -> Rate:
     )  # fmt: skip
 
 
-def idle(slot: int, **more: object) -> Worker:
-    given = Worker(
+def idle(slot: int, **more: object) -> WorkerView:
+    given = WorkerView(
         slot=slot, pid=900 + slot, generation=3, state="idle", age=3600, done=1200, rss=48 * MIB,
         growth=0.0, cpu=0.0, recycle=900,
     )  # fmt: skip
     return msgspec.structs.replace(given, **more)
 
 
-def busy(slot: int, **more: object) -> Worker:
+def busy(slot: int, **more: object) -> WorkerView:
     given: dict[str, object] = {
         "state": "busy", "queue": "default", "job": "shop.jobs:Resize", "id": f"{ID}{slot:x}",
         "running": 0.4, "usual": 0.5, "cpu": 0.93,
@@ -59,24 +59,26 @@ STUCK = busy(
 )
 LEAKING = busy(3, job="shop.jobs:Export", rss=412 * MIB, growth=24.0 * MIB, grown=350 * MIB)
 IMPORTING = busy(1, job="shop.jobs:Import", progress=Progress(done=43, total=100, note="of July"))
-MAILS = Limit(
+MAILS = LimitStatus(
     key="shop.jobs:SendMail", used=10, limit=10, window=60.0, resets_in=23.4, state="holds back",
     starts=0.16, allowed=10 / 60, parked=84, waiting=84, held=84.0, next_slot=23.4,
     empty_in=503.4, spark=(0.0, 84.0, 0.0),
 )  # fmt: skip
-OPEN = Limit(key="geocode", used=3, limit=100, window=1.0, resets_in=0.4, starts=6.0, allowed=100.0)
+OPEN = LimitStatus(
+    key="geocode", used=3, limit=100, window=1.0, resets_in=0.4, starts=6.0, allowed=100.0
+)
 
 
-def queue(name: str, **more: object) -> Queue:
-    given = Queue(
+def queue(name: str, **more: object) -> QueueView:
+    given = QueueView(
         queue=name, ready=12, delayed=3, running=2, failed=0, oldest=1.2, incoming=4.0,
         outgoing=4.5, empty_in=24.0, spark=tuple(float(12 + second % 9) for second in range(60)),
     )  # fmt: skip
     return msgspec.structs.replace(given, **more)
 
 
-def failure(number: int, **more: object) -> Failure:
-    given = Failure(
+def failure(number: int, **more: object) -> FailureView:
+    given = FailureView(
         id=f"{ID}{number:x}", job="shop.jobs:Charge", queue="billing", at=AT - 60 * number,
         error="PaymentError: card 4242 was declined", attempt=3,
     )  # fmt: skip
@@ -109,14 +111,16 @@ def troubled() -> Snapshot:
         limits=(MAILS, OPEN),
         failures=tuple(failure(number) for number in range(1, 6)),
         events=(
-            Event(at=AT - 3, level="warning", who="master", text="worker 4 (pid 871) was killed"),
-            Event(at=AT - 90, level="info", who="master", text="generation 3 is good"),
+            EventView(
+                at=AT - 3, level="warning", who="master", text="worker 4 (pid 871) was killed"
+            ),
+            EventView(at=AT - 90, level="info", who="master", text="generation 3 is good"),
         ),
         nodes=(
-            Node(node="9f2c", pool="shop", host="web1", workers=4, busy=3, beat=0.5, poolq="0.1.0",
-                 python="3.11.7", here=True),
-            Node(node="17aa", pool="shop", host="web2", workers=8, busy=8, beat=3.5, poolq="0.1.0",
-                 python="3.11.7"),
+            NodeView(node="9f2c", pool="shop", host="web1", workers=4, busy=3, beat=0.5,
+                     poolq="0.1.0", python="3.11.7", here=True),
+            NodeView(node="17aa", pool="shop", host="web2", workers=8, busy=8, beat=3.5,
+                     poolq="0.1.0", python="3.11.7"),
         ),
     )  # fmt: skip
 
@@ -136,9 +140,9 @@ def hostile() -> Snapshot:
         queues=tuple(queue(f"{evil}{number}", paused=True) for number in range(30)),
         limits=tuple(msgspec.structs.replace(MAILS, key=f"{evil}{one}") for one in range(20)),
         failures=tuple(failure(one, job=evil, error=evil, queue=evil) for one in range(20)),
-        events=tuple(Event(at=AT, level="error", who=evil, text=evil) for _ in range(20)),
+        events=tuple(EventView(at=AT, level="error", who=evil, text=evil) for _ in range(20)),
         nodes=tuple(
-            Node(node=f"{evil}{one}", pool=evil, host=evil, workers=1, poolq=evil, python=evil)
+            NodeView(node=f"{evil}{one}", pool=evil, host=evil, workers=1, poolq=evil, python=evil)
             for one in range(5)
         ),
     )  # fmt: skip

@@ -26,8 +26,8 @@ from poolq.master.actions import (
 )
 from poolq.master.policy import AGAIN, decide, next_wake
 from poolq.master.state import Helper, Limits, Mode, Pool, Seat, Template
-from poolq.scoreboard.timeouts import DUMP
-from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.timeouts import DUMP_TIMEOUT
+from poolq.scoreboard.values import NO_JOB
 
 STOP_TIMEOUT = 5.0
 
@@ -159,8 +159,8 @@ class World:
     def _overrun(self, action: Overrun) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
         assert proc.dumped == action.running, "not the job for which its stack was asked for"
-        assert proc.written or self.now >= proc.dumped_at + DUMP
-        proc.dumped, proc.dumped_at = NOTHING, inf
+        assert proc.written or self.now >= proc.dumped_at + DUMP_TIMEOUT
+        proc.dumped, proc.dumped_at = NO_JOB, inf
         assert not self.life(action.pid).killed, "killed twice"
         self.life(action.pid).killed = True
         transitions.signalled(self.pool, action.pid, self.now, killed=True)

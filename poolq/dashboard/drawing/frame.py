@@ -14,7 +14,7 @@ from poolq.dashboard.drawing.table import Scene
 from poolq.dashboard.drawing.theme import PLAIN, Look
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import State
-from poolq.monitor.alerts import findings
+from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
 WIDE = 150  # columns from which two panes stand side by side
@@ -30,7 +30,7 @@ def draw(
 ) -> list[Line]:
     """Exactly `height` lines of at most `width` columns. `size`: (width, height)."""
     width, height = size
-    scene = Scene(snapshot, look, state, findings(snapshot))
+    scene = Scene(snapshot, look, state, alerts(snapshot))
     lines = header.draw(snapshot, look, width, 2 if height >= TALL else 1)
     room = height - len(lines) - 1
     alone = state.help or state.detail is not None

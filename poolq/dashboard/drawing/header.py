@@ -8,7 +8,7 @@ from poolq.dashboard.drawing.parts import Bit, lay
 from poolq.dashboard.drawing.theme import Look
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale
-from poolq.monitor.snapshot import Head, Snapshot
+from poolq.monitor.snapshot import PoolView, Snapshot
 
 GAUGE = 10
 LONGEST = 26  # columns of a path or an URL
@@ -56,7 +56,7 @@ def _end(place: str, look: Look) -> str:
     return text if width_of(text) <= LONGEST else tail(text, LONGEST, look.cut)
 
 
-def state_of(head: Head) -> str:
+def state_of(head: PoolView) -> str:
     """RUNNING g3, RELOADING g4, DRAINING g3 …"""
     word = head.state.upper()
     if head.trial and head.generation:
@@ -64,15 +64,15 @@ def state_of(head: Head) -> str:
     return f"{word} g{head.generation}" if head.generation else word
 
 
-def _style(head: Head, look: Look) -> Style:
+def _style(head: PoolView, look: Look) -> Style:
     return look.good if head.state == "running" else look.warn
 
 
-def _broker(head: Head) -> str:
+def _broker(head: PoolView) -> str:
     if not head.reachable:
         return "broker GONE"
     return f"ping {amounts.span(head.ping)}" if head.ping is not None else "ping -"
 
 
-def _broker_style(head: Head, look: Look) -> Style:
+def _broker_style(head: PoolView, look: Look) -> Style:
     return look.dim if head.reachable else look.bad

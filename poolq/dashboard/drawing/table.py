@@ -14,7 +14,7 @@ from rich.style import Style
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
 from poolq.dashboard.drawing.theme import PLAIN, Look
 from poolq.dashboard.screen_state import State
-from poolq.monitor.alerts import Finding
+from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
 
 #: A cell: its text, or that and its style.
@@ -28,7 +28,7 @@ class Scene(NamedTuple):
     snapshot: Snapshot
     look: Look
     state: State
-    found: Sequence[Finding]
+    found: Sequence[Alert]
 
 
 class Column(NamedTuple):

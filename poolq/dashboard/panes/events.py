@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import Event, Snapshot
+from poolq.monitor.snapshot import EventView, Snapshot
 
 
-def _at(event: Event, scene: Scene) -> Cell:
+def _at(event: EventView, scene: Scene) -> Cell:
     return amounts.moment(event.at, scene.snapshot.at), scene.look.dim
 
 
-def _text(event: Event, scene: Scene) -> Cell:
+def _text(event: EventView, scene: Scene) -> Cell:
     return event.text, scene.look.level(event.level)
 
 
-def _fields(event: Event, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(event: EventView, scene: Scene) -> list[tuple[str, Cell]]:
     return [
         ("at", _at(event, scene)[0]),
         ("who", event.who),
@@ -24,7 +24,7 @@ def _fields(event: Event, scene: Scene) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Event]:
+def _rows(snapshot: Snapshot) -> Sequence[EventView]:
     return snapshot.events
 
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import Failure, Snapshot
+from poolq.monitor.snapshot import FailureView, Snapshot
 
 
-def _at(failure: Failure, scene: Scene) -> Cell:
+def _at(failure: FailureView, scene: Scene) -> Cell:
     return amounts.moment(failure.at, scene.snapshot.at), scene.look.dim
 
 
-def _error(failure: Failure, scene: Scene) -> Cell:
+def _error(failure: FailureView, scene: Scene) -> Cell:
     return failure.error, scene.look.bad
 
 
-def _fields(failure: Failure, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(failure: FailureView, scene: Scene) -> list[tuple[str, Cell]]:
     return [
         ("job", failure.job),
         ("id", failure.id),
@@ -25,7 +25,7 @@ def _fields(failure: Failure, scene: Scene) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Failure]:
+def _rows(snapshot: Snapshot) -> Sequence[FailureView]:
     return snapshot.failures
 
 

@@ -7,38 +7,38 @@ from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import pace, rule
-from poolq.monitor.limit_status import FULL, HOLDS, IDLE
-from poolq.monitor.snapshot import Limit, Snapshot
+from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE
+from poolq.monitor.snapshot import LimitStatus, Snapshot
 
 GAUGE, SPARK = 6, 15
-WORDS = {HOLDS: "HOLDS BACK"}
+WORDS = {HOLDS_BACK: "HOLDS BACK"}
 
 
-def _state(limit: Limit, scene: Scene) -> Cell:
+def _state(limit: LimitStatus, scene: Scene) -> Cell:
     look = scene.look
-    style = {HOLDS: look.warn, FULL: PLAIN, IDLE: look.dim}.get(limit.state, look.good)
+    style = {HOLDS_BACK: look.warn, FULL: PLAIN, IDLE: look.dim}.get(limit.state, look.good)
     return WORDS.get(limit.state, limit.state), style
 
 
-def _starts(limit: Limit, scene: Scene) -> Cell:
+def _starts(limit: LimitStatus, scene: Scene) -> Cell:
     text = f"{pace(limit.starts)}/{pace(limit.allowed)}"
     return text, scene.look.good if limit.starts else scene.look.dim
 
 
-def _used(limit: Limit, scene: Scene) -> Cell:
+def _used(limit: LimitStatus, scene: Scene) -> Cell:
     text = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
     style = scene.look.warn if limit.next_slot else scene.look.good
     return f"{bar(limit.used, limit.limit, GAUGE, scene.look)} {text}", style
 
 
-def _next(limit: Limit, scene: Scene) -> Cell:
+def _next(limit: LimitStatus, scene: Scene) -> Cell:
     if limit.next_slot <= 0:
         return "now", scene.look.good
     due = amounts.moment(scene.snapshot.at + limit.next_slot, scene.snapshot.at)
     return f"{due} in {amounts.span(limit.next_slot)}", scene.look.warn
 
 
-def _empty(limit: Limit, scene: Scene) -> Cell:
+def _empty(limit: LimitStatus, scene: Scene) -> Cell:
     if limit.grows:
         return "grows", scene.look.warn
     if limit.empty_in is None:
@@ -46,27 +46,27 @@ def _empty(limit: Limit, scene: Scene) -> Cell:
     return amounts.moment(scene.snapshot.at + limit.empty_in, scene.snapshot.at)
 
 
-def _waiting(limit: Limit, scene: Scene) -> Cell:
+def _waiting(limit: LimitStatus, scene: Scene) -> Cell:
     return amounts.count(limit.waiting), scene.look.warn if limit.waiting else PLAIN
 
 
-def _tries(limit: Limit, scene: Scene) -> Cell:
+def _tries(limit: LimitStatus, scene: Scene) -> Cell:
     return amounts.count(limit.last_tries), scene.look.bad if limit.last_tries else PLAIN
 
 
-def _spark(limit: Limit, scene: Scene, width: int = SPARK) -> Cell:
+def _spark(limit: LimitStatus, scene: Scene, width: int = SPARK) -> Cell:
     return spark(limit.spark, width, scene.look, MINUTE // 2 - 1), scene.look.warn
 
 
-def _any_tries(limits: Sequence[Limit]) -> bool:
+def _any_tries(limits: Sequence[LimitStatus]) -> bool:
     return any(limit.last_tries for limit in limits)
 
 
-def _any_held(limits: Sequence[Limit]) -> bool:
+def _any_held(limits: Sequence[LimitStatus]) -> bool:
     return any(any(limit.spark) for limit in limits)
 
 
-def _fields(limit: Limit, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(limit: LimitStatus, scene: Scene) -> list[tuple[str, Cell]]:
     empty = _empty(limit, scene)
     when = empty if isinstance(empty, str) else empty[0]
     fields: list[tuple[str, Cell]] = [
@@ -87,7 +87,7 @@ def _fields(limit: Limit, scene: Scene) -> list[tuple[str, Cell]]:
     return fields
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Limit]:
+def _rows(snapshot: Snapshot) -> Sequence[LimitStatus]:
     return snapshot.limits
 
 

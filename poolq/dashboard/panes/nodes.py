@@ -5,28 +5,28 @@ from collections.abc import Sequence
 from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import Node, Snapshot
+from poolq.monitor.snapshot import NodeView, Snapshot
 
 SILENT = 10.0  # seconds without a beat
 
 
-def _name(node: Node, scene: Scene) -> Cell:
+def _name(node: NodeView, scene: Scene) -> Cell:
     return f"{node.pool}@{node.host}", scene.look.strong if node.here else PLAIN
 
 
-def _beat(node: Node, scene: Scene) -> Cell:
+def _beat(node: NodeView, scene: Scene) -> Cell:
     return amounts.span(node.beat), scene.look.warn if _silent(node) else PLAIN
 
 
-def _busy(node: Node, _: Scene) -> Cell:
+def _busy(node: NodeView, _: Scene) -> Cell:
     return amounts.NONE if node.busy is None else str(node.busy)
 
 
-def _silent(node: Node) -> bool:
+def _silent(node: NodeView) -> bool:
     return node.beat is not None and node.beat > SILENT
 
 
-def _fields(node: Node, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(node: NodeView, scene: Scene) -> list[tuple[str, Cell]]:
     return [
         ("pool", f"{node.pool}{', which you look at' * node.here}"),
         ("host", node.host),
@@ -38,7 +38,7 @@ def _fields(node: Node, scene: Scene) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Node]:
+def _rows(snapshot: Snapshot) -> Sequence[NodeView]:
     return snapshot.nodes
 
 

@@ -7,42 +7,42 @@ from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
-from poolq.monitor.snapshot import Queue, Snapshot
+from poolq.monitor.snapshot import QueueView, Snapshot
 
 SPARK = 15
 
 
-def _failed(queue: Queue, scene: Scene) -> Cell:
+def _failed(queue: QueueView, scene: Scene) -> Cell:
     return amounts.count(queue.failed), scene.look.bad if queue.failed else PLAIN
 
 
-def _parked(queue: Queue, scene: Scene) -> Cell:
+def _parked(queue: QueueView, scene: Scene) -> Cell:
     return amounts.count(queue.parked), scene.look.warn if queue.parked else PLAIN
 
 
-def _state(queue: Queue, scene: Scene) -> Cell:
+def _state(queue: QueueView, scene: Scene) -> Cell:
     if queue.paused:
         return "PAUSED", scene.look.warn
     return ("UNSERVED", scene.look.bad) if _unserved(queue) else ""
 
 
-def _unserved(queue: Queue) -> bool:
+def _unserved(queue: QueueView) -> bool:
     return not queue.served and waiting(queue) > 0
 
 
-def _trouble(queue: Queue) -> str:
+def _trouble(queue: QueueView) -> str:
     return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
 
 
-def _spark(queue: Queue, scene: Scene, width: int = SPARK) -> Cell:
+def _spark(queue: QueueView, scene: Scene, width: int = SPARK) -> Cell:
     return spark(queue.spark, width, scene.look, MINUTE // 2), scene.look.accent
 
 
-def _has_state(queues: Sequence[Queue]) -> bool:
+def _has_state(queues: Sequence[QueueView]) -> bool:
     return any(queue.paused or _unserved(queue) for queue in queues)
 
 
-def _fields(queue: Queue, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(queue: QueueView, scene: Scene) -> list[tuple[str, Cell]]:
     counts = (
         f"{queue.ready} ready, {queue.delayed} delayed, {queue.parked} parked, "
         f"{queue.running} running, {queue.failed} failed"
@@ -59,7 +59,7 @@ def _fields(queue: Queue, scene: Scene) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Queue]:
+def _rows(snapshot: Snapshot) -> Sequence[QueueView]:
     return snapshot.queues
 
 

@@ -10,12 +10,12 @@ from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
-from poolq.monitor.snapshot import Progress, Snapshot, Worker
+from poolq.monitor.snapshot import Progress, Snapshot, WorkerView
 
 GAUGE = 8
 
 
-def _state(worker: Worker, scene: Scene) -> tuple[str, Style]:
+def _state(worker: WorkerView, scene: Scene) -> tuple[str, Style]:
     word, look = worker.state, scene.look
     style = {"busy": look.good, "idle": look.dim}.get(word, look.accent)
     if stuck(worker):
@@ -25,33 +25,33 @@ def _state(worker: Worker, scene: Scene) -> tuple[str, Style]:
     return word, style
 
 
-def _slot(worker: Worker, scene: Scene) -> Cell:
+def _slot(worker: WorkerView, scene: Scene) -> Cell:
     word, style = _state(worker, scene)
     return f"{worker.slot:>2} {word}", style
 
 
-def _running(worker: Worker, scene: Scene) -> Cell:
+def _running(worker: WorkerView, scene: Scene) -> Cell:
     return amounts.span(worker.running), _stuck(worker, scene)
 
 
-def _stuck(worker: Worker, scene: Scene) -> Style:
+def _stuck(worker: WorkerView, scene: Scene) -> Style:
     return scene.look.bad if stuck(worker) else PLAIN
 
 
-def _deadline(worker: Worker, scene: Scene) -> Cell:
+def _deadline(worker: WorkerView, scene: Scene) -> Cell:
     left = worker.deadline
     return amounts.span(left), scene.look.warn if left is not None and left < 5 else PLAIN
 
 
-def _rss(worker: Worker, scene: Scene) -> Cell:
+def _rss(worker: WorkerView, scene: Scene) -> Cell:
     return amounts.size(worker.rss) if worker.rss else amounts.NONE, _leaking(worker, scene)
 
 
-def _growth(worker: Worker, scene: Scene) -> Cell:
+def _growth(worker: WorkerView, scene: Scene) -> Cell:
     return amounts.growth(worker.growth), _leaking(worker, scene)
 
 
-def _leaking(worker: Worker, scene: Scene) -> Style:
+def _leaking(worker: WorkerView, scene: Scene) -> Style:
     return scene.look.warn if leaks(worker) else PLAIN
 
 
@@ -65,38 +65,38 @@ def progress(found: Progress, scene: Scene) -> str:
     return f"{text} {clean(found.note, ascii_only=scene.look.ascii_only)}".rstrip()
 
 
-def _progress(worker: Worker, scene: Scene) -> Cell:
+def _progress(worker: WorkerView, scene: Scene) -> Cell:
     if worker.progress is None:
         return ""
     return progress(worker.progress, scene), scene.look.accent
 
 
-def _failed(worker: Worker, scene: Scene) -> Cell:
+def _failed(worker: WorkerView, scene: Scene) -> Cell:
     return amounts.count(worker.failed), scene.look.bad if worker.failed else PLAIN
 
 
-def _restarts(worker: Worker, scene: Scene) -> Cell:
+def _restarts(worker: WorkerView, scene: Scene) -> Cell:
     return str(worker.restarts), scene.look.warn if worker.restarts > 2 else PLAIN
 
 
-def _has_progress(workers: Sequence[Worker]) -> bool:
+def _has_progress(workers: Sequence[WorkerView]) -> bool:
     return any(worker.progress for worker in workers)
 
 
-def _has_deadline(workers: Sequence[Worker]) -> bool:
+def _has_deadline(workers: Sequence[WorkerView]) -> bool:
     return any(worker.deadline is not None for worker in workers)
 
 
-def _words(worker: Worker) -> str:
+def _words(worker: WorkerView) -> str:
     verdict = f"{worker.state} {'stuck' * stuck(worker)} {'leaks' * leaks(worker)}"
     return f"{worker.slot} {worker.pid} {verdict} {worker.queue} {worker.job} {worker.id}"
 
 
-def _trouble(worker: Worker) -> str:
+def _trouble(worker: WorkerView) -> str:
     return "bad" if stuck(worker) else "warn" if leaks(worker) else ""
 
 
-def _fields(worker: Worker, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(worker: WorkerView, scene: Scene) -> list[tuple[str, Cell]]:
     job: list[tuple[str, Cell]] = []
     if worker.job:
         usual = f", usually {amounts.span(worker.usual)}" if worker.usual is not None else ""
@@ -127,7 +127,7 @@ def _fields(worker: Worker, scene: Scene) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[Worker]:
+def _rows(snapshot: Snapshot) -> Sequence[WorkerView]:
     return snapshot.workers
 
 

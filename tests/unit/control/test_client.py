@@ -13,7 +13,7 @@ import pytest
 
 from poolq.control.client import Line
 from poolq.errors import NoPool, Overdue, PoolqError
-from poolq.system.runtime_folder import Hold, running
+from poolq.system.runtime_folder import PoolLock, running_pools
 from tests.support.wait import until
 
 OK = b'{"v":1,"ok":true}\n'
@@ -24,7 +24,7 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], Line]]:
     """Another process that holds a pool's name, and says these to its one client."""
 
     def main() -> None:
-        hold = Hold("test", folder)
+        hold = PoolLock("test", folder)
         select.select([hold.listener], [], [], 10)
         line, _ = hold.listener.accept()
         line.recv(4096)
@@ -37,7 +37,7 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], Line]]:
     other = get_context("fork").Process(target=main)
     other.start()
     environ = {"RUNTIME_DIRECTORY": str(folder)}
-    until(lambda: running(environ) and (folder / "test.sock").exists(), 10, "a holder")
+    until(lambda: running_pools(environ) and (folder / "test.sock").exists(), 10, "a holder")
     with ExitStack() as stack:
         stack.callback(other.join)
         stack.callback(other.kill)
@@ -86,6 +86,6 @@ def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
     with answering(folder, OK) as call:
         assert call().ask("status")["ok"]
         monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
-        assert running(environ) == []
+        assert running_pools(environ) == []
         with pytest.raises(NoPool):
             Line("test", environ)

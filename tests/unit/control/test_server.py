@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from poolq.control.protocol import Answer, BadRequest, Order, Wait, read
 from poolq.control.server import DEAF, LINE, MOST, PATIENCE, Control
-from poolq.system.runtime_folder import Hold
+from poolq.system.runtime_folder import PoolLock
 
 STATUS = b'{"v":1,"do":"status"}\n'
 BIG = 4 << 20
@@ -27,7 +27,7 @@ class Master:
     """Turns the loop; `event` is what waiting clients wait for."""
 
     def __init__(self, folder: Path) -> None:
-        self.hold = Hold("test", folder)
+        self.hold = PoolLock("test", folder)
         self.control = Control(self.hold.listener, self.obey)
         self.now = 0.0
         self.event: Answer | None = None

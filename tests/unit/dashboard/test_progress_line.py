@@ -7,14 +7,17 @@ import pytest
 
 from poolq.dashboard.drawing.progress_line import WIDTH, line
 from poolq.dashboard.drawing.theme import look
-from poolq.monitor.snapshot import Queue, Rate, Snapshot, Throughput
+from poolq.monitor.snapshot import QueueView, Rate, Snapshot, Throughput
 from tests.support.snapshots import AT, head
 
 LOOK = look(colour=False, ascii_only=True)
 
 
 def seen(done: int, ready: int, parked: int = 0, other: int = 0) -> Snapshot:
-    queues = (Queue(queue="q", ready=ready, parked=parked), Queue(queue="other", ready=other))
+    queues = (
+        QueueView(queue="q", ready=ready, parked=parked),
+        QueueView(queue="other", ready=other),
+    )
     rates = Throughput(done=Rate(total=done), failed=Rate(total=0))
     return Snapshot(at=AT, head=head(), throughput=rates, queues=queues)
 

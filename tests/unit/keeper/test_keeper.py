@@ -26,7 +26,7 @@ from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 from tests.support.wait import until
 
 
@@ -34,7 +34,7 @@ from tests.support.wait import until
 def keeper(tmp_path: Path) -> Iterator[Keeper]:
     settings = config.load({"engine": f"sqlite:///{tmp_path}/jobs.db"}, {}, tmp_path)
     reading, writing = os.pipe()
-    made = Keeper(settings, "n", Scoreboard(1), Bells(1), ChildSignals(reading), set_up("text"))
+    made = Keeper(settings, "n", Scoreboard(1), WakeUps(1), ChildSignals(reading), set_up("text"))
     with closing(made._engine):
         yield made
     os.close(reading)
@@ -110,13 +110,15 @@ def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
 
 @pytest.mark.parametrize("number", [2**40, 2**70, -1])
 def test_a_process_that_cannot_be_is_gone(number: int) -> None:
-    assert identity.gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)
+    assert identity.is_gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)
 
 
 def told(ttl: float | None) -> bytes:
     """What a node's beat says of it; without its time to live as older versions have it."""
     nobody = ("boot", "pidns", 1, 1)
-    info = msgspec.to_builtins(node_info.Info("other", "elsewhere", nobody, nobody, ttl=ttl or 0.0))
+    info = msgspec.to_builtins(
+        node_info.NodeInfo("other", "elsewhere", nobody, nobody, ttl=ttl or 0.0)
+    )
     return msgspec.json.encode({key: info[key] for key in info if key != "ttl" or ttl is not None})
 
 

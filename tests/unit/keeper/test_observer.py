@@ -10,12 +10,13 @@ import pytest
 from poolq.config import Config
 from poolq.engines.base import QueueCounts
 from poolq.engines.null import NullEngine
-from poolq.keeper.observer import MOST, PERIOD, Observer
-from poolq.log.formats import Text
+from poolq.keeper.observer import MOST, Observer
+from poolq.log.formats import TextFormat
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
-from poolq.monitor.broker_status import Sight, encode, read
-from poolq.monitor.node_info import Info, named, unserved
+from poolq.monitor.broker_status import BrokerStatus, encode, read
+from poolq.monitor.limit_status import OBSERVE_INTERVAL
+from poolq.monitor.node_info import NodeInfo, named, unserved
 from poolq.scoreboard.board import Scoreboard
 
 NOBODY = ("", "", 0, 0)
@@ -28,7 +29,7 @@ def observer(
 ) -> Observer:
     config = Config(engine="null://", folder=Path("/"), queue=queue)
     engine = engine or NullEngine("null://", "poolq")
-    return Observer(engine, config, scores or Scoreboard(1), Log(Text()))
+    return Observer(engine, config, scores or Scoreboard(1), Log(TextFormat()))
 
 
 class Odd(NullEngine):
@@ -45,13 +46,13 @@ class Odd(NullEngine):
         return [QueueCounts("caf\udce9 \x1b", ready=1)]
 
 
-def info(*queues: str) -> Info:
-    return Info("shop", "web1", NOBODY, NOBODY, queues=queues)
+def info(*queues: str) -> NodeInfo:
+    return NodeInfo("shop", "web1", NOBODY, NOBODY, queues=queues)
 
 
 def test_queues_that_no_node_serves() -> None:
     assert unserved(["a", "b", "c"], [info("a"), info("c", "d")]) == ["b"]
-    every = Info("all", "web2", NOBODY, NOBODY)
+    every = NodeInfo("all", "web2", NOBODY, NOBODY)
     assert unserved(["a", "b"], [info("a"), every]) == []
     assert unserved(["a", "b"], [info("a"), None]) == [], "nobody knows what that one serves"
     assert unserved(["a"], []) == ["a"]
@@ -80,7 +81,7 @@ def test_of_many_queues_those_with_jobs_are_shown() -> None:
 
 def test_what_is_seen_fits_its_page() -> None:
     queues = [QueueCounts(f"{number:255}") for number in range(200)]
-    sight = Sight(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
+    sight = BrokerStatus(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
     data = encode(sight, 50_000)
     assert len(data) <= 50_000
     found = read(data)
@@ -93,7 +94,7 @@ def test_what_is_seen_fits_its_page() -> None:
 def test_nonsense_in_the_store_ends_no_observer(capfd: pytest.CaptureFixture[str]) -> None:
     scores = Scoreboard(1)
     looking = observer(engine=Odd(), scores=scores)
-    assert looking.look() == looking.look() == looking.look() == PERIOD
+    assert looking.look() == looking.look() == looking.look() == OBSERVE_INTERVAL
     found = read(scores.pages.keeper.read())
     assert found is not None
     assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]

@@ -12,8 +12,8 @@ import pytest
 from poolq import config
 from poolq.errors import ConfigError
 from poolq.log import events, sink
-from poolq.log.formats import Json, Text
-from poolq.log.words import KINDS, NAMES
+from poolq.log.formats import JsonFormat, TextFormat
+from poolq.log.words import NAME_FIELDS, NAMES_AND_LEVELS
 
 WHEN = 1_764_064_800.1239
 AT = ("jobs:Mail", "0192", "emails", 2)
@@ -36,15 +36,17 @@ EVENTS: list[events.Event] = [
 
 
 def test_all_events_are_tried_here() -> None:
-    assert [type(event) for event in EVENTS] == list(KINDS) == list(get_args(events.Event))
+    assert (
+        [type(event) for event in EVENTS] == list(NAMES_AND_LEVELS) == list(get_args(events.Event))
+    )
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_an_event_is_a_line_in_both_forms(event: events.Event) -> None:
-    text = Text().event(WHEN, "worker 2", event).decode()
+    text = TextFormat().event(WHEN, "worker 2", event).decode()
     assert re.match(r"....-..-.. ..:..:..\.123 worker 2: \S", text)
     assert all(line.startswith("    ") for line in text.splitlines()[1:])
-    line = Json().event(WHEN, "worker 2", event)
+    line = JsonFormat().event(WHEN, "worker 2", event)
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
     found = json.loads(line)
@@ -59,19 +61,19 @@ def test_an_event_is_a_line_in_both_forms(event: events.Event) -> None:
 
 def test_a_line_ends_where_it_ends() -> None:
     event = events.Buried("jobs:Mail", "0192", "q", "a\x1b[2Jb\tc\r\n2026 evil\n")
-    text = Text().event(WHEN, "w", event)
+    text = TextFormat().event(WHEN, "w", event)
     assert text.count(b"\n    2026") == 1
     assert text.count(b"\n") == 2
     assert text.endswith(b"q: a\\x1b[2Jb\tc\\r\n    2026 evil\n")
-    line = Json().event(WHEN, "w", event)
+    line = JsonFormat().event(WHEN, "w", event)
     assert json.loads(line)["error"] == event.error
     assert b"\x1b" not in line
 
 
 def test_eight_bit_controls_are_escaped_too() -> None:
     text = "\x9b31m\x7f é \udc80"
-    assert Text().output(WHEN, "w", "", text).endswith(b"w: \\x9b31m\\x7f \xc3\xa9 \\udc80\n")
-    line = Json().output(WHEN, "w", "", text)
+    assert TextFormat().output(WHEN, "w", "", text).endswith(b"w: \\x9b31m\\x7f \xc3\xa9 \\udc80\n")
+    line = JsonFormat().output(WHEN, "w", "", text)
     assert not re.search(rb"\xc2[\x80-\x9f]|\x7f", line)
     assert json.loads(line)["text"] == "\x9b31m\x7f é \\udc80"
 
@@ -83,12 +85,12 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
     """A job's id, name and queue, and a limit's key, come from whoever can write to the store."""
     blocks: list[bytes] = []
     for event in EVENTS:
-        names = {name: EVIL for name in NAMES if hasattr(event, name)}
+        names = {name: EVIL for name in NAME_FIELDS if hasattr(event, name)}
         evil = event._replace(**names)  # type: ignore[arg-type]
-        blocks += [Text().event(WHEN, "w", evil), Json().event(WHEN, "w", evil)]
+        blocks += [TextFormat().event(WHEN, "w", evil), JsonFormat().event(WHEN, "w", evil)]
         if isinstance(evil, events.Finished):
-            blocks += Text().finished("w", [(WHEN, evil)])
-    for words in (Text(), Json()):
+            blocks += TextFormat().finished("w", [(WHEN, evil)])
+    for words in (TextFormat(), JsonFormat()):
         blocks.append(words.output(WHEN, "w", EVIL, "said"))
         blocks.append(words.record(WHEN, "w", EVIL, "info", "mail", "said", ""))
     for block in blocks:
@@ -103,17 +105,20 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
 
 def test_what_a_job_prints_turns_no_writing() -> None:
     text = "\u202eevil\u2028x\u2067 caf\u00e9 \u200d"
-    shown = Text().output(WHEN, "w", "", text).decode()
+    shown = TextFormat().output(WHEN, "w", "", text).decode()
     assert shown.endswith("w: \\u202eevil\\u2028x\\u2067 caf\u00e9 \u200d\n")
-    line = Json().output(WHEN, "w", "", text)
+    line = JsonFormat().output(WHEN, "w", "", text)
     assert b"\\u202eevil\\u2028x\\u2067 caf" in line
     assert json.loads(line)["text"] == text
 
 
 def test_output_says_whose_it_is() -> None:
-    assert Text().output(WHEN, "worker 2", "0192", "hi")[24:] == b"worker 2 0192: hi\n"
-    assert Text().output(WHEN, "worker 2", "", "hi", more=True)[24:] == b"worker 2: hi [goes on]\n"
-    found = json.loads(Json().output(WHEN, "worker 2", "0192", "hi", "stderr", more=True))
+    assert TextFormat().output(WHEN, "worker 2", "0192", "hi")[24:] == b"worker 2 0192: hi\n"
+    assert (
+        TextFormat().output(WHEN, "worker 2", "", "hi", more=True)[24:]
+        == b"worker 2: hi [goes on]\n"
+    )
+    found = json.loads(JsonFormat().output(WHEN, "worker 2", "0192", "hi", "stderr", more=True))
     assert found | {"time": ""} == {
         "time": "", "level": "info", "who": "worker 2", "event": "output", "id": "0192",
         "stream": "stderr", "text": "hi", "more": True,
@@ -123,10 +128,10 @@ def test_output_says_whose_it_is() -> None:
 def test_a_record_has_its_logger() -> None:
     said = ("worker 2", "0192", "warning", "mail", "slow", "Trace\nback")
     assert (
-        Text().record(WHEN, *said)[24:]
+        TextFormat().record(WHEN, *said)[24:]
         == b"worker 2 0192: warning: mail: slow\n    Trace\n    back\n"
     )
-    found = json.loads(Json().record(WHEN, *said))
+    found = json.loads(JsonFormat().record(WHEN, *said))
     assert found | {"time": ""} == {
         "time": "", "level": "warning", "who": "worker 2", "event": "log", "id": "0192",
         "logger": "mail", "text": "slow", "traceback": "Trace\nback",
@@ -171,5 +176,5 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_the_commands_page_names_every_kind_of_line() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text("utf-8")
-    names = {name for name, _ in KINDS.values()} | {"output", "log"}
+    names = {name for name, _ in NAMES_AND_LEVELS.values()} | {"output", "log"}
     assert all(f"`{name}`" in text for name in names)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log.frames import LONGEST, RAW, WHOLE, Parser, cut, frames, new_token, output
+from poolq.log.frames import MAX_LINE, RAW, WHOLE, Parser, cut, frames, new_token, output
 
 TOKEN = b"01234567"
 BLOCKS = st.lists(st.integers(1, 9000).map(lambda size: b"b" * (size - 1) + b"\n"), max_size=8)
@@ -115,16 +115,16 @@ def test_what_lost_its_beginning_or_its_end_is_given_up() -> None:
     assert parser.feed(first + first + b"".join(middle) + last) == [(WHOLE, b"a" * 15000 + b"\n")]
 
 
-@pytest.mark.parametrize("size", [0, 1, LONGEST, LONGEST + 1, 3 * LONGEST])
+@pytest.mark.parametrize("size", [0, 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE])
 def test_a_long_line_is_cut(size: int) -> None:
     pieces = list(cut(b"x" * size))
     assert b"".join(piece for piece, _ in pieces) == b"x" * size
     assert [more for _, more in pieces] == [True] * (len(pieces) - 1) + [False]
-    assert all(len(piece) <= LONGEST for piece, _ in pieces)
+    assert all(len(piece) <= MAX_LINE for piece, _ in pieces)
 
 
 def test_no_character_is_cut() -> None:
-    text = "x" + "𝄞" * LONGEST
+    text = "x" + "𝄞" * MAX_LINE
     assert "".join(piece.decode() for piece, _ in cut(text.encode())) == text
 
 

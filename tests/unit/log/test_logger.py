@@ -7,14 +7,14 @@ from functools import partial
 from itertools import count
 
 from poolq.log.formats import FORMATS
-from poolq.log.logger import Logger, Setup
+from poolq.log.logger import Logger, LoggerSetup
 from poolq.log.pipes import Pipes
 from tests.contract.interrupts import handled
 
 
 def test_usr1_may_come_while_its_sink_is_told_of_news() -> None:
     """The sink's lock is held then, by the thread in which the handler runs."""
-    logger = Logger(Setup(Pipes(1), FORMATS["text"](), lambda _: (1, ""), lambda: None))
+    logger = Logger(LoggerSetup(Pipes(1), FORMATS["text"](), lambda _: (1, ""), lambda: None))
     usr1 = partial(logger._turn, signal.SIGUSR1, None)
     for number in count(1):
         if not handled(logger._sink.notice, usr1, number, "threading"):

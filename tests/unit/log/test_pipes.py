@@ -12,11 +12,11 @@ import pytest
 from poolq.jobs.job import Job, build
 from poolq.jobs.running import call
 from poolq.log.events import Finished, Note, Retried
-from poolq.log.formats import Text
+from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
-from poolq.log.lines import SILENCE, Lines
+from poolq.log.lines import LINE_TIMEOUT, LineAssembler
 from poolq.log.pipes import OTHERS, Pipes, Writers
-from poolq.log.reporting import EVENTS, Handler, Log, stream
+from poolq.log.reporting import EVENT_LOGGER, Handler, Log, stream
 from poolq.log.ring import Record
 
 ROWS = 3
@@ -32,7 +32,7 @@ def pipes() -> Iterator[Pipes]:
 
 @pytest.fixture
 def log(pipes: Pipes) -> Log:
-    made = Log(Text())
+    made = Log(TextFormat())
     made.attach("worker 1", pipes.writers.row(0), pipes.writers.token, streams=False)
     return made
 
@@ -43,7 +43,7 @@ def said(pipes: Pipes, source: int = 0) -> list[str]:
         data = os.read(pipes.readers[source], 1 << 20)
     except BlockingIOError:
         return []
-    lines = Lines(Text(), pipes.writers.token, ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, OTHERS)
     found = lines.take(Record(source, 0.0, source + 1, "row's", data), 0.0)
     text = b"".join([*found, *lines.lost()]).decode()
     return [line[24:] if line[:1].isdigit() else line for line in text.splitlines()]
@@ -173,15 +173,15 @@ def test_events_are_offered_to_handlers_of_the_application(pipes: Pipes, log: Lo
             raise RuntimeError("broken")
 
     mine, quiet = Mine(), logging.NullHandler()
-    EVENTS.addHandler(quiet)
-    EVENTS.addHandler(mine)
+    EVENT_LOGGER.addHandler(quiet)
+    EVENT_LOGGER.addHandler(mine)
     try:
         event = Retried("jobs:A", "1", "q", 1, 3, 0.5, "error", "E", 0.0)
         log.report(event)
         log.report(Finished("jobs:A", "1", "q", 2, 0.5))
     finally:
-        EVENTS.removeHandler(mine)
-        EVENTS.removeHandler(quiet)
+        EVENT_LOGGER.removeHandler(mine)
+        EVENT_LOGGER.removeHandler(quiet)
     log.flush()
     assert [record.levelname for record in seen] == ["WARNING", "INFO"]
     assert vars(seen[0])["event"] == event
@@ -192,18 +192,18 @@ def test_events_are_offered_to_handlers_of_the_application(pipes: Pipes, log: Lo
 
 
 def test_the_level_of_the_events_is_the_applications_choice(pipes: Pipes, log: Log) -> None:
-    EVENTS.setLevel(logging.WARNING)
+    EVENT_LOGGER.setLevel(logging.WARNING)
     try:
         log.report(Finished("jobs:A", "1", "q", 1, 0.5))
         log.report(Note("warning", "told"))
     finally:
-        EVENTS.setLevel(logging.NOTSET)
+        EVENT_LOGGER.setLevel(logging.NOTSET)
     log.flush()
     assert said(pipes) == ["worker 1: warning: told"]
 
 
 def test_a_full_pipe_that_is_not_waited_for_costs_lines_which_are_counted(pipes: Pipes) -> None:
-    log = Log(Text())
+    log = Log(TextFormat())
     log.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
     source = ROWS + OTHERS.index("master")
     count = 3000
@@ -223,7 +223,7 @@ def test_a_full_pipe_that_is_not_waited_for_costs_lines_which_are_counted(pipes:
 def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
     read, write = os.pipe()
     os.close(read)
-    log = Log(Text(), write)
+    log = Log(TextFormat(), write)
     log.report(Note("info", "into nothing"))
     log.flush()
     os.close(write)
@@ -236,7 +236,7 @@ def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
 
 
 def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
-    lines = Lines(Text(), b"01234567", ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), b"01234567", ROWS, OTHERS)
     frame = next(frames(b"01234567", [b"worded\n"]))
     one = Record(0, 0.0, 4, "first", b"be" + frame + b"gun")
     two = Record(0, 0.0, 4, "second", b" line\r\nnext\n")
@@ -250,12 +250,12 @@ def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
 
 
 def test_silence_ends_a_line() -> None:
-    lines = Lines(Text(), b"01234567", ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), b"01234567", ROWS, OTHERS)
     assert lines.due(5.0) is None
     lines.take(Record(0, 0.0, 1, "", b"half"), 5.0)
     lines.take(Record(1, 0.0, 2, "", b"\x1e0"), 5.5)
-    assert lines.silent(5.0 + SILENCE / 2) == []
-    assert lines.due(5.0) == SILENCE
-    assert [data[24:] for data in lines.silent(5.0 + SILENCE)] == [b"worker 1: half\n"]
+    assert lines.silent(5.0 + LINE_TIMEOUT / 2) == []
+    assert lines.due(5.0) == LINE_TIMEOUT
+    assert [data[24:] for data in lines.silent(5.0 + LINE_TIMEOUT)] == [b"worker 1: half\n"]
     assert [data[24:] for data in lines.silent(9.0)] == [b"worker 2: \\x1e0\n"]
     assert lines.due(9.0) is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.log import ring
-from poolq.log.ring import Record, Ring
+from poolq.log.ring import LogRing, Record
 
 SMALL = 8192
 
@@ -19,7 +19,7 @@ class Pipe:
     def __init__(self) -> None:
         self.read, self.write = os.pipe()
 
-    def put(self, into: Ring, body: bytes, source: int = 0) -> bool:
+    def put(self, into: LogRing, body: bytes, source: int = 0) -> bool:
         os.write(self.write, body)
         if into.read(self.read, len(body), source, 12.5, 3, f"job-{source}"):
             return True
@@ -40,7 +40,7 @@ def bodies(records: list[Record]) -> list[bytes]:
 
 
 def test_a_record_comes_out_as_it_went_in(pipe: Pipe) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     assert pipe.put(buffer, b"hello\n", source=7)
     assert buffer.take(100) == ([Record(7, 12.5, 3, "job-7", b"hello\n")], 0)
     assert not buffer.empty()
@@ -50,7 +50,7 @@ def test_a_record_comes_out_as_it_went_in(pipe: Pipe) -> None:
 
 
 def test_a_long_id_is_cut_to_its_room(pipe: Pipe) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     os.write(pipe.write, b"x")
     assert buffer.read(pipe.read, 1, 0, 1.0, 1, "é" * 200)
     (record,), _ = buffer.take(100)
@@ -59,7 +59,7 @@ def test_a_long_id_is_cut_to_its_room(pipe: Pipe) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.booleans()), max_size=60))
 def test_it_goes_round_and_round(story: list[tuple[int, bool]]) -> None:
-    pipe, buffer = Pipe(), Ring(SMALL)
+    pipe, buffer = Pipe(), LogRing(SMALL)
     put: list[bytes] = []
     taken: list[bytes] = []
     for number, (size, take) in enumerate(story):
@@ -80,7 +80,7 @@ def test_it_goes_round_and_round(story: list[tuple[int, bool]]) -> None:
 
 
 def test_the_oldest_give_way_and_are_counted(pipe: Pipe) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     for number in range(7):
         assert pipe.put(buffer, b"%d\n" % number * 450)
     assert not pipe.put(buffer, b"7\n" * 450)
@@ -93,7 +93,7 @@ def test_the_oldest_give_way_and_are_counted(pipe: Pipe) -> None:
 
 
 def test_what_is_being_written_is_not_counted_as_dropped(pipe: Pipe) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     for number in range(7):
         pipe.put(buffer, b"%d\n" % number * 450)
     in_flight, _ = buffer.take(1)
@@ -106,7 +106,7 @@ def test_what_is_being_written_is_not_counted_as_dropped(pipe: Pipe) -> None:
 
 
 def test_a_successor_finds_what_was_not_written(pipe: Pipe) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     for number in range(3):
         pipe.put(buffer, b"%d" % number)
     buffer.take(1)
@@ -122,7 +122,7 @@ def test_a_death_around_a_read_is_settled(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch, body: bytes, read: bool
 ) -> None:
     """Dead right before or right after the call that moves the bytes: they are in one place."""
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     pipe.put(buffer, b"before")
 
     def dies(fd: int, buffers: list[memoryview]) -> int:
@@ -144,7 +144,7 @@ def test_a_death_around_a_read_is_settled(
 def test_a_death_while_a_place_is_made_leaves_no_ghost(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
 
     def fails(_fd: int, _buffers: object) -> int:
         raise BlockingIOError
@@ -158,17 +158,17 @@ def test_a_death_while_a_place_is_made_leaves_no_ghost(
 
 def test_an_empty_ring_starts_again_at_its_first_page(pipe: Pipe) -> None:
     """So that a quiet log does not touch all of it."""
-    buffer = Ring()
+    buffer = LogRing()
     for _ in range(30):
         assert pipe.put(buffer, b"x" * 60_000)
         assert bodies(buffer.take(SMALL)[0]) == [b"x" * 60_000]
         buffer.done()
-    touched = bytes(buffer._data[ring.REWIND + (64 << 10) + 4096 :]).count(b"x")
+    touched = bytes(buffer._data[ring.REWIND_BYTES + (64 << 10) + 4096 :]).count(b"x")
     assert touched == 0
 
 
 def test_farewell_is_said_in_shared_memory() -> None:
-    buffer = Ring(SMALL)
+    buffer = LogRing(SMALL)
     assert not buffer.farewell
     buffer.say_farewell()
     assert buffer.farewell

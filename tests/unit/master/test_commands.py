@@ -14,7 +14,7 @@ from poolq.master import commands, transitions
 from poolq.master.commands import Wishes
 from poolq.master.state import Helper, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 from tests.support.world import STOP_TIMEOUT, Life, World, running
 
 LOGGER = 4242
@@ -88,7 +88,11 @@ class Case:
         self.sent: list[tuple[int, Signals]] = []
         self.before = set(self.world.workers)
         self._wishes = Wishes(
-            config, self.world.pool, Scoreboard(1), Bells(1), lambda _, text: self.said.append(text)
+            config,
+            self.world.pool,
+            Scoreboard(1),
+            WakeUps(1),
+            lambda _, text: self.said.append(text),
         )
 
     def signal(self, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from poolq.master import exits, transitions
 from poolq.master.state import Proc
 from poolq.scoreboard import exit_reasons
-from poolq.scoreboard.board import Reason, Row, Scoreboard
+from poolq.scoreboard.board import KillReason, Row, Scoreboard
 from poolq.scoreboard.worker_row import Phase
 from tests.support.world import World, only, running
 
@@ -19,7 +19,7 @@ def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int =
     index = scores.take(1, slot=1, generation=1)
     assert index is not None
     scores.worker(index).phase(phase)
-    scores.condemn(index, Reason(reason))
+    scores.condemn(index, KillReason(reason))
     scores.died(index, signal, code)
     return scores.read(index)
 
@@ -35,8 +35,8 @@ def ended(world: World, found: Row, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("found", "changes", "cause"),
     [
-        (row(signal=9, reason=Reason.TIMEOUT), {"killed": True}, "timeout"),
-        (row(signal=9, reason=Reason.MEMORY), {"killed": True}, "max_memory_hard"),
+        (row(signal=9, reason=KillReason.TIMEOUT), {"killed": True}, "timeout"),
+        (row(signal=9, reason=KillReason.MEMORY), {"killed": True}, "max_memory_hard"),
         (row(signal=11), {}, "crash"),
         (row(code=7), {}, "crash"),
         (row(code=1), {"told": True}, "crash"),
@@ -52,7 +52,7 @@ def ended(world: World, found: Row, **changes: Any) -> str:
     ],
 )
 def test_each_end_has_its_cause(found: Row, changes: dict[str, Any], cause: str) -> None:
-    assert cause in exit_reasons.CAUSES
+    assert cause in exit_reasons.EXIT_REASONS
     assert ended(running(1), found, **changes) == cause
 
 

@@ -83,7 +83,7 @@ def test_a_silent_keeper_is_killed_after_ten_looks_and_no_sooner() -> None:
     world = running()
     assert world.keeper is not None
     world.act()
-    for _ in range(policy.SILENCE - 1):
+    for _ in range(policy.MAX_MISSED_BEATS - 1):
         world.now += 1
         assert world.act() == []
     world.now += 1

@@ -9,7 +9,7 @@ from poolq.master.actions import Dump, Overrun
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import Proc
 from poolq.scoreboard import timeouts
-from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.values import NO_JOB
 from tests.support.world import World, only, running
 
 HARD = 1000
@@ -40,7 +40,7 @@ def test_a_job_that_overruns_is_dumped_then_killed() -> None:
     assert world.act() == [Dump(proc.pid, (7, 1))]
     assert world.act() == [], "it has a moment to write"
     assert next_wake(world.pool, world.now) == pytest.approx(policy.GLANCE)
-    world.now += timeouts.DUMP
+    world.now += timeouts.DUMP_TIMEOUT
     assert decide(world.pool, world.now, 0) == [Overrun(proc.pid, (7, 1))]
     assert next_wake(world.pool, world.now) > policy.GLANCE
 
@@ -59,8 +59,8 @@ def test_the_next_job_is_not_killed_for_it() -> None:
     proc = overdue(world)
     world.now += 3
     world.act()
-    proc.running, proc.deadline = NOTHING, float("inf")
-    world.now += timeouts.DUMP
+    proc.running, proc.deadline = NO_JOB, float("inf")
+    world.now += timeouts.DUMP_TIMEOUT
     assert world.act() == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from poolq.master import policy, transitions
 from poolq.master.actions import Kill, SpawnKeeper
 from poolq.master.state import Helper, Limits, Pool
-from poolq.scoreboard.timeouts import PULSES, SILENCE, keeper_silence
+from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
 
 
 def pool(**limits: float) -> Pool:
@@ -47,10 +47,10 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
     now, looked = 100.0, 0
     while not policy.decide(one, now, 0):
         now += policy.next_wake(one, now) + 0.001
-        one.keeper.pulse.look(1, now, allowed / PULSES)
+        one.keeper.pulse.look(1, now, allowed / PULSES_PER_TIMEOUT)
         looked += 1
     assert allowed < now - 100 < ttl / 2 + 0.01
-    assert looked <= max(PULSES + 1, ttl / 2)
+    assert looked <= max(PULSES_PER_TIMEOUT + 1, ttl / 2)
     (kill,) = policy.decide(one, now, 0)
     assert isinstance(kill, Kill)
     assert kill.pid == 7
@@ -58,10 +58,10 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
 
 @pytest.mark.parametrize("ttl", [30.0, 600.0])
 def test_a_silent_one_has_ten_seconds_at_most(ttl: float) -> None:
-    assert keeper_silence(ttl) == SILENCE
+    assert keeper_silence(ttl) == MAX_MISSED_BEATS
     one = pool(keeper_silence=keeper_silence(ttl))
     one.keeper = Helper(7, 100.0)
-    for now in range(100, 100 + SILENCE + 1):
+    for now in range(100, 100 + MAX_MISSED_BEATS + 1):
         assert policy.decide(one, now, 0) == []
         assert policy.next_wake(one, now) == 1.0
         one.keeper.beat.look(1, now)

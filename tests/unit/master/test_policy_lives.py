@@ -19,7 +19,7 @@ from poolq.master import policy, transitions
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, Proc
 from poolq.scoreboard import timeouts
-from poolq.scoreboard.values import NOTHING
+from poolq.scoreboard.values import NO_JOB
 from tests.support.world import STOP_TIMEOUT, Life, World
 
 COOLDOWN = 20.0
@@ -132,27 +132,27 @@ class Lives(RuleBasedStateMachine):
             proc.deadline = inf if heavy else self.world.now
             self.act()
             assert proc.killed or proc.dumped == (9, 9)
-            self.world.now += timeouts.DUMP
+            self.world.now += timeouts.DUMP_TIMEOUT
             self.act()
             assert proc.killed
 
     @rule(data=st.data())
     def a_job_ends(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.running, proc.deadline, proc.heavy, proc.idle = NOTHING, inf, False, True
+            proc.running, proc.deadline, proc.heavy, proc.idle = NO_JOB, inf, False, True
             proc.beat.unmoved = 0
         self.act()
 
     @rule(data=st.data())
     def a_job_takes_too_much_memory(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.heavy = proc.running != NOTHING
+            proc.heavy = proc.running != NO_JOB
         self.act()
 
     @rule(data=st.data())
     def a_stack_is_written(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.written = proc.dumped != NOTHING
+            proc.written = proc.dumped != NO_JOB
         self.act()
 
     @rule(data=st.data())

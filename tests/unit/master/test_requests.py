@@ -15,9 +15,9 @@ from poolq.control.protocol import BadRequest, Handed, to_line
 from poolq.master import transitions
 from poolq.master.commands import Wishes
 from poolq.master.requests import Orders
-from poolq.monitor.health import Signs
+from poolq.monitor.health import HealthInputs
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 from tests.support.world import World, running
 
 KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
@@ -37,9 +37,9 @@ CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 
 
 def orders(world: World) -> Orders:
-    made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), Bells(1), lambda *_: None)
+    made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
     look = {"state": world.pool.label()}
-    signs = Signs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
+    signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
     return Orders(world.pool, made, lambda: look, lambda: signs, lambda: Handed({"ok": True}, 0))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.monitor.alerts import findings, leaks, rule, short_key, stuck
-from poolq.monitor.snapshot import Death, Progress, Snapshot, Unknown
+from poolq.monitor.alerts import alerts, leaks, rule, short_key, stuck
+from poolq.monitor.snapshot import DeathView, Progress, Snapshot, UnknownJobView
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -47,35 +47,35 @@ def test_a_limit_is_named_as_people_set_it() -> None:
 
 
 def test_one_of_each_kind_comes_before_more_of_it() -> None:
-    found = [one.verdict for one in findings(snapshots.hostile())]
+    found = [one.verdict for one in alerts(snapshots.hostile())]
     assert found[:4] == ["refused", "stuck", "holds back", "paused"]
 
 
 def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
     at = snapshots.AT
     pool = Snapshot(at=at, head=head(reachable=False, state="paused"))
-    assert [(one.subject, one.verdict) for one in findings(pool)] == [
+    assert [(one.subject, one.verdict) for one in alerts(pool)] == [
         ("broker", "gone"), ("pool", "paused"),
     ]  # fmt: skip
 
 
 def test_a_master_that_hangs_is_told() -> None:
-    (found,) = findings(Snapshot(at=snapshots.AT, head=head(silence=12.0)))
+    (found,) = alerts(Snapshot(at=snapshots.AT, head=head(silence=12.0)))
     assert (found.subject, found.verdict) == ("master", "hangs")
     assert found.text.startswith("it has not moved for 12s")
-    assert findings(Snapshot(at=snapshots.AT, head=head(silence=2.0))) == []
+    assert alerts(Snapshot(at=snapshots.AT, head=head(silence=2.0))) == []
 
 
 def test_a_slot_that_dies_again_and_again_is_told() -> None:
     worker = msgspec.structs.replace(snapshots.idle(1), restarts=5, age=2.0, done=0)
-    found = findings(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))
+    found = alerts(Snapshot(at=snapshots.AT, head=head(), workers=(worker,)))
     assert [one.verdict for one in found] == ["dies"]
 
 
 def held(**more: object) -> list[str]:
     limit = msgspec.structs.replace(snapshots.MAILS, **more)
     pool = Snapshot(at=snapshots.AT, head=head(), limits=(limit,))
-    return [f"{one.verdict}: {one.text}" for one in findings(pool)]
+    return [f"{one.verdict}: {one.text}" for one in alerts(pool)]
 
 
 def test_what_a_limit_holds_back_is_told() -> None:
@@ -105,7 +105,7 @@ def shop(**more: object) -> list[str]:
     """What is wrong in a pool of 4 that is well otherwise."""
     return [
         f"{one.level} {one.subject} {one.verdict}: {one.text}"
-        for one in findings(msgspec.structs.replace(snapshots.well(), **more))
+        for one in alerts(msgspec.structs.replace(snapshots.well(), **more))
     ]
 
 
@@ -134,14 +134,14 @@ def test_jobs_that_no_pool_takes_are_told() -> None:
 
 
 def test_unknown_jobs_are_told() -> None:
-    unknown = Unknown(job="shop:Old", queue="emails", jobs=3, age=2.0)
+    unknown = UnknownJobView(job="shop:Old", queue="emails", jobs=3, age=2.0)
     (found,) = shop(unknown=(unknown,))
     assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails put back: no module ")
 
 
 def test_a_worker_that_died_a_moment_ago_is_told() -> None:
     deaths = tuple(
-        Death(slot=slot, pid=900 + slot, age=age, why="killed by SIGKILL")
+        DeathView(slot=slot, pid=900 + slot, age=age, why="killed by SIGKILL")
         for slot, age in ((3, 2.0), (1, 12.0), (2, 31.0))
     )
     assert shop(deaths=deaths) == [
@@ -167,7 +167,7 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
 )  # fmt: skip
 def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
-    assert [one.text for one in findings(pool)] == [text]
+    assert [one.text for one in alerts(pool)] == [text]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from poolq.monitor.health import Signs, live, ready
+from poolq.monitor.health import HealthInputs, live, ready
 
-WELL = Signs("running", 2, 0.3, 0.5, True, 3.0, 30.0)
+WELL = HealthInputs("running", 2, 0.3, 0.5, True, 3.0, 30.0)
 
 
 @pytest.mark.parametrize(

@@ -13,28 +13,28 @@ from multiprocessing import get_context
 import pytest
 
 from poolq.monitor import exporter
-from poolq.monitor.http_server import MOST, REQUEST, Answer, Server
+from poolq.monitor.http_server import MAX_CLIENTS, MAX_REQUEST, HttpResponse, HttpServer
 from poolq.scoreboard.board import Scoreboard
 from tests.support.wait import until
 
-Serving = Callable[..., tuple[Server, int]]
+Serving = Callable[..., tuple[HttpServer, int]]
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 BIG = b"x" * (16 << 20)
 
 
-def reply(path: str, headers: Mapping[str, str]) -> Answer:
+def reply(path: str, headers: Mapping[str, str]) -> HttpResponse:
     if path == "/bad":
         raise ValueError("no \x1b luck")
-    return Answer(HTTPStatus.OK, BIG if path == "/big" else path.encode())
+    return HttpResponse(HTTPStatus.OK, BIG if path == "/big" else path.encode())
 
 
 @pytest.fixture
 def serving() -> Iterator[Serving]:
     with ExitStack() as stack:
 
-        def serve(slow: float = 30.0) -> tuple[Server, int]:
+        def serve(slow: float = 30.0) -> tuple[HttpServer, int]:
             listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-            server = Server(listener, reply, slow)
+            server = HttpServer(listener, reply, slow)
             server.start()
             stack.callback(server.close)
             return server, listener.getsockname()[1]
@@ -67,7 +67,8 @@ def read(line: socket.socket) -> bytes:
         (GET, 200), (b"GET /x?a=b HTTP/1.0\r\n\r\n", 200), (b"POST /x HTTP/1.1\r\n\r\n", 405),
         (b"GET /x HTTP/1.1\r\nAccept\r\n: \r\n\xff\x00: \x1b\r\n\r\n", 200),
         (b"GET /x\r\n\r\n", 400), (b"GET /x SMTP\r\n\r\n", 400), (b"\x16\x03\x01\r\n\r\n", 400),
-        (b"\r\n\r\n", 400), (b"GET /" + b"x" * REQUEST, 431), (b"GET /bad HTTP/1.1\r\n\r\n", 500),
+        (b"\r\n\r\n", 400), (b"GET /" + b"x" * MAX_REQUEST, 431),
+        (b"GET /bad HTTP/1.1\r\n\r\n", 500),
     ],
 )  # fmt: skip
 def test_each_request_has_its_answer(
@@ -92,9 +93,9 @@ def test_a_request_may_come_in_pieces(serving: Serving) -> None:
 def test_there_are_never_more_clients_than_so_many(serving: Serving) -> None:
     server, port = serving()
     with ExitStack() as stack:
-        silent = [stack.enter_context(connect(port)) for _ in range(MOST + 30)]
+        silent = [stack.enter_context(connect(port)) for _ in range(MAX_CLIENTS + 30)]
         assert ask(port, GET).endswith(b"/x")
-        assert len(server._clients) <= MOST
+        assert len(server._clients) <= MAX_CLIENTS
         assert read(silent[0]) == b"", "the one that was there for longest has been dropped"
         silent[-1].sendall(GET)
         assert read(silent[-1]).endswith(b"/x"), "the newest has not"
@@ -126,7 +127,7 @@ def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
         go_on, told = os.pipe()
 
         def main() -> None:
-            server = Server(listener, reply)
+            server = HttpServer(listener, reply)
             free = os.dup(0)
             os.close(free)
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -13,9 +13,9 @@ from poolq.keeper.limit_watch import KEPT, KNOWN, SETTLED, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus
-from poolq.monitor.alerts import findings, short_key
-from poolq.monitor.broker_status import Sight
-from poolq.monitor.limit_status import HOLDS, Limit, Watched, status
+from poolq.monitor.alerts import alerts, short_key
+from poolq.monitor.broker_status import BrokerStatus
+from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, ObservedLimit, status
 from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 
@@ -23,13 +23,13 @@ SECOND = 1_000_000
 START = 1_764_000_000 * SECOND
 
 
-def watched(**more: object) -> Watched:
+def watched(**more: object) -> ObservedLimit:
     given: dict[str, object] = {
         "key": "Mail", "limit": 2, "window": SECOND, "used": 2, "left": 700_000, "parked": 172,
         "released": 0, "starts": 2.0, "held": 0.0, "spark": (), "growth": 0.0, "since": 1.0,
         "quiet": 0.0,
     }  # fmt: skip
-    return Watched(**{**given, **more})  # type: ignore[arg-type]
+    return ObservedLimit(**{**given, **more})  # type: ignore[arg-type]
 
 
 # at a moment
@@ -38,7 +38,7 @@ def watched(**more: object) -> Watched:
 @pytest.mark.parametrize("passed", [0.0, 0.3, 0.69, 0.71, 1.5, 1.99, 4.2])
 def test_short_windows_follow_one_another_between_two_looks(passed: float) -> None:
     found = status(watched(), passed)
-    assert (found.state, found.waiting) == (HOLDS, 172)
+    assert (found.state, found.waiting) == (HOLDS_BACK, 172)
     assert (found.starts, found.allowed) == (2.0, 2.0)
     assert found.used == 2
     assert found.next_slot == pytest.approx((0.7 - passed) % 1.0)
@@ -54,14 +54,14 @@ def test_a_window_that_ended_with_few_waiting_has_room() -> None:
 
 def test_jobs_that_were_released_wait_as_those_in_line_do() -> None:
     found = status(watched(parked=0, released=170), 0.0)
-    assert (found.waiting, found.released, found.state) == (170, 170, HOLDS)
+    assert (found.waiting, found.released, found.state) == (170, 170, HOLDS_BACK)
 
 
 @pytest.mark.parametrize(
     ("more", "state"),
     [({"since": None, "parked": 0}, "full"), ({"since": None, "parked": 0, "used": 1}, "open"),
      ({"since": None, "parked": 0, "used": 0, "left": 0}, "idle"),
-     ({"parked": 0, "used": 0, "left": 0}, HOLDS)],
+     ({"parked": 0, "used": 0, "left": 0}, HOLDS_BACK)],
 )  # fmt: skip
 def test_its_state_in_a_word(more: dict[str, object], state: str) -> None:
     assert status(watched(**more), 0.0).state == state
@@ -80,22 +80,22 @@ def test_what_becomes_more_is_not_said_to_end() -> None:
     assert not status(watched(growth=0.05), 0.0).grows, "one more in 20 s, of 172"
 
 
-def watches() -> st.SearchStrategy[Watched]:
+def watches() -> st.SearchStrategy[ObservedLimit]:
     window = st.sampled_from([1000, SECOND, 60 * SECOND, 86_400 * SECOND, 10**18])
     count, less = st.integers(0, 500), st.floats(0, 1000)
     made = st.builds(
-        Watched, st.sampled_from(["Mail", "user:1", "a \"b\" \x1b"]), st.integers(1, 100),
+        ObservedLimit, st.sampled_from(["Mail", "user:1", "a \"b\" \x1b"]), st.integers(1, 100),
         window, count, st.integers(0, 10**18), count, count, less, st.none() | less, st.just(()),
         st.floats(-10, 10), st.none() | less, less, count,
     )  # fmt: skip
     return made.map(_possible)
 
 
-def _possible(one: Watched) -> Watched:
+def _possible(one: ObservedLimit) -> ObservedLimit:
     """As the keeper writes them."""
     left = min(one.left, one.window)
     since = one.since if not (one.parked or one.released) else one.since or 1.0
-    return Watched(
+    return ObservedLimit(
         one.key, one.limit, one.window, min(one.used, one.limit) if left else 0, left, one.parked,
         one.released, min(one.starts, one.limit * SECOND / one.window), one.held, one.spark,
         one.growth, since, one.quiet, one.last_tries,
@@ -106,19 +106,21 @@ def _possible(one: Watched) -> Watched:
 @given(
     st.lists(watches(), max_size=8, unique_by=lambda one: (one.key, one.window)), st.floats(0, 9)
 )
-def test_pane_alert_status_and_metrics_cannot_disagree(some: list[Watched], passed: float) -> None:
+def test_pane_alert_status_and_metrics_cannot_disagree(
+    some: list[ObservedLimit], passed: float
+) -> None:
     limits = tuple(status(one, passed) for one in some)
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
     pane = PANES["limits"]
-    alerts = [one.subject for one in findings(pool) if one.verdict == HOLDS]
+    subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
     rows = [one for one in pane.rows(pool) if pane.trouble(one)]
-    assert sorted(alerts) == sorted(f"limit {short_key(one.key)}" for one in rows)
+    assert sorted(subjects) == sorted(f"limit {short_key(one.key)}" for one in rows)
     told = pool_status.limits_of(limits)
-    assert [one["key"] for one in told if one["state"] == HOLDS] == [one.key for one in rows]
+    assert [one["key"] for one in told if one["state"] == HOLDS_BACK] == [one.key for one in rows]
     series = {name: dict(values) for name, values in prometheus.of_limits(limits).items()}
     for one, answer in zip(limits, told, strict=True):
         name = (one.key, f"{one.window:g}")
-        assert series["poolq_limit_holds_back"][name] == (one.state == HOLDS)
+        assert series["poolq_limit_holds_back"][name] == (one.state == HOLDS_BACK)
         assert answer["waiting"] == sum(
             series["poolq_limit_waiting"][*name, how] for how in ("parked", "released")
         )
@@ -128,7 +130,7 @@ def test_pane_alert_status_and_metrics_cannot_disagree(some: list[Watched], pass
         assert one.starts <= one.allowed
         assert (one.waiting == 0) <= (one.empty_in is None)
         assert one.next_slot <= one.window
-        assert not (one.waiting and one.state != HOLDS)
+        assert not (one.waiting and one.state != HOLDS_BACK)
 
 
 # from look to look
@@ -155,7 +157,7 @@ class World:
     def clock(self) -> int:
         return START + round(self.now * SECOND)
 
-    def look(self, *uses: LimitUse) -> Limit | None:
+    def look(self, *uses: LimitUse) -> LimitStatus | None:
         found, events = self.watch.look(self.now, self.clock, uses, self.held, {}, 10)
         self.events += events
         self.now += 2.0
@@ -175,7 +177,7 @@ def test_starts_of_short_windows_are_those_allowed_while_jobs_wait(counted: bool
         found = world.look(use(world.clock, start, open_, wait=200 - 2 * number, **total))
         assert found is not None
         assert 1.9 < found.starts <= 2.0, number
-        assert (found.state, found.waiting) == (HOLDS, 200 - 2 * number)
+        assert (found.state, found.waiting) == (HOLDS_BACK, 200 - 2 * number)
 
 
 def test_starts_are_never_said_to_be_more_than_allowed_and_end() -> None:
@@ -241,7 +243,7 @@ def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> N
     world.held = {"Mail": 7}
     found = world.look(use(world.clock, world.clock, 2))
     assert found is not None
-    assert (found.state, found.waiting) == (HOLDS, 0)
+    assert (found.state, found.waiting) == (HOLDS_BACK, 0)
     assert found.spark[-1] == 7
     assert world.events == [LimitBegan("Mail", 2, 1.0, 0)]
 
@@ -290,6 +292,6 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
 
 
 def test_a_sight_knows_its_limits_now() -> None:
-    sight = Sight(0, "", 2.0, 0.0, [], {}, [watched()], [])
+    sight = BrokerStatus(0, "", 2.0, 0.0, [], {}, [watched()], [])
     (found,) = sight.limits_now()
-    assert (found.key, found.state) == ("Mail", HOLDS)
+    assert (found.key, found.state) == ("Mail", HOLDS_BACK)

@@ -6,8 +6,8 @@ import pytest
 
 from poolq.monitor.job_counts import median, plus, sample
 from poolq.monitor.prometheus import buckets
-from poolq.monitor.rates import Sample, Trend, before, per_second, spark
-from poolq.scoreboard.histogram import BUCKETS, Cell, Key
+from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark
+from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
 from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
 
 
@@ -24,7 +24,7 @@ def steady(seconds: int, pace: float = 10.0) -> list[Sample]:
 
 
 def test_a_rate_needs_two_looks() -> None:
-    trend = Trend(10)
+    trend = SlidingWindow(10)
     trend.add(0, 5)
     assert trend.rate() is None
     trend.add(2, 25)
@@ -33,7 +33,7 @@ def test_a_rate_needs_two_looks() -> None:
 
 
 def test_a_rate_is_of_its_span() -> None:
-    trend = Trend(10)
+    trend = SlidingWindow(10)
     for second in range(100):
         trend.add(second, 0 if second < 90 else (second - 89) * 7)
     assert trend.rate() == 7
@@ -41,7 +41,7 @@ def test_a_rate_is_of_its_span() -> None:
 
 
 def test_values_are_told_at_equal_steps_however_often_it_was_looked_at() -> None:
-    trend = Trend(60)
+    trend = SlidingWindow(60)
     trend.add(0, 5)
     assert trend.values(2.0) == [5]
     for second, value in ((2.0, 6), (3, 7), (10, 8)):
@@ -53,7 +53,7 @@ def test_values_are_told_at_equal_steps_however_often_it_was_looked_at() -> None
 
 
 def test_a_number_that_falls_has_a_rate_below_zero() -> None:
-    trend = Trend(10)
+    trend = SlidingWindow(10)
     trend.add(0, 10)
     trend.add(5, 0)
     assert trend.rate() == -2
@@ -98,13 +98,13 @@ def test_a_spark_is_true_to_time_though_samples_come_late() -> None:
 
 def test_totals_are_sums_over_queues_and_jobs() -> None:
     cells = {
-        Key(DONE, "q", "a"): cell(1, 2),
-        Key(DONE, "p", "b"): cell(0, 0, 4),
-        Key(FAILED, "q", "a"): cell(1),
-        Key(RETRIED, "q", "a"): cell(2),
-        Key(LIMITED, "q", "a"): cell(3),
-        Key(PARKED, "q", "a"): cell(4),
-        Key(99, "q", "a"): cell(500),
+        HistogramKey(DONE, "q", "a"): cell(1, 2),
+        HistogramKey(DONE, "p", "b"): cell(0, 0, 4),
+        HistogramKey(FAILED, "q", "a"): cell(1),
+        HistogramKey(RETRIED, "q", "a"): cell(2),
+        HistogramKey(LIMITED, "q", "a"): cell(3),
+        HistogramKey(PARKED, "q", "a"): cell(4),
+        HistogramKey(99, "q", "a"): cell(500),
     }
     assert sample(cells, 5.0) == Sample(5.0, 7, 1, 2, 7)
 

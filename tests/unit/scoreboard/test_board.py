@@ -9,7 +9,7 @@ from time import monotonic_ns
 import pytest
 
 from poolq.scoreboard import board
-from poolq.scoreboard.board import UNSEEN, Reason, Row, Scoreboard, Status
+from poolq.scoreboard.board import EXIT_UNKNOWN, KillReason, Row, RowStatus, Scoreboard
 from poolq.scoreboard.worker_row import (
     DONE,
     FINISHED,
@@ -36,7 +36,13 @@ def taken(scores: Scoreboard, seq: int = 1) -> int:
 
 def test_a_row_is_taken_fresh(scores: Scoreboard) -> None:
     row = scores.read(taken(scores, 9))
-    assert (row.status, row.seq, row.slot, row.generation, row.pid) == (Status.LIVE, 9, 2, 4, 4711)
+    assert (row.status, row.seq, row.slot, row.generation, row.pid) == (
+        RowStatus.LIVE,
+        9,
+        2,
+        4,
+        4711,
+    )
     assert row.charged
     assert row.phase == Phase.BOOT
     assert (row.request, row.finished, row.started, row.settled) == (0, 0, 0, 0)
@@ -48,7 +54,7 @@ def test_a_dead_workers_row_stays_until_its_recovery_is_confirmed(scores: Scoreb
     scores.died(index, 9, 0)
     scores.free()
     row = scores.read(index)
-    assert row.status == Status.DEAD
+    assert row.status == RowStatus.DEAD
     assert scores.unconfirmed() == 1
     assert not scores.confirmed(row)
     scores.confirm(row)
@@ -91,13 +97,13 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker.count(DONE, "q", "j", 0.1)
     scores.weigh(index, 1 << 20, 500, -7)
     scores.pardon(index)
-    scores.condemn(index, Reason.TIMEOUT)
-    scores.died(index, 9, UNSEEN)
+    scores.condemn(index, KillReason.TIMEOUT)
+    scores.died(index, 9, EXIT_UNKNOWN)
     scores.confirm(scores.read(index))
     scores.free()
     row = scores.read(taken(scores, 2))
     assert row == Row(
-        index, Status.LIVE, 4711, 2, 2, 4, 0, 0, True, Reason.NONE, Phase.BOOT,
+        index, RowStatus.LIVE, 4711, 2, 2, 4, 0, 0, True, KillReason.NONE, Phase.BOOT,
         *[0] * 12, *[0] * 5, 0, 0, None,
     )  # fmt: skip
 

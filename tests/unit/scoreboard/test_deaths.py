@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from poolq.jobs.message import Entry, entries
-from poolq.scoreboard.board import UNSEEN, Reason, Row, Scoreboard
-from poolq.scoreboard.deaths import NOTHING, cause, death
+from poolq.scoreboard.board import EXIT_UNKNOWN, KillReason, Row, Scoreboard
+from poolq.scoreboard.deaths import NOT_STARTED, cause, death
 from poolq.scoreboard.worker_row import Phase, text
 
 
@@ -40,8 +40,8 @@ def test_the_job_that_ran_crashed_those_before_are_done() -> None:
 
 
 def test_between_two_jobs_nothing_crashed() -> None:
-    assert death(replace(row(), finished=3), "w", "h", 1).started == NOTHING
-    assert death(replace(row(), started=0), "w", "h", 1).started == NOTHING
+    assert death(replace(row(), finished=3), "w", "h", 1).started == NOT_STARTED
+    assert death(replace(row(), started=0), "w", "h", 1).started == NOT_STARTED
 
 
 def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
@@ -50,12 +50,12 @@ def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
     assert (death(released, "w", "h", 1).settled, death(released, "w", "h", 1).started) == (1, 2)
     last = replace(row(), settled_below=3)
     assert not last.in_job
-    assert (death(last, "w", "h", 1).settled, death(last, "w", "h", 1).started) == (3, NOTHING)
+    assert (death(last, "w", "h", 1).settled, death(last, "w", "h", 1).started) == (3, NOT_STARTED)
 
 
 def test_a_pardoned_workers_job_is_not_charged() -> None:
     told = death(replace(row(), charged=False), "w", "h", 1)
-    assert (told.finished, told.started) == (2, NOTHING)
+    assert (told.finished, told.started) == (2, NOT_STARTED)
 
 
 def test_the_line_says_what_is_known() -> None:
@@ -72,7 +72,7 @@ def test_the_line_says_what_is_known() -> None:
         (63, 0, "killed by signal 63", (63, 0)),
         (0, 7, "exited with code 7", (0, 7)),
         (0, 0, "exited with code 0", (0, 0)),
-        (0, UNSEEN, "ended, nobody saw how", (0, 0)),
+        (0, EXIT_UNKNOWN, "ended, nobody saw how", (0, 0)),
     ],
 )
 def test_how_a_worker_ended(number: int, code: int, words: str, kept: tuple[int, int]) -> None:
@@ -84,7 +84,7 @@ def test_how_a_worker_ended(number: int, code: int, words: str, kept: tuple[int,
 
 
 def test_a_job_that_overran_counts_an_attempt() -> None:
-    over = replace(row(), reason=Reason.TIMEOUT, limit=30_000_000, tries=2, delay=5_000_000)
+    over = replace(row(), reason=KillReason.TIMEOUT, limit=30_000_000, tries=2, delay=5_000_000)
     told = death(over, "w", "web1", 1)
     assert told.timed_out
     assert told.delay == 5_000_000
@@ -94,13 +94,13 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
 
 
 def test_a_hook_that_overran_is_a_crash() -> None:
-    over = replace(row(), reason=Reason.TIMEOUT, limit=30_000_000, tries=0)
+    over = replace(row(), reason=KillReason.TIMEOUT, limit=30_000_000, tries=0)
     assert not death(over, "w", "web1", 1).timed_out
     assert said(over).cause == "crash"
     assert "its hook overran the 30 s of its timeout" in said(over).error
 
 
 def test_one_that_ran_away_with_memory_says_how_much() -> None:
-    big = replace(row(), reason=Reason.MEMORY, rss=300 << 20)
+    big = replace(row(), reason=KillReason.MEMORY, rss=300 << 20)
     assert said(big).cause == "crash"
     assert "killed at 300 MiB, over --max-memory-hard" in said(big).error

@@ -10,7 +10,7 @@ import pytest
 from poolq.master import transitions
 from poolq.master.actions import Kill, Spawn
 from poolq.scoreboard import kill_check
-from poolq.scoreboard.board import Reason, Scoreboard
+from poolq.scoreboard.board import KillReason, Scoreboard
 from poolq.scoreboard.worker_row import Phase
 from tests.support.processes import process
 from tests.support.wait import until
@@ -62,10 +62,14 @@ def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "heavy", "reason"),
-    [(0, False, Reason.TIMEOUT), (0, True, Reason.TIMEOUT), (1 << 40, True, Reason.MEMORY)],
+    [
+        (0, False, KillReason.TIMEOUT),
+        (0, True, KillReason.TIMEOUT),
+        (1 << 40, True, KillReason.MEMORY),
+    ],
 )
 def test_who_still_runs_what_it_was_accused_of_is_held(
-    child: int, limit: int, heavy: bool, reason: Reason
+    child: int, limit: int, heavy: bool, reason: KillReason
 ) -> None:
     scores = at_work(limit)
     assert kill_check.verdict(child, scores, 0, (7, 1), heavy=heavy) == reason
@@ -78,7 +82,7 @@ def test_neither_the_next_job_nor_a_hook_in_its_own_time_is_killed(
 ) -> None:
     """The hook belongs to the same claim as the `run()` that overran."""
     scores = at_work(1 << 40)
-    assert kill_check.verdict(child, scores, 0, accused, heavy=heavy) == Reason.NONE
+    assert kill_check.verdict(child, scores, 0, accused, heavy=heavy) == KillReason.NONE
     until(lambda: (one := process(child)) is not None and one.state == "S")
 
 

@@ -9,8 +9,15 @@ import pytest
 
 from poolq.log import events
 from poolq.scoreboard import histogram, notes, recent_events
-from poolq.scoreboard.histogram import CELLS, OTHER, Key, Reader
-from poolq.scoreboard.notes import WARNED, Notes, Places, count_last_tries, read_held, read_progress
+from poolq.scoreboard.histogram import CELLS, OTHER, HistogramKey, HistogramReader
+from poolq.scoreboard.notes import (
+    WARNED,
+    Notes,
+    NotesLayout,
+    count_last_tries,
+    read_held,
+    read_progress,
+)
 from poolq.scoreboard.worker_row import DONE, FAILED, WORDS, WorkerRow
 
 
@@ -31,21 +38,21 @@ def worker(shared: memoryview) -> WorkerRow:
     return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared))
 
 
-def counts(shared: memoryview) -> dict[Key, int]:
-    return {key: cell.jobs for key, cell in Reader(Places(shared).tally).read()}
+def counts(shared: memoryview) -> dict[HistogramKey, int]:
+    return {key: cell.jobs for key, cell in HistogramReader(NotesLayout(shared).tally).read()}
 
 
 def test_jobs_are_counted_by_queue_name_and_outcome() -> None:
     shared = memory()
     written = worker(shared)
-    reader = Reader(Places(shared).tally)
+    reader = HistogramReader(NotesLayout(shared).tally)
     assert reader.read() == []
     written.count(DONE, "q", "a", 0.0004)
     written.count(DONE, "q", "a", 0.001)
     written.count(DONE, "q", "a", 1e6)
     written.count(FAILED, "q", "a", 0.02)
     (first, done), (second, failed) = reader.read()
-    assert (first, second) == (Key(DONE, "q", "a"), Key(FAILED, "q", "a"))
+    assert (first, second) == (HistogramKey(DONE, "q", "a"), HistogramKey(FAILED, "q", "a"))
     assert done.buckets == (2, *[0] * 14, 1)
     assert round(done.seconds, 6) == 1000000.0014
     assert (failed.jobs, failed.buckets[3]) == (1, 1)
@@ -57,7 +64,7 @@ def test_the_next_worker_of_a_row_goes_on_with_its_counts() -> None:
     heir = worker(shared)
     heir.count(DONE, "q", "a", 0.1)
     heir.count(DONE, "q", "b", 0.1)
-    assert counts(shared) == {Key(DONE, "q", "a"): 2, Key(DONE, "q", "b"): 1}
+    assert counts(shared) == {HistogramKey(DONE, "q", "a"): 2, HistogramKey(DONE, "q", "b"): 1}
 
 
 def test_what_is_too_much_counts_as_other() -> None:
@@ -69,16 +76,19 @@ def test_what_is_too_much_counts_as_other() -> None:
     found = counts(shared)
     assert sum(found.values()) == 5 * CELLS
     assert len(found) <= CELLS
-    assert all(Key(outcome, OTHER, OTHER) in found for outcome in range(DONE, DONE + 5))
+    assert all(HistogramKey(outcome, OTHER, OTHER) in found for outcome in range(DONE, DONE + 5))
     heir = worker(shared)
     heir.count(DONE, "q", "another", 0.1)
-    assert counts(shared)[Key(DONE, OTHER, OTHER)] == found[Key(DONE, OTHER, OTHER)] + 1
+    assert (
+        counts(shared)[HistogramKey(DONE, OTHER, OTHER)]
+        == found[HistogramKey(DONE, OTHER, OTHER)] + 1
+    )
 
 
 def test_a_name_that_is_too_long_is_cut() -> None:
     shared = memory()
     worker(shared).count(DONE, "ü" * 64, "ü" * 500, 0.1)
-    ((key, cell),) = Reader(Places(shared).tally).read()
+    ((key, cell),) = HistogramReader(NotesLayout(shared).tally).read()
     assert key.queue == "ü" * 64
     assert key.job.startswith("ü" * 127)
     assert cell.jobs == 1
@@ -90,7 +100,7 @@ def test_each_bucket_has_its_bound() -> None:
     for bound in histogram.BOUNDS:
         written.count(DONE, "q", "a", bound)
     written.count(DONE, "q", "a", histogram.BOUNDS[-1] + 0.1)
-    ((_, cell),) = Reader(Places(shared).tally).read()
+    ((_, cell),) = HistogramReader(NotesLayout(shared).tally).read()
     assert cell.buckets == (1,) * (len(histogram.BOUNDS) + 1)
 
 
@@ -100,20 +110,20 @@ def test_each_bucket_has_its_bound() -> None:
 def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     shared = memory()
     written = notes_in(shared)
-    assert read_held(Places(shared).held) == {}
+    assert read_held(NotesLayout(shared).held) == {}
     written.held("mail")
     for number in range(notes.KEYS - 1):
         written.held(f"user:{number}")
     written.held("mail")
     written.held("x" * 255)
     notes_in(shared).held("mail")
-    found = read_held(Places(shared).held)
+    found = read_held(NotesLayout(shared).held)
     assert found["mail"] == 3
     assert (len(found), "user:0" in found) == (notes.KEYS, False)
 
 
 def last_tries(shared: memoryview, now: float = 0.0) -> dict[str, int]:
-    return dict(count_last_tries(Places(shared).last_tries, monotonic() + now))
+    return dict(count_last_tries(NotesLayout(shared).last_tries, monotonic() + now))
 
 
 def test_jobs_that_a_limit_left_one_attempt_are_counted_until_they_are_due() -> None:
@@ -164,11 +174,16 @@ def test_what_one_worker_has_warned_of_no_other_does() -> None:
 
 def test_progress_is_that_of_one_job() -> None:
     shared = memory()
-    assert read_progress(Places(shared).progress) is None
+    assert read_progress(NotesLayout(shared).progress) is None
     notes_in(shared).progress(17, 3, 10, "Zürich " * 100)
-    assert read_progress(Places(shared).progress) == (17, 3, 10, ("Zürich " * 100)[: notes.NOTE])
+    assert read_progress(NotesLayout(shared).progress) == (
+        17,
+        3,
+        10,
+        ("Zürich " * 100)[: notes.NOTE],
+    )
     notes_in(shared).progress(18, 10**30, -1, "\ud800")
-    assert read_progress(Places(shared).progress) == (18, notes.MOST, -1, " ")
+    assert read_progress(NotesLayout(shared).progress) == (18, notes.MOST, -1, " ")
 
 
 # events
@@ -182,7 +197,7 @@ def test_the_latest_events_are_kept_with_their_ends() -> None:
             "jobs:A", str(number), "q", 1, 0.5, "error", "E: " + "é" * 5000, "\ud800" * 900 + "end"
         )
         written.note(1764064800.25, "worker 1", failed)
-    found = [recent_events.read(data) for data in Places(shared).recent.since(0)]
+    found = [recent_events.read(data) for data in NotesLayout(shared).recent.since(0)]
     ids = [one.event.id for one in found if one and isinstance(one.event, events.Failed)]
     assert ids == [str(number + 1) for number in range(notes.FAILURES)]
     last = found[-1]
@@ -199,7 +214,7 @@ def test_an_event_that_is_long_in_bytes_is_cut_more() -> None:
     notes_in(shared).recent.note(
         1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text)
     )
-    (found,) = (recent_events.read(data) for data in Places(shared).recent.since(0))
+    (found,) = (recent_events.read(data) for data in NotesLayout(shared).recent.since(0))
     assert found is not None
     assert isinstance(found.event, events.Failed)
     assert (found.event.id, set(found.event.error)) == ("1", {"\x00"})
@@ -215,7 +230,7 @@ def test_every_kind_of_event_can_be_read_again() -> None:
     ]
     for event in made:
         notes_in(shared).recent.note(1.0, "me", event)
-    found = [recent_events.read(data) for data in Places(shared).recent.since(0)]
+    found = [recent_events.read(data) for data in NotesLayout(shared).recent.since(0)]
     assert [one.event for one in found if one] == made
 
 
@@ -231,7 +246,7 @@ def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str
     keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS)]
     for one in keys:
         written.held(one)
-    kept = list(read_held(Places(shared).held))
+    kept = list(read_held(NotesLayout(shared).held))
     assert kept == keys[-len(kept) :]
     assert len(kept) >= notes.KEYS - 2
 
@@ -240,7 +255,7 @@ def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str
 def test_a_note_of_any_characters_fits(note: str) -> None:
     shared = memory()
     worker(shared).notes.progress(1, 2, 3, note)
-    found = read_progress(Places(shared).progress)
+    found = read_progress(NotesLayout(shared).progress)
     assert found is not None
     assert found[:3] == (1, 2, 3)
     assert found[3].isprintable()

@@ -7,7 +7,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from poolq.scoreboard.shared_text import Page, Ring
+from poolq.scoreboard.shared_text import TextPage, TextRing
 from tests.support.wait import until
 
 
@@ -16,7 +16,7 @@ def memory(size: int = 4096) -> memoryview:
 
 
 def test_a_page_has_its_last_text() -> None:
-    page = Page(memory())
+    page = TextPage(memory())
     assert (page.read(), page.version) == (b"", 0)
     page.write(b"a longer one")
     page.write(b"short")
@@ -29,11 +29,11 @@ def test_a_page_has_its_last_text() -> None:
 
 def test_a_page_whose_writer_died_in_the_midst_is_empty_until_the_next_one_writes() -> None:
     shared = memory()
-    page = Page(shared)
+    page = TextPage(shared)
     page.write(b"first")
     shared[:16].cast("Q")[0] += 1
-    assert Page(shared).read() == b""
-    Page(shared).write(b"second")
+    assert TextPage(shared).read() == b""
+    TextPage(shared).write(b"second")
     assert page.read() == b"second"
     assert page.version % 2 == 0
 
@@ -42,14 +42,14 @@ def test_a_page_is_never_half_of_two_texts() -> None:
     shared = memory(1 << 16)
 
     def write() -> None:
-        page, number = Page(shared), 0
+        page, number = TextPage(shared), 0
         while True:
             number += 1
             page.write(bytes([65 + number % 26]) * (number % 4000))
 
     writer = get_context("fork").Process(target=write, daemon=True)
     writer.start()
-    page = Page(shared)
+    page = TextPage(shared)
     seen: set[bytes] = set()
 
     def look() -> bool:
@@ -66,12 +66,12 @@ def test_a_page_is_never_half_of_two_texts() -> None:
 
 def test_a_ring_keeps_the_latest_and_its_numbers() -> None:
     shared = memory()
-    ring = Ring(shared, 4)
+    ring = TextRing(shared, 4)
     assert list(ring.since(0)) == []
     for number in range(6):
         ring.add(b"%d" % number)
     assert (ring.count, list(ring.since(0))) == (6, [b"2", b"3", b"4", b"5"])
     assert list(ring.since(5)) == [b"5"]
-    heir = Ring(shared, 4)
+    heir = TextRing(shared, 4)
     heir.add(b"6")
     assert list(ring.since(5)) == [b"5", b"6"]

@@ -10,7 +10,15 @@ import pytest
 
 from poolq.jobs.limits import Rule
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.start_order import LONGEST, NEAR, PATIENCE, QUICK, SHORT, SMALL, Order
+from poolq.scoreboard.start_order import (
+    MAX_ORDERED_RATE,
+    MAX_WAIT,
+    MIN_WINDOW,
+    SMALL_LIMIT,
+    STALLED_AFTER,
+    WINDOW_END_MARGIN,
+    StartOrder,
+)
 from poolq.scoreboard.worker_row import MOVED, SINCE, WorkerRow, text
 
 RULE = Rule("mail", 5, 3_600_000_000)
@@ -27,7 +35,7 @@ def scores() -> Scoreboard:
 
 
 @pytest.fixture
-def order(scores: Scoreboard) -> Order:
+def order(scores: Scoreboard) -> StartOrder:
     return scores.order(0)
 
 
@@ -36,7 +44,7 @@ def other(scores: Scoreboard) -> WorkerRow:
     return scores.worker(1)
 
 
-def waits(order: Order, then: Callable[[], None], rule: Rule = RULE) -> int:
+def waits(order: StartOrder, then: Callable[[], None], rule: Rule = RULE) -> int:
     """How often it looks again until `then`, which is done at the third time, lets it go on."""
     looks = 0
 
@@ -51,7 +59,7 @@ def waits(order: Order, then: Callable[[], None], rule: Rule = RULE) -> int:
     return looks
 
 
-def refused(order: Order, rule: Rule, until: int) -> None:
+def refused(order: StartOrder, rule: Rule, until: int) -> None:
     order.refused(rule, until, until)
 
 
@@ -64,7 +72,7 @@ def start(row: WorkerRow, index: int, id: str) -> None:
 
 
 def test_who_holds_an_earlier_job_is_waited_for_until_it_has_been_let_through(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     other.claimed(1, first=EARLY, many=1)
 
@@ -78,21 +86,23 @@ def test_who_holds_an_earlier_job_is_waited_for_until_it_has_been_let_through(
 
 
 def test_the_rest_of_a_batch_counts_by_what_has_been_started_of_it(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     other.claimed(1, first=EARLY, many=2)
     start(other, 0, EARLY)
     assert waits(order, lambda: start(other, 1, LATE)) == 3
 
 
-def test_a_batch_that_goes_back_is_waited_for_no_longer(order: Order, other: WorkerRow) -> None:
+def test_a_batch_that_goes_back_is_waited_for_no_longer(
+    order: StartOrder, other: WorkerRow
+) -> None:
     other.claimed(1, first=EARLY, many=3)
     start(other, 0, EARLY)
     assert waits(order, lambda: other.returned(LATE, 2)) == 3
 
 
 def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     """But not the earlier one for the later one's sake: else each would go back for the other."""
     claimed = monotonic_ns()
@@ -105,7 +115,7 @@ def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
 
 
 def test_who_asks_the_engine_for_jobs_may_get_an_earlier_one(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     other.claims(monotonic_ns())
     assert waits(order, other.claimed_none) == 3
@@ -113,7 +123,7 @@ def test_who_asks_the_engine_for_jobs_may_get_an_earlier_one(
     assert waits(order, lambda: other.claimed(2, first=LATE, many=5)) == 3
 
 
-def test_later_jobs_are_not_waited_for(order: Order, other: WorkerRow) -> None:
+def test_later_jobs_are_not_waited_for(order: StartOrder, other: WorkerRow) -> None:
     other.claimed(1, first=LATE, many=2)
     assert waits(order, nothing) == 0
     other.asks(True)
@@ -121,18 +131,18 @@ def test_later_jobs_are_not_waited_for(order: Order, other: WorkerRow) -> None:
     assert waits(order, nothing) == 0
 
 
-def test_who_does_not_move_is_not_waited_for(order: Order, other: WorkerRow) -> None:
+def test_who_does_not_move_is_not_waited_for(order: StartOrder, other: WorkerRow) -> None:
     other.claimed(1, first=EARLY, many=2)
     start(other, 0, EARLY)
 
     def stands() -> None:
-        other.words[MOVED] = other.words[SINCE] = monotonic_ns() - PATIENCE
+        other.words[MOVED] = other.words[SINCE] = monotonic_ns() - STALLED_AFTER
 
     assert waits(order, stands) == 3
 
 
 def test_nobody_waits_for_ever_for_those_who_move_on(
-    order: Order, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    order: StartOrder, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may have a long queue of earlier jobs, which no limit holds back."""
     now = monotonic_ns()
@@ -141,19 +151,19 @@ def test_nobody_waits_for_ever_for_those_who_move_on(
 
     def pause(_seconds: float) -> None:
         nonlocal now
-        now += PATIENCE // 4
-        assert now <= begun + LONGEST + PATIENCE, "it waits on"
+        now += STALLED_AFTER // 4
+        assert now <= begun + MAX_WAIT + STALLED_AFTER, "it waits on"
         other.claimed(next(batch), first=EARLY, many=9)
         start(other, 0, EARLY)
         other.words[MOVED] = other.words[SINCE] = now
 
     pause(0)
     assert order.wait(MINE, [RULE], FOREVER, pause)
-    assert now > begun + PATIENCE
+    assert now > begun + STALLED_AFTER
 
 
 def test_nor_is_it_claimed_anew_for_ever(
-    order: Order, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    order: StartOrder, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = monotonic_ns()
     monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
@@ -163,17 +173,17 @@ def test_nor_is_it_claimed_anew_for_ever(
         return order.wait(MINE, [RULE], 0)
 
     assert not goes()
-    now += LONGEST // 2
+    now += MAX_WAIT // 2
     assert not goes()
-    now += LONGEST
+    now += MAX_WAIT
     assert goes()
     assert not goes(), "it has been let through: another time it waits anew"
 
 
 def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
-    large = Rule("mail", SMALL + 1, 60_000_000)
+    large = Rule("mail", SMALL_LIMIT + 1, 60_000_000)
     other.claimed(1, first=EARLY, many=1)
     assert waits(order, nothing, large) == 0
     refused(order, large, monotonic_ns() + 3_600_000_000_000)
@@ -185,7 +195,7 @@ def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
     assert waits(order, nothing, large) == 0
 
 
-def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) -> None:
+def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: StartOrder) -> None:
     ended = monotonic_ns() - 1000
     refused(order, RULE, ended)
     assert not order.wait(MINE, [RULE], ended - 1)
@@ -195,7 +205,9 @@ def test_what_was_claimed_before_a_window_ended_is_claimed_anew(order: Order) ->
     assert order.wait(MINE, [RULE], 0), "it is put off in any case"
 
 
-def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(order: Order) -> None:
+def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(
+    order: StartOrder,
+) -> None:
     """Its window ended before the engine had taken it back."""
     refused(order, RULE, monotonic_ns() - 1000)
     claimed = monotonic_ns()
@@ -209,18 +221,18 @@ def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(orde
 
 
 def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     """Each waits for the batch of the one before: they could not start so many."""
-    quick = Rule("mail", QUICK + 1, 1_000_000)
+    quick = Rule("mail", MAX_ORDERED_RATE + 1, 1_000_000)
     other.claimed(1, first=EARLY, many=9)
     refused(order, quick, monotonic_ns() - 1)
     assert waits(order, nothing, quick) == 0
     assert not order.wait(MINE, [quick], 0), "what is due again comes first all the same"
-    assert order.wait(MINE, [Rule("mail", 1, SHORT - 1)], 0), "but not for moments"
+    assert order.wait(MINE, [Rule("mail", 1, MIN_WINDOW - 1)], 0), "but not for moments"
 
 
-def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: Order) -> None:
+def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: StartOrder) -> None:
     """What was claimed before it is over for sure is claimed anew, when it is over for sure."""
     now = monotonic_ns()
     order.refused(RULE, now - 2_000_000, now + 50_000_000)
@@ -232,9 +244,9 @@ def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: 
     assert order.wait(MINE, [RULE], now + 10_000_001)
 
 
-def test_nobody_asks_just_before_a_window_ends(order: Order) -> None:
+def test_nobody_asks_just_before_a_window_ends(order: StartOrder) -> None:
     """The engine may take until after that to answer, and would let a later job start first."""
-    end = monotonic_ns() + NEAR // 4
+    end = monotonic_ns() + WINDOW_END_MARGIN // 4
     refused(order, RULE, end)
     assert not order.wait(MINE, [RULE], end - 1, lambda _: until(end, []))
     assert monotonic_ns() >= end
@@ -245,14 +257,14 @@ def until(moment: int, looks: list[float]) -> None:
         looks.append(0.0)
 
 
-def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Order) -> None:
+def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: StartOrder) -> None:
     ended = monotonic_ns() - 1000
     refused(order, RULE, ended)
     assert not scores.order(1).wait(MINE, [RULE], 0)
 
 
 def test_nobody_waits_for_a_worker_whose_last_jobs_had_no_limit(
-    order: Order, other: WorkerRow
+    order: StartOrder, other: WorkerRow
 ) -> None:
     """One job of many a second under a limit, beside a backlog of others that came first."""
     other.claimed(1, first=EARLY, many=100)

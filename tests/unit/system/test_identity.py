@@ -12,11 +12,11 @@ from poolq.system import identity
 
 
 def told(pid: int, since: int) -> bool:
-    return identity.gone_here(identity.boot_id(), identity.pid_namespace(), pid, since)
+    return identity.is_gone_here(identity.boot_id(), identity.pid_namespace(), pid, since)
 
 
 def test_who_lives_is_not_gone() -> None:
-    assert not told(os.getpid(), identity.started(os.getpid()) or 0)
+    assert not told(os.getpid(), identity.start_time(os.getpid()) or 0)
 
 
 def test_who_has_ended_is_gone_and_so_is_who_has_given_his_pid_to_another() -> None:
@@ -39,4 +39,4 @@ def test_whom_another_user_hides_is_not_gone(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nobody_knows_of_other_places() -> None:
-    assert not identity.gone_here("another boot", identity.pid_namespace(), os.getpid(), 1)
+    assert not identity.is_gone_here("another boot", identity.pid_namespace(), os.getpid(), 1)

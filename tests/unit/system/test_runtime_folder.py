@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from poolq.errors import NoPlace
 from poolq.system import pool_marker
 from poolq.system.runtime_folder import (
-    EVERY,
-    Found,
-    Hold,
+    CHECK_INTERVAL,
+    PoolLock,
+    RunningPool,
     connect,
     file_name,
-    home,
-    places,
-    running,
+    pool_folder,
+    running_pools,
+    search_folders,
 )
 
 
@@ -38,28 +38,28 @@ def test_which_folder_it_is(tmp_path: Path) -> None:
     for folder in (given, session, temporary):
         folder.mkdir(0o700)
     environ = {"TMPDIR": str(temporary)}
-    assert home(environ) == temporary / f"poolq-{os.geteuid()}"
+    assert pool_folder(environ) == temporary / f"poolq-{os.geteuid()}"
     environ["XDG_RUNTIME_DIR"] = str(session)
-    assert home(environ) == session / "poolq"
+    assert pool_folder(environ) == session / "poolq"
     environ["RUNTIME_DIRECTORY"] = f"{given}:/another"
-    assert home(environ) == given
-    assert places(environ) == [given]
+    assert pool_folder(environ) == given
+    assert search_folders(environ) == [given]
     for made in (temporary / f"poolq-{os.geteuid()}", session / "poolq"):
         assert mode(made) == 0o700
-    assert home(environ) == given
+    assert pool_folder(environ) == given
 
 
 def test_a_command_looks_where_a_pool_may_be(tmp_path: Path) -> None:
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": "/somewhere"}
     own = Path("/somewhere") / f"poolq-{os.geteuid()}"
-    assert places(environ)[:3] == [tmp_path / "poolq", own, Path("/run/poolq")]
-    assert running(environ) == []
+    assert search_folders(environ)[:3] == [tmp_path / "poolq", own, Path("/run/poolq")]
+    assert running_pools(environ) == []
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
 def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
     with pytest.raises(NoPlace, match=f"{tmp_path}/missing.*{variable}.*No such file") as raised:
-        home({variable: f"{tmp_path}/missing"})
+        pool_folder({variable: f"{tmp_path}/missing"})
     assert raised.value.exit_code == 73
 
 
@@ -68,7 +68,7 @@ def test_a_file_is_no_folder(tmp_path: Path, variable: str) -> None:
     (tmp_path / "poolq").touch()
     place = tmp_path / "poolq" if variable == "RUNTIME_DIRECTORY" else tmp_path
     with pytest.raises(NoPlace, match="it is no folder"):
-        home({variable: str(place)})
+        pool_folder({variable: str(place)})
 
 
 def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> None:
@@ -77,12 +77,12 @@ def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> No
     folder.mkdir()
     folder.chmod(0o770)
     with pytest.raises(NoPlace, match="not yours alone"):
-        home(environ)
+        pool_folder(environ)
     folder.rmdir()
     (tmp_path / "elsewhere").mkdir(0o700)
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(NoPlace, match="it is no folder"):
-        home(environ)
+        pool_folder(environ)
 
 
 def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path
     folder.mkdir()
     mask = os.umask(0)
     try:
-        hold = Hold("shop/mails", folder)
+        hold = PoolLock("shop/mails", folder)
     finally:
         os.umask(mask)
     lock, sock = folder / "shop%2Fmails.lock", folder / "shop%2Fmails.sock"
@@ -105,8 +105,8 @@ def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path
 def test_what_a_dead_pool_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "default.lock").write_text("4194304 default, and more than is written now\n")
     (tmp_path / "default.sock").touch()
-    assert running({"RUNTIME_DIRECTORY": str(tmp_path)}) == []
-    hold = Hold("default", tmp_path)
+    assert running_pools({"RUNTIME_DIRECTORY": str(tmp_path)}) == []
+    hold = PoolLock("default", tmp_path)
     assert (tmp_path / "default.lock").read_text() == f"{os.getpid()} default\n"
     hold.release()
 
@@ -115,7 +115,7 @@ def test_what_a_dead_pool_left_is_taken_over(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"default.{ending}").mkdir()
     with pytest.raises(NoPlace, match=rf"{tmp_path}/default\.{ending} cannot be made: Is a dir"):
-        Hold("default", tmp_path)
+        PoolLock("default", tmp_path)
 
 
 @given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
@@ -132,10 +132,10 @@ def test_any_name_makes_a_files_name_of_its_own(one: str, other: str) -> None:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Hold]:
+def hold(tmp_path: Path) -> Iterator[PoolLock]:
     folder = tmp_path / "run"
     folder.mkdir(0o700)
-    made = Hold("default", folder)
+    made = PoolLock("default", folder)
     yield made
     made.release()
 
@@ -147,8 +147,8 @@ def deleted(folder: Path, what: str) -> None:
         file.unlink()
 
 
-def is_heard(hold: Hold, folder: Path) -> bool:
-    with closing(connect(Found("default", os.getpid(), folder), 1)):
+def is_heard(hold: PoolLock, folder: Path) -> bool:
+    with closing(connect(RunningPool("default", os.getpid(), folder), 1)):
         line, _ = hold.listener.accept()
         line.close()
     return True
@@ -172,14 +172,14 @@ def held_by_another(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("what", ["*.lock", "*.sock", "*", "folder"])
-def test_what_is_deleted_is_made_anew(hold: Hold, tmp_path: Path, what: str) -> None:
+def test_what_is_deleted_is_made_anew(hold: PoolLock, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
     for now in (10.0, 20.0):
         assert hold.keep(now) is None
         deleted(folder, what)
         assert hold.keep(now + 0.1) is None, "it looks twice a second"
         text = f"files in the runtime folder {folder} were deleted; they are made anew"
-        assert hold.keep(now + EVERY) == ("warning", text)
+        assert hold.keep(now + CHECK_INTERVAL) == ("warning", text)
         assert sorted(file.name for file in folder.iterdir()) == ["default.lock", "default.sock"]
         assert {mode(file) for file in folder.iterdir()} == {0o600}
         assert mode(folder) == 0o700
@@ -188,7 +188,7 @@ def test_what_is_deleted_is_made_anew(hold: Hold, tmp_path: Path, what: str) -> 
         assert not any(os.get_inheritable(fd) for fd in hold.private())
 
 
-def test_a_file_that_is_locked_by_another_is_waited_for(hold: Hold, tmp_path: Path) -> None:
+def test_a_file_that_is_locked_by_another_is_waited_for(hold: PoolLock, tmp_path: Path) -> None:
     """The old lock is kept. A newcomer leaves at once, so only the second time is an error."""
     folder = tmp_path / "run"
     deleted(folder, "*.lock")
@@ -204,7 +204,7 @@ def test_a_file_that_is_locked_by_another_is_waited_for(hold: Hold, tmp_path: Pa
 
 
 def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
-    hold: Hold, tmp_path: Path
+    hold: PoolLock, tmp_path: Path
 ) -> None:
     deleted(tmp_path / "run", "folder")
     (tmp_path / "run").mkdir()
@@ -217,7 +217,7 @@ def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
 
 
 def test_what_another_has_put_in_its_place_is_not_deleted_in_the_end(tmp_path: Path) -> None:
-    made = Hold("default", tmp_path)
+    made = PoolLock("default", tmp_path)
     deleted(tmp_path, "*")
     other = held_by_another(tmp_path)
     made.release()
@@ -228,7 +228,7 @@ def test_what_another_has_put_in_its_place_is_not_deleted_in_the_end(tmp_path: P
 def test_a_badge_is_seen_by_others_while_its_owner_lives(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys; from poolq.system import pool_marker; "
-        "pool_marker.wear(pathlib.Path(sys.argv[1]), 'default'); "
+        "pool_marker.create_marker(pathlib.Path(sys.argv[1]), 'default'); "
         "print('worn', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -239,15 +239,15 @@ def test_a_badge_is_seen_by_others_while_its_owner_lives(tmp_path: Path) -> None
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "worn\n"
-        assert pool_marker.wearers(tmp_path, "default") == [other.pid]
+        assert pool_marker.other_holders(tmp_path, "default") == [other.pid]
         assert (
-            pool_marker.wearers(tmp_path, "another")
-            == pool_marker.wearers(tmp_path / "x", "default")
+            pool_marker.other_holders(tmp_path, "another")
+            == pool_marker.other_holders(tmp_path / "x", "default")
             == []
         )
         with pytest.raises(NoPlace, match=f"runs here already .pid {other.pid}"):
-            Hold("default", tmp_path)
+            PoolLock("default", tmp_path)
         assert list(tmp_path.iterdir()) == []
         other.communicate("")
-    assert pool_marker.wearers(tmp_path, "default") == []
-    Hold("default", tmp_path).release()
+    assert pool_marker.other_holders(tmp_path, "default") == []
+    PoolLock("default", tmp_path).release()

@@ -10,7 +10,7 @@ from tests.support.cli import ROOT, environment
 # All at once, again and again, with heap blocks beside the stack that would suffer.
 STORM = """
 import faulthandler, os, signal, sys
-from poolq.system.signal_stack import make_room
+from poolq.system.signal_stack import use_large_stack
 
 names = ["INT", "HUP", "TTIN", "TTOU", "USR1", "WINCH", "ALRM", "URG", "IO", "PROF", "VTALRM"]
 numbers = [getattr(signal, f"SIG{name}") for name in names]
@@ -19,7 +19,7 @@ for number in numbers:
     signal.signal(number, lambda *_: arrived.append(1))
 faulthandler.register(signal.SIGUSR2)
 if sys.argv[1] == "roomy":
-    make_room()
+    use_large_stack()
 for _ in range(50):
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     for number in numbers:

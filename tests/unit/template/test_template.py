@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.wakeups import Bells
+from poolq.system.wakeups import WakeUps
 from poolq.template.template import GO, Template
 
 
@@ -22,7 +22,7 @@ def newborn() -> Template:
     made = Template.__new__(Template)
     made._errand = SimpleNamespace(master=os.getpid(), life=life)
     made._scores = Scoreboard(1)
-    made._bells = Bells(1)
+    made._bells = WakeUps(1)
     return made
 
 

@@ -18,7 +18,7 @@ from poolq.scoreboard.notes import SIZE, Notes
 from poolq.scoreboard.worker_row import REQUEST, WORDS, WorkerRow, text
 from poolq.worker import claim_buffer as module
 from poolq.worker import step_client
-from poolq.worker.claim_buffer import Desk
+from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 from tests.support.wait import until
@@ -40,9 +40,9 @@ def row() -> WorkerRow:
 
 
 @pytest.fixture
-def desk(engine: Engine, row: WorkerRow) -> Desk:
+def desk(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     log = reporting.Log(reporting.FORMATS["text"]())
-    return Desk(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
+    return ClaimBuffer(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
 
 
 def push(engine: Engine, *ids: str) -> None:
@@ -53,12 +53,12 @@ def ready(engine: Engine) -> int:
     return sum(one.ready for one in engine.counts())
 
 
-def taken(desk: Desk) -> list[str]:
+def taken(desk: ClaimBuffer) -> list[str]:
     """What can still be started."""
     return [claim.id for claim in iter(desk.next, None)]
 
 
-def test_claims_come_in_their_order(engine: Engine, desk: Desk) -> None:
+def test_claims_come_in_their_order(engine: Engine, desk: ClaimBuffer) -> None:
     push(engine, "1", "2", "3")
     assert desk.claim(10) == 3
     assert taken(desk) == ["1", "2", "3"]
@@ -84,42 +84,42 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_claim_needs_no_further_word_for_a_second(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1")
     desk.claim(1)
-    assert desk.due == clock.now + module.HELD
+    assert desk.due == clock.now + module.REVIEW_AFTER
     engine.recover("w1", None)
-    clock.now += module.FRESH - 1
+    clock.now += module.ANSWER_LIFETIME - 1
     desk.catch_up(10)  # is not fenced: nothing was asked
 
 
-def test_an_old_claim_is_asked_for_once(engine: Engine, desk: Desk, clock: Clock) -> None:
+def test_an_old_claim_is_asked_for_once(engine: Engine, desk: ClaimBuffer, clock: Clock) -> None:
     push(engine, "1", "2")
     desk.claim(2)
-    clock.now += module.FRESH
+    clock.now += module.ANSWER_LIFETIME
     assert clock.now >= desk.due
     desk.catch_up(10)
-    assert desk.due == clock.now + module.HELD
+    assert desk.due == clock.now + module.REVIEW_AFTER
     engine.recover("w1", None)
     desk.catch_up(10)
     assert taken(desk) == ["1", "2"], "and stays"
 
 
 def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
     engine.recover("w1", None)
     assert ready(engine) == 2
-    clock.now += module.FRESH
+    clock.now += module.ANSWER_LIFETIME
     with pytest.raises(Fenced):
         desk.catch_up(10)
 
 
 def test_the_word_counts_from_when_it_was_asked_for(
-    engine: Engine, desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is stopped while the answer is on its way reads an old answer."""
     push(engine, "1")
@@ -127,7 +127,7 @@ def test_the_word_counts_from_when_it_was_asked_for(
 
     def late(*args: object) -> object:
         answer = step(*args)  # type: ignore[arg-type]  # handed on as they came
-        clock.now += module.FRESH
+        clock.now += module.ANSWER_LIFETIME
         return answer
 
     monkeypatch.setattr(engine, "step", late)
@@ -135,7 +135,9 @@ def test_the_word_counts_from_when_it_was_asked_for(
     assert desk.due == clock.now
 
 
-def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: WorkerRow) -> None:
+def test_catching_up_settles_what_is_finished(
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+) -> None:
     push(engine, "1", "2")
     desk.claim(2)
     first = desk.next()
@@ -148,14 +150,14 @@ def test_catching_up_settles_what_is_finished(engine: Engine, desk: Desk, row: W
 
 
 def test_catching_up_settles_what_has_waited_for_long(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
     first = desk.next()
     assert first is not None
     desk.finish(first, ACK)
-    clock.now += module.LONGEST_WAIT - 1
+    clock.now += module.SETTLE_DELAY - 1
     desk.catch_up(10)
     assert engine.find("1") is not None
     clock.now += 1
@@ -165,7 +167,7 @@ def test_catching_up_settles_what_has_waited_for_long(
 
 
 def test_a_settlement_waits_for_company_since_the_first_was_noted(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
@@ -175,13 +177,13 @@ def test_a_settlement_waits_for_company_since_the_first_was_noted(
         assert claim is not None
         clock.now += 1_000
         desk.finish(claim, ACK)
-    assert desk.due == begun + 1_000 + module.LONGEST_WAIT
+    assert desk.due == begun + 1_000 + module.SETTLE_DELAY
     assert desk.settle() == []
-    assert desk.due == begun + module.HELD
+    assert desk.due == begun + module.REVIEW_AFTER
 
 
 def test_what_the_watcher_has_settled_is_due_no_more(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
     desk.claim(2)
@@ -189,13 +191,13 @@ def test_what_the_watcher_has_settled_is_due_no_more(
     assert done is not None
     assert long is not None
     desk.finish(done, ACK)
-    desk.begins(clock.now - module.LONG - 1)
+    desk.begins(clock.now - module.LONG_JOB - 1)
     until(lambda: engine.find("1") is None)
     desk.catch_up(10)
-    assert desk.due == clock.now + module.HELD
+    assert desk.due == clock.now + module.REVIEW_AFTER
 
 
-def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: Desk) -> None:
+def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: ClaimBuffer) -> None:
     push(engine, *"12345")
     desk.claim(4)
     first, long = desk.next(), desk.next()
@@ -212,13 +214,13 @@ def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: D
 
 
 def test_what_has_been_claimed_for_long_is_considered_anew(
-    engine: Engine, desk: Desk, clock: Clock
+    engine: Engine, desk: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, *"123456")
     desk.claim(6)
     assert desk.next() is not None
-    assert module.TOO_MANY * 2 > 5 > module.TOO_MANY
-    clock.now += module.HELD - 1
+    assert module.EXCESS_FACTOR * 2 > 5 > module.EXCESS_FACTOR
+    clock.now += module.REVIEW_AFTER - 1
     assert clock.now < desk.due
     desk.catch_up(1)
     assert ready(engine) == 0, "it may be a batch that is slow"
@@ -226,14 +228,16 @@ def test_what_has_been_claimed_for_long_is_considered_anew(
     assert clock.now >= desk.due
     desk.catch_up(2)
     assert ready(engine) == 0, "that costs more than it helps"
-    clock.now += module.HELD
+    clock.now += module.REVIEW_AFTER
     desk.catch_up(1)
     assert ready(engine) == 4
-    assert desk.due == clock.now + module.HELD
+    assert desk.due == clock.now + module.REVIEW_AFTER
     assert taken(desk) == ["2"], "and the first stay"
 
 
-def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, desk: Desk) -> None:
+def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(
+    engine: Engine, desk: ClaimBuffer
+) -> None:
     push(engine, "1", "2", "3")
     desk.claim(3)
     first, second = desk.next(), desk.next()
@@ -246,7 +250,7 @@ def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(engine: Engine, des
 
 
 def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
-    engine: Engine, desk: Desk, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
     monkeypatch.setattr("poolq.worker.title.setproctitle", titles.append)
@@ -257,19 +261,19 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
         assert claim is not None
         desk.watch()
         row.start(0, text(id, "q", "Mail"), monotonic_ns())
-        desk.begins(monotonic_ns() - module.LONG)
+        desk.begins(monotonic_ns() - module.LONG_JOB)
         until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
         desk.finish(claim, ACK)
 
 
-def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
+def test_behind_a_long_job_nothing_waits(engine: Engine, desk: ClaimBuffer) -> None:
     push(engine, "1", "2", "3", "4")
     desk.claim(4)
     done, long = desk.next(), desk.next()
     assert done is not None
     assert long is not None
     desk.finish(done, ACK)
-    desk.begins(monotonic_ns() - module.LONG)
+    desk.begins(monotonic_ns() - module.LONG_JOB)
     until(lambda: ready(engine) == 2)
     assert engine.find("1") is None, "what was finished is settled"
     desk.finish(long, ACK)
@@ -279,7 +283,7 @@ def test_behind_a_long_job_nothing_waits(engine: Engine, desk: Desk) -> None:
 
 
 def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
-    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(engine, "1", "2", "3")
     desk.claim(3)
@@ -294,7 +298,7 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", meanwhile)
-    desk.begins(monotonic_ns() - module.LONG)
+    desk.begins(monotonic_ns() - module.LONG_JOB)
     until(lambda: ready(engine) == 1)
     assert desk.settle() == []
     assert engine.find("2") is None
@@ -302,7 +306,7 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
 
 
 def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
-    engine: Engine, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, desk: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a job whose settlement was refused would have its on_success()."""
     push(engine, "1", "2")
@@ -318,7 +322,7 @@ def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", noted)
-    desk.begins(monotonic_ns() - module.LONG)
+    desk.begins(monotonic_ns() - module.LONG_JOB)
     until(lambda: len(asked) > 1)
     desk.ends()
     with pytest.raises(Fenced):
@@ -338,7 +342,7 @@ def test_a_review_is_repeated_until_the_engine_answers(
 
     monkeypatch.setattr(engine, "review", review)
     log = reporting.Log(reporting.FORMATS["text"]())
-    desk = Desk(
+    desk = ClaimBuffer(
         engine, "w1", ["q"], row, log, lambda seconds, _: bool(pauses.append(seconds)), Title("w")
     )
     desk.review()
@@ -347,7 +351,7 @@ def test_a_review_is_repeated_until_the_engine_answers(
 
 
 def test_a_review_is_given_up_by_who_shall_leave(
-    desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    desk: ClaimBuffer, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def review(_worker: str, _queues: object) -> None:
         raise EngineUnavailable("gone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from poolq.worker.idle_polling import OWN, SPREAD, Idling
+from poolq.worker.idle_polling import JITTER, OWN_POLL_INTERVAL, IdlePolling
 
 times = st.floats(0, 1e6)
 sleeps = st.floats(0.01, 3600)
@@ -18,7 +18,7 @@ def test_nobody_waits_for_longer_than_sleep_after_the_last_look(
     sleep: float, share: float, asked: float, watched: float, later: float
 ) -> None:
     now = max(asked, watched) + later
-    pause = Idling(sleep, share).pause(now, asked, watched)
+    pause = IdlePolling(sleep, share).pause(now, asked, watched)
     assert 0 <= pause <= sleep + 1e-3
     if later >= sleep:
         assert pause < TINY
@@ -28,16 +28,16 @@ def test_nobody_waits_for_longer_than_sleep_after_the_last_look(
 def test_who_sees_the_keeper_look_need_not_ask(
     sleep: float, share: float, now: float, ago: float
 ) -> None:
-    assert Idling(sleep, share).pause(now, now - 1, now - ago * sleep) > 0
+    assert IdlePolling(sleep, share).pause(now, now - 1, now - ago * sleep) > 0
 
 
 @given(sleeps, shares, times)
 def test_each_connection_is_used_now_and_then(sleep: float, share: float, now: float) -> None:
-    longest = max(sleep, OWN)
-    assert Idling(sleep, share).pause(now, now - longest, now) < TINY
+    longest = max(sleep, OWN_POLL_INTERVAL)
+    assert IdlePolling(sleep, share).pause(now, now - longest, now) < TINY
 
 
 def test_workers_do_not_wake_up_together() -> None:
-    pauses = {Idling(5, share / 64).pause(0, 0, 0) for share in range(64)}
+    pauses = {IdlePolling(5, share / 64).pause(0, 0, 0) for share in range(64)}
     assert len(pauses) == 64
-    assert 5 * (1 - SPREAD) <= min(pauses) < max(pauses) == 5
+    assert 5 * (1 - JITTER) <= min(pauses) < max(pauses) == 5

@@ -17,11 +17,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from poolq.worker.claim_buffer import AGAIN, HELD, TOO_MANY
-from poolq.worker.prefetch import BUDGET, Pace
+from poolq.worker.claim_buffer import CONFIRM_DELAY, EXCESS_FACTOR, REVIEW_AFTER
+from poolq.worker.prefetch import BATCH_SECONDS, Prefetch
 
 EXCHANGE, RING = 0.0005, 0.002
-LONG, LONGEST = BUDGET + AGAIN / 1e9, HELD / 1e9
+LONG, LONGEST = BATCH_SECONDS + CONFIRM_DELAY / 1e9, REVIEW_AFTER / 1e9
 AT_MOST = 1.3
 
 
@@ -33,7 +33,7 @@ class Work(NamedTuple):
 
 class Worker:
     def __init__(self, prefetch: int) -> None:
-        self.pace = Pace(prefetch)
+        self.pace = Prefetch(prefetch)
         self.ahead: deque[Work] = deque()
         self.due = self.considered = 0.0
 
@@ -108,14 +108,14 @@ class Simulation:
             spent = EXCHANGE
             if alone or self.now >= worker.considered + LONGEST:
                 keep = worker.pace.fits() - 1
-                if alone or len(worker.ahead) > TOO_MANY * keep:
+                if alone or len(worker.ahead) > EXCESS_FACTOR * keep:
                     self._return(worker, 0 if alone else max(0, keep))
                 worker.considered = self.now
             worker.due = worker.considered + LONGEST
         if job.seconds > LONG and worker.ahead:
             self._at(spent + LONG, index, "relieve")
         worker.pace.measured(job.kind, job.seconds)  # nothing asks it before the job has ended
-        worker.due = min(worker.due, self.now + spent + job.seconds + BUDGET)
+        worker.due = min(worker.due, self.now + spent + job.seconds + BATCH_SECONDS)
         self._at(spent + job.seconds, index, "next")
 
 
@@ -190,4 +190,4 @@ def test_any_mix(runs: list[tuple[int, str, float]], workers: int, warm: bool) -
         if warm:
             simulation.run(quick(500, "a"))
         times[prefetch] = simulation.run(jobs)
-    assert times[0] <= AT_MOST * times[1] + 2 * BUDGET
+    assert times[0] <= AT_MOST * times[1] + 2 * BATCH_SECONDS
