@@ -32,11 +32,11 @@ def pushes(many: int) -> list[Push]:
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     from poolq.engines.redis.codec import push_arguments
-    from poolq.engines.redis.scripts import PUSH
+    from poolq.engines.redis.scripts import INSERT_JOB
 
     client = engine().client  # type: ignore[attr-defined]  # a RedisEngine
     connection = client.open(client.blocking)
-    start = (b"EVALSHA", PUSH.sha, b"1", client.prefix.encode())
+    start = (b"EVALSHA", INSERT_JOB.sha, b"1", client.prefix.encode())
     return lambda words: connection.call(*words), [
         (*start, *push_arguments([one])) for one in ready
     ]
@@ -44,13 +44,13 @@ def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     from poolq.engines.sqlite.connecting import connect, now, tune
-    from poolq.engines.sqlite.options import options
-    from poolq.engines.sqlite.session import PUSH
+    from poolq.engines.sqlite.options import parse_url
+    from poolq.engines.sqlite.session import INSERT_JOB
 
     assert Path(file()).exists()
-    line: sqlite3.Connection = connect(options(URL))
-    tune(line, options(URL))
-    text = PUSH.format(jobs="poolq_jobs")
+    line: sqlite3.Connection = connect(parse_url(URL))
+    tune(line, parse_url(URL))
+    text = INSERT_JOB.format(jobs="poolq_jobs")
     return lambda row: line.execute(text, row), [(o.id, o.queue, now(), o.body) for o in ready]
 
 

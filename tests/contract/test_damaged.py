@@ -12,13 +12,13 @@ from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from tests.contract.helpers import Worker, push, registration, stored
 
 
 def change(engine: Engine, sql: str, *args: object) -> None:
     assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Op(sql, args)))
+    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
 
 
 def redis(engine: Engine, command: str, key: str, *args: Any) -> None:

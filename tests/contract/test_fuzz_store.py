@@ -20,7 +20,7 @@ from poolq.engines.base import Claim, Engine, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.errors import EngineError
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
@@ -99,7 +99,7 @@ def damage_sql(engine: SQLEngine, rand: random.Random) -> str:
         value = 7
     sql = f"UPDATE {{{table}}} SET {column} = ?"
     with suppress(EngineError):  # the column takes no such value
-        engine.session.transact(lambda tx: tx.later(Op(sql, (value,))))
+        engine.session.transact(lambda tx: tx.later(Query(sql, (value,))))
     return f"{sql}: {value!r}"
 
 
@@ -190,7 +190,7 @@ def clean(engine: Engine) -> None:
         return
     assert isinstance(engine, SQLEngine)
     for table in TABLES:
-        engine.session.transact(lambda tx, t=table: tx.later(Op(f"DELETE FROM {{{t}}}")))
+        engine.session.transact(lambda tx, t=table: tx.later(Query(f"DELETE FROM {{{t}}}")))
 
 
 def test_whatever_stands_in_the_store(

@@ -606,9 +606,9 @@ def test_all_engines_do_as_the_model_does(
     pytestconfig: pytest.Config,
 ) -> None:
     # What a busy step leaves for a tenth of a second, to save looks, is not a matter of seeds.
-    monkeypatch.setattr(sql_engine, "WIDE", 0)
-    monkeypatch.setattr(sql_engine, "SHARE", 0)
-    monkeypatch.setattr(mysql_engine, "FRESH", 0)
+    monkeypatch.setattr(sql_engine, "OVERVIEW_INTERVAL", 0)
+    monkeypatch.setattr(sql_engine, "OVERVIEW_COST_FACTOR", 0)
+    monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
     only = pytestconfig.getoption("model_engines")
     clock = Clock(monkeypatch)
     place = Namespace(clock, redis_server, mariadb_server, tmp_path / "poolq.db", namespace, only)

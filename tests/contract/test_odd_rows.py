@@ -11,7 +11,7 @@ from poolq.engines.base import Engine, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.errors import BadMessage
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import decode
@@ -23,7 +23,7 @@ BODY = b'{"v":1,"id":"1","job":"a","queue":"q"}'
 
 def change(engine: Engine, sql: str, *args: object) -> None:
     assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Op(sql, args)))
+    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
 
 
 def write(engine: Engine, command: str, key: str, *args: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.errors import Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK
 from tests.contract.conftest import OpenEngine
@@ -37,16 +37,16 @@ class Copy:
 
     def __init__(self, engine: SQLEngine) -> None:
         self._engine = engine
-        found = engine.session.read(*(Op(f"SELECT * FROM {{{one}}}") for one in self.TABLES))
+        found = engine.session.read(*(Query(f"SELECT * FROM {{{one}}}") for one in self.TABLES))
         self._rows = [result.rows for result in found]
 
     def restore(self) -> None:
         ops = []
         for table, rows in zip(self.TABLES, self._rows, strict=True):
-            ops.append(Op(f"DELETE FROM {{{table}}}"))
+            ops.append(Query(f"DELETE FROM {{{table}}}"))
             for row in rows:
                 marks = ", ".join("?" * len(row))
-                ops.append(Op(f"INSERT INTO {{{table}}} VALUES ({marks})", row))
+                ops.append(Query(f"INSERT INTO {{{table}}} VALUES ({marks})", row))
         self._engine.session.transact(lambda tx: tx.later(*ops))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Push, QueueCounts, Settlement
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
@@ -64,13 +64,13 @@ def forget(engine: SQLEngine, idle: int = 0) -> None:
 
 
 def rows(engine: SQLEngine, table: str) -> int:
-    number: int = engine.session.read(Op(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
+    number: int = engine.session.read(Query(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
     return number
 
 
 def read(engine: SQLEngine) -> int:
     """How many rows the server has read for this connection: what an act costs it."""
-    found = engine.session.read(Op("SHOW SESSION STATUS LIKE 'Handler_read%'"))[0].rows
+    found = engine.session.read(Query("SHOW SESSION STATUS LIKE 'Handler_read%'"))[0].rows
     return sum(int(value) for _, value in found)
 
 
@@ -171,7 +171,7 @@ def test_what_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
 
     def lose_row(at: str) -> None:
         if when == at:
-            engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+            engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
 
     push(engine, "a")
     lose_row("before")
@@ -191,7 +191,7 @@ def test_what_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
 def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
     use(worker, 1)
     push(engine, "a")
-    engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+    engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
     assert count_of(engine) == QueueCounts("q", ready=1)
     engine.sweep(HOUR)
     engine.pause("q")
@@ -201,7 +201,7 @@ def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: 
 
 def test_and_one_that_has_a_line(engine: SQLEngine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine)])
-    engine.session.transact(lambda tx: tx.later(Op("DELETE FROM {queues}")))
+    engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
     engine.sweep(HOUR)
     assert rows(engine, "queues") == 1
 
@@ -256,7 +256,7 @@ def test_a_step_reads_no_more_rows_with_thousands_of_used_queues(
     few = cost()
     engine.session.transact(
         lambda tx: tx.later(
-            *(Op("INSERT INTO {queues} (queue) VALUES (?)", (f"n{n}",)) for n in range(3000))
+            *(Query("INSERT INTO {queues} (queue) VALUES (?)", (f"n{n}",)) for n in range(3000))
         )
     )
     assert cost() <= 1.5 * few

@@ -11,9 +11,9 @@ import pytest
 from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
-from poolq.engines.mysql.options import options
-from poolq.engines.sql.queue_counts import READY
-from poolq.engines.sql.session import Op
+from poolq.engines.mysql.options import parse_url
+from poolq.engines.sql.queue_counts import READY_JOBS
+from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
@@ -192,13 +192,13 @@ def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
 def test_what_is_too_much_to_be_counted_is_guessed(mysql: MySQLEngine) -> None:
     push(mysql, *map(str, range(1000)))
     push(mysql, "later", delay=HOUR)
-    (ready,) = mysql.session.guess([Op(READY, ("q",))])
+    (ready,) = mysql.session.guess([Query(READY_JOBS, ("q",))])
     assert 500 <= ready <= 1500
 
 
 def asked(mysql: MySQLEngine) -> int:
     """How many statements this connection was sent; those inside of one are not counted."""
-    row = mysql.session.read(Op("SHOW SESSION STATUS LIKE 'Questions'"))[0].rows[0]
+    row = mysql.session.read(Query("SHOW SESSION STATUS LIKE 'Questions'"))[0].rows[0]
     return int(row[1])
 
 
@@ -220,7 +220,7 @@ def test_a_server_that_cannot_wait_by_itself_is_asked_again_and_again(
     """In this mode MariaDB does not understand, as MySQL never does."""
     push(mysql, "a", delay=HOUR)
     if mariadb_kind.waits_in_server:
-        mysql.session.read(Op("SET SESSION sql_mode = 'ORACLE'"))
+        mysql.session.read(Query("SET SESSION sql_mode = 'ORACLE'"))
     before = asked(mysql)
     assert mysql.wait(["q"], 0.8) == 0
     assert asked(mysql) - before >= 6
@@ -247,7 +247,7 @@ def test_what_is_set_on_each_connection(mysql: MySQLEngine) -> None:
 
 
 def test_tls_that_verifies_nothing_is_set_up_once(mariadb_server: MariaDB) -> None:
-    raws = [connect(options(mariadb_server.url)).raw for _ in range(2)]
+    raws = [connect(parse_url(mariadb_server.url)).raw for _ in range(2)]
     for raw in raws:
         raw.close()
     assert raws[0].ctx is raws[1].ctx
@@ -255,11 +255,11 @@ def test_tls_that_verifies_nothing_is_set_up_once(mariadb_server: MariaDB) -> No
 
 def test_certificates_are_read_where_they_are_asked_for(mariadb_server: MariaDB) -> None:
     with pytest.raises(EngineUnavailable, match=r"nowhere\.pem|No such file"):
-        connect(options(f"{mariadb_server.url}?ssl_ca=/nowhere.pem"))
+        connect(parse_url(f"{mariadb_server.url}?ssl_ca=/nowhere.pem"))
 
 
 def test_a_url_is_read_whole() -> None:
-    found = options(
+    found = parse_url(
         "mysql://b%40b:p%3A%2F%E2%82%AC@db.example:3307/my%20jobs?ssl_ca=/ca.pem&ssl=true"
     )
     assert (found.host, found.port, found.user) == ("db.example", 3307, "b@b")

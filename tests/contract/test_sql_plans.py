@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.mysql.engine import admission
+from poolq.engines.mysql.engine import admit_query
 from poolq.engines.sql import (
     admin,
     limit_reviews,
@@ -22,7 +22,7 @@ from poolq.engines.sql import (
 )
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import claimed_by
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
@@ -34,44 +34,48 @@ from tests.support.servers import MariaDB
 PLACE = claimed_by("w1")
 #: Statements of the hot path and of what runs again and again, with arguments of their kind.
 HOT = {
-    "claim": Op(stepping.CLAIM, ("q", 100)),
-    "claim of what came due": Op(stepping.CLAIM_DUE, ("q", 100)),
-    "lock the worker": Op(stepping.LOCK, ("w1",)),
-    "answer": Op(stepping.ANSWER, (1, "", "w1")),
-    "what is held": Op(settling.HELD, (["a", "b"], PLACE)),
-    "ack": Op(settling.DELETE, (["a", "b"],)),
-    "give back": Op(settling.GIVE_BACK, (["a", "b"],)),
-    "release": Op(settling.RELEASE, ("d", 1, 0, 0, 0, b"", "a")),
-    "look": wakeups.look(["q", "r"]),
-    "glance": wakeups.glance(["q", "r"]),
-    "latest": Op(wakeups.LATEST, ("q",)),
-    "latest that came due": Op(wakeups.LATEST_DELAYED, ("q",)),
-    "latest slot": Op(wakeups.LATEST_SLOT, ("q",)),
-    "next": Op(wakeups.NEXT, ("q",)),
-    "take the bell": Op(wakeups.TAKE, (1, 1, "q", 1)),
-    "void slots": Op(wakeups.REPAIR),
-    "first line": Op(parking.FIRST, ("q",)),
-    "ended lines": Op(parking.ENDED, ("q",)),
-    "released jobs whose window has ended": Op(parking.RELEASED_NOW, ("r:1:k", "q", 1)),
-    "released jobs far ahead": Op(parking.RELEASED_AHEAD, ("r:1:k", "q", 1)),
-    "released jobs that are left": Op(parking.FIRST_RELEASED, ("r:1:k", "q")),
-    "bring back": Op(parking.BACK, (["a", "b"],)),
-    "marked line": Op(limit_reviews.FIRST, (1, "q")),
-    "heads of a line": Op(parking.HEADS, ("p:1:k", "q")),
-    "a counter": Op(limit_windows.LOCK, ("k", 1)),
-    "a claim": settling.still("w1", Claim("a", 1, 0, "q", b"", State())),
-    "old counters": Op(f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED}"),
-    "open limits": Op(queue_counts.OPEN),
-    "claims of the dead": Op(nodes.CLAIMS, (PLACE,)),
-    "failed": Op(admin.FAILED_ROW + admin.NEWEST, (10,)),
-    "failed of a queue": Op(admin.FAILED_ROW + "WHERE queue = ?" + admin.NEWEST, ("q", 10)),
-    "find": Op(admin.JOB, ("a",)),
+    "claim": Query(stepping.CLAIM_READY, ("q", 100)),
+    "claim of what came due": Query(stepping.CLAIM_DUE, ("q", 100)),
+    "lock the worker": Query(stepping.LOCK_WORKER, ("w1",)),
+    "answer": Query(stepping.SAVE_ANSWER, (1, "", "w1")),
+    "what is held": Query(settling.HELD_CLAIMS, (["a", "b"], PLACE)),
+    "ack": Query(settling.DELETE_JOBS, (["a", "b"],)),
+    "give back": Query(settling.GIVE_BACK_JOBS, (["a", "b"],)),
+    "release": Query(settling.RELEASE_JOB, ("d", 1, 0, 0, 0, b"", "a")),
+    "look": wakeups.state_query(["q", "r"]),
+    "glance": wakeups.brief_state_query(["q", "r"]),
+    "latest": Query(wakeups.LATEST_READY, ("q",)),
+    "latest that came due": Query(wakeups.LATEST_DELAYED, ("q",)),
+    "latest slot": Query(wakeups.LATEST_SLOT, ("q",)),
+    "next": Query(wakeups.NEXT_DELAYED, ("q",)),
+    "take the bell": Query(wakeups.TAKE_WAKEUP, (1, 1, "q", 1)),
+    "void slots": Query(wakeups.VOID_SLOTS),
+    "first line": Query(parking.LOCK_FIRST_LINES, ("q",)),
+    "ended lines": Query(parking.LOCK_ENDED_LINES, ("q",)),
+    "released jobs whose window has ended": Query(parking.RELEASED_NOW, ("r:1:k", "q", 1)),
+    "released jobs far ahead": Query(parking.RELEASED_AHEAD, ("r:1:k", "q", 1)),
+    "released jobs that are left": Query(parking.FIRST_RELEASED, ("r:1:k", "q")),
+    "bring back": Query(parking.BRING_BACK, (["a", "b"],)),
+    "marked line": Query(limit_reviews.LOCK_MARKED_LINE, (1, "q")),
+    "heads of a line": Query(parking.LOCK_HEADS, ("p:1:k", "q")),
+    "a counter": Query(limit_windows.LOCK_WINDOW, ("k", 1)),
+    "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State())),
+    "old counters": Query(
+        f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED_WINDOWS}"
+    ),
+    "open limits": Query(queue_counts.OPEN_WINDOWS),
+    "claims of the dead": Query(nodes.WORKER_CLAIMS, (PLACE,)),
+    "failed": Query(admin.SELECT_FAILED + admin.NEWEST_FIRST, (10,)),
+    "failed of a queue": Query(
+        admin.SELECT_FAILED + "WHERE queue = ?" + admin.NEWEST_FIRST, ("q", 10)
+    ),
+    "find": Query(admin.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
-ADMIT = admission(Rule("k", 5, 1), "w1", CLAIM)
+ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
-BEHIND = Op(stepping.CLAIM_BEHIND, ("q", 1, "a", 1, 100))
-DUE_BEHIND = Op(stepping.CLAIM_DUE_BEHIND, ("q", 1, "a", 1, 100))
+BEHIND = Query(stepping.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
+DUE_BEHIND = Query(stepping.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 ONLY_MYSQL = {"claim behind": BEHIND, "came due behind": DUE_BEHIND, "an admission": ADMIT}
 
 
@@ -95,7 +99,7 @@ def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLE
     assert isinstance(engine, MySQLEngine)
     fill(engine)
     engine.session.read(
-        *(Op(f"ANALYZE TABLE {{{table}}}") for table in ("jobs", "failed", "queues", "lines"))
+        *(Query(f"ANALYZE TABLE {{{table}}}") for table in ("jobs", "failed", "queues", "lines"))
     )
     return engine
 
@@ -108,9 +112,9 @@ def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
     return engine
 
 
-def explained(mysql: MySQLEngine, op: Op) -> list[tuple[str, str, str, str]]:
+def explained(mysql: MySQLEngine, op: Query) -> list[tuple[str, str, str, str]]:
     """Of each table: how it is looked up, by which index, of what length, and what else is done."""
-    (plan,) = mysql.session.read(Op(f"EXPLAIN FORMAT=TRADITIONAL {op.sql}", op.args))
+    (plan,) = mysql.session.read(Query(f"EXPLAIN FORMAT=TRADITIONAL {op.sql}", op.args))
     found = []
     for row in plan.rows:
         if len(row) == 12:  # MySQL, which tells of partitions and of what is filtered
@@ -145,7 +149,7 @@ def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
 
 def test_sqlite_uses_its_indexes_and_sorts_nothing(sqlite: SQLiteEngine) -> None:
     for name, op in HOT.items():
-        (plan,) = sqlite.session.read(Op(f"EXPLAIN QUERY PLAN {op.sql}", op.args))
+        (plan,) = sqlite.session.read(Query(f"EXPLAIN QUERY PLAN {op.sql}", op.args))
         steps = [row[-1] for row in plan.rows]
         assert steps, name
         for step in steps:

@@ -8,8 +8,8 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.limit_windows import SWEPT
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.limit_windows import MAX_DELETED
+from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
@@ -35,7 +35,7 @@ def sql(
 
 
 def rows(engine: SQLEngine, table: str) -> int:
-    number: int = engine.session.read(Op(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
+    number: int = engine.session.read(Query(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
     return number
 
 
@@ -43,7 +43,7 @@ def fill_windows(engine: SQLEngine, count: int, ends: str) -> None:
     """Make windows of one start each; `ends` is SQL, in which `n` is the window's number."""
     insert = f"""INSERT INTO {{windows}} (name, span, most, start, used, ends)
         SELECT n, 1, 9, 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
-    engine.session.transact(lambda tx: tx.later(Op(insert, (count,))))
+    engine.session.transact(lambda tx: tx.later(Query(insert, (count,))))
 
 
 def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
@@ -53,19 +53,19 @@ def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
     assert not sql.sweep(HOUR)
     assert rows(sql, "windows") == 6, "those that ended just now may be needed again"
     change = "UPDATE {windows} SET start = 1, ends = 2 WHERE span = 1"
-    sql.session.transact(lambda tx: tx.later(Op(change)))
+    sql.session.transact(lambda tx: tx.later(Query(change)))
     assert not sql.sweep(HOUR)
     assert rows(sql, "windows") == 1
 
 
 def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine) -> None:
     """The keeper sweeps again while there is more: so no rate of new keys is too high."""
-    fill_windows(sql, 2 * SWEPT + 1, "n + 2")
+    fill_windows(sql, 2 * MAX_DELETED + 1, "n + 2")
     left = []
     while sql.sweep(HOUR):
-        (found,) = sql.session.read(Op("SELECT MIN(ends), COUNT(*) FROM {windows}"))
+        (found,) = sql.session.read(Query("SELECT MIN(ends), COUNT(*) FROM {windows}"))
         left += found.rows
-    assert left == [(SWEPT + 2, SWEPT + 1), (2 * SWEPT + 2, 1)]
+    assert left == [(MAX_DELETED + 2, MAX_DELETED + 1), (2 * MAX_DELETED + 2, 1)]
     assert rows(sql, "windows") == 0
 
 
@@ -98,8 +98,8 @@ def test_of_very_many_lines_a_thousand_are_counted(
     jobs = f"""INSERT INTO {{jobs}} (id, place, queue, due_at, history, body)
         SELECT REPLACE(?, '*', n), {place}, ?, 0, x'', x'' FROM {NUMBERS} WHERE n < ?"""
     long = """UPDATE {jobs} SET place = 'p:1:0' WHERE queue = 'r'"""
-    ops = [Op(lines, ("q", 9999)), Op(lines, ("r", 1)), Op(jobs, ("q*", "q", 9999))]
-    ops += [Op(jobs, ("r*", "r", 499)), Op(long)]
+    ops = [Query(lines, ("q", 9999)), Query(lines, ("r", 1)), Query(jobs, ("q*", "q", 9999))]
+    ops += [Query(jobs, ("r*", "r", 499)), Query(long)]
     sql.session.transact(lambda tx: tx.later(*ops))
     parked = {use.rule.key: use.parked for use in sql.limits()}
     assert len(parked) == 1000

@@ -12,8 +12,8 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.sql.schema import VERSION, statements
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.schema import SCHEMA_VERSION, statements
+from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import ConfigError, EngineError, SchemaError
 from tests.contract.conftest import OpenEngine
@@ -90,8 +90,8 @@ def test_a_server_without_tables_says_what_makes_them(mysql: MySQLEngine) -> Non
 
 
 def test_a_migration_makes_the_tables_once(mysql: MySQLEngine) -> None:
-    assert mysql.schema.migrate() == VERSION
-    assert mysql.schema.version() == VERSION
+    assert mysql.schema.migrate() == SCHEMA_VERSION
+    assert mysql.schema.version() == SCHEMA_VERSION
     push(mysql, "a")
     assert mysql.schema.migrate() == 0
     assert named(Worker(mysql).claim()) == ["a"]
@@ -100,7 +100,7 @@ def test_a_migration_makes_the_tables_once(mysql: MySQLEngine) -> None:
 def test_migrations_at_once_make_the_tables_once(mysql: MySQLEngine) -> None:
     with ThreadPoolExecutor(4) as threads:
         steps = list(threads.map(lambda _: mysql.schema.migrate(), range(4)))
-    assert sorted(steps) == [0, 0, 0, VERSION]
+    assert sorted(steps) == [0, 0, 0, SCHEMA_VERSION]
 
 
 def test_a_migration_that_was_cut_short_can_be_run_again(
@@ -111,7 +111,7 @@ def test_a_migration_that_was_cut_short_can_be_run_again(
         cursor.execute(f"DELETE FROM {mysql.namespace}_schema")
         cursor.execute(f"DROP TABLE {mysql.namespace}_counters")
     assert "poolq db migrate" in refused(mysql)
-    assert mysql.schema.migrate() == VERSION
+    assert mysql.schema.migrate() == SCHEMA_VERSION
     push(mysql, "a")
 
 
@@ -122,7 +122,7 @@ def test_the_statements_that_are_shown_make_the_tables(
         for statement in mysql.schema.sql().split(";"):
             if statement.strip():
                 cursor.execute(statement)
-    assert mysql.schema.version() == VERSION
+    assert mysql.schema.version() == SCHEMA_VERSION
     push(mysql, "a")
 
 
@@ -142,13 +142,13 @@ def test_tables_of_a_newer_poolq_are_not_touched(
 ) -> None:
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     engine.schema.migrate()
-    set_version(engine, mariadb_server, VERSION + 1)
+    set_version(engine, mariadb_server, SCHEMA_VERSION + 1)
     text = refused(engine)
-    assert f"version {VERSION + 1}" in text
+    assert f"version {SCHEMA_VERSION + 1}" in text
     assert "install" in text
     with pytest.raises(SchemaError, match="install"):
         engine.schema.migrate()
-    assert engine.schema.version() == VERSION + 1
+    assert engine.schema.version() == SCHEMA_VERSION + 1
 
 
 def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
@@ -156,7 +156,7 @@ def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
 ) -> None:
     make_version_1(mysql, mariadb_server)
     assert "poolq db migrate" in refused(mysql)
-    assert mysql.schema.migrate() == VERSION - 1
+    assert mysql.schema.migrate() == SCHEMA_VERSION - 1
     push(mysql, "a")
 
 
@@ -167,12 +167,12 @@ def test_full_tables_of_version_1_keep_all_that_is_in_them(
     """More are delayed than one statement of the migration moves."""
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     make_version_1(engine, mariadb_server, 12_000)
-    assert engine.schema.migrate() == VERSION - 1
+    assert engine.schema.migrate() == SCHEMA_VERSION - 1
     worker = Worker(engine)
     assert named(worker.claim(9)) == ["parked"]
     assert named(worker.claim(9)) == ["old", "ready"]
     assert stored(engine, "delayed 11999").status == "delayed"
-    moved = Op("SELECT COUNT(*), MIN(due_at) FROM {jobs} WHERE place = 'd'")
+    moved = Query("SELECT COUNT(*), MIN(due_at) FROM {jobs} WHERE place = 'd'")
     ((count, first),) = engine.session.read(moved)[0].rows
     assert count == 12_000
     assert first > engine.now() + 23 * HOUR
@@ -190,7 +190,7 @@ def test_a_migration_of_full_tables_that_was_cut_short_can_be_run_again(
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
         for one in second[:at]:
             cursor.execute(one)
-    assert mysql.schema.migrate() == VERSION - 1
+    assert mysql.schema.migrate() == SCHEMA_VERSION - 1
     assert named(Worker(mysql).claim(9)) == ["parked"]
     assert count_of(mysql).delayed == 3
 
@@ -204,8 +204,8 @@ def test_an_older_poolq_that_still_runs_stops(
     make_version_1(engine, mariadb_server)
     engine.schema.migrate()
     for old in (
-        Op("INSERT INTO {jobs} (id, queue, due, history, body) VALUES ('a', 'q', 1, x'', x'')"),
-        Op("SELECT id FROM {jobs} WHERE place = '' AND queue = 'q' AND due <= {now}"),
+        Query("INSERT INTO {jobs} (id, queue, due, history, body) VALUES ('a', 'q', 1, x'', x'')"),
+        Query("SELECT id FROM {jobs} WHERE place = '' AND queue = 'q' AND due <= {now}"),
     ):
         with pytest.raises(EngineError, match="due") as caught:
             engine.session.transact(lambda tx, old=old: tx.later(old))  # type: ignore[misc]
@@ -218,20 +218,20 @@ def test_a_file_makes_and_migrates_its_tables_itself(
     assert sqlite.schema.version() == 0
     assert not sqlite.options.file.exists(), "a look makes no file"
     push(sqlite, "a")
-    assert sqlite.schema.version() == VERSION
+    assert sqlite.schema.version() == SCHEMA_VERSION
     assert sqlite.schema.migrate() == 0
     sqlite.close()
     sqlite.options.file.unlink()
     make_version_1(sqlite, mariadb_server)
     again = opened(sqlite.url, sqlite.namespace)
     assert named(Worker(again).claim()) == ["parked"]
-    assert sqlite.schema.version() == VERSION
+    assert sqlite.schema.version() == SCHEMA_VERSION
 
 
 def test_the_statements_shown_of_a_file_make_its_tables(sqlite: SQLiteEngine) -> None:
     with closing(sqlite3.connect(sqlite.options.file)) as raw, raw:
         raw.executescript(sqlite.schema.sql())
-    assert sqlite.schema.version() == VERSION
+    assert sqlite.schema.version() == SCHEMA_VERSION
     push(sqlite, "a")
 
 

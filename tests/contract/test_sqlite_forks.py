@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from poolq.engines.sql.session import Op, Transaction
+from poolq.engines.sql.session import Query, Transaction
 from poolq.engines.sqlite import SQLiteEngine, forks
 from poolq.errors import EngineError, EngineUnavailable
 from tests.contract.conftest import OpenEngine
@@ -25,7 +25,7 @@ LONG = """WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM num
 
 @pytest.fixture
 def sqlite(tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch) -> SQLiteEngine:
-    monkeypatch.setattr(forks, "PATIENCE", 0.2)
+    monkeypatch.setattr(forks, "FORK_TIMEOUT", 0.2)
     engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
     assert isinstance(engine, SQLiteEngine)
     push(engine, "before")
@@ -71,9 +71,9 @@ def test_a_long_transaction_is_interrupted(
     begun = Event()
 
     def work(tx: Transaction) -> None:
-        tx.run(Op("UPDATE {queues} SET seen = 1"))
+        tx.run(Query("UPDATE {queues} SET seen = 1"))
         begun.set()
-        tx.run(Op(LONG))
+        tx.run(Query(LONG))
 
     working = threads.submit(lambda: sqlite.session.transact(work))
     assert begun.wait(5)
@@ -83,7 +83,7 @@ def test_a_long_transaction_is_interrupted(
     assert caught.value.maybe_stored is False
     threads.submit(push, sqlite, "again").result(5)
     assert count_of(sqlite).ready == 3
-    seen = sqlite.session.read(Op("SELECT seen FROM {queues}"))[0].rows
+    seen = sqlite.session.read(Query("SELECT seen FROM {queues}"))[0].rows
     assert seen != [(1,)], "it was rolled back"
 
 
@@ -108,10 +108,10 @@ def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
     begun, end = Event(), Event()
 
     def work(tx: Transaction) -> int:
-        tx.run(Op("UPDATE {queues} SET seen = 1"))
+        tx.run(Query("UPDATE {queues} SET seen = 1"))
         begun.set()
         end.wait(30)
-        return tx.run(Op("UPDATE {queues} SET armed = 1"))[0].changed
+        return tx.run(Query("UPDATE {queues} SET armed = 1"))[0].changed
 
     def beside() -> str:
         push(SQLiteEngine(f"sqlite:///{tmp_path}/other.db", "poolq"), "a")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.engines.sqlite.write_lock import POLITE, WriteLock
+from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock
 from poolq.errors import EngineUnavailable
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
@@ -148,7 +148,7 @@ def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
             write_lock.take(list, patience=0.05)
         write_lock.polite = 0
         entered = threads.submit(write_lock.once, lambda: "written")
-        until(lambda: write_lock.polite == POLITE, 5, "the writer to wait")
+        until(lambda: write_lock.polite == POLITE_WRITES, 5, "the writer to wait")
     assert entered.result(5) == "written"
 
 

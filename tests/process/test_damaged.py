@@ -9,7 +9,7 @@ import pymysql
 import redis
 
 from poolq.engines.mysql.connecting import connect
-from poolq.engines.mysql.options import options
+from poolq.engines.mysql.options import parse_url
 from tests.process.engines import each_kind
 from tests.support.project import Project
 from tests.support.wait import until
@@ -30,7 +30,7 @@ def damage(project: Project, worker: str) -> None:
         return
     statement = DAMAGE[kind].format(ns=project.namespace, worker=worker)
     if kind == "mysql":
-        with closing(connect(options(project.url)).raw) as raw, raw.cursor() as cursor:
+        with closing(connect(parse_url(project.url)).raw) as raw, raw.cursor() as cursor:
             assert isinstance(raw, pymysql.connections.Connection)
             assert cursor.execute(statement) == 1
             raw.commit()

@@ -14,7 +14,7 @@ import pytest
 from poolq.engines.base import Engine, Push
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.session import Query
 from poolq.errors import EngineError
 from tests.contract.helpers import new_id, registration
 from tests.contract.test_fuzz_store import TABLES, values
@@ -35,7 +35,7 @@ def write(engine: Engine, command: str, key: str, *args: bytes) -> None:
 
 def change(engine: Engine, sql: str, *args: object) -> None:
     assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Op(sql, args)))
+    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
 
 
 def known_nonsense(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.engines.sql.session import Texts
+from poolq.engines.sql.session import RenderedSQL
 
 #: Where it begins: 2030, so that a moment of the real clock is always in its past.
 BEGIN = 1_893_456_000_000_000
@@ -92,7 +92,7 @@ class Clock:
         return self.now * 1000
 
 
-class _Texts(Texts):
+class _Texts(RenderedSQL):
     """SYSDATE() knows nothing of a session's timestamp."""
 
     def __missing__(self, template: str) -> str:

@@ -15,7 +15,7 @@ import pymysql
 
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.mysql.connecting import connect
-from poolq.engines.mysql.options import options
+from poolq.engines.mysql.options import parse_url
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from tests.contract.helpers import open_engine
@@ -103,7 +103,7 @@ class Project:
         """True if nobody holds SQLite's lock, nor is next to have it; or rests in a transaction
         of MariaDB's."""
         if self.url.startswith("mysql:"):
-            with suppress(AssertionError), closing(connect(options(self.url)).raw) as raw:
+            with suppress(AssertionError), closing(connect(parse_url(self.url)).raw) as raw:
                 return until(lambda: _nobody_rests(raw), 0.5)
             return False
         if not self.url.startswith("sqlite:"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.sqlite.watcher import DEAF, FileWatch, Watcher
+from poolq.engines.sqlite.watcher import MAX_UNHEARD, FileWatch, Watcher
 from tests.support.wait import until
 
 
@@ -75,7 +75,7 @@ def test_a_log_that_was_replaced_is_heard(
 @pytest.mark.usefixtures("writer")
 def test_where_nothing_is_heard_of_changes_it_is_looked_often(watcher: Watcher) -> None:
     watcher.begin()
-    silent_changes(watcher, DEAF - 1)
+    silent_changes(watcher, MAX_UNHEARD - 1)
     assert watcher.listens
     silent_changes(watcher, 1)
     watcher.begin()
@@ -86,9 +86,9 @@ def test_one_change_that_was_heard_restores_the_trust(
     writer: sqlite3.Connection, watcher: Watcher
 ) -> None:
     watcher.begin()
-    silent_changes(watcher, DEAF - 1)
+    silent_changes(watcher, MAX_UNHEARD - 1)
     writer.execute("INSERT INTO t VALUES (1)")
     watcher.pause(5)
     watcher.changed()
-    silent_changes(watcher, DEAF - 1)
+    silent_changes(watcher, MAX_UNHEARD - 1)
     assert watcher.listens

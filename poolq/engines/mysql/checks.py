@@ -7,13 +7,13 @@ from poolq.engines.base import Check
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.schema import VERSION
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.schema import SCHEMA_VERSION
+from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError
 
-NEEDED = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
+MIN_VERSIONS = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
 #: Seconds by which the server's clock may differ from ours before we mention it.
-APART = 1.0
+MAX_CLOCK_DIFFERENCE = 1.0
 
 VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation',
     'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format', 'read_only',
@@ -23,15 +23,17 @@ BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 
 
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
-    versions, shown, clock = session.read(Op("SELECT VERSION()"), Op(VARIABLES), Op("SELECT {now}"))
+    versions, shown, clock = session.read(
+        Query("SELECT VERSION()"), Query(VARIABLES), Query("SELECT {now}")
+    )
     found = {to_text(name): to_text(value) for name, value in shown.rows}
     schema_version = schema.version()
     return [
         _version(to_text(versions.rows[0][0])),
         Check(
             "schema",
-            "ok" if schema_version == VERSION else "bad",
-            f"version {schema_version}, this poolq has {VERSION}",
+            "ok" if schema_version == SCHEMA_VERSION else "bad",
+            f"version {schema_version}, this poolq has {SCHEMA_VERSION}",
         ),
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
@@ -46,7 +48,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
 def _version(text: str) -> Check:
     kind = "MariaDB" if "mariadb" in text.lower() else "MySQL"
     numbers = re.findall(r"\d+", text.removeprefix("5.5.5-"))[:3]
-    needed = NEEDED[kind]
+    needed = MIN_VERSIONS[kind]
     if tuple(map(int, numbers)) >= needed:
         return Check("version", "ok", f"{kind} {text}")
     return Check("version", "bad", f"{kind} {text}; poolq needs {'.'.join(map(str, needed))}")
@@ -88,10 +90,10 @@ def _binlog(found: dict[str, str]) -> Check:
                  " is written in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
 
 
-def refuse(session: MySQLSession, redacted_url: str) -> None:
+def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
     """Raises ConfigError where no pool can work."""
     check = _binlog(
-        {to_text(name): to_text(value) for name, value in session.read(Op(BINLOG))[0].rows}
+        {to_text(name): to_text(value) for name, value in session.read(Query(BINLOG))[0].rows}
     )
     if check.level == "bad":
         raise ConfigError(f"{redacted_url}: {check.text}")
@@ -107,7 +109,7 @@ def _cluster(found: dict[str, str]) -> Check:
 
 
 def _clock(ahead: float) -> Check:
-    if abs(ahead) < APART:
+    if abs(ahead) < MAX_CLOCK_DIFFERENCE:
         return Check("clock", "ok", "agrees with this host's within a second")
     word_ = "ahead of" if ahead > 0 else "behind"
     return Check("clock", "warn", f"{abs(ahead):.1f} s {word_} this host's; jobs are due by the"

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import pymysql
 from pymysql.constants import CLIENT
 
-from poolq.engines.mysql.options import Options
+from poolq.engines.mysql.options import MySQLOptions
 from poolq.errors import EngineUnavailable
 
 Raw = pymysql.connections.Connection
 
 #: Seconds that a socket may be silent.
-SILENT = 5
-SET = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SOCKET_TIMEOUT = 5
+SESSION_SETTINGS = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET time_zone = '+00:00', wait_timeout = 60, innodb_lock_wait_timeout = 3,
     group_concat_max_len = 16777216, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION';
 SELECT @@max_allowed_packet"""
@@ -48,7 +48,7 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-class Opened(NamedTuple):
+class OpenedConnection(NamedTuple):
     """A connection; `name` is what the server knows it by; the longest packet in bytes."""
 
     raw: Raw
@@ -56,7 +56,7 @@ class Opened(NamedTuple):
     packet: int
 
 
-def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
+def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection:
     """Connect, and end the connections of these names. Raises pymysql.Error."""
     try:
         raw = Connection(
@@ -68,9 +68,9 @@ def connect(options: Options, lost: Sequence[str] = ()) -> Opened:
             charset="utf8mb4",
             autocommit=True,
             client_flag=CLIENT.MULTI_STATEMENTS,
-            connect_timeout=SILENT,
-            read_timeout=SILENT,
-            write_timeout=SILENT,
+            connect_timeout=SOCKET_TIMEOUT,
+            read_timeout=SOCKET_TIMEOUT,
+            write_timeout=SOCKET_TIMEOUT,
             program_name="poolq",
             **options.more,
         )
@@ -90,10 +90,10 @@ def close(raw: Raw) -> None:
         raw.close()
 
 
-def _prepare(raw: Raw, lost: Sequence[str]) -> Opened:
+def _prepare(raw: Raw, lost: Sequence[str]) -> OpenedConnection:
     row = None
     with raw.cursor() as cursor:
-        cursor.execute(SET)
+        cursor.execute(SESSION_SETTINGS)
         while cursor.nextset():
             row = cursor.fetchone()
         packet = int(row[0]) if row else 1 << 20
@@ -105,4 +105,4 @@ def _prepare(raw: Raw, lost: Sequence[str]) -> Opened:
                 found = cursor.fetchone()
                 if found is not None and found[0] is not None:
                     cursor.execute(f"KILL {found[0]:d}")
-    return Opened(raw, name, packet)
+    return OpenedConnection(raw, name, packet)

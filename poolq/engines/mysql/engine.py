@@ -7,30 +7,30 @@ import pymysql
 
 from poolq.engines.base import Check, Claim, Push
 from poolq.engines.connections import Connections
-from poolq.engines.mysql.checks import checks, refuse
+from poolq.engines.mysql.checks import checks, refuse_statement_binlog
 from poolq.engines.mysql.connecting import connect
-from poolq.engines.mysql.faults import word
-from poolq.engines.mysql.literals import Statements
-from poolq.engines.mysql.options import options
+from poolq.engines.mysql.faults import translate
+from poolq.engines.mysql.literals import SplitSQL
+from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
-from poolq.engines.sql.queue_discovery import EARLIEST
+from poolq.engines.sql.queue_discovery import EARLIEST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
-from poolq.engines.sql.session import Dialect, Op
+from poolq.engines.sql.session import Dialect, Query
 from poolq.engines.sql.skip_scan import next_after
-from poolq.engines.sql.wakeups import DELAY, READY, SLOT, news
+from poolq.engines.sql.wakeups import FIRST_DELAYED, FIRST_READY, FIRST_SLOT, take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
 #: Seconds between two looks for something to do; where a look takes long, so many times that.
-LOOK = 0.05
-SHARE = 20
+POLL_INTERVAL = 0.05
+POLL_COST_FACTOR = 20
 #: Seconds that the server looks by itself, well below those that a connection may be silent.
-LONGEST = 1.0
+MAX_SERVER_WAIT = 1.0
 #: Seconds after which a claim looks again at what InnoDB has left at the head of a queue.
-FRESH = 0.1
+CURSOR_LIFETIME = 0.1
 
 
 class _On:
@@ -66,7 +66,7 @@ DIALECT = Dialect(
 
 #: The time at this moment: that of NOW is when the statement began, and it may have waited for a
 #: row since.
-SYSDATE = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
+CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim under one rule, as nearly all admissions are, in one statement: one round trip,
 #: one transaction. It changes nothing if the window is full, does not exist or was made before the
 #: clock went back, or if the claim is no longer held; `SQLEngine.admit` then finds out which.
@@ -75,16 +75,16 @@ SYSDATE = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: this; `connecting.py` sets it.) A new window begins at the old one's end or later, so
 #: `ends <= start` says that it is new. The claim's row stays locked until the end, because nobody
 #: may take the claim away meanwhile.
-ADMIT = f"""UPDATE {{windows}} SET most = ?,
-    start = IF(used >= ? OR {SYSDATE} >= ends, GREATEST({SYSDATE}, ends), start),
+ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
+    start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
     ends = start + span,
     starts = starts + 1
-    WHERE name = ? AND span = ? AND (used < ? OR {SYSDATE} >= ends) AND start <= {SYSDATE}
+    WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
-_OPEN = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
+_NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: MariaDB waits in the server: it looks until something is due and only then answers, so that a
 #: wait costs one exchange and not one for each look. Whether what is due is news, the waiter asks
 #: afterwards (`sql/wakeups.py`). MySQL has no statements outside of stored programs. Each turn of
@@ -93,7 +93,7 @@ WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
         WHERE q.queue IN {{list}} AND q.paused = 0
-        AND ({READY} IS NOT NULL OR {DELAY} <= {{now}} OR {SLOT} <= {{now}})
+        AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}})
     ) DO
         DO SLEEP(? / 1000000);
         SET turns = turns - 1;
@@ -106,16 +106,16 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE found INT DEFAULT 0;
     DECLARE name VARBINARY(255);
     WHILE turns > 0 AND found = 0 DO
-        SET found = COALESCE({EARLIEST} <= {{now}}, 0);
+        SET found = COALESCE({EARLIEST_SLOT} <= {{now}}, 0);
         SET name = '';
         WHILE found = 0 AND name IS NOT NULL DO
             SET name = ({next_after(QUEUED, "name")});
-            SET found = name IS NOT NULL AND {_OPEN};
+            SET found = name IS NOT NULL AND {_NOT_PAUSED};
         END WHILE;
         SET name = '';
         WHILE found = 0 AND name IS NOT NULL DO
             SET name = ({next_after(DELAYED, "name")});
-            SET found = name IS NOT NULL AND {_OPEN} AND COALESCE((SELECT MIN(j.due_at)
+            SET found = name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE((SELECT MIN(j.due_at)
                 FROM {{jobs}} j WHERE j.place = 'd' AND j.queue = name) <= {{now}}, 0);
         END WHILE;
         IF found = 0 THEN
@@ -126,19 +126,19 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
 END"""
 
 
-def admission(rule: Rule, worker: str, claim: Claim) -> Op:
+def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     """Changes a row, and counts the start, if the claim may start."""
     key, most, span = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Op(ADMIT, (most, most, key, span, most, *name))
+    return Query(ADMIT_CLAIM, (most, most, key, span, most, *name))
 
 
-def server_side_wait(queues: Sequence[str] | None, turns: int, pause: float) -> Op:
+def server_side_wait(queues: Sequence[str] | None, turns: int, pause: float) -> Query:
     """Ends when one of these queues has something due, or after `turns` pauses (in seconds)."""
     micros = int(pause * 1e6)
     if queues is None:
-        return Op(WAIT_FOR_ANY, (turns, micros))
-    return Op(WAIT_FOR_NAMED, (turns, list(queues), micros))
+        return Query(WAIT_FOR_ANY, (turns, micros))
+    return Query(WAIT_FOR_NAMED, (turns, list(queues), micros))
 
 
 class MySQLEngine(SQLEngine):
@@ -150,10 +150,10 @@ class MySQLEngine(SQLEngine):
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
-        self.options = options(url)
-        super().__init__(url, namespace, self.options.redacted_url, DIALECT, FRESH)
+        self.options = parse_url(url)
+        super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
-        self._statements = Statements(self.texts)
+        self._statements = SplitSQL(self.texts)
         self._gone: list[str] = []
         self._waits_in_server = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
@@ -164,7 +164,7 @@ class MySQLEngine(SQLEngine):
             opened = connect(self.options, gone)
             version = self.schema.read(opened.raw)
         except pymysql.Error as error:
-            failed = word(error, self.options)
+            failed = translate(error, self.options)
             if isinstance(failed, EngineUnavailable):
                 failed.maybe_stored = False
             raise failed from error
@@ -213,7 +213,7 @@ class MySQLEngine(SQLEngine):
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         plain = held is not None and len(rules) == 1 and not held[1].reviewed
-        if held and plain and self.session.change(admission(rules[0], *held)):
+        if held and plain and self.session.change(admit_query(rules[0], *held)):
             return Admission(0)
         return super().admit(rules, held)
 
@@ -223,18 +223,18 @@ class MySQLEngine(SQLEngine):
             began = time.monotonic()
             session = self.session
             found, later, clock = self._look(queues)
-            told, due = news(session, found, later)
+            told, due = take_wakeup(session, found, later)
             if told:
                 return told
             now = time.monotonic()
             if now >= end:
                 return 0
             took = now - began
-            pause = max(LOOK, SHARE * took)
+            pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
             rest = end - now
             if due is not None:
                 rest = min(rest, max(0.001, (due - clock) / 1e6))
-            turns = int(min(rest, LONGEST) / (pause + took))
+            turns = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
             if (
                 turns < 2
                 or any(one.waits for one in found)
@@ -254,7 +254,7 @@ class MySQLEngine(SQLEngine):
         return self._waits_in_server
 
     def prepare(self) -> list[str]:
-        refuse(self.session, self.redacted_url)
+        refuse_statement_binlog(self.session, self.redacted_url)
         return []
 
     def doctor(self) -> list[Check]:

@@ -2,18 +2,18 @@
 
 import pymysql
 
-from poolq.engines.mysql.options import Options
+from poolq.engines.mysql.options import MySQLOptions
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 #: Whoever meets these begins the transaction again: lock wait timeout, deadlock; the statement was
 #: killed, or took longer than the server allows; group replication has rolled it back.
-AGAIN = (1205, 1213, 1317, 1969, 3024, 3101)
+RETRIED = (1205, 1213, 1317, 1969, 3024, 3101)
 #: The line is cut, or the server is going, or may only be read (a former primary).
-GONE = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
+LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
 #: The server is no part of its cluster for now: Galera, group replication.
-APART = (1047, 3100)
+OUT_OF_CLUSTER = (1047, 3100)
 #: Nothing of what was sent has been run.
-NOT_SENT = (1047, 2003, 2006)
+UNSENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (1049,), "; make it: CREATE DATABASE `{database}`"),
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
     (EngineUnavailable, (3, 1021, 1114), "; make room on the server's disk"),
-    (EngineUnavailable, AGAIN, "; it was tried many times"),
+    (EngineUnavailable, RETRIED, "; it was tried many times"),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
@@ -39,10 +39,10 @@ def code(error: pymysql.Error) -> int:
 def is_lost(error: pymysql.Error) -> bool:
     """The connection is of no use any more."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
-    return code(error) in (*GONE, *APART) or (odd and code(error) not in AGAIN)
+    return code(error) in (*LOST, *OUT_OF_CLUSTER) or (odd and code(error) not in RETRIED)
 
 
-def word(error: pymysql.Error, options: Options) -> EngineError:
+def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
     """The same error as one of poolq's, in one line."""
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
@@ -52,5 +52,5 @@ def word(error: pymysql.Error, options: Options) -> EngineError:
             return kind(what + advice.format(database=options.database))
     if is_lost(error):
         # What could not be sent whole was not run; what was sent may have been.
-        return EngineUnavailable(what, maybe_stored=number not in NOT_SENT)
+        return EngineUnavailable(what, maybe_stored=number not in UNSENT)
     return EngineError(f"{what} ({number})")

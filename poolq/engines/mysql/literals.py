@@ -5,10 +5,10 @@ The connection's character set is utf8mb4 and backslashes escape: `connecting.py
 
 from collections.abc import Sequence
 
-from poolq.engines.sql.session import Texts
+from poolq.engines.sql.session import RenderedSQL
 
 
-class Listed(tuple[str, ...]):
+class BareList(tuple[str, ...]):
     """Values side by side, without brackets around them."""
 
     __slots__ = ()
@@ -28,17 +28,17 @@ def literal(value: object) -> bytes:
         return b"_binary" + quoted(value)
     if value is None:
         return b"NULL"
-    if isinstance(value, Listed):
+    if isinstance(value, BareList):
         return b",".join(map(literal, value))
     if isinstance(value, (list, tuple)):
         return b"(" + b",".join(map(literal, value)) + b")"
     raise TypeError(f"{value!r} cannot stand in a statement")
 
 
-class Statements(dict[str, list[bytes]]):
+class SplitSQL(dict[str, list[bytes]]):
     """Templates cut at their arguments, each once."""
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: RenderedSQL) -> None:
         super().__init__()
         self._texts = texts
 

@@ -7,12 +7,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from poolq.config.engine_urls import redact
 from poolq.errors import ConfigError
 
-PORT = 3306
+DEFAULT_PORT = 3306
 YES = ("1", "true", "yes", "on")
 NO = ("0", "false", "no", "off")
 
 
-class Options(NamedTuple):
+class MySQLOptions(NamedTuple):
     """`password` is no text, so that it is not redacted_url by accident; `more` are PyMySQL's own
     arguments; `redacted_url` is the URL without its password."""
 
@@ -28,12 +28,12 @@ class Options(NamedTuple):
         return f"Options({self.redacted_url})"
 
 
-def options(url: str) -> Options:
+def parse_url(url: str) -> MySQLOptions:
     """Read a URL. Raises ConfigError, without the password."""
     redacted_url = redact(url)
     parts = urlsplit(url)
     try:
-        port = parts.port or PORT
+        port = parts.port or DEFAULT_PORT
     except ValueError:
         raise ConfigError(
             f"{redacted_url} has a bad port; a port is a number from 1 to 65535"
@@ -45,16 +45,16 @@ def options(url: str) -> Options:
         )
     more: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        read = _KNOWN.get(name)
+        read = _PARSERS.get(name)
         if read is None:
             raise ConfigError(
-                f"{redacted_url}: unknown option {name!r}; there are {', '.join(_KNOWN)}"
+                f"{redacted_url}: unknown option {name!r}; there are {', '.join(_PARSERS)}"
             )
         try:
             more.update(read(name, value))
         except ValueError as error:
             raise ConfigError(f"{redacted_url}: option {name} is {value!r}; it {error}") from None
-    return Options(
+    return MySQLOptions(
         redacted_url,
         parts.hostname or "localhost",
         port,
@@ -89,7 +89,7 @@ def _charset(_: str, value: str) -> dict[str, Any]:
     return {}
 
 
-_KNOWN: dict[str, Callable[[str, str], dict[str, Any]]] = {
+_PARSERS: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "charset": _charset,
     "unix_socket": _text,
     "ssl": _tls,

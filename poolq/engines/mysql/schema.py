@@ -7,27 +7,27 @@ from pathlib import Path
 import pymysql
 
 from poolq.engines.mysql.connecting import Raw, close, connect
-from poolq.engines.mysql.faults import NO_TABLE, code, word
-from poolq.engines.mysql.options import Options
-from poolq.engines.sql.schema import READ, WRITE, SQLSchema
-from poolq.engines.sql.session import Texts
+from poolq.engines.mysql.faults import NO_TABLE, code, translate
+from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
+from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import EngineUnavailable
 
-FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
+SCHEMA_FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
 #: Seconds to wait for another migration.
-PATIENCE = 4
+MIGRATION_LOCK_TIMEOUT = 4
 #: Seconds that one statement of a migration may take.
-LONGEST = 3600
+STATEMENT_TIMEOUT = 3600
 #: What was done already by a migration that was cut short: a column with the new name is there (and
 #: none with the old one), or the key is.
-DONE = (1054, 1060, 1061)
+ALREADY_DONE = (1054, 1060, 1061)
 
 
 class MySQLSchema(SQLSchema):
     """See the module's head."""
 
-    def __init__(self, options: Options, texts: Texts, namespace: str) -> None:
-        super().__init__(FILES, namespace, options.redacted_url)
+    def __init__(self, options: MySQLOptions, texts: RenderedSQL, namespace: str) -> None:
+        super().__init__(SCHEMA_FILES, namespace, options.redacted_url)
         self._options = options
         self._texts = texts
 
@@ -38,8 +38,8 @@ class MySQLSchema(SQLSchema):
     def migrate(self) -> int:
         with self._connected() as raw, raw.cursor() as cursor:
             name = f"{self._options.database}.{self.namespace} schema"[:64]
-            raw._read_timeout = LONGEST  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
-            cursor.execute("SELECT GET_LOCK(%s, %s)", (name, PATIENCE))
+            raw._read_timeout = STATEMENT_TIMEOUT  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
+            cursor.execute("SELECT GET_LOCK(%s, %s)", (name, MIGRATION_LOCK_TIMEOUT))
             if cursor.fetchone() != (1,):
                 raise EngineUnavailable(
                     f"{self.redacted_url}: another migration runs; try again later"
@@ -48,7 +48,7 @@ class MySQLSchema(SQLSchema):
             for number, statements in steps:
                 for one in statements:
                     self._run(cursor, one)
-                cursor.execute(self._texts[WRITE].replace("?", "%s"), (number,))
+                cursor.execute(self._texts[WRITE_VERSION].replace("?", "%s"), (number,))
         return len(steps)
 
     def _run(self, cursor: pymysql.cursors.Cursor, statement: str) -> None:
@@ -58,14 +58,14 @@ class MySQLSchema(SQLSchema):
             while cursor.execute(statement) and statement.startswith("UPDATE"):
                 pass
         except pymysql.Error as error:
-            if not statement.startswith("ALTER") or code(error) not in DONE:
+            if not statement.startswith("ALTER") or code(error) not in ALREADY_DONE:
                 raise
 
     def read(self, raw: Raw) -> int:
         """The version that a connection sees. Raises pymysql.Error."""
         try:
             with raw.cursor() as cursor:
-                cursor.execute(self._texts[READ])
+                cursor.execute(self._texts[READ_VERSION])
                 row = cursor.fetchone()
         except pymysql.Error as error:
             if code(error) in NO_TABLE:
@@ -82,4 +82,4 @@ class MySQLSchema(SQLSchema):
             finally:
                 close(raw)
         except pymysql.Error as error:
-            raise word(error, self._options) from error
+            raise translate(error, self._options) from error

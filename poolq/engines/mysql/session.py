@@ -10,26 +10,33 @@ import pymysql
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
-from poolq.engines.mysql.connecting import Opened, close
-from poolq.engines.mysql.faults import AGAIN, code, is_lost, word
-from poolq.engines.mysql.literals import Listed, Statements, quoted
-from poolq.engines.mysql.options import Options
-from poolq.engines.sql.session import Many, Op, Result, Session, Transaction, cut
-from poolq.engines.sql.wakeups import KNOW
+from poolq.engines.mysql.connecting import OpenedConnection, close
+from poolq.engines.mysql.faults import RETRIED, code, is_lost, translate
+from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
+from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Session,
+    Transaction,
+    in_chunks,
+)
+from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.errors import EngineError, EngineUnavailable
 
 T = TypeVar("T")
 
-MARK = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
+MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
-PUSH = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
+INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
 #: FIELD looks through all its values: so many at a time.
-MARKED = 50
+MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; one longer statement goes alone.
-PACKET = 1 << 20
-ROOM = 1024
+MAX_PACKET_BYTES = 1 << 20
+PACKET_MARGIN_BYTES = 1024
 #: Seconds after which a transaction that always meets others is given up.
-PATIENCE = 10.0
+RETRY_TIMEOUT = 10.0
 
 
 class MySQLSession(Session):
@@ -42,9 +49,9 @@ class MySQLSession(Session):
 
     def __init__(
         self,
-        opened: Opened,
-        options: Options,
-        statements: Statements,
+        opened: OpenedConnection,
+        options: MySQLOptions,
+        statements: SplitSQL,
         lost: Callable[["MySQLSession"], None],
         used: Callable[[], None],
     ) -> None:
@@ -86,16 +93,18 @@ class MySQLSession(Session):
     ) -> T:
         return self._again(lambda: self._transact(work))
 
-    def read(self, *ops: Op) -> list[Result]:
+    def read(self, *ops: Query) -> list[QueryResult]:
         return self._again(lambda: self.send([self._fill(op) for op in ops])) if ops else []
 
-    def change(self, op: Op) -> int:
+    def change(self, op: Query) -> int:
         """Run a statement that is its own transaction; how many rows it has changed."""
         return self.read(op)[0].changed
 
-    def guess(self, asks: Sequence[Op]) -> list[int]:
+    def guess(self, asks: Sequence[Query]) -> list[int]:
         """The optimizer's own guesses, from a few looks into the index."""
-        plans = self.read(*(Op(f"EXPLAIN FORMAT=TRADITIONAL {ask.sql}", ask.args) for ask in asks))
+        plans = self.read(
+            *(Query(f"EXPLAIN FORMAT=TRADITIONAL {ask.sql}", ask.args) for ask in asks)
+        )
         at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
@@ -109,7 +118,7 @@ class MySQLSession(Session):
         """Make queues known before the first job goes there."""
         new = queues - self.queues
         if new:
-            ops = [Op(KNOW, (queue,)) for queue in sorted(new)]
+            ops = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
             try:
                 self.transact(lambda tx: tx.later(*ops))
             except EngineUnavailable as error:
@@ -122,8 +131,8 @@ class MySQLSession(Session):
 
         Raises EngineError for a job that the server would not take.
         """
-        (begin,) = self.statements[PUSH]
-        limit = min(PACKET, self.packet - ROOM)
+        (begin,) = self.statements[INSERT_JOBS]
+        limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         (now,) = self.statements["{now}"]
         rows: list[bytes] = []
         length = 0
@@ -132,7 +141,7 @@ class MySQLSession(Session):
             place, due = _due(now, delay, at) if delay or at else (b"''", now)
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
-            if len(row) > self.packet - ROOM:
+            if len(row) > self.packet - PACKET_MARGIN_BYTES:
                 raise EngineError(
                     f"job {id_} has {len(body)} bytes, more than {self.options.redacted_url} takes"
                     f" (max_allowed_packet is {self.packet}); raise that, or send less"
@@ -145,13 +154,13 @@ class MySQLSession(Session):
         if rows:
             yield begin + b",".join(rows), len(rows)
 
-    def send(self, statements: Sequence[bytes]) -> list[Result]:
+    def send(self, statements: Sequence[bytes]) -> list[QueryResult]:
         """Run statements in as few round trips as packets allow."""
-        results: list[Result] = []
+        results: list[QueryResult] = []
         batch: list[bytes] = []
         length = 0
         for one in statements:
-            if batch and length + len(one) > PACKET:
+            if batch and length + len(one) > MAX_PACKET_BYTES:
                 self._send(batch, results)
                 batch, length = [], 0
             batch.append(one)
@@ -160,20 +169,20 @@ class MySQLSession(Session):
         self._used()
         return results
 
-    def statements_of(self, op: Op | Many) -> list[bytes]:
-        if isinstance(op, Many):
+    def statements_of(self, op: Query | BatchQuery) -> list[bytes]:
+        if isinstance(op, BatchQuery):
             return [self.statements.fill(op.sql, row) for row in op.rows]
         return [self._fill(op)]
 
-    def _fill(self, op: Op) -> bytes:
+    def _fill(self, op: Query) -> bytes:
         return self.statements.fill(op.sql, op.args)
 
-    def _send(self, batch: Sequence[bytes], results: list[Result]) -> None:
+    def _send(self, batch: Sequence[bytes], results: list[QueryResult]) -> None:
         cursor = self.raw.cursor()
         cursor.execute(b";".join(batch))  # type: ignore[call-overload]  # bytes may be sent, too
-        results.append(Result(cursor.fetchall(), cursor.rowcount))
+        results.append(QueryResult(cursor.fetchall(), cursor.rowcount))
         while cursor.nextset():
-            results.append(Result(cursor.fetchall(), cursor.rowcount))
+            results.append(QueryResult(cursor.fetchall(), cursor.rowcount))
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         tx = MySQLTransaction(self)
@@ -203,11 +212,11 @@ class MySQLSession(Session):
                 return act()
             except pymysql.Error as error:
                 now = time.monotonic()
-                end = end or now + PATIENCE
-                if code(error) not in AGAIN or now > end:
+                end = end or now + RETRY_TIMEOUT
+                if code(error) not in RETRIED or now > end:
                     if is_lost(error):
                         self._lost(self)
-                    raise word(error, self.options) from error
+                    raise translate(error, self.options) from error
             except Exception:
                 raise
             except BaseException:
@@ -231,7 +240,7 @@ class MySQLTransaction(Transaction):
         self.began = False
         self._session = session
 
-    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         if not ops:
             return []
         groups = [self._session.statements_of(op) for op in ops]
@@ -244,7 +253,7 @@ class MySQLTransaction(Transaction):
             mine = found[at : at + len(group)]
             at += len(group)
             results.append(
-                mine[0] if len(mine) == 1 else Result((), sum(one.changed for one in mine))
+                mine[0] if len(mine) == 1 else QueryResult((), sum(one.changed for one in mine))
             )
         return results
 
@@ -262,8 +271,11 @@ class MySQLTransaction(Transaction):
 
     def marks(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
-    ) -> list[Op | Many]:
+    ) -> list[Query | BatchQuery]:
         return [
-            Op(MARK, (place, request, now, first + MARKED * n - 1, Listed(some), list(some)))
-            for n, some in enumerate(cut(ids, MARKED))
+            Query(
+                MARK_CLAIMED,
+                (place, request, now, first + MAX_FIELD_VALUES * n - 1, BareList(some), list(some)),
+            )
+            for n, some in enumerate(in_chunks(ids, MAX_FIELD_VALUES))
         ]

@@ -6,35 +6,35 @@ from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED, is_line, worker_at
-from poolq.engines.sql.parking import HOLD, close_if_empty, locked_lines
-from poolq.engines.sql.session import Op, Row, Session, Transaction, cut
-from poolq.engines.sql.wakeups import ring
+from poolq.engines.sql.parking import LOCK_LINE, close_if_empty, lock_lines
+from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
+from poolq.engines.sql.settling import DELETE_JOBS
+from poolq.engines.sql.wakeups import arm
 
 #: A purge deletes at most this many jobs in one transaction, so that nobody waits long for it.
-PURGED = 5000
+MAX_PURGED = 5000
 #: How often a cancellation looks for the job, which may be moving from one location to another.
-LOOKED = 3
+CANCEL_ATTEMPTS = 3
 
-JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing, history
-    FROM {jobs} WHERE id = ?"""
-WHERE = "SELECT place, queue FROM {jobs} WHERE id = ?"
-CANCEL = "DELETE FROM {jobs} WHERE id = ? AND place = ?"
-SOME_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
-    ORDER BY due_at, id LIMIT {PURGED} {{skip}}"""
-PURGE = "DELETE FROM {jobs} WHERE id IN {list}"
+FIND_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
+    history FROM {jobs} WHERE id = ?"""
+FIND_LOCATION = "SELECT place, queue FROM {jobs} WHERE id = ?"
+DELETE_JOB_AT = "DELETE FROM {jobs} WHERE id = ? AND place = ?"
+FIRST_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
+    ORDER BY due_at, id LIMIT {MAX_PURGED} {{skip}}"""
 
-FAILED_ROW = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
-FAILED_JOB = FAILED_ROW + "WHERE id = ?"
-NEWEST = " ORDER BY at DESC, id DESC LIMIT ?"
-FOUND = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
-RETRY = """INSERT INTO {jobs} (id, queue, due_at, history, body)
+SELECT_FAILED = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
+FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
+NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
+LOCK_FAILED = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
+RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, body)
     SELECT id, queue, {now}, x'', body FROM {failed} WHERE id IN {list}"""
-FORGET = "DELETE FROM {failed} WHERE id IN {list}"
-QUEUES_OF = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
+DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
+QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 
 def find(session: Session, id_: str) -> StoredJob | None:
-    jobs, failures = session.read(Op(JOB, (id_,)), Op(FAILED_JOB, (id_,)))
+    jobs, failures = session.read(Query(FIND_JOB, (id_,)), Query(FIND_FAILED, (id_,)))
     for row in jobs.rows:
         return _stored(row)
     for row in failures.rows:
@@ -60,14 +60,14 @@ def _stored(row: Row) -> StoredJob:
 
 def cancel(tx: Transaction, id_: str) -> bool:
     """Delete a job that waits. Where it is parked, its line is held first, as by all others."""
-    for _ in range(LOOKED):
-        row = tx.one(WHERE, id_)
+    for _ in range(CANCEL_ATTEMPTS):
+        row = tx.one(FIND_LOCATION, id_)
         if row is None or worker_at(to_text(row[0])):
             return False
         place, queue = map(to_text, row)
         if is_line(place):
-            tx.later(Op(HOLD, (place, queue)))
-        (gone,) = tx.run(Op(CANCEL, (id_, place)))
+            tx.later(Query(LOCK_LINE, (place, queue)))
+        (gone,) = tx.run(Query(DELETE_JOB_AT, (id_, place)))
         if gone.changed and is_line(place):
             close_if_empty(tx, place, queue)
         if gone.changed:
@@ -83,7 +83,7 @@ def purge_some(tx: Transaction, queue: str) -> int:
 def purge_lines(tx: Transaction, queue: str) -> int:
     """Delete what is parked, or was released by a limit, with its lines."""
     gone = 0
-    for place in locked_lines(tx, queue):
+    for place in lock_lines(tx, queue):
         while some := _purge(tx, place, queue):
             gone += some
         close_if_empty(tx, place, queue)
@@ -91,9 +91,9 @@ def purge_lines(tx: Transaction, queue: str) -> int:
 
 
 def _purge(tx: Transaction, place: str, queue: str) -> int:
-    (found,) = tx.run(Op(SOME_WAITING, (place, queue)))
+    (found,) = tx.run(Query(FIRST_WAITING, (place, queue)))
     ids = [id_ for (id_,) in found.rows]
-    tx.later(*(Op(PURGE, (some,)) for some in cut(ids)))
+    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(ids)))
     return len(ids)
 
 
@@ -113,29 +113,29 @@ def failed(session: Session, queue: str | None, before: int | None, most: int) -
         where.append("at < ?")
         args.append(before)
     clause = f"WHERE {' AND '.join(where)}" if where else ""
-    (found,) = session.read(Op(FAILED_ROW + clause + NEWEST, (*args, most)))
+    (found,) = session.read(Query(SELECT_FAILED + clause + NEWEST_FIRST, (*args, most)))
     return [stored_failed(row) for row in found.rows]
 
 
 def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Failed jobs back to their queues, as if they were new."""
     there: set[str] = set()
-    for some in cut(ids):
-        found, queues = tx.run(Op(FOUND, (some,)), Op(QUEUES_OF, (some,)))
+    for some in in_chunks(ids):
+        found, queues = tx.run(Query(LOCK_FAILED, (some,)), Query(QUEUES_OF_FAILED, (some,)))
         mine = [id_ for (id_,) in found.rows]
         if mine:
-            tx.later(Op(RETRY, (mine,)), Op(FORGET, (mine,)))
-            ring(tx, [to_text(name) for (name,) in queues.rows])
+            tx.later(Query(RETRY_FAILED, (mine,)), Query(DELETE_FAILED, (mine,)))
+            arm(tx, [to_text(name) for (name,) in queues.rows])
         there.update(mine)
     return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     there: set[str] = set()
-    for some in cut(ids):
-        (found,) = tx.run(Op(FOUND, (some,)))
+    for some in in_chunks(ids):
+        (found,) = tx.run(Query(LOCK_FAILED, (some,)))
         mine = [id_ for (id_,) in found.rows]
         if mine:
-            tx.later(Op(FORGET, (mine,)))
+            tx.later(Query(DELETE_FAILED, (mine,)))
         there.update(mine)
     return [id_ for id_ in dict.fromkeys(ids) if id_ in there]

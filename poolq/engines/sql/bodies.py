@@ -7,15 +7,15 @@ from typing import Any
 
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import blob, number
-from poolq.engines.sql.session import Op, Row, Transaction, cut
+from poolq.engines.sql.session import Query, Row, Transaction, in_chunks
 
 #: Bytes of a body that comes with the claim: as many of these as are ever claimed at once do fit.
-SMALL = CLAIM_BYTES // 512
+SMALL_BYTES = CLAIM_BYTES // 512
 #: In a claim's statement; NULL for a longer one.
-BODY = f"CASE WHEN LENGTH(body) <= {SMALL} THEN body END"
+SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BYTES} THEN body END"
 
-SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
-BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
+BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
+READ_BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
 
 def fit(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
@@ -29,18 +29,18 @@ def fit(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row],
 
 
 def _cut(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
-    sizes = _ask(tx, SIZES, [row[0] for row in rows if row[1] is None])
+    sizes = _ask(tx, BODY_SIZES, [row[0] for row in rows if row[1] is None])
     taken: list[Row] = []
     for row in rows:
         if room < 0:
             break
         taken.append(row)
         room -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
-    bodies = _ask(tx, BODIES, [row[0] for row in taken if row[1] is None])
+    bodies = _ask(tx, READ_BODIES, [row[0] for row in taken if row[1] is None])
     return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], room
 
 
 def _ask(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Any]:
     """What is asked of each job, by its id."""
-    found = tx.run(*(Op(sql, (some,)) for some in cut(ids)))
+    found = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
     return dict(row for one in found for row in one.rows)

@@ -35,19 +35,25 @@ from poolq.engines.sql import (
 )
 from poolq.engines.sql.scan_cursor import ScanCursors
 from poolq.engines.sql.schema import SQLSchema
-from poolq.engines.sql.session import Dialect, Op, Session, Texts, Transaction, cut
-from poolq.engines.sql.settling import all_done, asks, goes_back, settle, still
-from poolq.engines.sql.stepping import ASIDE, SINCE, Asked, locked, step
-from poolq.engines.sql.wakeups import Look
+from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
+from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
+from poolq.engines.sql.stepping import (
+    COUNT_ASIDE,
+    REGISTERED_AT_COLUMN,
+    StepContext,
+    lock_worker,
+    step,
+)
+from poolq.engines.sql.wakeups import QueueState
 from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
 
 #: Microseconds.
-SOON = 1_000_000
+LINE_LOOKAHEAD = 1_000_000
 #: Seconds after which a busy worker of all queues looks for more than ready jobs; where that takes
 #: long, so many times that.
-WIDE, SHARE = 0.1, 50
+OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
 class SQLEngine(Engine):
@@ -60,7 +66,7 @@ class SQLEngine(Engine):
     ) -> None:
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
-        self.texts = Texts(dialect, namespace)
+        self.texts = RenderedSQL(dialect, namespace)
         self._turns: dict[str, int] = {}
         self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
         #: Where all queues are asked: the one that a worker has claimed from, the one that is
@@ -82,7 +88,7 @@ class SQLEngine(Engine):
     def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         return self.session.transact(work, gives_way)
 
-    def _run(self, *ops: Op) -> None:
+    def _run(self, *ops: Query) -> None:
         self.session.transact(lambda tx: tx.later(*ops))
 
     # workers
@@ -100,14 +106,14 @@ class SQLEngine(Engine):
         queues: Sequence[str] | None,
     ) -> Step:
         ask = self._asking(worker, request, settlements, want, queues)
-        asked: Asked
+        asked: StepContext
 
         def work(tx: Transaction) -> Step:
             nonlocal asked
             asked = ask()  # anew for each try of the transaction
             return step(tx, asked)
 
-        if goes_back(settlements):
+        if may_return_jobs(settlements):
             self._cursors.forget()
         began = monotonic()
         answer = self._change(work, gives_way=True)
@@ -129,7 +135,7 @@ class SQLEngine(Engine):
         settlements: Sequence[Settlement],
         want: int,
         queues: Sequence[str] | None,
-    ) -> Callable[[], Asked]:
+    ) -> Callable[[], StepContext]:
         """What makes the question of a step, with what is known from earlier ones."""
         turn = self._turns.get(worker, 0)
         if want > 0:
@@ -141,11 +147,11 @@ class SQLEngine(Engine):
             # That is only for those who have locked the line; so no guess is made before.
             known = ()
         return partial(
-            Asked,
+            StepContext,
             worker=worker,
             request=request,
             settlements=settlements,
-            simple=all_done(settlements) if settlements else None,
+            simple=ack_batch(settlements) if settlements else None,
             want=want,
             queues=queues,
             known=known,
@@ -160,17 +166,17 @@ class SQLEngine(Engine):
             skips=self.session.skips,
         )
 
-    def _remember(self, asked: Asked, took: float) -> None:
+    def _remember(self, asked: StepContext, took: float) -> None:
         """What is good to know for the next step, of one that took so many seconds."""
         if asked.queues is None and asked.want > 0:
             self._last[asked.worker] = asked.last
             self._following[asked.worker] = asked.following
         if asked.wide:
             self._first = asked.first
-            self._wide = monotonic() + max(WIDE, SHARE * took)
+            self._wide = monotonic() + max(OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR * took)
         if not asked.seen:
             return
-        soon = asked.now + SOON
+        soon = asked.now + LINE_LOOKAHEAD
         self._lines = any(
             (one.slot is not None and one.slot < soon) or asked.wants_line(one)
             for one in asked.seen
@@ -187,10 +193,12 @@ class SQLEngine(Engine):
         self._cursors.forget()
 
         def work(tx: Transaction) -> tuple[list[str], int]:
-            row, *found = locked(tx, worker, *asks(worker, [one.claim.id for one in settlements]))
+            row, *found = lock_worker(
+                tx, worker, *held_queries(worker, [one.claim.id for one in settlements])
+            )
             *_, now, _, aside = row.rows[0]
             late = settle(tx, worker, settlements, found, now)
-            tx.later(Op(ASIDE, (worker,)))
+            tx.later(Query(COUNT_ASIDE, (worker,)))
             return late, aside + 1
 
         late, aside = self._change(work, gives_way=True)
@@ -203,10 +211,10 @@ class SQLEngine(Engine):
                 return limit_windows.admit(tx, rules) or Admission(0)
             worker, claim = held
             if claim.reviewed:
-                limit_reviews.name(tx, worker, claim, rules)
-            admission = limit_windows.admit(tx, rules, still(worker, claim))
+                limit_reviews.apply_limits(tx, worker, claim, rules)
+            admission = limit_windows.admit(tx, rules, claim_clock(worker, claim))
             if admission is None:
-                locked(tx, worker)  # raises Fenced
+                lock_worker(tx, worker)  # raises Fenced
                 return Admission(0, stale=True)
             return admission
 
@@ -214,42 +222,44 @@ class SQLEngine(Engine):
 
     def review(self, worker: str, queues: Sequence[str] | None) -> None:
         def work(tx: Transaction) -> None:
-            limit_reviews.mark(tx, locked(tx, worker)[0].rows[0][SINCE], queues)
-            tx.later(Op(wakeups.ARM_MARKED))
+            limit_reviews.mark_lines(
+                tx, lock_worker(tx, worker)[0].rows[0][REGISTERED_AT_COLUMN], queues
+            )
+            tx.later(Query(wakeups.ARM_MARKED))
 
         self._change(work)
 
     # keepers
 
-    def _look(self, queues: Sequence[str] | None) -> tuple[list[Look], int | None, int]:
+    def _look(self, queues: Sequence[str] | None) -> tuple[list[QueueState], int | None, int]:
         """What a waiter needs to know, when more than that comes due, and the server's time."""
         read = self.session.read
         if queues is not None:
-            looks = queue_discovery.look_at(read, queues)
+            looks = queue_discovery.load_states(read, queues)
             return looks, None, looks[0].now if looks else 0
-        found = queue_discovery.walk(read, self.session.skips)
-        names = sorted(found.names())[: queue_discovery.PAGE]
-        return queue_discovery.look_at(read, names), min(found.nexts(), default=None), found.now
+        found = queue_discovery.discover(read, self.session.skips)
+        names = sorted(found.names())[: queue_discovery.MAX_WAITED_QUEUES]
+        return queue_discovery.load_states(read, names), min(found.nexts(), default=None), found.now
 
     def wake(self, queues: Sequence[str] | None) -> None:
         session = self.session
         if queues is None:
-            names = sorted(queue_discovery.walk(session.read, session.skips).names())
+            names = sorted(queue_discovery.discover(session.read, session.skips).names())
         else:
             names = sorted(queues)
-        for some in cut(names):
-            self._run(Op(wakeups.ARM, (some,)))
+        for some in in_chunks(names):
+            self._run(Query(wakeups.ARM, (some,)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
-            tx.later(Op(wakeups.REPAIR))
+            tx.later(Query(wakeups.VOID_SLOTS))
             return nodes.beat(tx, node, info)
 
         return self._change(work)
 
     def sweep(self, idle: int) -> bool:
         session = self.session
-        found = queue_discovery.walk(session.read, session.skips)
+        found = queue_discovery.discover(session.read, session.skips)
         busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
         more = limit_windows.sweep(session)
         return idle_queues.sweep(session, idle, sorted(busy)) or more
@@ -258,7 +268,7 @@ class SQLEngine(Engine):
         self._change(partial(nodes.leave, node=node))
 
     def registered(self) -> list[Registration]:
-        return nodes.registered(self.session.read(Op(nodes.REGISTERED))[0])
+        return nodes.registered(self.session.read(Query(nodes.REGISTERED_WORKERS))[0])
 
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         self._cursors.forget()
@@ -279,7 +289,7 @@ class SQLEngine(Engine):
         return queue_counts.totals(self.session)
 
     def nodes(self) -> list[NodeRecord]:
-        return nodes.nodes(self.session.read(Op(nodes.NODES))[0])
+        return nodes.nodes(self.session.read(Query(nodes.ALL_NODES))[0])
 
     def limits(self) -> list[LimitUse]:
         return queue_counts.limits(self.session)
@@ -302,10 +312,10 @@ class SQLEngine(Engine):
         return self._change(partial(admin.cancel, id_=id))
 
     def pause(self, queue: str) -> None:
-        self._run(Op(wakeups.PAUSE, (queue,)))
+        self._run(Query(wakeups.PAUSE_QUEUE, (queue,)))
 
     def resume(self, queue: str) -> None:
-        self._run(Op(wakeups.RESUME, (queue,)))
+        self._run(Query(wakeups.RESUME_QUEUE, (queue,)))
 
     def purge(self, queue: str) -> int:
         gone = self._change(partial(admin.purge_lines, queue=queue))
@@ -314,5 +324,5 @@ class SQLEngine(Engine):
         return gone
 
     def now(self) -> int:
-        at: int = self.session.read(Op(limit_windows.NOW))[0].rows[0][0]
+        at: int = self.session.read(Query(limit_windows.SERVER_TIME))[0].rows[0][0]
         return at

@@ -12,26 +12,26 @@ from typing import NamedTuple
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import PARKED, PARKED_END, claimed_by, line_of
-from poolq.engines.sql.parking import CLOSE, HEADS, Grant
-from poolq.engines.sql.session import Op, Transaction, cut
+from poolq.engines.sql.parking import DELETE_LINE, LOCK_HEADS, Grant
+from poolq.engines.sql.session import Query, Transaction, in_chunks
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Failing, Park
 
-MARK_ALL = f"""UPDATE {{lines}} SET review = ? WHERE place >= '{PARKED}' AND place < '{PARKED_END}'
-    AND review < ?"""
-MARK = MARK_ALL + " AND queue IN {list}"
-FIRST = """SELECT place, review FROM {lines} {line:review}
+MARK_ALL_LINES = f"""UPDATE {{lines}} SET review = ?
+    WHERE place >= '{PARKED}' AND place < '{PARKED_END}' AND review < ?"""
+MARK_LINES = MARK_ALL_LINES + " AND queue IN {list}"
+LOCK_MARKED_LINE = """SELECT place, review FROM {lines} {line:review}
     WHERE review > 0 AND review <= ? AND queue = ? ORDER BY review LIMIT 1 {lock}"""
-UNMARK = "UPDATE {lines} SET review = 0 WHERE place = ? AND queue = ?"
-REMARK = """UPDATE {lines} SET review = CASE WHEN review < ? THEN ? ELSE review END
+UNMARK_LINE = "UPDATE {lines} SET review = 0 WHERE place = ? AND queue = ?"
+RETURN_MARK = """UPDATE {lines} SET review = CASE WHEN review < ? THEN ? ELSE review END
     WHERE place = ? AND queue = ?"""
-TAKE = "UPDATE {jobs} SET reviewed = ? WHERE id = ?"
-FORGET = "UPDATE {jobs} SET reviewed = '' WHERE id IN {list}"
-REVIEWED = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND reviewed > ''"
-HELD = """SELECT reviewed FROM {jobs} {by_id}
+MARK_JOB = "UPDATE {jobs} SET reviewed = ? WHERE id = ?"
+UNMARK_JOBS = "UPDATE {jobs} SET reviewed = '' WHERE id IN {list}"
+MARKED_JOBS = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND reviewed > ''"
+HELD_MARK = """SELECT reviewed FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? AND reviewed > ''"""
 #: The line is looked at again at once: there may be slots now.
-NAME = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
+SET_LIMIT = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
 
 
 class Review(NamedTuple):
@@ -43,75 +43,82 @@ class Review(NamedTuple):
     place: str
 
 
-def mark(tx: Transaction, since: int, queues: Sequence[str] | None) -> None:
+def mark_lines(tx: Transaction, since: int, queues: Sequence[str] | None) -> None:
     """Have the heads of all lines of these queues asked."""
     if queues is None:
-        tx.later(Op(MARK_ALL, (since, since)))
+        tx.later(Query(MARK_ALL_LINES, (since, since)))
     elif queues:
-        tx.later(Op(MARK, (since, since, list(queues))))
+        tx.later(Query(MARK_LINES, (since, since, list(queues))))
 
 
-def ask_head(tx: Transaction, queue: str, since: int) -> Grant | None:
+def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
     """The first job of a marked line of the queue, for a worker that is registered `since` then."""
-    (first,) = tx.send([Op(FIRST, (since, queue))])  # see `parking.bring_back`
+    (first,) = tx.send([Query(LOCK_MARKED_LINE, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
     place, marked = to_text(first.rows[0][0]), number(first.rows[0][1])
-    (heads,) = tx.run(Op(HEADS, (place, queue)))
+    (heads,) = tx.run(Query(LOCK_HEADS, (place, queue)))
     if not heads.rows:
-        tx.later(Op(CLOSE, (place, queue)))
+        tx.later(Query(DELETE_LINE, (place, queue)))
         return None
     row = heads.rows[0][:-1]
-    tx.later(Op(UNMARK, (place, queue)), Op(TAKE, (f"{marked} {place}", row[0])))
+    tx.later(Query(UNMARK_LINE, (place, queue)), Query(MARK_JOB, (f"{marked} {place}", row[0])))
     return Grant(row, reviewed=True)
 
 
-def name(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rule]) -> None:
+def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rule]) -> None:
     """A reviewed job asks for a start under these rules: they hold from now on, if the line that it
     comes from is one of theirs; else they say nothing of it."""
-    (found,) = tx.run(Op(HELD, (claim.id, claimed_by(worker), claim.request, claim.index)))
+    (found,) = tx.run(Query(HELD_MARK, (claim.id, claimed_by(worker), claim.request, claim.index)))
     if not found.rows:
         return
     review = _review(claim.id, claim.queue, found.rows[0][0])
     places = {line_of(rule): rule.limit for rule in rules}
     if review.place in places:
-        tx.later(*(Op(NAME, (most, place, claim.queue)) for place, most in sorted(places.items())))
+        tx.later(
+            *(
+                Query(SET_LIMIT, (most, place, claim.queue))
+                for place, most in sorted(places.items())
+            )
+        )
     else:
-        give_back(tx, [review])
-    tx.later(Op(FORGET, ([claim.id],)))
+        return_marks(tx, [review])
+    tx.later(Query(UNMARK_JOBS, ([claim.id],)))
 
 
-def end(tx: Transaction, settlements: Sequence[Settlement]) -> None:
+def end_reviews(tx: Transaction, settlements: Sequence[Settlement]) -> None:
     """Some of these accepted settlements end reviews."""
     ended = {one.claim.id: one.outcome for one in settlements}
     ids = [one.claim.id for one in settlements if one.claim.reviewed]
-    for some in cut(ids):
+    for some in in_chunks(ids):
         found = [
             _review(id_, queue, reviewed)
-            for id_, queue, reviewed in tx.run(Op(REVIEWED, (some,)))[0].rows
+            for id_, queue, reviewed in tx.run(Query(MARKED_JOBS, (some,)))[0].rows
             if not isinstance(ended[id_], Failing)
         ]
-        give_back(tx, [one for one in found if not _parks_again(one, ended[one.id])])
+        return_marks(tx, [one for one in found if not _parks_again(one, ended[one.id])])
         if found:
-            tx.later(Op(FORGET, ([one.id for one in found],)))
+            tx.later(Query(UNMARK_JOBS, ([one.id for one in found],)))
 
 
 def _parks_again(review: Review, outcome: object) -> bool:
     return isinstance(outcome, Park) and line_of(outcome.rules[outcome.refused]) == review.place
 
 
-def end_of_dead(tx: Transaction, rows: Iterable[tuple[str, str | bytes, str | bytes]]) -> None:
+def end_reviews_of_dead(
+    tx: Transaction, rows: Iterable[tuple[str, str | bytes, str | bytes]]
+) -> None:
     """The worker of these jobs (id, queue, `reviewed`) is dead."""
     found = [_review(*row) for row in rows if row[2]]
     if found:
-        give_back(tx, found)
-        tx.later(*(Op(FORGET, (some,)) for some in cut([one.id for one in found])))
+        return_marks(tx, found)
+        tx.later(*(Query(UNMARK_JOBS, (some,)) for some in in_chunks([one.id for one in found])))
 
 
-def give_back(tx: Transaction, reviews: Sequence[Review]) -> None:
+def return_marks(tx: Transaction, reviews: Sequence[Review]) -> None:
     """Give the marks back to the lines, whose next heads are asked."""
     lines = sorted((one.place, one.queue, one.mark) for one in reviews)
-    tx.later(*(Op(REMARK, (mark_, mark_, place, queue)) for place, queue, mark_ in lines))
+    tx.later(*(Query(RETURN_MARK, (mark_, mark_, place, queue)) for place, queue, mark_ in lines))
 
 
 def _review(id_: str, queue: str | bytes, reviewed: str | bytes) -> Review:

@@ -6,43 +6,52 @@ from operator import itemgetter
 from poolq.engines.base import DeathReport, NodeRecord, Recovered, Registration
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import limit_reviews
-from poolq.engines.sql.job_counters import FORGET as FORGET_COUNTERS
-from poolq.engines.sql.job_counters import OF_WORKER, Tally
+from poolq.engines.sql.job_counters import (
+    DELETE_WORKER_COUNTERS,
+    WORKER_COUNTERS,
+    CounterIncrements,
+)
 from poolq.engines.sql.location import claimed_by
-from poolq.engines.sql.session import Many, Op, Result, Row, Transaction, cut
-from poolq.engines.sql.settling import DELETE, GIVE_BACK, RELEASE, STATE, releasing
-from poolq.engines.sql.wakeups import ring
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Transaction, in_chunks
+from poolq.engines.sql.settling import (
+    DELETE_JOBS,
+    GIVE_BACK_JOBS,
+    RELEASE_JOB,
+    SAVE_STATE,
+    release_args,
+)
+from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import HISTORY_KEPT, Entry, State, entry
 
-KNOW = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
+ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
 #: The later ones are registered at later moments, wherever the clock goes.
-REGISTER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started,
+ADD_WORKER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started,
     stale, since) SELECT one.*, '', CASE WHEN last.since >= {now} THEN last.since + 1 ELSE {now} END
     FROM (SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g, ? AS h) one,
     (SELECT COALESCE(MAX(since), 0) AS since FROM {workers}) last WHERE 1 = 1
     {on:worker} worker = {new:worker}"""
-REGISTERED = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
+REGISTERED_WORKERS = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
-BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
+COUNT_BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
     {on:node} beat = CASE WHEN beat < 2000000000000000000 THEN beat + 1 ELSE 1 END,
     info = {new:info}"""
-BEATS = "SELECT node, beat FROM {nodes}"
-NODES = """SELECT n.node, n.beat, n.info,
+ALL_BEATS = "SELECT node, beat FROM {nodes}"
+ALL_NODES = """SELECT n.node, n.beat, n.info,
     (SELECT COUNT(*) FROM {workers} w WHERE w.node = n.node) FROM {nodes} n ORDER BY n.node"""
 LOCK_NODE = "SELECT beat FROM {nodes} WHERE node = ? {lock}"
-WORKERS = "SELECT worker FROM {workers} WHERE node = ? ORDER BY worker {lock}"
-LOCK_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
+LOCK_NODE_WORKERS = "SELECT worker FROM {workers} WHERE node = ? ORDER BY worker {lock}"
+LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
+WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
     FROM {jobs} WHERE place = ?"""
-FORGET_WORKER = "DELETE FROM {workers} WHERE worker = ?"
-FORGET_NODE = "DELETE FROM {nodes} WHERE node = ?"
+DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
+DELETE_NODE = "DELETE FROM {nodes} WHERE node = ?"
 
 
 def register(tx: Transaction, one: Registration) -> None:
-    tx.later(Op(KNOW, (one.node, b"")), Op(REGISTER, one))
+    tx.later(Query(ADD_NODE, (one.node, b"")), Query(ADD_WORKER, one))
 
 
-def registered(found: Result) -> list[Registration]:
+def registered(found: QueryResult) -> list[Registration]:
     """The answer to REGISTERED."""
     return [
         Registration._make((*map(to_text, row[:6]), *map(number, row[6:]))) for row in found.rows
@@ -50,11 +59,11 @@ def registered(found: Result) -> list[Registration]:
 
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
-    (found,) = tx.run(Op(BEAT, (node, info)), Op(BEATS))[1:]
+    (found,) = tx.run(Query(COUNT_BEAT, (node, info)), Query(ALL_BEATS))[1:]
     return {to_text(name): number(beats) for name, beats in found.rows}
 
 
-def nodes(found: Result) -> list[NodeRecord]:
+def nodes(found: QueryResult) -> list[NodeRecord]:
     """The answer to NODES."""
     return [
         NodeRecord(to_text(node), number(beats), blob(info), workers)
@@ -64,51 +73,55 @@ def nodes(found: Result) -> list[NodeRecord]:
 
 def leave(tx: Transaction, node: str) -> None:
     """Forget a node without workers. Locked first: a worker may be registering."""
-    (_, found) = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
+    (_, found) = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows:
-        tx.later(Op(FORGET_NODE, (node,)))
+        tx.later(Query(DELETE_NODE, (node,)))
 
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
     """Forget a worker and give its claims back."""
     found, claims, counters = tx.run(
-        Op(LOCK_WORKER, (worker,)), Op(CLAIMS, (claimed_by(worker),)), Op(OF_WORKER, (worker,))
+        Query(LOCK_DEAD_WORKER, (worker,)),
+        Query(WORKER_CLAIMS, (claimed_by(worker),)),
+        Query(WORKER_COUNTERS, (worker,)),
     )
     if not found.rows:
         return Recovered()
     held = sorted(map(_legible, claims.rows), key=itemgetter(1, 2))  # request, index
     if death is None:
-        death = _unknown(worker, held, found.rows[0][1])
-    done, crashed, back = _judge(held, death)
-    limit_reviews.end_of_dead(tx, [(row[0], row[3], row[8]) for row in held])  # as it locks lines
-    tally = Tally()
+        death = _unknown_death(worker, held, found.rows[0][1])
+    done, crashed, back = _sort_claims(held, death)
+    # First, as it locks lines.
+    limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
+    tally = CounterIncrements()
     tally.add_rows(counters)
     for row in done:
         tally.add(to_text(row[3]), "done")
     late = [row for row in crashed if death.timed_out and not row[6]]  # not failing
     for row in crashed:
-        state = _charged(row, death)
+        state = _state_after(row, death)
         tally.add(to_text(row[3]), "retried" if row in late else "crashed")
         if row in late and death.delay > 0:
-            tx.later(Op(RELEASE, releasing(death.delay, state, row[0])))
+            tx.later(Query(RELEASE_JOB, release_args(death.delay, state, row[0])))
         else:
-            tx.later(Many(STATE, [(*state, row[0])]), Op(GIVE_BACK, ([row[0]],)))
+            tx.later(BatchQuery(SAVE_STATE, [(*state, row[0])]), Query(GIVE_BACK_JOBS, ([row[0]],)))
     died = [row for row in crashed if row not in late]
     ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
-    tx.later(*(Op(DELETE, (some,)) for some in cut(list(ids.done))))
-    tx.later(*(Op(GIVE_BACK, (some,)) for some in cut(list(ids.returned))))
-    ring(tx, {to_text(row[3]) for row in (*crashed, *back)})
-    tx.later(Op(FORGET_COUNTERS, (worker,)), *tally.ops(), Op(FORGET_WORKER, (worker,)))
+    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(ids.done))))
+    tx.later(*(Query(GIVE_BACK_JOBS, (some,)) for some in in_chunks(list(ids.returned))))
+    arm(tx, {to_text(row[3]) for row in (*crashed, *back)})
+    tx.later(Query(DELETE_WORKER_COUNTERS, (worker,)), *tally.ops())
+    tx.later(Query(DELETE_WORKER, (worker,)))
     return ids
 
 
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
     """Recover a node's workers and forget it, if it has not beaten since."""
-    found, workers = tx.run(Op(LOCK_NODE, (node,)), Op(WORKERS, (node,)))
+    found, workers = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows or number(found.rows[0][0]) != beat_:
         return None
     all_ = [recover(tx, to_text(worker), None) for (worker,) in workers.rows]
-    tx.later(Op(FORGET_NODE, (node,)))
+    tx.later(Query(DELETE_NODE, (node,)))
     done, crashed, returned = (tuple(id_ for one in all_ for id_ in one[part]) for part in range(3))
     return Recovered(done, crashed, returned)
 
@@ -120,7 +133,7 @@ def _legible(row: Row) -> Row:
     return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 
-def _unknown(worker: str, held: Sequence[Row], now: int) -> DeathReport:
+def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
     """A death that nobody has told of: the earliest claim is taken to have started."""
     if not held:
         return DeathReport(0, 0, -1, b"")
@@ -129,7 +142,7 @@ def _unknown(worker: str, held: Sequence[Row], now: int) -> DeathReport:
     return DeathReport(request, 0, index, entry(told))
 
 
-def _judge(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row], list[Row]]:
+def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row], list[Row]]:
     """The claims that were done, that crashed, and that had not begun."""
     done, crashed, back = [], [], []
     for row in held:
@@ -144,7 +157,7 @@ def _judge(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row
     return done, crashed, back
 
 
-def _charged(row: Row, death: DeathReport) -> State:
+def _state_after(row: Row, death: DeathReport) -> State:
     attempt, crashes, failing, history = row[4:8]
     lines = [*history.splitlines(), death.entry]
     if len(lines) > HISTORY_KEPT:

@@ -16,7 +16,7 @@ import msgspec
 from poolq.engines import sanitize
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limit_windows import Counters, hold, keep
+from poolq.engines.sql.limit_windows import LockedWindows, lock_windows, save_windows
 from poolq.engines.sql.location import (
     PARKED,
     PARKED_END,
@@ -25,60 +25,67 @@ from poolq.engines.sql.location import (
     line_of,
     released_by,
 )
-from poolq.engines.sql.session import LISTED, Many, Op, Row, Transaction, cut
+from poolq.engines.sql.session import (
+    MAX_LIST_VALUES,
+    BatchQuery,
+    Query,
+    Row,
+    Transaction,
+    in_chunks,
+)
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 
 #: At how many lines of a queue a step looks for a slot that has come, and at how many of a line's
 #: first jobs for one that no other limit holds back.
-TRIED = 3
+MAX_TRIED = 3
 #: How many released jobs, and of how many lines, go back to their queue in one step.
-RETURNED = 10 * LISTED
-LINES = 100
+MAX_RETURNED = 10 * MAX_LIST_VALUES
+MAX_ENDED_LINES = 100
 
 #: Not by VALUES, with which InnoDB would lock the counter, after the line of another's grant. Of a
 #: queue that has no row it must not be read from there: that may have been forgotten a moment ago.
-OPEN = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
+OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
             CASE WHEN used >= ? AND start <= {now} THEN ends ELSE 0 END
         FROM {windows} WHERE name = ? AND span = ?), 0), ?, ?, ?, {now}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
     since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
-PARK = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ? WHERE id = ?"
-OPEN_RELEASED = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
+PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ? WHERE id = ?"
+OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     VALUES (?, ?, ?, ?, ?, ?, {now})
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
     since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
 #: Its due time waits in `taken`, as the line has the order of the moments until which they wait.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-ENDED = f"""SELECT place, span, since, {{now}} FROM {{lines}}
+LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
     WHERE queue = ? AND slot <= {{now}} AND place >= '{RELEASED}' AND place < '{RELEASED_END}'
-    ORDER BY slot LIMIT {LINES} {{lock}}"""
+    ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
 RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
-    ORDER BY due_at, id LIMIT {RETURNED}"""
+    ORDER BY due_at, id LIMIT {MAX_RETURNED}"""
 #: Further ahead than the window is long: the clock has gone back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
-BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
+BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
-MOVE = "UPDATE {jobs} SET place = ? WHERE id = ?"
-FIRST = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
-    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT {TRIED} {{lock}}"""
-HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
+MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
+LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
+    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
+LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
     FROM {{jobs}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {TRIED} {{lock}}"""
-LIMITS = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
-LAST = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
-SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
-CLOSE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
-HOLD = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
+    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
+LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
+RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
+SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
+DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
+LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: Those that a step may look at.
-HOLD_DUE = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
+LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
-HOLD_ALL = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
-ANY = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
+LOCK_ALL_LINES = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
+HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
 class Grant(NamedTuple):
@@ -88,7 +95,7 @@ class Grant(NamedTuple):
     reviewed: bool = False
 
 
-def put(
+def put_in_lines(
     tx: Transaction,
     parked: Sequence[tuple[Claim, Park]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
@@ -104,29 +111,33 @@ def put(
             (*line, until, rule.key, rule.window, rule.limit)
             for line, (rule, until) in sorted(soonest.items())
         ]
-        tx.later(Many(OPEN_RELEASED, rows))
+        tx.later(BatchQuery(OPEN_RELEASED_LINE, rows))
     opened = {}
     for claim, park in parked:
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
     if opened:
-        tx.later(Many(OPEN, [_opening(*line, rule) for line, rule in sorted(opened.items())]))
+        tx.later(
+            BatchQuery(
+                OPEN_LINE, [_open_args(*line, rule) for line, rule in sorted(opened.items())]
+            )
+        )
     if parked:
-        tx.later(Many(PARK, [_parking(*one) for one in parked]))
+        tx.later(BatchQuery(PARK_JOB, [_park_args(*one) for one in parked]))
     if released:
-        tx.later(Many(RELEASE_UNTIL, [_releasing(*one) for one in released]))
+        tx.later(BatchQuery(RELEASE_UNTIL, [_release_until_args(*one) for one in released]))
 
 
-def _opening(place: str, queue: str, rule: Rule) -> Sequence[object]:
+def _open_args(place: str, queue: str, rule: Rule) -> Sequence[object]:
     key, most, span = rule
     return (queue, most, key, span, key, span, most, place)
 
 
-def _parking(claim: Claim, park: Park) -> Sequence[object]:
+def _park_args(claim: Claim, park: Park) -> Sequence[object]:
     return line_of(park.rules[park.refused]), msgspec.json.encode(park.rules), claim.id
 
 
-def _releasing(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
+def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
     return released_by(one.rule), one.until, *one.state, claim.id
 
 
@@ -134,27 +145,27 @@ def bring_back(tx: Transaction, queue: str) -> bool:
     """Bring the queue's released jobs whose windows have ended back to their places; whether there
     were any."""
     # Before the settlements that wait to be sent: who locks a line and jobs locks the line first.
-    (ended,) = tx.send([Op(ENDED, (queue,))])
+    (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
         return False
     lines = [
         (to_text(place), number(span), number(since), number(now))
         for place, span, since, now in ended.rows
     ]
-    asks = [Op(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
+    asks = [Query(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
     asks += [
-        Op(RELEASED_AHEAD, (place, queue, now + span))
+        Query(RELEASED_AHEAD, (place, queue, now + span))
         for place, span, since, now in lines
         if since > now
     ]
     ids = [id_ for found in tx.run(*asks) for (id_,) in found.rows]
-    tx.later(*(Op(BACK, (some,)) for some in cut(ids)))
-    left = tx.run(*(Op(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
+    tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks(ids)))
+    left = tx.run(*(Query(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
     for (place, *_), found in zip(lines, left, strict=True):
         if found.rows:
-            tx.later(Op(SLOT, (number(found.rows[0][0]), place, queue)))
+            tx.later(Query(SET_SLOT, (number(found.rows[0][0]), place, queue)))
         else:
-            tx.later(Op(CLOSE, (place, queue)))
+            tx.later(Query(DELETE_LINE, (place, queue)))
     return bool(ids)
 
 
@@ -165,7 +176,7 @@ def grant(tx: Transaction, queue: str) -> Grant | None:
     A job that another of its limits holds back moves to that one's line; the line learns when
     to try again. Nothing is claimed here: that is the step's business.
     """
-    (lines,) = tx.send([Op(FIRST, (queue,))])  # see `bring_back`
+    (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
         job = _grant_from(tx, queue, to_text(place), number(most))
         if job is not None:
@@ -174,74 +185,76 @@ def grant(tx: Transaction, queue: str) -> Grant | None:
 
 
 def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | None:
-    (heads,) = tx.run(Op(HEADS, (place, queue)))
+    (heads,) = tx.run(Query(LOCK_HEADS, (place, queue)))
     if not heads.rows:
-        tx.later(Op(CLOSE, (place, queue)))
+        tx.later(Query(DELETE_LINE, (place, queue)))
         return None
     if sanitize.rules(heads.rows[0][-1]) is None:
-        return _odd(heads.rows[0])
+        return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
     found = [
         (row, mine) for row, mine in read if mine
     ]  # one that has none is seen when it is first
     stored = [mine for _, mine in found]
-    limits = _limits(tx, queue, {line_of(rule) for rules in stored for rule in rules} - {place})
+    limits = _line_limits(
+        tx, queue, {line_of(rule) for rules in stored for rule in rules} - {place}
+    )
     limits[place] = most
-    named = ([_as_named(rule, limits) for rule in rules] for rules in stored)
+    named = ([_with_line_limit(rule, limits) for rule in rules] for rules in stored)
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
-    counters = hold(tx, {rule for _, rules in jobs for rule in rules})
+    counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules})
     assert counters is not None  # the clock always tells
     before = dict(counters)
     for job, rules in jobs:
         admission = counters.admit(rules)
         if not admission.wait:
-            keep(tx, counters, before)
+            save_windows(tx, counters, before)
             _set_slot(tx, place, queue, rules, counters)
             ends = min(counters[rule.key, rule.window].start + rule.window for rule in rules)
-            tx.later(Op(LAST, (ends, job[0])))
+            tx.later(Query(RESERVE_SLOT, (ends, job[0])))
             return Grant(job)
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
-            tx.later(Op(SLOT, (admission.until, place, queue)))
+            tx.later(Query(SET_SLOT, (admission.until, place, queue)))
             return None
-        tx.later(Op(OPEN, _opening(line_of(refusing), queue, refusing)))
-        tx.later(Op(MOVE, (line_of(refusing), job[0])))
+        tx.later(Query(OPEN_LINE, _open_args(line_of(refusing), queue, refusing)))
+        tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
     return None
 
 
-def _odd(row: Row) -> Grant:
+def _unreadable(row: Row) -> Grant:
     """A job that comes from its line without a slot: nobody can tell what it waits for."""
     id_, _, *rest, stored = row
     return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
 
 
-def _limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
+def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
     """The limits of these lines of the queue, as they were named last."""
-    found = tx.run(*(Op(LIMITS, (one, queue)) for one in places))
+    found = tx.run(*(Query(LINE_LIMIT, (one, queue)) for one in places))
     pairs = zip(places, found, strict=True)
     return {place: number(result.rows[0][0]) for place, result in pairs if result.rows}
 
 
-def _as_named(rule: Rule, limits: dict[str, int]) -> Rule:
+def _with_line_limit(rule: Rule, limits: dict[str, int]) -> Rule:
     return rule._replace(limit=limits.get(line_of(rule), rule.limit))
 
 
 def _set_slot(
-    tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: Counters
+    tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
     """When the slot just taken was the window's last, the line's next one is at its end."""
     for rule in rules:
         window = counters[rule.key, rule.window]
         if line_of(rule) == place and window.used >= rule.limit:
-            tx.later(Op(SLOT, (window.start + rule.window, place, queue)))
+            tx.later(Query(SET_SLOT, (window.start + rule.window, place, queue)))
 
 
 def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
     """Delete a locked line that the transaction has taken the last job of."""
-    if tx.one(ANY, place, queue) is None:
-        tx.later(Op(CLOSE, (place, queue)))
+    if tx.one(HAS_JOBS, place, queue) is None:
+        tx.later(Query(DELETE_LINE, (place, queue)))
 
 
-def locked_lines(tx: Transaction, queue: str) -> list[str]:
+def lock_lines(tx: Transaction, queue: str) -> list[str]:
     """Lock every line of a queue."""
-    return [to_text(place) for (place,) in tx.run(Op(HOLD_ALL, (queue,)))[0].rows]
+    return [to_text(place) for (place,) in tx.run(Query(LOCK_ALL_LINES, (queue,)))[0].rows]

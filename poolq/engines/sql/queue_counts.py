@@ -9,9 +9,8 @@ from collections.abc import Collection, Sequence
 from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts
 from poolq.engines.sanitize import number, to_text, total
-from poolq.engines.sql.job_counters import TOTALS
-from poolq.engines.sql.job_counters import totals as totals_of
-from poolq.engines.sql.limit_windows import Name, name_of
+from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
+from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import (
     CLAIMED,
     CLAIMED_END,
@@ -20,77 +19,84 @@ from poolq.engines.sql.location import (
     RELEASED,
     RELEASED_END,
 )
-from poolq.engines.sql.queue_discovery import holding
-from poolq.engines.sql.session import Op, Row, Session, cut
+from poolq.engines.sql.queue_discovery import queues_with_jobs
+from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.limits import Window
 
-SHOWN = 1000
+MAX_SHOWN = 1000
 
 #: Up to how many known queues are all listed; of more than that the empty ones only where they are
 #: among the last that were used. A look must not cost more because many have been used.
-ALL, LAST = 100, 5
-QUEUES = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
+MAX_QUEUES, MAX_EMPTY_QUEUES = 100, 5
+PAUSED_AND_LAST_USED = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
-        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {LAST}) last"""
-MANY = f"SELECT 1 FROM {{queues}} LIMIT 1 OFFSET {ALL}"
-EVERY = f"SELECT queue, paused FROM {{queues}} LIMIT {ALL}"
-READY = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
-DUE = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
-DELAYED = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
-FAILED = "SELECT at FROM {failed} WHERE queue = ?"
-COUNT = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
-OLDEST = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
-ELSEWHERE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
+        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {MAX_EMPTY_QUEUES}) last"""
+HAS_MORE_QUEUES = f"SELECT 1 FROM {{queues}} LIMIT 1 OFFSET {MAX_QUEUES}"
+ALL_QUEUES = f"SELECT queue, paused FROM {{queues}} LIMIT {MAX_QUEUES}"
+READY_JOBS = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
+DUE_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
+DELAYED_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
+FAILED_JOBS = "SELECT at FROM {failed} WHERE queue = ?"
+COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
+OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
+COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 #: How many a limit has released, and for how many of them its window has ended.
-RELEASED_JOBS = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
+COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
-OPEN = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
-    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {SHOWN}"""
+OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
+    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_SHOWN}"""
 #: Each line once, in however many queues it has jobs, with its window's row.
-LINES = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
+LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
-        LIMIT {SHOWN}) f
+        LIMIT {MAX_SHOWN}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
     LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
-IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
+JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
 def totals(session: Session) -> dict[str, dict[str, int]]:
     """The counters of the queues that `counts` lists, and under "" of those that were forgotten."""
-    known, *elsewhere = _known(
+    known, *elsewhere = _known_queues(
         session,
-        Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
-        Op(ELSEWHERE, (PARKED, PARKED_END)),
-        Op(ELSEWHERE, (RELEASED, RELEASED_END)),
+        Query(COUNT_BY_QUEUE, (CLAIMED, CLAIMED_END)),
+        Query(COUNT_BY_QUEUE, (PARKED, PARKED_END)),
+        Query(COUNT_BY_QUEUE, (RELEASED, RELEASED_END)),
     )
     names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
-    names = names.union([""], *holding(session.read, session.skips))
+    names = names.union([""], *queues_with_jobs(session.read, session.skips))
     found: dict[str, dict[str, int]] = {}
-    for some in cut(sorted(names)):
-        found |= totals_of(session.read(Op(TOTALS, (some,)))[0])
+    for some in in_chunks(sorted(names)):
+        found |= read_totals(session.read(Query(QUEUE_TOTALS, (some,)))[0])
     return found
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    known, running, parked, released = _known(
+    known, running, parked, released = _known_queues(
         session,
-        Op(ELSEWHERE, (CLAIMED, CLAIMED_END)),
-        Op(ELSEWHERE, (PARKED, PARKED_END)),
-        Op(RELEASED_JOBS, (RELEASED, RELEASED_END)),
+        Query(COUNT_BY_QUEUE, (CLAIMED, CLAIMED_END)),
+        Query(COUNT_BY_QUEUE, (PARKED, PARKED_END)),
+        Query(COUNT_RELEASED, (RELEASED, RELEASED_END)),
     )
     runs = {to_text(queue): count for queue, count in running}
     parks = {to_text(queue): count for queue, count in parked}
     waits = {to_text(queue): (count, total(due)) for queue, count, due in released}
     paused = {to_text(queue): bool(is_paused) for queue, is_paused in known}
-    held = holding(session.read, session.skips)
-    asks = [(READY, held[0]), (DUE, held[1]), (DELAYED, held[1]), (FAILED, held[2])]
+    held = queues_with_jobs(session.read, session.skips)
+    asks = [
+        (READY_JOBS, held[0]),
+        (DUE_JOBS, held[1]),
+        (DELAYED_JOBS, held[1]),
+        (FAILED_JOBS, held[2]),
+    ]
     ready, came, delayed, failed = _counts_of(session, asks)
-    ages = [(sql, queue) for sql, names in ((READY, ready), (DUE, came)) for queue in names]
-    old = session.read(*(Op(OLDEST % sql, (queue,)) for sql, queue in ages)) if ages else []
+    ages = [
+        (sql, queue) for sql, names in ((READY_JOBS, ready), (DUE_JOBS, came)) for queue in names
+    ]
+    old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages)) if ages else []
     oldest: dict[str, int] = {}
     for (_, queue), result in zip(ages, old, strict=True):
         oldest[queue] = max(
@@ -112,11 +118,13 @@ def counts(session: Session) -> list[QueueCounts]:
     ]
 
 
-def _known(session: Session, *asks: Op) -> list[Sequence[Row]]:
+def _known_queues(session: Session, *asks: Query) -> list[Sequence[Row]]:
     """The rows of the known queues that are listed, then those of `asks`."""
-    queues, many, *answers = session.read(Op(QUEUES), Op(MANY), *asks)
+    queues, many, *answers = session.read(
+        Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *asks
+    )
     if not many.rows:
-        (queues,) = session.read(Op(EVERY))
+        (queues,) = session.read(Query(ALL_QUEUES))
     return [queues.rows, *(one.rows for one in answers)]
 
 
@@ -125,7 +133,7 @@ def _counts_of(
 ) -> list[dict[str, int]]:
     """How many rows each statement has of each of its queues; those that have some."""
     pairs = [(sql, queue) for sql, queues in asks for queue in sorted(queues)]
-    numbers = _counted(session, [Op(sql, (queue,)) for sql, queue in pairs])
+    numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
     found: dict[str, dict[str, int]] = {sql: {} for sql, _ in asks}
     for (sql, queue), many in zip(pairs, numbers, strict=True):
         if many:
@@ -133,12 +141,12 @@ def _counts_of(
     return [found[sql] for sql, _ in asks]
 
 
-def _counted(session: Session, asks: Sequence[Op]) -> list[int]:
+def _counted(session: Session, asks: Sequence[Query]) -> list[int]:
     """How many rows each has: counted where that is quickly done, guessed where it is not."""
     return _guessed(session, asks, _up_to(session, asks, session.counted), session.counted)
 
 
-def _shared(session: Session, asks: Sequence[Op]) -> list[int]:
+def _counted_together(session: Session, asks: Sequence[Query]) -> list[int]:
     """As `_counted`, but all of them together get no more work than one there. The short ones are
     counted first; what they leave is for the long ones."""
     share = max(1, session.counted // max(1, len(asks)))
@@ -152,12 +160,14 @@ def _shared(session: Session, asks: Sequence[Op]) -> list[int]:
     return _guessed(session, asks, numbers, share)
 
 
-def _up_to(session: Session, asks: Sequence[Op], most: int) -> list[int]:
-    found = session.read(*(Op(COUNT % ask.sql, (*ask.args, most)) for ask in asks))
+def _up_to(session: Session, asks: Sequence[Query], most: int) -> list[int]:
+    found = session.read(*(Query(COUNT_UP_TO % ask.sql, (*ask.args, most)) for ask in asks))
     return [result.rows[0][0] for result in found]
 
 
-def _guessed(session: Session, asks: Sequence[Op], numbers: list[int], counted: int) -> list[int]:
+def _guessed(
+    session: Session, asks: Sequence[Query], numbers: list[int], counted: int
+) -> list[int]:
     """`numbers`, and the server's guess for those that were only counted up to `counted`."""
     many = [at for at, found in enumerate(numbers) if found >= counted]
     for at, guess in zip(many, session.guess([asks[at] for at in many]), strict=True):
@@ -167,9 +177,9 @@ def _guessed(session: Session, asks: Sequence[Op], numbers: list[int], counted: 
 
 def limits(session: Session) -> list[LimitUse]:
     """Those that jobs wait for, and of the other open ones those that end first."""
-    opened, lines = session.read(Op(OPEN), Op(LINES))
-    waits = _shared(session, [Op(IN_LINE, (place,)) for place, *_ in lines.rows])
-    uses: dict[Name, LimitUse] = {}
+    opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
+    waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
+    uses: dict[WindowName, LimitUse] = {}
     for (place, name, span, line_most, most, *window_row), waiting in zip(
         lines.rows, waits, strict=True
     ):
@@ -179,16 +189,16 @@ def limits(session: Session) -> list[LimitUse]:
         window = Window(start, used if is_open else 0)  # one that is over holds nothing back
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
-            use = uses.get(name_of(rule), use)
+            use = uses.get(window_name(rule), use)
             is_parked = to_text(place).startswith(PARKED)
-            uses[name_of(rule)] = (
+            uses[window_name(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
-    for name, span, most, *window_row in others[: SHOWN - len(uses)]:
+    for name, span, most, *window_row in others[: MAX_SHOWN - len(uses)]:
         start, used, left, starts = map(number, window_row)
         rule = sanitize.rule(to_text(name), most, span)
         if rule is not None:
             use = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
-            uses[name_of(rule)] = use
+            uses[window_name(rule)] = use
     return sorted(uses.values())

@@ -10,43 +10,60 @@ from typing import NamedTuple
 
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.session import Op, cut
-from poolq.engines.sql.skip_scan import PLACES, Page, Reader, ask, next_after, rest
-from poolq.engines.sql.wakeups import DELAY, LOOK, MARK, REPAIR, SLOT, VOID, Look, look, looks
+from poolq.engines.sql.session import Query, in_chunks
+from poolq.engines.sql.skip_scan import (
+    SCANNED_PLACES,
+    QueryRunner,
+    QueuePage,
+    next_after,
+    remaining_queues,
+    run_pages,
+)
+from poolq.engines.sql.wakeups import (
+    FIRST_DELAYED,
+    FIRST_MARK,
+    FIRST_SLOT,
+    FULL_STATE,
+    HAS_VOID_SLOT,
+    VOID_SLOTS,
+    QueueState,
+    read_states,
+    state_query,
+)
 
 #: Queues that a waiter looks at, and lines.
-PAGE = 500
-LINES = 100
+MAX_WAITED_QUEUES = 500
+MAX_LINES = 100
 
 #: Of all queues, the earliest slot and mark; not of a paused one, which may have them for days.
-OPEN = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
-EARLIEST = (
-    f"(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {OPEN} ORDER BY l.slot LIMIT 1)"
-)
-MARKED = f"""(SELECT l.review FROM {{lines}} l {{line:review}} WHERE l.review > 0 AND {OPEN}
-    ORDER BY l.review LIMIT 1)"""
-SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} WHERE {OPEN}
-    ORDER BY l.slot LIMIT {LINES}"""
-MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}} WHERE l.review > 0 AND {OPEN}
-    ORDER BY l.review LIMIT {LINES}"""
+NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
+EARLIEST_SLOT = f"""(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
+    ORDER BY l.slot LIMIT 1)"""
+EARLIEST_MARK = f"""(SELECT l.review FROM {{lines}} l {{line:review}} WHERE l.review > 0
+    AND {NOT_PAUSED} ORDER BY l.review LIMIT 1)"""
+EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
+    ORDER BY l.slot LIMIT {MAX_LINES}"""
+EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
+    WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
 #: `armed` of a queue that has no row.
-ROWLESS = -1
+NO_ROW = -1
 #: A queue that is probably the next, as `wakeups.GLANCE` has it, and what else a step must know.
-PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {ROWLESS}), COALESCE(k.seen, 0),
-    {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST}, {MARKED}
-    FROM (SELECT ? AS queue) q LEFT JOIN {{queues}} k ON k.queue = q.queue"""
+PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {NO_ROW}), COALESCE(k.seen, 0),
+    {{now}}, {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0,
+    ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK} FROM (SELECT ? AS queue) q
+    LEFT JOIN {{queues}} k ON k.queue = q.queue"""
 #: The clock and whether a slot is void, then the queues that are paused, slots, and marks.
-STATE = f"""SELECT 0, '', {{now}}, {VOID}
+OVERVIEW = f"""SELECT 0, '', {{now}}, {HAS_VOID_SLOT}
     UNION ALL SELECT 1, p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1
-    UNION ALL SELECT 2, s.queue, s.slot, 0 FROM ({SLOTS}) s
-    UNION ALL SELECT 3, m.queue, 0, 0 FROM ({MARKS}) m"""
-#: As LOOK, of a queue that has no row: it may have jobs and lines all the same.
-WITHOUT_ROW = LOOK.replace("q.paused, q.armed, q.seen", f"0, {ROWLESS}, 0").replace(
+    UNION ALL SELECT 2, s.queue, s.slot, 0 FROM ({EARLIEST_SLOTS}) s
+    UNION ALL SELECT 3, m.queue, 0, 0 FROM ({EARLIEST_MARKS}) m"""
+#: As FULL_STATE, of a queue that has no row: it may have jobs and lines all the same.
+ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0").replace(
     "{queues} q", "(SELECT ? AS queue) q"
 )
 
 
-class Around(NamedTuple):
+class QueueOverview(NamedTuple):
     """Queues that are not paused, by what they have: ready jobs, delayed ones (and when the first
     is due), lines (and the earliest slot), and lines to be reviewed. `now`: the server's time."""
 
@@ -72,18 +89,18 @@ class Around(NamedTuple):
         return [at for at in later if at > self.now]
 
 
-def peek(queue: str) -> Op:
-    return Op(PEEK, (queue, queue))
+def peek_query(queue: str) -> Query:
+    return Query(PEEK, (queue, queue))
 
 
-def walk(read: Reader, skips: bool, after: str = "", enough: int = 0) -> Around:
+def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -> QueueOverview:
     """Look around, beginning with the queue `after` that name; `enough` ready ones are enough, and
     then not all of the delayed ones are told."""
-    ready = [Page(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
-    delayed = Page(skips, DELAYED)
-    (state,), came, *found = ask(read, [Op(STATE)], [delayed, *ready])
+    ready = [QueuePage(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
+    delayed = QueuePage(skips, DELAYED)
+    (state,), came, *found = run_pages(read, [Query(OVERVIEW)], [delayed, *ready])
     if any(void for kind, _, _, void in state.rows if kind == 0):
-        _, state = read(Op(REPAIR), Op(STATE))
+        _, state = read(Query(VOID_SLOTS), Query(OVERVIEW))
     kinds: list[list[tuple[str, int]]] = [[], [], [], []]
     for kind, queue, at, _ in state.rows:
         kinds[kind].append((to_text(queue), number(at)))
@@ -92,42 +109,42 @@ def walk(read: Reader, skips: bool, after: str = "", enough: int = 0) -> Around:
     names: dict[str, None] = {}
     for page, answer in zip(ready, found, strict=True):
         if not 0 < enough <= len(names):
-            some = rest(read, page.read(answer), enough + len(closed) if enough else 0)
+            some = remaining_queues(read, page.read(answer), enough + len(closed) if enough else 0)
             names.update((name, None) for name, _ in some if name not in closed)
     later = delayed.read(came)
-    dues = later.queues if 0 < enough <= len(names) else rest(read, later)
+    dues = later.queues if 0 < enough <= len(names) else remaining_queues(read, later)
     first: dict[str, int] = {}
     for queue, slot in slots:
         first[queue] = min(slot, first.get(queue, slot))
     marked = [queue for queue, _ in marks]
     due = {name: at for name, at in dues if name not in closed}
-    return Around(list(names), due, first, marked, now)
+    return QueueOverview(list(names), due, first, marked, now)
 
 
-def holding(read: Reader, skips: bool) -> list[set[str]]:
+def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
     """The queues, paused or not, that hold ready, delayed and failed jobs."""
-    pages = [Page(skips, place) for place in PLACES]
-    answers = ask(read, [], pages)
+    pages = [QueuePage(skips, place) for place in SCANNED_PLACES]
+    answers = run_pages(read, [], pages)
     return [
-        {name for name, _ in rest(read, page.read(answer))}
+        {name for name, _ in remaining_queues(read, page.read(answer))}
         for page, answer in zip(pages, answers, strict=True)
     ]
 
 
-def look_at(read: Reader, queues: Iterable[str]) -> list[Look]:
+def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
     """Each of these queues as it stands, also where it has no row."""
     names = list(dict.fromkeys(queues))
-    found = [one for some in cut(names) for one in looks(read(look(some))[0])]
+    found = [one for some in in_chunks(names) for one in read_states(read(state_query(some))[0])]
     missing = sorted(set(names) - {one.queue for one in found})
     if missing:
-        answers = read(*(Op(WITHOUT_ROW, (queue,)) for queue in missing))
-        found += [looks(answer)[0]._replace(known=False) for answer in answers]
+        answers = read(*(Query(ROWLESS_STATE, (queue,)) for queue in missing))
+        found += [read_states(answer)[0]._replace(known=False) for answer in answers]
     if any(one.void for one in found):
-        read(Op(REPAIR))
-        return look_at(read, names)
+        read(Query(VOID_SLOTS))
+        return load_states(read, names)
     return found
 
 
-def unknown(queue: str, now: int) -> Look:
-    """A queue without a row, which is not paused; `look_at` tells what it has."""
-    return Look(queue, False, ROWLESS, 0, now, None, None, None, None, False, known=False)
+def rowless_state(queue: str, now: int) -> QueueState:
+    """A queue without a row, which is not paused; `load_states` tells what it has."""
+    return QueueState(queue, False, NO_ROW, 0, now, None, None, None, None, False, known=False)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from poolq.errors import ConfigError, SchemaError
 
-VERSION = 2
-READ = "SELECT version FROM {schema}"
-WRITE = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
+SCHEMA_VERSION = 2
+READ_VERSION = "SELECT version FROM {schema}"
+WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
@@ -33,15 +33,15 @@ def check_version(version: int, redacted_url: str) -> None:
     """Raises SchemaError for any other version than this code's."""
     if version == 0:
         raise SchemaError(f"{redacted_url} has no poolq tables: run 'poolq db migrate'")
-    if version < VERSION:
+    if version < SCHEMA_VERSION:
         raise SchemaError(
-            f"the tables of {redacted_url} have version {version}, this poolq needs {VERSION}:"
-            " run 'poolq db migrate'"
+            f"the tables of {redacted_url} have version {version}, this poolq needs"
+            f" {SCHEMA_VERSION}: run 'poolq db migrate'"
         )
-    if version > VERSION:
+    if version > SCHEMA_VERSION:
         raise SchemaError(
-            f"the tables of {redacted_url} have version {version}, this poolq knows {VERSION}:"
-            " install the newer poolq that made them"
+            f"the tables of {redacted_url} have version {version}, this poolq knows"
+            f" {SCHEMA_VERSION}: install the newer poolq that made them"
         )
 
 
@@ -55,7 +55,7 @@ class SQLSchema(ABC):
     """The tables of one namespace; the files that make them are in order of version."""
 
     #: The version that this code needs.
-    latest = VERSION
+    latest = SCHEMA_VERSION
 
     def __init__(self, files: Sequence[Path], namespace: str, redacted_url: str) -> None:
         self.files = files
@@ -72,7 +72,7 @@ class SQLSchema(ABC):
 
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
         """What is to be run, by the version that it leads to. Raises SchemaError."""
-        if version > VERSION:
+        if version > SCHEMA_VERSION:
             check_version(version, self.redacted_url)
         return [
             (number, statements(file, self.namespace))
@@ -83,5 +83,7 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """The statements that `migrate` would run on an empty database."""
         text = "\n\n".join(file.read_text("utf-8").strip() for file in self.files)
-        version = f"INSERT INTO {self.namespace}_schema (one, version) VALUES (1, {VERSION});"
+        version = (
+            f"INSERT INTO {self.namespace}_schema (one, version) VALUES (1, {SCHEMA_VERSION});"
+        )
         return f"{text.replace('{ns}', self.namespace)}\n\n{version}\n"

@@ -16,24 +16,24 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 #: Statements with a list are cut to this many values: MariaDB plans longer ones in another way.
-LISTED = 500
+MAX_LIST_VALUES = 500
 
 
-class Op(NamedTuple):
+class Query(NamedTuple):
     """One statement."""
 
     sql: str
     args: Sequence[object] = ()
 
 
-class Many(NamedTuple):
+class BatchQuery(NamedTuple):
     """One statement for each of the rows; answers with the sum of its counts."""
 
     sql: str
     rows: Sequence[Sequence[object]]
 
 
-class Result(NamedTuple):
+class QueryResult(NamedTuple):
     """The rows that came back, or how many were changed."""
 
     rows: Sequence[Row]
@@ -44,30 +44,30 @@ class Transaction(ABC):
     """A transaction in the making."""
 
     def __init__(self) -> None:
-        self.waiting: list[Op | Many] = []
+        self.waiting: list[Query | BatchQuery] = []
 
-    def later(self, *ops: Op | Many) -> None:
+    def later(self, *ops: Query | BatchQuery) -> None:
         """Run these before the next ones that are run, or before the end."""
         self.waiting += ops
 
-    def run(self, *ops: Op | Many) -> list[Result]:
+    def run(self, *ops: Query | BatchQuery) -> list[QueryResult]:
         """What waits, then these, whose results come back."""
         ready, self.waiting = [*self.waiting, *ops], []
         return self.send(ready)[len(ready) - len(ops) :]
 
     def one(self, sql: str, *args: object) -> Row | None:
         """The first row of a single statement."""
-        rows = self.run(Op(sql, args))[0].rows
+        rows = self.run(Query(sql, args))[0].rows
         return rows[0] if rows else None
 
     @abstractmethod
-    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run them in order, in as few round trips as can be."""
 
     @abstractmethod
     def marks(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
-    ) -> list[Op | Many]:
+    ) -> list[Query | BatchQuery]:
         """Make these the claims `first`, `first` + 1 and so on of a request; those that have a
         slot at `now` are admitted."""
 
@@ -86,16 +86,16 @@ class Session(ABC):
         """Run `work` in one transaction, which is repeated where the server says so. `gives_way`:
         where writers wait in line, it waits behind those that do not."""
 
-    def guess(self, asks: Sequence[Op]) -> list[int]:
+    def guess(self, asks: Sequence[Query]) -> list[int]:
         """About how many rows each of these SELECTs has, 0 where nothing is known."""
         return [0] * len(asks)
 
     @abstractmethod
-    def read(self, *ops: Op) -> list[Result]:
+    def read(self, *ops: Query) -> list[QueryResult]:
         """Statements that each stand for themselves, sent together."""
 
 
-class Text(Protocol):
+class TemplateToken(Protocol):
     """A token that takes an argument: `{new:column}`."""
 
     def __format__(self, spec: str, /) -> str: ...
@@ -116,13 +116,13 @@ class Dialect(NamedTuple):
     skip: str
     turn: str
     by_id: str
-    line: Text
+    line: TemplateToken
     least: str
     list: str
     claims: str
     counted: int
-    on: Text
-    new: Text
+    on: TemplateToken
+    new: TemplateToken
 
 
 TABLES = (
@@ -138,7 +138,7 @@ TABLES = (
 )
 
 
-class Texts(dict[str, str]):
+class RenderedSQL(dict[str, str]):
     """Statements by their templates, each put together once."""
 
     def __init__(self, dialect: Dialect, namespace: str) -> None:
@@ -151,6 +151,6 @@ class Texts(dict[str, str]):
         return text
 
 
-def cut(values: Sequence[T], size: int = LISTED) -> list[Sequence[T]]:
+def in_chunks(values: Sequence[T], size: int = MAX_LIST_VALUES) -> list[Sequence[T]]:
     """Pieces of at most `size`."""
     return [values[at : at + size] for at in range(0, len(values), size)]

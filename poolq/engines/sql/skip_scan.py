@@ -10,14 +10,14 @@ from typing import NamedTuple, Protocol
 
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.session import Op, Result
+from poolq.engines.sql.session import Query, QueryResult
 
 #: Queues that one statement, or one exchange, finds; at first fewer on a server.
-PAGE, HOPS = 500, 100
+MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
 #: Rows that a server reads at first: where there are no more jobs, that finds all of their queues.
-ROWS = 64
+FIRST_ROWS = 64
 
-FAILED = "failed"
+FAILED_PLACE = "failed"
 _NEXT = """SELECT j.queue FROM {jobs} j {turn} WHERE j.place = '%s' AND j.queue > %s
     ORDER BY j.place, j.queue LIMIT 1"""
 _NEXT_FAILED = "SELECT f.queue FROM {failed} f WHERE f.queue > %s ORDER BY f.queue LIMIT 1"
@@ -27,50 +27,52 @@ _DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.que
 
 def next_after(place: str, name: str) -> str:
     """SQL for the queue after that name that has jobs there."""
-    return _NEXT_FAILED % name if place == FAILED else _NEXT % (place, name)
+    return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
 
 
-def _skip(place: str, shown: str) -> str:
+def _skip_scan(place: str, shown: str) -> str:
     return f"""WITH RECURSIVE s (n, queue) AS (SELECT 1, ({next_after(place, "?")})
         UNION ALL SELECT s.n + 1, ({next_after(place, "s.queue")}) FROM s
-        WHERE s.queue IS NOT NULL AND s.n < {PAGE})
+        WHERE s.queue IS NOT NULL AND s.n < {MAX_QUEUES_PER_PAGE})
         SELECT queue, {shown} FROM s WHERE queue IS NOT NULL"""
 
 
 def _hop(place: str, at: int) -> str:
     text = next_after(place, f"@q{at - 1}")
-    if place == FAILED:
+    if place == FAILED_PLACE:
         return text.replace("f.queue FROM", f"f.queue, 0 INTO @q{at}, @d{at} FROM", 1)
     text = text.replace("j.queue FROM", f"j.queue, j.due_at INTO @q{at}, @d{at} FROM", 1)
     return text.replace("j.queue LIMIT", "j.queue, j.due_at LIMIT")
 
 
-def _rows(place: str) -> str:
+def _first_page(place: str) -> str:
     what = (
         "{failed} f WHERE f.queue > ?"
-        if place == FAILED
+        if place == FAILED_PLACE
         else (f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND f.queue > ?")
     )
-    order = "f.queue" if place == FAILED else "f.place, f.queue, f.due_at"
-    due = "0" if place == FAILED else "f.due_at"
+    order = "f.queue" if place == FAILED_PLACE else "f.place, f.queue, f.due_at"
+    due = "0" if place == FAILED_PLACE else "f.due_at"
     return f"""SELECT queue, MIN(due), COUNT(*) FROM
-        (SELECT f.queue, {due} AS due FROM {what} ORDER BY {order} LIMIT {ROWS}) found
+        (SELECT f.queue, {due} AS due FROM {what} ORDER BY {order} LIMIT {FIRST_ROWS}) found
         GROUP BY queue ORDER BY queue"""
 
 
-PLACES = (QUEUED, DELAYED, FAILED)
-SKIPS = {place: _skip(place, _DUE if place == DELAYED else "0") for place in PLACES}
-STARTS = {place: _rows(place) for place in PLACES}
-CHAINS = {place: [_hop(place, at) for at in range(1, HOPS + 1)] for place in PLACES}
+SCANNED_PLACES = (QUEUED, DELAYED, FAILED_PLACE)
+SKIP_SCANS = {
+    place: _skip_scan(place, _DUE if place == DELAYED else "0") for place in SCANNED_PLACES
+}
+FIRST_PAGES = {place: _first_page(place) for place in SCANNED_PLACES}
+HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for place in SCANNED_PLACES}
 
 
-class Reader(Protocol):
+class QueryRunner(Protocol):
     """Sends statements together: a session's `read`, or a transaction's `run`."""
 
-    def __call__(self, *ops: Op) -> list[Result]: ...
+    def __call__(self, *ops: Query) -> list[QueryResult]: ...
 
 
-class Page(NamedTuple):
+class QueuePage(NamedTuple):
     """A question for the queues after a name; `skips`: the server can do it in one statement.
     There may be more than it finds. `hops` 0: some rows are read. `after` is as it was read: of one
     that is no UTF-8 the text might come before it, and the same page again, for ever."""
@@ -80,42 +82,46 @@ class Page(NamedTuple):
     after: str | bytes = ""
     hops: int = 0
 
-    def asks(self) -> list[Op]:
+    def asks(self) -> list[Query]:
         if self.skips:
-            return [Op(SKIPS[self.place], (self.after,))]
+            return [Query(SKIP_SCANS[self.place], (self.after,))]
         if not self.hops:
-            return [Op(STARTS[self.place], (self.after,))]
+            return [Query(FIRST_PAGES[self.place], (self.after,))]
         names = range(1, self.hops + 1)
         reset = "SET @q0 = ?, " + ", ".join(f"@q{at} = NULL, @d{at} = NULL" for at in names)
         answer = "SELECT " + ", ".join(f"@q{at}, @d{at}" for at in names)
-        hops = [Op(one) for one in CHAINS[self.place][: self.hops]]
+        hops = [Query(one) for one in HOP_CHAINS[self.place][: self.hops]]
         after = self.after if isinstance(self.after, bytes) else self.after.encode()
-        return [Op(reset, (after,)), *hops, Op(answer)]
+        return [Query(reset, (after,)), *hops, Query(answer)]
 
-    def read(self, answers: list[Result]) -> "Found":
+    def read(self, answers: list[QueryResult]) -> "FoundQueues":
         """What the answers to `asks` say."""
         rows = answers[-1].rows
-        more = self.skips and len(rows) == PAGE
+        more = self.skips and len(rows) == MAX_QUEUES_PER_PAGE
         if not self.skips and not self.hops:
-            more = sum(count for *_, count in rows) == ROWS
+            more = sum(count for *_, count in rows) == FIRST_ROWS
         elif not self.skips:
             pairs = zip(rows[0][::2], rows[0][1::2], strict=True)
             rows = [pair for pair in pairs if pair[0] is not None]
             more = len(rows) == self.hops
         names = [(to_text(name), number(due)) for name, due, *_ in rows]
         if not more:
-            return Found(names, None)
-        return Found(names, self._replace(after=rows[-1][0], hops=min(HOPS, 8 * self.hops or 8)))
+            return FoundQueues(names, None)
+        return FoundQueues(
+            names, self._replace(after=rows[-1][0], hops=min(MAX_HOPS, 8 * self.hops or 8))
+        )
 
 
-class Found(NamedTuple):
+class FoundQueues(NamedTuple):
     """Queues, and when the first delayed job of each is due; the question for those that follow."""
 
     queues: list[tuple[str, int]]
-    following: Page | None
+    following: QueuePage | None
 
 
-def ask(read: Reader, ops: list[Op], pages: list[Page]) -> list[list[Result]]:
+def run_pages(
+    read: QueryRunner, ops: list[Query], pages: list[QueuePage]
+) -> list[list[QueryResult]]:
     """The answers to these statements, each for itself, then those to each page, all in one go."""
     asked = [[op] for op in ops] + [page.asks() for page in pages]
     found = read(*(op for some in asked for op in some))
@@ -126,11 +132,13 @@ def ask(read: Reader, ops: list[Op], pages: list[Page]) -> list[list[Result]]:
     return answers
 
 
-def rest(read: Reader, found: Found, enough: int = 0) -> list[tuple[str, int]]:
+def remaining_queues(
+    read: QueryRunner, found: FoundQueues, enough: int = 0
+) -> list[tuple[str, int]]:
     """The queues that were found, and those that follow, until there are enough (0: all)."""
     queues, following = [*found.queues], found.following
     while following is not None and not 0 < enough <= len(queues):
-        (answers,) = ask(read, [], [following])
+        (answers,) = run_pages(read, [], [following])
         some, following = following.read(answers)
         queues += some
     return queues

@@ -12,54 +12,56 @@ from functools import partial
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
-from poolq.engines.sql.session import Op, Result, Session, Transaction
+from poolq.engines.sql.session import Query, QueryResult, Session, Transaction
 
-KNOW = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
+ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
 #: Only a review arms it so: a mark that is there must not be told again after each step.
 ARM_MARKED = """UPDATE {queues} SET armed = 2
     WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
-PAUSE = "INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now}) {on:queue} paused = 1"
-RESUME = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
+PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
+    {on:queue} paused = 1"""
+RESUME_QUEUE = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
-SOME = " WHERE q.queue IN {list}"
+IN_LIST = " WHERE q.queue IN {list}"
 # Ordered by all of the index: MySQL does not see that what equals the outer row's queue is one
 # queue, and would read and sort all jobs of it.
-SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue ORDER BY l.queue, l.slot LIMIT 1)"""
-MARK = """(SELECT l.review FROM {lines} l {line:review} WHERE l.review > 0 AND l.queue = q.queue
-    ORDER BY l.review LIMIT 1)"""
-READY = """(SELECT j.due_at FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
+FIRST_SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue
+    ORDER BY l.queue, l.slot LIMIT 1)"""
+FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
+    WHERE l.review > 0 AND l.queue = q.queue ORDER BY l.review LIMIT 1)"""
+FIRST_READY = """(SELECT j.due_at FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
     ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
-DELAY = READY.replace("j.place = ''", "j.place = 'd'")
+FIRST_DELAYED = FIRST_READY.replace("j.place = ''", "j.place = 'd'")
 #: Lines whose slot was worked out before the clock went back.
-VOID = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l.slot > 0)"
-GLANCE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {SLOT}, {MARK}, {DELAY}, NULL, 0
-    FROM {{queues}} q"""
-LOOK = GLANCE.replace("NULL, 0", f"{READY}, {VOID}")
+HAS_VOID_SLOT = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l.slot > 0)"
+BRIEF_STATE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}},
+    {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0 FROM {{queues}} q"""
+FULL_STATE = BRIEF_STATE.replace("NULL, 0", f"{FIRST_READY}, {HAS_VOID_SLOT}")
 #: Of so many ready jobs a waiter is told at most: as many workers may be woken at once.
-SEVERAL = 64
-AT_ONCE = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
-    LIMIT {SEVERAL}) found"""
-LATEST = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
+MAX_WAKEUPS = 64
+COUNT_WAKEUPS = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
+    LIMIT {MAX_WAKEUPS}) found"""
+LATEST_READY = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
     ORDER BY due_at DESC LIMIT 1"""
-LATEST_DELAYED = LATEST.replace("place = ''", "place = 'd'")
+LATEST_DELAYED = LATEST_READY.replace("place = ''", "place = 'd'")
 LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
     ORDER BY slot DESC LIMIT 1"""
-NEXT = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
+NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""
 #: `seen` may lie ahead where the clock has gone back.
-TAKE = """UPDATE {queues} SET armed = 0,
+TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
     WHERE queue = ? AND (armed > 0 OR seen < ? OR seen > {now})"""
 #: Voids a slot that lies ahead because the clock has gone back: the line is looked at again.
-REPAIR = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
+VOID_SLOTS = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
 
 
 #: `armed` where a review is news.
-MARKED = 2
+ARMED_BY_REVIEW = 2
 
 
-class Look(NamedTuple):
+class QueueState(NamedTuple):
     """A queue as it stands: microseconds since the epoch; None where there is none. `slot` is the
     earliest of its lines', `mark` of those of their reviews, `delayed` when the first delayed job
     is due, `ready` when the first of the others was. `void`: some slot needs REPAIR. `known`: it
@@ -95,36 +97,38 @@ class Look(NamedTuple):
     @property
     def waits(self) -> bool:
         """Something is due, told already or not."""
-        asked = self.mark is not None and self.armed == MARKED
+        asked = self.mark is not None and self.armed == ARMED_BY_REVIEW
         return not self.paused and (self.has_jobs or self.has_slot or asked)
 
 
-def look(queues: Sequence[str], sql: str = LOOK) -> Op:
+def state_query(queues: Sequence[str], sql: str = FULL_STATE) -> Query:
     """Asks for what `looks` reads: each queue with what comes first of each kind, a few looks into
     an index."""
-    return Op(sql + SOME, (list(queues),))
+    return Query(sql + IN_LIST, (list(queues),))
 
 
-def glance(queues: Sequence[str]) -> Op:
+def brief_state_query(queues: Sequence[str]) -> Query:
     """As `look`, without the ready jobs' due times, and no line is void."""
-    return look(queues, GLANCE)
+    return state_query(queues, BRIEF_STATE)
 
 
-def looks(found: Result) -> list[Look]:
+def read_states(found: QueryResult) -> list[QueueState]:
     return [
-        Look._make((to_text(queue), bool(paused), *map(optional_number, times), bool(void), True))
+        QueueState._make(
+            (to_text(queue), bool(paused), *map(optional_number, times), bool(void), True)
+        )
         for queue, paused, *times, void in found.rows
     ]
 
 
-def ring(tx: Transaction, queues: Iterable[str]) -> None:
+def arm(tx: Transaction, queues: Iterable[str]) -> None:
     """Arm the bells of these queues."""
     if names := sorted(queues):
-        tx.later(Op(ARM, (names,)))
+        tx.later(Query(ARM, (names,)))
 
 
-def news(
-    session: Session, found: Sequence[Look], later: int | None = None
+def take_wakeup(
+    session: Session, found: Sequence[QueueState], later: int | None = None
 ) -> tuple[int, int | None]:
     """How many jobs one of these queues has to tell of, which then is told (0: none has any; at
     most SEVERAL are counted); and when, in microseconds since the epoch, the next thing comes due
@@ -139,7 +143,10 @@ def news(
             nexts += [one.next] if one.next is not None else []
             continue
         *dues, next_, ready = session.read(
-            *(Op(sql, (one.queue,)) for sql in (LATEST, LATEST_DELAYED, LATEST_SLOT, NEXT, AT_ONCE))
+            *(
+                Query(sql, (one.queue,))
+                for sql in (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT_WAKEUPS)
+            )
         )
         nexts += [number(at) for (at,) in next_.rows]
         latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
@@ -152,5 +159,5 @@ def news(
 
 def _take(tx: Transaction, queue: str, at: int, known: bool) -> bool:
     if not known:
-        tx.later(Op(KNOW, (queue,)))
-    return tx.run(Op(TAKE, (at, at, queue, at)))[0].changed > 0
+        tx.later(Query(ADD_QUEUE, (queue,)))
+    return tx.run(Query(TAKE_WAKEUP, (at, at, queue, at)))[0].changed > 0

@@ -5,27 +5,27 @@ import sqlite3
 from pathlib import Path
 
 from poolq.engines.base import Check
-from poolq.engines.sql.schema import VERSION
-from poolq.engines.sql.session import Op
+from poolq.engines.sql.schema import SCHEMA_VERSION
+from poolq.engines.sql.session import Query
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 
-MEANING = {
+SYNCHRONOUS_LEVELS = {
     0: ("warn", "OFF: a power cut may damage the file"),
     1: ("ok", "NORMAL: survives the death of any process; a power cut may take the last commits"),
     2: ("ok", "FULL: every commit waits for the disk"),
     3: ("ok", "EXTRA: every commit waits for the disk"),
 }
 #: Kinds of file systems that several hosts share, whose locks SQLite cannot rely on.
-REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "gluster", "afs", "lustre")
-ROOM = 100 << 20
+REMOTE_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "gluster", "afs", "lustre")
+MIN_FREE_BYTES = 100 << 20
 MOUNTS = Path("/proc/self/mounts")
 
 
 def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
     (mode,), (level,) = (
         result.rows[0]
-        for result in session.read(Op("PRAGMA journal_mode"), Op("PRAGMA synchronous"))
+        for result in session.read(Query("PRAGMA journal_mode"), Query("PRAGMA synchronous"))
     )
     version = schema.version()
     file = session.options.file
@@ -33,14 +33,14 @@ def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
         Check("reachable", "ok", f"{file}, SQLite {sqlite3.sqlite_version}"),
         Check(
             "schema",
-            "ok" if version == VERSION else "bad",
-            f"version {version}, this poolq has {VERSION}",
+            "ok" if version == SCHEMA_VERSION else "bad",
+            f"version {version}, this poolq has {SCHEMA_VERSION}",
         ),
         Check("isolation", "ok", "one writer at a time; the others wait for their turn"),
         _journal(mode),
-        Check("durability", *MEANING.get(level, ("warn", f"synchronous is {level}"))),
-        _place(file),
-        _room(file),
+        Check("durability", *SYNCHRONOUS_LEVELS.get(level, ("warn", f"synchronous is {level}"))),
+        _file_system(file),
+        _disk_space(file),
         Check("clock", "ok", "this host's own; all workers must run on this host"),
     ]
 
@@ -54,9 +54,9 @@ def _journal(mode: str) -> Check:
     )  # fmt: skip
 
 
-def _place(file: Path) -> Check:
+def _file_system(file: Path) -> Check:
     kind = filesystem(file, MOUNTS.read_text("utf-8", "replace") if MOUNTS.exists() else "")
-    if kind.startswith(REMOTE):
+    if kind.startswith(REMOTE_FILE_SYSTEMS):
         return Check(
             "place", "bad", f"{file.parent} is on {kind}; its locks are not to be relied on: name a"
             " file on a local disk, or use MySQL or Redis"
@@ -75,7 +75,7 @@ def filesystem(file: Path, mounts: str) -> str:
     return kind
 
 
-def _room(file: Path) -> Check:
+def _disk_space(file: Path) -> Check:
     free = shutil.disk_usage(file.parent).free
-    level = "ok" if free >= ROOM else "warn"
+    level = "ok" if free >= MIN_FREE_BYTES else "warn"
     return Check("room", level, f"{free // (1 << 20)} MiB free on its disk")

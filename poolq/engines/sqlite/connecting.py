@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from poolq.engines.sqlite import forks
-from poolq.engines.sqlite.options import Options
+from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.errors import EngineError
 
-NEEDED = (3, 35)
+MIN_SQLITE_VERSION = (3, 35)
 #: Pages in the log before they are moved to the database: 16 MB, so that the disk waits seldom.
-CHECKPOINT = 4000
+CHECKPOINT_PAGES = 4000
 #: Bytes that the log is cut to when it was longer.
-LOG_KEPT = 64 << 20
+MAX_LOG_BYTES = 64 << 20
 #: Less the umask: jobs are data, and who may change them decides what is run. SQLite gives the
 #: files beside the database the same.
-MODE = 0o660
+FILE_MODE = 0o660
 
 
 def now() -> int:
@@ -26,9 +26,9 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def connect(options: Options) -> sqlite3.Connection:
+def connect(options: SQLiteOptions) -> sqlite3.Connection:
     """Open the file, making it where there is none. Raises sqlite3.Error, EngineError."""
-    if sqlite3.sqlite_version_info < NEEDED:
+    if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
         raise EngineError(
             f"this Python has SQLite {sqlite3.sqlite_version}, poolq needs 3.35 or newer;"
             " use a newer Python, or another engine"
@@ -54,12 +54,12 @@ def _make(file: Path) -> None:
     """SQLite would make it readable for all. Not opened here: to close a file drops the locks that
     this process has on it."""
     with suppress(OSError):  # it is there, or SQLite says better why it cannot be
-        os.mknod(file, stat.S_IFREG | MODE)
+        os.mknod(file, stat.S_IFREG | FILE_MODE)
 
 
-def tune(raw: sqlite3.Connection, options: Options) -> None:
+def tune(raw: sqlite3.Connection, options: SQLiteOptions) -> None:
     """Set what a connection that is used should have; may find the database busy."""
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute(f"PRAGMA synchronous = {options.synchronous}")
-    raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-    raw.execute(f"PRAGMA journal_size_limit = {LOG_KEPT}")
+    raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    raw.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")

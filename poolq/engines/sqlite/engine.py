@@ -8,17 +8,17 @@ from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect
-from poolq.engines.sql.wakeups import news
+from poolq.engines.sql.wakeups import take_wakeup
 from poolq.engines.sqlite.checks import checks
 from poolq.engines.sqlite.connecting import now
-from poolq.engines.sqlite.options import options
+from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
 #: Jobs, and bytes of their bodies, that are stored in one transaction, which keeps all other
 #: writers waiting for some 30 ms. One job alone may be bigger.
-CHUNK = 5000
+CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 
 
@@ -63,7 +63,7 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
     start = size = 0
     for at, one in enumerate(pushes):
         size += len(one.body)
-        if at > start and (size > CHUNK_BYTES or at - start == CHUNK):
+        if at > start and (size > CHUNK_BYTES or at - start == CHUNK_JOBS):
             yield pushes[start:at]
             start, size = at, len(one.body)
     yield pushes[start:]
@@ -77,7 +77,7 @@ class SQLiteEngine(SQLEngine):
         turn = DIALECT.turn.format(ns=namespace)
         dialect = DIALECT._replace(turn=turn, line=_Line(namespace))
         super().__init__(url, namespace, url, dialect)
-        self.options = options(url)
+        self.options = parse_url(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
         self._connections = Connections(self._connect, SQLiteSession.close)
 
@@ -115,7 +115,7 @@ class SQLiteEngine(SQLEngine):
                     session.watcher.changed()
                 seen = version
                 found, later, _ = self._look(queues)
-                told, due = news(session, found, later)
+                told, due = take_wakeup(session, found, later)
                 if told:
                     return told
             left = end - time.monotonic()

@@ -30,7 +30,7 @@ def interrupted(file: Path) -> EngineUnavailable:
     return EngineUnavailable(f"{file}: this process was to be forked meanwhile; try again")
 
 
-def word(error: sqlite3.Error, file: Path) -> EngineError:
+def translate(error: sqlite3.Error, file: Path) -> EngineError:
     """The same error as one of poolq's."""
     what = f"{file}: {error}"
     match code(error):

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 #: Seconds that a fork waits for threads in the middle of a transaction, and then twice that for
 #: those that it has interrupted.
-PATIENCE = 5.0
+FORK_TIMEOUT = 5.0
 
 
 class Closable(Protocol):
@@ -34,7 +34,7 @@ class Closable(Protocol):
         """Have the thread that uses it end soon, with an error; called by another one."""
 
 
-class _Open:
+class _OpenConnections:
     """The connections of this process."""
 
     def __init__(self, refused: frozenset[Path] = frozenset()) -> None:
@@ -46,11 +46,11 @@ class _Open:
 
     def before(self) -> None:
         self.lock.acquire()
-        end = monotonic() + PATIENCE
+        end = monotonic() + FORK_TIMEOUT
         late = [one for one in list(self.all) if not self._closed(one, end)]
         for one in late:
             one.interrupt()
-        end = monotonic() + 2 * PATIENCE
+        end = monotonic() + 2 * FORK_TIMEOUT
         self.crossing = frozenset(one.file for one in late if not self._closed(one, end))
 
     def _closed(self, one: Closable, end: float) -> bool:
@@ -72,7 +72,7 @@ class _Open:
         self.__init__(self.refused | self.crossing)  # type: ignore[misc]  # a new state, locks and all
 
 
-_open = _Open()
+_open = _OpenConnections()
 os.register_at_fork(
     before=_open.before,
     after_in_parent=_open.after_in_parent,

@@ -10,7 +10,7 @@ from poolq.errors import ConfigError
 SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
 
 
-class Options(NamedTuple):
+class SQLiteOptions(NamedTuple):
     """`synchronous`: NORMAL survives the death of any process, while a power cut may take the
     last commits; FULL waits for the disk at every commit; OFF survives neither for certain."""
 
@@ -18,13 +18,13 @@ class Options(NamedTuple):
     synchronous: str = "NORMAL"
 
 
-def options(url: str) -> Options:
+def parse_url(url: str) -> SQLiteOptions:
     """Read a URL. Raises ConfigError."""
     location, _, query = url.partition("://")[2].partition("?")
     file = unquote(location.removeprefix("/"))
     if not file or file.endswith("/"):
         raise ConfigError(f"{url!r} names no file; write sqlite:///poolq.db")
-    found = Options(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
+    found = SQLiteOptions(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "synchronous":
             raise ConfigError(f"{url!r}: unknown option {name!r}; there is synchronous")

@@ -4,21 +4,27 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from poolq.engines.sql.schema import READ, VERSION, WRITE, SQLSchema, check_version
-from poolq.engines.sql.session import Texts
+from poolq.engines.sql.schema import (
+    READ_VERSION,
+    SCHEMA_VERSION,
+    WRITE_VERSION,
+    SQLSchema,
+    check_version,
+)
+from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.sqlite.connecting import connect, tune
-from poolq.engines.sqlite.faults import word
-from poolq.engines.sqlite.options import Options
-from poolq.engines.sqlite.write_lock import Patiently, WriteLock, softly
+from poolq.engines.sqlite.faults import translate
+from poolq.engines.sqlite.options import SQLiteOptions
+from poolq.engines.sqlite.write_lock import RunExclusively, WriteLock, run_read
 
-FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
+SCHEMA_FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
 
 
 class SQLiteSchema(SQLSchema):
     """See the module's head."""
 
-    def __init__(self, options: Options, texts: Texts, namespace: str) -> None:
-        super().__init__(FILES, namespace, str(options.file))
+    def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
+        super().__init__(SCHEMA_FILES, namespace, str(options.file))
         self._options = options
         self._texts = texts
 
@@ -29,7 +35,7 @@ class SQLiteSchema(SQLSchema):
             with closing(connect(self._options)) as raw:
                 return self._read(raw)
         except sqlite3.Error as error:
-            raise word(error, self._options.file) from error
+            raise translate(error, self._options.file) from error
 
     def migrate(self) -> int:
         write_lock = WriteLock(self._options.file)
@@ -37,16 +43,16 @@ class SQLiteSchema(SQLSchema):
             with closing(connect(self._options)) as raw:
                 return self.prepare(raw, write_lock.once)
         except sqlite3.Error as error:
-            raise word(error, self._options.file) from error
+            raise translate(error, self._options.file) from error
         finally:
             write_lock.close()
 
-    def prepare(self, raw: sqlite3.Connection, patiently: Patiently) -> int:
+    def prepare(self, raw: sqlite3.Connection, patiently: RunExclusively) -> int:
         """Bring a file that was just opened up to this version; returns how many steps ran."""
-        version = softly(lambda: self._tuned(raw), patiently)
-        if version == VERSION:
+        version = run_read(lambda: self._tuned(raw), patiently)
+        if version == SCHEMA_VERSION:
             return 0
-        if version > VERSION:
+        if version > SCHEMA_VERSION:
             check_version(version, self.redacted_url)
         patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
         with raw:  # commits, or rolls back
@@ -54,7 +60,7 @@ class SQLiteSchema(SQLSchema):
             for number, statements in steps:
                 for one in statements:
                     raw.execute(one)
-                raw.execute(self._texts[WRITE], (number,))
+                raw.execute(self._texts[WRITE_VERSION], (number,))
         return len(steps)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:
@@ -64,7 +70,7 @@ class SQLiteSchema(SQLSchema):
 
     def _read(self, raw: sqlite3.Connection) -> int:
         try:
-            row = raw.execute(self._texts[READ]).fetchone()
+            row = raw.execute(self._texts[READ_VERSION]).fetchone()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return 0

@@ -15,52 +15,59 @@ import msgspec
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
 from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.session import Many, Op, Result, Session, Texts, Transaction
-from poolq.engines.sql.wakeups import KNOW
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    RenderedSQL,
+    Session,
+    Transaction,
+)
+from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock
-from poolq.engines.sqlite.faults import code, interrupted, is_busy, word
-from poolq.engines.sqlite.options import Options
+from poolq.engines.sqlite.faults import code, interrupted, is_busy, translate
+from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
-from poolq.engines.sqlite.write_lock import POLITE, WriteLock, softly
+from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
 
 T = TypeVar("T")
 
 BEGIN = "BEGIN IMMEDIATE"
-VERSION = "PRAGMA data_version"
-PUSH = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
-MARK = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
+DATA_VERSION = "PRAGMA data_version"
+INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
+MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
 #: Seconds after which it is looked whether the file is still the one that was opened.
-TRUSTED = 1.0
+FILE_CHECK_INTERVAL = 1.0
 
 
 class SQLiteTransaction(Transaction):
     """Every statement runs when it is sent; there is no round trip to save."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: Texts) -> None:
+    def __init__(self, raw: sqlite3.Connection, texts: RenderedSQL) -> None:
         super().__init__()
         self._raw = raw
         self._texts = texts
 
-    def send(self, ops: Sequence[Op | Many]) -> list[Result]:
+    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         return [run(self._raw, self._texts, op) for op in ops]
 
     def marks(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
-    ) -> list[Op | Many]:
+    ) -> list[Query | BatchQuery]:
         same = repeat(place), repeat(request), count(first), repeat(now), repeat(clock())
-        return [Many(MARK, list(zip(*same, ids, strict=False)))]
+        return [BatchQuery(MARK_CLAIMED, list(zip(*same, ids, strict=False)))]
 
 
-def run(raw: sqlite3.Connection, texts: Texts, op: Op | Many) -> Result:
-    if isinstance(op, Many):
-        return Result((), raw.executemany(texts[op.sql], op.rows).rowcount)
+def run(raw: sqlite3.Connection, texts: RenderedSQL, op: Query | BatchQuery) -> QueryResult:
+    if isinstance(op, BatchQuery):
+        return QueryResult((), raw.executemany(texts[op.sql], op.rows).rowcount)
     cursor = raw.execute(texts[op.sql], [_value(arg) for arg in op.args])
-    return Result(cursor.fetchall(), cursor.rowcount)
+    return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
 def _due(stamp: int, delay: int, at: int) -> tuple[str, int]:
@@ -69,7 +76,7 @@ def _due(stamp: int, delay: int, at: int) -> tuple[str, int]:
     return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
-def _unopened(error: OSError) -> sqlite3.Error:
+def _cannot_open(error: OSError) -> sqlite3.Error:
     """The file of a lock cannot be opened."""
     failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
     failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
@@ -87,12 +94,12 @@ class SQLiteSession(Session):
     skips = True
     limits_deletes = False  # SQLite is seldom built with it
 
-    def __init__(self, options: Options, texts: Texts, schema: SQLiteSchema) -> None:
+    def __init__(self, options: SQLiteOptions, texts: RenderedSQL, schema: SQLiteSchema) -> None:
         self.lock = threading.RLock()
         self.options = options
         self.texts = texts
         self.queues: set[str] = set()
-        self._insert = texts[PUSH]
+        self._insert = texts[INSERT_JOB]
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.watcher = Watcher(options.file)
@@ -139,11 +146,11 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
-    def read(self, *ops: Op) -> list[Result]:
+    def read(self, *ops: Query) -> list[QueryResult]:
         with self.lock:
             try:
                 raw = self.raw()
-                return softly(lambda: [run(raw, self.texts, op) for op in ops], self.patiently)
+                return run_read(lambda: [run(raw, self.texts, op) for op in ops], self.patiently)
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -152,7 +159,9 @@ class SQLiteSession(Session):
         with self.lock:
             try:
                 raw = self.raw()
-                return id(raw), softly(lambda: raw.execute(VERSION).fetchone()[0], self.patiently)
+                return id(raw), run_read(
+                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.patiently
+                )
             except sqlite3.Error as error:
                 raise self._worded(error) from error
 
@@ -174,7 +183,7 @@ class SQLiteSession(Session):
         if (
             raw is not None
             and (self._writing or not raw.in_transaction)  # else one was left
-            and (monotonic() - self._looked < TRUSTED or self._is_there())
+            and (monotonic() - self._looked < FILE_CHECK_INTERVAL or self._is_there())
         ):
             return raw
         self.shut()
@@ -195,14 +204,14 @@ class SQLiteSession(Session):
         try:
             return self._write_lock.once(work)
         except OSError as error:
-            raise _unopened(error) from error
+            raise _cannot_open(error) from error
 
     def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
         """Begin a transaction; `_write_lock.leave` must follow its end."""
         try:
             self._write_lock.take(lambda: raw.execute(BEGIN), gives_way)
         except OSError as error:
-            raise _unopened(error) from error
+            raise _cannot_open(error) from error
 
     def _transact(
         self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
@@ -252,7 +261,7 @@ class SQLiteSession(Session):
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-            self._write_lock.polite = POLITE
+            self._write_lock.polite = POLITE_WRITES
         self.patiently(lambda: cursor.execute(self._insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
@@ -261,13 +270,15 @@ class SQLiteSession(Session):
         rows = [
             (id_, *_due(stamp, delay, at), queue, body) for id_, queue, body, delay, at in pushes
         ]
-        self._transact(raw, lambda tx: tx.later(Many(PUSH, rows)))
+        self._transact(raw, lambda tx: tx.later(BatchQuery(INSERT_JOB, rows)))
 
     def _know(self, raw: sqlite3.Connection, queues: set[str]) -> None:
         """Make these queues known, so that they are looked into."""
         new = queues - self.queues
         if new:
-            self._transact(raw, lambda tx: tx.later(*(Op(KNOW, (queue,)) for queue in sorted(new))))
+            self._transact(
+                raw, lambda tx: tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in sorted(new)))
+            )
             self.queues |= new
 
     def _is_there(self) -> bool:
@@ -283,4 +294,4 @@ class SQLiteSession(Session):
     def _worded(self, error: sqlite3.Error) -> EngineError:
         if code(error) == sqlite3.SQLITE_INTERRUPT:
             return interrupted(self.options.file)
-        return word(error, self.options.file)
+        return translate(error, self.options.file)

@@ -16,18 +16,18 @@ from pathlib import Path
 
 #: Seconds between two looks whether another connection has changed the file, while that is likely
 #: and where nothing can be heard. A look takes 4 µs, to wake up for it 60: under 1 % of a core.
-LOOK = 0.008
+POLL_INTERVAL = 0.008
 #: So long after an event it stays likely: a commit is seen when the disk has it.
-SETTLED = 0.05
+POLLING_SECONDS = 0.05
 #: Seconds between two looks where nothing is heard.
-SILENT = 0.25
+LISTEN_TIMEOUT = 0.25
 
 #: After so many changes in a row that nothing was heard of, nothing is listened to any more.
-DEAF = 3
+MAX_UNHEARD = 3
 
-MODIFIED, IGNORED = 0x2, 0x8000  # IN_MODIFY, IN_IGNORED: the file is gone
-EVENT = struct.Struct("iIII")  # watch, what, cookie, length of a name
-ROOM = 4096
+IN_MODIFY, IN_IGNORED = 0x2, 0x8000  # IN_MODIFY, IN_IGNORED: the file is gone
+INOTIFY_EVENT = struct.Struct("iIII")  # watch, what, cookie, length of a name
+READ_BYTES = 4096
 
 
 class FileWatch:
@@ -45,7 +45,7 @@ class FileWatch:
         self._fd = start(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        if add(self._fd, os.fsencode(file), MODIFIED) < 0:
+        if add(self._fd, os.fsencode(file), IN_MODIFY) < 0:
             number = ctypes.get_errno()
             self.close()
             raise OSError(number, "inotify_add_watch")
@@ -56,8 +56,10 @@ class FileWatch:
         """Wait until the file is written to; whether it was."""
         if not self._poll.poll(timeout * 1000):
             return False
-        events = os.read(self._fd, ROOM)  # equal ones that nobody has read are one
-        self.ended = self.ended or any(what & IGNORED for _, what, *_ in EVENT.iter_unpack(events))
+        events = os.read(self._fd, READ_BYTES)  # equal ones that nobody has read are one
+        self.ended = self.ended or any(
+            what & IN_IGNORED for _, what, *_ in INOTIFY_EVENT.iter_unpack(events)
+        )
         return True
 
     def close(self) -> None:
@@ -84,7 +86,7 @@ class Watcher:
     def begin(self) -> None:
         """Have the log watched that is there now."""
         self.silent = False
-        often_until = time.monotonic() + SETTLED
+        often_until = time.monotonic() + POLLING_SECONDS
         try:
             if self._watch is not None:
                 if self._watch.heard(0):
@@ -94,31 +96,31 @@ class Watcher:
                     return
             self._often_until = often_until
             self.close()
-            if self._unheard < DEAF:
+            if self._unheard < MAX_UNHEARD:
                 self._watch = FileWatch(self._log)
         except OSError:  # no log yet, or nothing to be heard: it is looked often
             self.close()
 
     def changed(self) -> None:
         self._unheard = self._unheard + 1 if self.silent else 0
-        if self._unheard >= DEAF:
+        if self._unheard >= MAX_UNHEARD:
             self.close()
 
     def pause(self, longest: float) -> None:
         """At most `longest` seconds, mostly less."""
         self.silent = False
         if self._watch is None:
-            time.sleep(min(longest, LOOK))
+            time.sleep(min(longest, POLL_INTERVAL))
             return
         now = time.monotonic()
         if now < self._often_until:
-            time.sleep(min(longest, LOOK))
+            time.sleep(min(longest, POLL_INTERVAL))
             heard = self._watch.heard(0)
         else:
-            heard = self._watch.heard(min(longest, SILENT))
+            heard = self._watch.heard(min(longest, LISTEN_TIMEOUT))
             self.silent = not heard
         if heard:
-            self._often_until = time.monotonic() + SETTLED
+            self._often_until = time.monotonic() + POLLING_SECONDS
 
     def close(self) -> None:
         watch, self._watch = self._watch, None

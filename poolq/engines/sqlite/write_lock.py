@@ -25,24 +25,24 @@ from random import random
 from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
-from poolq.engines.sqlite.connecting import MODE
+from poolq.engines.sqlite.connecting import FILE_MODE
 from poolq.engines.sqlite.faults import interrupted, is_busy, locked
 
 T = TypeVar("T")
 
 #: After this many seconds without any progress, a writer fails with "database is locked".
-PATIENCE = 5.0
+LOCK_TIMEOUT = 5.0
 #: Seconds between two tries of the writer that has the turn while another one, which bypassed the
-#: lines, has the database; and of the first worker in line, which tries for SOON seconds before
-#: it waits in the kernel.
-NEXT = 0.00005
-SOON = 0.02
+#: lines, has the database; and of the first worker in line, which tries for POLLING_SECONDS
+#: before it waits in the kernel.
+RETRY_INTERVAL = 0.00005
+POLLING_SECONDS = 0.02
 #: Seconds between two tries to enter a line if no thread can be started to wait in it.
-OFTEN = 0.005
+THREADLESS_INTERVAL = 0.005
 #: A writer gives a sign of progress at most once in this many seconds.
-SIGN = 1.0
+PROGRESS_INTERVAL = 1.0
 #: After meeting another writer, this many writes take the lock instead of bypassing the lines.
-POLITE = 100
+POLITE_WRITES = 100
 
 #: Locks that nobody waits for any more; each is released as soon as it is granted.
 _unwanted: set["_Lock"] = set()
@@ -87,7 +87,7 @@ class _Lock:
         while not self.free():
             if monotonic() > end:
                 return False
-            sleep(OFTEN)
+            sleep(THREADLESS_INTERVAL)
         return True
 
     def give_up(self) -> None:
@@ -123,13 +123,13 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-class Patiently(Protocol):
+class RunExclusively(Protocol):
     """`WriteLock.once`."""
 
     def __call__(self, write: Callable[[], T], /) -> T: ...
 
 
-def softly(read: Callable[[], T], patiently: Patiently) -> T:
+def run_read(read: Callable[[], T], patiently: RunExclusively) -> T:
     """Run a read, which only waits for those who create, close or repair the file."""
     try:
         return read()
@@ -160,7 +160,7 @@ class WriteLock:
             self.leave()
 
     def take(
-        self, begin: Callable[[], T], gives_way: bool = False, patience: float = PATIENCE
+        self, begin: Callable[[], T], gives_way: bool = False, patience: float = LOCK_TIMEOUT
     ) -> T:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must call
         `leave` afterwards, also when this raises. `gives_way`: wait behind those that do not.
@@ -184,7 +184,7 @@ class WriteLock:
             else:
                 break
         now = monotonic()
-        if now - self._signed > SIGN:
+        if now - self._signed > PROGRESS_INTERVAL:
             self._signed = now
             with suppress(OSError):  # what is written is written
                 os.utime(self._locks["turn"].fd)
@@ -206,7 +206,7 @@ class WriteLock:
         lock = self._lock(lane)
         if lock.free():
             return
-        self.polite = POLITE
+        self.polite = POLITE_WRITES
         if polls and self._soon(lock):
             return
         try:
@@ -226,9 +226,9 @@ class WriteLock:
     def _soon(self, lock: _Lock) -> bool:
         """Poll for a moment, within which most turns end: waiting in the kernel takes a thread, and
         being woken by it takes about as long as writing a hundred jobs."""
-        end = monotonic() + SOON
+        end = monotonic() + POLLING_SECONDS
         while monotonic() < end:
-            sleep(NEXT)
+            sleep(RETRY_INTERVAL)
             if lock.free():
                 return True
             self._check()
@@ -248,19 +248,19 @@ class WriteLock:
     def _look_again(self, began: float, patience: float) -> float:
         """Sleep a little before the next try: the longer the wait so far, the less."""
         now = monotonic()
-        self.polite = POLITE
+        self.polite = POLITE_WRITES
         began = began or now
         waited = now - began
         self._check()
         if waited > patience:
             raise locked(self._file, patience)
-        sleep(NEXT * (0.5 + random()) / (1 + 10 * min(waited, 1)))
+        sleep(RETRY_INTERVAL * (0.5 + random()) / (1 + 10 * min(waited, 1)))
         return began
 
     def _lock(self, lane: str) -> _Lock:
         lock = self._locks.get(lane)
         if lock is None:
-            mode = MODE
+            mode = FILE_MODE
             with suppress(OSError):  # the database itself says better what is wrong with its folder
                 mode = self._file.stat().st_mode & 0o666
             lock = self._locks[lane] = _Lock(f"{self._file}-{lane}", mode)
