@@ -21,7 +21,7 @@ class SpawnTemplate:
 
 
 @dataclass(frozen=True, slots=True)
-class Spawn:
+class SpawnWorker:
     slot: int
     generation: int
 
@@ -44,15 +44,15 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask the template whether the code has changed since it was loaded."""
+class CheckCode:
+    """CheckCode the template whether the code has changed since it was loaded."""
 
     generation: int
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
-class Dump:
+class DumpStack:
     """Have the worker write its stack to the log."""
 
     pid: int
@@ -60,7 +60,7 @@ class Dump:
 
 
 @dataclass(frozen=True, slots=True)
-class Overrun:
+class KillOverrun:
     """Stop it, look again that it still runs that job, then kill it (or let it go on)."""
 
     pid: int
@@ -73,5 +73,14 @@ class Exit:
 
 
 Action = (
-    SpawnLogger | SpawnKeeper | SpawnTemplate | Spawn | Stop | Kill | Ask | Dump | Overrun | Exit
+    SpawnLogger
+    | SpawnKeeper
+    | SpawnTemplate
+    | SpawnWorker
+    | Stop
+    | Kill
+    | CheckCode
+    | DumpStack
+    | KillOverrun
+    | Exit
 )

@@ -21,7 +21,7 @@ from poolq.log.events import Reporter
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.sink import path_of
 from poolq.master import exits, transitions
-from poolq.master.state import Helper, Pool
+from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
 from poolq.master.templates import Say, Templates, log_refusal
 from poolq.scoreboard.board import KillReason, Scoreboard
 from poolq.scoreboard.deaths import cause
@@ -80,10 +80,10 @@ class Children:
     def spawn(self, slot: int, generation: int) -> None:
         """A worker: by its generation's template, or forked here to import for itself."""
         seq, now = self._seq + 1, monotonic()
-        seat = self._pool.seats[slot - 1]
+        place = self._pool.slots[slot - 1]
         row = self._scores.take(seq, slot, generation)
         if row is None:
-            seat.not_before = now + transitions.BACKOFF_FIRST
+            place.not_before = now + transitions.WORKER_BACKOFF.first
             return
         self._seq = seq
         self._bells.doors[row].quiet()
@@ -92,10 +92,11 @@ class Children:
         pid = 0 if asked else self._fork_bare(seq, row, slot, generation)
         if not pid and not (asked and self.templates.spawn(generation, seq, row, slot)):
             self._scores.drop(row)
-            seat.not_before = now + (transitions.BACKOFF_FIRST if asked else 1.0)
+            place.not_before = now + (transitions.WORKER_BACKOFF.first if asked else 1.0)
             return
         self.rows[seq] = row
-        transitions.spawned(self._pool, slot, seq, generation, pid, now, random.random())
+        proc = WorkerProcess(seq, pid, generation, started_at=now)
+        transitions.spawned(self._pool, slot, proc, random.random())
         if pid:
             self._adopt(seq, pid)
 
@@ -136,7 +137,7 @@ class Children:
         except OSError:
             self._pool.logger_not_before = monotonic() + 1.0  # there is nobody to tell it to
             return
-        self._pool.logger = Helper(pid, monotonic())
+        self._pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
         """The engine's library is loaded here, so that all keepers share it: one that replaces
@@ -156,7 +157,7 @@ class Children:
 
         pid = self.fork(keep, "keeper", self._pipes.writers.named("keeper"), keep=self._port)
         if pid:
-            self._pool.keeper = Helper(pid, monotonic())
+            self._pool.keeper = HelperProcess(pid, monotonic())
         else:
             self._pool.keeper_not_before = monotonic() + 1.0
 
@@ -205,7 +206,7 @@ class Children:
     def born(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy), which may be dead already."""
         if seq:
-            transitions.born(self._pool, seq, pid)
+            transitions.forked(self._pool, seq, pid)
             if seq not in self.rows:
                 return
             self._adopt(seq, pid)
@@ -217,7 +218,7 @@ class Children:
         """A worker that was asked for will not come."""
         if seq in self.rows:
             self._scores.drop(self.rows.pop(seq))
-            transitions.unborn(self._pool, seq, monotonic())
+            transitions.fork_failed(self._pool, seq, monotonic())
 
     # reaping
 
@@ -244,8 +245,8 @@ class Children:
             self._gone(pid, status, by_signal=by_signal)
         if self._strangers and not self._expecting():
             self._strangers.clear()  # a later child may have the same pid
-        transitions.emptied(self._pool, monotonic())
-        transitions.closed(self._pool)
+        transitions.end_if_empty(self._pool, monotonic())
+        transitions.remove_closed(self._pool)
 
     def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
         now, pool, code = monotonic(), self._pool, -1 if by_signal else status
@@ -253,7 +254,7 @@ class Children:
             transitions.logger_exited(pool, now)
             self._say("warning", f"logger (pid {pid}) died; starting another")
         elif pool.keeper is not None and pool.keeper.pid == pid:
-            if not pool.keeper.told and pool.contact:
+            if not pool.keeper.stop_sent and pool.broker_reached:
                 self._say("warning", f"keeper (pid {pid}) died; starting another")
             killed = by_signal and status == signal.SIGKILL
             transitions.keeper_exited(pool, code, now, killed=killed)
@@ -267,7 +268,7 @@ class Children:
     def _expecting(self) -> bool:
         """A child may be born that nobody has named yet."""
         templates = self._pool.templates.values()
-        return any(not proc.pid for proc in self._pool.procs()) or any(
+        return any(proc.state is WorkerState.FORKING for proc in self._pool.procs()) or any(
             template.ready and not template.spare for template in templates
         )
 
@@ -278,9 +279,9 @@ class Children:
         self._bells.keeper.ring()
         row = self._scores.read(index)
         if row.phase != Phase.BOOT:  # it may have come up and died between two looks
-            transitions.ready(self._pool, seq)
-        told_why = row.phase == Phase.BOOT and status in (BOOT_FAILED, *CANNOT_START)
-        if by_signal or row.in_job or (status and not told_why):
+            transitions.ready(self._pool, seq, idle=False)
+        gave_reason = row.phase == Phase.BOOT and status in (BOOT_FAILED, *CANNOT_START)
+        if by_signal or row.in_job or (status and not gave_reason):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
         condemned, on_trial = row.reason != KillReason.NONE, self._pool.on_trial(row.generation)
@@ -288,12 +289,12 @@ class Children:
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""
         worked, in_job = row.settled > 0 or condemned, row.in_job and not condemned
-        bad = transitions.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
-        if bad and self._pool.generation:
+        failed = transitions.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
+        if failed and self._pool.generation:
             log_refusal(self._pool, self._say, row.generation, words)
         elif words is not None:
             self._say("error", words.why)
-        elif bad and not told_why:
+        elif failed and not gave_reason:
             self._say("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:

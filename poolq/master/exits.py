@@ -1,6 +1,6 @@
 """Why workers end, counted (pure)."""
 
-from poolq.master.state import Mode, Pool, Proc
+from poolq.master.state import Mode, Pool, WorkerProcess
 from poolq.scoreboard import deaths
 from poolq.scoreboard.board import KillReason, Row
 from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED
@@ -13,19 +13,19 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> None:
     proc = pool.find(seq)
     if proc is not None:
         found = cause(pool, proc, row, now)
-        pool.endings[found] += 1
+        pool.exit_counts[found] += 1
         if found in UNPLANNED:
             why = deaths.cause(row) if found == "crash" else EXIT_REASONS[found]
             pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
 
 
-def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
-    """One of CAUSES."""
+def cause(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
+    """One of EXIT_REASONS."""
     if row.reason == KillReason.TIMEOUT:
         return "timeout"
     if row.reason == KillReason.MEMORY:
         return "max_memory_hard"
-    if pool.mode is not Mode.RUN and (proc.told or proc.killed):
+    if pool.mode is not Mode.RUN and not proc.serving:
         return "stop"
     if proc.killed and not proc.ready and proc.generation < pool.generation:
         return "reload"
@@ -35,16 +35,16 @@ def cause(pool: Pool, proc: Proc, row: Row, now: float) -> str:
         return "boot"
     if row.signal or row.exit_code:
         return "crash"
-    return _told(pool, proc, now) if proc.told else "left"
+    return "left" if proc.serving else _stop_cause(pool, proc, now)
 
 
-def _told(pool: Pool, proc: Proc, now: float) -> str:
-    """Why a worker that left in peace was told to."""
-    seat = next(seat for seat in pool.seats if proc in seat.procs)
-    if proc.spent:
-        return "max_jobs" if proc.spent.endswith("jobs") else "max_memory"
+def _stop_cause(pool: Pool, proc: WorkerProcess, now: float) -> str:
+    """Why a worker that left by itself was told to leave."""
+    slot = next(slot for slot in pool.slots if proc in slot.procs)
+    if proc.recycle_reason:
+        return "max_jobs" if proc.recycle_reason.endswith("jobs") else "max_memory"
     if proc.generation != pool.generation:
         return "reload"
-    if seat.closing:
+    if slot.closing:
         return "scale"
-    return "cooldown" if now >= proc.due else "left"
+    return "cooldown" if now >= proc.expires_at else "left"

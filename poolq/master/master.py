@@ -28,7 +28,7 @@ from poolq.master.commands import Wishes
 from poolq.master.dashboard import Display, Show
 from poolq.master.publisher import Teller
 from poolq.master.requests import Orders
-from poolq.master.state import Helper, Limits, Pool, Proc, Seat
+from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
 from poolq.master.status import Status
 from poolq.master.systemd import Notifier
 from poolq.monitor.health import HealthInputs
@@ -36,7 +36,6 @@ from poolq.monitor.health_inputs import health_inputs
 from poolq.scoreboard import board, kill_check
 from poolq.scoreboard.board import KillReason, Row, Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
-from poolq.scoreboard.values import NO_JOB
 from poolq.scoreboard.worker_row import Phase
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
@@ -47,7 +46,7 @@ from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps
 
 SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
-IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
+MAX_IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 
 
 def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> int:
@@ -87,8 +86,8 @@ class Master:
         pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._notifier = Notifier(os.environ)
-        seats = [Seat(slot) for slot in range(1, config.procs + 1)]
-        self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), seats)
+        slots = [Slot(number) for number in range(1, config.procs + 1)]
+        self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), slots)
         self._children = Children(
             config, node, self.pool, self._scores, self._bells, reporter, self._say,
             self._private, pipes, served,
@@ -115,12 +114,12 @@ class Master:
             actions.SpawnLogger: lambda _: self._children.spawn_logger(),
             actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
             actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
-            actions.Spawn: lambda one: self._children.spawn(one.slot, one.generation),
+            actions.SpawnWorker: lambda one: self._children.spawn(one.slot, one.generation),
             actions.Stop: self._stop,
             actions.Kill: self._kill,
-            actions.Ask: self._ask,
-            actions.Dump: self._dump,
-            actions.Overrun: self._overrun,
+            actions.CheckCode: self._ask,
+            actions.DumpStack: self._dump,
+            actions.KillOverrun: self._overrun,
         }
 
     def run(self) -> int:
@@ -201,8 +200,8 @@ class Master:
         if pool.keeper is not None:
             self._look_at_keeper(pool.keeper, scores.told(board.KEEPER_BEAT), now)
         if pool.logger is not None:
-            pool.logger.beat.look(scores.told(board.LOGGER_BEAT), now)
-        pool.contact = pool.contact or bool(scores.told(board.KEEPER_READY))
+            pool.logger.beat.observe(scores.told(board.LOGGER_BEAT), now)
+        pool.broker_reached = pool.broker_reached or bool(scores.told(board.KEEPER_READY))
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
@@ -211,36 +210,38 @@ class Master:
             if proc.pid:
                 self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
 
-    def _look_at_keeper(self, keeper: Helper, beat: int, now: float) -> None:
-        keeper.beat.look(beat, now)
+    def _look_at_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
+        keeper.beat.observe(beat, now)
         every = self.pool.limits.keeper_silence / PULSES_PER_TIMEOUT
         if every < MAX_MISSED_BEATS / PULSES_PER_TIMEOUT and (
-            beat != keeper.pulse.value or not is_runnable(keeper.pid)
+            beat != keeper.quick_beat.value or not is_runnable(keeper.pid)
         ):
-            keeper.pulse.look(beat, now, every)
+            keeper.quick_beat.observe(beat, now, every)
 
-    def _look_at(self, proc: Proc, row: Row, now: float, weighed: float) -> None:
-        proc.beat.look(row.beat, now)
+    def _look_at(self, proc: WorkerProcess, row: Row, now: float, weighed: float) -> None:
+        proc.beat.observe(row.beat, now)
         if row.phase == Phase.BOOT:
-            proc.loaded = row.beat > 0
+            if row.beat > 0:
+                proc.move(WorkerEvent.LOADED)
             return
-        trial = self.pool.trial
-        if transitions.ready(self.pool, proc.seq) and trial is not None and trial.why != "start":
+        trial, idle = self.pool.trial, row.phase == Phase.IDLE
+        proved = transitions.ready(self.pool, proc.seq, idle=idle)
+        if proved and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
         proc.jobs = row.settled
-        proc.birth = proc.birth or resident_memory(
+        proc.initial_rss = proc.initial_rss or resident_memory(
             proc.pid
         )  # the keeper's sample may come too late
-        proc.idle = row.phase == Phase.IDLE
         proc.running = kill_check.running(row)
-        proc.since = row.since / 1e9
-        proc.burden = row.held
-        transitions.weighed(self.pool, proc, row.rss, weighed)
-        proc.written = proc.dumped != NO_JOB and kill_check.has_dumped(proc.pid)
+        proc.running_since = row.since / 1e9
+        proc.rss_at_start = row.held
+        transitions.sampled(self.pool, proc, row.rss, weighed)
+        if proc.dump is not None:
+            proc.dump.written = kill_check.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.guarded else inf
-        if proc.since < proc.woken:
-            proc.deadline += proc.excuse
-        if not proc.spent and (why := transitions.spent(self.pool, proc)):
+        if proc.running_since < proc.resumed_at:
+            proc.deadline += proc.suspend_credit
+        if not proc.recycle_reason and (why := transitions.check_limits(self.pool, proc)):
             self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
 
     # applying
@@ -267,26 +268,26 @@ class Master:
         kill_group(action.pid)
         transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
 
-    def _ask(self, action: actions.Ask) -> None:
+    def _ask(self, action: actions.CheckCode) -> None:
         proc = self.pool.find(action.seq)
         if proc is not None:
-            proc.asked = monotonic()
+            proc.code_asked_at = monotonic()
             self._children.templates.ask(action.generation, action.seq)
 
-    def _dump(self, action: actions.Dump) -> None:
+    def _dump(self, action: actions.DumpStack) -> None:
         proc = self._proc(action.pid)
-        proc.dumped, proc.dumped_at = action.running, monotonic()
+        transitions.dump_asked(proc, action.running, monotonic())
         send(action.pid, signal.SIGUSR2)
 
-    def _overrun(self, action: actions.Overrun) -> None:
+    def _overrun(self, action: actions.KillOverrun) -> None:
         """Kill it if it still runs the very job for which its stack was dumped."""
         proc, index = self._proc(action.pid), self._children.row_of(action.pid)
         if index is None:
             return
         reason = kill_check.verdict(
-            action.pid, self._scores, index, action.running, heavy=proc.heavy
+            action.pid, self._scores, index, action.running, heavy=proc.over_limit
         )
-        proc.dumped, proc.dumped_at = NO_JOB, inf
+        proc.dump = None
         if reason == KillReason.NONE:
             return
         self._scores.condemn(index, reason)
@@ -301,7 +302,7 @@ class Master:
         kill_group(action.pid)
         transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
 
-    def _proc(self, pid: int) -> Proc:
+    def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)
 
     def _say(self, level: str, text: str) -> None:
@@ -311,7 +312,16 @@ class Master:
 
 def _limits(config: Config, *, preload: bool) -> Limits:
     return Limits(
-        config.cooldown, config.stop_timeout, config.boot_timeout, config.max_jobs,
-        config.max_memory, config.max_memory_hard, config.max_surge, config.max_spawn_failures,
-        round(config.sleep) + IDLE_SILENCE, preload, True, keeper_silence(config.node_ttl),
-    )  # fmt: skip
+        cooldown=config.cooldown,
+        stop_timeout=config.stop_timeout,
+        boot_timeout=config.boot_timeout,
+        max_jobs=config.max_jobs,
+        max_memory=config.max_memory,
+        max_memory_hard=config.max_memory_hard,
+        max_surge=config.max_surge,
+        max_spawn_failures=config.max_spawn_failures,
+        max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
+        preload=preload,
+        has_logger=True,
+        keeper_silence=keeper_silence(config.node_ttl),
+    )

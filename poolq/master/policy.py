@@ -1,117 +1,128 @@
-"""What a pool does next: decisions as pure functions of its state and the clock.
+"""What a pool does next: pure functions of its state and the clock, which return actions.
 
-- No live process is signalled twice for one reason: `told` and `killed` are set once. A worker
-  that shall leave, and waits for jobs instead, has missed it, and is woken again each second.
-- A worker that does not leave in a drain is killed when the stop timeout is over; its job goes
-  back uncounted.
+- No live process is sent a signal twice for one reason: `state.py` has a table of a worker's
+  states, which forbids it. One exception: a worker that was told to leave, and still waits for
+  jobs, has missed the signal, and is woken up again each second.
+- A worker that has not left when the stop timeout of a drain is over is killed; its job is
+  returned uncounted.
 - Replacements come first: a ready worker is told to leave only when its successor is ready.
-  Recycling replaces one seat at a time, a reload at most `max_surge`. A seat whose last worker
-  still finishes a long job is not recycled again: else short lifetimes would fill the machine.
-- A new generation is tried by one worker before the others follow. The first boot is such a
-  trial: if it fails, the pool ends and says why; a later one that fails changes nothing.
+  Recycling replaces one worker at a time, a reload at most `max_surge`. A slot whose last worker
+  still finishes a long job is not recycled again: short lifetimes would fill the machine.
+- A new generation is tried by one worker before the others follow. The first boot is such a trial:
+  if it fails, the pool ends and says why; a later one that fails changes nothing.
 - The keeper starts first and leaves last.
 
-The shell (`master.py`, `children.py`) forks, signals and reaps; it holds no rule of its own.
-Clock: monotonic seconds.
+The shell (`master.py`, `children.py`) forks, signals and reaps; it has no rule of its own.
+Times are monotonic seconds.
 """
 
 from math import inf
 
 from poolq.master.actions import (
     Action,
-    Ask,
-    Dump,
+    CheckCode,
+    DumpStack,
     Exit,
     Kill,
-    Overrun,
-    Spawn,
+    KillOverrun,
     SpawnKeeper,
     SpawnLogger,
     SpawnTemplate,
+    SpawnWorker,
     Stop,
 )
-from poolq.master.state import Helper, Limits, Mode, Pool, Proc, Seat, Template
+from poolq.master.state import (
+    CONNECTING,
+    HelperProcess,
+    Limits,
+    Mode,
+    Pool,
+    Slot,
+    TemplateProcess,
+    WorkerProcess,
+    WorkerState,
+)
 from poolq.scoreboard.timeouts import DUMP_TIMEOUT, MAX_MISSED_BEATS, PULSES_PER_TIMEOUT
 from poolq.scoreboard.values import NO_JOB
 
-ANSWER = 5.0  # seconds a template has to say whether the code has changed
-FORK = 10.0  # seconds a template has to fork a worker
-GLANCE = 0.01  # seconds between two looks whether it is written
-AGAIN = 1.0  # seconds after which a worker that shall leave, and idles, is woken again
+CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
+FORK_TIMEOUT = 10.0  # seconds a template has to fork a worker
+DUMP_POLL = 0.01  # seconds between two checks whether a stack is written
+STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to leave is woken up again
 
 
 def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
-    """All that is to be done at `now`. `unconfirmed`: dead workers not yet recovered."""
+    """All actions that are due at `now`. `unconfirmed`: how many dead workers are not recovered."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unconfirmed)
     actions = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
     actions += _deadlines(pool, now)
-    if not pool.contact:
+    if not pool.broker_reached:
         return actions
     canary = _canary(pool, now)
     actions += _templates(pool, now) + list(canary)
-    for seat in pool.seats:
-        actions += _seat(pool, seat, now)
+    for slot in pool.slots:
+        actions += _slot(pool, slot, now)
     return actions + _replacements(pool, now, {spawn.slot for spawn in canary})
 
 
 def _logger(pool: Pool, now: float) -> list[Action]:
     if pool.logger is not None:
         return _silent(pool.logger, "logger")
-    return [SpawnLogger()] if pool.limits.logged and now >= pool.logger_not_before else []
+    return [SpawnLogger()] if pool.limits.has_logger and now >= pool.logger_not_before else []
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
     if pool.keeper is not None:
-        return _stopped(pool.keeper, pool.limits) or _silent(pool.keeper, "keeper")
+        return _unresponsive(pool.keeper, pool.limits) or _silent(pool.keeper, "keeper")
     return [SpawnKeeper()] if now >= pool.keeper_not_before else []
 
 
-def _stopped(keeper: Helper, limits: Limits) -> list[Action]:
-    if keeper.pulse.unmoved < PULSES_PER_TIMEOUT or keeper.killed:
+def _unresponsive(keeper: HelperProcess, limits: Limits) -> list[Action]:
+    if keeper.quick_beat.missed < PULSES_PER_TIMEOUT or keeper.killed:
         return []
     why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
     return [Kill(keeper.pid, why)]
 
 
-def _silent(helper: Helper, name: str) -> list[Action]:
-    if helper.beat.unmoved < MAX_MISSED_BEATS or helper.killed:
+def _silent(helper: HelperProcess, name: str) -> list[Action]:
+    if helper.beat.missed < MAX_MISSED_BEATS or helper.killed:
         return []
     return [Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {MAX_MISSED_BEATS} s")]
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
-    """Boots that take too long, jobs that overran, memory that ran away, idle workers that do not
-    move any more; also of those that were told to leave, which they may never come to do."""
+    """Act on workers that boot for too long, overrun a deadline, exceed the hard memory limit, or
+    hang while idle. Those that were told to leave are included, as they may never do it."""
     actions: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
-        if proc.killed or not proc.pid:
+        if proc.killed or proc.state is WorkerState.FORKING:
             continue
         if not proc.ready:
             if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
                 actions.append(Kill(proc.pid, why, booting=True))
-        elif proc.running != NO_JOB and (now >= proc.deadline or proc.heavy):
-            if proc.dumped != proc.running:
-                actions.append(Dump(proc.pid, proc.running))
-            elif proc.written or now >= proc.dumped_at + DUMP_TIMEOUT:
-                actions.append(Overrun(proc.pid, proc.running))
-        elif proc.idle and proc.beat.unmoved >= limits.silence:
-            why = f"idle worker (pid {proc.pid}) did not move for {limits.silence} s"
+        elif proc.running != NO_JOB and (now >= proc.deadline or proc.over_limit):
+            if proc.dump is None or proc.dump.running != proc.running:
+                actions.append(DumpStack(proc.pid, proc.running))
+            elif proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
+                actions.append(KillOverrun(proc.pid, proc.running))
+        elif proc.idle and proc.beat.missed >= limits.max_missed_beats:
+            why = f"idle worker (pid {proc.pid}) did not move for {limits.max_missed_beats} s"
             actions.append(Kill(proc.pid, why))
-        elif proc.idle and proc.told and now >= proc.signalled_at + AGAIN:
+        elif proc.idle and not proc.serving and now >= proc.signalled_at + STOP_REPEAT:
             actions.append(Stop(proc.pid))
     return actions
 
 
-def _boots_late(proc: Proc, limits: Limits, now: float) -> bool:
-    """An engine that cannot be reached may be waited for as long as that takes."""
-    if proc.loaded:
-        return proc.beat.unmoved >= limits.silence
-    return now - proc.born >= limits.boot_deadline
+def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
+    """A worker may wait for an unreachable engine without a limit, as long as its beat moves."""
+    if proc.state in CONNECTING:
+        return proc.beat.missed >= limits.max_missed_beats
+    return now - proc.started_at >= limits.boot_timeout
 
 
 def _templates(pool: Pool, now: float) -> list[Action]:
@@ -119,12 +130,12 @@ def _templates(pool: Pool, now: float) -> list[Action]:
     actions: list[Action] = []
     for template in pool.templates.values():
         generation = template.generation
-        if generation not in wanted or generation in pool.bare:
-            actions += [] if template.told else [Stop(template.pid)]
+        if generation not in wanted or generation in pool.not_preloaded:
+            actions += [] if template.stop_sent else [Stop(template.pid)]
             actions += _hung(pool, template, now)
         elif template.killed:
             continue
-        elif not template.ready and now - template.born >= pool.limits.boot_deadline:
+        elif not template.ready and now - template.started_at >= pool.limits.boot_timeout:
             why = f"template g{generation} did not load the application in time"
             actions.append(Kill(template.pid, why))
         else:
@@ -132,92 +143,97 @@ def _templates(pool: Pool, now: float) -> list[Action]:
     trial = pool.trial
     if trial is None or not pool.limits.preload or now < trial.not_before:
         return actions
-    if trial.generation not in pool.templates and trial.generation not in pool.bare:
+    if trial.generation not in pool.templates and trial.generation not in pool.not_preloaded:
         actions.append(SpawnTemplate(trial.generation))
     return actions
 
 
-def _hung(pool: Pool, template: Template, now: float) -> list[Action]:
-    """Kill a template that was asked for a worker and has not told its pid."""
-    if template.killed or not any(
-        not proc.pid and proc.generation == template.generation and now - proc.born >= FORK
+def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
+    """Kill a template that was asked for a worker and has not forked it in time."""
+    asked = [
+        proc.started_at
         for proc in pool.procs()
-    ):
+        if proc.state is WorkerState.FORKING and proc.generation == template.generation
+    ]
+    if template.killed or not asked or now - min(asked) < FORK_TIMEOUT:
         return []
-    why = f"template g{template.generation} did not fork a worker in {FORK:g} s"
+    why = f"template g{template.generation} did not fork a worker in {FORK_TIMEOUT:g} s"
     return [Kill(template.pid, why)]
 
 
-def _canary(pool: Pool, now: float) -> list[Spawn]:
+def _canary(pool: Pool, now: float) -> list[SpawnWorker]:
     """The first worker of a generation that is being tried."""
     trial = pool.trial
     if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
         return []
     if any(proc.generation == trial.generation for proc in pool.procs()):
         return []
-    free = [seat for seat in pool.seats if not seat.closing and len(seat.serving()) < 2]
-    return [Spawn(free[0].slot, trial.generation)] if free else []
+    free = [slot for slot in pool.slots if not slot.closing and len(slot.serving()) < 2]
+    return [SpawnWorker(free[0].number, trial.generation)] if free else []
 
 
-def _seat(pool: Pool, seat: Seat, now: float) -> list[Action]:
-    serving = seat.serving()
-    if seat.closing:
+def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
+    serving = slot.serving()
+    if slot.closing:
         return [Stop(proc.pid) for proc in serving if proc.pid]
     wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
     actions: list[Action] = []
     for proc in serving:
-        late = _boots_late(proc, pool.limits, now)  # it is killed for that
-        if proc.ready or proc.killed or late or not proc.pid or proc.generation in wanted:
+        if proc.ready or proc.state is WorkerState.FORKING or proc.generation in wanted:
             continue
-        why = f"worker {seat.slot} (pid {proc.pid}) is of a generation that does not serve"
-        actions.append(Kill(proc.pid, why, booting=True))
+        if not _boots_late(proc, pool.limits, now):  # else it is killed for that already
+            why = f"worker {slot.number} (pid {proc.pid}) is of a generation that does not serve"
+            actions.append(Kill(proc.pid, why, booting=True))
     if not serving:
-        if pool.generation and now >= seat.not_before and pool.can_spawn(pool.generation):
-            actions.append(Spawn(seat.slot, pool.generation))
+        if pool.generation and now >= slot.not_before and pool.can_spawn(pool.generation):
+            actions.append(SpawnWorker(slot.number, pool.generation))
     elif len(serving) > 1 and serving[-1].ready:
         actions += [Stop(proc.pid) for proc in serving[:-1] if proc.pid]
     return actions
 
 
 def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
-    """Successors for those that are spent, within the surge; none for the seats just `taken`."""
+    """Spawn successors for workers that are to be replaced, as far as the surge allows. Slots in
+    `taken` have just been given a canary."""
     actions: list[Action] = []
     if not pool.generation:
         return actions
-    booting = sum(len(seat.serving()) > 1 for seat in pool.seats) + len(taken)
-    for seat in pool.seats:
-        serving = seat.serving()
-        if seat.closing or seat.slot in taken or len(serving) != 1 or not serving[0].ready:
+    booting = sum(len(slot.serving()) > 1 for slot in pool.slots) + len(taken)
+    for slot in pool.slots:
+        serving = slot.serving()
+        if slot.closing or slot.number in taken or len(serving) != 1 or not serving[0].ready:
             continue
-        old, leaving = serving[0], len(seat.procs) - 1
-        if now >= old.due and not old.answered and not pool.trying() and not _may_ask(pool, old):
-            actions.append(Ask(pool.generation, old.seq))
+        old, leaving = serving[0], len(slot.procs) - 1
+        if now >= old.expires_at and not pool.reloading() and _must_check_code(pool, old):
+            actions.append(CheckCode(pool.generation, old.seq))
         outdated = old.generation != pool.generation
         room = booting < (pool.limits.max_surge if outdated else 1)
         room = room and leaving <= outdated
-        able = room and now >= seat.not_before and pool.can_spawn(pool.generation)
-        if able and (outdated or _spent(pool, old, now)):
-            actions.append(Spawn(seat.slot, pool.generation))
+        able = room and now >= slot.not_before and pool.can_spawn(pool.generation)
+        if able and (outdated or _must_recycle(pool, old, now)):
+            actions.append(SpawnWorker(slot.number, pool.generation))
             booting += 1
     return actions
 
 
-def _may_ask(pool: Pool, proc: Proc) -> bool:
-    """True when there is nothing to ask, or it was asked already."""
-    return proc.asked < inf or pool.generation not in pool.templates
+def _must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
+    """False if there is no template to ask, or it was asked already."""
+    asked = proc.code_answered or proc.code_asked_at < inf
+    return not asked and pool.generation in pool.templates
 
 
-def _spent(pool: Pool, proc: Proc, now: float) -> bool:
-    if proc.spent:
+def _must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
+    if proc.recycle_reason:
         return True
-    if now < proc.due or pool.trying():  # what is being tried would replace it at once
+    if now < proc.expires_at or pool.reloading():  # the new generation would replace it at once
         return False
-    return pool.generation not in pool.templates or proc.answered or now >= proc.asked + ANSWER
+    waited = now >= proc.code_asked_at + CODE_CHECK_TIMEOUT
+    return pool.generation not in pool.templates or proc.code_answered or waited
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
     procs = [proc for proc in pool.procs() if proc.pid]
-    actions: list[Action] = [Stop(proc.pid) for proc in procs if not proc.told]
+    actions: list[Action] = [Stop(proc.pid) for proc in procs if proc.serving]
     for template in pool.templates.values():
         actions += _hung(pool, template, now)
     if now < pool.deadline:
@@ -232,16 +248,16 @@ def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
     for template in pool.templates.values():
         if now >= pool.deadline and not template.killed:
             actions.append(Kill(template.pid, f"template (pid {template.pid}) did not leave"))
-        elif not template.told:
+        elif not template.stop_sent:
             actions.append(Stop(template.pid))
     if pool.templates:
         return actions
     keeper = pool.keeper
     if keeper is None:
-        if unconfirmed and now < pool.deadline and pool.contact:
+        if unconfirmed and now < pool.deadline and pool.broker_reached:
             return [SpawnKeeper()] if now >= pool.keeper_not_before else []
-        return [Exit(pool.code)]
-    if not keeper.told:
+        return [Exit(pool.exit_code)]
+    if not keeper.stop_sent:
         return [Stop(keeper.pid)]
     if now >= pool.deadline and not keeper.killed:
         return [Kill(keeper.pid, f"keeper (pid {keeper.pid}) did not leave")]
@@ -249,21 +265,25 @@ def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
 
 
 def next_wake(pool: Pool, now: float) -> float:
-    """Seconds until something may be due by time alone; at most 1, for the beats."""
+    """Seconds until an action may be due by time alone; at most 1, to observe the beats."""
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
     elif pool.limits.keeper_silence < MAX_MISSED_BEATS:
         times.append(now + pool.limits.keeper_silence / PULSES_PER_TIMEOUT)
-    if pool.logger is None and pool.limits.logged:
+    if pool.logger is None and pool.limits.has_logger:
         times.append(pool.logger_not_before)
     if pool.trial is not None:
         times.append(pool.trial.not_before)
-    for seat in pool.seats:
-        times.append(seat.not_before)
-        for proc in seat.procs:
-            times += [proc.due, proc.asked + ANSWER, proc.deadline, proc.dumped_at + DUMP_TIMEOUT]
-            if proc.dumped == proc.running != NO_JOB and now < proc.dumped_at + DUMP_TIMEOUT:
-                times.append(now + GLANCE)
-            times.append(proc.born + FORK if not proc.pid else inf)
+    for slot in pool.slots:
+        times.append(slot.not_before)
+        for proc in slot.procs:
+            times += [proc.expires_at, proc.code_asked_at + CODE_CHECK_TIMEOUT, proc.deadline]
+            if proc.dump is not None:
+                given_up_at = proc.dump.asked_at + DUMP_TIMEOUT
+                times.append(given_up_at)
+                if proc.dump.running == proc.running and now < given_up_at:
+                    times.append(now + DUMP_POLL)
+            if proc.state is WorkerState.FORKING:
+                times.append(proc.started_at + FORK_TIMEOUT)
     return max(0.0, min(time for time in times if time > now) - now)

@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic_ns, time
 
 from poolq.config import Config, engine_urls
-from poolq.master.state import Mode, Pool, Proc, Seat
+from poolq.master.state import Mode, Pool, Slot, WorkerProcess
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import MAX_REASON_CHARS, Seated, Told, encode
@@ -48,18 +48,18 @@ class Teller:
             list(config.queue) if config.queue else None, config.log_file,
             self._host, os.getpid(), self._node, self._began, config.until_empty, config.node_ttl,
             pool.label(), pool.paused, pool.generation,
-            trial.generation if trial is not None and pool.begun(trial) else 0,
+            trial.generation if trial is not None and pool.has_begun(trial) else 0,
             pool.refusal[:MAX_REASON_CHARS], pool.target(),
             pool.keeper.pid if pool.keeper else 0, pool.logger.pid if pool.logger else 0,
             [template.pid for template in pool.templates.values()],
-            pool.deadline if draining else None, dict(pool.endings),
-            [self._seated(seat, proc) for seat in pool.seats for proc in seat.procs],
+            pool.deadline if draining else None, dict(pool.exit_counts),
+            [self._seated(slot, proc) for slot in pool.slots for proc in slot.procs],
             [death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )  # fmt: skip
 
-    def _seated(self, seat: Seat, proc: Proc) -> Seated:
+    def _seated(self, slot: Slot, proc: WorkerProcess) -> Seated:
         return Seated(
-            self._rows[proc.seq], proc.seq, seat.slot, proc.pid, proc.generation,
-            round(proc.born, 2), round(proc.due, 2) if proc.due < inf else None,
-            proc.told, proc.spent, proc.birth, seat.restarts,
+            self._rows[proc.seq], proc.seq, slot.number, proc.pid, proc.generation,
+            round(proc.started_at, 2), round(proc.expires_at, 2) if proc.expires_at < inf else None,
+            not proc.serving, proc.recycle_reason, proc.initial_rss, slot.restarts,
         )  # fmt: skip

@@ -99,4 +99,4 @@ def decided(pool: Pool, generation: int) -> Answer | None:
     if pool.last_generation < generation or (trial and trial.generation <= generation):
         return None
     why = f"generation {generation} is refused, the old workers go on: {pool.refusal}"
-    return {**refusal(why), "traceback": pool.trace}
+    return {**refusal(why), "traceback": pool.traceback}

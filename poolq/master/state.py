@@ -1,24 +1,152 @@
-"""The state of a pool (pure values). What follows from it is `policy.py`'s business, what happened
-to it is written down by `transitions.py`. Clock: monotonic seconds.
+"""The state of a pool as plain values (pure).
+
+- `policy.py` decides by it what to do next; `transitions.py` writes into it what has happened.
+- The life of a worker process is one table, WORKER_TRANSITIONS: state and event give the next
+  state. A move that the table does not have raises IllegalMove. docs/design.md shows the table.
+
+Times are monotonic seconds.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, auto
 from math import inf
 
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 from poolq.scoreboard.values import NO_JOB, Running, WorkerDeath
 
-DEATHS = 8  # of workers, that are remembered
+MAX_DEATHS = 8  # deaths of workers that are remembered
 
 
 class Mode(Enum):
-    """RUN serves; DRAIN lets workers finish; END has none left but template and keeper."""
+    """RUN: the pool serves. DRAIN: it waits for its workers to leave. END: the workers have left,
+    templates and keeper follow."""
 
     RUN = "running"
     DRAIN = "draining"
     END = "ending"
+
+
+class WorkerState(Enum):
+    """STOPPING: the worker was sent TERM. KILLED: it was sent KILL, and has not been reaped yet."""
+
+    FORKING = auto()  # a template was asked to fork it; it has no pid yet
+    BOOTING = auto()  # it loads the application
+    CONNECTING = auto()  # it has loaded the application and waits for the engine
+    IDLE = auto()  # it waits for jobs
+    BUSY = auto()  # it runs a job, or is leaving by itself
+    STOPPING_BOOTING = auto()
+    STOPPING_CONNECTING = auto()
+    STOPPING_IDLE = auto()
+    STOPPING_BUSY = auto()
+    KILLED_BOOTING = auto()  # before it was ready
+    KILLED = auto()
+    GONE = auto()  # it was reaped, or never forked
+
+
+class WorkerEvent(Enum):
+    """What happens to a worker. LOADED, IDLE and BUSY are read from its scoreboard row, so they
+    repeat."""
+
+    FORKED = auto()
+    FORK_FAILED = auto()
+    LOADED = auto()
+    IDLE = auto()
+    BUSY = auto()
+    STOP_SENT = auto()
+    KILL_SENT = auto()
+    EXITED = auto()
+
+
+_S, _E = WorkerState, WorkerEvent
+# fmt: off  # one block for each state: what is observed of the worker, then what is done to it
+WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
+    _S.FORKING: {_E.FORKED: _S.BOOTING, _E.FORK_FAILED: _S.GONE},
+    _S.BOOTING: {
+        _E.LOADED: _S.CONNECTING,
+        _E.IDLE: _S.IDLE,
+        _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_BOOTING,
+        _E.KILL_SENT: _S.KILLED_BOOTING,
+        _E.EXITED: _S.GONE,
+    },
+    _S.CONNECTING: {
+        _E.LOADED: _S.CONNECTING,
+        _E.IDLE: _S.IDLE,
+        _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_CONNECTING,
+        _E.KILL_SENT: _S.KILLED_BOOTING,
+        _E.EXITED: _S.GONE,
+    },
+    _S.IDLE: {
+        _E.IDLE: _S.IDLE,
+        _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_IDLE,
+        _E.KILL_SENT: _S.KILLED,
+        _E.EXITED: _S.GONE,
+    },
+    _S.BUSY: {
+        _E.IDLE: _S.IDLE,
+        _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED,
+        _E.EXITED: _S.GONE,
+    },
+    _S.STOPPING_BOOTING: {
+        _E.LOADED: _S.STOPPING_CONNECTING,
+        _E.IDLE: _S.STOPPING_IDLE,
+        _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED_BOOTING,
+        _E.EXITED: _S.GONE,
+    },
+    _S.STOPPING_CONNECTING: {
+        _E.LOADED: _S.STOPPING_CONNECTING,
+        _E.IDLE: _S.STOPPING_IDLE,
+        _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED_BOOTING,
+        _E.EXITED: _S.GONE,
+    },
+    _S.STOPPING_IDLE: {  # TERM is sent again: the worker may have missed the first one
+        _E.IDLE: _S.STOPPING_IDLE,
+        _E.BUSY: _S.STOPPING_BUSY,
+        _E.STOP_SENT: _S.STOPPING_IDLE,
+        _E.KILL_SENT: _S.KILLED,
+        _E.EXITED: _S.GONE,
+    },
+    _S.STOPPING_BUSY: {
+        _E.IDLE: _S.STOPPING_IDLE,
+        _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED,
+        _E.EXITED: _S.GONE,
+    },
+    _S.KILLED_BOOTING: {  # a TERM that was decided in the same turn follows the KILL
+        _E.LOADED: _S.KILLED_BOOTING,
+        _E.IDLE: _S.KILLED,
+        _E.BUSY: _S.KILLED,
+        _E.STOP_SENT: _S.KILLED_BOOTING,
+        _E.EXITED: _S.GONE,
+    },
+    _S.KILLED: {
+        _E.IDLE: _S.KILLED,
+        _E.BUSY: _S.KILLED,
+        _E.STOP_SENT: _S.KILLED,
+        _E.EXITED: _S.GONE,
+    },
+    _S.GONE: {},
+}
+# fmt: on
+#: Workers that were not told to leave.
+SERVING = frozenset({_S.FORKING, _S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY})
+#: Workers that have been ready to take jobs.
+READY = frozenset({_S.IDLE, _S.BUSY, _S.STOPPING_IDLE, _S.STOPPING_BUSY, _S.KILLED})
+KILLED = frozenset({_S.KILLED_BOOTING, _S.KILLED})
+IDLE = frozenset({_S.IDLE, _S.STOPPING_IDLE})
+CONNECTING = frozenset({_S.CONNECTING, _S.STOPPING_CONNECTING})
+
+
+class IllegalMove(RuntimeError):
+    """An event that cannot happen to a worker in its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,198 +155,232 @@ class Limits:
 
     cooldown: float = 0.0
     stop_timeout: float = 60.0
-    boot_deadline: float = 60.0
+    boot_timeout: float = 60.0
     max_jobs: int = 0
     max_memory: int = 0
     max_memory_hard: int = 0
     max_surge: int = 1
     max_spawn_failures: int = 0
-    silence: int = 35  # looks at an idle worker, a second apart, without a beat
+    max_missed_beats: int = 35  # of an idle worker, counted once a second
     preload: bool = True
-    logged: bool = False  # what all say goes through a logger process
+    has_logger: bool = False
     keeper_silence: float = MAX_MISSED_BEATS
 
 
 @dataclass(slots=True)
-class Beat:
-    """A counter that moves while its process lives, looked at about once a second.
+class Heartbeat:
+    """A counter that moves while its process lives, observed about once a second.
 
-    Counted in looks, not in time: when the looking process itself was stopped, or the whole
-    machine slept, only looks are missing and nobody seems silent.
+    What is counted is observations without a move, not time: if the observer itself was stopped,
+    or the whole machine slept, observations are missing, and no process seems to be silent.
     """
 
     value: int = 0
-    unmoved: int = 0
-    looked: float = -inf
+    missed: int = 0
+    observed_at: float = -inf
 
-    def look(self, value: int, now: float, every: float = 1.0) -> None:
+    def observe(self, value: int, now: float, interval: float = 1.0) -> None:
         if value != self.value:
-            self.value, self.unmoved, self.looked = value, 0, now
-        elif now - self.looked >= every:
-            self.unmoved, self.looked = self.unmoved + 1, now
+            self.value, self.missed, self.observed_at = value, 0, now
+        elif now - self.observed_at >= interval:
+            self.missed, self.observed_at = self.missed + 1, now
 
 
 @dataclass(slots=True)
-class Proc:
-    """A worker process. `due`: when its lifetime ends; `spent`: why it is to be replaced.
+class StackDump:
+    """A worker was asked to log its stack while it ran that job."""
 
-    `deadline` and `running` are as last read from the scoreboard; `dumped` is the job for which
-    its stack was asked for, at `dumped_at`, and `written` that it has been. What began (`since`)
-    before the pool had `woken` may take `excuse` seconds more. `heavy`: what runs is over the hard
-    limit of memory, of which `burden` bytes were there when it began. `loaded`: not ready, but all
-    that it waits for is the engine. `signalled_at`: when it was last told to leave, or killed.
+    running: Running
+    asked_at: float
+    written: bool = False
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A worker and what the scoreboard last said of it.
+
+    `expires_at`: when its cooldown is over. `recycle_reason`: why it is to be replaced, or "".
+    `code_asked_at`: when its template was asked whether the code has changed. `jobs`: how many it
+    has settled. `over_limit`: its job exceeds --max-memory-hard; `rss_at_start`: the bytes that the
+    worker held when that job began. `signalled_at`: when TERM or KILL was last sent. What began
+    (`running_since`) before the pool was resumed at `resumed_at` may take `suspend_credit` seconds
+    more.
     """
 
     seq: int
     pid: int
     generation: int
-    born: float
-    due: float = inf
-    loaded: bool = False
-    ready: bool = False
-    told: bool = False
-    killed: bool = False
+    started_at: float
+    expires_at: float = inf
+    state: WorkerState = WorkerState.BOOTING
     signalled_at: float = -inf
-    asked: float = inf  # when the template was asked whether the code has changed
-    answered: bool = False
-    spent: str = ""
+    code_asked_at: float = inf
+    code_answered: bool = False
+    recycle_reason: str = ""
     jobs: int = 0
     rss: int = 0
-    birth: int = 0
-    idle: bool = False
-    beat: Beat = field(default_factory=Beat)
-    deadline: float = inf
+    initial_rss: int = 0
+    beat: Heartbeat = field(default_factory=Heartbeat)
     running: Running = NO_JOB
-    dumped: Running = NO_JOB
-    dumped_at: float = inf
-    written: bool = False
-    heavy: bool = False
-    burden: int = 0
-    since: float = 0.0
-    woken: float = -inf
-    excuse: float = 0.0
+    running_since: float = 0.0
+    deadline: float = inf
+    dump: StackDump | None = None
+    over_limit: bool = False
+    rss_at_start: int = 0
+    resumed_at: float = -inf
+    suspend_credit: float = 0.0
+
+    def move(self, event: WorkerEvent) -> None:
+        """Take one step of WORKER_TRANSITIONS. Raises IllegalMove."""
+        after = WORKER_TRANSITIONS[self.state].get(event)
+        if after is None:
+            raise IllegalMove(
+                f"worker (pid {self.pid}, seq {self.seq}): {event.name} is impossible in state "
+                f"{self.state.name}"
+            )
+        self.state = after
+
+    @property
+    def serving(self) -> bool:
+        return self.state in SERVING
+
+    @property
+    def ready(self) -> bool:
+        return self.state in READY
+
+    @property
+    def idle(self) -> bool:
+        return self.state in IDLE
+
+    @property
+    def killed(self) -> bool:
+        return self.state in KILLED
 
 
 @dataclass(slots=True)
-class Seat:
-    """A slot and who sits in it: one serves, another may boot to replace it, others leave."""
+class Slot:
+    """A numbered place for a worker. One worker serves in it, another may boot to replace it, and
+    others may be leaving."""
 
-    slot: int
-    procs: list[Proc] = field(default_factory=list)
+    number: int
+    procs: list[WorkerProcess] = field(default_factory=list)
     failures: int = 0
     not_before: float = 0.0
     closing: bool = False
     restarts: int = 0
 
-    def serving(self) -> list[Proc]:
-        """Those not told to leave, the oldest first."""
-        return [proc for proc in self.procs if not proc.told]
+    def serving(self) -> list[WorkerProcess]:
+        """The workers that were not told to leave, the oldest first."""
+        return [proc for proc in self.procs if proc.serving]
 
 
 @dataclass(slots=True)
-class Template:
-    """A process that has loaded a generation. `spare`: its dormant copy's pid, 0 for none."""
+class TemplateProcess:
+    """A process that loads a generation. `spare`: the pid of its dormant copy, 0 for none."""
 
     generation: int
     pid: int
-    born: float
+    started_at: float
     ready: bool = False
-    told: bool = False
+    stop_sent: bool = False
     killed: bool = False
     spare: int = 0
 
 
 @dataclass(slots=True)
 class Trial:
-    """A generation that is being tried: loaded, then its first worker booted."""
+    """A generation that is being tried: it is loaded, then its first worker boots. `again`: another
+    reload was requested meanwhile."""
 
     generation: int
     why: str
-    again: bool = False  # asked for once more meanwhile
+    again: bool = False
     not_before: float = 0.0
 
 
 @dataclass(slots=True)
-class Helper:
-    """The keeper, or the logger. `pulse` is the beat of a keeper with a short --node-ttl, looked at
-    more often, and not while it only waits for a processor."""
+class HelperProcess:
+    """The keeper or the logger. `quick_beat`: of a keeper with a short --node-ttl, the same counter
+    observed more often, except while the keeper only waits for a processor."""
 
     pid: int
-    born: float = 0.0
-    beat: Beat = field(default_factory=Beat)
-    pulse: Beat = field(default_factory=Beat)
-    told: bool = False
+    started_at: float = 0.0
+    beat: Heartbeat = field(default_factory=Heartbeat)
+    quick_beat: Heartbeat = field(default_factory=Heartbeat)
+    stop_sent: bool = False
     killed: bool = False
 
 
 @dataclass(slots=True)
 class Pool:
-    """The whole state. `generation`: the one that serves, 0 before the first boot. `contact`: the
-    keeper has reached the broker once. `refusal`: why the last trial was refused, "" if it was not;
-    `trace`: the traceback of that, if there is one. `paused`: nothing new is taken.
+    """The whole state. `generation`: the one that serves, 0 before the first boot. `refusal`: why
+    the last trial was refused, "" if it was not; `traceback`: that of the error, or "". `paused`:
+    workers claim nothing new. `broker_reached`: the keeper has reached the broker at least once.
+    `not_preloaded`: generations that each worker imports for itself. `exit_counts`: of workers, by
+    cause (see exits.py).
     """
 
     limits: Limits
-    seats: list[Seat]
+    slots: list[Slot]
     mode: Mode = Mode.RUN
     generation: int = 0
     last_generation: int = 0
     trial: Trial | None = None
-    templates: dict[int, Template] = field(default_factory=dict)
-    bare: set[int] = field(default_factory=set)  # generations that workers import for themselves
+    templates: dict[int, TemplateProcess] = field(default_factory=dict)
+    not_preloaded: set[int] = field(default_factory=set)
     refusal: str = ""
-    trace: str = ""
+    traceback: str = ""
     paused: bool = False
-    keeper: Helper | None = None
+    keeper: HelperProcess | None = None
     keeper_failures: int = 0
     keeper_not_before: float = 0.0
-    logger: Helper | None = None
+    logger: HelperProcess | None = None
     logger_failures: int = 0
     logger_not_before: float = 0.0
-    contact: bool = False
+    broker_reached: bool = False
     deadline: float = inf
     aborted: bool = False
     spawn_failures: int = 0
-    endings: Counter[str] = field(default_factory=Counter)  # of workers, by cause: see exits.py
-    deaths: deque[WorkerDeath] = field(default_factory=lambda: deque(maxlen=DEATHS))
-    code: int = 0
+    exit_counts: Counter[str] = field(default_factory=Counter)
+    deaths: deque[WorkerDeath] = field(default_factory=lambda: deque(maxlen=MAX_DEATHS))
+    exit_code: int = 0
 
-    def procs(self) -> list[Proc]:
-        return [proc for seat in self.seats for proc in seat.procs]
+    def procs(self) -> list[WorkerProcess]:
+        return [proc for slot in self.slots for proc in slot.procs]
 
-    def find(self, seq: int) -> Proc | None:
+    def find(self, seq: int) -> WorkerProcess | None:
         return next((proc for proc in self.procs() if proc.seq == seq), None)
 
     def can_spawn(self, generation: int) -> bool:
-        """A worker of that generation could be forked now."""
-        if not self.limits.preload or generation in self.bare:
+        """Whether a worker of that generation can be forked now."""
+        if not self.limits.preload or generation in self.not_preloaded:
             return True
         template = self.templates.get(generation)
-        return template is not None and template.ready and not template.told
+        return template is not None and template.ready and not template.stop_sent
 
     def target(self) -> int:
-        """How many workers there shall be."""
-        return sum(not seat.closing for seat in self.seats)
+        """The target number of workers."""
+        return sum(not slot.closing for slot in self.slots)
 
     def label(self) -> str:
-        """The state as a person reads it."""
+        """The state of the pool in one word, for people."""
         if self.mode is not Mode.RUN:
             return str(self.mode.value)
         if not self.generation:
             return "starting"
         if self.paused:
             return "paused"
-        return "reloading" if self.trying() else "running"
+        return "reloading" if self.reloading() else "running"
 
-    def trying(self) -> bool:
-        """A generation is being tried, and does not only wait for its time."""
-        return self.trial is not None and self.begun(self.trial)
+    def reloading(self) -> bool:
+        """Whether a trial has begun; False while it waits for its time."""
+        return self.trial is not None and self.has_begun(self.trial)
 
     def on_trial(self, generation: int) -> bool:
         return self.trial is not None and self.trial.generation == generation
 
-    def begun(self, trial: Trial) -> bool:
-        """False while a trial waits for its time."""
+    def has_begun(self, trial: Trial) -> bool:
+        """False while the trial waits for its time."""
         if not trial.not_before or trial.generation in self.templates:
             return True
         return any(proc.generation == trial.generation for proc in self.procs())

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from poolq.config import Config, engine_urls
-from poolq.master.state import Pool, Proc, Seat, Trial
+from poolq.master.state import Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
 from poolq.scoreboard import board
@@ -37,7 +37,7 @@ class Status:
     def look(self) -> dict[str, Any]:
         """All of it, now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
-        refusal = {"reason": pool.refusal, "traceback": pool.trace} if pool.refusal else None
+        refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
             "pool": config.name,
             "state": pool.label(),
@@ -71,11 +71,11 @@ class Status:
                 for template in pool.templates.values()
             ],
             "limits": limits_of(self._limits()),
-            "workers": [self._worker(seat, proc) for seat in pool.seats for proc in seat.procs],
+            "workers": [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
         }
 
     def _trial(self, trial: Trial) -> dict[str, Any]:
-        waits = None if self._pool.begun(trial) else max(0.0, trial.not_before - monotonic())
+        waits = None if self._pool.has_begun(trial) else max(0.0, trial.not_before - monotonic())
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
 
@@ -87,27 +87,27 @@ class Status:
         told = self._scores.told(word)
         return round(max(0, monotonic_ns() - told) / 1e9, 3) if told else None
 
-    def _worker(self, seat: Seat, proc: Proc) -> dict[str, Any]:
+    def _worker(self, slot: Slot, proc: WorkerProcess) -> dict[str, Any]:
         index = self._rows[proc.seq]
         row = self._scores.read(index)
         id, queue, job = self._scores.running(index) if row.in_job else ("", "", "")
         return {
-            "slot": seat.slot,
+            "slot": slot.number,
             "pid": proc.pid or None,
             "generation": proc.generation,
-            "state": "leaving" if proc.told else _state(row),
+            "state": "leaving" if not proc.serving else _state(row),
             "queue": queue or None,
             "job": job or None,
             "id": id or None,
             "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
-            "age": round(monotonic() - proc.born, 3),
+            "age": round(monotonic() - proc.started_at, 3),
             "done": row.done,
             "failed": row.failed,
             "retried": row.retried,
             "limited": row.limited,
             "parked": row.parked,
             "rss": row.rss,
-            "restarts": seat.restarts,
+            "restarts": slot.restarts,
         }
 
 

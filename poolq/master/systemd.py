@@ -71,7 +71,7 @@ def state_of(pool: Pool, now: float) -> str:
 
 def words(pool: Pool) -> str:
     """For `systemctl status`: one line."""
-    ready = sum(proc.ready and not proc.told for proc in pool.procs())
+    ready = sum(proc.ready and proc.serving for proc in pool.procs())
     text = f"{pool.label()}, {ready} of {pool.target()} workers ready, generation {pool.generation}"
     if pool.refusal:
         text += f"; the last reload was refused: {' '.join(pool.refusal.split())}"

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from poolq.master import transitions
-from poolq.master.state import Pool, Template
+from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
 from poolq.template.protocol import (
@@ -91,7 +91,7 @@ class Templates:
             return
         ours.setblocking(False)
         self._lines[generation] = ours
-        self._pool.templates[generation] = Template(generation, pid, monotonic())
+        self._pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
     def spawn(self, generation: int, seq: int, row: int, slot: int) -> bool:
         """Ask for a worker; False when the template does not listen now."""
@@ -126,7 +126,7 @@ class Templates:
 
     def _copy(self, generation: int) -> None:
         template = self._pool.templates.get(generation)
-        if template is None or not template.ready or template.told or template.spare:
+        if template is None or not template.ready or template.stop_sent or template.spare:
             return
         if monotonic() - self._given.get(generation, -inf) >= SPARE_PAUSE:
             self._give_spare(template)
@@ -143,15 +143,15 @@ class Templates:
         elif isinstance(message, Loaded) and template is not None:
             template.ready = True
         elif isinstance(message, Bare):
-            self._pool.bare.add(generation)
+            self._pool.not_preloaded.add(generation)
             why = f"{message.why}: nothing is preloaded, each worker imports for itself"
             self._say("warning", f"template g{generation}: {why}")
         elif isinstance(message, Failed):
             self._last_words[generation] = message
         elif isinstance(message, Answer):
-            transitions.answered(self._pool, message.seq, changed=message.changed)
+            transitions.code_checked(self._pool, message.seq, changed=message.changed)
 
-    def _give_spare(self, template: Template) -> None:
+    def _give_spare(self, template: TemplateProcess) -> None:
         ours, theirs = protocol.pair()
         ours.setblocking(False)
         if protocol.send(self._lines[template.generation], protocol.Spare(), theirs.fileno()):
@@ -171,7 +171,7 @@ class Templates:
         template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
         words, trial = self._last_words.pop(generation, None), self._pool.trial
-        if not (words or template.told or was_spare or generation in self._pool.bare):
+        if not (words or template.stop_sent or was_spare or generation in self._pool.not_preloaded):
             self._say("warning", f"template g{generation} (pid {pid}) died")
         woken = transitions.template_exited(self._pool, pid, code, words.why if words else "", now)
         if was_spare:
@@ -183,7 +183,7 @@ class Templates:
         self._lines.pop(generation).close()
         spare = self._spares.pop(generation, None)
         for proc in self._pool.procs():
-            if not proc.pid and proc.generation == generation:
+            if proc.state is WorkerState.FORKING and proc.generation == generation:
                 self._family.unborn(proc.seq)
         if woken is not None and spare is not None:
             self._lines[generation] = spare
@@ -197,6 +197,6 @@ def log_refusal(
 ) -> None:
     """A generation was refused: in the log, with the traceback, which `poolq status` shows too."""
     text = f"generation {generation} is refused, the old workers go on"
-    pool.trace = words.trace if words else ""
-    trace = f"\n{pool.trace}" if pool.trace else ""
+    pool.traceback = words.trace if words else ""
+    trace = f"\n{pool.traceback}" if pool.traceback else ""
     say("error", f"{text}: {pool.refusal}{trace}")

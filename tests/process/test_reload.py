@@ -46,7 +46,7 @@ BROKEN = {
     "syntax": ("def x(:\n", "SyntaxError"),
     "raises": ("raise RuntimeError('not today')\n", "not today"),
     "odd": ("raise RuntimeError('not today ' + '\\udcff' * 100_000)\n", r"not today \udcff"),
-    "exits": ("import os\nos._exit(9)\n", "its template ended with code 9"),
+    "exits": ("import os\nos._exit(9)\n", "its template exited with code 9"),
     "dies": ("import os\nos.kill(os.getpid(), 9)\n", "its template was killed"),
     "option": ("from poolq import Job\nclass A(Job):\n    attempts = 0\n", "attempts"),
 }

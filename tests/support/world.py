@@ -8,26 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 from poolq.master import transitions
 from poolq.master.actions import (
     Action,
-    Ask,
-    Dump,
+    CheckCode,
+    DumpStack,
     Exit,
     Kill,
-    Overrun,
-    Spawn,
+    KillOverrun,
     SpawnKeeper,
     SpawnTemplate,
+    SpawnWorker,
     Stop,
 )
-from poolq.master.policy import AGAIN, decide, next_wake
-from poolq.master.state import Helper, Limits, Mode, Pool, Seat, Template
+from poolq.master.policy import STOP_REPEAT, decide, next_wake
+from poolq.master.state import (
+    HelperProcess,
+    Limits,
+    Mode,
+    Pool,
+    Slot,
+    TemplateProcess,
+    WorkerProcess,
+)
 from poolq.scoreboard.timeouts import DUMP_TIMEOUT
-from poolq.scoreboard.values import NO_JOB
 
 STOP_TIMEOUT = 5.0
 
@@ -42,7 +48,7 @@ class Life:
     slot: int = 0
     generation: int = 0
     ready: bool = False
-    told: bool = False
+    stop_sent: bool = False
     killed: bool = False
     stubborn: bool = False
     hangs: bool = False
@@ -52,7 +58,7 @@ class Life:
 class World:
     """A shell around the policy that checks each action as it applies it."""
 
-    seats: int = 3
+    slots: int = 3
     limits: Limits = field(default_factory=Limits)
     now: float = 1000.0
     number: int = 0
@@ -65,26 +71,26 @@ class World:
     broken: bool = False  # what is loaded from now on cannot boot
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.limits, [Seat(slot) for slot in range(1, self.seats + 1)])
+        self.pool = Pool(self.limits, [Slot(number) for number in range(1, self.slots + 1)])
         transitions.reload(self.pool, "start")
         self._applied: dict[type, Callable[[Any], None]] = {
             Exit: self._exit,
             SpawnKeeper: self._spawn_keeper,
             SpawnTemplate: self._spawn_template,
-            Spawn: self._spawn,
+            SpawnWorker: self._spawn,
             Stop: self._stop,
             Kill: self._kill,
-            Ask: self._ask,
-            Dump: self._dump,
-            Overrun: self._overrun,
+            CheckCode: self._ask,
+            DumpStack: self._dump,
+            KillOverrun: self._overrun,
         }
 
     def act(self) -> list[Action]:
         """One turn of the master's loop after signals and reaping."""
-        transitions.emptied(self.pool, self.now)
-        transitions.closed(self.pool)
+        transitions.end_if_empty(self.pool, self.now)
+        transitions.remove_closed(self.pool)
         if self.pool.keeper:
-            self.pool.keeper.beat.look(self.beat, self.now)
+            self.pool.keeper.beat.observe(self.beat, self.now)
         actions = decide(self.pool, self.now, self.unconfirmed)
         for action in actions:
             assert self.exit is None, "nothing follows the end"
@@ -102,19 +108,21 @@ class World:
     def _spawn_keeper(self, action: SpawnKeeper) -> None:
         assert self.keeper is None
         self.keeper = Life(self.next())
-        self.pool.keeper = Helper(self.keeper.pid, self.now)
+        self.pool.keeper = HelperProcess(self.keeper.pid, self.now)
 
     def _spawn_template(self, action: SpawnTemplate) -> None:
         assert self.pool.mode is Mode.RUN
-        assert self.pool.contact
+        assert self.pool.broker_reached
         assert action.generation not in self.templates
         life = Life(self.next(), generation=action.generation)
         self.templates[action.generation] = life
-        self.pool.templates[action.generation] = Template(life.generation, life.pid, self.now)
+        self.pool.templates[action.generation] = TemplateProcess(
+            life.generation, life.pid, self.now
+        )
 
-    def _spawn(self, action: Spawn) -> None:
+    def _spawn(self, action: SpawnWorker) -> None:
         assert self.pool.mode is Mode.RUN
-        assert self.pool.contact, "no worker before the broker was reached"
+        assert self.pool.broker_reached, "no worker before the broker was reached"
         if action.generation != self.pool.generation:
             assert self.pool.trial is not None
             assert action.generation == self.pool.trial.generation
@@ -123,20 +131,19 @@ class World:
         assert template is None or template.ready
         life = Life(0 if template else self.next(), self.next(), action.slot, action.generation)
         self.workers[life.seq] = life
-        transitions.spawned(
-            self.pool, life.slot, life.seq, life.generation, life.pid, self.now, rand=0.5
-        )
+        proc = WorkerProcess(life.seq, life.pid, life.generation, self.now)
+        transitions.spawned(self.pool, life.slot, proc, rand=0.5)
 
     def _stop(self, action: Stop) -> None:
         life = self.life(action.pid)
         proc = next((one for one in self.pool.procs() if one.pid == action.pid), None)
-        woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + AGAIN
-        assert not life.told or woken_again, "told twice"
-        first, life.told = not life.told, True
+        woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + STOP_REPEAT
+        assert not life.stop_sent or woken_again, "told twice"
+        first, life.stop_sent = not life.stop_sent, True
         transitions.signalled(self.pool, action.pid, self.now, killed=False)
         # The second signal only repeats the first: the slot may have been closing then.
-        if first and self.pool.mode is Mode.RUN and life.slot and not self.seat(life.slot).closing:
-            assert any(one.ready and not one.told for one in self.of(life.slot))
+        if first and self.pool.mode is Mode.RUN and life.slot and not self.slot(life.slot).closing:
+            assert any(one.ready and not one.stop_sent for one in self.of(life.slot))
 
     def _kill(self, action: Kill) -> None:
         life = self.life(action.pid)
@@ -147,20 +154,21 @@ class World:
             hangs = action.booting or "did not move" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed before its time"
 
-    def _ask(self, action: Ask) -> None:
+    def _ask(self, action: CheckCode) -> None:
         proc = self.pool.find(action.seq)
         assert proc is not None
-        proc.asked = self.now
+        proc.code_asked_at = self.now
 
-    def _dump(self, action: Dump) -> None:
+    def _dump(self, action: DumpStack) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
-        proc.dumped, proc.dumped_at = action.running, self.now
+        transitions.dump_asked(proc, action.running, self.now)
 
-    def _overrun(self, action: Overrun) -> None:
+    def _overrun(self, action: KillOverrun) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
-        assert proc.dumped == action.running, "not the job for which its stack was asked for"
-        assert proc.written or self.now >= proc.dumped_at + DUMP_TIMEOUT
-        proc.dumped, proc.dumped_at = NO_JOB, inf
+        assert proc.dump is not None
+        assert proc.dump.running == action.running, "not the job for which its stack was asked for"
+        assert proc.dump.written or self.now >= proc.dump.asked_at + DUMP_TIMEOUT
+        proc.dump = None
         assert not self.life(action.pid).killed, "killed twice"
         self.life(action.pid).killed = True
         transitions.signalled(self.pool, action.pid, self.now, killed=True)
@@ -168,17 +176,19 @@ class World:
     # what is there
 
     def served(self) -> int:
-        """Seats that have a ready worker which was neither told to leave nor killed."""
-        good = [one for one in self.workers.values() if one.ready and not one.told | one.killed]
+        """The slots that have a ready worker which was neither told to leave nor killed."""
+        good = [
+            one for one in self.workers.values() if one.ready and not one.stop_sent | one.killed
+        ]
         slots = {one.slot for one in good}
-        return sum(seat.slot in slots for seat in self.pool.seats if not seat.closing)
+        return sum(slot.number in slots for slot in self.pool.slots if not slot.closing)
 
     def next(self) -> int:
         self.number += 1
         return self.number
 
-    def seat(self, slot: int) -> Seat:
-        return self.pool.seats[slot - 1]
+    def slot(self, number: int) -> Slot:
+        return self.pool.slots[number - 1]
 
     def life(self, pid: int) -> Life:
         assert pid, "a worker that nobody has named cannot be signalled"
@@ -194,19 +204,19 @@ class World:
     # what happens
 
     def contact(self) -> None:
-        self.pool.contact = True
+        self.pool.broker_reached = True
         self.unconfirmed = 0
 
     def born(self, life: Life) -> None:
         life.pid = self.next()
-        transitions.born(self.pool, life.seq, life.pid)
+        transitions.forked(self.pool, life.seq, life.pid)
 
     def loaded(self, life: Life) -> None:
         life.ready = self.pool.templates[life.generation].ready = True
 
     def ready(self, life: Life) -> None:
         life.ready = True
-        transitions.ready(self.pool, life.seq)
+        transitions.ready(self.pool, life.seq, idle=False)
 
     def gone(
         self, life: Life, code: int = 0, *, in_job: bool = False, worked: bool = False
@@ -223,7 +233,8 @@ class World:
             transitions.template_exited(self.pool, life.pid, code, "", self.now)
             for one in [one for one in self.workers.values() if one.generation == life.generation]:
                 if not one.pid:
-                    self.gone(one, -1)
+                    del self.workers[one.seq]
+                    transitions.fork_failed(self.pool, one.seq, self.now)
 
     def run_on(self, seconds: float = 0.0) -> None:
         """Let time pass as the shell would, waking when it would; all do as they are told."""
@@ -249,7 +260,7 @@ class World:
                 continue  # it went with its template, or does nothing
             if life.killed:
                 self.gone(life, -1)
-            elif life.told and not life.stubborn:
+            elif life.stop_sent and not life.stubborn:
                 self.gone(life)
             elif life.seq and not life.pid:
                 if template and template.ready and not template.stubborn:
@@ -261,11 +272,11 @@ class World:
         return before != [(one.pid, one.ready) for one in self.all()]
 
 
-def running(seats: int = 3, **limits: Any) -> World:
+def running(slots: int = 3, **limits: Any) -> World:
     """A pool with all its workers ready; without templates unless asked for."""
-    world = World(seats, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
+    world = World(slots, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
     world.run_on()
-    assert len(world.workers) == seats
+    assert len(world.workers) == slots
     return world
 
 

@@ -12,7 +12,7 @@ import pytest
 from poolq.config import Config
 from poolq.master import commands, transitions
 from poolq.master.commands import Wishes
-from poolq.master.state import Helper, Limits, Mode
+from poolq.master.state import HelperProcess, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 from tests.support.world import STOP_TIMEOUT, Life, World, running
@@ -48,7 +48,7 @@ def busy() -> World:
 def recycling() -> World:
     """Slot 1 has a successor that boots."""
     world = running(2)
-    world.pool.procs()[0].spent = "5 jobs"
+    world.pool.procs()[0].recycle_reason = "5 jobs"
     world.act()
     assert len(world.workers) == 3
     return world
@@ -83,7 +83,7 @@ class Case:
     def __init__(self, state: str, config: Config) -> None:
         self.state = state
         self.world = STATES[state]()
-        self.world.pool.logger = Helper(LOGGER)
+        self.world.pool.logger = HelperProcess(LOGGER)
         self.said: list[str] = []
         self.sent: list[tuple[int, Signals]] = []
         self.before = set(self.world.workers)
@@ -105,7 +105,7 @@ class Case:
             life.stubborn = self.state == "hung"
 
     def ready(self) -> list[Life]:
-        return [one for one in self.world.workers.values() if one.ready and not one.told]
+        return [one for one in self.world.workers.values() if one.ready and not one.stop_sent]
 
 
 @pytest.fixture(params=STATES)
@@ -124,7 +124,7 @@ def test_term_and_int_wait_for_jobs_and_then_no_longer(case: Case, how: str) -> 
     case.signal(how)
     case.signal(how)
     assert case.world.pool.mode is Mode.DRAIN
-    assert all(one.told for one in case.world.workers.values())
+    assert all(one.stop_sent for one in case.world.workers.values())
     case.world.run_on(STOP_TIMEOUT - 0.5)
     if case.state not in ("busy", "hung", "draining"):
         assert case.world.exit == 0

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from poolq.master import exits, transitions
-from poolq.master.state import Proc
+from poolq.master.state import WorkerProcess
+from poolq.master.state import WorkerState as State
 from poolq.scoreboard import exit_reasons
 from poolq.scoreboard.board import KillReason, Row, Scoreboard
 from poolq.scoreboard.worker_row import Phase
@@ -26,7 +27,7 @@ def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int =
 
 def ended(world: World, found: Row, **changes: Any) -> str:
     proc = world.pool.find(only(world).seq)
-    assert isinstance(proc, Proc)
+    assert isinstance(proc, WorkerProcess)
     for name, value in changes.items():
         setattr(proc, name, value)
     return exits.cause(world.pool, proc, found, world.now)
@@ -35,20 +36,20 @@ def ended(world: World, found: Row, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("found", "changes", "cause"),
     [
-        (row(signal=9, reason=KillReason.TIMEOUT), {"killed": True}, "timeout"),
-        (row(signal=9, reason=KillReason.MEMORY), {"killed": True}, "max_memory_hard"),
+        (row(signal=9, reason=KillReason.TIMEOUT), {"state": State.KILLED}, "timeout"),
+        (row(signal=9, reason=KillReason.MEMORY), {"state": State.KILLED}, "max_memory_hard"),
         (row(signal=11), {}, "crash"),
         (row(code=7), {}, "crash"),
-        (row(code=1), {"told": True}, "crash"),
+        (row(code=1), {"state": State.STOPPING_IDLE}, "crash"),
         (row(), {}, "left"),
-        (row(signal=9), {"killed": True}, "silent"),
-        (row(Phase.BOOT, code=3), {"ready": False}, "boot"),
-        (row(Phase.BOOT, signal=9), {"ready": False, "killed": True}, "boot"),
-        (row(), {"told": True, "spent": "100 jobs"}, "max_jobs"),
-        (row(), {"told": True, "spent": "300 MiB"}, "max_memory"),
-        (row(), {"told": True, "due": 0.0}, "cooldown"),
-        (row(), {"told": True, "generation": 0}, "reload"),
-        (row(Phase.BOOT), {"killed": True, "ready": False, "generation": 0}, "reload"),
+        (row(signal=9), {"state": State.KILLED}, "silent"),
+        (row(Phase.BOOT, code=3), {"state": State.BOOTING}, "boot"),
+        (row(Phase.BOOT, signal=9), {"state": State.KILLED_BOOTING}, "boot"),
+        (row(), {"state": State.STOPPING_IDLE, "recycle_reason": "100 jobs"}, "max_jobs"),
+        (row(), {"state": State.STOPPING_IDLE, "recycle_reason": "300 MiB"}, "max_memory"),
+        (row(), {"state": State.STOPPING_IDLE, "expires_at": 0.0}, "cooldown"),
+        (row(), {"state": State.STOPPING_IDLE, "generation": 0}, "reload"),
+        (row(Phase.BOOT), {"state": State.KILLED_BOOTING, "generation": 0}, "reload"),
     ],
 )
 def test_each_end_has_its_cause(found: Row, changes: dict[str, Any], cause: str) -> None:
@@ -58,12 +59,12 @@ def test_each_end_has_its_cause(found: Row, changes: dict[str, Any], cause: str)
 
 def test_fewer_seats_and_the_end_of_the_pool() -> None:
     world = running(1)
-    world.pool.seats[0].closing = True
-    assert ended(world, row(), told=True) == "scale"
+    world.pool.slots[0].closing = True
+    assert ended(world, row(), state=State.STOPPING_IDLE) == "scale"
     transitions.stop(world.pool, world.now)
-    assert ended(world, row(), told=True) == "stop"
-    assert ended(world, row(signal=9), killed=True) == "stop"
-    assert ended(world, row(signal=11), told=False, killed=False) == "crash"
+    assert ended(world, row(), state=State.STOPPING_IDLE) == "stop"
+    assert ended(world, row(signal=9), state=State.KILLED) == "stop"
+    assert ended(world, row(signal=11), state=State.IDLE) == "crash"
 
 
 def test_they_are_counted() -> None:
@@ -71,4 +72,4 @@ def test_they_are_counted() -> None:
     for _ in range(2):
         exits.count(world.pool, only(world).seq, row(signal=9), world.now)
     exits.count(world.pool, 4711, row(), world.now)
-    assert dict(world.pool.endings) == {"crash": 2}
+    assert dict(world.pool.exit_counts) == {"crash": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.master import policy, transitions
-from poolq.master.actions import Exit, Kill, Spawn, SpawnKeeper, SpawnTemplate
+from poolq.master.actions import Exit, Kill, SpawnKeeper, SpawnTemplate, SpawnWorker
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits
 from tests.support.world import STOP_TIMEOUT, World, only, running
@@ -19,11 +19,11 @@ def test_keeper_then_template_then_one_worker_then_the_others() -> None:
     assert world.act() == [SpawnTemplate(1)]
     assert world.act() == []
     world.loaded(world.templates[1])
-    assert world.act() == [Spawn(1, 1)]
+    assert world.act() == [SpawnWorker(1, 1)]
     world.born(only(world))
     assert world.act() == []
     world.ready(only(world))
-    assert world.act() == [Spawn(2, 1), Spawn(3, 1)]
+    assert world.act() == [SpawnWorker(2, 1), SpawnWorker(3, 1)]
 
 
 def test_without_preloading_there_is_no_template() -> None:
@@ -122,7 +122,7 @@ def test_a_worker_that_had_settled_a_job_comes_back_soon() -> None:
     for _ in range(5):
         world.gone(only(world), -1, in_job=True, worked=True)
         world.now += 0.1
-        assert world.act() == [Spawn(1, 1)]
+        assert world.act() == [SpawnWorker(1, 1)]
         world.ready(only(world))
 
 
@@ -201,7 +201,7 @@ def test_a_keeper_that_does_not_leave_is_killed() -> None:
     assert world.keeper is not None
     world.keeper.stubborn = True
     transitions.stop(world.pool, world.now)
-    world.run_on(transitions.END_DEADLINE - 0.1)
+    world.run_on(transitions.END_TIMEOUT - 0.1)
     assert world.keeper is not None
     assert not world.keeper.killed
     world.run_on(1)
@@ -215,5 +215,5 @@ def test_a_template_that_forks_nothing_does_not_hold_up_the_end() -> None:
     world.now += 1
     world.act()
     transitions.stop(world.pool, world.now)
-    world.run_on(policy.FORK + transitions.END_DEADLINE + 1)
+    world.run_on(policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 1)
     assert world.exit == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from poolq.master import policy, transitions
-from poolq.master.actions import Dump, Overrun
+from poolq.master.actions import DumpStack, KillOverrun
 from poolq.master.policy import decide, next_wake
-from poolq.master.state import Proc
+from poolq.master.state import WorkerProcess
 from poolq.scoreboard import timeouts
 from poolq.scoreboard.values import NO_JOB
 from tests.support.world import World, only, running
@@ -15,13 +15,13 @@ from tests.support.world import World, only, running
 HARD = 1000
 
 
-def proc_of(world: World) -> Proc:
+def proc_of(world: World) -> WorkerProcess:
     proc = world.pool.find(only(world).seq)
     assert proc is not None
     return proc
 
 
-def overdue(world: World) -> Proc:
+def overdue(world: World) -> WorkerProcess:
     proc = proc_of(world)
     proc.running, proc.deadline = (7, 1), world.now + 3
     return proc
@@ -37,12 +37,12 @@ def test_a_job_that_overruns_is_dumped_then_killed() -> None:
     assert world.act() == []
     assert next_wake(world.pool, world.now) == pytest.approx(0.1)
     world.now += 0.1
-    assert world.act() == [Dump(proc.pid, (7, 1))]
+    assert world.act() == [DumpStack(proc.pid, (7, 1))]
     assert world.act() == [], "it has a moment to write"
-    assert next_wake(world.pool, world.now) == pytest.approx(policy.GLANCE)
+    assert next_wake(world.pool, world.now) == pytest.approx(policy.DUMP_POLL)
     world.now += timeouts.DUMP_TIMEOUT
-    assert decide(world.pool, world.now, 0) == [Overrun(proc.pid, (7, 1))]
-    assert next_wake(world.pool, world.now) > policy.GLANCE
+    assert decide(world.pool, world.now, 0) == [KillOverrun(proc.pid, (7, 1))]
+    assert next_wake(world.pool, world.now) > policy.DUMP_POLL
 
 
 def test_a_stack_that_is_written_is_not_waited_for() -> None:
@@ -50,8 +50,9 @@ def test_a_stack_that_is_written_is_not_waited_for() -> None:
     proc = overdue(world)
     world.now += 3
     world.act()
-    proc.written = True
-    assert decide(world.pool, world.now, 0) == [Overrun(proc.pid, (7, 1))]
+    assert proc.dump is not None
+    proc.dump.written = True
+    assert decide(world.pool, world.now, 0) == [KillOverrun(proc.pid, (7, 1))]
 
 
 def test_the_next_job_is_not_killed_for_it() -> None:
@@ -68,14 +69,14 @@ def test_nobody_is_late_by_the_time_of_a_suspension() -> None:
     """Neither who was seen to run before it, nor who had begun since the last look."""
     world = running(2)
     seen, unseen = world.pool.procs()
-    seen.running, seen.since = (7, 1), world.now - 1
+    seen.running, seen.running_since = (7, 1), world.now - 1
     transitions.suspended(world.pool, 5.0, world.now)
     transitions.suspended(world.pool, 3.0, world.now + 4)
-    assert (seen.excuse, unseen.excuse) == (8.0, 3.0)
-    assert seen.woken == unseen.woken == world.now + 4
-    seen.since = world.now + 5  # another job
+    assert (seen.suspend_credit, unseen.suspend_credit) == (8.0, 3.0)
+    assert seen.resumed_at == unseen.resumed_at == world.now + 4
+    seen.running_since = world.now + 5  # another job
     transitions.suspended(world.pool, 2.0, world.now + 8)
-    assert seen.excuse == 2.0
+    assert seen.suspend_credit == 2.0
 
 
 def test_without_anything_to_do_it_wakes_once_a_second() -> None:
@@ -90,11 +91,11 @@ def killed(world: World, rss: int, *, since: float, held: int = 0) -> bool:
     """The keeper's sample of now, of a job that began so long ago and found so much there: is that
     job's end near?"""
     proc = proc_of(world)
-    proc.burden = held
+    proc.rss_at_start = held
     proc.running = (7, round(world.now - since))
-    proc.since = world.now - since
-    transitions.weighed(world.pool, proc, rss, world.now)
-    return Dump in [type(one) for one in decide(world.pool, world.now, 0)]
+    proc.running_since = world.now - since
+    transitions.sampled(world.pool, proc, rss, world.now)
+    return DumpStack in [type(one) for one in decide(world.pool, world.now, 0)]
 
 
 def test_a_job_that_takes_too_much_is_killed_for_it() -> None:
@@ -111,16 +112,16 @@ def test_a_sample_from_before_it_began_says_nothing_of_a_job() -> None:
 def test_what_the_job_before_has_left_is_not_charged_to_the_next() -> None:
     world = running(1, max_memory_hard=HARD)
     assert not killed(world, HARD * 2, since=0.9, held=HARD * 2)
-    assert transitions.spent(world.pool, proc_of(world)), "it is replaced all the same"
+    assert transitions.check_limits(world.pool, proc_of(world)), "it is replaced all the same"
     assert killed(world, round(HARD * 2.3), since=0.9, held=HARD * 2), "unless it takes more itself"
 
 
 def test_an_idle_worker_that_is_too_big_is_no_jobs_fault() -> None:
     world = running(1, max_memory_hard=HARD)
     proc = proc_of(world)
-    transitions.weighed(world.pool, proc, HARD * 2, world.now)
-    assert not proc.heavy
-    assert transitions.spent(world.pool, proc)
+    transitions.sampled(world.pool, proc, HARD * 2, world.now)
+    assert not proc.over_limit
+    assert transitions.check_limits(world.pool, proc)
 
 
 def test_without_a_limit_nothing_is_too_much() -> None:
@@ -141,7 +142,7 @@ def test_a_pool_that_waits_to_load_a_lost_template_again_does_not_reload() -> No
     world.gone(world.templates[2], 3)
     assert world.pool.trial is not None
     assert world.pool.label() == "running", "it waits"
-    world.now += transitions.LOST_AGAIN
+    world.now += transitions.LOST_RETRY_DELAY
     world.act()
     assert world.pool.label() == "reloading"
     world.broken = False

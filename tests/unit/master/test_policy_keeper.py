@@ -6,19 +6,19 @@ import pytest
 
 from poolq.master import policy, transitions
 from poolq.master.actions import Kill, SpawnKeeper
-from poolq.master.state import Helper, Limits, Pool
+from poolq.master.state import HelperProcess, Limits, Pool
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
 
 
 def pool(**limits: float) -> Pool:
     made = Pool(Limits(**limits), [])  # type: ignore[arg-type]  # seconds
-    made.contact = True
+    made.broker_reached = True
     return made
 
 
 def dies(one: Pool, now: float, *, killed: bool) -> float:
     """A keeper that was born just before is reaped; how long the next one takes to come."""
-    one.keeper = Helper(7, now - 0.2)
+    one.keeper = HelperProcess(7, now - 0.2)
     transitions.keeper_exited(one, -1 if killed else 70, now, killed=killed)
     return one.keeper_not_before - now
 
@@ -26,7 +26,7 @@ def dies(one: Pool, now: float, *, killed: bool) -> float:
 def test_one_that_was_killed_is_replaced_at_once_however_often_that_happens() -> None:
     one = pool()
     waits = [dies(one, now, killed=True) for now in range(100, 150)]
-    assert waits == [pytest.approx(transitions.KEEPERS - 0.2)] * 50
+    assert waits == [pytest.approx(transitions.KEEPER_INTERVAL - 0.2)] * 50
     assert policy.decide(one, 150, 0) == [SpawnKeeper()]
 
 
@@ -43,11 +43,11 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
     allowed = keeper_silence(ttl)
     assert allowed == pytest.approx(ttl / 3)
     one = pool(keeper_silence=allowed)
-    one.keeper = Helper(7, 100.0)
+    one.keeper = HelperProcess(7, 100.0)
     now, looked = 100.0, 0
     while not policy.decide(one, now, 0):
         now += policy.next_wake(one, now) + 0.001
-        one.keeper.pulse.look(1, now, allowed / PULSES_PER_TIMEOUT)
+        one.keeper.quick_beat.observe(1, now, allowed / PULSES_PER_TIMEOUT)
         looked += 1
     assert allowed < now - 100 < ttl / 2 + 0.01
     assert looked <= max(PULSES_PER_TIMEOUT + 1, ttl / 2)
@@ -60,10 +60,10 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
 def test_a_silent_one_has_ten_seconds_at_most(ttl: float) -> None:
     assert keeper_silence(ttl) == MAX_MISSED_BEATS
     one = pool(keeper_silence=keeper_silence(ttl))
-    one.keeper = Helper(7, 100.0)
+    one.keeper = HelperProcess(7, 100.0)
     for now in range(100, 100 + MAX_MISSED_BEATS + 1):
         assert policy.decide(one, now, 0) == []
         assert policy.next_wake(one, now) == 1.0
-        one.keeper.beat.look(1, now)
+        one.keeper.beat.observe(1, now)
     (kill,) = policy.decide(one, 111, 0)
     assert isinstance(kill, Kill)

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from poolq.master import policy, transitions
 from poolq.master.policy import next_wake
-from poolq.master.state import Limits, Mode, Proc
+from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
 from poolq.scoreboard.values import NO_JOB
 from tests.support.world import STOP_TIMEOUT, Life, World
@@ -29,15 +29,15 @@ class Lives(RuleBasedStateMachine):
     """Any order of boots, deaths, signals and time."""
 
     @initialize(
-        seats=st.integers(1, 4),
+        slots=st.integers(1, 4),
         cooldown=st.sampled_from([0.0, COOLDOWN]),
         preload=st.booleans(),
         surge=st.integers(1, 2),
         up=st.booleans(),
     )
-    def begin(self, seats: int, cooldown: float, preload: bool, surge: int, up: bool) -> None:
+    def begin(self, slots: int, cooldown: float, preload: bool, surge: int, up: bool) -> None:
         limits = Limits(cooldown, STOP_TIMEOUT, preload=preload, max_surge=surge)
-        self.world = World(seats, limits)
+        self.world = World(slots, limits)
         self.world.act()
         if up:
             self.world.run_on()
@@ -112,26 +112,28 @@ class Lives(RuleBasedStateMachine):
             self.world.gone(life, code, in_job=in_job and life.ready)
         self.act()
 
-    def pick_ready(self, data: st.DataObject) -> Proc | None:
+    def pick_ready(self, data: st.DataObject) -> WorkerProcess | None:
         procs = [one for one in self.world.pool.procs() if one.ready and not one.killed]
         return data.draw(st.sampled_from(procs)) if procs else None
 
     @rule(data=st.data(), limit=st.sampled_from([0.0, 0.5, 30.0]), number=st.integers(1, 3))
     def a_job_begins(self, data: st.DataObject, limit: float, number: int) -> None:
         if proc := self.pick_ready(data):
-            proc.running, proc.since = (number, 1), self.world.now
+            proc.running, proc.running_since = (number, 1), self.world.now
             proc.deadline = self.world.now + limit if limit else inf
-            proc.heavy = proc.idle = False
+            proc.over_limit = False
+            proc.move(WorkerEvent.BUSY)
         self.act()
 
-    @rule(data=st.data(), heavy=st.booleans())
-    def a_job_overruns(self, data: st.DataObject, heavy: bool) -> None:
+    @rule(data=st.data(), over_limit=st.booleans())
+    def a_job_overruns(self, data: st.DataObject, over_limit: bool) -> None:
         """It is dead as soon as its stack has had its time, whatever else goes on."""
         if (proc := self.pick_ready(data)) and self.world.exit is None:
-            proc.running, proc.idle, proc.heavy = (9, 9), False, heavy
-            proc.deadline = inf if heavy else self.world.now
+            proc.running, proc.over_limit = (9, 9), over_limit
+            proc.move(WorkerEvent.BUSY)
+            proc.deadline = inf if over_limit else self.world.now
             self.act()
-            assert proc.killed or proc.dumped == (9, 9)
+            assert proc.killed or (proc.dump is not None and proc.dump.running == (9, 9))
             self.world.now += timeouts.DUMP_TIMEOUT
             self.act()
             assert proc.killed
@@ -139,40 +141,45 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_job_ends(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.running, proc.deadline, proc.heavy, proc.idle = NO_JOB, inf, False, True
-            proc.beat.unmoved = 0
+            proc.running, proc.deadline, proc.over_limit = NO_JOB, inf, False
+            proc.move(WorkerEvent.IDLE)
+            proc.beat.missed = 0
         self.act()
 
     @rule(data=st.data())
     def a_job_takes_too_much_memory(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.heavy = proc.running != NO_JOB
+            proc.over_limit = proc.running != NO_JOB
         self.act()
 
     @rule(data=st.data())
     def a_stack_is_written(self, data: st.DataObject) -> None:
-        if proc := self.pick_ready(data):
-            proc.written = proc.dumped != NO_JOB
+        if (proc := self.pick_ready(data)) and proc.dump is not None:
+            proc.dump.written = True
         self.act()
 
     @rule(data=st.data())
     def an_idle_worker_stands_still(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.beat.unmoved = self.world.limits.silence
+            proc.beat.missed = self.world.limits.max_missed_beats
         self.act()
 
     @rule(data=st.data(), why=st.sampled_from(["500 jobs", "300 MiB"]))
     def a_worker_is_spent(self, data: st.DataObject, why: str) -> None:
         if proc := self.pick_ready(data):
-            proc.spent = why
+            proc.recycle_reason = why
         self.act()
 
     @rule(data=st.data(), changed=st.booleans())
     def a_template_answers(self, data: st.DataObject, changed: bool) -> None:
-        procs = [one for one in self.world.pool.procs() if one.asked < inf and not one.answered]
+        procs = [
+            one
+            for one in self.world.pool.procs()
+            if one.code_asked_at < inf and not one.code_answered
+        ]
         if procs:
             proc = data.draw(st.sampled_from(procs))
-            transitions.answered(self.world.pool, proc.seq, changed=changed)
+            transitions.code_checked(self.world.pool, proc.seq, changed=changed)
         self.act()
 
     @rule(data=st.data())
@@ -201,10 +208,10 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def the_surge_is_kept(self) -> None:
         """A canary, and what the settings allow."""
-        seats = self.world.pool.seats
-        doubled = [seat for seat in seats if len(seat.serving()) > 1 and not seat.closing]
+        slots = self.world.pool.slots
+        doubled = [slot for slot in slots if len(slot.serving()) > 1 and not slot.closing]
         assert len(doubled) <= self.world.limits.max_surge + 1
-        assert all(len(seat.serving()) <= 2 for seat in seats)
+        assert all(len(slot.serving()) <= 2 for slot in slots)
 
     @invariant()
     def the_first_boots_alone(self) -> None:
@@ -216,7 +223,7 @@ class Lives(RuleBasedStateMachine):
         world = self.world
         if world.exit is None and world.pool.mode is Mode.DRAIN:
             named = [one for one in world.workers.values() if one.pid]
-            assert all(one.told or one.killed for one in named)
+            assert all(one.stop_sent or one.killed for one in named)
             if world.now >= world.pool.deadline:
                 assert all(one.killed for one in named)
 
@@ -229,15 +236,15 @@ class Lives(RuleBasedStateMachine):
             world.run_on(200)
             if world.exit is not None:  # its first boot was failing already
                 return
-            serving = [one for one in world.workers.values() if one.ready and not one.told]
+            serving = [one for one in world.workers.values() if one.ready and not one.stop_sent]
             assert len(serving) >= world.pool.target()
         transitions.stop(world.pool, world.now)
         for life in world.all():
             life.stubborn = True
         begun = world.now
-        world.run_on(STOP_TIMEOUT + policy.FORK + transitions.END_DEADLINE + 10)
+        world.run_on(STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 10)
         assert world.exit is not None
-        assert world.now - begun <= STOP_TIMEOUT + policy.FORK + transitions.END_DEADLINE + 5
+        assert world.now - begun <= STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 5
 
 
 class Replacing(RuleBasedStateMachine):
@@ -245,13 +252,13 @@ class Replacing(RuleBasedStateMachine):
     nobody dies by himself: all seats are served at each moment."""
 
     @initialize(
-        seats=st.integers(1, 4),
+        slots=st.integers(1, 4),
         preload=st.booleans(),
         surge=st.integers(1, 3),
         cooldown=st.sampled_from([0.0, COOLDOWN]),
     )
-    def begin(self, seats: int, preload: bool, surge: int, cooldown: float) -> None:
-        self.world = World(seats, Limits(cooldown, preload=preload, max_surge=surge))
+    def begin(self, slots: int, preload: bool, surge: int, cooldown: float) -> None:
+        self.world = World(slots, Limits(cooldown, preload=preload, max_surge=surge))
         self.world.run_on()
 
     @rule(broken=st.booleans())
@@ -263,14 +270,14 @@ class Replacing(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_worker_is_spent(self, data: st.DataObject) -> None:
         procs = [one for one in self.world.pool.procs() if one.ready]
-        data.draw(st.sampled_from(procs)).spent = "500 jobs"
+        data.draw(st.sampled_from(procs)).recycle_reason = "500 jobs"
         self.world.act()
 
     @rule(changed=st.booleans())
     def the_templates_answer(self, changed: bool) -> None:
         for proc in self.world.pool.procs():
-            if proc.asked < inf and not proc.answered:
-                transitions.answered(self.world.pool, proc.seq, changed=changed)
+            if proc.code_asked_at < inf and not proc.code_answered:
+                transitions.code_checked(self.world.pool, proc.seq, changed=changed)
         self.world.act()
 
     @rule(data=st.data())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolq.master import policy, transitions
-from poolq.master.actions import Ask, Kill, Spawn, SpawnTemplate, Stop
+from poolq.master.actions import CheckCode, Kill, SpawnTemplate, SpawnWorker, Stop
+from poolq.master.state import WorkerEvent
 from tests.support.world import only, running
 
 COOLDOWN = 20.0
@@ -15,7 +16,7 @@ def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
     world = running(1, preload=True)
     world.templates[1].stubborn = True
     world.gone(only(world), -1)
-    world.run_on(policy.FORK + 1)
+    world.run_on(policy.FORK_TIMEOUT + 1)
     assert 1 not in world.templates
     assert only(world).ready
     assert world.pool.generation == 2
@@ -32,10 +33,10 @@ def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
 def test_spent_workers_are_replaced_one_after_the_other() -> None:
     world = running(3)
     for proc in world.pool.procs():
-        proc.spent = "500 jobs"
+        proc.recycle_reason = "500 jobs"
     for slot in (1, 2, 3):
         (old,) = world.of(slot)
-        assert world.act() == [Spawn(slot, 1)]
+        assert world.act() == [SpawnWorker(slot, 1)]
         assert world.act() == [], "it boots"
         world.ready(world.of(slot)[-1])
         assert Stop(old.pid) in world.act()
@@ -52,7 +53,7 @@ def test_a_seat_whose_old_worker_runs_a_long_job_gets_no_third() -> None:
     world.run_on(COOLDOWN * 10)
     assert world.number == number, "nobody was spawned"
     assert len(world.workers) == 2
-    assert old.told
+    assert old.stop_sent
     assert not old.killed
 
 
@@ -81,10 +82,10 @@ def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> 
     world.born(canary)
     world.ready(canary)
     world.act()
-    assert not unborn.told, "pid 0 is our own process group"
+    assert not unborn.stop_sent, "pid 0 is our own process group"
     world.born(unborn)
     world.act()
-    assert unborn.told or unborn.killed
+    assert unborn.stop_sent or unborn.killed
 
 
 def test_the_next_canarys_seat_gets_no_other_worker() -> None:
@@ -94,8 +95,8 @@ def test_the_next_canarys_seat_gets_no_other_worker() -> None:
     world.act()
     world.ready(next(one for one in world.workers.values() if not one.ready))
     actions = world.act()
-    assert Spawn(2, 3) in actions
-    assert Spawn(2, 2) not in actions
+    assert SpawnWorker(2, 3) in actions
+    assert SpawnWorker(2, 2) not in actions
 
 
 def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
@@ -106,7 +107,7 @@ def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
     world.now += 1
     world.act()
     transitions.reload(world.pool, "HUP")
-    world.run_on(policy.FORK + 2)
+    world.run_on(policy.FORK_TIMEOUT + 2)
     assert list(world.templates) == [2]
     assert len(world.workers) == 2
 
@@ -127,12 +128,13 @@ def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
 
 
 def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
-    world = running(1, silence=35)
+    world = running(1, max_missed_beats=35)
     proc = world.pool.find(only(world).seq)
     assert proc is not None
-    proc.idle, proc.beat.unmoved = True, 34
+    proc.move(WorkerEvent.IDLE)
+    proc.beat.missed = 34
     assert world.act() == []
-    proc.beat.unmoved = 35
+    proc.beat.missed = 35
     (action,) = world.act()
     assert isinstance(action, Kill)
 
@@ -141,10 +143,10 @@ def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> N
     world = running(2)
     busy = world.pool.find(world.of(1)[0].seq)
     assert busy is not None
-    busy.spent = "500 jobs"
-    assert world.act() == [Spawn(1, 1)]
+    busy.recycle_reason = "500 jobs"
+    assert world.act() == [SpawnWorker(1, 1)]
     transitions.reload(world.pool, "HUP")
-    assert world.act() == [Spawn(2, 2)]
+    assert world.act() == [SpawnWorker(2, 2)]
     canary = world.of(2)[-1]
     transitions.scale(world.pool, 1)
     assert Stop(canary.pid) in world.act()
@@ -164,7 +166,7 @@ def test_who_hangs_in_its_boot_is_killed_though_it_was_told_to_leave() -> None:
     transitions.scale(world.pool, 1)
     assert Stop(booting.pid) in world.act()
     booting.hangs = True
-    world.run_on(world.limits.boot_deadline - 0.1)
+    world.run_on(world.limits.boot_timeout - 0.1)
     assert not booting.killed
     world.run_on(1)
     assert booting.seq not in world.workers
@@ -179,22 +181,22 @@ def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
     booting = world.of(2)[0]
     booting.hangs = True
     transitions.stop(world.pool, world.now, patient=True)
-    world.run_on(world.limits.boot_deadline + 5)
+    world.run_on(world.limits.boot_timeout + 5)
     assert world.exit == 0
 
 
 def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> None:
-    world = running(1, boot_deadline=5, silence=35)
+    world = running(1, boot_timeout=5, max_missed_beats=35)
     transitions.reload(world.pool, "HUP")
     world.act()
     canary = world.of(1)[-1]
     canary.hangs = True
     proc = world.pool.find(canary.seq)
     assert proc is not None
-    proc.loaded = True
+    proc.move(WorkerEvent.LOADED)
     world.run_on(600)
     assert not canary.killed
-    proc.beat.unmoved = 35
+    proc.beat.missed = 35
     world.act()
     assert canary.killed
 
@@ -203,14 +205,14 @@ def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> Non
     world = running(2, preload=True, cooldown=COOLDOWN)
     first, second = (world.of(slot)[0] for slot in (1, 2))
     world.now += COOLDOWN
-    assert world.act() == [Ask(1, first.seq), Ask(1, second.seq)]
-    transitions.answered(world.pool, first.seq, changed=True)
-    transitions.answered(world.pool, second.seq, changed=False)
+    assert world.act() == [CheckCode(1, first.seq), CheckCode(1, second.seq)]
+    transitions.code_checked(world.pool, first.seq, changed=True)
+    transitions.code_checked(world.pool, second.seq, changed=False)
     assert world.act() == [SpawnTemplate(2)]
     assert world.act() == [], "whoever follows them now would be replaced at once"
     world.gone(world.templates[2], 3)
-    assert world.act() == [Spawn(1, 1)]
-    world.run_on(policy.ANSWER)
+    assert world.act() == [SpawnWorker(1, 1)]
+    world.run_on(policy.CODE_CHECK_TIMEOUT)
     assert not {first.seq, second.seq} & set(world.workers)
     assert world.pool.last_generation == 2
 
@@ -233,12 +235,12 @@ def test_who_shall_leave_and_waits_for_jobs_instead_is_woken_each_second() -> No
     transitions.stop(world.pool, world.now, patient=True)
     assert world.act() == [Stop(old.pid)]
     (proc,) = world.pool.procs()
-    world.now += policy.AGAIN
+    world.now += policy.STOP_REPEAT
     assert world.act() == []
-    proc.idle = True
+    proc.move(WorkerEvent.IDLE)
     for _ in range(3):
         assert world.act() == [Stop(old.pid)]
         assert world.act() == []
-        world.now += policy.AGAIN / 2
+        world.now += policy.STOP_REPEAT / 2
         assert world.act() == []
-        world.now += policy.AGAIN / 2
+        world.now += policy.STOP_REPEAT / 2
