@@ -78,7 +78,7 @@ def _latency(engine: Engine) -> Check:
 def _writable(engine: Engine) -> Check:
     """Whether this user may write there: forgets a node that no pool can be."""
     try:
-        engine.leave("")
+        engine.remove_node("")
     except EngineError as error:
         return Check("writable", "bad", str(error))
     return Check("writable", "ok", "this user may change jobs")

@@ -1,35 +1,35 @@
-"""The engine contract: where jobs live.
+"""The engine contract: where jobs are stored.
 
-What holds for every engine that stores:
+Every engine that stores jobs keeps these rules:
 
-- `push` has stored all of a chunk, or none of it, when it returns; it is never sent twice.
+- `push` returns when a chunk is stored as a whole, or raises. It never sends a chunk twice.
 - `step` is one script or one transaction: settle, promote what is due, claim. It is the hot path;
-  all else may be slow.
-- A claim is named by (worker, request, index). A settlement counts only while exactly that claim
-  is held; else its job's id is in `Step.stale` and nothing is touched.
-- Request ids count up per worker. An equal one gets the same reply again, whatever happened to
-  the first; a lower one is refused (EngineError). Only a worker's main thread makes new ones.
-- A worker starts no claim of a request before all claims of lower ones have ended.
-- Only registered workers may step or settle; another gets `Fenced` and changes nothing.
-  `recover` and `reap` delete the registration and give the claims back in one atomic act.
+  everything else may be slow.
+- A claim is identified by (worker, request, index). A settlement counts only while exactly that
+  claim is held; otherwise the job's id is in `Step.stale` and nothing changes.
+- Request numbers count up per worker. A repeated request gets the same reply, whatever happened to
+  the first one; a lower number is rejected (EngineError). Only the main thread makes new ones.
+- A worker starts no claim of a request before all claims of lower requests have ended.
+- Only registered workers may step or settle; others get `Fenced` and change nothing. `recover` and
+  `reap` delete the registration and return the claims in one atomic operation.
 - Times come from the engine's server: integer microseconds since the epoch.
-- Bodies are opaque bytes; a body that is missing is claimed as b"" (the worker buries it).
-- FIFO per queue by due time, then by id. A claim given back or recovered keeps its due time and
-  comes first. So does a job that a limit released (`ReleaseUntil`), once its window has ended.
-  A due time that has passed when the job is stored (`at`, or a negative `delay`) is now.
-- A limit's line has the order of its jobs' due times, then ids: a job that parks again gets its
-  place back. A job that another of its limits holds back moves to that one's line, and holds up
-  nobody. A grant counts with the limit that was named last for that line, by a park or a review.
-- Ready is a state, not a comparison with the clock: what has been ready stays ready, wherever the
-  clock goes. A window or a slot that lies further ahead than the window is long was made before
-  the clock went back, and is over.
-- A step whose request is not the successor of the last one that the store knows, of a worker that
-  has stepped before, is `Fenced`: the store has lost a step, and recovery returns the claims.
-- One connection per thread, never used across a fork. No client library retries. Every socket
-  has a timeout. A lost connection is dropped and raises EngineUnavailable: reconnecting and
-  repeating is the caller's business.
+- Bodies are opaque bytes. A job whose body is missing is claimed with b"" (the worker buries it).
+- Each queue is FIFO by due time, then by id. A claim that is given back or recovered keeps its due
+  time and comes first. So does a job that a limit released (`ReleaseUntil`), once its window has
+  ended. A due time in the past (`at`, or a negative `delay`) is replaced by the time of the push.
+- The jobs in a limit's line are sorted by due time, then id, so a job that parks again regains its
+  place. A job that another of its limits blocks moves to that limit's line and blocks nobody. A
+  line applies the limit that was last named for it, by a park or a review.
+- Ready is a state, not a comparison with the clock: a ready job stays ready if the clock goes back.
+  A window or slot that is further in the future than a window is long dates from before the clock
+  went back, and is over.
+- If a worker that has stepped before sends a request that does not follow the last one that the
+  store knows, the store has lost a step: the worker is `Fenced`, and recovery returns its claims.
+- Each thread has its own connection, which is never used across a fork. No client library retries,
+  and every socket has a timeout. A lost connection is dropped and raises EngineUnavailable; the
+  caller decides whether to reconnect and repeat.
 
-Left to others: what a message means, whether a job failed, when to try again (`retry.py`).
+What a message means, whether a job failed and when to retry are decided elsewhere (`retry.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -38,21 +38,21 @@ from typing import NamedTuple
 
 from poolq.engines.records import Check, LimitUse, NodeRecord, QueueCounts, StoredJob
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.message import Push, State  # producers make pushes, and know no engine
+from poolq.jobs.message import Push, State  # defined there because producers know no engine
 from poolq.jobs.retry import Outcome
 
-#: Defined elsewhere, and part of the contract.
+#: Defined elsewhere, but part of the contract.
 __all__ = ["Check", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob"]
 
 
-#: A step claims no more than one job once the bodies of its claims exceed this many bytes.
+#: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
 
 
 class Claim(NamedTuple):
-    """A job held by one worker. `admitted`: its rate limit's slot is already taken (parked).
-    `reviewed`: it comes from a limit's line without a slot, so that the code is asked again for
-    its limits (see `Engine.review`)."""
+    """A job that one worker holds. `admitted`: its rate limit's slot is already taken, because it
+    was parked. `reviewed`: it comes from a limit's line without a slot, so the worker asks the
+    code for its limits again (see `Engine.review`)."""
 
     id: str
     request: int
@@ -70,15 +70,15 @@ class Settlement(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The answer to a step: what was claimed, and the ids of the settlements that were stale."""
+    """The result of a step: the new claims, and the ids of the settlements that were stale."""
 
     claims: list[Claim]
     stale: list[str]
 
 
 class Registration(NamedTuple):
-    """Who a worker is. (boot, pidns, pid, started) tell on its own host whether it still lives:
-    `started` is its start time in clock ticks since boot."""
+    """A worker's identity. On its own host, (boot, pidns, pid, started) tell whether it still
+    runs; `started` is its start time in clock ticks since boot."""
 
     worker: str
     node: str
@@ -91,13 +91,15 @@ class Registration(NamedTuple):
 
 
 class DeathReport(NamedTuple):
-    """What the scoreboard knows of a dead worker. Claims of `request` from `settled` on and below
-    `finished` are done, and so are those of the request `before` (0: none); the one at `started`
-    (-1: none) crashed and gets `entry`, a history line; the rest goes back. So do claims of
-    `request` below `settled` and those of other requests: they had been settled, and the store has
-    lost how.
-    `timed_out`: it was killed at its deadline, which counts as an attempt, not as a crash; it is
-    due again in `delay` microseconds (0: at the head of its queue)."""
+    """What the scoreboard knows about a dead worker.
+
+    Claims of `request` with an index from `settled` up to, but not including, `finished` are done;
+    so are those of the request `before` (0: none). The claim at `started` (-1: none) crashed, and
+    gets `entry` as its history line. All others go back. Among these, claims of lower requests or
+    below `settled` had been settled, but the store has lost that settlement.
+    `timed_out`: the worker was killed at its deadline. That counts as an attempt, not as a crash,
+    and the job is due again in `delay` microseconds (0: at the head of its queue).
+    """
 
     request: int
     finished: int
@@ -110,7 +112,7 @@ class DeathReport(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """Ids by what became of a dead worker's claims. `timed_out`: an attempt was counted."""
+    """The ids of a dead worker's claims, by outcome. `timed_out`: an attempt was counted."""
 
     done: tuple[str, ...] = ()
     crashed: tuple[str, ...] = ()
@@ -119,10 +121,10 @@ class Recovered(NamedTuple):
 
 
 class Engine(ABC):
-    """See the module's head. `url` and `namespace` were checked by config; `url` may carry
-    options in its query. `redacted_url` is the URL without its password."""
+    """The rules above hold for every method. `config` has checked `url` and `namespace`; the
+    query of `url` may hold options for the engine."""
 
-    #: False for sync and null: a pool cannot run on them.
+    #: False for sync and null, on which no pool can run.
     stores = True
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -133,17 +135,17 @@ class Engine(ABC):
 
     @abstractmethod
     def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs; one round trip a chunk, atomic per chunk.
+        """Store jobs, one atomic round trip per chunk.
 
-        Raises EngineUnavailable; its `maybe_stored` is False only when certainly nothing of the
-        chunks in `ids` was stored (then `ids` are all that are not stored yet).
+        Raises EngineUnavailable. Its `ids` are the jobs not yet known to be stored, and its
+        `maybe_stored` is False only if certainly none of them was stored.
         """
 
     # workers
 
     @abstractmethod
     def register(self, registration: Registration) -> None:
-        """Make a worker (and its node) known. Idempotent."""
+        """Register a worker and its node. Idempotent."""
 
     @abstractmethod
     def step(
@@ -154,151 +156,167 @@ class Engine(ABC):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        """Settle, promote, claim up to `want` (0: only settle). `queues` in strict order; None:
-        every queue of the namespace in turn (`request` turns the wheel). Paused queues give
-        nothing. A parked job whose slot has come is claimed first of its queue, and at most one
-        a step, its slot taken in the same act; what is ready in its queue may be left for the
-        next step. Bodies of more than CLAIM_BYTES in all end the claiming. Raises Fenced,
-        EngineUnavailable."""
+        """Settle, promote, and claim up to `want` jobs (0: only settle).
+
+        `queues` are served in strict order; None: all queues of the namespace in turn, by
+        `request`. Paused queues give nothing. A parked job whose slot has come is claimed before
+        the other jobs of its queue, and its slot is taken in the same operation. Only one parked
+        job is claimed per step, and ready jobs of its queue may be left for the next step.
+        Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable.
+        """
 
     def begin_step(
-        self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # others
+        self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # overrides
         want: int, queues: Sequence[str] | None,  # noqa: ARG002  # use them
     ) -> Callable[[], Step] | None:  # fmt: skip
-        """Send a step and go on; what is returned waits for the answer, in the same thread. Both
-        raise as `step` does, and the same request may be repeated by `step`. None: this engine
-        has no server that would work meanwhile."""
+        """Send a step without waiting; the returned function waits for its result, in the same
+        thread. Both raise as `step` does, and `step` may repeat the same request. None: this
+        engine has no server that could work in the meantime."""
         return None
 
     @abstractmethod
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
-        """Settle beside the main thread, without a request id; returns the stale ids."""
+        """Settle from another thread than the main one, without a request number. Returns the
+        stale ids. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start of each rule, or of none of them. `held`: only if that worker has that
-        claim, looked at in the same act; else it is stale. Raises Fenced, EngineUnavailable."""
+        """Take one start of every rule, or none at all. `held`: only if that worker holds that
+        claim, which is checked in the same operation; otherwise the admission is stale. Raises
+        Fenced, EngineUnavailable."""
 
-    def review(self, worker: str, queues: Sequence[str] | None) -> None:  # noqa: B027  # to come
-        """Have the limits of parked jobs asked again: mark every line of these queues with the
-        moment at which `worker` registered. The head of a marked line is claimed by the next step
-        of a worker that registered no earlier, without a slot and as `Claim.reviewed`, whenever
-        its slot would be. The mark goes when such a claim asks for a start under the line's limit
-        (`admit`) or parks there again, whose rules then hold for the line; after any other end the
-        next head is asked. Raises Fenced, EngineUnavailable."""
+    def review(self, worker: str, queues: Sequence[str] | None) -> None:  # noqa: B027  # optional
+        """Ask the code for the limits of parked jobs again.
+
+        Every line of these queues is marked with the time at which `worker` registered. The head
+        of a marked line is claimed, without a slot and as `Claim.reviewed`, by the next step of a
+        worker that registered no earlier, even if no slot is free. The mark is removed when such a
+        claim asks for a start under the line's limit (`admit`) or parks there again; its rules
+        then apply to the line. If it ends otherwise, the next head is claimed in the same way.
+        Raises Fenced, EngineUnavailable.
+        """
 
     # keepers
 
     def prepare(self) -> list[str]:
-        """Lines of warning that a pool logs when it starts: what `doctor` says of settings with
-        which the server may lose jobs. Raises ConfigError where no pool can work with its settings,
+        """Prepare the store for a pool that starts, and return warnings to log: the settings with
+        which the server may lose jobs. Raises ConfigError if no pool can work with its settings,
         and EngineUnavailable."""
         return []
 
-    def sweep(self, idle: int) -> bool:  # noqa: ARG002  # to come
-        """Forget a bounded number of windows that have ended and of queues that have held no job
-        (ready, delayed, parked, running or failed) for `idle` microseconds; a paused queue stays
-        paused. The totals of forgotten queues are added to those of "". True: there may be more
-        to forget now. Raises EngineUnavailable."""
+    def sweep(self, idle: int) -> bool:  # noqa: ARG002  # overrides use it
+        """Forget a bounded number of ended windows, and of queues that have held no job (ready,
+        delayed, parked, running or failed) for `idle` microseconds. A paused queue stays paused.
+        The totals of forgotten queues are added to those of "". Returns True if there may be
+        more to forget. Raises EngineUnavailable."""
         return False
 
     @abstractmethod
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
-        """Block until something may be claimable, at most `timeout` seconds; 0: nothing came,
-        else a hint of how many. Takes the wake token: `wake` puts it back."""
+        """Block for at most `timeout` seconds until something may be claimable. Returns a hint of
+        how many jobs, or 0 after the timeout. Takes the wake token; `wake` puts it back."""
 
     @abstractmethod
     def wake(self, queues: Sequence[str] | None) -> None:
-        """Leave a wake token for whoever waits on these queues (a taken one nobody can use)."""
+        """Leave a wake token for keepers that wait on these queues, in place of one that was taken
+        and cannot be used."""
 
     @abstractmethod
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        """Count the node's beat up (creating the node) and return every node's counter."""
+        """Increment the node's beat counter, creating the node if needed, and return the counters
+        of all nodes."""
 
     @abstractmethod
-    def leave(self, node: str) -> None:
-        """Forget a node that has no registered workers any more."""
+    def remove_node(self, node: str) -> None:
+        """Remove a node if it has no registered workers."""
 
     @abstractmethod
     def registered(self) -> list[Registration]:
-        """All registered workers of the namespace."""
+        """Return all registered workers of the namespace."""
 
     @abstractmethod
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
-        """Delete the registration and give the claims back, atomically. `death` None: nothing is
-        known, so the earliest claim (lowest request, index) is taken to have started, and gets
-        a history line of cause crash made by the engine. A crash adds 1 to `State.crashes`, or,
-        where the job is failing, to `State.failing`. One that timed out adds 1 to
-        `State.attempt` and counts as retried, unless the job is failing: that is a crash.
-        Recovered jobs go to the head of their queue, but for a `delay`. An unknown worker: an
-        empty Recovered."""
+        """Delete the registration and give the claims back, atomically.
+
+        `death` None: nothing is known, so the earliest claim (lowest request, then index) is
+        assumed to have started, and the engine writes its history line, of cause crash. A crash
+        adds 1 to `State.crashes`, or to `State.failing` if the job is failing. A timeout adds 1
+        to `State.attempt` and counts as retried, unless the job is failing: then it counts as a
+        crash. Recovered jobs go to the head of their queue, unless they have a `delay`. For an
+        unknown worker, the result is empty.
+        """
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
-        """Recover all workers of a node and forget it, if its counter still is `beat`; else
-        None and nothing happens."""
+        """Recover all workers of a node and remove it, if its counter is still `beat`; otherwise
+        change nothing and return None."""
 
     # administration
 
     @abstractmethod
     def counts(self) -> list[QueueCounts]:
-        """Known queues, sorted by name; of many that hold nothing, those that were used last.
-        Bounded work: no scan over jobs, nor over queues that hold none."""
+        """Known queues, sorted by name. If many are empty, only those used most recently. The
+        work is bounded: jobs and empty queues are not scanned."""
 
     @abstractmethod
     def totals(self) -> dict[str, dict[str, int]]:
-        """Counters per queue since the namespace began: done, failed, retried, limited, parked,
-        crashed; of the queues that `counts` lists, and of forgotten ones together, under ""."""
+        """Counters per queue since the namespace was created: done, failed, retried, limited,
+        parked, crashed. Covers the queues that `counts` lists; the sums of forgotten queues are
+        under ""."""
 
     @abstractmethod
-    def nodes(self) -> list[NodeRecord]: ...
+    def nodes(self) -> list[NodeRecord]:
+        """All nodes of the namespace."""
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Windows still open, and those that jobs wait for; at most 1,000 of them, those that
-        jobs wait for first. Bounded work."""
+        """Limits with an open window or with waiting jobs: at most 1,000, those with waiting jobs
+        first. The work is bounded."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:
-        """One job wherever it is; None: done or never there."""
+        """Find a job wherever it is. None: it is done, or never existed."""
 
     @abstractmethod
     def failed(
-        self, queue: str | None = None, before: int | None = None, most: int = 1000
+        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        """Failed jobs, newest first; `before`: failed earlier than that (microseconds epoch)."""
+        """Failed jobs, newest first. `before`: only those that failed earlier (microseconds since
+        the epoch)."""
 
     @abstractmethod
     def retry(self, ids: Sequence[str]) -> list[str]:
-        """Failed jobs back to ready with a fresh State; returns those that were there."""
+        """Make failed jobs ready again, with a fresh State. Returns the ids that were found."""
 
     @abstractmethod
     def forget(self, ids: Sequence[str]) -> list[str]:
-        """Delete failed jobs; returns those that were there."""
+        """Delete failed jobs. Returns the ids that were found."""
 
     @abstractmethod
     def cancel(self, id: str) -> bool:
-        """Delete a ready, delayed or parked job; False when it is none of these."""
+        """Delete a ready, delayed or parked job. Returns False if it is none of these."""
 
     @abstractmethod
-    def pause(self, queue: str) -> None: ...
+    def pause(self, queue: str) -> None:
+        """Stop handing out jobs of a queue."""
 
     @abstractmethod
     def resume(self, queue: str) -> None:
-        """Also leaves a wake token."""
+        """Hand out jobs of a queue again, and leave a wake token."""
 
     @abstractmethod
     def purge(self, queue: str) -> int:
-        """Delete what is ready, delayed or parked; returns how many."""
+        """Delete all ready, delayed and parked jobs of a queue. Returns how many there were."""
 
     @abstractmethod
     def now(self) -> int:
-        """The server's clock; also the ping."""
+        """The server's clock, in microseconds since the epoch. Also serves as a ping."""
 
     @abstractmethod
     def doctor(self) -> list[Check]:
-        """Version, durability, eviction, isolation, schema, clock: what the guarantees rest on."""
+        """Check what the guarantees depend on: version, durability, eviction, isolation, schema,
+        clock."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close this thread's connection; the engine may be used again."""
+        """Close this thread's connection. The engine can be used again afterwards."""

@@ -1,8 +1,7 @@
-"""One connection per thread, never used across a fork, checked after a second's rest.
+"""One connection per thread, never used across a fork, and checked after a second of idling.
 
-Opening, closing and checking are the engine's; here is only whose connection it is and when it
-may be trusted. A child process that finds an inherited connection leaves it in a graveyard:
-closing it could say goodbye to the server on the parent's behalf.
+How to open, close and check a connection is up to the engine. A child process that finds an
+inherited connection keeps it unused in `_inherited`: closing it could end the parent's session.
 """
 
 import os
@@ -15,23 +14,23 @@ from poolq.errors import EngineError
 
 C = TypeVar("C")
 
-#: Seconds a connection may rest before it is checked.
-IDLE = 1.0
+#: Seconds of idling after which a connection is checked before its next use.
+IDLE_CHECK = 1.0
 
-_graveyard: list[object] = []
+_inherited: list[object] = []
 
 
-def reentrancy_error(shown: str) -> EngineError:
-    """What a signal's handler is told that wants an exchange while its thread is in one: it would
-    take the other's answer, or be part of its transaction."""
+def reentrancy_error(redacted_url: str) -> EngineError:
+    """The error of a signal handler that uses the engine while its thread is in an exchange: it
+    would read the other's reply, or become part of its transaction."""
     return EngineError(
-        f"{shown}: a signal's handler came in the midst of another exchange and cannot have one of"
-        " its own; let it note what is to be done, and do that later"
+        f"{redacted_url}: a signal handler interrupted another exchange of this thread and cannot"
+        " start its own; let it only note what to do, and do that later"
     )
 
 
 class _Forks:
-    """How often this process has been forked off; a seat of another count is inherited."""
+    """How many forks lie between this process and the first one that imported this module."""
 
     count = 0
 
@@ -43,45 +42,46 @@ class _Forks:
 os.register_at_fork(after_in_child=_Forks.add)
 
 
-class _Seat(Generic[C]):
-    """A thread's connection. It goes with its thread, but in a forked child to the graveyard."""
+class _Owned(Generic[C]):
+    """A thread's connection. It is closed with its thread, except in a forked child."""
 
-    __slots__ = ("close", "connection", "forks", "left", "pid", "used")
+    __slots__ = ("close", "connection", "forks", "pid", "released", "used")
 
     def __init__(self, connection: C, close: Callable[[C], None]) -> None:
         self.connection = connection
         self.close = close
         self.forks = _Forks.count
-        self.left = False
+        self.released = False
         self.pid = os.getpid()
         self.used = monotonic()
 
-    def leave(self) -> None:
-        if self.left:
+    def release(self) -> None:
+        if self.released:
             return
-        self.left = True
-        # The child drops the seats of the parent's other threads before the count goes up.
+        self.released = True
+        # Compare pids, not forks: a child drops what the parent's other threads owned before the
+        # fork count goes up.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:
-            _graveyard.append(self.connection)
+            _inherited.append(self.connection)
 
-    __del__ = leave
+    __del__ = release
 
 
 class _Local(threading.local, Generic[C]):
-    """What a thread sees of a holder; it ends with the thread, and the seat with it."""
+    """What one thread has. It ends with the thread, and so does the connection."""
 
     def __init__(self) -> None:
-        self.seat: _Seat[C] | None = None
+        self.owned: _Owned[C] | None = None
 
 
 class Connections(Generic[C]):
-    """The connections of one engine, one for each thread that asks.
+    """The connections of one engine, one per thread.
 
-    `connect` may raise anything; nothing is kept then. `close` must not raise. `alive` says
-    whether a rested connection still works (it may ask the server); it must not raise either,
-    though a signal's handler may. Without `alive` none is ever checked.
+    `connect` may raise anything; then nothing is kept. `close` must not raise. `alive` tells
+    whether an idle connection still works, and may ask the server; it must not raise either, but a
+    signal handler that interrupts it may. Without `alive`, connections are never checked.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Connections(Generic[C]):
         connect: Callable[[], C],
         close: Callable[[C], None],
         alive: Callable[[C], bool] | None = None,
-        idle: float = IDLE,
+        idle: float = IDLE_CHECK,
     ) -> None:
         self._connect = connect
         self._close = close
@@ -98,35 +98,35 @@ class Connections(Generic[C]):
         self._local: _Local[C] = _Local()
 
     def get(self) -> C:
-        """The connection of this thread, opened or replaced where needed."""
-        seat = self._local.seat
-        if seat is not None:
-            if seat.forks == _Forks.count and (
+        """The connection of this thread. It is opened or replaced if necessary."""
+        owned = self._local.owned
+        if owned is not None:
+            if owned.forks == _Forks.count and (
                 self._alive is None
-                or monotonic() - seat.used < self._idle
-                or self._still_alive(self._alive, seat.connection)
+                or monotonic() - owned.used < self._idle
+                or self._still_alive(self._alive, owned.connection)
             ):
-                return seat.connection
+                return owned.connection
             self.drop()
-        seat = self._local.seat = _Seat(self._connect(), self._close)
-        return seat.connection
+        owned = self._local.owned = _Owned(self._connect(), self._close)
+        return owned.connection
 
-    def used(self) -> None:
-        """The server has just answered: no check for the next second."""
-        seat = self._local.seat
-        if seat is not None:
-            seat.used = monotonic()
+    def mark_used(self) -> None:
+        """Note that the server has just answered, so no check is needed for a second."""
+        owned = self._local.owned
+        if owned is not None:
+            owned.used = monotonic()
 
     def drop(self) -> None:
         """Close and forget this thread's connection."""
-        seat, self._local.seat = self._local.seat, None
-        if seat is not None:
-            seat.leave()
+        owned, self._local.owned = self._local.owned, None
+        if owned is not None:
+            owned.release()
 
     def _still_alive(self, alive: Callable[[C], bool], connection: C) -> bool:
         try:
             return alive(connection)
         except BaseException:
-            # A signal's exception, say: the answer is still to come and nobody will read it.
+            # For example an exception of a signal handler: nobody will read the pending reply.
             self.drop()
             raise

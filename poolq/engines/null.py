@@ -1,4 +1,4 @@
-"""The null engine: a job is checked and discarded. For tests of code that dispatches."""
+"""The null engine checks and discards jobs, for tests of code that dispatches."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from poolq.jobs.message import decode
 class NullEngine(Storeless):
     """`null://`"""
 
-    meaning = "a dispatched job is checked and discarded"
+    effect = "a dispatched job is checked and discarded"
 
     def push(self, pushes: Sequence[Push]) -> None:
         for push in pushes:

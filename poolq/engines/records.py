@@ -1,4 +1,4 @@
-"""What an engine tells people of its jobs, queues, limits, pools and of itself."""
+"""What an engine reports about its jobs, queues, limits, nodes and its own state."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from poolq.jobs.message import State
 
 
 class NodeRecord(NamedTuple):
-    """A pool as the engine knows it. `beat` is a counter; `info` is the pool's own JSON."""
+    """A pool as the engine knows it. `beat` is a counter; `info` is JSON that the pool wrote."""
 
     node: str
     beat: int
@@ -16,7 +16,7 @@ class NodeRecord(NamedTuple):
 
 
 class QueueCounts(NamedTuple):
-    """`oldest`: microseconds that the oldest ready job has been due, 0 when none is ready."""
+    """`oldest`: for how many microseconds the oldest ready job has been due; 0 if none is ready."""
 
     queue: str
     ready: int = 0
@@ -29,8 +29,8 @@ class QueueCounts(NamedTuple):
 
 
 class StoredJob(NamedTuple):
-    """A job at rest or running. `status`: ready, delayed, parked, running or failed. `at`: when
-    it is due, was claimed or failed, in microseconds since the epoch."""
+    """`status`: ready, delayed, parked, running or failed. `at`: when the job is due, was claimed
+    or failed, in microseconds since the epoch."""
 
     id: str
     queue: str
@@ -42,9 +42,9 @@ class StoredJob(NamedTuple):
 
 
 class LimitUse(NamedTuple):
-    """A rate limit as it stands, for a person to see. `parked` and `released` are the jobs that
-    wait for it, in its line or until the end of its window. `starts`: how many it has counted in
-    all, also in windows before; it may begin anew with a window; -1: nobody counts them."""
+    """The current use of a rate limit. `parked` and `released`: how many jobs wait for it, in its
+    line or until its window ends. `resets_in`: microseconds until that. `starts`: how many it has
+    counted in all windows so far, possibly restarting from 0 with a window; -1: not counted."""
 
     rule: Rule
     window: Window

@@ -1,9 +1,9 @@
-"""What the engines that keep nothing have in common: nothing to see, nothing to change.
+"""The base of engines that store nothing: results are empty, and there is nothing to change.
 
-A pool cannot run on them (`stores` is False), so what only workers and keepers call is refused.
+No pool can run on them (`stores` is False), so methods for workers and keepers raise Refused.
 """
 
-# ruff: noqa: ARG002  # the contract's parameters mean nothing here
+# ruff: noqa: ARG002  # the contract's parameters are unused here
 
 import time
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ from poolq.jobs.limits import Admission, Rule
 
 
 class Storeless(Engine):
-    """All but `push`, which is the difference."""
+    """Everything except `push`."""
 
     stores = False
 
-    #: What becomes of a dispatched job, for `poolq doctor`.
-    meaning = ""
+    #: What happens to a dispatched job, for `poolq doctor`.
+    effect = ""
 
     def _refuse(self) -> NoReturn:
-        raise Refused(f"{self.url} stores nothing: {self.meaning}; set POOLQ_ENGINE to another")
+        raise Refused(f"{self.url} stores nothing: {self.effect}; set POOLQ_ENGINE to another")
 
     def register(self, registration: Registration) -> None:
         self._refuse()
@@ -66,7 +66,7 @@ class Storeless(Engine):
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._refuse()
 
-    def leave(self, node: str) -> None:
+    def remove_node(self, node: str) -> None:
         self._refuse()
 
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
@@ -100,7 +100,7 @@ class Storeless(Engine):
         return None
 
     def failed(
-        self, queue: str | None = None, before: int | None = None, most: int = 1000
+        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
         return []
 
@@ -120,7 +120,7 @@ class Storeless(Engine):
         return time.time_ns() // 1000
 
     def doctor(self) -> list[Check]:
-        return [Check("engine", "warn", f"{self.url} stores nothing: {self.meaning}")]
+        return [Check("engine", "warn", f"{self.url} stores nothing: {self.effect}")]
 
     def close(self) -> None:
-        """There is no connection."""
+        """Do nothing: there is no connection."""

@@ -1,8 +1,8 @@
-"""The sync engine: a job runs inside its `dispatch()`. For development and tests.
+"""The sync engine runs a job inside its `dispatch()`, for development and tests.
 
-Delays do not count, attempts follow at once, the hooks run, and the last error is raised to whoever
-dispatched. A job is asked for its rate limits, so that a mistake in them shows here and not in
-production, but none is waited for. A job may dispatch others, which then run within it.
+Delays are ignored, attempts follow immediately, hooks run, and the last error is raised to the
+caller of `dispatch()`. A job is asked for its rate limits, so that a mistake in them shows here and
+not in production, but they never make it wait. A job may dispatch others, which then run inside it.
 """
 
 import difflib
@@ -23,15 +23,15 @@ log = logging.getLogger("poolq")
 class SyncEngine(Storeless):
     """`sync://`"""
 
-    meaning = "a dispatched job runs inside dispatch()"
+    effect = "a dispatched job runs inside dispatch()"
 
     def push(self, pushes: Sequence[Push]) -> None:
-        """Run all, in their order; then raise the first error, if there was one."""
+        """Run all in order, then raise the first error, if any."""
         first: Exception | None = None
         for push in pushes:
             try:
                 inline(_job(decode(push.body).job), push.body, ask_limits=True)
-            except Exception as error:  # whatever the job raises; raised below
+            except Exception as error:  # a job may raise anything; see below
                 if first is None:
                     first = error
                 else:
@@ -41,7 +41,7 @@ class SyncEngine(Storeless):
 
 
 def _job(name: str) -> type[Job]:
-    """The class of that name: one that this process has, else one of the application's modules."""
+    """The class of that name, known already or found by importing the application's modules."""
     found = registry.known().get(name)
     if found is None:
         settings = config.load()

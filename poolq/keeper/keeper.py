@@ -335,7 +335,7 @@ class Keeper:
             try:
                 self._unrecovered.clear()
                 self._recover_rows()
-                self._engine.leave(self._node)
+                self._engine.remove_node(self._node)
                 break
             except EngineError:
                 select.select([], [], [], RETRY)

@@ -105,7 +105,7 @@ class Takeover:
                     )
         alive_yet = {worker.node for worker in registered if not identity.is_gone(worker)}
         for node in dead.keys() - alive_yet:
-            self._try(f"forgetting node {node}", partial(self._engine.leave, node))
+            self._try(f"forgetting node {node}", partial(self._engine.remove_node, node))
 
     def reap(self, silent: Mapping[str, int]) -> None:
         """Recover all workers of these nodes, if their counters still are what they were."""

@@ -115,7 +115,7 @@ class _Chaos:
         left = [*wrong, *self.fleet.left()]
         left += [f"worker {one.worker} is registered" for one in engine.registered()]
         left += [f"node {one.node} is known" for one in engine.nodes()]
-        failed = {one.id for one in engine.failed(most=1_000_000)}
+        failed = {one.id for one in engine.failed(max_count=1_000_000)}
         words = [line.split() for line in self.fleet.dispatched.read_text().splitlines()]
         dispatched = {id for what, id in words if what == "ok"}
         maybe = {id for what, id in words if what == "maybe"}

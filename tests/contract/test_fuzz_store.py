@@ -148,7 +148,7 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
     yield lambda: engine.reap("n2", engine.beat("n2", b"{}")["n2"])
     yield lambda: engine.retry([one.id for one in engine.failed()])
     yield lambda: engine.purge("q")
-    yield lambda: engine.leave("n1")
+    yield lambda: engine.remove_node("n1")
 
 
 def good_jobs_end(engine: Engine) -> None:

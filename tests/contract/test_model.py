@@ -360,7 +360,7 @@ class World:
         self.look()
         self._die()
         for node in set(NODES.values()):
-            self.engine.leave(node)
+            self.engine.remove_node(node)
 
     def _die(self) -> None:
         for seat in NODES:

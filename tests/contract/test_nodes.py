@@ -88,8 +88,8 @@ def test_a_registration_leaves_the_beat_alone(engine: Engine) -> None:
 def test_a_node_that_left_is_forgotten(engine: Engine) -> None:
     engine.beat("n1", INFO)
     engine.beat("n2", INFO)
-    engine.leave("n1")
-    engine.leave("n1")
+    engine.remove_node("n1")
+    engine.remove_node("n1")
     assert [node.node for node in engine.nodes()] == ["n2"]
     assert "n1" not in engine.beat("n2", INFO)
 
@@ -98,11 +98,11 @@ def test_a_node_with_workers_cannot_leave(engine: Engine, worker: Worker) -> Non
     """Else their claims would belong to nobody who can be reaped."""
     push(engine, "a")
     (claim,) = worker.claim()
-    engine.leave("n1")
+    engine.remove_node("n1")
     assert [node.node for node in engine.nodes()] == ["n1"]
     worker.end(claim)
     engine.recover("w1", None)
-    engine.leave("n1")
+    engine.remove_node("n1")
     assert engine.nodes() == []
 
 

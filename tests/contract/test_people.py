@@ -127,8 +127,8 @@ def test_failed_jobs_are_listed_by_queue_by_age_and_up_to_a_number(
     assert [one.id for one in engine.failed(before=stored(engine, b).at)] == [a]
     assert [one.id for one in engine.failed("q", before=stored(engine, c).at)] == [b, a]
     assert engine.failed("r", before=stored(engine, c).at) == []
-    assert [one.id for one in engine.failed(most=2)] == [pushed, c]
-    assert [one.id for one in engine.failed("q", most=1)] == [c]
+    assert [one.id for one in engine.failed(max_count=2)] == [pushed, c]
+    assert [one.id for one in engine.failed("q", max_count=1)] == [c]
 
 
 def test_a_retried_job_starts_afresh_at_the_tail(engine: Engine, worker: Worker) -> None:
@@ -194,7 +194,7 @@ def test_many_failed_jobs_are_retried_and_forgotten_at_once(engine: Engine, work
     ids = push(engine, *map(str, range(1500)))
     claims = worker.claim(1500)
     assert engine.settle("w1", [Settlement(claim, Bury(TRIED)) for claim in claims]) == []
-    assert len(engine.failed(most=1500)) == 1500
+    assert len(engine.failed(max_count=1500)) == 1500
     assert len(engine.failed()) == 1000
     assert sorted(engine.retry(ids[:700])) == ids[:700]
     assert sorted(engine.forget(ids)) == ids[700:]

@@ -219,7 +219,7 @@ def test_a_server_without_room_for_clients_says_so(own_redis: OwnRedis, make: Ma
 def test_a_wrong_password_is_no_lost_answer(own_redis: OwnRedis, make: Make) -> None:
     server = own_redis(password="pw")
     for url, why in (
-        (server.url.replace(":pw@", ""), "wants a password"),
+        (server.url.replace(":pw@", ""), "needs a password"),
         (server.url.replace("pw@", "no@"), "refuses this user or password"),
     ):
         with pytest.raises(EngineUnavailable, match=why) as caught:
@@ -301,7 +301,7 @@ def test_nothing_is_left_when_all_is_done(redis_server: Redis, make: Make, names
     push(engine, "a", "b")
     worker.drain()
     engine.recover("w1", None)
-    engine.leave("n1")
+    engine.remove_node("n1")
     until(lambda: engine.wait(["q"], 0.01) == 0, 5, "an end of the tokens")
     with redis_server.client() as client:
         left = client.keys(f"{{{namespace}}}:*")

@@ -121,7 +121,7 @@ def test_nothing_is_left_of(
     life(engine, worker)
     engine.recover("w1", None)
     for node in ("n1", "n2"):
-        engine.leave(node)
+        engine.remove_node(node)
     left = everything(engine)
     for trace in (pushed[16:], "body", "history", "w1", "heir", "n2"):
         assert trace not in left

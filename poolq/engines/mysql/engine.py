@@ -172,7 +172,7 @@ class MySQLEngine(SQLEngine):
             if name in self._gone:
                 self._gone.remove(name)
         session = MySQLSession(
-            opened, self.options, self._statements, self._lose, self._connections.used
+            opened, self.options, self._statements, self._lose, self._connections.mark_used
         )
         try:
             check_version(version, self.redacted_url)

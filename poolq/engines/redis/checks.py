@@ -1,4 +1,4 @@
-"""What the guarantees rest on: version, durability, eviction, replication, clock."""
+"""What `poolq doctor` reports about a Redis or Valkey server, and what a starting pool logs."""
 
 from time import time
 from typing import Any
@@ -7,14 +7,14 @@ from poolq.engines.base import Check
 from poolq.engines.redis.client import RedisClient
 from poolq.errors import EngineError
 
-#: Seconds between the server's clock and this host's that are worth a word.
-CLOCK_OFF = 1.0
+#: Seconds by which the server's clock may differ from this host's without a warning.
+MAX_CLOCK_SKEW = 1.0
 
 _FSYNC = {
-    "always": ("ok", "every answered write is on disk: a power cut loses nothing"),
+    "always": ("ok", "every acknowledged write is on disk: a power cut loses nothing"),
     "everysec": (
         "ok",
-        "a crash of the server loses nothing, a power cut up to about the last second",
+        "a crash of the server loses nothing, a power cut at most about the last second",
     ),
     "no": ("warn", "the kernel decides when to write: a power cut may lose half a minute"),
 }
@@ -27,7 +27,7 @@ def now(client: RedisClient) -> int:
 
 
 def checks(client: RedisClient) -> list[Check]:
-    """What `poolq doctor` says about this server."""
+    """Check the server for `poolq doctor`."""
     before = time()
     server = now(client) / 1e6
     info = _info(client)
@@ -42,7 +42,7 @@ def checks(client: RedisClient) -> list[Check]:
 
 
 def warnings(client: RedisClient) -> list[str]:
-    """What a pool logs at its start: settings with which the server may lose jobs."""
+    """Warnings about settings with which the server may lose jobs."""
     check = _eviction(_info(client))
     return [check.text] if check.level == "bad" else []
 
@@ -61,24 +61,24 @@ def _info(client: RedisClient) -> dict[str, str]:
 
 def _durability(client: RedisClient, info: dict[str, str]) -> Check:
     if not info:
-        return Check("durability", "warn", "not known: the server's ACL forbids INFO")
+        return Check("durability", "warn", "unknown: the server's ACL forbids INFO")
     if info.get("aof_enabled") != "1":
-        text = "no append-only file: a restart of the server loses what came after its last"
+        text = "no append-only file: a restart of the server loses all writes since its last"
         return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
     try:
         reply: Any = client.call(b"CONFIG", b"GET", b"appendfsync")
     except EngineError as error:
         # Managed servers forbid or rename CONFIG.
-        text = f"append-only file; how it is synced is not known: {error}"
+        text = f"append-only file, but how it is synced is unknown: {error}"
         return Check("durability", "warn", text)
     fsync = reply[1].decode() if reply else "?"
-    level, worth = _FSYNC.get(fsync, ("warn", "this poolq does not know what that is worth"))
-    return Check("durability", level, f"append-only file, appendfsync {fsync}: {worth}")
+    level, meaning = _FSYNC.get(fsync, ("warn", "this version of poolq does not know this setting"))
+    return Check("durability", level, f"append-only file, appendfsync {fsync}: {meaning}")
 
 
 def _version(info: dict[str, str]) -> Check:
     if not info:
-        return Check("version", "warn", "not known: the server's ACL forbids INFO")
+        return Check("version", "warn", "unknown: the server's ACL forbids INFO")
     if "valkey_version" in info:
         name, version, least = "Valkey", info["valkey_version"], 8
     else:
@@ -92,12 +92,14 @@ def _version(info: dict[str, str]) -> Check:
 def _eviction(info: dict[str, str]) -> Check:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        text = "not known; it must be noeviction, or the server may throw jobs away"
+        text = "unknown; it must be noeviction, or the server may throw jobs away"
         return Check("eviction", "warn", text)
     if policy == "noeviction":
-        return Check("eviction", "ok", "noeviction: a full server refuses new jobs, keeps the old")
+        return Check(
+            "eviction", "ok", "noeviction: a full server rejects new jobs and keeps the old ones"
+        )
     if info.get("maxmemory", "0") == "0":
-        text = f"{policy}, but without maxmemory nothing is evicted; set noeviction all the same"
+        text = f"{policy}: nothing is evicted without maxmemory, but set noeviction anyway"
         return Check("eviction", "warn", text)
     text = f"the maxmemory-policy is {policy}: a full server throws jobs away; set it to noeviction"
     return Check("eviction", "bad", text)
@@ -106,7 +108,7 @@ def _eviction(info: dict[str, str]) -> Check:
 def _replication(info: dict[str, str]) -> Check:
     role = info.get("role")
     if role is None:
-        return Check("replication", "warn", "not known: the server's ACL forbids INFO")
+        return Check("replication", "warn", "unknown: the server's ACL forbids INFO")
     if role != "master":
         return Check("replication", "bad", "a replica: it cannot be written to; use its master")
     count = int(info.get("connected_slaves", "0"))
@@ -116,8 +118,10 @@ def _replication(info: dict[str, str]) -> Check:
     return Check("replication", "ok", text)
 
 
-def _clock(off: float) -> Check:
-    if abs(off) < CLOCK_OFF:
-        return Check("clock", "ok", f"{abs(off) * 1000:.0f} ms off this host's")
-    text = f"{off:+.1f} s off this host's; a `delay` given as a point in time is by this host's"
+def _clock(skew: float) -> Check:
+    if abs(skew) < MAX_CLOCK_SKEW:
+        return Check("clock", "ok", f"{abs(skew) * 1000:.0f} ms off this host's clock")
+    text = (
+        f"{skew:+.1f} s off this host's clock, which a `delay` given as a point in time refers to"
+    )
     return Check("clock", "warn", text)

@@ -1,11 +1,11 @@
 """One connection to a Redis server: send a command, read its reply.
 
-It is a bare connection of redis-py. Its clients repeat commands, check health and follow
-redirections on their own; each of these would break a promise here: a repeated push stores its
-jobs twice.
+It wraps a bare connection of redis-py. The clients of redis-py repeat commands, check health and
+follow redirections by themselves, each of which would break a promise here: a repeated push, for
+example, would store its jobs twice.
 """
 
-import encodings.idna  # noqa: F401  # connecting needs it; here workers share it with their template
+import encodings.idna  # noqa: F401  # connecting needs it; imported early, workers share it
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Final
@@ -19,34 +19,35 @@ from redis.retry import Retry
 
 Argument = str | int | bytes
 
-#: Seconds for connecting, sending, and for each part of a reply.
+#: Seconds for connecting, for sending, and for each part of a reply.
 TIMEOUT = 5.0
-#: For every connection, also those that only ask where the server is.
-COMMON: Final[Mapping[str, Any]] = {
+#: The options of all connections, including those that only ask where the server is.
+COMMON_OPTIONS: Final[Mapping[str, Any]] = {
     "socket_timeout": TIMEOUT,
     "socket_connect_timeout": TIMEOUT,
-    "protocol": 2,  # replies are lists; no push messages between them
+    "protocol": 2,  # replies are lists, with no push messages in between
 }
-ONCE = Retry(NoBackoff(), 0)
+NO_RETRY = Retry(NoBackoff(), 0)
 
-# Their CLIENT SETINFO ignores error replies, and so what a server has against us. To find their
-# name and version they also read the metadata of what is installed: 2 MB in each worker.
+# Do not let redis-py send CLIENT SETINFO: it ignores error replies, and so hides that a server
+# rejects the connection. To find its version it also reads the metadata of installed packages,
+# which takes 2 MB in each worker.
 _names = {"driver_info", "lib_name", "lib_version"} & set(signature(AbstractConnection).parameters)
 _NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or _names)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
-    """Leaves error replies as they came: each is a ResponseError whose first word is its code.
+    """Keeps error replies as they are: each becomes a ResponseError that begins with its code.
 
     By default some lose their code, and some count as a broken connection, which would turn
-    "refused" into "may have been stored".
+    "rejected" into "may have been stored".
     """
 
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
 class PendingReply:
-    """A command that was sent; its reply is read when it is needed, or when the line is."""
+    """The reply of a command that was sent. It is read when it or the connection is needed."""
 
     __slots__ = ("_connection", "_error", "_reply")
 
@@ -56,12 +57,12 @@ class PendingReply:
         self._error: RedisError | None = None
 
     def receive(self) -> None:
-        """Read the reply unless it was read. Raises what breaks the line, not an error reply."""
+        """Read the reply if nobody has. Raises if the connection breaks, not for an error reply."""
         connection = self._connection
         if connection is None:
             return
         connection.busy = True
-        if self._connection is None:  # a signal's handler came first, and has read it
+        if self._connection is None:  # a signal handler was faster, and has read it
             connection.busy = False
             return
         self._connection = connection.pending = None
@@ -75,8 +76,8 @@ class PendingReply:
             self._error = error
             raise
 
-    def answer(self) -> Any:
-        """The reply. Raises as `RedisConnection.read` does."""
+    def wait(self) -> Any:
+        """Return the reply. Raises as `RedisConnection.read` does."""
         self.receive()
         if self._error is not None:
             raise self._error
@@ -84,12 +85,12 @@ class PendingReply:
 
 
 class RedisConnection:
-    """Connects and logs in when made.
+    """Connects and logs in when created.
 
-    All raise ResponseError for the server's error replies, another RedisError when the line is
-    broken or silent for TIMEOUT. After any other error than a ResponseError it must be closed.
-    `client_id` is for whoever blocks on it: another connection can end the wait by it.
-    `busy`: its thread is amid sending or reading, so no signal's handler may use it.
+    All methods raise ResponseError for an error reply, and another RedisError if the connection is
+    broken or silent for TIMEOUT; after any error but a ResponseError it must be closed.
+    `client_id` is set by the user of blocking commands, to end them through another connection.
+    `busy`: the thread is sending or reading, so a signal handler must not use the connection.
     """
 
     __slots__ = ("_connection", "busy", "client_id", "pending")
@@ -98,15 +99,17 @@ class RedisConnection:
         self.client_id: int | None = None
         self.busy = False
         self.pending: PendingReply | None = None
-        self._connection = kind(parser_class=_Parser, retry=ONCE, **_NAMELESS, **COMMON, **options)
+        self._connection = kind(
+            parser_class=_Parser, retry=NO_RETRY, **_NAMELESS, **COMMON_OPTIONS, **options
+        )
         self._connection.connect()
 
-    def send(self, words: tuple[Argument, ...]) -> None:
-        """Send a command. When this raises the server cannot have got all of it."""
+    def send(self, command: tuple[Argument, ...]) -> None:
+        """Send a command. If this raises, the server cannot have received all of it."""
         if (pending := self.pending) is not None:
             pending.receive()
         self.busy = True
-        packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: words of one type
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub wants arguments of one type
         self._connection.send_packed_command((packed,), check_health=False)
 
     def read(self) -> Any:
@@ -116,24 +119,25 @@ class RedisConnection:
         finally:
             self.busy = False
 
-    def begin(self, words: tuple[Argument, ...]) -> PendingReply:
-        """Send a command and leave its reply; the next command on this connection reads it."""
-        self.send(words)
+    def begin(self, command: tuple[Argument, ...]) -> PendingReply:
+        """Send a command without reading its reply; the next command here reads it."""
+        self.send(command)
         self.pending = PendingReply(self)
         self.busy = False
         return self.pending
 
-    def call(self, *words: Argument) -> Any:
-        self.send(words)
+    def call(self, *command: Argument) -> Any:
+        """Send a command and read its reply."""
+        self.send(command)
         return self.read()
 
     def readable(self, seconds: float) -> bool:
-        """Wait for a reply to begin."""
+        """Wait for a reply, and return whether it has begun to arrive."""
         return bool(self._connection.can_read(max(0.0, seconds)))
 
     def alive(self) -> bool:
-        """Ask the server. A mere look at the socket would not see a line cut by a firewall, and a
-        push lost there could not be told from a stored one."""
+        """Ask the server. Checking only the socket would not detect a connection that a firewall
+        has cut, and a push that is lost there looks like one that was stored."""
         try:
             return self.busy or bool(self.call(b"PING") == b"PONG")
         except RedisError:

@@ -1,7 +1,7 @@
-"""The engine on Redis and Valkey; poolq/engines/base.py states what holds for it.
+"""The engine on Redis and Valkey; poolq/engines/base.py states the rules it keeps.
 
-Each method runs one script (lua/*.lua), so it happens wholly or not at all, and costs one round
-trip. lua/lib/base.lua lists the keys and says why they are as they are.
+Each method runs one script (lua/*.lua), so it is atomic and costs one round trip. lua/lib/base.lua
+lists the keys and says why they are as they are.
 """
 
 import json
@@ -50,15 +50,15 @@ from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Entry, entry
 
-#: A chunk of a push ends with the job that takes it over this many bytes.
+#: A chunk of a push ends with the job that makes it exceed this many bytes.
 CHUNK_BYTES = 1 << 20
-#: What `admit` replies in place of a wait.
-UNHELD, UNREGISTERED = -1, -2
-#: The server remembers for NOTED seconds that somebody waits on a queue by name; it is reminded
-#: every NOTE_EVERY seconds.
-NOTED, NOTE_EVERY = 60.0, 15.0
-#: The history line of a death that nobody saw; the script fills in the time and the worker.
-_UNSEEN = entry(Entry(0, "crash", "its worker was gone", worker="?"))
+#: What `admit` replies instead of a wait.
+NOT_HELD, UNREGISTERED = -1, -2
+#: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
+#: renews this every NOTE_INTERVAL seconds.
+NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
+#: The history line of an unobserved death; the script fills in the time and the worker.
+_UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 
 
 class RedisEngine(Engine):
@@ -71,10 +71,10 @@ class RedisEngine(Engine):
         super().__init__(url, namespace)
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
-        #: By worker, the number that the server gave to its last `settle`. A server that knows a
-        #: lower one has lost settlements, and does not know what the worker holds.
-        self._aside: dict[str, int] = {}
-        #: Until when the server remembers which queues this engine waits on by name.
+        #: By worker, how many calls of `settle` the server has counted. A server that knows of
+        #: fewer has lost some, and does not know what the worker holds.
+        self._side_settlements: dict[str, int] = {}
+        #: By names of queues, when the note that this engine waits on them must be renewed.
         self._noted: dict[tuple[str, ...], float] = {}
 
     # producers
@@ -106,9 +106,10 @@ class RedisEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        asked = (worker, request, want, self._aside.get(worker, 0), *queue_arguments(queues))
+        known = self._side_settlements.get(worker, 0)
+        asked = (worker, request, want, known, *queue_arguments(queues))
         reply = self.client.run(scripts.STEP, *asked, *settlement_arguments(settlements))
-        return self._answered(reply, worker, request)
+        return self._result(reply, worker, request)
 
     def begin_step(
         self,
@@ -118,33 +119,34 @@ class RedisEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Callable[[], Step]:
-        asked = (worker, request, want, self._aside.get(worker, 0), *queue_arguments(queues))
-        answer = self.client.begin(scripts.STEP, *asked, *settlement_arguments(settlements))
-        return lambda: self._answered(answer(), worker, request)
+        known = self._side_settlements.get(worker, 0)
+        asked = (worker, request, want, known, *queue_arguments(queues))
+        wait = self.client.begin(scripts.STEP, *asked, *settlement_arguments(settlements))
+        return lambda: self._result(wait(), worker, request)
 
-    def _answered(self, reply: list[Any], worker: str, request: int) -> Step:
+    def _result(self, reply: list[Any], worker: str, request: int) -> Step:
         if reply[0] == 1:
             raise self._fenced(worker)
         if reply[0] == 2:
-            raise EngineError(f"worker {worker} sent request {request} after its {reply[1]}")
+            raise EngineError(f"worker {worker} sent request {request} after request {reply[1]}")
         return decode_step(reply, request)
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
         reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
-        # Less than one more than before: the server has lost some, which it must not make up for.
-        self._aside[worker] = max(self._aside.get(worker, 0) + 1, reply[2])
+        # A server that has lost some must not catch up, so count one more in any case.
+        self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        words = (word for key, limit, window in rules for word in (limit, window, key))
+        arguments = (value for key, limit, window in rules for value in (limit, window, key))
         who = (held[0], held[1].id, claim_name(held[1])) if held else ("", "", "")
-        script = scripts.ASKED if held and held[1].reviewed else scripts.ADMIT
-        wait, *why = self.client.run(script, *who, *words)
+        script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
+        wait, *why = self.client.run(script, *who, *arguments)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
-        if held and wait == UNHELD:
+        if held and wait == NOT_HELD:
             return Admission(0, stale=True)
         rule, until = why
         return Admission(int(wait), rule, False, int(until))
@@ -170,16 +172,18 @@ class RedisEngine(Engine):
     def _wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         until, empty, again = monotonic() + timeout, False, 0
         while True:
-            named = self._named(queues)
-            news, due, lists = self.client.run(scripts.LOOK, again, named, *queue_arguments(queues))
+            note_ttl = self._note_ttl(queues)
+            news, due, lists = self.client.run(
+                scripts.POLL, again, note_ttl, *queue_arguments(queues)
+            )
             left = until - monotonic()
             if news or (empty and left <= 0):
                 return int(news)
             pause = left if int(due) < 0 else min(left, int(due) / 1e6)
-            token = self._token(lists, pause)
-            if token:
-                return token
-            empty = token is None  # else more may lie there, however long all this took
+            hint = self._take_token(lists, pause)
+            if hint:
+                return hint
+            empty = hint is None  # otherwise there may be more tokens, even after the timeout
             again = int(not empty)
 
     def wake(self, queues: Sequence[str] | None) -> None:
@@ -195,11 +199,11 @@ class RedisEngine(Engine):
     def sweep(self, idle: int) -> bool:
         return bool(self.client.run(scripts.SWEEP, idle))
 
-    def leave(self, node: str) -> None:
-        self.client.run(scripts.LEAVE, node)
+    def remove_node(self, node: str) -> None:
+        self.client.run(scripts.REMOVE_NODE, node)
 
     def registered(self) -> list[Registration]:
-        """Of one that cannot be read only its name and its node are known."""
+        """Only worker and node are known of one that is unreadable."""
         return [decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
     def nodes(self) -> list[NodeRecord]:
@@ -210,15 +214,15 @@ class RedisEngine(Engine):
 
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         if death is None:
-            return decode_recovered(self.client.run(scripts.RECOVER, worker, _UNSEEN))
+            return decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
         known = (death.request, death.finished, death.started, death.before, death.settled)
-        late = (death.delay,) if death.timed_out else ()
+        delay = (death.delay,) if death.timed_out else ()
         return decode_recovered(
-            self.client.run(scripts.RECOVER, worker, death.entry, *known, *late)
+            self.client.run(scripts.RECOVER, worker, death.entry, *known, *delay)
         )
 
     def reap(self, node: str, beat: int) -> Recovered | None:
-        reply = self.client.run(scripts.REAP, node, beat, _UNSEEN)
+        reply = self.client.run(scripts.REAP, node, beat, _UNOBSERVED)
         return None if reply is None else decode_recovered(reply)
 
     # administration
@@ -227,9 +231,8 @@ class RedisEngine(Engine):
         full, empty = self.client.run(scripts.COUNTS)
         counts = [QueueCounts(text(queue)) for queue in empty]
         for queue, *numbers, oldest, paused in full:
-            ready, delayed, parked, running, failed = numbers
-            held = (ready, delayed, parked, running, failed)
-            counts.append(QueueCounts(text(queue), *held, sanitize.number(oldest), bool(paused)))
+            held = QueueCounts(text(queue), *numbers)
+            counts.append(held._replace(oldest=sanitize.number(oldest), paused=bool(paused)))
         return sorted(counts)
 
     def totals(self) -> dict[str, dict[str, int]]:
@@ -243,18 +246,19 @@ class RedisEngine(Engine):
         return None if reply is None else decode_job(reply)
 
     def failed(
-        self, queue: str | None = None, before: int | None = None, most: int = 1000
+        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
         earlier = "+inf" if before is None else f"({before}"
         return [
-            decode_job(job) for job in self.client.run(scripts.FAILED, most, earlier, queue or "")
+            decode_job(job)
+            for job in self.client.run(scripts.FAILED, max_count, earlier, queue or "")
         ]
 
     def retry(self, ids: Sequence[str]) -> list[str]:
-        return self._each(scripts.RETRY, ids)
+        return self._run_in_batches(scripts.RETRY, ids)
 
     def forget(self, ids: Sequence[str]) -> list[str]:
-        return self._each(scripts.FORGET, ids)
+        return self._run_in_batches(scripts.FORGET, ids)
 
     def cancel(self, id: str) -> bool:
         return bool(self.client.run(scripts.CANCEL, id))
@@ -267,10 +271,10 @@ class RedisEngine(Engine):
 
     def purge(self, queue: str) -> int:
         gone, left = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
-        goal = gone + left  # what is pushed meanwhile may be left
+        goal = gone + left  # jobs that are pushed meanwhile may be left
         while left and gone < goal:
             more, left = self.client.run(scripts.PURGE, queue, min(MAX_IDS_PER_CALL, goal - gone))
-            if not more:  # it has only the rules of jobs that are in no line
+            if not more:  # only rules are left, of jobs that are in no line
                 break
             gone += more
         return int(gone)
@@ -288,23 +292,24 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _fenced(worker: str) -> Fenced:
-        return Fenced(f"worker {worker} is not registered: it was taken for dead, or has left")
+        return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
-    def _each(self, script: Script, ids: Sequence[str]) -> list[str]:
-        return [text(id_) for some in _batches(ids) for id_ in self.client.run(script, *some)]
+    def _run_in_batches(self, script: Script, ids: Sequence[str]) -> list[str]:
+        return [text(id_) for batch in _batches(ids) for id_ in self.client.run(script, *batch)]
 
-    def _named(self, queues: Sequence[str] | None) -> int:
-        """For how many milliseconds to note that these queues are waited on by name."""
+    def _note_ttl(self, queues: Sequence[str] | None) -> int:
+        """For how many milliseconds the server must note that this engine waits on these queues by
+        name; 0 if it need not, or the note need not be renewed yet."""
         if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
             return 0
-        self._noted = {tuple(queues): monotonic() + NOTE_EVERY}
-        return round(NOTED * 1000)
+        self._noted = {tuple(queues): monotonic() + NOTE_INTERVAL}
+        return round(NOTE_TTL * 1000)
 
-    def _token(self, lists: list[bytes], pause: float) -> int | None:
-        """Block for a wake token, at most `pause` seconds; what the token says, None without one.
+    def _take_token(self, lists: list[bytes], pause: float) -> int | None:
+        """Block for a wake token for at most `pause` seconds. Returns what the token says, or None.
 
-        The server looks at its own timeouts only every tenth of a second, too coarse for delayed
-        jobs: the wait ends here, by unblocking the connection from the thread's other one.
+        The server checks its own timeouts only every tenth of a second, which is too coarse for
+        delayed jobs. So the wait ends here: the thread's other connection unblocks this one.
         """
         connection = self.client.open(self.client.blocking)
         try:
@@ -322,12 +327,12 @@ class RedisEngine(Engine):
         except BaseException:
             self.client.blocking.drop()
             raise
-        self.client.blocking.used()
+        self.client.blocking.mark_used()
         return None if reply is None else decode_hint(reply[1])
 
     @staticmethod
     def _client_id(connection: RedisConnection) -> int:
-        """A connection's client id; -1 where the server's ACL forbids to ask."""
+        """A connection's client id; -1 if the server's ACL forbids asking for it."""
         try:
             return int(connection.call(b"CLIENT", b"ID"))
         except ResponseError:

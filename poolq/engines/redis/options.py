@@ -1,4 +1,4 @@
-"""A Redis URL as redis-py's arguments.
+"""What a Redis URL says, as arguments of redis-py.
 
     redis://user:password@host:port/db       rediss:// the same with TLS
     unix://user:password@/path/of/socket?db=0
@@ -9,8 +9,9 @@ Options in the query: db; tls=1 (sentinel, cluster); with TLS ssl_cert_reqs (non
 required), ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname; with Sentinel
 sentinel_username, sentinel_password. User, password and paths are percent-decoded.
 
-redis-py reads each host with its login. Lists of hosts it does not know, and options it would take
-silently that break promises here, or that nobody has heard of.
+redis-py parses each host with its login. Lists of hosts are split here, because redis-py does not
+know them. Unknown options are rejected here, and so are those that redis-py would accept although
+they break promises of poolq.
 """
 
 import os
@@ -25,15 +26,21 @@ from redis.connection import AbstractConnection, Connection, SSLConnection, pars
 from poolq.errors import ConfigError
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_OTHERS = ("tls", "ssl_cert_reqs", "ssl_check_hostname", "sentinel_username", "sentinel_password")
-_OPTIONS = ("db", *_OTHERS, *_FILES)
+_OTHER_OPTIONS = (
+    "tls",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+    "sentinel_username",
+    "sentinel_password",
+)
+_OPTIONS = ("db", *_OTHER_OPTIONS, *_FILES)
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_REQUIRED = ("none", "optional", "required")
+_CERT_REQS = ("none", "optional", "required")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _URL = re.compile(
     r"[^:]+://(?P<login>[^/?#]*@)?(?P<hosts>[^@/?#]*)(?P<path>[^@?#]*)(\?(?P<query>[^@#]*))?"
 )
-_UNREADABLE = "cannot be read; special characters in a password are written as %40 and the like"
+_UNREADABLE = "cannot be read; percent-encode special characters in a password (%40 for @)"
 
 Arguments = dict[str, Any]
 
@@ -58,7 +65,7 @@ class RedisOptions:
 
 
 def options(url: str) -> RedisOptions:
-    """Read a URL. Raises ConfigError, which shows nothing that may be a password."""
+    """Parse a URL. Raises ConfigError, which shows nothing that may be a password."""
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         raise ConfigError(f"the engine URL's scheme is none of {', '.join(_SCHEMES)}")
@@ -99,10 +106,10 @@ def _read(scheme: str, url: str) -> RedisOptions:
 
 
 def _redis_py(url: str) -> Arguments:
-    """What redis-py reads in a URL of one host or socket."""
+    """Let redis-py parse the URL of one host or socket."""
     try:
         arguments: Arguments = parse_url(url)
-    except ValueError:  # its text may show a password
+    except ValueError:  # its text may contain a password
         raise ValueError(f"its host or port {_UNREADABLE}") from None
     return arguments
 
@@ -134,7 +141,7 @@ def _sentinel_login(given: dict[str, str]) -> Arguments:
 def _db(scheme: str, given: dict[str, str]) -> int:
     db = given.get("db", "0")
     if not (db.isascii() and db.isdigit()):
-        raise ValueError("its database is no number; the first database is 0")
+        raise ValueError("its database is not a number; the first database is 0")
     if scheme == "redis+cluster" and int(db):
         raise ValueError("a cluster has only database 0")
     return int(db)
@@ -149,8 +156,8 @@ def _flag(given: dict[str, str], name: str, default: bool) -> bool:
 
 def _tls(given: dict[str, str]) -> Arguments:
     required = given.get("ssl_cert_reqs", "required")
-    if required not in _REQUIRED:
-        raise ValueError(f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_REQUIRED)}")
+    if required not in _CERT_REQS:
+        raise ValueError(f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_CERT_REQS)}")
     files = {name: given[name] for name in _FILES if name in given}
     for name, file in files.items():
         if not os.access(file, os.R_OK):

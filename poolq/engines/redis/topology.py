@@ -1,9 +1,10 @@
-"""Finding the server that may be written to.
+"""Finds the server that accepts writes.
 
-A plain URL names it. Sentinels are asked for the master at every connect. Of a cluster the node
-that owns the namespace's slot is looked up when none is known or the known one does not answer,
-among the nodes of the URL and those heard of since. So after a failover it is enough to connect
-again: a server that is no master any more says so (READONLY, MOVED) and runs nothing.
+A plain URL names it. With Sentinel, the sentinels are asked for the master at every connect. In a
+cluster, the node that owns the namespace's slot is looked up if none is known or the known one does
+not answer, by asking the nodes of the URL and those discovered since. So after a failover it is
+enough to reconnect: a server that is no longer the master says so (READONLY, MOVED) and runs
+nothing.
 """
 
 from contextlib import closing
@@ -14,23 +15,23 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from poolq.engines.redis.connection import COMMON, ONCE, RedisConnection
+from poolq.engines.redis.connection import COMMON_OPTIONS, NO_RETRY, RedisConnection
 from poolq.engines.redis.options import RedisOptions
 
 Host = tuple[str, int]
 
 
 class Topology:
-    """Connects. `tag` is a key of the namespace, whose slot counts in a cluster."""
+    """`key` is a key of the namespace, and so tells its slot in a cluster."""
 
-    def __init__(self, options: RedisOptions, tag: str) -> None:
+    def __init__(self, options: RedisOptions, key: str) -> None:
         self._options = options
-        self._slot = key_slot(tag.encode())
+        self._slot = key_slot(key.encode())
         self._nodes = options.hosts
         self._owner: Host | None = None
 
     def connect(self) -> RedisConnection:
-        """A connection to the server, logged in. Raises RedisError."""
+        """Connect and log in. Raises RedisError."""
         options = self._options
         if options.scheme == "unix":
             return RedisConnection(options.connection_class, options.connection_options)
@@ -41,7 +42,7 @@ class Topology:
         return self._to(options.hosts[0])
 
     def moved(self, error: ResponseError) -> None:
-        """A node said where the slot is now: `MOVED slot host:port`."""
+        """Note where the slot is now: `error` is `MOVED slot host:port`."""
         host, _, port = str(error).split(" ")[2].rpartition(":")
         self._owner = (host, int(port)) if host else None
 
@@ -52,18 +53,18 @@ class Topology:
             return RedisConnection(
                 options.connection_class, {**where, **options.connection_options}
             )
-        except UnicodeError as error:  # a Sentinel or a node of the cluster has named it
-            raise Broken(f"no host can be named {host[0]!r}: {error}") from None
+        except UnicodeError as error:  # from Sentinel or a cluster node
+            raise Broken(f"{host[0]!r} is not a valid host name: {error}") from None
 
     def _master(self) -> Host:
         options = self._options
-        login = {**COMMON, **options.discovery_options, "retry": ONCE}
+        login = {**COMMON_OPTIONS, **options.discovery_options, "retry": NO_RETRY}
         sentinel = Sentinel(options.hosts, sentinel_kwargs=login)
         try:
             host, port = sentinel.discover_master(options.service)
-        except MasterNotFoundError:  # its text may hold passwords
+        except MasterNotFoundError:  # its text may contain passwords
             why = f"no sentinel answers with a master of service {options.service!r}"
-            raise Broken(f"{why}; is there one, and do the hosts and logins agree?") from None
+            raise Broken(f"{why}; check the service, the hosts and the logins") from None
         finally:
             for client in sentinel.sentinels:
                 client.close()
@@ -74,17 +75,19 @@ class Topology:
             try:
                 return self._to(self._owner)
             except RedisError:
-                self._owner = None  # it may be gone for good: the others know
+                self._owner = None  # it may be gone for good: ask the others
         owner = self._owner = self._ask_for_owner()
         return self._to(owner)
 
     def _ask_for_owner(self) -> Host:
         nodes = [ClusterNode(host, port) for host, port in self._nodes]
         try:
-            with closing(NodesManager(nodes, **COMMON, **self._options.discovery_options)) as found:
-                owner = found.get_node_from_slot(self._slot)
-                heard = {(node.host, node.port): None for node in found.nodes_cache.values()}
+            with closing(
+                NodesManager(nodes, **COMMON_OPTIONS, **self._options.discovery_options)
+            ) as manager:
+                owner = manager.get_node_from_slot(self._slot)
+                discovered = {(node.host, node.port): None for node in manager.nodes_cache.values()}
         except RedisClusterException as error:
             raise Broken(str(error)) from None
-        self._nodes = tuple(heard | dict.fromkeys(self._options.hosts))
+        self._nodes = tuple(discovered | dict.fromkeys(self._options.hosts))
         return owner.host, owner.port

@@ -264,7 +264,7 @@ class SQLEngine(Engine):
         more = limit_windows.sweep(session)
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 
-    def leave(self, node: str) -> None:
+    def remove_node(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))
 
     def registered(self) -> list[Registration]:
@@ -298,9 +298,9 @@ class SQLEngine(Engine):
         return admin.find(self.session, id)
 
     def failed(
-        self, queue: str | None = None, before: int | None = None, most: int = 1000
+        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        return admin.failed(self.session, queue, before, most)
+        return admin.failed(self.session, queue, before, max_count)
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         return self._change(partial(admin.retry, ids=ids)) if ids else []

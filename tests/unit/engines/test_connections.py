@@ -82,7 +82,7 @@ def test_one_whose_answer_nobody_read_is_dropped() -> None:
 def test_a_used_one_is_not_asked() -> None:
     opened = Opened()
     opened.connections.get()
-    opened.connections.used()
+    opened.connections.mark_used()
     opened.connections.get()
     assert opened.asked == []
 
@@ -107,7 +107,7 @@ def test_nothing_is_kept_of_a_connection_that_failed() -> None:
     for _ in range(2):
         with pytest.raises(OSError, match="refused"):
             connections.get()
-    connections.used()
+    connections.mark_used()
     connections.drop()
 
 

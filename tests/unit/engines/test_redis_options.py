@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from poolq.engines.redis.connection import COMMON
+from poolq.engines.redis.connection import COMMON_OPTIONS
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.options import options as parse
 from poolq.errors import ConfigError
@@ -76,9 +76,9 @@ def test_what_is_read_suits_the_library(url: str, tmp_path: Path) -> None:
     file = tmp_path / "pem"
     file.touch()
     options = parse(url.format(file))
-    options.connection_class(**COMMON, **options.connection_options)
+    options.connection_class(**COMMON_OPTIONS, **options.connection_options)
     if options.hosts:
-        Redis(*options.hosts[0], **COMMON, **options.discovery_options).close()
+        Redis(*options.hosts[0], **COMMON_OPTIONS, **options.discovery_options).close()
 
 
 @pytest.mark.parametrize(

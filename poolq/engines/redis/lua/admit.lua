@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Take a start of each rule, or of none; for a claim only while it is held.
--- Parts: base, limits, holding.
+-- Parts: base, windows, claims.
 --
 -- ARGV: worker, id and name of the claim ("": it is for none), then for each rule: limit, window
 --       in microseconds, key.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Count a node's beat up.
--- Parts: base, tokens, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: node, its info.
 -- Reply: {node, beats, ...}, all nodes.

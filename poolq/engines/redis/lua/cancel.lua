@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete a job that does not run yet: delayed, parked or ready. Walks over a long list.
--- Parts: base, tokens, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: id.
 -- Reply: 1 when it is deleted, else 0.

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- What each queue holds. Looks at the claims of every worker, never at the jobs.
--- Parts: base, bodies, known.
+-- Parts: base, bodies, known_queues.
 --
 -- Reply: {for each queue that may hold something {queue, ready, delayed, parked, running, failed,
 --        microseconds that its oldest ready job has been due, paused (0 or 1)}, empty queues}.

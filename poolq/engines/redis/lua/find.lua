@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- One job, wherever it is. Walks over a long list of ready ones.
--- Parts: base, tokens, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker}, or nil: it is not there.

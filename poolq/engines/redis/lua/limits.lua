@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Rate limits as they stand: open windows, and those that jobs are parked under.
--- Parts: base, tokens, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released,
 --        starts in all}; start, used and until it resets are 0 where no window is open.

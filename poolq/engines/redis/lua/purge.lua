@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete what is ready, delayed or parked in a queue, a piece at a time.
--- Parts: base, tokens, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: queue, how many at most (up to 1000).
 -- Reply: {how many were deleted, how many are left}.

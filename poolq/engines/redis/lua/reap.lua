@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Recover all workers of a node and forget it, if it has not beaten since.
--- Parts: base, done, tokens, ready, later, bodies, limits, lines, holding, settling, recovery.
+-- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
 --
 -- ARGV: node, its beats as last seen, history line for what each of its workers had started.
 -- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or is gone.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Give a dead worker's claims back and delete its registration.
--- Parts: base, done, tokens, ready, later, bodies, limits, lines, holding, settling, recovery.
+-- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
 --
 -- ARGV: worker, history line of the crash, and where the death is known: request, finished,
 --       started, before, settled; and where it timed out: delay.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Have the limits of parked jobs asked again: mark the lines.
--- Parts: base, tokens, ready, later, queues, bodies, limits, lines, holding.
+-- Parts: base, tokens, ready, later, queues, bodies, windows, lines, claims.
 --
 -- ARGV: worker, queues as part `queues` has them.
 -- Reply: 1, or 0: the worker is not registered.

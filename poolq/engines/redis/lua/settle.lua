@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- End claims beside the worker's main thread.
--- Parts: base, done, tokens, ready, later, bodies, limits, lines, holding, settling.
+-- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling.
 --
 -- ARGV: worker, then settlements as parts `done` and `settling` have them.
 -- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered, and

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, done, tokens, queues, quick, where most steps end, many, ready, later, bodies, limits,
---        lines, holding, settling.
+-- Parts: base, done, tokens, queues, fast_path, where most steps end, many_queues, ready, later, bodies, windows,
+--        lines, claims, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
 --       `queues` has them, then settlements as parts `done` and `settling` have them.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Forget what nobody needs: windows that have ended, and queues that have held no job for long.
--- Parts: base, tokens, known, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, known_queues, ready, later, bodies, windows, lines.
 --
 -- ARGV: for how many microseconds.
 -- Reply: 1 if there may be more to forget now, else 0.

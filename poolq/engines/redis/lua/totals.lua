@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- What was counted, by queue.
--- Parts: base, known.
+-- Parts: base, known_queues.
 --
 -- Reply: {"<counter> <queue>", number, ...}; of forgotten queues together under the queue "".
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Take over what poolq before 0.2 has stored: it knew no `active` queues, and its lines were lists.
--- Parts: base, tokens, known, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, known_queues, ready, later, bodies, windows, lines.
 --
 -- Reply: 1 if there is more of it, else 0.
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Leave a wake token for those who wait on these queues, where they have ready jobs.
--- Parts: base, tokens, ready, later, queues, open.
+-- Parts: base, tokens, ready, later, queues, unpaused.
 --
 -- ARGV: queues as part `queues` has them.
 -- Reply: 1.

@@ -1,4 +1,4 @@
--- Part `lines` (needs `tokens`, `ready`, `bodies`, `limits`): jobs that wait off the queue for a limit.
+-- Part `lines` (needs `tokens`, `ready`, `bodies`, `windows`): jobs that wait off the queue for a limit.
 --
 -- A parked job waits in the line of the rule that refused it, a line being a queue and an identity.
 -- Its own rules are stored as "<refused> " and then "<limit> <window> <bytes>:<key>" for each rule;

@@ -1,4 +1,4 @@
--- Part `settling` (needs `done`, `ready`, `bodies`, `limits`, `lines`, `holding`): end claims in other
+-- Part `settling` (needs `done`, `ready`, `bodies`, `windows`, `lines`, `claims`): end claims in other
 -- ways than by being done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, each of seven:

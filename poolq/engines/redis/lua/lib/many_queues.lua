@@ -1,4 +1,4 @@
--- Part `many`, of `step` alone (needs `quick`): claim from more than a few queues. Some are asked in a
+-- Part `many_queues`, of `step` alone (needs `fast_path`): claim from more than a few queues. Some are asked in a
 -- step, after the last one asked before; those that have nothing leave `active`, so that nobody asks
 -- them again.
 
@@ -25,19 +25,6 @@ grab_back = function(queue, most)
   if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
   call('ZREM', back, unpack(ids, 1, index - before))
   call('HDEL', GRANTED, unpack(ids, 1, index - before))
-end
-
--- Those of the names that are not paused, and those that are.
-local function open_of(names)
-  local open, shut = {}, {}
-  for from = 1, #names, 1000 do
-    local last = math.min(from + 999, #names)
-    for k, paused in ipairs(call('SMISMEMBER', P .. 'paused', unpack(names, from, last))) do
-      local found = paused == 1 and shut or open
-      found[#found + 1] = names[from + k - 1]
-    end
-  end
-  return open, shut
 end
 
 local cursor = many and call('HGET', worker, '#cursor') or nil

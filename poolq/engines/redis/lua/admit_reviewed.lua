@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Ask for a start as `admit` does, for a claim that is to be reviewed: the rules hold from now on for
 -- the lines of its queue.
--- Parts: base, tokens, ready, later, bodies, limits, lines, holding.
+-- Parts: base, tokens, ready, later, bodies, windows, lines, claims.
 --
 -- ARGV, Reply: as of `admit`.
 

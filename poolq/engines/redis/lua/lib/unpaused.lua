@@ -1,4 +1,4 @@
--- Part `open` (needs nothing but `base`): which queues are not paused.
+-- Part `unpaused` (needs nothing but `base`): which queues are not paused.
 
 -- Those of the names that are not paused, and those that are.
 local function open_of(names)

@@ -1,9 +1,9 @@
--- Part `quick`, of `step` alone (needs `done`, `tokens`, `queues`): what every step does, and the end of
+-- Part `fast_path`, of `step` alone (needs `done`, `tokens`, `queues`): what every step does, and the end of
 -- most. Where no job waits but in lists or for its time, and all that is settled is done, the script
 -- ends here: making the functions of the parts that follow would cost it more than its own work.
 
 -- Of so many queues each is asked, in turn, and stays in `active` when it has nothing: to take it out and
--- put it in again costs more. See part `many` for more of them.
+-- put it in again costs more. See part `many_queues` for more of them.
 local FEW = 8
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -110,7 +110,7 @@ local function claim(queue, how, ids)
   return taken
 end
 
--- Claims jobs that came back, where there are some; see part `many`.
+-- Claims jobs that came back, where there are some; see part `many_queues`.
 local grab_back
 
 -- Jobs that came back, then the list, then delayed ones that are due (without a detour through

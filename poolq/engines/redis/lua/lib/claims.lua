@@ -1,4 +1,4 @@
--- Part `holding`: whether a worker, named by its hash, has a claim. It does while the claim's field
+-- Part `claims`: whether a worker, named by its hash, has a claim. It does while the claim's field
 -- begins with its name, "<request> <index> ".
 
 -- How it has been claimed; nil: it does not have it.

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What a keeper asks before it blocks: which jobs have become due since anybody looked, and when
 -- is the next one? Ready jobs as such are no news: they left a token.
--- Parts: base, tokens, queues, open, ready, later, bodies, limits, lines.
+-- Parts: base, tokens, queues, unpaused, ready, later, bodies, windows, lines.
 --
 -- ARGV: 1 if a token said to look again (it may have stood in for one that tells of ready jobs), else 0;
 --       for how many milliseconds to note that these names are waited on (0: do not), queues as

@@ -1,4 +1,4 @@
--- Part `limits`: fixed windows. A rule is {limit, window, key}; `window` in microseconds.
+-- Part `windows`: fixed windows. A rule is {limit, window, key}; `window` in microseconds.
 
 -- How many ended windows are taken out of the index for each one that opens.
 local FORGOTTEN = 2

@@ -1,4 +1,4 @@
--- Part `known` (needs nothing but `base`): the queues that people are shown. Of many that were used, with
+-- Part `known_queues` (needs nothing but `base`): the queues that people are shown. Of many that were used, with
 -- nothing in them now, only the last ones: what a look costs must not grow with them.
 
 local COUNTERS = {'done', 'failed', 'retried', 'limited', 'parked', 'crashed'}
