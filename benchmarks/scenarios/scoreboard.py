@@ -23,7 +23,7 @@ ID, QUEUE, JOB = "01a2102832f470cda120ecb1246969c1", "default", "benchmarks.peer
 def notes(row: WorkerRow) -> Callable[[], None]:
     def plain() -> None:
         row.start(3, text(ID, QUEUE, JOB), monotonic_ns())
-        row.finished(3)
+        row.set_finished(3)
         row.count(DONE, QUEUE, JOB, 0.000_05)
 
     return plain
@@ -33,9 +33,9 @@ def guarded(row: WorkerRow) -> Callable[[], None]:
     plain = notes(row)
 
     def both() -> None:
-        row.guard(30_000_000, 1, 0)
+        row.set_deadline(30_000_000, 1, 0)
         plain()
-        row.unguard()
+        row.clear_deadline()
 
     return both
 
@@ -56,9 +56,9 @@ def cost(act: Callable[[], None]) -> float:
 
 def measure(bench: Bench) -> list[Outcome]:
     scores = Scoreboard(1)
-    index = scores.take(1, 1, 1)
+    index = scores.allocate(1, 1, 1)
     assert index is not None
-    row = scores.worker(index)
+    row = scores.worker_row(index)
     loop = cost(nothing)
     plain, deadline = ((cost(make(row)) - loop) / 1000 for make in (notes, guarded))
     rows = [["a job", plain], ["a job with a timeout", deadline]]

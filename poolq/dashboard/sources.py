@@ -24,7 +24,7 @@ class Inherited:
         """The pool now; None when its master has ended."""
         if self._since is None or identity.start_time(self._master) != self._since:
             return None
-        return self._reader.look()
+        return self._reader.snapshot()
 
     def stack(self, pid: int) -> str:
         """The stacks of that worker's threads, as Python's faulthandler writes them; "" if it does

@@ -46,11 +46,11 @@ def _says_so(fd: int, worker: Registration) -> bool:
             (board.MASTER_PID, board.MASTER_STARTED),
             (board.KEEPER_PID, board.KEEPER_STARTED),
         )
-        if any(identity.start_time(scores.told(pid)) == scores.told(at) for pid, at in heads):
+        if any(identity.start_time(scores.word(pid)) == scores.word(at) for pid, at in heads):
             return False
         return any(
             row.status == RowStatus.LIVE
             and row.pid == worker.pid
             and worker_name(worker.node, row.seq) == worker.worker
-            for row in scores.all()
+            for row in scores.used_rows()
         )

@@ -68,7 +68,7 @@ class Keeper:
         config: Config,
         node: str,
         scores: Scoreboard,
-        bells: WakeUps,
+        wakeups: WakeUps,
         signals: ChildSignals,
         reporter: Reporter,
         served: socket.socket | None = None,
@@ -79,7 +79,7 @@ class Keeper:
         self._config = config
         self._node = node
         self._scores = scores
-        self._bells = bells
+        self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
         self._engine: Engine = open_engine(config)
@@ -107,8 +107,8 @@ class Keeper:
             0, 0, *node_info.versions(), os.getsid(0), node_info.named(config.queue),
             config.node_ttl,
         )  # fmt: skip
-        scores.tell(board.KEEPER_PID, me)
-        scores.tell(board.KEEPER_STARTED, self._info.keeper[3])
+        scores.set_word(board.KEEPER_PID, me)
+        scores.set_word(board.KEEPER_STARTED, self._info.keeper[3])
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
     def run(self) -> int:
@@ -118,7 +118,7 @@ class Keeper:
         serving = self._serve()
         if code := self._first_contact():
             return code
-        waiter = Waiter(self._engine, self._config, self._scores, self._bells, self._reporter)
+        waiter = Waiter(self._engine, self._config, self._scores, self._wakeups, self._reporter)
         waiter.start()
         Observer(self._engine, self._config, self._scores, self._reporter).start()
         while not self._signals.stopping or self._signals.orphaned:
@@ -148,7 +148,7 @@ class Keeper:
     def _first_contact(self) -> int:
         """The broker answers, with tables of our version; else the exit code of the pool. What a
         dead pool has left is taken over before this one's first worker starts."""
-        deadline, had_contact = monotonic() + PATIENCE, self._scores.told(board.KEEPER_READY)
+        deadline, had_contact = monotonic() + PATIENCE, self._scores.word(board.KEEPER_READY)
         while True:
             self._pulse.beat()
             try:
@@ -167,8 +167,8 @@ class Keeper:
             else:
                 for text in warnings:
                     self._reporter.report(Note("warning", text))
-                self._scores.tell(board.KEEPER_READY, 1)
-                self._bells.master.ring()
+                self._scores.set_word(board.KEEPER_READY, 1)
+                self._wakeups.master.wake()
                 return 0
 
     def _say(self, error: PoolqError) -> int:
@@ -188,7 +188,7 @@ class Keeper:
         self._reporter.flush()
 
     def _missed(self, error: EngineUnavailable) -> None:
-        self._scores.tell(board.BROKER_UP, 0)
+        self._scores.set_word(board.BROKER_UP, 0)
         self._silence.interrupted()
         if self._up:
             self._up = False
@@ -215,7 +215,7 @@ class Keeper:
     def _recover_rows(self) -> None:
         if self._signals.orphaned:
             self._orphans.look()
-        for row in self._scores.lost():
+        for row in self._scores.dead_rows():
             if row.seq in self._unrecovered:
                 continue
             self._breathe()
@@ -231,9 +231,9 @@ class Keeper:
         name = self._name(row)
         words = death(row, name, socket.gethostname(), time_ns() // 1000)
         recovered = self._engine.recover(name, words)
-        self._scores.confirm(row)
+        self._scores.confirm_recovery(row)
         self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
-        self._bells.master.ring()
+        self._wakeups.master.wake()
 
     def _beat(self) -> None:
         """Be seen alive, and hear who else is."""
@@ -245,8 +245,8 @@ class Keeper:
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._now()))
         ended = monotonic()
-        self._scores.tell(board.BROKER_SEEN, monotonic_ns())
-        self._scores.tell(board.BROKER_UP, 1)
+        self._scores.set_word(board.BROKER_SEEN, monotonic_ns())
+        self._scores.set_word(board.BROKER_UP, 1)
         self._next_beat = ended + self._interval
         self._unrecovered.clear()
         counters.pop(self._node, None)
@@ -281,17 +281,17 @@ class Keeper:
         self._next_sweep = ended + max(PAUSE, ended - begun) if any(more) else inf
 
     def _to_recover(self) -> bool:
-        return any(row.seq not in self._unrecovered for row in self._scores.lost())
+        return any(row.seq not in self._unrecovered for row in self._scores.dead_rows())
 
     def _living(self) -> set[str]:
-        return {self._name(row) for row in self._scores.all()}
+        return {self._name(row) for row in self._scores.used_rows()}
 
     def _warn(self, text: str) -> None:
         self._reporter.report(Note("warning", text))
 
     def _now(self) -> NodeInfo:
         """What this node tells of itself now."""
-        busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.all())
+        busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
 
@@ -316,15 +316,15 @@ class Keeper:
         if self._signals.orphaned:
             timeout = min(timeout, 0.1)
         begun = monotonic()
-        if self._signals.wait(timeout, self._bells.keeper.fd):
-            self._bells.keeper.quiet()
+        if self._signals.wait(timeout, self._wakeups.keeper.fd):
+            self._wakeups.keeper.clear()
         late = monotonic() - begun - max(0.0, timeout)
         if late > SUSPENDED:
             self._silence.interrupted()
             self._orphans.suspended(late)
 
     def _workers_left(self) -> bool:
-        return any(row.status == RowStatus.LIVE for row in self._scores.all())
+        return any(row.status == RowStatus.LIVE for row in self._scores.used_rows())
 
     def _leave(self) -> None:
         """Recover what is left and forget the node; a broker that is down is not waited for, but

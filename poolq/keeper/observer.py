@@ -69,7 +69,7 @@ class Observer(threading.Thread):
             self._complain(f"{type(error).__name__}: {error}")
             return self._failed()
         self._failures = 0
-        self._page.write(encode(sight, self._page.room))
+        self._page.write(encode(sight, self._page.capacity))
         for event in events:
             self._reporter.report(event)
         self._reporter.flush()
@@ -97,7 +97,7 @@ class Observer(threading.Thread):
         pools = [seen(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         queues = self._chosen(queues, frozenset(unserved))
-        held, last_tries = self._counts.held(), self._counts.last_tries()
+        held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
         watched, events = self._watch.look(monotonic(), now, limits, held, last_tries, MOST)
         shown = {one.queue for one in queues}
         sight = BrokerStatus(

@@ -43,14 +43,14 @@ class Orphans:
 
     def look(self) -> None:
         """Note the dead, and kill who is over his deadline."""
-        for row in self._scores.all():
+        for row in self._scores.used_rows():
             if row.status != RowStatus.LIVE:
                 continue
             if not row.pid or identity.start_time(row.pid) is None:
                 if row.phase == Phase.BUSY:
                     end_group(row.pid, os.getsid(0))
-                self._scores.died(row.index, 0, board.EXIT_UNKNOWN)
-            elif row.guarded and self._late(row) >= 0:
+                self._scores.set_dead(row.index, 0, board.EXIT_UNKNOWN)
+            elif row.has_deadline and self._late(row) >= 0:
                 self._overran(row)
 
     def _late(self, row: Row) -> float:
@@ -70,13 +70,13 @@ class Orphans:
         del self._dumped[running]
         kill_check.hold(row.pid)
         now = self._scores.read(row.index)
-        if not now.guarded or _running(now) != running or self._late(now) < 0:
+        if not now.has_deadline or _running(now) != running or self._late(now) < 0:
             kill_check.go_on(row.pid)
             return
-        self._scores.condemn(row.index, KillReason.TIMEOUT)
-        id, _, job = self._scores.running(row.index)
+        self._scores.set_kill_reason(row.index, KillReason.TIMEOUT)
+        id, _, job = self._scores.running_job(row.index)
         self._say(
-            f"worker {row.slot} (pid {row.pid}) overran its {row.limit / 1e6:g} s by"
+            f"worker {row.slot} (pid {row.pid}) overran its {row.timeout / 1e6:g} s by"
             f" {self._late(row):.1f} s; killed, by the keeper as its master is dead; job {job} {id}"
         )
         kill_group(row.pid)

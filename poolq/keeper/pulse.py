@@ -33,11 +33,11 @@ class Pulse:
     def beat(self) -> None:
         """The main thread does its rounds."""
         self._last = monotonic()
-        self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+        self._scores.set_word(board.KEEPER_BEAT, monotonic_ns())
 
     def _run(self) -> None:
         rest = threading.Event()
         while True:
             if monotonic() - self._last < PATIENCE:
-                self._scores.tell(board.KEEPER_BEAT, monotonic_ns())
+                self._scores.set_word(board.KEEPER_BEAT, monotonic_ns())
             rest.wait(self._every)

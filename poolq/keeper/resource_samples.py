@@ -30,7 +30,7 @@ class Worker:
     def is_due(self, row: Row, now: float) -> bool:
         """Whether to weigh it: an idle one that has done nothing since the last time, only now and
         then."""
-        seen = row.phase, row.request, row.settled
+        seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
             return False
@@ -65,16 +65,16 @@ class Scales:
         """The workers, one after the other; the master judges the memory of those that run a job,
         and must know how old it may be."""
         begun = monotonic_ns()
-        rows = [row for row in self._scores.all() if row.status == RowStatus.LIVE and row.pid]
+        rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
         self._workers = {row.seq: self._workers.get(row.seq) or Worker(row.pid) for row in rows}
         for row in rows:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):
                 self._weigh(row, worker)
-        self._scores.tell(board.WEIGHED, begun)
+        self._scores.set_word(board.WEIGHED, begun)
 
     def _weigh(self, row: Row, worker: Worker) -> None:
         rss = identity.resident_memory(row.pid)
         booting = row.phase == Phase.BOOT
         growth = None if booting else worker.growth(rss)
-        self._scores.weigh(row.index, rss, worker.share(), growth)
+        self._scores.set_usage(row.index, rss, worker.share(), growth)

@@ -33,14 +33,14 @@ class Waiter(threading.Thread):
         engine: Engine,
         config: Config,
         scores: Scoreboard,
-        bells: WakeUps,
+        wakeups: WakeUps,
         reporter: Reporter,
     ) -> None:
         super().__init__(name="waiter", daemon=True)
         self._engine = engine
         self._config = config
         self._scores = scores
-        self._bells = bells
+        self._wakeups = wakeups
         self._reporter = reporter
         self._turn = 0
         self._next_look = self._next_ring = 0.0
@@ -53,7 +53,7 @@ class Waiter(threading.Thread):
         while True:
             try:
                 self._wait_once()
-                self._scores.tell(board.WATCHED, monotonic_ns())
+                self._scores.set_word(board.WATCHED, monotonic_ns())
                 failures = 0
             except PoolqError:
                 # The keeper's main thread meets the same trouble and tells of it.
@@ -63,7 +63,7 @@ class Waiter(threading.Thread):
     def _wait_once(self) -> None:
         block = max(SHORTEST, min(BLOCK, self._every))
         if self._next_idle() is None:
-            self._bells.idle.wait(block)
+            self._wakeups.idle.wait(block)
             return
         if self._config.until_empty:
             self._look_for_the_end()
@@ -71,7 +71,7 @@ class Waiter(threading.Thread):
         token = self._engine.wait(self._config.queue, block)
         if (token or monotonic() >= self._next_ring) and not self._ring(token) and token:
             self._engine.wake(self._config.queue)
-            self._bells.idle.wait(block)
+            self._wakeups.idle.wait(block)
 
     def _next_idle(self) -> int | None:
         """The row of the next idle worker in turn."""
@@ -87,7 +87,7 @@ class Waiter(threading.Thread):
             if found is None or found in rung:
                 break
             self._turn = found
-            self._bells.doors[found].ring()
+            self._wakeups.doorbells[found].wake()
             rung.add(found)
         if rung:
             self._next_ring = monotonic() + self._every
@@ -113,6 +113,6 @@ class Waiter(threading.Thread):
             self._reporter.report(Note("warning", text))
             self._reporter.flush()
         self._paused = paused
-        if not busy and not self._scores.told(board.KEEPER_EMPTY):
-            self._scores.tell(board.KEEPER_EMPTY, 1)
-            self._bells.master.ring()
+        if not busy and not self._scores.word(board.KEEPER_EMPTY):
+            self._scores.set_word(board.KEEPER_EMPTY, 1)
+            self._wakeups.master.wake()

@@ -116,7 +116,7 @@ class Parser:
         return found
 
     @property
-    def waits(self) -> bool:
+    def incomplete(self) -> bool:
         """Something that may be a frame is not complete."""
         return bool(self._rest)
 
@@ -125,7 +125,7 @@ class Parser:
         rest, self._rest = self._rest, b""
         return rest
 
-    def lost(self) -> None:
+    def reset(self) -> None:
         """Something in between is missing: what is incomplete can't be completed any more."""
         self._rest = b""
         self._long.clear()

@@ -48,7 +48,7 @@ class LineAssembler:
         self._open: set[int] = set()
 
     def take(self, record: Record, now: float) -> list[bytes]:
-        """What can be written now. `now` is a monotonic clock's, for `silent`."""
+        """What can be written now. `now` is a monotonic clock's, for `overdue`."""
         source = self._sources.get(record.source)
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
@@ -63,28 +63,28 @@ class LineAssembler:
                 job, _, text = data[1:].partition(b"\0")
                 writer = tag + data[:1]
                 self._printed(source, writer, job.decode("utf-8", "replace"), text, found)
-        if source.begun or source.parser.waits:
+        if source.begun or source.parser.incomplete:
             self._open.add(record.source)
         else:
             self._open.discard(record.source)
         return found
 
-    def silent(self, now: float) -> list[bytes]:
+    def overdue(self, now: float) -> list[bytes]:
         """The lines that were begun and not ended for SILENCE."""
         return self._end(
             [one for one in self._open if now - self._sources[one].heard >= LINE_TIMEOUT]
         )
 
     def due(self, now: float) -> float | None:
-        """Seconds until `silent` has something; None: never."""
+        """Seconds until `overdue` has something; None: never."""
         heard = [self._sources[one].heard for one in self._open]
         return max(0.0, min(heard) + LINE_TIMEOUT - now) if heard else None
 
-    def lost(self) -> list[bytes]:
+    def reset(self) -> list[bytes]:
         """Records are missing from here: begun lines end, begun blocks are given up."""
         found = self._end(list(self._open))
         for source in self._sources.values():
-            source.parser.lost()
+            source.parser.reset()
         return found
 
     def _end(self, sources: Iterable[int]) -> list[bytes]:

@@ -77,7 +77,7 @@ class Logger:
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
         lines = LineAssembler(setup.words, pipes.writers.token, self._rows, OTHERS)
-        self._turned = False  # the log's file was moved away
+        self._reopen_requested = False  # the log's file was moved away
         self._sink = Sink(pipes.ring, lines, setup.words, setup.path)
 
     def run(self) -> int:
@@ -85,7 +85,7 @@ class Logger:
         self._install()
         self._ring.recover()
         self._sink.start()
-        self._sink.notice()
+        self._sink.wake()
         while self._round():
             if not self._sink.is_alive():
                 return EXIT_BROKEN  # it has told why on stderr
@@ -95,25 +95,25 @@ class Logger:
     def _round(self) -> bool:
         """Read every pipe that has something; False when all is read and nobody will write."""
         self._setup.beat()
-        farewell = self._ring.farewell
+        farewell = self._ring.exit_requested
         read = crowded = False
         for key, _ in self._selector.select(0.0 if farewell else BEAT_INTERVAL):
             if key.data is None:
                 _drain(self._wakeup)
-                if self._turned:
-                    self._turned = False
+                if self._reopen_requested:
+                    self._reopen_requested = False
                     self._sink.reopen()
             elif self._read(key.fd, key.data):
                 read = True
             else:
                 crowded = True
         if read:
-            self._sink.notice()
+            self._sink.wake()
             if not farewell:
                 readable((), GATHER_DELAY)
         if crowded:
-            self._sink.room.clear()
-            self._sink.room.wait(RING_FULL_WAIT)
+            self._sink.written.clear()
+            self._sink.written.wait(RING_FULL_WAIT)
         if farewell and not read and not crowded:
             return False
         return len(self._selector.get_map()) > 1
@@ -139,14 +139,14 @@ class Logger:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for name in _QUIET:
             signal.signal(getattr(signal, name), _nothing)
-        signal.signal(signal.SIGUSR1, self._turn)
+        signal.signal(signal.SIGUSR1, self._request_reopen)
         # A terminal that stops background writers must not stop this one.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
-    def _turn(self, _number: int, _frame: FrameType | None) -> None:
+    def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
         """Only noted, as in all handlers: the sink's lock may be ours at this moment."""
-        self._turned = True
+        self._reopen_requested = True
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
@@ -176,7 +176,7 @@ def _drain(fd: int) -> None:
 
 def end(pid: int, pipes: Pipes) -> None:
     """The master's last act: all others are gone, so wait until their lines are written."""
-    pipes.say_farewell()
+    pipes.request_exit()
     send(pid, signal.SIGTERM)
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:

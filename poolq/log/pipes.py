@@ -36,7 +36,7 @@ class Writers:
         """The descriptor of one of OTHERS."""
         return self.fds[self.rows + OTHERS.index(name)]
 
-    def but(self, kept: int) -> tuple[int, ...]:
+    def all_but(self, kept: int) -> tuple[int, ...]:
         """All others, which the process that keeps one has to close."""
         return tuple(fd for fd in self.fds if fd != kept)
 
@@ -52,14 +52,14 @@ class Pipes:
         for fd in (*self.readers, *(self.writers.named(name) for name in NEVER_WAIT)):
             os.set_blocking(fd, False)
 
-    def but(self, kept: int) -> tuple[int, ...]:
+    def all_but(self, kept: int) -> tuple[int, ...]:
         """What a forked process that speaks through `kept` has to close."""
-        return (*self.readers, *self.writers.but(kept))
+        return (*self.readers, *self.writers.all_but(kept))
 
-    def say_farewell(self) -> None:
+    def request_exit(self) -> None:
         """All others are gone and the master has said its last: the logger is to write what there
         is and leave. It looks at once when it gets a TERM."""
-        self.ring.say_farewell()
+        self.ring.request_exit()
 
 
 def adopt(fd: int) -> None:

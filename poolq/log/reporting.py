@@ -42,12 +42,12 @@ class Log:
     """A Reporter. Safe in threads, and in children that a job forks."""
 
     def __init__(self, words: Format, fd: int = 2) -> None:
-        self.words = words
+        self.formatter = words
         self._fd = fd
         self._token = b""
         self._who = ""
         self._job: Callable[[], str] = str
-        self._seen: Seen = _nobody
+        self._on_event: Seen = _nobody
         self._dropped = 0
         self._prints = False
         self._forget()
@@ -86,7 +86,7 @@ class Log:
         id of the job that this process runs, or "", for what its threads say; `seen` is given
         what people look for: all but the usual."""
         self.rename(who)
-        self._fd, self._token, self._job, self._seen = fd, token, job, seen
+        self._fd, self._token, self._job, self._on_event = fd, token, job, seen
         if streams and not self._prints:  # a template's stay in its workers: code may hold them
             self._prints = True
             sys.stdout = stream(self, 1)
@@ -107,10 +107,10 @@ class Log:
             return
         number = _number.get(type(event)) or LEVEL_NUMBERS[level(event)]
         if number > logging.INFO or type(event) in _SHOWN:
-            self._seen(time(), self._who, event)
+            self._on_event(time(), self._who, event)
         if number < EVENT_LOGGER.level:
             return
-        block = self.words.event(time(), self._who, event)
+        block = self.formatter.event(time(), self._who, event)
         self._blocks.append(block)
         self._size += len(block)
         if self._size > BUFFER_BYTES:
@@ -123,7 +123,7 @@ class Log:
         name, job = record.levelname.lower(), self._running()
         for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
             self._append(
-                self.words.record(
+                self.formatter.record(
                     record.created, self._who, job, name, record.name, piece.decode(),
                     "" if more else trace,
                 )
@@ -165,7 +165,7 @@ class Log:
         told = self._dropped
         if told:
             text = f"{told} lines of this process were dropped: its pipe was full"
-            blocks.insert(0, self.words.event(time(), self._who, Note("warning", text)))
+            blocks.insert(0, self.formatter.event(time(), self._who, Note("warning", text)))
         for frame in frames(self._token, blocks):
             lost = self._write(frame)
             if told and not lost:
@@ -183,9 +183,9 @@ class Log:
             if not isinstance(one, bytes):
                 jobs.append(one)
                 continue
-            blocks += [*self.words.finished(self._who, jobs), one]
+            blocks += [*self.formatter.finished(self._who, jobs), one]
             jobs = []
-        return blocks + self.words.finished(self._who, jobs)
+        return blocks + self.formatter.finished(self._who, jobs)
 
     def _write(self, data: bytes) -> int:
         """Returns how many lines were lost."""
@@ -215,7 +215,7 @@ class Log:
             EVENT_LOGGER.handle(record)
         except Exception as error:  # noqa: BLE001  # the application's handler ends no job
             text = f"a handler of {EVENT_LOGGER.name} raised {type(error).__name__}: {error}"
-            self._append(self.words.event(time(), self._who, Note("error", text)))
+            self._append(self.formatter.event(time(), self._who, Note("error", text)))
 
 
 class Handler(logging.Handler):

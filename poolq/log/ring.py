@@ -52,14 +52,14 @@ class LogRing:
 
     # the master
 
-    def say_farewell(self) -> None:
+    def request_exit(self) -> None:
         """All others are gone: the logger may leave when it has written what there is."""
         self._control[EXIT_REQUESTED] = 1
 
     # the logger
 
     @property
-    def farewell(self) -> bool:
+    def exit_requested(self) -> bool:
         return bool(self._control[EXIT_REQUESTED])
 
     def recover(self) -> None:

@@ -69,14 +69,14 @@ class Sink(threading.Thread):
         self._writing = 0.0
         self._failing = False
         self._broken = False
-        self._trouble = ""
+        self._last_error = ""
         self._notes: list[bytes] = []
         #: Set whenever something was written.
-        self.room = threading.Event()
+        self.written = threading.Event()
 
     # the reading thread
 
-    def notice(self) -> None:
+    def wake(self) -> None:
         """There is something to write."""
         self._news.set()
 
@@ -106,28 +106,28 @@ class Sink(threading.Thread):
         while True:
             self._news.clear()
             if self._reopen:
-                self._open_anew()
+                self._reopen_file()
             now = monotonic()
             records, lost = self._ring.take(CHUNK_BYTES)
             data, self._notes = self._notes, []
             if lost:
-                data += [*self._lines.lost(), self._note("warning", self._loss(lost))]
+                data += [*self._lines.reset(), self._note("warning", self._loss(lost))]
             for record in records:
                 data += self._lines.take(record, now)
-            data += self._lines.silent(now)
+            data += self._lines.overdue(now)
             if not records and self._closing:
-                data += self._lines.lost()
+                data += self._lines.reset()
             if data:
                 self._write(b"".join(data))
             self._ring.done()
-            self.room.set()
+            self.written.set()
             if not records and self._closing:
                 return
             if not records and not self._notes:
                 self._news.wait(self._lines.due(monotonic()))
 
     def _loss(self, lines: int) -> str:
-        why, self._trouble = self._trouble or "it took nothing for a while", ""
+        why, self._last_error = self._last_error or "it took nothing for a while", ""
         return f"{lines} lines were dropped: the log could not be written ({why})"
 
     def _write(self, data: bytes) -> None:
@@ -143,7 +143,7 @@ class Sink(threading.Thread):
             except BlockingIOError:  # somebody made stderr non-blocking
                 _until_writable(self._fd, RETRY_DELAY)
             except OSError as error:
-                self._trouble = error.strerror or str(error)
+                self._last_error = error.strerror or str(error)
                 self._failing, self._broken = True, isinstance(error, BrokenPipeError)
                 self._news.wait(pause)
                 self._news.clear()
@@ -152,10 +152,10 @@ class Sink(threading.Thread):
                 self._writing, pause = monotonic(), RETRY_DELAY
                 self._failing = self._broken = False
             if self._reopen:
-                self._open_anew()
+                self._reopen_file()
         self._writing = 0.0
 
-    def _open_anew(self) -> None:
+    def _reopen_file(self) -> None:
         self._reopen = False
         if self._path is None:
             return

@@ -48,7 +48,7 @@ class Children:
         node: str,
         pool: Pool,
         scores: Scoreboard,
-        bells: WakeUps,
+        wakeups: WakeUps,
         reporter: Reporter,
         say: Say,
         private: Callable[[], tuple[int, ...]],
@@ -59,7 +59,7 @@ class Children:
         self._node = node
         self._pool = pool
         self._scores = scores
-        self._bells = bells
+        self._wakeups = wakeups
         self._reporter = reporter
         self._say = say
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
@@ -86,7 +86,7 @@ class Children:
             place.not_before = now + transitions.WORKER_BACKOFF.first
             return
         self._seq = seq
-        self._bells.doors[row].quiet()
+        self._wakeups.doorbells[row].clear()
         template = self._pool.templates.get(generation)
         asked = template is not None and template.ready
         pid = 0 if asked else self._fork_bare(seq, row, slot, generation)
@@ -103,9 +103,9 @@ class Children:
     def _fork_bare(self, seq: int, row: int, slot: int, generation: int) -> int:
         setup = process.WorkerSetup(
             self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
-            self._life, self._pool.on_trial(generation), self._scores.worker(row),
-            self._scores.order(row), WorkerWakeUps(self._bells, row),
-            self._reporter, self._bells.master.ring,
+            self._life, self._pool.on_trial(generation), self._scores.worker_row(row),
+            self._scores.start_order(row), WorkerWakeUps(self._wakeups, row),
+            self._reporter, self._wakeups.master.wake,
             self._paper.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip
         main = partial(process.main, setup)
@@ -113,8 +113,8 @@ class Children:
 
     def _adopt(self, seq: int, pid: int) -> None:
         self._seqs[pid] = seq
-        self._scores.born(self.rows[seq], pid)
-        self._bells.doors[self.rows[seq]].ring()
+        self._scores.set_pid(self.rows[seq], pid)
+        self._wakeups.doorbells[self.rows[seq]].wake()
 
     def spawn_logger(self) -> None:
         """The process that writes what all say. It keeps the reading ends alone."""
@@ -124,8 +124,8 @@ class Children:
             return logger.main(
                 logger.LoggerSetup(
                     self._pipes,
-                    self._reporter.words,
-                    lambda row: (scores.read(row).slot, scores.running(row)[0]),
+                    self._reporter.formatter,
+                    lambda row: (scores.read(row).slot, scores.running_job(row)[0]),
                     guard.beat,
                     path_of(self._config),
                 )
@@ -150,7 +150,7 @@ class Children:
             signals = ChildSignals(self._life)
             signals.install(master, lambda: None, outlive=True)
             keeper = Keeper(
-                self._config, self._node, self._scores, self._bells, signals, self._reporter,
+                self._config, self._node, self._scores, self._wakeups, signals, self._reporter,
                 self._served,
             )  # fmt: skip
             return keeper.run()
@@ -169,8 +169,8 @@ class Children:
 
         def child() -> int:
             adopt(pipe)
-            job = str if row is None else lambda: self._scores.running(row)[0]
-            seen = self._scores.pages.recent(what, row).note
+            job = str if row is None else lambda: self._scores.running_job(row)[0]
+            seen = self._scores.pages.recent_events(what, row).add
             self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, seen=seen)
             return main()
 
@@ -181,7 +181,7 @@ class Children:
             return 0
 
     def close_for(self, pipe: int) -> tuple[int, ...]:  # in a process that speaks through `pipe`
-        return (*self._private(), *self.templates.private(), *self._pipes.but(pipe))
+        return (*self._private(), *self.templates.private(), *self._pipes.all_but(pipe))
 
     # what templates fork
 
@@ -195,13 +195,13 @@ class Children:
 
     def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
         """What a template is told, and the descriptors that it needs for it."""
-        bells = self._bells.fds()
+        wakeups = self._wakeups.fds()
         told = Errand(
             self._config, self._node, generation, os.getpid(), line, self._life,
-            self._scores.rows, self._scores.fd, bells,
+            self._scores.rows, self._scores.fd, wakeups,
             list(self._pipes.writers.fds), self._pipes.writers.token,
         )  # fmt: skip
-        return told, (self._life, self._scores.fd, *bells, *self._pipes.writers.fds)
+        return told, (self._life, self._scores.fd, *wakeups, *self._pipes.writers.fds)
 
     def born(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy), which may be dead already."""
@@ -275,8 +275,8 @@ class Children:
     def _worker_gone(self, pid: int, status: int, *, by_signal: bool) -> None:
         seq = self._seqs.pop(pid)
         index = self.rows.pop(seq)
-        self._scores.died(index, status if by_signal else 0, 0 if by_signal else status)
-        self._bells.keeper.ring()
+        self._scores.set_dead(index, status if by_signal else 0, 0 if by_signal else status)
+        self._wakeups.keeper.wake()
         row = self._scores.read(index)
         if row.phase != Phase.BOOT:  # it may have come up and died between two looks
             transitions.ready(self._pool, seq, idle=False)
@@ -284,7 +284,10 @@ class Children:
         if by_signal or row.in_job or (status and not gave_reason):
             self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        condemned, on_trial = row.reason != KillReason.NONE, self._pool.on_trial(row.generation)
+        condemned, on_trial = (
+            row.kill_reason != KillReason.NONE,
+            self._pool.on_trial(row.generation),
+        )
         exits.count(self._pool, seq, row, now)
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""

@@ -28,13 +28,13 @@ class Wishes:
         config: Config,
         pool: Pool,
         scores: Scoreboard,
-        bells: WakeUps,
+        wakeups: WakeUps,
         say: Callable[[str, str], None],
     ) -> None:
         self._config = config
         self._pool = pool
         self._scores = scores
-        self._bells = bells
+        self._wakeups = wakeups
         self._say = say
         self._terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -109,8 +109,8 @@ class Wishes:
     def resume(self, why: str) -> bool:
         """Take jobs again; False if that is so already."""
         changed = self._set_paused(False, f"{why}: taking jobs again")
-        for bell in (*self._bells.doors, self._bells.idle):
-            bell.ring()
+        for bell in (*self._wakeups.doorbells, self._wakeups.idle):
+            bell.wake()
         return changed
 
     def _set_paused(self, paused: bool, text: str) -> bool:
@@ -118,7 +118,7 @@ class Wishes:
         if self._pool.paused == paused:
             return False
         self._pool.paused = paused
-        self._scores.tell(board.PAUSED, paused)
+        self._scores.set_word(board.PAUSED, paused)
         self._say("info", text)
         return True
 

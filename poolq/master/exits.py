@@ -23,7 +23,7 @@ def cause(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
     """One of EXIT_REASONS."""
     if row.reason == KillReason.TIMEOUT:
         return "timeout"
-    if row.reason == KillReason.MEMORY:
+    if row.kill_reason == KillReason.MEMORY:
         return "max_memory_hard"
     if pool.mode is not Mode.RUN and not proc.serving:
         return "stop"

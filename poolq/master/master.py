@@ -80,23 +80,23 @@ class Master:
         node, rows = node_id(), config.procs * 3 + 32
         raise_descriptor_limit(3 * rows + 80 + MOST)
         self._scores = Scoreboard(rows, node=node)
-        self._scores.made_by(os.getpid(), start_time(os.getpid()) or 0)
-        self._view = self._scores.view()
-        self._bells = WakeUps(rows)
+        self._scores.set_master(os.getpid(), start_time(os.getpid()) or 0)
+        self._view = self._scores.open_readonly()
+        self._wakeups = WakeUps(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._notifier = Notifier(os.environ)
         slots = [Slot(number) for number in range(1, config.procs + 1)]
         self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), slots)
         self._children = Children(
-            config, node, self.pool, self._scores, self._bells, reporter, self._say,
+            config, node, self.pool, self._scores, self._wakeups, reporter, self._say,
             self._private, pipes, served,
         )  # fmt: skip
         self._display = Display(
             show, self._scores, self._say, self._children.close_for,
             pipes.writers.named("dashboard"),
         )  # fmt: skip
-        self._wishes = Wishes(config, self.pool, self._scores, self._bells, self._say)
+        self._wishes = Wishes(config, self.pool, self._scores, self._wakeups, self._say)
         self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
         status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
         orders = Orders(self.pool, self._wishes, status.look, self._signs, self._hand)
@@ -104,7 +104,7 @@ class Master:
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
             "master", pipes.writers.named("master"), pipes.writers.token,
-            seen=self._scores.pages.recent("master").note, streams=False,
+            seen=self._scores.pages.recent_events("master").add, streams=False,
         )  # fmt: skip
         self._applied = self._appliers()
 
@@ -140,7 +140,7 @@ class Master:
             self._keep_name()
             self._control.serve(monotonic())
             self._notifier.tell(self.pool, monotonic())
-            for action in policy.decide(self.pool, monotonic(), self._scores.unconfirmed()):
+            for action in policy.decide(self.pool, monotonic(), self._scores.unrecovered()):
                 if isinstance(action, Exit):
                     self._say("info", f"pool {config.name} has ended")
                     self._display.end()
@@ -154,22 +154,22 @@ class Master:
             self._display.tend(now)
             pauses = self._notifier.pause(now), self._control.pause(), self._display.pause(now)
             due = now + min(policy.next_wake(self.pool, now), *pauses)
-            due = self._scores.promise(round(due * 1e9), looked) / 1e9
+            due = self._scores.announce_check(round(due * 1e9), looked) / 1e9
             self._sleep(max(0.0, due - monotonic()))
             self._excuse(now, due)
 
     def _sleep(self, timeout: float) -> None:
-        fds = [self._signals.fd, self._bells.master.fd, self._control.fd]
+        fds = [self._signals.fd, self._wakeups.master.fd, self._control.fd]
         lines = self._children.templates.fds()
         ready = readable(fds + lines, timeout)
-        if self._bells.master.fd in ready:
-            self._bells.master.quiet()
+        if self._wakeups.master.fd in ready:
+            self._wakeups.master.clear()
 
     def _private(self) -> tuple[int, ...]:
         """What no child may keep."""
         ours = (self._signals.fd, self._signals.write, self._view)
         others = (*self._control.private(), *self._display.private())
-        return (*ours, *self._hold.private(), *others)
+        return (*ours, *self._hold.descriptors(), *others)
 
     def _signs(self) -> HealthInputs:
         return health_inputs(self._scores, self._teller.now())
@@ -179,7 +179,7 @@ class Master:
 
     def _keep_name(self) -> None:
         listener = self._hold.listener
-        if said := self._hold.keep(monotonic()):
+        if said := self._hold.restore_files(monotonic()):
             self._say(*said)
         if self._hold.listener is not listener:
             self._control.listen(self._hold.listener)
@@ -196,16 +196,16 @@ class Master:
     def _look(self) -> None:
         """Read what keeper and workers have written."""
         now, pool, scores = monotonic(), self.pool, self._scores
-        scores.free()
+        scores.free_recovered()
         if pool.keeper is not None:
-            self._look_at_keeper(pool.keeper, scores.told(board.KEEPER_BEAT), now)
+            self._look_at_keeper(pool.keeper, scores.word(board.KEEPER_BEAT), now)
         if pool.logger is not None:
             pool.logger.beat.observe(scores.told(board.LOGGER_BEAT), now)
         pool.broker_reached = pool.broker_reached or bool(scores.told(board.KEEPER_READY))
         empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
-        weighed = scores.told(board.WEIGHED) / 1e9  # before what it tells of
+        weighed = scores.word(board.WEIGHED) / 1e9  # before what it tells of
         for proc in pool.procs():
             if proc.pid:
                 self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
@@ -252,7 +252,7 @@ class Master:
         pid, row = action.pid, self._children.row_of(action.pid)
         if row is not None:
             self._scores.request_stop(row)
-            self._bells.doors[row].ring()
+            self._wakeups.doorbells[row].wake()
         self._children.templates.stop(pid)
         if row is None or handles(pid, signal.SIGTERM):
             send(pid, signal.SIGTERM)
@@ -264,7 +264,7 @@ class Master:
             return
         self._say("warning", f"{action.why}; killed")
         if row is not None:
-            self._scores.pardon(row)
+            self._scores.suppress_crash(row)
         kill_group(action.pid)
         transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
 
@@ -290,11 +290,11 @@ class Master:
         proc.dump = None
         if reason == KillReason.NONE:
             return
-        self._scores.condemn(index, reason)
+        self._scores.set_kill_reason(index, reason)
         row = self._scores.read(index)
-        id, _, job = self._scores.running(index)
+        id, _, job = self._scores.running_job(index)
         over = (
-            f"overran its {row.limit / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
+            f"overran its {row.timeout / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
             if reason == KillReason.TIMEOUT
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )

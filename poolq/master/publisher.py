@@ -32,10 +32,10 @@ class Teller:
 
     def tell(self) -> None:
         """Once in each turn of the master's loop."""
-        self._scores.tell(board.MASTER_BEAT, monotonic_ns())
+        self._scores.set_word(board.MASTER_BEAT, monotonic_ns())
         page = self._scores.pages.master
-        data = encode(self.now(), page.room)
-        if data != self._last and len(data) <= page.room:
+        data = encode(self.now(), page.capacity)
+        if data != self._last and len(data) <= page.capacity:
             page.write(data)
             self._last = data
 

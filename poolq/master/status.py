@@ -53,7 +53,7 @@ class Status:
             "namespace": config.namespace,
             "broker": {
                 "engine": engine_urls.redact(config.engine),
-                "reachable": bool(self._scores.told(board.BROKER_UP)),
+                "reachable": bool(self._scores.word(board.BROKER_UP)),
                 "age": self._age(board.BROKER_SEEN),
             },
             "keeper": {
@@ -84,13 +84,13 @@ class Status:
         return sight.limits_now() if sight else ()
 
     def _age(self, word: int) -> float | None:
-        told = self._scores.told(word)
+        told = self._scores.word(word)
         return round(max(0, monotonic_ns() - told) / 1e9, 3) if told else None
 
     def _worker(self, slot: Slot, proc: WorkerProcess) -> dict[str, Any]:
         index = self._rows[proc.seq]
         row = self._scores.read(index)
-        id, queue, job = self._scores.running(index) if row.in_job else ("", "", "")
+        id, queue, job = self._scores.running_job(index) if row.in_job else ("", "", "")
         return {
             "slot": slot.number,
             "pid": proc.pid or None,

@@ -26,25 +26,25 @@ class EventFeed:
         self._scores = scores
         pages = scores.pages
         self._rings: dict[int, TextRing] = {-2: pages.master_events, -1: pages.keeper_events}
-        self._heard: dict[int, int] = {}
+        self._read_up_to: dict[int, int] = {}
         self._failures: list[FailureView] = []
         self._events: list[EventView] = []
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # when, by id
         for index in range(scores.rows):
-            if pages.taken()[index]:
+            if pages.kinds_counted()[index]:
                 self._add(index)
 
-    def look(self, workers: Sequence[Seated]) -> None:
+    def update(self, workers: Sequence[Seated]) -> None:
         """Take what is new."""
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
         failures, others = [], []
         for place, ring in self._rings.items():
-            number = self._heard.get(place, 0)
+            number = self._read_up_to.get(place, 0)
             if ring.count == number:
                 continue
-            self._heard[place] = ring.count
+            self._read_up_to[place] = ring.count
             found = (recent_events.read(data) for data in ring.since(number))
             for one in (happened for happened in found if happened is not None):
                 if isinstance(one.event, events.Unknown):

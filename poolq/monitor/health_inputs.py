@@ -17,7 +17,7 @@ def health_inputs(scores: Scoreboard, told: Told) -> HealthInputs:
         sum(scores.phase(row) in (Phase.IDLE, Phase.BUSY) for row in stay),
         age(scores, board.MASTER_BEAT) or 0.0,
         age(scores, board.KEEPER_BEAT),
-        bool(scores.told(board.BROKER_UP)),
+        bool(scores.word(board.BROKER_UP)),
         age(scores, board.BROKER_SEEN),
         told.node_ttl,
     )
@@ -25,5 +25,5 @@ def health_inputs(scores: Scoreboard, told: Told) -> HealthInputs:
 
 def age(scores: Scoreboard, word: int) -> float | None:
     """Seconds since that word of the head was written, which holds a time; None: never."""
-    told = scores.told(word)
+    told = scores.word(word)
     return max(0, monotonic_ns() - told) / 1e9 if told else None

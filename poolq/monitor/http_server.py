@@ -47,11 +47,11 @@ class HttpServer:
     """Serves on `listener`, from `start` to `close`. `slow`: seconds that a client has."""
 
     def __init__(self, listener: socket.socket, reply: Reply, slow: float = CLIENT_TIMEOUT) -> None:
-        self._slow = slow
+        self._client_timeout = slow
         self._listener = listener
         self._reply = reply
         self._clients: dict[int, _HttpClient] = {}
-        self._deaf_until = inf
+        self._accept_again_at = inf
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
@@ -78,22 +78,22 @@ class HttpServer:
                 if fd == self._stop:
                     return
                 if fd == self._listener.fileno():
-                    self._let_in(monotonic())
+                    self._accept(monotonic())
                 elif client := self._clients.get(fd):  # another may have taken its place
-                    self._turn(client, events)
+                    self._serve_client(client, events)
             now = monotonic()
             for client in [one for one in self._clients.values() if one.due <= now]:
                 self._drop(client)
-            if now >= self._deaf_until:
-                self._deaf_until = inf
+            if now >= self._accept_again_at:
+                self._accept_again_at = inf
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
         """Seconds until somebody is to be dropped or let in again; None: until something comes."""
-        due = min([self._deaf_until, *(client.due for client in self._clients.values())])
+        due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 
-    def _let_in(self, now: float) -> None:
+    def _accept(self, now: float) -> None:
         for _ in range(MAX_CLIENTS):
             try:
                 line, _ = self._listener.accept()
@@ -103,16 +103,16 @@ class HttpServer:
                 continue
             except OSError:  # asking again at once would find no descriptor either
                 self._epoll.unregister(self._listener)
-                self._deaf_until = now + ACCEPT_PAUSE
+                self._accept_again_at = now + ACCEPT_PAUSE
                 return
             line.setblocking(False)
             if len(self._clients) >= MAX_CLIENTS:
                 self._drop(min(self._clients.values(), key=lambda client: client.due))
-            client = self._clients[line.fileno()] = _HttpClient(line, now + self._slow)
+            client = self._clients[line.fileno()] = _HttpClient(line, now + self._client_timeout)
             self._epoll.register(line, select.EPOLLIN)
-            self._turn(client, select.EPOLLIN)  # it has mostly sent its request already
+            self._serve_client(client, select.EPOLLIN)  # it has mostly sent its request already
 
-    def _turn(self, client: _HttpClient, events: int) -> None:
+    def _serve_client(self, client: _HttpClient, events: int) -> None:
         try:
             if client.outbox is None and events & (select.EPOLLIN | _GONE):
                 self._read(client)

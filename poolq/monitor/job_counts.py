@@ -24,8 +24,8 @@ class JobCounts:
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
-        self._taken = scores.pages.taken()
-        self._known: dict[int, tuple[NotesLayout, HistogramReader]] = {}
+        self._taken = scores.pages.kinds_counted()
+        self._readers: dict[int, tuple[NotesLayout, HistogramReader]] = {}
 
     def cells(self) -> dict[HistogramKey, Cell]:
         """By outcome, queue and job."""
@@ -36,7 +36,7 @@ class JobCounts:
                 found[key] = cell if known is None else plus(known, cell)
         return found
 
-    def held(self) -> dict[str, int]:
+    def held_by_limit(self) -> dict[str, int]:
         """How many jobs the workers' latest rate limits have held back, by key."""
         found: dict[str, int] = {}
         for places, _ in self._used():
@@ -58,10 +58,10 @@ class JobCounts:
 
     def _used(self) -> Iterator[tuple[NotesLayout, HistogramReader]]:
         for index in range(self._scores.rows):
-            known = self._known.get(index)
+            known = self._readers.get(index)
             if known is None and self._taken[index]:
                 places = NotesLayout(self._scores.pages.notes(index))
-                known = self._known[index] = places, HistogramReader(places.tally)
+                known = self._readers[index] = places, HistogramReader(places.histogram)
             if known is not None:
                 yield known
 

@@ -107,7 +107,7 @@ class Collector:
             **(_of_queues(sight) if sight else {}),
             **(of_limits(sight.limits_now()) if sight else {}),
             **(_of_version(state, sight) if state and sight else {}),
-            "poolq_broker_up": [((), self._scores.told(board.BROKER_UP))],
+            "poolq_broker_up": [((), self._scores.word(board.BROKER_UP))],
         }
 
 

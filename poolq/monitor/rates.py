@@ -11,27 +11,27 @@ class SlidingWindow:
 
     def __init__(self, span: float) -> None:
         self._span = span
-        self._seen: deque[tuple[float, float]] = deque()
+        self._values: deque[tuple[float, float]] = deque()
 
     def add(self, now: float, value: float) -> None:
-        seen = self._seen
+        seen = self._values
         seen.append((now, value))
         while len(seen) > 2 and seen[1][0] <= now - self._span:
             seen.popleft()
 
     def rate(self, least: float = 0.0) -> float | None:
         """Per second over the span; None while less than `least` seconds were seen."""
-        (begun, first), (now, last) = self._seen[0], self._seen[-1]
+        (begun, first), (now, last) = self._values[0], self._values[-1]
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
 
     def last(self) -> float:
-        return self._seen[-1][1]
+        return self._values[-1][1]
 
     def values(self, step: float) -> list[float]:
         """As it was every `step` seconds of the span, up to now, the newest last; however often it
         was looked at."""
-        seen, found = self._seen, []
+        seen, found = self._values, []
         at, place = seen[-1][0], len(seen) - 1
         begun = max(seen[0][0], at - self._span + step)
         while at >= begun:

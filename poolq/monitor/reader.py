@@ -9,7 +9,7 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import structs
 
-from poolq.monitor import broker_status, limit_status, rates, samples, snapshot
+from poolq.monitor import broker_status, limit_status, rates, samples
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
 from poolq.monitor.cached_page import CachedPage
 from poolq.monitor.event_feed import EventFeed
@@ -24,6 +24,7 @@ from poolq.monitor.snapshot import (
     Rate,
     Snapshot,
     Throughput,
+    WorkerView,
 )
 from poolq.scoreboard import board, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
@@ -43,18 +44,18 @@ class SnapshotReader:
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         pages = scores.pages
-        self._told = CachedPage(pages.master, pool_status.read)
-        self._sight = CachedPage(pages.keeper, broker_status.read)
+        self._status = CachedPage(pages.master, pool_status.read)
+        self._broker = CachedPage(pages.keeper, broker_status.read)
         self._samples = CachedPage(pages.samples, lambda _: samples.read(pages.samples))
         self._counts = JobCounts(scores)
-        self._chronicle = EventFeed(scores)
-        self._places: dict[int, NotesLayout] = {}
+        self._feed = EventFeed(scores)
+        self._layouts: dict[int, NotesLayout] = {}
         self._usual: dict[str, float] = {}
         self._usual_at = 0.0
 
-    def look(self) -> Snapshot | None:
+    def snapshot(self) -> Snapshot | None:
         """The pool now; None where its master has not told anything yet."""
-        state, sight = self._told.read(), self._sight.read()
+        state, sight = self._status.read(), self._broker.read()
         if state is None:
             return None
         cells, now = self._counts.cells(), monotonic()
@@ -65,7 +66,7 @@ class SnapshotReader:
             for seated in state.workers
             if (row := self._scores.read(seated.row)).seq == seated.seq and seated.pid
         )
-        self._chronicle.look(state.workers)
+        self._feed.update(state.workers)
         return Snapshot(
             at=time(),
             head=self._head(state, sight, sum(bool(one.id) for one in workers)),
@@ -73,10 +74,10 @@ class SnapshotReader:
             workers=workers,
             queues=tuple(_queues(sight)) if sight else (),
             limits=sight.limits_now() if sight else (),
-            failures=self._chronicle.failures(),
-            events=self._chronicle.events(),
+            failures=self._feed.failures(),
+            events=self._feed.events(),
             nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
-            unknown=self._chronicle.unknown(time()),
+            unknown=self._feed.unknown(time()),
             deaths=tuple(
                 DeathView(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
                 for one in reversed(state.deaths)
@@ -85,12 +86,12 @@ class SnapshotReader:
 
     def stack(self, pid: int) -> str:
         """Of a worker, "" where there is none of that pid."""
-        rows = (row.index for row in self._scores.all() if row.pid == pid)
+        rows = (row.index for row in self._scores.used_rows() if row.pid == pid)
         return next((self._scores.stack(index) for index in rows), "")
 
     def silence(self) -> float:
         """Seconds since the master last looked at its pool; it does so at least once a second."""
-        return max(0.0, (monotonic_ns() - self._scores.told(board.MASTER_BEAT)) / 1e9)
+        return max(0.0, (monotonic_ns() - self._scores.word(board.MASTER_BEAT)) / 1e9)
 
     def _head(self, state: Told, sight: BrokerStatus | None, busy: int) -> PoolView:
         return PoolView(
@@ -105,7 +106,7 @@ class SnapshotReader:
             broker=state.engine,
             namespace=state.namespace,
             trial=state.trial,
-            reachable=bool(self._scores.told(board.BROKER_UP)),
+            reachable=bool(self._scores.word(board.BROKER_UP)),
             ping=sight.ping if sight else None,
             age=sight.age() if sight else None,
             period=sight.period if sight else limit_status.OBSERVE_INTERVAL,
@@ -119,11 +120,11 @@ class SnapshotReader:
 
     # workers
 
-    def _worker(self, seated: Seated, row: Row, now: float) -> snapshot.WorkerView:
-        id, queue, job = self._scores.running(seated.row) if row.in_job else ("", "", "")
+    def _worker(self, seated: Seated, row: Row, now: float) -> WorkerView:
+        id, queue, job = self._scores.running_job(seated.row) if row.in_job else ("", "", "")
         state = "leaving" if seated.told else PHASES[Phase(row.phase)]
-        deadline = row.deadline / 1e9 - now if row.guarded else None
-        return snapshot.WorkerView(
+        deadline = row.deadline / 1e9 - now if row.has_deadline else None
+        return WorkerView(
             slot=seated.slot,
             pid=seated.pid,
             generation=seated.generation,
@@ -142,7 +143,7 @@ class SnapshotReader:
             limited=row.limited,
             parked=row.parked,
             rss=row.rss,
-            growth=None if row.growth is None else float(row.growth),
+            growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - seated.birth) if seated.birth and row.rss else 0,
             cpu=row.cpu / 1000,
             recycle=None if seated.due is None else max(0.0, seated.due - now),
@@ -151,10 +152,10 @@ class SnapshotReader:
 
     def _progress(self, row: Row) -> Progress | None:
         """What the job that runs tells, if it does; its predecessor's is still there."""
-        places = self._places.get(row.index)
+        places = self._layouts.get(row.index)
         if places is None:
             places = NotesLayout(self._scores.pages.notes(row.index))
-            self._places[row.index] = places
+            self._layouts[row.index] = places
         if not places.progress.version:
             return None
         found = read_progress(places.progress)
@@ -223,7 +224,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 
 
 def _nodes(
-    sight: BrokerStatus, here: str, workers: Sequence[snapshot.WorkerView], now: float
+    sight: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
     """Of this one it is known what its workers do; others tell it with their beat."""
     passed = max(0.0, now - sight.at / 1e9)

@@ -2,7 +2,7 @@
 
 - Rows belong to spawns, not to slots: a dead worker's row stays until the keeper has confirmed
   that its claims were recovered. So a replaced keeper finds everything here; messages between
-  processes are only bells.
+  processes are only wake-ups.
 - The master writes the master's part, the worker the worker's part (`worker_row.py`), the keeper
   its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
 
@@ -75,20 +75,20 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     signal: int
     exit_code: int
     charged: bool
-    reason: int
+    kill_reason: int
     phase: int
     request: int
-    before: int
+    previous_request: int
     settled_below: int
     finished: int
     started: int
     since: int
     beat: int
     deadline: int
-    limit: int
-    tries: int
-    delay: int
-    held: int
+    timeout: int
+    attempt: int
+    retry_delay: int
+    rss_at_start: int
     done: int
     failed: int
     retried: int
@@ -96,7 +96,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     parked: int
     rss: int
     cpu: int
-    growth: int | None
+    rss_growth: int | None
 
     @property
     def in_job(self) -> bool:
@@ -109,12 +109,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         return max(self.finished, self.settled_below)
 
     @property
-    def guarded(self) -> bool:
+    def has_deadline(self) -> bool:
         """True if user code ran that has a deadline: `run()` or a hook."""
         return self.phase == words.Phase.BUSY and self.deadline > 0
 
     @property
-    def settled(self) -> int:
+    def settled_jobs(self) -> int:
         """How many jobs it has brought to some end."""
         return self.done + self.failed + self.retried + self.limited + self.parked
 
@@ -143,17 +143,17 @@ class Scoreboard:
 
     # the master
 
-    def made_by(self, pid: int, started: int) -> None:
+    def set_master(self, pid: int, started: int) -> None:
         """Say whose it is to those who find it when the pool is dead."""
         self._head[MASTER_PID], self._head[MASTER_STARTED] = pid, started
         self._head[ROWS] = self.rows
 
-    def take(self, seq: int, slot: int, generation: int) -> int | None:
+    def allocate(self, seq: int, slot: int, generation: int) -> int | None:
         """A row for a new worker, before it is forked; None when all wait for the keeper."""
         for index, own in enumerate(self._master):
             if own[STATUS] == RowStatus.FREE:
                 words.clear(self._words[index])
-                self.weigh(index, 0, 0, None)
+                self.set_usage(index, 0, 0, None)
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
@@ -161,7 +161,7 @@ class Scoreboard:
                 return index
         return None
 
-    def born(self, index: int, pid: int) -> None:
+    def set_pid(self, index: int, pid: int) -> None:
         """Its worker may begin: it waits until it reads its own pid here."""
         self._master[index][PID] = pid
 
@@ -170,21 +170,21 @@ class Scoreboard:
         start, so no signal need be heard."""
         self._master[index][STOP_REQUESTED] = 1
 
-    def pardon(self, index: int) -> None:
+    def suppress_crash(self, index: int) -> None:
         """The worker is killed for no fault of its job's: nothing shall be counted."""
         self._master[index][CHARGED] = 0
 
-    def condemn(self, index: int, reason: KillReason) -> None:
+    def set_kill_reason(self, index: int, reason: KillReason) -> None:
         """The worker is killed for what its job does."""
         self._master[index][REASON] = reason
 
-    def died(self, index: int, signal: int, exit_code: int) -> None:
+    def set_dead(self, index: int, signal: int, exit_code: int) -> None:
         """What became of the worker; `exit_code` UNSEEN: nobody knows."""
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
         own[STATUS] = RowStatus.DEAD
 
-    def promise(self, due: int, since: int) -> int:
+    def announce_check(self, due: int, since: int) -> int:
         """Tell the workers when the master will look next; returns that, or the first deadline
         before it that was set after `since`, the last look. Monotonic ns.
 
@@ -197,27 +197,27 @@ class Scoreboard:
         self._head[NEXT_LOOK] = due
         return due
 
-    def drop(self, index: int) -> None:
+    def release(self, index: int) -> None:
         """The worker of this row was never born."""
         self._master[index][STATUS] = RowStatus.FREE
 
-    def free(self) -> None:
+    def free_recovered(self) -> None:
         """Give the rows free whose recovery the keeper has confirmed."""
         for index, own in enumerate(self._master):
             if own[STATUS] == RowStatus.DEAD and self._head[HEAD + index] == own[SEQ]:
                 own[STATUS] = RowStatus.FREE
 
-    def unconfirmed(self) -> int:
+    def unrecovered(self) -> int:
         """Dead workers whose claims are not recovered yet."""
         return sum(own[STATUS] == RowStatus.DEAD for own in self._master)
 
     # the worker
 
-    def worker(self, index: int) -> WorkerRow:
+    def worker_row(self, index: int) -> WorkerRow:
         notes = Notes(self.pages.notes(index), self.pages.warned)
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
-    def order(self, index: int) -> StartOrder:
+    def start_order(self, index: int) -> StartOrder:
         """How this worker sees what the others are at."""
         peers = [words for at, words in enumerate(self._words) if at != index]
         return StartOrder(peers, self.pages.limits)
@@ -227,19 +227,19 @@ class Scoreboard:
 
     # the keeper
 
-    def confirm(self, row: Row) -> None:
+    def confirm_recovery(self, row: Row) -> None:
         """The claims of this dead worker are recovered."""
         self._head[HEAD + row.index] = row.seq
 
-    def confirmed(self, row: Row) -> bool:
+    def is_recovered(self, row: Row) -> bool:
         return self._head[HEAD + row.index] == row.seq
 
-    def lost(self) -> list[Row]:
+    def dead_rows(self) -> list[Row]:
         """The rows of dead workers whose claims are not recovered yet."""
         dead = (index for index, own in enumerate(self._master) if own[STATUS] == RowStatus.DEAD)
-        return [row for row in map(self.read, dead) if not self.confirmed(row)]
+        return [row for row in map(self.read, dead) if not self.is_recovered(row)]
 
-    def weigh(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
+    def set_usage(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
         """A worker's resident memory in bytes, its share of a core in thousandths, and bytes a
         minute that its memory grows by (None: not known yet)."""
         at = HEAD + self.rows + index
@@ -247,16 +247,16 @@ class Scoreboard:
         self._head[at + self.rows] = cpu
         self._head[at + 2 * self.rows] = 0 if growth is None else growth + _ZERO
 
-    def tell(self, word: int, value: int) -> None:
+    def set_word(self, word: int, value: int) -> None:
         """Write a word of the head; each has one writer."""
         self._head[word] = value
 
-    def told(self, word: int) -> int:
+    def word(self, word: int) -> int:
         return self._head[word]
 
     # everybody
 
-    def view(self) -> int:
+    def open_readonly(self) -> int:
         """A descriptor by which it can only be read."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -279,12 +279,12 @@ class Scoreboard:
             rss, cpu, growth - _ZERO if growth else None,
         )  # fmt: skip
 
-    def all(self) -> list[Row]:
+    def used_rows(self) -> list[Row]:
         """The rows in use: a third of all, mostly."""
         used = [index for index, own in enumerate(self._master) if own[STATUS] != RowStatus.FREE]
         return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
-    def running(self, index: int) -> tuple[str, str, str]:
+    def running_job(self, index: int) -> tuple[str, str, str]:
         """Id, queue and name of what a worker has started last; empty texts when it is being
         written just now, or nothing has started."""
         return words.read_text(self._workers[index], self._words[index])

@@ -26,13 +26,13 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
     """The last words of `worker`; `now` in microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
-    limit = f"{row.limit / 1e6:g} s"
-    timed_out = row.reason == KillReason.TIMEOUT and row.tries > 0
+    limit = f"{row.timeout / 1e6:g} s"
+    timed_out = row.kill_reason == KillReason.TIMEOUT and row.attempt > 0
     if timed_out:
         error = f"JobTimeout: overran its {limit}; {who} was killed"
-    elif row.reason == KillReason.TIMEOUT:
+    elif row.kill_reason == KillReason.TIMEOUT:
         error = f"its hook overran the {limit} of its timeout; {who} was killed"
-    elif row.reason == KillReason.MEMORY:
+    elif row.kill_reason == KillReason.MEMORY:
         error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
     else:
         error = f"{who} {cause(row)}"
@@ -40,7 +40,7 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
         now,
         "timeout" if timed_out else "crash",
         error,
-        row.tries if timed_out else 0,
+        row.attempt if timed_out else 0,
         worker=worker,
         signal=row.signal,
         exit_code=row.exit_code % EXIT_UNKNOWN,
@@ -52,7 +52,7 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
         started,
         entry(line),
         timed_out,
-        row.delay if timed_out else 0,
-        row.before,
+        row.retry_delay if timed_out else 0,
+        row.previous_request,
         row.settled_below,
     )

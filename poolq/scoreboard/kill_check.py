@@ -36,7 +36,7 @@ def go_on(pid: int) -> None:
 
 def running(row: Row) -> Running:
     """Which job's user code runs, hooks included."""
-    return (row.request, row.started) if row.in_job or row.guarded else NO_JOB
+    return (row.request, row.started) if row.in_job or row.has_deadline else NO_JOB
 
 
 def verdict(
@@ -47,7 +47,7 @@ def verdict(
     hold(pid)
     row = scores.read(index)
     if running(row) == accused:
-        if row.guarded and monotonic() >= row.deadline / 1e9:
+        if row.has_deadline and monotonic() >= row.deadline / 1e9:
             return KillReason.TIMEOUT
         if heavy:
             return KillReason.MEMORY

@@ -16,15 +16,15 @@ class LastGuard:
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._scores = scores
         self._master = master
-        self._ended: set[int] = set()  # by seq
+        self._ended_seqs: set[int] = set()  # by seq
 
     def beat(self) -> None:
         """The logger is well. End what the jobs of dead workers have started."""
-        self._scores.tell(board.LOGGER_BEAT, monotonic_ns())
+        self._scores.set_word(board.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return
-        for row in self._scores.all():
+        for row in self._scores.used_rows():
             dead = row.status == RowStatus.LIVE and row.pid and identity.start_time(row.pid) is None
-            if dead and row.phase == Phase.BUSY and row.seq not in self._ended:
-                self._ended.add(row.seq)
+            if dead and row.phase == Phase.BUSY and row.seq not in self._ended_seqs:
+                self._ended_seqs.add(row.seq)
                 end_group(row.pid, os.getsid(0))

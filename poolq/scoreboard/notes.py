@@ -39,7 +39,7 @@ class NotesLayout:
         ends = [histogram.SIZE]
         for size in (HELD, PROGRESS, RECENT, LAST_TRIES):
             ends.append(ends[-1] + size)
-        self.tally = memory[: ends[0]]
+        self.histogram = memory[: ends[0]]
         self.held = TextPage(memory[ends[0] : ends[1]])
         self.progress = TextPage(memory[ends[1] : ends[2]])
         self.recent = TextRing(memory[ends[2] : ends[3]], FAILURES)
@@ -56,14 +56,14 @@ class Notes:
         "_last_tries",
         "_progress",
         "_warned",
+        "histogram",
         "recent",
-        "tally",
     )
 
     def __init__(self, memory: memoryview, warned: memoryview) -> None:
         self._warned = warned
         places = NotesLayout(memory)
-        self.tally = Histogram(places.tally)
+        self.histogram = Histogram(places.histogram)
         self.recent = RecentEvents(places.recent)
         self._progress = places.progress
         self._held = places.held
@@ -71,19 +71,19 @@ class Notes:
         self._last_tries = places.last_tries
         self._last = _read_last_tries(places.last_tries)
 
-    def held(self, key: str) -> None:
+    def add_held(self, key: str) -> None:
         """A rate limit of this key has held a job back."""
         count = self._keys.pop(key, 0)
         self._keys[key] = count + 1
         if len(self._keys) > KEYS:
             del self._keys[next(iter(self._keys))]
         while (
-            len(text := msgspec.json.encode(self._keys)) > self._held.room
+            len(text := msgspec.json.encode(self._keys)) > self._held.capacity
         ):  # quotes take two bytes
             del self._keys[next(iter(self._keys))]
         self._held.write(text)
 
-    def last_try(self, key: str, wait: float) -> None:
+    def add_last_try(self, key: str, wait: float) -> None:
         """A rate limit of this key has put a job off for so many seconds, and left it one attempt:
         put off once more, it fails."""
         now = monotonic()
@@ -95,7 +95,7 @@ class Notes:
         self._last[key] = [*ends, (due, jobs)]
         if len(self._last) > KEYS:
             del self._last[next(iter(self._last))]
-        while len(text := msgspec.json.encode(self._last)) > self._last_tries.room:
+        while len(text := msgspec.json.encode(self._last)) > self._last_tries.capacity:
             del self._last[next(iter(self._last))]
         self._last_tries.write(text)
 
@@ -105,7 +105,7 @@ class Notes:
         seen, self._warned[place] = self._warned[place], 1
         return not seen
 
-    def progress(self, since: int, done: int, total: int, note: str) -> None:
+    def set_progress(self, since: int, done: int, total: int, note: str) -> None:
         """How far the job is that began at `since`, which tells it from the next one."""
         text = "".join(ch if ch.isprintable() else " " for ch in note[:NOTE])
         done, total = (max(-MOST, min(number, MOST)) for number in (done, total))

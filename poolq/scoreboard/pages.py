@@ -53,11 +53,11 @@ class Pages:
         """Of the worker in this row."""
         return self._notes[index * notes.SIZE : (index + 1) * notes.SIZE]
 
-    def taken(self) -> memoryview:
+    def kinds_counted(self) -> memoryview:
         """Of each row: how many kinds of jobs were counted there (see `histogram.py`)."""
         return self._notes.cast("Q")[:: notes.SIZE // 8]
 
-    def recent(self, who: str, row: int | None = None) -> RecentEvents:
+    def recent_events(self, who: str, row: int | None = None) -> RecentEvents:
         """To be written by the master, the keeper, or the worker in this row."""
         if row is not None:
             return RecentEvents(notes.NotesLayout(self.notes(row)).recent)

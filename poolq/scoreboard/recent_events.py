@@ -32,7 +32,7 @@ class RecentEvents:
     def __init__(self, ring: TextRing) -> None:
         self._ring = ring
 
-    def note(self, when: float, who: str, event: Event) -> None:
+    def add(self, when: float, who: str, event: Event) -> None:
         """Keep it, in place of the oldest one."""
         for text, trace in CUTS:
             fields = [
@@ -40,7 +40,7 @@ class RecentEvents:
                 for name, value in zip(event._fields, event, strict=True)
             ]
             data = msgspec.json.encode((when, who, type(event).__name__, fields))
-            if len(data) <= self._ring.room:
+            if len(data) <= self._ring.capacity:
                 self._ring.add(data)
                 return
 

@@ -18,12 +18,12 @@ class TextPage:
     def __init__(self, memory: memoryview) -> None:
         self._words = memory[:_HEAD].cast("Q")
         self._body = memory[_HEAD:]
-        self.room = len(self._body)
+        self.capacity = len(self._body)
 
     def write(self, data: bytes) -> None:
-        """Raises ValueError when it is longer than `room`."""
-        if len(data) > self.room:
-            raise ValueError(f"a page of {self.room} bytes cannot hold {len(data)}")
+        """Raises ValueError when it is longer than `capacity`."""
+        if len(data) > self.capacity:
+            raise ValueError(f"a page of {self.capacity} bytes cannot hold {len(data)}")
         words = self._words
         words[0] |= 1
         words[1] = len(data)
@@ -41,14 +41,14 @@ class TextPage:
             before = self._words[0]
             if before % 2:
                 continue
-            data = bytes(self._body[: min(self._words[1], self.room)])
+            data = bytes(self._body[: min(self._words[1], self.capacity)])
             if self._words[0] == before:
                 return data if before else b""
         return b""
 
 
 class TextRing:
-    """The latest `slots` texts of at most `room` bytes. They outlive their writer, and its
+    """The latest `slots` texts of at most `capacity` bytes. They outlive their writer, and its
     successor goes on with the numbers."""
 
     def __init__(self, memory: memoryview, slots: int) -> None:
@@ -56,10 +56,10 @@ class TextRing:
         size = (len(memory) - WORD) // slots // WORD * WORD
         starts = range(WORD, WORD + slots * size, size)
         self._pages = [TextPage(memory[start : start + size]) for start in starts]
-        self.room = self._pages[0].room - WORD
+        self.capacity = self._pages[0].capacity - WORD
 
     def add(self, data: bytes) -> None:
-        """Raises ValueError when it is longer than `room`."""
+        """Raises ValueError when it is longer than `capacity`."""
         number = self._count[0]
         self._pages[number % len(self._pages)].write(number.to_bytes(WORD, "little") + data)
         self._count[0] = number + 1

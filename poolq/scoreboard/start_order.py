@@ -110,7 +110,7 @@ class StartOrder:
                 return True
             pause(POLL_INTERVAL)
 
-    def refused(self, rule: Rule, full: int, over: int) -> None:
+    def set_window_end(self, rule: Rule, full: int, over: int) -> None:
         """Its window is used up until a moment between these two."""
         place, over = self._place(rule), min(over, full + STALLED_AFTER)
         if full <= self._over[place] and over >= self._full[place]:  # the same window's end
@@ -119,7 +119,7 @@ class StartOrder:
         self._over[place] = over
         self._full[place] = full
 
-    def put_off(self) -> None:
+    def released(self) -> None:
         """The engine has taken back the job that was refused. If its window has ended meanwhile, it
         is due only now, and comes before what others have claimed."""
         place, until = self._refused

@@ -63,8 +63,16 @@ class WorkerRow:
     others read copies."""
 
     __slots__ = (
-        "_buckets", "_bytes", "_cells", "_first", "_guarded", "_head", "_sums", "notes",
-        "stop_requested", "words",
+        "_buckets",
+        "_bytes",
+        "_cells",
+        "_first",
+        "_head",
+        "_last_guard",
+        "_sums",
+        "notes",
+        "stop_requested",
+        "words",
     )  # fmt: skip
 
     def __init__(
@@ -76,14 +84,14 @@ class WorkerRow:
         #: One word: not 0 from when the master wants this worker to leave.
         self.stop_requested = master[STOP_REQUESTED : STOP_REQUESTED + 1]
         self.notes = notes
-        self._cells = notes.tally.cells
-        self._buckets = notes.tally.words
-        self._sums = notes.tally.sums
+        self._cells = notes.histogram.cells
+        self._buckets = notes.histogram.words
+        self._sums = notes.histogram.sums
         self.words = memory.cast("Q")
-        self._guarded = -1, -1, -1  # LIMIT, TRIES and DELAY, the same for most jobs
+        self._last_guard = -1, -1, -1  # LIMIT, TRIES and DELAY, the same for most jobs
         self._first = 1  # FINISHED when the first claim is done, SETTLED when it was released
 
-    def paused(self) -> bool:
+    def is_paused(self) -> bool:
         """The master wants nothing new to be taken."""
         return self._head[PAUSED] != 0
 
@@ -91,15 +99,15 @@ class WorkerRow:
         """This generation, or a later one, has asked parked jobs anew for their limits."""
         return int(self._head[REVIEWED]) >= generation
 
-    def reviewed(self, generation: int) -> None:
+    def set_reviewed(self, generation: int) -> None:
         """It has done so now."""
         self._head[REVIEWED] = generation
 
-    def watched(self) -> float:
+    def waiter_seen_at(self) -> float:
         """When the keeper last looked for jobs, in seconds of the monotonic clock."""
         return self._head[WATCHED] / 1e9
 
-    def phase(self, phase: Phase) -> None:
+    def set_phase(self, phase: Phase) -> None:
         self.words[BEAT] = monotonic_ns()
         self.words[PHASE] = phase
 
@@ -107,23 +115,23 @@ class WorkerRow:
         """Still there, though nothing changes."""
         self.words[BEAT] = monotonic_ns()
 
-    def offers(self, number: int) -> None:
+    def set_stack_file(self, number: int) -> None:
         """Its stack can be asked for: see `system/stack_dump.py`."""
         self.words[STACK] = number
 
-    def claims(self, now: int) -> None:
+    def begin_claim(self, now: int) -> None:
         """The engine is asked for jobs; `now` in monotonic ns."""
         words = self.words
         words[MOVED] = now
         words[CLAIMING] = 1
 
-    def claimed_none(self) -> None:
+    def claimed_nothing(self) -> None:
         """And has none."""
         words = self.words
         words[CLAIMS] = 0
         words[CLAIMING] = 0
 
-    def claimed(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
+    def set_claims(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
         """So many new claims, `first` being the id of the first: nothing of them has started. What
         came before is settled, or done where it is of the request `before`."""
         self._first = (request << COUNT_BITS) + 1
@@ -138,25 +146,25 @@ class WorkerRow:
         words[CLAIMING] = 0
 
     def claimed_at(self) -> int:
-        """When `claimed` was called last, in monotonic nanoseconds."""
+        """When `set_claims` was called last, in monotonic nanoseconds."""
         return self.words[MOVED]
 
-    def returned(self, first: str, many: int) -> None:
+    def set_returned(self, first: str, many: int) -> None:
         """The engine has taken back so many claims that were not started, `first` before all."""
         words = self.words
         words[RETURNED] = order_of(first)
         words[RETURNED_AT] = monotonic_ns()
         words[CLAIMS] = max(0, words[CLAIMS] - many)
 
-    def asks(self, asking: bool) -> None:  # a word's value
+    def set_asking(self, asking: bool) -> None:  # a word's value
         """Whether the job that starts has yet to be let through by its rate limits."""
         self.words[ASKING] = asking
 
-    def unlimited(self, unlimited: bool) -> None:  # a word's value
+    def set_unlimited(self, unlimited: bool) -> None:  # a word's value
         """Whether its last jobs had no rate limit, so that its next ones will have none either."""
         self.words[UNLIMITED] = unlimited
 
-    def holds(self, memory: int) -> None:
+    def set_rss_at_start(self, memory: int) -> None:
         """So many bytes are there before the next job starts."""
         self.words[HELD] = memory
 
@@ -170,39 +178,39 @@ class WorkerRow:
         words[DEADLINE] = 0
         words[STARTED] = index + 1
 
-    def guard(self, limit: int, tries: int, delay: int) -> bool:
+    def set_deadline(self, limit: int, tries: int, delay: int) -> bool:
         """User code begins that the master shall end after `limit` microseconds; True if it would
         not look in time and must be told to."""
         words = self.words
         guarded = limit, tries, delay
-        if guarded != self._guarded:
-            words[LIMIT], words[TRIES], words[DELAY] = self._guarded = guarded
+        if guarded != self._last_guard:
+            words[LIMIT], words[TRIES], words[DELAY] = self._last_guard = guarded
         deadline = monotonic_ns() + limit * 1000
         words[DEADLINE] = deadline
         return deadline < self._head[NEXT_LOOK]
 
-    def unguard(self) -> None:
+    def clear_deadline(self) -> None:
         """It has ended. What follows waits for the engine, which is nobody's fault."""
         self.words[DEADLINE] = 0
 
-    def finished(self, index: int) -> None:
+    def set_finished(self, index: int) -> None:
         """The job ran to its end; should the worker die now, it is done. One store."""
         self.words[FINISHED] = self._first + index
 
-    def settled_to(self, index: int) -> None:
+    def set_settled(self, index: int) -> None:
         """The engine has accepted that this job ended otherwise than as done. Should the store lose
         that, it must not pass for done because one behind it is."""
         self.words[SETTLED] = self._first + index
 
-    def stopped(self) -> None:
+    def clear_started(self) -> None:
         """Nothing is running, and what ran is settled."""
         self.words[STARTED] = 0
 
-    def progress(self, done: int, total: int, note: str) -> None:
+    def set_progress(self, done: int, total: int, note: str) -> None:
         """How far the job is that runs."""
-        self.notes.progress(self.words[SINCE], done, total, note)
+        self.notes.set_progress(self.words[SINCE], done, total, note)
 
-    def settled(self) -> int:
+    def settled_jobs(self) -> int:
         """How many jobs this worker has brought to some end."""
         return sum(self.words[DONE : PARKED + 1])
 
@@ -212,11 +220,11 @@ class WorkerRow:
         try:
             cell = self._cells[word, queue, job]
         except KeyError:
-            cell = self.notes.tally.open(word, queue, job)
+            cell = self.notes.histogram.open(word, queue, job)
         self._buckets[cell + bisect_left(BOUNDS, seconds)] += 1
         self._sums[cell + SUM] += seconds
 
-    def running(self) -> tuple[str, str, str]:
+    def running_job(self) -> tuple[str, str, str]:
         """What `start` was told: id, queue and name, empty where nothing runs."""
         return read_text(self.words.cast("B"), self.words)
 

@@ -38,7 +38,7 @@ class ChildSignals:
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._handlers: dict[signal.Signals, Handler] = {}
         self._mask: set[int | signal.Signals] = set()
-        self._on_term: Handler = self._stop  # made once: a bound method is new each time
+        self._handle_term: Handler = self._stop  # made once: a bound method is new each time
 
     @property
     def stopping(self) -> bool:
@@ -57,7 +57,7 @@ class ChildSignals:
             os._exit(EXIT_QUIT)
 
         self._handlers = {
-            signal.SIGTERM: self._on_term,
+            signal.SIGTERM: self._handle_term,
             signal.SIGQUIT: quit_now,
             signal.SIGCHLD: signal.SIG_DFL,
             signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts

@@ -118,7 +118,7 @@ def file_name(name: str) -> str:
 
 class PoolLock:
     """A pool's name, held by its master until `release` or its death; `listener` is its socket.
-    Its files may be deleted under it, by whoever cleans up such folders: `keep` makes them anew."""
+    A cleanup of such folders may delete its files: `restore_files` creates them again."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Raises NoPlace: it is held by another, or a file cannot be made."""
@@ -127,14 +127,14 @@ class PoolLock:
             f"{file_name(name)}.{end}" for end in ("lock", "sock")
         )
         self._files: list[tuple[str, _Inode]] = []
-        self._next_look, self._failures = 0.0, 0
+        self._next_check, self._failures = 0.0, 0
         path = folder / self._lock_file
         try:
-            self._ours = _alone(folder.lstat())
+            self._private = _alone(folder.lstat())
             self._folder = _open_folder(folder)
             self.lock = self._lock(self._folder)
-            self._badge = pool_marker.create_marker(folder, name)
-            self._be_alone()
+            self._marker = pool_marker.create_marker(folder, name)
+            self._reject_duplicate()
             path = folder / self._socket_file
             self.listener = self._listen(self._folder)
             self._note_files()
@@ -144,12 +144,12 @@ class PoolLock:
                 f"folder in {VARIABLE}"
             ) from None
 
-    def _be_alone(self) -> None:
+    def _reject_duplicate(self) -> None:
         """Leave the name to a pool whose lock's file was deleted, and that will make it anew."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
-            for fd in (self._badge, self.lock, self._folder):
+            for fd in (self._marker, self.lock, self._folder):
                 os.close(fd)
             raise name_taken(self._name, others[0])
 
@@ -186,19 +186,19 @@ class PoolLock:
         if (bound := _inode(self._socket_file, self._folder)) is not None:
             self._files.append((self._socket_file, bound))
 
-    def keep(self, now: float) -> tuple[str, str] | None:
+    def restore_files(self, now: float) -> tuple[str, str] | None:
         """Look whether the files are there, twice a second at most, and make them anew if not. A
         level and a text for the log if there is something new to be said; `listener` is another
         one then."""
-        if now < self._next_look:
+        if now < self._next_check:
             return None
-        self._next_look = now + CHECK_INTERVAL
+        self._next_check = now + CHECK_INTERVAL
         there = [_at(self._path / file) == inode for file, inode in self._files]
         if len(there) == 2 and all(there):
             return None
         deleted = f"files in the runtime folder {self._path} were deleted"
         try:
-            self._make_anew(lock=not there[0])
+            self._recreate(lock=not there[0])
         except (NoPlace, OSError) as error:
             self._failures += 1  # the first may be a newcomer's doing, who has not seen us yet
             why = str(error) if isinstance(error, NoPlace) else error.strerror
@@ -207,12 +207,12 @@ class PoolLock:
         self._failures = 0
         return "warning", f"{deleted}; they are made anew"
 
-    def _make_anew(self, *, lock: bool) -> None:
+    def _recreate(self, *, lock: bool) -> None:
         """The old lock is held until there is a new one, and tells newcomers nothing; the badge is
         what keeps them away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
-        if self._ours and not _alone(self._path.lstat()):
+        if self._private and not _alone(self._path.lstat()):
             raise NoPlace("it is not yours alone")
         folder = _open_folder(self._path)
         try:
@@ -230,13 +230,13 @@ class PoolLock:
         self.listener = fresh
         self._note_files()
 
-    def private(self) -> tuple[int, ...]:
+    def descriptors(self) -> tuple[int, ...]:
         """What no child may keep."""
-        return (self._folder, self.lock, self._badge, self.listener.fileno())
+        return (self._folder, self.lock, self._marker, self.listener.fileno())
 
     def release(self) -> None:
         """Give the name free; nothing of it stays."""
-        os.close(self._badge)
+        os.close(self._marker)
         for file, inode in reversed(self._files):
             self._unlink(file, inode)
         self.listener.close()

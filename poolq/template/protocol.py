@@ -110,7 +110,7 @@ class Errand(msgspec.Struct):
     life: int
     rows: int
     board: int
-    bells: list[int]
+    wakeups: list[int]
     writers: list[int]
     token: bytes
 

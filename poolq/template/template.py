@@ -62,11 +62,11 @@ class Template:
         self._errand = errand
         self._reporter = reporter
         self._scores = Scoreboard(errand.rows, errand.board)
-        self._bells = WakeUps(errand.rows, errand.bells)
+        self._wakeups = WakeUps(errand.rows, errand.wakeups)
         self._line = socket.socket(fileno=errand.line)
         self._writers = Writers(errand.writers, errand.token)
         # They came through an exec; a job's own programs shall not get them.
-        for fd in (errand.line, errand.life, errand.board, *errand.bells, *errand.writers):
+        for fd in (errand.line, errand.life, errand.board, *errand.wakeups, *errand.writers):
             os.set_inheritable(fd, False)
 
     def run(self) -> int:
@@ -175,22 +175,22 @@ class Template:
         os.setpgid(0, 0)
         self._line.close()
         pipe = self._writers.row(spawn.row)
-        for fd in self._writers.but(pipe):
+        for fd in self._writers.all_but(pipe):
             os.close(fd)
         adopt(pipe)
         self._reporter.attach(
             f"worker {spawn.slot}", pipe, self._writers.token,
-            job=lambda: self._scores.running(spawn.row)[0],
-            seen=self._scores.pages.recent("worker", spawn.row).note,
+            job=lambda: self._scores.running_job(spawn.row)[0],
+            seen=self._scores.pages.recent_events("worker", spawn.row).add,
         )  # fmt: skip
         gc.enable()
         errand = self._errand
         setup = process.WorkerSetup(
             errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
             errand.generation, errand.master, errand.life, spawn.first,
-            self._scores.worker(spawn.row), self._scores.order(spawn.row),
-            WorkerWakeUps(self._bells, spawn.row),
-            self._reporter, self._bells.master.ring,
+            self._scores.worker_row(spawn.row), self._scores.start_order(spawn.row),
+            WorkerWakeUps(self._wakeups, spawn.row),
+            self._reporter, self._wakeups.master.wake,
         )  # fmt: skip
         if not self._go(spawn.row):
             return 0
@@ -204,7 +204,7 @@ class Template:
                 return True
             if readable([self._errand.life], 0):
                 break
-            self._bells.doors[row].wait(0.01)
+            self._wakeups.doorbells[row].wait(0.01)
         return False
 
 

@@ -71,34 +71,34 @@ class ClaimBuffer:
     ) -> None:
         self._engine = engine
         self._worker = worker
-        self._talk = StepClient(engine, worker, queues, reporter, pause)
-        self.repeat = self._talk.repeat
-        self.review = self._talk.review
+        self._client = StepClient(engine, worker, queues, reporter, pause)
+        self.retry = self._client.retry
+        self.review = self._client.review
         self._row = row
         self._reporter = reporter
         self._title = title
         self._lock = threading.Lock()
-        self._ahead: deque[Claim] = deque()
-        self._behind: list[Claim] = []  # claimed already, to be started after those ahead
-        self._flight: InFlightStep | None = None
+        self._claims: deque[Claim] = deque()
+        self._next_claims: list[Claim] = []  # claimed already, to be started after those ahead
+        self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # of what was claimed last, nothing has ended in another way
         self.due = 0
-        self._considered = 0  # when it was decided to hold what is claimed
-        self._waits = 0  # until when what is pending may wait
-        self._running = 0  # since when user code runs; 0: none does
+        self._reviewed_at = 0  # when it was decided to hold what is claimed
+        self._settle_by = 0  # until when what is pending may wait
+        self._running_since = 0  # since when user code runs; 0: none does
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
-        self._back = 0  # claims that it returns
-        self._going_back: list[str] = []  # their ids, and others', until the engine has them
-        self._doubtful: set[str] = set()  # ids that it sent, perhaps in vain
+        self._returning = 0  # claims that it returns
+        self._returned_ids: list[str] = []  # their ids, and others', until the engine has them
+        self._unanswered_ids: set[str] = set()  # ids that it sent, perhaps in vain
         self._armed = threading.Event()
 
     # the main thread
 
     def register(self, me: Registration) -> None:
         """Make this worker known; raises Leaving when told to leave before."""
-        self.repeat(lambda: self._engine.register(me), urgent=False)
+        self.retry(lambda: self._engine.register(me), urgent=False)
 
     def claim(self, want: int) -> int:
         """Settle what is finished and claim up to `want`; returns how many were claimed.
@@ -106,76 +106,76 @@ class ClaimBuffer:
         Raises Fenced; Leaving when told to leave with nothing to settle and no engine.
         """
         with self._lock:
-            self._land()
-            claims = self._behind or self._step(want).claims
-            if claims is self._behind:
-                self._turn_to(claims)
-            self._ahead.extend(claims)
-            self._behind = []
+            self._receive()
+            claims = self._next_claims or self._step(want).claims
+            if claims is self._next_claims:
+                self._switch_to(claims)
+            self._claims.extend(claims)
+            self._next_claims = []
             if not claims:
                 self._armed.clear()
             elif len(claims) > 1 or self._watcher:
                 self._arm()
-            self._considered = monotonic_ns()
-            self._reckon()
+            self._reviewed_at = monotonic_ns()
+            self._update_due()
         return len(claims)
 
-    def look_ahead(self, want: int) -> None:
+    def claim_ahead(self, want: int) -> None:
         """Settle what is finished and claim up to `want` more, while what is claimed is run. What
         goes wrong is told by `claim`. Only where all that is claimed is expected to be short."""
         with self._lock:
-            if self._flight or self._behind or not self._ahead:
+            if self._in_flight or self._next_claims or not self._claims:
                 return
-            self._flight = self._talk.begin(self._pending, want)
-            if self._flight:
+            self._in_flight = self._client.send(self._pending, want)
+            if self._in_flight:
                 self._pending = []
-                self._reckon()
+                self._update_due()
 
     def next(self) -> Claim | None:
         """The next claim to start."""
         try:
-            return self._ahead.popleft()
+            return self._claims.popleft()
         except IndexError:
             return None
 
-    def catch_up(self, keep: int, *, alone: bool = False) -> None:
+    def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
         """Settle what has been finished for long, and have the engine say that this worker is still
         known, unless it has just done so. Of what has been claimed for long, all but the first
         `keep` goes back, if it is many times as much. `alone`: all is settled, or goes back.
         Raises Fenced; Leaving as `claim` does."""
         with self._lock:
-            self._land()
+            self._receive()
             now, returned = monotonic_ns(), 0
-            if alone or now - self._considered >= REVIEW_AFTER:
-                if alone or len(self._ahead) + len(self._behind) > EXCESS_FACTOR * keep:
-                    returned = self._return(self._take_beyond(0 if alone else max(0, keep)))
-                self._considered = now
-            settles = self._pending and (alone or returned or now >= self._waits)
-            if settles or now - self._talk.asked >= ANSWER_LIFETIME:
+            if alone or now - self._reviewed_at >= REVIEW_AFTER:
+                if alone or len(self._claims) + len(self._next_claims) > EXCESS_FACTOR * keep:
+                    returned = self._add_returns(self._take_beyond(0 if alone else max(0, keep)))
+                self._reviewed_at = now
+            settles = self._pending and (alone or returned or now >= self._settle_by)
+            if settles or now - self._client.asked_at >= ANSWER_LIFETIME:
                 self._step(0)
-            self._reckon()
+            self._update_due()
 
-    def watch(self) -> None:
+    def start_watcher(self) -> None:
         """What starts now is expected to be short: have somebody see to it if it is not."""
         if self._watcher is None:
             self._arm()
 
-    def begins(self, now: int) -> None:
+    def job_started(self, now: int) -> None:
         """User code starts now."""
-        self._running = now
+        self._running_since = now
 
-    def ends(self) -> None:
+    def job_ended(self) -> None:
         """It has ended."""
-        self._running = 0
+        self._running_since = 0
 
-    def finish(self, claim: Claim, outcome: Outcome) -> None:
+    def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
         """Note a settlement; it goes with the next exchange."""
-        self._running = 0
+        self._running_since = 0
         if outcome is not ACK:
             self._all_done = False
         if not self._pending:
-            self._waits = monotonic_ns() + SETTLE_DELAY
-            self.due = min(self.due, self._waits)
+            self._settle_by = monotonic_ns() + SETTLE_DELAY
+            self.due = min(self.due, self._settle_by)
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
@@ -186,76 +186,76 @@ class ClaimBuffer:
     def give_back(self, first: Claim | None = None) -> None:
         """Return what has not started, `first` included, and settle all. Raises Fenced."""
         with self._lock:
-            self._land()
-            self._return([*([first] if first else []), *self._take_all()])
+            self._receive()
+            self._add_returns([*([first] if first else []), *self._take_all()])
             if self._pending:
                 self._step(0)
 
     def _take_beyond(self, keep: int) -> list[Claim]:
         """What is claimed and not started, without the first `keep`. Those stay where they are."""
-        ahead, behind = self._ahead, self._behind
-        self._behind = behind[: max(0, keep - len(ahead))]
+        ahead, behind = self._claims, self._next_claims
+        self._next_claims = behind[: max(0, keep - len(ahead))]
         taken: list[Claim] = []
         while len(ahead) > keep:
             taken.append(ahead.pop())
-        return [*reversed(taken), *behind[len(self._behind) :]]
+        return [*reversed(taken), *behind[len(self._next_claims) :]]
 
     def _take_all(self) -> list[Claim]:
         """What is claimed and not started, which nobody else has taken meanwhile."""
-        behind, self._behind = self._behind, []
+        behind, self._next_claims = self._next_claims, []
         return [*iter(self.next, None), *behind]
 
     def _step(self, want: int) -> Step:
-        self._land()
+        self._receive()
         if want:
-            self._row.claims(monotonic_ns())
-        request, step = self._talk.step(self._pending, want)
+            self._row.begin_claim(monotonic_ns())
+        request, step = self._client.step(self._pending, want)
         self._pending = []
-        self._answered(step)
-        self._went_back()
+        self._accept_answer(step)
+        self._note_returned()
         if claims := step.claims:
-            self._row.claimed(request, first=claims[0].id, many=len(claims))
+            self._row.set_claims(request, first=claims[0].id, many=len(claims))
             self._all_done = True
         elif want:
-            self._row.claimed_none()
+            self._row.claimed_nothing()
         return step
 
-    def _land(self) -> None:
+    def _receive(self) -> None:
         """Have the answer of the step that is on its way; its claims wait behind those ahead."""
-        flight, self._flight = self._flight, None
-        if flight is None:
+        in_flight, self._in_flight = self._in_flight, None
+        if in_flight is None:
             return
-        if flight.relieved:
-            self._talk.ignore(flight)
+        if in_flight.answered_elsewhere:
+            self._client.discard(in_flight)
             return
         try:
-            step = self._talk.land(flight)
+            step = self._client.receive(in_flight)
         except Fenced:
-            self._talk.refused([one.claim.id for one in self._pending])
+            self._client.report_refused([one.claim.id for one in self._pending])
             raise
-        self._behind = step.claims
-        self._answered(step)
+        self._next_claims = step.claims
+        self._accept_answer(step)
 
-    def _answered(self, step: Step) -> None:
+    def _accept_answer(self, step: Step) -> None:
         """What is pending now was noted after that step began."""
-        self._reckon()
+        self._update_due()
         # What the watcher had settled by a try whose answer was lost, looks stale.
-        doubtful, self._doubtful = self._doubtful, set()
-        self._talk.refused(step.stale, but=doubtful)
+        doubtful, self._unanswered_ids = self._unanswered_ids, set()
+        self._client.report_refused(step.stale, but=doubtful)
 
-    def _reckon(self) -> None:
+    def _update_due(self) -> None:
         """Work out when no claim is to be started any more without having caught up."""
-        due = min(self._talk.asked + ANSWER_LIFETIME, self._considered + REVIEW_AFTER)
-        self.due = min(due, self._waits) if self._pending else due
+        due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
+        self.due = min(due, self._settle_by) if self._pending else due
 
-    def _turn_to(self, claims: Sequence[Claim]) -> None:
+    def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Start with these from now on. What is not settled yet of those before is done, if all of
         them were; else all is settled first: should the store lose that one of them was given back,
         it must not pass for done."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
-        self._row.claimed(claims[0].request, before, claims[0].id, len(claims))
+        self._row.set_claims(claims[0].request, before, claims[0].id, len(claims))
         self._all_done = True
 
     # the watcher
@@ -272,19 +272,19 @@ class ClaimBuffer:
         while True:
             self._armed.wait()
             rest.wait(self._until_long() / 1e9)
-            if (since := self._running) and self._is_long():
+            if (since := self._running_since) and self._is_long():
                 rest.wait(CONFIRM_DELAY / 1e9)
-                if self._running != since:
+                if self._running_since != since:
                     continue
-                self._title.shows(*self._row.running(), monotonic_ns())
+                self._title.show_job(*self._row.running_job(), monotonic_ns())
                 with self._lock:
                     if self._is_long():  # still: the main thread may have held the lock
-                        self._relieve()
-                        self._rest()
+                        self._clear_behind_long_job()
+                        self._disarm()
                 if self._failures:
                     rest.wait(Backoff().pause(self._failures, random.random()))
 
-    def _rest(self) -> None:
+    def _disarm(self) -> None:
         """Until the next claim, if nothing is left to be done while this job runs."""
         self._armed.clear()
         if self._pending or self._failures or not self._is_long():
@@ -293,57 +293,57 @@ class ClaimBuffer:
     def _until_long(self) -> int:
         """Nanoseconds until what runs now is long. Whatever begins meanwhile is shorter by then, so
         each job is found as soon as it is long."""
-        since = self._running
+        since = self._running_since
         return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 
     def _is_long(self) -> bool:
-        since = self._running
+        since = self._running_since
         return since > 0 and monotonic_ns() - since >= LONG_JOB
 
-    def _relieve(self) -> None:
+    def _clear_behind_long_job(self) -> None:
         """Settle what is finished and give back what waits; one try."""
-        self._back += self._return(self._take_all())
+        self._returning += self._add_returns(self._take_all())
         sent: list[Settlement] = []
         try:
-            self._relieve_flight()
+            self._resend_in_flight()
             sent = self._pending[:]
             if not sent:
                 return
             stale = self._engine.settle(self._worker, sent)
         except EngineError:  # Fenced too: the main thread meets the same, and tells
             self._failures += 1
-            self._doubtful.update(one.claim.id for one in sent)
+            self._unanswered_ids.update(one.claim.id for one in sent)
             return
-        self._talk.refused(stale, but=self._doubtful)
+        self._client.report_refused(stale, but=self._unanswered_ids)
         self._failures = 0
-        self._doubtful.clear()
-        self._went_back()
+        self._unanswered_ids.clear()
+        self._note_returned()
         del self._pending[: len(sent)]
-        if self._back:
-            self._reporter.report(Returned(self._back))
-        self._back = 0
+        if self._returning:
+            self._reporter.report(Returned(self._returning))
+        self._returning = 0
         self._reporter.flush()
 
-    def _relieve_flight(self) -> None:
+    def _resend_in_flight(self) -> None:
         """Have the answer of a step that is on its way by another line, and return its claims."""
-        flight = self._flight
-        if flight is None or flight.relieved:
+        in_flight = self._in_flight
+        if in_flight is None or in_flight.answered_elsewhere:
             return
-        step = self._talk.again(flight)
-        flight.relieved = True
-        self._talk.refused(step.stale, but=self._doubtful)
-        self._back += self._return(step.claims)
+        step = self._client.resend(in_flight)
+        in_flight.answered_elsewhere = True
+        self._client.report_refused(step.stale, but=self._unanswered_ids)
+        self._returning += self._add_returns(step.claims)
 
-    def _went_back(self) -> None:
+    def _note_returned(self) -> None:
         """The engine has taken what was returned: others may hold jobs that come after it."""
-        if self._going_back:
-            self._row.returned(min(self._going_back), len(self._going_back))
-            self._going_back = []
+        if self._returned_ids:
+            self._row.set_returned(min(self._returned_ids), len(self._returned_ids))
+            self._returned_ids = []
 
-    def _return(self, claims: Sequence[Claim]) -> int:
+    def _add_returns(self, claims: Sequence[Claim]) -> int:
         """Note that these go back; how many they are."""
         if claims:
             self._all_done = False
-            self._going_back += [claim.id for claim in claims]
+            self._returned_ids += [claim.id for claim in claims]
         self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
         return len(claims)

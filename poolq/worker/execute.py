@@ -38,12 +38,12 @@ _new = tuple.__new__
 
 
 class ReadyJob(msgspec.Struct):  # made in a third of the time of a dataclass
-    """A claim that can be run: its message was read and its class is known. `again`: it was tried
-    before, so it may have failed already."""
+    """A claim that can be run: its message is decoded and its class is known. `tried_before`: this
+    is not its first attempt, so it may have failed already."""
 
     claim: Claim
     message: Message
-    again: bool
+    tried_before: bool
     kind: type[Job]
     hooks: Hooks
     job: Job | None = None
@@ -138,7 +138,7 @@ class Executor:
         if admission.wait <= 0:
             return None
         wait = admission.wait * 1000
-        order.refused(rules[admission.rule], begun + wait, monotonic_ns() + wait)
+        order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: ReadyJob) -> JobResult:
@@ -157,7 +157,7 @@ class Executor:
         event = _new(Finished, (ready.message.job, claim.id, claim.queue, tries, seconds))
         return _new(JobResult, (ACK, event, None, seconds))
 
-    def hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
+    def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
         """Call `on_success` or `on_failure`; an event when it raised."""
         job = ready.job
         if job is None:

@@ -28,17 +28,17 @@ class Prefetch:
     """Durations in seconds. `prefetch` 0: adapt; else the most claims at once."""
 
     def __init__(self, prefetch: int) -> None:
-        self._most = prefetch or MAX_BATCH
+        self._max_batch = prefetch or MAX_BATCH
         self._adapts = not prefetch
         self._allowed = 1
-        self._goes_on = False
+        self._claims_ahead = False
         self._by_job: dict[str, float] = {}
         self._last = BATCH_SECONDS  # of the last jobs; follows a longer one at once
-        self._twice = 0.0  # what the last two took at least
+        self._last_two = 0.0  # what the last two took at least
         # The first runs count as much as what is assumed before them, a job of BUDGET.
-        self._mean, self._share = BATCH_SECONDS, 1 / 2
+        self._mean, self._weight = BATCH_SECONDS, 1 / 2
 
-    def measured(self, job: str, seconds: float) -> None:
+    def record(self, job: str, seconds: float) -> None:
         """One run took this long."""
         if seconds > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
             seconds = MAX_DURATION
@@ -48,37 +48,37 @@ class Prefetch:
             seconds = BATCH_SECONDS
         last = self._last
         if seconds > last:
-            self._twice, self._last = last, seconds
+            self._last_two, self._last = last, seconds
         else:
-            self._twice, self._last = seconds, (last + 3 * seconds) / 4
-        self._mean += (seconds - self._mean) * self._share
-        if self._share > _WEIGHT:
-            self._share /= 1 + self._share
+            self._last_two, self._last = seconds, (last + 3 * seconds) / 4
+        self._mean += (seconds - self._mean) * self._weight
+        if self._weight > _WEIGHT:
+            self._weight /= 1 + self._weight
 
-    def claimed(self, many: int, wanted: int) -> None:
+    def record_claim(self, many: int, wanted: int) -> None:
         """So many came of those that were wanted."""
-        self._goes_on = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
+        self._claims_ahead = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
         if many >= wanted:
             self._allowed = min(MAX_BATCH, MAX_GROWTH * many)
         elif not many:
             self._allowed = 1
 
-    def want(self) -> int:
+    def batch_size(self) -> int:
         """How many to claim: as many as BUDGET is expected to hold, 1 at least."""
         expected = max(self._last, self._mean, 1e-6)
-        return max(1, min(self._most, self._allowed, int(BATCH_SECONDS / expected)))
+        return max(1, min(self._max_batch, self._allowed, int(BATCH_SECONDS / expected)))
 
-    def fits(self) -> int:
+    def capacity(self) -> int:
         """How many of those that are claimed fit into BUDGET. A single long run says nothing here:
         to give back and claim again costs more than a worker's moment without a processor."""
-        return int(BATCH_SECONDS / max(self._twice, self._mean, 1e-6))
+        return int(BATCH_SECONDS / max(self._last_two, self._mean, 1e-6))
 
-    def goes_on(self) -> bool:
+    def claims_ahead(self) -> bool:
         """True if the next claim should be sent before the last one's jobs have been run: they are
         many, so they are short, nobody has limited them, and the queue has given most of what was
         wanted."""
-        return self._goes_on
+        return self._claims_ahead
 
-    def short(self, job: str) -> bool:
+    def is_short(self, job: str) -> bool:
         """True if the job is expected to be over well within BUDGET."""
         return self._by_job.get(job, BATCH_SECONDS) < BATCH_SECONDS

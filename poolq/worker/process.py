@@ -25,10 +25,11 @@ from poolq.log.events import Note, Reporter
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import Phase, WorkerRow
 from poolq.system.identity import registration
+from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.loop import Loop, WakeUps
+from poolq.worker.loop import Loop
 from poolq.worker.prefetch import Prefetch
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
@@ -50,7 +51,7 @@ class WorkerSetup:
     first: bool
     row: WorkerRow
     order: StartOrder
-    bells: WakeUps
+    wakeups: WorkerWakeUps
     reporter: Reporter
     ready: Callable[[], None]
     failed: Callable[[PoolqError], None] | None = None
@@ -60,16 +61,16 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
     where that fails, which is told to `setup.failed`, or else to the log."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
-    title.says("boot")
+    title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
-    signals.install(setup.master, setup.row.stopped)
-    setup.row.offers(signals.offer_stack())
+    signals.install(setup.master, setup.row.clear_started)
+    setup.row.set_stack_file(signals.enable_stack_dump())
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
-    publish_progress_by(setup.row.progress)
+    publish_progress_by(setup.row.set_progress)
     try:
         registry = registry or load_jobs(setup.config.app, setup.config.folder)
-        signals.retake()
+        signals.restore()
         engine = open_engine(setup.config)
     except PoolqError as error:
         if setup.failed is not None:
@@ -115,27 +116,29 @@ def _live(
             return not urgent or monotonic() - orphaned_at > limit
         return signals.stopping and not urgent
 
-    desk = ClaimBuffer(engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title)
+    buffer = ClaimBuffer(
+        engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title
+    )
     me = registration(setup.worker, setup.node, config.name)
     executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
-    pace = Prefetch(config.prefetch)
+    prefetch = Prefetch(config.prefetch)
     loop = Loop(
-        desk, executor, pace, setup.row, setup.order, setup.bells, signals, setup.reporter,
+        buffer, executor, prefetch, setup.row, setup.order, setup.wakeups, signals, setup.reporter,
         IdlePolling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
         setup.generation,
-        weighs=config.max_memory_hard > 0,
+        measures_memory=config.max_memory_hard > 0,
     )  # fmt: skip
     setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault
     try:
-        desk.register(me)
+        buffer.register(me)
     except Leaving:
         return 0
     except EngineError as error:
         setup.reporter.report(Note("error", str(error)))
         return error.exit_code
     random.seed()
-    title.says("idle")
-    setup.row.phase(Phase.IDLE)
+    title.show_state("idle")
+    setup.row.set_phase(Phase.IDLE)
     setup.ready()
     return loop.run()
 

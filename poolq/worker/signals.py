@@ -22,13 +22,13 @@ class WorkerSignals(ChildSignals):
     """Adds what user code between two claims makes necessary."""
 
     @staticmethod
-    def offer_stack() -> int:
+    def enable_stack_dump() -> int:
         """See `stack_dump.offer`."""
         number = stack_dump.enable()
         use_large_stack()
         return number
 
-    def retake(self) -> None:
+    def restore(self) -> None:
         """Undo what a job has left to the next one: an alarm that is set, handlers of its own,
         signals that it has blocked."""
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -43,5 +43,5 @@ class WorkerSignals(ChildSignals):
         raises. A child that the job forked, and that came back here, is no worker."""
         if self.inherited:
             os._exit(0)
-        if _handler_of(_TERM) is not self._on_term:
-            self.retake()
+        if _handler_of(_TERM) is not self._handle_term:
+            self.restore()

@@ -29,20 +29,20 @@ class Leaving(Exception):
 
 @dataclass(slots=True)
 class InFlightStep:
-    """A step on its way since `began`. `relieved`: its answer was had by another line already, and
-    what it claimed is given back."""
+    """A step on its way since `sent_at`. `answered_elsewhere`: another connection has received its
+    answer already and returned its claims."""
 
     request: int
     settlements: Sequence[Settlement]
     want: int
-    began: int
+    sent_at: int
     answer: Callable[[], Step]
-    relieved: bool = False
+    answered_elsewhere: bool = False
 
 
 class StepClient:
-    """`pause(seconds)` waits and returns True when waiting for the engine has to end. `asked`: when
-    the last exchange that was answered began, in monotonic nanoseconds."""
+    """`pause(seconds)` waits and returns True when waiting for the engine has to end. `asked_at`:
+    when the last answered exchange began, in monotonic nanoseconds."""
 
     def __init__(
         self,
@@ -58,19 +58,19 @@ class StepClient:
         self._reporter = reporter
         self._pause = pause
         self._request = 0
-        self.asked = 0
+        self.asked_at = 0
 
     def step(self, settlements: Sequence[Settlement], want: int) -> tuple[int, Step]:
         """The request's number and the answer. Raises Fenced, Leaving."""
         self._request += 1
-        return self._request, self._answered(self._request, settlements, want, None)
+        return self._request, self._exchange(self._request, settlements, want, None)
 
     def review(self) -> None:
         """Have parked jobs asked anew for their limits. Raises Fenced, Leaving."""
         review = partial(self._engine.review, self._worker, self._queues)
-        self.repeat(review, urgent=False)
+        self.retry(review, urgent=False)
 
-    def begin(self, settlements: Sequence[Settlement], want: int) -> InFlightStep | None:
+    def send(self, settlements: Sequence[Settlement], want: int) -> InFlightStep | None:
         """Send a step. None: it was not sent."""
         request, began = self._request + 1, monotonic_ns()
         try:
@@ -82,21 +82,21 @@ class StepClient:
         self._request = request
         return InFlightStep(request, settlements, want, began, answer)
 
-    def land(self, flight: InFlightStep) -> Step:
+    def receive(self, in_flight: InFlightStep) -> Step:
         """The answer to what was sent. Raises Fenced, Leaving."""
-        return self._answered(flight.request, flight.settlements, flight.want, flight)
+        return self._exchange(in_flight.request, in_flight.settlements, in_flight.want, in_flight)
 
     @staticmethod
-    def ignore(flight: InFlightStep) -> None:
+    def discard(in_flight: InFlightStep) -> None:
         """Have the answer out of the way: it is known already. Raises Fenced."""
         with suppress(EngineUnavailable):
-            flight.answer()
+            in_flight.answer()
 
-    def again(self, flight: InFlightStep) -> Step:
+    def resend(self, in_flight: InFlightStep) -> Step:
         """The answer to what is on its way, by this thread's own line; one try."""
-        return self._step(flight.request, flight.settlements, flight.want)
+        return self._step(in_flight.request, in_flight.settlements, in_flight.want)
 
-    def repeat(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
+    def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call until the engine answers. `urgent`: a result would be lost by giving up.
 
         Raises Leaving when the pause says to end; the claims are recovered then.
@@ -108,47 +108,49 @@ class StepClient:
             except EngineUnavailable as error:
                 failures += 1
                 if failures == 1:
-                    self._say(Note("warning", f"{error}; trying again"))
+                    self._log(Note("warning", f"{error}; trying again"))
                 if self._pause(Backoff().pause(failures, random.random()), urgent):
                     raise Leaving from error
             else:
                 if failures:
-                    self._say(Note("info", f"the engine answers again after {failures} failures"))
+                    self._log(Note("info", f"the engine answers again after {failures} failures"))
                 return answer
 
-    def refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
+    def report_refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
         """Tell of settlements that were refused."""
         for id in ids:
             if id not in but:
                 self._reporter.report(Stale("", id))
 
-    def _answered(
+    def _exchange(
         self,
         request: int,
         settlements: Sequence[Settlement],
         want: int,
-        flight: InFlightStep | None,
+        in_flight: InFlightStep | None,
     ) -> Step:
         """The first time by what is on its way."""
 
         def exchange() -> Step:
-            nonlocal flight
-            sent, flight = flight, None
+            nonlocal in_flight
+            sent, in_flight = in_flight, None
             if sent:
-                self.asked = sent.began
+                self.asked_at = sent.sent_at
                 return sent.answer()
-            self.asked = monotonic_ns()
+            self.asked_at = monotonic_ns()
             return self._step(request, settlements, want)
 
         try:
-            return self.repeat(exchange, urgent=bool(settlements))
+            return self.retry(exchange, urgent=bool(settlements))
         except Fenced:
-            self.refused([one.claim.id for one in settlements if one.outcome is not GIVE_BACK])
+            self.report_refused(
+                [one.claim.id for one in settlements if one.outcome is not GIVE_BACK]
+            )
             raise
 
     def _step(self, request: int, settlements: Sequence[Settlement], want: int) -> Step:
         return self._engine.step(self._worker, request, settlements, want, self._queues)
 
-    def _say(self, note: Note) -> None:
+    def _log(self, note: Note) -> None:
         self._reporter.report(note)
         self._reporter.flush()

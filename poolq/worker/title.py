@@ -20,12 +20,12 @@ class Title:
         self._shown = ""
         self.due = 0
 
-    def says(self, state: str) -> None:
+    def show_state(self, state: str) -> None:
         """Not in a job: `boot`, `idle`."""
         self.due = 0
         self._write(state)
 
-    def shows(self, id: str, queue: str, job: str, now: int) -> None:
+    def show_job(self, id: str, queue: str, job: str, now: int) -> None:
         """This job runs, since `now`. Of a name such as `shop.mails:SendMail` the end is enough."""
         self.due = now + TITLE_INTERVAL
         short = job.rpartition(":")[2] or job

@@ -55,38 +55,38 @@ def desk_of(engine: Engine, row: WorkerRow) -> ClaimBuffer:
 
 
 @pytest.fixture
-def desk(engine: Engine, row: WorkerRow) -> ClaimBuffer:
+def buffer(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     return desk_of(engine, row)
 
 
-def end(desk: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
+def end(buffer: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
     """Run so many jobs; what they were called."""
     claims: list[Claim] = []
     for _ in range(many):
-        claim = desk.next()
+        claim = buffer.next()
         assert claim is not None
         row.start(claim.index, b"", 1)
-        row.finished(claim.index)
-        desk.finish(claim, ACK)
+        row.set_finished(claim.index)
+        buffer.add_settlement(claim, ACK)
         claims.append(claim)
     return named(claims)
 
 
 def test_what_was_sent_for_follows_what_is_ahead(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
-    assert desk.claim(4) == 4
-    assert end(desk, row, 2) == ["a", "b"]
-    desk.look_ahead(4)
+    assert buffer.claim(4) == 4
+    assert end(buffer, row, 2) == ["a", "b"]
+    buffer.claim_ahead(4)
     until(lambda: count_of(engine).running == 4, 5, "the step's claims")
-    assert end(desk, row, 2) == ["c", "d"]
-    assert desk.next() is None, "what is on its way is not started before all before it has ended"
+    assert end(buffer, row, 2) == ["c", "d"]
+    assert buffer.next() is None, "what is on its way is not started before all before it has ended"
     assert row.words[REQUEST] == 1
-    assert desk.claim(4) == 2
+    assert buffer.claim(4) == 2
     assert (row.words[REQUEST], row.words[BEFORE]) == (2, 1), "c and d are not settled yet"
-    assert end(desk, row, 2) == ["e", "f"]
-    assert desk.claim(4) == 0
+    assert end(buffer, row, 2) == ["e", "f"]
+    assert buffer.claim(4) == 0
     assert total(engine, "done") == 6
     assert count_of(engine).running == 0
 
@@ -97,145 +97,145 @@ def test_a_lost_answer_is_asked_for_again(
     delivered: bool,
 ) -> None:  # fmt: skip
     with Line(redis_server.url) as line:
-        desk = desk_of(opened(line.url, namespace), row)
+        buffer = desk_of(opened(line.url, namespace), row)
         push(engine, *"abcd")
-        desk.claim(2)
-        end(desk, row, 1)
+        buffer.claim(2)
+        end(buffer, row, 1)
         if delivered:
             line.drop_next_reply()
         else:
             line.drop_next_request()
-        desk.look_ahead(2)
+        buffer.claim_ahead(2)
         assert line.dropped.wait(5)
-        assert end(desk, row, 1) == ["b"]
-        assert desk.claim(2) == 2
-        assert end(desk, row, 2) == ["c", "d"]
-        desk.claim(2)
+        assert end(buffer, row, 1) == ["b"]
+        assert buffer.claim(2) == 2
+        assert end(buffer, row, 2) == ["c", "d"]
+        buffer.claim(2)
     assert total(engine, "done") == 4
     assert count_of(engine).running == 0
 
 
 def test_others_may_speak_while_a_step_is_on_its_way(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     """A job's rate limit, for one."""
     push(engine, *"abcd")
-    desk.claim(2)
-    end(desk, row, 1)
-    desk.look_ahead(2)
-    claim = desk.next()
+    buffer.claim(2)
+    end(buffer, row, 1)
+    buffer.claim_ahead(2)
+    claim = buffer.next()
     assert claim is not None
     assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait == 0
     assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait > 0
-    row.finished(claim.index)
-    desk.finish(claim, ACK)
-    assert desk.claim(2) == 2
-    assert end(desk, row, 2) == ["c", "d"]
+    row.set_finished(claim.index)
+    buffer.add_settlement(claim, ACK)
+    assert buffer.claim(2) == 2
+    assert end(buffer, row, 2) == ["c", "d"]
 
 
 def test_a_settlement_in_between_leaves_the_claims_for_later(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
-    desk.claim(3)
-    end(desk, row, 1)
-    desk.look_ahead(3)
-    claim = desk.next()
+    buffer.claim(3)
+    end(buffer, row, 1)
+    buffer.claim_ahead(3)
+    claim = buffer.next()
     assert claim is not None
-    desk.finish(claim, Release(HOUR, State(1)))
-    assert desk.settle() == []
+    buffer.add_settlement(claim, Release(HOUR, State(1)))
+    assert buffer.settle() == []
     assert row.words[REQUEST] == 1, "the third job is of that request still"
-    assert end(desk, row, 1) == ["c"]
-    assert desk.claim(3) == 3
+    assert end(buffer, row, 1) == ["c"]
+    assert buffer.claim(3) == 3
     assert total(engine, "done") == 2, "c did not wait: b has ended in another way"
     assert row.words[BEFORE] == 0
-    assert end(desk, row, 3) == ["d", "e", "f"]
-    desk.claim(1)
+    assert end(buffer, row, 3) == ["d", "e", "f"]
+    buffer.claim(1)
     assert (total(engine, "done"), count_of(engine).delayed) == (5, 1)
 
 
 def test_before_a_long_job_all_is_settled(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcd")
-    desk.claim(2)
-    end(desk, row, 1)
-    desk.look_ahead(2)
-    desk.catch_up(3)
+    buffer.claim(2)
+    end(buffer, row, 1)
+    buffer.claim_ahead(2)
+    buffer.settle_overdue(3)
     assert total(engine, "done") == 1
 
 
 def test_what_is_too_much_goes_back_from_behind(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REVIEW_AFTER", 0)
     monkeypatch.setattr(module, "EXCESS_FACTOR", 1)
     push(engine, *"abcdefg")
-    desk.claim(3)
-    end(desk, row, 1)
-    desk.look_ahead(3)
-    desk.catch_up(3)
+    buffer.claim(3)
+    end(buffer, row, 1)
+    buffer.claim_ahead(3)
+    buffer.settle_overdue(3)
     assert count_of(engine).ready == 3
-    desk.catch_up(2)
+    buffer.settle_overdue(2)
     assert count_of(engine).ready == 4
-    assert end(desk, row, 2) == ["b", "c"]
-    assert desk.next() is None
-    assert desk.claim(1) == 1
-    assert end(desk, row, 1) == ["d"]
-    assert desk.claim(3) == 3
-    assert end(desk, row, 1) == ["e"], "what went back keeps its place"
-    desk.look_ahead(1)
-    desk.catch_up(3, alone=True)
-    assert desk.next() is None
+    assert end(buffer, row, 2) == ["b", "c"]
+    assert buffer.next() is None
+    assert buffer.claim(1) == 1
+    assert end(buffer, row, 1) == ["d"]
+    assert buffer.claim(3) == 3
+    assert end(buffer, row, 1) == ["e"], "what went back keeps its place"
+    buffer.claim_ahead(1)
+    buffer.settle_overdue(3, alone=True)
+    assert buffer.next() is None
     assert (total(engine, "done"), count_of(engine).ready) == (5, 2)
 
 
 def test_leaving_gives_back_what_was_on_its_way(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
-    desk.claim(3)
-    end(desk, row, 1)
-    desk.look_ahead(3)
-    desk.give_back()
+    buffer.claim(3)
+    end(buffer, row, 1)
+    buffer.claim_ahead(3)
+    buffer.give_back()
     assert (total(engine, "done"), count_of(engine).ready) == (1, 5)
-    assert desk.next() is None
+    assert buffer.next() is None
 
 
 def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcdef")
-    desk.claim(3)
-    end(desk, row, 1)
-    long = desk.next()
+    buffer.claim(3)
+    end(buffer, row, 1)
+    long = buffer.next()
     assert long is not None
-    desk.look_ahead(3)
-    desk.begins(1)
+    buffer.claim_ahead(3)
+    buffer.job_started(1)
     until(lambda: count_of(engine).ready == 4, 5, "the watcher")
     assert total(engine, "done") == 1
-    desk.finish(long, ACK)
-    assert desk.next() is None
-    assert desk.claim(6) == 4
+    buffer.add_settlement(long, ACK)
+    assert buffer.next() is None
+    assert buffer.claim(6) == 4
     assert row.words[REQUEST] == 3
-    assert end(desk, row, 4) == ["c", "d", "e", "f"]
-    desk.claim(1)
+    assert end(buffer, row, 4) == ["c", "d", "e", "f"]
+    buffer.claim(1)
     assert total(engine, "done") == 6
 
 
 @pytest.mark.parametrize("landed", [True, False])
 def test_a_death_finds_what_had_ended(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow, landed: bool
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow, landed: bool
 ) -> None:
     push(engine, *"abcdef")
-    desk.claim(3)
-    end(desk, row, 1)
-    desk.look_ahead(3)
-    end(desk, row, 2)
+    buffer.claim(3)
+    end(buffer, row, 1)
+    buffer.claim_ahead(3)
+    end(buffer, row, 2)
     until(lambda: count_of(engine).running == 5, 5, "the step's claims")
     if landed:
-        desk.claim(3)
-        end(desk, row, 1)
+        buffer.claim(3)
+        end(buffer, row, 1)
     done = of_request(row.words, FINISHED)
     began = done if landed else -1
     recovered = engine.recover("w1", died(row.words[REQUEST], done, began, row.words[BEFORE]))
@@ -245,16 +245,16 @@ def test_a_death_finds_what_had_ended(
 
 
 def test_a_fenced_worker_hears_of_it_when_the_step_lands(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, *"abcd")
-    desk.claim(2)
-    end(desk, row, 1)
+    buffer.claim(2)
+    end(buffer, row, 1)
     engine.recover("w1", None)
-    desk.look_ahead(2)
-    end(desk, row, 1)
+    buffer.claim_ahead(2)
+    end(buffer, row, 1)
     with pytest.raises(Fenced):
-        desk.claim(2)
+        buffer.claim(2)
     assert count_of(engine).running == 0
 
 

@@ -195,7 +195,7 @@ def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) 
     pool = project.ready(1)
     with attached(pool) as source:
         with pytest.raises(TypeError, match="read-only"):
-            source._scores.tell(0, 1)
+            source._scores.set_word(0, 1)
         with pytest.raises(OSError, match="Invalid argument"):
             os.ftruncate(source._scores.fd, 0)
         pool.signal(SIGKILL)

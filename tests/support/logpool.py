@@ -82,7 +82,7 @@ class LogPool:
             log.flush()
             return 0
 
-        pid = fork(work, self.pipes.but(fd))
+        pid = fork(work, self.pipes.all_but(fd))
         self._children.add(pid)
         return pid
 
@@ -99,7 +99,7 @@ class LogPool:
     def finish(self, timeout: float = 20) -> int:
         """Say farewell; the logger's exit code."""
         self.master.flush()
-        self.pipes.say_farewell()
+        self.pipes.request_exit()
         os.kill(self.logger, signal.SIGTERM)
         return self.wait(self.logger, timeout)
 

@@ -23,8 +23,8 @@ def scratch() -> None:
 
 @pytest.fixture(autouse=True)
 def no_shared_memory_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A pool's scoreboard and bells live as long as its processes. A test's would fill the table of
-    descriptors, and select() takes none above 1023."""
+    """A pool's scoreboard and wake-ups live as long as its processes. A test's would fill the table
+    of descriptors, and select() takes none above 1023."""
     made: list[tuple[int, tuple[int, int]]] = []
 
     def noting(create: Callable[..., int]) -> Callable[..., int]:

@@ -118,5 +118,5 @@ def test_a_step_that_redis_answers(
 @given(st.text(), st.text(), st.text(max_size=400))
 def test_any_names_in_a_scoreboard_row(id: str, queue: str, job: str) -> None:
     shown = [one.encode("utf-8", "replace").decode() for one in (id, queue, job)]
-    SCORES.worker(0).start(0, text(*shown), 1)
-    assert len(SCORES.running(0)) == 3
+    SCORES.worker_row(0).start(0, text(*shown), 1)
+    assert len(SCORES.running_job(0)) == 3

@@ -49,7 +49,7 @@ class Master:
         line = socket.socket(socket.AF_UNIX)
         self.lines.append(line)
         line.setblocking(False)
-        line.connect(f"/proc/self/fd/{self.hold.private()[0]}/test.sock")
+        line.connect(f"/proc/self/fd/{self.hold.descriptors()[0]}/test.sock")
         return line
 
     def connect(self, sent: bytes = b"") -> socket.socket:

@@ -175,9 +175,9 @@ def dead(keeper: Keeper) -> Scoreboard:
     """The pool's memory, in which two workers have died."""
     keeper._scores = Scoreboard(2)
     for seq in (1, 2):
-        row = keeper._scores.take(seq, seq, 1)
+        row = keeper._scores.allocate(seq, seq, 1)
         assert row is not None
-        keeper._scores.died(row, 9, 0)
+        keeper._scores.set_dead(row, 9, 0)
     return keeper._scores
 
 
@@ -196,7 +196,7 @@ def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
     until(lambda: monotonic() > keeper._next_beat)
     keeper._round()
     assert fails.tried == ["n:1", "n:2", "n:1"]
-    assert dead.lost() == []
+    assert dead.dead_rows() == []
 
 
 def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
@@ -210,7 +210,7 @@ def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
     assert fails.tried == ["n:1", "n:2", "n:1", "n:1"]
     assert keeper._next_beat - monotonic() > RETRY
     assert [node.beat for node in keeper._engine.nodes()] == [3]
-    assert [row.seq for row in dead.lost()] == [1]
+    assert [row.seq for row in dead.dead_rows()] == [1]
     assert capfd.readouterr().err.count("recovering worker 1 (pid 0) has failed") == 1
 
 

@@ -19,16 +19,16 @@ class Weighed:
 
     def __init__(self) -> None:
         self.scores = Scoreboard(1)
-        index = self.scores.take(1, slot=1, generation=1)
+        index = self.scores.allocate(1, slot=1, generation=1)
         assert index is not None
         self.index = index
-        self.scores.born(index, os.getpid())
-        self.row: WorkerRow = self.scores.worker(index)
+        self.scores.set_pid(index, os.getpid())
+        self.row: WorkerRow = self.scores.worker_row(index)
         self.scales = Scales(self.scores)
 
     def again(self) -> bool:
         """Whether it is weighed in this round."""
-        self.scores.weigh(self.index, OLD, 0, None)
+        self.scores.set_usage(self.index, OLD, 0, None)
         self.scales.weigh()
         return self.scores.read(self.index).rss > OLD
 
@@ -40,28 +40,28 @@ def one() -> Weighed:
 
 @pytest.mark.parametrize("phase", [Phase.BOOT, Phase.BUSY, Phase.LEAVING])
 def test_who_may_grow_is_weighed_in_each_round(one: Weighed, phase: Phase) -> None:
-    one.row.phase(phase)
+    one.row.set_phase(phase)
     assert [one.again() for _ in range(3)] == [True, True, True]
 
 
 def test_who_stays_idle_is_weighed_once(one: Weighed) -> None:
-    one.row.phase(Phase.BUSY)
+    one.row.set_phase(Phase.BUSY)
     assert one.again()
-    one.row.phase(Phase.IDLE)
+    one.row.set_phase(Phase.IDLE)
     assert [one.again() for _ in range(3)] == [True, False, False]
 
 
 def test_a_job_between_two_rounds_is_noticed(one: Weighed) -> None:
-    one.row.phase(Phase.IDLE)
+    one.row.set_phase(Phase.IDLE)
     assert [one.again(), one.again()] == [True, False]
     one.row.words[DONE] += 1
     assert [one.again(), one.again()] == [True, False]
-    one.row.claimed(7)
+    one.row.set_claims(7)
     assert [one.again(), one.again()] == [True, False]
 
 
 def test_an_idle_one_is_weighed_now_and_then(one: Weighed) -> None:
-    one.row.phase(Phase.IDLE)
+    one.row.set_phase(Phase.IDLE)
     row, now = one.scores.read(one.index), monotonic()
     worker = Worker(os.getpid())
     due = [worker.is_due(row, now + ago) for ago in (0, 1, RARELY - 1, RARELY, RARELY + 1)]

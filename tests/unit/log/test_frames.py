@@ -110,7 +110,7 @@ def test_what_lost_its_beginning_or_its_end_is_given_up() -> None:
     parser = Parser(TOKEN)
     assert parser.feed(b"".join(middle) + last) == []
     assert parser.feed(first) == []
-    parser.lost()
+    parser.reset()
     assert parser.feed(last) == []
     assert parser.feed(first + first + b"".join(middle) + last) == [(WHOLE, b"a" * 15000 + b"\n")]
 

@@ -15,8 +15,8 @@ from tests.contract.interrupts import handled
 def test_usr1_may_come_while_its_sink_is_told_of_news() -> None:
     """The sink's lock is held then, by the thread in which the handler runs."""
     logger = Logger(LoggerSetup(Pipes(1), FORMATS["text"](), lambda _: (1, ""), lambda: None))
-    usr1 = partial(logger._turn, signal.SIGUSR1, None)
+    usr1 = partial(logger._request_reopen, signal.SIGUSR1, None)
     for number in count(1):
-        if not handled(logger._sink.notice, usr1, number, "threading"):
+        if not handled(logger._sink.wake, usr1, number, "threading"):
             break
     assert number > 3

@@ -45,7 +45,7 @@ def said(pipes: Pipes, source: int = 0) -> list[str]:
         return []
     lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, OTHERS)
     found = lines.take(Record(source, 0.0, source + 1, "row's", data), 0.0)
-    text = b"".join([*found, *lines.lost()]).decode()
+    text = b"".join([*found, *lines.reset()]).decode()
     return [line[24:] if line[:1].isdigit() else line for line in text.splitlines()]
 
 
@@ -61,8 +61,8 @@ def test_each_has_its_own_ends(pipes: Pipes) -> None:
     writers = pipes.writers
     own = writers.row(1)
     assert len(set(writers.fds)) == ROWS + len(OTHERS)
-    assert set(writers.but(own)) == set(writers.fds) - {own}
-    assert set(pipes.but(own)) == {*pipes.readers, *writers.but(own)}
+    assert set(writers.all_but(own)) == set(writers.fds) - {own}
+    assert set(pipes.all_but(own)) == {*pipes.readers, *writers.all_but(own)}
     assert Writers(list(writers.fds), writers.token).named("template") == writers.named("template")
 
 
@@ -254,8 +254,8 @@ def test_silence_ends_a_line() -> None:
     assert lines.due(5.0) is None
     lines.take(Record(0, 0.0, 1, "", b"half"), 5.0)
     lines.take(Record(1, 0.0, 2, "", b"\x1e0"), 5.5)
-    assert lines.silent(5.0 + LINE_TIMEOUT / 2) == []
+    assert lines.overdue(5.0 + LINE_TIMEOUT / 2) == []
     assert lines.due(5.0) == LINE_TIMEOUT
-    assert [data[24:] for data in lines.silent(5.0 + LINE_TIMEOUT)] == [b"worker 1: half\n"]
-    assert [data[24:] for data in lines.silent(9.0)] == [b"worker 2: \\x1e0\n"]
+    assert [data[24:] for data in lines.overdue(5.0 + LINE_TIMEOUT)] == [b"worker 1: half\n"]
+    assert [data[24:] for data in lines.overdue(9.0)] == [b"worker 2: \\x1e0\n"]
     assert lines.due(9.0) is None

@@ -169,6 +169,6 @@ def test_an_empty_ring_starts_again_at_its_first_page(pipe: Pipe) -> None:
 
 def test_farewell_is_said_in_shared_memory() -> None:
     buffer = LogRing(SMALL)
-    assert not buffer.farewell
-    buffer.say_farewell()
-    assert buffer.farewell
+    assert not buffer.exit_requested
+    buffer.request_exit()
+    assert buffer.exit_requested

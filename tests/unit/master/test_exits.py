@@ -17,11 +17,11 @@ from tests.support.world import World, only, running
 
 def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int = 0) -> Row:
     scores = Scoreboard(1)
-    index = scores.take(1, slot=1, generation=1)
+    index = scores.allocate(1, slot=1, generation=1)
     assert index is not None
-    scores.worker(index).phase(phase)
-    scores.condemn(index, KillReason(reason))
-    scores.died(index, signal, code)
+    scores.worker_row(index).set_phase(phase)
+    scores.set_kill_reason(index, KillReason(reason))
+    scores.set_dead(index, signal, code)
     return scores.read(index)
 
 

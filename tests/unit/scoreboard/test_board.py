@@ -28,9 +28,9 @@ def scores() -> Scoreboard:
 
 
 def taken(scores: Scoreboard, seq: int = 1) -> int:
-    index = scores.take(seq, slot=2, generation=4)
+    index = scores.allocate(seq, slot=2, generation=4)
     assert index is not None
-    scores.born(index, 4711)
+    scores.set_pid(index, 4711)
     return index
 
 
@@ -45,62 +45,62 @@ def test_a_row_is_taken_fresh(scores: Scoreboard) -> None:
     )
     assert row.charged
     assert row.phase == Phase.BOOT
-    assert (row.request, row.finished, row.started, row.settled) == (0, 0, 0, 0)
-    assert [one.index for one in scores.all()] == [row.index]
+    assert (row.request, row.finished, row.started, row.settled_jobs) == (0, 0, 0, 0)
+    assert [one.index for one in scores.used_rows()] == [row.index]
 
 
 def test_a_dead_workers_row_stays_until_its_recovery_is_confirmed(scores: Scoreboard) -> None:
     index = taken(scores, 1)
-    scores.died(index, 9, 0)
-    scores.free()
+    scores.set_dead(index, 9, 0)
+    scores.free_recovered()
     row = scores.read(index)
     assert row.status == RowStatus.DEAD
-    assert scores.unconfirmed() == 1
-    assert not scores.confirmed(row)
-    scores.confirm(row)
-    assert scores.confirmed(row)
-    scores.free()
-    assert scores.unconfirmed() == 0
-    assert scores.all() == []
+    assert scores.unrecovered() == 1
+    assert not scores.is_recovered(row)
+    scores.confirm_recovery(row)
+    assert scores.is_recovered(row)
+    scores.free_recovered()
+    assert scores.unrecovered() == 0
+    assert scores.used_rows() == []
 
 
 def test_a_confirmation_is_for_one_worker_not_for_the_next_in_its_row(scores: Scoreboard) -> None:
     index = taken(scores, 1)
-    scores.died(index, 9, 0)
-    scores.confirm(scores.read(index))
-    scores.free()
+    scores.set_dead(index, 9, 0)
+    scores.confirm_recovery(scores.read(index))
+    scores.free_recovered()
     assert taken(scores, 2) == index
-    scores.died(index, 9, 0)
-    assert not scores.confirmed(scores.read(index))
-    scores.free()
-    assert scores.unconfirmed() == 1
+    scores.set_dead(index, 9, 0)
+    assert not scores.is_recovered(scores.read(index))
+    scores.free_recovered()
+    assert scores.unrecovered() == 1
 
 
 def test_rows_run_out_and_come_back(scores: Scoreboard) -> None:
     rows = [taken(scores, seq) for seq in (1, 2, 3)]
-    assert scores.take(4, 1, 1) is None
-    scores.died(rows[0], 0, 0)
-    assert scores.take(4, 1, 1) is None, "its claims are not recovered yet"
-    scores.confirm(scores.read(rows[0]))
-    scores.free()
+    assert scores.allocate(4, 1, 1) is None
+    scores.set_dead(rows[0], 0, 0)
+    assert scores.allocate(4, 1, 1) is None, "its claims are not recovered yet"
+    scores.confirm_recovery(scores.read(rows[0]))
+    scores.free_recovered()
     assert taken(scores, 4) == rows[0]
 
 
 def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) -> None:
     index = taken(scores, 1)
-    worker = scores.worker(index)
-    worker.phase(Phase.BUSY)
-    worker.claimed(17)
-    worker.holds(1 << 20)
+    worker = scores.worker_row(index)
+    worker.set_phase(Phase.BUSY)
+    worker.set_claims(17)
+    worker.set_rss_at_start(1 << 20)
     worker.start(0, text("id", "queue", "job"), 1)
-    worker.guard(5, 2, 7)
+    worker.set_deadline(5, 2, 7)
     worker.count(DONE, "q", "j", 0.1)
-    scores.weigh(index, 1 << 20, 500, -7)
-    scores.pardon(index)
-    scores.condemn(index, KillReason.TIMEOUT)
-    scores.died(index, 9, EXIT_UNKNOWN)
-    scores.confirm(scores.read(index))
-    scores.free()
+    scores.set_usage(index, 1 << 20, 500, -7)
+    scores.suppress_crash(index)
+    scores.set_kill_reason(index, KillReason.TIMEOUT)
+    scores.set_dead(index, 9, EXIT_UNKNOWN)
+    scores.confirm_recovery(scores.read(index))
+    scores.free_recovered()
     row = scores.read(taken(scores, 2))
     assert row == Row(
         index, RowStatus.LIVE, 4711, 2, 2, 4, 0, 0, True, KillReason.NONE, Phase.BOOT,
@@ -109,27 +109,27 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
 
 
 def test_a_row_that_was_never_born_is_free(scores: Scoreboard) -> None:
-    scores.drop(taken(scores))
-    assert scores.all() == []
+    scores.release(taken(scores))
+    assert scores.used_rows() == []
 
 
 def test_what_runs_can_be_read(scores: Scoreboard) -> None:
     index = taken(scores)
-    worker = scores.worker(index)
-    assert scores.running(index) == ("", "", "")
-    worker.phase(Phase.BUSY)
-    worker.claimed(3)
+    worker = scores.worker_row(index)
+    assert scores.running_job(index) == ("", "", "")
+    worker.set_phase(Phase.BUSY)
+    worker.set_claims(3)
     worker.start(1, text("0192", "emails", "jobs:Mail"), 1)
     row = scores.read(index)
-    assert scores.running(index) == ("0192", "emails", "jobs:Mail")
+    assert scores.running_job(index) == ("0192", "emails", "jobs:Mail")
     assert (row.request, row.started, row.finished) == (3, 2, 0)
     assert row.in_job
-    worker.finished(1)
+    worker.set_finished(1)
     assert not scores.read(index).in_job
     worker.start(2, text("0193", "emails", "jobs:Mail"), 1)
-    worker.stopped()
+    worker.clear_started()
     assert not scores.read(index).in_job
-    assert scores.running(index) == ("", "", "")
+    assert scores.running_job(index) == ("", "", "")
 
 
 class Stores:
@@ -147,22 +147,22 @@ class Stores:
 
 def test_a_death_between_two_requests_finds_either_whole(scores: Scoreboard) -> None:
     """Else what is done and not settled yet would run again, or what is not pass for done."""
-    worker = scores.worker(taken(scores))
-    worker.claimed(4)
-    worker.settled_to(0)
-    worker.finished(2)
+    worker = scores.worker_row(taken(scores))
+    worker.set_claims(4)
+    worker.set_settled(0)
+    worker.set_finished(2)
     worker.words = stores = Stores(worker.words)  # type: ignore[assignment]  # what is used of them
-    worker.claimed(5)
-    worker.finished(0)
-    worker.settled_to(1)
+    worker.set_claims(5)
+    worker.set_finished(0)
+    worker.set_settled(1)
     assert stores.left[-1] == (5, 2, 1)
     assert set(stores.left) == {(4, 1, 3), (5, 0, 0), (5, 0, 1), (5, 2, 1)}
 
 
 def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
     index = taken(scores)
-    scores.worker(index).start(0, text("0192", "q" * 100, "jobs:" + "ü" * 255), 1)
-    id, queue, job = scores.running(index)
+    scores.worker_row(index).start(0, text("0192", "q" * 100, "jobs:" + "ü" * 255), 1)
+    id, queue, job = scores.running_job(index)
     assert (id, queue) == ("0192", "q" * 100)
     assert job.startswith("jobs:")
     assert len(text(id, "q" * 300, job)) == TEXT_BYTES
@@ -170,10 +170,10 @@ def test_a_long_name_is_cut_to_its_room(scores: Scoreboard) -> None:
 
 def test_a_half_written_text_is_not_shown(scores: Scoreboard) -> None:
     index = taken(scores)
-    worker = scores.worker(index)
+    worker = scores.worker_row(index)
     worker.start(0, text("0192", "emails", "jobs:Mail"), 1)
     worker.words[6] += 1  # the sequence number, odd while a writer is at it
-    assert scores.running(index) == ("", "", "")
+    assert scores.running_job(index) == ("", "", "")
 
 
 @pytest.mark.parametrize(
@@ -182,41 +182,43 @@ def test_a_half_written_text_is_not_shown(scores: Scoreboard) -> None:
 )
 def test_who_is_idle(scores: Scoreboard, phase: Phase, paused: int, idle: bool) -> None:
     index = taken(scores)
-    scores.worker(index).phase(phase)
-    scores.tell(board.PAUSED, paused)
+    scores.worker_row(index).set_phase(phase)
+    scores.set_word(board.PAUSED, paused)
     assert scores.is_idle(index) is idle
-    assert scores.worker(index).paused() is bool(paused)
-    scores.died(index, 9, 0)
+    assert scores.worker_row(index).is_paused() is bool(paused)
+    scores.set_dead(index, 9, 0)
     assert not scores.is_idle(index)
 
 
 def test_a_worker_knows_whether_the_master_will_look_in_time(scores: Scoreboard) -> None:
-    worker = scores.worker(taken(scores))
-    assert not worker.guard(1, 1, 0), "before its first look, which is near"
+    worker = scores.worker_row(taken(scores))
+    assert not worker.set_deadline(1, 1, 0), "before its first look, which is near"
     begun = monotonic_ns()
     due = begun + 10**9
-    worker.unguard()
-    assert scores.promise(due, begun) == due
-    assert worker.guard(500_000, 1, 0), "it must ring"
-    assert not worker.guard(2_000_000, 1, 0)
+    worker.clear_deadline()
+    assert scores.announce_check(due, begun) == due
+    assert worker.set_deadline(500_000, 1, 0), "it must ring"
+    assert not worker.set_deadline(2_000_000, 1, 0)
 
 
 def test_a_deadline_that_was_set_while_the_master_looked_is_its_next_look(
     scores: Scoreboard,
 ) -> None:
-    first, second = (scores.worker(taken(scores, seq)) for seq in (1, 2))
-    first.guard(1, 1, 0)
+    first, second = (scores.worker_row(taken(scores, seq)) for seq in (1, 2))
+    first.set_deadline(1, 1, 0)
     begun = monotonic_ns() + 1_000_000
     due = begun + 10**9
-    assert scores.promise(due, begun) == due, "one that it has seen is no reason to wake again"
-    first.guard(500_000, 1, 0)
-    second.guard(400_000, 1, 0)
+    assert scores.announce_check(due, begun) == due, (
+        "one that it has seen is no reason to wake again"
+    )
+    first.set_deadline(500_000, 1, 0)
+    second.set_deadline(400_000, 1, 0)
     deadline = scores.read(1).deadline
-    assert scores.promise(due, begun) == deadline
-    assert not second.guard(500_000, 1, 0), "it looks before that"
-    second.unguard()
-    scores.died(0, 9, 0)
-    assert scores.promise(due, begun) == due
+    assert scores.announce_check(due, begun) == deadline
+    assert not second.set_deadline(500_000, 1, 0), "it looks before that"
+    second.clear_deadline()
+    scores.set_dead(0, 9, 0)
+    assert scores.announce_check(due, begun) == due
 
 
 def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
@@ -224,10 +226,10 @@ def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
     index = taken(scores)
 
     def work() -> None:
-        scores.worker(index).claimed(42)
+        scores.worker_row(index).set_claims(42)
         opened = Scoreboard(3, os.dup(scores.fd))
-        opened.weigh(index, opened.read(index).request * 2, 0, None)
-        opened.tell(board.KEEPER_BEAT, 7)
+        opened.set_usage(index, opened.read(index).request * 2, 0, None)
+        opened.set_word(board.KEEPER_BEAT, 7)
 
     child = get_context("fork").Process(target=work)
     child.start()
@@ -235,7 +237,7 @@ def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
     assert child.exitcode == 0
     row = scores.read(index)
     assert (row.request, row.rss) == (42, 84)
-    assert scores.told(board.KEEPER_BEAT) == 7
+    assert scores.word(board.KEEPER_BEAT) == 7
 
 
 def test_the_memory_cannot_be_cut_under_a_reader(scores: Scoreboard) -> None:

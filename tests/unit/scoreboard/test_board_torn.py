@@ -25,19 +25,19 @@ WIDE = "x" * 60
 
 def write(scores: Scoreboard, index: int) -> None:
     """One worker's life: batches of three jobs, each with a deadline."""
-    row = scores.worker(index)
-    row.phase(Phase.BUSY)
+    row = scores.worker_row(index)
+    row.set_phase(Phase.BUSY)
     request = 0
     while True:
         request += 1
-        row.claimed(request)
+        row.set_claims(request)
         for job in range(3):
             number = request * 3 + job
             queue = f"{number}-{WIDE}"[: number % 60]
             row.start(job, text(f"{number:032x}", queue, f"{number}"), 1)
-            row.guard(LIMIT, 1, 0)
-            row.unguard()
-            row.finished(job)
+            row.set_deadline(LIMIT, 1, 0)
+            row.clear_deadline()
+            row.set_finished(job)
             row.count(DONE, "q", "j", 0.1)
 
 
@@ -45,9 +45,9 @@ def write(scores: Scoreboard, index: int) -> None:
 def busy() -> Iterator[Scoreboard]:
     """Row 0 is written by another process."""
     scores = Scoreboard(1)
-    index = scores.take(1, slot=1, generation=1)
+    index = scores.allocate(1, slot=1, generation=1)
     assert index == 0
-    scores.born(index, 1)
+    scores.set_pid(index, 1)
     writer = get_context("fork").Process(target=write, args=(scores, index), daemon=True)
     writer.start()
     until(lambda: scores.read(0).request > 0)
@@ -78,7 +78,7 @@ def test_what_runs_is_never_a_mixture_of_two_jobs(busy: Scoreboard) -> None:
     end, shown = monotonic() + SECONDS, 0
     while monotonic() < end or shown < 100:
         for _ in range(100):
-            id, queue, job = busy.running(0)
+            id, queue, job = busy.running_job(0)
             if not id:
                 continue
             number = int(id, 16)

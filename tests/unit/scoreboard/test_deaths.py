@@ -16,15 +16,15 @@ from poolq.scoreboard.worker_row import Phase, text
 def row() -> Row:
     """Of a worker whose request 12 gave it five jobs: two are done, the third runs."""
     scores = Scoreboard(1)
-    index = scores.take(seq=3, slot=2, generation=1)
+    index = scores.allocate(seq=3, slot=2, generation=1)
     assert index is not None
-    scores.born(index, 812)
-    worker = scores.worker(index)
-    worker.phase(Phase.BUSY)
-    worker.claimed(12)
-    worker.finished(1)
+    scores.set_pid(index, 812)
+    worker = scores.worker_row(index)
+    worker.set_phase(Phase.BUSY)
+    worker.set_claims(12)
+    worker.set_finished(1)
     worker.start(2, text("id", "queue", "job"), 1)
-    scores.died(index, signal.SIGKILL, 0)
+    scores.set_dead(index, signal.SIGKILL, 0)
     return scores.read(index)
 
 
@@ -84,7 +84,9 @@ def test_how_a_worker_ended(number: int, code: int, words: str, kept: tuple[int,
 
 
 def test_a_job_that_overran_counts_an_attempt() -> None:
-    over = replace(row(), reason=KillReason.TIMEOUT, limit=30_000_000, tries=2, delay=5_000_000)
+    over = replace(
+        row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=2, retry_delay=5_000_000
+    )
     told = death(over, "w", "web1", 1)
     assert told.timed_out
     assert told.delay == 5_000_000
@@ -94,13 +96,13 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
 
 
 def test_a_hook_that_overran_is_a_crash() -> None:
-    over = replace(row(), reason=KillReason.TIMEOUT, limit=30_000_000, tries=0)
+    over = replace(row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=0)
     assert not death(over, "w", "web1", 1).timed_out
     assert said(over).cause == "crash"
     assert "its hook overran the 30 s of its timeout" in said(over).error
 
 
 def test_one_that_ran_away_with_memory_says_how_much() -> None:
-    big = replace(row(), reason=KillReason.MEMORY, rss=300 << 20)
+    big = replace(row(), kill_reason=KillReason.MEMORY, rss=300 << 20)
     assert said(big).cause == "crash"
     assert "killed at 300 MiB, over --max-memory-hard" in said(big).error

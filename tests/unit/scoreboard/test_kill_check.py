@@ -29,8 +29,8 @@ def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
     child: int, phase: Phase, state: str
 ) -> None:
     scores = Scoreboard(1)
-    assert scores.take(1, 1, 1) == 0
-    scores.worker(0).phase(phase)
+    assert scores.allocate(1, 1, 1) == 0
+    scores.worker_row(0).set_phase(phase)
     assert kill_check.has_come_up(child, scores, 0) == (phase is not Phase.BOOT)
     until(lambda: (one := process(child)) is not None and one.state == state, what=state)
 
@@ -89,10 +89,10 @@ def test_neither_the_next_job_nor_a_hook_in_its_own_time_is_killed(
 def at_work(limit: int) -> Scoreboard:
     """A worker's row: claim (7, 1) runs and may do so for `limit` microseconds."""
     scores = Scoreboard(1)
-    assert scores.take(1, 1, 1) == 0
-    row = scores.worker(0)
-    row.phase(Phase.BUSY)
-    row.claimed(7)
+    assert scores.allocate(1, 1, 1) == 0
+    row = scores.worker_row(0)
+    row.set_phase(Phase.BUSY)
+    row.set_claims(7)
     row.start(0, b"", 0)
-    row.guard(limit, 0, 0)
+    row.set_deadline(limit, 0, 0)
     return scores

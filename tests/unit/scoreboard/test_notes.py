@@ -39,13 +39,13 @@ def worker(shared: memoryview) -> WorkerRow:
 
 
 def counts(shared: memoryview) -> dict[HistogramKey, int]:
-    return {key: cell.jobs for key, cell in HistogramReader(NotesLayout(shared).tally).read()}
+    return {key: cell.jobs for key, cell in HistogramReader(NotesLayout(shared).histogram).read()}
 
 
 def test_jobs_are_counted_by_queue_name_and_outcome() -> None:
     shared = memory()
     written = worker(shared)
-    reader = HistogramReader(NotesLayout(shared).tally)
+    reader = HistogramReader(NotesLayout(shared).histogram)
     assert reader.read() == []
     written.count(DONE, "q", "a", 0.0004)
     written.count(DONE, "q", "a", 0.001)
@@ -88,7 +88,7 @@ def test_what_is_too_much_counts_as_other() -> None:
 def test_a_name_that_is_too_long_is_cut() -> None:
     shared = memory()
     worker(shared).count(DONE, "ü" * 64, "ü" * 500, 0.1)
-    ((key, cell),) = HistogramReader(NotesLayout(shared).tally).read()
+    ((key, cell),) = HistogramReader(NotesLayout(shared).histogram).read()
     assert key.queue == "ü" * 64
     assert key.job.startswith("ü" * 127)
     assert cell.jobs == 1
@@ -100,7 +100,7 @@ def test_each_bucket_has_its_bound() -> None:
     for bound in histogram.BOUNDS:
         written.count(DONE, "q", "a", bound)
     written.count(DONE, "q", "a", histogram.BOUNDS[-1] + 0.1)
-    ((_, cell),) = HistogramReader(NotesLayout(shared).tally).read()
+    ((_, cell),) = HistogramReader(NotesLayout(shared).histogram).read()
     assert cell.buckets == (1,) * (len(histogram.BOUNDS) + 1)
 
 
@@ -111,12 +111,12 @@ def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     shared = memory()
     written = notes_in(shared)
     assert read_held(NotesLayout(shared).held) == {}
-    written.held("mail")
+    written.add_held("mail")
     for number in range(notes.KEYS - 1):
-        written.held(f"user:{number}")
-    written.held("mail")
-    written.held("x" * 255)
-    notes_in(shared).held("mail")
+        written.add_held(f"user:{number}")
+    written.add_held("mail")
+    written.add_held("x" * 255)
+    notes_in(shared).add_held("mail")
     found = read_held(NotesLayout(shared).held)
     assert found["mail"] == 3
     assert (len(found), "user:0" in found) == (notes.KEYS, False)
@@ -131,9 +131,9 @@ def test_jobs_that_a_limit_left_one_attempt_are_counted_until_they_are_due() -> 
     written = notes_in(shared)
     assert last_tries(shared) == {}
     for _ in range(3):
-        written.last_try("mail", 60)
-    written.last_try("user", 3600)
-    notes_in(shared).last_try("mail", 61)
+        written.add_last_try("mail", 60)
+    written.add_last_try("user", 3600)
+    notes_in(shared).add_last_try("mail", 61)
     assert last_tries(shared) == {"mail": 4, "user": 1}
     assert last_tries(shared, 100) == {"user": 1}
     assert last_tries(shared, 4000) == {}
@@ -143,7 +143,7 @@ def test_those_of_a_short_and_of_a_long_window_are_told_apart() -> None:
     shared = memory()
     written = notes_in(shared)
     for wait in (10, 3600, 20, 30, 40, 50):
-        written.last_try("mail", wait)
+        written.add_last_try("mail", wait)
     assert last_tries(shared) == {"mail": 6}
     assert last_tries(shared, 15) == {"mail": 5}
     assert last_tries(shared, 100) == {"mail": 1}, "the last ones may count for a little longer"
@@ -156,7 +156,7 @@ def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(
     keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS + 1)]
     for one in keys:
         for wait in (10, 20, 30, 40):
-            written.last_try(one, wait)
+            written.add_last_try(one, wait)
     assert last_tries(shared) == dict.fromkeys(keys[1:], 4)
 
 
@@ -175,14 +175,14 @@ def test_what_one_worker_has_warned_of_no_other_does() -> None:
 def test_progress_is_that_of_one_job() -> None:
     shared = memory()
     assert read_progress(NotesLayout(shared).progress) is None
-    notes_in(shared).progress(17, 3, 10, "Zürich " * 100)
+    notes_in(shared).set_progress(17, 3, 10, "Zürich " * 100)
     assert read_progress(NotesLayout(shared).progress) == (
         17,
         3,
         10,
         ("Zürich " * 100)[: notes.NOTE],
     )
-    notes_in(shared).progress(18, 10**30, -1, "\ud800")
+    notes_in(shared).set_progress(18, 10**30, -1, "\ud800")
     assert read_progress(NotesLayout(shared).progress) == (18, notes.MOST, -1, " ")
 
 
@@ -196,7 +196,7 @@ def test_the_latest_events_are_kept_with_their_ends() -> None:
         failed = events.Failed(
             "jobs:A", str(number), "q", 1, 0.5, "error", "E: " + "é" * 5000, "\ud800" * 900 + "end"
         )
-        written.note(1764064800.25, "worker 1", failed)
+        written.add(1764064800.25, "worker 1", failed)
     found = [recent_events.read(data) for data in NotesLayout(shared).recent.since(0)]
     ids = [one.event.id for one in found if one and isinstance(one.event, events.Failed)]
     assert ids == [str(number + 1) for number in range(notes.FAILURES)]
@@ -211,9 +211,7 @@ def test_the_latest_events_are_kept_with_their_ends() -> None:
 def test_an_event_that_is_long_in_bytes_is_cut_more() -> None:
     shared = memory()
     text = "\x00" * 900
-    notes_in(shared).recent.note(
-        1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text)
-    )
+    notes_in(shared).recent.add(1.0, "me", events.Failed(text, "1", text, 1, 0.5, text, text, text))
     (found,) = (recent_events.read(data) for data in NotesLayout(shared).recent.since(0))
     assert found is not None
     assert isinstance(found.event, events.Failed)
@@ -229,7 +227,7 @@ def test_every_kind_of_event_can_be_read_again() -> None:
         events.Note("warning", "text"),
     ]
     for event in made:
-        notes_in(shared).recent.note(1.0, "me", event)
+        notes_in(shared).recent.add(1.0, "me", event)
     found = [recent_events.read(data) for data in NotesLayout(shared).recent.since(0)]
     assert [one.event for one in found if one] == made
 
@@ -245,7 +243,7 @@ def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str
     written = worker(shared).notes
     keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS)]
     for one in keys:
-        written.held(one)
+        written.add_held(one)
     kept = list(read_held(NotesLayout(shared).held))
     assert kept == keys[-len(kept) :]
     assert len(kept) >= notes.KEYS - 2
@@ -254,7 +252,7 @@ def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str
 @pytest.mark.parametrize("note", ["\x00" * 200, "\x1b[2J\n" * 50, "😀" * 200, '"' * 200, "\ud800"])
 def test_a_note_of_any_characters_fits(note: str) -> None:
     shared = memory()
-    worker(shared).notes.progress(1, 2, 3, note)
+    worker(shared).notes.set_progress(1, 2, 3, note)
     found = read_progress(NotesLayout(shared).progress)
     assert found is not None
     assert found[:3] == (1, 2, 3)

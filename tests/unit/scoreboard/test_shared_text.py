@@ -23,8 +23,8 @@ def test_a_page_has_its_last_text() -> None:
     assert page.read() == b"short"
     page.write(b"")
     assert page.read() == b""
-    with pytest.raises(ValueError, match=f"a page of {page.room} bytes cannot hold"):
-        page.write(b"x" * (page.room + 1))
+    with pytest.raises(ValueError, match=f"a page of {page.capacity} bytes cannot hold"):
+        page.write(b"x" * (page.capacity + 1))
 
 
 def test_a_page_whose_writer_died_in_the_midst_is_empty_until_the_next_one_writes() -> None:

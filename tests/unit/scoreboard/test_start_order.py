@@ -30,18 +30,18 @@ FOREVER = 1 << 62
 def scores() -> Scoreboard:
     made = Scoreboard(2)
     for slot in (1, 2):
-        made.take(slot, slot, 1)
+        made.allocate(slot, slot, 1)
     return made
 
 
 @pytest.fixture
 def order(scores: Scoreboard) -> StartOrder:
-    return scores.order(0)
+    return scores.start_order(0)
 
 
 @pytest.fixture
 def other(scores: Scoreboard) -> WorkerRow:
-    return scores.worker(1)
+    return scores.worker_row(1)
 
 
 def waits(order: StartOrder, then: Callable[[], None], rule: Rule = RULE) -> int:
@@ -60,7 +60,7 @@ def waits(order: StartOrder, then: Callable[[], None], rule: Rule = RULE) -> int
 
 
 def refused(order: StartOrder, rule: Rule, until: int) -> None:
-    order.refused(rule, until, until)
+    order.set_window_end(rule, until, until)
 
 
 def nothing() -> None:
@@ -74,21 +74,21 @@ def start(row: WorkerRow, index: int, id: str) -> None:
 def test_who_holds_an_earlier_job_is_waited_for_until_it_has_been_let_through(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    other.claimed(1, first=EARLY, many=1)
+    other.set_claims(1, first=EARLY, many=1)
 
     def starts() -> None:
         start(other, 0, EARLY)
 
     assert waits(order, starts) == 3
-    other.asks(True)
-    assert waits(order, lambda: other.asks(False)) == 3
+    other.set_asking(True)
+    assert waits(order, lambda: other.set_asking(False)) == 3
     assert waits(order, nothing) == 0
 
 
 def test_the_rest_of_a_batch_counts_by_what_has_been_started_of_it(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    other.claimed(1, first=EARLY, many=2)
+    other.set_claims(1, first=EARLY, many=2)
     start(other, 0, EARLY)
     assert waits(order, lambda: start(other, 1, LATE)) == 3
 
@@ -96,9 +96,9 @@ def test_the_rest_of_a_batch_counts_by_what_has_been_started_of_it(
 def test_a_batch_that_goes_back_is_waited_for_no_longer(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    other.claimed(1, first=EARLY, many=3)
+    other.set_claims(1, first=EARLY, many=3)
     start(other, 0, EARLY)
-    assert waits(order, lambda: other.returned(LATE, 2)) == 3
+    assert waits(order, lambda: other.set_returned(LATE, 2)) == 3
 
 
 def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
@@ -106,33 +106,33 @@ def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
 ) -> None:
     """But not the earlier one for the later one's sake: else each would go back for the other."""
     claimed = monotonic_ns()
-    other.claimed(1, first=EARLY, many=3)
-    other.returned(EARLY, 3)
+    other.set_claims(1, first=EARLY, many=3)
+    other.set_returned(EARLY, 3)
     assert not order.wait(MINE, [RULE], claimed)
     assert order.wait(MINE, [RULE], monotonic_ns())
-    other.returned(LATE, 1)
+    other.set_returned(LATE, 1)
     assert order.wait(MINE, [RULE], claimed)
 
 
 def test_who_asks_the_engine_for_jobs_may_get_an_earlier_one(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    other.claims(monotonic_ns())
-    assert waits(order, other.claimed_none) == 3
-    other.claims(monotonic_ns())
-    assert waits(order, lambda: other.claimed(2, first=LATE, many=5)) == 3
+    other.begin_claim(monotonic_ns())
+    assert waits(order, other.claimed_nothing) == 3
+    other.begin_claim(monotonic_ns())
+    assert waits(order, lambda: other.set_claims(2, first=LATE, many=5)) == 3
 
 
 def test_later_jobs_are_not_waited_for(order: StartOrder, other: WorkerRow) -> None:
-    other.claimed(1, first=LATE, many=2)
+    other.set_claims(1, first=LATE, many=2)
     assert waits(order, nothing) == 0
-    other.asks(True)
+    other.set_asking(True)
     start(other, 0, LATE)
     assert waits(order, nothing) == 0
 
 
 def test_who_does_not_move_is_not_waited_for(order: StartOrder, other: WorkerRow) -> None:
-    other.claimed(1, first=EARLY, many=2)
+    other.set_claims(1, first=EARLY, many=2)
     start(other, 0, EARLY)
 
     def stands() -> None:
@@ -153,7 +153,7 @@ def test_nobody_waits_for_ever_for_those_who_move_on(
         nonlocal now
         now += STALLED_AFTER // 4
         assert now <= begun + MAX_WAIT + STALLED_AFTER, "it waits on"
-        other.claimed(next(batch), first=EARLY, many=9)
+        other.set_claims(next(batch), first=EARLY, many=9)
         start(other, 0, EARLY)
         other.words[MOVED] = other.words[SINCE] = now
 
@@ -169,7 +169,7 @@ def test_nor_is_it_claimed_anew_for_ever(
     monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
 
     def goes() -> bool:
-        other.returned(EARLY, 1)
+        other.set_returned(EARLY, 1)
         return order.wait(MINE, [RULE], 0)
 
     assert not goes()
@@ -184,13 +184,13 @@ def test_a_large_limit_is_kept_in_order_when_it_has_held_jobs_back(
     order: StartOrder, other: WorkerRow
 ) -> None:
     large = Rule("mail", SMALL_LIMIT + 1, 60_000_000)
-    other.claimed(1, first=EARLY, many=1)
+    other.set_claims(1, first=EARLY, many=1)
     assert waits(order, nothing, large) == 0
     refused(order, large, monotonic_ns() + 3_600_000_000_000)
     assert waits(order, nothing, large) == 0, "all are put off now, whoever asks first"
     refused(order, large, monotonic_ns() - 1)
     assert waits(order, lambda: start(other, 0, EARLY), large) == 3
-    other.claimed(2, first=EARLY, many=1)
+    other.set_claims(2, first=EARLY, many=1)
     refused(order, large, monotonic_ns() - 3 * large.window * 1000)
     assert waits(order, nothing, large) == 0
 
@@ -212,11 +212,11 @@ def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(
     refused(order, RULE, monotonic_ns() - 1000)
     claimed = monotonic_ns()
     assert order.wait(MINE, [RULE], claimed)
-    order.put_off()
+    order.released()
     assert not order.wait(MINE, [RULE], claimed)
     assert order.wait(MINE, [RULE], monotonic_ns())
     refused(order, RULE, until := monotonic_ns() + 3_600_000_000_000)
-    order.put_off()
+    order.released()
     assert order.wait(MINE, [RULE], until), "it is not due yet"
 
 
@@ -225,7 +225,7 @@ def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
 ) -> None:
     """Each waits for the batch of the one before: they could not start so many."""
     quick = Rule("mail", MAX_ORDERED_RATE + 1, 1_000_000)
-    other.claimed(1, first=EARLY, many=9)
+    other.set_claims(1, first=EARLY, many=9)
     refused(order, quick, monotonic_ns() - 1)
     assert waits(order, nothing, quick) == 0
     assert not order.wait(MINE, [quick], 0), "what is due again comes first all the same"
@@ -235,9 +235,9 @@ def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
 def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: StartOrder) -> None:
     """What was claimed before it is over for sure is claimed anew, when it is over for sure."""
     now = monotonic_ns()
-    order.refused(RULE, now - 2_000_000, now + 50_000_000)
-    order.refused(RULE, now - 1_000_000, now + 90_000_000)
-    order.refused(RULE, now - 3_000_000, now + 10_000_000)
+    order.set_window_end(RULE, now - 2_000_000, now + 50_000_000)
+    order.set_window_end(RULE, now - 1_000_000, now + 90_000_000)
+    order.set_window_end(RULE, now - 3_000_000, now + 10_000_000)
     paused: list[float] = []
     assert not order.wait(MINE, [RULE], now - 1, lambda _: until(now + 10_000_000, paused))
     assert paused
@@ -260,18 +260,18 @@ def until(moment: int, looks: list[float]) -> None:
 def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: StartOrder) -> None:
     ended = monotonic_ns() - 1000
     refused(order, RULE, ended)
-    assert not scores.order(1).wait(MINE, [RULE], 0)
+    assert not scores.start_order(1).wait(MINE, [RULE], 0)
 
 
 def test_nobody_waits_for_a_worker_whose_last_jobs_had_no_limit(
     order: StartOrder, other: WorkerRow
 ) -> None:
     """One job of many a second under a limit, beside a backlog of others that came first."""
-    other.claimed(1, first=EARLY, many=100)
-    other.unlimited(True)
+    other.set_claims(1, first=EARLY, many=100)
+    other.set_unlimited(True)
     assert order.wait(MINE, [RULE], FOREVER, lambda _: pytest.fail("it waits"))
-    other.returned(EARLY, 99)
+    other.set_returned(EARLY, 99)
     assert order.wait(MINE, [RULE], 0, lambda _: pytest.fail("it waits"))
-    other.unlimited(False)
-    other.claimed(2, first=EARLY, many=1)
-    assert waits(order, lambda: other.claimed(3)) == 3
+    other.set_unlimited(False)
+    other.set_claims(2, first=EARLY, many=1)
+    assert waits(order, lambda: other.set_claims(3)) == 3

@@ -97,7 +97,7 @@ def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path
     assert sorted(folder.iterdir()) == [lock, sock]
     assert (mode(lock), mode(sock)) == (0o600, 0o600)
     assert lock.read_text() == f"{os.getpid()} shop/mails\n"
-    assert not any(os.get_inheritable(fd) for fd in hold.private())
+    assert not any(os.get_inheritable(fd) for fd in hold.descriptors())
     hold.release()
     assert list(folder.iterdir()) == []
 
@@ -175,17 +175,17 @@ def held_by_another(folder: Path) -> subprocess.Popen[str]:
 def test_what_is_deleted_is_made_anew(hold: PoolLock, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
     for now in (10.0, 20.0):
-        assert hold.keep(now) is None
+        assert hold.restore_files(now) is None
         deleted(folder, what)
-        assert hold.keep(now + 0.1) is None, "it looks twice a second"
+        assert hold.restore_files(now + 0.1) is None, "it looks twice a second"
         text = f"files in the runtime folder {folder} were deleted; they are made anew"
-        assert hold.keep(now + CHECK_INTERVAL) == ("warning", text)
+        assert hold.restore_files(now + CHECK_INTERVAL) == ("warning", text)
         assert sorted(file.name for file in folder.iterdir()) == ["default.lock", "default.sock"]
         assert {mode(file) for file in folder.iterdir()} == {0o600}
         assert mode(folder) == 0o700
         assert (folder / "default.lock").read_text() == f"{os.getpid()} default\n"
         assert is_heard(hold, folder)
-        assert not any(os.get_inheritable(fd) for fd in hold.private())
+        assert not any(os.get_inheritable(fd) for fd in hold.descriptors())
 
 
 def test_a_file_that_is_locked_by_another_is_waited_for(hold: PoolLock, tmp_path: Path) -> None:
@@ -193,12 +193,12 @@ def test_a_file_that_is_locked_by_another_is_waited_for(hold: PoolLock, tmp_path
     folder = tmp_path / "run"
     deleted(folder, "*.lock")
     other = held_by_another(folder)
-    said = [hold.keep(float(now)) for now in range(4)]
+    said = [hold.restore_files(float(now)) for now in range(4)]
     assert said[0] is said[2] is said[3] is None
     assert said[1] is not None
     assert f"runs here already (pid {other.pid}" in said[1][1]
     other.communicate("")
-    said = [hold.keep(4.0)]
+    said = [hold.restore_files(4.0)]
     assert said[0] is not None
     assert "made anew" in said[0][1]
 
@@ -209,7 +209,7 @@ def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
     deleted(tmp_path / "run", "folder")
     (tmp_path / "run").mkdir()
     (tmp_path / "run").chmod(0o777)
-    said = [hold.keep(float(now)) for now in range(3)]
+    said = [hold.restore_files(float(now)) for now in range(3)]
     assert [one is None for one in said] == [True, False, True]
     assert said[1] is not None
     assert "it is not yours alone" in said[1][1]

@@ -22,7 +22,7 @@ def newborn() -> Template:
     made = Template.__new__(Template)
     made._errand = SimpleNamespace(master=os.getpid(), life=life)
     made._scores = Scoreboard(1)
-    made._bells = WakeUps(1)
+    made._wakeups = WakeUps(1)
     return made
 
 

@@ -40,7 +40,7 @@ def row() -> WorkerRow:
 
 
 @pytest.fixture
-def desk(engine: Engine, row: WorkerRow) -> ClaimBuffer:
+def buffer(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     log = reporting.Log(reporting.FORMATS["text"]())
     return ClaimBuffer(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
 
@@ -53,20 +53,20 @@ def ready(engine: Engine) -> int:
     return sum(one.ready for one in engine.counts())
 
 
-def taken(desk: ClaimBuffer) -> list[str]:
+def taken(buffer: ClaimBuffer) -> list[str]:
     """What can still be started."""
-    return [claim.id for claim in iter(desk.next, None)]
+    return [claim.id for claim in iter(buffer.next, None)]
 
 
-def test_claims_come_in_their_order(engine: Engine, desk: ClaimBuffer) -> None:
+def test_claims_come_in_their_order(engine: Engine, buffer: ClaimBuffer) -> None:
     push(engine, "1", "2", "3")
-    assert desk.claim(10) == 3
-    assert taken(desk) == ["1", "2", "3"]
-    assert desk.next() is None
+    assert buffer.claim(10) == 3
+    assert taken(buffer) == ["1", "2", "3"]
+    assert buffer.next() is None
 
 
 class Clock:
-    """The desk's; a test turns it."""
+    """The buffer's; a test turns it."""
 
     def __init__(self) -> None:
         self.now = 1_000_000_000_000
@@ -84,42 +84,42 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_claim_needs_no_further_word_for_a_second(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1")
-    desk.claim(1)
-    assert desk.due == clock.now + module.REVIEW_AFTER
+    buffer.claim(1)
+    assert buffer.due == clock.now + module.REVIEW_AFTER
     engine.recover("w1", None)
     clock.now += module.ANSWER_LIFETIME - 1
-    desk.catch_up(10)  # is not fenced: nothing was asked
+    buffer.settle_overdue(10)  # is not fenced: nothing was asked
 
 
-def test_an_old_claim_is_asked_for_once(engine: Engine, desk: ClaimBuffer, clock: Clock) -> None:
+def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clock: Clock) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
+    buffer.claim(2)
     clock.now += module.ANSWER_LIFETIME
-    assert clock.now >= desk.due
-    desk.catch_up(10)
-    assert desk.due == clock.now + module.REVIEW_AFTER
+    assert clock.now >= buffer.due
+    buffer.settle_overdue(10)
+    assert buffer.due == clock.now + module.REVIEW_AFTER
     engine.recover("w1", None)
-    desk.catch_up(10)
-    assert taken(desk) == ["1", "2"], "and stays"
+    buffer.settle_overdue(10)
+    assert taken(buffer) == ["1", "2"], "and stays"
 
 
 def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
+    buffer.claim(2)
     engine.recover("w1", None)
     assert ready(engine) == 2
     clock.now += module.ANSWER_LIFETIME
     with pytest.raises(Fenced):
-        desk.catch_up(10)
+        buffer.settle_overdue(10)
 
 
 def test_the_word_counts_from_when_it_was_asked_for(
-    engine: Engine, desk: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, buffer: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is stopped while the answer is on its way reads an old answer."""
     push(engine, "1")
@@ -131,189 +131,191 @@ def test_the_word_counts_from_when_it_was_asked_for(
         return answer
 
     monkeypatch.setattr(engine, "step", late)
-    desk.claim(1)
-    assert desk.due == clock.now
+    buffer.claim(1)
+    assert buffer.due == clock.now
 
 
 def test_catching_up_settles_what_is_finished(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
-    first = desk.next()
+    buffer.claim(2)
+    first = buffer.next()
     assert first is not None
-    desk.finish(first, ACK)
+    buffer.add_settlement(first, ACK)
     claimed_by = row.words[REQUEST]
-    desk.catch_up(10, alone=True)
+    buffer.settle_overdue(10, alone=True)
     assert engine.find("1") is None
     assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
 
 
 def test_catching_up_settles_what_has_waited_for_long(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
-    first = desk.next()
+    buffer.claim(2)
+    first = buffer.next()
     assert first is not None
-    desk.finish(first, ACK)
+    buffer.add_settlement(first, ACK)
     clock.now += module.SETTLE_DELAY - 1
-    desk.catch_up(10)
+    buffer.settle_overdue(10)
     assert engine.find("1") is not None
     clock.now += 1
-    assert clock.now >= desk.due
-    desk.catch_up(10)
+    assert clock.now >= buffer.due
+    buffer.settle_overdue(10)
     assert engine.find("1") is None
 
 
 def test_a_settlement_waits_for_company_since_the_first_was_noted(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
+    buffer.claim(2)
     begun = clock.now
     for _ in range(2):
-        claim = desk.next()
+        claim = buffer.next()
         assert claim is not None
         clock.now += 1_000
-        desk.finish(claim, ACK)
-    assert desk.due == begun + 1_000 + module.SETTLE_DELAY
-    assert desk.settle() == []
-    assert desk.due == begun + module.REVIEW_AFTER
+        buffer.add_settlement(claim, ACK)
+    assert buffer.due == begun + 1_000 + module.SETTLE_DELAY
+    assert buffer.settle() == []
+    assert buffer.due == begun + module.REVIEW_AFTER
 
 
 def test_what_the_watcher_has_settled_is_due_no_more(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, "1", "2")
-    desk.claim(2)
-    done, long = desk.next(), desk.next()
+    buffer.claim(2)
+    done, long = buffer.next(), buffer.next()
     assert done is not None
     assert long is not None
-    desk.finish(done, ACK)
-    desk.begins(clock.now - module.LONG_JOB - 1)
+    buffer.add_settlement(done, ACK)
+    buffer.job_started(clock.now - module.LONG_JOB - 1)
     until(lambda: engine.find("1") is None)
-    desk.catch_up(10)
-    assert desk.due == clock.now + module.REVIEW_AFTER
+    buffer.settle_overdue(10)
+    assert buffer.due == clock.now + module.REVIEW_AFTER
 
 
-def test_before_a_long_job_all_that_is_claimed_goes_back(engine: Engine, desk: ClaimBuffer) -> None:
+def test_before_a_long_job_all_that_is_claimed_goes_back(
+    engine: Engine, buffer: ClaimBuffer
+) -> None:
     push(engine, *"12345")
-    desk.claim(4)
-    first, long = desk.next(), desk.next()
+    buffer.claim(4)
+    first, long = buffer.next(), buffer.next()
     assert first is not None
     assert long is not None
-    desk.finish(first, ACK)
-    desk.catch_up(3, alone=True)
+    buffer.add_settlement(first, ACK)
+    buffer.settle_overdue(3, alone=True)
     assert engine.find("1") is None, "in the same exchange"
     assert ready(engine) == 3
-    assert taken(desk) == []
-    desk.finish(long, ACK)
-    desk.claim(2)
-    assert taken(desk) == ["3", "4"], "in their order"
+    assert taken(buffer) == []
+    buffer.add_settlement(long, ACK)
+    buffer.claim(2)
+    assert taken(buffer) == ["3", "4"], "in their order"
 
 
 def test_what_has_been_claimed_for_long_is_considered_anew(
-    engine: Engine, desk: ClaimBuffer, clock: Clock
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     push(engine, *"123456")
-    desk.claim(6)
-    assert desk.next() is not None
+    buffer.claim(6)
+    assert buffer.next() is not None
     assert module.EXCESS_FACTOR * 2 > 5 > module.EXCESS_FACTOR
     clock.now += module.REVIEW_AFTER - 1
-    assert clock.now < desk.due
-    desk.catch_up(1)
+    assert clock.now < buffer.due
+    buffer.settle_overdue(1)
     assert ready(engine) == 0, "it may be a batch that is slow"
     clock.now += 1
-    assert clock.now >= desk.due
-    desk.catch_up(2)
+    assert clock.now >= buffer.due
+    buffer.settle_overdue(2)
     assert ready(engine) == 0, "that costs more than it helps"
     clock.now += module.REVIEW_AFTER
-    desk.catch_up(1)
+    buffer.settle_overdue(1)
     assert ready(engine) == 4
-    assert desk.due == clock.now + module.REVIEW_AFTER
-    assert taken(desk) == ["2"], "and the first stay"
+    assert buffer.due == clock.now + module.REVIEW_AFTER
+    assert taken(buffer) == ["2"], "and the first stay"
 
 
 def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(
-    engine: Engine, desk: ClaimBuffer
+    engine: Engine, buffer: ClaimBuffer
 ) -> None:
     push(engine, "1", "2", "3")
-    desk.claim(3)
-    first, second = desk.next(), desk.next()
+    buffer.claim(3)
+    first, second = buffer.next(), buffer.next()
     assert first is not None
-    desk.finish(first, ACK)
-    desk.give_back(second)
-    assert taken(desk) == []
+    buffer.add_settlement(first, ACK)
+    buffer.give_back(second)
+    assert taken(buffer) == []
     assert ready(engine) == 2
     assert engine.find("1") is None
 
 
 def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
-    engine: Engine, desk: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, buffer: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
     monkeypatch.setattr("poolq.worker.title.setproctitle", titles.append)
     for id in ("1", "2"):  # with the second one the watcher is woken from its rest
         push(engine, id)
-        desk.claim(1)
-        claim = desk.next()
+        buffer.claim(1)
+        claim = buffer.next()
         assert claim is not None
-        desk.watch()
+        buffer.start_watcher()
         row.start(0, text(id, "q", "Mail"), monotonic_ns())
-        desk.begins(monotonic_ns() - module.LONG_JOB)
+        buffer.job_started(monotonic_ns() - module.LONG_JOB)
         until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
-        desk.finish(claim, ACK)
+        buffer.add_settlement(claim, ACK)
 
 
-def test_behind_a_long_job_nothing_waits(engine: Engine, desk: ClaimBuffer) -> None:
+def test_behind_a_long_job_nothing_waits(engine: Engine, buffer: ClaimBuffer) -> None:
     push(engine, "1", "2", "3", "4")
-    desk.claim(4)
-    done, long = desk.next(), desk.next()
+    buffer.claim(4)
+    done, long = buffer.next(), buffer.next()
     assert done is not None
     assert long is not None
-    desk.finish(done, ACK)
-    desk.begins(monotonic_ns() - module.LONG_JOB)
+    buffer.add_settlement(done, ACK)
+    buffer.job_started(monotonic_ns() - module.LONG_JOB)
     until(lambda: ready(engine) == 2)
     assert engine.find("1") is None, "what was finished is settled"
-    desk.finish(long, ACK)
-    assert desk.next() is None
-    assert desk.settle() == []
+    buffer.add_settlement(long, ACK)
+    assert buffer.next() is None
+    assert buffer.settle() == []
     assert engine.find("2") is None
 
 
 def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
-    engine: Engine, desk: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(engine, "1", "2", "3")
-    desk.claim(3)
-    first, second = desk.next(), desk.next()
+    buffer.claim(3)
+    first, second = buffer.next(), buffer.next()
     assert first is not None
     assert second is not None
-    desk.finish(first, ACK)
+    buffer.add_settlement(first, ACK)
     settle = engine.settle
 
     def meanwhile(*args: object) -> object:
-        desk.finish(second, ACK)
+        buffer.add_settlement(second, ACK)
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", meanwhile)
-    desk.begins(monotonic_ns() - module.LONG_JOB)
+    buffer.job_started(monotonic_ns() - module.LONG_JOB)
     until(lambda: ready(engine) == 1)
-    assert desk.settle() == []
+    assert buffer.settle() == []
     assert engine.find("2") is None
     assert engine.totals()["q"]["done"] == 2
 
 
 def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
-    engine: Engine, desk: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a job whose settlement was refused would have its on_success()."""
     push(engine, "1", "2")
-    desk.claim(2)
-    done = desk.next()
+    buffer.claim(2)
+    done = buffer.next()
     assert done is not None
-    desk.finish(done, ACK)
+    buffer.add_settlement(done, ACK)
     engine.recover("w1", None)
     settle, asked = engine.settle, []
 
@@ -322,11 +324,11 @@ def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", noted)
-    desk.begins(monotonic_ns() - module.LONG_JOB)
+    buffer.job_started(monotonic_ns() - module.LONG_JOB)
     until(lambda: len(asked) > 1)
-    desk.ends()
+    buffer.job_ended()
     with pytest.raises(Fenced):
-        desk.settle()
+        buffer.settle()
 
 
 def test_a_review_is_repeated_until_the_engine_answers(
@@ -342,28 +344,28 @@ def test_a_review_is_repeated_until_the_engine_answers(
 
     monkeypatch.setattr(engine, "review", review)
     log = reporting.Log(reporting.FORMATS["text"]())
-    desk = ClaimBuffer(
+    buffer = ClaimBuffer(
         engine, "w1", ["q"], row, log, lambda seconds, _: bool(pauses.append(seconds)), Title("w")
     )
-    desk.review()
+    buffer.review()
     assert asked == [("w1", ["q"])] * 3
     assert len(pauses) == 2
 
 
 def test_a_review_is_given_up_by_who_shall_leave(
-    desk: ClaimBuffer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    buffer: ClaimBuffer, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def review(_worker: str, _queues: object) -> None:
         raise EngineUnavailable("gone")
 
     monkeypatch.setattr(engine, "review", review)
     with pytest.raises(Leaving):
-        desk.review()
+        buffer.review()
 
 
 def test_a_generation_is_reviewed_once(row: WorkerRow) -> None:
     assert not row.has_reviewed(1)
-    row.reviewed(2)
+    row.set_reviewed(2)
     assert row.has_reviewed(1)
     assert row.has_reviewed(2)
     assert not row.has_reviewed(3)

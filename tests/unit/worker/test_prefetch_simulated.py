@@ -1,5 +1,5 @@
 """Whether a pool whose workers claim ahead is done as soon as one that claims one by one: a model
-of workers that do with their claims what loop.py and desk.py do, on a clock of its own.
+of workers that do with their claims what loop.py and buffer.py do, on a clock of its own.
 
 A job has a number, its place in the queue, a class and a duration. Claims that go back keep their
 place. Claims and settlements cost EXCHANGE, an idle worker is woken after RING.
@@ -33,7 +33,7 @@ class Work(NamedTuple):
 
 class Worker:
     def __init__(self, prefetch: int) -> None:
-        self.pace = Prefetch(prefetch)
+        self.prefetch = Prefetch(prefetch)
         self.ahead: deque[Work] = deque()
         self.due = self.considered = 0.0
 
@@ -78,9 +78,9 @@ class Simulation:
 
     def _claim(self, index: int) -> None:
         worker = self.workers[index]
-        want = worker.pace.want()
+        want = worker.prefetch.batch_size()
         some = [heappop(self.ready) for _ in range(min(want, len(self.ready)))]
-        worker.pace.claimed(len(some), want)
+        worker.prefetch.record_claim(len(some), want)
         worker.ahead.extend(some)
         worker.considered = self.now + EXCHANGE
         worker.due = worker.considered + LONGEST
@@ -103,18 +103,18 @@ class Simulation:
             self._claim(index)
             return
         job = worker.ahead.popleft()
-        alone, spent = not worker.pace.short(job.kind), 0.0
+        alone, spent = not worker.prefetch.is_short(job.kind), 0.0
         if alone or self.now >= worker.due:
             spent = EXCHANGE
             if alone or self.now >= worker.considered + LONGEST:
-                keep = worker.pace.fits() - 1
+                keep = worker.prefetch.capacity() - 1
                 if alone or len(worker.ahead) > EXCESS_FACTOR * keep:
                     self._return(worker, 0 if alone else max(0, keep))
                 worker.considered = self.now
             worker.due = worker.considered + LONGEST
         if job.seconds > LONG and worker.ahead:
             self._at(spent + LONG, index, "relieve")
-        worker.pace.measured(job.kind, job.seconds)  # nothing asks it before the job has ended
+        worker.prefetch.record(job.kind, job.seconds)  # nothing asks it before the job has ended
         worker.due = min(worker.due, self.now + spent + job.seconds + BATCH_SECONDS)
         self._at(spent + job.seconds, index, "next")
 

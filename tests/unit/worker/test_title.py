@@ -20,10 +20,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_what_stands_there_is_not_written_again(written: list[str]) -> None:
     title = Title("poolq: worker 1 g1")
-    title.says("idle")
+    title.show_state("idle")
     for _ in range(2):
-        title.shows("0192", "q", "jobs:Mail", 0)
-    title.says("idle")
+        title.show_job("0192", "q", "jobs:Mail", 0)
+    title.show_state("idle")
     idle, job = "poolq: worker 1 g1 idle", "poolq: worker 1 g1 q Mail 0192"
     assert written == [idle, job, idle]
 
@@ -33,7 +33,7 @@ def test_a_nul_in_a_name_does_not_end_the_title() -> None:
     code = """
 from pathlib import Path
 from poolq.worker.title import Title
-Title("w").shows("0192", "q\\0q", "jobs:\\0Mail", 0)
+Title("w").show_job("0192", "q\\0q", "jobs:\\0Mail", 0)
 print(Path("/proc/self/cmdline").read_text().rstrip(chr(0)))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
