@@ -81,7 +81,7 @@ class Children:
         """A worker: by its generation's template, or forked here to import for itself."""
         seq, now = self._seq + 1, monotonic()
         place = self._pool.slots[slot - 1]
-        row = self._scores.take(seq, slot, generation)
+        row = self._scores.allocate(seq, slot, generation)
         if row is None:
             place.not_before = now + transitions.WORKER_BACKOFF.first
             return
@@ -91,7 +91,7 @@ class Children:
         asked = template is not None and template.ready
         pid = 0 if asked else self._fork_bare(seq, row, slot, generation)
         if not pid and not (asked and self.templates.spawn(generation, seq, row, slot)):
-            self._scores.drop(row)
+            self._scores.release(row)
             place.not_before = now + (transitions.WORKER_BACKOFF.first if asked else 1.0)
             return
         self.rows[seq] = row
@@ -217,7 +217,7 @@ class Children:
     def unborn(self, seq: int) -> None:
         """A worker that was asked for will not come."""
         if seq in self.rows:
-            self._scores.drop(self.rows.pop(seq))
+            self._scores.release(self.rows.pop(seq))
             transitions.fork_failed(self._pool, seq, monotonic())
 
     # reaping
@@ -291,7 +291,7 @@ class Children:
         exits.count(self._pool, seq, row, now)
         words = self._paper.take() if on_trial else None
         why = words.why if words else ""
-        worked, in_job = row.settled > 0 or condemned, row.in_job and not condemned
+        worked, in_job = row.settled_jobs > 0 or condemned, row.in_job and not condemned
         failed = transitions.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
         if failed and self._pool.generation:
             log_refusal(self._pool, self._say, row.generation, words)

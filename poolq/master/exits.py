@@ -21,7 +21,7 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> None:
 
 def cause(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
     """One of EXIT_REASONS."""
-    if row.reason == KillReason.TIMEOUT:
+    if row.kill_reason == KillReason.TIMEOUT:
         return "timeout"
     if row.kill_reason == KillReason.MEMORY:
         return "max_memory_hard"

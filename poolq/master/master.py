@@ -200,9 +200,9 @@ class Master:
         if pool.keeper is not None:
             self._look_at_keeper(pool.keeper, scores.word(board.KEEPER_BEAT), now)
         if pool.logger is not None:
-            pool.logger.beat.observe(scores.told(board.LOGGER_BEAT), now)
-        pool.broker_reached = pool.broker_reached or bool(scores.told(board.KEEPER_READY))
-        empty = self._config.until_empty and scores.told(board.KEEPER_EMPTY)
+            pool.logger.beat.observe(scores.word(board.LOGGER_BEAT), now)
+        pool.broker_reached = pool.broker_reached or bool(scores.word(board.KEEPER_READY))
+        empty = self._config.until_empty and scores.word(board.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
             self._say("info", "the queues are empty: leaving")
         weighed = scores.word(board.WEIGHED) / 1e9  # before what it tells of
@@ -228,17 +228,17 @@ class Master:
         proved = transitions.ready(self.pool, proc.seq, idle=idle)
         if proved and trial is not None and trial.why != "start":
             self._say("info", f"generation {trial.generation} is good: the others follow")
-        proc.jobs = row.settled
+        proc.jobs = row.settled_jobs
         proc.initial_rss = proc.initial_rss or resident_memory(
             proc.pid
         )  # the keeper's sample may come too late
         proc.running = kill_check.running(row)
         proc.running_since = row.since / 1e9
-        proc.rss_at_start = row.held
+        proc.rss_at_start = row.rss_at_start
         transitions.sampled(self.pool, proc, row.rss, weighed)
         if proc.dump is not None:
             proc.dump.written = kill_check.has_dumped(proc.pid)
-        proc.deadline = row.deadline / 1e9 if row.guarded else inf
+        proc.deadline = row.deadline / 1e9 if row.has_deadline else inf
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
         if not proc.recycle_reason and (why := transitions.check_limits(self.pool, proc)):
