@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from poolq.master import policy
-from poolq.master.actions import Dump, Kill, Overrun
+from poolq.master.actions import DumpStack, Kill, KillOverrun
 from poolq.master.master import Master
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import DONE, Phase, text
@@ -57,7 +57,7 @@ def busy() -> Iterator[Scoreboard]:
 
 
 def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
-    world = running(1, silence=35, max_memory_hard=1 << 20)
+    world = running(1, max_missed_beats=35, max_memory_hard=1 << 20)
     proc = world.pool.find(only(world).seq)
     assert proc is not None
     master = SimpleNamespace(pool=world.pool, _say=None)
@@ -70,7 +70,7 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
             assert row.deadline == 0 or row.deadline > begun, "half of a number"
             assert proc.deadline in (inf, row.deadline / 1e9)
             found = policy.decide(world.pool, monotonic(), 0)
-            assert not [one for one in found if isinstance(one, Dump | Kill | Overrun)]
+            assert not [one for one in found if isinstance(one, DumpStack | Kill | KillOverrun)]
             seen.add((row.request, row.started, row.finished))
 
 

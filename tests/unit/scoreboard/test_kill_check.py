@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from poolq.master import transitions
-from poolq.master.actions import Kill, Spawn
+from poolq.master.actions import Kill, SpawnWorker
 from poolq.scoreboard import kill_check
 from poolq.scoreboard.board import KillReason, Scoreboard
 from poolq.scoreboard.worker_row import Phase
@@ -41,10 +41,10 @@ def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boo
     transitions.reload(world.pool, "HUP")
     world.act()
     world.ready(world.of(1)[-1])
-    assert Spawn(2, 2) in [*world.act(), *world.act()]
+    assert SpawnWorker(2, 2) in [*world.act(), *world.act()]
     booting = world.of(2)[-1]
     transitions.reload(world.pool, "HUP again")
-    assert Spawn(1, 3) in world.act()
+    assert SpawnWorker(1, 3) in world.act()
     world.ready(world.of(1)[-1])
     kills = [action for action in world.act() if isinstance(action, Kill)]
     (kill,) = kills
@@ -52,7 +52,7 @@ def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boo
 
 
 def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
-    world = running(1, boot_deadline=5)
+    world = running(1, boot_timeout=5)
     transitions.reload(world.pool, "HUP")
     world.act()
     world.now += 6

@@ -81,7 +81,7 @@ def test_a_refusal_is_told_with_its_traceback() -> None:
         ("error", f"generation 2 {text}\nTraceback"),
         ("error", f"generation 3 {text}"),
     ]
-    assert pool.trace == ""
+    assert pool.traceback == ""
 
 
 def test_a_traceback_begins_in_the_users_code(tmp_path: Path) -> None:
