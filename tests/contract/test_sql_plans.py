@@ -11,6 +11,7 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
 from poolq.engines.sql import (
     admin,
+    claiming,
     limit_reviews,
     limit_windows,
     nodes,
@@ -34,8 +35,8 @@ from tests.support.servers import MariaDB
 PLACE = claimed_by("w1")
 #: Statements of the hot path and of what runs again and again, with arguments of their kind.
 HOT = {
-    "claim": Query(stepping.CLAIM_READY, ("q", 100)),
-    "claim of what came due": Query(stepping.CLAIM_DUE, ("q", 100)),
+    "claim": Query(claiming.CLAIM_READY, ("q", 100)),
+    "claim of what came due": Query(claiming.CLAIM_DUE, ("q", 100)),
     "lock the worker": Query(stepping.LOCK_WORKER, ("w1",)),
     "answer": Query(stepping.SAVE_ANSWER, (1, "", "w1")),
     "what is held": Query(settling.HELD_CLAIMS, (["a", "b"], PLACE)),
@@ -74,8 +75,8 @@ HOT = {
 CLAIM = Claim("a", 1, 0, "q", b"", State())
 ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
-BEHIND = Query(stepping.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
-DUE_BEHIND = Query(stepping.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
+BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
+DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 ONLY_MYSQL = {"claim behind": BEHIND, "came due behind": DUE_BEHIND, "an admission": ADMIT}
 
 

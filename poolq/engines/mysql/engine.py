@@ -18,7 +18,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
-from poolq.engines.sql.session import Dialect, Query
+from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.skip_scan import next_after
 from poolq.engines.sql.wakeups import FIRST_DELAYED, FIRST_READY, FIRST_SLOT, take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
@@ -33,34 +33,19 @@ MAX_SERVER_WAIT = 1.0
 CURSOR_LIFETIME = 0.1
 
 
-class _On:
-    def __format__(self, _: str) -> str:
-        return "ON DUPLICATE KEY UPDATE"
-
-
-class _New:
-    def __format__(self, column: str) -> str:
-        return f"VALUES({column})"
-
-
-class _Line:
-    def __format__(self, name: str) -> str:
-        return f"FORCE INDEX ({name})"
-
-
 DIALECT = Dialect(
     now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
     lock="FOR UPDATE",
     skip="FOR UPDATE SKIP LOCKED",
     turn="FORCE INDEX (turn)",
     by_id="FORCE INDEX (PRIMARY)",
-    line=_Line(),
+    line=TemplateToken("FORCE INDEX ({})".format),
     least="LEAST",
     list="?",
     claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
     counted=MySQLSession.counted,
-    on=_On(),
-    new=_New(),
+    on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
+    new=TemplateToken("VALUES({})".format),
 )
 
 

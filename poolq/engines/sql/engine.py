@@ -33,26 +33,21 @@ from poolq.engines.sql import (
     queue_discovery,
     wakeups,
 )
+from poolq.engines.sql.claiming import StepContext
 from poolq.engines.sql.scan_cursor import ScanCursors
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
-from poolq.engines.sql.stepping import (
-    COUNT_ASIDE,
-    REGISTERED_AT_COLUMN,
-    StepContext,
-    lock_worker,
-    step,
-)
+from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
 from poolq.engines.sql.wakeups import QueueState
 from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
 
-#: Microseconds.
+#: A line whose slot comes within this many microseconds is taken for one that has it.
 LINE_LOOKAHEAD = 1_000_000
-#: Seconds after which a busy worker of all queues looks for more than ready jobs; where that takes
-#: long, so many times that.
+#: A worker of all queues looks for more than ready jobs after this many seconds, or this many times
+#: as long as that takes.
 OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
@@ -67,17 +62,17 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
+        # Of each worker: its steps, its settlements outside them, and, where it claims from any
+        # queue, the one it has claimed from and the one that is probably next.
         self._turns: dict[str, int] = {}
-        self._aside: dict[str, int] = {}  # how often each worker has settled beside its steps
-        #: Where all queues are asked: the one that a worker has claimed from, the one that is
-        #: probably next, and when not only ready jobs are to be looked for.
-        self._last: dict[str, str] = {}
-        self._following: dict[str, str] = {}
-        self._wide = 0.0
-        self._first = ""
-        self._delays: set[str] = set()  # queues that had delayed jobs which were due
-        self._latest = 0  # what the server's clock showed at the last step that claimed
-        self._lines = False  # a line had its slot, or soon had, at the last look
+        self._settled_aside: dict[str, int] = {}
+        self._last_queue: dict[str, str] = {}
+        self._next_queue: dict[str, str] = {}
+        self._first_queue = ""
+        self._next_overview = 0.0
+        self._delayed_queues: set[str] = set()  # that had delayed jobs which were due
+        self._last_clock = 0  # the server's time at the last step that claimed
+        self._lines_due = False  # a line had its slot, or soon had, at the last look
         self._cursors = ScanCursors(fresh)
 
     @property
@@ -94,7 +89,7 @@ class SQLEngine(Engine):
     # workers
 
     def register(self, registration: Registration) -> None:
-        self._aside.pop(registration.worker, None)
+        self._settled_aside.pop(registration.worker, None)
         self._change(partial(nodes.register, one=registration))
 
     def step(
@@ -105,30 +100,30 @@ class SQLEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        ask = self._asking(worker, request, settlements, want, queues)
-        asked: StepContext
+        new_context = self._context_factory(worker, request, settlements, want, queues)
+        ctx: StepContext
 
         def work(tx: Transaction) -> Step:
-            nonlocal asked
-            asked = ask()  # anew for each try of the transaction
-            return step(tx, asked)
+            nonlocal ctx
+            ctx = new_context()  # for each try of the transaction
+            return step(tx, ctx)
 
         if may_return_jobs(settlements):
             self._cursors.forget()
         began = monotonic()
         answer = self._change(work, gives_way=True)
-        if asked.taken:
-            answer = answer._replace(claims=asked.claims())
-        if want > 0:  # else nobody has looked whether it went back
-            self._latest = asked.now
-        for where, end in asked.ended:
+        if ctx.claimed:
+            answer = answer._replace(claims=ctx.claims())
+        if want > 0:  # else the step has not looked whether the clock went back
+            self._last_clock = ctx.now
+        for where, end in ctx.scan_ends:
             self._cursors.note(*where, end)
-        if asked.room < 0:
+        if ctx.bytes_left < 0:
             self._cursors.forget()  # what was found and not claimed comes next
-        self._remember(asked, monotonic() - began)
+        self._remember(ctx, monotonic() - began)
         return answer
 
-    def _asking(
+    def _context_factory(
         self,
         worker: str,
         request: int,
@@ -136,58 +131,57 @@ class SQLEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Callable[[], StepContext]:
-        """What makes the question of a step, with what is known from earlier ones."""
+        """Makes a step's context, with what is known from earlier steps."""
         turn = self._turns.get(worker, 0)
         if want > 0:
             self._turns[worker] = turn + 1
-        guess = self._following.get(worker, "")
-        known = queues if queues is not None else [guess] if guess else ()
-        if self._lines:
-            # InnoDB also locks what comes behind a queue's last job: the head of a line, maybe.
-            # That is only for those who have locked the line; so no guess is made before.
-            known = ()
+        guess = self._next_queue.get(worker, "")
+        likely_queues = queues if queues is not None else [guess] if guess else ()
+        if self._lines_due:
+            # InnoDB also locks what comes behind a queue's last job, which may be the head of a
+            # line, and only a step that has locked the line may lock that. So nothing is guessed.
+            likely_queues = ()
         return partial(
             StepContext,
             worker=worker,
             request=request,
             settlements=settlements,
-            simple=ack_batch(settlements) if settlements else None,
+            acks=ack_batch(settlements) if settlements else None,
             want=want,
             queues=queues,
-            known=known,
-            last=self._last.get(worker, ""),
-            first=self._first,
+            likely_queues=likely_queues,
+            last_queue=self._last_queue.get(worker, ""),
+            first_queue=self._first_queue,
             turn=turn,
-            delays=self._delays,
+            delayed_queues=self._delayed_queues,
             cursors=self._cursors,
-            aside=self._aside.get(worker, 0),
-            latest=self._latest,
-            wide=queues is None and monotonic() >= self._wide,
+            settled_aside=self._settled_aside.get(worker, 0),
+            last_clock=self._last_clock,
+            wants_overview=queues is None and monotonic() >= self._next_overview,
             skips=self.session.skips,
         )
 
-    def _remember(self, asked: StepContext, took: float) -> None:
-        """What is good to know for the next step, of one that took so many seconds."""
-        if asked.queues is None and asked.want > 0:
-            self._last[asked.worker] = asked.last
-            self._following[asked.worker] = asked.following
-        if asked.wide:
-            self._first = asked.first
-            self._wide = monotonic() + max(OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR * took)
-        if not asked.seen:
+    def _remember(self, ctx: StepContext, took: float) -> None:
+        """Note what the next step should know of one that took this many seconds."""
+        if ctx.queues is None and ctx.want > 0:
+            self._last_queue[ctx.worker] = ctx.last_queue
+            self._next_queue[ctx.worker] = ctx.next_queue
+        if ctx.wants_overview:
+            self._first_queue = ctx.first_queue
+            self._next_overview = monotonic() + max(OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR * took)
+        if not ctx.states:
             return
-        soon = asked.now + LINE_LOOKAHEAD
-        self._lines = any(
-            (one.slot is not None and one.slot < soon) or asked.wants_line(one)
-            for one in asked.seen
+        soon = ctx.now + LINE_LOOKAHEAD
+        self._lines_due = any(
+            (one.slot is not None and one.slot < soon) or ctx.wants_line(one) for one in ctx.states
         )
-        for one in asked.seen:
+        for one in ctx.states:
             if one.delayed is not None and one.delayed <= one.now:
-                self._delays.add(one.queue)
+                self._delayed_queues.add(one.queue)
             else:
-                self._delays.discard(one.queue)
-        if asked.soonest is not None and asked.soonest < soon:
-            self._lines = True
+                self._delayed_queues.discard(one.queue)
+        if ctx.earliest_slot is not None and ctx.earliest_slot < soon:
+            self._lines_due = True
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
         self._cursors.forget()
@@ -202,7 +196,7 @@ class SQLEngine(Engine):
             return late, aside + 1
 
         late, aside = self._change(work, gives_way=True)
-        self._aside[worker] = max(self._aside.get(worker, 0) + 1, aside)
+        self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
         return late
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
@@ -238,13 +232,13 @@ class SQLEngine(Engine):
             looks = queue_discovery.load_states(read, queues)
             return looks, None, looks[0].now if looks else 0
         found = queue_discovery.discover(read, self.session.skips)
-        names = sorted(found.names())[: queue_discovery.MAX_WAITED_QUEUES]
-        return queue_discovery.load_states(read, names), min(found.nexts(), default=None), found.now
+        names = sorted(found.claimable())[: queue_discovery.MAX_WAITED_QUEUES]
+        return queue_discovery.load_states(read, names), found.next_due(), found.now
 
     def wake(self, queues: Sequence[str] | None) -> None:
         session = self.session
         if queues is None:
-            names = sorted(queue_discovery.discover(session.read, session.skips).names())
+            names = sorted(queue_discovery.discover(session.read, session.skips).claimable())
         else:
             names = sorted(queues)
         for some in in_chunks(names):

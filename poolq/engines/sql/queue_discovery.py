@@ -73,20 +73,20 @@ class QueueOverview(NamedTuple):
     marked: list[str]
     now: int
 
-    def names(self) -> set[str]:
+    def claimable(self) -> set[str]:
         """Those with something to be claimed now."""
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         free = [queue for queue, slot in self.slots.items() if slot <= self.now]
         return {*self.ready, *came, *free, *self.marked}
 
-    def others(self) -> list[str]:
+    def without_ready_jobs(self) -> list[str]:
         """Those of them that have no ready jobs."""
-        return sorted(self.names() - set(self.ready))
+        return sorted(self.claimable() - set(self.ready))
 
-    def nexts(self) -> list[int]:
-        """When more comes due by itself."""
+    def next_due(self) -> int | None:
+        """When the next delayed job or slot is due; None if no later one is known."""
         later = (*self.delayed.values(), *self.slots.values())
-        return [at for at in later if at > self.now]
+        return min((at for at in later if at > self.now), default=None)
 
 
 def peek_query(queue: str) -> Query:

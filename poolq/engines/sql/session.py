@@ -10,7 +10,7 @@ until something must be read (`run`) or the end, so that a server far away is as
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -95,10 +95,14 @@ class Session(ABC):
         """Statements that each stand for themselves, sent together."""
 
 
-class TemplateToken(Protocol):
+class TemplateToken:
     """A token that takes an argument: `{new:column}`."""
 
-    def __format__(self, spec: str, /) -> str: ...
+    def __init__(self, render: Callable[[str], str]) -> None:
+        self._render = render
+
+    def __format__(self, spec: str, /) -> str:
+        return self._render(spec)
 
 
 class Dialect(NamedTuple):

@@ -95,18 +95,19 @@ def settle(
     settlements: Sequence[Settlement],
     found: Sequence[QueryResult],
     now: int,
-    simple: AckBatch | None = None,
+    acks: AckBatch | None = None,
 ) -> list[str]:
     """Write down what becomes of each claim; returns the ids of those not held any more.
 
-    `found` is the answer to `asks`, `simple` that of `ack_batch`; `now` is the server's time.
+    `found` are the answers to `held_queries`, `acks` is that of `ack_batch`; `now` is the server's
+    time.
     """
     ours = held_claims(found)
     batch = _Batch(worker, now)
     stale: list[str] = []
-    if simple is not None and ours == simple.claims:
-        batch.gone += simple.ids
-        for queue, many in simple.queues.items():
+    if acks is not None and ours == acks.claims:
+        batch.gone += acks.ids
+        for queue, many in acks.queues.items():
             batch.tally.counts[queue][DONE_INDEX] += many
         batch.write(tx)
         return stale

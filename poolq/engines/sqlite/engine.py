@@ -7,7 +7,7 @@ from poolq.engines.base import Check, Push
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
-from poolq.engines.sql.session import Dialect
+from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.wakeups import take_wakeup
 from poolq.engines.sqlite.checks import checks
 from poolq.engines.sqlite.connecting import now
@@ -22,39 +22,19 @@ CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 
 
-class _On:
-    def __format__(self, key: str) -> str:
-        return f"ON CONFLICT ({key}) DO UPDATE SET"
-
-
-class _New:
-    def __format__(self, column: str) -> str:
-        return f"excluded.{column}"
-
-
-class _Line:
-    """The index of the lines that has this name."""
-
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
-
-    def __format__(self, name: str) -> str:
-        return f"INDEXED BY {self._namespace}_lines_{name}"
-
-
 DIALECT = Dialect(
     now="poolq_now()",
     lock="",  # BEGIN IMMEDIATE has locked everything
     skip="",
     turn="INDEXED BY {ns}_jobs_turn",
     by_id="",
-    line=_Line(""),
+    line=TemplateToken("INDEXED BY {{ns}}_lines_{}".format),
     least="min",
     list="(SELECT value FROM json_each(?))",
     claims="group_concat(id || ' ' || request || ' ' || idx)",
     counted=SQLiteSession.counted,
-    on=_On(),
-    new=_New(),
+    on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
+    new=TemplateToken("excluded.{}".format),
 )
 
 
@@ -75,7 +55,9 @@ class SQLiteEngine(SQLEngine):
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         turn = DIALECT.turn.format(ns=namespace)
-        dialect = DIALECT._replace(turn=turn, line=_Line(namespace))
+        dialect = DIALECT._replace(
+            turn=turn, line=TemplateToken(f"INDEXED BY {namespace}_lines_{{}}".format)
+        )
         super().__init__(url, namespace, url, dialect)
         self.options = parse_url(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)

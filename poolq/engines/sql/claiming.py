@@ -1,0 +1,277 @@
+"""Claiming jobs from given queues within a step. The order of the queues is `stepping.py`'s.
+
+A claim reads a queue's first jobs and marks them as claimed. Small bodies come with it; for others
+it first asks how big they are, so that no step reads much more than CLAIM_BYTES.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from poolq.engines.base import CLAIM_BYTES, Claim, Settlement
+from poolq.engines.sanitize import (
+    blob,
+    is_invalid_state,
+    number,
+    state,
+    to_text,
+    unreadable_body,
+)
+from poolq.engines.sql.limit_reviews import take_head
+from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
+from poolq.engines.sql.parking import bring_back, grant
+from poolq.engines.sql.queue_discovery import NO_ROW, load_states
+from poolq.engines.sql.scan_cursor import Position, ScanCursors
+from poolq.engines.sql.session import Query, QueryResult, Row, Transaction, in_chunks
+from poolq.engines.sql.settling import AckBatch
+from poolq.engines.sql.wakeups import ADD_QUEUE, QueueState
+from poolq.jobs.message import INITIAL, State
+
+#: Bytes of a body that comes with the claim: a step may claim 512 such jobs.
+SMALL_BODY_BYTES = CLAIM_BYTES // 512
+#: How many queues are asked for jobs in one exchange.
+QUEUES_PER_EXCHANGE = 4
+
+SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
+CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts, due_at
+    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
+CLAIM_READY_AFTER = CLAIM_READY.replace(
+    "queue = ?", "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
+)
+CLAIM_DUE = CLAIM_READY.replace(
+    "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
+)
+CLAIM_DUE_AFTER = CLAIM_DUE.replace(
+    "due_at <= {now}", "((due_at = ? AND id > ?) OR (due_at > ? AND due_at <= {now}))"
+)
+CLAIM_QUERIES = {QUEUED: (CLAIM_READY, CLAIM_READY_AFTER), DELAYED: (CLAIM_DUE, CLAIM_DUE_AFTER)}
+COUNT_READY = """SELECT COUNT(*) FROM
+    (SELECT id FROM {jobs} WHERE place = '' AND queue = ? LIMIT ?) found"""
+BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
+BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
+
+#: Makes a named tuple in half the time.
+_new = tuple.__new__
+
+
+class ClaimRange(NamedTuple):
+    """The jobs of a queue at one location that a claim reads: all, or those after a position."""
+
+    queue: str
+    place: str
+    after: Position | None = None
+
+    def query(self, want: int) -> Query:
+        start, behind = CLAIM_QUERIES[self.place]
+        if self.after is None:
+            return Query(start, (self.queue, want))
+        due, id_ = self.after
+        return Query(behind, (self.queue, due, id_, due, want))
+
+
+class ClaimedRows(NamedTuple):
+    """Rows of CLAIM_READY, of one queue. `granted`: their rate limits' slots are taken."""
+
+    queue: str
+    rows: Sequence[Row]
+    granted: bool = False
+    reviewed: bool = False
+
+
+@dataclass(slots=True)
+class StepContext:
+    """A step in progress: the request, what is known from earlier steps, and what it has found.
+
+    `acks`: the settlements, if all are acks. `likely_queues`: a claim from the first one goes along
+    with the first exchange. `turn` counts the steps. `delayed_queues` had delayed jobs that were
+    due. `settled_aside`: the worker's settlements outside steps. `last_clock`: the server's time at
+    the step before. `wants_overview`: look at all queues, not only at their ready jobs. `skips`:
+    see `Session`. Where any queue may be claimed from, `last_queue` was the last one claimed from
+    and `first_queue` is the first one by name.
+
+    `bytes_left`: how many bytes of bodies may still be claimed. `states`: the queues looked at.
+    `next_queue`: where to claim next. `scan_ends`: where claims began, and the last job of each.
+    `now` is the server's time, `registered_at` the worker's registration, in microseconds since
+    the epoch."""
+
+    worker: str
+    request: int
+    settlements: Sequence[Settlement]
+    acks: AckBatch | None
+    want: int
+    queues: Sequence[str] | None
+    likely_queues: Sequence[str]
+    last_queue: str
+    first_queue: str
+    turn: int
+    delayed_queues: Collection[str]
+    cursors: ScanCursors
+    settled_aside: int
+    last_clock: int
+    wants_overview: bool
+    skips: bool
+    claimed: list[ClaimedRows] = field(default_factory=list)
+    remaining: int = 0
+    bytes_left: int = CLAIM_BYTES
+    states: list[QueueState] = field(default_factory=list)
+    next_queue: str = ""
+    earliest_slot: int | None = None
+    scan_ends: list[tuple[ClaimRange, Position]] = field(default_factory=list)
+    now: int = 0
+    registered_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.remaining = self.want
+
+    def claims(self) -> list[Claim]:
+        """The jobs claimed; built after the transaction, when nothing is locked any more."""
+        made: list[Claim] = []
+        for queue, rows, granted, reviewed in self.claimed:
+            for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
+                body, known, admitted = stored, INITIAL, granted
+                if any(kept):
+                    body, known = body_and_state(stored, kept[:4])
+                    admitted = granted or number(kept[4]) > self.now
+                elif type(stored) is not bytes:
+                    body = blob(stored)
+                claim = (id_, self.request, at, queue, body, known, admitted, reviewed)
+                made.append(_new(Claim, claim))
+        return made
+
+    def ranges(self, queue: str) -> list[ClaimRange]:
+        """Where a first claim from the queue begins."""
+        places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)
+        return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
+
+    def wants_line(self, one: QueueState) -> bool:
+        """Whether a line of this queue has a slot, or is to be reviewed by this worker."""
+        return one.has_slot or (one.mark is not None and one.mark <= self.registered_at)
+
+
+def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
+    """A job's body and state, as far as they can be read."""
+    return unreadable_body("state", kept) if is_invalid_state(kept) else blob(body), state(kept)
+
+
+def claim_likely(
+    tx: Transaction,
+    ctx: StepContext,
+    one: QueueState,
+    ranges: Sequence[ClaimRange],
+    answers: Sequence[QueryResult],
+) -> None:
+    """Claim what the first exchange found in a queue, unless other jobs of it may come first."""
+    rows = answers[0].rows
+    if len(ranges) > 1:
+        rows = _in_order(answers)
+    elif one.delayed is not None and one.delayed <= one.now:
+        return
+    if any(where.after for where in ranges) and len(rows) < ctx.remaining:
+        return
+    rows = rows[: ctx.remaining]
+    if rows:
+        if one.armed == NO_ROW:
+            tx.later(Query(ADD_QUEUE, (one.queue,)))
+        _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        ids = {row[0] for row in rows} if len(ranges) > 1 else None
+        for where, found in zip(ranges, answers, strict=True):
+            mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
+            if mine:
+                ctx.scan_ends.append((where, (mine[-1][-1], mine[-1][0])))
+
+
+def claim_from_lines(
+    tx: Transaction, ctx: StepContext, states: dict[str, QueueState], queue: str
+) -> bool:
+    """Bring released jobs back to the queue, then claim a parked job or one to be reviewed; returns
+    whether there was one. Updates the queue's state."""
+    one = states[queue]
+    if one.has_slot:
+        bring_back(tx, queue)
+    job = take_head(tx, queue, ctx.registered_at) if one.mark is not None else None
+    if job is None and one.has_slot:
+        job = grant(tx, queue)
+    if job is not None:
+        _mark_claimed(tx, ctx, ClaimedRows(queue, [job.row], not job.reviewed, job.reviewed))
+    (states[queue],) = load_states(tx.run, [queue])
+    return job is not None
+
+
+def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
+    """Claim the remaining number of jobs from these queues, outside their lines."""
+    busy = [one for one in queues if one.has_jobs]
+    tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
+    for some in in_chunks(busy, QUEUES_PER_EXCHANGE):
+        if ctx.remaining:
+            _claim_in_one_exchange(tx, ctx, some)
+
+
+def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
+    """Whether these queues have the remaining number of ready jobs, so that no line is locked."""
+    busy = [one.queue for one in queues if one.has_jobs]
+    if not busy:
+        return False
+    found = tx.run(*(Query(COUNT_READY, (queue, ctx.remaining)) for queue in busy))
+    return sum(int(result.rows[0][0]) for result in found) >= ctx.remaining
+
+
+def _claim_in_one_exchange(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
+    due_queues = [one.queue for one in queues if one.delayed is not None and one.delayed <= one.now]
+    ranges = [ClaimRange(one.queue, QUEUED) for one in queues]
+    ranges += [ClaimRange(queue, DELAYED) for queue in due_queues]
+    found = tx.run(*(one.query(ctx.remaining) for one in ranges))
+    due = dict(zip(due_queues, found[len(queues) :], strict=True))
+    for one, ready in zip(queues, found, strict=False):
+        rows = _in_order([ready, due[one.queue]]) if one.queue in due else ready.rows
+        _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+
+
+def _in_order(found: Sequence[QueryResult]) -> list[Row]:
+    """The jobs of several locations by due time, then id."""
+    rows = [row for one in found for row in one.rows]
+    return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
+
+
+def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None:
+    """Claim as many of these jobs as are wanted and as their bodies allow."""
+    first = ctx.want - ctx.remaining
+    rows, ctx.bytes_left = _with_bodies(tx, found.rows[: ctx.remaining], ctx.bytes_left)
+    if rows:
+        ctx.claimed.append(found._replace(rows=rows))
+        ctx.remaining -= len(rows)
+        ids = [row[0] for row in rows]
+        tx.later(*tx.marks(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
+    if ctx.bytes_left < 0:
+        ctx.remaining = 0
+
+
+def _with_bodies(
+    tx: Transaction, rows: Sequence[Row], bytes_left: int
+) -> tuple[Sequence[Row], int]:
+    """Those of the rows that may be claimed, with their bodies, and how many bytes are left; below
+    0, no more jobs may be claimed."""
+    try:
+        left = bytes_left - sum([len(row[1]) for row in rows])
+    except TypeError:  # the body of a big one is None
+        left = -1
+    return (rows, left) if left >= 0 else _with_big_bodies(tx, rows, bytes_left)
+
+
+def _with_big_bodies(
+    tx: Transaction, rows: Sequence[Row], bytes_left: int
+) -> tuple[Sequence[Row], int]:
+    sizes = _by_id(tx, BODY_SIZES, [row[0] for row in rows if row[1] is None])
+    taken: list[Row] = []
+    for row in rows:
+        if bytes_left < 0:
+            break
+        taken.append(row)
+        bytes_left -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
+    bodies = _by_id(tx, BODIES, [row[0] for row in taken if row[1] is None])
+    return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], bytes_left
+
+
+def _by_id(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Any]:
+    """The answers of BODY_SIZES or BODIES by job id."""
+    found = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
+    return dict(row for one in found for row in one.rows)
