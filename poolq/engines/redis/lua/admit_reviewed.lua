@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- Ask for a start as `admit` does, for a claim that is to be reviewed: the rules hold from now on for
--- the lines of its queue.
+-- Take starts as `admit` does, for a claim that is being reviewed. From now on, these rules apply
+-- to the lines of its queue.
 -- Parts: base, tokens, ready, later, bodies, windows, lines, claims.
 --
--- ARGV, Reply: as of `admit`.
+-- ARGV, Reply: as in `admit`.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 if not holds(worker, ARGV[2], ARGV[3]) then return {-1} end
 local queue = string.match(call('HGET', worker, ARGV[2]), '^%d+ %d+ [^ ]+ %d+ (.*)$')
-local since, rules = since_of(worker), {}
+local since, rules = registered_at(worker), {}
 for i = 4, #ARGV, 3 do
   rules[#rules + 1] =
     {limit = tonumber(ARGV[i]), window = tonumber(ARGV[i + 1]), key = ARGV[i + 2]}
@@ -17,6 +17,6 @@ end
 local wait, at = take(rules)
 for _, rule in ipairs(rules) do
   unmark(queue, identity_of(rule), since)
-  if name_limit(queue, rule) then wake(queue, 0) end
+  if set_limit(queue, rule) then wake(queue, 0) end
 end
 return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0}

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Count a node's beat up.
+-- Increment a node's beat counter.
 -- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: node, its info.
 -- Reply: {node, beats, ...}, all nodes.
 
-heed_clock()
+check_clock()
 if type(redis.pcall('HINCRBY', P .. 'nodes', ARGV[1], 1)) ~= 'number' then
-  call('HSET', P .. 'nodes', ARGV[1], 1)  -- it was no number
+  call('HSET', P .. 'nodes', ARGV[1], 1)  -- it was not a number
 end
 call('HSET', P .. 'nodeinfo', ARGV[1], ARGV[2])
 return call('HGETALL', P .. 'nodes')

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Delete a job that does not run yet: delayed, parked or ready. Walks over a long list.
+-- Delete a job that does not run yet: delayed, parked or ready. Scans the list of ready jobs.
 -- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: id.
--- Reply: 1 when it is deleted, else 0.
+-- Reply: 1 if it was deleted, else 0.
 
 local id = ARGV[1]
 local queue = origin_of(id)
@@ -13,7 +13,7 @@ if call('ZREM', P .. 'delayed:' .. queue, id) == 1
   or unrelease(queue, id)
   or call('ZREM', P .. 'back:' .. queue, id) == 1
   or call('LREM', P .. 'ready:' .. queue, 1, id) == 1 then
-  drop(id)
+  delete_job(id)
   return 1
 end
 return 0

@@ -1,25 +1,25 @@
 #!lua flags=no-writes
--- What each queue holds. Looks at the claims of every worker, never at the jobs.
+-- Count what each queue holds. Reads the claims of all workers, but not the jobs.
 -- Parts: base, bodies, known_queues.
 --
 -- Reply: {for each queue that may hold something {queue, ready, delayed, parked, running, failed,
---        microseconds that its oldest ready job has been due, paused (0 or 1)}, empty queues}.
+--        microseconds since its oldest ready job became due, paused (0 or 1)}, empty queues}.
 
 local running = running_jobs()
 
-local function head_of(set, queue)
+local function first_due(set, queue)
   return tonumber(call('ZRANGE', set .. queue, 0, 0, 'WITHSCORES')[2]) or now
 end
 
-local function oldest_in(queue)
+local function oldest_age(queue)
   local first = call('LINDEX', P .. 'ready:' .. queue, 0)
   local _, due = origin_of(first or '')
   return digits(
-    now - math.min(head_of(P .. 'back:', queue), head_of(P .. 'delayed:', queue), due or now, now)
+    now - math.min(first_due(P .. 'back:', queue), first_due(P .. 'delayed:', queue), due or now, now)
   )
 end
 
-local function held_in(queue)
+local function counts_of(queue)
   local delayed, held = P .. 'delayed:' .. queue, P .. 'held:' .. queue
   local due = call('ZCOUNT', delayed, '-inf', stamp) + call('ZCOUNT', held, '-inf', stamp)
   return {
@@ -29,7 +29,7 @@ local function held_in(queue)
     call('HLEN', P .. 'parkrules:' .. queue),
     running[queue] or 0,
     call('ZCARD', P .. 'failed:' .. queue),
-    oldest_in(queue),
+    oldest_age(queue),
     call('SISMEMBER', P .. 'paused', queue),
   }
 end
@@ -48,11 +48,11 @@ local function add(queue)
     P .. 'delayed:' .. queue, P .. 'lines:' .. queue, P .. 'failed:' .. queue)
   if found == 0 and not running[queue] and not paused[queue] then return add_empty(queue) end
   seen[queue] = true
-  full[#full + 1] = held_in(queue)
+  full[#full + 1] = counts_of(queue)
 end
 
 for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
-each_held(add)
+each_nonempty(add)
 for queue in pairs(running) do add(queue) end
-each_used(add_empty)
+each_recent(add_empty)
 return {full, empty}

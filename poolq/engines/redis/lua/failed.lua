@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- Failed jobs, newest first.
+-- List failed jobs, newest first.
 -- Parts: base.
 --
--- ARGV: how many at most, failed before ("+inf" or "(<time>"), queue ("": every one).
+-- ARGV: the highest number of jobs, failed before ("+inf" or "(<time>"), queue ("": all queues).
 -- Reply: for each {id, queue, "failed", at, body, state, ""}.
 
 local most, queues = tonumber(ARGV[1]), {ARGV[3]}

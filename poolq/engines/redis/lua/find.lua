@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- One job, wherever it is. Walks over a long list of ready ones.
+-- Find a job, wherever it is. Scans the list of ready jobs.
 -- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- ARGV: id.
--- Reply: {id, queue, status, at, body, state or nil, worker}, or nil: it is not there.
+-- Reply: {id, queue, status, at, body, state or nil, worker}, or nil if it does not exist.
 
 local id = ARGV[1]
 local queue, due = origin_of(id)

@@ -3,13 +3,13 @@
 -- Parts: base, bodies.
 --
 -- ARGV: ids.
--- Reply: the ids that were there.
+-- Reply: the ids that were found.
 
 local found = {}
 for _, id in ipairs(ARGV) do
   local queue = origin_of(id)
   if queue and call('ZREM', P .. 'failed:' .. queue, id) == 1 then
-    drop(id)
+    delete_job(id)
     if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('ZREM', P .. 'failures', queue) end
     found[#found + 1] = id
   end

@@ -1,12 +1,12 @@
 #!lua flags=no-writes
--- Rate limits as they stand: open windows, and those that jobs are parked under.
+-- List rate limits: open windows, and limits that jobs wait for.
 -- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
 -- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released,
---        starts in all}; start, used and until it resets are 0 where no window is open.
+--        starts in all}; start, used and the time to the reset are 0 without an open window.
 
--- How many are shown at most; first come those that jobs wait for.
-local MOST = 1000
+-- The highest number of limits. Those that jobs wait for come first.
+local MAX_LIMITS = 1000
 
 local found, reply = {}, {}
 
@@ -20,21 +20,21 @@ local function note(identity)
 end
 
 local function note_lines(queue)
-  local names = call('ZRANGE', P .. 'lines:' .. queue, 0, MOST - #reply)
+  local names = call('ZRANGE', P .. 'lines:' .. queue, 0, MAX_LIMITS - #reply)
   for _, identity in ipairs(names) do
     if identity ~= RELEASED then
       local use = note(identity)
-      use[5] = use[5] + call('ZCARD', line_of(queue, identity))
+      use[5] = use[5] + call('ZCARD', line_key(queue, identity))
       use[2] = digits(limit_of(queue, identity) or 0)
     end
   end
 end
 
 local function note_released(queue)
-  local counts = call('HSCAN', P .. 'released:' .. queue, 0, 'COUNT', MOST)[2]
+  local counts = call('HSCAN', P .. 'released:' .. queue, 0, 'COUNT', MAX_LIMITS)[2]
   for i = 1, #counts, 2 do
     local limit, identity = string.match(counts[i], '^(%d+) (.*)$')
-    if identity and (found[identity] or #reply < MOST) then
+    if identity and (found[identity] or #reply < MAX_LIMITS) then
       local use = note(identity)
       use[7] = use[7] + tonumber(counts[i + 1])
       if use[2] == '0' then use[2] = limit end
@@ -42,15 +42,15 @@ local function note_released(queue)
   end
 end
 
-local queues = call('SSCAN', P .. 'lined', 0, 'COUNT', MOST)[2]
+local queues = call('SSCAN', P .. 'lined', 0, 'COUNT', MAX_LIMITS)[2]
 for _, queue in ipairs(queues) do
-  if #reply >= MOST then break end
+  if #reply >= MAX_LIMITS then break end
   note_lines(queue)
   note_released(queue)
 end
-if #reply < MOST then
+if #reply < MAX_LIMITS then
   local windows = P .. 'windows'
-  local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MOST - #reply)
+  local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MAX_LIMITS - #reply)
   for _, identity in ipairs(open) do note(identity) end
 end
 
@@ -70,9 +70,9 @@ local function read_windows(from, to)
 end
 
 for from = 1, #reply, 1000 do read_windows(from, math.min(from + 999, #reply)) end
--- A window that has ended or begins in the future holds back nobody.
+-- A window that has ended, or begins in the future, blocks nobody.
 local shown = {}
 for _, use in ipairs(reply) do
-  if #shown < MOST and (use[4] ~= '0' or use[5] + use[7] > 0) then shown[#shown + 1] = use end
+  if #shown < MAX_LIMITS and (use[4] ~= '0' or use[5] + use[7] > 0) then shown[#shown + 1] = use end
 end
 return shown

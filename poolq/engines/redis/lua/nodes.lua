@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- All nodes.
+-- List all nodes.
 -- Parts: base.
 --
 -- Reply: for each {node, beats, info, number of workers}.

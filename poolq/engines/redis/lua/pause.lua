@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Let a queue give nothing, for every node, or let it give again.
+-- Pause or resume a queue, for all nodes.
 -- Parts: base, tokens, ready, later.
 --
 -- ARGV: queue, "pause" or "resume".
@@ -12,9 +12,9 @@ if ARGV[2] == 'pause' then
   call('ZREM', ACTIVE, queue)
   call('ZREM', LATER, queue)
 elseif call('SREM', P .. 'paused', queue) == 1 then
-  set_later(queue)
-  -- A line that is to be reviewed gives its head whenever its slot is.
-  local ready = math.max(ready_in(queue), call('EXISTS', P .. 'marked:' .. queue))
+  update_later(queue)
+  -- The head of a marked line can be claimed without a slot.
+  local ready = math.max(count_ready(queue), call('EXISTS', P .. 'marked:' .. queue))
   if ready > 0 then activate(queue) end
   wake(queue, ready)
 end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Delete what is ready, delayed or parked in a queue, a piece at a time.
+-- Delete ready, delayed and parked jobs of a queue, in batches.
 -- Parts: base, tokens, ready, later, bodies, windows, lines.
 --
--- ARGV: queue, how many at most (up to 1000).
+-- ARGV: queue, the highest number of jobs (up to 1000).
 -- Reply: {how many were deleted, how many are left}.
 
 local queue, most = ARGV[1], tonumber(ARGV[2])
@@ -17,22 +17,22 @@ for _, set in ipairs({back, delayed, held}) do
     for _, id in ipairs(some) do ids[#ids + 1] = id end
     if set == held and #some > 0 then
       unhold(queue, some)
-      set_release(queue)
+      update_release(queue)
     end
   end
 end
 while #ids < most do
   local identity = call('ZRANGE', lines, 0, 0)[1]
   if not identity or identity == RELEASED then break end
-  local parked = call('ZPOPMIN', line_of(queue, identity), most - #ids)
+  local parked = call('ZPOPMIN', line_key(queue, identity), most - #ids)
   for i = 1, #parked, 2 do
     ids[#ids + 1] = parked[i]
     call('HDEL', rules, parked[i])
   end
-  set_slot(queue, identity)
+  update_line(queue, identity)
 end
 if #ids > 0 then
-  drop_bodies(ids, 1, #ids)
+  delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))
 end

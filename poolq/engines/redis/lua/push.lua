@@ -1,20 +1,20 @@
 #!lua
--- Store jobs. No flags: a full server refuses it before anything has run.
+-- Store jobs. It has no flags, so a full server rejects it before anything has run.
 -- Parts: base, tokens, ready.
 --
 -- ARGV: groups, each "<queue>", "<n>", and n (at most 1000) times
---         id, body               when n is above 0: due now
---         due, id, body          when n is below 0: due then, or "-<delay>": that much from now.
---                                What is past is now
+--         id, body               if n is positive: due now
+--         due, id, body          if n is negative: due then, or "-<delay>" from now; now if that
+--                                is in the past
 -- Reply: 1.
 
 local i = 1
 
--- `stored`: of each id its field and its value.
+-- `stored`: the fields and values of all ids.
 local function store(ids, stored)
   local from = 1
   while from <= #ids do
-    local to = stretch(ids, from, #ids)
+    local to = last_in_same_hash(ids, from, #ids)
     call('HSET', bodies_of(ids[from]), unpack(stored, 2 * from - 1, 2 * to))
     from = to + 1
   end
@@ -32,7 +32,8 @@ local function now_due(queue, n)
   wake(queue, waiting)
 end
 
--- Some for later; what is due by now goes into the list, in its order, like what is due now.
+-- Some jobs are delayed. Those that are already due go into the list, in order, like other due
+-- jobs.
 local function later_due(queue, n)
   local delayed, ids, stored, scored, due_ids = P .. 'delayed:' .. queue, {}, {}, {}, {}
   local before = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])

@@ -1,22 +1,22 @@
 #!lua flags=allow-oom
--- Recover all workers of a node and forget it, if it has not beaten since.
+-- Recover all workers of a node and remove it, unless it has beaten in the meantime.
 -- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
 --
--- ARGV: node, its beats as last seen, history line for what each of its workers had started.
--- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or is gone.
+-- ARGV: node, its last known beats, history line for jobs that its workers had started.
+-- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or does not exist.
 
 local beats = call('HGET', P .. 'nodes', ARGV[1])
 if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end
-local fates = {done = {}, crashed = {}, returned = {}}
+local outcomes = {done = {}, crashed = {}, returned = {}}
 local left = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
 local all = call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do
-  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3], fates) end
+  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3], outcomes) end
 end
-for _, worker in ipairs(left) do  -- none if it is no set; most have been recovered just now
-  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3], fates) end
+for _, worker in ipairs(left) do  -- empty if it is not a set; most were just recovered
+  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3], outcomes) end
 end
 call('DEL', P .. 'node:' .. ARGV[1])
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
-return {fates.done, fates.crashed, fates.returned}
+return {outcomes.done, outcomes.crashed, outcomes.returned}

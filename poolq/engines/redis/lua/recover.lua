@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Give a dead worker's claims back and delete its registration.
+-- Return a dead worker's claims and delete its registration.
 -- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
 --
--- ARGV: worker, history line of the crash, and where the death is known: request, finished,
---       started, before, settled; and where it timed out: delay.
+-- ARGV: worker, history line of the crash; if the death is known: request, finished, started,
+--       before, settled; if it timed out: delay.
 -- Reply: {ids done, ids crashed, ids returned, ids timed out}.
 
-local fates = {done = {}, crashed = {}, returned = {}, timed_out = {}}
+local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}}
 if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
   local death
   if ARGV[3] then
@@ -19,6 +19,6 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       delay = tonumber(ARGV[8]),
     }
   end
-  recover(ARGV[1], death, ARGV[2], fates)
+  recover(ARGV[1], death, ARGV[2], outcomes)
 end
-return {fates.done, fates.crashed, fates.returned, fates.timed_out}
+return {outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out}

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Make a worker and its node known; a known one stays as it is.
+-- Register a worker and its node, if they are not registered yet.
 -- Parts: base.
 --
 -- ARGV: worker, node, registration as JSON.
 -- Reply: 1.
 --
--- The registration is over 64 bytes, so the worker's hash is a real hash table from the start: in
--- the compact form every look-up of a claim would walk over all the others.
+-- The registration is longer than 64 bytes, so the worker's hash is a real hash table from the
+-- start: in the compact form, each look-up of a claim would scan all others.
 
 local worker = P .. 'worker:' .. ARGV[1]
 call('HSETNX', worker, '#request', -1)

@@ -1,9 +1,10 @@
 #!lua flags=no-writes
--- All registered workers.
+-- List all registered workers.
 -- Parts: base.
 --
--- Reply: for each {worker, node, registration as JSON}; the last is '' where it is gone, or is no
---        hash.
+-- Reply: for each {worker, node, registration as JSON}; the last is '' if it is lost or the key is
+-- not
+--        a hash.
 
 local reply, all = {}, call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Forget a node without registered workers; another stays.
+-- Remove a node, unless it has registered workers.
 -- Parts: base.
 --
 -- ARGV: node.
--- Reply: 1 when it is gone, else 0.
+-- Reply: 1 if it was removed, else 0.
 
 if call('SCARD', P .. 'node:' .. ARGV[1]) > 0 then return 0 end
 call('HDEL', P .. 'nodes', ARGV[1])

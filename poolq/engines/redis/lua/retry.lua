@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Failed jobs back to ready, with a fresh state.
+-- Make failed jobs ready again, with a fresh state.
 -- Parts: base, bodies, tokens, ready.
 --
 -- ARGV: ids.
--- Reply: the ids that were there.
+-- Reply: the ids that were found.
 
 local found = {}
 for _, id in ipairs(ARGV) do

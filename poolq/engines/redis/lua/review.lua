@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- Have the limits of parked jobs asked again: mark the lines.
--- Parts: base, tokens, ready, later, queues, bodies, windows, lines, claims.
+-- Have the limits of parked jobs asked again: mark their lines.
+-- Parts: base, tokens, queues, ready, later, bodies, windows, lines, claims.
 --
--- ARGV: worker, queues as part `queues` has them.
+-- ARGV: worker, queues as in part `queues`.
 -- Reply: 1, or 0: the worker is not registered.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return 0 end
-local since = since_of(worker)
-for _, queue in ipairs(named_at(2) or call('SMEMBERS', P .. 'lined')) do
+local since = registered_at(worker)
+for _, queue in ipairs(queues_at(2) or call('SMEMBERS', P .. 'lined')) do
   local marks = {}
   for _, identity in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
     if identity ~= RELEASED then

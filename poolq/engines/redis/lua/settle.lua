@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
--- End claims beside the worker's main thread.
+-- End claims from another thread than the worker's main one.
 -- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling.
 --
--- ARGV: worker, then settlements as parts `done` and `settling` have them.
--- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered, and
---        nothing has happened.
+-- ARGV: worker, then settlements as in parts `done` and `settling`.
+-- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered,
+-- and
+--        nothing has changed.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {1} end

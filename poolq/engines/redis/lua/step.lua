@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, done, tokens, queues, fast_path, where most steps end, many_queues, ready, later, bodies, windows,
---        lines, claims, settling.
+-- Parts: base, done, tokens, queues, fast_path (where most steps end), unpaused, many_queues,
+-- ready,
+--        later, bodies, windows, lines, claims, settling.
 --
--- ARGV: worker, request, want, the last number that `settle` has told it (0: none), queues as part
---       `queues` has them, then settlements as parts `done` and `settling` have them.
--- Reply: {1}: the worker is not registered. {2, last}: the request is lower than the last one.
---        {0, stale ids, groups}, a group being {queue, index of its first, how (1: admitted, 2: to be reviewed), ids, bodies,
---        states};
---        a body or state that is not there is nil, and `states` is empty when there are none.
--- A request equal to the last one changes nothing and gets what is left of its reply.
+-- ARGV: worker, request, want, the last number that `settle` has returned to it (0: none), queues
+-- as
+--       in part `queues`, then settlements as in parts `done` and `settling`.
+-- Reply: {1}: the worker is not registered, or the store has lost what it did. {2, last}: the
+-- request
+--        is lower than the last one. Else {0, stale ids, groups}. A group is {queue, index of its first
+--        claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies, states}. A missing body
+--        or state is nil, and `states` is empty if there are none.
+-- A request equal to the last one changes nothing and returns what is left of its reply.
 
 local function claims_of_request()
   local found, all = {}, call('HGETALL', worker)
@@ -26,7 +29,9 @@ end
 
 if request == last then
   local found = claims_of_request()
-  for _, claim in ipairs(found) do add_group(claim[3], claim[1], claim[2], {claim[4]}, read_bodies({claim[4]})) end
+  for _, claim in ipairs(found) do
+    add_group(claim[3], claim[1], claim[2], {claim[4]}, read_bodies({claim[4]}))
+  end
   local number, ids = string.match(call('HGET', worker, '#stale') or '', '^(%d+)\n(.*)$')
   if tonumber(number) == request then
     for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end
@@ -34,28 +39,28 @@ if request == last then
   return {0, stale, groups}
 end
 
-heed_clock()
+check_clock()
 settle_others(worker, at, stale)
 
 local granted, since = false, nil
 
--- At most one parked job a step: the head of a line that is to be reviewed, or one with its slot.
+-- At most one parked job per step: the head of a line to be reviewed, or one that has its slot.
 local function claim_parked(queue)
   local identity, id, how
   if call('EXISTS', P .. 'marked:' .. queue) == 1 then
-    since = since or since_of(worker)
-    identity, id = grab_marked(queue, since)
+    since = since or registered_at(worker)
+    identity, id = take_marked(queue, since)
     how = 'r'
   end
-  if not identity then identity, id, how = grab_parked(queue) end
+  if not identity then identity, id, how = take_parked(queue) end
   if not identity then return end
   granted = true
   claim(queue, how, {id})
   leave_line(queue, identity, id)
 end
 
--- What comes before the ready jobs of a queue; whether there is more of it.
-local function first_of(queue)
+-- Claim what comes before the ready jobs of a queue. Returns whether there is more of it.
+local function claim_first(queue)
   local lines = P .. 'lines:' .. queue
   if call('EXISTS', lines) == 0 then return false end
   release_due(queue)
@@ -64,20 +69,20 @@ local function first_of(queue)
     or #call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1) > 0
 end
 
-plain = false
-if everywhere and want > 0 then
-  bring()
-  queues = call('ZRANGE', ACTIVE, 0, FEW)
-  many = #queues > FEW
+simple = false
+if all_queues and want > 0 then
+  activate_due()
+  queues = call('ZRANGE', ACTIVE, 0, FEW_QUEUES)
+  many = #queues > FEW_QUEUES
 end
 
 if many then
-  local good, problem = pcall(ask_many, first_of)
-  return answer_many(good, problem)
+  local good, problem = pcall(claim_many, claim_first)
+  return finish_many(good, problem)
 end
 
-local open, shut = open_of(queues)
-if everywhere then
+local open, shut = split_paused(queues)
+if all_queues then
   if #shut > 0 then call('ZREM', ACTIVE, unpack(shut)) end
   local found = {}
   for i = 1, #open do found[i] = open[(i - 1 + turn) % #open + 1] end
@@ -87,5 +92,5 @@ if everywhere then
     fields[#fields + 1] = turn + 1
   end
 end
-local good, problem = pcall(ask, open, first_of)
-return answer(open, good, problem)
+local good, problem = pcall(claim_each, open, claim_first)
+return finish_step(open, good, problem)

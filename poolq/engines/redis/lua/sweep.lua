@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Forget what nobody needs: windows that have ended, and queues that have held no job for long.
+-- Forget what is no longer needed: ended windows, and queues that have held no job for long.
 -- Parts: base, tokens, known_queues, ready, later, bodies, windows, lines.
 --
 -- ARGV: for how many microseconds.
--- Reply: 1 if there may be more to forget now, else 0.
+-- Reply: 1 if there may be more to forget, else 0.
 --
--- That a queue holds nothing is only found out here. So it is noted in `idle` first, and forgotten when
--- it has been there for so long; who puts a job into it takes it out of there.
+-- Only here is it noticed that a queue holds nothing. It is first noted in `idle`, and forgotten
+-- when it has been there for that long; a job that is put into it removes it from there.
 
-local WINDOWS, QUEUES = 500, 100
+local MAX_WINDOWS, MAX_QUEUES = 500, 100
 local known, idle, windows = P .. 'queues', P .. 'idle', P .. 'windows'
-local before = '(' .. digits(now - tonumber(ARGV[1]))
+local since = digits(now - tonumber(ARGV[1]))
 
 local running
 
@@ -21,12 +21,12 @@ local function holds_any(queue)
   return found > 0 or running[queue] ~= nil
 end
 
--- It goes on, and whatever it has is found by those who serve all queues, however it came there.
+-- Keep a queue. Make sure that workers who serve all queues find its jobs, however they came there.
 local function keep(queue)
   call('ZADD', known, stamp, queue)
   if call('SISMEMBER', P .. 'paused', queue) == 1 then return end
-  if ready_in(queue) > 0 then activate(queue) end
-  set_later(queue)
+  if count_ready(queue) > 0 then activate(queue) end
+  update_later(queue)
 end
 
 local function forget(queue)
@@ -34,7 +34,7 @@ local function forget(queue)
   for _, counter in ipairs(COUNTERS) do
     local number = call('HGET', counters, counter .. ' ' .. queue)
     if number then
-      redis.pcall('HINCRBY', counters, counter .. ' ', number)  -- maybe neither is a number
+      redis.pcall('HINCRBY', counters, counter .. ' ', number)  -- either may not be a number
       call('HDEL', counters, counter .. ' ' .. queue)
     end
   end
@@ -42,12 +42,12 @@ local function forget(queue)
   call('ZREM', idle, queue)
 end
 
-heed_clock()
-local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, WINDOWS)
+check_clock()
+local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_WINDOWS)
 if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 
 local noted = 0
-local old = call('ZRANGE', known, '-inf', before, 'BYSCORE', 'LIMIT', 0, QUEUES)
+local old = call('ZRANGE', known, '-inf', '(' .. since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
 for _, queue in ipairs(old) do
   if holds_any(queue) then
     keep(queue)
@@ -60,8 +60,8 @@ for _, queue in ipairs(old) do
   end
 end
 
-local gone = call('ZRANGE', idle, '-inf', digits(now - tonumber(ARGV[1])), 'BYSCORE', 'LIMIT', 0, QUEUES)
+local gone = call('ZRANGE', idle, '-inf', since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
 for _, queue in ipairs(gone) do forget(queue) end
 
-local more = #ended == WINDOWS or #gone == QUEUES or (#old == QUEUES and noted > 0)
+local more = #ended == MAX_WINDOWS or #gone == MAX_QUEUES or (#old == MAX_QUEUES and noted > 0)
 return more and 1 or 0

@@ -1,11 +1,11 @@
 #!lua flags=no-writes
--- What was counted, by queue.
+-- List the counters by queue.
 -- Parts: base, known_queues.
 --
--- Reply: {"<counter> <queue>", number, ...}; of forgotten queues together under the queue "".
+-- Reply: {"<counter> <queue>", number, ...}; the sums of forgotten queues are under the queue "".
 
 local counters = P .. 'counters'
-if call('HLEN', counters) <= #COUNTERS * ALL then return call('HGETALL', counters) end
+if call('HLEN', counters) <= #COUNTERS * FEW_KNOWN then return call('HGETALL', counters) end
 
 local fields, seen, reply = {}, {}, {}
 
@@ -16,8 +16,8 @@ local function add(queue)
 end
 
 add('')
-each_held(add)
-each_used(add)
+each_nonempty(add)
+each_recent(add)
 for from = 1, #fields, 1000 do
   local last = math.min(from + 999, #fields)
   for i, number in ipairs(call('HMGET', counters, unpack(fields, from, last))) do

@@ -1,23 +1,23 @@
 #!lua flags=allow-oom
--- Leave a wake token for those who wait on these queues, where they have ready jobs.
+-- Leave wake tokens for the keepers of these queues, for those with ready jobs.
 -- Parts: base, tokens, ready, later, queues, unpaused.
 --
--- ARGV: queues as part `queues` has them.
+-- ARGV: queues as in part `queues`.
 -- Reply: 1.
 
 -- How many queues are asked at most.
-local ASKED = 100
+local MAX_ASKED = 100
 
-local names = named_at(1)
+local names = queues_at(1)
 if not names then
-  -- The first of all, and those that somebody waits on by name.
-  names = call('ZRANGE', ACTIVE, 0, ASKED - 1)
+  -- The first of all queues, and those that a keeper waits on by name.
+  names = call('ZRANGE', ACTIVE, 0, MAX_ASKED - 1)
   for _, queue in ipairs(call('ZRANGE', P .. 'named', stamp, '+inf', 'BYSCORE')) do
     names[#names + 1] = queue
   end
 end
-for _, queue in ipairs((open_of(names))) do
-  local ready = ready_in(queue)
+for _, queue in ipairs((split_paused(names))) do
+  local ready = count_ready(queue)
   if ready > 0 then wake(queue, ready) end
 end
 return 1

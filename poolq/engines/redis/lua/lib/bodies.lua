@@ -1,6 +1,6 @@
--- Part `bodies` (needs nothing but `base`): jobs at rest.
+-- Part `bodies` (needs only `base`): jobs that no worker holds.
 
--- The queue that a job was pushed to, and when it is or was due; nil when its body is gone.
+-- The queue that a job was pushed to, and when it is or was due; nil if its body is lost.
 local function origin_of(id)
   local stored = call('HGET', bodies_of(id), id)
   if not stored then return nil end
@@ -11,7 +11,7 @@ local function origin_of(id)
   return queue, later > 0 and later or tonumber(due)
 end
 
-local function drop(id)
+local function delete_job(id)
   call('HDEL', bodies_of(id), id)
   call('HDEL', STATES, id)
   call('HDEL', GRANTED, id)

@@ -1,7 +1,7 @@
--- Part `claims`: whether a worker, named by its hash, has a claim. It does while the claim's field
--- begins with its name, "<request> <index> ".
+-- Part `claims` (needs only `base`): whether a worker, given by its hash, holds a claim. It does
+-- while the claim's field begins with its name, "<request> <index> ".
 
--- How it has been claimed; nil: it does not have it.
+-- How it was claimed; nil if the worker does not hold it.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
   if not claim or string.sub(claim, 1, #name) ~= name then return nil end
@@ -9,6 +9,6 @@ local function holds(worker, id, name)
 end
 
 -- When a worker registered.
-local function since_of(worker)
+local function registered_at(worker)
   return tonumber(call('HGET', worker, '#since') or nil) or 0
 end

@@ -1,10 +1,10 @@
--- Part `done` (needs nothing but `base`): end claims of jobs that are done. A claim counts while its
+-- Part `done` (needs only `base`): end the claims of jobs that are done. A claim counts while its
 -- field in its worker's hash begins with its name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
--- index of the first, "<n>", n ids (at most 1000), whose indexes follow one another.
+-- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive.
 
--- Add to a number in a hash, which begins anew where somebody has written something else there.
+-- Add to a number in a hash. It restarts from 0 if somebody has written something else there.
 local function add(key, field, by)
   local sum = redis.pcall('HINCRBY', key, field, by)
   if type(sum) == 'number' then return sum end
@@ -16,27 +16,27 @@ local function count(counter, queue, by)
   add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
--- Whether any job may differ from a fresh one; nil: nobody has asked yet.
-local stated
+-- Whether any job may differ from a fresh one; nil: not checked yet.
+local has_states
 
 local function any_states()
-  if stated == nil then stated = call('EXISTS', STATES) == 1 end
-  return stated
+  if has_states == nil then has_states = call('EXISTS', STATES) == 1 end
+  return has_states
 end
 
--- The jobs ids[from .. last] are done, at most 1000: gone without a trace but their number.
+-- The jobs ids[from .. last] are done, at most 1000: only their number is kept.
 local function finish(worker, queue, ids, from, last)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
-  drop_bodies(ids, from, last)
+  delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
 end
 
--- Where in ARGV the ids of a run are, from and to.
+-- Where in ARGV the ids of a run begin and end.
 local function ids_of_run(at)
   return at + 4, at + 3 + tonumber(ARGV[at + 3])
 end
 
--- `held`: the claims of its ids, behind `before` others.
+-- `held`: the claims of its ids, after `before` other values.
 local function settle_done(worker, at, stale, held, before)
   local queue, request, first = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2]
   local ids, last = ids_of_run(at)
@@ -58,8 +58,8 @@ local function settle_done(worker, at, stale, held, before)
   return last + 1
 end
 
--- Adds ids to `stale`; returns the position behind the runs. `held`: the claims of the first one, behind
--- `before` others, where they are known.
+-- Adds ids to `stale` and returns the position after the runs. `held`: the claims of the first run,
+-- after `before` other values, if they are already known.
 local function settle_runs(worker, at, stale, held, before)
   local runs = tonumber(ARGV[at])
   at = at + 1

@@ -1,58 +1,59 @@
--- Part `fast_path`, of `step` alone (needs `done`, `tokens`, `queues`): what every step does, and the end of
--- most. Where no job waits but in lists or for its time, and all that is settled is done, the script
--- ends here: making the functions of the parts that follow would cost it more than its own work.
+-- Part `fast_path`, only in `step` (needs `done`, `tokens`, `queues`): what every step does, and
+-- the end of most. If jobs are only in lists or delayed, and all settled jobs are done, the script
+-- ends here: creating the functions of the following parts would take longer than its own work.
 
--- Of so many queues each is asked, in turn, and stays in `active` when it has nothing: to take it out and
--- put it in again costs more. See part `many_queues` for more of them.
-local FEW = 8
+-- With at most this many queues, each is asked in turn and stays in `active` when it is empty:
+-- removing and re-adding it costs more. Part `many_queues` handles more of them.
+local FEW_QUEUES = 8
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local everywhere = ARGV[5] == '-1'
-local queues, at = named_at(5)
+local all_queues = ARGV[5] == '-1'
+local queues, at = queues_at(5)
 local first, last_id = 0, -1
 if ARGV[at] ~= '0' then first, last_id = ids_of_run(at + 1) end
-local kept = call('HMGET', worker, '#request', '#turn', '#aside', unpack(ARGV, first, last_id))
-local last, turn = tonumber(kept[1] or nil), tonumber(kept[2] or 0) or 0
+local stored = call('HMGET', worker, '#request', '#turn', '#aside', unpack(ARGV, first, last_id))
+local last, turn = tonumber(stored[1] or nil), tonumber(stored[2] or 0) or 0
 if last == nil then return {1} end
 if request < last then return {2, last} end
--- A failover has lost what this worker did last, by steps or beside them. Among its claims here may
--- be settled ones, which nobody would ever settle again: it has to leave, and then they are recovered.
+-- A failover has lost the last steps or settlements of this worker. Its claims here may include
+-- settled ones, which nobody would ever settle again. So it has to leave, and recovery returns
+-- them.
 if last > 0 and request > last + 1 then return {1} end
-if tonumber(ARGV[4]) > (tonumber(kept[3] or 0) or 0) then return {1} end
+if tonumber(ARGV[4]) > (tonumber(stored[3] or 0) or 0) then return {1} end
 
-local plain, many, stale, groups, index = true, false, {}, {}, 0
+local simple, many, stale, groups, index = true, false, {}, {}, 0
 
--- One look for all that is mostly not there. True: nothing is paused, in a line, has come back, or has
--- come due in a queue that gives nothing else.
-local function is_plain(names)
+-- Check with one command for what is usually absent. True: nothing is paused, in a line or
+-- returned, and no job has become due in a queue that has no others.
+local function check_simple(names)
   if #names > 1000 then return false end
   local keys = {STATES, P .. 'paused', LATER}
   for i, queue in ipairs(names) do
     keys[2 * i + 2], keys[2 * i + 3] = P .. 'back:' .. queue, P .. 'lines:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
-  stated = found > 0 and call('EXISTS', STATES) == 1
+  has_states = found > 0 and call('EXISTS', STATES) == 1
   if found == 0 then return true end
   local later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
-  if everywhere and later[2] and tonumber(later[2]) <= now then return false end
-  return found == (stated and 1 or 0) + (later[2] and 1 or 0)
+  if all_queues and later[2] and tonumber(later[2]) <= now then return false end
+  return found == (has_states and 1 or 0) + (later[2] and 1 or 0)
 end
 
 if want == 0 then
   queues = {}
 elseif request > last then
-  if everywhere then
-    queues = call('ZRANGE', ACTIVE, 0, FEW)
-    many = #queues > FEW
+  if all_queues then
+    queues = call('ZRANGE', ACTIVE, 0, FEW_QUEUES)
+    many = #queues > FEW_QUEUES
   end
-  plain = not many and is_plain(queues)
+  simple = not many and check_simple(queues)
 end
-if request > last then at = settle_runs(worker, at, stale, kept, 3) end
-plain = plain and ARGV[at] == '0'
+if request > last then at = settle_runs(worker, at, stale, stored, 3) end
+simple = simple and ARGV[at] == '0'
 
 local function read_bodies(ids)
   local found, guess = {}, bodies_of(ids[1])
-  if guess == bodies_of(ids[#ids]) then  -- mostly all are there
+  if guess == bodies_of(ids[#ids]) then  -- usually all are there
     found = call('HMGET', guess, unpack(ids))
     local good = 1
     while found[good] do good = good + 1 end
@@ -60,7 +61,7 @@ local function read_bodies(ids)
   end
   local from = 1
   while from <= #ids do
-    local to = stretch(ids, from, #ids)
+    local to = last_in_same_hash(ids, from, #ids)
     local some = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
     for k = from, to do found[k] = some[k - from + 1] end
     from = to + 1
@@ -68,31 +69,31 @@ local function read_bodies(ids)
   return found
 end
 
-local HOW = {['0'] = 0, r = 2}
+local HOW_CODES = {['0'] = 0, r = 2}
 
 local function add_group(queue, first, how, ids, bodies)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  groups[#groups + 1] = {queue, first, HOW[how] or 1, ids, bodies, states}
+  groups[#groups + 1] = {queue, first, HOW_CODES[how] or 1, ids, bodies, states}
 end
 
--- What the worker's hash is given, all at once.
+-- The fields to write to the worker's hash, all at once.
 local fields = {'#request', ARGV[2]}
 
--- As poolq/engines/base.py has it: nothing more is claimed once the bodies exceed this.
+-- As in poolq/engines/base.py: claiming stops once the bodies exceed this.
 local CLAIM_BYTES = 4 * 2 ^ 20
--- How many jobs are read at once; from then on, by what those before had.
-local AT_ONCE = 32
-local spent, chunk = 0, AT_ONCE
+-- How many jobs are read first; after that, their size decides.
+local FIRST_CHUNK = 32
+local bytes, chunk = 0, FIRST_CHUNK
 
--- Claim these, as far as bytes allow; how many. `how`: as a claim's field has it.
+-- Claim these jobs, as far as CLAIM_BYTES allows; returns how many. `how`: as in a claim's field.
 local function claim(queue, how, ids)
   local head, tail = ARGV[2] .. ' ', ' ' .. how .. ' ' .. stamp .. ' ' .. queue
   local bodies, taken = read_bodies(ids), 0
   repeat
     taken = taken + 1
-    spent = spent + #(bodies[taken] or '')
-  until taken == #ids or spent > CLAIM_BYTES
+    bytes = bytes + #(bodies[taken] or '')
+  until taken == #ids or bytes > CLAIM_BYTES
   if taken < #ids then ids, bodies = {unpack(ids, 1, taken)}, {unpack(bodies, 1, taken)} end
   add_group(queue, index, how, ids, bodies)
   if #fields > 2000 then
@@ -104,23 +105,23 @@ local function claim(queue, how, ids)
     fields[n + 2 * k - 1], fields[n + 2 * k] = ids[k], head .. (index + k - 1) .. tail
   end
   index = index + taken
-  if spent > CLAIM_BYTES then want = index end
-  local like_these = math.ceil((CLAIM_BYTES - spent) * index / math.max(spent, 1))
+  if bytes > CLAIM_BYTES then want = index end
+  local like_these = math.ceil((CLAIM_BYTES - bytes) * index / math.max(bytes, 1))
   chunk = math.max(1, math.min(4 * chunk, like_these, 1000))
   return taken
 end
 
--- Claims jobs that came back, where there are some; see part `many_queues`.
-local grab_back
+-- Claims jobs that came back, if there are any; see part `many_queues`.
+local claim_returned
 
--- Jobs that came back, then the list, then delayed ones that are due (without a detour through
--- the list), of one queue until all that are wanted are claimed. They are read first: a script that
--- fails is not undone, and what it has taken away would be lost.
-local function grab(queue)
+-- Claim from one queue until enough are claimed: jobs that came back, then the list, then delayed
+-- jobs that are due (without moving them to the list). They are read before they are removed: a
+-- script that fails is not rolled back, and whatever it had removed would be lost.
+local function claim_from(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
     local most, before = math.min(want - index, chunk), index
-    if not plain then grab_back(queue, most) end
+    if not simple then claim_returned(queue, most) end
     if index == before then
       local ids = call('LRANGE', ready, 0, most - 1)
       if #ids > 0 then
@@ -134,19 +135,19 @@ local function grab(queue)
   end
 end
 
--- Claim what is still wanted; of all queues in turn.
-local function visit(names, from)
+-- Claim from all queues in turn until enough are claimed.
+local function claim_in_turn(names, from)
   for i = 1, #names do
     if index == want then return end
-    grab(names[(i - 1 + from) % #names + 1])
+    claim_from(names[(i - 1 + from) % #names + 1])
   end
 end
 
--- Leave a token for what is left in a queue; false: nothing is.
-local function tell(queue)
+-- Leave a token for the remaining jobs of a queue; returns false if there are none.
+local function announce_rest(queue)
   local more = call('LLEN', P .. 'ready:' .. queue)
   if more == 0 then more = call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp) end
-  if more == 0 and not plain then
+  if more == 0 and not simple then
     more = call('ZCARD', P .. 'back:' .. queue)
       + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
   end
@@ -154,10 +155,11 @@ local function tell(queue)
   return more > 0
 end
 
--- The answer, once what was claimed is written down: all that may fail comes after that. `problem`: why
--- claiming has ended; what was claimed until then is in the answer when the step is repeated.
-local function answer(names, good, problem)
-  -- Last, as an id that was written by hand may be '#request', too.
+-- Write down the claims and return the reply; everything that may fail comes after the writing.
+-- `problem`: why claiming failed. The claims made before are in the reply when the step is
+-- repeated.
+local function finish_step(names, good, problem)
+  -- Last, because an id that was written by hand may be '#request' too.
   fields[#fields + 1] = '#request'
   fields[#fields + 1] = ARGV[2]
   call('HSET', worker, unpack(fields))
@@ -165,22 +167,22 @@ local function answer(names, good, problem)
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
   if not good then error(problem) end
-  if want > 0 and index == want and not (everywhere and call('EXISTS', WAKE) == 1) then
+  if want > 0 and index == want and not (all_queues and call('EXISTS', WAKE) == 1) then
     for _, queue in ipairs(names) do
-      if tell(queue) then break end
+      if announce_rest(queue) then break end
     end
   end
   return {0, stale, groups}
 end
 
-if plain and request > last then
+if simple and request > last then
   local from = 0
-  if everywhere and #queues > 1 then
+  if all_queues and #queues > 1 then
     from, fields[3], fields[4] = turn, '#turn', turn + 1
   end
-  local good, problem = pcall(visit, queues, from)
-  -- Nothing in any queue may mean that the clock has gone back.
-  if index > 0 or not everywhere or not good or want == 0 or call('EXISTS', P .. 'latest') == 0 then
-    return answer(queues, good, problem)
+  local good, problem = pcall(claim_in_turn, queues, from)
+  -- If all queues seem empty, the clock may have gone back: then continue.
+  if index > 0 or not all_queues or not good or want == 0 or call('EXISTS', P .. 'latest') == 0 then
+    return finish_step(queues, good, problem)
   end
 end

@@ -1,11 +1,11 @@
--- Part `known_queues` (needs nothing but `base`): the queues that people are shown. Of many that were used, with
--- nothing in them now, only the last ones: what a look costs must not grow with them.
+-- Part `known_queues` (needs only `base`): the queues to show. Of many empty ones only the last
+-- used are shown, so that the cost does not grow with their number.
 
 local COUNTERS = {'done', 'failed', 'retried', 'limited', 'parked', 'crashed'}
--- Up to how many known queues are all shown; else, how many of those that were used last.
-local ALL, LAST = 100, 5
+-- If at most FEW_KNOWN queues are known, all are shown; otherwise the RECENT ones used last.
+local FEW_KNOWN, RECENT = 100, 5
 
--- How many jobs workers have, by queue.
+-- How many jobs workers hold, by queue.
 local function running_jobs()
   local running = {}
   for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
@@ -17,19 +17,19 @@ local function running_jobs()
   return running
 end
 
--- Calls `add` with each queue that may hold something or is paused, maybe more than once.
-local function each_held(add)
+-- Call `add` with each queue that may hold something or is paused, possibly more than once.
+local function each_nonempty(add)
   for _, set in ipairs({ACTIVE, LATER, P .. 'failures'}) do
     for _, queue in ipairs(call('ZRANGE', set, 0, -1)) do add(queue) end
   end
   for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do add(queue) end
 end
 
--- And with those that were used last.
-local function each_used(add)
+-- Call `add` with the queues that were used last.
+local function each_recent(add)
   local used, idle = P .. 'queues', P .. 'idle'
-  local last = LAST - 1
-  if call('ZCARD', used) + call('ZCARD', idle) <= ALL then last = -1 end
+  local last = RECENT - 1
+  if call('ZCARD', used) + call('ZCARD', idle) <= FEW_KNOWN then last = -1 end
   for _, set in ipairs({used, idle}) do
     for _, queue in ipairs(call('ZRANGE', set, 0, last, 'REV')) do add(queue) end
   end

@@ -1,15 +1,16 @@
--- Part `later` (needs `ready`): when queues have something to give, beside what is pushed to be done now.
+-- Part `later` (needs `ready`): when queues will have claimable jobs, apart from jobs pushed as
+-- due.
 
--- How many jobs of a queue may be claimed now.
-local function ready_in(queue)
+-- How many jobs of a queue can be claimed now.
+local function count_ready(queue)
   return call('ZCARD', P .. 'back:' .. queue)
     + call('LLEN', P .. 'ready:' .. queue)
     + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
     + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
 end
 
--- When the next job of a queue is due that is not due now; nil: there is none.
-local function later_in(queue)
+-- When the next job of a queue that is not due yet becomes due; nil if there is none.
+local function next_due_in(queue)
   local first
   for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do
     local head =
@@ -20,9 +21,9 @@ local function later_in(queue)
   return first
 end
 
--- A queue's time in `later` has come, or may be wrong: set it right. Returns it.
-local function set_later(queue)
-  local moment = call('SISMEMBER', P .. 'paused', queue) == 0 and later_in(queue)
+-- Correct a queue's time in `later`, which has come or may be wrong. Returns the new time.
+local function update_later(queue)
+  local moment = call('SISMEMBER', P .. 'paused', queue) == 0 and next_due_in(queue)
   if moment then
     call('ZADD', LATER, digits(moment), queue)
   else
@@ -31,14 +32,14 @@ local function set_later(queue)
   return moment
 end
 
--- How many queues one script brings.
-local BROUGHT = 100
+-- How many queues one script activates at most.
+local MAX_ACTIVATED = 100
 
--- Queues whose time has come may give something now; how much has become due.
-local function bring()
+-- Activate the queues whose time has come. Returns how many jobs have become due.
+local function activate_due()
   local n = 0
-  for _, queue in ipairs(call('ZRANGE', LATER, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, BROUGHT)) do
-    set_later(queue)
+  for _, queue in ipairs(call('ZRANGE', LATER, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_ACTIVATED)) do
+    update_later(queue)
     if call('SISMEMBER', P .. 'paused', queue) == 0 then
       local due = call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
         + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
@@ -49,8 +50,9 @@ local function bring()
   return n
 end
 
--- Store when a job is due; 0, as a hint for `wake`: it is the next one, so a keeper must look again.
-local function delay(queue, id, due)
+-- Store when a job is due. Returns 0, as a hint for `wake`, if it is the next one: a keeper must
+-- poll again.
+local function add_delayed(queue, id, due)
   local delayed = P .. 'delayed:' .. queue
   postpone(queue, due)
   call('ZADD', delayed, digits(due), id)

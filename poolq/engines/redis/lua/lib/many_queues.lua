@@ -1,12 +1,12 @@
--- Part `many_queues`, of `step` alone (needs `fast_path`): claim from more than a few queues. Some are asked in a
--- step, after the last one asked before; those that have nothing leave `active`, so that nobody asks
--- them again.
+-- Part `many_queues`, only in `step` (needs `fast_path`, `unpaused`): claim from more than a few
+-- queues. Each step asks some of them, after the last one asked before. Empty ones leave `active`,
+-- so they are not asked again.
 
--- How many names are read at once, and how many queues in which there is nothing one step meets.
-local WINDOW, BARREN = 32, 250
+-- How many names are read at once, and how many empty queues one step visits.
+local NAMES_AT_ONCE, MAX_EMPTY = 32, 250
 
--- Jobs that came back, in their order. One that was granted keeps its slots while they count.
-grab_back = function(queue, most)
+-- Claim jobs that came back, in order. One that was granted keeps its slots while they count.
+claim_returned = function(queue, most)
   local back = P .. 'back:' .. queue
   local ids = call('ZRANGE', back, 0, most - 1)
   if #ids == 0 then return end
@@ -31,37 +31,38 @@ local cursor = many and call('HGET', worker, '#cursor') or nil
 
 local function names_after(name)
   local from = name and '(' .. name or '-'
-  local found = call('ZRANGE', ACTIVE, from, '+', 'BYLEX', 'LIMIT', 0, WINDOW)
+  local found = call('ZRANGE', ACTIVE, from, '+', 'BYLEX', 'LIMIT', 0, NAMES_AT_ONCE)
   return name and #found == 0 and names_after() or found
 end
 
--- How many have been asked; those that have nothing now.
+-- How many queues were asked, and which of them are now empty.
 local asked, empty = 0, {}
 
--- `first` claims what comes before all else of a queue, and says whether the queue has more of that.
-local function ask(names, first)
+-- `first` claims what comes before all other jobs of a queue, and returns whether the queue has
+-- more of that.
+local function claim_each(names, first)
   for _, queue in ipairs(names) do
     if index == want then return end
     local more = first and first(queue)
-    grab(queue)
+    claim_from(queue)
     asked, cursor = asked + 1, queue
     if index < want and not more then empty[#empty + 1] = queue end
   end
 end
 
--- Without `first`: until it is needed; then, false.
-local function ask_many(first)
-  local most = math.min(call('ZCARD', ACTIVE), want + BARREN)
+-- Without `first`: stop and return false as soon as it is needed.
+local function claim_many(first)
+  local most = math.min(call('ZCARD', ACTIVE), want + MAX_EMPTY)
   while index < want and asked < most do
     local open, shut = names_after(cursor), {}
     if #open == 0 then break end
     local last_one = open[#open]
-    plain = is_plain(open)
-    if not plain then
+    simple = check_simple(open)
+    if not simple then
       if not first then return false end
-      open, shut = open_of(open)
+      open, shut = split_paused(open)
     end
-    ask(open, first)
+    claim_each(open, first)
     for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- until it is resumed
     asked = asked + #shut
     if index < want then cursor = last_one end
@@ -69,7 +70,7 @@ local function ask_many(first)
   return true
 end
 
-local function answer_many(good, problem)
+local function finish_many(good, problem)
   fields[#fields + 1] = '#cursor'
   fields[#fields + 1] = cursor or ''
   call('HSET', worker, unpack(fields))
@@ -78,15 +79,15 @@ local function answer_many(good, problem)
     for from = 1, #empty, 1000 do
       call('ZREM', ACTIVE, unpack(empty, from, math.min(from + 999, #empty)))
     end
-    local full = index == want or asked >= want + BARREN
+    local full = index == want or asked >= want + MAX_EMPTY
     if full and call('EXISTS', ACTIVE) == 1 and call('EXISTS', WAKE) == 0 then
       call('RPUSH', WAKE, 1)
     end
   end
-  return answer({}, good, problem)
+  return finish_step({}, good, problem)
 end
 
 if many and ARGV[at] == '0' and request > last then
-  local good, done = pcall(ask_many)
-  if not good or done then return answer_many(good, done) end
+  local good, done = pcall(claim_many)
+  if not good or done then return finish_many(good, done) end
 end

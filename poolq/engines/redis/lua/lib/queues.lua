@@ -1,8 +1,8 @@
--- Part `queues`: which queues are asked.
+-- Part `queues` (needs only `base`): which queues a request is about.
 
--- The queues named from ARGV[at] on ("<n>", then n names; "-1": all of the namespace, which is nil
--- here), and the position behind them.
-local function named_at(at)
+-- The queues listed from ARGV[at] on ("<n>", then n names; "-1": all queues of the namespace,
+-- returned as nil), and the position after them.
+local function queues_at(at)
   local count = tonumber(ARGV[at])
   if count < 0 then return nil, at + 1 end
   return {unpack(ARGV, at + 1, at + count)}, at + 1 + count

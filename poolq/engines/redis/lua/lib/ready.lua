@@ -1,31 +1,31 @@
--- Part `ready` (needs `tokens`): jobs that may be claimed, and which queues may have some.
+-- Part `ready` (needs `tokens`): claimable jobs, and which queues may have some.
 --
--- A queue that may give something now is in `active`, whatever put it there; who finds it to be empty may
--- take it out. When its next delayed or held back job is due is in `later`, or an earlier time. So nobody
--- who serves all queues has to ask each.
+-- A queue that may have claimable jobs is in `active`, whatever put them there; whoever finds it
+-- empty may remove it. `later` holds the time at which its next delayed or held job is due, or an
+-- earlier one. So a worker that serves all queues need not ask each of them.
 
--- How many due jobs one script moves from the delayed ones to the list at once, and how often.
-local MOVED, ROUNDS = 1000, 50
+-- How many due jobs are moved from the delayed set to the list at once, and how often per script.
+local BATCH, MAX_ROUNDS = 1000, 50
 
-local function know(queue)
+local function mark_known(queue)
   call('ZADD', P .. 'queues', stamp, queue)
   call('ZREM', P .. 'idle', queue)
 end
 
--- A queue may give something now.
+-- A queue may have claimable jobs now.
 local function activate(queue)
-  if call('ZADD', ACTIVE, 0, queue) == 1 then know(queue) end
+  if call('ZADD', ACTIVE, 0, queue) == 1 then mark_known(queue) end
 end
 
--- A queue gives something at that time.
+-- A queue will have a claimable job at that time.
 local function postpone(queue, moment)
-  if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then know(queue) end
+  if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then mark_known(queue) end
 end
 
--- Move delayed jobs that are due (at most MOVED) into the list; returns how many.
+-- Move due delayed jobs (at most BATCH) to the list; returns how many.
 local function promote(queue)
   local delayed = P .. 'delayed:' .. queue
-  local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MOVED)
+  local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, BATCH)
   if #due > 0 then
     activate(queue)
     call('RPUSH', P .. 'ready:' .. queue, unpack(due))
@@ -34,14 +34,14 @@ local function promote(queue)
   return #due
 end
 
--- Put ids (at most 1000) that are due now behind all others of their queue, also behind the
--- delayed ones that have become due; returns how many are in the list.
+-- Put due ids (at most 1000) behind all other jobs of their queue, including delayed jobs that have
+-- become due; returns how many are in the list.
 local function append(queue, ids)
   local ready = P .. 'ready:' .. queue
-  for _ = 1, ROUNDS do
-    if promote(queue) < MOVED then return call('RPUSH', ready, unpack(ids)) end
+  for _ = 1, MAX_ROUNDS do
+    if promote(queue) < BATCH then return call('RPUSH', ready, unpack(ids)) end
   end
-  -- More may be due: they keep their place before these.
+  -- More may be due, and must stay before these.
   local scored = {}
   for i, id in ipairs(ids) do
     scored[2 * i - 1], scored[2 * i] = stamp, id

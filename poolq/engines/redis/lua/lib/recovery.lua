@@ -1,10 +1,10 @@
--- Part `recovery` (needs `settling` and what that needs): what a dead worker held goes
--- back, and its registration goes.
+-- Part `recovery` (needs `settling` and its needs): return the claims of a dead worker, and delete
+-- its registration.
 
--- As poolq/jobs/message.py has it: the first line and the last 19 are kept.
+-- As in poolq/jobs/message.py: the first line and the last 19 are kept.
 local HISTORY_KEPT = 20
 
-local function with_line(history, line)
+local function append_history(history, line)
   local lines = {}
   for old in string.gmatch(history, '[^\n]+') do lines[#lines + 1] = old end
   lines[#lines + 1] = line
@@ -12,24 +12,24 @@ local function with_line(history, line)
   return table.concat(lines, '\n')
 end
 
--- Returns whether an attempt was counted: not for a failing job, whose attempts are over.
+-- Returns whether an attempt was counted. It is not for a failing job, which has no attempts left.
 local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
-  if not due then due, attempt, crashes, failing, history = '0', 0, 0, '0', '' end  -- no state
+  if not due then due, attempt, crashes, failing, history = '0', 0, 0, '0', '' end  -- unreadable
   local counts = timed_out and failing == '0'
   if counts then attempt = attempt + 1
   elseif failing == '0' then crashes = crashes + 1
   else failing = failing + 1 end
   local head = table.concat({due, attempt, crashes, failing}, ' ')
-  call('HSET', STATES, id, head .. '\n' .. with_line(history, line))
+  call('HSET', STATES, id, head .. '\n' .. append_history(history, line))
   return counts
 end
 
-local function put_off(queue, id, pause)
+local function retry_later(queue, id, pause)
   local due = now + pause
   set_state(id, digits(due), string.match(call('HGET', STATES, id), '^%d+ (.*)$'))
-  return delay(queue, id, due)
+  return add_delayed(queue, id, due)
 end
 
 local function claims_held(worker)
@@ -50,18 +50,18 @@ local function claims_held(worker)
   return claims
 end
 
--- A history line made for any worker at any time: `{"at":0` begins it and `"worker":"?"` is in it.
-local function line_for(name, line)
+-- Fill in a history line that was made for any worker at any time: it begins with `{"at":0` and
+-- contains `"worker":"?"`.
+local function history_line(name, line)
   line = string.gsub(line, '^{"at":0', '{"at":' .. stamp)
   return (string.gsub(line, '"worker":"%?"', function() return '"worker":' .. cjson.encode(name) end))
 end
 
--- `death`: {request, finished, started, before, settled, delay} or nil; delay nil unless it timed
--- out; `line`: the history line of the claim that had started. Claims of the request `before` are
--- done. One of another lower request, or below `settled`, had been settled, and this store has lost
--- how: it goes back.
--- Adds ids to `fates`.
-local function recover(name, death, line, fates)
+-- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless it
+-- timed out. `line`: the history line of the claim that had started. Claims of the request `before`
+-- are done. Claims of other lower requests, or below `settled`, had been settled, but this store
+-- has lost how: they go back. Adds ids to `outcomes`.
+local function recover(name, death, line, outcomes)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand
   for i, claim in ipairs(claims_held(worker)) do
@@ -69,23 +69,23 @@ local function recover(name, death, line, fates)
     local ran = known and claim.index >= death.settled and claim.index < death.finished
     if ran or death and claim.request == death.before then
       finish(worker, claim.queue, {claim.id}, 1, 1)
-      fates.done[#fates.done + 1] = claim.id
+      outcomes.done[#outcomes.done + 1] = claim.id
     else
-      local fate, pause = fates.returned, 0
+      local fate, pause = outcomes.returned, 0
       if known and claim.index == death.started or not death and i == 1 then
         claim.how = '0'  -- its slots are used
-        if charge(claim.id, line_for(name, line), death and death.delay) then
-          fate, pause = fates.timed_out, death.delay
+        if charge(claim.id, history_line(name, line), death and death.delay) then
+          fate, pause = outcomes.timed_out, death.delay
           count('retried', claim.queue, 1)
         else
-          fate = fates.crashed
+          fate = outcomes.crashed
           count('crashed', claim.queue, 1)
         end
       end
       fate[#fate + 1] = claim.id
       local hint = 1
       if pause > 0 then
-        hint = put_off(claim.queue, claim.id, pause)
+        hint = retry_later(claim.queue, claim.id, pause)
       else
         give_back(claim.queue, claim.id, claim.how)
       end

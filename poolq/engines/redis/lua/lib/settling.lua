@@ -1,19 +1,19 @@
--- Part `settling` (needs `done`, `ready`, `bodies`, `windows`, `lines`, `claims`): end claims in other
--- ways than by being done.
+-- Part `settling` (needs `done`, `ready`, `later`, `bodies`, `windows`, `lines`, `claims`): end
+-- claims whose jobs are not done.
 --
--- Arguments from ARGV[at] on: the number of these settlements, each of seven:
---   "release"  id name queue  delay  state  counter  state is without due; counter "": none
+-- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
+--   "release"  id name queue  delay  state  counter  state without its due; counter "": none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `lines`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --
--- A script that fails is not undone. So a job is first where it belongs now, then its claim ends, and
--- all else follows: a job must not be lost where a key has a wrong type.
+-- A script that fails is not rolled back. So a job is first put where it belongs, then its claim
+-- ends, and everything else follows: a job must not get lost because some key has the wrong type.
 
 local function set_state(id, due, state)
-  stated = true
+  has_states = true
   call('HSET', STATES, id, due .. ' ' .. state)
 end
 
@@ -22,22 +22,23 @@ local function due_of(id)
   return state and string.match(state, '^%d+') or '0'
 end
 
-local function return_to(queue, id)
+local function put_back(queue, id)
   local _, due = origin_of(id)
   activate(queue)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
 end
 
--- A job whose claim has ended goes before all that were not claimed, with its due time; with its
--- slots, if it has some that still count.
+-- A job whose claim ends goes before all jobs that were not claimed. It keeps its due time, and its
+-- slots if they still count.
 local function give_back(queue, id, how)
   local from, to = string.match(how, '^(%d+):(%d+)$')
   if to and tonumber(from) <= now and now < tonumber(to) then call('HSET', GRANTED, id, how) end
-  return_to(queue, id)
+  put_back(queue, id)
 end
 
--- Each puts a job where it belongs, and returns how it wakes (nil: not), and what it counts as.
-local SETTLE = {
+-- Each function puts a job where it belongs, and returns the hint for `wake` (nil: none) and its
+-- counter.
+local SETTLERS = {
   back = function(queue, id, how)
     give_back(queue, id, how)
     return 1
@@ -45,7 +46,7 @@ local SETTLE = {
   release = function(queue, id, _, pause, state, counter)
     local due = now + math.max(0, tonumber(pause))
     set_state(id, digits(due), state)
-    if due > now then return delay(queue, id, due), counter end
+    if due > now then return add_delayed(queue, id, due), counter end
     activate(queue)
     return append(queue, {id}), counter
   end,
@@ -54,16 +55,16 @@ local SETTLE = {
     set_state(id, due_of(id), state)
     moment = tonumber(moment)
     if moment > now then return hold(queue, id, due or 0, moment, rule) and 0, 'limited' end
-    return_to(queue, id)
+    put_back(queue, id)
     return 1, 'limited'
   end,
   park = function(queue, id, how, text, _, _, worker)
     local _, due = origin_of(id)
-    local _, rule = rules_in(text)
+    local _, rule = parse_rules(text)
     call('HSET', P .. 'parkrules:' .. queue, id, text)
     call('HSET', P .. 'limits:' .. queue, identity_of(rule), digits(rule.limit))
-    if how == 'r' then unmark(queue, identity_of(rule), since_of(worker)) end
-    return join(queue, id, due or 0, rule) and 0, 'parked'
+    if how == 'r' then unmark(queue, identity_of(rule), registered_at(worker)) end
+    return join_line(queue, id, due or 0, rule) and 0, 'parked'
   end,
   bury = function(queue, id, _, state)
     -- A lost body must not hide the job.
@@ -85,7 +86,7 @@ local function settle_others(worker, at, stale)
       set_state(id, due_of(id), ARGV[i + 4])
     else
       local hint, counter =
-        SETTLE[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
+        SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
       if hint then wake(queue, hint) end
       if counter and counter ~= '' then count(counter, queue, 1) end

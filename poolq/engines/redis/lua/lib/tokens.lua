@@ -1,12 +1,13 @@
--- Part `tokens`: what wakes a waiting keeper. One list wakes those who wait on all queues; a queue has
--- one of its own only while somebody waits on it by name, so that no token stays behind for each.
+-- Part `tokens` (needs only `base`): wake waiting keepers. One list wakes those that wait on all
+-- queues. A queue has its own list only while a keeper waits on it by name, so that no tokens
+-- accumulate.
 
 local WAKE, NAMED = P .. 'wake', P .. 'named'
 
--- Wake one keeper of a queue, of each kind, unless it is paused. `hint`: how many jobs are ready; 0:
--- look again.
+-- Wake one keeper of each kind for a queue, unless it is paused. `hint`: how many jobs are ready;
+-- 0: poll again.
 local function wake(queue, hint)
-  -- In one call: 1 for the token of all queues, 2 if any are waited on by name.
+  -- One call checks both: 1 for the token of all queues, plus 2 if any queue is waited on by name.
   local found, missing = call('EXISTS', WAKE, NAMED, NAMED), false
   if found == 1 then return end
   local list = P .. 'wake:' .. queue

@@ -1,7 +1,7 @@
--- Part `unpaused` (needs nothing but `base`): which queues are not paused.
+-- Part `unpaused` (needs only `base`): tells paused queues from others.
 
--- Those of the names that are not paused, and those that are.
-local function open_of(names)
+-- The names of queues that are not paused, and of those that are.
+local function split_paused(names)
   local open, shut = {}, {}
   for from = 1, #names, 1000 do
     local last = math.min(from + 999, #names)

@@ -1,16 +1,18 @@
--- Part `windows`: fixed windows. A rule is {limit, window, key}; `window` in microseconds.
+-- Part `windows` (needs only `base`): fixed windows of limits. A rule is {limit, window, key};
+-- `window` in microseconds.
 
--- How many ended windows are taken out of the index for each one that opens.
-local FORGOTTEN = 2
--- Milliseconds that a window's record outlives it, so that its count of all starts goes on.
-local OUTLIVES = 10000
+-- How many ended windows are removed from the index for each one that opens.
+local FORGOTTEN_PER_OPENED = 2
+-- Milliseconds for which a window's record outlives it, so that the count of all starts continues.
+local EXTRA_TTL = 10000
 
 local function identity_of(rule)
   return digits(rule.window) .. ':' .. rule.key
 end
 
--- The open window of an identity: its start and how many starts it had; nil, 0 when there is none.
--- And how many starts there were in all, as far as is known. One that begins in the future was opened before the clock went back, and is over.
+-- The open window of an identity: its start and its number of starts, or nil and 0; and the known
+-- number of starts in all windows. A window that begins in the future was opened before the clock
+-- went back, and is over.
 local function window_of(identity, length)
   local stored = call('GET', P .. 'win:' .. identity)
   local total = 0
@@ -22,8 +24,9 @@ local function window_of(identity, length)
   return nil, 0, total
 end
 
--- How long until all rules allow a start (0: now), and the position of the rule that says so.
-local function probe(rules)
+-- How long until all rules allow a start (0: now), and the position of the rule that requires the
+-- wait.
+local function check_rules(rules)
   local wait, at = 0, 0
   for i, rule in ipairs(rules) do
     rule.identity = identity_of(rule)
@@ -36,14 +39,14 @@ local function probe(rules)
   return wait, at
 end
 
--- The index must not grow without end, nor may one script forget 100,000 windows that have ended.
+-- Keeps the index small, but never makes one script remove 100,000 ended windows.
 local function forget_ended(windows)
-  local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, FORGOTTEN)
+  local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, FORGOTTEN_PER_OPENED)
   if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 end
 
-local function open(rule)
-  local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + OUTLIVES
+local function open_window(rule)
+  local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + EXTRA_TTL
   local windows = P .. 'windows'
   local first = stamp .. ' 1 ' .. digits(rule.limit) .. ' ' .. digits(rule.total + 1)
   forget_ended(windows)
@@ -52,9 +55,9 @@ local function open(rule)
   call('SET', P .. 'win:' .. rule.identity, first, 'PX', digits(ttl))
 end
 
--- Take a start of each rule or of none; returns as `probe` does.
+-- Take one start of each rule, or none; returns the same as `check_rules`.
 local function take(rules)
-  local wait, at = probe(rules)
+  local wait, at = check_rules(rules)
   if wait > 0 then return wait, at end
   for _, rule in ipairs(rules) do
     if rule.start then
@@ -62,13 +65,13 @@ local function take(rules)
       for at, number in ipairs(used) do used[at] = digits(number) end
       call('SET', P .. 'win:' .. rule.identity, table.concat(used, ' '), 'KEEPTTL')
     else
-      open(rule)
+      open_window(rule)
     end
   end
   return 0, 0
 end
 
--- From when until when the slots just taken count: while all of their windows are open.
+-- The span in which the slots just taken count: while all of their windows are open.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do
