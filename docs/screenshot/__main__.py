@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import poolq
-from poolq.dashboard.sources import Attached
+from poolq.dashboard.sources import AttachedSource
 from poolq.demo import work
 from poolq.demo.jobs import CallWebhook, index_file
 from poolq.errors import NoPool
@@ -70,7 +70,7 @@ def main() -> int:
         shops = stack.enter_context(Shops(("127.0.0.1", 0), Shop))
         threading.Thread(target=shops.serve_forever, daemon=True).start()
         stack.callback(shops.shutdown)
-        places, sources = work.Places(folder), work.find().sources
+        places, sources = work.DemoFiles(folder), work.find_work().sources
         dispatch(places, sources, shops.server_address[1])
         stack.enter_context(pool())
         work_to_do = more(places, sources)
@@ -103,7 +103,7 @@ def move_in(folder: Path) -> None:
     os.environ.update({VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
     sys.path.insert(0, str(HERE))
     os.chdir(folder)
-    work.prepare(work.Places(folder))
+    work.prepare(work.DemoFiles(folder))
     Path("poolq.toml").write_text(SETTINGS)
 
 
@@ -119,7 +119,7 @@ def pool() -> Iterator[None]:
             process.wait()
 
 
-def dispatch(places: work.Places, sources: list[str], port: int) -> None:
+def dispatch(places: work.DemoFiles, sources: list[str], port: int) -> None:
     """What is there from the beginning."""
     from shop import SendMail, import_catalog, sync_stock
 
@@ -131,9 +131,9 @@ def dispatch(places: work.Places, sources: list[str], port: int) -> None:
     poolq.dispatch_many(SendMail, mails)
 
 
-def more(places: work.Places, sources: list[str]) -> Iterator[None]:
+def more(places: work.DemoFiles, sources: list[str]) -> Iterator[None]:
     """What comes in all the time: files, and webhooks whose servers are not always well."""
-    answers, files = (*work.RECOVER[:3], *work.FAIL[:1]), cycle(sources)
+    answers, files = (*work.RECOVERING_ANSWERS[:3], *work.FAILING_ANSWERS[:1]), cycle(sources)
     for number in count():
         many = FILES[number // 4 % len(FILES)]
         some = [{"path": path, "index": str(places.index)} for path in islice(files, many)]
@@ -157,8 +157,8 @@ def wait(work_to_do: Iterator[None]) -> bool:
         if monotonic() > deadline:
             break
         sleep(PAUSE)
-        with suppress(NoPool), closing(Attached(POOL, os.environ)) as source:
-            found = source.look()
+        with suppress(NoPool), closing(AttachedSource(POOL, os.environ)) as source:
+            found = source.snapshot()
             missing = lacks(found) if found is not None else ["a pool"]
         if not missing:
             return True

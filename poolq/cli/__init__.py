@@ -1,8 +1,8 @@
-"""The `poolq` command: one file a group of commands.
+"""The `poolq` command, with one file per group of commands.
 
-What holds in all of them: stdout is data and stderr is for people; an error is one line, and its
-exit code is the error's (errors.py); whatever is slow to import is imported by the command that
-needs it. `poolq run` never imports the user's code: its workers do.
+Rules of all commands: data goes to stdout, messages to stderr. An error is one line, with the exit
+code of its class (errors.py). Slow imports are made by the command that needs them. `poolq run`
+never imports the user's code; its workers do.
 """
 
 import sys
@@ -15,17 +15,19 @@ def main() -> int:
         from poolq.cli import early
 
         early.take_signals()
-        return early.leave(early.TAKEN if early.is_refused(args[1:]) else _whole(args))
+        return early.delay_exit(
+            early.NAME_TAKEN if early.is_refused(args[1:]) else _run_command(args)
+        )
     if args[:1] == ["health"]:
         from poolq.cli import health
 
         code = health.early(args[1:])
         if code is not None:
             return code
-    return _whole(args)
+    return _run_command(args)
 
 
-def _whole(args: list[str]) -> int:
+def _run_command(args: list[str]) -> int:
     from poolq.cli.main import main as run
 
     return run(args)

@@ -1,10 +1,10 @@
-"""`poolq config`: what the settings are, and why."""
+"""`poolq config`: the settings and where they come from."""
 
 import click
 
 from poolq import config as settings_of
 from poolq.cli.group import Group
-from poolq.cli.options import ALL, json_option, say, with_settings
+from poolq.cli.options import RUN_FLAGS, json_option, print_line, with_settings
 from poolq.config import Config
 
 
@@ -15,7 +15,7 @@ def config() -> None:
 
 @config.command()
 @json_option
-@with_settings(*ALL)
+@with_settings(*RUN_FLAGS)
 def show(settings: Config, as_json: bool) -> None:
     """Show the value and source of each setting; passwords are hidden.
 
@@ -28,7 +28,7 @@ def show(settings: Config, as_json: bool) -> None:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         tables.print_json({"folder": str(settings.folder), "settings": shown})
         return
-    say(f"project folder: {settings.folder}", err=True)
+    print_line(f"project folder: {settings.folder}", err=True)
     tables.print_table(
         [tables.Column("SETTING"), tables.Column("VALUE"), tables.Column("FROM")],
         [(name, _worded(value), source) for name, value, source in rows],

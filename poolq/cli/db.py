@@ -1,4 +1,4 @@
-"""`poolq db`: the tables of an SQL engine. Which tables, is the engine's business."""
+"""`poolq db`: the tables of an SQL engine. The engine knows which tables it needs."""
 
 import click
 
@@ -13,7 +13,7 @@ OUTDATED = 78
 
 @click.group(cls=Group)
 def db() -> None:
-    """Make, check and print the tables of MySQL, MariaDB and SQLite."""
+    """Create, check and print the tables of MySQL, MariaDB and SQLite."""
 
 
 def _schema(engine: Engine) -> SQLSchema | None:

@@ -1,4 +1,4 @@
-"""`poolq demo`: the main job on real input. What it does stands in `poolq.demo`."""
+"""`poolq demo`: real jobs on real input, implemented in `poolq.demo`."""
 
 import click
 

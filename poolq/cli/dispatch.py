@@ -1,7 +1,7 @@
 """`poolq job dispatch`: a producer on the command line.
 
-The job's options are those of its class, so the application is loaded, in this process: what is
-dispatched here is what the application itself would dispatch.
+It loads the application, so that a job gets the options of its class, as if the application itself
+had dispatched it.
 """
 
 import sys
@@ -58,7 +58,7 @@ def dispatch(
 
 
 def _check(options: dict[str, Any], name: str) -> None:
-    """A wrong option is here a wrong use of the command."""
+    """Turn an invalid option into a usage error."""
     from poolq.jobs.options import DEFAULTS
 
     try:
@@ -83,7 +83,7 @@ def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
 
 
 def _job(settings: Config, name: str) -> Any:
-    """The job's class or function job; None where there is no application to load."""
+    """The job's class or function job, or None if there is no application to load."""
     missing = not any(_exists(settings.folder, module) for module in settings.app)
     if missing and settings.sources["app"] == "default":
         warn(f"no module {settings.app[0]} in {settings.folder}: dispatched by name alone")
@@ -124,7 +124,7 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise click.UsageError(
-            f"the payload is no JSON: {error.msg} at line {error.lineno} column {error.colno}:"
+            f"the payload is not JSON: {error.msg} at line {error.lineno} column {error.colno}:"
             f" {shown(error.doc[error.pos : error.pos + 30])}",
             click.get_current_context(),
         ) from None
@@ -136,5 +136,5 @@ def _json(text: str) -> Any:
 
 
 def shown(rest: str) -> str:
-    """Where a reader stopped, quoted."""
+    """The text at which the parser stopped, quoted."""
     return repr(rest) if rest else "it ends there"

@@ -1,4 +1,4 @@
-"""`poolq doctor`: is the broker there, and what are poolq's promises worth on it?"""
+"""`poolq doctor`: whether the engine works, and how well it keeps jobs."""
 
 import time
 from collections.abc import Sequence
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 import click
 
 from poolq import config
-from poolq.cli.options import BROKER, json_option, with_settings
+from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
 from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
 from poolq.jobs.message import entries
 
-SLOW = 0.1  # seconds; every step of a worker takes that long
+SLOW_LATENCY = 0.1  # seconds of a round trip, which every step of a worker includes
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 
 
 @click.command()
 @json_option
-@with_settings(*BROKER)
+@with_settings(*ENGINE_FLAGS)
 def doctor(settings: Config, as_json: bool) -> int:
     """Check the engine and its settings.
 
@@ -47,7 +47,7 @@ def doctor(settings: Config, as_json: bool) -> int:
 
 
 def examine(engine: Engine, checks: list[Check]) -> int:
-    """Add the engine's checks to `checks`; the exit code."""
+    """Add the engine's checks to `checks` and return the exit code."""
     if not engine.stores:
         checks.extend(engine.doctor())
         return 0
@@ -67,16 +67,16 @@ def examine(engine: Engine, checks: list[Check]) -> int:
 
 
 def _latency(engine: Engine) -> Check:
-    engine.now()  # the first one connects
+    engine.now()  # connects
     began = time.perf_counter()
     engine.now()
     took = time.perf_counter() - began
-    level = "ok" if took < SLOW else "warn"
+    level = "ok" if took < SLOW_LATENCY else "warn"
     return Check("latency", level, f"answers in {took * 1000:.1f} ms")
 
 
 def _writable(engine: Engine) -> Check:
-    """Whether this user may write there: forgets a node that no pool can be."""
+    """Check write access, by removing a node that cannot exist."""
     try:
         engine.remove_node("")
     except EngineError as error:
@@ -85,7 +85,7 @@ def _writable(engine: Engine) -> Check:
 
 
 def _set_aside(engine: Engine) -> list[Check]:
-    """Failed jobs that no worker could read, of the last thousand."""
+    """Count the unreadable jobs among the last failed ones."""
     lasts = [entries(one.state.history)[-1:] for one in engine.failed()]
     odd = sum(1 for last in lasts if last and last[0].error.startswith("BadMessage"))
     if not odd:

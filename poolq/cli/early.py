@@ -1,11 +1,10 @@
-"""What `poolq run` does before the rest of the command is imported, which takes longer than a
-supervisor may wait.
+"""What `poolq run` does before it imports the rest of the command, which is slow.
 
-- It takes signals. Until the master has handlers of its own, TERM, INT and QUIT end it as one that
-  has begun nothing, and the others do nothing.
-- Under supervisor it leaves where its name is held: with `autorestart=true` only a program that
-  ends within `startsecs`, a second if nothing is said, is ever given up, whatever its exit code.
-  Whoever was not quick enough for that waits before it leaves: it would be started again at once.
+- It handles signals. Until the master has its own handlers, TERM, INT and QUIT exit with 0, and the
+  other signals are ignored.
+- Under supervisor it exits if its name is taken. With `autorestart=true`, supervisor gives up only
+  a program that exits within `startsecs` (default 1), whatever its exit code. A process that was
+  too slow for that waits before it exits, because supervisor restarts it immediately.
 """
 
 import os
@@ -14,25 +13,28 @@ import sys
 import time
 from types import FrameType
 
-TAKEN = 73  # NoPlace.exit_code
-QUICK, PAUSE = 0.8, 10.0  # seconds of a life that supervisor takes for no start; of a pause
+NAME_TAKEN = 73  # NoPlace.exit_code
+START_SECONDS, EXIT_DELAY = (
+    0.8,
+    10.0,
+)  # seconds: exits before count as failed starts; the wait of later ones
 
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_QUIET = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+_EXITING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
 
 def take_signals() -> None:
-    """For `poolq run` alone."""
-    for number in _ENDING:
-        signal.signal(number, _end)
-    for number in _QUIET:
-        if signal.getsignal(number) != signal.SIG_IGN:  # the pool wants to know of `nohup`
-            signal.signal(number, _nothing)
+    """Install the early handlers; for `poolq run` only."""
+    for number in _EXITING:
+        signal.signal(number, _exit)
+    for number in _IGNORED:
+        if signal.getsignal(number) != signal.SIG_IGN:  # the pool must still recognise `nohup`
+            signal.signal(number, _ignore)
 
 
 def is_refused(args: list[str]) -> bool:
-    """True if supervisor starts a second pool of one name, which is said then. What this cannot
-    tell the whole command sees."""
+    """True, with a message, if supervisor starts a second pool with the same name. Other cases are
+    left to the command itself."""
     if not _supervised():
         return False
     from poolq.cli import health
@@ -45,10 +47,10 @@ def is_refused(args: list[str]) -> bool:
     return True
 
 
-def leave(code: int) -> int:
-    """The exit code, when it is time to leave with it."""
-    if code == TAKEN and _supervised() and _age() > QUICK:
-        time.sleep(PAUSE)
+def delay_exit(code: int) -> int:
+    """Return the exit code, under supervisor after a delay if the name was taken too late."""
+    if code == NAME_TAKEN and _supervised() and _process_age() > START_SECONDS:
+        time.sleep(EXIT_DELAY)
     return code
 
 
@@ -56,15 +58,15 @@ def _supervised() -> bool:
     return "SUPERVISOR_ENABLED" in os.environ
 
 
-def _age() -> float:
-    """Seconds that this process has lived."""
+def _process_age() -> float:
+    """Seconds since this process started."""
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123  # pathlib is slow to import
         born = int(file.read().rpartition(b")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")
 
 
 def _flag(args: list[str]) -> str:
-    """The last --name that is given."""
+    """The value of the last --name."""
     name = ""
     for word, following in zip(args, [*args[1:], ""], strict=True):
         if word == "--name":
@@ -74,9 +76,9 @@ def _flag(args: list[str]) -> str:
     return name
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)
 
 
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """What it asks for (new code, a new log, another number) a starting pool need not do."""
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Ignore a request (reload, reopen, scale) that a starting pool need not carry out."""

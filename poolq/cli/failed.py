@@ -1,7 +1,7 @@
-"""`poolq failed`: the jobs that have failed for good, and what to do with them.
+"""`poolq failed`: lists, retries and deletes failed jobs.
 
-Jobs are chosen by id, or many at once by --queue, --older-than or --all. Many are worked through
-in pages, and only those that had failed when the command began.
+Jobs are selected by id, or by --queue, --older-than or --all. The latter are processed in pages,
+and only those that had failed when the command started.
 """
 
 import itertools
@@ -13,7 +13,15 @@ import click
 from poolq.cli import records
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
-from poolq.cli.options import confirm, json_option, no_empty, report, warn, with_engine, yes_option
+from poolq.cli.options import (
+    confirm,
+    json_option,
+    reject_empty,
+    report_ids,
+    warn,
+    with_engine,
+    yes_option,
+)
 from poolq.common.durations import micros
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import DurationError, NotFound
@@ -21,12 +29,12 @@ from poolq.jobs.message import name_and_queue
 from poolq.monitor import times
 
 T = TypeVar("T")
-PAGE = 1000
-MOST = 1_000_000
+PAGE_SIZE = 1000
+MAX_LIMIT = 1_000_000
 
 
-class Choice(NamedTuple):
-    """Which failed jobs are meant; `older_than` in microseconds."""
+class Selection(NamedTuple):
+    """The selected failed jobs; `older_than` in microseconds."""
 
     ids: tuple[str, ...]
     queue: str | None
@@ -51,13 +59,13 @@ age_option = click.option(
 )
 
 
-def choosing(command: Callable[..., T]) -> Callable[..., T]:
-    """The arguments of a Choice."""
+def selection_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Add the arguments of a Selection to a command."""
     for decorate in (
         click.option("--all", "everything", is_flag=True, help="All failed jobs."),
         age_option,
         queue_option,
-        click.argument("ids", metavar="[ID]...", nargs=-1, callback=no_empty),
+        click.argument("ids", metavar="[ID]...", nargs=-1, callback=reject_empty),
     ):
         command = decorate(command)
     return command
@@ -72,7 +80,11 @@ def failed() -> None:
 @queue_option
 @age_option
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="Maximum number."
+    "--limit",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=100,
+    show_default=True,
+    help="Maximum number.",
 )
 @json_option
 @with_engine
@@ -98,37 +110,36 @@ def ls(
 
 
 def _row(stored: StoredJob) -> tuple[object, ...]:
-
     name = name_and_queue(stored.body)[0]
     return stored.id, stored.queue, name, times.local(stored.at), records.last_error(stored)
 
 
 @failed.command()
-@click.argument("id", callback=no_empty)
+@click.argument("id", callback=reject_empty)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a failed job with its error, traceback and history."""
     stored = engine.find(id)
     if stored is None or stored.status != "failed":
-        state = "is done or was never there" if stored is None else f"is {stored.status}"
+        state = "is done or never existed" if stored is None else f"is {stored.status}"
         raise NotFound(f"job {id} is not among the failed ones; it {state}")
     print_job(stored, as_json)
 
 
 @failed.command()
-@choosing
+@selection_options
 @with_engine
 def retry(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool,
 ) -> int:  # fmt: skip
     """Put failed jobs back into their queues, with all attempts available again."""
-    return _each(engine, Choice(ids, queue, older_than, everything), engine.retry, "retried")
+    return _each(engine, Selection(ids, queue, older_than, everything), engine.retry, "retried")
 
 
 @failed.command()
-@choosing
+@selection_options
 @yes_option
 @with_engine
 def forget(
@@ -136,29 +147,29 @@ def forget(
     everything: bool, yes: bool,
 ) -> int:  # fmt: skip
     """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
-    choice = Choice(ids, queue, older_than, everything)
-    if choice.many and not ids and older_than is None:
+    selection = Selection(ids, queue, older_than, everything)
+    if selection.many and not ids and older_than is None:
         confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)
-    return _each(engine, choice, engine.forget, "forgot")
+    return _each(engine, selection, engine.forget, "forgot")
 
 
 def _each(
-    engine: Engine, choice: Choice, act: Callable[[Sequence[str]], list[str]], done: str
+    engine: Engine, selection: Selection, act: Callable[[Sequence[str]], list[str]], done: str
 ) -> int:
-    if bool(choice.ids) == choice.many:
+    if bool(selection.ids) == selection.many:
         raise click.UsageError(
-            "give ids, or which jobs: --queue, --older-than or --all; not both, and not neither",
+            "give either ids, or --queue, --older-than or --all",
             click.get_current_context(),
         )
-    if choice.many:
-        count = sum(len(act(page)) for page in _pages(engine, choice))
+    if selection.many:
+        count = sum(len(act(page)) for page in _pages(engine, selection))
         click.echo(f"{done} {count} job{'s' * (count != 1)}")
         return 0
-    ids = list(dict.fromkeys(choice.ids))
+    ids = list(dict.fromkeys(selection.ids))
     found: set[str] = set()
-    for page in itertools.batched(ids, PAGE) if hasattr(itertools, "batched") else [ids]:
+    for page in itertools.batched(ids, PAGE_SIZE) if hasattr(itertools, "batched") else [ids]:
         found.update(act(list(page)))
-    return report(
+    return report_ids(
         done,
         [id for id in ids if id in found],
         [id for id in ids if id not in found],
@@ -166,12 +177,12 @@ def _each(
     )
 
 
-def _pages(engine: Engine, choice: Choice) -> Iterator[list[str]]:
-    """Ids of chosen jobs, a page at a time; each page must be dealt with before the next."""
-    before = engine.now() - (choice.older_than or 0)
+def _pages(engine: Engine, selection: Selection) -> Iterator[list[str]]:
+    """Yield pages of ids; each page must be processed before the next is requested."""
+    before = engine.now() - (selection.older_than or 0)
     seen: set[str] = set()
     while True:
-        page = [one.id for one in engine.failed(choice.queue, before, PAGE)]
+        page = [one.id for one in engine.failed(selection.queue, before, PAGE_SIZE)]
         fresh = [id for id in page if id not in seen]
         if not fresh:
             return

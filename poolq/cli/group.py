@@ -1,5 +1,5 @@
-"""Groups of commands: they guess what a misspelled one was meant to be, and the root imports none
-but the one that is called.
+"""Groups of commands: they suggest a name for a misspelled command, and the root group imports only
+the command that is called.
 """
 
 import importlib
@@ -29,23 +29,23 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Lazy(Group):
-    """`homes`: the module of each command, in which it has the command's name."""
+class LazyGroup(Group):
+    """Imports a command when it is called. `modules`: the module that defines each command."""
 
-    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._homes = homes
+        self._modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(self._homes)
+        return list(self._modules)
 
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002  # click's signature
         name: str,
     ) -> click.Command | None:
-        if name not in self._homes:
+        if name not in self._modules:
             return None
-        command = getattr(importlib.import_module(self._homes[name]), name)
+        command = getattr(importlib.import_module(self._modules[name]), name)
         assert isinstance(command, click.Command)
         return command

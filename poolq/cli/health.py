@@ -1,20 +1,20 @@
-"""`poolq health`: is a pool well? For probes, which ask often: it imports next to nothing.
+"""`poolq health`: whether a pool is healthy. Probes call it often, so it imports very little.
 
-The pool's master answers through its socket, from what it knows; no broker is asked.
+The pool's master answers through its socket, without asking the broker.
 """
 
 import os
 import socket
 import sys
 
-PATIENCE = 2.0  # seconds that the pool has to answer
-WELL, ILL, NOBODY = 0, 1, 69
-_MARKS = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
-_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+ANSWER_TIMEOUT = 2.0  # seconds
+HEALTHY, UNHEALTHY, NO_POOL = 0, 1, 69
+_CONFIG_FILES = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 
 def early(args: list[str]) -> int | None:
-    """The exit code, if the arguments are those of a probe; None: the whole command shall see."""
+    """The exit code for a probe's arguments; None leaves them to the command itself."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
@@ -24,58 +24,61 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """The default one, unless a file may say otherwise."""
+    """The pool's name, from a TOML file or the default; None if the command itself must decide."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
-        found = [mark for mark in _MARKS if os.path.isfile(f"{folder}/{mark}")]  # noqa: PTH113  # as above
+        found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
         if found or folder == "/":
             break
         folder = os.path.dirname(folder)  # noqa: PTH120  # as above
     texts = {}
-    for mark in found:
-        with open(f"{folder}/{mark}", "rb") as file:  # noqa: PTH123  # as above
+    for file_name in found:
+        with open(f"{folder}/{file_name}", "rb") as file:  # noqa: PTH123  # as above
             text = file.read()
-        if _MARKS[mark] in text:
-            texts[mark] = text
+        if _CONFIG_FILES[file_name] in text:
+            texts[file_name] = text
     if ".env" in texts:
         return None
-    mark = "poolq.toml" if "poolq.toml" in found else "pyproject.toml"
-    return _in_toml(texts[mark], mark) if mark in texts else "default"
+    file_name = "poolq.toml" if "poolq.toml" in found else "pyproject.toml"
+    return _in_toml(texts[file_name], file_name) if file_name in texts else "default"
 
 
-def _in_toml(text: bytes, mark: str) -> str | None:
-    """The name that it sets, or the default one; None where the whole command has to judge."""
+def _in_toml(text: bytes, file_name: str) -> str | None:
+    """The name in the text of a TOML file, or the default; None if the command itself must
+    decide."""
     import tomllib
 
     try:
         table = tomllib.loads(text.decode())
-        if mark == "pyproject.toml":
+        if file_name == "pyproject.toml":
             table = table.get("tool", {}).get("poolq", {})
         name = table.get("name", "default")
-        return name if name and not name.strip(_PLAIN) else None
+        return name if name and not name.strip(_NAME_CHARACTERS) else None
     except (ValueError, AttributeError):
         return None
 
 
 def check(name: str, probe: str) -> int:
-    """Ask the pool of that name; 0 if it is well, else the reason is told on stderr."""
+    """Ask a pool. Returns 0 if it is healthy, else another exit code, with the reason on stderr."""
     from poolq.system.runtime_folder import connect, running_pools
 
     found = next((pool for pool in running_pools(os.environ) if pool.name == name), None)
     if found is None:
-        return _say(f"no pool named {name!r} runs here", NOBODY)
+        return _print_error(f"no pool named {name!r} runs here", NO_POOL)
     try:
-        with connect(found, PATIENCE) as line:
-            line.settimeout(PATIENCE)
+        with connect(found, ANSWER_TIMEOUT) as line:
+            line.settimeout(ANSWER_TIMEOUT)
             line.sendall(b'{"v":1,"do":"%s"}\n' % probe.encode())
             answer = _receive(line)
     except (TimeoutError, BlockingIOError):
-        return _say(f"pool {name!r} is not {probe}: no answer within {PATIENCE:g} s", ILL)
+        return _print_error(
+            f"pool {name!r} is not {probe}: no answer within {ANSWER_TIMEOUT:g} s", UNHEALTHY
+        )
     except OSError as error:
-        return _say(f"pool {name!r} is not {probe}: {error.strerror or error}", ILL)
+        return _print_error(f"pool {name!r} is not {probe}: {error.strerror or error}", UNHEALTHY)
     if b'"ok":true' in answer:
-        return WELL
-    return _say(f"pool {name!r} is not {probe}: {_reason(answer)}", ILL)
+        return HEALTHY
+    return _print_error(f"pool {name!r} is not {probe}: {_reason(answer)}", UNHEALTHY)
 
 
 def _receive(line: socket.socket) -> bytes:
@@ -97,7 +100,7 @@ def _reason(answer: bytes) -> str:
         return "it ended without an answer"
 
 
-def _say(text: str, code: int) -> int:
+def _print_error(text: str, code: int) -> int:
     from poolq.common.escaping import clean
 
     sys.stderr.write(f"poolq: {clean(text)}\n")

@@ -1,4 +1,4 @@
-"""`poolq job`: one job: show it, cancel it, dispatch it."""
+"""`poolq job`: shows, cancels and dispatches jobs."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import click
 from poolq.cli import records
 from poolq.cli.dispatch import dispatch
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, no_empty, say, warn, with_engine
+from poolq.cli.options import json_option, print_line, reject_empty, warn, with_engine
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import NotFound, PoolqError
 from poolq.jobs.message import entries, name_and_queue
@@ -26,25 +26,25 @@ job.add_command(dispatch)
 
 
 @job.command()
-@click.argument("id", callback=no_empty)
+@click.argument("id", callback=reject_empty)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a job in any state, with its history. Done jobs are counted, not kept."""
     stored = engine.find(id)
     if stored is None:
-        raise NotFound(f"job {id} is done or was never there")
+        raise NotFound(f"job {id} is done or never existed")
     print_job(stored, as_json, _progress(id) if stored.status == "running" else None)
 
 
 def _progress(id: str) -> Progress | None:
-    """What it tells, if a pool of this host runs it and is ours to see."""
-    from poolq.dashboard.sources import Attached
+    """The job's progress, if a pool of this user on this host runs it."""
+    from poolq.dashboard.sources import AttachedSource
     from poolq.system.runtime_folder import running_pools
 
     for name in dict.fromkeys(found.name for found in running_pools(os.environ)):
-        with suppress(PoolqError), closing(Attached(name, os.environ)) as source:
-            seen = source.look()
+        with suppress(PoolqError), closing(AttachedSource(name, os.environ)) as source:
+            seen = source.snapshot()
             for worker in seen.workers if seen else ():
                 if worker.id == id:
                     return worker.progress
@@ -52,7 +52,7 @@ def _progress(id: str) -> Progress | None:
 
 
 def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None) -> None:
-    """Everything about a job."""
+    """Print everything about a job."""
     from poolq.cli import tables
     from poolq.monitor.job_history import line
 
@@ -78,7 +78,7 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
         "payload": shown,
     }
     if progress is not None:
-        fields["progress"] = _far(progress)
+        fields["progress"] = _progress_text(progress)
     history = entries(stored.state.history)
     if history:
         fields["history"] = "\n".join(map(line, history))
@@ -87,27 +87,27 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
     tables.print_fields(fields)
 
 
-def _far(progress: Progress) -> str:
+def _progress_text(progress: Progress) -> str:
     total = f" of {progress.total}" if progress.total else ""
     return f"{progress.done}{total}{f', {progress.note}' if progress.note else ''}"
 
 
 @job.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=no_empty)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=reject_empty)
 @with_engine
 def cancel(engine: Engine, ids: Sequence[str]) -> int:
     """Delete jobs that are not running: ready, delayed or parked ones."""
     code = 0
     for id in dict.fromkeys(ids):
         if engine.cancel(id):
-            say(f"cancelled {id}")
+            print_line(f"cancelled {id}")
             continue
         code = 1
         stored = engine.find(id)
         if stored is None:
-            warn(f"job {id} is done or was never there")
+            warn(f"job {id} is done or never existed")
         elif stored.status == "failed":
             warn(f"job {id} has failed already; 'poolq failed forget {id}' deletes it")
         else:
-            warn(f"job {id} is {stored.status}; only a job that does not run can be cancelled")
+            warn(f"job {id} is {stored.status}; only jobs that are not running can be cancelled")
     return code

@@ -1,4 +1,4 @@
-"""The group of all commands, and how an error leaves: one line on stderr, and its exit code."""
+"""The root command, which turns each error into one line on stderr and an exit code."""
 
 import os
 import sys
@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 import click
 
-from poolq.cli.group import Lazy
+from poolq.cli.group import LazyGroup
 from poolq.cli.version import print_version
 from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
 USAGE = 2
-LONGEST, LONGEST_SHOWN = 1000, 80  # characters of an error, bytes of an argument in it
+MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = (
+    1000,
+    80,
+)  # characters of an error; bytes of an argument in it
 INTERRUPTED = 130
-#: The commands in the order of the help, each with its file here.
-HOMES = {
+#: The commands in the order of the help, each with its module here.
+COMMAND_MODULES = {
     "run": "run", "top": "top", "status": "status", "health": "probe", "pause": "pool",
     "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool", "stop": "pool",
     "nodes": "nodes", "make": "make", "db": "db", "queue": "queue", "job": "job",
@@ -25,8 +28,8 @@ HOMES = {
 
 
 @click.group(
-    cls=Lazy,
-    homes={name: f"poolq.cli.{file}" for name, file in HOMES.items()},
+    cls=LazyGroup,
+    modules={name: f"poolq.cli.{file}" for name, file in COMMAND_MODULES.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -47,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that has no ü shows \xfc
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ü shows \xfc
     try:
         _check_encoding(sys.argv[1:] if args is None else args)
         code = poolq.main(args, prog_name="poolq", standalone_mode=False)
@@ -57,24 +60,23 @@ def main(args: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return USAGE
     except click.UsageError as error:
-        return _say(error.format_message(), _help(error.ctx), USAGE)
+        return _print_error(error.format_message(), _help(error.ctx), USAGE)
     except click.Abort:
         return INTERRUPTED
     except PoolqError as error:
-        return _say(str(error), "", error.exit_code)
+        return _print_error(str(error), "", error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has left; the flush at exit must not complain about it.
+        # The reader of our output is gone; the flush at exit must not fail.
         sys.stdout = None
         return 1
     except OSError as error:
         sys.stdout = None  # as above
-        return _say(f"{error.filename or 'the output'}: {error.strerror or error}", "", 1)
+        return _print_error(f"{error.filename or 'the output'}: {error.strerror or error}", "", 1)
     return code if isinstance(code, int) else 0
 
 
 def _open_streams() -> None:
-    """Where a standard stream is closed (`>&-`), the next file that is opened would take its
-    place."""
+    """Open closed standard streams (`>&-`), because the next opened file would take their place."""
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         try:
             os.fstat(fd)
@@ -84,19 +86,20 @@ def _open_streams() -> None:
 
 
 def _check_encoding(args: Sequence[str]) -> None:
-    """No name in a store and no URL can hold what is not UTF-8. Raises UsageError."""
+    """Raise UsageError for an argument that is not UTF-8: no stored name and no URL can contain
+    it."""
     for arg in args:
         if not arg.isprintable() and any("\ud800" <= ch <= "\udfff" for ch in arg):
-            raise click.UsageError(f"{os.fsencode(arg)[:LONGEST_SHOWN]!r} is not UTF-8")
+            raise click.UsageError(f"{os.fsencode(arg)[:MAX_ARGUMENT_LENGTH]!r} is not UTF-8")
 
 
-def _say(text: str, hint: str, code: int) -> int:
+def _print_error(text: str, hint: str, code: int) -> int:
     text = " ".join(text.split())
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    if len(text) > MAX_ERROR_LENGTH:
+        text = f"{text[: MAX_ERROR_LENGTH // 2]} … {text[-MAX_ERROR_LENGTH // 2 :]}"
     click.echo(f"poolq: {clean(text)}{hint}", err=True)
     return code
 
 
 def _help(ctx: click.Context | None) -> str:
-    return f" ('{ctx.command_path} --help' tells more)" if ctx else ""
+    return f" ('{ctx.command_path} --help' shows the usage)" if ctx else ""

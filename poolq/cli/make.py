@@ -1,4 +1,4 @@
-"""`poolq make`: the first lines of a new job; `unit.py` has those for supervisors."""
+"""`poolq make`: the skeleton of a job; `unit.py` writes service files."""
 
 import keyword
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import say, with_settings
+from poolq.cli.options import print_line, with_settings
 from poolq.cli.unit import unit
 from poolq.config import Config
 from poolq.errors import Refused
@@ -19,21 +19,21 @@ from poolq import Job
 
 
 class {name}(Job):
-    """Say what it does. It may run twice (after a crash, say): make that harmless."""
+    """Describe the job. It may run twice, for example after a crash: make that harmless."""
 
     # queue = "default"
-    # delay = "+30 seconds"               # how long after its dispatch it may start
-    # attempts = 3                        # counted tries; 1 when left out
-    # retry_after = ["1s", "10s", "1m"]   # before the next try; the last step repeats
+    # delay = "+30 seconds"               # starts this long after the dispatch
+    # attempts = 3                        # default: 1
+    # retry_after = ["1s", "10s", "1m"]   # the last delay repeats
 
     def run(self) -> None:
         print(self.payload)
 
-    # def rate_limit(self):               # at most so many starts; None: no limit
+    # def rate_limit(self):               # None: no limit
     #     return {{"limit": 10, "seconds": 1}}
 
-    # def on_success(self): ...           # after a success
-    # def on_failure(self): ...           # when it has failed for good: self.error says why
+    # def on_success(self): ...           # after the job is done
+    # def on_failure(self): ...           # after it has failed; self.error says why
 '''
 PACKAGE = '"""The background jobs of this application."""\n'
 
@@ -70,23 +70,23 @@ def job(settings: Config, name: str, force: bool) -> None:
         path.write_text(TEMPLATE.format(name=title), "utf-8")
     except OSError as error:
         raise Refused(f"{_shown(path)} cannot be written: {error.strerror}") from None
-    say(_shown(path))
-    say(
+    print_line(_shown(path))
+    print_line(
         f"dispatch it: from {settings.app[0]}.{module} import {title}; {title}.dispatch({{}})",
         err=True,
     )
 
 
 def names(given: str) -> tuple[str, str]:
-    """The names of class and module: SendMail, send_mail. Refuses what Python would."""
+    """The names of class and module: SendMail, send_mail. Raises UsageError for invalid names."""
     ctx = click.get_current_context(silent=True)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given, re.ASCII):
-        raise click.UsageError(f"{given!r} is no name for a class, such as SendMail", ctx)
+        raise click.UsageError(f"{given!r} is not a class name such as SendMail", ctx)
     title = "".join(part[:1].upper() + part[1:] for part in given.split("_"))
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", title)
     module = split.lower()
     if keyword.iskeyword(title) or keyword.iskeyword(module) or title == "Job":
-        raise click.UsageError(f"{given!r} means something else already; take another name", ctx)
+        raise click.UsageError(f"{given!r} is already taken; choose another name", ctx)
     return title, module
 
 

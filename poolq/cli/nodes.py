@@ -1,4 +1,4 @@
-"""`poolq nodes`: every pool of the namespace, on whatever host."""
+"""`poolq nodes`: all pools of the namespace, on all hosts."""
 
 import click
 
@@ -7,7 +7,7 @@ from poolq.engines.base import Engine
 from poolq.monitor import times
 
 COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
-NUMBERS = ("workers", "busy", "beat")
+NUMERIC_COLUMNS = ("workers", "busy", "beat")
 
 
 @click.command()
@@ -35,7 +35,7 @@ def nodes(engine: Engine, as_json: bool) -> None:
     if not found:
         warn(f"no pool runs in namespace {engine.namespace!r}")
         return
-    columns = [tables.Column(name.upper(), right=name in NUMBERS) for name in COLUMNS]
+    columns = [tables.Column(name.upper(), right=name in NUMERIC_COLUMNS) for name in COLUMNS]
     rows = [
         (
             one.pool or "-", one.host or "-", one.workers,

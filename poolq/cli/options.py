@@ -1,4 +1,4 @@
-"""Options that commands share; the settings' flags are made from the table of settings."""
+"""Options that commands share; the flags of settings are made from the table of settings."""
 
 import functools
 import sys
@@ -18,33 +18,34 @@ T = TypeVar("T")
 
 
 class Decorator(Protocol):
-    """What returns the command that it is given, with more options."""
+    """Returns the given command with more options."""
 
     def __call__(self, command: Callable[..., T], /) -> Callable[..., T]: ...
 
 
-BROKER = ("engine", "namespace")
-ALL = tuple(setting.name for setting in SETTINGS if setting.flag)
+ENGINE_FLAGS = ("engine", "namespace")
+RUN_FLAGS = tuple(setting.name for setting in SETTINGS if setting.flag)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
-def no_empty(
+def reject_empty(
     ctx: click.Context, _param: click.Parameter, value: str | tuple[str, ...]
 ) -> str | tuple[str, ...]:
-    """A callback for ids of jobs: an empty one, as of a script's unset variable, is no question."""
+    """A callback for job ids: reject an empty one, such as that of an unset variable in a
+    script."""
     for one in [value] if isinstance(value, str) else value:
         if not one.strip():
-            raise click.UsageError(f"{one!r} is no id of a job; dispatching returns one", ctx)
+            raise click.UsageError(f"{one!r} is not a job id; dispatching returns one", ctx)
     return value
 
 
-def checker(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
-    """A flag's callback: a value that the setting's own parser refuses is a usage error.
+def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
+    """A flag's callback: a value that the setting's parser rejects is a usage error.
 
-    The text itself is handed on: `config.load` parses it again, beside all other places. An
-    engine's URL is left to it wholly: a bad one is bad configuration wherever it came from.
+    It returns the text, which `config.load` parses again with all other sources. An engine's URL is
+    not checked here: an invalid one is a configuration error, wherever it comes from.
     """
 
     def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
@@ -87,11 +88,11 @@ def with_engine(command: Callable[..., T]) -> Callable[..., T]:
         finally:
             engine.close()
 
-    return with_settings(*BROKER)(run)
+    return with_settings(*ENGINE_FLAGS)(run)
 
 
 def open_storing(settings: Config) -> Engine:
-    """The configured engine. Raises ConfigError for one that keeps no jobs (sync, null)."""
+    """The configured engine. Raises ConfigError if it stores no jobs (sync, null)."""
     engine = config.open_engine(settings)
     if not engine.stores:
         place = settings.sources.get("engine", "code")
@@ -111,24 +112,24 @@ def _flag(setting: Setting) -> Decorator:
     return click.option(
         setting.option,
         f"set_{setting.name}",
-        callback=checker(setting),
+        callback=flag_callback(setting),
         metavar=setting.metavar,
         help=f"{text} (default: {setting.shown}).",
     )
 
 
 def warn(text: str) -> None:
-    """A line for people."""
-    say(f"poolq: {' '.join(text.split())}", err=True)
+    """Print a message to stderr."""
+    print_line(f"poolq: {' '.join(text.split())}", err=True)
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """A line in which nothing steers a terminal."""
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print a line without control characters."""
     click.echo(clean(text), err=err)
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if a person says yes. Raises Refused; a usage error where nobody can be asked."""
+    """Ask for confirmation. Raises Refused if it is denied, UsageError without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -140,10 +141,10 @@ def confirm(question: str, yes: bool) -> None:
         raise Refused("nothing was deleted")
 
 
-def report(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
-    """Say what became of each id: those `found` on stdout, the others on stderr. The exit code."""
+def report_ids(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
+    """Print `found` ids to stdout and `missing` ones to stderr; return the exit code."""
     for id in found:
-        say(f"{done} {id}")
+        print_line(f"{done} {id}")
     for id in missing:
         warn(f"job {id} {why}")
     return 1 if missing else 0

@@ -1,6 +1,6 @@
-"""Orders to a running pool: `poolq pause | resume | scale | reload | drain | stop`.
+"""Commands for a running pool: `poolq pause | resume | scale | reload | drain | stop`.
 
-How a pool is found, and what is asked of it, is the business of `control/`; `status.py` shows it.
+`control/` finds the pool and defines the protocol; `status.py` shows the pool's state.
 """
 
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from poolq.cli.options import say, with_settings
+from poolq.cli.options import print_line, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
 from poolq.control.client import Line
@@ -35,14 +35,14 @@ timeout_option = click.option(
 )  # fmt: skip
 
 
-def call(settings: Config) -> Line:
-    """The pool that --name chooses."""
+def connect(settings: Config) -> Line:
+    """Connect to the pool that --name selects."""
     return Line(settings.name, os.environ)
 
 
-def give(settings: Config, do: str, **more: object) -> dict[str, Any]:
-    """An order that is carried out at once. Raises Refused."""
-    return _accepted(settings, call(settings).ask(do, more))
+def request(settings: Config, do: str, **more: object) -> dict[str, Any]:
+    """Send a request and return the answer. Raises Refused."""
+    return _accepted(settings, connect(settings).ask(do, more))
 
 
 def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
@@ -58,19 +58,19 @@ def pause(settings: Config) -> None:
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
-    changed = give(settings, "pause")["changed"]
-    say(f"pool {settings.name} takes nothing new{'' if changed else ', as before'}")
+    changed = request(settings, "pause")["changed"]
+    print_line(f"pool {settings.name} takes no new jobs{'' if changed else ', as before'}")
 
 
 @click.command()
 @with_settings("name")
 def resume(settings: Config) -> None:
     """Make a paused pool take jobs again."""
-    changed = give(settings, "resume")["changed"]
-    say(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
+    changed = request(settings, "resume")["changed"]
+    print_line(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
 
 
-@click.command(context_settings={"ignore_unknown_options": True})  # -1 is none
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is an argument
 @click.argument("workers", metavar="N|+N|-N")
 @with_settings("name")
 def scale(settings: Config, workers: str) -> None:
@@ -80,12 +80,12 @@ def scale(settings: Config, workers: str) -> None:
     """
     if not re.fullmatch(r"[+-]?\d{1,6}", workers, re.ASCII):
         raise click.UsageError(
-            f"{workers!r} is no number of workers; give it as 4, +1 or -1",
+            f"{workers!r} is not a number of workers; give 4, +1 or -1",
             click.get_current_context(silent=True),
         )
     key = "procs" if workers[0].isdecimal() else "by"
-    procs = give(settings, "scale", **{key: int(workers)})["procs"]
-    say(f"pool {settings.name} has {procs} worker{'s' * (procs > 1)} from now on")
+    procs = request(settings, "scale", **{key: int(workers)})["procs"]
+    print_line(f"pool {settings.name} is scaled to {procs} worker{'s' * (procs > 1)}")
 
 
 @click.command()
@@ -99,11 +99,11 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
     it exits with 0 when the new code is accepted, or with 1 and the reason when it is refused.
     """
     if not wait:
-        generation = give(settings, "reload")["generation"]
-        say(f"pool {settings.name} tries generation {generation}")
+        generation = request(settings, "reload")["generation"]
+        print_line(f"pool {settings.name} is trying generation {generation}")
         return
-    answer = _accepted(settings, call(settings).ask("reload", {"wait": True}, timeout))
-    say(f"generation {answer['generation']} is good: the other workers follow")
+    answer = _accepted(settings, connect(settings).ask("reload", {"wait": True}, timeout))
+    print_line(f"generation {answer['generation']} is accepted: the other workers follow")
 
 
 @click.command()
@@ -115,9 +115,11 @@ def drain(settings: Config, wait: bool, timeout: float | None) -> None:
 
     'poolq stop' waits for them for --stop-timeout only.
     """
-    code = _end(settings, wait, timeout, "drain")
+    code = _end_pool(settings, wait, timeout, "drain")
     if code:
-        raise PoolqError(f"pool {settings.name!r} has ended, but with {code}; its log says why")
+        raise PoolqError(
+            f"pool {settings.name!r} has ended with exit code {code}; its log says why"
+        )
 
 
 @click.command()
@@ -130,18 +132,18 @@ def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None
 
     Running jobs may finish within its --stop-timeout; the rest are killed and released.
     """
-    _end(settings, wait, timeout, "stop", now=now)
+    _end_pool(settings, wait, timeout, "stop", now=now)
 
 
-def _end(settings: Config, wait: bool, timeout: float | None, do: str, **more: object) -> int:
-    """The pool's exit code; 0 when it is not waited for."""
-    line = call(settings)
+def _end_pool(settings: Config, wait: bool, timeout: float | None, do: str, **more: object) -> int:
+    """End the pool; returns its exit code, or 0 without `wait`."""
+    line = connect(settings)
     if not wait:
         _accepted(settings, line.ask(do, more))
-        say(f"pool {settings.name} is draining")
+        print_line(f"pool {settings.name} is draining")
         return 0
     answer = _accepted(settings, line.ask(do, {**more, "wait": True}, timeout))
     line.until_gone()
-    say(f"pool {settings.name} has ended")
+    print_line(f"pool {settings.name} has ended")
     code: int = answer["code"]
     return code

@@ -1,4 +1,4 @@
-"""`poolq health` as one of the commands: for its help, and for settings in files."""
+"""The command `poolq health`, for its help, and if `health.early` cannot handle the arguments."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`poolq queue`: look at the queues, pause them for every node, empty them."""
+"""`poolq queue`: lists, pauses, resumes and empties queues."""
 
 import difflib
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import confirm, json_option, say, warn, with_engine, yes_option
+from poolq.cli.options import confirm, json_option, print_line, warn, with_engine, yes_option
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
 from poolq.monitor import times
 
-#: Those that have held nothing for long, together.
+#: The row for all queues that have been empty for long.
 FORGOTTEN = "(forgotten)"
-COUNTS = ("ready", "delayed", "parked", "running", "failed")
+QUEUE_COUNTS = ("ready", "delayed", "parked", "running", "failed")
 queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
 
 
@@ -40,13 +40,13 @@ def ls(engine: Engine, as_json: bool) -> None:
         return
     columns = [
         tables.Column("QUEUE"),
-        *(tables.Column(name.upper(), right=True) for name in (*COUNTS, "done", "oldest")),
+        *(tables.Column(name.upper(), right=True) for name in (*QUEUE_COUNTS, "done", "oldest")),
         tables.Column("STATE"),
     ]
     rows = [
         (
             one.queue,
-            *(getattr(one, name) for name in COUNTS),
+            *(getattr(one, name) for name in QUEUE_COUNTS),
             counters.get(one.queue, {}).get("done", 0),
             times.span(one.oldest / 1e6) if one.oldest else "-",
             "paused" if one.paused else "",
@@ -54,7 +54,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         for one in counts
     ]
     if forgotten:
-        rows.append((FORGOTTEN, *([0] * len(COUNTS)), forgotten.get("done", 0), "-", ""))
+        rows.append((FORGOTTEN, *([0] * len(QUEUE_COUNTS)), forgotten.get("done", 0), "-", ""))
     done = sum(counter.get("done", 0) for counter in counters.values())
     oldest = max((one.oldest for one in counts), default=0)
     total = (
@@ -68,7 +68,7 @@ def ls(engine: Engine, as_json: bool) -> None:
 
 
 def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
-    return {name: sum(getattr(one, name) for one in counts) for name in COUNTS}
+    return {name: sum(getattr(one, name) for one in counts) for name in QUEUE_COUNTS}
 
 
 def _document(
@@ -82,7 +82,7 @@ def _document(
     queues = [
         {
             "queue": one.queue,
-            **{name: getattr(one, name) for name in COUNTS},
+            **{name: getattr(one, name) for name in QUEUE_COUNTS},
             "oldest": one.oldest / 1e6,
             "paused": one.paused,
             "counters": counters.get(one.queue, {}),
@@ -107,7 +107,7 @@ def pause(engine: Engine, queues: Sequence[str]) -> None:
         engine.pause(name)
         if name not in known:
             warn(f"there is no queue {name!r} yet; it will be paused when its first job comes")
-        say(f"paused {name}")
+        print_line(f"paused {name}")
 
 
 @queue.command()
@@ -122,7 +122,7 @@ def resume(engine: Engine, queues: Sequence[str]) -> int:
     for name in dict.fromkeys(queues):
         if name in known:
             engine.resume(name)
-            say(f"resumed {name}" if known[name].paused else f"{name} was not paused")
+            print_line(f"resumed {name}" if known[name].paused else f"{name} was not paused")
     return 1 if missing else 0
 
 
@@ -141,7 +141,7 @@ def purge(engine: Engine, queue: str, yes: bool) -> None:
         f" of queue {queue!r}?",
         yes,
     )
-    say(f"purged {engine.purge(queue)} jobs of {queue}")
+    print_line(f"purged {engine.purge(queue)} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Stored jobs as plain data: what `--json` prints, and what tables are made of.
+"""Stored jobs as plain data, for `--json` and for tables.
 
-Points in time are ISO 8601 in UTC, durations are seconds. Names and keys here are what scripts
-rely on; docs/commands.md lists them.
+Times are ISO 8601 in UTC, durations are seconds. Scripts rely on the keys; docs/commands.md lists
+them.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from poolq.monitor.times import utc
 
 
 def entry(line: Entry) -> dict[str, object]:
-    """A history line; what does not apply to its cause is left out."""
+    """An entry of the history, without the fields that do not apply to its cause."""
     facts = {
         "error": line.error,
         "attempt": line.attempt,
@@ -31,7 +31,7 @@ def entry(line: Entry) -> dict[str, object]:
 
 
 def payload(body: bytes) -> tuple[Any, int | None]:
-    """The payload and `attempts`; of a message that cannot be read its text, and None."""
+    """The payload and `attempts`; for an unreadable message, its text and None."""
     try:
         message = decode(body)
     except BadMessage:
@@ -40,8 +40,8 @@ def payload(body: bytes) -> tuple[Any, int | None]:
 
 
 def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Everything about one job. `due`, `claimed` or `failed`: when, by its status; `progress`: what
-    it tells while it runs on this host."""
+    """Everything about one job. Its status decides whether the time is `due`, `claimed` or
+    `failed`; `progress`: its progress while it runs on this host."""
     found, attempts = payload(stored.body)
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     return {
@@ -62,7 +62,7 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def last_error(stored: StoredJob) -> str:
-    """Why it failed, in a line."""
+    """The first line of the last error."""
     history = entries(stored.state.history)
     if not history:
         return ""

@@ -1,10 +1,10 @@
-"""`poolq run`: a pool in the foreground. How it lives and ends is the business of `master/`."""
+"""`poolq run`: runs a pool in the foreground. `master/` implements the pool."""
 
 from pathlib import Path
 
 import click
 
-from poolq.cli.options import ALL, warn, with_settings
+from poolq.cli.options import RUN_FLAGS, warn, with_settings
 from poolq.config import Config
 from poolq.errors import ConfigError
 
@@ -12,7 +12,7 @@ STORELESS = ("sync://", "null://")
 
 
 @click.command()
-@with_settings(*ALL)
+@with_settings(*RUN_FLAGS)
 def run(settings: Config) -> int:
     """Run a pool of workers until it is stopped.
 
@@ -33,15 +33,15 @@ def run(settings: Config) -> int:
 
     show: Show | None = None
     if dashboard.has_terminal() and not settings.no_dashboard:
-        settings = dashboard.beside(settings)
+        settings = dashboard.with_log_file(settings)
         show = dashboard.Dashboard(settings)
     elif progress_bar.wanted(settings):
-        show = progress_bar.Bar(settings)
+        show = progress_bar.ProgressBar(settings)
     sink.check(settings)
-    begun = _size(settings.log_file)
+    log_size = _size(settings.log_file)
     code = run_pool(settings, set_up(settings.log_format), show)
     if isinstance(show, dashboard.Dashboard) and code:
-        _tell_errors(settings.log_file, begun)
+        _print_errors(settings.log_file, log_size)
     return code
 
 
@@ -52,9 +52,9 @@ def _size(log: str) -> int:
         return 0
 
 
-def _tell_errors(log: str, begun: int) -> None:
-    """Nobody has seen the log of a pool that showed its dashboard."""
+def _print_errors(log: str, log_size: int) -> None:
+    """Print the errors in the log, which the dashboard has not shown."""
     from poolq.dashboard.exit_summary import errors
 
-    for line in errors(Path(log), begun):
+    for line in errors(Path(log), log_size):
         warn(line)

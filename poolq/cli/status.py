@@ -1,16 +1,16 @@
-"""`poolq status`: how a running pool is."""
+"""`poolq status`: the state of a running pool."""
 
 from typing import Any
 
 import click
 
 from poolq.cli.options import json_option, with_settings
-from poolq.cli.pool import give
+from poolq.cli.pool import request
 from poolq.config import Config
 
 NOT_TAKING = 3
 STYLES = {"paused": "yellow", "draining": "yellow", "busy": "green", "leaving": "yellow"}
-COUNTS = ("done", "failed", "retried", "limited", "parked")
+WORKER_COUNTS = ("done", "failed", "retried", "limited", "parked")
 
 
 @click.command()
@@ -22,7 +22,7 @@ def status(settings: Config, as_json: bool) -> int:
     Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
     no such pool.
     """
-    found = give(settings, "status")
+    found = request(settings, "status")
     from poolq.cli import tables
 
     taking = not found["paused"] and found["state"] not in ("draining", "ending")
@@ -34,7 +34,7 @@ def status(settings: Config, as_json: bool) -> int:
         tables.Column("SLOT", right=True), tables.Column("PID", right=True),
         tables.Column("GEN", right=True), tables.Column("STATE"), tables.Column("QUEUE"),
         tables.Column("JOB", elastic=True), tables.Column("ID"), tables.Column("SINCE", right=True),
-        *(tables.Column(name.upper(), right=True) for name in COUNTS),
+        *(tables.Column(name.upper(), right=True) for name in WORKER_COUNTS),
         tables.Column("RSS", right=True), tables.Column("RESTARTS", right=True),
     ]  # fmt: skip
     click.echo()
@@ -47,8 +47,7 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 
     broker, keeper, refusal = found["broker"], found["keeper"], found["refusal"]
     templates = [
-        f"g{one['generation']} {one['pid']}"
-        + (f", its copy {one['spare']}" if one["spare"] else "")
+        f"g{one['generation']} {one['pid']}" + (f", spare {one['spare']}" if one["spare"] else "")
         for one in found["templates"]
     ]
     fields: dict[str, object] = {
@@ -75,7 +74,7 @@ def _limit(one: dict[str, Any]) -> str:
     rule = f"{one['limit']} per {span(one['window'])}"
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
-        facts = [f"{one['held'] or 0:.0f} a minute were put off by {one['key']} ({rule})"]
+        facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]
     facts.append(f"starts {pace(one['starts'])}/s of {pace(one['allowed'])} allowed")
     if one["next_slot"]:
         facts.append(f"next slot in {span(round(one['next_slot'], 1))}")
@@ -119,6 +118,6 @@ def _row(worker: dict[str, Any]) -> tuple[object, ...]:
         worker["slot"], worker["pid"] or "-", f"g{worker['generation']}", worker["state"],
         worker["queue"] or "-", worker["job"] or "-", worker["id"] or "-",
         span(round(since, 1)) if since is not None else "-",
-        *(worker[name] for name in COUNTS),
+        *(worker[name] for name in WORKER_COUNTS),
         f"{worker['rss'] / (1 << 20):.0f}M", worker["restarts"],
     )  # fmt: skip

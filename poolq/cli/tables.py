@@ -1,7 +1,7 @@
 """Tables, fields and JSON documents for the commands, on stdout.
 
-On a terminal a table fits its width: elastic columns give way. Elsewhere nothing is ever cut.
-Text of jobs is shown without control characters, so that no payload can steer a terminal.
+On a terminal, elastic columns are cut to fit its width; elsewhere nothing is cut. Control
+characters are escaped, so that no payload can manipulate the terminal.
 """
 
 import shutil
@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 
 from poolq.common.escaping import clean, clean_json, to_json
 
-WIDE = 100_000  # rich cuts at a console's width; here it never shall
-LEAST = 8  # characters that are left of a cell
-GAP = "  "
+UNLIMITED_WIDTH = 100_000  # rich cuts lines at this width
+MIN_CELL_WIDTH = 8  # characters
+COLUMN_GAP = "  "
 
 
 class Column(NamedTuple):
-    """`right`: numbers. `elastic`: may be cut on a narrow terminal."""
+    """`right`: align right; `elastic`: may be cut on a narrow terminal."""
 
     title: str
     right: bool = False
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 def print_json(data: object) -> None:
-    """One document, indented."""
+    """Print one indented document."""
     import msgspec
 
     shown = clean_json(msgspec.json.format(to_json(data), indent=2))
@@ -38,7 +38,8 @@ def print_table(
     total: Sequence[object] = (),
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """A table with a last line `total`; `styles` colours cells by their text, on a terminal."""
+    """Print a table, with `total` as its last line; `styles` has the styles of cells, by their
+    text."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -53,7 +54,7 @@ def print_table(
         table.add_column(column.title, footer, justify=justify, no_wrap=True)
     for row in cells:
         table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
-    console = Console(width=WIDE, highlight=False)
+    console = Console(width=UNLIMITED_WIDTH, highlight=False)
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
@@ -61,13 +62,13 @@ def print_table(
 
 
 def _fit(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> None:
-    """Cut what is elastic, so that a line takes `width` characters if that can be."""
+    """Cut elastic cells so that lines fit into `width` characters, if possible."""
     fixed = sum(
-        max([len(column.title), *(len(row[number]) for row in cells)]) + len(GAP)
+        max([len(column.title), *(len(row[number]) for row in cells)]) + len(COLUMN_GAP)
         for number, column in enumerate(columns)
         if not column.elastic
     )
-    most = max(width - fixed, LEAST)
+    most = max(width - fixed, MIN_CELL_WIDTH)
     for row in cells:
         for number, column in enumerate(columns):
             if column.elastic and len(row[number]) > most:
@@ -75,7 +76,7 @@ def _fit(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> N
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """A line a field, the values aligned; further lines of a value are indented."""
+    """Print a line per field, with aligned values; further lines of a value are indented."""
     width = max(map(len, fields)) + 2
     for name, value in fields.items():
         first, *more = [clean(line) for line in str(value).split("\n")]

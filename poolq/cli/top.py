@@ -1,4 +1,4 @@
-"""`poolq top`: the screen of a running pool, or all of it once."""
+"""`poolq top`: the screen of a running pool, or one printout of it."""
 
 import os
 import re
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from poolq.cli.options import BROKER, json_option, with_settings
+from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
 from poolq.config import Config
 from poolq.errors import NoPool
 
 if TYPE_CHECKING:
     from poolq.dashboard.sources import Source
 
-LEAST, MOST = (20, 5), (1000, 1000)
-DEFAULT = (100, 30)
-WIDE = 160  # columns of the page where it is no terminal
+MIN_SIZE, MAX_SIZE = (20, 5), (1000, 1000)
+DEFAULT_SIZE = (100, 30)
+PAGE_WIDTH = 160  # columns if the output is no terminal
 Size = tuple[int, int]
 
 
@@ -26,7 +26,9 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
         return None
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", value, re.ASCII)
     size = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not all(least <= one <= most for least, one, most in zip(LEAST, size, MOST, strict=True)):
+    if not all(
+        least <= one <= most for least, one, most in zip(MIN_SIZE, size, MAX_SIZE, strict=True)
+    ):
         text = f"--size is {value!r}; give columns and lines, as 100x30, from 20x5 to 1000x1000"
         raise click.UsageError(text, ctx)
     return size
@@ -44,7 +46,7 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
     help="Size of the picture (default: the terminal's, or 100x30).",
 )  # fmt: skip
 @click.option("--read-only", is_flag=True, help="Disable keys that change anything.")
-@with_settings("name", *BROKER)
+@with_settings("name", *ENGINE_FLAGS)
 def top(
     settings: Config,
     once: bool,
@@ -60,9 +62,9 @@ def top(
     """
     from poolq.dashboard import top
     from poolq.dashboard.dashboard import has_terminal
-    from poolq.dashboard.sources import Attached
+    from poolq.dashboard.sources import AttachedSource
 
-    source = Attached(settings.name, os.environ)
+    source = AttachedSource(settings.name, os.environ)
     try:
         if once or as_json or svg is not None:
             _once(source, settings, as_json=as_json, svg=svg, size=size)
@@ -77,21 +79,23 @@ def top(
 def _once(
     source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
 ) -> None:
-    """The picture, the document or the page."""
+    """Write the picture, the JSON document or the page."""
     from poolq.cli import tables
     from poolq.dashboard import print_once
-    from poolq.dashboard.drawing.theme import look_for
+    from poolq.dashboard.drawing.theme import theme_for
 
-    found = source.look()
+    found = source.snapshot()
     if found is None:
         raise NoPool(f"pool {settings.name!r} has just ended")
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
-        svg.write_text(print_once.picture(found, size or terminal or DEFAULT), encoding="utf-8")
+        svg.write_text(
+            print_once.picture(found, size or terminal or DEFAULT_SIZE), encoding="utf-8"
+        )
     if as_json:
         tables.print_json(found)
     elif svg is None:
-        width = terminal.columns if terminal else WIDE
-        lines = print_once.page(found, look_for(os.environ), width)
+        width = terminal.columns if terminal else PAGE_WIDTH
+        lines = print_once.page(found, theme_for(os.environ), width)
         styled = terminal is not None
         sys.stdout.write(print_once.to_text(lines, styled=styled))

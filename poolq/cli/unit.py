@@ -1,6 +1,6 @@
-"""`poolq make unit`: the files that have a supervisor run this project's pool.
+"""`poolq make unit`: service files that run this project's pool.
 
-Their text lies in `units/`, one file a kind; `contrib/` shows what they become.
+The templates are in `units/`, one file per kind; `contrib/` has examples of the result.
 """
 
 import getpass
@@ -15,27 +15,27 @@ from urllib.parse import unquote
 
 import click
 
-from poolq.cli.options import say, with_settings
+from poolq.cli.options import print_line, with_settings
 from poolq.config import Config, engine_urls
 from poolq.config.settings import BY_NAME
 from poolq.errors import Refused
 
-KINDS = ("systemd", "supervisor", "k8s")
-FLAGS = ("procs", "queue", "cooldown", "stop_timeout", "name")
-PATIENCE = 15  # seconds more than --stop-timeout: the end of the keeper, and a slow machine
+UNIT_KINDS = ("systemd", "supervisor", "k8s")
+UNIT_FLAGS = ("procs", "queue", "cooldown", "stop_timeout", "name")
+STOP_MARGIN = 15  # seconds beyond --stop-timeout, for the end of the keeper and slow machines
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(UNIT_KINDS))
 @click.option("--output", metavar="FILE", help="Write it to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
-@with_settings(*FLAGS)
+@with_settings(*UNIT_FLAGS)
 def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
     """Write a file for systemd, supervisor or Kubernetes that runs a pool of this project.
 
     The given flags become those of the pool; it reads all other settings where it starts.
     """
-    text = written(kind, settings)
+    text = unit_text(kind, settings)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -46,14 +46,14 @@ def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
         path.write_text(text, "utf-8")
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}") from None
-    say(str(path))
+    print_line(str(path))
 
 
-def written(kind: str, settings: Config) -> str:
+def unit_text(kind: str, settings: Config) -> str:
     """The file's text."""
     flags = [
         f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
-        for name in FLAGS
+        for name in UNIT_FLAGS
         if settings.sources[name] == BY_NAME[name].option
     ]
     if kind == "k8s":
@@ -64,7 +64,7 @@ def written(kind: str, settings: Config) -> str:
         "command": command,
         "folder": str(settings.folder).replace("%", "%%"),
         "user": _owner(settings.folder),
-        "patience": str(round(settings.stop_timeout) + PATIENCE),
+        "stop_seconds": str(round(settings.stop_timeout) + STOP_MARGIN),
         "writable": _writable(settings),
     }
     text = files("poolq.cli").joinpath("units", kind).read_text("utf-8")
@@ -78,13 +78,13 @@ def _shown(value: object) -> str:
 
 
 def _program() -> list[str]:
-    """How this very poolq is started."""
+    """The command that starts this installation of poolq."""
     script = Path(sys.executable).with_name("poolq")
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "poolq"]
 
 
 def _owner(folder: Path) -> str:
-    """Who the project belongs to; a pool needs no root."""
+    """The owner of the project; a pool does not need root."""
     try:
         owner = folder.owner()
     except (KeyError, OSError):
@@ -93,7 +93,7 @@ def _owner(folder: Path) -> str:
 
 
 def _writable(settings: Config) -> str:
-    """SQLite's file must be writable, wherever it is."""
+    """The line that makes the folder of SQLite's file writable."""
     if engine_urls.scheme(settings.engine) != "sqlite":
         return ""
     path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))

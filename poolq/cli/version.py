@@ -10,16 +10,16 @@ def version() -> None:
 
 
 def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
-    """The callback of --version, the spelling that people try first."""
+    """The callback of --version."""
     if given:
         click.echo(f"poolq {_installed()}")
         ctx.exit()
 
 
 def _installed() -> str:
-    import importlib.metadata  # slow: it brings a reader of e-mail headers
+    import importlib.metadata  # slow: it imports an email parser
 
     try:
         return importlib.metadata.version("poolq")
     except importlib.metadata.PackageNotFoundError:
-        return "(not installed: run from its source)"
+        return "(not installed: running from source)"

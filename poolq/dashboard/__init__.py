@@ -1,1 +1,1 @@
-"""The screen in a terminal: keys, panes, drawing, and what is done to the pool."""
+"""The dashboard in a terminal: keys, panes, drawing, and actions on the pool."""

@@ -1,5 +1,5 @@
-"""Acts are carried out beside the drawing: a broker or a pool that does not answer is not waited
-for. One thread does them, one after the other; what has come of them is taken by the loop.
+"""Runs actions in a thread, one after the other, so that a broker or a pool that does not answer
+never blocks the drawing. The loop collects the results.
 """
 
 import os
@@ -9,44 +9,45 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from poolq.dashboard.screen_state import Act
+from poolq.dashboard.screen_state import Action
 from poolq.errors import PoolqError
 
-MOST = 8  # acts that wait, before more are refused
+MAX_PENDING = 8  # waiting actions; further ones are refused
 
 
-class Result(NamedTuple):
-    """What has come of an act. `blocks`: what it has fetched, by title."""
+class ActionResult(NamedTuple):
+    """The outcome of an action. `blocks`: the texts that it has fetched, by title."""
 
-    act: Act
+    action: Action
     level: str
     text: str
     blocks: dict[str, str]
 
 
-class Hands:
-    """`do` carries one act out, and says so, with what it has fetched; it may raise PoolqError."""
+class ActionRunner:
+    """`perform` carries out one action and returns a message and the texts that it has fetched; it
+    may raise PoolqError or OSError. `fd` is readable when there are results."""
 
-    def __init__(self, do: Callable[[Act], tuple[str, dict[str, str]]]) -> None:
-        self._do = do
+    def __init__(self, perform: Callable[[Action], tuple[str, dict[str, str]]]) -> None:
+        self._perform = perform
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._asked: queue.Queue[Act] = queue.Queue(MOST)
-        self._results: deque[Result] = deque()
-        self._begun = False
+        self._pending: queue.Queue[Action] = queue.Queue(MAX_PENDING)
+        self._results: deque[ActionResult] = deque()
+        self._started = False
 
-    def begin(self, act: Act) -> bool:
-        """False: too much waits already."""
-        if not self._begun:
-            self._begun = True
-            threading.Thread(target=self._run, name="hands", daemon=True).start()
+    def submit(self, action: Action) -> bool:
+        """Queue an action. False if too many are waiting."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._run, name="actions", daemon=True).start()
         try:
-            self._asked.put_nowait(act)
+            self._pending.put_nowait(action)
         except queue.Full:
             return False
         return True
 
-    def results(self) -> list[Result]:
-        """Those since the last call."""
+    def results(self) -> list[ActionResult]:
+        """The results since the last call."""
         try:
             while os.read(self.fd, 4096):
                 pass
@@ -59,11 +60,11 @@ class Hands:
 
     def _run(self) -> None:
         while True:
-            act = self._asked.get()
+            action = self._pending.get()
             try:
-                text, blocks = self._do(act)
-                result = Result(act, "info", text, blocks)
+                text, blocks = self._perform(action)
+                result = ActionResult(action, "info", text, blocks)
             except (PoolqError, OSError) as error:
-                result = Result(act, "error", str(error), {})
+                result = ActionResult(action, "error", str(error), {})
             self._results.append(result)
             os.write(self._write, b"!")

@@ -1,6 +1,6 @@
-"""What a screen can have done, each as one call: to the pool through its socket, to jobs and queues
-through the engine. Every one may wait, for seconds at most; `action_runner.py` keeps that from the
-screen.
+"""The actions of the screen: on the pool through its socket, on jobs and queues through the engine.
+
+Each may block for some seconds; `action_runner.py` runs them in a thread of its own.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,19 @@ import msgspec
 
 from poolq.config import Config, engine_urls, open_engine
 from poolq.control.client import Line
-from poolq.dashboard.screen_state import Act
+from poolq.dashboard.screen_state import Action
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import BadMessage, NotFound, PoolqError, Refused
 from poolq.jobs.message import decode, entries, name_and_queue
-from poolq.monitor import job_history as worded
+from poolq.monitor import job_history
 
-Done = tuple[str, dict[str, str]]
+ActionOutput = tuple[str, dict[str, str]]
 
 
-class Acts:
-    """Called with an act by one thread. `call`: a new line to the pool; `stack`: a worker's, by
-    pid; `broker`: the engine that the pool works on, as the screen shows it, "" if that is ours.
-    """
+class Actions:
+    """Called with one action at a time, by one thread. `call` opens a connection to the pool,
+    `stack` returns a worker's stack by its pid, and `broker` the engine of the pool as the screen
+    shows it, or "" if it is the one in `config`."""
 
     def __init__(
         self,
@@ -35,10 +35,10 @@ class Acts:
         self._stack = stack
         self._broker = broker
         self._opened: Engine | None = None
-        self._known: dict[str, Callable[[Act], Done]] = {
+        self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
             "scale": self._scale,
-            "reload": lambda _: self._said("reload", "trying generation {generation}"),
-            "drain": lambda _: self._said("drain", "draining: running jobs may finish"),
+            "reload": lambda _: self._request_text("reload", "trying generation {generation}"),
+            "drain": lambda _: self._request_text("drain", "draining: running jobs may finish"),
             "pause": self._pause,
             "resume": self._resume,
             "retry": self._retry,
@@ -46,13 +46,13 @@ class Acts:
             "show": self._show,
         }
 
-    def __call__(self, act: Act) -> Done:
-        """Do it: what is to be said, and what was fetched. Raises PoolqError, OSError."""
-        return self._known[act.kind](act)
+    def __call__(self, action: Action) -> ActionOutput:
+        """Carry it out; the message, and the fetched texts by title. Raises PoolqError, OSError."""
+        return self._handlers[action.kind](action)
 
     # the pool
 
-    def _order(self, do: str, **more: object) -> dict[str, object]:
+    def _request(self, do: str, **more: object) -> dict[str, object]:
         line = self._call()
         try:
             answer = line.ask(do, more)
@@ -62,17 +62,17 @@ class Acts:
             raise Refused(str(answer["error"]))
         return answer
 
-    def _said(self, do: str, text: str) -> Done:
-        return text.format(**self._order(do)), {}
+    def _request_text(self, do: str, text: str) -> ActionOutput:
+        return text.format(**self._request(do)), {}
 
-    def _scale(self, act: Act) -> Done:
-        procs = self._order("scale", by=act.by)["procs"]
-        return f"{procs} worker{'s' * (procs != 1)} from now on", {}
+    def _scale(self, action: Action) -> ActionOutput:
+        procs = self._request("scale", by=action.by)["procs"]
+        return f"scaled to {procs} worker{'s' * (procs != 1)}", {}
 
     # queues and jobs
 
     def _engine(self) -> Engine:
-        """The one of this screen's settings, which must be the pool's. Raises Refused."""
+        """The engine in this command's settings. Raises Refused if the pool uses another one."""
         if self._opened is None:
             mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
@@ -80,42 +80,44 @@ class Acts:
             self._opened = open_engine(self._config)
         return self._opened
 
-    def _pause(self, act: Act) -> Done:
-        self._engine().pause(act.target)
-        return f"queue {act.target} is paused, on all nodes", {}
+    def _pause(self, action: Action) -> ActionOutput:
+        self._engine().pause(action.target)
+        return f"queue {action.target} is paused, on all nodes", {}
 
-    def _resume(self, act: Act) -> Done:
-        self._engine().resume(act.target)
-        return f"queue {act.target} is open again", {}
+    def _resume(self, action: Action) -> ActionOutput:
+        self._engine().resume(action.target)
+        return f"queue {action.target} is resumed", {}
 
-    def _retry(self, act: Act) -> Done:
-        if not self._engine().retry([act.target]):
-            raise NotFound(f"job {act.target} is no failed job any more")
-        return f"job {act.target} is back in its queue", {}
+    def _retry(self, action: Action) -> ActionOutput:
+        if not self._engine().retry([action.target]):
+            raise NotFound(f"job {action.target} is no longer a failed job")
+        return f"job {action.target} is back in its queue", {}
 
-    def _forget(self, act: Act) -> Done:
-        if not self._engine().forget([act.target]):
-            raise NotFound(f"job {act.target} is no failed job any more")
-        return f"job {act.target} is forgotten", {}
+    def _forget(self, action: Action) -> ActionOutput:
+        if not self._engine().forget([action.target]):
+            raise NotFound(f"job {action.target} is no longer a failed job")
+        return f"job {action.target} is forgotten", {}
 
-    def _show(self, act: Act) -> Done:
-        """The stack of the worker `act.by` and all of the job `act.target`, where there are such;
-        what cannot be had says so in its place."""
+    def _show(self, action: Action) -> ActionOutput:
+        """The stack of the worker with pid `action.by`, and the job `action.target`, if they are
+        given. A text that is not available says why."""
         blocks: dict[str, str] = {}
-        if act.by:
-            found = self._stack(act.by).rstrip()
-            blocks["stack"] = found or "it does not show it: it has ended, is stopped or starts"
-        if act.target:
+        if action.by:
+            found = self._stack(action.by).rstrip()
+            blocks["stack"] = (
+                found or "not available: the worker has ended, is stopped or is starting"
+            )
+        if action.target:
             try:
-                stored = self._engine().find(act.target)
-                blocks |= of_job(stored) if stored else {"job": "it is done, or was forgotten"}
+                stored = self._engine().find(action.target)
+                blocks |= job_blocks(stored) if stored else {"job": "done or forgotten"}
             except PoolqError as error:
                 blocks["job"] = str(error)
         return "", blocks
 
 
-def of_job(stored: StoredJob) -> dict[str, str]:
-    """Payload, error, traceback and history, by title."""
+def job_blocks(stored: StoredJob) -> dict[str, str]:
+    """A job's payload, error, traceback and history, by title."""
     try:
         payload = msgspec.json.format(msgspec.json.encode(decode(stored.body).payload), indent=2)
     except BadMessage:
@@ -128,6 +130,6 @@ def of_job(stored: StoredJob) -> dict[str, str]:
         "payload": payload.decode("utf-8", "replace"),
         "error": last.error if last else "",
         "traceback": last.traceback.rstrip() if last else "",
-        "history": "\n".join(map(worded.line, history)),
+        "history": "\n".join(map(job_history.line, history)),
     }
     return {title: text for title, text in facts.items() if text}

@@ -1,6 +1,6 @@
-"""The dashboard of `poolq run`: a process beside the pool, in the terminal it was started from.
+"""The dashboard of `poolq run`: a process of the pool that has the terminal.
 
-The master's process makes it and then only forks it; what draws is imported by its own process.
+The master creates the object and forks; only the forked process imports what draws.
 """
 
 import os
@@ -18,7 +18,8 @@ DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor
 
 
 class Dashboard:
-    """A `master.dashboard.Show`. Made before the pool, it keeps the terminal's modes."""
+    """A `master.dashboard.Show`. It is created before the pool and remembers the terminal's
+    modes."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -26,30 +27,30 @@ class Dashboard:
         self._modes = modes_of(0)
 
     def run(self, scores: Scoreboard) -> int:
-        """0 when it was told to leave, or the terminal or the pool has gone."""
+        """Show the screen until it is stopped, or the terminal or the pool is gone. Returns 0."""
         from setproctitle import setproctitle
 
         from poolq.control.client import Line
         from poolq.dashboard import exit_summary
-        from poolq.dashboard.action_runner import Hands
-        from poolq.dashboard.actions import Acts
-        from poolq.dashboard.drawing.theme import look_for
+        from poolq.dashboard.action_runner import ActionRunner
+        from poolq.dashboard.actions import Actions
+        from poolq.dashboard.drawing.theme import theme_for
         from poolq.dashboard.loop import Screen
-        from poolq.dashboard.screen_state import State
-        from poolq.dashboard.sources import Inherited
+        from poolq.dashboard.screen_state import ScreenState
+        from poolq.dashboard.sources import InheritedSource
         from poolq.dashboard.terminal import Terminal
         from poolq.system.host import die_with_parent
 
         setproctitle("poolq: dashboard")
         die_with_parent()
-        config, look = self._config, look_for(os.environ)
-        terminal = Terminal(self._modes, ascii_only=look.ascii_only)
-        source = Inherited(scores, self._master)
-        hands = Hands(Acts(config, lambda: Line(config.name, os.environ), source.stack))
-        screen = Screen(source, terminal, look, State(own=True), hands, self._has_master)
+        config, theme = self._config, theme_for(os.environ)
+        terminal = Terminal(self._modes, ascii_only=theme.ascii_only)
+        source = InheritedSource(scores, self._master)
+        runner = ActionRunner(Actions(config, lambda: Line(config.name, os.environ), source.stack))
+        screen = Screen(source, terminal, theme, ScreenState(own=True), runner, self._has_master)
         screen.run()
         if self._has_master():
-            last = source.look()
+            last = source.snapshot()
             ended = last is None or last.head.state == "ending"
             lines = exit_summary.summary(last or screen.last, ended=ended)
         else:
@@ -70,13 +71,13 @@ class Dashboard:
 
 
 def has_terminal() -> bool:
-    """Keys can be read, and a screen be drawn."""
+    """True if keys can be read and a screen can be drawn."""
     return os.isatty(0) and os.isatty(1) and os.environ.get("TERM", "") not in DUMB
 
 
-def beside(config: Config) -> Config:
-    """The settings of a pool that shows one: its log goes to a file, unless it does already or
-    stderr is not this terminal. Raises NoPlace."""
+def with_log_file(config: Config) -> Config:
+    """The settings of a pool with a dashboard: the log goes to a file, if it would otherwise go to
+    this terminal. Raises NoPlace."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
     path = pool_folder(os.environ) / f"{file_name(config.name)}.log"

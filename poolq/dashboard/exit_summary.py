@@ -1,20 +1,20 @@
-"""The last words of a screen, on the terminal that it has given back."""
+"""The lines that a screen leaves on the terminal when it ends."""
 
 import os
 from pathlib import Path
 
 from poolq.dashboard.drawing.cells import clean
+from poolq.dashboard.drawing.throughput import KINDS
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import Snapshot
 
-KINDS = ("done", "failed", "retried", "limited")
-TAIL = 64 << 10  # bytes of a log that are looked through
-MOST = 5
-_SIGNS = (" error: ", '"level":"error"')
+TAIL_BYTES = 64 << 10  # how much of the log's end is searched
+MAX_ERRORS = 5
+_ERROR_MARKS = (" error: ", '"level":"error"')
 
 
 def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
-    """Lines about the pool as it was seen last."""
+    """Lines about the pool, from its last snapshot."""
     if last is None:
         return ["the pool has ended"] if ended else []
     head = last.head
@@ -30,23 +30,25 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
 
 
 def orphaned(last: Snapshot | None) -> list[str]:
-    """Lines about a pool whose master was killed under its dashboard."""
+    """Lines about a pool whose master died while its dashboard was running."""
     if last is None:
         return ["the pool's master has died"]
     head = last.head
-    text = "its workers finish what they run, and leave; start it again"
+    text = "its workers finish their current jobs, then exit; start it again"
     lines = [f"the master of pool {clean(head.pool)} (pid {head.pid}) has died: {text}"]
     return [*lines, f"its log is {clean(head.log)}"] if head.log else lines
 
 
 def errors(path: Path, since: int) -> list[str]:
-    """The last errors of a log that has grown since it had so many bytes; for a pool that has ended
-    with one, and whose log nobody has seen."""
+    """The last errors in a log after its first `since` bytes: a pool that failed under its
+    dashboard has shown its log to nobody."""
     try:
         with path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
-            log.seek(max(since, end - TAIL))
+            log.seek(max(since, end - TAIL_BYTES))
             lines = log.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [clean(line) for line in lines if any(sign in line for sign in _SIGNS)][-MOST:]
+    return [clean(line) for line in lines if any(sign in line for sign in _ERROR_MARKS)][
+        -MAX_ERRORS:
+    ]

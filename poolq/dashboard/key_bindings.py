@@ -1,27 +1,27 @@
-"""What a key does (pure): it changes the state of the screen, or asks for an act.
+"""What each key does (pure): it changes the state of the screen, or returns an action.
 
-Acts that cannot be undone ask first, and anything but y is a no. Carrying them out is
-`actions.py`'s business, and suspending, redrawing and leaving the loop's.
+Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries
+actions out; the loop suspends, redraws and leaves.
 """
 
 from typing import Any
 
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import Act, Detail, Question, State
+from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
-LEAVE, SUSPEND, REDRAW = Act("leave"), Act("suspend"), Act("redraw")
+LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
-_ACTING = ("p", "r", "+", "-", "=", "R", "D", "X")
+_ACTION_KEYS = ("p", "r", "+", "-", "=", "R", "D", "X")
 
 
-def press(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
-    """What is to be done now, if anything. `now`: monotonic seconds."""
+def press(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+    """Handle a key; the action to carry out, if any. `now`: monotonic seconds."""
     if key.startswith("paste "):
         state.pasting = key == "paste begins"
         return None
-    if state.pasting:  # text that was meant for another window is no wish; a filter may be pasted
+    if state.pasting:  # pasted text is no command, but it may be a filter
         if state.typing and len(key) == 1:
             _type(key, state)
         return None
@@ -33,13 +33,13 @@ def press(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
     return _pressed(key, state, snapshot, now)
 
 
-def _pressed(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
-    """What comes first has the keys: a question, a filter that is typed, the help, a detail."""
+def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+    """Give the key to what is on top: a question, the filter being typed, the help, or a detail."""
     if state.question is not None:
         question, state.question = state.question, None
         if key in ("y", "Y"):
-            return question.act
-        state.say("nothing was done", now)
+            return question.action
+        state.show_message("cancelled", now)
         return None
     if state.typing:
         _type(key, state)
@@ -50,15 +50,15 @@ def _pressed(key: str, state: State, snapshot: Snapshot, now: float) -> Act | No
     if state.help:
         state.help, state.scroll = False, 0
         return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
-    if key in _ACTING:
-        return _act(key, state, snapshot, now)
+    if key in _ACTION_KEYS:
+        return _press_action(key, state, snapshot, now)
     if state.detail is not None:
         _in_detail(key, state.detail, state)
         return None
     return _in_lists(key, state, snapshot)
 
 
-def _type(key: str, state: State) -> None:
+def _type(key: str, state: ScreenState) -> None:
     if key == "enter":
         state.typing = False
     elif key in ("esc", "ctrl-c"):
@@ -71,7 +71,7 @@ def _type(key: str, state: State) -> None:
         state.filter += key
 
 
-def _in_detail(key: str, detail: Detail, state: State) -> None:
+def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
     if key in _MOVES:
         detail.scroll = max(0, detail.scroll + _MOVES[key])
     elif key == "?":
@@ -80,14 +80,14 @@ def _in_detail(key: str, detail: Detail, state: State) -> None:
         state.detail = None
 
 
-def _in_lists(key: str, state: State, snapshot: Snapshot) -> Act | None:
+def _in_lists(key: str, state: ScreenState, snapshot: Snapshot) -> Action | None:
     names = list(PANES)
     if key in _MOVES:
         _move(_MOVES[key], state, snapshot)
     elif key in ("tab", "right", "shift-tab", "left"):
         step = 1 if key in ("tab", "right") else -1
         state.pane = names[(names.index(state.pane) + step) % len(names)]
-        _move(0, state, snapshot)  # keys go on to be about this row, wherever it moves to
+        _move(0, state, snapshot)  # the selection stays on this row, even if the row moves
     elif key == "enter":
         return _open(state, snapshot)
     elif key == "/":
@@ -101,7 +101,7 @@ def _in_lists(key: str, state: State, snapshot: Snapshot) -> Act | None:
     return None
 
 
-def _move(by: int, state: State, snapshot: Snapshot) -> None:
+def _move(by: int, state: ScreenState, snapshot: Snapshot) -> None:
     pane = PANES[state.pane]
     rows = pane.shown(snapshot, state)
     if rows:
@@ -109,8 +109,8 @@ def _move(by: int, state: State, snapshot: Snapshot) -> None:
         state.chosen[pane.name] = pane.key(rows[at])
 
 
-def chosen(state: State, snapshot: Snapshot) -> Any:
-    """The row that keys are about; None: there is none."""
+def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
+    """The selected row, or None if the pane is empty."""
     pane = PANES[state.detail.pane if state.detail else state.pane]
     if state.detail is not None:
         rows = pane.rows(snapshot)
@@ -119,56 +119,58 @@ def chosen(state: State, snapshot: Snapshot) -> Any:
     return rows[pane.position(rows, state)] if rows else None
 
 
-def _open(state: State, snapshot: Snapshot) -> Act | None:
-    """All of the chosen row; what a snapshot does not have is fetched."""
+def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
+    """Show the selected row in full; the action fetches what the snapshot lacks."""
     row = chosen(state, snapshot)
     if row is None:
         return None
     state.detail = Detail(state.pane, PANES[state.pane].key(row))
     if isinstance(row, WorkerView):
         state.detail.waits = bool(row.pid)
-        return Act("show", row.id, row.pid) if row.pid else None
+        return Action("show", row.id, row.pid) if row.pid else None
     if isinstance(row, FailureView):
         state.detail.waits = True
-        return Act("show", row.id)
+        return Action("show", row.id)
     return None
 
 
-def _quit(state: State) -> Act | None:
+def _quit(state: ScreenState) -> Action | None:
     if not state.own:
         return LEAVE
     if state.read_only:
         return None
-    state.question = Question("End the pool, when its running jobs have finished?", Act("drain"))
+    state.question = Question("End the pool, when its running jobs have finished?", Action("drain"))
     return None
 
 
-def _act(key: str, state: State, snapshot: Snapshot, now: float) -> Act | None:
+def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     if state.read_only:
-        state.say("this screen only looks (--read-only)", now, "warning")
+        state.show_message("this screen is read-only (--read-only)", now, "warning")
         return None
     if key in ("+", "=", "-"):
-        return Act("scale", by=-1 if key == "-" else 1)
+        return Action("scale", by=-1 if key == "-" else 1)
     if key == "R":
-        state.question = Question("Load the application's code anew?", Act("reload"))
+        state.question = Question("Reload the application's code?", Action("reload"))
     elif key == "D":
         text = "End the pool, when its running jobs have finished?"
-        state.question = Question(text, Act("drain"))
+        state.question = Question(text, Action("drain"))
     else:
         return _on_row(key, chosen(state, snapshot), state, now)
     return None
 
 
-def _on_row(key: str, row: object, state: State, now: float) -> Act | None:
+def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | None:
     if key == "p":
         if isinstance(row, QueueView):
-            return Act("resume" if row.paused else "pause", row.queue)
-        state.say("p is for a queue: choose one with tab and the arrows", now, "warning")
+            return Action("resume" if row.paused else "pause", row.queue)
+        state.show_message("p acts on a queue: select one with tab and the arrows", now, "warning")
     elif not isinstance(row, FailureView):
-        state.say(f"{key} is for a failed job: choose one with tab and the arrows", now, "warning")
+        state.show_message(
+            f"{key} acts on a failed job: select one with tab and the arrows", now, "warning"
+        )
     elif key == "r":
-        return Act("retry", row.id)
+        return Action("retry", row.id)
     else:
         text = f"Forget failed job {row.job} {row.id} for good?"
-        state.question = Question(text, Act("forget", row.id))
+        state.question = Question(text, Action("forget", row.id))
     return None

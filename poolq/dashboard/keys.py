@@ -1,34 +1,37 @@
-"""The keys: what each does, and how what a terminal sends becomes a key's name."""
+"""The keys: their help, and how the bytes of a terminal become names of keys."""
 
 from typing import NamedTuple
 
 
-class Key(NamedTuple):
-    """`short`: for the last line of the screen; `acts`: it changes something."""
+class KeyHelp(NamedTuple):
+    """The help of one or more keys. `short`: for the last line of the screen; `changes`: whether
+    they change something in the pool."""
 
     keys: str
     what: str
     short: str = ""
-    acts: bool = False
+    changes: bool = False
 
 
 KEYS = (
-    Key("?", "this help", "help"),
-    Key("tab, shift-tab", "the next or previous pane", "pane"),
-    Key("up, down, j, k", "select a row"),
-    Key("page up, page down, home, end", "jump a page, or to the first or last row"),
-    Key("enter", "details of a row: payload, error, traceback, a worker's stack", "detail"),
-    Key("esc", "back; remove the filter"),
-    Key("/", "show only rows that contain some text", "filter"),
-    Key("p", "pause or resume the selected queue", "pause", acts=True),
-    Key("r", "put the selected failed job back into its queue", "retry", acts=True),
-    Key("+, -", "add or remove a worker", "workers", acts=True),
-    Key("R", "reload the application's code; asks", "reload", acts=True),
-    Key("D", "drain: finish running jobs, then end the pool; asks", "drain and stop", acts=True),
-    Key("X", "permanently delete the selected failed job; asks", "forget", acts=True),
-    Key("q", "quit; in the dashboard of 'poolq run', drain the pool; asks", "leave"),
-    Key("ctrl-l", "redraw the screen"),
-    Key("ctrl-z", "suspend; 'fg' resumes"),
+    KeyHelp("?", "this help", "help"),
+    KeyHelp("tab, shift-tab", "the next or previous pane", "pane"),
+    KeyHelp("up, down, j, k", "select a row"),
+    KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
+    KeyHelp("enter", "details of a row: payload, error, traceback, a worker's stack", "detail"),
+    KeyHelp("esc", "back; remove the filter"),
+    KeyHelp("/", "show only rows that contain some text", "filter"),
+    KeyHelp("p", "pause or resume the selected queue", "pause", changes=True),
+    KeyHelp("r", "put the selected failed job back into its queue", "retry", changes=True),
+    KeyHelp("+, -", "add or remove a worker", "workers", changes=True),
+    KeyHelp("R", "reload the application's code; asks", "reload", changes=True),
+    KeyHelp(
+        "D", "drain: finish running jobs, then end the pool; asks", "drain and stop", changes=True
+    ),
+    KeyHelp("X", "permanently delete the selected failed job; asks", "forget", changes=True),
+    KeyHelp("q", "quit; in the dashboard of 'poolq run', drain the pool; asks", "leave"),
+    KeyHelp("ctrl-l", "redraw the screen"),
+    KeyHelp("ctrl-z", "suspend; 'fg' resumes"),
 )
 
 _SEQUENCES = {
@@ -44,22 +47,22 @@ _SINGLE = {
 }  # fmt: skip
 
 
-READ = 4096  # bytes at once
+READ_SIZE = 4096  # bytes per read
 
 
-def whole(data: bytes) -> tuple[bytes, bytes]:
-    """What can be parsed now, and the beginning of a sequence that a read has cut."""
+def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
+    """Split off an escape sequence at the end whose rest has not been read yet."""
     at = data.rfind(b"\x1b")
     last = data[at:] if at >= 0 else b""
     begun = last[1:2] in (b"[", b"O") and not any(0x40 <= one <= 0x7E for one in last[2:])
-    if begun or (last == b"\x1b" and len(data) >= READ):
+    if begun or (last == b"\x1b" and len(data) >= READ_SIZE):
         return data[:at], last
     return data, b""
 
 
 def parse(data: bytes) -> list[str]:
-    """The names of keys, printable ones as they are; sequences that nobody knows are passed over.
-    A lone escape is the key of that name."""
+    """The names of the typed keys; a printable key is its own name. Unknown sequences are ignored.
+    A lone escape is the key "esc"."""
     found: list[str] = []
     while data:
         if data[:1] == b"\x1b":
@@ -78,7 +81,7 @@ def parse(data: bytes) -> list[str]:
 
 
 def _sequence(data: bytes) -> tuple[bytes, bytes]:
-    """What an escape begins, and the rest."""
+    """The escape sequence at the beginning, and the rest."""
     if data[1:2] not in (b"[", b"O"):
         return data[:1], data[1:]
     end = 2

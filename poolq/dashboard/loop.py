@@ -1,7 +1,8 @@
-"""The loop of a screen: it waits for keys, signals, acts and the clock, looks at the pool, draws.
+"""The loop of a screen: it waits for keys, signals, results of actions and the clock, takes a
+snapshot of the pool, and draws it.
 
-It never waits for anything else: acts are done by `action_runner.py`, and a terminal that takes
-nothing is left alone until it does. Whatever ends it, the terminal is given back.
+It never waits for anything else: `action_runner.py` carries out actions, and while a terminal
+accepts no output, nothing is drawn. However the loop ends, the terminal gets its modes back.
 """
 
 import os
@@ -11,54 +12,54 @@ from contextlib import suppress
 from time import monotonic
 
 from poolq.dashboard import key_bindings
-from poolq.dashboard.action_runner import Hands, Result
+from poolq.dashboard.action_runner import ActionResult, ActionRunner
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import Look
-from poolq.dashboard.keys import parse, whole
-from poolq.dashboard.screen_state import Act, State
+from poolq.dashboard.drawing.theme import Theme
+from poolq.dashboard.keys import parse, split_incomplete
+from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
 from poolq.monitor.snapshot import Snapshot
 from poolq.system.poll import readable
 from poolq.system.signal_queue import SignalQueue
 
-TICK = 0.25  # seconds between frames
+FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")
 _WORDS = {
-    "pause": "pausing {}", "resume": "giving {} free", "retry": "retrying {}",
+    "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}",
     "forget": "forgetting {}", "scale": "changing the number of workers", "reload": "reloading",
     "drain": "draining",
 }  # fmt: skip
 
 
 class Screen:
-    """One screen in one terminal. `alive`: asked at each tick; False ends it."""
+    """One screen in one terminal. `alive` is called before each frame; False ends the screen."""
 
     def __init__(
         self,
         source: Source,
         terminal: Terminal,
-        look: Look,
-        state: State,
-        hands: Hands,
+        theme: Theme,
+        state: ScreenState,
+        runner: ActionRunner,
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
         self._terminal = terminal
-        self._look = look
+        self._theme = theme
         self._state = state
-        self._hands = hands
+        self._runner = runner
         self._alive = alive
         self._signals = SignalQueue()
-        # What a person ends a program with, ends the pool, whose own dashboard shows its end.
+        # Ctrl-C and Ctrl-\ end the pool, and its own dashboard then shows how it ends.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
-        self._cut = b""  # the beginning of a key's sequence
-        self.last: Snapshot | None = None  # the pool as it was seen last
-        self.ended = False  # the pool has
+        self._incomplete = b""  # the beginning of an escape sequence
+        self.last: Snapshot | None = None  # the last snapshot
+        self.ended = False  # whether the pool has ended
 
     def run(self) -> None:
-        """Until the pool ends, a person leaves, or a signal says so."""
+        """Run until the pool ends, somebody quits, or a signal arrives."""
         self._signals.install(SIGNALS)
         ignore_background()
         try:
@@ -71,15 +72,15 @@ class Screen:
         tick = 0.0
         while not self._leaving:
             now = monotonic()
-            changed = self._hear() | self._take_results(now)
+            changed = self._take_signals() | self._take_results(now)
             if now >= tick:
-                tick = max(tick + TICK, now + TICK / 2)
-                found = self._source.look() if self._alive() else None
+                tick = max(tick + FRAME_INTERVAL, now + FRAME_INTERVAL / 2)
+                found = self._source.snapshot() if self._alive() else None
                 if found is None:
                     self.ended = True
                     return
                 self.last, changed = found, True
-                self._terminal.enter()  # it may have been given back meanwhile (fg)
+                self._terminal.enter()  # the process may be in the foreground again (fg)
             if changed and not self._leaving:
                 self._draw(now)
             self._sleep(max(0.0, tick - monotonic()))
@@ -88,16 +89,16 @@ class Screen:
         if self.last is None or not self._terminal.foreground() or not self._terminal.ready():
             return
         size = self._terminal.size()
-        self._terminal.show(frame.draw(self.last, self._state, self._look, size, now), size)
+        self._terminal.show(frame.draw(self.last, self._state, self._theme, size, now), size)
 
     def _sleep(self, timeout: float) -> None:
-        fds = [self._signals.fd, self._hands.fd]
+        fds = [self._signals.fd, self._runner.fd]
         if self._terminal.foreground():
             fds.append(self._terminal.fd)
         if self._terminal.fd in readable(fds, timeout):
             data = self._terminal.keys()
             self._leaving = self._leaving or not data  # the terminal has gone
-            data, self._cut = whole(self._cut + data)
+            data, self._incomplete = split_incomplete(self._incomplete + data)
             for key in parse(data):
                 self._press(key)
             if not self._leaving:
@@ -109,40 +110,40 @@ class Screen:
         if self.last is None:
             return
         now = monotonic()
-        act = key_bindings.press(key, self._state, self.last, now)
-        if act == key_bindings.LEAVE:
+        action = key_bindings.press(key, self._state, self.last, now)
+        if action == key_bindings.LEAVE:
             self._leaving = True
-        elif act == key_bindings.SUSPEND:
+        elif action == key_bindings.SUSPEND:
             self._suspend(group=True)
-        elif act == key_bindings.REDRAW:
+        elif action == key_bindings.REDRAW:
             self._terminal.redraw()
-        elif act is not None:
-            self._begin(act, now)
+        elif action is not None:
+            self._submit(action, now)
 
-    def _begin(self, act: Act, now: float) -> None:
-        if not self._hands.begin(act):
-            self._state.say("too much is still being done", now, "warning")
-        elif act.kind in _WORDS:
-            self._state.say(_WORDS[act.kind].format(act.target), now)
+    def _submit(self, action: Action, now: float) -> None:
+        if not self._runner.submit(action):
+            self._state.show_message("too many actions are waiting", now, "warning")
+        elif action.kind in _WORDS:
+            self._state.show_message(_WORDS[action.kind].format(action.target), now)
 
     def _take_results(self, now: float) -> bool:
-        results = self._hands.results()
+        results = self._runner.results()
         for result in results:
             self._take(result, now)
         return bool(results)
 
-    def _take(self, result: Result, now: float) -> None:
+    def _take(self, result: ActionResult, now: float) -> None:
         detail = self._state.detail
-        if result.act.kind != "show":
-            self._state.say(result.text, now, result.level)
+        if result.action.kind != "show":
+            self._state.show_message(result.text, now, result.level)
         elif detail is not None:
             detail.waits = False
-            detail.blocks = result.blocks or {"not known": result.text}
+            detail.blocks = result.blocks or {"error": result.text}
 
     # signals
 
-    def _hear(self) -> bool:
-        """True when there is something new to draw."""
+    def _take_signals(self) -> bool:
+        """Handle the queued signals. True if the screen must be drawn again."""
         names = self._signals.take()
         for name in names:
             if name in self._ending:
@@ -155,8 +156,8 @@ class Screen:
         return bool(names)
 
     def _suspend(self, *, group: bool) -> None:
-        """Give the terminal back, stop, and come back with `fg`. Ctrl-Z stops the whole group, the
-        pool's master too; it has to come after the terminal is as it was."""
+        """Restore the terminal, stop, and show the screen again after `fg`. Ctrl-Z stops the whole
+        group, with the pool's master, so the terminal must be restored first."""
         self._terminal.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(ProcessLookupError):

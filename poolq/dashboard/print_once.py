@@ -1,4 +1,4 @@
-"""A pool without a screen: all of it once, a line now and then, a picture."""
+"""A pool without an interactive screen: everything once, one line, or a picture."""
 
 import io
 import re
@@ -10,16 +10,16 @@ from rich.terminal_theme import TerminalTheme
 
 from poolq.dashboard.drawing import ansi, frame, header, table, throughput, trouble
 from poolq.dashboard.drawing.cells import Line, clean
-from poolq.dashboard.drawing.table import Scene
-from poolq.dashboard.drawing.theme import Look, look
+from poolq.dashboard.drawing.table import DrawContext
+from poolq.dashboard.drawing.theme import Theme, make_theme
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import State
+from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
-#: The colours of a picture: a terminal's 8 and their bright ones.
-PAPER = TerminalTheme(
+#: The colours of a picture: background, foreground, and a terminal's 8 colours, normal and bright.
+PICTURE_THEME = TerminalTheme(
     (17, 21, 28),
     (214, 218, 224),
     [(0, 0, 0), (232, 84, 84), (122, 190, 96), (229, 184, 76), (92, 148, 230), (190, 120, 210),
@@ -27,23 +27,23 @@ PAPER = TerminalTheme(
     [(62, 70, 84), (240, 110, 110), (150, 210, 120), (240, 205, 110), (130, 175, 240),
      (210, 150, 225), (130, 200, 215), (255, 255, 255)],
 )  # fmt: skip
-#: rich's picture would load them from another's server.
+#: rich's SVG would load these fonts from a web server.
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def page(snapshot: Snapshot, look: Look, width: int) -> list[Line]:
-    """Everything, one below the other, however many lines that takes."""
-    scene = Scene(snapshot, look, State(pane=""), alerts(snapshot))
-    lines = header.draw(snapshot, look, width, 2)
-    lines += trouble.draw(scene, width, trouble.wanted(scene))
-    lines += throughput.draw(snapshot, look, width)
+def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
+    """Everything, one pane below the other, in as many lines as it takes."""
+    context = DrawContext(snapshot, theme, ScreenState(pane=""), alerts(snapshot))
+    lines = header.draw(snapshot, theme, width, 2)
+    lines += trouble.draw(context, width, trouble.height_of(context))
+    lines += throughput.draw(snapshot, theme, width)
     for pane in PANES.values():
-        lines += table.draw(pane, scene, width, 1 + max(1, len(pane.rows(snapshot))))
+        lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
     return lines
 
 
 def to_text(lines: Sequence[Line], *, styled: bool) -> str:
-    """With the terminal's styles, or plain and without blanks at the ends."""
+    """The lines with the terminal's styles, or plain and without trailing blanks."""
     if styled:
         return "".join(f"{ansi.line_text(line)}\n" for line in lines)
     plain = ("".join(segment.text for segment in line) for line in lines)
@@ -51,7 +51,7 @@ def to_text(lines: Sequence[Line], *, styled: bool) -> str:
 
 
 def one_line(snapshot: Snapshot) -> str:
-    """The pool in a line, for a pipe or a terminal that knows no more."""
+    """The pool in one line, for a pipe or a dumb terminal."""
     pool, rates = snapshot.head, snapshot.throughput
     counts = {
         name: sum(getattr(queue, name) for queue in snapshot.queues)
@@ -69,24 +69,24 @@ def one_line(snapshot: Snapshot) -> str:
     return clean("; ".join(parts))
 
 
-def _parted(line: Line) -> Iterator[Segment]:
-    """Cut at blanks, so that every word has a place of its own: fonts differ in their widths, and
-    some programs drop the blanks that a text begins with."""
+def _split_words(line: Line) -> Iterator[Segment]:
+    """Split at blanks, so that each word gets its own position: fonts differ in width, and some
+    viewers drop leading blanks."""
     for segment in line:
         for part in re.split(r"( {2,}|^ )", segment.text):
             if part:
                 yield Segment(part, segment.style)
 
 
-def picture(snapshot: Snapshot, size: tuple[int, int], state: State | None = None) -> str:
+def picture(snapshot: Snapshot, size: tuple[int, int], state: ScreenState | None = None) -> str:
     """The screen as an SVG document."""
-    drawn = look(colour=True, ascii_only=False)
-    lines = frame.draw(snapshot, state or State(), drawn, size, 0.0)
+    drawn = make_theme(colour=True, ascii_only=False)
+    lines = frame.draw(snapshot, state or ScreenState(), drawn, size, 0.0)
     console = Console(
         record=True, file=io.StringIO(), width=size[0], height=size[1], force_terminal=True,
         color_system="truecolor", legacy_windows=False,
     )  # fmt: skip
-    segments = [one for line in lines for one in (*_parted(line), Segment("\n"))]
+    segments = [one for line in lines for one in (*_split_words(line), Segment("\n"))]
     console.print(Segments(segments), end="", soft_wrap=True)
     title = f"poolq top: {clean(snapshot.head.pool)}"
-    return _FONTS.sub("", console.export_svg(title=title, unique_id="poolq", theme=PAPER))
+    return _FONTS.sub("", console.export_svg(title=title, unique_id="poolq", theme=PICTURE_THEME))

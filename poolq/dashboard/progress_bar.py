@@ -1,8 +1,8 @@
 r"""A progress bar for `poolq run --until-empty` on a terminal without the dashboard.
 
-It is the last line, shorter than any of the log (`drawing/progress_line.py`), and the cursor stays
-at its beginning: so a line that the logger writes covers it, and where a terminal that was narrowed
-has wrapped it, all of it is erased from there. A process beside the pool draws it; see
+It is the last line, shorter than any line of the log (`drawing/progress_line.py`), and the cursor
+stays at its beginning. So a line that the logger writes covers it, and erasing from the cursor also
+removes it after a narrower terminal has wrapped it. A process of its own draws it; see
 `master/dashboard.py`.
 """
 
@@ -18,37 +18,37 @@ from poolq.config import Config
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.poll import readable
 
-PAUSE = 0.25  # seconds
-ERASE = "\x1b[J"  # from the cursor to the end
+REDRAW_INTERVAL = 0.25  # seconds
+ERASE = "\x1b[J"  # from the cursor to the end of the screen
 
 
-class Bar:
+class ProgressBar:
     """A `master.dashboard.Show`."""
 
     def __init__(self, config: Config) -> None:
         self._served = config.queue
         self._master = os.getpid()
-        self._told = False
+        self._stop_sent = False
 
     def run(self, scores: Scoreboard) -> int:
-        """Until TERM, or the end of the pool."""
+        """Draw until TERM, or until the pool ends."""
         from setproctitle import setproctitle
 
         from poolq.dashboard.drawing.progress_line import line
-        from poolq.dashboard.drawing.theme import look_for
-        from poolq.dashboard.sources import Inherited
+        from poolq.dashboard.drawing.theme import theme_for
+        from poolq.dashboard.sources import InheritedSource
 
         setproctitle("poolq: dashboard")
         signal.signal(signal.SIGTERM, self._stop)
         for name in (signal.SIGINT, signal.SIGHUP, signal.SIGTTOU, signal.SIGQUIT):
             signal.signal(name, _nothing)
-        source, look = Inherited(scores, self._master), look_for(os.environ)
+        source, theme = InheritedSource(scores, self._master), theme_for(os.environ)
         began = monotonic()
-        while not self._told and os.getppid() == self._master:
-            seen = source.look()
+        while not self._stop_sent and os.getppid() == self._master:
+            seen = source.snapshot()
             if seen is not None:
-                self._draw(line(seen, self._served, monotonic() - began, look))
-            readable((), PAUSE)
+                self._draw(line(seen, self._served, monotonic() - began, theme))
+            readable((), REDRAW_INTERVAL)
         return self.restore()
 
     def restore(self) -> int:
@@ -56,11 +56,11 @@ class Bar:
         return 0
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._told = True
+        self._stop_sent = True
 
     @staticmethod
     def _draw(text: str) -> None:
-        """Nothing in the background, and nothing beyond the terminal's width."""
+        """Draw only in the foreground, and not beyond the terminal's width."""
         with suppress(OSError, termios.error):
             if os.tcgetpgrp(1) == os.getpgrp():
                 room = os.get_terminal_size(1).columns - 1
@@ -69,9 +69,9 @@ class Bar:
 
 
 def wanted(config: Config) -> bool:
-    """It would be seen, and there is an end to be seen coming."""
+    """True if a terminal can show it, and the pool ends when its queues are empty."""
     return config.until_empty and os.isatty(1) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Meant for the pool, which shares the terminal."""
+    """Ignore the signal: it is meant for the pool, which shares the terminal."""

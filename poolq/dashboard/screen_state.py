@@ -1,12 +1,12 @@
-"""What a person has set up on the screen: the pane that has the keys, what is chosen in it, what is
-looked for, asked or shown in full. `key_bindings.py` changes it, drawing reads it."""
+"""The state of the screen: the focused pane, the selected rows, the filter, an open question or
+detail. `key_bindings.py` changes it, drawing reads it."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """Something to be done to the pool or its jobs; see `actions.py` for the kinds."""
+class Action:
+    """A change to the pool or its jobs; see `actions.py` for the kinds."""
 
     kind: str
     target: str = ""
@@ -15,15 +15,15 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Asked before an act; anything but y is a no."""
+    """A confirmation of an action; any key but y declines."""
 
     text: str
-    act: Act
+    action: Action
 
 
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full. `blocks`: what was fetched for it, by title; `waits`: more will come."""
+    """A row shown in full. `blocks`: fetched texts, by title; `waits`: more are being fetched."""
 
     pane: str
     key: str
@@ -33,9 +33,10 @@ class Detail:
 
 
 @dataclass(slots=True)
-class State:
-    """`chosen`: the key of the chosen row, by pane. `own`: the dashboard of `poolq run`, whose q
-    drains the pool. `message`: what has come of the last key, until `until` (monotonic)."""
+class ScreenState:
+    """`chosen`: the key of the selected row, by pane. `own`: this is the dashboard of `poolq run`,
+    whose q drains the pool. `message`: the result of the last key, shown until `until`
+    (monotonic)."""
 
     own: bool = False
     read_only: bool = False
@@ -52,9 +53,9 @@ class State:
     level: str = "info"
     until: float = 0.0
 
-    def say(self, text: str, now: float, level: str = "info") -> None:
-        """Show it in the last line for some seconds."""
-        self.message, self.level, self.until = text, level, now + MESSAGE
+    def show_message(self, text: str, now: float, level: str = "info") -> None:
+        """Show a message in the last line for MESSAGE_SECONDS."""
+        self.message, self.level, self.until = text, level, now + MESSAGE_SECONDS
 
 
-MESSAGE = 6.0  # seconds
+MESSAGE_SECONDS = 6.0  # seconds

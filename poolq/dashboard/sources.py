@@ -1,4 +1,4 @@
-"""Where a screen's snapshots come from: the pool's own shared memory, inherited or handed over."""
+"""Where a screen's snapshots come from: the pool's shared memory, inherited or attached to."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -12,39 +12,39 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
 
 
-class Inherited:
-    """In a process that the pool has forked. `master`: its pid."""
+class InheritedSource:
+    """For a process that the pool has forked. `master`: the master's pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._reader = SnapshotReader(scores)
         self._master = master
         self._since = identity.start_time(master)
 
-    def look(self) -> Snapshot | None:
-        """The pool now; None when its master has ended."""
+    def snapshot(self) -> Snapshot | None:
+        """The pool now, or None if its master has ended."""
         if self._since is None or identity.start_time(self._master) != self._since:
             return None
         return self._reader.snapshot()
 
     def stack(self, pid: int) -> str:
-        """The stacks of that worker's threads, as Python's faulthandler writes them; "" if it does
-        not answer within a second."""
+        """The stacks of a worker's threads, as Python's faulthandler writes them, or "" if the
+        worker does not answer within a second."""
         return self._reader.stack(pid)
 
     def close(self) -> None:
-        """It is the pool's own memory: nothing is held."""
+        """Do nothing: the memory belongs to the pool."""
 
 
-class Attached(Inherited):
-    """From another terminal. The pool is spoken to once; then all is read."""
+class AttachedSource(InheritedSource):
+    """For another terminal. It asks the pool once for its memory, then only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises NoPool, Refused, Overdue, and PoolqError where it ends meanwhile."""
+        """Raises NoPool, Refused, Overdue, or PoolqError if the pool ends meanwhile."""
         with closing(Line(name, environ)) as line:
             self._scores = line.attach()
             super().__init__(self._scores, line.pid)
         self._open = True
-        if self.look() is None:
+        if self.snapshot() is None:
             self.close()
             raise PoolqError(f"pool {name!r} has ended")
 
@@ -55,15 +55,15 @@ class Attached(Inherited):
 
 
 class Source(Protocol):
-    """Looks at one pool; used by one thread."""
+    """Takes snapshots of one pool, in one thread."""
 
-    def look(self) -> Snapshot | None:
-        """The pool now; None when it has ended. Called four times a second: it never waits for a
-        broker, and for the pool's master only so long that a person does not notice."""
+    def snapshot(self) -> Snapshot | None:
+        """The pool now, or None if it has ended. Called four times a second: it never waits for a
+        broker, and for the master only for an unnoticeable time."""
 
     def stack(self, pid: int) -> str:
-        """Of the worker of that pid, each thread; "" when it does not show it. May take a second,
-        and may be called by another thread."""
+        """The stacks of a worker's threads, or "" if they are not available. May take a second, and
+        may be called by another thread."""
 
     def close(self) -> None:
-        """Give back what it holds. Idempotent."""
+        """Release the shared memory. Idempotent."""

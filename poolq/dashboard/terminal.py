@@ -1,10 +1,10 @@
-r"""The terminal: its modes while a screen is shown, and as they were afterwards.
+r"""The terminal: its modes while a screen is shown, and their restoration.
 
-- Ctrl-C and Ctrl-\ stay signals, so that they reach the pool whatever becomes of the screen.
-  Ctrl-Z comes as a key: the terminal has to be given back before anybody stops.
-- Nothing here waits for a terminal that takes nothing (Ctrl-S): output has a descriptor of its own
-  that does not block, and what is left of a frame is sent before the next one.
-- While another process has the terminal (`bg`), nothing is read, written or set.
+- Ctrl-C and Ctrl-\ remain signals, so that they reach the pool even if the screen hangs. Ctrl-Z
+  arrives as a key, because the terminal must be restored before the processes stop.
+- Nothing here waits for a terminal that accepts no output (Ctrl-S): writing uses a non-blocking
+  descriptor of its own, and the rest of a frame is sent before the next one.
+- While the process is in the background (`bg`), the terminal is not read, written or set.
 """
 
 import os
@@ -17,16 +17,16 @@ from time import monotonic
 
 from poolq.dashboard.drawing import ansi
 from poolq.dashboard.drawing.cells import Line
-from poolq.dashboard.keys import READ
+from poolq.dashboard.keys import READ_SIZE
 from poolq.dashboard.terminal_modes import Modes, for_screen, modes_of
 
-LAST = 0.2  # seconds that the last words may take
+LEAVE_TIMEOUT = 0.2  # seconds to send the rest of the output
 SMALLEST = (1, 1)
 
 
 class Terminal:
-    """On the descriptors 0 and 1. `modes`: those to go back to; its own when None. `entered`: by
-    a process that is dead; nobody knows whether its screen still shows."""
+    """Descriptors 0 and 1. `modes`: the modes to restore; default: the current ones. `entered`: a
+    process that has died may have left its screen on the terminal."""
 
     def __init__(
         self, modes: Modes | None = None, *, ascii_only: bool = False, entered: bool = False
@@ -41,7 +41,7 @@ class Terminal:
         self.entered = self._others = entered
 
     def enter(self) -> None:
-        """Show the other screen and take the keys. Does nothing in the background."""
+        """Switch to the alternate screen and read single keys. Does nothing in the background."""
         if self.entered or not self.foreground():
             return
         if self._modes is not None:
@@ -52,14 +52,14 @@ class Terminal:
         self.entered = True
 
     def leave(self) -> None:
-        """As it was before. Idempotent."""
+        """Restore the terminal. Idempotent."""
         if not self.entered:
             return
         self.entered = False
-        if not self._others:  # a terminal that has no other screen keeps no picture either
+        if not self._others:  # for terminals without an alternate screen
             self._left += ansi.CLEAR.encode()
         self._left += ansi.LEAVE.encode()
-        deadline = monotonic() + LAST
+        deadline = monotonic() + LEAVE_TIMEOUT
         while not self._flush() and monotonic() < deadline:
             select.select([], [self._out], [], max(0.0, deadline - monotonic()))
         self._left = b""
@@ -73,14 +73,14 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """This process's group has the terminal; so, too, where nobody controls it."""
+        """True if this process's group has the terminal, or if the terminal controls no group."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:
             return True
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines now."""
+        """Its columns and lines."""
         try:
             found = os.get_terminal_size(1)
         except OSError:
@@ -88,22 +88,22 @@ class Terminal:
         return (found.columns or 80, found.lines or 24)
 
     def keys(self) -> bytes:
-        """What was typed; empty at the terminal's end."""
+        """The typed bytes; empty if the terminal is gone."""
         try:
-            return os.read(self.fd, READ)
+            return os.read(self.fd, READ_SIZE)
         except OSError:
             return b""
 
     def ready(self) -> bool:
-        """It has taken all of the last frame. Pushes on what is left."""
+        """Send what is left of the last frame; True if nothing is."""
         return self.entered and self._flush()
 
     def redraw(self) -> None:
-        """Nobody knows what is on it: the next frame is drawn as a whole."""
+        """Draw the next frame completely: the current content is unknown."""
         self._shown = None
 
     def show(self, lines: Sequence[Line], size: tuple[int, int]) -> None:
-        """A frame, when `ready`."""
+        """Draw a frame; call it only if `ready`."""
         if size != self._size:
             self._size, self._shown = size, None
         text = ansi.changes(self._shown, lines)
@@ -118,7 +118,7 @@ class Terminal:
         except BlockingIOError:
             return False
         except OSError:
-            self._left = b""  # it has gone; reading tells
+            self._left = b""  # the terminal is gone; reading from it says so
         return True
 
     def _set(self, modes: Modes) -> None:
@@ -127,19 +127,19 @@ class Terminal:
 
 
 def ignore_background() -> None:
-    """Setting modes from the background would stop the whole group."""
+    """Ignore SIGTTOU and SIGTTIN: setting modes in the background would stop the whole group."""
     for number in (signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(number, signal.SIG_IGN)
 
 
 def restore(modes: Modes | None) -> None:
-    """Give back a terminal that a killed process has left as it was: shortly, and at most once."""
+    """Restore a terminal that a killed process has left in its own modes."""
     ignore_background()
     Terminal(modes, entered=True).close()
 
 
 def _reopened(fd: int) -> tuple[int, bool]:
-    """A description of its own that does not block, for others have the same one; and if it is."""
+    """Reopen the terminal without blocking, as others share the descriptor; True if that worked."""
     try:
         return os.open(
             os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC

@@ -1,14 +1,14 @@
-"""A terminal's modes: as they are, and as a screen needs them."""
+"""A terminal's modes: the current ones, and those that a screen needs."""
 
 import os
 import termios
 
-#: What tcgetattr gives.
+#: The list that tcgetattr returns.
 Modes = list[object]
 
 
 def modes_of(fd: int) -> Modes | None:
-    """None: it is no terminal."""
+    """The current modes, or None if it is no terminal."""
     try:
         return list(termios.tcgetattr(fd))
     except (termios.error, OSError):
@@ -16,7 +16,7 @@ def modes_of(fd: int) -> Modes | None:
 
 
 def for_screen(modes: Modes) -> Modes:
-    """No echo, no lines, no Ctrl-Z; signals and Ctrl-S as ever."""
+    """Without echo, line mode and Ctrl-Z; signals and Ctrl-S are unchanged."""
     found = list(modes)
     flags = found[3]
     assert isinstance(flags, int)

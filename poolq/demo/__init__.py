@@ -1,6 +1,6 @@
-"""`poolq demo`: the main job on real input, on SQLite in a folder of its own.
+"""`poolq demo`: real jobs on real input, on SQLite in a temporary folder.
 
-`jobs.py` is an application as a user would write it, `work.py` what it is given to do. `run.py`
-runs a producer and a pool as processes of their own, which know nothing of the user's settings;
-`check.py` compares the engine's counters with what lies in the folder; `summary.py` words it.
+`jobs.py` is an application as a user would write it, and `work.py` dispatches its jobs. `run.py`
+runs a producer and a pool as separate processes, independent of the user's settings. `check.py`
+compares the engine's counters with the files in the folder, and `summary.py` prints the result.
 """

@@ -1,4 +1,4 @@
-"""Does what lies in the folder agree with what the engine counted, and with what was dispatched?"""
+"""Compares the files in the demo's folder with the engine's counters and the dispatched jobs."""
 
 import json
 import mailbox
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from poolq.demo.work import FAIL, MAILS, RECOVER, Places, Work
+from poolq.demo.work import FAILING_ANSWERS, MAIL_COUNT, RECOVERING_ANSWERS, DemoFiles, Work
 
 Totals = Mapping[str, Mapping[str, int]]
 
 
-class Line(NamedTuple):
+class Comparison(NamedTuple):
     """One comparison: dispatched, counted by the engine, found in `place`."""
 
     what: str
@@ -31,8 +31,8 @@ class Line(NamedTuple):
         )
 
 
-class Found(NamedTuple):
-    """What the output holds: entries by file, mails by their ids, webhooks by their URLs."""
+class Output(NamedTuple):
+    """The output: index entries by file, mails by id, webhooks by URL."""
 
     entries: dict[str, dict[str, Any]]
     mails: list[str]
@@ -46,33 +46,35 @@ def count(totals: Totals, counter: str, queue: str | None = None) -> int:
     return sum(counts[counter] for name, counts in totals.items() if queue is None or name == queue)
 
 
-def look(places: Places) -> Found:
-    """Read the output; an entry that is there twice counts once."""
-    return Found(
-        {entry["file"]: entry for entry in _lines(places.index)},
-        [str(mail["Message-ID"]) for mail in mailbox.Maildir(places.maildir, create=False)],
-        {entry["url"] for entry in _lines(places.delivered)},
-        {entry["url"] for entry in _lines(places.gave_up)},
-        places.crash.read_text() if places.crash.exists() else "",
+def read_output(files: DemoFiles) -> Output:
+    """Read the output; a repeated entry counts once."""
+    return Output(
+        {entry["file"]: entry for entry in _lines(files.index)},
+        [str(mail["Message-ID"]) for mail in mailbox.Maildir(files.maildir, create=False)],
+        {entry["url"] for entry in _lines(files.delivered)},
+        {entry["url"] for entry in _lines(files.gave_up)},
+        files.crash.read_text() if files.crash.exists() else "",
     )
 
 
-def compare(work: Work, places: Places, totals: Totals, found: Found) -> list[Line]:
-    """Everything that can be counted on both sides."""
+def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list[Comparison]:
+    """Compare everything that both sides count."""
     indexed = len(found.entries.keys() & set(work.sources))
     sent = count(totals, "done", "mails")
     again = int("run again" in found.crash)
     return [
-        Line("files indexed", len(work.sources), count(totals, "done", "index"), indexed,
-             places.index),
-        Line("mails sent", MAILS, sent, len(set(found.mails)), places.maildir),
-        Line("mails with any sent twice", MAILS, sent, len(found.mails), places.maildir),
-        Line("webhooks delivered", len(RECOVER), count(totals, "done", "webhooks"),
-             len(found.delivered), places.delivered),
-        Line("webhooks given up", len(FAIL), count(totals, "failed"), len(found.gave_up),
-             places.gave_up),
-        Line("workers killed", 1, count(totals, "crashed"), int(bool(found.crash)), places.crash),
-        Line("jobs run again after that", 1, count(totals, "done", "crash"), again, places.crash),
+        Comparison("files indexed", len(work.sources), count(totals, "done", "index"), indexed,
+                   files.index),
+        Comparison("mails sent", MAIL_COUNT, sent, len(set(found.mails)), files.maildir),
+        Comparison("mails with any sent twice", MAIL_COUNT, sent, len(found.mails), files.maildir),
+        Comparison("webhooks delivered", len(RECOVERING_ANSWERS), count(totals, "done", "webhooks"),
+                   len(found.delivered), files.delivered),
+        Comparison("webhooks given up", len(FAILING_ANSWERS), count(totals, "failed"),
+                   len(found.gave_up), files.gave_up),
+        Comparison("workers killed", 1, count(totals, "crashed"), int(bool(found.crash)),
+                   files.crash),
+        Comparison("jobs run again after that", 1, count(totals, "done", "crash"), again,
+                   files.crash),
     ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""The jobs of `poolq demo`, and how jobs look: a function or a class, its options, its work.
+"""The jobs of `poolq demo`, as examples of functions and classes with options.
 
-Any job may run twice (its worker may die between the work and the note that it is done), so each
-of these leaves what is still right when it is there twice: a line that names its subject, a mail
-with the job's id.
+Any job may run twice, because its worker may die before the job is recorded as done. So each of
+these writes something that is still right if it is there twice: a line that names its subject, or a
+mail with the job's id.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ def index_file(path: str, index: str) -> None:
 
 
 class SendMail(Job):
-    """Deliver a mail to a Maildir, ten in a second.
+    """Deliver a mail to a Maildir, at ten per second.
 
-    A mail over the limit waits until the second is over, and that counts as an attempt: with 60 of
-    them the last one goes out at its sixth.
+    A mail over the limit waits for the next second, which uses an attempt: the last of 60 mails is
+    sent at its sixth attempt.
     """
 
     queue = "mails"
@@ -55,7 +55,7 @@ class SendMail(Job):
 
 
 class CallWebhook(Job):
-    """Call a web server that is not always well. There is none: `answers` are what it would say."""
+    """Call an unreliable web server, simulated by `answers`, its status codes."""
 
     queue = "webhooks"
     attempts = 3
@@ -75,7 +75,7 @@ class CallWebhook(Job):
 
 @poolq.job(queue="crash")
 def kill_worker_once(mark: str) -> None:
-    """Die as a job dies that needs too much memory; only the first time, or it would fail."""
+    """Die as from a lack of memory, but only the first time."""
     path = Path(mark)
     if not path.exists():
         path.write_text("killed its worker\n")
@@ -84,6 +84,6 @@ def kill_worker_once(mark: str) -> None:
 
 
 def add_line(path: str, fields: dict[str, object]) -> None:
-    """One write to a file opened to append: lines of several workers never mix, without a lock."""
+    """Append a line in one write, so that lines of several workers never mix."""
     with Path(path).open("ab", buffering=0) as file:
         file.write(json.dumps(fields).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What the demo's jobs are given to do, where they leave it, and how it is dispatched."""
+"""The work of the demo: its files, its payloads, and their dispatch."""
 
 import mailbox
 import os
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from poolq.errors import PoolqError
 
-MAILS = 60
-#: What the servers of the webhooks say, one call after the other.
-RECOVER = ((503, 200),) * 6 + ((500, 503, 200),) * 3
-FAIL = ((410,), (500, 502, 503), (503, 503, 503))
-INSTALLED = ("site-packages", "dist-packages", "__pycache__")
+MAIL_COUNT = 60
+#: The status codes of the webhooks' servers, call by call.
+RECOVERING_ANSWERS = ((503, 200),) * 6 + ((500, 503, 200),) * 3
+FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
+SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__")
 
-SETTINGS = """\
+PROJECT_FILE = """\
 # Written by `poolq demo`. In this folder poolq knows the demo's jobs: try `poolq failed ls`.
 engine = "sqlite:///poolq.db"
 app = ["poolq.demo.jobs"]
@@ -24,8 +24,8 @@ procs = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The files of one demo; `settings` makes its folder a project."""
+class DemoFiles:
+    """The files of one demo run; `settings` makes its folder a project."""
 
     folder: Path
 
@@ -66,15 +66,15 @@ class Work(NamedTuple):
 
     @property
     def jobs(self) -> int:
-        return len(self.sources) + MAILS + len(RECOVER) + len(FAIL) + 1
+        return len(self.sources) + MAIL_COUNT + len(RECOVERING_ANSWERS) + len(FAILING_ANSWERS) + 1
 
 
-def find() -> Work:
-    """The running Python's standard library. Raises PoolqError where it is not in files."""
+def find_work() -> Work:
+    """Find the standard library of this Python. Raises PoolqError if it has no source files."""
     library = sysconfig.get_path("stdlib")
     sources = []
     for folder, below, files in os.walk(library):
-        below[:] = [name for name in below if name not in INSTALLED]
+        below[:] = [name for name in below if name not in SKIPPED_FOLDERS]
         paths = (os.path.join(folder, name) for name in files if name.endswith(".py"))  # noqa: PTH118  # thousands of strings
         sources += [path for path in paths if os.access(path, os.R_OK)]
     if not sources:
@@ -82,31 +82,31 @@ def find() -> Work:
     return Work(library, sorted(sources))
 
 
-def prepare(places: Places) -> None:
-    """Make the folder a project, and the Maildir: several workers making it would collide."""
-    places.settings.write_text(SETTINGS)
-    mailbox.Maildir(places.maildir, create=True)
+def prepare(files: DemoFiles) -> None:
+    """Make the folder a project, and create the Maildir before the workers, which would collide."""
+    files.settings.write_text(PROJECT_FILE)
+    mailbox.Maildir(files.maildir, create=True)
 
 
-def dispatch(work: Work, places: Places) -> None:
-    """Dispatch all jobs, as an application would: by its settings, which are those of the folder.
+def dispatch(work: Work, files: DemoFiles) -> None:
+    """Dispatch all jobs, as an application would, with the settings of the folder.
 
     Raises EngineUnavailable.
     """
     import poolq
     from poolq.demo.jobs import CallWebhook, SendMail, index_file, kill_worker_once
 
-    kill_worker_once.dispatch(mark=str(places.crash))
+    kill_worker_once.dispatch(mark=str(files.crash))
     poolq.dispatch_many(
         CallWebhook,
         [
             {
                 "url": f"https://shop{number}.example/hook",
                 "answers": list(answers),
-                "delivered": str(places.delivered),
-                "gave_up": str(places.gave_up),
+                "delivered": str(files.delivered),
+                "gave_up": str(files.gave_up),
             }
-            for number, answers in enumerate((*RECOVER, *FAIL), 1)
+            for number, answers in enumerate((*RECOVERING_ANSWERS, *FAILING_ANSWERS), 1)
         ],
     )
     poolq.dispatch_many(
@@ -115,11 +115,11 @@ def dispatch(work: Work, places: Places) -> None:
             {
                 "to": f"reader{number}@example.com",
                 "subject": f"Newsletter, copy {number}",
-                "maildir": str(places.maildir),
+                "maildir": str(files.maildir),
             }
-            for number in range(1, MAILS + 1)
+            for number in range(1, MAIL_COUNT + 1)
         ],
     )
     poolq.dispatch_many(
-        index_file, [{"path": path, "index": str(places.index)} for path in work.sources]
+        index_file, [{"path": path, "index": str(files.index)} for path in work.sources]
     )

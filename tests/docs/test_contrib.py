@@ -54,7 +54,7 @@ def test_they_are_what_make_unit_writes(kind: str) -> None:
         else f"/srv/app/.venv/bin/{' '.join(command)}",
         "folder": "/srv/app",
         "user": "www-data",
-        "patience": "75",
+        "stop_seconds": "75",
         "writable": "",
     }
     text = (ROOT / "poolq" / "cli" / "units" / kind).read_text("utf-8")

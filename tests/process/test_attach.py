@@ -8,7 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from poolq.config.engine_urls import redact
-from poolq.dashboard.sources import Attached
+from poolq.dashboard.sources import AttachedSource
 from poolq.errors import NoPool
 from poolq.monitor.snapshot import Progress
 from tests.process.conftest import MakeProject
@@ -19,7 +19,7 @@ from tests.support.talking import attached, look
 from tests.support.wait import until
 
 
-def settled(source: Attached, jobs: int) -> bool:
+def settled(source: AttachedSource, jobs: int) -> bool:
     rates = look(source).throughput
     return rates.done.total + rates.failed.total == jobs
 
@@ -199,11 +199,11 @@ def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) 
         with pytest.raises(OSError, match="Invalid argument"):
             os.ftruncate(source._scores.fd, 0)
         pool.signal(SIGKILL)
-        until(lambda: source.look() is None)
+        until(lambda: source.snapshot() is None)
     pool.until_gone()
 
 
 @sqlite
 def test_there_is_nothing_to_attach_to(project: Project) -> None:
     with pytest.raises(NoPool, match="no pool named 'other' runs here"):
-        Attached("other", {"RUNTIME_DIRECTORY": str(project.folder)})
+        AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})

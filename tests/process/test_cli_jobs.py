@@ -127,7 +127,7 @@ def test_dispatch_reads_stdin_and_runs_on_sync(poolq: Command) -> None:
 
 def test_unknown_ids_are_failures(poolq: Command) -> None:
     done = poolq("job", "show", NOBODY)
-    assert (done.code, done.line) == (1, f"job {NOBODY} is done or was never there")
+    assert (done.code, done.line) == (1, f"job {NOBODY} is done or never existed")
     done = poolq("failed", "show", NOBODY, "--json")
     assert (done.code, done.out) == (1, "")
     for args in (("job", "cancel"), ("failed", "retry"), ("failed", "forget")):

@@ -71,8 +71,8 @@ def test_status_tells_a_broker_that_is_gone(project: Project) -> None:
 def test_a_paused_pool_takes_nothing_and_resumes_at_once(project: Project) -> None:
     pool = project.ready(2, "--sleep=60")
     pool.until_idle(2)
-    assert poolq(pool, "pause").out == "pool default takes nothing new\n"
-    assert poolq(pool, "pause").out == "pool default takes nothing new, as before\n"
+    assert poolq(pool, "pause").out == "pool default takes no new jobs\n"
+    assert poolq(pool, "pause").out == "pool default takes no new jobs, as before\n"
     ids = project.dispatch_many("Quick", 20)
     found = poolq(pool, "status", "--json")
     assert (found.code, found.json["state"]) == (3, "paused")
@@ -103,11 +103,11 @@ def test_what_a_paused_worker_has_claimed_goes_back(project: Project) -> None:
 
 def test_scale_to_a_number_and_by_one(project: Project) -> None:
     pool = project.ready(1)
-    assert poolq(pool, "scale", "3").out == "pool default has 3 workers from now on\n"
+    assert poolq(pool, "scale", "3").out == "pool default is scaled to 3 workers\n"
     pool.until_idle(3)
-    assert poolq(pool, "scale", "-1").out == "pool default has 2 workers from now on\n"
+    assert poolq(pool, "scale", "-1").out == "pool default is scaled to 2 workers\n"
     assert poolq(pool, "scale", "+1", "--name=default").code == 0
-    assert poolq(pool, "scale", "1").out == "pool default has 1 worker from now on\n"
+    assert poolq(pool, "scale", "1").out == "pool default is scaled to 1 worker\n"
     until(lambda: len(pool.workers()) == 1)
     for wrong in ("0", "-1", "11", "999999"):
         refused = poolq(pool, "scale", wrong)
@@ -123,7 +123,7 @@ def test_scale_to_a_number_and_by_one(project: Project) -> None:
 def test_reload_waits_until_it_is_decided(project: Project) -> None:
     pool = project.ready(2)
     good = poolq(pool, "reload", "--wait")
-    assert (good.code, good.out) == (0, "generation 2 is good: the other workers follow\n")
+    assert (good.code, good.out) == (0, "generation 2 is accepted: the other workers follow\n")
     (project.folder / "jobs.py").write_text(BROKEN)
     bad = poolq(pool, "reload", "--wait")
     assert bad.code == 1
@@ -138,7 +138,7 @@ def test_reload_waits_until_it_is_decided(project: Project) -> None:
     assert "last reload: refused: module 'jobs'" in table
     assert place.strip() in table
     (project.folder / "jobs.py").write_text("")
-    assert poolq(pool, "reload").out == "pool default tries generation 4\n"
+    assert poolq(pool, "reload").out == "pool default is trying generation 4\n"
     until(lambda: poolq(pool, "status", "--json").json["generation"] == 4)
     assert poolq(pool, "status", "--json").json["refusal"] is None
 
@@ -159,7 +159,7 @@ def test_reloads_at_the_same_time_each_hear_of_their_own(project: Project) -> No
     assert (found["state"], found["trial"]["generation"]) == ("reloading", 2)
     assert "default, reloading g2" in poolq(pool, "status").out
     project.ledger.open("load")
-    assert ended(first).out.startswith("generation 2 is good")
+    assert ended(first).out.startswith("generation 2 is accepted")
     assert "generation 3 is refused" in ended(second).line
 
 

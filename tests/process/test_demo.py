@@ -103,12 +103,12 @@ def test_all_the_work_is_done_and_can_be_seen(
     numbers = json.loads(out)
     assert list(numbers) == KEYS
     assert sorted(folder.iterdir()) == before
-    places = work.Places(Path(numbers["output"]))
+    places = work.DemoFiles(Path(numbers["output"]))
     assert [places.folder] == list((tmp_path / "out").iterdir())
     assert str(places.folder) in said
     assert "jobs done" in said
-    todo = work.find()
-    assert numbers["done"] == len(todo.sources) + 60 + len(work.RECOVER) + 1
+    todo = work.find_work()
+    assert numbers["done"] == len(todo.sources) + 60 + len(work.RECOVERING_ANSWERS) + 1
     assert (numbers["failed"], numbers["crashed"]) == (3, 1)
     assert numbers["retried"] == 6 + 3 * 2 + 2 * 2
     assert 1 <= numbers["rate_limited"] <= 50 + 40 + 30 + 20 + 10
@@ -127,12 +127,12 @@ def test_all_the_work_is_done_and_can_be_seen(
 
     settings = config.load(environ={}, cwd=places.folder)
     totals = config.open_engine(settings).totals()
-    assert run.judge(todo, places, totals, 10.0, json=False) == 0
+    assert run.report(todo, places, totals, 10.0, json=False) == 0
     shown = capsys.readouterr()
     assert f"output:       {places.folder}\n" in shown.out
     assert "wrong" not in shown.err
     next((places.maildir / "new").iterdir()).unlink()
-    assert run.judge(todo, places, totals, 10.0, json=False) == 1
+    assert run.report(todo, places, totals, 10.0, json=False) == 1
     assert (
         "this is wrong: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
         in capsys.readouterr().err
@@ -149,12 +149,12 @@ def test_ctrl_c_stops_it_and_nothing_is_lost(folder: Path, tmp_path: Path) -> No
         assert (code, out) == (130, ""), said
         assert not running.processes()
     (output,) = (tmp_path / "out").iterdir()
-    assert f"all of it is in {output}" in said
-    assert f"to go on: cd {output} && " in said
+    assert f"the output is in {output}" in said
+    assert f"to continue: cd {output} && " in said
     queues = Command(output)("queue", "ls", "--json").json["queues"]
     assert sum(one["running"] for one in queues) == 0
     left = sum(one[at] for one in queues for at in ("ready", "delayed", "failed"))
-    assert left + sum(one["counters"].get("done", 0) for one in queues) == work.find().jobs
+    assert left + sum(one["counters"].get("done", 0) for one in queues) == work.find_work().jobs
 
 
 @pytest.mark.timeout(100)

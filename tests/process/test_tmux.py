@@ -98,7 +98,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     tmux.type("Escape", "?")
     tmux.until_shows("KEYS", "drain: finish running jobs")
     tmux.type("?", "+")
-    tmux.until_shows("3 workers from now on", "WORKERS 3")
+    tmux.until_shows("scaled to 3 workers", "WORKERS 3")
     tmux.type("D")
     tmux.until_shows("End the pool, when its running jobs have finished? y/N")
     tmux.type("y")

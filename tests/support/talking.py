@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from poolq.control.client import Line
-from poolq.dashboard.sources import Attached
+from poolq.dashboard.sources import AttachedSource
 from poolq.monitor.snapshot import Snapshot
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
@@ -29,15 +29,15 @@ def status(pool: Pool) -> dict[str, Any]:
 
 
 @contextmanager
-def attached(pool: Pool) -> Iterator[Attached]:
+def attached(pool: Pool) -> Iterator[AttachedSource]:
     """What the pool shows in shared memory: of a turn of its master when that is over."""
-    source = Attached("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
+    source = AttachedSource("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
     yield source
     source.close()
 
 
-def look(source: Attached) -> Snapshot:
-    found = source.look()
+def look(source: AttachedSource) -> Snapshot:
+    found = source.snapshot()
     assert found is not None
     return found
 

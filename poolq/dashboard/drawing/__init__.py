@@ -1,1 +1,1 @@
-"""Drawing a pool (pure): a snapshot, a size and what the person has chosen become lines."""
+"""Drawing (pure): a snapshot, the state of the screen and a size become lines."""

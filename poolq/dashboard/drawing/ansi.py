@@ -1,4 +1,4 @@
-"""Lines as what a terminal is sent: of a new frame only the lines that have changed."""
+"""Lines as escape sequences: of a new frame, only the lines that have changed are sent."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ from rich.color import ColorSystem
 
 from poolq.dashboard.drawing.cells import Line
 
-#: The other screen; no cursor, no wrapping; what is pasted is marked as such.
+#: The alternate screen, no cursor, no wrapping, bracketed paste.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
 LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 CLEAR = "\x1b[0m\x1b[2J\x1b[H"
-_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # shown at once, by terminals that know it
+_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output, on terminals that support it
 
 
 def line_text(line: Line) -> str:
-    """Without cursor movements."""
+    """The styled text, without cursor movements."""
     return "".join(
         segment.style.render(segment.text, color_system=ColorSystem.STANDARD)
         if segment.style
@@ -24,8 +24,8 @@ def line_text(line: Line) -> str:
 
 
 def changes(shown: Sequence[Line] | None, lines: Sequence[Line]) -> str:
-    """From one frame to the next, of the same size; `shown` None: nobody knows what is there.
-    Nothing when nothing has changed."""
+    """The update from one frame to the next of the same size, "" if nothing has changed. `shown`
+    None: the content of the terminal is unknown."""
     parts = []
     for number, line in enumerate(lines):
         if shown is None or number >= len(shown) or shown[number] != line:

@@ -1,6 +1,6 @@
-"""Text cut and filled to columns of a terminal, and nothing in it that a terminal obeys.
+"""Text cut and padded to terminal columns, without control characters.
 
-A character may take two columns (East Asian ones) or none (combining ones): rich knows.
+A character may take two columns (East Asian ones) or none (combining ones); rich has the widths.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ Line = list[Segment]
 
 
 def clean(text: str, *, ascii_only: bool = False) -> str:
-    """On one line; control characters, half surrogates and what turns the direction of writing
-    are shown as escapes. `ascii_only`: for terminals that know no others, which get ?."""
+    """The text on one line; control characters, surrogates and bidirectional controls are escaped.
+    `ascii_only` replaces all other characters with ?."""
     text = escaping.clean(text)
     if ascii_only and not text.isascii():
         text = text.encode("ascii", "replace").decode()
@@ -24,12 +24,12 @@ def clean(text: str, *, ascii_only: bool = False) -> str:
 
 
 def width_of(text: str) -> int:
-    """Columns that a cleaned text takes."""
+    """The columns that a cleaned text takes."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
-    """A cleaned text in exactly `width` columns; `cut` stands where something is left out."""
+    """A cleaned text in exactly `width` columns; `cut` replaces its end if it is too long."""
     found = width_of(text)
     if found == width:
         return text
@@ -43,7 +43,7 @@ def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
 
 
 def tail(text: str, width: int, cut: str = "…") -> str:
-    """As `fit`, but what is left out is the beginning."""
+    """As `fit`, but the beginning is cut."""
     if width_of(text) <= width:
         return fit(text, width)
     while text and width_of(text) > width - len(cut):
@@ -52,7 +52,7 @@ def tail(text: str, width: int, cut: str = "…") -> str:
 
 
 def name(text: str, width: int, cut: str = "…") -> str:
-    """A job's name, such as `shop.jobs:SendMail`, of which the module goes first."""
+    """A job's name such as `shop.jobs:SendMail`; if it is too long, the module is omitted first."""
     return tail(text.rpartition(":")[2] if width_of(text) > width else text, width, cut)
 
 

@@ -1,57 +1,57 @@
-"""A row in full: its fields, then what was fetched for it, a block each. It scrolls."""
+"""A row in full: its fields, then a block for each fetched text. It scrolls."""
 
 from rich.segment import Segment
 
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap
-from poolq.dashboard.drawing.table import Cell, Pane, Scene
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Detail
 
-LABEL = 13
+LABEL_WIDTH = 13
 
 
-def row_of(pane: Pane, scene: Scene, key: str) -> object | None:
-    """The row of that key; None when it is gone."""
-    rows = pane.rows(scene.snapshot)
+def row_of(pane: Pane, context: DrawContext, key: str) -> object | None:
+    """The row with that key, or None if it is gone."""
+    rows = pane.rows(context.snapshot)
     return next((row for row in rows if pane.key(row) == key), None)
 
 
-def draw(detail: Detail, scene: Scene, width: int, height: int) -> list[Line]:
-    """At most `height` lines of at most `width` columns; the scroll is kept within bounds."""
-    look, pane = scene.look, PANES[detail.pane]
-    row = row_of(pane, scene, detail.key)
+def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[Line]:
+    """At most `height` lines of at most `width` columns; `detail.scroll` is kept within bounds."""
+    theme, pane = context.theme, PANES[detail.pane]
+    row = row_of(pane, context, detail.key)
     lines: list[Line] = []
     if row is None:
-        lines.append([Segment(fit(" it is gone", width, cut=""), look.warn)])
+        lines.append([Segment(fit(" it is gone", width, cut=""), theme.warn)])
     else:
-        for label, cell in pane.fields(row, scene):
-            lines += _field(label, cell, scene, width)
+        for label, cell in pane.fields(row, context):
+            lines += _field(label, cell, context, width)
     for title, text in detail.blocks.items():
         lines.append([])
-        lines.append([Segment(fit(f" {title.upper()}", width, cut=""), look.header)])
+        lines.append([Segment(fit(f" {title.upper()}", width, cut=""), theme.header)])
         for part in text.split("\n"):
-            pieces = wrap(clean(part.expandtabs(4), ascii_only=look.ascii_only), max(1, width - 1))
+            pieces = wrap(clean(part.expandtabs(4), ascii_only=theme.ascii_only), max(1, width - 1))
             lines += [[Segment(f" {piece}", PLAIN)] for piece in pieces]
     if detail.waits:
-        lines.append([Segment(fit(" fetching more", width, cut=""), look.dim)])
+        lines.append([Segment(fit(" fetching more", width, cut=""), theme.dim)])
     room = max(0, height - 1)
     detail.scroll = max(0, min(detail.scroll, len(lines) - room))
     shown = lines[detail.scroll : detail.scroll + room]
-    more = f"  {look.down} {len(lines) - room - detail.scroll} more lines"
+    more = f"  {theme.down} {len(lines) - room - detail.scroll} more lines"
     title = (
         f" {detail.pane.upper()}: esc goes back{more if len(lines) - room > detail.scroll else ''}"
     )
-    shown = [clip(line, width) for line in shown]  # one column has no room beside the margin
-    return [[Segment(fit(title, width, cut=""), look.focused)], *shown][:height]
+    shown = [clip(line, width) for line in shown]  # with a width of one, the margin takes it all
+    return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
 
 
-def _field(label: str, cell: Cell, scene: Scene, width: int) -> list[Line]:
+def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Line]:
     text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-    size = min(LABEL, width // 2)
-    pieces = wrap(clean(text, ascii_only=scene.look.ascii_only), max(1, width - size - 1))
+    size = min(LABEL_WIDTH, width // 2)
+    pieces = wrap(clean(text, ascii_only=context.theme.ascii_only), max(1, width - size - 1))
     lines = []
     for number, piece in enumerate(pieces):
         shown = f" {fit(label if number == 0 else '', size, cut='')}"
-        lines.append([Segment(shown, scene.look.dim), Segment(piece, style)])
+        lines.append([Segment(shown, context.theme.dim), Segment(piece, style)])
     return lines

@@ -1,24 +1,24 @@
-"""Bars and sparklines, from the characters of a `Look`."""
+"""Bars and sparklines, from the characters of a `Theme`."""
 
 import itertools
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.theme import Look
+from poolq.dashboard.drawing.theme import Theme
 
-MINUTE = 60
+VALUES_PER_MINUTE = 60
 
 
-def spark(values: Sequence[float], width: int, look: Look, many: int = MINUTE) -> str:
-    """A minute of values, the newest at the right; means of neighbours where it is narrow. 0 is
-    the lowest block, and any other value is higher; the greatest is a full one. `many`: how many
-    values a whole minute has; fewer fill as much less of the width."""
+def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
+    """A sparkline of a minute, the newest value at the right; a narrow one shows means of
+    neighbours. 0 is the lowest block, any other value is higher, and the maximum is a full block.
+    `many`: the number of values in a minute; fewer values fill less of the width."""
     width, many = max(width, 0), max(many, 1)
     values = values[-many:]
     drawn = min(width, -(-len(values) * width // many))
     if not drawn:
         return " " * width
     shown = _means(values, drawn)
-    most, levels = max(shown), look.levels
+    most, levels = max(shown), theme.levels
     if most <= 0:
         return (levels[0] * len(shown)).rjust(width)
     top = len(levels) - 1
@@ -30,18 +30,18 @@ def spark(values: Sequence[float], width: int, look: Look, many: int = MINUTE) -
 
 
 def _means(values: Sequence[float], width: int) -> Sequence[float]:
-    """As many as `width`; fewer values stand in several places each."""
+    """Resample to `width` values; if there are fewer, values are repeated."""
     if len(values) == width:
         return values
     ends = [number * len(values) // width for number in range(width + 1)]
     return [sum(values[a : max(b, a + 1)]) / max(b - a, 1) for a, b in itertools.pairwise(ends)]
 
 
-def bar(part: float, whole: float, width: int, look: Look) -> str:
-    """How much of the whole: nothing is empty, and only all of it is full."""
+def bar(part: float, whole: float, width: int, theme: Theme) -> str:
+    """A bar that is empty only for 0, and full only for the whole."""
     if whole <= 0 or width <= 0:
-        return look.empty * max(width, 0)
+        return theme.empty * max(width, 0)
     filled = round(min(1.0, max(0.0, part / whole)) * width)
     if 0 < part < whole:
         filled = min(max(filled, 1), width - 1) if width > 1 else filled
-    return look.full * filled + look.empty * (width - filled)
+    return theme.full * filled + theme.empty * (width - filled)

@@ -1,59 +1,59 @@
-"""The first lines: which pool this is, in what state, and how fresh all of it is."""
+"""The first lines: the pool, its state, its broker, and the age of the data."""
 
 from rich.style import Style
 
 from poolq.dashboard.drawing.cells import Line, clean, tail, width_of
 from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.parts import Bit, lay
-from poolq.dashboard.drawing.theme import Look
+from poolq.dashboard.drawing.parts import Part, lay_out
+from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
 
-GAUGE = 10
-LONGEST = 26  # columns of a path or an URL
+GAUGE_WIDTH = 10
+MAX_PATH_WIDTH = 26  # columns of a path or a URL
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    """One line, or two."""
+def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line]:
+    """One or two lines."""
     head = snapshot.head
-    ascii_only = look.ascii_only
-    broker = Bit(_broker(head), _broker_style(head, look), 3)
-    state = Bit(f"{look.dot} {state_of(head)}", _style(head, look))
+    ascii_only = theme.ascii_only
+    broker = Part(_broker(head), _broker_style(head, theme), 3)
+    state = Part(f"{theme.dot} {state_of(head)}", _style(head, theme))
     if height == 1:
-        late = [Bit(f"STALE {amounts.span(head.age)}", look.bad)] if stale(head) else []
-        bits = [
-            Bit(clean(head.pool, ascii_only=ascii_only), look.strong), state, *late,
-            Bit(f"{head.busy}/{head.procs} busy"), Bit(f"up {amounts.span(head.uptime)}", rank=2),
-            Bit(f"master {head.pid}", look.dim, 4), broker,
+        late = [Part(f"STALE {amounts.span(head.age)}", theme.bad)] if stale(head) else []
+        parts = [
+            Part(clean(head.pool, ascii_only=ascii_only), theme.strong), state, *late,
+            Part(f"{head.busy}/{head.procs} busy"), Part(f"up {amounts.span(head.uptime)}", rank=2),
+            Part(f"master {head.pid}", theme.dim, 4), broker,
         ]  # fmt: skip
-        return [lay(bits, width)]
-    busy = f"{bar(head.busy, head.procs, GAUGE, look)} {head.busy}/{head.procs} busy"
+        return [lay_out(parts, width)]
+    busy = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} {head.busy}/{head.procs} busy"
     where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
     first = [
-        Bit(f"poolq {clean(head.pool, ascii_only=ascii_only)}", look.strong), state,
-        Bit(busy), Bit(f"up {amounts.span(head.uptime)}", rank=2), Bit(where, rank=3),
+        Part(f"poolq {clean(head.pool, ascii_only=ascii_only)}", theme.strong), state,
+        Part(busy), Part(f"up {amounts.span(head.uptime)}", rank=2), Part(where, rank=3),
     ]  # fmt: skip
     age = f"data {amounts.span(head.age)} old" if head.age is not None else "no data yet"
     if stale(head):
         age = f"STALE: {age}"
     second = [
-        Bit(f"broker {_end(head.broker, look)}", look.dim, 1),
-        Bit(_broker(head), _broker_style(head, look)),
-        Bit(age, look.bad if stale(head) else look.dim),
-        Bit(f"namespace {head.namespace}", look.dim, 4),
-        Bit(f"log {_end(head.log, look)}" if head.log else "", look.dim, 3),
+        Part(f"broker {_end(head.broker, theme)}", theme.dim, 1),
+        Part(_broker(head), _broker_style(head, theme)),
+        Part(age, theme.bad if stale(head) else theme.dim),
+        Part(f"namespace {head.namespace}", theme.dim, 4),
+        Part(f"log {_end(head.log, theme)}" if head.log else "", theme.dim, 3),
     ]
     return [
-        lay(first, width, right=[Bit(amounts.clock(snapshot.at), look.dim, 5)]),
-        lay(second, width),
+        lay_out(first, width, right=[Part(amounts.clock(snapshot.at), theme.dim, 5)]),
+        lay_out(second, width),
     ]
 
 
-def _end(place: str, look: Look) -> str:
-    """Of a long path or URL the end, which tells more."""
-    text = clean(place, ascii_only=look.ascii_only)
-    return text if width_of(text) <= LONGEST else tail(text, LONGEST, look.cut)
+def _end(place: str, theme: Theme) -> str:
+    """The end of a long path or URL, which says more than its beginning."""
+    text = clean(place, ascii_only=theme.ascii_only)
+    return text if width_of(text) <= MAX_PATH_WIDTH else tail(text, MAX_PATH_WIDTH, theme.cut)
 
 
 def state_of(head: PoolView) -> str:
@@ -64,8 +64,8 @@ def state_of(head: PoolView) -> str:
     return f"{word} g{head.generation}" if head.generation else word
 
 
-def _style(head: PoolView, look: Look) -> Style:
-    return look.good if head.state == "running" else look.warn
+def _style(head: PoolView, theme: Theme) -> Style:
+    return theme.good if head.state == "running" else theme.warn
 
 
 def _broker(head: PoolView) -> str:
@@ -74,5 +74,5 @@ def _broker(head: PoolView) -> str:
     return f"ping {amounts.span(head.ping)}" if head.ping is not None else "ping -"
 
 
-def _broker_style(head: PoolView, look: Look) -> Style:
-    return look.dim if head.reachable else look.bad
+def _broker_style(head: PoolView, theme: Theme) -> Style:
+    return theme.dim if head.reachable else theme.bad

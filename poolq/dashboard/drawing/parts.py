@@ -1,4 +1,4 @@
-"""A line of parts, of which the less important ones are left out where it is narrow."""
+"""A line of parts; if the screen is narrow, the least important ones are omitted."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,38 +10,38 @@ from poolq.dashboard.drawing.cells import Line, clip, fit, width_of
 from poolq.dashboard.drawing.theme import PLAIN
 
 
-class Bit(NamedTuple):
-    """A cleaned text. `rank`: 0 stays, the highest goes first."""
+class Part(NamedTuple):
+    """A cleaned text. `rank`: 0 is never omitted, the highest is omitted first."""
 
     text: str
     style: Style = PLAIN
     rank: int = 0
 
 
-def choose(bits: Sequence[Bit], width: int, gap: int = 2) -> list[Bit]:
-    """Those that fit side by side, in their order."""
-    left = [bit for bit in bits if bit.text]
-    while len(left) > 1 and sum(width_of(bit.text) + gap for bit in left) - gap > width:
-        least = max(bit.rank for bit in left)
+def choose_parts(parts: Sequence[Part], width: int, gap: int = 2) -> list[Part]:
+    """The parts that fit side by side, in their order."""
+    left = [part for part in parts if part.text]
+    while len(left) > 1 and sum(width_of(part.text) + gap for part in left) - gap > width:
+        least = max(part.rank for part in left)
         if least == 0:
             break
-        left.remove(next(bit for bit in reversed(left) if bit.rank == least))
+        left.remove(next(part for part in reversed(left) if part.rank == least))
     return left
 
 
-def lay(
-    bits: Sequence[Bit], width: int, *, under: Style = PLAIN, right: Sequence[Bit] = ()
+def lay_out(
+    parts: Sequence[Part], width: int, *, under: Style = PLAIN, right: Sequence[Part] = ()
 ) -> Line:
-    """A whole line on the style `under`; `right` stands at its end, and goes before the rest."""
-    whole = choose([*bits, *right], max(0, width - 2))
-    ends = [bit for bit in whole if bit in right]
-    starts = [bit for bit in whole if bit not in right]
+    """A full line in the style `under`; the parts in `right` are at its end."""
+    whole = choose_parts([*parts, *right], max(0, width - 2))
+    ends = [part for part in whole if part in right]
+    starts = [part for part in whole if part not in right]
     line: Line = [Segment(" ", under)]
-    for number, bit in enumerate(starts):
-        line.append(Segment(bit.text, under + bit.style))
+    for number, part in enumerate(starts):
+        line.append(Segment(part.text, under + part.style))
         if number < len(starts) - 1:
             line.append(Segment("  ", under))
-    tail = "  ".join(bit.text for bit in ends)
+    tail = "  ".join(part.text for part in ends)
     taken = sum(width_of(segment.text) for segment in line)
     if taken > width:
         return clip(line, width)

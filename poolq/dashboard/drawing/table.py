@@ -1,6 +1,7 @@
-"""Rows and columns of a pane, for any width: the columns that matter least go first.
+"""Rows and columns of a pane, for any width: if it is narrow, the least important columns are
+omitted.
 
-A pane takes one line for its header, which is its title too, and one for each row.
+A pane takes one line for its header, which includes its title, and one for each row.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,104 +13,103 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
-from poolq.dashboard.drawing.theme import PLAIN, Look
-from poolq.dashboard.screen_state import State
+from poolq.dashboard.drawing.theme import PLAIN, Theme
+from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
 
 #: A cell: its text, or that and its style.
 Cell = str | tuple[str, Style]
-_GRAVITY = {"bad": 0, "warn": 1, "": 2}
+_SEVERITY = {"bad": 0, "warn": 1, "": 2}
 
 
-class Scene(NamedTuple):
-    """What is drawn. `found`: the trouble in it."""
+class DrawContext(NamedTuple):
+    """What every part of the drawing reads."""
 
     snapshot: Snapshot
-    look: Look
-    state: State
-    found: Sequence[Alert]
+    theme: Theme
+    state: ScreenState
+    alerts: Sequence[Alert]
 
 
-class Column(NamedTuple):
-    """`width`: at least, `most`: at most, where there is room. `rank`: 0 stays, the highest goes
-    first. `foreign`: its text is somebody else's; `ending`: a job's name. `wanted`: False
-    when no row has anything to show in it."""
+class PaneColumn(NamedTuple):
+    """`width`: the minimum, `most`: the maximum. `rank`: 0 is never omitted, the highest is omitted
+    first. `untrusted`: control characters must be escaped. `is_job_name`: if it is too long, the
+    module is omitted. `is_shown`: False if no row has anything to show in it."""
 
     title: str
     width: int
-    cell: Callable[[Any, Scene], Cell]
+    cell: Callable[[Any, DrawContext], Cell]
     rank: int = 0
     most: int = 0
     right: bool = False
-    foreign: bool = False
-    ending: bool = False
-    wanted: Callable[[Sequence[Any]], bool] | None = None
+    untrusted: bool = False
+    is_job_name: bool = False
+    is_shown: Callable[[Sequence[Any]], bool] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """A list of things. `trouble`: warn, bad or nothing for a row; `empty`: what is said when there
-    are none; `fields` are those of the row's detail; `words`: what a filter looks into."""
+    """A list on the screen. `words`: the text that a filter searches; `fields`: the fields of a
+    row's detail; `empty`: the text without rows; `trouble`: "warn", "bad" or "" for a row."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[PaneColumn, ...]
     rows: Callable[[Snapshot], Sequence[Any]]
     key: Callable[[Any], str]
     words: Callable[[Any], str]
-    fields: Callable[[Any, Scene], list[tuple[str, Cell]]]
+    fields: Callable[[Any, DrawContext], list[tuple[str, Cell]]]
     empty: str
     trouble: Callable[[Any], str] = lambda _: ""
 
-    def shown(self, snapshot: Snapshot, state: State) -> list[Any]:
-        """The rows that the filter lets through: trouble comes first, the worst of it at the top,
-        so that nobody has to look for it."""
-        rows = sorted(self.rows(snapshot), key=lambda row: _GRAVITY[self.trouble(row)])
+    def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
+        """The rows that match the filter, those in trouble first, the worst at the top."""
+        rows = sorted(self.rows(snapshot), key=lambda row: _SEVERITY[self.trouble(row)])
         if not state.filter:
             return rows
         sought = state.filter.casefold()
         return [row for row in rows if sought in self.words(row).casefold()]
 
-    def position(self, rows: Sequence[Any], state: State) -> int:
-        """Where the chosen row is; 0 when it is gone."""
+    def position(self, rows: Sequence[Any], state: ScreenState) -> int:
+        """The index of the selected row; 0 if it is gone."""
         chosen = state.chosen.get(self.name)
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 
-def draw(pane: Pane, scene: Scene, width: int, height: int) -> list[Line]:
+def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line]:
     """Exactly `height` lines of at most `width` columns."""
     if height < 1:
         return []
-    focused = scene.state.pane == pane.name
-    rows = pane.shown(scene.snapshot, scene.state)
+    focused = context.state.pane == pane.name
+    rows = pane.shown(context.snapshot, context.state)
     room = height - 1
     first = 0
-    at = pane.position(rows, scene.state)
+    at = pane.position(rows, context.state)
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
     unwanted = frozenset(
         number
         for number, column in enumerate(pane.columns)
-        if column.wanted is not None and not column.wanted(rows)
+        if column.is_shown is not None and not column.is_shown(rows)
     )
     layout = _layout(pane, width, unwanted)
-    lines = [_header(pane, scene, layout, width, (first, room, len(rows)), focused)]
+    lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused)]
     if not rows and room:
-        text = "nothing matches the filter" if scene.state.filter else pane.empty
-        lines.append([Segment(fit(f"  {text}", width, cut=scene.look.cut), scene.look.dim)])
+        text = "nothing matches the filter" if context.state.filter else pane.empty
+        lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
     for number in range(first, min(first + room, len(rows))):
         chosen = focused and number == at
-        lines.append(_row(pane, rows[number], scene, layout, width, chosen=chosen))
+        lines.append(_row(pane, rows[number], context, layout, width, chosen=chosen))
     lines += [[] for _ in range(height - len(lines))]
     return lines
 
 
 @lru_cache(maxsize=256)
-def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[Column, int], ...]:
-    """The columns that fit, and how wide they are."""
+def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[PaneColumn, int], ...]:
+    """The columns that fit, with their widths."""
     room = width - 1
     columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
-    chosen: list[Column] = []
+    chosen: list[PaneColumn] = []
     taken = 0
     for column in sorted(columns, key=lambda one: one.rank):
         if column.rank and taken + column.width + 1 > room:
@@ -132,14 +132,14 @@ def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[Col
 
 def _header(
     pane: Pane,
-    scene: Scene,
-    layout: Sequence[tuple[Column, int]],
+    context: DrawContext,
+    layout: Sequence[tuple[PaneColumn, int]],
     width: int,
     part: tuple[int, int, int],
     focused: bool,
 ) -> Line:
     first, room, count = part
-    look = scene.look
+    theme = context.theme
     titles = [column.title for column, _ in layout]
     titles[0] = f"{pane.name.upper()} {count}"
     cells = [
@@ -149,39 +149,39 @@ def _header(
     cells[0] = titles[0].ljust(layout[0][1])
     text = fit(" " + " ".join(cells), width, cut="")
     if focused and count > room > 0:
-        up, down = look.up if first else " ", look.down if first + room < count else " "
+        up, down = theme.up if first else " ", theme.down if first + room < count else " "
         more = f" {first + 1}-{first + room} {up}{down}"
         text = text[: max(0, width - len(more))] + more[-width:]
-    return [Segment(text, look.focused if focused else look.header)]
+    return [Segment(text, theme.focused if focused else theme.header)]
 
 
 def _row(
     pane: Pane,
     row: Any,
-    scene: Scene,
-    layout: Sequence[tuple[Column, int]],
+    context: DrawContext,
+    layout: Sequence[tuple[PaneColumn, int]],
     width: int,
     *,
     chosen: bool,
 ) -> Line:
-    look = scene.look
+    theme = context.theme
     trouble = pane.trouble(row)
-    line: Line = [Segment(look.mark, look.level(trouble)) if trouble else Segment(" ", PLAIN)]
+    line: Line = [Segment(theme.mark, theme.level(trouble)) if trouble else Segment(" ", PLAIN)]
     taken = 1
     for column, size in layout:
-        cell = column.cell(row, scene)
+        cell = column.cell(row, context)
         text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-        if column.foreign:
-            text = clean(text, ascii_only=look.ascii_only)
-        if column.ending:
-            text = name(text, size, look.cut)
+        if column.untrusted:
+            text = clean(text, ascii_only=theme.ascii_only)
+        if column.is_job_name:
+            text = name(text, size, theme.cut)
         else:
-            text = fit(text, size, right=column.right, cut=look.cut)
+            text = fit(text, size, right=column.right, cut=theme.cut)
         line.append(Segment(text + " ", style))
         taken += size + 1
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:
-        style = look.level(trouble) + look.chosen
+        style = theme.level(trouble) + theme.chosen
         line = [Segment("".join(segment.text for segment in line), style)]
     return clip(line, width) if width_of(line[-1].text) and taken > width else line

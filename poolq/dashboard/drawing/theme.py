@@ -1,7 +1,7 @@
-"""How things look: styles and characters, with colours or without, in Unicode or in ASCII.
+"""Themes: styles and characters, with colours or without, in Unicode or in ASCII.
 
-Only the 16 colours that every terminal lets its user choose are used, and never colour alone:
-what matters is said by a word or a sign, too.
+Only the 16 colours that users can configure in their terminal are used. Colour never carries a
+meaning alone: a word or a sign says the same.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,9 @@ PLAIN = Style()
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Styles by what they mean. `blocks`: eight levels, `bar`: full and empty of a gauge."""
+class Theme:
+    """Styles and characters by their meaning. `levels`: eight blocks of rising height; `full` and
+    `empty`: the parts of a bar."""
 
     ascii_only: bool
     good: Style
@@ -39,14 +40,14 @@ class Look:
     down: str
 
     def level(self, name: str) -> Style:
-        """The style of info, warning (or warn) and error (or bad)."""
+        """The style of "info", "warning" (or "warn") and "error" (or "bad")."""
         return {"warning": self.warn, "warn": self.warn, "error": self.bad, "bad": self.bad}.get(
             name, PLAIN
         )
 
 
-def look(*, colour: bool, ascii_only: bool) -> Look:
-    """`colour` False: bold, dim, underlined and reversed remain."""
+def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
+    """Without `colour`, only bold, dim, underlined and reversed text are used."""
 
     def style(color: str = "", on: str = "", **more: bool) -> Style:
         bold, underline = more.get("bold"), more.get("underline")
@@ -62,7 +63,7 @@ def look(*, colour: bool, ascii_only: bool) -> Look:
         signs = ("▁▂▃▄▅▆▇█", "█", "░", "●", "!", "…", "·", "▲", "▼")
     levels, full, empty, dot, mark, cut, gap, up, down = signs
     reverse = not colour
-    return Look(
+    return Theme(
         ascii_only=ascii_only,
         good=style("green"), warn=style("yellow", bold=True), bad=style("red", bold=True),
         accent=style("cyan"), dim=Style(dim=True), strong=Style(bold=True),
@@ -75,15 +76,15 @@ def look(*, colour: bool, ascii_only: bool) -> Look:
     )  # fmt: skip
 
 
-def look_for(environ: Mapping[str, str]) -> Look:
-    """What the terminal of this environment can show."""
+def theme_for(environ: Mapping[str, str]) -> Theme:
+    """The theme for the terminal of this environment."""
     colour = not environ.get("NO_COLOR") and environ.get("TERM", "") not in ("dumb", "vt100")
-    return look(colour=colour, ascii_only=not speaks_utf8(environ))
+    return make_theme(colour=colour, ascii_only=not speaks_utf8(environ))
 
 
 def speaks_utf8(environ: Mapping[str, str]) -> bool:
-    """The locale's characters. Where Python has put C.UTF-8 in place of C, which it does for
-    itself and not for the terminal, they are ASCII."""
+    """True if the locale is UTF-8. C.UTF-8 counts as ASCII where Python has set it instead of C for
+    itself, since that says nothing about the terminal."""
     whole = environ.get("LC_ALL", "")
     found = whole or environ.get("LC_CTYPE", "") or environ.get("LANG", "")
     coerced = not whole and found == "C.UTF-8" and environ.get("LANG", "") in ("", "C", "POSIX")

@@ -1,34 +1,34 @@
-"""What is wrong, in words: the first thing to read."""
+"""The alerts, in words."""
 
 from rich.segment import Segment
 
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, width_of
-from poolq.dashboard.drawing.table import Scene
+from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import PLAIN
 
 
-def wanted(scene: Scene) -> int:
-    """Lines that it would fill."""
-    return max(1, len(scene.found))
+def height_of(context: DrawContext) -> int:
+    """The number of lines that all alerts need."""
+    return max(1, len(context.alerts))
 
 
-def draw(scene: Scene, width: int, height: int) -> list[Line]:
-    """At most `height` lines; what has no room is counted in the last one."""
-    look = scene.look
-    if not scene.found:
-        return [[Segment(fit(f" {look.dot} no trouble", width, cut=""), look.good)]][:height]
-    shown = list(scene.found[:height])
-    more = len(scene.found) - len(shown)
+def draw(context: DrawContext, width: int, height: int) -> list[Line]:
+    """At most `height` lines; the last one counts the alerts without room."""
+    theme = context.theme
+    if not context.alerts:
+        return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]][:height]
+    shown = list(context.alerts[:height])
+    more = len(context.alerts) - len(shown)
     lines = []
     for number, one in enumerate(shown):
-        subject = clean(f"{one.subject} {one.verdict}", ascii_only=look.ascii_only)
-        text = clean(one.text, ascii_only=look.ascii_only)
+        subject = clean(f"{one.subject} {one.verdict}", ascii_only=theme.ascii_only)
+        text = clean(one.text, ascii_only=theme.ascii_only)
         also = f" +{more} more" if more and number == len(shown) - 1 else ""
-        start = fit(f"{look.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
+        start = fit(f"{theme.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
         rest = max(0, width - width_of(start) - len(also))
         line = [
-            Segment(start, look.level(one.level)),
-            Segment(fit(text, rest, cut=look.cut) + also, PLAIN),
+            Segment(start, theme.level(one.level)),
+            Segment(fit(text, rest, cut=theme.cut) + also, PLAIN),
         ]
         lines.append(clip(line, width))
     return lines

@@ -1,13 +1,14 @@
-"""The lists of the screen, in the order in which tab goes through them."""
+"""The panes of the screen, in the order of the tab key."""
 
 from poolq.dashboard.drawing.table import Pane
-from poolq.dashboard.panes.events import EVENTS
-from poolq.dashboard.panes.failures import FAILURES
-from poolq.dashboard.panes.limits import LIMITS
-from poolq.dashboard.panes.nodes import NODES
-from poolq.dashboard.panes.queues import QUEUES
-from poolq.dashboard.panes.workers import WORKERS
+from poolq.dashboard.panes.events import EVENTS_PANE
+from poolq.dashboard.panes.failures import FAILURES_PANE
+from poolq.dashboard.panes.limits import LIMITS_PANE
+from poolq.dashboard.panes.nodes import NODES_PANE
+from poolq.dashboard.panes.queues import QUEUES_PANE
+from poolq.dashboard.panes.workers import WORKERS_PANE
 
 PANES: dict[str, Pane] = {
-    pane.name: pane for pane in (WORKERS, QUEUES, LIMITS, FAILURES, EVENTS, NODES)
+    pane.name: pane
+    for pane in (WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, FAILURES_PANE, EVENTS_PANE, NODES_PANE)
 }

@@ -1,25 +1,25 @@
-"""What happened to the pool lately."""
+"""The most recent events of the pool."""
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import EventView, Snapshot
 
 
-def _at(event: EventView, scene: Scene) -> Cell:
-    return amounts.moment(event.at, scene.snapshot.at), scene.look.dim
+def _at(event: EventView, context: DrawContext) -> Cell:
+    return amounts.moment(event.at, context.snapshot.at), context.theme.dim
 
 
-def _text(event: EventView, scene: Scene) -> Cell:
-    return event.text, scene.look.level(event.level)
+def _text(event: EventView, context: DrawContext) -> Cell:
+    return event.text, context.theme.level(event.level)
 
 
-def _fields(event: EventView, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(event: EventView, context: DrawContext) -> list[tuple[str, Cell]]:
     return [
-        ("at", _at(event, scene)[0]),
+        ("at", _at(event, context)[0]),
         ("who", event.who),
-        ("level", (event.level, scene.look.level(event.level))),
+        ("level", (event.level, context.theme.level(event.level))),
         ("what", event.text),
     ]
 
@@ -28,12 +28,12 @@ def _rows(snapshot: Snapshot) -> Sequence[EventView]:
     return snapshot.events
 
 
-EVENTS = Pane(
+EVENTS_PANE = Pane(
     "events",
     (
-        Column("", 12, _at),
-        Column("WHO", 9, lambda one, _: one.who, rank=1, most=14, foreign=True),
-        Column("WHAT", 16, _text, most=400, foreign=True),
+        PaneColumn("", 12, _at),
+        PaneColumn("WHO", 9, lambda one, _: one.who, rank=1, most=14, untrusted=True),
+        PaneColumn("WHAT", 16, _text, most=400, untrusted=True),
     ),
     rows=_rows,
     key=lambda one: f"{one.at} {one.who} {one.text}",

@@ -1,27 +1,27 @@
-"""The jobs that were given up last, and why."""
+"""The jobs that failed last, with their errors."""
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.table import Cell, Column, Pane, Scene
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import FailureView, Snapshot
 
 
-def _at(failure: FailureView, scene: Scene) -> Cell:
-    return amounts.moment(failure.at, scene.snapshot.at), scene.look.dim
+def _at(failure: FailureView, context: DrawContext) -> Cell:
+    return amounts.moment(failure.at, context.snapshot.at), context.theme.dim
 
 
-def _error(failure: FailureView, scene: Scene) -> Cell:
-    return failure.error, scene.look.bad
+def _error(failure: FailureView, context: DrawContext) -> Cell:
+    return failure.error, context.theme.bad
 
 
-def _fields(failure: FailureView, scene: Scene) -> list[tuple[str, Cell]]:
+def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]]:
     return [
         ("job", failure.job),
         ("id", failure.id),
         ("queue", failure.queue),
-        ("failed", f"{_at(failure, scene)[0]}, in attempt {failure.attempt}"),
-        ("error", (failure.error, scene.look.bad)),
+        ("failed", f"{_at(failure, context)[0]}, in attempt {failure.attempt}"),
+        ("error", (failure.error, context.theme.bad)),
     ]
 
 
@@ -29,15 +29,15 @@ def _rows(snapshot: Snapshot) -> Sequence[FailureView]:
     return snapshot.failures
 
 
-FAILURES = Pane(
+FAILURES_PANE = Pane(
     "failures",
     (
-        Column("", 12, _at),
-        Column("JOB", 10, lambda one, _: one.job, most=18, foreign=True, ending=True),
-        Column("QUEUE", 8, lambda one, _: one.queue, rank=3, most=10, foreign=True),
-        Column("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=4, right=True),
-        Column("ID", 32, lambda one, _: one.id, rank=9, foreign=True),
-        Column("ERROR", 30, _error, most=400, foreign=True),
+        PaneColumn("", 12, _at),
+        PaneColumn("JOB", 10, lambda one, _: one.job, most=18, untrusted=True, is_job_name=True),
+        PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=3, most=10, untrusted=True),
+        PaneColumn("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=4, right=True),
+        PaneColumn("ID", 32, lambda one, _: one.id, rank=9, untrusted=True),
+        PaneColumn("ERROR", 30, _error, most=400, untrusted=True),
     ),
     rows=_rows,
     key=lambda one: one.id,

@@ -12,14 +12,14 @@ from rich.cells import cell_len
 
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.frame import share
-from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import Act, Detail, Question, State
+from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
 from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 
-COLOURED = look(colour=True, ascii_only=False)
-ASCII = look(colour=False, ascii_only=True)
+COLOURED = make_theme(colour=True, ascii_only=False)
+ASCII = make_theme(colour=False, ascii_only=True)
 POOLS = {
     "well": snapshots.well(),
     "troubled": snapshots.troubled(),
@@ -29,24 +29,24 @@ POOLS = {
 }
 
 
-def shown(snapshot: Snapshot, size: tuple[int, int], state: State | None = None) -> list[str]:
-    lines = frame.draw(snapshot, state or State(), COLOURED, size, 0.0)
+def shown(snapshot: Snapshot, size: tuple[int, int], state: ScreenState | None = None) -> list[str]:
+    lines = frame.draw(snapshot, state or ScreenState(), COLOURED, size, 0.0)
     return ["".join(segment.text for segment in line) for line in lines]
 
 
-def states() -> list[State]:
+def states() -> list[ScreenState]:
     key = str(snapshots.STUCK.pid)
     blocks = {"payload": '{"to": "a@example.com"}', "traceback": "x\x1b[2J\n" * 50}
     return [
-        *(State(pane=name) for name in PANES),
-        State(help=True),
-        State(filter="\x1b[31m漢字"),
-        State(typing=True, filter="漢字" * 50),
-        State(question=Question("forget \x1b[2J?", Act("forget", "1"))),
-        State(detail=Detail("workers", key, blocks, scroll=10_000)),
-        State(detail=Detail("failures", "gone", waits=True)),
-        State(message="no \x07 pool" * 40, until=1.0, level="error"),
-        State(own=True, read_only=True),
+        *(ScreenState(pane=name) for name in PANES),
+        ScreenState(help=True),
+        ScreenState(filter="\x1b[31m漢字"),
+        ScreenState(typing=True, filter="漢字" * 50),
+        ScreenState(question=Question("forget \x1b[2J?", Action("forget", "1"))),
+        ScreenState(detail=Detail("workers", key, blocks, scroll=10_000)),
+        ScreenState(detail=Detail("failures", "gone", waits=True)),
+        ScreenState(message="no \x07 pool" * 40, until=1.0, level="error"),
+        ScreenState(own=True, read_only=True),
     ]
 
 
@@ -58,7 +58,7 @@ def states() -> list[State]:
     drawn=st.sampled_from((COLOURED, ASCII)),
 )
 def test_it_never_leaves_the_terminal_nor_obeys_a_text(
-    name: str, size: tuple[int, int], state: State, drawn: object
+    name: str, size: tuple[int, int], state: ScreenState, drawn: object
 ) -> None:
     width, height = size
     lines = frame.draw(POOLS[name], state, drawn, size, 0.0)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def test_a_row_in_trouble_is_seen_however_many_there_are() -> None:
     found = snapshots.crowd(30)
     stuck = msgspec.structs.replace(snapshots.STUCK, slot=37)
     found = msgspec.structs.replace(found, workers=(*found.workers, stuck))
-    for state in (State(), State(pane="queues")):
+    for state in (ScreenState(), ScreenState(pane="queues")):
         assert "37 STUCK" in "".join(shown(found, (60, 15), state))
 
 
@@ -95,12 +95,12 @@ def test_a_row_in_trouble_is_seen_however_many_there_are() -> None:
 def test_the_pane_with_the_keys_is_always_there(name: str, title: str) -> None:
     for height in (5, 8, 15, 30):
         assert any(
-            title in line for line in shown(POOLS["troubled"], (60, height), State(pane=name))
+            title in line for line in shown(POOLS["troubled"], (60, height), ScreenState(pane=name))
         )
 
 
 def test_every_pool_of_the_namespace_is_shown_with_what_it_does() -> None:
-    for state in (State(), State(pane="nodes")):
+    for state in (ScreenState(), ScreenState(pane="nodes")):
         screen = "\n".join(shown(snapshots.troubled(), (200, 50), state))
         assert re.search(r"NODES 2 +WORKERS +BUSY +HEARD +POOLQ +PYTHON +NODE", screen)
         assert re.search(r"shop@web1 +4 +3 +0.5s +0.1.0 +3.11.7 +9f2c", screen)
@@ -136,12 +136,14 @@ def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
 
 
 def test_a_question_and_an_error_are_read_on_any_width() -> None:
-    question = State(question=Question("Forget failed job shop.jobs:Charge 0192f3?", Act("forget")))
+    question = ScreenState(
+        question=Question("Forget failed job shop.jobs:Charge 0192f3?", Action("forget"))
+    )
     assert shown(snapshots.well(), (100, 30), question)[-1].startswith(" Forget failed job shop.")
     for size in ((40, 15), (24, 15), (24, 4)):
         found = [line.strip() for line in shown(snapshots.well(), size, question)]
         assert found[-1].endswith("y/N")
-    error = State(message="give the --engine of this pool, " * 3, until=1.0, level="error")
+    error = ScreenState(message="give the --engine of this pool, " * 3, until=1.0, level="error")
     found = shown(snapshots.well(), (60, 15), error)
     assert "".join(line[1:] for line in found[-2:]).rstrip() == error.message.rstrip()
 
@@ -181,7 +183,7 @@ def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
 
 
 def test_limits_show_starts_against_what_is_allowed() -> None:
-    screen = "\n".join(shown(snapshots.troubled(), (200, 50), State(pane="limits")))
+    screen = "\n".join(shown(snapshots.troubled(), (200, 50), ScreenState(pane="limits")))
     assert re.search(r"SendMail +HOLDS BACK +0.16/0.17 +84 ", screen)
     assert re.search(r"geocode +open +6.0/100 +0 now ", screen)
 
@@ -189,4 +191,4 @@ def test_limits_show_starts_against_what_is_allowed() -> None:
 def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:
     limit = msgspec.structs.replace(snapshots.MAILS, window=1e12, next_slot=1e12, empty_in=1e15)
     found = msgspec.structs.replace(snapshots.well(), limits=(limit,))
-    assert "never in 31ky" in "\n".join(shown(found, (200, 50), State(pane="limits")))
+    assert "never in 31ky" in "\n".join(shown(found, (200, 50), ScreenState(pane="limits")))

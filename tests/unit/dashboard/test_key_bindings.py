@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, SUSPEND, chosen, press
 from poolq.dashboard.keys import KEYS
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import Act, State
+from poolq.dashboard.screen_state import Action, ScreenState
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
@@ -21,12 +21,12 @@ NAMES = ["j", "k", "up", "down", "tab", "shift-tab", "enter", "esc", "/", "p", "
          "ctrl-u", "ctrl-z", "ctrl-l", "a", "漢"]  # fmt: skip
 
 
-def keys(state: State, *names: str) -> list[Act | None]:
+def keys(state: ScreenState, *names: str) -> list[Action | None]:
     return [press(name, state, POOL, 0.0) for name in names]
 
 
 def test_tab_goes_through_all_panes_and_back() -> None:
-    state, seen = State(), []
+    state, seen = ScreenState(), []
     for _ in PANES:
         seen.append(state.pane)
         keys(state, "tab")
@@ -37,7 +37,7 @@ def test_tab_goes_through_all_panes_and_back() -> None:
 
 
 def test_arrows_choose_and_stop_at_the_ends() -> None:
-    state, rows = State(), PANES["workers"].shown(POOL, State())
+    state, rows = ScreenState(), PANES["workers"].shown(POOL, ScreenState())
     keys(state, "j", "down")
     assert chosen(state, POOL) == rows[2]
     keys(state, "k", "up", "up", "up")
@@ -47,24 +47,24 @@ def test_arrows_choose_and_stop_at_the_ends() -> None:
 
 
 def test_trouble_stands_first() -> None:
-    rows = PANES["workers"].shown(POOL, State())
+    rows = PANES["workers"].shown(POOL, ScreenState())
     assert rows == [
         snapshots.STUCK, snapshots.LEAKING, snapshots.IMPORTING, snapshots.idle(4),
     ]  # fmt: skip
-    assert [one.queue for one in PANES["queues"].shown(POOL, State())][-1] == "default"
+    assert [one.queue for one in PANES["queues"].shown(POOL, ScreenState())][-1] == "default"
 
 
 def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
-    state = State()
+    state = ScreenState()
     keys(state, "tab")
     assert chosen(state, POOL).queue == "billing"
     queues = (snapshots.queue("a", parked=1), *POOL.queues)
     moved = msgspec.structs.replace(POOL, queues=queues)
-    assert press("p", state, moved, 0.0) == Act("resume", "billing")
+    assert press("p", state, moved, 0.0) == Action("resume", "billing")
 
 
 def test_the_choice_stays_with_its_row_when_others_come() -> None:
-    state = State()
+    state = ScreenState()
     keys(state, "j")
     before = chosen(state, POOL)
     more = snapshots.crowd(1).workers + POOL.workers
@@ -73,7 +73,7 @@ def test_the_choice_stays_with_its_row_when_others_come() -> None:
 
 
 def test_a_filter_hides_rows_until_it_is_taken_away() -> None:
-    state = State()
+    state = ScreenState()
     keys(state, "/", *"STUCK")
     assert state.typing
     assert chosen(state, POOL) == snapshots.STUCK
@@ -84,7 +84,7 @@ def test_a_filter_hides_rows_until_it_is_taken_away() -> None:
 
 
 def test_a_key_that_acts_is_only_text_while_one_types() -> None:
-    assert keys(State(), "/", "R", "D", "X", "q", "+") == [None] * 6
+    assert keys(ScreenState(), "/", "R", "D", "X", "q", "+") == [None] * 6
 
 
 @pytest.mark.parametrize(
@@ -93,61 +93,61 @@ def test_a_key_that_acts_is_only_text_while_one_types() -> None:
 )
 def test_upper_case_asks_and_the_default_is_no(key: str, pane: str, kind: str) -> None:
     for answer in ("n", "enter", "esc", "Y", "y"):
-        state = State(pane=pane)
+        state = ScreenState(pane=pane)
         assert keys(state, key) == [None]
         assert state.question is not None
-        (act,) = keys(state, answer)
+        (action,) = keys(state, answer)
         assert state.question is None
-        assert (act.kind if act else None) == (kind if answer in "yY" else None)
+        assert (action.kind if action else None) == (kind if answer in "yY" else None)
 
 
 def test_acts_name_what_is_chosen() -> None:
-    state = State(pane="queues")
-    assert keys(state, "p") == [Act("resume", "billing")]  # it is paused
-    assert keys(state, "j", "p")[-1] == Act("pause", "emails")
-    state = State(pane="failures")
-    assert keys(state, "j", "r")[-1] == Act("retry", POOL.failures[1].id)
-    assert keys(State(), "+", "-") == [Act("scale", by=1), Act("scale", by=-1)]
+    state = ScreenState(pane="queues")
+    assert keys(state, "p") == [Action("resume", "billing")]  # it is paused
+    assert keys(state, "j", "p")[-1] == Action("pause", "emails")
+    state = ScreenState(pane="failures")
+    assert keys(state, "j", "r")[-1] == Action("retry", POOL.failures[1].id)
+    assert keys(ScreenState(), "+", "-") == [Action("scale", by=1), Action("scale", by=-1)]
 
 
 @pytest.mark.parametrize("key", ["p", "r", "X"])
 def test_a_key_without_its_row_says_so(key: str) -> None:
-    state = State()
+    state = ScreenState()
     assert keys(state, key) == [None]
-    assert "choose one" in state.message
+    assert "select one" in state.message
 
 
 def test_enter_fetches_what_is_not_on_the_screen() -> None:
-    state = State()
+    state = ScreenState()
     worker = snapshots.STUCK
-    assert keys(state, "enter") == [Act("show", worker.id, worker.pid)]
+    assert keys(state, "enter") == [Action("show", worker.id, worker.pid)]
     assert state.detail is not None
     assert state.detail.waits
     keys(state, "esc")
     assert state.detail is None
-    state = State(pane="failures")
-    assert keys(state, "enter") == [Act("show", POOL.failures[0].id)]
-    assert keys(state, "r") == [Act("retry", POOL.failures[0].id)], "its keys work there too"
+    state = ScreenState(pane="failures")
+    assert keys(state, "enter") == [Action("show", POOL.failures[0].id)]
+    assert keys(state, "r") == [Action("retry", POOL.failures[0].id)], "its keys work there too"
 
 
 def test_q_leaves_top_and_drains_one_s_own_pool_after_asking() -> None:
-    assert keys(State(), "q") == [LEAVE]
-    state = State(own=True)
-    assert keys(state, "q", "y") == [None, Act("drain")]
+    assert keys(ScreenState(), "q") == [LEAVE]
+    state = ScreenState(own=True)
+    assert keys(state, "q", "y") == [None, Action("drain")]
 
 
 def test_no_acting_key_acts_where_one_only_looks() -> None:
     for key in KEYS:
-        for name in key.keys.split(", ") if key.acts else ():
+        for name in key.keys.split(", ") if key.changes else ():
             for pane in PANES:
-                state = State(read_only=True, pane=pane)
+                state = ScreenState(read_only=True, pane=pane)
                 assert keys(state, name, "y") == [None, None]
                 assert state.question is None
-    assert keys(State(read_only=True), "q") == [LEAVE]
+    assert keys(ScreenState(read_only=True), "q") == [LEAVE]
 
 
 def test_what_is_pasted_is_only_text() -> None:
-    state = State(pane="queues")
+    state = ScreenState(pane="queues")
     assert keys(state, "paste begins", *"p+RDy", "enter", "ctrl-z", "paste ends") == [None] * 9
     assert (state.question, state.detail, state.help) == (None, None, False)
     keys(state, "/", "paste begins", *"id", "enter", "paste ends")
@@ -158,8 +158,8 @@ def test_what_is_pasted_is_only_text() -> None:
 
 
 def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
-    state, size = State(), (60, 12)
-    drawn = look(colour=False, ascii_only=True)
+    state, size = ScreenState(), (60, 12)
+    drawn = make_theme(colour=False, ascii_only=True)
     keys(state, "?")
 
     def shown() -> str:
@@ -177,14 +177,16 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
 
 
 def test_control_keys() -> None:
-    state = State(typing=True)
+    state = ScreenState(typing=True)
     assert keys(state, "ctrl-z", "ctrl-l") == [SUSPEND, REDRAW]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(NAMES), max_size=30), st.booleans(), st.booleans())
 def test_no_keys_break_it(names: list[str], own: bool, read_only: bool) -> None:
-    state = State(own=own, read_only=read_only)
+    state = ScreenState(own=own, read_only=read_only)
     for name in names:
-        act = press(name, state, POOL, 0.0)
-        assert not (read_only and act and act.kind not in ("leave", "suspend", "redraw", "show"))
+        action = press(name, state, POOL, 0.0)
+        assert not (
+            read_only and action and action.kind not in ("leave", "suspend", "redraw", "show")
+        )

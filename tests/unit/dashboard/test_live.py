@@ -9,10 +9,10 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.action_runner import MOST, Hands
+from poolq.dashboard.action_runner import MAX_PENDING, ActionRunner
 from poolq.dashboard.drawing import ansi, frame
-from poolq.dashboard.drawing.theme import look
-from poolq.dashboard.screen_state import Act, State
+from poolq.dashboard.drawing.theme import make_theme
+from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.errors import Refused
 from tests.support import snapshots
 from tests.support.wait import until
@@ -21,8 +21,8 @@ SIZE = (80, 24)
 
 
 def lines(own: bool = False) -> list[list[Segment]]:
-    drawn = look(colour=True, ascii_only=False)
-    return frame.draw(snapshots.troubled(), State(help=own), drawn, SIZE, 0.0)
+    drawn = make_theme(colour=True, ascii_only=False)
+    return frame.draw(snapshots.troubled(), ScreenState(help=own), drawn, SIZE, 0.0)
 
 
 def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
@@ -42,8 +42,8 @@ def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
 
 
 def test_without_colours_none_is_sent() -> None:
-    bare = look(colour=False, ascii_only=True)
-    sent = ansi.changes(None, frame.draw(snapshots.troubled(), State(), bare, SIZE, 0.0))
+    bare = make_theme(colour=False, ascii_only=True)
+    sent = ansi.changes(None, frame.draw(snapshots.troubled(), ScreenState(), bare, SIZE, 0.0))
     for code in (*range(30, 38), *range(40, 48), *range(90, 108)):
         assert f"[{code}m" not in sent
         assert f";{code}m" not in sent
@@ -53,31 +53,31 @@ def test_without_colours_none_is_sent() -> None:
 def test_an_act_that_takes_long_holds_up_nobody() -> None:
     go = threading.Event()
 
-    def do(act: Act) -> tuple[str, dict[str, str]]:
+    def perform(action: Action) -> tuple[str, dict[str, str]]:
         go.wait(10)
-        if act.kind == "bad":
+        if action.kind == "bad":
             raise Refused("no")
-        return act.kind, {}
+        return action.kind, {}
 
-    hands = Hands(do)
-    assert hands.begin(Act("good"))
-    assert hands.begin(Act("bad"))
-    assert hands.results() == []
+    runner = ActionRunner(perform)
+    assert runner.submit(Action("good"))
+    assert runner.submit(Action("bad"))
+    assert runner.results() == []
     go.set()
     found = []
-    until(lambda: found.extend(hands.results()) or len(found) == 2, 5, "two results")
+    until(lambda: found.extend(runner.results()) or len(found) == 2, 5, "two results")
     assert [(one.level, one.text) for one in found] == [("info", "good"), ("error", "no")]
 
 
 def test_not_too_much_is_asked_for_at_once() -> None:
     go = threading.Event()
 
-    def do(_: Act) -> tuple[str, dict[str, str]]:
+    def perform(_: Action) -> tuple[str, dict[str, str]]:
         go.wait(10)
         return "", {}
 
-    hands = Hands(do)
-    begun = [hands.begin(Act("reload")) for _ in range(MOST + 2)]
+    runner = ActionRunner(perform)
+    begun = [runner.submit(Action("reload")) for _ in range(MAX_PENDING + 2)]
     assert not begun[-1]
     go.set()
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from poolq.dashboard.drawing import cells, gauges
-from poolq.dashboard.drawing.theme import look, look_for, speaks_utf8
-from poolq.dashboard.keys import READ, parse, whole
+from poolq.dashboard.drawing.theme import make_theme, speaks_utf8, theme_for
+from poolq.dashboard.keys import READ_SIZE, parse, split_incomplete
 from poolq.monitor import amounts
 
-LOOK = look(colour=True, ascii_only=False)
+THEME = make_theme(colour=True, ascii_only=False)
 
 
 @pytest.mark.parametrize(
@@ -53,25 +53,25 @@ def test_a_name_that_does_not_fit_leaves_its_module_out() -> None:
 
 @given(st.lists(st.floats(0, 1e9), max_size=60), st.integers(0, 100))
 def test_a_sparkline_has_exactly_its_width(values: list[float], width: int) -> None:
-    assert len(gauges.spark(values, width, LOOK)) == width
+    assert len(gauges.spark(values, width, THEME)) == width
 
 
 def test_a_sparkline_shows_what_is_little_beside_what_is_much() -> None:
-    assert gauges.spark([0, 1, 1000], 60, LOOK).strip() == "▁▂█"
+    assert gauges.spark([0, 1, 1000], 60, THEME).strip() == "▁▂█"
 
 
 def test_a_sparkline_is_as_full_as_the_minute_is() -> None:
-    assert gauges.spark([1, 9], 60, LOOK, many=30) == "▃▃██".rjust(60)
-    assert gauges.spark([5.0] * 30, 15, LOOK, many=30) == "█" * 15
-    assert gauges.spark([5.0] * 31, 15, LOOK, many=30) == "█" * 15
-    assert gauges.spark([5.0] * 15, 15, LOOK, many=30) == ("█" * 8).rjust(15)
+    assert gauges.spark([1, 9], 60, THEME, many=30) == "▃▃██".rjust(60)
+    assert gauges.spark([5.0] * 30, 15, THEME, many=30) == "█" * 15
+    assert gauges.spark([5.0] * 31, 15, THEME, many=30) == "█" * 15
+    assert gauges.spark([5.0] * 15, 15, THEME, many=30) == ("█" * 8).rjust(15)
 
 
 @pytest.mark.parametrize(
     ("part", "text"), [(0, "░░░░"), (1, "█░░░"), (50, "██░░"), (99, "███░"), (100, "████")]
 )
 def test_only_all_of_it_is_a_full_bar(part: float, text: str) -> None:
-    assert gauges.bar(part, 100, 4, LOOK) == text
+    assert gauges.bar(part, 100, 4, THEME) == text
 
 
 @pytest.mark.parametrize(
@@ -88,22 +88,22 @@ def test_keys(data: bytes, names: list[str]) -> None:
 @given(st.binary())
 def test_no_keys_break_it(data: bytes) -> None:
     parse(data)
-    ready, cut = whole(data)
+    ready, cut = split_incomplete(data)
     assert ready + cut == data
 
 
 @pytest.mark.parametrize("at", range(2, 6))
 def test_a_sequence_that_a_read_has_cut_is_one_key(at: int) -> None:
     pasted = b"\x1b[200~D\x1b[201~"
-    ready, cut = whole(pasted[: 7 + at])
+    ready, cut = split_incomplete(pasted[: 7 + at])
     assert parse(ready) == ["paste begins", "D"]
-    assert parse(whole(cut + pasted[7 + at :])[0]) == ["paste ends"]
+    assert parse(split_incomplete(cut + pasted[7 + at :])[0]) == ["paste ends"]
 
 
 def test_a_lone_escape_is_a_key_at_once() -> None:
-    assert whole(b"a\x1b") == (b"a\x1b", b"")
-    full = b"x" * (READ - 1) + b"\x1b"
-    assert whole(full) == (full[:-1], b"\x1b")
+    assert split_incomplete(b"a\x1b") == (b"a\x1b", b"")
+    full = b"x" * (READ_SIZE - 1) + b"\x1b"
+    assert split_incomplete(full) == (full[:-1], b"\x1b")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_locale_tells_the_characters(environ: dict[str, str], yes: bool) -> 
 
 
 def test_no_color_is_obeyed() -> None:
-    bare = look_for({"NO_COLOR": "1", "TERM": "xterm", "LANG": "C.UTF-8"})
+    bare = theme_for({"NO_COLOR": "1", "TERM": "xterm", "LANG": "C.UTF-8"})
     assert bare.bad.color is None
     assert bare.chosen.reverse
-    assert look_for({"TERM": "xterm", "LANG": "C.UTF-8"}).bad.color is not None
+    assert theme_for({"TERM": "xterm", "LANG": "C.UTF-8"}).bad.color is not None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.dashboard.drawing.progress_line import WIDTH, line
-from poolq.dashboard.drawing.theme import look
+from poolq.dashboard.drawing.progress_line import MAX_WIDTH, line
+from poolq.dashboard.drawing.theme import make_theme
 from poolq.monitor.snapshot import QueueView, Rate, Snapshot, Throughput
 from tests.support.snapshots import AT, head
 
-LOOK = look(colour=False, ascii_only=True)
+THEME = make_theme(colour=False, ascii_only=True)
 
 
 def seen(done: int, ready: int, parked: int = 0, other: int = 0) -> Snapshot:
@@ -33,21 +33,21 @@ def seen(done: int, ready: int, parked: int = 0, other: int = 0) -> Snapshot:
     ],
 )
 def test_the_share_is_of_what_is_done_and_left(snapshot: Snapshot, share: str, left: str) -> None:
-    text = line(snapshot, ("q",), 65, LOOK)
+    text = line(snapshot, ("q",), 65, THEME)
     assert text.startswith(share)
     assert text.endswith(f" {left}, 1m 5s")
-    assert text.count(LOOK.full) == int(share[:-1]) * 14 // 100
+    assert text.count(THEME.full) == int(share[:-1]) * 14 // 100
 
 
 def test_all_queues_count_where_all_are_served() -> None:
-    assert " 95 left" in line(seen(5, 5, other=90), None, 1, LOOK)
+    assert " 95 left" in line(seen(5, 5, other=90), None, 1, THEME)
 
 
 def test_it_is_always_shorter_than_a_line_of_the_log() -> None:
-    assert len(line(seen(1, 10**12), None, 10**7, LOOK)) <= WIDTH
-    assert len("2026-11-25 10:00:00.123 master: SIGTERM: draining") > WIDTH
+    assert len(line(seen(1, 10**12), None, 10**7, THEME)) <= MAX_WIDTH
+    assert len("2026-11-25 10:00:00.123 master: SIGTERM: draining") > MAX_WIDTH
 
 
 def test_nothing_is_claimed_before_the_queues_were_looked_at() -> None:
     new = msgspec.structs.replace(seen(0, 0), head=head(age=None))
-    assert "looking, 0s" in line(new, None, 0, LOOK)
+    assert "looking, 0s" in line(new, None, 0, THEME)
