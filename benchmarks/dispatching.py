@@ -43,13 +43,13 @@ def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
 
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
-    from poolq.engines.sqlite.connecting import connect, now, tune
+    from poolq.engines.sqlite.connecting import connect, now, set_pragmas
     from poolq.engines.sqlite.options import parse_url
     from poolq.engines.sqlite.session import INSERT_JOB
 
     assert Path(file()).exists()
     line: sqlite3.Connection = connect(parse_url(URL))
-    tune(line, parse_url(URL))
+    set_pragmas(line, parse_url(URL))
     text = INSERT_JOB.format(jobs="poolq_jobs")
     return lambda row: line.execute(text, row), [(o.id, o.queue, now(), o.body) for o in ready]
 

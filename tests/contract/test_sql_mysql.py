@@ -47,21 +47,21 @@ def test_a_lost_connection_is_killed_by_the_next_so_that_its_locks_go(
         cursor.execute(f"SELECT * FROM {mysql.namespace}_workers FOR UPDATE")
     engine = opened(mysql.url, mysql.namespace)
     assert isinstance(engine, MySQLEngine)
-    engine._gone.append(lost.name)
+    engine._lost_names.append(lost.name)
     worker.engine = engine
     began = time.monotonic()
     assert named(worker.claim()) == ["a"]
     assert time.monotonic() - began < 2
     with pytest.raises(pymysql.Error):
         lost.raw.ping(reconnect=False)
-    assert engine._gone == []
+    assert engine._lost_names == []
 
 
 def test_a_name_that_nobody_holds_kills_nobody(mysql: MySQLEngine, opened: OpenEngine) -> None:
     mysql.now()
     engine = opened(mysql.url, mysql.namespace)
     assert isinstance(engine, MySQLEngine)
-    engine._gone.append("poolq of a server that was started anew")
+    engine._lost_names.append("poolq of a server that was started anew")
     engine.now()
     mysql.session.raw.ping(reconnect=False)
 

@@ -135,7 +135,7 @@ def test_a_full_disk_is_said_and_loses_nothing(sqlite: SQLiteEngine) -> None:
         push(sqlite, "x" * MIB)
     assert caught.value.maybe_stored is False
     assert len(caught.value.ids) == 1
-    sqlite.session.shut()  # as before a fork, which must not hand on its locks
+    sqlite.session.disconnect()  # as before a fork, which must not hand on its locks
     assert sqlite.options.file not in [file.resolve() for file in Path("/proc/self/fd").iterdir()]
     push(sqlite, "b")
     assert named(Worker(sqlite).claim(9)) == ["a", "b"]

@@ -97,14 +97,14 @@ def test_a_line_that_moves_is_waited_for(tmp_path: Path, threads: ThreadPoolExec
     """For as long as it does; whoever has had a turn leaves a sign of it."""
     write_lock = WriteLock(tmp_path / "poolq.db")
     with held(tmp_path / "poolq.db") as turn:
-        entered = threads.submit(write_lock.take, list, patience=0.2)
+        entered = threads.submit(write_lock.acquire, list, patience=0.2)
         until(lambda: waiting(turn) == 1, 5, "the writer in line")
         began = time.monotonic()
         until(lambda: moved(turn) - began > 1, 5)
         assert not entered.done()
         with pytest.raises(EngineUnavailable, match="locked by another process"):
             entered.result(5)
-    write_lock.leave()
+    write_lock.release()
 
 
 def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
     turn.touch()
     os.utime(turn, (1, 1))
     write_lock = WriteLock(tmp_path / "poolq.db")
-    assert write_lock.once(lambda: "written") == "written"
+    assert write_lock.run_exclusively(lambda: "written") == "written"
     assert time.time() - turn.stat().st_mtime < 60
 
 
@@ -125,14 +125,14 @@ def test_who_has_given_up_holds_up_nobody(tmp_path: Path, lane: str, gives_way: 
     with ExitStack() as child:
         with held(file, lane) as path:
             with pytest.raises(EngineUnavailable):
-                write_lock.take(list, gives_way, 0.1)
-            write_lock.leave()
+                write_lock.acquire(list, gives_way, 0.1)
+            write_lock.release()
             assert waiting(path) == 1
             child.enter_context(forked())
         until(lambda: waiting(path) == 0, 5, "nobody in line")
         for one in (others, write_lock):
-            assert one.take(lambda: "free", gives_way, 1.0) == "free"
-            one.leave()
+            assert one.acquire(lambda: "free", gives_way, 1.0) == "free"
+            one.release()
 
 
 def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
@@ -145,10 +145,10 @@ def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
     with held(tmp_path / "poolq.db"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("poolq.engines.sqlite.write_lock.start_new_thread", no_more)
         with pytest.raises(EngineUnavailable):
-            write_lock.take(list, patience=0.05)
-        write_lock.polite = 0
-        entered = threads.submit(write_lock.once, lambda: "written")
-        until(lambda: write_lock.polite == POLITE_WRITES, 5, "the writer to wait")
+            write_lock.acquire(list, patience=0.05)
+        write_lock.polite_writes = 0
+        entered = threads.submit(write_lock.run_exclusively, lambda: "written")
+        until(lambda: write_lock.polite_writes == POLITE_WRITES, 5, "the writer to wait")
     assert entered.result(5) == "written"
 
 

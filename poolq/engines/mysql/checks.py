@@ -1,4 +1,4 @@
-"""What `poolq doctor` says of a MySQL or MariaDB server."""
+"""The checks of `poolq doctor` for a MySQL or MariaDB server."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError
 
 MIN_VERSIONS = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
-#: Seconds by which the server's clock may differ from ours before we mention it.
+#: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
 
 VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation',
@@ -91,7 +91,7 @@ def _binlog(found: dict[str, str]) -> Check:
 
 
 def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
-    """Raises ConfigError where no pool can work."""
+    """Raise ConfigError if the server would refuse poolq's writes."""
     check = _binlog(
         {to_text(name): to_text(value) for name, value in session.read(Query(BINLOG))[0].rows}
     )

@@ -1,11 +1,11 @@
-"""Opening a connection: what is set on each of them, and the end of those that were lost.
+"""Opening connections, and killing those that were lost.
 
-A connection that is lost to us may still hold locks on the server, or be about to commit. Each
-one therefore holds a lock of the server's own kind, by a name that nobody else has; whoever
-connects next asks who holds that name, and has it killed.
+A lost connection may still hold locks on the server, or be about to commit. Each one therefore
+takes a named lock with a unique name; the next one that connects asks which connection holds that
+name, and kills it.
 """
 
-import encodings.idna  # noqa: F401  # connecting needs it; here workers share it with their template
+import encodings.idna  # noqa: F401  # needed to connect; imported here, workers share it with their template
 import secrets
 import ssl
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from poolq.errors import EngineUnavailable
 
 Raw = pymysql.connections.Connection
 
-#: Seconds that a socket may be silent.
+#: Seconds to connect, and to wait for data on a socket.
 SOCKET_TIMEOUT = 5
 SESSION_SETTINGS = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET time_zone = '+00:00', wait_timeout = 60, innodb_lock_wait_timeout = 3,
@@ -30,8 +30,8 @@ SELECT @@max_allowed_packet"""
 
 
 class Connection(pymysql.connections.Connection):
-    """PyMySQL's own, which reads all certificates of the system for each connection, 6 ms of CPU,
-    also where it is to verify none."""
+    """A PyMySQL connection that does not read the system's certificates (6 ms of CPU) where it need
+    not verify any."""
 
     def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
         if sslp and sslp != {"verify_mode": "none"}:
@@ -49,7 +49,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 class OpenedConnection(NamedTuple):
-    """A connection; `name` is what the server knows it by; the longest packet in bytes."""
+    """A connection, the name of its lock on the server, and the longest packet in bytes."""
 
     raw: Raw
     name: str
@@ -57,7 +57,8 @@ class OpenedConnection(NamedTuple):
 
 
 def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection:
-    """Connect, and end the connections of these names. Raises pymysql.Error."""
+    """Connect, and kill the connections whose locks have these names. Raises pymysql.Error, and
+    EngineUnavailable where no connection can be tried."""
     try:
         raw = Connection(
             host=options.host,
@@ -74,7 +75,7 @@ def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection
             program_name="poolq",
             **options.more,
         )
-    except (RuntimeError, OSError, UnicodeError) as error:  # no package, certificate or such host
+    except (RuntimeError, OSError, UnicodeError) as error:  # a missing package, certificate or host
         said = " ".join(str(error).split())
         raise EngineUnavailable(f"{options.redacted_url} cannot be reached: {said}") from error
     try:
@@ -85,7 +86,7 @@ def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection
 
 
 def close(raw: Raw) -> None:
-    """Say goodbye, if there is still somebody to say it to."""
+    """Close the connection, if it is still open."""
     with suppress(pymysql.Error):  # closed already
         raw.close()
 
@@ -98,7 +99,7 @@ def _prepare(raw: Raw, lost: Sequence[str]) -> OpenedConnection:
             row = cursor.fetchone()
         packet = int(row[0]) if row else 1 << 20
         name = f"poolq {secrets.token_hex(12)}"
-        with suppress(pymysql.MySQLError):  # some clusters refuse; then nothing can be killed
+        with suppress(pymysql.MySQLError):  # some clusters refuse locks; then none can be killed
             cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))
             for one in lost:
                 cursor.execute("SELECT IS_USED_LOCK(%s)", (one,))

@@ -24,12 +24,12 @@ from poolq.engines.sql.wakeups import FIRST_DELAYED, FIRST_READY, FIRST_SLOT, ta
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
-#: Seconds between two looks for something to do; where a look takes long, so many times that.
+#: Seconds between two looks for due jobs, or this many times as long as a look takes.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
-#: Seconds that the server looks by itself, well below those that a connection may be silent.
+#: Seconds that one server-side wait may take, well below the timeout of a socket.
 MAX_SERVER_WAIT = 1.0
-#: Seconds after which a claim looks again at what InnoDB has left at the head of a queue.
+#: Seconds after which a claim scans a queue from its head again.
 CURSOR_LIFETIME = 0.1
 
 
@@ -49,17 +49,16 @@ DIALECT = Dialect(
 )
 
 
-#: The time at this moment: that of NOW is when the statement began, and it may have waited for a
-#: row since.
+#: The time at this moment. NOW() is the time when the statement began, and it may have waited for a
+#: row lock since.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim under one rule, as nearly all admissions are, in one statement: one round trip,
-#: one transaction. It changes nothing if the window is full, does not exist or was made before the
-#: clock went back, or if the claim is no longer held; `SQLEngine.admit` then finds out which.
-#: MySQL makes assignments from left to right, each one seeing those before it, as long as a single
-#: table is updated; an EXISTS could become a join on MySQL 8. (MariaDB's sql_mode could change
-#: this; `connecting.py` sets it.) A new window begins at the old one's end or later, so
-#: `ends <= start` says that it is new. The claim's row stays locked until the end, because nobody
-#: may take the claim away meanwhile.
+#: Admits a claim under a single rule, as nearly all claims have, in one statement. It changes
+#: nothing if the window is full, does not exist or was made before the clock went back, or if the
+#: claim is no longer held; `SQLEngine.admit` then finds out which.
+#: MySQL evaluates assignments from left to right, each one seeing those before it, as long as a
+#: single table is updated; an EXISTS could become a join on MySQL 8. (MariaDB's sql_mode could
+#: change this; `connecting.py` sets it.) A new window begins at the old one's end or later, so
+#: `ends <= start` identifies a new one. FOR UPDATE keeps the claim from being recovered meanwhile.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -70,10 +69,10 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
-#: MariaDB waits in the server: it looks until something is due and only then answers, so that a
-#: wait costs one exchange and not one for each look. Whether what is due is news, the waiter asks
-#: afterwards (`sql/wakeups.py`). MySQL has no statements outside of stored programs. Each turn of
-#: the loop has its own NOW and its own view of the tables.
+#: MariaDB waits in the server: it answers once something is due, so that a wait costs one exchange
+#: and not one per look. The waiter then checks whether it may take the wake-up (`sql/wakeups.py`).
+#: Each turn of the loop has its own NOW and its own view of the tables. MySQL allows such loops in
+#: stored programs only.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
@@ -84,8 +83,8 @@ WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
         SET turns = turns - 1;
     END WHILE;
 END"""
-#: Goes through the queues that have jobs, as `sql/skip_scan.py` does; the server that plans the
-#: statement knows the value of a variable.
+#: Skips from queue to queue as `sql/skip_scan.py` does: here the value of a variable is known when
+#: its statement is planned.
 WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     DECLARE found INT DEFAULT 0;
@@ -112,25 +111,25 @@ END"""
 
 
 def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
-    """Changes a row, and counts the start, if the claim may start."""
+    """A statement that counts a start, and so changes a row, if the claim may start."""
     key, most, span = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
     return Query(ADMIT_CLAIM, (most, most, key, span, most, *name))
 
 
-def server_side_wait(queues: Sequence[str] | None, turns: int, pause: float) -> Query:
-    """Ends when one of these queues has something due, or after `turns` pauses (in seconds)."""
+def server_side_wait(queues: Sequence[str] | None, polls: int, pause: float) -> Query:
+    """A statement that ends when one of these queues has something due, or after `polls` pauses of
+    that many seconds."""
     micros = int(pause * 1e6)
     if queues is None:
-        return Query(WAIT_FOR_ANY, (turns, micros))
-    return Query(WAIT_FOR_NAMED, (turns, list(queues), micros))
+        return Query(WAIT_FOR_ANY, (polls, micros))
+    return Query(WAIT_FOR_NAMED, (polls, list(queues), micros))
 
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
 
-    `_gone` holds the names of connections that were lost, for whichever thread connects next to
-    have them ended.
+    `_lost_names` are the names of lost connections; the next thread that connects ends them.
     """
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -139,25 +138,25 @@ class MySQLEngine(SQLEngine):
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = SplitSQL(self.texts)
-        self._gone: list[str] = []
+        self._lost_names: list[str] = []
         self._waits_in_server = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
-        gone = self._gone[:]
+        lost = self._lost_names[:]
         try:
-            opened = connect(self.options, gone)
+            opened = connect(self.options, lost)
             version = self.schema.read(opened.raw)
         except pymysql.Error as error:
             failed = translate(error, self.options)
             if isinstance(failed, EngineUnavailable):
                 failed.maybe_stored = False
             raise failed from error
-        for name in gone:
-            if name in self._gone:
-                self._gone.remove(name)
+        for name in lost:
+            if name in self._lost_names:
+                self._lost_names.remove(name)
         session = MySQLSession(
-            opened, self.options, self._statements, self._lose, self._connections.mark_used
+            opened, self.options, self._statements, self._drop, self._connections.mark_used
         )
         try:
             check_version(version, self.redacted_url)
@@ -169,27 +168,27 @@ class MySQLEngine(SQLEngine):
     def _alive(self, session: MySQLSession) -> bool:
         alive = session.alive()
         if not alive:
-            self._gone.append(session.name)
+            self._lost_names.append(session.name)
         return alive
 
-    def _lose(self, session: MySQLSession) -> None:
-        self._gone.append(session.name)
+    def _drop(self, session: MySQLSession) -> None:
+        self._lost_names.append(session.name)
         self._connections.drop()
 
     @property
     def session(self) -> MySQLSession:
         session = self._connections.get()
-        if session.busy or session.silent() or session.alive():
+        if session.busy or session.is_quiet() or session.alive():
             return session
-        self._lose(session)
+        self._drop(session)
         return self._connections.get()
 
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
         try:
             session = self.session
-            session.know({one.queue for one in pushes})
-            for statement, count in session.inserts(pushes):
+            session.add_queues({one.queue for one in pushes})
+            for statement, count in session.insert_statements(pushes):
                 session.push(statement)
                 stored += count
         except EngineUnavailable as error:
@@ -219,19 +218,19 @@ class MySQLEngine(SQLEngine):
             rest = end - now
             if due is not None:
                 rest = min(rest, max(0.001, (due - clock) / 1e6))
-            turns = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
+            polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
             if (
-                turns < 2
+                polls < 2
                 or any(one.waits for one in found)
-                or not self._wait_in_server(queues, turns, pause)
+                or not self._wait_in_server(queues, polls, pause)
             ):
                 time.sleep(min(pause, rest))
 
-    def _wait_in_server(self, queues: Sequence[str] | None, turns: int, pause: float) -> bool:
-        """Let the server wait; False if it cannot, which is asked once."""
+    def _wait_in_server(self, queues: Sequence[str] | None, polls: int, pause: float) -> bool:
+        """Wait in the server; returns whether it can do so. One that cannot is asked only once."""
         try:
             if self._waits_in_server:
-                self.session.read(server_side_wait(queues, turns, pause))
+                self.session.read(server_side_wait(queues, polls, pause))
         except EngineUnavailable:
             raise
         except EngineError:

@@ -1,18 +1,18 @@
-"""The server's errors in poolq's words: gone, to be tried again, or to be put right by a person."""
+"""Translates the server's errors: unavailable, to be retried, or to be fixed by an operator."""
 
 import pymysql
 
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
-#: Whoever meets these begins the transaction again: lock wait timeout, deadlock; the statement was
-#: killed, or took longer than the server allows; group replication has rolled it back.
+#: Errors after which a transaction is repeated: lock wait timeout, deadlock, the statement was
+#: killed or took longer than the server allows, group replication has rolled it back.
 RETRIED = (1205, 1213, 1317, 1969, 3024, 3101)
-#: The line is cut, or the server is going, or may only be read (a former primary).
+#: The connection is cut, or the server shuts down or is read-only (a former primary).
 LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
-#: The server is no part of its cluster for now: Galera, group replication.
+#: The server is currently not part of its cluster: Galera, group replication.
 OUT_OF_CLUSTER = (1047, 3100)
-#: Nothing of what was sent has been run.
+#: The server has run nothing of what was sent.
 UNSENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
@@ -31,19 +31,19 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
 
 
 def code(error: pymysql.Error) -> int:
-    """The error's number; 0 where there is none, as of a closed connection."""
+    """The error's number; 0 if it has none, as after the connection was closed."""
     found = error.args[0] if error.args else 0
     return found if isinstance(found, int) else 0
 
 
 def is_lost(error: pymysql.Error) -> bool:
-    """The connection is of no use any more."""
+    """Whether the connection has become useless."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
     return code(error) in (*LOST, *OUT_OF_CLUSTER) or (odd and code(error) not in RETRIED)
 
 
 def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
-    """The same error as one of poolq's, in one line."""
+    """The same error as one of poolq's, with advice, in one line."""
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
     what = f"{options.redacted_url}: {said or 'the connection is closed'}"
@@ -51,6 +51,6 @@ def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
         if number in numbers:
             return kind(what + advice.format(database=options.database))
     if is_lost(error):
-        # What could not be sent whole was not run; what was sent may have been.
+        # A statement sent incompletely was not run; one sent completely may have been.
         return EngineUnavailable(what, maybe_stored=number not in UNSENT)
     return EngineError(f"{what} ({number})")

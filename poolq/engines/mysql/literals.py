@@ -1,6 +1,6 @@
-"""Values as they stand in a statement, and statements with their values in them.
+"""Values as SQL literals, and statements filled with them.
 
-The connection's character set is utf8mb4 and backslashes escape: `connecting.py` sees to both.
+This relies on a connection in utf8mb4 where backslashes escape, as `connecting.py` sets it up.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from poolq.engines.sql.session import RenderedSQL
 
 
 class BareList(tuple[str, ...]):
-    """Values side by side, without brackets around them."""
+    """Values separated by commas, without parentheses."""
 
     __slots__ = ()
 
@@ -19,7 +19,7 @@ def quoted(value: bytes) -> bytes:
 
 
 def literal(value: object) -> bytes:
-    """A value's text."""
+    """A value as a literal. Raises TypeError for other types."""
     if isinstance(value, str):
         return quoted(value.encode())
     if isinstance(value, int):
@@ -36,7 +36,7 @@ def literal(value: object) -> bytes:
 
 
 class SplitSQL(dict[str, list[bytes]]):
-    """Templates cut at their arguments, each once."""
+    """Statements by template, encoded and split at their arguments; each is made once."""
 
     def __init__(self, texts: RenderedSQL) -> None:
         super().__init__()

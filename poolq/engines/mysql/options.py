@@ -1,15 +1,14 @@
-"""What a mysql:// or mariadb:// URL says."""
+"""Parses mysql:// and mariadb:// URLs."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from poolq.config.engine_urls import redact
+from poolq.config.parsers import NO, YES
 from poolq.errors import ConfigError
 
 DEFAULT_PORT = 3306
-YES = ("1", "true", "yes", "on")
-NO = ("0", "false", "no", "off")
 
 
 class MySQLOptions(NamedTuple):
@@ -29,7 +28,7 @@ class MySQLOptions(NamedTuple):
 
 
 def parse_url(url: str) -> MySQLOptions:
-    """Read a URL. Raises ConfigError, without the password."""
+    """Parse a URL. Raises ConfigError, whose text does not contain the password."""
     redacted_url = redact(url)
     parts = urlsplit(url)
     try:
@@ -55,13 +54,13 @@ def parse_url(url: str) -> MySQLOptions:
         except ValueError as error:
             raise ConfigError(f"{redacted_url}: option {name} is {value!r}; it {error}") from None
     return MySQLOptions(
-        redacted_url,
-        parts.hostname or "localhost",
-        port,
-        unquote(parts.username or ""),
-        unquote(parts.password or "").encode(),
-        database,
-        more,
+        redacted_url=redacted_url,
+        host=parts.hostname or "localhost",
+        port=port,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or "").encode(),
+        database=database,
+        more=more,
     )
 
 
@@ -78,7 +77,7 @@ def _switch(name: str, value: str) -> dict[str, Any]:
 
 
 def _tls(_: str, value: str) -> dict[str, Any]:
-    """`ssl=true` insists on it, `ssl=false` does without; else it is used where it is offered."""
+    """`ssl=true` requires TLS, `ssl=false` disables it; without either, it is used if offered."""
     on = _switch("ssl", value)["ssl"]
     return {"ssl": {"verify_mode": "none"}} if on else {"ssl_disabled": True}
 

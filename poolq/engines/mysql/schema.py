@@ -1,4 +1,4 @@
-"""The tables on the server: made by `poolq db migrate`, only looked at by all others."""
+"""The tables on the server. Only `poolq db migrate` changes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ SCHEMA_FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "
 MIGRATION_LOCK_TIMEOUT = 4
 #: Seconds that one statement of a migration may take.
 STATEMENT_TIMEOUT = 3600
-#: What was done already by a migration that was cut short: a column with the new name is there (and
-#: none with the old one), or the key is.
+#: Errors of an ALTER that an interrupted migration has done already: the old column is gone, or the
+#: new column or key exists.
 ALREADY_DONE = (1054, 1060, 1061)
 
 
@@ -52,8 +52,8 @@ class MySQLSchema(SQLSchema):
         return len(steps)
 
     def _run(self, cursor: pymysql.cursors.Cursor, statement: str) -> None:
-        """An UPDATE has a LIMIT, so that no transaction is too long, and is run until it changes
-        nothing."""
+        """Run a statement. An UPDATE has a LIMIT, which bounds the transaction, and is repeated
+        until it changes nothing."""
         try:
             while cursor.execute(statement) and statement.startswith("UPDATE"):
                 pass

@@ -1,4 +1,4 @@
-"""A thread's connection to the server: several statements a round trip, and what can go wrong."""
+"""A thread's connection to the server: several statements per round trip, and retries."""
 
 import select
 import time
@@ -30,18 +30,18 @@ T = TypeVar("T")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
 INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
-#: FIELD looks through all its values: so many at a time.
+#: Jobs per claiming statement: FIELD compares with all its values.
 MAX_FIELD_VALUES = 50
-#: Bytes of statements sent at once; one longer statement goes alone.
+#: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
 PACKET_MARGIN_BYTES = 1024
-#: Seconds after which a transaction that always meets others is given up.
+#: Seconds of retries after which a transaction fails.
 RETRY_TIMEOUT = 10.0
 
 
 class MySQLSession(Session):
-    """See the module's head. `lost` is called when the connection is of no use any more, `used`
-    when the server has answered; `queues` are those that this connection knows to be known."""
+    """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
+    when the server has answered. `known_queues` certainly have rows."""
 
     counted = 10_000
     limits_deletes = True
@@ -52,22 +52,22 @@ class MySQLSession(Session):
         opened: OpenedConnection,
         options: MySQLOptions,
         statements: SplitSQL,
-        lost: Callable[["MySQLSession"], None],
-        used: Callable[[], None],
+        on_lost: Callable[["MySQLSession"], None],
+        on_used: Callable[[], None],
     ) -> None:
         self.raw, self.name, self.packet = opened
         self.options = options
         self.statements = statements
-        self.queues: set[str] = set()
-        self.busy = False  # an answer is still to come, or a transaction to end
-        self._lost = lost
-        self._used = used
+        self.known_queues: set[str] = set()
+        self.busy = False  # waiting for an answer, or within a transaction
+        self._on_lost = on_lost
+        self._on_used = on_used
         self._poll = select.poll()
         socket = self.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
         self._poll.register(socket.fileno(), select.POLLIN)
 
-    def silent(self) -> bool:
-        """Nothing has come unasked; a line that was cut has its end to tell."""
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived unasked, such as the end of a connection that was cut."""
         return not self._poll.poll(0)
 
     def alive(self) -> bool:
@@ -89,19 +89,21 @@ class MySQLSession(Session):
     def transact(
         self,
         work: Callable[[Transaction], T],
-        gives_way: bool = False,  # noqa: ARG002  # no line
+        gives_way: bool = False,  # noqa: ARG002  # writers do not wait in line here
     ) -> T:
-        return self._again(lambda: self._transact(work))
+        return self._retry(lambda: self._transact(work))
 
-    def read(self, *ops: Query) -> list[QueryResult]:
-        return self._again(lambda: self.send([self._fill(op) for op in ops])) if ops else []
+    def read(self, *queries: Query) -> list[QueryResult]:
+        if not queries:
+            return []
+        return self._retry(lambda: self.send([self._fill(query) for query in queries]))
 
-    def change(self, op: Query) -> int:
-        """Run a statement that is its own transaction; how many rows it has changed."""
-        return self.read(op)[0].changed
+    def change(self, query: Query) -> int:
+        """Run one statement as its own transaction; returns how many rows it has changed."""
+        return self.read(query)[0].changed
 
     def guess(self, asks: Sequence[Query]) -> list[int]:
-        """The optimizer's own guesses, from a few looks into the index."""
+        """The optimizer's estimates, from a few index lookups."""
         plans = self.read(
             *(Query(f"EXPLAIN FORMAT=TRADITIONAL {ask.sql}", ask.args) for ask in asks)
         )
@@ -110,26 +112,26 @@ class MySQLSession(Session):
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
     def push(self, statement: bytes) -> None:
-        """Run an INSERT of jobs, in one round trip; there is nothing to fetch."""
-        self._again(lambda: self.raw.query(statement))
-        self._used()
+        """Run an INSERT of jobs in one round trip, without fetching a result."""
+        self._retry(lambda: self.raw.query(statement))
+        self._on_used()
 
-    def know(self, queues: set[str]) -> None:
-        """Make queues known before the first job goes there."""
-        new = queues - self.queues
+    def add_queues(self, queues: set[str]) -> None:
+        """Add rows for queues that may have none, before a job is stored there."""
+        new = queues - self.known_queues
         if new:
-            ops = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
+            queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
             try:
-                self.transact(lambda tx: tx.later(*ops))
+                self.transact(lambda tx: tx.later(*queries))
             except EngineUnavailable as error:
                 error.maybe_stored = False  # no job was sent
                 raise
-            self.queues |= new
+            self.known_queues |= new
 
-    def inserts(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
-        """Statements that store these jobs, each as long as is good, and how many each stores.
+    def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
+        """Statements that store these jobs, and how many each of them stores.
 
-        Raises EngineError for a job that the server would not take.
+        Raises EngineError for a job that is too big for the server.
         """
         (begin,) = self.statements[INSERT_JOBS]
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
@@ -138,7 +140,7 @@ class MySQLSession(Session):
         length = 0
         for one in pushes:
             id_, queue, body, delay, at = one
-            place, due = _due(now, delay, at) if delay or at else (b"''", now)
+            place, due = _place_and_due(now, delay, at) if delay or at else (b"''", now)
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - PACKET_MARGIN_BYTES:
@@ -166,16 +168,16 @@ class MySQLSession(Session):
             batch.append(one)
             length += len(one) + 1
         self._send(batch, results)
-        self._used()
+        self._on_used()
         return results
 
-    def statements_of(self, op: Query | BatchQuery) -> list[bytes]:
-        if isinstance(op, BatchQuery):
-            return [self.statements.fill(op.sql, row) for row in op.rows]
-        return [self._fill(op)]
+    def statements_of(self, query: Query | BatchQuery) -> list[bytes]:
+        if isinstance(query, BatchQuery):
+            return [self.statements.fill(query.sql, row) for row in query.rows]
+        return [self._fill(query)]
 
-    def _fill(self, op: Query) -> bytes:
-        return self.statements.fill(op.sql, op.args)
+    def _fill(self, query: Query) -> bytes:
+        return self.statements.fill(query.sql, query.args)
 
     def _send(self, batch: Sequence[bytes], results: list[QueryResult]) -> None:
         cursor = self.raw.cursor()
@@ -195,17 +197,18 @@ class MySQLSession(Session):
             raise
         return result
 
-    def _again(self, act: Callable[[], T]) -> T:
-        """Act, and again when others were in the way: that is nobody's business but ours."""
+    def _retry(self, act: Callable[[], T]) -> T:
+        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError within
+        another exchange of this thread."""
         if self.busy:
             raise reentrancy_error(self.options.redacted_url)
         self.busy = True
         try:
-            return self._until_done(act)
+            return self._retry_until_done(act)
         finally:
             self.busy = False
 
-    def _until_done(self, act: Callable[[], T]) -> T:
+    def _retry_until_done(self, act: Callable[[], T]) -> T:
         end = 0.0
         while True:
             try:
@@ -215,35 +218,35 @@ class MySQLSession(Session):
                 end = end or now + RETRY_TIMEOUT
                 if code(error) not in RETRIED or now > end:
                     if is_lost(error):
-                        self._lost(self)
+                        self._on_lost(self)
                     raise translate(error, self.options) from error
             except Exception:
                 raise
             except BaseException:
-                self._lost(self)  # interrupted between question and answer
+                self._on_lost(self)  # interrupted, with an answer still to come
                 raise
             time.sleep(0.02 * random())
 
 
-def _due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
-    """Where a job is stored, and when it is due: what is due already is ready, as from now."""
+def _place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
+    """Where a job is stored, and when it is due; one that is due already is ready from now on."""
     if at:
         return b"IF(%d > %s, 'd', '')" % (at, now), b"GREATEST(%d, %s)" % (at, now)
     return (b"'d'", b"%s + %d" % (now, delay)) if delay > 0 else (b"''", now)
 
 
 class MySQLTransaction(Transaction):
-    """Begun with the first statements that are sent, ended with the last."""
+    """A transaction that begins with the first statements sent and ends with the last."""
 
     def __init__(self, session: MySQLSession) -> None:
         super().__init__()
         self.began = False
         self._session = session
 
-    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        if not ops:
+    def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+        if not queries:
             return []
-        groups = [self._session.statements_of(op) for op in ops]
+        groups = [self._session.statements_of(query) for query in queries]
         first = [] if self.began else [b"BEGIN"]
         self.began = True
         found = self._session.send([*first, *(one for group in groups for one in group)])
@@ -258,8 +261,8 @@ class MySQLTransaction(Transaction):
         return results
 
     def commit(self) -> None:
-        """Send what waits, and the end, at once."""
-        ready = [one for op in self.waiting for one in self._session.statements_of(op)]
+        """Send what waits, with COMMIT, in one round trip."""
+        ready = [one for query in self.waiting for one in self._session.statements_of(query)]
         self.waiting = []
         if not self.began and len(ready) > 1:
             ready.insert(0, b"BEGIN")
@@ -269,7 +272,7 @@ class MySQLTransaction(Transaction):
         if ready:
             self._session.send(ready)
 
-    def marks(
+    def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
         return [

@@ -240,7 +240,7 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ctx.claimed.append(found._replace(rows=rows))
         ctx.remaining -= len(rows)
         ids = [row[0] for row in rows]
-        tx.later(*tx.marks(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
+        tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
     if ctx.bytes_left < 0:
         ctx.remaining = 0
 

@@ -83,8 +83,8 @@ class SQLEngine(Engine):
     def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         return self.session.transact(work, gives_way)
 
-    def _run(self, *ops: Query) -> None:
-        self.session.transact(lambda tx: tx.later(*ops))
+    def _run(self, *queries: Query) -> None:
+        self.session.transact(lambda tx: tx.later(*queries))
 
     # workers
 

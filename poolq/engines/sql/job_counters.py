@@ -44,7 +44,7 @@ class CounterIncrements:
             mine = self.counts[to_text(queue)]
             mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
 
-    def ops(self) -> list[Query | BatchQuery]:
+    def queries(self) -> list[Query | BatchQuery]:
         rows = [(self.worker, queue, *counts) for queue, counts in sorted(self.counts.items())]
         return [BatchQuery(ADD_COUNTERS, rows)] if rows else []
 

@@ -93,14 +93,14 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     done, crashed, back = _sort_claims(held, death)
     # First, as it locks lines.
     limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
-    tally = CounterIncrements()
-    tally.add_rows(counters)
+    increments = CounterIncrements()
+    increments.add_rows(counters)
     for row in done:
-        tally.add(to_text(row[3]), "done")
+        increments.add(to_text(row[3]), "done")
     late = [row for row in crashed if death.timed_out and not row[6]]  # not failing
     for row in crashed:
         state = _state_after(row, death)
-        tally.add(to_text(row[3]), "retried" if row in late else "crashed")
+        increments.add(to_text(row[3]), "retried" if row in late else "crashed")
         if row in late and death.delay > 0:
             tx.later(Query(RELEASE_JOB, release_args(death.delay, state, row[0])))
         else:
@@ -110,7 +110,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(ids.done))))
     tx.later(*(Query(GIVE_BACK_JOBS, (some,)) for some in in_chunks(list(ids.returned))))
     arm(tx, {to_text(row[3]) for row in (*crashed, *back)})
-    tx.later(Query(DELETE_WORKER_COUNTERS, (worker,)), *tally.ops())
+    tx.later(Query(DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
     tx.later(Query(DELETE_WORKER, (worker,)))
     return ids
 

@@ -46,14 +46,14 @@ class Transaction(ABC):
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
 
-    def later(self, *ops: Query | BatchQuery) -> None:
+    def later(self, *queries: Query | BatchQuery) -> None:
         """Run these before the next ones that are run, or before the end."""
-        self.waiting += ops
+        self.waiting += queries
 
-    def run(self, *ops: Query | BatchQuery) -> list[QueryResult]:
+    def run(self, *queries: Query | BatchQuery) -> list[QueryResult]:
         """What waits, then these, whose results come back."""
-        ready, self.waiting = [*self.waiting, *ops], []
-        return self.send(ready)[len(ready) - len(ops) :]
+        ready, self.waiting = [*self.waiting, *queries], []
+        return self.send(ready)[len(ready) - len(queries) :]
 
     def one(self, sql: str, *args: object) -> Row | None:
         """The first row of a single statement."""
@@ -61,11 +61,11 @@ class Transaction(ABC):
         return rows[0] if rows else None
 
     @abstractmethod
-    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+    def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run them in order, in as few round trips as can be."""
 
     @abstractmethod
-    def marks(
+    def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
         """Make these the claims `first`, `first` + 1 and so on of a request; those that have a
@@ -91,7 +91,7 @@ class Session(ABC):
         return [0] * len(asks)
 
     @abstractmethod
-    def read(self, *ops: Query) -> list[QueryResult]:
+    def read(self, *queries: Query) -> list[QueryResult]:
         """Statements that each stand for themselves, sent together."""
 
 

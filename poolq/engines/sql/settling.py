@@ -54,8 +54,8 @@ def claim_clock(worker: str, claim: Claim) -> Query:
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
     """Whether one of them leaves a job that the same step may claim again."""
-    back = (Release, ReleaseUntil, GiveBack, Park)
-    return any(isinstance(one.outcome, back) for one in settlements)
+    given_back = (Release, ReleaseUntil, GiveBack, Park)
+    return any(isinstance(one.outcome, given_back) for one in settlements)
 
 
 def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
@@ -103,12 +103,12 @@ def settle(
     time.
     """
     ours = held_claims(found)
-    batch = _Batch(worker, now)
+    batch = _SettlementBatch(worker, now)
     stale: list[str] = []
     if acks is not None and ours == acks.claims:
-        batch.gone += acks.ids
+        batch.deleted += acks.ids
         for queue, many in acks.queues.items():
-            batch.tally.counts[queue][DONE_INDEX] += many
+            batch.increments.counts[queue][DONE_INDEX] += many
         batch.write(tx)
         return stale
     for claim, outcome in settlements:
@@ -129,31 +129,31 @@ def settle(
     return stale
 
 
-class _Batch:
+class _SettlementBatch:
     """Accepted settlements, by what they do."""
 
     def __init__(self, worker: str, now: int) -> None:
         self.now = now
-        self.tally = CounterIncrements(worker)
-        self.gone: list[str] = []
-        self.back: list[str] = []
+        self.increments = CounterIncrements(worker)
+        self.deleted: list[str] = []
+        self.given_back: list[str] = []
         self.buried: list[Sequence[object]] = []
         self.states: list[Sequence[object]] = []
         self.released: list[Sequence[object]] = []
         self.parked: list[tuple[Claim, Park]] = []
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
-        self.rung: set[str] = set()
+        self.woken_queues: set[str] = set()
 
     def done(self, claim: Claim) -> None:
-        self.gone.append(claim.id)
-        self.tally.counts[claim.queue][DONE_INDEX] += 1
+        self.deleted.append(claim.id)
+        self.increments.counts[claim.queue][DONE_INDEX] += 1
 
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
             case Bury(state):
                 self.buried.append((*state, claim.id))
-                self.gone.append(claim.id)
-                self.tally.add(claim.queue, "failed")
+                self.deleted.append(claim.id)
+                self.increments.add(claim.queue, "failed")
                 return
             case Failing(state):
                 self.states.append((*state, claim.id))
@@ -161,20 +161,20 @@ class _Batch:
             case Release(delay, state, counter):
                 self.released.append(release_args(delay, state, claim.id))
                 if counter:
-                    self.tally.add(claim.queue, counter)
+                    self.increments.add(claim.queue, counter)
             case ReleaseUntil(until, state):
                 if until > self.now:
                     self.held_back.append((claim, outcome))
                 else:
                     self.states.append((*state, claim.id))
-                    self.back.append(claim.id)
-                self.tally.add(claim.queue, "limited")
+                    self.given_back.append(claim.id)
+                self.increments.add(claim.queue, "limited")
             case GiveBack():
-                self.back.append(claim.id)
+                self.given_back.append(claim.id)
             case Park():
                 self.parked.append((claim, outcome))
-                self.tally.add(claim.queue, "parked")
-        self.rung.add(claim.queue)
+                self.increments.add(claim.queue, "parked")
+        self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
         # First, as it locks lines: see `parking.bring_back`.
@@ -186,7 +186,7 @@ class _Batch:
         ):
             if rows:
                 tx.later(BatchQuery(sql, rows))
-        tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.gone)))
-        tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.back)))
-        arm(tx, self.rung)
-        tx.later(*self.tally.ops())
+        tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.deleted)))
+        tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
+        arm(tx, self.woken_queues)
+        tx.later(*self.increments.queries())

@@ -69,7 +69,7 @@ HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for plac
 class QueryRunner(Protocol):
     """Sends statements together: a session's `read`, or a transaction's `run`."""
 
-    def __call__(self, *ops: Query) -> list[QueryResult]: ...
+    def __call__(self, *queries: Query) -> list[QueryResult]: ...
 
 
 class QueuePage(NamedTuple):
@@ -120,11 +120,11 @@ class FoundQueues(NamedTuple):
 
 
 def run_pages(
-    read: QueryRunner, ops: list[Query], pages: list[QueuePage]
+    read: QueryRunner, queries: list[Query], pages: list[QueuePage]
 ) -> list[list[QueryResult]]:
     """The answers to these statements, each for itself, then those to each page, all in one go."""
-    asked = [[op] for op in ops] + [page.asks() for page in pages]
-    found = read(*(op for some in asked for op in some))
+    asked = [[query] for query in queries] + [page.asks() for page in pages]
+    found = read(*(query for some in asked for query in some))
     answers = []
     for some in asked:
         answers.append(found[: len(some)])

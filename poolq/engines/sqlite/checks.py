@@ -1,4 +1,4 @@
-"""What `poolq doctor` says of a SQLite file."""
+"""The checks of `poolq doctor` for a SQLite file."""
 
 import shutil
 import sqlite3
@@ -16,7 +16,7 @@ SYNCHRONOUS_LEVELS = {
     2: ("ok", "FULL: every commit waits for the disk"),
     3: ("ok", "EXTRA: every commit waits for the disk"),
 }
-#: Kinds of file systems that several hosts share, whose locks SQLite cannot rely on.
+#: Types of network file systems, whose locks SQLite cannot rely on.
 REMOTE_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "gluster", "afs", "lustre")
 MIN_FREE_BYTES = 100 << 20
 MOUNTS = Path("/proc/self/mounts")
@@ -65,7 +65,8 @@ def _file_system(file: Path) -> Check:
 
 
 def filesystem(file: Path, mounts: str) -> str:
-    """The kind of the file system that a file is on, from the lines of /proc/self/mounts."""
+    """The type of the file system that holds a file, by the lines of /proc/self/mounts; "" if
+    none of them does."""
     best, kind = "", ""
     for line in mounts.splitlines():
         _, point, this, *_ = line.split(" ")

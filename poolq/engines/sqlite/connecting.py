@@ -1,4 +1,4 @@
-"""Opening the file, and the clock that its statements use."""
+"""Opening the file, and the clock of its statements."""
 
 import os
 import sqlite3
@@ -12,22 +12,22 @@ from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.errors import EngineError
 
 MIN_SQLITE_VERSION = (3, 35)
-#: Pages in the log before they are moved to the database: 16 MB, so that the disk waits seldom.
+#: Pages in the write-ahead log before they are moved to the database (16 MB): few checkpoints.
 CHECKPOINT_PAGES = 4000
-#: Bytes that the log is cut to when it was longer.
+#: Bytes that a longer write-ahead log is truncated to.
 MAX_LOG_BYTES = 64 << 20
-#: Less the umask: jobs are data, and who may change them decides what is run. SQLite gives the
-#: files beside the database the same.
+#: Before the umask. Not for everybody: whoever may change jobs decides what is run. SQLite gives
+#: the files beside the database the same mode.
 FILE_MODE = 0o660
 
 
 def now() -> int:
-    """Microseconds since the epoch by this host's clock: a file has no server."""
+    """Microseconds since the epoch by this host's clock, which stands in for a server's."""
     return time.time_ns() // 1000
 
 
 def connect(options: SQLiteOptions) -> sqlite3.Connection:
-    """Open the file, making it where there is none. Raises sqlite3.Error, EngineError."""
+    """Open the file, and create it if it does not exist. Raises sqlite3.Error and EngineError."""
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
         raise EngineError(
             f"this Python has SQLite {sqlite3.sqlite_version}, poolq needs 3.35 or newer;"
@@ -38,10 +38,10 @@ def connect(options: SQLiteOptions) -> sqlite3.Connection:
             f"{options.file}: this process was forked while a thread of its parent was in the"
             " middle of a transaction that did not end; start a new process to use the file"
         )
-    _make(options.file)
+    _create(options.file)
     raw = sqlite3.connect(
         options.file,
-        timeout=0,  # write_lock.py waits, not the library
+        timeout=0,  # write_lock.py waits instead
         isolation_level=None,
         check_same_thread=False,  # a fork closes the connections of all threads
         cached_statements=256,
@@ -50,15 +50,15 @@ def connect(options: SQLiteOptions) -> sqlite3.Connection:
     return raw
 
 
-def _make(file: Path) -> None:
-    """SQLite would make it readable for all. Not opened here: to close a file drops the locks that
-    this process has on it."""
-    with suppress(OSError):  # it is there, or SQLite says better why it cannot be
+def _create(file: Path) -> None:
+    """Create the file with FILE_MODE; SQLite would make it readable for all. It is not opened here,
+    because closing it would drop the locks that this process has on it."""
+    with suppress(OSError):  # it exists, or SQLite reports the reason better
         os.mknod(file, stat.S_IFREG | FILE_MODE)
 
 
-def tune(raw: sqlite3.Connection, options: SQLiteOptions) -> None:
-    """Set what a connection that is used should have; may find the database busy."""
+def set_pragmas(raw: sqlite3.Connection, options: SQLiteOptions) -> None:
+    """Set up a connection. Raises sqlite3.OperationalError if the database is busy."""
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute(f"PRAGMA synchronous = {options.synchronous}")
     raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")

@@ -1,4 +1,4 @@
-"""The engine on SQLite. One host: what its clock says is the time."""
+"""The engine on SQLite, for one host; its clock is the server's time."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
-#: Jobs, and bytes of their bodies, that are stored in one transaction, which keeps all other
-#: writers waiting for some 30 ms. One job alone may be bigger.
+#: Limits of one transaction of `push`, which blocks all other writers for some 30 ms. A single job
+#: may be bigger.
 CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 
@@ -39,7 +39,7 @@ DIALECT = Dialect(
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
-    """Pieces of at most CHUNK jobs and CHUNK_BYTES, or one job."""
+    """Pieces of at most CHUNK_JOBS and CHUNK_BYTES, or of one job."""
     start = size = 0
     for at, one in enumerate(pushes):
         size += len(one.body)
@@ -86,16 +86,16 @@ class SQLiteEngine(SQLEngine):
     def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
         session = self.session
         end = time.monotonic() + timeout
-        session.version()  # so that there is a log
+        session.data_version()  # creates the log, if there is none
         session.watcher.begin()
         seen: tuple[int, int] | None = None
         due: int | None = None
         while True:
-            version = session.version()
-            if version != seen or (due is not None and now() >= due):
-                if seen is not None and version != seen:
+            data_version = session.data_version()
+            if data_version != seen or (due is not None and now() >= due):
+                if seen is not None and data_version != seen:
                     session.watcher.changed()
-                seen = version
+                seen = data_version
                 found, later, _ = self._look(queues)
                 told, due = take_wakeup(session, found, later)
                 if told:
@@ -107,7 +107,7 @@ class SQLiteEngine(SQLEngine):
             session.watcher.pause(soon)
 
     def now(self) -> int:
-        self.session.version()  # so that it is a ping, too
+        self.session.data_version()  # a ping
         return now()
 
     def doctor(self) -> list[Check]:

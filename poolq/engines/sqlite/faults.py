@@ -1,4 +1,4 @@
-"""SQLite's errors in poolq's words: what is wrong with the file, and what to do about it."""
+"""Translates SQLite's errors: what is wrong with the file, and what to do about it."""
 
 import sqlite3
 from pathlib import Path
@@ -9,13 +9,13 @@ _PRIMARY = 0xFF  # extended codes carry the primary one in their lowest byte
 
 
 def code(error: sqlite3.Error) -> int:
-    """The primary result code, -1 for an error of the Python module's own."""
+    """The primary result code; -1 for an error of Python's module."""
     found: int = getattr(error, "sqlite_errorcode", -1)
     return found if found < 0 else found & _PRIMARY
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Another connection has what this one needs; it goes by itself."""
+    """Whether another connection holds a lock that this one needs."""
     return code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -43,7 +43,7 @@ def translate(error: sqlite3.Error, file: Path) -> EngineError:
         case sqlite3.SQLITE_FULL:
             return EngineUnavailable(f"{what}; make room on {file.parent}")
         case sqlite3.SQLITE_IOERR:
-            # The commit's last write may have been made all the same.
+            # The commit's last write may have succeeded.
             return EngineUnavailable(
                 f"{what}; look at the disk of {file.parent}", maybe_stored=True
             )

@@ -1,10 +1,10 @@
 """No connection to a SQLite file may cross a fork.
 
-The library keeps, for the whole process, which locks it holds on a file. A child would inherit
-that knowledge but not the locks, so that even a connection of its own would write unprotected. So
-all connections are closed just before a fork, whichever thread asks for it, and opened again by
-parent and child when they are used again. A transaction that takes long is interrupted. Where even
-that does not end it, the child cannot be helped: it refuses to open the file.
+SQLite notes per process which locks it holds on a file. A child would inherit these notes but not
+the locks, so that even a connection of its own would write unprotected. So all connections are
+closed just before a fork, whichever thread forks, and parent and child open them again when they
+need them. A long transaction is interrupted. If even that does not end it, the child refuses to
+open the file.
 """
 
 import os
@@ -15,23 +15,23 @@ from time import monotonic
 from typing import Protocol
 from weakref import WeakSet
 
-#: Seconds that a fork waits for threads in the middle of a transaction, and then twice that for
-#: those that it has interrupted.
+#: Seconds that a fork waits for transactions to end, and then twice that for those that it has
+#: interrupted.
 FORK_TIMEOUT = 5.0
 
 
 class Closable(Protocol):
-    """A connection: `lock` is held while it is in use."""
+    """A connection. Its user holds `lock`."""
 
     lock: threading.RLock
 
     @property
     def file(self) -> Path: ...
 
-    def shut(self) -> None: ...
+    def disconnect(self) -> None: ...
 
     def interrupt(self) -> None:
-        """Have the thread that uses it end soon, with an error; called by another one."""
+        """Make the thread that uses it fail soon; called by another thread."""
 
 
 class _OpenConnections:
@@ -41,24 +41,24 @@ class _OpenConnections:
         self.lock = threading.Lock()
         self.all: WeakSet[Closable] = WeakSet()
         self.held: list[Closable] = []
-        self.crossing: frozenset[Path] = frozenset()
+        self.inherited: frozenset[Path] = frozenset()
         self.refused = refused
 
     def before(self) -> None:
         self.lock.acquire()
         end = monotonic() + FORK_TIMEOUT
-        late = [one for one in list(self.all) if not self._closed(one, end)]
+        late = [one for one in list(self.all) if not self._disconnect(one, end)]
         for one in late:
             one.interrupt()
         end = monotonic() + 2 * FORK_TIMEOUT
-        self.crossing = frozenset(one.file for one in late if not self._closed(one, end))
+        self.inherited = frozenset(one.file for one in late if not self._disconnect(one, end))
 
-    def _closed(self, one: Closable, end: float) -> bool:
-        """Close it, as soon as nobody uses it; False: somebody still does at the end."""
+    def _disconnect(self, one: Closable, end: float) -> bool:
+        """Close a connection as soon as it is unused; False if it is still in use at `end`."""
         if not one.lock.acquire(timeout=max(0.0, end - monotonic())):
             return False
         self.held.append(one)
-        one.shut()
+        one.disconnect()
         return True
 
     def after_in_parent(self) -> None:
@@ -68,29 +68,29 @@ class _OpenConnections:
         self.lock.release()
 
     def after_in_child(self) -> None:
-        """The connections stay held and unused: threads of the child get new ones."""
-        self.__init__(self.refused | self.crossing)  # type: ignore[misc]  # a new state, locks and all
+        """Start with no connections: the child opens new ones, and leaves the parent's alone."""
+        self.__init__(self.refused | self.inherited)  # type: ignore[misc]  # a new state, locks and all
 
 
-_open = _OpenConnections()
+_connections = _OpenConnections()
 os.register_at_fork(
-    before=_open.before,
-    after_in_parent=_open.after_in_parent,
-    after_in_child=_open.after_in_child,
+    before=_connections.before,
+    after_in_parent=_connections.after_in_parent,
+    after_in_child=_connections.after_in_child,
 )
 
 
-def watch(one: Closable) -> None:
-    """Close it before every fork, as long as it is used."""
-    with _open.lock:
-        _open.all.add(one)
+def register(one: Closable) -> None:
+    """Have a connection closed before every fork."""
+    with _connections.lock:
+        _connections.all.add(one)
 
 
-def forget(one: Closable) -> None:
+def unregister(one: Closable) -> None:
     with suppress(KeyError):
-        _open.all.remove(one)
+        _connections.all.remove(one)
 
 
 def refused(file: Path) -> bool:
-    """Whether this process has inherited an open connection to it."""
-    return file in _open.refused
+    """Whether this process has inherited an open connection to the file."""
+    return file in _connections.refused

@@ -1,4 +1,4 @@
-"""What a sqlite:// URL says: a file, and how its commits reach the disk."""
+"""Parses sqlite:// URLs: a file, and how its commits reach the disk."""
 
 import os
 from pathlib import Path
@@ -11,15 +11,15 @@ SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
 
 
 class SQLiteOptions(NamedTuple):
-    """`synchronous`: NORMAL survives the death of any process, while a power cut may take the
-    last commits; FULL waits for the disk at every commit; OFF survives neither for certain."""
+    """`synchronous`: with NORMAL, commits survive the death of any process, but a power cut may
+    take the last ones; FULL waits for the disk at every commit; OFF guarantees neither."""
 
     file: Path
     synchronous: str = "NORMAL"
 
 
 def parse_url(url: str) -> SQLiteOptions:
-    """Read a URL. Raises ConfigError."""
+    """Parse a URL. Raises ConfigError."""
     location, _, query = url.partition("://")[2].partition("?")
     file = unquote(location.removeprefix("/"))
     if not file or file.endswith("/"):

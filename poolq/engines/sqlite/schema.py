@@ -1,4 +1,4 @@
-"""The tables in the file: they make themselves when it is opened."""
+"""The tables in the file, created and migrated whenever it is opened."""
 
 import sqlite3
 from contextlib import closing
@@ -12,7 +12,7 @@ from poolq.engines.sql.schema import (
     check_version,
 )
 from poolq.engines.sql.session import RenderedSQL
-from poolq.engines.sqlite.connecting import connect, tune
+from poolq.engines.sqlite.connecting import connect, set_pragmas
 from poolq.engines.sqlite.faults import translate
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.write_lock import RunExclusively, WriteLock, run_read
@@ -41,22 +41,22 @@ class SQLiteSchema(SQLSchema):
         write_lock = WriteLock(self._options.file)
         try:
             with closing(connect(self._options)) as raw:
-                return self.prepare(raw, write_lock.once)
+                return self.prepare(raw, write_lock.run_exclusively)
         except sqlite3.Error as error:
             raise translate(error, self._options.file) from error
         finally:
             write_lock.close()
 
-    def prepare(self, raw: sqlite3.Connection, patiently: RunExclusively) -> int:
-        """Bring a file that was just opened up to this version; returns how many steps ran."""
-        version = run_read(lambda: self._tuned(raw), patiently)
+    def prepare(self, raw: sqlite3.Connection, run_exclusively: RunExclusively) -> int:
+        """Set up a new connection and migrate the tables; returns how many steps ran."""
+        version = run_read(lambda: self._tuned(raw), run_exclusively)
         if version == SCHEMA_VERSION:
             return 0
         if version > SCHEMA_VERSION:
             check_version(version, self.redacted_url)
-        patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
+        run_exclusively(lambda: raw.execute("BEGIN IMMEDIATE"))
         with raw:  # commits, or rolls back
-            steps = self.steps(self._read(raw))  # another process may have been faster
+            steps = self.steps(self._read(raw))  # another process may have run some
             for number, statements in steps:
                 for one in statements:
                     raw.execute(one)
@@ -64,8 +64,8 @@ class SQLiteSchema(SQLSchema):
         return len(steps)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:
-        """Set the connection up; which version the tables have."""
-        tune(raw, self._options)
+        """Set up the connection; returns the version of the tables."""
+        set_pragmas(raw, self._options)
         return self._read(raw)
 
     def _read(self, raw: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""A thread's connection to the file: opened when needed, its statements run one by one."""
+"""A thread's connection to the file: opened when needed; runs statements one by one."""
 
 import os
 import sqlite3
@@ -41,43 +41,43 @@ DATA_VERSION = "PRAGMA data_version"
 INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
-#: Seconds after which it is looked whether the file is still the one that was opened.
+#: Seconds after which the connection checks that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
 
 
 class SQLiteTransaction(Transaction):
-    """Every statement runs when it is sent; there is no round trip to save."""
+    """A transaction that runs each statement at once; there is no round trip to save."""
 
     def __init__(self, raw: sqlite3.Connection, texts: RenderedSQL) -> None:
         super().__init__()
         self._raw = raw
         self._texts = texts
 
-    def send(self, ops: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        return [run(self._raw, self._texts, op) for op in ops]
+    def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+        return [run(self._raw, self._texts, query) for query in queries]
 
-    def marks(
+    def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
         same = repeat(place), repeat(request), count(first), repeat(now), repeat(clock())
         return [BatchQuery(MARK_CLAIMED, list(zip(*same, ids, strict=False)))]
 
 
-def run(raw: sqlite3.Connection, texts: RenderedSQL, op: Query | BatchQuery) -> QueryResult:
-    if isinstance(op, BatchQuery):
-        return QueryResult((), raw.executemany(texts[op.sql], op.rows).rowcount)
-    cursor = raw.execute(texts[op.sql], [_value(arg) for arg in op.args])
+def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
+    if isinstance(query, BatchQuery):
+        return QueryResult((), raw.executemany(texts[query.sql], query.rows).rowcount)
+    cursor = raw.execute(texts[query.sql], [_value(arg) for arg in query.args])
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
-def _due(stamp: int, delay: int, at: int) -> tuple[str, int]:
-    """Where a job is stored, and when it is due: what is due already is ready, as from now."""
+def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
+    """Where a job is stored, and when it is due; one that is due already is ready from now on."""
     due = at or stamp + delay
     return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
 def _cannot_open(error: OSError) -> sqlite3.Error:
-    """The file of a lock cannot be opened."""
+    """The SQLite error for a lock file that cannot be opened."""
     failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
     failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
     return failed
@@ -88,7 +88,7 @@ def _value(arg: object) -> object:
 
 
 class SQLiteSession(Session):
-    """See the module's head. `queues` are those that this connection knows to be known."""
+    """See the module's head. `known_queues` certainly have rows."""
 
     counted = 100_000
     skips = True
@@ -98,20 +98,20 @@ class SQLiteSession(Session):
         self.lock = threading.RLock()
         self.options = options
         self.texts = texts
-        self.queues: set[str] = set()
+        self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.watcher = Watcher(options.file)
         self._raw: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None  # for single jobs
-        self._looked = 0.0
+        self._checked_at = 0.0
         self._identity: tuple[int, int] | None = None
         self._writing = False
-        forks.watch(self)
+        forks.register(self)
 
-    def shut(self) -> None:
-        """Close the connection; it is opened again when it is used again."""
+    def disconnect(self) -> None:
+        """Close the connection; the next use opens it again."""
         raw, self._raw = self._raw, None
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
@@ -126,7 +126,7 @@ class SQLiteSession(Session):
 
     def interrupt(self) -> None:
         """See `forks.Closable`."""
-        self._write_lock.hurry()
+        self._write_lock.interrupt()
         raw = self._raw
         if raw is not None:
             with suppress(sqlite3.ProgrammingError):  # it was closed just now
@@ -135,35 +135,38 @@ class SQLiteSession(Session):
     def close(self) -> None:
         """Close the connection for good."""
         with self.lock:  # a fork must not find it half closed
-            self.shut()
+            self.disconnect()
         self.watcher.close()
-        forks.forget(self)
+        forks.unregister(self)
 
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         with self.lock:
             try:
                 return self._transact(self.raw(), work, gives_way)
             except sqlite3.Error as error:
-                raise self._worded(error) from error
+                raise self._translated(error) from error
 
-    def read(self, *ops: Query) -> list[QueryResult]:
+    def read(self, *queries: Query) -> list[QueryResult]:
         with self.lock:
             try:
                 raw = self.raw()
-                return run_read(lambda: [run(raw, self.texts, op) for op in ops], self.patiently)
+                return run_read(
+                    lambda: [run(raw, self.texts, query) for query in queries], self.run_exclusively
+                )
             except sqlite3.Error as error:
-                raise self._worded(error) from error
+                raise self._translated(error) from error
 
-    def version(self) -> tuple[int, int]:
-        """Changes when another connection has changed the database, or this one was renewed."""
+    def data_version(self) -> tuple[int, int]:
+        """A value that changes when another connection has changed the database, or when this one
+        has been reopened."""
         with self.lock:
             try:
                 raw = self.raw()
                 return id(raw), run_read(
-                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.patiently
+                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.run_exclusively
                 )
             except sqlite3.Error as error:
-                raise self._worded(error) from error
+                raise self._translated(error) from error
 
     def push(self, pushes: Sequence[Push]) -> None:
         """Store jobs, all or none."""
@@ -175,50 +178,50 @@ class SQLiteSession(Session):
                 else:
                     self._push_all(raw, pushes)
             except sqlite3.Error as error:
-                raise self._worded(error) from error
+                raise self._translated(error) from error
 
     def raw(self) -> sqlite3.Connection:
-        """The open connection; the lock is held."""
+        """The open connection. The caller holds the lock."""
         raw = self._raw
         if (
             raw is not None
-            and (self._writing or not raw.in_transaction)  # else one was left
-            and (monotonic() - self._looked < FILE_CHECK_INTERVAL or self._is_there())
+            and (self._writing or not raw.in_transaction)  # else an interrupted one was left open
+            and (monotonic() - self._checked_at < FILE_CHECK_INTERVAL or self._is_same_file())
         ):
             return raw
-        self.shut()
-        self.queues.clear()
+        self.disconnect()
+        self.known_queues.clear()
         self._raw = connect(self.options)
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # a tuple of numbers is wanted
             self._identity = (stat.st_dev, stat.st_ino)
-            self._looked = monotonic()
-            self._schema.prepare(self._raw, self.patiently)
+            self._checked_at = monotonic()
+            self._schema.prepare(self._raw, self.run_exclusively)
         except BaseException:
-            self.shut()
+            self.disconnect()
             raise
         return self._raw
 
-    def patiently(self, work: Callable[[], T]) -> T:
-        """Run something that needs the database for itself."""
+    def run_exclusively(self, work: Callable[[], T]) -> T:
+        """Run something that needs the database to itself."""
         try:
-            return self._write_lock.once(work)
+            return self._write_lock.run_exclusively(work)
         except OSError as error:
             raise _cannot_open(error) from error
 
     def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
-        """Begin a transaction; `_write_lock.leave` must follow its end."""
+        """Begin a transaction; `_write_lock.release` must follow its end."""
         try:
-            self._write_lock.take(lambda: raw.execute(BEGIN), gives_way)
+            self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
         except OSError as error:
             raise _cannot_open(error) from error
 
     def _transact(
         self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
     ) -> T:
-        """A signal's handler may raise anywhere in here, also between BEGIN and its return, and
-        again while that is undone: then `raw()` finds the transaction that was left."""
-        self._refuse_within()
+        """Run a transaction. A signal handler may raise anywhere in here, even between BEGIN and
+        its return, and again during the rollback; then `raw()` finds the transaction left open."""
+        self._refuse_reentry()
         try:
             self._writing = True
             self._begin(raw, gives_way)
@@ -227,71 +230,73 @@ class SQLiteSession(Session):
             tx.run()
             raw.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # the first error is the one to tell
+            with suppress(sqlite3.Error):  # the first error is the one to raise
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
             raise
         finally:
             self._writing = False
-            self._write_lock.leave()
+            self._write_lock.release()
         return result
 
-    def _refuse_within(self) -> None:
-        """A handler that writes while it has interrupted a transaction would be part of that."""
+    def _refuse_reentry(self) -> None:
+        """Raise EngineError in a signal handler that has interrupted a transaction: what it writes
+        would become part of that."""
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
     def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
-        """A statement that is its own transaction."""
+        """Store a job with one statement that is its own transaction."""
         id_, queue, body, delay, at = push
-        if queue not in self.queues:
-            self._know(raw, {queue})
+        if queue not in self.known_queues:
+            self._add_queues(raw, {queue})
         if self._writing:
-            self._refuse_within()
+            self._refuse_reentry()
         stamp = time_ns() // 1000
-        place, due = _due(stamp, delay, at) if delay or at else ("", stamp)
+        place, due = _place_and_due(stamp, delay, at) if delay or at else ("", stamp)
         row = id_, place, due, queue, body
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
-        if not self._write_lock.polite:
+        if not self._write_lock.polite_writes:
             try:
                 cursor.execute(self._insert, row)
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-            self._write_lock.polite = POLITE_WRITES
-        self.patiently(lambda: cursor.execute(self._insert, row))
+            self._write_lock.polite_writes = POLITE_WRITES
+        self.run_exclusively(lambda: cursor.execute(self._insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
-        self._know(raw, {one.queue for one in pushes})
+        self._add_queues(raw, {one.queue for one in pushes})
         stamp = clock()
         rows = [
-            (id_, *_due(stamp, delay, at), queue, body) for id_, queue, body, delay, at in pushes
+            (id_, *_place_and_due(stamp, delay, at), queue, body)
+            for id_, queue, body, delay, at in pushes
         ]
         self._transact(raw, lambda tx: tx.later(BatchQuery(INSERT_JOB, rows)))
 
-    def _know(self, raw: sqlite3.Connection, queues: set[str]) -> None:
-        """Make these queues known, so that they are looked into."""
-        new = queues - self.queues
+    def _add_queues(self, raw: sqlite3.Connection, queues: set[str]) -> None:
+        """Add rows for queues that may have none."""
+        new = queues - self.known_queues
         if new:
             self._transact(
                 raw, lambda tx: tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in sorted(new)))
             )
-            self.queues |= new
+            self.known_queues |= new
 
-    def _is_there(self) -> bool:
-        """Whether the opened file is still the one of that name: else jobs would go to a file
-        that nobody will ever open again."""
+    def _is_same_file(self) -> bool:
+        """Whether the path still leads to the file that is open. Otherwise jobs would go to a file
+        that nobody will open again."""
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:
             return False
-        self._looked = monotonic()
+        self._checked_at = monotonic()
         return self._identity == (stat.st_dev, stat.st_ino)
 
-    def _worded(self, error: sqlite3.Error) -> EngineError:
+    def _translated(self, error: sqlite3.Error) -> EngineError:
         if code(error) == sqlite3.SQLITE_INTERRUPT:
             return interrupted(self.options.file)
         return translate(error, self.options.file)

@@ -1,8 +1,8 @@
-"""Hearing that others write to the file: inotify on SQLite's log (Linux; elsewhere there is none).
+"""Notices that others write to the file: inotify on SQLite's write-ahead log, on Linux only.
 
-The log is written a moment before the commit can be seen, and a file system may tell nothing at
-all. So an event says only that now is the time to look often, and without any it is looked now and
-then all the same.
+The log is written a moment before the commit becomes visible, and some file systems report nothing.
+So an event only starts a phase of frequent looks at the database; without events it is still looked
+at now and then.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Seconds between two looks whether another connection has changed the file, while that is likely
-#: and where nothing can be heard. A look takes 4 µs, to wake up for it 60: under 1 % of a core.
+#: Seconds between two looks while a change is likely, and where there are no events. A look takes
+#: 4 µs, and waking up for it 60: below 1 % of a core.
 POLL_INTERVAL = 0.008
-#: So long after an event it stays likely: a commit is seen when the disk has it.
+#: Seconds of frequent looks after an event: a commit becomes visible once the disk has it.
 POLLING_SECONDS = 0.05
-#: Seconds between two looks where nothing is heard.
+#: Seconds between two looks while there are no events.
 LISTEN_TIMEOUT = 0.25
 
-#: After so many changes in a row that nothing was heard of, nothing is listened to any more.
+#: After this many changes in a row without an event, events are no longer waited for.
 MAX_UNHEARD = 3
 
 IN_MODIFY, IN_IGNORED = 0x2, 0x8000  # IN_MODIFY, IN_IGNORED: the file is gone
@@ -31,7 +31,7 @@ READ_BYTES = 4096
 
 
 class FileWatch:
-    """Of one file, until it is closed, which takes the kernel 10 ms. Raises OSError where the file
+    """Watches one file until it is closed, which takes the kernel 10 ms. Raises OSError if the file
     cannot be watched."""
 
     def __init__(self, file: Path) -> None:
@@ -53,10 +53,10 @@ class FileWatch:
         self._poll.register(self._fd, select.POLLIN)
 
     def heard(self, timeout: float) -> bool:
-        """Wait until the file is written to; whether it was."""
+        """Wait up to `timeout` seconds until the file is written to; returns whether it was."""
         if not self._poll.poll(timeout * 1000):
             return False
-        events = os.read(self._fd, READ_BYTES)  # equal ones that nobody has read are one
+        events = os.read(self._fd, READ_BYTES)  # the kernel merges equal unread events
         self.ended = self.ended or any(
             what & IN_IGNORED for _, what, *_ in INOTIFY_EVENT.iter_unpack(events)
         )
@@ -67,9 +67,9 @@ class FileWatch:
 
 
 class Watcher:
-    """The pauses between one thread's looks at a database. The order is `begin`, then as often as
-    wanted a look and a `pause`; `changed` when a look has shown a change. `silent`: nothing was
-    heard in the last pause, though it was listened."""
+    """The pauses between one thread's looks at a database. Call `begin`, then look and call `pause`
+    in turn; call `changed` when a look has shown a change. `silent`: the last pause waited for
+    events, and none came."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")
@@ -80,25 +80,25 @@ class Watcher:
 
     @property
     def listens(self) -> bool:
-        """Whether events are waited for; else it is looked often."""
+        """Whether pauses wait for events; otherwise they are short."""
         return self._watch is not None
 
     def begin(self) -> None:
-        """Have the log watched that is there now."""
+        """Watch the log that exists now."""
         self.silent = False
         often_until = time.monotonic() + POLLING_SECONDS
         try:
             if self._watch is not None:
                 if self._watch.heard(0):
                     self._often_until = often_until
-                # It may have heard its end: another file may have its number now.
+                # That may have been its removal, and another file may have its inode now.
                 if not self._watch.ended and self._watch.file == _identity(self._log):
                     return
             self._often_until = often_until
             self.close()
             if self._unheard < MAX_UNHEARD:
                 self._watch = FileWatch(self._log)
-        except OSError:  # no log yet, or nothing to be heard: it is looked often
+        except OSError:  # no log yet, or no inotify
             self.close()
 
     def changed(self) -> None:
@@ -107,7 +107,7 @@ class Watcher:
             self.close()
 
     def pause(self, longest: float) -> None:
-        """At most `longest` seconds, mostly less."""
+        """Sleep for `longest` seconds at most, and mostly for less."""
         self.silent = False
         if self._watch is None:
             time.sleep(min(longest, POLL_INTERVAL))

@@ -6,12 +6,13 @@ writers wait in line, asleep in the kernel, for a lock on a file beside the data
 holder keeps it until its transaction has ended. Workers, of which there may be hundreds, first wait
 in a line of their own (`-line`), and only the first of them waits for the turn. So no producer or
 keeper waits behind them all, and the next writer is awake when its turn comes. That first worker
-polls for a moment before it sleeps, as most turns are short. Producers and keepers sleep at once,
-and the kernel wakes them when the lock is released, nearly always before the next poll.
+polls for a moment before it sleeps, because most turns are short. Producers and keepers sleep at
+once, and the kernel wakes them when the lock is released, nearly always before the next poll.
 
 A write of a single job takes a few microseconds; it bypasses the lines until it meets another
-writer. The kernel releases all locks of a process that dies. A stopped process is waited for no
-longer than PATIENCE; a line that moves is waited for however long it takes.
+writer. The kernel releases all locks of a process that dies. A writer gives up after LOCK_TIMEOUT
+seconds in a line that does not move, as behind a stopped process; while the line moves, it waits
+for as long as it takes.
 """
 
 import fcntl
@@ -59,11 +60,11 @@ class _Lock:
         self.unwanted = False
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # it could not be opened
+        with suppress(AttributeError):  # opening it has failed
             if self.fd >= 0:
                 os.close(self.fd)
 
-    def free(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take the lock if nobody has it; returns whether it was taken."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +72,7 @@ class _Lock:
             return False
         return True
 
-    def queue(self) -> bool:
+    def wait_in_thread(self) -> bool:
         """Wait in a separate thread, because `flock` has no timeout; `granted` can be acquired once
         the lock is ours. Returns False if this process can start no more threads."""
         self.granted.acquire(blocking=False)
@@ -84,7 +85,7 @@ class _Lock:
     def poll(self, timeout: float) -> bool:
         """Do what `granted.acquire` does, without a thread."""
         end = monotonic() + timeout
-        while not self.free():
+        while not self.try_acquire():
             if monotonic() > end:
                 return False
             sleep(THREADLESS_INTERVAL)
@@ -94,7 +95,7 @@ class _Lock:
         """Stop waiting. If the lock is granted nevertheless, one of the two threads releases it."""
         _unwanted.add(self)
         self.unwanted = True
-        self.end()
+        self.release()
         if self.granted.acquire(blocking=False):
             _unwanted.discard(self)
 
@@ -102,77 +103,78 @@ class _Lock:
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
             if self.unwanted:
-                self.end()
-            with suppress(RuntimeError):  # who waits was told to hurry
+                self.release()
+            with suppress(RuntimeError):  # `interrupt` has released it
                 self.granted.release()
         finally:
             _unwanted.discard(self)
 
-    def end(self) -> None:
+    def release(self) -> None:
         fcntl.flock(self.fd, fcntl.LOCK_UN)
 
 
-def _in_child() -> None:
-    """Close the locks that the parent waits for: a child shares them, and would keep them."""
+def _close_in_child() -> None:
+    """Close the locks that the parent waits for; a child that shares them would keep them held."""
     for lock in _unwanted:
         fd, lock.fd = lock.fd, -1
         os.close(fd)
     _unwanted.clear()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class RunExclusively(Protocol):
-    """`WriteLock.once`."""
+    """`WriteLock.run_exclusively`."""
 
     def __call__(self, write: Callable[[], T], /) -> T: ...
 
 
-def run_read(read: Callable[[], T], patiently: RunExclusively) -> T:
-    """Run a read, which only waits for those who create, close or repair the file."""
+def run_read(read: Callable[[], T], run_exclusively: RunExclusively) -> T:
+    """Run a read; only while another process creates, closes or repairs the file does it wait in
+    line."""
     try:
         return read()
     except sqlite3.OperationalError as error:
         if not is_busy(error):
             raise
-    return patiently(read)
+    return run_exclusively(read)
 
 
 class WriteLock:
     """One connection's access to the lock; never used by two threads at a time.
 
-    `polite`: how many of the next writes must wait in line, however short they are.
+    `polite_writes`: how many of the next writes must wait in line, however short they are.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._locks: dict[str, _Lock] = {}
-        self._signed = 0.0
-        self.polite = 0
-        self._hurried = False
+        self._progress_at = 0.0
+        self.polite_writes = 0
+        self._interrupted = False
 
-    def once(self, write: Callable[[], T]) -> T:
-        """Run something short that needs the database to itself; see `take`."""
+    def run_exclusively(self, write: Callable[[], T]) -> T:
+        """Run something short that needs the database to itself; see `acquire`."""
         try:
-            return self.take(write)
+            return self.acquire(write)
         finally:
-            self.leave()
+            self.release()
 
-    def take(
+    def acquire(
         self, begin: Callable[[], T], gives_way: bool = False, patience: float = LOCK_TIMEOUT
     ) -> T:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must call
-        `leave` afterwards, also when this raises. `gives_way`: wait behind those that do not.
+        `release` afterwards, also when this raises. `gives_way`: wait behind those that do not.
 
         Raises EngineUnavailable after `patience` seconds in which nobody could write.
         """
-        self.polite = max(0, self.polite - 1)
+        self.polite_writes = max(0, self.polite_writes - 1)
         if gives_way:
             self._enter("line", patience)
         self._enter("turn", patience, polls=gives_way)
         if gives_way:
-            self._locks["line"].end()
+            self._locks["line"].release()
         began = 0.0
         while True:
             try:
@@ -180,21 +182,21 @@ class WriteLock:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                began = self._look_again(began, patience)
+                began = self._back_off(began, patience)
             else:
                 break
         now = monotonic()
-        if now - self._signed > PROGRESS_INTERVAL:
-            self._signed = now
-            with suppress(OSError):  # what is written is written
+        if now - self._progress_at > PROGRESS_INTERVAL:
+            self._progress_at = now
+            with suppress(OSError):  # a lost sign of progress does no harm
                 os.utime(self._locks["turn"].fd)
         return result
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the lock."""
-        self._hurried = False
+        self._interrupted = False
         for lock in self._locks.values():
-            lock.end()
+            lock.release()
 
     def close(self) -> None:
         """Close the files; they are reopened when the lock is used again."""
@@ -204,13 +206,13 @@ class WriteLock:
         """Take the lock of a line; others may be waiting in it. `polls`: only one of all that
         wait may do so, the first of the workers."""
         lock = self._lock(lane)
-        if lock.free():
+        if lock.try_acquire():
             return
-        self.polite = POLITE_WRITES
-        if polls and self._soon(lock):
+        self.polite_writes = POLITE_WRITES
+        if polls and self._poll_briefly(lock):
             return
         try:
-            granted = lock.granted.acquire if lock.queue() else lock.poll
+            granted = lock.granted.acquire if lock.wait_in_thread() else lock.poll
             turn = self._lock("turn").fd
             seen = os.fstat(turn).st_mtime_ns
             while not granted(timeout=patience):
@@ -219,36 +221,36 @@ class WriteLock:
                     raise locked(self._file, patience)
             self._check()
         except BaseException:
-            del self._locks[lane]  # the thread that waits has it now
+            del self._locks[lane]  # the waiting thread owns it now
             lock.give_up()
             raise
 
-    def _soon(self, lock: _Lock) -> bool:
+    def _poll_briefly(self, lock: _Lock) -> bool:
         """Poll for a moment, within which most turns end: waiting in the kernel takes a thread, and
         being woken by it takes about as long as writing a hundred jobs."""
         end = monotonic() + POLLING_SECONDS
         while monotonic() < end:
             sleep(RETRY_INTERVAL)
-            if lock.free():
+            if lock.try_acquire():
                 return True
             self._check()
         return False
 
-    def hurry(self) -> None:
+    def interrupt(self) -> None:
         """Make the waiting thread give up; called by another thread."""
-        self._hurried = True
+        self._interrupted = True
         for lock in list(self._locks.values()):
-            with suppress(RuntimeError):  # it waits for something else
+            with suppress(RuntimeError):  # nobody waits for this one
                 lock.granted.release()
 
     def _check(self) -> None:
-        if self._hurried:
+        if self._interrupted:
             raise interrupted(self._file)
 
-    def _look_again(self, began: float, patience: float) -> float:
-        """Sleep a little before the next try: the longer the wait so far, the less."""
+    def _back_off(self, began: float, patience: float) -> float:
+        """Sleep before the next try, for less the longer the wait has lasted."""
         now = monotonic()
-        self.polite = POLITE_WRITES
+        self.polite_writes = POLITE_WRITES
         began = began or now
         waited = now - began
         self._check()
@@ -261,7 +263,7 @@ class WriteLock:
         lock = self._locks.get(lane)
         if lock is None:
             mode = FILE_MODE
-            with suppress(OSError):  # the database itself says better what is wrong with its folder
+            with suppress(OSError):  # opening the database reports it better
                 mode = self._file.stat().st_mode & 0o666
             lock = self._locks[lane] = _Lock(f"{self._file}-{lane}", mode)
         return lock
