@@ -12,7 +12,7 @@ import click
 from poolq.cli.options import print_line, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.errors import PoolqError, Refused
 
 wait_option = click.option("--wait", is_flag=True, help="Return only when it is done.")
@@ -35,14 +35,14 @@ timeout_option = click.option(
 )  # fmt: skip
 
 
-def connect(settings: Config) -> Line:
+def connect(settings: Config) -> ControlClient:
     """Connect to the pool that --name selects."""
-    return Line(settings.name, os.environ)
+    return ControlClient(settings.name, os.environ)
 
 
 def request(settings: Config, do: str, **more: object) -> dict[str, Any]:
     """Send a request and return the answer. Raises Refused."""
-    return _accepted(settings, connect(settings).ask(do, more))
+    return _accepted(settings, connect(settings).request(do, more))
 
 
 def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
         generation = request(settings, "reload")["generation"]
         print_line(f"pool {settings.name} is trying generation {generation}")
         return
-    answer = _accepted(settings, connect(settings).ask("reload", {"wait": True}, timeout))
+    answer = _accepted(settings, connect(settings).request("reload", {"wait": True}, timeout))
     print_line(f"generation {answer['generation']} is accepted: the other workers follow")
 
 
@@ -139,11 +139,11 @@ def _end_pool(settings: Config, wait: bool, timeout: float | None, do: str, **mo
     """End the pool; returns its exit code, or 0 without `wait`."""
     line = connect(settings)
     if not wait:
-        _accepted(settings, line.ask(do, more))
+        _accepted(settings, line.request(do, more))
         print_line(f"pool {settings.name} is draining")
         return 0
-    answer = _accepted(settings, line.ask(do, {**more, "wait": True}, timeout))
-    line.until_gone()
+    answer = _accepted(settings, line.request(do, {**more, "wait": True}, timeout))
+    line.wait_until_gone()
     print_line(f"pool {settings.name} has ended")
     code: int = answer["code"]
     return code

@@ -28,10 +28,10 @@ def run(settings: Config) -> int:
     from poolq.dashboard import dashboard, progress_bar
     from poolq.log import sink
     from poolq.log.reporting import set_up
-    from poolq.master.dashboard import Show
+    from poolq.master.dashboard import DashboardProgram
     from poolq.master.master import run_pool
 
-    show: Show | None = None
+    show: DashboardProgram | None = None
     if dashboard.has_terminal() and not settings.no_dashboard:
         settings = dashboard.with_log_file(settings)
         show = dashboard.Dashboard(settings)

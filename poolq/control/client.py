@@ -1,6 +1,6 @@
-"""Speaking to a running pool: one order, one answer. The words are those of `protocol.py`.
+"""Speaking to a running pool: one request, one answer. The words are those of `protocol.py`.
 
-A pool's end is seen by its connection's end. Other errors than those of `ask` are none of ours.
+A pool's end is seen by its connection's end. Other errors than those of `request` are none of ours.
 """
 
 import os
@@ -17,26 +17,26 @@ from poolq.errors import NoPool, Overdue, PoolqError, Refused
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.runtime_folder import RunningPool, connect, running_pools, search_folders
 
-PATIENCE = 10.0  # seconds that a pool has to answer what needs no waiting
-STARTING = 3.0  # seconds between a pool's lock and its socket, at most
-STEP = 0.05
-MOST = 64 << 20  # bytes of an answer
+ANSWER_TIMEOUT = 10.0  # seconds that a pool has to answer what needs no waiting
+STARTUP_TIMEOUT = 3.0  # seconds between a pool's lock and its socket, at most
+CONNECT_RETRY_DELAY = 0.05
+MAX_ANSWER_BYTES = 64 << 20  # bytes of an answer
 _answer = msgspec.json.Decoder(dict[str, Any])
 
 
-class Line:
+class ControlClient:
     """A connection to the pool of that name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises NoPool, naming those that run; Refused when it is another user's; Overdue."""
         self._name = name
         self._fds: list[int] = []
-        deadline = monotonic() + STARTING
+        deadline = monotonic() + STARTUP_TIMEOUT
         while True:
             found = _find(name, environ)
             self.pid = found.pid
             try:
-                self._socket = connect(found, PATIENCE)
+                self._socket = connect(found, ANSWER_TIMEOUT)
                 break
             except PermissionError:
                 raise Refused(
@@ -49,26 +49,29 @@ class Line:
                         f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
                         "is gone; signals reach it still"
                     ) from None
-                sleep(STEP)
+                sleep(CONNECT_RETRY_DELAY)
             except BlockingIOError:
-                raise self._overdue(PATIENCE) from None
+                raise self._overdue(ANSWER_TIMEOUT) from None
 
-    def ask(
-        self, do: str, more: Mapping[str, object] | None = None, timeout: float | None = PATIENCE
+    def request(
+        self,
+        do: str,
+        more: Mapping[str, object] | None = None,
+        timeout: float | None = ANSWER_TIMEOUT,
     ) -> Answer:
-        """Give an order; the answer, which may be a refusal. `timeout` None: however long it takes.
+        """Send a request and return the answer, which may be a refusal. `timeout` None: no limit.
 
         Raises Overdue, and PoolqError when the pool ends without an answer.
         """
         deadline = None if timeout is None else monotonic() + timeout
-        order = {"v": VERSION, "do": do, **(more or {})}
+        request = {"v": VERSION, "do": do, **(more or {})}
         try:
-            self._socket.settimeout(PATIENCE)
-            self._socket.sendall(msgspec.json.encode(order) + b"\n")
+            self._socket.settimeout(ANSWER_TIMEOUT)
+            self._socket.sendall(msgspec.json.encode(request) + b"\n")
             data = self._receive(deadline)
         except TimeoutError:
-            if not order.get("wait"):
-                raise self._overdue(PATIENCE) from None
+            if not request.get("wait"):
+                raise self._overdue(ANSWER_TIMEOUT) from None
             raise Overdue(
                 f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
                 "what was begun goes on"
@@ -93,9 +96,9 @@ class Line:
     def attach(self) -> Scoreboard:
         """The pool's scoreboard, to be read. It stays as it was when the pool has ended.
 
-        Raises as `ask`, and Refused where the pool gives none.
+        Raises as `request`, and Refused where the pool gives none.
         """
-        answer = self.ask("attach")
+        answer = self.request("attach")
         if not answer["ok"] or not self._fds:
             raise Refused(f"pool {self._name!r}: {answer.get('error', 'it hands nothing over')}")
         return Scoreboard(answer["rows"], self._fds.pop(), look=True)
@@ -105,18 +108,18 @@ class Line:
         while self._fds:
             os.close(self._fds.pop())
 
-    def until_gone(self) -> None:
+    def wait_until_gone(self) -> None:
         """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
         try:
-            self._receive(monotonic() + PATIENCE)
+            self._receive(monotonic() + ANSWER_TIMEOUT)
         except TimeoutError:
-            raise self._overdue(PATIENCE) from None
+            raise self._overdue(ANSWER_TIMEOUT) from None
         except OSError:
             return  # reset, which is an end too
 
     def _receive(self, deadline: float | None) -> bytes:
         data = bytearray()
-        while not data.endswith(b"\n") and len(data) < MOST:
+        while not data.endswith(b"\n") and len(data) < MAX_ANSWER_BYTES:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError

@@ -26,7 +26,7 @@ VERSION = 1
 Answer = dict[str, Any]
 
 
-class Handed(NamedTuple):
+class AnswerWithFd(NamedTuple):
     """An answer that a descriptor goes with, which stays ours."""
 
     answer: Answer
@@ -35,7 +35,7 @@ class Handed(NamedTuple):
 
 #: Asked in each turn of the master's loop: the answer once the event has come, else None.
 Wait = Callable[[], Answer | None]
-Reply = Answer | Handed | Wait
+Reply = Answer | AnswerWithFd | Wait
 
 
 class BadRequest(Exception):  # as the errors of errors.py
@@ -46,7 +46,7 @@ class _Version(msgspec.Struct):
     v: int
 
 
-class Order(msgspec.Struct, forbid_unknown_fields=True):
+class Request(msgspec.Struct, forbid_unknown_fields=True):
     """One order; which of the fields mean something depends on `do`."""
 
     v: int
@@ -60,7 +60,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
 _version = msgspec.json.Decoder(_Version)
 
 
-_order = msgspec.json.Decoder(Order)
+_request = msgspec.json.Decoder(Request)
 
 
 def to_line(answer: Answer) -> bytes:
@@ -71,12 +71,12 @@ def refusal(why: str) -> Answer:
     return {"ok": False, "error": why}
 
 
-def read(line: bytes) -> Order:
+def read(line: bytes) -> Request:
     """Raises BadRequest."""
     try:
         asked = _version.decode(line).v
         if asked != VERSION:
             raise BadRequest(f"this pool speaks version {VERSION}, and not {asked}")
-        return _order.decode(line)
+        return _request.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadRequest(f"this is no order: {error}") from None

@@ -1,12 +1,12 @@
-"""The socket through which people give a pool orders, at the master's side. It never waits.
+"""The master's end of a pool's control socket. It never blocks.
 
-- A client sends a line and gets a line. What is said is `protocol.py`'s business.
-- There are at most MOST clients. A newcomer takes the place of the one that has been silent for
-  longest; who waits for an event keeps its place.
-- One line of LINE bytes, one order a turn of the master's loop, and one answer that is not taken
-  yet is all that the master has for a client; who neither sends nor takes anything for PATIENCE
-  seconds is dropped.
-- All descriptors hang on one epoll, which is readable when there is something to do: `fd`.
+- A client sends a line and receives a line. Their content is the business of `protocol.py`.
+- There are at most MAX_CLIENTS connections. A new one replaces the one that has been silent for
+  longest; a client that waits for an event keeps its connection.
+- For each client the master keeps at most one line of MAX_REQUEST_BYTES and one answer that was not
+  read yet, and handles one request in each turn of its loop. A client that neither sends nor reads
+  anything for IDLE_TIMEOUT seconds is dropped.
+- All descriptors are watched by one epoll, `fd`, which is readable when there is something to do.
 """
 
 import select
@@ -16,19 +16,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
-from poolq.control.protocol import Answer, BadRequest, Handed, Reply, Wait, refusal, to_line
+from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait, refusal, to_line
 
-MOST = 32
-LINE = 4096
-PATIENCE = 10.0
-DEAF = 1.0  # seconds before another is let in when the system had no descriptor for one
+MAX_CLIENTS = 32
+MAX_REQUEST_BYTES = 4096
+IDLE_TIMEOUT = 10.0
+ACCEPT_RETRY_DELAY = (
+    1.0  # seconds before another is let in when the system had no descriptor for one
+)
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 
 @dataclass(slots=True, eq=False)
-class _Client:
+class _Connection:
     """`since`: when it last sent or took something. `hands`: descriptors that go with its answer.
-    `over`: it goes when it has that."""
+    `closing`: it goes when it has that."""
 
     line: socket.socket
     since: float
@@ -36,23 +38,23 @@ class _Client:
     outbox: memoryview = field(default_factory=lambda: memoryview(b""))
     waits: Wait | None = None
     hands: tuple[int, ...] = ()
-    over: bool = False
+    closing: bool = False
 
     @property
-    def may_speak(self) -> bool:
+    def may_send(self) -> bool:
         """It has its answer, and may ask something else."""
         return self.waits is None and not self.outbox
 
 
-class Control:
-    """`obey`: what to do about a line; raises BadRequest."""
+class ControlServer:
+    """`handle`: what to do about a line; raises BadRequest."""
 
-    def __init__(self, listener: socket.socket, obey: Callable[[bytes], Reply]) -> None:
+    def __init__(self, listener: socket.socket, handle: Callable[[bytes], Reply]) -> None:
         self._listener = listener
-        self._obey = obey
-        self._clients: dict[int, _Client] = {}
-        self._deaf_until = 0.0
-        self._epoll = select.epoll(MOST + 1)
+        self._handle = handle
+        self._clients: dict[int, _Connection] = {}
+        self._accept_again_at = 0.0
+        self._epoll = select.epoll(MAX_CLIENTS + 1)
         self._epoll.register(listener, select.EPOLLIN)
         self.fd = self._epoll.fileno()
 
@@ -62,21 +64,21 @@ class Control:
 
     def listen(self, listener: socket.socket) -> None:
         """Hear another socket from now on; the old one is closed."""
-        self._listener, self._deaf_until = listener, 0.0
+        self._listener, self._accept_again_at = listener, 0.0
         self._epoll.register(listener, select.EPOLLIN)
 
-    def pause(self) -> float:
+    def next_due(self) -> float:
         """Seconds until it must be served though its `fd` is not readable. What waits for the clock
         alone may wait a second more."""
-        return 0.0 if any(self._has_order(client) for client in self._clients.values()) else inf
+        return 0.0 if any(self._has_request(client) for client in self._clients.values()) else inf
 
     def serve(self, now: float) -> None:
         """One turn: hear clients, answer those whose event has come, let others in."""
-        if self._deaf_until and now >= self._deaf_until:
-            self._deaf_until = 0.0
+        if self._accept_again_at and now >= self._accept_again_at:
+            self._accept_again_at = 0.0
             self._epoll.register(self._listener, select.EPOLLIN)
         knocks = False
-        for fd, events in self._epoll.poll(0, MOST + 1):
+        for fd, events in self._epoll.poll(0, MAX_CLIENTS + 1):
             if fd == self._listener.fileno():
                 knocks = True
             else:
@@ -84,9 +86,9 @@ class Control:
         for client in list(self._clients.values()):
             if client.waits is not None:
                 self._settle(client, now)
-            elif self._has_order(client):
-                self._order(client, now)
-            elif now - client.since > PATIENCE:
+            elif self._has_request(client):
+                self._handle_request(client, now)
+            elif now - client.since > IDLE_TIMEOUT:
                 self._drop(client)
         if knocks:
             self._let_in(now)
@@ -103,7 +105,7 @@ class Control:
     # letting in
 
     def _let_in(self, now: float) -> None:
-        for _ in range(MOST):
+        for _ in range(MAX_CLIENTS):
             try:
                 line, _ = self._listener.accept()
             except BlockingIOError:
@@ -112,15 +114,17 @@ class Control:
                 continue
             except OSError:  # no descriptor is free: asking again at once would find none either
                 self._epoll.unregister(self._listener)
-                self._deaf_until = now + DEAF
+                self._accept_again_at = now + ACCEPT_RETRY_DELAY
                 return
             line.setblocking(False)
-            if len(self._clients) >= MOST and not self._make_room():
+            if len(self._clients) >= MAX_CLIENTS and not self._make_room():
                 with suppress(OSError):
-                    line.send(to_line(refusal(f"{MOST} others wait already; try again later")))
+                    line.send(
+                        to_line(refusal(f"{MAX_CLIENTS} others wait already; try again later"))
+                    )
                 line.close()
                 continue
-            self._clients[line.fileno()] = client = _Client(line, now)
+            self._clients[line.fileno()] = client = _Connection(line, now)
             self._epoll.register(line, select.EPOLLIN)
             self._turn(client, select.EPOLLIN, now)
 
@@ -132,45 +136,45 @@ class Control:
 
     # one client
 
-    def _turn(self, client: _Client, events: int, now: float) -> None:
-        if events & (select.EPOLLIN | _GONE) and client.may_speak and not self._has_order(client):
+    def _turn(self, client: _Connection, events: int, now: float) -> None:
+        if events & (select.EPOLLIN | _GONE) and client.may_send and not self._has_request(client):
             self._read(client, now)
         if events & select.EPOLLOUT and client.outbox:
             self._write(client, now)
         if events & _GONE:
             self._drop(client)
 
-    def _read(self, client: _Client, now: float) -> None:
+    def _read(self, client: _Connection, now: float) -> None:
         try:
-            data = client.line.recv(LINE - len(client.inbox))
+            data = client.line.recv(MAX_REQUEST_BYTES - len(client.inbox))
         except BlockingIOError:
             return
         except OSError:
             self._drop(client)
             return
         client.inbox += data
-        client.over = client.over or not data
-        if self._has_order(client):
-            self._order(client, now)
-        elif len(client.inbox) >= LINE:
-            self._refuse(client, f"a line has at most {LINE} bytes", now)
-        elif client.over:
+        client.closing = client.closing or not data
+        if self._has_request(client):
+            self._handle_request(client, now)
+        elif len(client.inbox) >= MAX_REQUEST_BYTES:
+            self._refuse(client, f"a line has at most {MAX_REQUEST_BYTES} bytes", now)
+        elif client.closing:
             self._drop(client)
 
     @staticmethod
-    def _has_order(client: _Client) -> bool:
-        return client.may_speak and b"\n" in client.inbox
+    def _has_request(client: _Connection) -> bool:
+        return client.may_send and b"\n" in client.inbox
 
-    def _order(self, client: _Client, now: float) -> None:
+    def _handle_request(self, client: _Connection, now: float) -> None:
         line, _, rest = bytes(client.inbox).partition(b"\n")
         client.inbox = bytearray(rest)
         client.since = now
         try:
-            found = self._obey(line)
+            found = self._handle(line)
         except BadRequest as error:
             self._refuse(client, str(error), now)
             return
-        if isinstance(found, Handed):
+        if isinstance(found, AnswerWithFd):
             client.hands = (found.fd,)
             self._answer(client, found.answer, now)
         elif callable(found):
@@ -180,24 +184,24 @@ class Control:
         else:
             self._answer(client, found, now)
 
-    def _settle(self, client: _Client, now: float) -> None:
+    def _settle(self, client: _Connection, now: float) -> None:
         """Answer one that waits, if its event has come."""
         found = client.waits() if client.waits else None
         if found is not None:
             client.waits = None
             self._answer(client, found, now)
 
-    def _refuse(self, client: _Client, why: str, now: float) -> None:
-        client.over = True
+    def _refuse(self, client: _Connection, why: str, now: float) -> None:
+        client.closing = True
         client.inbox.clear()
         self._answer(client, refusal(why), now)
 
-    def _answer(self, client: _Client, answer: Answer, now: float) -> None:
+    def _answer(self, client: _Connection, answer: Answer, now: float) -> None:
         client.outbox = memoryview(to_line(answer))
         client.since = now
         self._write(client, now)
 
-    def _write(self, client: _Client, now: float) -> None:
+    def _write(self, client: _Connection, now: float) -> None:
         try:
             while client.outbox:
                 sent = socket.send_fds(client.line, [client.outbox], client.hands)
@@ -209,18 +213,18 @@ class Control:
         except OSError:
             self._drop(client)
             return
-        if client.over and not self._has_order(client):
+        if client.closing and not self._has_request(client):
             self._drop(client)
         else:
             self._watch(client)
 
-    def _watch(self, client: _Client) -> None:
+    def _watch(self, client: _Connection) -> None:
         """Hear of what can be done now; that it is gone is always heard."""
         wanted = select.EPOLLOUT if client.outbox else select.EPOLLIN
-        idle = client.waits is not None or (client.over and not client.outbox)
+        idle = client.waits is not None or (client.closing and not client.outbox)
         self._epoll.modify(client.line, 0 if idle else wanted)
 
-    def _drop(self, client: _Client) -> None:
+    def _drop(self, client: _Connection) -> None:
         if self._clients.pop(client.line.fileno(), None) is not None:
             self._epoll.unregister(client.line)
             client.line.close()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from poolq.config import Config, engine_urls, open_engine
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.dashboard.screen_state import Action
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import BadMessage, NotFound, PoolqError, Refused
@@ -26,7 +26,7 @@ class Actions:
     def __init__(
         self,
         config: Config,
-        call: Callable[[], Line],
+        call: Callable[[], ControlClient],
         stack: Callable[[int], str],
         broker: Callable[[], str] = str,
     ) -> None:
@@ -55,7 +55,7 @@ class Actions:
     def _request(self, do: str, **more: object) -> dict[str, object]:
         line = self._call()
         try:
-            answer = line.ask(do, more)
+            answer = line.request(do, more)
         finally:
             line.close()
         if not answer["ok"]:

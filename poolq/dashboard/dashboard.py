@@ -18,8 +18,8 @@ DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor
 
 
 class Dashboard:
-    """A `master.dashboard.Show`. It is created before the pool and remembers the terminal's
-    modes."""
+    """A `master.dashboard.DashboardProgram`. It is created before the pool and remembers the
+    terminal's modes."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -30,7 +30,7 @@ class Dashboard:
         """Show the screen until it is stopped, or the terminal or the pool is gone. Returns 0."""
         from setproctitle import setproctitle
 
-        from poolq.control.client import Line
+        from poolq.control.client import ControlClient
         from poolq.dashboard import exit_summary
         from poolq.dashboard.action_runner import ActionRunner
         from poolq.dashboard.actions import Actions
@@ -46,7 +46,9 @@ class Dashboard:
         config, theme = self._config, theme_for(os.environ)
         terminal = Terminal(self._modes, ascii_only=theme.ascii_only)
         source = InheritedSource(scores, self._master)
-        runner = ActionRunner(Actions(config, lambda: Line(config.name, os.environ), source.stack))
+        runner = ActionRunner(
+            Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
+        )
         screen = Screen(source, terminal, theme, ScreenState(own=True), runner, self._has_master)
         screen.run()
         if self._has_master():

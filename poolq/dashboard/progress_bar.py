@@ -23,7 +23,7 @@ ERASE = "\x1b[J"  # from the cursor to the end of the screen
 
 
 class ProgressBar:
-    """A `master.dashboard.Show`."""
+    """A `master.dashboard.DashboardProgram`."""
 
     def __init__(self, config: Config) -> None:
         self._served = config.queue

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Protocol
 
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.errors import PoolqError
 from poolq.monitor.reader import SnapshotReader
 from poolq.monitor.snapshot import Snapshot
@@ -40,7 +40,7 @@ class AttachedSource(InheritedSource):
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises NoPool, Refused, Overdue, or PoolqError if the pool ends meanwhile."""
-        with closing(Line(name, environ)) as line:
+        with closing(ControlClient(name, environ)) as line:
             self._scores = line.attach()
             super().__init__(self._scores, line.pid)
         self._open = True

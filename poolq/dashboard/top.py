@@ -5,7 +5,7 @@ import sys
 from time import monotonic
 
 from poolq.config import Config
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.dashboard import exit_summary, print_once
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.actions import Actions
@@ -28,7 +28,7 @@ def show(source: Source, config: Config, *, read_only: bool) -> None:
         return screen.last.head.broker if screen.last else ""
 
     runner = ActionRunner(
-        Actions(config, lambda: Line(config.name, os.environ), source.stack, broker)
+        Actions(config, lambda: ControlClient(config.name, os.environ), source.stack, broker)
     )
     screen = Screen(source, terminal, theme, ScreenState(read_only=read_only), runner)
     screen.run()

@@ -23,10 +23,10 @@ def is_abandoned(worker: Registration) -> bool:
     where its memory cannot be read: it is another user's, or has closed the descriptor."""
     if not identity.is_local(worker) or identity.is_gone(worker):
         return False
-    return any(_says_so(fd, worker) for fd in _memories(worker))
+    return any(_proves(fd, worker) for fd in _scoreboards(worker))
 
 
-def _memories(worker: Registration) -> Iterator[int]:
+def _scoreboards(worker: Registration) -> Iterator[int]:
     """Descriptors of the memory of this worker's node, as its process has it."""
     name = f"/memfd:{board.name_of(worker.node)} (deleted)"
     with suppress(OSError):
@@ -36,7 +36,7 @@ def _memories(worker: Registration) -> Iterator[int]:
                     yield os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _says_so(fd: int, worker: Registration) -> bool:
+def _proves(fd: int, worker: Registration) -> bool:
     rows = board.rows_of(fd)
     if not rows:
         os.close(fd)

@@ -6,14 +6,14 @@ from poolq.monitor import node_info
 from poolq.system import identity
 
 
-class Namesakes:
+class DuplicatePools:
     """Of the pool of that name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: set[int] = set()
 
-    def heard(self, info: bytes) -> str:
+    def check(self, info: bytes) -> str:
         """A warning if another node is one and runs here; "" also when it was warned of before."""
         found = node_info.decode(info)
         if found is None:

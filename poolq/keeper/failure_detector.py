@@ -4,16 +4,17 @@
   long the observer's own is.
 - Time is the observer's monotonic clock, and counts only between two successful beats of its own:
   after an outage or a stop of ours the next look counts for nothing.
-- No single look counts for more than the LOOKS-th part of a node's time to live, so a stop that was
-  too short to be noticed, or a jump of the whole machine, cannot make the living seem dead.
+- No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So
+  a stop that was too short to be noticed, or a jump of the whole machine, cannot make a living node
+  seem dead.
 """
 
 from collections.abc import Callable, Mapping
 
-LOOKS = 5
+MIN_OBSERVATIONS = 5
 
 
-class Silence:
+class FailureDetector:
     """Remembers each node's counter and for how many seconds that has not moved."""
 
     def __init__(self) -> None:
@@ -24,7 +25,7 @@ class Silence:
         """A beat of ours has failed, or we were stopped: the time since then tells nothing."""
         self._last = None
 
-    def heard(
+    def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
     ) -> list[str]:
         """After a beat of ours, which took from `begun` to `ended`: the nodes that are silent."""
@@ -34,6 +35,9 @@ class Silence:
         for node, counter in counters.items():
             known, unmoved = self._seen.get(node, (None, 0.0))
             moved = counter != known
-            seen[node] = (counter, 0.0 if moved else unmoved + min(passed, ttl(node) / LOOKS))
+            seen[node] = (
+                counter,
+                0.0 if moved else unmoved + min(passed, ttl(node) / MIN_OBSERVATIONS),
+            )
         self._seen = seen
         return [node for node, (_, unmoved) in seen.items() if unmoved > ttl(node)]

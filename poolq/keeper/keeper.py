@@ -9,7 +9,7 @@
 - It outlives a killed master and beats until the last worker has left.
 - The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
 - The observer thread (`observer.py`) asks the broker what people want to see.
-- The pulse (`pulse.py`) tells the master that an exchange is what takes so long.
+- The pulse (`heartbeat.py`) tells the master that an exchange is what takes so long.
 """
 
 import os
@@ -26,12 +26,12 @@ from setproctitle import setproctitle
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
 from poolq.errors import EngineError, EngineUnavailable, PoolqError
-from poolq.keeper.failure_detector import Silence
+from poolq.keeper.failure_detector import FailureDetector
+from poolq.keeper.heartbeat import HeartbeatThread
 from poolq.keeper.observer import Observer
 from poolq.keeper.orphans import Orphans
-from poolq.keeper.pulse import Pulse
-from poolq.keeper.resource_samples import Scales
-from poolq.keeper.takeover import DEFAULT_TTL, Attempts, Takeover
+from poolq.keeper.resource_samples import ResourceSampler
+from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
 from poolq.keeper.waiter import Waiter
 from poolq.log.events import Crashed, Note, Reporter, TimedOut
 from poolq.monitor import node_info
@@ -50,14 +50,14 @@ from poolq.system.wakeups import WakeUps
 if TYPE_CHECKING:
     from poolq.monitor.exporter import Exporter
 
-PATIENCE = 10.0  # seconds that a first start waits for the broker
-BEATS = 6  # a node's life in beats
-RETRY = 0.5
-PAUSE = 0.01  # seconds between two sweeps, at least
-LAST_TRIES = 5.0
-SUSPENDED = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
+FIRST_CONTACT_TIMEOUT = 10.0  # seconds that a first start waits for the broker
+BEATS_PER_TTL = 6  # a node's life in beats
+RETRY_DELAY = 0.5
+MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
+LEAVE_TIMEOUT = 5.0
+SUSPEND_THRESHOLD = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
 #: Seconds after which the engine may forget a queue that holds nothing. Tests shorten that.
-IDLE_QUEUE = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
+FORGET_QUEUE_AFTER = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
 
 
 class Keeper:
@@ -73,8 +73,8 @@ class Keeper:
         reporter: Reporter,
         served: socket.socket | None = None,
     ) -> None:
-        self._pulse = Pulse(scores, keeper_silence(config.node_ttl))
-        self._pulse.start()  # before the engine's library is imported, which takes its time
+        self._heartbeat = HeartbeatThread(scores, keeper_silence(config.node_ttl))
+        self._heartbeat.start()  # before the engine's library is imported, which takes its time
         self._served = served
         self._config = config
         self._node = node
@@ -83,19 +83,19 @@ class Keeper:
         self._signals = signals
         self._reporter = reporter
         self._engine: Engine = open_engine(config)
-        self._interval = self._every = min(config.node_ttl, DEFAULT_TTL) / BEATS
-        self._silence = Silence()
+        self._interval = self._takeover_interval = min(config.node_ttl, DEFAULT_TTL) / BEATS_PER_TTL
+        self._failure_detector = FailureDetector()
         self._silent: dict[str, int] = {}  # nodes, with the counters that did not move
         self._known: frozenset[str] = frozenset()
         self._takeover = Takeover(
-            self._engine, node, config, self._living, self._warn, self._tell, self._breathe
+            self._engine, node, config, self._living, self._warn, self._report, self._beat_if_due
         )
-        self._attempts = Attempts(self._warn)
+        self._tasks = TaskRunner(self._warn)
         self._unrecovered: set[int] = set()  # by seq: tried since the last beat, and failed
         self._orphans = Orphans(scores, self._warn)
-        self._next_beat = self._next_look = self._next_sweep = 0.0
+        self._next_beat = self._next_takeover = self._next_sweep = 0.0
         self._up = True
-        self._scales = Scales(scores)
+        self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)
         place = (identity.boot_id(), identity.pid_namespace())
         master, me = os.getppid(), os.getpid()
@@ -123,7 +123,7 @@ class Keeper:
         Observer(self._engine, self._config, self._scores, self._reporter).start()
         while not self._signals.stopping or self._signals.orphaned:
             self._round()
-            self._scales.weigh()
+            self._sampler.sample()
             self._recorder.record()
             if self._signals.orphaned:
                 if serving is not None:
@@ -148,21 +148,24 @@ class Keeper:
     def _first_contact(self) -> int:
         """The broker answers, with tables of our version; else the exit code of the pool. What a
         dead pool has left is taken over before this one's first worker starts."""
-        deadline, had_contact = monotonic() + PATIENCE, self._scores.word(board.KEEPER_READY)
+        deadline, had_contact = (
+            monotonic() + FIRST_CONTACT_TIMEOUT,
+            self._scores.word(board.KEEPER_READY),
+        )
         while True:
-            self._pulse.beat()
+            self._heartbeat.beat()
             try:
                 self._clock = self._engine.now() * 1000 - monotonic_ns()
                 warnings = [] if had_contact else self._engine.prepare()
                 self._beat()
                 if not had_contact:
-                    self._look_around()
+                    self._take_over()
             except EngineUnavailable as error:
                 if (monotonic() > deadline and not had_contact) or self._signals.stopping:
-                    return self._say(error)
-                self._signals.wait(RETRY)
+                    return self._log_error(error)
+                self._signals.wait(RETRY_DELAY)
             except PoolqError as error:
-                code = self._say(error)
+                code = self._log_error(error)
                 return code if code in CANNOT_START else EngineUnavailable.exit_code
             else:
                 for text in warnings:
@@ -171,7 +174,7 @@ class Keeper:
                 self._wakeups.master.wake()
                 return 0
 
-    def _say(self, error: PoolqError) -> int:
+    def _log_error(self, error: PoolqError) -> int:
         self._reporter.report(Note("error", str(error)))
         self._reporter.flush()
         return error.exit_code
@@ -179,106 +182,108 @@ class Keeper:
     def _round(self) -> None:
         """One pass over everything that may be due."""
         try:
-            self._breathe()
+            self._beat_if_due()
             self._recover_rows()
-            self._look_around()
+            self._take_over()
             self._sweep()
         except EngineUnavailable as error:
-            self._missed(error)
+            self._lost_broker(error)
         self._reporter.flush()
 
-    def _missed(self, error: EngineUnavailable) -> None:
+    def _lost_broker(self, error: EngineUnavailable) -> None:
         self._scores.set_word(board.BROKER_UP, 0)
-        self._silence.interrupted()
+        self._failure_detector.interrupted()
         if self._up:
             self._up = False
             self._warn(f"{error}; trying again")
-        self._try_soon()
+        self._retry_soon()
 
-    def _try_soon(self) -> None:
+    def _retry_soon(self) -> None:
         """Something has failed that may have been a moment's trouble: beat earlier, which has all
         of it tried again."""
-        self._next_beat = min(self._next_beat, monotonic() + RETRY)
+        self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
-    def _breathe(self) -> None:
+    def _beat_if_due(self) -> None:
         """Beat, if that is due: before each exchange that can wait."""
-        self._pulse.beat()
+        self._heartbeat.beat()
         if monotonic() < self._next_beat:
             return
-        self._next_beat = monotonic() + min(RETRY, self._interval)
-        if not self._attempts.do("the beat", self._beat):
-            self._silence.interrupted()
+        self._next_beat = monotonic() + min(RETRY_DELAY, self._interval)
+        if not self._tasks.run("the beat", self._beat):
+            self._failure_detector.interrupted()
         elif not self._up:
             self._up = True
             self._reporter.report(Note("info", "the broker answers again"))
 
     def _recover_rows(self) -> None:
         if self._signals.orphaned:
-            self._orphans.look()
+            self._orphans.check()
         for row in self._scores.dead_rows():
             if row.seq in self._unrecovered:
                 continue
-            self._breathe()
+            self._beat_if_due()
             self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
             what = f"recovering worker {row.slot} (pid {row.pid})"
-            again = what in self._attempts.failing
-            if self._attempts.do(what, partial(self._recover, row)):
+            again = what in self._tasks.failing
+            if self._tasks.run(what, partial(self._recover, row)):
                 self._unrecovered.discard(row.seq)
             elif not again:
-                self._try_soon()
+                self._retry_soon()
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)
         words = death(row, name, socket.gethostname(), time_ns() // 1000)
         recovered = self._engine.recover(name, words)
         self._scores.confirm_recovery(row)
-        self._tell(recovered, f"worker {row.slot} (pid {row.pid}) died")
+        self._report(recovered, f"worker {row.slot} (pid {row.pid}) died")
         self._wakeups.master.wake()
 
     def _beat(self) -> None:
         """Be seen alive, and hear who else is."""
         begun = monotonic()
-        counters = self._engine.beat(self._node, node_info.encode(self._now()))
+        counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         if monotonic() - begun > self._interval:
             # Were we stopped meanwhile, the answer is an old one, and we were silent since.
-            self._silence.interrupted()
+            self._failure_detector.interrupted()
             begun = monotonic()
-            counters = self._engine.beat(self._node, node_info.encode(self._now()))
+            counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         ended = monotonic()
         self._scores.set_word(board.BROKER_SEEN, monotonic_ns())
         self._scores.set_word(board.BROKER_UP, 1)
         self._next_beat = ended + self._interval
         self._unrecovered.clear()
         counters.pop(self._node, None)
-        silent = self._silence.heard(counters, self._takeover.ttl, begun, ended)
+        silent = self._failure_detector.observe(counters, self._takeover.ttl, begun, ended)
         self._silent = {node: counters[node] for node in silent}
         if counters.keys() - self._known:
-            self._next_look = ended  # it has a time to live of its own
+            self._next_takeover = ended  # it has a time to live of its own
         self._known = frozenset(counters)
 
-    def _look_around(self) -> None:
+    def _take_over(self) -> None:
         """Take over what the dead have left: as often as our own beats need be, and when a node
         falls silent."""
-        if monotonic() >= self._next_look:
-            self._next_look = monotonic() + self._every
+        if monotonic() >= self._next_takeover:
+            self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())
-            self._takeover.look()
-            self._interval = min(self._every, self._takeover.shortest() / BEATS)
+            self._takeover.recover_local()
+            self._interval = min(
+                self._takeover_interval, self._takeover.shortest_ttl() / BEATS_PER_TTL
+            )
             self._next_beat = min(self._next_beat, monotonic() + self._interval)
         silent, self._silent = self._silent, {}
-        self._takeover.reap(silent)
+        self._takeover.recover_silent(silent)
 
     def _sweep(self) -> None:
         """Half of the time is the most that it may take, and never that of a beat or a recovery."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
-        self._breathe()
+        self._beat_if_due()
         begun, more = monotonic(), []
-        self._attempts.do(
-            "sweeping", lambda: more.append(self._engine.sweep(round(IDLE_QUEUE * 1e6)))
+        self._tasks.run(
+            "sweeping", lambda: more.append(self._engine.sweep(round(FORGET_QUEUE_AFTER * 1e6)))
         )
         ended = monotonic()
-        self._next_sweep = ended + max(PAUSE, ended - begun) if any(more) else inf
+        self._next_sweep = ended + max(MIN_SWEEP_PAUSE, ended - begun) if any(more) else inf
 
     def _to_recover(self) -> bool:
         return any(row.seq not in self._unrecovered for row in self._scores.dead_rows())
@@ -289,13 +294,13 @@ class Keeper:
     def _warn(self, text: str) -> None:
         self._reporter.report(Note("warning", text))
 
-    def _now(self) -> NodeInfo:
+    def _current_info(self) -> NodeInfo:
         """What this node tells of itself now."""
         busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
 
-    def _tell(self, recovered: Recovered, why: str) -> None:
+    def _report(self, recovered: Recovered, why: str) -> None:
         for id in recovered.crashed:
             self._reporter.report(Crashed(id, why))
         for id in recovered.timed_out:
@@ -312,15 +317,15 @@ class Keeper:
     def _wait(self) -> None:
         timeout = min(1.0, self._next_beat - monotonic(), self._next_sweep - monotonic())
         if self._to_recover():
-            timeout = min(timeout, RETRY)
+            timeout = min(timeout, RETRY_DELAY)
         if self._signals.orphaned:
             timeout = min(timeout, 0.1)
         begun = monotonic()
         if self._signals.wait(timeout, self._wakeups.keeper.fd):
             self._wakeups.keeper.clear()
         late = monotonic() - begun - max(0.0, timeout)
-        if late > SUSPENDED:
-            self._silence.interrupted()
+        if late > SUSPEND_THRESHOLD:
+            self._failure_detector.interrupted()
             self._orphans.suspended(late)
 
     def _workers_left(self) -> bool:
@@ -329,7 +334,7 @@ class Keeper:
     def _leave(self) -> None:
         """Recover what is left and forget the node; a broker that is down is not waited for, but
         by an orphan, as nobody else knows what its workers have finished."""
-        patience = max(LAST_TRIES, self._config.node_ttl if self._signals.orphaned else 0.0)
+        patience = max(LEAVE_TIMEOUT, self._config.node_ttl if self._signals.orphaned else 0.0)
         deadline = monotonic() + patience
         while monotonic() < deadline:
             try:
@@ -338,6 +343,6 @@ class Keeper:
                 self._engine.remove_node(self._node)
                 break
             except EngineError:
-                select.select([], [], [], RETRY)
+                select.select([], [], [], RETRY_DELAY)
         self._reporter.flush()
         self._engine.close()

@@ -1,8 +1,8 @@
 """What the keeper makes of the engine's rate limits from look to look (pure): how many starts a
 second, which of them hold jobs back, and since when.
 
-A limit is watched while the engine has an open window or waiting jobs of it, and KEPT seconds
-longer, so that one with short windows does not come and go.
+A limit is watched while the engine has an open window or waiting jobs of it, and for FORGET_AFTER
+seconds more, so that a limit with short windows does not come and go.
 """
 
 from collections import deque
@@ -15,14 +15,14 @@ from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
-KEPT = 60.0  # seconds that a limit is watched after its last use
-SETTLED = 5.0  # seconds without a job put off after which a limit no longer holds back
-SPAN, WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
-PIECES = 60  # samples that such a span has at most
-LATELY, MINUTE = 10.0, 60.0  # seconds
-KNOWN = 1000  # limits that are watched at most: those that jobs wait for, then those used last
-SAID = 3  # limits that are named in the log in one look; of more it is said how many there are
-SECOND = 1_000_000
+FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
+RELEASE_AFTER = 5.0  # seconds without a job put off after which a limit no longer holds back
+MIN_SPAN, MIN_WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
+MAX_SAMPLES = 60  # samples that such a span has at most
+WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds
+MAX_LIMITS = 1000  # limits that are watched at most: those that jobs wait for, then those used last
+MAX_NAMED = 3  # limits that are named in the log in one look; of more it is said how many there are
+MICROSECONDS = 1_000_000
 
 Name = tuple[str, int]
 
@@ -37,7 +37,7 @@ class Starts:
     def __init__(self, limit: int, window: int) -> None:
         self._limit = limit
         self._window = window
-        self._span = max(round(SPAN * SECOND), WINDOWS * window)
+        self._span = max(round(MIN_SPAN * MICROSECONDS), MIN_WINDOWS * window)
         self._total = 0
         self._counted = -1
         self._start = 0  # of the window that was open last; 0: none was
@@ -64,7 +64,7 @@ class Starts:
         if start and start != self._start:
             self._sample(start, self._total - use.window.used)
         elif not start and (
-            not self._samples or now - self._samples[-1][0] >= self._span // PIECES
+            not self._samples or now - self._samples[-1][0] >= self._span // MAX_SAMPLES
         ):
             self._sample(now, self._total)
         if start:
@@ -101,8 +101,8 @@ class Starts:
             samples.popleft()
         begun, before = samples[0]
         if at - begun >= self._window:
-            return (total - before) * SECOND / (at - begun)
-        return min(self._limit, self._total - before) * SECOND / self._window
+            return (total - before) * MICROSECONDS / (at - begun)
+        return min(self._limit, self._total - before) * MICROSECONDS / self._window
 
     def _forget(self) -> None:
         self._samples.clear()
@@ -110,12 +110,12 @@ class Starts:
 
 
 @dataclass(slots=True)
-class _Known:
+class _WatchedLimit:
     """One limit. Times in monotonic seconds."""
 
     use: LimitUse
     starts: Starts
-    waiting: SlidingWindow = field(default_factory=lambda: SlidingWindow(LATELY))
+    waiting: SlidingWindow = field(default_factory=lambda: SlidingWindow(WAITING_SPAN))
     rate: float = 0.0
     used_at: float = 0.0
     held_at: float | None = None
@@ -126,12 +126,12 @@ class LimitWatch:
     """All limits of a namespace. `before`: what a keeper before this one has written."""
 
     def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
-        self._known: dict[Name, _Known] = {}
+        self._known: dict[Name, _WatchedLimit] = {}
         self._held: dict[str, SlidingWindow] = {}
         self._since = {(one.key, one.window): one.since for one in before if one.since is not None}
         self._looked = 0.0  # 0.0: never
 
-    def look(
+    def observe(
         self,
         now: float,
         clock: int,
@@ -152,15 +152,17 @@ class LimitWatch:
                 closed = known.use._replace(window=window, parked=0, released=0, resets_in=0)
                 self._see(now, clock, name, closed)
         for key, count in held.items():
-            self._hold(now, key, count)
+            self._add_held(now, key, count)
         self._known = {
-            name: known for name, known in self._known.items() if now - known.used_at <= KEPT
+            name: known
+            for name, known in self._known.items()
+            if now - known.used_at <= FORGET_AFTER
         }
         said = self._judge(now)
         self._looked = now
         self._held = {key: trend for key, trend in self._held.items() if key in held}
         ranked = sorted(self._known, key=self._rank)
-        self._known = {name: self._known[name] for name in ranked[:KNOWN]}
+        self._known = {name: self._known[name] for name in ranked[:MAX_LIMITS]}
         found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in ranked[:most]]
         return found, said
 
@@ -168,7 +170,9 @@ class LimitWatch:
         known = self._known.get(name)
         if known is None:
             starts = Starts(use.rule.limit, use.rule.window)
-            known = self._known[name] = _Known(use, starts, since=self._since.pop(name, None))
+            known = self._known[name] = _WatchedLimit(
+                use, starts, since=self._since.pop(name, None)
+            )
         waiting = use.parked + use.released
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
@@ -178,20 +182,20 @@ class LimitWatch:
             known.held_at = now
         known.use = use
 
-    def _hold(self, now: float, key: str, count: int) -> None:
+    def _add_held(self, now: float, key: str, count: int) -> None:
         trend = self._held.get(key)
         if trend is None:
-            trend = self._held[key] = SlidingWindow(MINUTE)
+            trend = self._held[key] = SlidingWindow(HELD_SPAN)
             if not self._looked:
                 trend.add(now, count)  # nobody knows when these were put off
                 return
             trend.add(self._looked, 0)
         if count > trend.last():
-            for name in self._blamed(key):
+            for name in self._holding(key):
                 self._known[name].held_at = self._known[name].used_at = now
         trend.add(now, count)
 
-    def _blamed(self, key: str) -> list[Name]:
+    def _holding(self, key: str) -> list[Name]:
         """Which limits of a key have put jobs off: those that are used up, if there are several."""
         names = [name for name in self._known if name[0] == key]
         full = [name for name in names if self._full(self._known[name].use)]
@@ -206,8 +210,8 @@ class LimitWatch:
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
-            limit, seconds = known.use.rule.limit, window / SECOND
-            holds = known.held_at is not None and now - known.held_at < SETTLED
+            limit, seconds = known.use.rule.limit, window / MICROSECONDS
+            holds = known.held_at is not None and now - known.held_at < RELEASE_AFTER
             if holds and known.since is None:
                 known.since = now
                 waiting = known.use.parked + known.use.released
@@ -239,6 +243,6 @@ class LimitWatch:
 
 def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
     """In one line where there are many: a limit for each user shall not fill the log."""
-    if len(events) <= SAID:
+    if len(events) <= MAX_NAMED:
         return events
     return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

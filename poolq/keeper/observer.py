@@ -29,9 +29,9 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.rates import SlidingWindow
 from poolq.scoreboard.board import Scoreboard
 
-SHARE = 50  # of the time that asking takes, is left in peace
-LATELY, MINUTE = 10.0, 60.0  # seconds that rates are of
-MOST = 200  # queues, limits and nodes that are shown
+MIN_IDLE_FACTOR = 50  # of the time that asking takes, is left in peace
+RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds that rates are of
+MAX_SHOWN = 200  # queues, limits and nodes that are shown
 
 
 class Observer(threading.Thread):
@@ -47,7 +47,7 @@ class Observer(threading.Thread):
         self._counts = JobCounts(scores)
         self._served = config.queue
         self._version = node_info.versions()[0]
-        self._flows: dict[str, Flows] = {}
+        self._trends: dict[str, QueueTrends] = {}
         self._complaint = ""
         self._failures = 0
         before = read(self._page.read())
@@ -56,13 +56,13 @@ class Observer(threading.Thread):
     def run(self) -> None:
         rest = threading.Event()
         while True:
-            rest.wait(self.look())
+            rest.wait(self.observe())
 
-    def look(self) -> float:
+    def observe(self) -> float:
         """Look once, and write down what was seen; the seconds until the next time."""
         begun = monotonic()
         try:
-            sight, events = self._look(begun)
+            sight, events = self._observe(begun)
         except EngineError:
             return self._failed()  # the keeper's main thread meets the same trouble and tells of it
         except Exception as error:  # noqa: BLE001  # whatever stands in the store, it goes on
@@ -87,26 +87,28 @@ class Observer(threading.Thread):
             self._reporter.report(Note("error", text))
             self._reporter.flush()
 
-    def _look(self, begun: float) -> tuple[BrokerStatus, list[Event]]:
+    def _observe(self, begun: float) -> tuple[BrokerStatus, list[Event]]:
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
         queues, totals = engine.counts(), engine.totals()
         limits, others = engine.limits(), engine.nodes()
-        pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * SHARE)
+        pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         pools = [seen(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
-        queues = self._chosen(queues, frozenset(unserved))
+        queues = self._shown_queues(queues, frozenset(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
-        watched, events = self._watch.look(monotonic(), now, limits, held, last_tries, MOST)
+        watched, events = self._watch.observe(monotonic(), now, limits, held, last_tries, MAX_SHOWN)
         shown = {one.queue for one in queues}
         sight = BrokerStatus(
             monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), watched,
-            pools[:MOST], [queue for queue in unserved if queue in shown],
+            pools[:MAX_SHOWN], [queue for queue in unserved if queue in shown],
         )  # fmt: skip
         return sight, events
 
-    def _chosen(self, queues: Sequence[QueueCounts], unserved: frozenset[str]) -> list[QueueCounts]:
+    def _shown_queues(
+        self, queues: Sequence[QueueCounts], unserved: frozenset[str]
+    ) -> list[QueueCounts]:
         """Those that are shown: jobs that nobody serves must not be overlooked, nor any other."""
         waiting = sorted(
             queues,
@@ -116,7 +118,7 @@ class Observer(threading.Thread):
                 not self._serves(one.queue),
                 one.queue,
             ),
-        )[:MOST]
+        )[:MAX_SHOWN]
         return sorted(waiting, key=lambda one: (not self._serves(one.queue), one.queue))
 
     def _serves(self, queue: str) -> bool:
@@ -126,17 +128,17 @@ class Observer(threading.Thread):
         self, queues: Sequence[QueueCounts], totals: Mapping[str, Mapping[str, int]]
     ) -> dict[str, QueueFlow]:
         now = monotonic()
-        self._flows = {one.queue: self._flows.get(one.queue) or Flows() for one in queues}
-        return {one.queue: self._flows[one.queue].add(now, one, totals) for one in queues}
+        self._trends = {one.queue: self._trends.get(one.queue) or QueueTrends() for one in queues}
+        return {one.queue: self._trends[one.queue].add(now, one, totals) for one in queues}
 
 
-class Flows:
+class QueueTrends:
     """Of one queue. What came is what has left, and what there is more."""
 
     def __init__(self) -> None:
-        self._left = SlidingWindow(LATELY)
-        self._came = SlidingWindow(LATELY)
-        self._ready = SlidingWindow(MINUTE)
+        self._left = SlidingWindow(RATE_SPAN)
+        self._came = SlidingWindow(RATE_SPAN)
+        self._ready = SlidingWindow(READY_SPAN)
 
     def add(
         self, now: float, one: QueueCounts, totals: Mapping[str, Mapping[str, int]]

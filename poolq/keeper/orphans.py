@@ -29,19 +29,19 @@ Running = tuple[int, int, int]
 class Orphans:
     """The workers of a keeper whose master is dead. `say` takes a warning."""
 
-    def __init__(self, scores: Scoreboard, say: Callable[[str], None]) -> None:
+    def __init__(self, scores: Scoreboard, warn: Callable[[str], None]) -> None:
         self._scores = scores
-        self._say = say
+        self._warn = warn
         self._dumped: dict[Running, float] = {}
-        self._woken = 0.0
-        self._excuse = 0.0
+        self._resumed_at = 0.0
+        self._suspend_credit = 0.0
 
     def suspended(self, seconds: float) -> None:
         """We were stopped for so long, and perhaps the workers too: they are not late by that."""
-        self._woken = monotonic()
-        self._excuse += seconds
+        self._resumed_at = monotonic()
+        self._suspend_credit += seconds
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Note the dead, and kill who is over his deadline."""
         for row in self._scores.used_rows():
             if row.status != RowStatus.LIVE:
@@ -50,12 +50,12 @@ class Orphans:
                 if row.phase == Phase.BUSY:
                     end_group(row.pid, os.getsid(0))
                 self._scores.set_dead(row.index, 0, board.EXIT_UNKNOWN)
-            elif row.has_deadline and self._late(row) >= 0:
+            elif row.has_deadline and self._overdue(row) >= 0:
                 self._overran(row)
 
-    def _late(self, row: Row) -> float:
-        excuse = self._excuse if row.since / 1e9 < self._woken else 0.0
-        return monotonic() - row.deadline / 1e9 - excuse
+    def _overdue(self, row: Row) -> float:
+        credit = self._suspend_credit if row.since / 1e9 < self._resumed_at else 0.0
+        return monotonic() - row.deadline / 1e9 - credit
 
     def _overran(self, row: Row) -> None:
         """First its stack, a little later its end, unless it has come to it by itself."""
@@ -70,14 +70,15 @@ class Orphans:
         del self._dumped[running]
         kill_check.hold(row.pid)
         now = self._scores.read(row.index)
-        if not now.has_deadline or _running(now) != running or self._late(now) < 0:
+        if not now.has_deadline or _running(now) != running or self._overdue(now) < 0:
             kill_check.go_on(row.pid)
             return
         self._scores.set_kill_reason(row.index, KillReason.TIMEOUT)
         id, _, job = self._scores.running_job(row.index)
-        self._say(
+        self._warn(
             f"worker {row.slot} (pid {row.pid}) overran its {row.timeout / 1e6:g} s by"
-            f" {self._late(row):.1f} s; killed, by the keeper as its master is dead; job {job} {id}"
+            f" {self._overdue(row):.1f} s; killed, by the keeper as its master is dead;"
+            f" job {job} {id}"
         )
         kill_group(row.pid)
 

@@ -9,13 +9,16 @@ from poolq.scoreboard.board import Row, RowStatus, Scoreboard
 from poolq.scoreboard.worker_row import Phase
 from poolq.system import identity
 
-TICKS = os.sysconf("SC_CLK_TCK")
-SPAN = 0.9  # seconds that a share is measured over, at least
-RARELY = 10.0  # seconds between two weighings of one that stays idle
-LATELY, LEAST = 120.0, 10.0  # seconds that a growth is measured over, at most and at least
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+MIN_CPU_SPAN = 0.9  # seconds that a share is measured over, at least
+IDLE_INTERVAL = 10.0  # seconds between two weighings of one that stays idle
+GROWTH_SPAN, MIN_GROWTH_SPAN = (
+    120.0,
+    10.0,
+)  # seconds that a growth is measured over, at most and at least
 
 
-class Worker:
+class WorkerSampler:
     """One that is weighed now and then."""
 
     def __init__(self, pid: int) -> None:
@@ -23,7 +26,7 @@ class Worker:
         self._when = monotonic()
         self._ticks = identity.cpu_ticks(pid)
         self._share = 0
-        self._memory = SlidingWindow(LATELY)
+        self._memory = SlidingWindow(GROWTH_SPAN)
         self._seen: tuple[int, int, int] | None = None
         self._due = 0.0
 
@@ -34,15 +37,15 @@ class Worker:
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
             return False
-        self._seen, self._due = seen, now + RARELY
+        self._seen, self._due = seen, now + IDLE_INTERVAL
         return True
 
     def share(self) -> int:
         """Of a core, in thousandths."""
         now = monotonic()
-        if now - self._when >= SPAN:
+        if now - self._when >= MIN_CPU_SPAN:
             ticks = identity.cpu_ticks(self._pid)
-            spent = max(0, ticks - self._ticks) / TICKS
+            spent = max(0, ticks - self._ticks) / TICKS_PER_SECOND
             self._share = round(1000 * spent / (now - self._when))
             self._when, self._ticks = now, ticks
         return self._share
@@ -50,30 +53,32 @@ class Worker:
     def growth(self, rss: int) -> int | None:
         """Bytes a minute."""
         self._memory.add(monotonic(), rss)
-        rate = self._memory.rate(LEAST)
+        rate = self._memory.rate(MIN_GROWTH_SPAN)
         return None if rate is None else round(rate * 60)
 
 
-class Scales:
+class ResourceSampler:
     """Of one pool."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
-        self._workers: dict[int, Worker] = {}  # by seq
+        self._workers: dict[int, WorkerSampler] = {}  # by seq
 
-    def weigh(self) -> None:
+    def sample(self) -> None:
         """The workers, one after the other; the master judges the memory of those that run a job,
         and must know how old it may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
-        self._workers = {row.seq: self._workers.get(row.seq) or Worker(row.pid) for row in rows}
+        self._workers = {
+            row.seq: self._workers.get(row.seq) or WorkerSampler(row.pid) for row in rows
+        }
         for row in rows:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):
-                self._weigh(row, worker)
+                self._sample(row, worker)
         self._scores.set_word(board.WEIGHED, begun)
 
-    def _weigh(self, row: Row, worker: Worker) -> None:
+    def _sample(self, row: Row, worker: WorkerSampler) -> None:
         rss = identity.resident_memory(row.pid)
         booting = row.phase == Phase.BOOT
         growth = None if booting else worker.growth(rss)

@@ -2,7 +2,7 @@
 been silent for too long. Whose fault a job's end was, is said by the engine's answer.
 
 - Each row is taken by itself: one that is damaged is warned of once and left, the others go on.
-- Between two exchanges the keeper's own beat goes first: see `breathe`.
+- Between two exchanges the keeper's own beat goes first: see `beat_if_due`.
 - A process is ended only if it is proved to be a worker of a dead pool (`orphans.py`).
 """
 
@@ -14,34 +14,34 @@ from msgspec import convert
 from poolq.config import Config
 from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.keeper.duplicate_pools import Namesakes
+from poolq.keeper.duplicate_pools import DuplicatePools
 from poolq.keeper.orphans import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
 
-DEFAULT_TTL = 30.0  # of a node that does not tell its own
+DEFAULT_TTL = 30.0  # of a node that does not report its own
 
 
 #: What a value that no poolq has written makes of the code that meets it.
-ODD = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
-class Attempts:
+class TaskRunner:
     """Does one thing after the other; what fails is warned of once, until it succeeds."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.failing: set[str] = set()
 
-    def do(self, what: str, act: Callable[[], object], *, aloud: bool = True) -> bool:
+    def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """True if it was done. Raises EngineUnavailable, which no other attempt would escape.
-        `aloud` False: nothing is said, since what fails has parts that will say it."""
+        `warn` False: nothing is said, since what fails has parts that will say it."""
         try:
             act()
         except EngineUnavailable:
             raise
-        except (EngineError, *ODD) as error:
-            if aloud and what not in self.failing:
+        except (EngineError, *MALFORMED) as error:
+            if warn and what not in self.failing:
                 self.failing.add(what)
                 why = str(error) if isinstance(error, EngineError) else repr(error)
                 self._warn(f"{what} has failed, and is tried again with each beat: {why}")
@@ -51,49 +51,49 @@ class Attempts:
 
 
 class Takeover:
-    """Of one keeper. `mine`: the names of its workers that live; `tell`: what became of jobs, and
-    why; `breathe`: beats, if that is due."""
+    """The takeover of one keeper. `live_workers` returns the names of its own living workers;
+    `report` logs what became of jobs, and why; `beat_if_due` beats if that is due."""
 
     def __init__(
         self,
         engine: Engine,
         node: str,
         config: Config,
-        mine: Callable[[], set[str]],
+        live_workers: Callable[[], set[str]],
         warn: Callable[[str], None],
-        tell: Callable[[Recovered, str], None],
-        breathe: Callable[[], None],
+        report: Callable[[Recovered, str], None],
+        beat_if_due: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._node = node
-        self._mine = mine
+        self._live_workers = live_workers
         self._warn = warn
-        self._tell = tell
-        self._breathe = breathe
-        self._attempts = Attempts(warn)
-        self._namesakes = Namesakes(config.name)
+        self._report = report
+        self._beat_if_due = beat_if_due
+        self._tasks = TaskRunner(warn)
+        self._duplicates = DuplicatePools(config.name)
         self._own_ttl = config.node_ttl
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
-        """How long a node may be silent. One that does not tell is judged with patience."""
+        """How long a node may be silent. One that does not report is judged with patience."""
         return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
 
-    def shortest(self) -> float:
+    def shortest_ttl(self) -> float:
         """Of all nodes that are known: ours included."""
         return min([self._own_ttl, *self._ttls.values()])
 
-    def look(self) -> None:
+    def recover_local(self) -> None:
         """Workers without a process: ours that no row shows, and those of a dead pool here."""
         registered = self._registered()
-        mine = self._mine()  # after: no newborn is missing
+        live_workers = self._live_workers()  # after: no newborn is missing
         others = [node for node in self._nodes() if node.node != self._node]
         for other in others:
-            if warning := self._namesakes.heard(other.info):
+            if warning := self._duplicates.check(other.info):
                 self._warn(warning)
         dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
         for worker in registered:
-            ours = worker.node == self._node and worker.worker not in mine
+            ours = worker.node == self._node and worker.worker not in live_workers
             left = worker.node in dead and identity.is_gone(worker)
             if ours or left:
                 session = node_info.session(dead[worker.node]) if left else 0
@@ -107,13 +107,13 @@ class Takeover:
         for node in dead.keys() - alive_yet:
             self._try(f"forgetting node {node}", partial(self._engine.remove_node, node))
 
-    def reap(self, silent: Mapping[str, int]) -> None:
+    def recover_silent(self, silent: Mapping[str, int]) -> None:
         """Recover all workers of these nodes, if their counters still are what they were."""
         for node, counter in silent.items():
             self._end_abandoned(node)
-            self._breathe()
+            self._beat_if_due()
             what, act = f"recovering node {node}", partial(self._reap, node, counter)
-            if self._try(what, act, aloud=False):
+            if self._try(what, act, warn=False):
                 continue
             left = [worker for worker in self._registered() if worker.node == node]
             done = [self._recover(worker, f"node {node} was silent") for worker in left]
@@ -123,11 +123,11 @@ class Takeover:
     def _reap(self, node: str, counter: int) -> None:
         recovered = self._engine.reap(node, counter)
         if recovered is not None:
-            self._tell(recovered, f"node {node} was silent")
+            self._report(recovered, f"node {node} was silent")
 
     def _recover(self, worker: Registration, why: str) -> bool:
         def act() -> None:
-            self._tell(self._engine.recover(worker.worker, None), why)
+            self._report(self._engine.recover(worker.worker, None), why)
 
         return self._try(f"recovering worker {worker.worker}", act)
 
@@ -156,7 +156,7 @@ class Takeover:
         def read() -> None:
             for one in self._engine.registered():
                 what = f"reading the registration of {one.worker!r}"
-                if self._attempts.do(what, partial(convert, tuple(one), Registration)):
+                if self._tasks.run(what, partial(convert, tuple(one), Registration)):
                     found.append(one)
 
         self._try("reading who is registered", read)
@@ -169,9 +169,9 @@ class Takeover:
             self._ttls = {node: life for node, life in lives.items() if life}
         return found
 
-    def _try(self, what: str, act: Callable[[], object], *, aloud: bool = True) -> bool:
-        self._breathe()
-        return self._attempts.do(what, act, aloud=aloud)
+    def _try(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
+        self._beat_if_due()
+        return self._tasks.run(what, act, warn=warn)
 
 
 def _pids(workers: Iterable[Registration]) -> str:

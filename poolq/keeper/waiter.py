@@ -19,10 +19,10 @@ from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
-BLOCK, SHORTEST = 1.0, 0.05  # seconds of one wait on the broker
-OFTEN = 4  # rings without a token in --sleep
-EMPTY_EVERY = 0.2
-SETTLE = 0.002  # for the rung one to claim, before what is ready is looked at again
+MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds of one wait on the broker
+RINGS_PER_SLEEP = 4  # rings without a token in --sleep
+EMPTY_CHECK_INTERVAL = 0.2
+CLAIM_TIME = 0.002  # for the rung one to claim, before what is ready is looked at again
 
 
 class Waiter(threading.Thread):
@@ -43,8 +43,8 @@ class Waiter(threading.Thread):
         self._wakeups = wakeups
         self._reporter = reporter
         self._turn = 0
-        self._next_look = self._next_ring = 0.0
-        self._every = config.sleep / OFTEN
+        self._next_check = self._next_ring = 0.0
+        self._ring_interval = config.sleep / RINGS_PER_SLEEP
         self._paused: frozenset[str] = frozenset()
 
     def run(self) -> None:
@@ -61,13 +61,13 @@ class Waiter(threading.Thread):
                 threading.Event().wait(Backoff().pause(failures, 0.5))
 
     def _wait_once(self) -> None:
-        block = max(SHORTEST, min(BLOCK, self._every))
+        block = max(MIN_WAIT, min(MAX_WAIT, self._ring_interval))
         if self._next_idle() is None:
             self._wakeups.idle.wait(block)
             return
         if self._config.until_empty:
-            self._look_for_the_end()
-            block = min(block, EMPTY_EVERY)
+            self._check_empty()
+            block = min(block, EMPTY_CHECK_INTERVAL)
         token = self._engine.wait(self._config.queue, block)
         if (token or monotonic() >= self._next_ring) and not self._ring(token) and token:
             self._engine.wake(self._config.queue)
@@ -90,8 +90,8 @@ class Waiter(threading.Thread):
             self._wakeups.doorbells[found].wake()
             rung.add(found)
         if rung:
-            self._next_ring = monotonic() + self._every
-            threading.Event().wait(SETTLE)
+            self._next_ring = monotonic() + self._ring_interval
+            threading.Event().wait(CLAIM_TIME)
         return bool(rung)
 
     def _busy(self) -> list[QueueCounts]:
@@ -99,11 +99,11 @@ class Waiter(threading.Thread):
         counts = [count for count in self._engine.counts() if not served or count.queue in served]
         return [q for q in counts if q.ready or q.delayed or q.parked or q.running]
 
-    def _look_for_the_end(self) -> None:
+    def _check_empty(self) -> None:
         """`--until-empty`: tell the master when the queues hold nothing more."""
-        if monotonic() < self._next_look:
+        if monotonic() < self._next_check:
             return
-        self._next_look = monotonic() + EMPTY_EVERY
+        self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
         # A job that is claimed or released between two of an engine's counts may be in none: the
         # second look finds it.
         busy = self._busy() or self._busy()

@@ -22,7 +22,7 @@ from poolq.log.pipes import Pipes, adopt
 from poolq.log.sink import path_of
 from poolq.master import exits, transitions
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
-from poolq.master.templates import Say, Templates, log_refusal
+from poolq.master.templates import Log, Templates, log_refusal
 from poolq.scoreboard.board import KillReason, Scoreboard
 from poolq.scoreboard.deaths import cause
 from poolq.scoreboard.last_guard import LastGuard
@@ -34,7 +34,7 @@ from poolq.system.identity import worker_name
 from poolq.system.kill import kill_group
 from poolq.system.wakeups import WakeUps, WorkerWakeUps
 from poolq.template import load_errors
-from poolq.template.protocol import Errand
+from poolq.template.protocol import TemplateSetup
 from poolq.worker import process
 
 
@@ -50,7 +50,7 @@ class Children:
         scores: Scoreboard,
         wakeups: WakeUps,
         reporter: Reporter,
-        say: Say,
+        log: Log,
         private: Callable[[], tuple[int, ...]],
         pipes: Pipes,
         served: socket.socket | None,
@@ -61,19 +61,19 @@ class Children:
         self._scores = scores
         self._wakeups = wakeups
         self._reporter = reporter
-        self._say = say
+        self._log = log
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)
         self._served = served
         self._port = -1 if served is None else served.fileno()
         ours = (self._alive, *([] if served is None else [self._port]))
         self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), *ours)
         self._pipes = pipes
-        self._paper = load_errors.Paper()
+        self._load_error = load_errors.LoadErrorBuffer()
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
         self._strangers: dict[int, tuple[int, bool]] = {}  # reaped before anybody named them
-        self.templates = Templates(pool, self, say)
+        self.templates = Templates(pool, self, log)
 
     # forking
 
@@ -106,7 +106,7 @@ class Children:
             self._life, self._pool.on_trial(generation), self._scores.worker_row(row),
             self._scores.start_order(row), WorkerWakeUps(self._wakeups, row),
             self._reporter, self._wakeups.master.wake,
-            self._paper.write if self._pool.on_trial(generation) else None,
+            self._load_error.write if self._pool.on_trial(generation) else None,
         )  # fmt: skip
         main = partial(process.main, setup)
         return self.fork(main, f"worker {slot}", self._pipes.writers.row(row), row)
@@ -177,7 +177,7 @@ class Children:
         try:
             return fork(child, tuple(fd for fd in self.close_for(pipe) if fd != keep))
         except OSError as error:
-            self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
+            self._log("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
 
     def close_for(self, pipe: int) -> tuple[int, ...]:  # in a process that speaks through `pipe`
@@ -190,20 +190,20 @@ class Children:
         try:
             return fork(main, (*self._private(), *self.templates.private(), *self._pipes.readers))
         except OSError as error:
-            self._say("error", f"{what} cannot be forked: {error.strerror}; trying again")
+            self._log("error", f"{what} cannot be forked: {error.strerror}; trying again")
             return 0
 
-    def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
+    def setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
         """What a template is told, and the descriptors that it needs for it."""
         wakeups = self._wakeups.fds()
-        told = Errand(
+        told = TemplateSetup(
             self._config, self._node, generation, os.getpid(), line, self._life,
             self._scores.rows, self._scores.fd, wakeups,
             list(self._pipes.writers.fds), self._pipes.writers.token,
         )  # fmt: skip
         return told, (self._life, self._scores.fd, *wakeups, *self._pipes.writers.fds)
 
-    def born(self, seq: int, pid: int) -> None:
+    def forked(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy), which may be dead already."""
         if seq:
             transitions.forked(self._pool, seq, pid)
@@ -214,7 +214,7 @@ class Children:
             status, by_signal = self._strangers.pop(pid)
             self._gone(pid, status, by_signal=by_signal)
 
-    def unborn(self, seq: int) -> None:
+    def fork_failed(self, seq: int) -> None:
         """A worker that was asked for will not come."""
         if seq in self.rows:
             self._scores.release(self.rows.pop(seq))
@@ -252,10 +252,10 @@ class Children:
         now, pool, code = monotonic(), self._pool, -1 if by_signal else status
         if pool.logger is not None and pool.logger.pid == pid:
             transitions.logger_exited(pool, now)
-            self._say("warning", f"logger (pid {pid}) died; starting another")
+            self._log("warning", f"logger (pid {pid}) died; starting another")
         elif pool.keeper is not None and pool.keeper.pid == pid:
             if not pool.keeper.stop_sent and pool.broker_reached:
-                self._say("warning", f"keeper (pid {pid}) died; starting another")
+                self._log("warning", f"keeper (pid {pid}) died; starting another")
             killed = by_signal and status == signal.SIGKILL
             transitions.keeper_exited(pool, code, now, killed=killed)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
@@ -282,23 +282,23 @@ class Children:
             transitions.ready(self._pool, seq, idle=False)
         gave_reason = row.phase == Phase.BOOT and status in (BOOT_FAILED, *CANNOT_START)
         if by_signal or row.in_job or (status and not gave_reason):
-            self._say("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
+            self._log("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
         condemned, on_trial = (
             row.kill_reason != KillReason.NONE,
             self._pool.on_trial(row.generation),
         )
         exits.count(self._pool, seq, row, now)
-        words = self._paper.take() if on_trial else None
+        words = self._load_error.take() if on_trial else None
         why = words.why if words else ""
         worked, in_job = row.settled_jobs > 0 or condemned, row.in_job and not condemned
         failed = transitions.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
         if failed and self._pool.generation:
-            log_refusal(self._pool, self._say, row.generation, words)
+            log_refusal(self._pool, self._log, row.generation, words)
         elif words is not None:
-            self._say("error", words.why)
+            self._log("error", words.why)
         elif failed and not gave_reason:
-            self._say("error", "the first worker did not get ready: the pool ends")
+            self._log("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:
         """All others are gone, and the last word is said: wait until it is written."""

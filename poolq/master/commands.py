@@ -17,11 +17,11 @@ from poolq.system.host import has_terminal
 from poolq.system.kill import send
 from poolq.system.wakeups import WakeUps
 
-AGAIN = 1.0  # seconds between two INTs that mean two wishes
+MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs that mean two commands
 
 
-class Wishes:
-    """`say(level, text)`: tell the log."""
+class Commands:
+    """`log(level, text)`: tell the log."""
 
     def __init__(
         self,
@@ -29,25 +29,25 @@ class Wishes:
         pool: Pool,
         scores: Scoreboard,
         wakeups: WakeUps,
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
     ) -> None:
         self._config = config
         self._pool = pool
         self._scores = scores
         self._wakeups = wakeups
-        self._say = say
+        self._log = log
         self._terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._hung_up = -AGAIN
+        self._hung_up = -MIN_SIGNAL_INTERVAL
         self._interrupts = 0
-        self._interrupted = -AGAIN
+        self._interrupted = -MIN_SIGNAL_INTERVAL
 
     def signal(self, name: str) -> None:
         """One that has arrived; nobody is there to be refused, but the log."""
         try:
             self._signal(name)
         except Refused as error:
-            self._say("warning", f"{name}: {error}; nothing changes")
+            self._log("warning", f"{name}: {error}; nothing changes")
 
     def _signal(self, name: str) -> None:
         pool = self._pool
@@ -70,7 +70,7 @@ class Wishes:
 
     def _interrupt(self, now: float) -> None:
         """A second Ctrl-C means more than the first, unless it is a key held too long."""
-        if now - self._interrupted < AGAIN:
+        if now - self._interrupted < MIN_SIGNAL_INTERVAL:
             return
         self._interrupts += 1
         self._interrupted = now
@@ -86,10 +86,10 @@ class Wishes:
         now, gone = monotonic(), self._terminal and not has_terminal()
         if gone and self._nohup:
             self._terminal, self._hung_up = False, now
-            self._say("info", "SIGHUP, and the terminal is gone: going on, as with nohup")
+            self._log("info", "SIGHUP, and the terminal is gone: going on, as with nohup")
         elif gone:
             self.drain("SIGHUP, and the terminal is gone")
-        elif now - self._hung_up >= AGAIN:
+        elif now - self._hung_up >= MIN_SIGNAL_INTERVAL:
             self.reload("SIGHUP")
 
     def reload(self, why: str) -> int:
@@ -97,9 +97,9 @@ class Wishes:
         self._must_run()
         if transitions.reload(self._pool, why) and self._pool.trial is not None:
             generation = self._pool.trial.generation
-            self._say("info", f"{why}: trying generation {generation}")
+            self._log("info", f"{why}: trying generation {generation}")
             return generation
-        self._say("info", f"{why}: noted; another reload follows the one under way")
+        self._log("info", f"{why}: noted; another reload follows the one under way")
         return self._pool.last_generation + 1
 
     def pause(self, why: str) -> bool:
@@ -119,7 +119,7 @@ class Wishes:
             return False
         self._pool.paused = paused
         self._scores.set_word(board.PAUSED, paused)
-        self._say("info", text)
+        self._log("info", text)
         return True
 
     def scale(self, procs: int, why: str) -> None:
@@ -129,7 +129,7 @@ class Wishes:
         if not 1 <= procs <= most:
             raise Refused(f"there cannot be {procs} workers: from 1 to {most} in this pool")
         transitions.scale(self._pool, procs)
-        self._say("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
+        self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then leave; `patient`: however long they take."""
@@ -137,11 +137,11 @@ class Wishes:
             return
         limit = f"{self._config.stop_timeout:g} s"
         killed = "" if patient else f"; what still runs in {limit} is killed, given back"
-        self._say("info", f"{why}: draining{killed}")
+        self._log("info", f"{why}: draining{killed}")
 
     def abort(self, why: str) -> None:
         """Leave at once."""
-        self._say("warning", f"{why}: killing what runs; the jobs are given back uncounted")
+        self._log("warning", f"{why}: killing what runs; the jobs are given back uncounted")
         transitions.abort(self._pool, monotonic())
 
     def _must_run(self) -> None:

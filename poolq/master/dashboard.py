@@ -18,38 +18,39 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import fork
 from poolq.system.kill import send
 
-DEATHS = 3  # in a row, each within LIVED seconds: it is given up
-LIVED = 10.0
-PAUSE = 0.5  # seconds before another is forked
-FAREWELL = 1.0  # seconds that it has at the end
-Say = Callable[[str, str], None]
+MAX_QUICK_DEATHS = 3  # in a row, each within QUICK_DEATH seconds: it is given up
+QUICK_DEATH = 10.0
+RESPAWN_DELAY = 0.5  # seconds before another is forked
+LEAVE_TIMEOUT = 1.0  # seconds that it has at the end
+Log = Callable[[str, str], None]
 
 
-class Show(Protocol):
+class DashboardProgram(Protocol):
     """What the process does. `keep`: the descriptor that its own errors go to."""
 
     def run(self, scores: Scoreboard) -> int:
-        """Show the pool until it ends, or TERM; 0: it left on purpose, and none shall follow."""
+        """Show the pool until it ends, or TERM. Returns 0 if the user left and the dashboard is not
+        to be started again."""
 
     def restore(self) -> int:
         """Give back a terminal that a killed one has left as it was."""
 
 
-class Display:
+class DashboardProcess:
     """At most one such process. `errors`: the log's pipe; `close`: the descriptors that a process
     which speaks through it must not keep."""
 
     def __init__(
         self,
-        show: Show | None,
+        program: DashboardProgram | None,
         scores: Scoreboard,
-        say: Say,
+        log: Log,
         close: Callable[[int], tuple[int, ...]],
         errors: int,
     ) -> None:
-        self._show = show
+        self._program = program
         self._scores = scores
-        self._say = say
+        self._log = log
         self._close = close
         self._errors = errors
         self._left = mmap.mmap(-1, 1)  # shared with the process: it left on purpose
@@ -60,20 +61,20 @@ class Display:
 
     def tend(self, now: float) -> None:
         """Once in each turn of the master's loop; the process itself is reaped elsewhere."""
-        if self._show is None or (self._pid and not self._gone(0)):
+        if self._program is None or (self._pid and not self._gone(0)):
             return
         if self._pid:
             self._died(now)
         self._respawn(now)
 
     def _respawn(self, now: float) -> None:
-        if self._show is not None and now >= self._due:
-            self._born, self._due = now, now + PAUSE
-            self._begin(partial(self._show.run, self._scores))
+        if self._program is not None and now >= self._due:
+            self._born, self._due = now, now + RESPAWN_DELAY
+            self._begin(partial(self._program.run, self._scores))
 
-    def pause(self, now: float) -> float:
+    def next_due(self, now: float) -> float:
         """Seconds until `tend` has something to do by time alone."""
-        return inf if self._show is None or self._pid else max(0.0, self._due - now)
+        return inf if self._program is None or self._pid else max(0.0, self._due - now)
 
     def private(self) -> tuple[int, ...]:
         """What no child may keep."""
@@ -81,37 +82,37 @@ class Display:
 
     def end(self) -> None:
         """The pool has ended: it takes its leave, or is killed."""
-        if self._show is None:
+        if self._program is None:
             return
         if self._pid:
             send(self._pid, signal.SIGTERM)
             self._await()
         if not self._left[0]:
-            self._begin(self._show.restore)
+            self._begin(self._program.restore)
             self._await()
 
     def _await(self) -> None:
-        if self._pid and not self._gone(FAREWELL):
+        if self._pid and not self._gone(LEAVE_TIMEOUT):
             send(self._pid, signal.SIGKILL)
-            self._gone(FAREWELL)
+            self._gone(LEAVE_TIMEOUT)
 
     def _died(self, now: float) -> None:
-        assert self._show is not None
+        assert self._program is not None
         who, on_purpose = f"dashboard (pid {self._pid})", self._left[0] == 1
         self._forget()
-        self._deaths = self._deaths + 1 if now - self._born < LIVED else 1
+        self._deaths = self._deaths + 1 if now - self._born < QUICK_DEATH else 1
         if on_purpose:
-            self._show = None
-            self._say("info", f"{who} has left; the pool goes on without it")
-        elif self._deaths < DEATHS:
-            self._due = now + PAUSE
-            self._say("warning", f"{who} died; starting another")
+            self._program = None
+            self._log("info", f"{who} has left; the pool goes on without it")
+        elif self._deaths < MAX_QUICK_DEATHS:
+            self._due = now + RESPAWN_DELAY
+            self._log("warning", f"{who} died; starting another")
         else:
-            self._begin(self._show.restore)
+            self._begin(self._program.restore)
             self._forget()
-            self._show = None
+            self._program = None
             text = f"died {self._deaths} times in a row; the pool goes on without it"
-            self._say("warning", f"{who} {text}")
+            self._log("warning", f"{who} {text}")
 
     def _begin(self, main: Callable[[], int]) -> None:
         def child() -> int:
@@ -125,7 +126,7 @@ class Display:
             self._pid = fork(child, self._close(self._errors), alone=False)
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
-            self._say("warning", f"dashboard cannot be forked: {error.strerror}; trying again")
+            self._log("warning", f"dashboard cannot be forked: {error.strerror}; trying again")
 
     def _gone(self, timeout: float) -> bool:
         poll = select.poll()

@@ -17,25 +17,25 @@ from setproctitle import setproctitle
 
 from poolq.config import Config
 from poolq.config.parsers import OFF
-from poolq.control.protocol import Handed
-from poolq.control.server import MOST, Control
+from poolq.control.protocol import AnswerWithFd
+from poolq.control.server import MAX_CLIENTS, ControlServer
 from poolq.log.events import Note, Reporter
 from poolq.log.pipes import Pipes
 from poolq.master import actions, policy, transitions
 from poolq.master.actions import Exit
 from poolq.master.children import Children
-from poolq.master.commands import Wishes
-from poolq.master.dashboard import Display, Show
-from poolq.master.publisher import Teller
-from poolq.master.requests import Orders
+from poolq.master.commands import Commands
+from poolq.master.dashboard import DashboardProcess, DashboardProgram
+from poolq.master.publisher import StatusPublisher
+from poolq.master.requests import Requests
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
-from poolq.master.status import Status
-from poolq.master.systemd import Notifier
+from poolq.master.status import StatusReport
+from poolq.master.systemd import SystemdNotifier
 from poolq.monitor.health import HealthInputs
 from poolq.monitor.health_inputs import health_inputs
 from poolq.scoreboard import board, kill_check
 from poolq.scoreboard.board import KillReason, Row, Scoreboard
-from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
+from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
 from poolq.scoreboard.worker_row import Phase
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
@@ -45,11 +45,11 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps
 
-SUSPENDED = 1.0  # seconds that the loop may be late before that was no accident
+SUSPEND_THRESHOLD = 1.0  # seconds that the loop may be late before that was no accident
 MAX_IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 
 
-def run_pool(config: Config, reporter: Reporter, show: Show | None = None) -> int:
+def run_pool(config: Config, reporter: Reporter, show: DashboardProgram | None = None) -> int:
     """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
     terminal. Raises NoPlace, ConfigError."""
     served = None
@@ -71,36 +71,37 @@ class Master:
         config: Config,
         reporter: Reporter,
         hold: PoolLock,
-        show: Show | None = None,
+        show: DashboardProgram | None = None,
         served: socket.socket | None = None,
     ) -> None:
         self._config = config
         self._reporter = reporter
         self._hold = hold
         node, rows = node_id(), config.procs * 3 + 32
-        raise_descriptor_limit(3 * rows + 80 + MOST)
+        raise_descriptor_limit(3 * rows + 80 + MAX_CLIENTS)
         self._scores = Scoreboard(rows, node=node)
         self._scores.set_master(os.getpid(), start_time(os.getpid()) or 0)
         self._view = self._scores.open_readonly()
         self._wakeups = WakeUps(rows)
         pipes = Pipes(rows)
         self._signals = SignalQueue()
-        self._notifier = Notifier(os.environ)
+        self._notifier = SystemdNotifier(os.environ)
         slots = [Slot(number) for number in range(1, config.procs + 1)]
         self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), slots)
         self._children = Children(
-            config, node, self.pool, self._scores, self._wakeups, reporter, self._say,
+            config, node, self.pool, self._scores, self._wakeups, reporter, self._log,
             self._private, pipes, served,
         )  # fmt: skip
-        self._display = Display(
-            show, self._scores, self._say, self._children.close_for,
+        self._dashboard = DashboardProcess(
+            show, self._scores, self._log, self._children.close_for,
             pipes.writers.named("dashboard"),
         )  # fmt: skip
-        self._wishes = Wishes(config, self.pool, self._scores, self._wakeups, self._say)
-        self._teller = Teller(config, node, self.pool, self._scores, self._children.rows)
-        status = Status(config, os.getpid(), self.pool, self._scores, self._children.rows)
-        orders = Orders(self.pool, self._wishes, status.look, self._signs, self._hand)
-        self._control = Control(hold.listener, orders.obey)
+        self._commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
+        worker_rows = self._children.rows
+        self._publisher = StatusPublisher(config, node, self.pool, self._scores, worker_rows)
+        report = StatusReport(config, os.getpid(), self.pool, self._scores, worker_rows)
+        requests = Requests(self.pool, self._commands, report.collect, self._signs, self._hand)
+        self._control = ControlServer(hold.listener, requests.handle)
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
             "master", pipes.writers.named("master"), pipes.writers.token,
@@ -128,31 +129,35 @@ class Master:
         config = self._config
         served = ", ".join(config.queue) if config.queue else "all queues"
         workers = f"{config.procs} worker{'s' * (config.procs > 1)}"
-        self._say("info", f"pool {config.name} starts: {workers}, {served}")
+        self._log("info", f"pool {config.name} starts: {workers}, {served}")
         transitions.reload(self.pool, "start")
         while True:
             for name in self._signals.take():
-                self._wishes.signal(name)
+                self._commands.signal(name)
             self._children.templates.hear()
             self._children.reap()
             looked = monotonic_ns()
             self._look()
             self._keep_name()
             self._control.serve(monotonic())
-            self._notifier.tell(self.pool, monotonic())
+            self._notifier.notify(self.pool, monotonic())
             for action in policy.decide(self.pool, monotonic(), self._scores.unrecovered()):
                 if isinstance(action, Exit):
-                    self._say("info", f"pool {config.name} has ended")
-                    self._display.end()
+                    self._log("info", f"pool {config.name} has ended")
+                    self._dashboard.end()
                     self._children.end_log()
                     self._hold.release()
                     self._control.end({"ok": True, "code": action.code})
                     return action.code
                 self._applied[type(action)](action)
-            self._teller.tell()
+            self._publisher.publish()
             now = monotonic()
-            self._display.tend(now)
-            pauses = self._notifier.pause(now), self._control.pause(), self._display.pause(now)
+            self._dashboard.tend(now)
+            pauses = (
+                self._notifier.next_due(now),
+                self._control.next_due(),
+                self._dashboard.next_due(now),
+            )
             due = now + min(policy.next_wake(self.pool, now), *pauses)
             due = self._scores.announce_check(round(due * 1e9), looked) / 1e9
             self._sleep(max(0.0, due - monotonic()))
@@ -168,28 +173,28 @@ class Master:
     def _private(self) -> tuple[int, ...]:
         """What no child may keep."""
         ours = (self._signals.fd, self._signals.write, self._view)
-        others = (*self._control.private(), *self._display.private())
+        others = (*self._control.private(), *self._dashboard.private())
         return (*ours, *self._hold.descriptors(), *others)
 
     def _signs(self) -> HealthInputs:
-        return health_inputs(self._scores, self._teller.now())
+        return health_inputs(self._scores, self._publisher.current())
 
-    def _hand(self) -> Handed:
-        return Handed({"ok": True, "rows": self._scores.rows}, self._view)
+    def _hand(self) -> AnswerWithFd:
+        return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._view)
 
     def _keep_name(self) -> None:
         listener = self._hold.listener
         if said := self._hold.restore_files(monotonic()):
-            self._say(*said)
+            self._log(*said)
         if self._hold.listener is not listener:
             self._control.listen(self._hold.listener)
 
     def _excuse(self, slept: float, due: float) -> None:
         """Woken much too late: we were stopped, and perhaps all were, since we slept."""
         now = monotonic()
-        if now - due > SUSPENDED:
+        if now - due > SUSPEND_THRESHOLD:
             transitions.suspended(self.pool, now - slept, now)
-            self._say("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
+            self._log("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
     # looking
 
@@ -204,7 +209,7 @@ class Master:
         pool.broker_reached = pool.broker_reached or bool(scores.word(board.KEEPER_READY))
         empty = self._config.until_empty and scores.word(board.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
-            self._say("info", "the queues are empty: leaving")
+            self._log("info", "the queues are empty: leaving")
         weighed = scores.word(board.WEIGHED) / 1e9  # before what it tells of
         for proc in pool.procs():
             if proc.pid:
@@ -212,8 +217,8 @@ class Master:
 
     def _look_at_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
         keeper.beat.observe(beat, now)
-        every = self.pool.limits.keeper_silence / PULSES_PER_TIMEOUT
-        if every < MAX_MISSED_BEATS / PULSES_PER_TIMEOUT and (
+        every = self.pool.limits.keeper_silence / BEATS_PER_TIMEOUT
+        if every < MAX_MISSED_BEATS / BEATS_PER_TIMEOUT and (
             beat != keeper.quick_beat.value or not is_runnable(keeper.pid)
         ):
             keeper.quick_beat.observe(beat, now, every)
@@ -227,7 +232,7 @@ class Master:
         trial, idle = self.pool.trial, row.phase == Phase.IDLE
         proved = transitions.ready(self.pool, proc.seq, idle=idle)
         if proved and trial is not None and trial.why != "start":
-            self._say("info", f"generation {trial.generation} is good: the others follow")
+            self._log("info", f"generation {trial.generation} is good: the others follow")
         proc.jobs = row.settled_jobs
         proc.initial_rss = proc.initial_rss or resident_memory(
             proc.pid
@@ -242,7 +247,7 @@ class Master:
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
         if not proc.recycle_reason and (why := transitions.check_limits(self.pool, proc)):
-            self._say("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
+            self._log("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
 
     # applying
 
@@ -262,7 +267,7 @@ class Master:
         pid, row = action.pid, self._children.row_of(action.pid)
         if action.booting and row is not None and kill_check.has_come_up(pid, self._scores, row):
             return
-        self._say("warning", f"{action.why}; killed")
+        self._log("warning", f"{action.why}; killed")
         if row is not None:
             self._scores.suppress_crash(row)
         kill_group(action.pid)
@@ -298,14 +303,14 @@ class Master:
             if reason == KillReason.TIMEOUT
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )
-        self._say("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
+        self._log("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
         kill_group(action.pid)
         transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
 
     def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)
 
-    def _say(self, level: str, text: str) -> None:
+    def _log(self, level: str, text: str) -> None:
         self._reporter.report(Note(level, text))
         self._reporter.flush()
 

@@ -42,7 +42,7 @@ from poolq.master.state import (
     WorkerProcess,
     WorkerState,
 )
-from poolq.scoreboard.timeouts import DUMP_TIMEOUT, MAX_MISSED_BEATS, PULSES_PER_TIMEOUT
+from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, DUMP_TIMEOUT, MAX_MISSED_BEATS
 from poolq.scoreboard.values import NO_JOB
 
 CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
@@ -81,7 +81,7 @@ def _keeper(pool: Pool, now: float) -> list[Action]:
 
 
 def _unresponsive(keeper: HelperProcess, limits: Limits) -> list[Action]:
-    if keeper.quick_beat.missed < PULSES_PER_TIMEOUT or keeper.killed:
+    if keeper.quick_beat.missed < BEATS_PER_TIMEOUT or keeper.killed:
         return []
     why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
     return [Kill(keeper.pid, why)]
@@ -270,7 +270,7 @@ def next_wake(pool: Pool, now: float) -> float:
     if pool.keeper is None:
         times.append(pool.keeper_not_before)
     elif pool.limits.keeper_silence < MAX_MISSED_BEATS:
-        times.append(now + pool.limits.keeper_silence / PULSES_PER_TIMEOUT)
+        times.append(now + pool.limits.keeper_silence / BEATS_PER_TIMEOUT)
     if pool.logger is None and pool.limits.has_logger:
         times.append(pool.logger_not_before)
     if pool.trial is not None:

@@ -11,10 +11,10 @@ from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Slot, WorkerProcess
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.pool_status import MAX_REASON_CHARS, Seated, Told, encode
+from poolq.scoreboard.pool_status import MAX_REASON_CHARS, PoolStatus, WorkerStatus, encode
 
 
-class Teller:
+class StatusPublisher:
     """Writes it. `rows`: the scoreboard's, by seq."""
 
     def __init__(
@@ -30,20 +30,20 @@ class Teller:
         self._began = time()
         self._last = b""
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Once in each turn of the master's loop."""
         self._scores.set_word(board.MASTER_BEAT, monotonic_ns())
         page = self._scores.pages.master
-        data = encode(self.now(), page.capacity)
+        data = encode(self.current(), page.capacity)
         if data != self._last and len(data) <= page.capacity:
             page.write(data)
             self._last = data
 
-    def now(self) -> Told:
+    def current(self) -> PoolStatus:
         """What would be told now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
-        return Told(
+        return PoolStatus(
             config.name, config.namespace, self._engine,
             list(config.queue) if config.queue else None, config.log_file,
             self._host, os.getpid(), self._node, self._began, config.until_empty, config.node_ttl,
@@ -53,12 +53,12 @@ class Teller:
             pool.keeper.pid if pool.keeper else 0, pool.logger.pid if pool.logger else 0,
             [template.pid for template in pool.templates.values()],
             pool.deadline if draining else None, dict(pool.exit_counts),
-            [self._seated(slot, proc) for slot in pool.slots for proc in slot.procs],
+            [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
             [death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )  # fmt: skip
 
-    def _seated(self, slot: Slot, proc: WorkerProcess) -> Seated:
-        return Seated(
+    def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:
+        return WorkerStatus(
             self._rows[proc.seq], proc.seq, slot.number, proc.pid, proc.generation,
             round(proc.started_at, 2), round(proc.expires_at, 2) if proc.expires_at < inf else None,
             not proc.serving, proc.recycle_reason, proc.initial_rss, slot.restarts,

@@ -3,27 +3,36 @@
 from collections.abc import Callable
 from functools import partial
 
-from poolq.control.protocol import Answer, BadRequest, Handed, Order, Reply, Wait, read, refusal
+from poolq.control.protocol import (
+    Answer,
+    AnswerWithFd,
+    BadRequest,
+    Reply,
+    Request,
+    Wait,
+    read,
+    refusal,
+)
 from poolq.errors import Refused
-from poolq.master.commands import Wishes
+from poolq.master.commands import Commands
 from poolq.master.state import Mode, Pool
 from poolq.monitor.health import PROBES, HealthInputs
 
 
-class Orders:
+class Requests:
     """Carries them out. `look`: the pool's status; `signs`: its health; `hand`: its scoreboard."""
 
     def __init__(
         self,
         pool: Pool,
-        wishes: Wishes,
+        commands: Commands,
         look: Callable[[], Answer],
         signs: Callable[[], HealthInputs],
-        hand: Callable[[], Handed],
+        hand: Callable[[], AnswerWithFd],
     ) -> None:
         self._pool = pool
-        self._wishes = wishes
-        self._known: dict[str, Callable[[Order], Reply]] = {
+        self._commands = commands
+        self._known: dict[str, Callable[[Request], Reply]] = {
             **{probe: partial(_probe, judge, signs) for probe, judge in PROBES.items()},
             "attach": lambda _: hand(),
             "status": lambda _: {"ok": True, **look()},
@@ -35,50 +44,54 @@ class Orders:
             "stop": self._stop,
         }
 
-    def obey(self, line: bytes) -> Reply:
+    def handle(self, line: bytes) -> Reply:
         """Do it, and say so; or what to wait for. Raises BadRequest."""
-        order = read(line)
-        known = self._known.get(order.do)
+        request = read(line)
+        known = self._known.get(request.do)
         if known is None:
-            raise BadRequest(f"there is no order {order.do!r}; there are {', '.join(self._known)}")
+            raise BadRequest(
+                f"there is no request {request.do!r}; there are {', '.join(self._known)}"
+            )
         try:
-            return known(order)
+            return known(request)
         except Refused as error:
             return refusal(str(error))
 
-    def _pause(self, _: Order) -> Answer:
-        return {"ok": True, "changed": self._wishes.pause("poolq pause")}
+    def _pause(self, _: Request) -> Answer:
+        return {"ok": True, "changed": self._commands.pause("poolq pause")}
 
-    def _resume(self, _: Order) -> Answer:
-        return {"ok": True, "changed": self._wishes.resume("poolq resume")}
+    def _resume(self, _: Request) -> Answer:
+        return {"ok": True, "changed": self._commands.resume("poolq resume")}
 
-    def _scale(self, order: Order) -> Answer:
-        if (order.procs is None) == (order.by is None):
+    def _scale(self, request: Request) -> Answer:
+        if (request.procs is None) == (request.by is None):
             raise BadRequest("scale takes one of procs and by")
-        procs = order.procs if order.procs is not None else self._pool.target() + (order.by or 0)
-        self._wishes.scale(procs, "poolq scale")
+        procs = (
+            request.procs if request.procs is not None else self._pool.target() + (request.by or 0)
+        )
+        self._commands.scale(procs, "poolq scale")
         return {"ok": True, "procs": procs}
 
-    def _reload(self, order: Order) -> Answer | Wait:
-        generation = self._wishes.reload("poolq reload")
-        if order.wait:
+    def _reload(self, request: Request) -> Answer | Wait:
+        generation = self._commands.reload("poolq reload")
+        if request.wait:
             return lambda: decided(self._pool, generation)
         return {"ok": True, "generation": generation}
 
-    def _drain(self, order: Order) -> Answer | Wait:
-        self._wishes.drain("poolq drain", patient=True)
-        return _until_the_end if order.wait else {"ok": True}
+    def _drain(self, request: Request) -> Answer | Wait:
+        self._commands.drain("poolq drain", patient=True)
+        return _until_the_end if request.wait else {"ok": True}
 
-    def _stop(self, order: Order) -> Answer | Wait:
-        if order.now:
-            self._wishes.abort("poolq stop --now")
+    def _stop(self, request: Request) -> Answer | Wait:
+        if request.now:
+            self._commands.abort("poolq stop --now")
         else:
-            self._wishes.drain("poolq stop")
-        return _until_the_end if order.wait else {"ok": True}
+            self._commands.drain("poolq stop")
+        return _until_the_end if request.wait else {"ok": True}
 
 
 def _probe(
-    judge: Callable[[HealthInputs], str], signs: Callable[[], HealthInputs], _: Order
+    judge: Callable[[HealthInputs], str], signs: Callable[[], HealthInputs], _: Request
 ) -> Answer:
     why = judge(signs())
     return refusal(why) if why else {"ok": True}

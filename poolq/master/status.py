@@ -21,7 +21,7 @@ from poolq.scoreboard.worker_row import Phase
 PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
 
 
-class Status:
+class StatusReport:
     """Looks at one pool. `rows`: the scoreboard's, by seq; `began`: monotonic seconds."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Status:
         self._rows = rows
         self._began = monotonic()
 
-    def look(self) -> dict[str, Any]:
+    def collect(self) -> dict[str, Any]:
         """All of it, now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None

@@ -10,7 +10,7 @@ from math import inf
 from poolq.master.state import Mode, Pool
 
 
-class Notifier:
+class SystemdNotifier:
     """Takes its variables out of `environ`, so that no child speaks for us. Without them, mute."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
@@ -18,8 +18,8 @@ class Notifier:
         usec, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         self._address = address.replace("@", "\0", 1) if address[:1] == "@" else address
         watched = usec.isdecimal() and int(usec) > 0 and pid in ("", str(os.getpid()))
-        self._pause = int(usec) / 2e6 if watched and address else inf
-        self._petted = -inf
+        self._interval = int(usec) / 2e6 if watched and address else inf
+        self._watchdog_at = -inf
         self._state = self._status = ""
         self._socket = (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -27,7 +27,7 @@ class Notifier:
             else None
         )
 
-    def tell(self, pool: Pool, now: float) -> None:
+    def notify(self, pool: Pool, now: float) -> None:
         """Called in every turn of the loop: say what has changed."""
         if self._socket is None:
             return
@@ -37,15 +37,15 @@ class Notifier:
             lines += [line.format(now=round(now * 1e6)) for line in state.splitlines()]
         if status != self._status:
             lines.append(status)
-        if now - self._petted >= self._pause:
-            self._petted = now
+        if now - self._watchdog_at >= self._interval:
+            self._watchdog_at = now
             lines.append("WATCHDOG=1")
         if lines and self._send("\n".join(lines)):
             self._state, self._status = state, status
 
-    def pause(self, now: float) -> float:
+    def next_due(self, now: float) -> float:
         """Seconds until the watchdog wants to be petted."""
-        return max(0.0, self._petted + self._pause - now) if self._pause < inf else inf
+        return max(0.0, self._watchdog_at + self._interval - now) if self._interval < inf else inf
 
     def _send(self, text: str) -> bool:
         """False when it could not be: its queue is full, or systemd is being replaced."""

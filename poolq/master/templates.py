@@ -18,51 +18,51 @@ from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
 from poolq.template.protocol import (
-    Answer,
-    Bare,
-    Born,
-    Errand,
-    Failed,
+    CodeAnswer,
+    Forked,
+    ForkFailed,
+    ForkWorker,
     Loaded,
-    Spawn,
-    Unborn,
+    LoadFailed,
+    NotPreloaded,
+    TemplateSetup,
     encode,
 )
 
 #: What a template process runs. By `-c`, so that a job that starts processes of its own finds no
 #: main module that it would import once more.
-PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
-SPARE_PAUSE = 0.5  # seconds between two copies: each may die at once
-Say = Callable[[str, str], None]
+TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
+SPARE_INTERVAL = 0.5  # seconds between two copies: each may die at once
+Log = Callable[[str, str], None]
 
 
-class Family(Protocol):
+class Forker(Protocol):
     """Who forks for us and takes what the templates fork."""
 
     def fork_template(self, main: Callable[[], int], what: str) -> int:
         """The child's pid; 0 where the system has no room now."""
 
-    def errand(self, generation: int, line: int) -> tuple[Errand, tuple[int, ...]]:
+    def setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
         """What a template is told, and the descriptors that it needs for it."""
 
-    def born(self, seq: int, pid: int) -> None:
+    def forked(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy)."""
 
-    def unborn(self, seq: int) -> None:
+    def fork_failed(self, seq: int) -> None:
         """A worker that was asked for will not come."""
 
 
 class Templates:
     """A line to each template, by generation, and one to its copy."""
 
-    def __init__(self, pool: Pool, family: Family, say: Say) -> None:
+    def __init__(self, pool: Pool, forker: Forker, log: Log) -> None:
         self._pool = pool
-        self._family = family
-        self._say = say
+        self._forker = forker
+        self._log = log
         self._lines: dict[int, socket.socket] = {}
         self._spares: dict[int, socket.socket] = {}
-        self._given: dict[int, float] = {}
-        self._last_words: dict[int, Failed] = {}
+        self._spared_at: dict[int, float] = {}
+        self._load_errors: dict[int, LoadFailed] = {}
 
     def fds(self) -> list[int]:
         """To wait on: a template has said something."""
@@ -75,15 +75,15 @@ class Templates:
     def start(self, generation: int) -> None:
         """A fresh interpreter, so that it loads the code as it is now."""
         ours, theirs = protocol.pair()
-        errand, kept = self._family.errand(generation, theirs.fileno())
-        paper = os.memfd_create("poolq-errand", os.MFD_CLOEXEC)
-        os.write(paper, encode(errand))
-        os.lseek(paper, 0, os.SEEK_SET)
-        argv = [sys.executable, "-c", PROGRAM, str(paper)]
-        main = partial(execute, argv, (*kept, theirs.fileno(), paper))
-        pid = self._family.fork_template(main, f"template g{generation}")
+        setup, kept = self._forker.setup(generation, theirs.fileno())
+        buffer = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
+        os.write(buffer, encode(setup))
+        os.lseek(buffer, 0, os.SEEK_SET)
+        argv = [sys.executable, "-c", TEMPLATE_PROGRAM, str(buffer)]
+        main = partial(execute, argv, (*kept, theirs.fileno(), buffer))
+        pid = self._forker.fork_template(main, f"template g{generation}")
         theirs.close()
-        os.close(paper)
+        os.close(buffer)
         if not pid:
             ours.close()
             if self._pool.trial is not None:
@@ -96,12 +96,12 @@ class Templates:
     def spawn(self, generation: int, seq: int, row: int, slot: int) -> bool:
         """Ask for a worker; False when the template does not listen now."""
         first = self._pool.on_trial(generation)
-        return protocol.send(self._lines[generation], Spawn(seq, row, slot, first))
+        return protocol.send(self._lines[generation], ForkWorker(seq, row, slot, first))
 
     def ask(self, generation: int, seq: int) -> None:
         """Ask whether the code has changed; the answer comes by itself."""
         if generation in self._lines:
-            protocol.send(self._lines[generation], protocol.Changed(seq))
+            protocol.send(self._lines[generation], protocol.CodeQuery(seq))
 
     def stop(self, pid: int) -> None:
         """If this is a template, end its line: what it has imported may have made it deaf to
@@ -128,75 +128,79 @@ class Templates:
         template = self._pool.templates.get(generation)
         if template is None or not template.ready or template.stop_sent or template.spare:
             return
-        if monotonic() - self._given.get(generation, -inf) >= SPARE_PAUSE:
+        if monotonic() - self._spared_at.get(generation, -inf) >= SPARE_INTERVAL:
             self._give_spare(template)
 
     def _heard(self, generation: int, message: protocol.Message) -> None:
         template = self._pool.templates.get(generation)
-        if isinstance(message, Born):
+        if isinstance(message, Forked):
             if template is not None and not message.seq:
                 template.spare = message.pid
-            self._family.born(message.seq, message.pid)
-        elif isinstance(message, Unborn):
-            self._say("error", f"template g{generation} cannot fork: {message.why}; trying again")
-            self._family.unborn(message.seq)
+            self._forker.forked(message.seq, message.pid)
+        elif isinstance(message, ForkFailed):
+            self._log("error", f"template g{generation} cannot fork: {message.why}; trying again")
+            self._forker.fork_failed(message.seq)
         elif isinstance(message, Loaded) and template is not None:
             template.ready = True
-        elif isinstance(message, Bare):
+        elif isinstance(message, NotPreloaded):
             self._pool.not_preloaded.add(generation)
             why = f"{message.why}: nothing is preloaded, each worker imports for itself"
-            self._say("warning", f"template g{generation}: {why}")
-        elif isinstance(message, Failed):
-            self._last_words[generation] = message
-        elif isinstance(message, Answer):
+            self._log("warning", f"template g{generation}: {why}")
+        elif isinstance(message, LoadFailed):
+            self._load_errors[generation] = message
+        elif isinstance(message, CodeAnswer):
             transitions.code_checked(self._pool, message.seq, changed=message.changed)
 
     def _give_spare(self, template: TemplateProcess) -> None:
         ours, theirs = protocol.pair()
         ours.setblocking(False)
-        if protocol.send(self._lines[template.generation], protocol.Spare(), theirs.fileno()):
+        if protocol.send(self._lines[template.generation], protocol.ForkSpare(), theirs.fileno()):
             old = self._spares.pop(template.generation, None)
             if old is not None:
                 old.close()
             self._spares[template.generation] = ours
-            self._given[template.generation] = monotonic()
+            self._spared_at[template.generation] = monotonic()
         else:
             ours.close()
         theirs.close()
 
     def gone(self, pid: int, code: int) -> None:
         """A template or a copy was reaped; `code` -1: by a signal."""
-        self.hear()  # its last words
+        self.hear()  # its last load_error
         now = monotonic()
         template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
-        words, trial = self._last_words.pop(generation, None), self._pool.trial
-        if not (words or template.stop_sent or was_spare or generation in self._pool.not_preloaded):
-            self._say("warning", f"template g{generation} (pid {pid}) died")
-        woken = transitions.template_exited(self._pool, pid, code, words.why if words else "", now)
+        load_error, trial = self._load_errors.pop(generation, None), self._pool.trial
+        if not (
+            load_error or template.stop_sent or was_spare or generation in self._pool.not_preloaded
+        ):
+            self._log("warning", f"template g{generation} (pid {pid}) died")
+        woken = transitions.template_exited(
+            self._pool, pid, code, load_error.why if load_error else "", now
+        )
         if was_spare:
             return  # another follows when it is heard next
         if trial is not None and self._pool.trial is not trial and self._pool.generation:
-            log_refusal(self._pool, self._say, generation, words)
-        elif words is not None:
-            self._say("error", words.why)
+            log_refusal(self._pool, self._log, generation, load_error)
+        elif load_error is not None:
+            self._log("error", load_error.why)
         self._lines.pop(generation).close()
         spare = self._spares.pop(generation, None)
         for proc in self._pool.procs():
             if proc.state is WorkerState.FORKING and proc.generation == generation:
-                self._family.unborn(proc.seq)
+                self._forker.fork_failed(proc.seq)
         if woken is not None and spare is not None:
             self._lines[generation] = spare
-            self._say("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
+            self._log("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
         elif spare is not None:
             spare.close()
 
 
 def log_refusal(
-    pool: Pool, say: Callable[[str, str], None], generation: int, words: Failed | None
+    pool: Pool, log: Callable[[str, str], None], generation: int, load_error: LoadFailed | None
 ) -> None:
     """A generation was refused: in the log, with the traceback, which `poolq status` shows too."""
     text = f"generation {generation} is refused, the old workers go on"
-    pool.traceback = words.trace if words else ""
+    pool.traceback = load_error.trace if load_error else ""
     trace = f"\n{pool.traceback}" if pool.traceback else ""
-    say("error", f"{text}: {pool.refusal}{trace}")
+    log("error", f"{text}: {pool.refusal}{trace}")

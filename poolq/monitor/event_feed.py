@@ -10,7 +10,7 @@ from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.notes import NotesLayout
-from poolq.scoreboard.pool_status import Seated
+from poolq.scoreboard.pool_status import WorkerStatus
 from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing
 
@@ -34,7 +34,7 @@ class EventFeed:
             if pages.kinds_counted()[index]:
                 self._add(index)
 
-    def update(self, workers: Sequence[Seated]) -> None:
+    def update(self, workers: Sequence[WorkerStatus]) -> None:
         """Take what is new."""
         for worker in workers:
             if worker.row not in self._rings:

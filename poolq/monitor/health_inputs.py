@@ -5,21 +5,21 @@ from time import monotonic_ns
 from poolq.monitor.health import HealthInputs
 from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.pool_status import Told
+from poolq.scoreboard.pool_status import PoolStatus
 from poolq.scoreboard.worker_row import Phase
 
 
-def health_inputs(scores: Scoreboard, told: Told) -> HealthInputs:
-    """`told`: what its master says."""
-    stay = [worker.row for worker in told.workers if worker.pid and not worker.told]
+def health_inputs(scores: Scoreboard, status: PoolStatus) -> HealthInputs:
+    """`status`: as its master published it."""
+    stay = [worker.row for worker in status.workers if worker.pid and not worker.stop_sent]
     return HealthInputs(
-        told.state,
+        status.state,
         sum(scores.phase(row) in (Phase.IDLE, Phase.BUSY) for row in stay),
         age(scores, board.MASTER_BEAT) or 0.0,
         age(scores, board.KEEPER_BEAT),
         bool(scores.word(board.BROKER_UP)),
         age(scores, board.BROKER_SEEN),
-        told.node_ttl,
+        status.node_ttl,
     )
 
 

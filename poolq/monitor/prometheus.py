@@ -18,7 +18,7 @@ from poolq.scoreboard import board, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey
-from poolq.scoreboard.pool_status import Told
+from poolq.scoreboard.pool_status import PoolStatus
 from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, RETRIED, Phase
 
 if TYPE_CHECKING:
@@ -116,27 +116,27 @@ def _label(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _of_pool(state: Told, scores: Scoreboard) -> dict[str, Iterable[Value]]:
+def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]]:
     states, memory = dict.fromkeys(PHASES.values(), 0), dict.fromkeys(range(1, state.procs + 1), 0)
     for worker in state.workers:
         row = scores.read(worker.row)
         if worker.pid and row.seq == worker.seq:
-            states["leaving" if worker.told else PHASES[Phase(row.phase)]] += 1
+            states["leaving" if worker.stop_sent else PHASES[Phase(row.phase)]] += 1
             memory[worker.slot] = memory.get(worker.slot, 0) + row.rss
     return {
-        "poolq_start_time_seconds": [((), state.began)],
+        "poolq_start_time_seconds": [((), state.started_at)],
         "poolq_paused": [((), state.paused)],
         "poolq_generation": [((), state.generation)],
         "poolq_procs": [((), state.procs)],
         "poolq_workers": [((name,), count) for name, count in states.items()],
         "poolq_worker_rss_bytes": [((str(slot),), rss) for slot, rss in memory.items()],
         "poolq_worker_restarts": [
-            ((cause,), state.endings.get(cause, 0)) for cause in EXIT_REASONS
+            ((cause,), state.exit_counts.get(cause, 0)) for cause in EXIT_REASONS
         ],
     }
 
 
-def _of_version(state: Told, sight: BrokerStatus) -> dict[str, Iterable[Value]]:
+def _of_version(state: PoolStatus, sight: BrokerStatus) -> dict[str, Iterable[Value]]:
     return {
         "poolq_pool_info": [((state.pool, state.namespace, state.host, sight.version), 1)],
     }

@@ -30,7 +30,7 @@ from poolq.scoreboard import board, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.histogram import Cell, HistogramKey
 from poolq.scoreboard.notes import NotesLayout, read_progress
-from poolq.scoreboard.pool_status import Seated, Told
+from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.worker_row import DONE, Phase
 
 NOW_SECONDS = 3.0  # seconds that the rate of now is of
@@ -62,9 +62,9 @@ class SnapshotReader:
         if now - self._usual_at > 1.0:
             self._usual, self._usual_at = _usual(cells), now
         workers = tuple(
-            self._worker(seated, row, now)
-            for seated in state.workers
-            if (row := self._scores.read(seated.row)).seq == seated.seq and seated.pid
+            self._worker(worker, row, now)
+            for worker in state.workers
+            if (row := self._scores.read(worker.row)).seq == worker.seq and worker.pid
         )
         self._feed.update(state.workers)
         return Snapshot(
@@ -93,7 +93,7 @@ class SnapshotReader:
         """Seconds since the master last looked at its pool; it does so at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.word(board.MASTER_BEAT)) / 1e9)
 
-    def _head(self, state: Told, sight: BrokerStatus | None, busy: int) -> PoolView:
+    def _head(self, state: PoolStatus, sight: BrokerStatus | None, busy: int) -> PoolView:
         return PoolView(
             pool=state.pool,
             host=state.host,
@@ -112,7 +112,7 @@ class SnapshotReader:
             period=sight.period if sight else limit_status.OBSERVE_INTERVAL,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
-            drain_left=pool_status.left(state),
+            drain_left=pool_status.drain_left(state),
             silence=self.silence(),
             version=sight.version if sight else "",
             queues=tuple(state.queues) if state.queues is not None else None,
@@ -120,16 +120,16 @@ class SnapshotReader:
 
     # workers
 
-    def _worker(self, seated: Seated, row: Row, now: float) -> WorkerView:
-        id, queue, job = self._scores.running_job(seated.row) if row.in_job else ("", "", "")
-        state = "leaving" if seated.told else PHASES[Phase(row.phase)]
+    def _worker(self, worker: WorkerStatus, row: Row, now: float) -> WorkerView:
+        id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
+        state = "leaving" if worker.stop_sent else PHASES[Phase(row.phase)]
         deadline = row.deadline / 1e9 - now if row.has_deadline else None
         return WorkerView(
-            slot=seated.slot,
-            pid=seated.pid,
-            generation=seated.generation,
+            slot=worker.slot,
+            pid=worker.pid,
+            generation=worker.generation,
             state=state,
-            age=now - seated.born,
+            age=now - worker.started_at,
             queue=queue,
             job=job,
             id=id,
@@ -144,10 +144,10 @@ class SnapshotReader:
             parked=row.parked,
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
-            grown=max(0, row.rss - seated.birth) if seated.birth and row.rss else 0,
+            grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,
             cpu=row.cpu / 1000,
-            recycle=None if seated.due is None else max(0.0, seated.due - now),
-            restarts=seated.restarts,
+            recycle=None if worker.expires_at is None else max(0.0, worker.expires_at - now),
+            restarts=worker.restarts,
         )
 
     def _progress(self, row: Row) -> Progress | None:

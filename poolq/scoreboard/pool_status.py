@@ -1,7 +1,7 @@
 """The master's page of the scoreboard: the pool's state as `master/publisher.py` writes it.
 
-What moves by itself (what a worker does, memory, counters) stands in the rows. Times are monotonic
-seconds of this machine.
+What changes by itself (what a worker does, its memory, counters) is in the rows. Times are
+monotonic seconds of this machine, unless a field says otherwise.
 """
 
 from time import monotonic, time
@@ -10,28 +10,30 @@ import msgspec
 
 from poolq.scoreboard.values import WorkerDeath
 
-MAX_REASON_CHARS = 600  # characters of a reason
+MAX_REASON_CHARS = 600
 
 
-class Seated(msgspec.Struct, frozen=True, array_like=True):
-    """A worker; `due`: when its lifetime ends, None: never; `restarts`: of its slot."""
+class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
+    """`expires_at`: when the worker's cooldown is over, None for never. `stop_sent`: it was told to
+    leave, or killed. `restarts`: of its slot."""
 
     row: int
     seq: int
     slot: int
     pid: int
     generation: int
-    born: float
-    due: float | None
-    told: bool
-    spent: str
-    birth: int
+    started_at: float
+    expires_at: float | None
+    stop_sent: bool
+    recycle_reason: str
+    initial_rss: int
     restarts: int
 
 
-class Told(msgspec.Struct, frozen=True):
-    """`began`: seconds since the epoch; `trial`: 0 for none; `deadline`: of a drain; `endings`:
-    of workers, by cause; pids: 0 where there is none now; `deaths`: of workers, the latest last."""
+class PoolStatus(msgspec.Struct, frozen=True):
+    """`started_at`: seconds since the epoch. `trial`: the generation being tried, 0 for none.
+    `deadline`: of a drain. `exit_counts`: of workers, by cause. A pid is 0 if there is no such
+    process now. `deaths`: of workers, the latest last."""
 
     pool: str
     namespace: str
@@ -41,7 +43,7 @@ class Told(msgspec.Struct, frozen=True):
     host: str
     pid: int
     node: str
-    began: float
+    started_at: float
     until_empty: bool
     node_ttl: float
     state: str
@@ -54,34 +56,36 @@ class Told(msgspec.Struct, frozen=True):
     logger: int
     templates: list[int]
     deadline: float | None
-    endings: dict[str, int]
-    workers: list[Seated]
+    exit_counts: dict[str, int]
+    workers: list[WorkerStatus]
     deaths: list[WorkerDeath] = []
 
 
-_decoder = msgspec.json.Decoder(Told)
+_decoder = msgspec.json.Decoder(PoolStatus)
 
 
-def read(data: bytes) -> Told | None:
-    """None: nothing was told yet."""
+def read(data: bytes) -> PoolStatus | None:
+    """None if nothing was published yet."""
     try:
         return _decoder.decode(data) if data else None
     except msgspec.MsgspecError:
         return None
 
 
-def encode(told: Told, room: int) -> bytes:
-    """In at most `room` bytes: of very many and long names of queues fewer are told."""
-    while len(data := msgspec.json.encode(told)) > room and told.queues:
-        told = msgspec.structs.replace(told, queues=told.queues[: len(told.queues) // 2])
+def encode(status: PoolStatus, room: int) -> bytes:
+    """Encode the status in at most `room` bytes: of very many or long queue names some are left
+    out."""
+    while len(data := msgspec.json.encode(status)) > room and status.queues:
+        status = msgspec.structs.replace(status, queues=status.queues[: len(status.queues) // 2])
     return data
 
 
-def uptime(told: Told) -> float:
-    """Seconds since the pool began, by the wall clock, which is the one that people look at."""
-    return max(0.0, time() - told.began)
+def uptime(status: PoolStatus) -> float:
+    """Seconds since the pool was started, by the wall clock."""
+    return max(0.0, time() - status.started_at)
 
 
-def left(told: Told) -> float | None:
-    """Seconds until a drain kills what still runs; None: it is not limited, or there is none."""
-    return None if told.deadline is None else max(0.0, told.deadline - monotonic())
+def drain_left(status: PoolStatus) -> float | None:
+    """Seconds until a drain kills the jobs that still run; None if it has no limit, or there is no
+    drain."""
+    return None if status.deadline is None else max(0.0, status.deadline - monotonic())

@@ -10,31 +10,33 @@ import traceback
 import msgspec
 
 from poolq.errors import PoolqError
-from poolq.template.protocol import Failed
+from poolq.template.protocol import LoadFailed
 
-MOST = 16_384  # bytes of a traceback: its end, where the error is; a packet has room for it
-_LEAST = 100
+MAX_TRACEBACK_BYTES = (
+    16_384  # bytes of a traceback: its end, where the error is; a packet has room for it
+)
+_MIN_TAIL_CHARS = 100
 _OURS = ("poolq.", "importlib")  # modules
-_LONGEST = 300  # characters of a reason
+_MAX_REASON_CHARS = 300  # characters of a reason
 
 
-def of(error: PoolqError) -> Failed:
+def of(error: PoolqError) -> LoadFailed:
     """What the user's code did is its cause; how we came to it is left out."""
     cause = error.__cause__
     trace = cause.__traceback__ if cause else None
     while trace and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         trace = trace.tb_next
     lines = traceback.format_exception(type(cause), cause, trace) if cause else []
-    return Failed(_plain(str(error)), error.exit_code, _end("".join(lines)))
+    return LoadFailed(_plain(str(error)), error.exit_code, _end("".join(lines)))
 
 
 def reason(text: str) -> str:
     """Some text as a reason: one that any encoding has, and not too long."""
     plain = _plain(text)
-    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}…"
+    return plain if len(plain) <= _MAX_REASON_CHARS else f"{plain[:_MAX_REASON_CHARS]}…"
 
 
-class Paper:
+class LoadErrorBuffer:
     """For one worker at a time: the first of a generation, if it imports for itself."""
 
     def __init__(self) -> None:
@@ -43,12 +45,12 @@ class Paper:
     def write(self, error: PoolqError) -> None:
         os.pwrite(self._fd, msgspec.json.encode(of(error)), 0)
 
-    def take(self) -> Failed | None:
+    def take(self) -> LoadFailed | None:
         """What is written there, once; None when there is nothing that can be read."""
         data = os.pread(self._fd, 1 << 20, 0)
         os.ftruncate(self._fd, 0)
         try:
-            return msgspec.json.decode(data, type=Failed) if data else None
+            return msgspec.json.decode(data, type=LoadFailed) if data else None
         except msgspec.DecodeError:
             return None  # it died while it wrote
 
@@ -56,11 +58,11 @@ class Paper:
 def _end(trace: str) -> str:
     """Its last bytes, from the beginning of a line if there is one."""
     data = _plain(trace).encode()
-    if len(data) <= MOST:
+    if len(data) <= MAX_TRACEBACK_BYTES:
         return data.decode()
-    tail = data[-MOST:].decode(errors="ignore")
+    tail = data[-MAX_TRACEBACK_BYTES:].decode(errors="ignore")
     begun = tail.find("\n") + 1
-    return f"…\n{tail[begun:] if len(tail) - begun > _LEAST else tail}"
+    return f"…\n{tail[begun:] if len(tail) - begun > _MIN_TAIL_CHARS else tail}"
 
 
 def _plain(text: str) -> str:

@@ -1,13 +1,13 @@
 """All messages between the master and its templates: JSON, one a packet, over a socket pair.
 
-master → template   Spawn    fork a worker into this row
-Spare    (with a descriptor) fork a dormant copy that listens there
-Changed  has the application's code changed since it was loaded?
+master → template   ForkWorker    fork a worker into this row
+ForkSpare    (with a descriptor) fork a dormant copy that listens there
+CodeQuery  has the application's code changed since it was loaded?
 template → master   Loaded   the application is loaded; workers can be forked
-Bare     it cannot be preloaded: workers must import it for themselves
-Failed   it cannot be loaded: `code` is what the pool would exit with
-Born     the worker (seq) or the copy (seq 0) has this pid
-Answer   to Changed
+NotPreloaded     it cannot be preloaded: workers must import it for themselves
+LoadFailed   it cannot be loaded: `code` is what the pool would exit with
+Forked     the worker (seq) or the copy (seq 0) has this pid
+CodeAnswer   to CodeQuery
 """
 
 import socket
@@ -19,21 +19,21 @@ import msgspec
 
 from poolq.config import Config
 
-SIZE = 65536
+MAX_MESSAGE_BYTES = 65536
 
 
-class Spawn(msgspec.Struct, tag=True):
+class ForkWorker(msgspec.Struct, tag=True):
     seq: int
     row: int
     slot: int
     first: bool
 
 
-class Spare(msgspec.Struct, tag=True):
+class ForkSpare(msgspec.Struct, tag=True):
     pass
 
 
-class Changed(msgspec.Struct, tag=True):
+class CodeQuery(msgspec.Struct, tag=True):
     seq: int
 
 
@@ -41,32 +41,42 @@ class Loaded(msgspec.Struct, tag=True):
     pass
 
 
-class Bare(msgspec.Struct, tag=True):
+class NotPreloaded(msgspec.Struct, tag=True):
     why: str
 
 
-class Failed(msgspec.Struct, tag=True):
+class LoadFailed(msgspec.Struct, tag=True):
     why: str
     code: int
     trace: str
 
 
-class Born(msgspec.Struct, tag=True):
+class Forked(msgspec.Struct, tag=True):
     seq: int
     pid: int
 
 
-class Unborn(msgspec.Struct, tag=True):
+class ForkFailed(msgspec.Struct, tag=True):
     seq: int
     why: str
 
 
-class Answer(msgspec.Struct, tag=True):
+class CodeAnswer(msgspec.Struct, tag=True):
     seq: int
     changed: bool
 
 
-Message = Spawn | Spare | Changed | Loaded | Bare | Failed | Born | Unborn | Answer
+Message = (
+    ForkWorker
+    | ForkSpare
+    | CodeQuery
+    | Loaded
+    | NotPreloaded
+    | LoadFailed
+    | Forked
+    | ForkFailed
+    | CodeAnswer
+)
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
 
@@ -92,14 +102,14 @@ def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
     """
     while True:
         try:
-            data, fds, _, _ = socket.recv_fds(line, SIZE, 1)
+            data, fds, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
         except ConnectionError:
             return None, []
         with suppress(msgspec.MsgspecError):
             return (_decoder.decode(data) if data else None), fds
 
 
-class Errand(msgspec.Struct):
+class TemplateSetup(msgspec.Struct):
     """What a template is told at its start, through a memfd: an argument would show passwords."""
 
     config: Config
@@ -115,9 +125,9 @@ class Errand(msgspec.Struct):
     token: bytes
 
 
-def encode(errand: Errand) -> bytes:
-    return msgspec.json.encode(errand, enc_hook=str)
+def encode(setup: TemplateSetup) -> bytes:
+    return msgspec.json.encode(setup, enc_hook=str)
 
 
-def decode(data: bytes) -> Errand:
-    return msgspec.json.decode(data, type=Errand, dec_hook=lambda _type, value: Path(value))
+def decode(data: bytes) -> TemplateSetup:
+    return msgspec.json.decode(data, type=TemplateSetup, dec_hook=lambda _type, value: Path(value))

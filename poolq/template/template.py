@@ -39,59 +39,59 @@ from poolq.system.wakeups import WakeUps, WorkerWakeUps
 from poolq.template import load_errors, protocol
 from poolq.template.code_changes import stamps
 from poolq.template.protocol import (
-    Answer,
-    Bare,
-    Born,
-    Changed,
-    Errand,
+    CodeAnswer,
+    CodeQuery,
+    Forked,
+    ForkFailed,
+    ForkSpare,
+    ForkWorker,
     Loaded,
-    Spare,
-    Spawn,
-    Unborn,
+    NotPreloaded,
+    TemplateSetup,
     decode,
 )
 from poolq.worker import process
 
-GO = 10.0  # seconds a worker waits for its master's word
+ADOPTION_TIMEOUT = 10.0  # seconds a worker waits for its master's word
 
 
 class Template:
     """One generation, loaded."""
 
-    def __init__(self, errand: Errand, reporter: Reporter) -> None:
-        self._errand = errand
+    def __init__(self, setup: TemplateSetup, reporter: Reporter) -> None:
+        self._setup = setup
         self._reporter = reporter
-        self._scores = Scoreboard(errand.rows, errand.board)
-        self._wakeups = WakeUps(errand.rows, errand.wakeups)
-        self._line = socket.socket(fileno=errand.line)
-        self._writers = Writers(errand.writers, errand.token)
+        self._scores = Scoreboard(setup.rows, setup.board)
+        self._wakeups = WakeUps(setup.rows, setup.wakeups)
+        self._line = socket.socket(fileno=setup.line)
+        self._writers = Writers(setup.writers, setup.token)
         # They came through an exec; a job's own programs shall not get them.
-        for fd in (errand.line, errand.life, errand.board, *errand.wakeups, *errand.writers):
+        for fd in (setup.line, setup.life, setup.board, *setup.wakeups, *setup.writers):
             os.set_inheritable(fd, False)
 
     def run(self) -> int:
         """Load, then serve until the master is gone or says TERM. Returns the exit code."""
-        errand = self._errand
-        setproctitle(f"poolq: template g{errand.generation} loading")
+        setup = self._setup
+        setproctitle(f"poolq: template g{setup.generation} loading")
         pipe = self._writers.named("template")
         adopt(pipe)
-        self._reporter.attach(f"template g{errand.generation}", pipe, self._writers.token)
+        self._reporter.attach(f"template g{setup.generation}", pipe, self._writers.token)
         gc.disable()
-        dispatch_by(errand.config)
-        engine_class(errand.config)  # so that its workers share that, too
+        dispatch_by(setup.config)
+        engine_class(setup.config)  # so that its workers share that, too
         try:
-            self._registry = registry.load(errand.config.app, errand.config.folder)
+            self._registry = registry.load(setup.config.app, setup.config.folder)
             take_term()
         except AppError as error:
             protocol.send(self._line, load_errors.of(error))
             return error.exit_code
         if why := _unsafe():
-            protocol.send(self._line, Bare(load_errors.reason(why)))
+            protocol.send(self._line, NotPreloaded(load_errors.reason(why)))
             return 0
-        self._stamps = stamps(errand.config.folder)
+        self._stamps = stamps(setup.config.folder)
         gc.collect()
         gc.freeze()
-        setproctitle(f"poolq: template g{errand.generation}")
+        setproctitle(f"poolq: template g{setup.generation}")
         protocol.send(self._line, Loaded())
         return self._serve()
 
@@ -100,23 +100,23 @@ class Template:
             message, fds = protocol.receive(self._line)
             if message is None:
                 return 0
-            if isinstance(message, Spawn):
+            if isinstance(message, ForkWorker):
                 self._spawn(message)
-            elif isinstance(message, Spare) and fds:
-                setproctitle(f"poolq: template g{self._errand.generation}")  # no copy any more
+            elif isinstance(message, ForkSpare) and fds:
+                setproctitle(f"poolq: template g{self._setup.generation}")  # no copy any more
                 self._spare(fds[0])
-            elif isinstance(message, Changed):
-                protocol.send(self._line, Answer(message.seq, self._changed()))
+            elif isinstance(message, CodeQuery):
+                protocol.send(self._line, CodeAnswer(message.seq, self._changed()))
 
     def _changed(self) -> bool:
         """Since it was loaded, or since this was said: what is refused is tried once, until there
         is another change."""
-        before, self._stamps = self._stamps, stamps(self._errand.config.folder)
+        before, self._stamps = self._stamps, stamps(self._setup.config.folder)
         return self._stamps != before
 
-    def _spawn(self, spawn: Spawn) -> None:
-        if self._fork_twice(spawn.seq):
-            _leave_with(lambda: self._work(spawn))
+    def _spawn(self, request: ForkWorker) -> None:
+        if self._fork_twice(request.seq):
+            _leave_with(lambda: self._work(request))
 
     def _fork_twice(self, seq: int) -> bool:
         """True in the grandchild. The process between tells its pid and ends, so that the master
@@ -133,7 +133,7 @@ class Template:
             pid = self._fork(seq)
             if pid != 0:
                 if pid:
-                    protocol.send(self._line, Born(seq, pid))
+                    protocol.send(self._line, Forked(seq, pid))
                 os._exit(0)
         return True
 
@@ -141,7 +141,7 @@ class Template:
         try:
             return os.fork()
         except OSError as error:
-            protocol.send(self._line, Unborn(seq, error.strerror or str(error)))
+            protocol.send(self._line, ForkFailed(seq, error.strerror or str(error)))
             return None
 
     def _spare(self, fd: int) -> None:
@@ -151,7 +151,7 @@ class Template:
 
         def wait_dormant() -> int:
             os.setpgid(0, 0)
-            setproctitle(f"poolq: template g{self._errand.generation} spare")
+            setproctitle(f"poolq: template g{self._setup.generation} spare")
             if not self._adopted():
                 return 0
             die_with_parent()
@@ -163,46 +163,46 @@ class Template:
 
     def _adopted(self) -> bool:
         """Wait until the process between has ended: before, its end would be our parent's death."""
-        for _ in range(round(GO / 0.005)):
-            if os.getppid() == self._errand.master:
+        for _ in range(round(ADOPTION_TIMEOUT / 0.005)):
+            if os.getppid() == self._setup.master:
                 return True
-            if readable([self._errand.life], 0.005):
+            if readable([self._setup.life], 0.005):
                 break  # the master has ended: it will never be our parent
         return False
 
-    def _work(self, spawn: Spawn) -> int:
+    def _work(self, request: ForkWorker) -> int:
         """A worker's life, from the master's word on."""
         os.setpgid(0, 0)
         self._line.close()
-        pipe = self._writers.row(spawn.row)
+        pipe = self._writers.row(request.row)
         for fd in self._writers.all_but(pipe):
             os.close(fd)
         adopt(pipe)
         self._reporter.attach(
-            f"worker {spawn.slot}", pipe, self._writers.token,
-            job=lambda: self._scores.running_job(spawn.row)[0],
-            seen=self._scores.pages.recent_events("worker", spawn.row).add,
+            f"worker {request.slot}", pipe, self._writers.token,
+            job=lambda: self._scores.running_job(request.row)[0],
+            seen=self._scores.pages.recent_events("worker", request.row).add,
         )  # fmt: skip
         gc.enable()
-        errand = self._errand
-        setup = process.WorkerSetup(
-            errand.config, worker_name(errand.node, spawn.seq), errand.node, spawn.slot,
-            errand.generation, errand.master, errand.life, spawn.first,
-            self._scores.worker_row(spawn.row), self._scores.start_order(spawn.row),
-            WorkerWakeUps(self._wakeups, spawn.row),
+        setup = self._setup
+        worker = process.WorkerSetup(
+            setup.config, worker_name(setup.node, request.seq), setup.node, request.slot,
+            setup.generation, setup.master, setup.life, request.first,
+            self._scores.worker_row(request.row), self._scores.start_order(request.row),
+            WorkerWakeUps(self._wakeups, request.row),
             self._reporter, self._wakeups.master.wake,
         )  # fmt: skip
-        if not self._go(spawn.row):
+        if not self._go(request.row):
             return 0
-        return process.main(setup, self._registry)
+        return process.main(worker, self._registry)
 
     def _go(self, row: int) -> bool:
         """Wait until the master has adopted this process and knows of it."""
-        for _ in range(round(GO / 0.01)):
-            adopted = os.getppid() == self._errand.master
+        for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
+            adopted = os.getppid() == self._setup.master
             if adopted and self._scores.pid(row) == os.getpid():
                 return True
-            if readable([self._errand.life], 0):
+            if readable([self._setup.life], 0):
                 break
             self._wakeups.doorbells[row].wait(0.01)
         return False
@@ -248,18 +248,18 @@ def take_term() -> None:
 
 
 def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
-    """Do the errand that lies in this descriptor; returns the exit code. `reporter(log_format)`
+    """Do the setup that lies in this descriptor; returns the exit code. `reporter(log_format)`
     makes this process's voice."""
     take_term()
     with open(fd, "rb") as file:  # a descriptor has no path
-        errand = decode(file.read())
+        setup = decode(file.read())
     die_with_parent()
-    if os.getppid() != errand.master:
+    if os.getppid() != setup.master:
         return 0
-    return Template(errand, reporter(errand.config.log_format)).run()
+    return Template(setup, reporter(setup.config.log_format)).run()
 
 
 def main() -> None:
     """A template's program, which the master executes; nobody types it. Its argument is the
-    descriptor of the errand."""
+    descriptor of the setup."""
     sys.exit(serve(int(sys.argv[1]), set_up))

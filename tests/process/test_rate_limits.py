@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import entries
 from poolq.monitor.job_counts import JobCounts
@@ -312,7 +312,7 @@ def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) 
     until(lambda: limited.total("limited") == 25)
     pool.until_said("warning: job jobs:Hourly has one attempt left after its rate limit hourly")
     assert pool.log.count("one attempt left") == 1
-    with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
+    with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
         scores = line.attach()
     until(lambda: JobCounts(scores).last_tries() == {"hourly": 20}, 5)
     scores.close()

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.dashboard.sources import AttachedSource
 from poolq.monitor.snapshot import Snapshot
 from tests.support.cli import Command, Done
@@ -24,8 +24,8 @@ def poolq(pool: Pool, *args: str) -> Done:
 
 def status(pool: Pool) -> dict[str, Any]:
     """What `poolq status --json` prints, without a process for it."""
-    with closing(Line("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
-        return line.ask("status")
+    with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
+        return line.request("status")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import text
 from poolq.template import load_errors, protocol
-from poolq.template.protocol import Failed
+from poolq.template.protocol import LoadFailed
 
 #: The folder is written anew for each example.
 anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,21 +56,21 @@ def test_any_values_in_an_env_file(tmp_path: Path, given: dict[str, str]) -> Non
 
 @given(st.binary(max_size=300))
 def test_last_words_of_one_who_died_while_he_wrote(data: bytes) -> None:
-    paper = load_errors.Paper()
-    os.pwrite(paper._fd, data, 0)
-    assert isinstance(paper.take(), Failed | None)
-    assert paper.take() is None
-    os.close(paper._fd)
+    buffer = load_errors.LoadErrorBuffer()
+    os.pwrite(buffer._fd, data, 0)
+    assert isinstance(buffer.take(), LoadFailed | None)
+    assert buffer.take() is None
+    os.close(buffer._fd)
 
 
 @given(st.text(max_size=400), st.integers(0, 400))
 def test_last_words_that_were_cut(why: str, at: int) -> None:
-    paper = load_errors.Paper()
-    paper.write(PoolqError(why))
-    whole = os.pread(paper._fd, 1 << 16, 0)
-    os.ftruncate(paper._fd, min(at, len(whole)))
-    assert isinstance(paper.take(), Failed | None)
-    os.close(paper._fd)
+    buffer = load_errors.LoadErrorBuffer()
+    buffer.write(PoolqError(why))
+    whole = os.pread(buffer._fd, 1 << 16, 0)
+    os.ftruncate(buffer._fd, min(at, len(whole)))
+    assert isinstance(buffer.take(), LoadFailed | None)
+    os.close(buffer._fd)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=100), max_size=5))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.control.client import Line
+from poolq.control.client import ControlClient
 from poolq.errors import NoPool, Overdue, PoolqError
 from poolq.system.runtime_folder import PoolLock, running_pools
 from tests.support.wait import until
@@ -20,7 +20,7 @@ OK = b'{"v":1,"ok":true}\n'
 
 
 @contextmanager
-def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], Line]]:
+def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlClient]]:
     """Another process that holds a pool's name, and says these to its one client."""
 
     def main() -> None:
@@ -41,12 +41,12 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], Line]]:
     with ExitStack() as stack:
         stack.callback(other.join)
         stack.callback(other.kill)
-        yield lambda: stack.enter_context(closing(Line("test", environ)))
+        yield lambda: stack.enter_context(closing(ControlClient("test", environ)))
 
 
 def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
     with answering(tmp_path, OK[:5], OK[5:]) as call:
-        assert call().ask("pause") == {"v": 1, "ok": True}
+        assert call().request("pause") == {"v": 1, "ok": True}
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
 )
 def test_what_is_no_answer_is_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
     with answering(tmp_path, answer) as call, pytest.raises(PoolqError, match=why) as raised:
-        call().ask("pause")
+        call().request("pause")
     assert "\n" not in str(raised.value)
     assert str(raised.value).isascii()
 
 
 def test_who_never_answers_is_overdue(tmp_path: Path) -> None:
     with answering(tmp_path) as call, pytest.raises(Overdue):
-        call().ask("drain", {"wait": True}, 0.1)
+        call().request("drain", {"wait": True}, 0.1)
 
 
 def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
@@ -84,8 +84,8 @@ def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
     folder = tmp_path / f"poolq-{os.geteuid() + 1}"
     folder.mkdir(0o700)
     with answering(folder, OK) as call:
-        assert call().ask("status")["ok"]
+        assert call().request("status")["ok"]
         monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
         assert running_pools(environ) == []
         with pytest.raises(NoPool):
-            Line("test", environ)
+            ControlClient("test", environ)

@@ -15,8 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.control.protocol import Answer, BadRequest, Order, Wait, read
-from poolq.control.server import DEAF, LINE, MOST, PATIENCE, Control
+from poolq.control.protocol import Answer, BadRequest, Request, Wait, read
+from poolq.control.server import (
+    ACCEPT_RETRY_DELAY,
+    IDLE_TIMEOUT,
+    MAX_CLIENTS,
+    MAX_REQUEST_BYTES,
+    ControlServer,
+)
 from poolq.system.runtime_folder import PoolLock
 
 STATUS = b'{"v":1,"do":"status"}\n'
@@ -28,13 +34,13 @@ class Master:
 
     def __init__(self, folder: Path) -> None:
         self.hold = PoolLock("test", folder)
-        self.control = Control(self.hold.listener, self.obey)
+        self.control = ControlServer(self.hold.listener, self.handle)
         self.now = 0.0
         self.event: Answer | None = None
         self.orders: list[str] = []
         self.lines: list[socket.socket] = []
 
-    def obey(self, line: bytes) -> Answer | Wait:
+    def handle(self, line: bytes) -> Answer | Wait:
         order = read(line)
         self.orders.append(order.do)
         if order.do == "big":
@@ -109,7 +115,7 @@ def test_an_order_is_answered_and_another_may_follow(master: Master) -> None:
     line = master.connect(STATUS)
     assert heard(line) == [{"v": 1, "ok": True, "do": "status"}]
     line.send(STATUS)
-    master.turn(PATIENCE)
+    master.turn(IDLE_TIMEOUT)
     assert len(heard(line)) == 1
 
 
@@ -124,11 +130,11 @@ def test_a_line_may_come_in_pieces(master: Master) -> None:
 def test_of_many_orders_at_once_one_is_obeyed_a_turn(master: Master) -> None:
     line = master.connect(STATUS * 3)
     assert len(master.orders) == 1
-    assert master.control.pause() == 0.0
+    assert master.control.next_due() == 0.0
     for count in (2, 3):
         master.turn()
         assert len(master.orders) == count
-    assert master.control.pause() > 0
+    assert master.control.next_due() > 0
     assert len(heard(line)) == 3
 
 
@@ -152,7 +158,7 @@ def test_who_has_sent_all_gets_the_answer_and_the_end(master: Master) -> None:
         (b'{"v":1}\n', "do"),
         (b'{"v":1,"do":"stop","nwo":true}\n', "nwo"),
         (b'{"v":1,"do":"scale","procs":"four"}\n', "procs"),
-        (b"x" * LINE, "at most 4096 bytes"),
+        (b"x" * MAX_REQUEST_BYTES, "at most 4096 bytes"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -169,7 +175,7 @@ def test_what_is_no_order_gets_one_line_and_is_hung_up_on(
 
 def test_who_says_nothing_is_dropped(master: Master) -> None:
     silent, half = master.connect(), master.connect(STATUS[:-1])
-    master.turn(PATIENCE)
+    master.turn(IDLE_TIMEOUT)
     assert heard(silent) == heard(half) == []
     master.turn(0.1)
     assert heard(silent) == heard(half) == [None]
@@ -181,7 +187,7 @@ def test_who_takes_nothing_holds_up_nobody_and_is_dropped(master: Master) -> Non
     assert len(heard(other)) == 1
     lazy.send(STATUS)
     other.send(STATUS)
-    master.turn(PATIENCE)
+    master.turn(IDLE_TIMEOUT)
     assert master.orders == ["big", "status", "status"]  # it has an answer to take first
     assert len(heard(other)) == 1
     master.turn(0.1)
@@ -195,14 +201,14 @@ def test_a_big_answer_arrives_whole(master: Master) -> None:
     while not data.endswith(b"\n"):
         with suppress(BlockingIOError):
             data += line.recv(1 << 20)
-        master.turn(PATIENCE / 2)
+        master.turn(IDLE_TIMEOUT / 2)
     assert len(json.loads(data)["text"]) == BIG
 
 
 def test_who_waits_is_answered_when_the_event_has_come(master: Master) -> None:
     waits = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
     gone = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
-    master.turn(PATIENCE * 100)
+    master.turn(IDLE_TIMEOUT * 100)
     assert heard(waits) == []
     gone.close()
     master.turn()
@@ -226,7 +232,7 @@ def test_who_waits_for_the_end_is_told_at_the_end(tmp_path: Path) -> None:
 
 def test_a_newcomer_takes_the_place_of_the_most_silent(master: Master) -> None:
     waits = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
-    idle = [master.connect() for _ in range(MOST - 1)]
+    idle = [master.connect() for _ in range(MAX_CLIENTS - 1)]
     master.turn(1.0)
     idle[0].send(STATUS)
     master.turn()
@@ -236,9 +242,9 @@ def test_a_newcomer_takes_the_place_of_the_most_silent(master: Master) -> None:
 
 
 def test_when_all_wait_a_newcomer_is_refused(master: Master) -> None:
-    all_wait = [master.connect(b'{"v":1,"do":"drain","wait":true}\n') for _ in range(MOST)]
+    all_wait = [master.connect(b'{"v":1,"do":"drain","wait":true}\n') for _ in range(MAX_CLIENTS)]
     answer, end = heard(master.connect(STATUS))
-    assert f"{MOST} others wait" in answer["error"]
+    assert f"{MAX_CLIENTS} others wait" in answer["error"]
     assert end is None
     assert all(heard(line) == [] for line in all_wait)
 
@@ -269,7 +275,7 @@ def test_without_a_free_descriptor_it_goes_deaf_for_a_while(master: Master) -> N
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(heard(known)) == 1
     assert heard(stranger) == []
-    master.turn(DEAF)
+    master.turn(ACCEPT_RETRY_DELAY)
     master.turn()
     assert len(heard(stranger)) == 1
 
@@ -301,4 +307,4 @@ def test_any_bytes_are_an_order_or_refused(line: bytes) -> None:
         found = read(line)
     except BadRequest as error:
         found = error
-    assert isinstance(found, Order) or str(found)
+    assert isinstance(found, Request) or str(found)

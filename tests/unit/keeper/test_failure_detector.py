@@ -7,21 +7,21 @@ from collections.abc import Mapping
 
 import pytest
 
-from poolq.keeper.failure_detector import LOOKS, Silence
+from poolq.keeper.failure_detector import MIN_OBSERVATIONS, FailureDetector
 
 
 class Observer:
     """Beats, and hears of each node with these times to live."""
 
     def __init__(self, **ttls: float) -> None:
-        self.silence = Silence()
+        self.detector = FailureDetector()
         self.ttls = ttls
         self.now = 1000.0
 
     def hears(self, counters: Mapping[str, int], after: float = 1.0, took: float = 0.0) -> str:
         self.now += after
         begun, self.now = self.now, self.now + took
-        return "".join(self.silence.heard(counters, self.ttls.__getitem__, begun, self.now))
+        return "".join(self.detector.observe(counters, self.ttls.__getitem__, begun, self.now))
 
     def moments(self, every: float, most: int = 3000) -> dict[str, float]:
         """When each node is found silent, of which none beats any more."""
@@ -40,7 +40,7 @@ def test_each_node_is_judged_by_its_own_time_to_live() -> None:
         assert list(found) == ["a", "b", "c"]
         for node, ttl in (("a", 2.0), ("b", 30.0), ("c", 600.0)):
             assert found[node] > ttl
-            assert found[node] <= max(ttl + every, (LOOKS + 1) * every)
+            assert found[node] <= max(ttl + every, (MIN_OBSERVATIONS + 1) * every)
 
 
 def test_one_that_beats_in_its_time_is_never_silent() -> None:
@@ -65,7 +65,7 @@ def test_an_outage_of_our_own_makes_nobody_silent(away: float) -> None:
     one = Observer(a=6.0)
     for _ in range(6):
         assert one.hears({"a": 7}) == ""
-    one.silence.interrupted()
+    one.detector.interrupted()
     assert one.hears({"a": 7}, away) == "", "the time away counts for nothing"
     assert one.hears({"a": 8}) == ""
     assert [one.hears({"a": 8}) for _ in range(7)] == [""] * 6 + ["a"]

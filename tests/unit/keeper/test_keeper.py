@@ -19,8 +19,8 @@ import pytest
 from poolq import config
 from poolq.engines.base import DeathReport, Recovered
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.keeper.keeper import PAUSE, RETRY, Keeper
-from poolq.keeper.takeover import Attempts, Takeover
+from poolq.keeper.keeper import MIN_SWEEP_PAUSE, RETRY_DELAY, Keeper
+from poolq.keeper.takeover import Takeover, TaskRunner
 from poolq.log.reporting import set_up
 from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
@@ -76,7 +76,7 @@ def test_what_need_not_be_remembered_is_swept_out_after_each_beat(keeper: Keeper
         keeper._round()
         if len(sweeps.asked) == 4:
             assert keeper._next_sweep == inf
-            keeper._next_beat = keeper._next_look = 0.0
+            keeper._next_beat = keeper._next_takeover = 0.0
         if keeper._next_sweep < inf:
             until(lambda: monotonic() > keeper._next_sweep)
     assert sweeps.asked == [0, *[600_000_000] * 3, 0, 600_000_000]
@@ -86,7 +86,7 @@ def test_sweeping_delays_no_beat_and_takes_half_of_the_time_at_most(keeper: Keep
     sweeps = Sweeps(keeper, *[True] * 1000)
     keeper._round()
     assert sweeps.asked == [0, 600_000_000]
-    assert keeper._next_sweep >= monotonic() + PAUSE / 2
+    assert keeper._next_sweep >= monotonic() + MIN_SWEEP_PAUSE / 2
     keeper._round()
     assert len(sweeps.asked) == 2, "it is not due"
     keeper._next_sweep = keeper._next_beat = 0.0
@@ -102,7 +102,7 @@ def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
 
     keeper._engine.sweep = sweep  # type: ignore[method-assign]
     for _ in range(3):
-        keeper._next_beat = keeper._next_look = 0.0
+        keeper._next_beat = keeper._next_takeover = 0.0
         keeper._round()
     assert [node.beat for node in keeper._engine.nodes()] == [3]
     assert capfd.readouterr().err.count("sweeping has failed") == 1
@@ -148,9 +148,9 @@ def test_a_node_is_judged_by_the_time_to_live_that_its_beats_tell(
         said: list[str] = []
         takeover = Takeover(engine, "n", settings, set, said.append, lambda *_: None, lambda: None)
         assert takeover.ttl("o") == max(own, 30.0), "not heard of yet"
-        takeover.look()
+        takeover.recover_local()
         assert takeover.ttl("o") == judged
-        assert takeover.shortest() == min(own, judged if judged == tells else own)
+        assert takeover.shortest_ttl() == min(own, judged if judged == tells else own)
         assert said == []
 
 
@@ -192,7 +192,7 @@ def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
     keeper._round()
     keeper._round()
     assert fails.tried[:2] == ["n:1", "n:2"]
-    assert keeper._next_beat - monotonic() <= RETRY
+    assert keeper._next_beat - monotonic() <= RETRY_DELAY
     until(lambda: monotonic() > keeper._next_beat)
     keeper._round()
     assert fails.tried == ["n:1", "n:2", "n:1"]
@@ -208,7 +208,7 @@ def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
         for _ in range(5):
             keeper._round()
     assert fails.tried == ["n:1", "n:2", "n:1", "n:1"]
-    assert keeper._next_beat - monotonic() > RETRY
+    assert keeper._next_beat - monotonic() > RETRY_DELAY
     assert [node.beat for node in keeper._engine.nodes()] == [3]
     assert [row.seq for row in dead.dead_rows()] == [1]
     assert capfd.readouterr().err.count("recovering worker 1 (pid 0) has failed") == 1
@@ -216,13 +216,13 @@ def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
 
 def test_a_row_whose_values_make_no_sense_is_warned_of_like_one_that_the_engine_refuses() -> None:
     said: list[str] = []
-    attempts = Attempts(said.append)
+    attempts = TaskRunner(said.append)
     values: list[Any] = ["abc", None, b"\xff", {}]
     acts = [int, json.loads, bytes.decode, operator.itemgetter("node")]
     for value, act in zip(values, acts, strict=True):
         for _ in range(2):
-            assert not attempts.do(f"reading {value!r}", partial(act, value))
+            assert not attempts.run(f"reading {value!r}", partial(act, value))
     assert [text.partition(" has failed")[0] for text in said] == [f"reading {v!r}" for v in values]
-    assert attempts.do("reading None", partial(str, None))
-    assert not attempts.do("reading None", partial(json.loads, None))
+    assert attempts.run("reading None", partial(str, None))
+    assert not attempts.run("reading None", partial(json.loads, None))
     assert len(said) == 5, "it had succeeded meanwhile"

@@ -10,7 +10,7 @@ import pytest
 from poolq.config import Config
 from poolq.engines.base import QueueCounts
 from poolq.engines.null import NullEngine
-from poolq.keeper.observer import MOST, Observer
+from poolq.keeper.observer import MAX_SHOWN, Observer
 from poolq.log.formats import TextFormat
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
@@ -73,8 +73,8 @@ def test_of_many_queues_those_with_jobs_are_shown() -> None:
     queues = [QueueCounts(f"q{number:05}") for number in range(1000)]
     queues[700] = QueueCounts("q00700", ready=3)
     queues[900] = QueueCounts("q00900", delayed=3)
-    shown = observer(("q00900",))._chosen(queues, frozenset({"q00700"}))
-    assert len(shown) == MOST
+    shown = observer(("q00900",))._shown_queues(queues, frozenset({"q00700"}))
+    assert len(shown) == MAX_SHOWN
     assert shown[0].queue == "q00900", "this pool's own come first"
     assert "q00700" in {one.queue for one in shown}
 
@@ -94,7 +94,7 @@ def test_what_is_seen_fits_its_page() -> None:
 def test_nonsense_in_the_store_ends_no_observer(capfd: pytest.CaptureFixture[str]) -> None:
     scores = Scoreboard(1)
     looking = observer(engine=Odd(), scores=scores)
-    assert looking.look() == looking.look() == looking.look() == OBSERVE_INTERVAL
+    assert looking.observe() == looking.observe() == looking.observe() == OBSERVE_INTERVAL
     found = read(scores.pages.keeper.read())
     assert found is not None
     assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]

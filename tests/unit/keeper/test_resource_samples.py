@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from poolq.keeper.resource_samples import RARELY, Scales, Worker
+from poolq.keeper.resource_samples import IDLE_INTERVAL, ResourceSampler, WorkerSampler
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import DONE, Phase, WorkerRow
 
@@ -24,12 +24,12 @@ class Weighed:
         self.index = index
         self.scores.set_pid(index, os.getpid())
         self.row: WorkerRow = self.scores.worker_row(index)
-        self.scales = Scales(self.scores)
+        self.sampler = ResourceSampler(self.scores)
 
     def again(self) -> bool:
         """Whether it is weighed in this round."""
         self.scores.set_usage(self.index, OLD, 0, None)
-        self.scales.weigh()
+        self.sampler.sample()
         return self.scores.read(self.index).rss > OLD
 
 
@@ -63,6 +63,9 @@ def test_a_job_between_two_rounds_is_noticed(one: Weighed) -> None:
 def test_an_idle_one_is_weighed_now_and_then(one: Weighed) -> None:
     one.row.set_phase(Phase.IDLE)
     row, now = one.scores.read(one.index), monotonic()
-    worker = Worker(os.getpid())
-    due = [worker.is_due(row, now + ago) for ago in (0, 1, RARELY - 1, RARELY, RARELY + 1)]
+    worker = WorkerSampler(os.getpid())
+    due = [
+        worker.is_due(row, now + ago)
+        for ago in (0, 1, IDLE_INTERVAL - 1, IDLE_INTERVAL, IDLE_INTERVAL + 1)
+    ]
     assert due == [True, False, False, True, False]

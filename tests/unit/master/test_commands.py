@@ -11,7 +11,7 @@ import pytest
 
 from poolq.config import Config
 from poolq.master import commands, transitions
-from poolq.master.commands import Wishes
+from poolq.master.commands import Commands
 from poolq.master.state import HelperProcess, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -87,7 +87,7 @@ class Case:
         self.said: list[str] = []
         self.sent: list[tuple[int, Signals]] = []
         self.before = set(self.world.workers)
-        self._wishes = Wishes(
+        self._commands = Commands(
             config,
             self.world.pool,
             Scoreboard(1),
@@ -96,7 +96,7 @@ class Case:
         )
 
     def signal(self, name: str) -> None:
-        self._wishes.signal(name)
+        self._commands.signal(name)
         self.world.act()
 
     def finish(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from poolq.master import policy, transitions
 from poolq.master.actions import Kill, SpawnKeeper
 from poolq.master.state import HelperProcess, Limits, Pool
-from poolq.scoreboard.timeouts import MAX_MISSED_BEATS, PULSES_PER_TIMEOUT, keeper_silence
+from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
 
 
 def pool(**limits: float) -> Pool:
@@ -47,10 +47,10 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
     now, looked = 100.0, 0
     while not policy.decide(one, now, 0):
         now += policy.next_wake(one, now) + 0.001
-        one.keeper.quick_beat.observe(1, now, allowed / PULSES_PER_TIMEOUT)
+        one.keeper.quick_beat.observe(1, now, allowed / BEATS_PER_TIMEOUT)
         looked += 1
     assert allowed < now - 100 < ttl / 2 + 0.01
-    assert looked <= max(PULSES_PER_TIMEOUT + 1, ttl / 2)
+    assert looked <= max(BEATS_PER_TIMEOUT + 1, ttl / 2)
     (kill,) = policy.decide(one, now, 0)
     assert isinstance(kill, Kill)
     assert kill.pid == 7

@@ -1,4 +1,4 @@
-"""Orders of any kind to a pool in any state: each is answered or no order, and none breaks it."""
+"""Requests of any kind to a pool in any state: each is answered or no order, and none breaks it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 from hypothesis import given, settings
 
 from poolq.config import Config
-from poolq.control.protocol import BadRequest, Handed, to_line
+from poolq.control.protocol import AnswerWithFd, BadRequest, to_line
 from poolq.master import transitions
-from poolq.master.commands import Wishes
-from poolq.master.requests import Orders
+from poolq.master.commands import Commands
+from poolq.master.requests import Requests
 from poolq.monitor.health import HealthInputs
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -36,11 +36,13 @@ ORDERS = st.fixed_dictionaries(
 CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 
 
-def orders(world: World) -> Orders:
-    made = Wishes(Config(**CONFIG), world.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
+def orders(world: World) -> Requests:
+    made = Commands(Config(**CONFIG), world.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
     look = {"state": world.pool.label()}
     signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
-    return Orders(world.pool, made, lambda: look, lambda: signs, lambda: Handed({"ok": True}, 0))
+    return Requests(
+        world.pool, made, lambda: look, lambda: signs, lambda: AnswerWithFd({"ok": True}, 0)
+    )
 
 
 @settings(max_examples=40)
@@ -50,11 +52,11 @@ def test_each_is_answered_and_the_pool_lives(given_orders: list[Any], up: bool) 
     taken = orders(world)
     for order in given_orders:
         try:
-            found = taken.obey(json.dumps(order).encode())
+            found = taken.handle(json.dumps(order).encode())
         except BadRequest:
             continue
         answer = found() if callable(found) else found
-        if isinstance(answer, Handed):
+        if isinstance(answer, AnswerWithFd):
             answer = answer.answer
         if answer is not None:
             line = to_line(answer)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from poolq.dashboard.panes import PANES
 from poolq.engines.records import LimitUse
 from poolq.jobs.limits import Rule, Window
-from poolq.keeper.limit_watch import KEPT, KNOWN, SETTLED, LimitWatch
+from poolq.keeper.limit_watch import FORGET_AFTER, MAX_LIMITS, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus
@@ -158,7 +158,7 @@ class World:
         return START + round(self.now * SECOND)
 
     def look(self, *uses: LimitUse) -> LimitStatus | None:
-        found, events = self.watch.look(self.now, self.clock, uses, self.held, {}, 10)
+        found, events = self.watch.observe(self.now, self.clock, uses, self.held, {}, 10)
         self.events += events
         self.now += 2.0
         return status(found[0], 0.0) if found else None
@@ -203,7 +203,7 @@ def test_a_clock_that_goes_back_begins_anew() -> None:
         world.look(use(world.clock, world.clock, 2, wait=9))
     for turn in range(5):
         clock = world.clock - 3600 * SECOND
-        found, _ = world.watch.look(world.now, clock, [use(clock, clock, 2, wait=9)], {}, {}, 9)
+        found, _ = world.watch.observe(world.now, clock, [use(clock, clock, 2, wait=9)], {}, {}, 9)
         world.now += 2.0
         assert 0 < found[0].starts <= 2.0, turn
 
@@ -216,7 +216,7 @@ def test_a_limit_stays_for_a_minute_after_its_last_use() -> None:
     found = world.look(use(world.clock, world.clock, 2, off=20))
     assert found is not None
     assert found.held is not None
-    while world.now <= last + KEPT:
+    while world.now <= last + FORGET_AFTER:
         assert world.look() is not None, world.now
     assert world.look() is None
 
@@ -227,7 +227,7 @@ def test_it_is_said_once_when_it_begins_and_when_it_ends() -> None:
         world.look(use(world.clock, world.clock, 2, off=20 - turn))
     assert world.events == [LimitBegan("Mail", 2, 1.0, 20)]
     last = world.now - 2.0
-    while world.now < last + SETTLED:
+    while world.now < last + RELEASE_AFTER:
         assert world.look() is not None
     assert len(world.events) == 1, "it may still put off others"
     found = world.look()
@@ -250,9 +250,11 @@ def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> N
 
 def test_a_new_keeper_does_not_say_it_again() -> None:
     world = World()
-    found, _ = world.watch.look(100.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
+    found, _ = world.watch.observe(100.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
     follower = LimitWatch(found)
-    again, events = follower.look(103.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
+    again, events = follower.observe(
+        103.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9
+    )
     assert events == []
     assert again[0].since == 100.0
 
@@ -261,7 +263,7 @@ def test_many_limits_say_it_together() -> None:
     uses = [
         LimitUse(Rule(f"user:{one}", 1, SECOND), Window(START, 1), 3, SECOND) for one in range(40)
     ]
-    found, events = LimitWatch().look(1.0, START, uses, {}, {}, 9)
+    found, events = LimitWatch().observe(1.0, START, uses, {}, {}, 9)
     assert len(found) == 9
     assert events == [Note("info", "40 rate limits begin to hold jobs back, such as user:0")]
 
@@ -273,8 +275,8 @@ def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
             LimitUse(Rule(f"user:{turn}:{one}", 1, SECOND), Window(START, 1), 0, SECOND)
             for one in range(200)
         ]
-        found, _ = watch.look(1.0 + turn, START, [*uses, waits], {}, {}, 9)
-    assert len(watch._known) == KNOWN
+        found, _ = watch.observe(1.0 + turn, START, [*uses, waits], {}, {}, 9)
+    assert len(watch._known) == MAX_LIMITS
     assert found[0].key == "waits"
     assert found[1].key.startswith("user:19:"), "then those that were used last"
 
@@ -286,8 +288,8 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
         LimitUse(Rule("Mail", 3, hour), Window(START, 3), 0, hour),
     ]
     watch = LimitWatch()
-    watch.look(1.0, START, uses, {}, {}, 9)
-    found, _ = watch.look(3.0, START, uses, {"Mail": 4}, {}, 9)
+    watch.observe(1.0, START, uses, {}, {}, 9)
+    found, _ = watch.observe(3.0, START, uses, {"Mail": 4}, {}, 9)
     assert {one.window: one.since is not None for one in found} == {SECOND: False, hour: True}
 
 

@@ -60,7 +60,7 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
     world = running(1, max_missed_beats=35, max_memory_hard=1 << 20)
     proc = world.pool.find(only(world).seq)
     assert proc is not None
-    master = SimpleNamespace(pool=world.pool, _say=None)
+    master = SimpleNamespace(pool=world.pool, _log=None)
     end, seen = monotonic() + SECONDS, set()
     while monotonic() < end or len(seen) < 20:  # it must have written meanwhile
         for _ in range(100):

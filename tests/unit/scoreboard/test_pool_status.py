@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from poolq.scoreboard.pool_status import Told, encode, read
+from poolq.scoreboard.pool_status import PoolStatus, encode, read
 
 ROOM = 1 << 15
 
 
-def a_pool(queues: list[str] | None) -> Told:
-    return Told(
+def a_pool(queues: list[str] | None) -> PoolStatus:
+    return PoolStatus(
         "p", "ns", "sqlite:///x", queues, "", "host", 1, "n1", 0.0, False, 15.0, "running", False,
         1, 0, "", 2, 3, 4, [], None, {}, [],
     )  # fmt: skip

@@ -12,7 +12,7 @@ from poolq.jobs import registry
 from poolq.master import templates
 from poolq.master.state import Limits, Pool
 from poolq.template import load_errors, protocol
-from poolq.template.protocol import Bare, Failed, Loaded
+from poolq.template.protocol import Loaded, LoadFailed, NotPreloaded
 
 
 def failed(cause: BaseException | None, text: str = "module 'jobs' cannot be loaded") -> PoolqError:
@@ -36,7 +36,7 @@ def test_it_fits_into_a_packet_with_its_end(size: int, char: str) -> None:
 
 
 def test_without_a_cause_there_is_no_trace() -> None:
-    assert load_errors.of(failed(None, "text")) == Failed("text", 3, "")
+    assert load_errors.of(failed(None, "text")) == LoadFailed("text", 3, "")
 
 
 def test_what_is_no_message_is_passed_over() -> None:
@@ -45,36 +45,36 @@ def test_what_is_no_message_is_passed_over() -> None:
     with ours, theirs:
         for junk in (b"junk", b"{}", b"[" * 70_000, b"\xff"):
             theirs.send(junk)
-        protocol.send(theirs, Bare(load_errors.reason("\udcff" * 100_000)))
+        protocol.send(theirs, NotPreloaded(load_errors.reason("\udcff" * 100_000)))
         protocol.send(theirs, Loaded())
-        assert isinstance(protocol.receive(ours)[0], Bare)
+        assert isinstance(protocol.receive(ours)[0], NotPreloaded)
         assert protocol.receive(ours)[0] == Loaded()
         theirs.close()
         assert protocol.receive(ours) == (None, [])
 
 
 def test_a_paper_is_read_once_and_by_whoever_was_forked_with_it() -> None:
-    paper = load_errors.Paper()
-    assert paper.take() is None
+    buffer = load_errors.LoadErrorBuffer()
+    assert buffer.take() is None
     pid = os.fork()
     if pid == 0:
-        paper.write(failed(ValueError("no"), "why"))
+        buffer.write(failed(ValueError("no"), "why"))
         os._exit(0)
     os.waitpid(pid, 0)
-    assert paper.take() == Failed("why", 3, "ValueError: no\n")
-    assert paper.take() is None
+    assert buffer.take() == LoadFailed("why", 3, "ValueError: no\n")
+    assert buffer.take() is None
 
 
 def test_what_was_written_by_half_is_nothing() -> None:
-    paper = load_errors.Paper()
-    paper.write(failed(None, "text"))
-    os.ftruncate(paper._fd, 5)
-    assert paper.take() is None
+    buffer = load_errors.LoadErrorBuffer()
+    buffer.write(failed(None, "text"))
+    os.ftruncate(buffer._fd, 5)
+    assert buffer.take() is None
 
 
 def test_a_refusal_is_told_with_its_traceback() -> None:
     pool, said = Pool(Limits(), [], refusal="why"), list[tuple[str, str]]()
-    templates.log_refusal(pool, lambda *one: said.append(one), 2, Failed("why", 3, "Traceback"))
+    templates.log_refusal(pool, lambda *one: said.append(one), 2, LoadFailed("why", 3, "Traceback"))
     templates.log_refusal(pool, lambda *one: said.append(one), 3, None)
     text = "is refused, the old workers go on: why"
     assert said == [

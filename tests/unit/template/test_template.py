@@ -11,7 +11,7 @@ import pytest
 
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
-from poolq.template.template import GO, Template
+from poolq.template.template import ADOPTION_TIMEOUT, Template
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def newborn() -> Template:
     life, alive = os.pipe()
     os.close(alive)
     made = Template.__new__(Template)
-    made._errand = SimpleNamespace(master=os.getpid(), life=life)
+    made._setup = SimpleNamespace(master=os.getpid(), life=life)
     made._scores = Scoreboard(1)
     made._wakeups = WakeUps(1)
     return made
@@ -36,4 +36,4 @@ WAITS: dict[str, Callable[[Template], bool]] = {
 def test_it_gives_up_at_once(newborn: Template, waits: Callable[[Template], bool]) -> None:
     begun = monotonic()
     assert waits(newborn) is False
-    assert monotonic() - begun < GO / 2, "it would wait for GO otherwise"
+    assert monotonic() - begun < ADOPTION_TIMEOUT / 2, "it did not wait"

@@ -1,7 +1,8 @@
 """The keeper's pulse: tells the master that it lives while its main thread waits for the engine.
 
 An exchange may take as long as a connection's time-out, longer than a short `--node-ttl` allows a
-keeper to be silent. Whoever is stopped has no pulse either; whoever hangs has none after PATIENCE.
+keeper to be silent. A stopped process sends no beats at all, and one whose main thread hangs sends
+none after MAX_SILENCE.
 """
 
 import threading
@@ -11,17 +12,17 @@ from poolq.scoreboard import board
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
-PATIENCE = MAX_MISSED_BEATS  # seconds
-BEATS = 8  # in the silence that the master allows
+MAX_SILENCE = MAX_MISSED_BEATS  # seconds
+BEATS_PER_SILENCE = 8  # in the silence that the master allows
 
 
-class Pulse:
+class HeartbeatThread:
     """`silence`: the seconds that the master allows. While they are more than any exchange takes,
     the main thread's own beats are enough."""
 
     def __init__(self, scores: Scoreboard, silence: float) -> None:
         self._scores = scores
-        self._every = silence / BEATS
+        self._interval = silence / BEATS_PER_SILENCE
         self._needed = silence < MAX_MISSED_BEATS
         self._last = monotonic()
 
@@ -38,6 +39,6 @@ class Pulse:
     def _run(self) -> None:
         rest = threading.Event()
         while True:
-            if monotonic() - self._last < PATIENCE:
+            if monotonic() - self._last < MAX_SILENCE:
                 self._scores.set_word(board.KEEPER_BEAT, monotonic_ns())
-            rest.wait(self._every)
+            rest.wait(self._interval)
