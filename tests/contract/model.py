@@ -1,12 +1,13 @@
-"""What an engine's answers may be: the contract of `poolq.engines.base` as a model in plain Python.
+"""The contract of `poolq.engines.base` as a model: which answers an engine may give.
 
-The model is told each act with the engine's answer, and either follows it or raises
-`AssertionError`. Where the contract leaves a choice it asks whether the answer is one of
-those allowed, and goes on from that one. It knows the time only from who drives it.
+The model gets each operation together with the engine's answer. It either follows the answer or
+raises `AssertionError`. Where the contract leaves a choice, the model checks that the answer is one
+of the allowed ones, and continues from there. It knows only the time that its driver tells it.
 
-Where the choices are: which queue is next when none is named first; which line of several; what
-of a queue is left for the next step after a grant; and around a clock that goes back, the order
-between jobs from both sides of the jump (`Job.epoch`) and what had come due unnoticed (`Wait`).
+The contract leaves open which queue comes next if none is named first, which of several lines comes
+first, and what a step leaves in a queue after a grant. Around a clock that goes back, it also
+leaves open the order between jobs from both sides of the jump (`Job.epoch`), and what had become
+due unnoticed (`Wait`).
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, Releas
 
 Identity = tuple[str, int]
 
-#: Steps in a row that may give no slot though there is one, while heads move to other lines.
-MISSES = 4
-#: The history of a job whose last line the engine has worded itself.
-UNKNOWN = b"?"
+#: How many consecutive steps may give no slot although one is free, while heads change lines.
+MAX_MISSES = 4
+#: Stands for a history line that the engine has written itself.
+UNKNOWN_LINE = b"?"
 
 
 class Wait(NamedTuple):
-    """Not before `earliest`, surely from `latest` on; `shown` is its moment. `rule`: that limit
-    released it."""
+    """A job may be due from `earliest` on, and must be from `latest` on; `shown` is the time that
+    the engine reports. `rule`: the limit that released it."""
 
     earliest: int
     latest: int
@@ -50,8 +51,8 @@ class Wait(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """What a granted job holds: of its windows the last start and the first end. `sure`: the
-    clock has not gone back behind that start since."""
+    """The slots of a granted job: the last start and the first end of its windows. `sure`: the
+    clock has not gone back behind that start."""
 
     start: int
     end: int
@@ -60,7 +61,7 @@ class Slot(NamedTuple):
 
 @dataclass(slots=True)
 class Job:
-    """`place`: "queue", "parked", "claimed" or "failed"; `lines`: those it may be in."""
+    """`lines`: the lines in which it may be."""
 
     id: str
     queue: str
@@ -75,7 +76,7 @@ class Job:
     slot: Slot | None = None
     claim: Claim | None = None
     worker: str = ""
-    at: int = 0  # claimed or failed
+    at: int = 0  # when it was claimed or failed
 
     @property
     def order(self) -> tuple[int, str]:
@@ -117,8 +118,8 @@ class Model:
 
     # time
 
-    def move(self, now: int) -> None:
-        """The clock has moved; back, what nobody had noticed may or may not have come due."""
+    def set_time(self, now: int) -> None:
+        """Move the clock. If it goes back, jobs that became due unnoticed may or may not be due."""
         if now < self.now:
             self.epoch += 1
             for job in self.jobs.values():
@@ -129,14 +130,14 @@ class Model:
         self.now = now
 
     def _after_jump(self, wait: Wait, now: int) -> Wait:
-        if wait.rule is not None:  # its window may have begun in the future, and is over then
+        if wait.rule is not None:  # a window that began in the future is over
             latest = min(wait.latest, now + 2 * wait.rule.window)
             return wait._replace(earliest=min(wait.earliest, now), latest=latest)
         if self.now >= wait.earliest:
             return wait._replace(earliest=now)
         return wait
 
-    # what there is
+    # state
 
     def waiting(self, queue: str) -> list[Job]:
         """Ready, delayed and released jobs."""
@@ -146,7 +147,7 @@ class Model:
         return [j for j in self.jobs.values() if j.place == "parked" and j.queue == queue]
 
     def held(self, worker: str) -> list[Claim]:
-        """Its claims in the order of their making."""
+        """Its claims, in the order in which they were made."""
         found = [j.claim for j in self.jobs.values() if j.worker == worker and j.claim]
         return sorted(found, key=lambda claim: (claim.request, claim.index))
 
@@ -155,7 +156,7 @@ class Model:
         return sorted(found, key=lambda job: (job.at, job.id), reverse=True)
 
     def __str__(self) -> str:
-        """What it knows, for whoever reads of a failure."""
+        """The state, for the message of a failure."""
         lines = [f"now {self.now}, epoch {self.epoch}, paused {sorted(self.paused)}"]
         lines += [f"window {name}: {window}" for name, window in self.windows.items()]
         lines += [str(job) for job in sorted(self.jobs.values(), key=lambda job: job.order)]
@@ -191,7 +192,7 @@ class Model:
         last = self.replies[worker]
         assert request >= last.request, "a lower request should have been refused"
         if request == last.request:
-            self._again(worker, last, answer)
+            self._check_repeated(worker, last, answer)
             return
         assert request == last.request + 1 or last.request <= 0, "a lost step should be fenced"
         stale = self.settle(worker, settlements)
@@ -199,14 +200,14 @@ class Model:
         self._claimed(worker, request, want, queues, answer.claims)
         self.replies[worker] = Reply(request, answer.claims, stale)
 
-    def _again(self, worker: str, last: Reply, answer: Step) -> None:
+    def _check_repeated(self, worker: str, last: Reply, answer: Step) -> None:
         held = {(c.id, c.request, c.index) for c in self.held(worker)}
         still = [c for c in last.claims if (c.id, c.request, c.index) in held]
         assert answer.claims == still, f"repeated: {answer.claims} and not {still}"
         assert answer.stale == last.stale, f"stale ids: {answer.stale} and not {last.stale}"
 
     def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
-        """Follow settlements; the ids of those that are stale."""
+        """Follow settlements. Returns the ids of stale ones."""
         assert worker in self.workers, "it should have been fenced"
         stale = []
         for claim, outcome in settlements:
@@ -225,44 +226,44 @@ class Model:
                 del self.jobs[job.id]
                 self.totals[job.queue]["done"] += 1
             case GiveBack():
-                self._back(job, slot=job.slot if job.claim and job.claim.admitted else None)
+                self._take_back(job, slot=job.slot if job.claim and job.claim.admitted else None)
             case Failing(state):
                 job.state = state
                 job.claim = job.claim and job.claim._replace(state=state)
                 job.slot = job.slot and job.slot._replace(sure=False)
             case Bury(state):
-                self._back(job, place="failed", state=state, slot=None, at=self.now)
+                self._take_back(job, place="failed", state=state, slot=None, at=self.now)
                 self.totals[job.queue]["failed"] += 1
             case _:
-                self._put_off(job, outcome)
+                self._end_for_later(job, outcome)
 
-    def _put_off(self, job: Job, outcome: object) -> None:
+    def _end_for_later(self, job: Job, outcome: object) -> None:
         match outcome:
             case Release(delay, state, counter):
                 due = self.now + max(0, delay)
                 wait = Wait(due, due, due) if due > self.now else None
-                self._back(job, state=state, due=due, epoch=self.epoch, wait=wait, slot=None)
+                self._take_back(job, state=state, due=due, epoch=self.epoch, wait=wait, slot=None)
                 if counter:
                     self.totals[job.queue][counter] += 1
             case ReleaseUntil(until, state, rule):
                 wait = Wait(until, until, until, rule) if until > self.now else None
-                self._back(job, state=state, wait=wait, slot=None)
+                self._take_back(job, state=state, wait=wait, slot=None)
                 self.totals[job.queue]["limited"] += 1
             case Park(rules, refused):
                 line = identity(rules[refused])
-                self._back(job, place="parked", rules=rules, lines={line}, slot=None)
+                self._take_back(job, place="parked", rules=rules, lines={line}, slot=None)
                 self.named[job.queue, line] = rules[refused]
                 self.totals[job.queue]["parked"] += 1
 
     @staticmethod
-    def _back(job: Job, **changes: object) -> None:
+    def _take_back(job: Job, **changes: object) -> None:
         job.place, job.claim, job.worker, job.wait = "queue", None, "", None
         job.rules, job.lines = (), set()
         for name, value in changes.items():
             setattr(job, name, value)
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
-        """One start of each rule, or of none."""
+        """Take one start of every rule, or none at all."""
         taken, refused = self._take([(rule, rule.limit) for rule in rules])
         if refused is None:
             self.windows.update(taken)
@@ -273,13 +274,13 @@ class Model:
     def _take(
         self, rules: Iterable[tuple[Rule, int]]
     ) -> tuple[dict[Identity, Window], tuple[int, int] | None]:
-        """The windows after a start, and of those that refuse the one that does so longest."""
+        """The windows after a start; position and wait of the rule that refuses longest, if any."""
         taken: dict[Identity, Window] = {}
         refused: tuple[int, int] | None = None
         for at, (rule, limit) in enumerate(rules):
             name = rule.key, rule.window
             start, used = self.windows.get(name, (0, 0))
-            if not start <= self.now < start + rule.window:  # over, or of before a jump back
+            if not start <= self.now < start + rule.window:  # over, or from before a jump back
                 start, used = self.now, 0
             wait = start + rule.window - self.now if used >= limit else 0
             taken[name] = Window(start, used + 1)
@@ -297,7 +298,7 @@ class Model:
         queues: Sequence[str] | None,
         claims: Sequence[Claim],
     ) -> None:
-        assert len(claims) <= want, f"{len(claims)} claims where {want} were wanted"
+        assert len(claims) <= want, f"{len(claims)} claims, but only {want} were wanted"
         asked = self.queues if queues is None else queues
         opened = [q for q in dict.fromkeys(asked) if q in self.queues and q not in self.paused]
         possible = {q: self._grantable(q) for q in opened} if want else {}
@@ -307,10 +308,12 @@ class Model:
         seen: list[str] = []
         for index, claim in enumerate(claims):
             job = self.jobs.get(claim.id)
-            assert job is not None, f"{claim.id} is gone, and was claimed"
-            assert (claim.request, claim.index) == (request, index), f"{claim} has another name"
+            assert job is not None, f"{claim.id} was claimed, but does not exist"
+            assert (claim.request, claim.index) == (request, index), (
+                f"{claim} has the wrong request or index"
+            )
             assert claim.queue == job.queue, f"{claim} is of queue {job.queue}"
-            assert job.queue in opened, f"{job.queue} was not asked, or is paused"
+            assert job.queue in opened, f"{job.queue} was not requested, or is paused"
             if not seen or seen[-1] != job.queue:
                 assert job.queue not in seen, f"{job.queue} was claimed from twice"
                 if queues is not None:
@@ -324,17 +327,27 @@ class Model:
                 granted = job.queue
                 self._grant(job)
             else:
-                self._check_turn(job, claim)
+                self._check_order(job, claim)
             first = False
-            self._hold(job, claim, worker)
-        if len(claims) < want and not granted:  # what follows a grant may be left for the next step
+            self._give(job, claim, worker)
+        if len(claims) < want and not granted:  # jobs after a grant may be left
             self._check_left(opened)
-        self._count_misses(want, queues, opened, claims, possible, granted, movable)
+        if granted:
+            self.misses = 0
+        elif want:
+            self._count_misses(
+                want=want,
+                queues=queues,
+                opened=opened,
+                claims=claims,
+                free=possible,
+                movable=movable,
+            )
 
-    def _hold(self, job: Job, claim: Claim, worker: str) -> None:
+    def _give(self, job: Job, claim: Claim, worker: str) -> None:
         assert claim.body == job.body, f"{claim} has another body"
-        if job.state.history.endswith(UNKNOWN):
-            kept = job.state.history[: -len(UNKNOWN)]
+        if job.state.history.endswith(UNKNOWN_LINE):
+            kept = job.state.history[: -len(UNKNOWN_LINE)]
             assert claim.state.history.startswith(kept), f"{claim} has lost its history"
             assert claim.state[:3] == job.state[:3], f"{claim.state} and not {job.state}"
             job.state = claim.state
@@ -342,8 +355,8 @@ class Model:
         job.place, job.claim, job.worker, job.at = "claimed", claim, worker, self.now
         job.wait, job.rules, job.lines = None, (), set()
 
-    def _check_turn(self, job: Job, claim: Claim) -> None:
-        """It is ready, none of its queue and its epoch comes before it, and its slot is right."""
+    def _check_order(self, job: Job, claim: Claim) -> None:
+        """The job is ready, its slot is right, and none of its queue and epoch comes before it."""
         assert job.may_run(self.now), f"{job} is not ready"
         for other in self.waiting(job.queue):
             if other.must_run(self.now) and other.epoch == job.epoch:
@@ -366,7 +379,7 @@ class Model:
     # lines
 
     def _limits(self, job: Job) -> list[tuple[Rule, int]]:
-        """Its rules, each with the limit that was named last for its line."""
+        """Its rules, each with the limit that was last named for its line."""
         return [
             (rule, self.named.get((job.queue, identity(rule)), rule).limit) for rule in job.rules
         ]
@@ -376,8 +389,8 @@ class Model:
         return {job.id for job in found if self._take(self._limits(job))[1] is None}
 
     def _note_moves(self, queue: str) -> bool:
-        """A step may move heads to the lines of the limits that refuse them longest, and has
-        perhaps done so; whether any may be on the move."""
+        """Follow the heads that a step may have moved to the lines of the limits that refuse them
+        longest. Returns whether any may still be moving."""
         moving = False
         for job in self.parked(queue):
             _, refused = self._take(self._limits(job))
@@ -391,11 +404,11 @@ class Model:
 
     def _grant(self, job: Job) -> None:
         taken, refused = self._take(self._limits(job))
-        assert refused is None, f"{job} was given a slot that there is not"
+        assert refused is None, f"{job} was given a slot, but none is free"
         for other in self.parked(job.queue):
             if other.epoch == job.epoch and other.lines == job.lines and len(job.lines) == 1:
                 same = {identity(rule) for rule in other.rules} == set(taken)
-                assert not same or job.order <= other.order, f"{job}\nwas let before\n{other}"
+                assert not same or job.order <= other.order, f"{job}\nwas granted before\n{other}"
         self.windows.update(taken)
         starts = [window.start for window in taken.values()]
         ends = [window.start + name[1] for name, window in taken.items()]
@@ -403,44 +416,43 @@ class Model:
 
     def _count_misses(
         self,
+        *,
         want: int,
         queues: Sequence[str] | None,
         opened: Sequence[str],
         claims: Sequence[Claim],
-        possible: dict[str, set[str]],
-        granted: str,
+        free: dict[str, set[str]],
         movable: bool,
     ) -> None:
-        """A slot that is there is given, at the latest after a few steps that only moved heads."""
-        free = [q for q in opened if possible.get(q)]
-        if len(claims) == want:  # those behind a queue that had enough were not asked
+        """A free slot is given, after at most a few steps that only moved heads."""
+        names = [q for q in opened if free.get(q)]
+        if len(claims) == want:  # queues behind one that had enough were not asked
             seen = {claim.queue for claim in claims}
             last = max((opened.index(q) for q in seen), default=-1)
-            free = [q for q in free if q in seen or (queues and opened.index(q) < last)]
-        if granted or not free or not want:
-            self.misses = 0 if granted else self.misses
+            names = [q for q in names if q in seen or (queues and opened.index(q) < last)]
+        if not names:
             return
         self.misses += 1
-        most = MISSES if movable else 0
-        assert self.misses <= most, f"no slot was given for {sorted(possible[free[0]])}"
+        most = MAX_MISSES if movable else 0
+        assert self.misses <= most, f"no slot was given for {sorted(free[names[0]])}"
 
     # keepers
 
     def recover(
         self, worker: str, death: DeathReport | None, answer: Recovered | None
     ) -> Recovered:
-        """Follow a recovery; `answer` None: as a part of another's, which is returned."""
+        """Follow a recovery, and return the expected answer. `answer` None: a part of a reap."""
         found: dict[str, list[str]] = {name: [] for name in Recovered._fields}
         held = self.held(worker)
         if worker in self.workers:
             for at, claim in enumerate(held):
-                self._judge(claim, death, at == 0, found)
+                self._recover_claim(claim, death, at == 0, found)
             del self.workers[worker], self.replies[worker]
         expected = Recovered(*(tuple(ids) for ids in found.values()))
         assert answer is None or answer == expected, f"recovered {answer} and not {expected}"
         return expected
 
-    def _judge(
+    def _recover_claim(
         self, claim: Claim, death: DeathReport | None, first: bool, found: dict[str, list[str]]
     ) -> None:
         job = self.jobs[claim.id]
@@ -461,7 +473,7 @@ class Model:
 
     def _charge(self, job: Job, death: DeathReport | None, late: bool) -> None:
         attempt, crashes, failing, history = job.state
-        line = death.entry if death else UNKNOWN
+        line = death.entry if death else UNKNOWN_LINE
         lines = [*history.splitlines(), line]
         if len(lines) > HISTORY_KEPT:
             lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
@@ -476,10 +488,10 @@ class Model:
         if late and death and death.delay > 0:
             self._end(job, Release(death.delay, state, ""))
         else:
-            self._back(job, state=state, slot=None)
+            self._take_back(job, state=state, slot=None)
 
     def reap(self, node: str, answer: Recovered | None) -> None:
-        """Its beat was the last one that it had."""
+        """Follow a reap with the node's current beat."""
         assert answer is not None, f"{node} was not reaped"
         workers = [worker for worker, its in self.workers.items() if its == node]
         parts = [self.recover(worker, None, None) for worker in workers]
@@ -487,16 +499,16 @@ class Model:
             expected = sorted(id_ for part in parts for id_ in getattr(part, name))
             assert sorted(getattr(answer, name)) == expected, f"reaped {answer}"
 
-    # people
+    # administration
 
     def retry(self, ids: Sequence[str], answer: Sequence[str]) -> None:
-        assert sorted(answer) == sorted(self._those(ids, "failed"))
+        assert sorted(answer) == sorted(self._in_place(ids, "failed"))
         for id_ in sorted(answer):
             job = self.jobs[id_]
-            self._back(job, state=State(), due=self.now, epoch=self.epoch, slot=None)
+            self._take_back(job, state=State(), due=self.now, epoch=self.epoch, slot=None)
 
     def forget(self, ids: Sequence[str], answer: Sequence[str]) -> None:
-        assert sorted(answer) == sorted(self._those(ids, "failed"))
+        assert sorted(answer) == sorted(self._in_place(ids, "failed"))
         for id_ in answer:
             del self.jobs[id_]
 
@@ -513,10 +525,10 @@ class Model:
         for job in gone:
             del self.jobs[job.id]
 
-    def _those(self, ids: Sequence[str], place: str) -> set[str]:
+    def _in_place(self, ids: Sequence[str], place: str) -> set[str]:
         return {id_ for id_ in ids if id_ in self.jobs and self.jobs[id_].place == place}
 
-    # looks
+    # reports
 
     def check_counts(self, answer: Sequence[QueueCounts]) -> None:
         names = [counts.queue for counts in answer]
@@ -538,7 +550,7 @@ class Model:
         perhaps = [job for job in waiting if job.may_run(self.now)]
         assert len(surely) <= counts.ready <= len(perhaps), f"{counts}, ready are {surely}"
         if not self.epoch:
-            # Of a released one nobody may have noticed yet that it is ready.
+            # The engine may not have noticed yet that a released job is ready.
             allowed = {max((self.now - job.due for job in surely), default=0)}
             allowed.add(max((self.now - job.due for job in surely if not job.wait), default=0))
             assert min(allowed) <= counts.oldest <= max(allowed), f"{counts}, oldest {allowed}"
@@ -556,7 +568,7 @@ class Model:
             if window.start <= self.now < window.start + name[1]:
                 rest = window.start + name[1] - self.now
                 if use is None and self.epoch:
-                    continue  # it had ended, and was forgotten before the clock went back
+                    continue  # it ended and was forgotten before the clock went back
                 assert use is not None, f"{name} is open"
                 assert (use.window, use.resets_in) == (window, rest), f"{use} and not {window}"
             else:
@@ -576,17 +588,17 @@ class Model:
                 j for j in released if j.wait and identity(j.wait.rule or Rule("", 0, 0)) == name
             ]
             must = sum(not job.may_run(self.now) for job in mine)
-            may = len(mine)  # perhaps nobody has noticed yet that some are ready
+            may = len(mine)  # the engine may not have noticed that some are ready
             assert must <= (use.released if use else 0) <= may, f"{use}: {must} to {may} released"
 
     def check_find(self, id_: str, answer: StoredJob | None) -> None:
         job = self.jobs.get(id_)
         if job is None or answer is None:
-            assert answer is None, f"{answer} is gone"
+            assert answer is None, f"{answer} no longer exists"
             assert job is None, f"{job} is not found"
             return
         assert (answer.id, answer.queue, answer.body) == (job.id, job.queue, job.body)
-        if not job.state.history.endswith(UNKNOWN):
+        if not job.state.history.endswith(UNKNOWN_LINE):
             assert answer.state == job.state, f"{answer.state} and not {job.state}"
         assert answer.worker == job.worker, f"{answer} is with {job.worker!r}"
         allowed: set[tuple[str, int]] = set()

@@ -510,7 +510,7 @@ class Lockstep(RuleBasedStateMachine):
     def move(self, micros: int) -> None:
         self.clock.forward(micros)
         for world in self.worlds:
-            world.model.move(self.clock.now)
+            world.model.set_time(self.clock.now)
 
     @rule(act=st.sampled_from(ACTS).flatmap(lambda one: one))
     def act(self, act: tuple[Any, ...]) -> None:

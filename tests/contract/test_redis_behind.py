@@ -1,4 +1,4 @@
-"""A replica that becomes the master may not know what a worker did last."""
+"""A replica that becomes the master may not know the last operations of a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(
     engine: Engine, client: redis.Redis
 ) -> None:
-    """Else its settled claims, which are held again, would be so as long as it lives."""
+    """Otherwise its settled claims, which are held again, would stay held while it lives."""
     push(engine, "a", "b", "c")
     worker = Worker(engine)
     first = worker.claim(2)
@@ -32,7 +32,7 @@ def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "after another one"])
-def test_so_is_one_whose_settlement_beside_a_long_job_was_lost(
+def test_a_worker_whose_settlement_during_a_long_job_was_lost_is_fenced_too(
     engine: Engine, client: redis.Redis, later: bool
 ) -> None:
     push(engine, "a", "b", "c", "long")
@@ -57,7 +57,7 @@ def test_so_is_one_whose_settlement_beside_a_long_job_was_lost(
 
 @contextmanager
 def forgotten(engine: Engine, client: redis.Redis) -> Iterator[None]:
-    """What is done here is not known to the server afterwards."""
+    """The server forgets everything that is done inside."""
     known = {key: client.dump(key) for key in client.keys(f"{{{engine.namespace}}}:*")}
     yield
     for key, value in known.items():

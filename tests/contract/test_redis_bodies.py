@@ -1,4 +1,4 @@
-"""Bodies of jobs made at about the same time share a hash, whatever order they come in."""
+"""Bodies of jobs made at about the same time share a hash, in whatever order they arrive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
 def hashes(client: redis.Redis, engine: Engine) -> list[int]:
-    """How many bodies each hash has."""
+    """The number of bodies in each hash."""
     keys = client.keys(f"{{{engine.namespace}}}:bodies:*")
     return sorted(client.hlen(key) for key in keys)
 
@@ -38,7 +38,7 @@ def test_each_claim_has_its_body_and_nothing_is_left(
     assert hashes(client, engine) == []
 
 
-def test_a_body_that_is_gone_hides_no_other(engine: Engine, client: redis.Redis) -> None:
+def test_a_lost_body_hides_no_other(engine: Engine, client: redis.Redis) -> None:
     pushes = [Push(f"{'a' * 10}{number:022x}", "q", b"%d" % number) for number in range(4)]
     engine.push(pushes)
     client.hdel(f"{{{engine.namespace}}}:bodies:{'a' * 10}", pushes[1].id)

@@ -1,4 +1,4 @@
-"""A step claims no more once the bodies of its claims exceed a budget: none lasts for seconds."""
+"""A step stops claiming once the bodies exceed a budget, so that no step takes seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fill(engine: Engine, sizes: list[int], delay: int = 0) -> list[str]:
 
 @pytest.mark.parametrize("place", ["ready", "delayed", "back"])
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
-def test_claiming_ends_with_the_one_that_exceeds_it(
+def test_claiming_ends_with_the_job_that_exceeds_the_budget(
     engine: Engine, queues: list[str] | None, place: str
 ) -> None:
     worker = Worker(engine, queues=queues)
@@ -42,7 +42,7 @@ def test_claiming_ends_with_the_one_that_exceeds_it(
     assert [len(some) for some in taken] == [4, 4, 4, 0]
 
 
-def test_small_ones_before_big_ones_are_claimed_with_few_of_them(
+def test_small_jobs_before_big_ones_are_claimed_with_few_big_ones(
     engine: Engine, worker: Worker
 ) -> None:
     ids = fill(engine, [10] * 100 + [BIG] * 20)
@@ -52,7 +52,7 @@ def test_small_ones_before_big_ones_are_claimed_with_few_of_them(
     assert count_of(engine).ready == 120 - len(claims)
 
 
-def test_one_alone_may_be_bigger_and_what_is_left_wakes_others(
+def test_a_single_job_may_exceed_the_budget_and_the_rest_wakes_others(
     engine: Engine, worker: Worker
 ) -> None:
     fill(engine, [CLAIM_BYTES + 1, 1])

@@ -1,4 +1,4 @@
-"""The server's clock goes back or forth by an hour: nothing waits for longer than it would have."""
+"""The server's clock jumps by an hour: no job waits for longer than without the jump."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_ready_jobs_stay_ready(clock: Clock, engine: Engine, hours: int) -> None
 
 
 @BOTH
-def test_a_window_is_over_or_goes_on(clock: Clock, engine: Engine, hours: int) -> None:
+def test_a_window_is_over_or_continues(clock: Clock, engine: Engine, hours: int) -> None:
     rule = full(engine, window=10 * SECOND)
     long = full(engine, "long", 3 * HOUR)
     clock.forward(hours * HOUR)
@@ -46,7 +46,7 @@ def test_a_window_is_over_or_goes_on(clock: Clock, engine: Engine, hours: int) -
 def test_parked_jobs_get_their_slots(
     clock: Clock, engine: Engine, hours: int, queues: list[str] | None, by: str
 ) -> None:
-    """Also where a longer line, whose slot is rightly far off, comes first."""
+    """Even behind a longer line whose slot is rightly far off."""
     worker = Worker(engine, queues=queues)
     short, long = Rule("short", 1, 2 * SECOND), Rule("long", 1, 3 * HOUR)
     engine.admit([short])
@@ -89,7 +89,9 @@ def test_delayed_jobs_keep_their_due_time(clock: Clock, engine: Engine, hours: i
     assert count_of(engine).delayed == (1 if hours > 0 else 2)
 
 
-def test_a_granted_job_given_back_holds_no_slot_of_the_future(clock: Clock, engine: Engine) -> None:
+def test_a_granted_job_that_is_given_back_keeps_no_slot_in_the_future(
+    clock: Clock, engine: Engine
+) -> None:
     worker = Worker(engine)
     park(worker, "a", rules=[Rule("k", 1, 3 * HOUR)])
     claim = worker.claim_soon()

@@ -1,4 +1,4 @@
-"""What somebody writes into Redis by hand, past poolq, ends nobody who reads it."""
+"""Garbage that somebody writes into Redis by hand crashes no reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.contract.helpers import Worker, named, push, stored
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
-def test_an_id_and_a_queue_that_are_no_text(engine: Engine, client: redis.Redis) -> None:
+def test_an_id_and_a_queue_that_are_not_text(engine: Engine, client: redis.Redis) -> None:
     head = f"{{{engine.namespace}}}:".encode()
     client.zadd(head + b"active", {b"\xff": 0})
     client.rpush(head + b"ready:\xff", b"\xfe")
@@ -26,7 +26,7 @@ def test_an_id_and_a_queue_that_are_no_text(engine: Engine, client: redis.Redis)
 
 
 @pytest.mark.parametrize("state", [b"", b"x", b"1 2 3", b"a b c d\n{}", b"\xff\n\xff"])
-def test_a_state_that_cannot_be_read(engine: Engine, client: redis.Redis, state: bytes) -> None:
+def test_an_unreadable_state(engine: Engine, client: redis.Redis, state: bytes) -> None:
     (id,) = push(engine, "a")
     client.hset(f"{{{engine.namespace}}}:states", id, state)
     (claim,) = Worker(engine).claim()
@@ -40,9 +40,7 @@ def test_a_state_that_cannot_be_read(engine: Engine, client: redis.Redis, state:
 
 
 @pytest.mark.parametrize("who", [b"", b"x", b"[]", b'["w", 1]', b"\xff", b"{}"])
-def test_a_registration_that_cannot_be_read(
-    engine: Engine, client: redis.Redis, who: bytes
-) -> None:
+def test_an_unreadable_registration(engine: Engine, client: redis.Redis, who: bytes) -> None:
     Worker(engine)
     Worker(engine, "w2")
     client.hset(f"{{{engine.namespace}}}:worker:w2", "#who", who)
@@ -50,7 +48,7 @@ def test_a_registration_that_cannot_be_read(
     assert engine.recover("w2", None) == ((), (), (), ())
 
 
-def test_a_token_that_is_no_number_wakes(engine: Engine, client: redis.Redis) -> None:
+def test_a_token_that_is_not_a_number_wakes(engine: Engine, client: redis.Redis) -> None:
     push(engine, "a")
     Worker(engine).claim()
     engine.wait(["q"], 0)
@@ -59,9 +57,7 @@ def test_a_token_that_is_no_number_wakes(engine: Engine, client: redis.Redis) ->
     assert engine.wait(["q"], 5) == 1
 
 
-def test_a_value_of_the_wrong_type_is_an_error_of_the_engines(
-    engine: Engine, client: redis.Redis
-) -> None:
+def test_a_value_of_the_wrong_type_is_an_engine_error(engine: Engine, client: redis.Redis) -> None:
     client.set(f"{{{engine.namespace}}}:ready:q", b"no list")
     client.zadd(f"{{{engine.namespace}}}:active", {b"q": 0})
     worker = Worker(engine)

@@ -1,4 +1,4 @@
-"""What only Redis has: Sentinel, Cluster, sockets, ACLs, its doctor, a connection that rested."""
+"""Specific to Redis: Sentinel, Cluster, sockets, ACLs, its checks, idle connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def answer_of(call: Callable[[], T], seconds: float) -> T:
-    """What a call returns once the server that it needs can be reached."""
+    """What a call returns once its server can be reached."""
 
     def attempt() -> list[T]:
         with suppress(EngineUnavailable):
@@ -71,7 +71,7 @@ def test_a_failover_is_followed(own_sentinel: Sentinel, make: Make) -> None:
 
 
 def is_master(server: Redis) -> bool:
-    """While it becomes one it may answer nothing."""
+    """Whether the server is a master; while it becomes one, it may not answer."""
     with server.client() as client:
         try:
             return bool(client.info("replication")["role"] == "master")
@@ -79,10 +79,10 @@ def is_master(server: Redis) -> bool:
             return False
 
 
-def test_a_master_that_has_lost_its_replica_is_left_for_its_heir(
+def test_a_master_without_its_replica_is_left_for_the_new_master(
     own_sentinel: Sentinel, make: Make
 ) -> None:
-    """It was only slow, and is not a replica yet: what it took now would be lost."""
+    """It was only slow, and is not a replica yet: writes to it would be lost."""
     old, heir = own_sentinel.master, own_sentinel.replica
     engine = make(own_sentinel.url)
     push(engine, "a")
@@ -125,9 +125,9 @@ def test_a_moved_namespace_is_followed_at_once(
     with own_cluster.nodes[0].client() as client:
         slot = client.execute_command("CLUSTER KEYSLOT", f"{{{namespace}}}:")
     for heir, target in zip(own_cluster.nodes, ids, strict=True):
-        with heir.client() as client:  # else the rumour of an older owner may take it back
+        with heir.client() as client:  # otherwise stale gossip may take it back
             client.execute_command("CLUSTER BUMPEPOCH")
-        for node in own_cluster.nodes:  # empty so far, so that the slot can simply be given away
+        for node in own_cluster.nodes:  # empty so far, so the slot can simply be reassigned
             with node.client() as client:
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
         push(engine, "a")
@@ -135,7 +135,7 @@ def test_a_moved_namespace_is_followed_at_once(
         engine.client.call("DEL", *engine.client.call("KEYS", f"{{{namespace}}}:*"))
 
 
-def test_a_namespace_on_the_move_is_left_alone(
+def test_a_namespace_being_moved_is_left_alone(
     own_cluster: Cluster, make: Make, namespace: str
 ) -> None:
     engine = make(own_cluster.url)
@@ -165,13 +165,13 @@ def test_a_unix_socket_serves(own_redis: OwnRedis, make: Make, kind: type[Redis]
 
 
 @pytest.mark.parametrize("kind", [Redis, Valkey])
-def test_the_doctor_praises_a_durable_server(
+def test_the_checks_accept_a_durable_server(
     own_redis: OwnRedis, make: Make, kind: type[Redis]
 ) -> None:
     assert set(levels(make(own_redis(kind).url)).values()) == {"ok"}
 
 
-def test_the_doctor_warns_of_what_may_lose_jobs(own_redis: OwnRedis, make: Make) -> None:
+def test_the_checks_warn_about_settings_that_may_lose_jobs(own_redis: OwnRedis, make: Make) -> None:
     config = {"maxmemory-policy": "allkeys-lru"}
     server = own_redis(durable=False, maxmemory="100mb", config=config)
     found = levels(make(server.url))
@@ -193,7 +193,7 @@ def test_a_user_with_few_rights_is_served(own_redis: OwnRedis, make: Make, names
     assert levels(engine)["durability"] == "warn"
 
 
-def test_a_rested_connection_is_checked_before_a_push(own_redis: OwnRedis, make: Make) -> None:
+def test_an_idle_connection_is_checked_before_a_push(own_redis: OwnRedis, make: Make) -> None:
     server = own_redis()
     engine = make(server.url)
     push(engine, "a")
@@ -212,11 +212,11 @@ def test_a_server_without_room_for_clients_says_so(own_redis: OwnRedis, make: Ma
         with pytest.raises(EngineUnavailable, match="max number of clients") as caught:
             push(engine, "a")
         assert caught.value.maybe_stored is False
-    answer_of(lambda: push(engine, "b"), 5)  # the server may not have seen them go
+    answer_of(lambda: push(engine, "b"), 5)  # the server may not have noticed their disconnection
     assert count_of(engine).ready == 1
 
 
-def test_a_wrong_password_is_no_lost_answer(own_redis: OwnRedis, make: Make) -> None:
+def test_a_wrong_password_is_not_a_lost_reply(own_redis: OwnRedis, make: Make) -> None:
     server = own_redis(password="pw")
     for url, why in (
         (server.url.replace(":pw@", ""), "needs a password"),
@@ -227,7 +227,7 @@ def test_a_wrong_password_is_no_lost_answer(own_redis: OwnRedis, make: Make) -> 
         assert caught.value.maybe_stored is False
 
 
-def test_an_answer_that_nobody_waited_for_is_nobodys(own_redis: OwnRedis, make: Make) -> None:
+def test_a_reply_that_nobody_waited_for_is_discarded(own_redis: OwnRedis, make: Make) -> None:
     class Interrupt(Exception):
         pass
 
@@ -250,7 +250,7 @@ def test_an_answer_that_nobody_waited_for_is_nobodys(own_redis: OwnRedis, make: 
     assert count_of(engine).ready == 1
 
 
-def test_a_server_that_forgot_the_scripts_is_given_them_again(
+def test_a_server_that_forgot_the_scripts_receives_them_again(
     own_redis: OwnRedis, make: Make
 ) -> None:
     engine = make(own_redis().url)
@@ -260,7 +260,7 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(
     assert named(Worker(engine).claim(9)) == ["a", "b"]
 
 
-def test_a_forked_producer_pushes_beside_its_parent(redis_server: Redis, make: Make) -> None:
+def test_a_forked_producer_and_its_parent_push(redis_server: Redis, make: Make) -> None:
     engine = make(redis_server.url)
     push(engine, "before")
     children = []
@@ -280,7 +280,7 @@ def test_a_forked_producer_pushes_beside_its_parent(redis_server: Redis, make: M
     assert count_of(engine).ready == 501
 
 
-def test_threads_push_beside_each_other(redis_server: Redis, make: Make) -> None:
+def test_threads_push_concurrently(redis_server: Redis, make: Make) -> None:
     engine = make(redis_server.url)
 
     def produce() -> None:

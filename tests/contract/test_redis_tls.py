@@ -1,4 +1,4 @@
-"""Redis over TLS: served where the certificates agree, refused where they do not."""
+"""Redis over TLS: used if the certificates are valid, and rejected otherwise."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture
 def connect(own_redis: OwnRedis, files: Files, namespace: str) -> Iterator[Connect]:
-    """Start a server that speaks TLS; an engine on it with these options in its URL."""
+    """Start a TLS server, and connect an engine with these options in its URL."""
     with ExitStack() as stack:
 
         def start(
@@ -85,7 +85,7 @@ def test_jobs_travel_over_tls(connect: Connect, kind: type[Redis]) -> None:
     [("db=2", "ours"), ("ssl_ca_certs={authority}", "elsewhere")],
     ids=["unknown authority", "another name"],
 )
-def test_a_server_that_cannot_be_trusted_is_given_nothing(
+def test_an_untrusted_server_receives_nothing(
     connect: Connect, files: Files, options: str, shown: str
 ) -> None:
     engine = connect(options, shown=getattr(files, shown))
@@ -104,7 +104,7 @@ def test_checks_can_be_turned_off(connect: Connect, files: Files, options: str) 
     assert count_of(engine).ready == 1
 
 
-def test_a_server_may_want_a_certificate_too(connect: Connect) -> None:
+def test_a_server_may_require_a_client_certificate(connect: Connect) -> None:
     engine = connect("ssl_ca_certs={authority}", clients="yes")
     with pytest.raises(EngineUnavailable):
         push(engine, "a")
@@ -115,7 +115,7 @@ def test_a_server_may_want_a_certificate_too(connect: Connect) -> None:
     assert count_of(engine).ready == 1
 
 
-def test_a_forked_producer_leaves_its_parents_line_alone(connect: Connect) -> None:
+def test_a_forked_producer_leaves_its_parents_connection_alone(connect: Connect) -> None:
     engine = connect("ssl_ca_certs={authority}")
     push(engine, "before")
     pid = os.fork()

@@ -1,6 +1,6 @@
-"""A key of a wrong type, whoever wrote it, makes scripts fail anywhere: no job may be lost by that.
+"""A key of the wrong type can make a script fail at any point, but no job may be lost.
 
-A script that fails is not undone. So each has to do first what may fail.
+A script that fails is not rolled back, so each does first what may fail.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KEYS = [
 
 
 class Scene:
-    """A job in each place that there is, and `held`: claims to be settled."""
+    """A job in each possible place. `held`: claims to be settled."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -86,7 +86,7 @@ class Scene:
 
 
 def acts(scene: Scene) -> list[Callable[[], object]]:
-    """All that moves a job."""
+    """All operations that move a job."""
     engine, one, two = scene.engine, scene.one, scene.two
     outcomes: list[Outcome] = [
         Release(0, State(1)),

@@ -1,4 +1,4 @@
-"""What poolq 0.1 has stored on Redis is taken over by the first pool that starts."""
+"""The first pool that starts converts the data that poolq 0.1 has stored on Redis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
 
 class Old:
-    """Writes as poolq 0.1 did."""
+    """Writes data as poolq 0.1 did."""
 
     def __init__(self, client: redis.Redis, namespace: str) -> None:
         self.client = client
@@ -69,7 +69,7 @@ def test_ready_delayed_and_failed_jobs(engine: Engine, old: Old) -> None:
 
 
 def test_parked_jobs_keep_their_order(engine: Engine, old: Old, client: redis.Redis) -> None:
-    for number in range(600):  # of more than one piece
+    for number in range(600):  # more than one batch
         old.parked(f"m{number}", "mail", number + 1)
     old.parked("other", "mail2", 1)
     engine.prepare()

@@ -27,7 +27,7 @@ SCRIPTS = {one.name for one in vars(scripts).values() if isinstance(one, Script)
 
 
 def commands() -> Iterator[str]:
-    """The commands that stand in the scripts."""
+    """The commands in the scripts."""
     for file in (files(scripts.__package__) / "lua").rglob("*.lua"):  # type: ignore[attr-defined]
         yield from re.findall(r"\bcall\('([A-Z]+)'", file.read_text("utf-8"))
 
@@ -54,7 +54,7 @@ def test_every_script_and_every_command_runs(
     assert engine.prepare() is not None
     scene(engine)
     for act in acts(engine, []):
-        with suppress(Fenced):  # some are done by a worker that does not exist
+        with suppress(Fenced):  # some workers do not exist
             act()
     good_jobs_end(engine)
     worker = Worker(engine, "w3", "n3")

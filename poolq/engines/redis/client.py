@@ -35,7 +35,7 @@ REFUSALS = {
     "WRONGPASS": "refuses this user or password",
 }
 #: The connection is kept after these. Not after NOREPLICAS: Sentinel may have a new master.
-_KEPT = ("OOM", "MISCONF", "BUSY")
+_KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
 
 class ReplyLost(EngineUnavailable):
@@ -167,7 +167,7 @@ class RedisClient:
         may have taken over."""
         code = code_of(error)
         if code in REFUSALS or "max number of clients" in str(error):
-            if code not in _KEPT:
+            if code not in _KEEP_CONNECTION:
                 self._connections.drop()
             return self.unavailable(error)
         return EngineError(f"engine {self.redacted_url} answers: {_reason(error)}")

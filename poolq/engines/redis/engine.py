@@ -51,7 +51,7 @@ from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Entry, entry
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
-CHUNK_BYTES = 1 << 20
+PUSH_CHUNK_BYTES = 1 << 20
 #: What `admit` replies instead of a wait.
 NOT_HELD, UNREGISTERED = -1, -2
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
@@ -352,7 +352,7 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
     start = size = 0
     for end, push in enumerate(pushes, 1):
         size += len(push.body)
-        if size >= CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
+        if size >= PUSH_CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
             yield pushes[start:end]
             start, size = end, 0
     if start < len(pushes):

@@ -1,4 +1,4 @@
-"""One connection per thread, never across a fork, checked after a rest."""
+"""One connection per thread, never used across a fork, checked after idling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from poolq.engines.connections import Connections
 
 
 class Opened:
-    """Numbered connections, and what became of them."""
+    """Numbered connections, and what happened to them."""
 
     def __init__(self, idle: float = 60.0) -> None:
         self.count = 0
         self.closed: list[int] = []
-        self.asked: list[int] = []
+        self.checked: list[int] = []
         self.works = True
         self.connections = Connections(self._connect, self.closed.append, self._alive, idle)
 
@@ -25,12 +25,12 @@ class Opened:
         return self.count
 
     def _alive(self, connection: int) -> bool:
-        self.asked.append(connection)
+        self.checked.append(connection)
         return self.works
 
 
 def in_child(act: object) -> int:
-    """The exit status of a forked child that calls `act`, which returns it."""
+    """Call `act` in a forked child, and return the exit status that it returns."""
     pid = os.fork()
     if pid == 0:
         status = 99
@@ -44,10 +44,10 @@ def in_child(act: object) -> int:
 def test_a_thread_gets_its_connection_again() -> None:
     opened = Opened()
     assert [opened.connections.get() for _ in range(3)] == [1, 1, 1]
-    assert (opened.closed, opened.asked) == ([], [])
+    assert (opened.closed, opened.checked) == ([], [])
 
 
-def test_a_dropped_one_is_closed_and_replaced() -> None:
+def test_a_dropped_connection_is_closed_and_replaced() -> None:
     opened = Opened()
     opened.connections.get()
     opened.connections.drop()
@@ -56,17 +56,17 @@ def test_a_dropped_one_is_closed_and_replaced() -> None:
     assert opened.connections.get() == 2
 
 
-def test_a_rested_one_is_asked_and_replaced_when_it_is_dead() -> None:
+def test_an_idle_connection_is_checked_and_replaced_if_it_is_dead() -> None:
     opened = Opened(idle=0.0)
     assert opened.connections.get() == 1
     assert opened.connections.get() == 1
-    assert opened.asked == [1]
+    assert opened.checked == [1]
     opened.works = False
     assert opened.connections.get() == 2
     assert opened.closed == [1]
 
 
-def test_one_whose_answer_nobody_read_is_dropped() -> None:
+def test_a_connection_with_an_unread_reply_is_dropped() -> None:
     def interrupted(_: int) -> bool:
         raise KeyboardInterrupt
 
@@ -79,15 +79,15 @@ def test_one_whose_answer_nobody_read_is_dropped() -> None:
     assert connections.get() == 2
 
 
-def test_a_used_one_is_not_asked() -> None:
+def test_a_recently_used_connection_is_not_checked() -> None:
     opened = Opened()
     opened.connections.get()
     opened.connections.mark_used()
     opened.connections.get()
-    assert opened.asked == []
+    assert opened.checked == []
 
 
-def test_a_thread_has_its_own_which_goes_with_it() -> None:
+def test_a_thread_has_its_own_connection_which_is_closed_with_it() -> None:
     opened = Opened()
     mine = opened.connections.get()
     seen: list[int] = []
@@ -99,7 +99,7 @@ def test_a_thread_has_its_own_which_goes_with_it() -> None:
     assert opened.connections.get() == mine
 
 
-def test_nothing_is_kept_of_a_connection_that_failed() -> None:
+def test_nothing_is_kept_of_a_failed_connection() -> None:
     def fail() -> int:
         raise OSError("refused")
 

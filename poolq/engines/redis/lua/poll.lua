@@ -3,10 +3,9 @@
 -- the next one due? Ready jobs do not count: they left a token.
 -- Parts: base, tokens, queues, unpaused, ready, later, bodies, windows, lines.
 --
--- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for
--- how
---       many milliseconds to note that a keeper waits on these names (0: do not), queues as in part
---       `queues`.
+-- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0;
+--       for how many milliseconds to note that a keeper waits on these names (0: do not); queues
+--       as in part `queues`.
 -- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
 --        wait on}.
 

@@ -4,8 +4,7 @@
 --
 -- ARGV: worker, then settlements as in parts `done` and `settling`.
 -- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered,
--- and
---        nothing has changed.
+--        and nothing has changed.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {1} end

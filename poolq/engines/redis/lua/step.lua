@@ -1,17 +1,14 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
 -- Parts: base, done, tokens, queues, fast_path (where most steps end), unpaused, many_queues,
--- ready,
---        later, bodies, windows, lines, claims, settling.
+--        ready, later, bodies, windows, lines, claims, settling.
 --
--- ARGV: worker, request, want, the last number that `settle` has returned to it (0: none), queues
--- as
---       in part `queues`, then settlements as in parts `done` and `settling`.
+-- ARGV: worker, request, want, the last number that `settle` has returned to it (0: none),
+--       queues as in part `queues`, then settlements as in parts `done` and `settling`.
 -- Reply: {1}: the worker is not registered, or the store has lost what it did. {2, last}: the
--- request
---        is lower than the last one. Else {0, stale ids, groups}. A group is {queue, index of its first
---        claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies, states}. A missing body
---        or state is nil, and `states` is empty if there are none.
+--        request is lower than the last one. Else {0, stale ids, groups}. A group is {queue,
+--        index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies,
+--        states}. A missing body or state is nil, and `states` is empty if there are none.
 -- A request equal to the last one changes nothing and returns what is left of its reply.
 
 local function claims_of_request()

@@ -2,10 +2,9 @@
 -- outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
--- identity. The job's rules are stored as "<refused> ", followed by "<limit> <window>
--- <bytes>:<key>" for each rule; `refused` is the position (from 1) of the rule in whose line it is.
--- A line applies the limit that was last named for it. A released job is held until its window
--- ends.
+-- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
+-- each rule; `refused` is the position (from 1) of the rule in whose line it is. A line applies the
+-- limit that was last named for it. A released job is held until its window ends.
 
 -- How many heads without a free slot one step examines.
 local MAX_HEADS = 16
