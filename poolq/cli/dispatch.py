@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from poolq.cli.options import warn, with_settings
+from poolq.common.names import suggestion
 from poolq.config import Config
 from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqError
 
@@ -100,13 +101,10 @@ def _job(settings: Config, name: str) -> Any:
 
 
 def _unknown(modules: Sequence[str], name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = suggestion(name, known)
     return (
-        f"there is no job {name!r} in {', '.join(modules)}; {hint}--by-name dispatches it all the"
-        " same, for workers that have it"
+        f"there is no job {name!r} in {', '.join(modules)}; {hint}{' ' * bool(hint)}--by-name"
+        " dispatches it nevertheless, for workers that have it"
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from poolq.common.names import suggestion
+
 
 class Group(click.Group):
     """Lists its commands in the order in which they were added."""
@@ -21,10 +23,7 @@ class Group(click.Group):
         given = args[0]
         names = self.list_commands(ctx)
         if given not in names and not given.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(given, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+            hint = suggestion(given, names, f"there are {', '.join(names)}")
             raise click.UsageError(f"there is no command {given!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -1,12 +1,12 @@
 """`poolq queue`: lists, pauses, resumes and empties queues."""
 
-import difflib
 from collections.abc import Sequence
 
 import click
 
 from poolq.cli.group import Group
 from poolq.cli.options import confirm, json_option, print_line, warn, with_engine, yes_option
+from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
 from poolq.monitor import times
@@ -145,6 +145,5 @@ def purge(engine: Engine, queue: str, yes: bool) -> None:
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "'poolq queue ls' lists them"
+    hint = suggestion(name, known, "'poolq queue ls' lists them")
     return f"there is no queue {name!r}; {hint}"

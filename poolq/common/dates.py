@@ -23,7 +23,7 @@ import re
 from calendar import monthrange
 from datetime import UTC, datetime, time, timedelta
 
-UNITS = {
+UNIT_WORDS = {
     "us": ("us", "µs", "microsecond", "microseconds"),
     "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
     "s": ("s", "sec", "secs", "second", "seconds"),
@@ -35,7 +35,7 @@ UNITS = {
     "year": ("year", "years"),
 }
 #: Microseconds; a month and a year have no fixed length.
-SIZES = {
+UNIT_MICROSECONDS = {
     "us": 1,
     "ms": 1_000,
     "s": 1_000_000,
@@ -44,9 +44,9 @@ SIZES = {
     "d": 86_400_000_000,
     "w": 604_800_000_000,
 }
-UNIT_OF = {word: unit for unit, words in UNITS.items() for word in words}
-MONTHS = {"month": 1, "year": 12}
-_DAYS = {"d": 1, "w": 7}
+UNIT_OF = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
+UNIT_MONTHS = {"month": 1, "year": 12}
+_UNIT_DAYS = {"d": 1, "w": 7}
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_NAMES = {name: at for at, day in enumerate(_WEEKDAYS) for name in (day, day[:3])}
@@ -160,12 +160,12 @@ class _Reading:
 
     def _move(self, by: float, word: str) -> bool:
         unit = UNIT_OF.get(word)
-        if unit in MONTHS and by == int(by):
-            self.months += int(by) * MONTHS[unit]
-        elif unit in _DAYS and by == int(by):
-            self.moved_days += by * _DAYS[unit]
-        elif unit in SIZES:
-            self.elapsed += round(by * SIZES[unit])
+        if unit in UNIT_MONTHS and by == int(by):
+            self.months += int(by) * UNIT_MONTHS[unit]
+        elif unit in _UNIT_DAYS and by == int(by):
+            self.moved_days += by * _UNIT_DAYS[unit]
+        elif unit in UNIT_MICROSECONDS:
+            self.elapsed += round(by * UNIT_MICROSECONDS[unit])
         else:
             return False
         return True

@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from poolq.common import dates
-from poolq.common.dates import MONTHS, SIZES, UNIT_OF
+from poolq.common.dates import UNIT_MICROSECONDS, UNIT_MONTHS, UNIT_OF
 from poolq.errors import DurationError
 
 Duration = float | str | timedelta
 Moment = Duration | datetime
 
-SECOND = SIZES["s"]
+SECOND = UNIT_MICROSECONDS["s"]
 #: 100 years: points in time up to then are integers that a double holds exactly.
-LONGEST = 36_525 * SIZES["d"]
+MAX_DURATION = 36_525 * UNIT_MICROSECONDS["d"]
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
 _PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
@@ -46,7 +46,7 @@ def span(value: object, what: str) -> int | str:
     length depends on when it begins. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
-        _bound(months * 31 * SIZES["d"] + elapsed, value, what)
+        _bound(months * 31 * UNIT_MICROSECONDS["d"] + elapsed, value, what)
         return dates.span(months, elapsed)
     if _duration(value) is None and _names_a_point(value):
         raise DurationError(
@@ -63,8 +63,8 @@ def length(step: int | str, now: datetime) -> int:
     try:
         end = dates.later(now, *dates.span_of(step))
     except OverflowError:
-        return LONGEST
-    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), LONGEST)
+        return MAX_DURATION
+    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), MAX_DURATION)
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def _duration(value: object) -> int | None:
     if isinstance(value, float) and math.isnan(value):
         return None
     # Bounded first: infinity cannot be converted to an integer.
-    return round(min(max(value, -1), LONGEST) * SECOND)
+    return round(min(max(value, -1), MAX_DURATION) * SECOND)
 
 
 def _parts(value: str) -> tuple[int, int] | None:
@@ -128,10 +128,10 @@ def _parts(value: str) -> tuple[int, int] | None:
         if not word and part.span() != (0, len(text)):
             return None
         unit = UNIT_OF.get(word or "s")
-        if unit in SIZES:
-            elapsed += round(float(number) * SIZES[unit])
-        elif unit in MONTHS and number.isdecimal():
-            months += int(number) * MONTHS[unit]
+        if unit in UNIT_MICROSECONDS:
+            elapsed += round(float(number) * UNIT_MICROSECONDS[unit])
+        elif unit in UNIT_MONTHS and number.isdecimal():
+            months += int(number) * UNIT_MONTHS[unit]
         else:
             return None
         at = part.end()
@@ -168,13 +168,13 @@ def _since_epoch(point: datetime, now: datetime) -> int:
     try:
         return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (OverflowError, ValueError):  # the zone's offset leads beyond the calendar
-        return 0 if point.year == 1 else LONGEST * 100
+        return 0 if point.year == 1 else MAX_DURATION * 100
 
 
 def _bound(found: int, value: object, what: str) -> int:
     if found < 0:
         raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
-    if found > LONGEST:
+    if found > MAX_DURATION:
         raise DurationError(f"{what} is {_shown(value)}; more than 100 years is not allowed")
     return found
 

@@ -1,12 +1,14 @@
-"""The names of queues and jobs: what they may contain, and how long they may be."""
+"""Names: what those of queues and jobs may contain, and suggestions for misspelled ones."""
+
+from collections.abc import Iterable
 
 from poolq.errors import OptionError
 
-LONGEST_NAME = 128  # bytes of a queue's name in UTF-8
-LONGEST_JOB_NAME = 255  # bytes of a job's name
+MAX_QUEUE_NAME_BYTES = 128  # bytes of a queue's name in UTF-8
+MAX_JOB_NAME_BYTES = 255  # bytes of a job's name
 
 
-def check_name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
+def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) -> str:
     """Check the name of a queue or a job: at most `longest` bytes of text without spaces, commas or
     control characters. Raises OptionError, which begins with `what`."""
     if not isinstance(value, str):
@@ -20,3 +22,16 @@ def check_name(value: object, what: str, longest: int = LONGEST_NAME) -> str:
     if len(value.encode()) > longest:
         raise OptionError(f"{what} is {value[:40]!r}…; at most {longest} bytes are allowed")
     return str(value)
+
+
+def closest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name that is most similar to a misspelled one, or ""."""
+    import difflib  # here: only errors need it
+
+    return next(iter(difflib.get_close_matches(given, list(known), 1, cutoff)), "")
+
+
+def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The end of an error about an unknown name: the closest known one, or else `otherwise`."""
+    near = closest(given, known)
+    return f"did you mean {near}?" if near else otherwise

@@ -4,13 +4,14 @@
 and a database name for MySQL. Options in the query are left to the engine.
 """
 
-import difflib
 import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from poolq.common.names import suggestion
+
 #: What a single word stands for; `database` stands for DATABASE_URL.
-WORDS = {
+SHORTHANDS = {
     "sqlite": "sqlite:///poolq.db",
     "redis": "redis://localhost:6379/0",
     "database": "",
@@ -32,10 +33,10 @@ ENGINES = {
     "null": "poolq.engines.null:NullEngine",
 }
 SCHEMES = tuple(ENGINES)
-SQL = ("mysql", "mariadb")
+SQL_SCHEMES = ("mysql", "mariadb")
 #: Spellings that other libraries use, also with a "+driver" (SQLAlchemy's mysql+pymysql).
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
-DRIVEN = ("mysql", "mariadb", "sqlite")
+DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
 
 _SECRET = re.compile(r"([?&;][^=&;#]*(?:pass|pwd|secret|token|auth)[^=&;#]*=)[^&#]*", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
@@ -53,12 +54,12 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
                 "'database' needs DATABASE_URL, which is not set; set it, or give a URL"
             )
         url = database_url.strip()
-    url = WORDS.get(url, url)
+    url = SHORTHANDS.get(url, url)
     if any(ch.isspace() or not ch.isprintable() for ch in url):
         raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
     scheme, colon, rest = url.partition("://")
     if not colon:
-        raise ValueError(f"{redact(url)!r} is not a URL; {_known(url)}")
+        raise ValueError(f"{redact(url)!r} is not a URL; {_known_schemes(url)}")
     known = _scheme(scheme, url)
     location, mark, query = rest.partition("?")
     if known in ("sync", "null"):
@@ -81,19 +82,19 @@ def scheme(url: str) -> str:
 def _scheme(given: str, url: str) -> str:
     found = given.lower()
     base, plus, _ = found.partition("+")
-    if plus and ALIASES.get(base, base) in DRIVEN:
+    if plus and ALIASES.get(base, base) in DRIVER_SCHEMES:
         found = base
     found = ALIASES.get(found, found)
     if found not in SCHEMES:
-        raise ValueError(f"{redact(url)!r} has an unknown scheme; {_known(given)}")
+        raise ValueError(f"{redact(url)!r} has an unknown scheme; {_known_schemes(given)}")
     return found
 
 
-def _known(given: str) -> str:
-    near = difflib.get_close_matches(given.lower(), [*SCHEMES, *WORDS], 1)
+def _known_schemes(given: str) -> str:
+    near = suggestion(given.lower(), [*SCHEMES, *SHORTHANDS])
     schemes = ", ".join(f"{name}://" for name in SCHEMES)
-    hint = f"did you mean {near[0]!r}? There" if near else "there"
-    return f"{hint} are {schemes} and the words {' '.join(WORDS)}"
+    hint = f"{near} There" if near else "there"
+    return f"{hint} are {schemes} and the words {' '.join(SHORTHANDS)}"
 
 
 def _file(location: str, folder: Path, url: str) -> str:
@@ -120,7 +121,7 @@ def _check_server(known: str, location: str, url: str) -> None:
             raise ValueError(f"{shown} has no proper host; write {known}://host:port")
         if match[2] is not None and not _port(match[2]):
             raise ValueError(f"{shown} has a bad port; a port is a number from 1 to 65535")
-    if known in SQL and not re.fullmatch(r"[^/]+", path):
+    if known in SQL_SCHEMES and not re.fullmatch(r"[^/]+", path):
         raise ValueError(f"{shown} names no database; write {known}://user:password@host/database")
     if known in ("redis", "rediss") and not re.fullmatch(r"\d{0,5}", path, re.ASCII):
         raise ValueError(f"{shown} has a bad database; Redis numbers them: {known}://host:port/0")

@@ -5,30 +5,35 @@ are defined in `settings.py`, engine URLs in `engine_urls.py`. `.env` only provi
 `os.environ` is never changed. Only `open_engine` chooses an engine.
 """
 
-import difflib
 import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from poolq.common.names import suggestion
 from poolq.config import engine_urls
 from poolq.config.engine_urls import redact
 from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Setting
-from poolq.config.trusted_folders import distrust
+from poolq.config.trusted_folders import reason_for_distrust
 from poolq.errors import ConfigError
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-MARKERS = ("poolq.toml", "pyproject.toml", ".env")
+PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
-LONGEST_SHOWN = 80  # characters of a value in an error
+MAX_VALUE_LENGTH = 80  # characters of a value in an error
 JOB_ENGINE = "JOB_ENGINE"  # the name in Lightpack
 
 Warn = Callable[[str], None]
+
+
+def _default(name: str) -> Any:
+    """The default of a setting in the table of settings."""
+    return BY_NAME[name].default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +47,31 @@ class Config:
 
     engine: str
     folder: Path
-    namespace: str = "poolq"
-    app: tuple[str, ...] = ("jobs",)
-    procs: int = 1
-    queue: tuple[str, ...] | None = None
-    sleep: float = 5.0
-    cooldown: float = 0.0
-    max_jobs: int = 0
-    max_memory: int = 0
-    max_memory_hard: int = 0
-    timeout: float = 0.0
-    boot_timeout: float = 60.0
-    max_surge: int = 1
-    max_spawn_failures: int = 0
-    no_preload: bool = False
-    stop_timeout: float = 60.0
-    prefetch: int = 0
-    until_empty: bool = False
-    node_ttl: float = 30.0
-    name: str = "default"
-    no_dashboard: bool = False
-    log_file: str = STDERR
-    log_format: str = "text"
-    metrics: str = "off"
-    max_payload: int = 1 << 20
-    unknown_job_for: float = 600.0
+    namespace: str = _default("namespace")
+    app: tuple[str, ...] = _default("app")
+    procs: int = 1  # the setting's default depends on the machine
+    queue: tuple[str, ...] | None = _default("queue")
+    sleep: float = _default("sleep")
+    cooldown: float = _default("cooldown")
+    max_jobs: int = _default("max_jobs")
+    max_memory: int = _default("max_memory")
+    max_memory_hard: int = _default("max_memory_hard")
+    timeout: float = _default("timeout")
+    boot_timeout: float = _default("boot_timeout")
+    max_surge: int = _default("max_surge")
+    max_spawn_failures: int = _default("max_spawn_failures")
+    no_preload: bool = _default("no_preload")
+    stop_timeout: float = _default("stop_timeout")
+    prefetch: int = _default("prefetch")
+    until_empty: bool = _default("until_empty")
+    node_ttl: float = _default("node_ttl")
+    name: str = _default("name")
+    no_dashboard: bool = _default("no_dashboard")
+    log_file: str = _default("log_file")
+    log_format: str = _default("log_format")
+    metrics: str = _default("metrics")
+    max_payload: int = _default("max_payload")
+    unknown_job_for: float = _default("unknown_job_for")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -133,22 +138,23 @@ def engine_class(config: Config) -> "type[Engine]":
 
 
 def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
-    """The nearest trusted folder with one of MARKERS, from `cwd` (default: the current folder)
-    upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted folders.
+    """The nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current
+    folder) upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted
+    folders.
     """
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
         raise ConfigError(f"the current folder is gone ({error.strerror}); cd elsewhere") from None
     for folder in (start, *start.parents):
-        marker = next((folder / one for one in MARKERS if (folder / one).is_file()), None)
-        if marker is None:
+        found = next((folder / one for one in PROJECT_FILES if (folder / one).is_file()), None)
+        if found is None:
             continue
-        why = distrust(folder, current=folder == start)
+        why = reason_for_distrust(folder, current=folder == start)
         if not why:
             return folder, True
-        warn(f"{marker} is not read: {why}")
-    return start, not distrust(start, current=True)
+        warn(f"{found} is not read: {why}")
+    return start, not reason_for_distrust(start, current=True)
 
 
 def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
@@ -163,7 +169,7 @@ def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
             # The text of an engine's URL may contain a password.
             shown = _shown(value) if setting.name != "engine" else "not a URL"
             raise ConfigError(f"{source} is {shown}; it {error}") from None
-    return setting.fallback(), "default"
+    return setting.default_value(), "default"
 
 
 def _shown(value: object) -> str:
@@ -171,13 +177,13 @@ def _shown(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of more than 4,300 digits
         return "a value too large to be shown"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 def _flags(flags: Mapping[str, object], place: str) -> _Layer:
     for name in flags:
         if name not in BY_NAME:
-            raise ConfigError(f"{name!r} is not a setting{did_you_mean(name, BY_NAME)}")
+            raise ConfigError(f"{name!r} is not a setting{_hint(name, BY_NAME)}")
     return _Layer(flags, lambda setting: place or setting.option)
 
 
@@ -186,7 +192,7 @@ def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
     known = {setting.env: setting.name for setting in SETTINGS}
     for name in environ:
         if name.startswith("POOLQ_") and name not in known:
-            warn(f"{name} in {place} is not a setting{did_you_mean(name, known)}")
+            warn(f"{name} in {place} is not a setting{_hint(name, known)}")
     values = {known[name]: value for name, value in environ.items() if name in known and value}
     return _Layer(values, lambda setting: f"{setting.env} in {place}")
 
@@ -207,16 +213,13 @@ def _file(folder: Path, warn: Warn) -> _Layer:
 def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
     for key in table:
         if key not in BY_NAME:
-            raise ConfigError(
-                f"{prefix}{key} in {place} is not a setting{did_you_mean(key, BY_NAME)}"
-            )
+            raise ConfigError(f"{prefix}{key} in {place} is not a setting{_hint(key, BY_NAME)}")
     return _Layer(table, lambda setting: f"{prefix}{setting.name} in {place}")
 
 
-def did_you_mean(given: str, known: Mapping[str, object]) -> str:
+def _hint(given: str, known: Mapping[str, object]) -> str:
     """The end of a sentence about an unknown name: the closest match, or all names."""
-    near = difflib.get_close_matches(given, known, 1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    return "; " + suggestion(given, known, f"there are {', '.join(known)}")
 
 
 def _toml(path: Path) -> dict[str, object]:

@@ -14,11 +14,11 @@ from poolq.errors import DurationError, OptionError
 
 Parser = Callable[[object], object]
 
-LONGEST = 366 * 86400.0  # seconds; a longer duration is a mistake in the unit
-SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MAX_SECONDS = 366 * 86400.0  # seconds; a longer duration is a mistake in the unit
+SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 OFF = "off"
-YES = ("1", "true", "yes", "on")
-NO = ("0", "false", "no", "off")
+TRUE_WORDS = ("1", "true", "yes", "on")
+FALSE_WORDS = ("0", "false", "no", "off")
 _SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", re.ASCII)
@@ -79,7 +79,7 @@ def duration(least: float = 0.0) -> Parser:
             seconds = _seconds(value)
         except DurationError as error:
             raise ValueError(f'must be seconds or a text such as "1h" ({error})') from None
-        if not math.isfinite(seconds) or not least <= seconds <= LONGEST:
+        if not math.isfinite(seconds) or not least <= seconds <= MAX_SECONDS:
             raise ValueError(f"must be from {least:g} seconds to a year")
         return seconds
 
@@ -98,7 +98,7 @@ def size(value: object) -> int:
     """Bytes: a whole number, or text such as "512K" or "1M"; at most 512 MiB."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZES[match[2].upper()]
+        found = int(match[1]) * SIZE_UNITS[match[2].upper()]
     if isinstance(found, bool) or not isinstance(found, int) or not 2 <= found <= 512 << 20:
         raise ValueError('must be bytes, or a text such as "512K" or "1M", up to 512M')
     return found
@@ -108,7 +108,7 @@ def memory(value: object) -> int:
     """Bytes like `size`, from 16 MiB, which Python itself needs, to 1 TiB; 0 means no limit."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZES[match[2].upper()]
+        found = int(match[1]) * SIZE_UNITS[match[2].upper()]
     fits = isinstance(found, int) and (found == 0 or 16 << 20 <= found <= 1 << 40)
     if isinstance(found, bool) or not isinstance(found, int) or not fits:
         raise ValueError('must be a size of 16M or more, such as "256M" or "1G", or 0 for no limit')
@@ -116,13 +116,13 @@ def memory(value: object) -> int:
 
 
 def switch(value: object) -> bool:
-    """A boolean, or one of the words in YES and NO."""
+    """A boolean, or one of the words in TRUE_WORDS and FALSE_WORDS."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
-    if word not in (*YES, *NO):
+    if word not in (*TRUE_WORDS, *FALSE_WORDS):
         raise ValueError("must be one of true, false, 1, 0, yes, no, on, off")
-    return word in YES
+    return word in TRUE_WORDS
 
 
 def choice(*words: str) -> Parser:

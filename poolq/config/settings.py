@@ -53,7 +53,7 @@ class Setting:
         """The name of the flag."""
         return "--" + self.name.replace("_", "-")
 
-    def fallback(self) -> object:
+    def default_value(self) -> object:
         """The value of the default on this machine."""
         return self.default() if callable(self.default) else self.default
 
@@ -65,6 +65,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+# Positional, so that the table can be read line by line: name, default and parser; help; metavar
+# and the default as the help shows it.
 SETTINGS = (
     Setting(
         "engine", "sqlite:///poolq.db", text,

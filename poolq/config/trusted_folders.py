@@ -13,17 +13,19 @@ import stat
 from pathlib import Path
 
 
-def distrust(folder: Path, *, current: bool) -> str:
+def reason_for_distrust(folder: Path, *, current: bool) -> str:
     """Why a folder is not trusted, as the end of a sentence; "" if it is."""
     try:
         found = folder.stat()
     except OSError as error:
         return f"{folder} cannot be looked at: {error.strerror}"
-    return judge(folder, found, os.geteuid(), os.getegid(), current=current)
+    return reason_for_user(folder, found, os.geteuid(), os.getegid(), current=current)
 
 
-def judge(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool) -> str:
-    """Like `distrust`, for a folder with this status and a user with these ids."""
+def reason_for_user(
+    folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool
+) -> str:
+    """Like `reason_for_distrust`, for a folder with this status and a user with these ids."""
     if found.st_mode & stat.S_IWOTH:
         return f"everybody may write to {folder}"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, gid):

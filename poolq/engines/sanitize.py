@@ -11,7 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
-from poolq.jobs.limits import LONGEST, MOST, Rule
+from poolq.common.durations import MAX_DURATION
+from poolq.jobs.limits import MAX_LIMIT, Rule
 from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
@@ -91,7 +92,7 @@ def unreadable_body(what: str, value: object) -> bytes:
 def rule(key: str, limit: object, window: object) -> Rule | None:
     """A limit; None if no code can have declared it."""
     found = Rule(key, number(limit), number(window))
-    return found if 0 <= found.limit <= MOST and 1 <= found.window <= LONGEST else None
+    return found if 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_DURATION else None
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:

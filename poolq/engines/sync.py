@@ -5,11 +5,11 @@ caller of `dispatch()`. A job is asked for its rate limits, so that a mistake in
 not in production, but they never make it wait. A job may dispatch others, which then run inside it.
 """
 
-import difflib
 import logging
 from collections.abc import Sequence
 
 from poolq import config
+from poolq.common.names import suggestion
 from poolq.engines.base import Push
 from poolq.engines.storeless import Storeless
 from poolq.errors import UnknownJob
@@ -48,7 +48,7 @@ def _job(name: str) -> type[Job]:
         registry.import_all(settings.app, settings.folder)
         found = registry.known().get(name)
     if found is None:
-        near = difflib.get_close_matches(name, registry.known().names(), 1)
-        hint = f"did you mean {near[0]}?" if near else "no class here and no module has it"
+        nowhere = "no class here and no module has it"
+        hint = suggestion(name, registry.known().names(), nowhere)
         raise UnknownJob(f"no job {name!r}; {hint}")
     return found

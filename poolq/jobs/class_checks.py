@@ -1,15 +1,15 @@
 """Checks of a job's class when it is defined: could its methods run at all?"""
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Sequence
 
+from poolq.common.names import closest
 from poolq.errors import OptionError
 
 METHODS = ("run", "rate_limit", "on_success", "on_failure")
 #: Names of other libraries for our options, in snake case.
-ELSEWHERE = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
+FOREIGN_OPTIONS = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
 
 
 def check_class(cls: type, job: str) -> None:
@@ -19,7 +19,7 @@ def check_class(cls: type, job: str) -> None:
         made = getattr(cls, method)
         if not callable(made):
             raise OptionError(f"job {job}: {method} is {made!r}; it must be a method")
-        check_body(made, f"job {job}: {method}()")
+        reject_generator(made, f"job {job}: {method}()")
         if method == "rate_limit" and inspect.iscoroutinefunction(made):
             raise OptionError(f"job {job}: rate_limit() is async; it must be a plain method")
 
@@ -31,14 +31,13 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
     known = (*options, *METHODS[1:])
     for given in cls.__dict__:
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", given).lower()
-        near = [ELSEWHERE[snake]] if snake in ELSEWHERE else []
-        near = near or difflib.get_close_matches(snake, known, 1, 0.85)
+        near = FOREIGN_OPTIONS.get(snake) or closest(snake, known, 0.85)
         if near and given not in known:
-            found.append((given, near[0]))
+            found.append((given, near))
     return found
 
 
-def check_body(function: Callable[..., object], what: str) -> None:
+def reject_generator(function: Callable[..., object], what: str) -> None:
     """Reject a generator: calling it would not run its body. Raises OptionError."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise OptionError(f"{what} has a yield, so its body would never run; return instead")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from poolq.common.names import LONGEST_JOB_NAME, check_name
+from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.job import Job, JobSettings
@@ -71,4 +71,4 @@ def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str
 def _job_name(job: object) -> str:
     if not isinstance(job, str):
         raise OptionError(f"a job is dispatched by its name, not by {job!r}; use its dispatch()")
-    return check_name(job, "the job's name", LONGEST_JOB_NAME)
+    return check_name(job, "the job's name", MAX_JOB_NAME_BYTES)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, overload
 
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs.class_checks import check_body
+from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
 from poolq.jobs.limits import Limit, RateLimit
 from poolq.jobs.message_template import MessageTemplate
@@ -191,7 +191,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     if not inspect.isfunction(function):
         raise OptionError(f"@poolq.job decorates functions, not {function!r}; subclass poolq.Job")
     what = f"job {function.__module__}:{function.__qualname__}"
-    check_body(function, what)
+    reject_generator(function, what)
     signature = inspect.signature(function)
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
@@ -223,7 +223,7 @@ def _limit(given: RateLimit | Callable[[Job], RateLimit], job: str) -> Callable[
 def _hook(given: Callable[[Job], T], what: str) -> Callable[[Job], T]:
     if not callable(given):
         raise OptionError(f"{what} is {given!r}; it must be a function of the job")
-    check_body(given, what)
+    reject_generator(given, what)
 
     def hook(self: Job) -> T:
         return given(self)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack, cast
 
 from poolq.common.durations import Duration, when
-from poolq.common.names import LONGEST_JOB_NAME, check_name
+from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
@@ -58,7 +58,7 @@ class Job:
     id: str
     attempt: int  # 1 at the first try
     error: BaseException | None  # in on_failure(): why it failed
-    poolq_broken: BaseException | None = None  # what __init__ raised
+    poolq_init_error: BaseException | None = None  # what __init__ raised
 
     poolq_delay: ClassVar[Delay] = None  # the class's option `delay`, which is a method too
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
@@ -77,8 +77,8 @@ class Job:
         super().__init_subclass__(**kwargs)
         place = f"{cls.__module__}:{cls.__qualname__}"
         if cls.delay is not Job.__dict__["delay"]:
-            cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_raw`
-        check_name(cls.__dict__.get("name", place), f"job {place}: name", LONGEST_JOB_NAME)
+            cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_current_options`
+        check_name(cls.__dict__.get("name", place), f"job {place}: name", MAX_JOB_NAME_BYTES)
         check_class(cls, full_name(cls))
         options_of(cls)
 
@@ -237,10 +237,12 @@ def is_job(cls: type[Job]) -> bool:
 #: The current options of a class, in the order of Options' fields. The class's own `delay` is moved
 #: to `poolq_delay` when the class is defined, since instances have a method of that name; the last
 #: item is that method, or a delay that was assigned later.
-_raw = attrgetter(*("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay")
+_current_options = attrgetter(
+    *("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay"
+)
 
 
-def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
+def _snapshot_of(raw: tuple[object, ...]) -> tuple[object, ...]:
     """A copy to compare with later: a list may be changed in place."""
     return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
 
@@ -248,25 +250,25 @@ def _copied(raw: tuple[object, ...]) -> tuple[object, ...]:
 def template_of(cls: type[Job]) -> MessageTemplate:
     """The message template of a class with its current options. Raises OptionError."""
     whose, known, template = cls.poolq_template
-    raw = _raw(cls)
-    if whose is not cls or (known != raw and known != _copied(raw)):
+    raw = _current_options(cls)
+    if whose is not cls or (known != raw and known != _snapshot_of(raw)):
         template = MessageTemplate(job_name(cls), options_of(cls))
-        cls.poolq_template = (cls, _copied(raw), template)
+        cls.poolq_template = (cls, _snapshot_of(raw), template)
     return template
 
 
 def options_of(cls: type[Job]) -> Options:
     """The current options of the class. Raises OptionError."""
-    raw = _raw(cls)
+    raw = _current_options(cls)
     if cls.poolq_options is not None:
         known, options = cls.poolq_options
-        if known == raw or known == _copied(raw):  # copy only if needed
+        if known == raw or known == _snapshot_of(raw):  # copy only if needed
             return options
     given = dict(zip(OPTIONS, raw[:-1], strict=True))
     if raw[-1] is not Job.__dict__["delay"]:  # assigned after the class was defined
         given["delay"] = raw[-1]
     options = DEFAULTS.changed(given, full_name(cls))
-    cls.poolq_options = (_copied(raw), options)
+    cls.poolq_options = (_snapshot_of(raw), options)
     return options
 
 
@@ -290,11 +292,12 @@ def build(
         job = cls.__new__(cls) if plain else cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
-        vars(job)["poolq_broken"] = raised
+        vars(job)["poolq_init_error"] = raised
     _fill(job, id, payload, attempt, queue, error)
     return job
 
 
+# Positional, since it is called for each job, and keywords take time.
 def _fill(
     job: Job,
     id: str,

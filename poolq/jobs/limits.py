@@ -8,19 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from poolq.common import dates
+from poolq.common.durations import MAX_DURATION
 from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
-UNITS = {
-    "seconds": 1_000_000,
-    "minutes": 60_000_000,
-    "hours": 3_600_000_000,
-    "days": 86_400_000_000,
+#: The units of a window, each with its length.
+UNIT_MICROSECONDS = {
+    unit: dates.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
 }
-MOST = 2**31 - 1  # the largest count that every engine can store
-LONGEST_KEY = 255  # bytes in UTF-8
-LONGEST = 36_525 * UNITS["days"]
-_FIELDS = ("limit", *UNITS, "key", "jitter", "on_limit")
+MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
+MAX_KEY_BYTES = 255  # bytes in UTF-8
+LIMIT_FIELDS = ("limit", *UNIT_MICROSECONDS, "key", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
@@ -115,9 +114,9 @@ class Limit:
             raise LimitError(
                 f"{item!r} is not a limit; return None, a Limit, a dict or a list of them"
             )
-        unknown = [str(name) for name in item if name not in _FIELDS]
+        unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
         if unknown:
-            raise LimitError(f"unknown {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
+            raise LimitError(f"unknown {', '.join(unknown)}; there are {', '.join(LIMIT_FIELDS)}")
         if "limit" not in item:
             raise LimitError(f"{dict(item)!r} has no 'limit'")
         return cls(**item)
@@ -132,7 +131,7 @@ RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]
 
 
 def _limit(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
         raise LimitError(f"limit is {value!r}; it must be a whole number of 1 or more")
     return value
 
@@ -141,22 +140,22 @@ def _window(spans: Mapping[str, object]) -> int:
     given = {unit: span for unit, span in spans.items() if span is not None}
     if len(given) != 1:
         said = " and ".join(given) or "no unit"
-        raise LimitError(f"{said} given; give exactly one of {', '.join(UNITS)}")
+        raise LimitError(f"{said} given; give exactly one of {', '.join(UNIT_MICROSECONDS)}")
     ((unit, span),) = given.items()
     if isinstance(span, bool) or not isinstance(span, (int, float)) or not span > 0:
         raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
-    if span > LONGEST / UNITS[unit]:
+    if span > MAX_DURATION / UNIT_MICROSECONDS[unit]:
         raise LimitError(f"{unit} is {span!r}; more than 100 years is not allowed")
-    return max(1, round(span * UNITS[unit]))
+    return max(1, round(span * UNIT_MICROSECONDS[unit]))
 
 
 def _key(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise LimitError(f"key is {value!r}; it must be text of 1 to {LONGEST_KEY} bytes")
-    if not 1 <= len(value.encode("utf-8", "replace")) <= LONGEST_KEY:
-        raise LimitError(f"key is {value[:40]!r}; it must be text of 1 to {LONGEST_KEY} bytes")
+        raise LimitError(f"key is {value!r}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
+    if not 1 <= len(value.encode("utf-8", "replace")) <= MAX_KEY_BYTES:
+        raise LimitError(f"key is {value[:40]!r}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
     if not value.isprintable():
         raise LimitError(f"key is {value!r}; it must be text without control characters")
     return value

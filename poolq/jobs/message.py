@@ -10,23 +10,23 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from poolq.common.names import MAX_JOB_NAME_BYTES
 from poolq.errors import BadMessage, NewerMessage
 from poolq.jobs.limits import OnLimit
 
-VERSION = 1
-HISTORY_KEPT = 20
+MESSAGE_VERSION = 1
+MAX_HISTORY = 20
 
-
-Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_JOB_NAME_BYTES)]
 #: Upper bounds of what a message may ask for, as each crash and each timeout costs a worker.
-MOST_ATTEMPTS = 1_000_000
-MOST_CRASHES = 1_000
-MOST_STEPS = 1_000
-Attempts = Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)]
-Crashes = Annotated[int, Meta(ge=1, le=MOST_CRASHES)]
+MAX_ATTEMPTS = 1_000_000
+MAX_CRASHES = 1_000
+MAX_RETRY_STEPS = 1_000
+Attempts = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
+Crashes = Annotated[int, Meta(ge=1, le=MAX_CRASHES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
-Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MOST_STEPS)]
+Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
@@ -63,8 +63,8 @@ class _Body(msgspec.Struct, frozen=True):
     queue: str = "?"
 
 
-class _Version(msgspec.Struct, frozen=True):
-    v: int = VERSION
+class _BodyVersion(msgspec.Struct, frozen=True):
+    v: int = MESSAGE_VERSION
 
 
 class State(NamedTuple):
@@ -87,7 +87,7 @@ INITIAL = State()
 
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     """One line of a job's history. `at` is in microseconds since the epoch; `cause` is one of
-    CAUSES."""
+    HISTORY_CAUSES."""
 
     at: int
     cause: str
@@ -101,7 +101,7 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
 
 #: error, released, limited and timeout count as attempts; crash is counted separately; unknown and
 #: newer are not counted.
-CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
+HISTORY_CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
 
 #: What msgspec raises for bytes that are not JSON, or not the expected JSON.
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -125,7 +125,7 @@ def decode(body: bytes) -> Message:
     except UNREADABLE as error:
         _check_version(_version(body))
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
-    if message.v != VERSION:
+    if message.v != MESSAGE_VERSION:
         _check_version(message.v)
     if type(message.payload) is not dict:
         raise BadMessage(f"the message's payload is not a JSON object: {body[:80]!r}")
@@ -144,15 +144,15 @@ def name_and_queue(body: bytes) -> tuple[str, str]:
 def _version(body: bytes) -> int:
     """The version of a body that cannot be decoded, perhaps because a later poolq wrote it."""
     try:
-        return msgspec.json.decode(body, type=_Version).v
+        return msgspec.json.decode(body, type=_BodyVersion).v
     except UNREADABLE:
-        return VERSION
+        return MESSAGE_VERSION
 
 
 def _check_version(version: int) -> None:
-    if version != VERSION:
-        kind = NewerMessage if version > VERSION else BadMessage
-        raise kind(f"message has version {version}; this poolq reads version {VERSION}")
+    if version != MESSAGE_VERSION:
+        kind = NewerMessage if version > MESSAGE_VERSION else BadMessage
+        raise kind(f"message has version {version}; this poolq reads version {MESSAGE_VERSION}")
 
 
 def entry(line: Entry) -> bytes:
@@ -180,8 +180,8 @@ def entries(history: bytes) -> list[Entry]:
 
 
 def with_entry(history: bytes, line: Entry) -> bytes:
-    """The history with one more line; the first and the last HISTORY_KEPT - 1 lines are kept."""
+    """The history with one more line; the first and the last MAX_HISTORY - 1 lines are kept."""
     lines = [*history.splitlines(), entry(line)]
-    if len(lines) > HISTORY_KEPT:
-        lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+    if len(lines) > MAX_HISTORY:
+        lines = [lines[0], *lines[1 - MAX_HISTORY :]]
     return b"\n".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.ids import new_id
-from poolq.jobs.message import VERSION, Message, Push, encode
+from poolq.jobs.message import MESSAGE_VERSION, Message, Push, encode
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
 
@@ -30,16 +30,16 @@ class MessageTemplate:
         self.queue = options.queue
         self.delay = options.delay if isinstance(options.delay, int) else None
         blank = Message(
-            VERSION,
-            "",
-            job,
-            options.queue,
-            Raw(b""),
-            options.attempts,
-            options.retry_after,
-            options.max_crashes,
-            options.on_limit,
-            options.timeout,
+            v=MESSAGE_VERSION,
+            id="",
+            job=job,
+            queue=options.queue,
+            payload=Raw(b""),
+            attempts=options.attempts,
+            retry_after=options.retry_after,
+            max_crashes=options.max_crashes,
+            on_limit=options.on_limit,
+            timeout=options.timeout,
         )
         # JSON escapes each quote within a string, so only the field itself matches.
         before, field, rest = encode(blank).partition(b'"id":"')

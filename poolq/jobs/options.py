@@ -5,17 +5,16 @@ Options are read when a job is dispatched and are stored with it. Where they com
 are checked when it is defined.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn, TypedDict
 
 from poolq.common.durations import Duration, Moment, is_duration, micros, span, when
-from poolq.common.names import check_name
+from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
 from poolq.jobs.limits import OnLimit
-from poolq.jobs.message import MOST_ATTEMPTS, MOST_CRASHES, MOST_STEPS
+from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_RETRY_STEPS
 
 Delay = Moment | None
 RetryAfter = Duration | Sequence[Duration] | None
@@ -101,8 +100,10 @@ def _steps(value: object, what: str) -> tuple[int | str, ...]:
     if value is None:
         return ()
     if isinstance(value, (list, tuple)):
-        if len(value) > MOST_STEPS:
-            raise OptionError(f"{what} has {len(value)} steps; at most {MOST_STEPS} are allowed")
+        if len(value) > MAX_RETRY_STEPS:
+            raise OptionError(
+                f"{what} has {len(value)} steps; at most {MAX_RETRY_STEPS} are allowed"
+            )
         return tuple(span(step, f"{what}[{index}]") for index, step in enumerate(value))
     step = span(value, what)
     return (step,) if step else ()
@@ -121,9 +122,9 @@ def _timeout(value: object, what: str) -> int:
 _READERS: Mapping[str, Callable[[object, str], object]] = {
     "queue": _queue,
     "delay": _delay,
-    "attempts": _whole(MOST_ATTEMPTS),
+    "attempts": _whole(MAX_ATTEMPTS),
     "retry_after": _steps,
-    "max_crashes": _whole(MOST_CRASHES),
+    "max_crashes": _whole(MAX_CRASHES),
     "on_limit": _on_limit,
     "timeout": _timeout,
 }
@@ -134,7 +135,6 @@ DEFAULTS = Options()
 
 
 def _unknown(option: str, job: str) -> NoReturn:
-    near = difflib.get_close_matches(option, OPTIONS, 1)
     known = f"there are {', '.join(OPTIONS)}; what the job works on is its payload, a dict"
-    hint = f"did you mean {near[0]}?" if near else known
+    hint = suggestion(option, OPTIONS, known)
     raise OptionError(f"job {job}: unknown option {option}; {hint}")

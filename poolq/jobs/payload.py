@@ -11,7 +11,7 @@ import msgspec
 
 from poolq.errors import PayloadError
 
-DEEPEST = 100  # levels of nesting; JSON parsers have limits of their own
+MAX_DEPTH = 100  # levels of nesting; JSON parsers have limits of their own
 _SCALARS = frozenset((str, int, bool, type(None)))
 _HINTS = {
     "tuple": "a list",
@@ -77,8 +77,8 @@ def _check(value: object, job: str, path: str, depth: int) -> None:
 
 
 def _check_deeper(value: object, job: str, path: str, depth: int) -> None:
-    if depth >= DEEPEST:
-        _refuse(job, f"{path[:80]}… is more than {DEEPEST} levels deep")
+    if depth >= MAX_DEPTH:
+        _refuse(job, f"{path[:80]}… is more than {MAX_DEPTH} levels deep")
     _check(value, job, path, depth + 1)
 
 

@@ -2,7 +2,7 @@
 
 The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
 children share the choice; connections are left to the engine. While an engine cannot be reached,
-the producer retries for `PATIENCE` seconds, but only jobs that are certainly not stored: a job is
+the producer retries for RETRY_SECONDS, but only jobs that are certainly not stored: a job is
 never dispatched twice.
 
 Job classes are unknown here: `job.py` and `dispatch.py` stand above this module.
@@ -24,7 +24,7 @@ from poolq.jobs.message_template import MessageTemplate
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-PATIENCE = 10.0  # seconds
+RETRY_SECONDS = 10.0  # seconds
 
 
 class _Producer(NamedTuple):
@@ -32,7 +32,7 @@ class _Producer(NamedTuple):
     max_payload: int
 
 
-class _Chosen:
+class _EngineChoice:
     """The engine this process dispatches to, chosen once by the settings or by `connect()`."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class _Chosen:
         self.producer: _Producer | None = None
         self.lock = threading.Lock()
 
-    def fresh_lock(self) -> None:
+    def reset_lock(self) -> None:
         """Replace the lock in a forked child: a thread that the child lacks may hold it."""
         self.lock = threading.Lock()
 
@@ -54,13 +54,13 @@ class _Chosen:
         return self.producer or self.open()
 
     def open(self) -> _Producer:
-        opened = _opened(self.configured())
+        opened = _open_producer(self.configured())
         with self.lock:
             self.producer = self.producer or opened  # the first thread wins, and connect() over all
             return self.producer
 
     def use(self, settings: config.Config) -> _Producer:
-        opened = _opened(settings)
+        opened = _open_producer(settings)
         with self.lock:
             self.settings, self.producer = settings, opened
         return opened
@@ -71,11 +71,11 @@ class _Chosen:
             self.settings = self.settings or settings
 
 
-_chosen = _Chosen()
-os.register_at_fork(after_in_child=_chosen.fresh_lock)
+_chosen = _EngineChoice()
+os.register_at_fork(after_in_child=_chosen.reset_lock)
 
 
-def _opened(settings: config.Config) -> _Producer:
+def _open_producer(settings: config.Config) -> _Producer:
     return _Producer(config.open_engine(settings), settings.max_payload)
 
 
@@ -114,7 +114,7 @@ def send(template: MessageTemplate, payload: object) -> str:
     try:
         to.push([push])
     except EngineUnavailable as error:
-        _store_again(to, [push], error)
+        _retry_push(to, [push], error)
     return push.id
 
 
@@ -128,13 +128,13 @@ def store(pushes: Sequence[Push]) -> list[str]:
         if pushes:
             to.push(pushes)
     except EngineUnavailable as error:
-        _store_again(to, pushes, error)
+        _retry_push(to, pushes, error)
     return [push.id for push in pushes]
 
 
-def _store_again(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
-    """Retry what is certainly not stored, for PATIENCE seconds. Raises EngineUnavailable."""
-    give_up = time.monotonic() + PATIENCE
+def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
+    """Retry what is certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
+    give_up = time.monotonic() + RETRY_SECONDS
     backoff, failures = Backoff(), 0
     while not error.maybe_stored:
         missing = set(error.ids)

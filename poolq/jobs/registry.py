@@ -15,13 +15,13 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from poolq.config.trusted_folders import distrust
+from poolq.config.trusted_folders import reason_for_distrust
 from poolq.errors import AppError, OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.job import Job, full_name, is_job
 
-POOLQ = Path(__file__).parents[1]
-LONGEST_TEXT = 300  # characters of another error's text in ours
+POOLQ_FOLDER = Path(__file__).parents[1]
+MAX_ERROR_LENGTH = 300  # characters of another error's text in ours
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -54,7 +54,7 @@ def import_all(modules: Sequence[str], folder: Path) -> None:
     AppError.
     """
     path = str(folder)
-    if sys.path[:1] != [path] and not distrust(folder, current=True):
+    if sys.path[:1] != [path] and not reason_for_distrust(folder, current=True):
         sys.path.insert(0, path)
     importlib.invalidate_caches()
     for name in modules:
@@ -137,12 +137,12 @@ def _import(name: str, folder: Path) -> ModuleType:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             text = _missing(name, folder)
         else:
-            text = f"module {name!r} cannot be loaded: {_worded(error, folder)}"
+            text = f"module {name!r} cannot be loaded: {_describe(error, folder)}"
         raise AppError(text) from error
 
 
 def _missing(name: str, folder: Path) -> str:
-    why = distrust(folder, current=True)
+    why = reason_for_distrust(folder, current=True)
     if why and PathFinder.find_spec(name.partition(".")[0], [str(folder)]):
         return f"module {name!r} in {folder} is not loaded: {why}"
     advice = "name the module with --app"
@@ -151,32 +151,32 @@ def _missing(name: str, folder: Path) -> str:
     return f"no module {name!r} in {folder}: {advice}"
 
 
-def _worded(error: BaseException, folder: Path) -> str:
+def _describe(error: BaseException, folder: Path) -> str:
     """The error as `file:line: Kind: text`, on one line."""
     if isinstance(error, SyntaxError) and error.filename:
-        place, text = f"{_shown(error.filename, folder)}:{error.lineno}", error.msg
+        place, text = f"{_shown_path(error.filename, folder)}:{error.lineno}", error.msg
     else:
-        place, text = _place(error, folder), str(error)
+        place, text = _error_place(error, folder), str(error)
     text = " ".join(text.split())
-    if len(text) > LONGEST_TEXT:
-        text = f"{text[:LONGEST_TEXT]}…"
+    if len(text) > MAX_ERROR_LENGTH:
+        text = f"{text[:MAX_ERROR_LENGTH]}…"
     return f"{place}: {type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _place(error: BaseException, folder: Path) -> str:
+def _error_place(error: BaseException, folder: Path) -> str:
     """The innermost line within the application, or else the line that raised the error."""
     frames = [
         (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
-    own = [at for at in frames if _shown(at[0], folder) != at[0]]
+    own = [at for at in frames if _shown_path(at[0], folder) != at[0]]
     file, line = (own or frames)[-1]
-    return f"{_shown(file, folder)}:{line}"
+    return f"{_shown_path(file, folder)}:{line}"
 
 
-def _shown(file: str, folder: Path) -> str:
+def _shown_path(file: str, folder: Path) -> str:
     """The file's path, relative to the folder if it is part of the application."""
     path = Path(file)
-    if "site-packages" in path.parts or path.is_relative_to(POOLQ):
+    if "site-packages" in path.parts or path.is_relative_to(POOLQ_FOLDER):
         return file
     if not path.is_relative_to(folder):
         return file

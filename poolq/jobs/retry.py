@@ -12,10 +12,10 @@ from poolq.common.durations import length
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry
 
-UNKNOWN_RETRY = 5_000_000  # microseconds before the next worker looks at an unknown job
+UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before the next worker looks at an unknown job
 #: Microseconds before the next attempt of a job that timed out twice in a row; the pause doubles
 #: from the first to the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 1_000_000, 60_000_000
+MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 
 
 class Ack(NamedTuple):
@@ -85,33 +85,37 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
     return length(step, datetime.fromtimestamp(now / 1_000_000))  # noqa: DTZ006  # local time
 
 
-def counted(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
+def retry_or_fail(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
     """An attempt has failed: try again after `delay` microseconds, or fail for good."""
-    after = _tried(state, line)
-    return failing(after) if after.attempt >= message.attempts else Release(delay, after)
+    after = _after_attempt(state, line)
+    return mark_failing(after) if after.attempt >= message.attempts else Release(delay, after)
 
 
-def failing(state: State) -> Failing:
+def mark_failing(state: State) -> Failing:
     """Mark the job as failed, so that `on_failure()` is called."""
     return Failing(state._replace(failing=1))
 
 
-def at_once(state: State, line: Entry) -> Failing:
+def fail_now(state: State, line: Entry) -> Failing:
     """Fail for good, whatever attempts remain; this attempt is counted."""
-    return failing(_tried(state, line))
+    return mark_failing(_after_attempt(state, line))
 
 
-def _tried(state: State, line: Entry) -> State:
+def _after_attempt(state: State, line: Entry) -> State:
     return State(state.attempt + 1, state.crashes, 0, with_entry(state.history, line))
 
 
-def limited(
+def hold_back(
     message: Message, state: State, line: Entry, rule: Rule, until: int
 ) -> ReleaseUntil | Failing:
     """Held back by a limit, which counts as an attempt. The job keeps its place and is due at
     `until`: see `spread`."""
-    after = _tried(state, line)
-    return failing(after) if after.attempt >= message.attempts else ReleaseUntil(until, after, rule)
+    after = _after_attempt(state, line)
+    return (
+        mark_failing(after)
+        if after.attempt >= message.attempts
+        else ReleaseUntil(until, after, rule)
+    )
 
 
 def spread(jitter: float, window: int, rand: float) -> int:
@@ -120,20 +124,20 @@ def spread(jitter: float, window: int, rand: float) -> int:
     return round(jitter * window * rand)
 
 
-def unknown(state: State, line: Entry, grace: int) -> Release | Bury:
+def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
     """No module defines the job: wait `grace` microseconds for a deploy, uncounted, then bury."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))
     history = state.history if since else with_entry(state.history, line)
-    return Release(min(UNKNOWN_RETRY, grace), state._replace(history=history), "")
+    return Release(min(UNKNOWN_RETRY_DELAY, grace), state._replace(history=history), "")
 
 
-def newer(state: State, line: Entry) -> Release:
+def release_newer(state: State, line: Entry) -> Release:
     """A later poolq has stored the message: wait, uncounted, for a worker that can read it."""
     noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
     history = state.history if noted else with_entry(state.history, line)
-    return Release(UNKNOWN_RETRY, state._replace(history=history), "")
+    return Release(UNKNOWN_RETRY_DELAY, state._replace(history=history), "")
 
 
 def crashed_out(message: Message, state: State) -> bool:
@@ -159,14 +163,16 @@ def after_timeout(message: Message, state: State, now: int) -> int:
         if line.cause != "timeout":
             break
         before += 1
-    return max(asked, min(FIRST_PAUSE << (before - 1), LONGEST_PAUSE)) if before else asked
+    return (
+        max(asked, min(MIN_TIMEOUT_PAUSE << (before - 1), MAX_TIMEOUT_PAUSE)) if before else asked
+    )
 
 
-def hook_spent(message: Message, state: State) -> bool:
+def hook_crashed_out(message: Message, state: State) -> bool:
     """Whether too many workers have died in `on_failure()`, so that it must not be called again."""
     return state.failing - 1 >= message.max_crashes
 
 
-def at_end(state: State, line: Entry) -> Bury:
+def bury(state: State, line: Entry) -> Bury:
     """Bury the job with its state and one last line of history."""
     return Bury(state._replace(history=with_entry(state.history, line)))

@@ -20,7 +20,7 @@ class Runnable(Protocol):
     """What this module needs to know of a job: it stands below the class Job."""
 
     id: str
-    poolq_broken: BaseException | None  # what the job's __init__ raised
+    poolq_init_error: BaseException | None  # what the job's __init__ raised
 
 
 R = TypeVar("R", bound=Runnable)
@@ -76,8 +76,8 @@ def call(job: Runnable, method: str = "run") -> Any:
 
 def _call(job: Runnable, method: str) -> Any:
     running_job.set(job)
-    if job.poolq_broken is not None:
-        raise job.poolq_broken
+    if job.poolq_init_error is not None:
+        raise job.poolq_init_error
     try:
         result = getattr(job, method)()
         if result is None or not isinstance(result, Coroutine):  # isinstance is slow
@@ -128,7 +128,7 @@ def run_inline(
     for attempt in range(1, attempts + 1):
         job = make(decode(body), attempt)  # decoded again: an attempt may change its payload
         try:
-            if first is not None and job.poolq_broken is None:
+            if first is not None and job.poolq_init_error is None:
                 first(job)
             result = call(job)
         except KeyboardInterrupt:

@@ -83,7 +83,7 @@ class Executor:
         if known is None:
             return self._unknown(claim, message)
         again = state is not INITIAL and state != INITIAL
-        if again and retry.hook_spent(message, state):
+        if again and retry.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state))
         kind, own_hooks = known
         return ReadyJob(claim, message, again, kind, own_hooks)
@@ -103,7 +103,7 @@ class Executor:
         if not state.failing and not over:
             return None
         error = error_of(state, message)
-        outcome = Failing(state) if state.failing else retry.failing(state)
+        outcome = Failing(state) if state.failing else retry.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         event = Failed(
             message.job,
@@ -192,9 +192,9 @@ class Executor:
         line = self._line(cause, describe(error), tries, trace)
         outcome: Release | Failing
         if cause == "failed":
-            outcome = retry.at_once(claim.state, line)
+            outcome = retry.fail_now(claim.state, line)
         else:
-            outcome = retry.counted(message, claim.state, line, delay)
+            outcome = retry.retry_or_fail(message, claim.state, line, delay)
         where = (message.job, claim.id, claim.queue, tries)
         if isinstance(outcome, Failing):
             failed = Failed(*where, seconds, cause, describe(error), trace)
@@ -223,7 +223,7 @@ class Executor:
         )
         line = self._line("limited", describe(error), tries)
         later = retry.spread(limits[at].jitter, limits[at].window, random.random())
-        outcome = retry.limited(message, claim.state, line, rules[at], refused.until + later)
+        outcome = retry.hold_back(message, claim.state, line, rules[at], refused.until + later)
         if isinstance(outcome, Failing):
             return JobResult(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
         left = message.attempts - tries
@@ -236,20 +236,20 @@ class Executor:
             f"UnknownJob: no module of the application defines {message.job!r}; "
             "deploy it, or name its module with --app"
         )
-        outcome = retry.unknown(claim.state, self._line("unknown", text, 0), self._grace)
+        outcome = retry.release_unknown(claim.state, self._line("unknown", text, 0), self._grace)
         if isinstance(outcome, Bury):
             return JobResult(outcome, Buried(message.job, claim.id, claim.queue, text))
         assert isinstance(outcome, Release)
         return JobResult(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
 
     def _newer(self, claim: Claim, text: str) -> JobResult:
-        outcome = retry.newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
+        outcome = retry.release_newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
         job, _ = name_and_queue(claim.body)
         return JobResult(outcome, Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text))
 
     def _bury(self, claim: Claim, job: str, error: str) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)
-        after = retry.at_end(claim.state, line)
+        after = retry.bury(claim.state, line)
         return JobResult(after, Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:

@@ -29,7 +29,7 @@ from poolq.engines.base import (
     StoredJob,
 )
 from poolq.jobs.limits import Admission, Rule, Window
-from poolq.jobs.message import HISTORY_KEPT, State
+from poolq.jobs.message import MAX_HISTORY, State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
 
 Identity = tuple[str, int]
@@ -475,8 +475,8 @@ class Model:
         attempt, crashes, failing, history = job.state
         line = death.entry if death else UNKNOWN_LINE
         lines = [*history.splitlines(), line]
-        if len(lines) > HISTORY_KEPT:
-            lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+        if len(lines) > MAX_HISTORY:
+            lines = [lines[0], *lines[1 - MAX_HISTORY :]]
         if failing:
             failing += 1
         elif late:

@@ -92,7 +92,7 @@ def test_a_dispatch_waits_for_a_server_that_comes_back(
 def test_a_dispatch_does_not_wait_for_ever(
     own_redis: OwnRedis, namespace: str, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "PATIENCE", 0.5)
+    monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.5)
     server = own_redis()
     poolq.connect(server.url, namespace)
     server.stop()

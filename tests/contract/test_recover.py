@@ -7,7 +7,7 @@ import pytest
 
 from poolq.engines.base import DeathReport, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
-from poolq.jobs.message import HISTORY_KEPT, State, entries
+from poolq.jobs.message import MAX_HISTORY, State, entries
 from poolq.jobs.retry import ACK, Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
@@ -153,7 +153,7 @@ def test_an_unknown_death_adds_a_line_to_the_history(engine: Engine, worker: Wor
 @pytest.mark.parametrize("known", [True, False])
 def test_a_history_does_not_grow_without_end(engine: Engine, worker: Worker, known: bool) -> None:
     """A crash keeps as many lines as any other entry does (`message.with_entry`)."""
-    lines = [b'{"at":%d,"cause":"error"}' % n for n in range(HISTORY_KEPT)]
+    lines = [b'{"at":%d,"cause":"error"}' % n for n in range(MAX_HISTORY)]
     push(engine, "a")
     worker.end(worker.claim()[0], Release(0, State(1, 0, 0, b"\n".join(lines))))
     worker.claim()

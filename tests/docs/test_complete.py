@@ -126,7 +126,7 @@ def test_a_jobs_option_has_its_row(option: str) -> None:
     assert [row for row in rows(read("guide.md")) if row[0] == f"`{option}`"]
 
 
-@pytest.mark.parametrize("field", limits._FIELDS)
+@pytest.mark.parametrize("field", limits.LIMIT_FIELDS)
 def test_a_limits_field_is_explained(field: str) -> None:
     assert f"`{field}`" in sections(read("guide.md"))["Rate limits"]
 
@@ -141,7 +141,7 @@ def test_a_public_name_is_written_about(name: str) -> None:
 def test_an_engine_and_its_options_are_named(scheme: str) -> None:
     text = read("engines.md")
     assert f"`{scheme}://" in text
-    assert all(f"`{word}`" in text for word in engine_urls.WORDS)
+    assert all(f"`{word}`" in text for word in engine_urls.SHORTHANDS)
     place = {"sqlite": "/file", "unix": "/socket", "redis+sentinel": "host/service"}
     url = f"{scheme}://{place.get(scheme, 'host')}/0?nonsense=1"
     if scheme in ("sync", "null"):
@@ -159,7 +159,7 @@ def test_the_stored_form_is_described() -> None:
     for kind in (message.Message, message.Entry):
         for field in msgspec.structs.fields(kind):
             assert f"`{field.name}`" in text
-    assert {f"`{cause}`" for cause in message.CAUSES} <= {row[0] for row in rows(text)}
+    assert {f"`{cause}`" for cause in message.HISTORY_CAUSES} <= {row[0] for row in rows(text)}
     assert {f"`{field}`" for field in State._fields} <= {row[0] for row in rows(text)}
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from poolq.config.engine_urls import redact
-from poolq.config.parsers import NO, YES
+from poolq.config.parsers import FALSE_WORDS, TRUE_WORDS
 from poolq.errors import ConfigError
 
 DEFAULT_PORT = 3306
@@ -71,9 +71,9 @@ def _text(name: str, value: str) -> dict[str, Any]:
 
 
 def _switch(name: str, value: str) -> dict[str, Any]:
-    if value.lower() not in (*YES, *NO):
+    if value.lower() not in (*TRUE_WORDS, *FALSE_WORDS):
         raise ValueError("is true or false")
-    return {name: value.lower() in YES}
+    return {name: value.lower() in TRUE_WORDS}
 
 
 def _tls(_: str, value: str) -> dict[str, Any]:

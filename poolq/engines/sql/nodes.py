@@ -21,7 +21,7 @@ from poolq.engines.sql.settling import (
     release_args,
 )
 from poolq.engines.sql.wakeups import arm
-from poolq.jobs.message import HISTORY_KEPT, Entry, State, entry
+from poolq.jobs.message import MAX_HISTORY, Entry, State, entry
 
 ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
 #: The later ones are registered at later moments, wherever the clock goes.
@@ -160,8 +160,8 @@ def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], li
 def _state_after(row: Row, death: DeathReport) -> State:
     attempt, crashes, failing, history = row[4:8]
     lines = [*history.splitlines(), death.entry]
-    if len(lines) > HISTORY_KEPT:
-        lines = [lines[0], *lines[1 - HISTORY_KEPT :]]
+    if len(lines) > MAX_HISTORY:
+        lines = [lines[0], *lines[1 - MAX_HISTORY :]]
     told = b"\n".join(lines)
     if failing:
         return State(attempt, crashes, failing + 1, told)

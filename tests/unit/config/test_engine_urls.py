@@ -54,9 +54,9 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("reddis://h", "did you mean 'redis'"),
+        ("reddis://h", "did you mean redis?"),
         ("postgresql://h/db", "unknown scheme"),
-        ("redi", "did you mean 'redis'"),
+        ("redi", "did you mean redis?"),
         ("poolq.db", "is not a URL"),
         ("", "is not a URL"),
         ("redis://h:0", "bad port"),

@@ -47,12 +47,12 @@ def test_the_defaults_of_config_and_table_agree(tmp_path: Path) -> None:
     made = Config(engine="", folder=tmp_path)
     for setting in SETTINGS:
         if setting.name not in ("engine", "procs"):
-            assert getattr(made, setting.name) == setting.fallback(), setting.name
+            assert getattr(made, setting.name) == setting.default_value(), setting.name
 
 
 def test_every_default_passes_its_own_parser() -> None:
     for setting in SETTINGS:
-        value = setting.fallback()
+        value = setting.default_value()
         assert value is None or setting.parse(value) == value, setting.name
 
 

@@ -68,7 +68,7 @@ class Inner(Job):
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
     story.clear()
     asked.clear()
-    monkeypatch.setattr(MODULE, "_chosen", MODULE._Chosen())
+    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poolq import Limit
 from poolq.errors import LimitError
-from poolq.jobs.limits import LONGEST, Rule, Window, take
+from poolq.jobs.limits import MAX_DURATION, Rule, Window, take
 
 SECOND = 1_000_000
 
@@ -23,7 +23,7 @@ SECOND = 1_000_000
         ({"minutes": 5}, 300 * SECOND),
         ({"hours": 1}, 3600 * SECOND),
         ({"days": 1}, 86_400 * SECOND),
-        ({"days": 36_525}, LONGEST),
+        ({"days": 36_525}, MAX_DURATION),
         ({"seconds": 1e-9}, 1),
     ],
 )
@@ -65,15 +65,15 @@ def test_what_rate_limit_may_return(given: object, limits: tuple[Limit, ...]) ->
     assert Limit.parse(given, "jobs:A") == limits
 
 
-UNITS = "give exactly one of seconds, minutes, hours, days"
+UNIT_MICROSECONDS = "give exactly one of seconds, minutes, hours, days"
 FIELDS = "there are limit, seconds, minutes, hours, days, key, jitter, on_limit"
 
 
 @pytest.mark.parametrize(
     ("given", "wrong"),
     [
-        ({"limit": 10}, f"no unit given; {UNITS}"),
-        ({"limit": 10, "seconds": 1, "hours": 1}, f"seconds and hours given; {UNITS}"),
+        ({"limit": 10}, f"no unit given; {UNIT_MICROSECONDS}"),
+        ({"limit": 10, "seconds": 1, "hours": 1}, f"seconds and hours given; {UNIT_MICROSECONDS}"),
         ({"seconds": 1}, "{'seconds': 1} has no 'limit'"),
         ({"limit": 0, "seconds": 1}, "limit is 0; it must be a whole number of 1 or more"),
         ({"limit": -1, "seconds": 1}, "limit is -1; it must be"),

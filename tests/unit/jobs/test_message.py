@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from poolq.errors import BadMessage
 from poolq.jobs.message import (
-    CAUSES,
-    HISTORY_KEPT,
+    HISTORY_CAUSES,
+    MAX_HISTORY,
     VERSION,
     Entry,
     Message,
@@ -189,20 +189,20 @@ def line(at: int, cause: str = "error") -> Entry:
 
 def test_a_history_grows_at_its_end() -> None:
     history = b""
-    for at, cause in enumerate(CAUSES):
+    for at, cause in enumerate(HISTORY_CAUSES):
         history = with_entry(history, line(at, cause))
-    assert entries(history) == [line(at, cause) for at, cause in enumerate(CAUSES)]
+    assert entries(history) == [line(at, cause) for at, cause in enumerate(HISTORY_CAUSES)]
     assert entries(b"") == []
     assert b"\n" not in entry(line(1))
 
 
 def test_a_history_keeps_its_first_and_its_last_lines() -> None:
     history = b""
-    for at in range(HISTORY_KEPT + 10):
+    for at in range(MAX_HISTORY + 10):
         history = with_entry(history, line(at))
     kept = [found.at for found in entries(history)]
-    assert kept == [0, *range(11, HISTORY_KEPT + 10)]
-    assert len(kept) == HISTORY_KEPT
+    assert kept == [0, *range(11, MAX_HISTORY + 10)]
+    assert len(kept) == MAX_HISTORY
 
 
 @given(st.binary())

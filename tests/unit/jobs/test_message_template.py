@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.jobs.message import VERSION, Message, decode
+from poolq.jobs.message import MESSAGE_VERSION, Message, decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import Options
 
@@ -29,7 +29,7 @@ def test_a_filled_form_is_the_message(
     options = Options(queue, 7, attempts, steps, attempts, on_limit, 5)  # type: ignore[arg-type]
     push = MessageTemplate(job, options).push(payload, 1 << 20)
     assert decode(push.body) == Message(
-        VERSION, push.id, job, queue, payload, attempts, steps, attempts, on_limit, 5  # type: ignore[arg-type]
+        MESSAGE_VERSION, push.id, job, queue, payload, attempts, steps, attempts, on_limit, 5  # type: ignore[arg-type]
     )  # fmt: skip
     assert (push.queue, push.delay, push.at) == (queue, 7, 0)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.errors import PayloadError
-from poolq.jobs.payload import DEEPEST, check
+from poolq.jobs.payload import MAX_DEPTH, check
 
 MIB = 1 << 20
 
@@ -82,13 +82,13 @@ def test_refuses_by_path(payload: object, text: str) -> None:
 def test_refuses_what_contains_itself() -> None:
     payload: dict[str, object] = {}
     payload["self"] = payload
-    with pytest.raises(PayloadError, match=f"more than {DEEPEST} levels deep"):
+    with pytest.raises(PayloadError, match=f"more than {MAX_DEPTH} levels deep"):
         check(payload, "jobs:A", MIB)
 
 
 def test_depth_is_bounded() -> None:
     deep: list[object] = []
-    for _ in range(DEEPEST - 2):
+    for _ in range(MAX_DEPTH - 2):
         deep = [deep]
     assert check({"a": deep}, "jobs:A", MIB)
     with pytest.raises(PayloadError, match="levels deep"):

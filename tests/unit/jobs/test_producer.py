@@ -56,7 +56,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 @pytest.fixture
 def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A project folder, and a process that has not dispatched yet."""
-    monkeypatch.setattr(MODULE, "_chosen", MODULE._Chosen())
+    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
     monkeypatch.chdir(tmp_path)
     for name in ("POOLQ_ENGINE", "POOLQ_NAMESPACE", "POOLQ_MAX_PAYLOAD"):
         monkeypatch.delenv(name, raising=False)
@@ -254,7 +254,7 @@ def test_the_size_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "PATIENCE", 0.2)
+    monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.2)
 
 
 def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:

@@ -50,39 +50,39 @@ def test_a_step_of_months_begins_when_the_try_has_failed() -> None:
 
 
 def test_a_counted_try_is_retried_until_attempts_are_used_up() -> None:
-    first = retry.counted(message(2), NEW, line(), 5)
+    first = retry.retry_or_fail(message(2), NEW, line(), 5)
     assert isinstance(first, Release)
     assert (first.delay, first.counter) == (5, "retried")
     assert (first.state.attempt, first.state.failing, causes(first.state)) == (1, 0, ["error"])
-    last = retry.counted(message(2), first.state, line("released"), 5)
+    last = retry.retry_or_fail(message(2), first.state, line("released"), 5)
     assert isinstance(last, Failing)
     assert (last.state.attempt, last.state.failing) == (2, 1)
     assert causes(last.state) == ["error", "released"]
 
 
 def test_one_attempt_is_one_try() -> None:
-    assert isinstance(retry.counted(message(1), NEW, line(), 5), Failing)
+    assert isinstance(retry.retry_or_fail(message(1), NEW, line(), 5), Failing)
 
 
 def test_crashes_are_counted_apart() -> None:
     crashed = State(attempt=1, crashes=2)
-    outcome = retry.counted(message(3), crashed, line(), 0)
+    outcome = retry.retry_or_fail(message(3), crashed, line(), 0)
     assert (outcome.state.attempt, outcome.state.crashes) == (2, 2)
 
 
 def test_at_once_fails_whatever_attempts_remain() -> None:
-    outcome = retry.at_once(NEW, line("failed"))
+    outcome = retry.fail_now(NEW, line("failed"))
     assert (outcome.state.attempt, outcome.state.failing) == (1, 1)
     assert causes(outcome.state) == ["failed"]
 
 
 def test_a_limited_job_counts_a_try_and_waits_for_the_window() -> None:
     rule = Rule("mail", 2, SECOND)
-    outcome = retry.limited(message(2), NEW, line("limited"), rule, 1000)
+    outcome = retry.hold_back(message(2), NEW, line("limited"), rule, 1000)
     assert isinstance(outcome, ReleaseUntil)
     assert (outcome.until, outcome.rule, outcome.state.attempt) == (1000, rule, 1)
     assert causes(outcome.state) == ["limited"]
-    last = retry.limited(message(2), outcome.state, line("limited"), rule, 1000)
+    last = retry.hold_back(message(2), outcome.state, line("limited"), rule, 1000)
     assert isinstance(last, Failing)
     assert (last.state.attempt, last.state.failing) == (2, 1)
 
@@ -95,21 +95,21 @@ def test_jitter_spreads_released_jobs_over_a_share_of_the_window(rand: float, la
 def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:
     grace, at, state, waits = 600 * SECOND, 10**15, NEW, 0
     while True:
-        outcome = retry.unknown(state, line("unknown", at), grace)
+        outcome = retry.release_unknown(state, line("unknown", at), grace)
         if isinstance(outcome, Bury):
             break
         assert outcome.counter == ""
         state, at, waits = outcome.state, at + outcome.delay, waits + 1
         assert (state.attempt, state.crashes, causes(state)) == (0, 0, ["unknown"])
     assert at - 10**15 == grace
-    assert waits == grace / retry.UNKNOWN_RETRY
+    assert waits == grace / retry.UNKNOWN_RETRY_DELAY
     assert causes(outcome.state) == ["unknown", "unknown"]
 
 
 def test_an_unknown_job_that_was_known_meanwhile_waits_anew() -> None:
-    state = retry.unknown(NEW, line("unknown", 0), 10 * SECOND).state
-    retried = retry.counted(message(), state, line("error", 1), 0)
-    again = retry.unknown(retried.state, line("unknown", 10**15), 10 * SECOND)
+    state = retry.release_unknown(NEW, line("unknown", 0), 10 * SECOND).state
+    retried = retry.retry_or_fail(message(), state, line("error", 1), 0)
+    again = retry.release_unknown(retried.state, line("unknown", 10**15), 10 * SECOND)
     assert isinstance(again, Release)
     assert causes(again.state) == ["unknown", "error", "unknown"]
 
@@ -117,17 +117,17 @@ def test_an_unknown_job_that_was_known_meanwhile_waits_anew() -> None:
 def test_what_a_later_poolq_has_stored_waits_uncounted_for_ever() -> None:
     state = NEW
     for at in range(3):
-        outcome = retry.newer(state, line("newer", at * 10**15))
-        assert (outcome.counter, outcome.delay) == ("", retry.UNKNOWN_RETRY)
+        outcome = retry.release_newer(state, line("newer", at * 10**15))
+        assert (outcome.counter, outcome.delay) == ("", retry.UNKNOWN_RETRY_DELAY)
         state = outcome.state
         assert (state.attempt, state.crashes, causes(state)) == (0, 0, ["newer"])
 
 
 def test_without_grace_an_unknown_job_is_looked_at_twice() -> None:
-    first = retry.unknown(NEW, line("unknown", 5), 0)
+    first = retry.release_unknown(NEW, line("unknown", 5), 0)
     assert isinstance(first, Release)
     assert first.delay == 0
-    assert isinstance(retry.unknown(first.state, line("unknown", 5), 0), Bury)
+    assert isinstance(retry.release_unknown(first.state, line("unknown", 5), 0), Bury)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_without_grace_an_unknown_job_is_looked_at_twice() -> None:
 )
 def test_crashes_have_a_limit_in_run_and_in_the_hook(state: State, out: bool, spent: bool) -> None:
     assert retry.crashed_out(message(max_crashes=3), state) is out
-    assert retry.hook_spent(message(max_crashes=3), state) is spent
+    assert retry.hook_crashed_out(message(max_crashes=3), state) is spent
 
 
 def test_at_end_buries_as_it_is() -> None:
-    outcome = retry.at_end(State(2, 1), line("failed"))
+    outcome = retry.bury(State(2, 1), line("failed"))
     assert outcome == Bury(State(2, 1, 0, outcome.state.history))
     assert causes(outcome.state) == ["failed"]
 
@@ -157,7 +157,7 @@ def test_at_end_buries_as_it_is() -> None:
 def test_never_more_tries_than_attempts(attempts: int, tries: list[str]) -> None:
     state = NEW
     for made, cause in enumerate(tries, 1):
-        outcome = retry.counted(message(attempts), state, line(cause), 0)
+        outcome = retry.retry_or_fail(message(attempts), state, line(cause), 0)
         assert outcome.state.attempt == made
         assert isinstance(outcome, Failing) is (made == attempts)
         if isinstance(outcome, Failing):
