@@ -15,7 +15,7 @@ from statistics import median
 from time import monotonic
 from typing import NamedTuple
 
-from poolq.system.poll import readable
+from poolq.system.wakeups import readable
 from tests.support.project import Project
 from tests.support.scratch import Scratch
 from tests.support.servers import Redis

@@ -10,7 +10,8 @@ from benchmarks.bench import Bench
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.worker_row import DONE, WorkerRow, text
+from poolq.scoreboard.layout import DONE
+from poolq.scoreboard.worker_row import WorkerRow, text
 
 TIMES, REPEATS = 20_000, 15
 GOAL = 1.0

@@ -101,7 +101,7 @@ class ControlClient:
         answer = self.request("attach")
         if not answer["ok"] or not self._fds:
             raise Refused(f"pool {self._name!r}: {answer.get('error', 'it hands nothing over')}")
-        return Scoreboard(answer["rows"], self._fds.pop(), look=True)
+        return Scoreboard(answer["rows"], self._fds.pop(), readonly=True)
 
     def close(self) -> None:
         self._socket.close()

@@ -20,8 +20,8 @@ from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
 from poolq.monitor.snapshot import Snapshot
-from poolq.system.poll import readable
 from poolq.system.signal_queue import SignalQueue
+from poolq.system.wakeups import readable
 
 FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")

@@ -16,7 +16,7 @@ from types import FrameType
 
 from poolq.config import Config
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.poll import readable
+from poolq.system.wakeups import readable
 
 REDRAW_INTERVAL = 0.25  # seconds
 ERASE = "\x1b[J"  # from the cursor to the end of the screen

@@ -14,7 +14,7 @@ from poolq.dashboard.loop import Screen
 from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal
-from poolq.system.poll import readable
+from poolq.system.wakeups import readable
 
 LINE_INTERVAL = 2.0  # seconds between lines, if the output is no terminal
 

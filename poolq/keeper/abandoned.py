@@ -12,8 +12,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from poolq.engines.base import Registration
-from poolq.scoreboard import board
-from poolq.scoreboard.board import RowStatus, Scoreboard
+from poolq.scoreboard import board, layout
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import RowStatus
 from poolq.system import identity
 from poolq.system.identity import worker_name
 
@@ -41,10 +42,10 @@ def _proves(fd: int, worker: Registration) -> bool:
     if not rows:
         os.close(fd)
         return False
-    with closing(Scoreboard(rows, fd, look=True)) as scores:
+    with closing(Scoreboard(rows, fd, readonly=True)) as scores:
         heads = (
-            (board.MASTER_PID, board.MASTER_STARTED),
-            (board.KEEPER_PID, board.KEEPER_STARTED),
+            (layout.MASTER_PID, layout.MASTER_STARTED),
+            (layout.KEEPER_PID, layout.KEEPER_STARTED),
         )
         if any(identity.start_time(scores.word(pid)) == scores.word(at) for pid, at in heads):
             return False

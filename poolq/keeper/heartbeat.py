@@ -8,7 +8,7 @@ none after MAX_SILENCE.
 import threading
 from time import monotonic, monotonic_ns
 
-from poolq.scoreboard import board
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
@@ -34,11 +34,11 @@ class HeartbeatThread:
     def beat(self) -> None:
         """The main thread does its rounds."""
         self._last = monotonic()
-        self._scores.set_word(board.KEEPER_BEAT, monotonic_ns())
+        self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
 
     def _run(self) -> None:
         rest = threading.Event()
         while True:
             if monotonic() - self._last < MAX_SILENCE:
-                self._scores.set_word(board.KEEPER_BEAT, monotonic_ns())
+                self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
             rest.wait(self._interval)

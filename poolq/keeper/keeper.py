@@ -35,11 +35,12 @@ from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
 from poolq.keeper.waiter import Waiter
 from poolq.log.events import Crashed, Note, Reporter, TimedOut
 from poolq.monitor import node_info
+from poolq.monitor.job_counts import SampleRecorder
 from poolq.monitor.node_info import NodeInfo
-from poolq.monitor.samples import SampleRecorder
-from poolq.scoreboard import board
-from poolq.scoreboard.board import Row, RowStatus, Scoreboard
+from poolq.scoreboard import layout
+from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import death
+from poolq.scoreboard.layout import RowStatus
 from poolq.scoreboard.timeouts import keeper_silence
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
@@ -107,8 +108,8 @@ class Keeper:
             0, 0, *node_info.versions(), os.getsid(0), node_info.named(config.queue),
             config.node_ttl,
         )  # fmt: skip
-        scores.set_word(board.KEEPER_PID, me)
-        scores.set_word(board.KEEPER_STARTED, self._info.keeper[3])
+        scores.set_word(layout.KEEPER_PID, me)
+        scores.set_word(layout.KEEPER_STARTED, self._info.keeper[3])
         self._clock = 0  # of the engine's server, less ours: nanoseconds
 
     def run(self) -> int:
@@ -150,7 +151,7 @@ class Keeper:
         dead pool has left is taken over before this one's first worker starts."""
         deadline, had_contact = (
             monotonic() + FIRST_CONTACT_TIMEOUT,
-            self._scores.word(board.KEEPER_READY),
+            self._scores.word(layout.KEEPER_READY),
         )
         while True:
             self._heartbeat.beat()
@@ -170,7 +171,7 @@ class Keeper:
             else:
                 for text in warnings:
                     self._reporter.report(Note("warning", text))
-                self._scores.set_word(board.KEEPER_READY, 1)
+                self._scores.set_word(layout.KEEPER_READY, 1)
                 self._wakeups.master.wake()
                 return 0
 
@@ -191,7 +192,7 @@ class Keeper:
         self._reporter.flush()
 
     def _lost_broker(self, error: EngineUnavailable) -> None:
-        self._scores.set_word(board.BROKER_UP, 0)
+        self._scores.set_word(layout.BROKER_UP, 0)
         self._failure_detector.interrupted()
         if self._up:
             self._up = False
@@ -248,8 +249,8 @@ class Keeper:
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         ended = monotonic()
-        self._scores.set_word(board.BROKER_SEEN, monotonic_ns())
-        self._scores.set_word(board.BROKER_UP, 1)
+        self._scores.set_word(layout.BROKER_SEEN, monotonic_ns())
+        self._scores.set_word(layout.BROKER_UP, 1)
         self._next_beat = ended + self._interval
         self._unrecovered.clear()
         counters.pop(self._node, None)

@@ -16,10 +16,10 @@ from time import monotonic
 
 from poolq.engines.base import Registration
 from poolq.keeper import abandoned
-from poolq.scoreboard import board, kill_check
-from poolq.scoreboard.board import KillReason, Row, RowStatus, Scoreboard
+from poolq.scoreboard import kill_check, layout
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import KillReason, Phase, RowStatus
 from poolq.scoreboard.timeouts import DUMP_TIMEOUT
-from poolq.scoreboard.worker_row import Phase
 from poolq.system import identity
 from poolq.system.kill import end_group, has_members, kill_group, send
 
@@ -49,7 +49,7 @@ class Orphans:
             if not row.pid or identity.start_time(row.pid) is None:
                 if row.phase == Phase.BUSY:
                     end_group(row.pid, os.getsid(0))
-                self._scores.set_dead(row.index, 0, board.EXIT_UNKNOWN)
+                self._scores.set_dead(row.index, 0, layout.EXIT_UNKNOWN)
             elif row.has_deadline and self._overdue(row) >= 0:
                 self._overran(row)
 

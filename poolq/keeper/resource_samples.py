@@ -4,9 +4,9 @@ import os
 from time import monotonic, monotonic_ns
 
 from poolq.monitor.rates import SlidingWindow
-from poolq.scoreboard import board
-from poolq.scoreboard.board import Row, RowStatus, Scoreboard
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard import layout
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import Phase, RowStatus
 from poolq.system import identity
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -76,7 +76,7 @@ class ResourceSampler:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):
                 self._sample(row, worker)
-        self._scores.set_word(board.WEIGHED, begun)
+        self._scores.set_word(layout.USAGE_SAMPLED, begun)
 
     def _sample(self, row: Row, worker: WorkerSampler) -> None:
         rss = identity.resident_memory(row.pid)

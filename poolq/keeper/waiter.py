@@ -15,7 +15,7 @@ from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError
 from poolq.log.events import Note, Reporter
-from poolq.scoreboard import board
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
@@ -53,7 +53,7 @@ class Waiter(threading.Thread):
         while True:
             try:
                 self._wait_once()
-                self._scores.set_word(board.WATCHED, monotonic_ns())
+                self._scores.set_word(layout.WAITER_BEAT, monotonic_ns())
                 failures = 0
             except PoolqError:
                 # The keeper's main thread meets the same trouble and tells of it.
@@ -113,6 +113,6 @@ class Waiter(threading.Thread):
             self._reporter.report(Note("warning", text))
             self._reporter.flush()
         self._paused = paused
-        if not busy and not self._scores.word(board.KEEPER_EMPTY):
-            self._scores.set_word(board.KEEPER_EMPTY, 1)
+        if not busy and not self._scores.word(layout.KEEPER_EMPTY):
+            self._scores.set_word(layout.KEEPER_EMPTY, 1)
             self._wakeups.master.wake()

@@ -29,7 +29,7 @@ from poolq.log.lines import LineAssembler
 from poolq.log.pipes import OTHERS, Pipes
 from poolq.log.sink import Sink
 from poolq.system.kill import send
-from poolq.system.poll import readable
+from poolq.system.wakeups import readable
 
 BEAT_INTERVAL = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
 FLUSH_TIMEOUT = 5.0  # seconds that a sink is given at the end

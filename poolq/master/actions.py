@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from poolq.scoreboard.values import Running
+from poolq.scoreboard.layout import RunningJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class DumpStack:
     """Have the worker write its stack to the log."""
 
     pid: int
-    running: Running
+    running: RunningJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class KillOverrun:
     """Stop it, look again that it still runs that job, then kill it (or let it go on)."""
 
     pid: int
-    running: Running
+    running: RunningJob
 
 
 @dataclass(frozen=True, slots=True)

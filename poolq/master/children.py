@@ -23,10 +23,10 @@ from poolq.log.sink import path_of
 from poolq.master import exits, transitions
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
 from poolq.master.templates import Log, Templates, log_refusal
-from poolq.scoreboard.board import KillReason, Scoreboard
+from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.deaths import cause
-from poolq.scoreboard.last_guard import LastGuard
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard.layout import KillReason, Phase
+from poolq.scoreboard.logger_cleanup import LoggerCleanup
 from poolq.system.child_signals import ChildSignals
 from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START
 from poolq.system.fork import fork
@@ -118,7 +118,7 @@ class Children:
 
     def spawn_logger(self) -> None:
         """The process that writes what all say. It keeps the reading ends alone."""
-        scores, guard = self._scores, LastGuard(self._scores, os.getpid())
+        scores, guard = self._scores, LoggerCleanup(self._scores, os.getpid())
 
         def log() -> int:
             return logger.main(
@@ -170,7 +170,7 @@ class Children:
         def child() -> int:
             adopt(pipe)
             job = str if row is None else lambda: self._scores.running_job(row)[0]
-            seen = self._scores.pages.recent_events(what, row).add
+            seen = self._scores.recent_events(what, row).add
             self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, seen=seen)
             return main()
 

@@ -11,7 +11,7 @@ from poolq.config import Config
 from poolq.errors import Refused
 from poolq.master import transitions
 from poolq.master.state import Mode, Pool
-from poolq.scoreboard import board
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.host import has_terminal
 from poolq.system.kill import send
@@ -118,7 +118,7 @@ class Commands:
         if self._pool.paused == paused:
             return False
         self._pool.paused = paused
-        self._scores.set_word(board.PAUSED, paused)
+        self._scores.set_word(layout.PAUSED, paused)
         self._log("info", text)
         return True
 

@@ -2,10 +2,9 @@
 
 from poolq.master.state import Mode, Pool, WorkerProcess
 from poolq.scoreboard import deaths
-from poolq.scoreboard.board import KillReason, Row
-from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED
-from poolq.scoreboard.values import WorkerDeath
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard.board import Row
+from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED, WorkerDeath
+from poolq.scoreboard.layout import KillReason, Phase
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> None:

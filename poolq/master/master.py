@@ -31,19 +31,17 @@ from poolq.master.requests import Requests
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
 from poolq.master.status import StatusReport
 from poolq.master.systemd import SystemdNotifier
-from poolq.monitor.health import HealthInputs
-from poolq.monitor.health_inputs import health_inputs
-from poolq.scoreboard import board, kill_check
-from poolq.scoreboard.board import KillReason, Row, Scoreboard
+from poolq.monitor.health import HealthInputs, health_inputs
+from poolq.scoreboard import kill_check, layout
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import KillReason, Phase
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
-from poolq.scoreboard.worker_row import Phase
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
 from poolq.system.kill import handles, kill_group, send
-from poolq.system.poll import readable
 from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
-from poolq.system.wakeups import WakeUps
+from poolq.system.wakeups import WakeUps, readable
 
 SUSPEND_THRESHOLD = 1.0  # seconds that the loop may be late before that was no accident
 MAX_IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
@@ -105,7 +103,7 @@ class Master:
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
             "master", pipes.writers.named("master"), pipes.writers.token,
-            seen=self._scores.pages.recent_events("master").add, streams=False,
+            seen=self._scores.recent_events("master").add, streams=False,
         )  # fmt: skip
         self._applied = self._appliers()
 
@@ -177,7 +175,7 @@ class Master:
         return (*ours, *self._hold.descriptors(), *others)
 
     def _signs(self) -> HealthInputs:
-        return health_inputs(self._scores, self._publisher.current())
+        return health_inputs(self._scores, self._publisher.current(), monotonic_ns())
 
     def _hand(self) -> AnswerWithFd:
         return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._view)
@@ -203,14 +201,14 @@ class Master:
         now, pool, scores = monotonic(), self.pool, self._scores
         scores.free_recovered()
         if pool.keeper is not None:
-            self._look_at_keeper(pool.keeper, scores.word(board.KEEPER_BEAT), now)
+            self._look_at_keeper(pool.keeper, scores.word(layout.KEEPER_BEAT), now)
         if pool.logger is not None:
-            pool.logger.beat.observe(scores.word(board.LOGGER_BEAT), now)
-        pool.broker_reached = pool.broker_reached or bool(scores.word(board.KEEPER_READY))
-        empty = self._config.until_empty and scores.word(board.KEEPER_EMPTY)
+            pool.logger.beat.observe(scores.word(layout.LOGGER_BEAT), now)
+        pool.broker_reached = pool.broker_reached or bool(scores.word(layout.KEEPER_READY))
+        empty = self._config.until_empty and scores.word(layout.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
             self._log("info", "the queues are empty: leaving")
-        weighed = scores.word(board.WEIGHED) / 1e9  # before what it tells of
+        weighed = scores.word(layout.USAGE_SAMPLED) / 1e9  # before what it tells of
         for proc in pool.procs():
             if proc.pid:
                 self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)

@@ -42,8 +42,8 @@ from poolq.master.state import (
     WorkerProcess,
     WorkerState,
 )
+from poolq.scoreboard.layout import NO_JOB
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, DUMP_TIMEOUT, MAX_MISSED_BEATS
-from poolq.scoreboard.values import NO_JOB
 
 CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
 FORK_TIMEOUT = 10.0  # seconds a template has to fork a worker

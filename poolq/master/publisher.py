@@ -9,7 +9,7 @@ from time import monotonic_ns, time
 
 from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Slot, WorkerProcess
-from poolq.scoreboard import board
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import MAX_REASON_CHARS, PoolStatus, WorkerStatus, encode
 
@@ -32,7 +32,7 @@ class StatusPublisher:
 
     def publish(self) -> None:
         """Once in each turn of the master's loop."""
-        self._scores.set_word(board.MASTER_BEAT, monotonic_ns())
+        self._scores.set_word(layout.MASTER_BEAT, monotonic_ns())
         page = self._scores.pages.master
         data = encode(self.current(), page.capacity)
         if data != self._last and len(data) <= page.capacity:

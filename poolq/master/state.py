@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 
+from poolq.scoreboard.exit_reasons import WorkerDeath
+from poolq.scoreboard.layout import NO_JOB, RunningJob
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
-from poolq.scoreboard.values import NO_JOB, Running, WorkerDeath
 
 MAX_DEATHS = 8  # deaths of workers that are remembered
 
@@ -190,7 +191,7 @@ class Heartbeat:
 class StackDump:
     """A worker was asked to log its stack while it ran that job."""
 
-    running: Running
+    running: RunningJob
     asked_at: float
     written: bool = False
 
@@ -221,7 +222,7 @@ class WorkerProcess:
     rss: int = 0
     initial_rss: int = 0
     beat: Heartbeat = field(default_factory=Heartbeat)
-    running: Running = NO_JOB
+    running: RunningJob = NO_JOB
     running_since: float = 0.0
     deadline: float = inf
     dump: StackDump | None = None

@@ -14,11 +14,9 @@ from poolq.config import Config, engine_urls
 from poolq.master.state import Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
-from poolq.scoreboard import board
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.worker_row import Phase
-
-PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
+from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 
 class StatusReport:
@@ -53,12 +51,12 @@ class StatusReport:
             "namespace": config.namespace,
             "broker": {
                 "engine": engine_urls.redact(config.engine),
-                "reachable": bool(self._scores.word(board.BROKER_UP)),
-                "age": self._age(board.BROKER_SEEN),
+                "reachable": bool(self._scores.word(layout.BROKER_UP)),
+                "age": self._age(layout.BROKER_SEEN),
             },
             "keeper": {
                 "pid": pool.keeper.pid if pool.keeper else None,
-                "age": self._age(board.KEEPER_BEAT),
+                "age": self._age(layout.KEEPER_BEAT),
             },
             "logger": {"pid": pool.logger.pid if pool.logger else None},
             "templates": [
@@ -121,4 +119,4 @@ def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
 
 
 def _state(row: Row) -> str:
-    return PHASES[Phase(row.phase)]
+    return PHASE_NAMES[Phase(row.phase)]

@@ -18,7 +18,7 @@ from poolq.master.state import (
     WorkerProcess,
     WorkerState,
 )
-from poolq.scoreboard.values import NO_JOB, Running
+from poolq.scoreboard.layout import NO_JOB, RunningJob
 from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START, CRASH_STORM, KILLED
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to leave
@@ -191,7 +191,7 @@ def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
             helper.stop_sent, helper.killed = True, helper.killed or killed
 
 
-def dump_asked(proc: WorkerProcess, running: Running, now: float) -> None:
+def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
     """A worker was asked to log its stack, before it is killed for that job."""
     proc.dump = StackDump(running, now)
 

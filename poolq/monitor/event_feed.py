@@ -9,7 +9,7 @@ from poolq.log.words import brief, level
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.notes import NotesLayout
+from poolq.scoreboard.layout import NotesLayout
 from poolq.scoreboard.pool_status import WorkerStatus
 from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing

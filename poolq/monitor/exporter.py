@@ -9,10 +9,10 @@ import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.util import find_spec
+from time import monotonic_ns
 
 from poolq.errors import ConfigError, NoPlace
-from poolq.monitor.health import PROBES
-from poolq.monitor.health_inputs import health_inputs
+from poolq.monitor.health import PROBES, health_inputs
 from poolq.monitor.http_server import HttpResponse, HttpServer
 from poolq.monitor.prometheus import Collector
 from poolq.scoreboard import pool_status
@@ -69,7 +69,9 @@ class Exporter(HttpServer):
     def probe(self, name: str) -> str:
         """Why the pool is not `live` or `ready`; "" if it is."""
         state = pool_status.read(self._scores.pages.master.read())
-        return PROBES[name](health_inputs(self._scores, state)) if state else "it is starting"
+        if state is None:
+            return "it is starting"
+        return PROBES[name](health_inputs(self._scores, state, monotonic_ns()))
 
     def _reply_to(self, path: str, headers: Mapping[str, str]) -> HttpResponse:
         if path == "/metrics":

@@ -8,6 +8,14 @@ Each gives the reason why not, or "".
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poolq.scoreboard import layout
+from poolq.scoreboard.layout import Phase
+
+if TYPE_CHECKING:
+    from poolq.scoreboard.board import Scoreboard
+    from poolq.scoreboard.pool_status import PoolStatus
 
 MASTER_TIMEOUT, KEEPER_TIMEOUT = (
     10.0,
@@ -51,3 +59,23 @@ def ready(signs: HealthInputs) -> str:
 
 
 PROBES = {"live": live, "ready": ready}
+
+
+def health_inputs(scores: "Scoreboard", status: "PoolStatus", now: int) -> HealthInputs:
+    """Read from the scoreboard and the master's page; `now` in monotonic nanoseconds."""
+
+    def age(word: int) -> float | None:
+        """Seconds since the moment in that word of the head; None: never."""
+        moment = scores.word(word)
+        return max(0, now - moment) / 1e9 if moment else None
+
+    stay = [worker.row for worker in status.workers if worker.pid and not worker.stop_sent]
+    return HealthInputs(
+        state=status.state,
+        workers=sum(scores.phase(row) in (Phase.IDLE, Phase.BUSY) for row in stay),
+        master=age(layout.MASTER_BEAT) or 0.0,
+        keeper=age(layout.KEEPER_BEAT),
+        reachable=bool(scores.word(layout.BROKER_UP)),
+        broker=age(layout.BROKER_SEEN),
+        node_ttl=status.node_ttl,
+    )

@@ -1,15 +1,21 @@
-"""What all workers have counted, those that are gone included: the sum over the rows' notes."""
+"""What all workers of a pool have counted, including those that are gone: the sum over the rows'
+notes; and its totals of the last five minutes, a sample a second, which the keeper records.
+"""
 
+from array import array
 from collections.abc import Iterator
 from time import monotonic
 
 from poolq.monitor.rates import Sample
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
-from poolq.scoreboard.notes import NotesLayout, count_last_tries, read_held
-from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
+from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED, NotesLayout
+from poolq.scoreboard.notes import count_last_tries, read_held
+from poolq.scoreboard.shared_text import TextPage
 
-#: How a worker's words are called in public.
+MAX_SAMPLES = 305
+_FIELDS = len(Sample._fields)
+#: The public names of a worker's words.
 OUTCOMES = {
     DONE: "done",
     FAILED: "failed",
@@ -89,3 +95,26 @@ def median(cell: Cell) -> float:
             return lower + (bound - lower) * (half - below) / jobs
         below, lower = below + jobs, bound
     return lower if below < cell.jobs else 0.0
+
+
+class SampleRecorder:
+    """The keeper's side; a new keeper continues what its predecessor has recorded."""
+
+    def __init__(self, scores: Scoreboard) -> None:
+        self._counts = JobCounts(scores)
+        self._page = scores.pages.samples
+        self._samples = read_samples(self._page)
+
+    def record(self) -> None:
+        """Take a sample unless the last one is younger than a second."""
+        now = monotonic()
+        if self._samples and now - self._samples[-1].at < 1.0:
+            return
+        self._samples = [*self._samples[1 - MAX_SAMPLES :], sample(self._counts.cells(), now)]
+        self._page.write(array("d", [value for one in self._samples for value in one]).tobytes())
+
+
+def read_samples(page: TextPage) -> list[Sample]:
+    """The oldest one first."""
+    values = array("d", page.read()).tolist()
+    return [Sample(*values[at : at + _FIELDS]) for at in range(0, len(values), _FIELDS)]

@@ -14,12 +14,12 @@ from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.job_counts import OUTCOMES, JobCounts, plus
 from poolq.monitor.limit_status import LimitStatus
-from poolq.scoreboard import board, pool_status
+from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey
+from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PHASE_NAMES, RETRIED, Phase
 from poolq.scoreboard.pool_status import PoolStatus
-from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, RETRIED, Phase
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -61,7 +61,6 @@ METRICS = {
     "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
-PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
 RUN_OUTCOMES = (DONE, FAILED, RETRIED)  # outcomes of run(); a job that is held back has not run
 
 Value = tuple[tuple[str, ...], float]
@@ -107,7 +106,7 @@ class Collector:
             **(_of_queues(sight) if sight else {}),
             **(of_limits(sight.limits_now()) if sight else {}),
             **(_of_version(state, sight) if state and sight else {}),
-            "poolq_broker_up": [((), self._scores.word(board.BROKER_UP))],
+            "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
 
 
@@ -117,11 +116,14 @@ def _label(text: str) -> str:
 
 
 def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]]:
-    states, memory = dict.fromkeys(PHASES.values(), 0), dict.fromkeys(range(1, state.procs + 1), 0)
+    states, memory = (
+        dict.fromkeys(PHASE_NAMES.values(), 0),
+        dict.fromkeys(range(1, state.procs + 1), 0),
+    )
     for worker in state.workers:
         row = scores.read(worker.row)
         if worker.pid and row.seq == worker.seq:
-            states["leaving" if worker.stop_sent else PHASES[Phase(row.phase)]] += 1
+            states["leaving" if worker.stop_sent else PHASE_NAMES[Phase(row.phase)]] += 1
             memory[worker.slot] = memory.get(worker.slot, 0) + row.rss
     return {
         "poolq_start_time_seconds": [((), state.started_at)],

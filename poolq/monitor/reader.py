@@ -9,9 +9,8 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import structs
 
-from poolq.monitor import broker_status, limit_status, rates, samples
+from poolq.monitor import broker_status, job_counts, limit_status, rates
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
-from poolq.monitor.cached_page import CachedPage
 from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, median, plus, sample
 from poolq.monitor.rates import Sample
@@ -26,16 +25,16 @@ from poolq.monitor.snapshot import (
     Throughput,
     WorkerView,
 )
-from poolq.scoreboard import board, pool_status
+from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.histogram import Cell, HistogramKey
-from poolq.scoreboard.notes import NotesLayout, read_progress
+from poolq.scoreboard.layout import DONE, PHASE_NAMES, NotesLayout, Phase
+from poolq.scoreboard.notes import read_progress
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
-from poolq.scoreboard.worker_row import DONE, Phase
+from poolq.scoreboard.shared_text import CachedPage
 
 NOW_SECONDS = 3.0  # seconds that the rate of now is of
 SPARK_SECONDS = 60  # seconds
-PHASES = {Phase.BOOT: "boot", Phase.IDLE: "idle", Phase.BUSY: "busy", Phase.LEAVING: "leaving"}
 
 
 class SnapshotReader:
@@ -46,7 +45,7 @@ class SnapshotReader:
         pages = scores.pages
         self._status = CachedPage(pages.master, pool_status.read)
         self._broker = CachedPage(pages.keeper, broker_status.read)
-        self._samples = CachedPage(pages.samples, lambda _: samples.read(pages.samples))
+        self._samples = CachedPage(pages.samples, lambda _: job_counts.read_samples(pages.samples))
         self._counts = JobCounts(scores)
         self._feed = EventFeed(scores)
         self._layouts: dict[int, NotesLayout] = {}
@@ -91,7 +90,7 @@ class SnapshotReader:
 
     def silence(self) -> float:
         """Seconds since the master last looked at its pool; it does so at least once a second."""
-        return max(0.0, (monotonic_ns() - self._scores.word(board.MASTER_BEAT)) / 1e9)
+        return max(0.0, (monotonic_ns() - self._scores.word(layout.MASTER_BEAT)) / 1e9)
 
     def _head(self, state: PoolStatus, sight: BrokerStatus | None, busy: int) -> PoolView:
         return PoolView(
@@ -106,7 +105,7 @@ class SnapshotReader:
             broker=state.engine,
             namespace=state.namespace,
             trial=state.trial,
-            reachable=bool(self._scores.word(board.BROKER_UP)),
+            reachable=bool(self._scores.word(layout.BROKER_UP)),
             ping=sight.ping if sight else None,
             age=sight.age() if sight else None,
             period=sight.period if sight else limit_status.OBSERVE_INTERVAL,
@@ -122,7 +121,7 @@ class SnapshotReader:
 
     def _worker(self, worker: WorkerStatus, row: Row, now: float) -> WorkerView:
         id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
-        state = "leaving" if worker.stop_sent else PHASES[Phase(row.phase)]
+        state = "leaving" if worker.stop_sent else PHASE_NAMES[Phase(row.phase)]
         deadline = row.deadline / 1e9 - now if row.has_deadline else None
         return WorkerView(
             slot=worker.slot,

@@ -1,70 +1,50 @@
-"""The scoreboard: shared memory with a row a process, one writer for each part.
+"""The scoreboard: shared memory with a row for each process, one writer for each part.
 
-- Rows belong to spawns, not to slots: a dead worker's row stays until the keeper has confirmed
-  that its claims were recovered. So a replaced keeper finds everything here; messages between
-  processes are only wake-ups.
-- The master writes the master's part, the worker the worker's part (`worker_row.py`), the keeper
-  its own words. Words are single stores of 8 bytes; readers see old or new, never half of one.
-
-Layout: HEAD words, then for each row four words of the keeper's (confirmed, memory, processor time,
-growth of memory), then the rows, then what is told at more length (`pages.py`).
+- A row belongs to one worker process, not to a slot: a dead worker's row stays until the keeper
+  has confirmed that its claims are recovered. So a new keeper finds everything here; the messages
+  between processes are only wake-ups.
+- The master writes the master's part of a row, the worker its own (`worker_row.py`), the keeper
+  its own words. `layout.py` says where everything lies.
 """
 
 import mmap
 import os
 import sys
-from enum import IntEnum
 
 import msgspec
 
-from poolq.scoreboard import pages
-from poolq.scoreboard import worker_row as words
+from poolq.scoreboard import layout
+from poolq.scoreboard.layout import (
+    CHARGED,
+    EXIT,
+    GENERATION,
+    HEAD_WORDS,
+    MASTER_WORDS,
+    PID,
+    REASON,
+    ROW_BYTES,
+    SEQ,
+    SIGNAL,
+    SLOT,
+    STATUS,
+    STOP_REQUESTED,
+    USAGE_WORDS,
+    KillReason,
+    NotesLayout,
+    Pages,
+    Phase,
+    RowStatus,
+)
 from poolq.scoreboard.notes import Notes
-from poolq.scoreboard.pages import Pages
+from poolq.scoreboard.recent_events import RecentEvents
+from poolq.scoreboard.shared_text import WORD
 from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import WorkerRow
+from poolq.scoreboard.worker_row import WorkerRow, clear, of_request, read_text
 from poolq.system.stack_dump import read_stack
 
-HEAD = 32  # words
-MASTER = 16  # words of the master's part, before the worker's
-ROW = (MASTER + words.WORDS) * 8  # bytes
 
-# The keeper's words, then the master's. NEXT_LOOK: when the master looks; WEIGHED: when the last
-# round of weighing began, so that no busy worker's RSS is older; MASTER_BEAT: when the master last
-# looked; WATCHED: when the waiter did. All in monotonic nanoseconds. Who master and keeper are, and
-# how many rows there are, is for those who find this memory when both are dead
-# (`keeper/abandoned.py`).
-KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-NEXT_LOOK, PAUSED, WEIGHED, MASTER_BEAT = words.NEXT_LOOK, words.PAUSED, 17, 18
-WATCHED = words.WATCHED
-MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
-# The master's words of a row.
-STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON = range(9)
-STOP_REQUESTED = words.STOP_REQUESTED
-
-#: The exit code of a worker whose end nobody saw.
-EXIT_UNKNOWN = 1 << 32
-_ZERO = 1 << 62  # what a growth of 0 is written as
-
-
-class RowStatus(IntEnum):
-    """Of a row."""
-
-    FREE = 0
-    LIVE = 1
-    DEAD = 2
-
-
-class KillReason(IntEnum):
-    """Why the master killed a worker in mid-job."""
-
-    NONE = 0
-    TIMEOUT = 1
-    MEMORY = 2
-
-
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """A copy of a row's words, taken at one moment."""
+class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A copy of a row's words, taken at one moment. `layout.py` explains them."""
 
     index: int
     status: int
@@ -101,58 +81,55 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     @property
     def in_job(self) -> bool:
         """True if a job was in `run()`, or failing, at that moment."""
-        return self.phase == words.Phase.BUSY and self.started > self.ended
+        return self.phase == Phase.BUSY and self.started > self.ended
 
     @property
     def ended(self) -> int:
-        """Of the claims of its request, those below this have come to some end."""
+        """Claims of its request with a lower index have ended."""
         return max(self.finished, self.settled_below)
 
     @property
     def has_deadline(self) -> bool:
-        """True if user code ran that has a deadline: `run()` or a hook."""
-        return self.phase == words.Phase.BUSY and self.deadline > 0
+        """True if user code with a deadline was running: `run()` or a hook."""
+        return self.phase == Phase.BUSY and self.deadline > 0
 
     @property
     def settled_jobs(self) -> int:
-        """How many jobs it has brought to some end."""
+        """How many jobs have ended in this row, in whatever way."""
         return self.done + self.failed + self.retried + self.limited + self.parked
 
 
 class Scoreboard:
-    """Made by the master (`fd` None), inherited by its children or opened from `fd`."""
+    """Created by the master (`fd` None), inherited by its children or opened from `fd`."""
 
     def __init__(
-        self, rows: int, fd: int | None = None, *, look: bool = False, node: str = ""
+        self, rows: int, fd: int | None = None, *, readonly: bool = False, node: str = ""
     ) -> None:
-        """`look`: only to read it; `node`: whose it is."""
+        """`node`: the pool's, for the name of the memory."""
+        size, base = layout.size(rows), layout.rows_at(rows)
         self.rows = rows
-        self._base, told, size = _places(rows)
         self.fd = _create(name_of(node), size) if fd is None else fd
-        may = mmap.PROT_READ if look else mmap.PROT_READ | mmap.PROT_WRITE
-        self._memory = memoryview(mmap.mmap(self.fd, size, prot=may))
-        self._head = self._memory[: (HEAD + 4 * rows) * 8].cast("Q")
-        self.pages = Pages(self._memory[told:], rows)
-        self._master = [self._part(index, 0, MASTER).cast("Q") for index in range(rows)]
-        self._workers = [self._part(index, MASTER, MASTER + words.WORDS) for index in range(rows)]
+        access = mmap.PROT_READ if readonly else mmap.PROT_READ | mmap.PROT_WRITE
+        memory = memoryview(mmap.mmap(self.fd, size, prot=access))
+        self._head = memory[: (HEAD_WORDS + USAGE_WORDS * rows) * WORD].cast("Q")
+        self.pages = Pages(memory[layout.pages_at(rows) :], rows)
+        parts = [memory[base + at * ROW_BYTES : base + (at + 1) * ROW_BYTES] for at in range(rows)]
+        self._master = [part[: MASTER_WORDS * WORD].cast("Q") for part in parts]
+        self._workers = [part[MASTER_WORDS * WORD :] for part in parts]
         self._words = [part.cast("Q") for part in self._workers]
-
-    def _part(self, index: int, first: int, last: int) -> memoryview:
-        start = self._base + index * ROW
-        return self._memory[start + first * 8 : start + last * 8]
 
     # the master
 
     def set_master(self, pid: int, started: int) -> None:
-        """Say whose it is to those who find it when the pool is dead."""
-        self._head[MASTER_PID], self._head[MASTER_STARTED] = pid, started
-        self._head[ROWS] = self.rows
+        """Note whose memory this is, for those who find it when the pool is dead."""
+        self._head[layout.MASTER_PID], self._head[layout.MASTER_STARTED] = pid, started
+        self._head[layout.ROWS] = self.rows
 
     def allocate(self, seq: int, slot: int, generation: int) -> int | None:
-        """A row for a new worker, before it is forked; None when all wait for the keeper."""
+        """A row for a new worker, before it is forked; None if all rows wait for the keeper."""
         for index, own in enumerate(self._master):
             if own[STATUS] == RowStatus.FREE:
-                words.clear(self._words[index])
+                clear(self._words[index])
                 self.set_usage(index, 0, 0, None)
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
                 own[CHARGED] = 1
@@ -162,53 +139,53 @@ class Scoreboard:
         return None
 
     def set_pid(self, index: int, pid: int) -> None:
-        """Its worker may begin: it waits until it reads its own pid here."""
+        """Let the worker begin: it waits until it reads its own pid here."""
         self._master[index][PID] = pid
 
     def request_stop(self, index: int) -> None:
-        """The worker shall finish its job and leave. It reads this before each claim and each
-        start, so no signal need be heard."""
+        """Ask the worker to finish its job and leave. It reads this before each claim and each
+        start, so it needs no signal."""
         self._master[index][STOP_REQUESTED] = 1
 
     def suppress_crash(self, index: int) -> None:
-        """The worker is killed for no fault of its job's: nothing shall be counted."""
+        """Do not count the worker's death against its job, which is not the reason for it."""
         self._master[index][CHARGED] = 0
 
     def set_kill_reason(self, index: int, reason: KillReason) -> None:
-        """The worker is killed for what its job does."""
+        """Note what the worker's job has done to have it killed."""
         self._master[index][REASON] = reason
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:
-        """What became of the worker; `exit_code` UNSEEN: nobody knows."""
+        """Note how the worker ended; `exit_code` EXIT_UNKNOWN if nobody saw it."""
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
         own[STATUS] = RowStatus.DEAD
 
     def announce_check(self, due: int, since: int) -> int:
-        """Tell the workers when the master will look next; returns that, or the first deadline
-        before it that was set after `since`, the last look. Monotonic ns.
+        """Tell the workers when the master will look next. Returns that, or the first deadline
+        before it that was set after `since`, the last look; all in monotonic ns.
 
         A worker sets its deadline and then reads this, so one of the two sees the other's.
         """
-        self._head[NEXT_LOOK] = due
+        self._head[layout.NEXT_CHECK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
-            if own[STATUS] == RowStatus.LIVE and since < theirs[words.DEADLINE] < due:
-                due = theirs[words.DEADLINE]
-        self._head[NEXT_LOOK] = due
+            if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
+                due = theirs[layout.DEADLINE]
+        self._head[layout.NEXT_CHECK] = due
         return due
 
     def release(self, index: int) -> None:
-        """The worker of this row was never born."""
+        """Free a row whose worker was never forked."""
         self._master[index][STATUS] = RowStatus.FREE
 
     def free_recovered(self) -> None:
-        """Give the rows free whose recovery the keeper has confirmed."""
+        """Free the rows of dead workers whose recovery the keeper has confirmed."""
         for index, own in enumerate(self._master):
-            if own[STATUS] == RowStatus.DEAD and self._head[HEAD + index] == own[SEQ]:
+            if own[STATUS] == RowStatus.DEAD and self._head[HEAD_WORDS + index] == own[SEQ]:
                 own[STATUS] = RowStatus.FREE
 
     def unrecovered(self) -> int:
-        """Dead workers whose claims are not recovered yet."""
+        """The number of dead workers that still have a row."""
         return sum(own[STATUS] == RowStatus.DEAD for own in self._master)
 
     # the worker
@@ -218,21 +195,28 @@ class Scoreboard:
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
     def start_order(self, index: int) -> StartOrder:
-        """How this worker sees what the others are at."""
+        """For the worker of this row: in which order it starts rate-limited jobs."""
         peers = [words for at, words in enumerate(self._words) if at != index]
-        return StartOrder(peers, self.pages.limits)
+        return StartOrder(peers, self.pages.limit_windows)
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]
+
+    def recent_events(self, who: str, index: int | None = None) -> RecentEvents:
+        """The writer of the master's events, the keeper's, or those of the worker in this row."""
+        if index is not None:
+            return RecentEvents(NotesLayout(self.pages.notes(index)).recent)
+        pages = self.pages
+        return RecentEvents(pages.master_events if who == "master" else pages.keeper_events)
 
     # the keeper
 
     def confirm_recovery(self, row: Row) -> None:
         """The claims of this dead worker are recovered."""
-        self._head[HEAD + row.index] = row.seq
+        self._head[HEAD_WORDS + row.index] = row.seq
 
     def is_recovered(self, row: Row) -> bool:
-        return self._head[HEAD + row.index] == row.seq
+        return self._head[HEAD_WORDS + row.index] == row.seq
 
     def dead_rows(self) -> list[Row]:
         """The rows of dead workers whose claims are not recovered yet."""
@@ -240,98 +224,110 @@ class Scoreboard:
         return [row for row in map(self.read, dead) if not self.is_recovered(row)]
 
     def set_usage(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
-        """A worker's resident memory in bytes, its share of a core in thousandths, and bytes a
-        minute that its memory grows by (None: not known yet)."""
-        at = HEAD + self.rows + index
+        """A worker's resident memory in bytes, its share of a core in thousandths, and by how many
+        bytes a minute its memory grows (None: not known yet)."""
+        at = HEAD_WORDS + self.rows + index
         self._head[at] = rss
         self._head[at + self.rows] = cpu
-        self._head[at + 2 * self.rows] = 0 if growth is None else growth + _ZERO
+        self._head[at + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
 
     def set_word(self, word: int, value: int) -> None:
         """Write a word of the head; each has one writer."""
         self._head[word] = value
 
     def word(self, word: int) -> int:
+        """Read a word of the head."""
         return self._head[word]
 
-    # everybody
+    # any process
 
     def open_readonly(self) -> int:
-        """A descriptor by which it can only be read."""
+        """A descriptor through which the memory can only be read."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """For one who only looked."""
+        """For a process that has opened the memory to read it."""
         os.close(self.fd)
 
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
-        rss, cpu, growth = self._head[HEAD + self.rows + index :: self.rows].tolist()
+        rss, cpu, growth = self._head[HEAD_WORDS + self.rows + index :: self.rows].tolist()
         return Row(
-            index, own[STATUS], own[PID], own[SEQ], own[SLOT], own[GENERATION],
-            own[SIGNAL], own[EXIT], bool(own[CHARGED]), own[REASON],
-            theirs[words.PHASE], theirs[words.REQUEST], theirs[words.BEFORE],
-            words.of_request(theirs, words.SETTLED), words.of_request(theirs, words.FINISHED),
-            theirs[words.STARTED], theirs[words.SINCE], theirs[words.BEAT],
-            theirs[words.DEADLINE], theirs[words.LIMIT], theirs[words.TRIES], theirs[words.DELAY],
-            theirs[words.HELD], theirs[words.DONE], theirs[words.FAILED], theirs[words.RETRIED],
-            theirs[words.LIMITED], theirs[words.PARKED],
-            rss, cpu, growth - _ZERO if growth else None,
-        )  # fmt: skip
+            index=index,
+            status=own[STATUS],
+            pid=own[PID],
+            seq=own[SEQ],
+            slot=own[SLOT],
+            generation=own[GENERATION],
+            signal=own[SIGNAL],
+            exit_code=own[EXIT],
+            charged=bool(own[CHARGED]),
+            kill_reason=own[REASON],
+            phase=theirs[layout.PHASE],
+            request=theirs[layout.REQUEST],
+            previous_request=theirs[layout.PREVIOUS_REQUEST],
+            settled_below=of_request(theirs, layout.SETTLED),
+            finished=of_request(theirs, layout.FINISHED),
+            started=theirs[layout.STARTED],
+            since=theirs[layout.SINCE],
+            beat=theirs[layout.BEAT],
+            deadline=theirs[layout.DEADLINE],
+            timeout=theirs[layout.TIMEOUT],
+            attempt=theirs[layout.ATTEMPT],
+            retry_delay=theirs[layout.RETRY_DELAY],
+            rss_at_start=theirs[layout.RSS_AT_START],
+            done=theirs[layout.DONE],
+            failed=theirs[layout.FAILED],
+            retried=theirs[layout.RETRIED],
+            limited=theirs[layout.LIMITED],
+            parked=theirs[layout.PARKED],
+            rss=rss,
+            cpu=cpu,
+            rss_growth=growth - layout.ZERO_GROWTH if growth else None,
+        )
 
     def used_rows(self) -> list[Row]:
-        """The rows in use: a third of all, mostly."""
+        """Copies of the rows that are not free: mostly a third of all."""
         used = [index for index, own in enumerate(self._master) if own[STATUS] != RowStatus.FREE]
         return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
     def running_job(self, index: int) -> tuple[str, str, str]:
-        """Id, queue and name of what a worker has started last; empty texts when it is being
-        written just now, or nothing has started."""
-        return words.read_text(self._workers[index], self._words[index])
+        """Id, queue and name of the job that the worker started last; empty strings while they are
+        being written, or if it has started none."""
+        return read_text(self._workers[index], self._words[index])
 
     def stack(self, index: int) -> str:
-        """What its worker is at; "" if it does not say. Waits for it, up to a second."""
-        number = self._words[index][words.STACK]
+        """The worker's stack, waiting for it up to a second; "" if the worker does not answer."""
+        number = self._words[index][layout.STACK]
         return read_stack(self._master[index][PID], number) if number else ""
 
     def phase(self, index: int) -> int:
-        return self._words[index][words.PHASE]
+        return self._words[index][layout.PHASE]
 
     def is_idle(self, index: int) -> bool:
-        """A live worker that waits for its doorbell and may take a job."""
-        if self._head[PAUSED]:
+        """True for a live worker that waits for its doorbell and may take a job."""
+        if self._head[layout.PAUSED]:
             return False
-        return (
-            self._master[index][STATUS] == RowStatus.LIVE and self.phase(index) == words.Phase.IDLE
-        )
-
-
-def _places(rows: int) -> tuple[int, int, int]:
-    """Where the rows begin, where the pages do, and the size of all, in bytes."""
-    base = (HEAD + 4 * rows) * 8
-    base += -base % 64
-    told = base + rows * ROW
-    told += -told % mmap.PAGESIZE
-    return base, told, told + pages.size(rows)
+        return self._master[index][STATUS] == RowStatus.LIVE and self.phase(index) == Phase.IDLE
 
 
 def rows_of(fd: int) -> int:
-    """How many rows the memory has that another pool has made; 0: it is none, or is laid out in
-    another way."""
-    size, most = os.fstat(fd).st_size, HEAD * 8
-    if size < most:
+    """The number of rows in another pool's memory; 0 if it is no scoreboard, or one with another
+    layout."""
+    size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
+    if size < head:
         return 0
-    rows = int(memoryview(os.pread(fd, most, 0)).cast("Q")[ROWS])
-    return rows if rows * ROW <= size and _places(rows)[2] == size else 0
+    rows = int(memoryview(os.pread(fd, head, 0)).cast("Q")[layout.ROWS])
+    return rows if rows * ROW_BYTES <= size and layout.size(rows) == size else 0
 
 
 def name_of(node: str) -> str:
-    """The name by which the system shows the memory of this node."""
+    """The name under which the system shows the memory of this node."""
     return f"poolq-scoreboard-{node}"
 
 
 def _create(name: str, size: int) -> int:
-    """Sealed against shrinking: a reader must not fault because somebody truncates."""
+    """Sealed against shrinking, so that no reader faults because somebody truncates it."""
     if sys.platform != "linux":
         raise RuntimeError("poolq's pool needs Linux: memfd, eventfd and subreapers")
     import fcntl

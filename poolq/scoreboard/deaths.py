@@ -4,7 +4,8 @@ import signal
 
 from poolq.engines.base import DeathReport
 from poolq.jobs.message import Entry, entry
-from poolq.scoreboard.board import EXIT_UNKNOWN, KillReason, Row
+from poolq.scoreboard.board import Row
+from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason
 
 NOT_STARTED = -1
 

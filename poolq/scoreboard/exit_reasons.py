@@ -1,5 +1,7 @@
 """The reasons for which workers end (pure). `master/exits.py` finds out which one it was."""
 
+from typing import NamedTuple
+
 #: Each cause, and what it means.
 EXIT_REASONS = {
     "crash": "it died: killed by a signal, or left with an exit code",
@@ -17,3 +19,12 @@ EXIT_REASONS = {
 }
 #: Those that are no part of a pool's plan.
 UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")
+
+
+class WorkerDeath(NamedTuple):
+    """A worker that ended for one of UNPLANNED; `at` in monotonic seconds, `why` in words."""
+
+    at: float
+    slot: int
+    pid: int
+    why: str

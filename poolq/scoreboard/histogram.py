@@ -23,7 +23,7 @@ SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
 _CELL = 80
 _ROOM = (_CELL - _TEXT) * WORD
 _FIRST = WORD  # words before the first cell; the first one says how many are taken
-SIZE = (_FIRST + CELLS * _CELL) * WORD  # bytes
+HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):

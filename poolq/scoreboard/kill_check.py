@@ -10,9 +10,8 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-from poolq.scoreboard.board import KillReason, Row, Scoreboard
-from poolq.scoreboard.values import NO_JOB, Running
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import NO_JOB, KillReason, Phase, RunningJob
 
 STOP_TIMEOUT = 0.02
 _PAUSE = 0.0005
@@ -34,13 +33,13 @@ def go_on(pid: int) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-def running(row: Row) -> Running:
+def running(row: Row) -> RunningJob:
     """Which job's user code runs, hooks included."""
     return (row.request, row.started) if row.in_job or row.has_deadline else NO_JOB
 
 
 def verdict(
-    pid: int, scores: Scoreboard, index: int, accused: Running, *, heavy: bool
+    pid: int, scores: Scoreboard, index: int, accused: RunningJob, *, heavy: bool
 ) -> KillReason:
     """Hold a worker and look again why it is to be killed. NONE: it goes on, as it runs another job
     by now, or that job's hook, which has a deadline of its own."""

@@ -1,9 +1,9 @@
-"""What a worker tells of itself beside its scoreboard row: what it has counted, which limits hold
-its jobs back and leave them one attempt, how far its job is, and what went wrong lately.
+"""What a worker publishes beside the words of its row: what it has counted, which limits hold jobs
+back and leave them one attempt, the progress of its job, and recent trouble.
 
-All of it lies in one piece of shared memory that belongs to the row. It stays when the worker dies,
-and the next one in that row goes on with it. Beside it all workers of a pool share what was warned
-of already.
+All of it lies in one piece of shared memory that belongs to the row (`layout.NotesLayout`). It
+stays when the worker dies, and the next worker of that row continues it. In addition, all workers
+of a pool share which warnings have been logged.
 """
 
 from collections.abc import Iterable
@@ -13,41 +13,23 @@ from zlib import crc32
 
 import msgspec
 
-from poolq.scoreboard import histogram
 from poolq.scoreboard.histogram import Histogram
+from poolq.scoreboard.layout import NotesLayout
 from poolq.scoreboard.recent_events import RecentEvents
-from poolq.scoreboard.shared_text import TextPage, TextRing
+from poolq.scoreboard.shared_text import TextPage
 
-HELD, PROGRESS, RECENT, LAST_TRIES = 8192, 1024, 16_392, 12_288  # bytes
-WARNED = 1 << 16  # bytes that all workers share: one is set for each warning
-FAILURES = 8  # slots of RECENT
-SIZE = 20 * 4096
-KEYS = 16  # limits that are remembered: those that held something back last
-NOTE = 200  # characters
-MOST = 1 << 53  # JSON's numbers are exact up to here
-ENDS = 4  # moments that are told apart, at which jobs that a limit has put off are due again
-TOGETHER = 1.0  # seconds within which two of them are taken for one
+MAX_KEYS = 16  # limits that are remembered: those that held jobs back most recently
+MAX_NOTE_CHARS = 200
+MAX_JSON_INT = 1 << 53  # JSON's numbers are exact up to here
+MAX_MOMENTS = 4  # of a limit, at which jobs that it has put off are due again
+MERGE_WITHIN = 1.0  # seconds within which two moments count as one
 
-#: By key: when so many jobs will have been due, in seconds of the monotonic clock.
+#: By key: for some moments, in monotonic seconds, how many jobs will then be due.
 LastTries = dict[str, list[tuple[float, int]]]
 
 
-class NotesLayout:
-    """Where each part lies."""
-
-    def __init__(self, memory: memoryview) -> None:
-        ends = [histogram.SIZE]
-        for size in (HELD, PROGRESS, RECENT, LAST_TRIES):
-            ends.append(ends[-1] + size)
-        self.histogram = memory[: ends[0]]
-        self.held = TextPage(memory[ends[0] : ends[1]])
-        self.progress = TextPage(memory[ends[1] : ends[2]])
-        self.recent = TextRing(memory[ends[2] : ends[3]], FAILURES)
-        self.last_tries = TextPage(memory[ends[3] : ends[4]])
-
-
 class Notes:
-    """The worker's side. `warned`: WARNED bytes that all workers share."""
+    """The worker's side. `warned`: WARNED_BYTES that all workers share."""
 
     __slots__ = (
         "_held",
@@ -62,20 +44,20 @@ class Notes:
 
     def __init__(self, memory: memoryview, warned: memoryview) -> None:
         self._warned = warned
-        places = NotesLayout(memory)
-        self.histogram = Histogram(places.histogram)
-        self.recent = RecentEvents(places.recent)
-        self._progress = places.progress
-        self._held = places.held
-        self._keys = read_held(places.held)
-        self._last_tries = places.last_tries
-        self._last = _read_last_tries(places.last_tries)
+        parts = NotesLayout(memory)
+        self.histogram = Histogram(parts.histogram)
+        self.recent = RecentEvents(parts.recent)
+        self._progress = parts.progress
+        self._held = parts.held
+        self._keys = read_held(parts.held)
+        self._last_tries = parts.last_tries
+        self._last = _read_last_tries(parts.last_tries)
 
     def add_held(self, key: str) -> None:
-        """A rate limit of this key has held a job back."""
+        """Count a job that the rate limit of this key has held back."""
         count = self._keys.pop(key, 0)
         self._keys[key] = count + 1
-        if len(self._keys) > KEYS:
+        if len(self._keys) > MAX_KEYS:
             del self._keys[next(iter(self._keys))]
         while (
             len(text := msgspec.json.encode(self._keys)) > self._held.capacity
@@ -84,36 +66,36 @@ class Notes:
         self._held.write(text)
 
     def add_last_try(self, key: str, wait: float) -> None:
-        """A rate limit of this key has put a job off for so many seconds, and left it one attempt:
-        put off once more, it fails."""
+        """Note that the rate limit of this key has put a job off for `wait` seconds and left it
+        one attempt: if it is put off again, it fails."""
         now = monotonic()
         ends = [one for one in self._last.pop(key, []) if one[0] > now]
         due, jobs = now + wait, 1
-        if ends and (len(ends) == ENDS or abs(due - ends[-1][0]) < TOGETHER):
+        if ends and (len(ends) == MAX_MOMENTS or abs(due - ends[-1][0]) < MERGE_WITHIN):
             last, more = ends.pop()
             due, jobs = max(due, last), more + 1
         self._last[key] = [*ends, (due, jobs)]
-        if len(self._last) > KEYS:
+        if len(self._last) > MAX_KEYS:
             del self._last[next(iter(self._last))]
         while len(text := msgspec.json.encode(self._last)) > self._last_tries.capacity:
             del self._last[next(iter(self._last))]
         self._last_tries.write(text)
 
     def first_warning(self, of: str) -> bool:
-        """True once in a pool: what is warned of is worth no second line from another worker."""
+        """True once in a pool, so that no other worker logs the same warning."""
         place = crc32(of.encode()) % len(self._warned)
         seen, self._warned[place] = self._warned[place], 1
         return not seen
 
     def set_progress(self, since: int, done: int, total: int, note: str) -> None:
-        """How far the job is that began at `since`, which tells it from the next one."""
-        text = "".join(ch if ch.isprintable() else " " for ch in note[:NOTE])
-        done, total = (max(-MOST, min(number, MOST)) for number in (done, total))
+        """The progress of the job that began at `since`, which tells it from the next one."""
+        text = "".join(ch if ch.isprintable() else " " for ch in note[:MAX_NOTE_CHARS])
+        done, total = (max(-MAX_JSON_INT, min(number, MAX_JSON_INT)) for number in (done, total))
         self._progress.write(msgspec.json.encode((since, done, total, text)))
 
 
 def read_held(page: TextPage) -> dict[str, int]:
-    """How many jobs each limit has held back, by key."""
+    """By the key of a limit, how many jobs it has held back."""
     return _decoded(page.read(), dict[str, int]) or {}
 
 
@@ -122,14 +104,14 @@ def _read_last_tries(page: TextPage) -> LastTries:
 
 
 def count_last_tries(page: TextPage, now: float) -> Iterable[tuple[str, int]]:
-    """By key, the jobs that a limit has left one attempt, and that are not due again at `now`."""
+    """By the key of a limit, how many jobs it has left one attempt and are not yet due at `now`."""
     for key, ends in _read_last_tries(page).items():
         if jobs := sum(many for due, many in ends if due > now):
             yield key, jobs
 
 
 def read_progress(page: TextPage) -> tuple[int, int, int, str] | None:
-    """When the job began that told it, done, total, note."""
+    """When the job began, done, total, note."""
     found: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
     return found
 

@@ -8,7 +8,7 @@ from time import monotonic, time
 
 import msgspec
 
-from poolq.scoreboard.values import WorkerDeath
+from poolq.scoreboard.exit_reasons import WorkerDeath
 
 MAX_REASON_CHARS = 600
 

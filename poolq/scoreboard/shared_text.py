@@ -5,7 +5,10 @@ half of two texts, and reads again. A writer that died in the midst leaves it od
 is lost until its successor writes. A ring is the latest of many texts, each with its number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 WORD = 8
 _HEAD = 2 * WORD  # sequence number, length
@@ -45,6 +48,25 @@ class TextPage:
             if self._words[0] == before:
                 return data if before else b""
         return b""
+
+
+class CachedPage(Generic[T]):
+    """A page that is decoded when it has changed. `decode` returns None for what it cannot read."""
+
+    def __init__(self, page: TextPage, decode: Callable[[bytes], T | None]) -> None:
+        self._page = page
+        self._decode = decode
+        self._version = -1
+        self._found: T | None = None
+
+    def read(self) -> T | None:
+        """The page as it is now, or as it was when it could last be read."""
+        version = self._page.version
+        if version != self._version and version % 2 == 0:
+            found = self._decode(self._page.read())
+            if found is not None:
+                self._version, self._found = version, found
+        return self._found
 
 
 class TextRing:

@@ -22,7 +22,7 @@ from time import monotonic_ns, sleep
 from zlib import crc32
 
 from poolq.jobs.limits import Rule
-from poolq.scoreboard.worker_row import (
+from poolq.scoreboard.layout import (
     ASKING,
     CLAIMING,
     CLAIMS,
@@ -34,8 +34,8 @@ from poolq.scoreboard.worker_row import (
     STARTED,
     TEXT,
     UNLIMITED,
-    order_of,
 )
+from poolq.scoreboard.worker_row import order_of
 
 #: Limits of no more starts than this are kept in order from their first start on.
 SMALL_LIMIT = 100
@@ -54,20 +54,18 @@ STALLED_AFTER = 500_000_000
 #: Nanoseconds for which a job waits at most, however the others move on.
 MAX_WAIT = 4 * STALLED_AFTER
 POLL_INTERVAL = 0.0002
-#: Bytes of what the workers of a pool tell one another of their limits; see `StartOrder`.
-SIZE = 1 << 12
 _DIGITS = 16  # of an id, that stand for its place
 
 
 class StartOrder:
-    """`peers`: the words of all other rows; `full`: SIZE bytes that they share: of a limit, two
-    words between which its window ends, in monotonic nanoseconds. The answer that tells of the end
-    takes time, so it is known no better. Where two limits have the same words, jobs wait a moment
-    without need."""
+    """`peers`: the words of all other rows. `windows`: LIMIT_WINDOWS_BYTES that all workers share:
+    for a limit, two words between which its window ends, in monotonic nanoseconds; it is known no
+    better, since the engine's answer takes time. If two limits have the same words, jobs sometimes
+    wait a moment without need."""
 
-    def __init__(self, peers: Sequence[memoryview], full: memoryview) -> None:
+    def __init__(self, peers: Sequence[memoryview], windows: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
-        words = full.cast("Q")
+        words = windows.cast("Q")
         self._full, self._over = words[::2], words[1::2]
         self._refused = 0, 1 << 62
         self._waits = "", 0  # the job that has waited last in vain, and until when it may

@@ -7,17 +7,21 @@ and USR1 do nothing here, by a handler, because an ignored signal would be inher
 subprocesses.
 """
 
+import ctypes
 import faulthandler
+import mmap
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Any, ClassVar
 
 from poolq.system import stack_dump
 from poolq.system.host import die_with_parent
-from poolq.system.poll import readable
-from poolq.system.signal_stack import use_large_stack
+from poolq.system.wakeups import readable
 
+STACK_BYTES = 1 << 20  # for every signal there is; pages that are never touched cost nothing
 EXIT_QUIT = 131  # 128 + QUIT, as a shell would say it
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 IGNORED = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
@@ -117,3 +121,33 @@ def _drain(fd: int) -> None:
             pass
     except BlockingIOError:
         return
+
+
+class _Stack(ctypes.Structure):
+    """The kernel's stack_t."""
+
+    _fields_: ClassVar[Any] = [
+        ("base", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    ]
+
+
+_kept: list[mmap.mmap] = []
+
+
+def use_large_stack() -> None:
+    """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
+
+    Python's handlers run on an alternate stack where there is one (SA_ONSTACK), and faulthandler
+    makes one, of about 11 KiB on the heap. Each signal that arrives while others are delivered puts
+    another frame of 3 KiB or more there: five at once would overwrite the heap beside it. So this
+    is called after each use of faulthandler.
+    """
+    if sys.platform != "linux":
+        return
+    memory = mmap.mmap(-1, STACK_BYTES)
+    stack = _Stack(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 0, STACK_BYTES)
+    sigaltstack: Callable[..., int] = ctypes.CDLL(None, use_errno=True).sigaltstack
+    if sigaltstack(ctypes.byref(stack), None) == 0:
+        _kept.append(memory)

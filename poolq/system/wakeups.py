@@ -1,9 +1,8 @@
 """The wake-ups between the processes of a pool: eventfds that say "look again", nothing more."""
 
 import os
-from collections.abc import Sequence
-
-from poolq.system.poll import readable
+import select
+from collections.abc import Iterable, Sequence
 
 
 class WakeUp:
@@ -56,3 +55,12 @@ class WorkerWakeUps:
     def wake_master(self) -> None:
         """Have the master look at this worker's row now."""
         self._master.wake()
+
+
+def readable(fds: Iterable[int], timeout: float) -> set[int]:
+    """Those that can be read (or have ended), after waiting for at most `timeout` seconds. It uses
+    `poll`, since `select` takes no descriptor above 1023."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(max(0.0, timeout) * 1000)}

@@ -34,8 +34,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import flush_streams, leave, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
-from poolq.system.poll import readable
-from poolq.system.wakeups import WakeUps, WorkerWakeUps
+from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
 from poolq.template import load_errors, protocol
 from poolq.template.code_changes import stamps
 from poolq.template.protocol import (
@@ -181,7 +180,7 @@ class Template:
         self._reporter.attach(
             f"worker {request.slot}", pipe, self._writers.token,
             job=lambda: self._scores.running_job(request.row)[0],
-            seen=self._scores.pages.recent_events("worker", request.row).add,
+            seen=self._scores.recent_events("worker", request.row).add,
         )  # fmt: skip
         gc.enable()
         setup = self._setup

@@ -20,17 +20,9 @@ from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase
 from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import (
-    DONE,
-    FAILED,
-    LIMITED,
-    PARKED,
-    RETRIED,
-    Phase,
-    WorkerRow,
-    text,
-)
+from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.identity import resident_memory
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer

@@ -22,8 +22,9 @@ from poolq.jobs.registry import Registry
 from poolq.jobs.registry import load as load_jobs
 from poolq.jobs.running import publish_progress_by
 from poolq.log.events import Note, Reporter
+from poolq.scoreboard.layout import Phase
 from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import Phase, WorkerRow
+from poolq.scoreboard.worker_row import WorkerRow
 from poolq.system.identity import registration
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer

@@ -10,8 +10,7 @@ import signal
 from collections.abc import Callable
 
 from poolq.system import stack_dump
-from poolq.system.child_signals import ChildSignals
-from poolq.system.signal_stack import use_large_stack
+from poolq.system.child_signals import ChildSignals, use_large_stack
 
 #: C's own, which makes no enum of the answer: 50 ns in place of 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal

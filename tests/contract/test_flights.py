@@ -13,8 +13,9 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Release
 from poolq.log import reporting
-from poolq.scoreboard.notes import SIZE, Notes
-from poolq.scoreboard.worker_row import BEFORE, FINISHED, REQUEST, WORDS, WorkerRow, of_request
+from poolq.scoreboard.layout import FINISHED, NOTES_BYTES, PREVIOUS_REQUEST, REQUEST, WORKER_WORDS
+from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.worker_row import WorkerRow, of_request
 from poolq.worker import claim_buffer as module
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.title import Title
@@ -41,9 +42,12 @@ def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
 
 @pytest.fixture
 def row() -> WorkerRow:
-    memory = memoryview(bytearray(WORDS * 8))
+    memory = memoryview(bytearray(WORKER_WORDS * 8))
     return WorkerRow(
-        memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE)), memory)
+        memory,
+        memory.cast("Q"),
+        memory.cast("Q"),
+        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
     )
 
 
@@ -84,7 +88,9 @@ def test_what_was_sent_for_follows_what_is_ahead(
     assert buffer.next() is None, "what is on its way is not started before all before it has ended"
     assert row.words[REQUEST] == 1
     assert buffer.claim(4) == 2
-    assert (row.words[REQUEST], row.words[BEFORE]) == (2, 1), "c and d are not settled yet"
+    assert (row.words[REQUEST], row.words[PREVIOUS_REQUEST]) == (2, 1), (
+        "c and d are not settled yet"
+    )
     assert end(buffer, row, 2) == ["e", "f"]
     assert buffer.claim(4) == 0
     assert total(engine, "done") == 6
@@ -148,7 +154,7 @@ def test_a_settlement_in_between_leaves_the_claims_for_later(
     assert end(buffer, row, 1) == ["c"]
     assert buffer.claim(3) == 3
     assert total(engine, "done") == 2, "c did not wait: b has ended in another way"
-    assert row.words[BEFORE] == 0
+    assert row.words[PREVIOUS_REQUEST] == 0
     assert end(buffer, row, 3) == ["d", "e", "f"]
     buffer.claim(1)
     assert (total(engine, "done"), count_of(engine).delayed) == (5, 1)
@@ -238,7 +244,9 @@ def test_a_death_finds_what_had_ended(
         end(buffer, row, 1)
     done = of_request(row.words, FINISHED)
     began = done if landed else -1
-    recovered = engine.recover("w1", died(row.words[REQUEST], done, began, row.words[BEFORE]))
+    recovered = engine.recover(
+        "w1", died(row.words[REQUEST], done, began, row.words[PREVIOUS_REQUEST])
+    )
     assert (len(recovered.done), len(recovered.crashed)) == ((3, 1) if landed else (2, 0))
     assert len(recovered.returned) == (1 if landed else 3)
     assert total(engine, "done") == (4 if landed else 3)

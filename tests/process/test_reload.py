@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from poolq.system.poll import readable
+from poolq.system.wakeups import readable
 from tests.process.conftest import MakeProject
 from tests.process.engines import on, sqlite
 from tests.support.pool import Pool

@@ -9,7 +9,8 @@ import pytest
 
 from poolq.keeper.resource_samples import IDLE_INTERVAL, ResourceSampler, WorkerSampler
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.worker_row import DONE, Phase, WorkerRow
+from poolq.scoreboard.layout import DONE, Phase
+from poolq.scoreboard.worker_row import WorkerRow
 
 OLD = 1  # bytes: what nobody weighs
 

@@ -10,8 +10,8 @@ from poolq.master import exits, transitions
 from poolq.master.state import WorkerProcess
 from poolq.master.state import WorkerState as State
 from poolq.scoreboard import exit_reasons
-from poolq.scoreboard.board import KillReason, Row, Scoreboard
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import KillReason, Phase
 from tests.support.world import World, only, running
 
 

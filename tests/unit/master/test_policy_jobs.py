@@ -9,7 +9,7 @@ from poolq.master.actions import DumpStack, KillOverrun
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
 from poolq.scoreboard import timeouts
-from poolq.scoreboard.values import NO_JOB
+from poolq.scoreboard.layout import NO_JOB
 from tests.support.world import World, only, running
 
 HARD = 1000

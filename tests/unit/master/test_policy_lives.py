@@ -19,7 +19,7 @@ from poolq.master import policy, transitions
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
-from poolq.scoreboard.values import NO_JOB
+from poolq.scoreboard.layout import NO_JOB
 from tests.support.world import STOP_TIMEOUT, Life, World
 
 COOLDOWN = 20.0

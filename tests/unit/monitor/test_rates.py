@@ -8,7 +8,7 @@ from poolq.monitor.job_counts import median, plus, sample
 from poolq.monitor.prometheus import buckets
 from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark
 from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
-from poolq.scoreboard.worker_row import DONE, FAILED, LIMITED, PARKED, RETRIED
+from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED
 
 
 def cell(*jobs: int, seconds: float = 0.0) -> Cell:

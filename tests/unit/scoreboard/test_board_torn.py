@@ -14,7 +14,8 @@ from poolq.master import policy
 from poolq.master.actions import DumpStack, Kill, KillOverrun
 from poolq.master.master import Master
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.worker_row import DONE, Phase, text
+from poolq.scoreboard.layout import DONE, Phase
+from poolq.scoreboard.worker_row import text
 from tests.support.wait import until
 from tests.support.world import only, running
 

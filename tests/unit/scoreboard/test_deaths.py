@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from poolq.jobs.message import Entry, entries
-from poolq.scoreboard.board import EXIT_UNKNOWN, KillReason, Row, Scoreboard
+from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import NOT_STARTED, cause, death
-from poolq.scoreboard.worker_row import Phase, text
+from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason, Phase
+from poolq.scoreboard.worker_row import text
 
 
 def row() -> Row:

@@ -10,8 +10,8 @@ import pytest
 from poolq.master import transitions
 from poolq.master.actions import Kill, SpawnWorker
 from poolq.scoreboard import kill_check
-from poolq.scoreboard.board import KillReason, Scoreboard
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import KillReason, Phase
 from tests.support.processes import process
 from tests.support.wait import until
 from tests.support.world import running

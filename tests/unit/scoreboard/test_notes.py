@@ -8,25 +8,19 @@ from time import monotonic
 import pytest
 
 from poolq.log import events
-from poolq.scoreboard import histogram, notes, recent_events
+from poolq.scoreboard import histogram, layout, notes, recent_events
 from poolq.scoreboard.histogram import CELLS, OTHER, HistogramKey, HistogramReader
-from poolq.scoreboard.notes import (
-    WARNED,
-    Notes,
-    NotesLayout,
-    count_last_tries,
-    read_held,
-    read_progress,
-)
-from poolq.scoreboard.worker_row import DONE, FAILED, WORDS, WorkerRow
+from poolq.scoreboard.layout import DONE, FAILED, WARNED_BYTES, WORKER_WORDS, NotesLayout
+from poolq.scoreboard.notes import Notes, count_last_tries, read_held, read_progress
+from poolq.scoreboard.worker_row import WorkerRow
 
 
 def memory() -> memoryview:
-    return memoryview(mmap.mmap(-1, notes.SIZE))
+    return memoryview(mmap.mmap(-1, layout.NOTES_BYTES))
 
 
 def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
-    return Notes(shared, memoryview(bytearray(WARNED)) if warned is None else warned)
+    return Notes(shared, memoryview(bytearray(WARNED_BYTES)) if warned is None else warned)
 
 
 # counts
@@ -35,7 +29,9 @@ def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
 def worker(shared: memoryview) -> WorkerRow:
     """One that writes there."""
     row = memoryview(mmap.mmap(-1, 4096))
-    return WorkerRow(row[: WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared))
+    return WorkerRow(
+        row[: WORKER_WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared)
+    )
 
 
 def counts(shared: memoryview) -> dict[HistogramKey, int]:
@@ -112,14 +108,14 @@ def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     written = notes_in(shared)
     assert read_held(NotesLayout(shared).held) == {}
     written.add_held("mail")
-    for number in range(notes.KEYS - 1):
+    for number in range(notes.MAX_KEYS - 1):
         written.add_held(f"user:{number}")
     written.add_held("mail")
     written.add_held("x" * 255)
     notes_in(shared).add_held("mail")
     found = read_held(NotesLayout(shared).held)
     assert found["mail"] == 3
-    assert (len(found), "user:0" in found) == (notes.KEYS, False)
+    assert (len(found), "user:0" in found) == (notes.MAX_KEYS, False)
 
 
 def last_tries(shared: memoryview, now: float = 0.0) -> dict[str, int]:
@@ -153,7 +149,7 @@ def test_those_of_a_short_and_of_a_long_window_are_told_apart() -> None:
 def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(key: str) -> None:
     shared = memory()
     written = notes_in(shared)
-    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS + 1)]
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.MAX_KEYS + 1)]
     for one in keys:
         for wait in (10, 20, 30, 40):
             written.add_last_try(one, wait)
@@ -161,7 +157,7 @@ def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(
 
 
 def test_what_one_worker_has_warned_of_no_other_does() -> None:
-    warned = memoryview(bytearray(WARNED))
+    warned = memoryview(bytearray(WARNED_BYTES))
     one, other = notes_in(memory(), warned), notes_in(memory(), warned)
     assert one.first_warning("jobs:Mail")
     assert not one.first_warning("jobs:Mail")
@@ -180,10 +176,10 @@ def test_progress_is_that_of_one_job() -> None:
         17,
         3,
         10,
-        ("Zürich " * 100)[: notes.NOTE],
+        ("Zürich " * 100)[: notes.MAX_NOTE_CHARS],
     )
     notes_in(shared).set_progress(18, 10**30, -1, "\ud800")
-    assert read_progress(NotesLayout(shared).progress) == (18, notes.MOST, -1, " ")
+    assert read_progress(NotesLayout(shared).progress) == (18, notes.MAX_JSON_INT, -1, " ")
 
 
 # events
@@ -192,14 +188,14 @@ def test_progress_is_that_of_one_job() -> None:
 def test_the_latest_events_are_kept_with_their_ends() -> None:
     shared = memory()
     written = notes_in(shared).recent
-    for number in range(notes.FAILURES + 1):
+    for number in range(layout.FAILURE_SLOTS + 1):
         failed = events.Failed(
             "jobs:A", str(number), "q", 1, 0.5, "error", "E: " + "é" * 5000, "\ud800" * 900 + "end"
         )
         written.add(1764064800.25, "worker 1", failed)
     found = [recent_events.read(data) for data in NotesLayout(shared).recent.since(0)]
     ids = [one.event.id for one in found if one and isinstance(one.event, events.Failed)]
-    assert ids == [str(number + 1) for number in range(notes.FAILURES)]
+    assert ids == [str(number + 1) for number in range(layout.FAILURE_SLOTS)]
     last = found[-1]
     assert last is not None
     assert (last.when, last.who) == (1764064800.25, "worker 1")
@@ -241,12 +237,12 @@ def test_what_is_no_event_is_none() -> None:
 def test_as_many_limits_as_fit_are_remembered_whatever_is_in_their_keys(key: str) -> None:
     shared = memory()
     written = worker(shared).notes
-    keys = [f"{number:02}{key[2:]}" for number in range(notes.KEYS)]
+    keys = [f"{number:02}{key[2:]}" for number in range(notes.MAX_KEYS)]
     for one in keys:
         written.add_held(one)
     kept = list(read_held(NotesLayout(shared).held))
     assert kept == keys[-len(kept) :]
-    assert len(kept) >= notes.KEYS - 2
+    assert len(kept) >= notes.MAX_KEYS - 2
 
 
 @pytest.mark.parametrize("note", ["\x00" * 200, "\x1b[2J\n" * 50, "😀" * 200, '"' * 200, "\ud800"])
@@ -257,4 +253,4 @@ def test_a_note_of_any_characters_fits(note: str) -> None:
     assert found is not None
     assert found[:3] == (1, 2, 3)
     assert found[3].isprintable()
-    assert len(found[3]) == len(note[: notes.NOTE])
+    assert len(found[3]) == len(note[: notes.MAX_NOTE_CHARS])

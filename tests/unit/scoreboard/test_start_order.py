@@ -10,6 +10,7 @@ import pytest
 
 from poolq.jobs.limits import Rule
 from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import MOVED, SINCE
 from poolq.scoreboard.start_order import (
     MAX_ORDERED_RATE,
     MAX_WAIT,
@@ -19,7 +20,7 @@ from poolq.scoreboard.start_order import (
     WINDOW_END_MARGIN,
     StartOrder,
 )
-from poolq.scoreboard.worker_row import MOVED, SINCE, WorkerRow, text
+from poolq.scoreboard.worker_row import WorkerRow, text
 
 RULE = Rule("mail", 5, 3_600_000_000)
 EARLY, MINE, LATE = (f"01a219df7382{n:04x}8234567890abcdef" for n in (1, 2, 3))

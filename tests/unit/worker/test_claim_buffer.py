@@ -14,8 +14,9 @@ from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.retry import ACK
 from poolq.log import reporting
-from poolq.scoreboard.notes import SIZE, Notes
-from poolq.scoreboard.worker_row import REQUEST, WORDS, WorkerRow, text
+from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
+from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
 from poolq.worker import step_client
 from poolq.worker.claim_buffer import ClaimBuffer
@@ -33,9 +34,12 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def row() -> WorkerRow:
-    memory = memoryview(bytearray(WORDS * 8))
+    memory = memoryview(bytearray(WORKER_WORDS * 8))
     return WorkerRow(
-        memory, memory.cast("Q"), memory.cast("Q"), Notes(memoryview(bytearray(SIZE)), memory)
+        memory,
+        memory.cast("Q"),
+        memory.cast("Q"),
+        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
     )
 
 

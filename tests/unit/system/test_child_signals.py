@@ -10,7 +10,7 @@ from tests.support.cli import ROOT, environment
 # All at once, again and again, with heap blocks beside the stack that would suffer.
 STORM = """
 import faulthandler, os, signal, sys
-from poolq.system.signal_stack import use_large_stack
+from poolq.system.child_signals import use_large_stack
 
 names = ["INT", "HUP", "TTIN", "TTOU", "USR1", "WINCH", "ALRM", "URG", "IO", "PROF", "VTALRM"]
 numbers = [getattr(signal, f"SIG{name}") for name in names]

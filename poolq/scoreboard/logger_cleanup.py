@@ -3,14 +3,14 @@
 import os
 from time import monotonic_ns
 
-from poolq.scoreboard import board
-from poolq.scoreboard.board import RowStatus, Scoreboard
-from poolq.scoreboard.worker_row import Phase
+from poolq.scoreboard import layout
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import Phase, RowStatus
 from poolq.system import identity
 from poolq.system.kill import end_group
 
 
-class LastGuard:
+class LoggerCleanup:
     """For the logger of a pool whose master (this pid) may be dead, and perhaps the keeper."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
@@ -20,7 +20,7 @@ class LastGuard:
 
     def beat(self) -> None:
         """The logger is well. End what the jobs of dead workers have started."""
-        self._scores.set_word(board.LOGGER_BEAT, monotonic_ns())
+        self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return
         for row in self._scores.used_rows():

@@ -1,0 +1,196 @@
+"""Where everything lies in the scoreboard's shared memory: each word, offset and size (pure).
+
+    head    HEAD_WORDS words about the pool, its master and its keeper
+    usage   USAGE_WORDS words for each row, written by the keeper
+    rows    for each row the master's words, then the worker's, then the text of what runs
+    pages   the longer texts, see `Pages`
+
+- A word has 8 bytes and one writer. It is stored at once: a reader sees the old or the new value,
+  never half of one. Moments are monotonic nanoseconds.
+- `board.py` and `worker_row.py` read and write the words, `notes.py` a row's notes,
+  `shared_text.py` the pages, `histogram.py` knows the inside of a histogram.
+- Memory that nobody has written takes no room.
+"""
+
+from enum import IntEnum
+from mmap import PAGESIZE
+
+from poolq.scoreboard.histogram import HISTOGRAM_BYTES
+from poolq.scoreboard.shared_text import WORD, TextPage, TextRing
+
+# Values of words.
+
+
+class RowStatus(IntEnum):
+    """The master's word STATUS."""
+
+    FREE = 0
+    LIVE = 1
+    DEAD = 2
+
+
+class KillReason(IntEnum):
+    """The master's word REASON: why it killed a worker in the middle of a job."""
+
+    NONE = 0
+    TIMEOUT = 1
+    MEMORY = 2
+
+
+class Phase(IntEnum):
+    """The worker's word PHASE."""
+
+    BOOT = 0
+    IDLE = 1
+    BUSY = 2
+    LEAVING = 3
+
+
+PHASE_NAMES = {phase: phase.name.lower() for phase in Phase}
+#: The exit code of a worker whose end nobody saw.
+EXIT_UNKNOWN = 1 << 32
+#: Which job a worker runs: its words REQUEST and STARTED; (0, 0) when it runs none.
+RunningJob = tuple[int, int]
+NO_JOB: RunningJob = (0, 0)
+
+# The head. Written by the keeper; KEEPER_EMPTY: 1 once its waiter finds no job left to do.
+HEAD_WORDS = 32
+KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
+# Written by the master. NEXT_CHECK: when it next looks at the rows; PAUSED: 1 while the pool takes
+# nothing new.
+NEXT_CHECK, PAUSED = 7, 8
+WAITER_BEAT = 9  # by the keeper: when its waiter last looked for jobs for idle workers
+# Written by the first worker that has done it: the last generation that has asked parked jobs for
+# their limits again. Two workers may do it at once, and write the same.
+REVIEWED = 10
+# USAGE_SAMPLED, by the keeper: when its last round of resource samples began, so no busy worker's
+# sample is older. MASTER_BEAT: when the master last looked.
+USAGE_SAMPLED, MASTER_BEAT = 17, 18
+# For those who find this memory when master and keeper are dead (`keeper/abandoned.py`).
+MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
+
+# The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory
+# in bytes, thousandths of a core, growth of memory in bytes per minute (0: not known yet).
+USAGE_WORDS = 4
+ZERO_GROWTH = 1 << 62  # a growth of 0; words have no sign
+
+# The master's words of a row. CHARGED: 0 if a running job must not count its worker's death.
+# STOP_REQUESTED: the worker is to finish its job and leave.
+MASTER_WORDS = 16
+STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTED = range(10)
+
+# The worker's words of a row. Claims of REQUEST from SETTLED on and below FINISHED are done, and so
+# are those of PREVIOUS_REQUEST (0: it is settled). Those below SETTLED are settled, the last of
+# them otherwise than as done. The upper bits of FINISHED and SETTLED are their request's number, so
+# one store, that of REQUEST, switches to the next: `worker_row.of_request()` reads them.
+# STARTED is 1 + the index of the claim that was started last, 0 when none is running. DEADLINE: of
+# the user code that runs, 0: it has none; TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
+# RETRY_DELAY (microseconds) have a meaning only beside it.
+WORKER_WORDS = 48
+PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
+DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
+TIMEOUT, ATTEMPT, RETRY_DELAY = range(13, 16)
+STACK = 16  # the number of the file for `system/stack_dump.py`, 0: there is none
+RSS_AT_START = 17  # bytes of memory when the job began, where memory is limited
+PREVIOUS_REQUEST, SETTLED = 18, 19
+# For the other workers, see `start_order.py`. CLAIMING: the engine is being asked for jobs; CLAIMS:
+# how many REQUEST has given; FIRST: the place of the first of them; ASKING: the job that was
+# started last waits for its rate limits; MOVED: when these words last changed.
+# RETURNED: the place of the first of the claims that last went back unstarted, at RETURNED_AT.
+# UNLIMITED: the worker's last jobs had no rate limit.
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(20, 28)
+COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
+TEXT = 32  # the first word of the text: id, queue and name of the job
+TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
+
+ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
+
+# The notes of a row: what its workers have counted and noted. They outlive the worker.
+HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES = 8192, 1024, 16_392, 12_288
+NOTES_BYTES = 20 * 4096
+FAILURE_SLOTS = 8
+
+# The pages.
+MASTER_PAGE_BYTES, MASTER_PAGE_ROW_BYTES = 1 << 15, 512  # and for each worker
+KEEPER_PAGE_BYTES = 1 << 18
+SAMPLES_PAGE_BYTES = 1 << 14
+EVENT_SLOTS = 64
+EVENTS_BYTES = WORD + EVENT_SLOTS * 1536
+WARNED_BYTES = 1 << 16  # one is set for each warning that a worker has logged
+LIMIT_WINDOWS_BYTES = 1 << 12  # see `start_order.py`
+_ALIGNMENT = 4096
+
+
+def rows_at(rows: int) -> int:
+    """The byte at which the rows begin."""
+    return _aligned((HEAD_WORDS + USAGE_WORDS * rows) * WORD, 64)
+
+
+def pages_at(rows: int) -> int:
+    """The byte at which the pages begin."""
+    return _aligned(rows_at(rows) + rows * ROW_BYTES, PAGESIZE)
+
+
+def size(rows: int) -> int:
+    """Bytes of the whole memory."""
+    return pages_at(rows) + _page_offsets(rows)[-1]
+
+
+def _aligned(at: int, to: int) -> int:
+    return at + -at % to
+
+
+def _page_offsets(rows: int) -> list[int]:
+    """Where the parts of the pages begin, and their end."""
+    master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
+    found = [0]
+    for part in (
+        master,
+        EVENTS_BYTES,
+        KEEPER_PAGE_BYTES,
+        EVENTS_BYTES,
+        SAMPLES_PAGE_BYTES,
+        WARNED_BYTES,
+        LIMIT_WINDOWS_BYTES,
+        rows * NOTES_BYTES,
+    ):
+        found.append(_aligned(found[-1] + part, _ALIGNMENT))
+    return found
+
+
+class Pages:
+    """What master, keeper and workers publish at more length than in words. `monitor/` reads it; no
+    decision depends on it. `memory` begins at `pages_at(rows)`."""
+
+    def __init__(self, memory: memoryview, rows: int) -> None:
+        at = _page_offsets(rows)
+        self.master = TextPage(memory[at[0] : at[1]])
+        self.master_events = TextRing(memory[at[1] : at[1] + EVENTS_BYTES], EVENT_SLOTS)
+        self.keeper = TextPage(memory[at[2] : at[3]])
+        self.keeper_events = TextRing(memory[at[3] : at[3] + EVENTS_BYTES], EVENT_SLOTS)
+        self.samples = TextPage(memory[at[4] : at[5]])
+        self.warned = memory[at[5] : at[5] + WARNED_BYTES]
+        self.limit_windows = memory[at[6] : at[6] + LIMIT_WINDOWS_BYTES]
+        self._notes = memory[at[7] :]
+
+    def notes(self, index: int) -> memoryview:
+        """The notes of this row, for `NotesLayout`."""
+        return self._notes[index * NOTES_BYTES : (index + 1) * NOTES_BYTES]
+
+    def kinds_counted(self) -> memoryview:
+        """For each row, how many kinds of jobs its histogram contains."""
+        return self._notes.cast("Q")[:: NOTES_BYTES // WORD]
+
+
+class NotesLayout:
+    """The parts of a row's notes."""
+
+    def __init__(self, memory: memoryview) -> None:
+        ends = [HISTOGRAM_BYTES]
+        for part in (HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES):
+            ends.append(ends[-1] + part)
+        self.histogram = memory[: ends[0]]
+        self.held = TextPage(memory[ends[0] : ends[1]])
+        self.progress = TextPage(memory[ends[1] : ends[2]])
+        self.recent = TextRing(memory[ends[2] : ends[3]], FAILURE_SLOTS)
+        self.last_tries = TextPage(memory[ends[3] : ends[4]])
