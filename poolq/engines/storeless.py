@@ -3,28 +3,11 @@
 No pool can run on them (`stores` is False), so methods for workers and keepers raise Refused.
 """
 
-# ruff: noqa: ARG002  # the contract's parameters are unused here
-
 import time
-from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from poolq.engines.base import (
-    Check,
-    Claim,
-    DeathReport,
-    Engine,
-    LimitUse,
-    NodeRecord,
-    QueueCounts,
-    Recovered,
-    Registration,
-    Settlement,
-    Step,
-    StoredJob,
-)
+from poolq.engines.base import Check, Engine, StoredJob
 from poolq.errors import Refused
-from poolq.jobs.limits import Admission, Rule
 
 
 class Storeless(Engine):
@@ -35,85 +18,27 @@ class Storeless(Engine):
     #: What happens to a dispatched job, for `poolq doctor`.
     effect = ""
 
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise Refused(f"{self.url} stores nothing: {self.effect}; set POOLQ_ENGINE to another")
 
-    def register(self, registration: Registration) -> None:
-        self._refuse()
+    register = step = settle = admit = wait = wake = _refuse
+    beat = remove_node = recover = reap = pause = resume = _refuse
 
-    def step(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
-    ) -> Step:
-        self._refuse()
-
-    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
-        self._refuse()
-
-    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        self._refuse()
-
-    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
-        self._refuse()
-
-    def wake(self, queues: Sequence[str] | None) -> None:
-        self._refuse()
-
-    def beat(self, node: str, info: bytes) -> dict[str, int]:
-        self._refuse()
-
-    def remove_node(self, node: str) -> None:
-        self._refuse()
-
-    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
-        self._refuse()
-
-    def reap(self, node: str, beat: int) -> Recovered | None:
-        self._refuse()
-
-    def pause(self, queue: str) -> None:
-        self._refuse()
-
-    def resume(self, queue: str) -> None:
-        self._refuse()
-
-    def registered(self) -> list[Registration]:
+    def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
         return []
 
-    def counts(self) -> list[QueueCounts]:
-        return []
+    registered = counts = nodes = limits = failed = retry = forget = _list_nothing
 
     def totals(self) -> dict[str, dict[str, int]]:
         return {}
 
-    def nodes(self) -> list[NodeRecord]:
-        return []
-
-    def limits(self) -> list[LimitUse]:
-        return []
-
-    def find(self, id: str) -> StoredJob | None:
+    def find(self, id: str) -> StoredJob | None:  # noqa: ARG002  # there is no job
         return None
 
-    def failed(
-        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
-    ) -> list[StoredJob]:
-        return []
-
-    def retry(self, ids: Sequence[str]) -> list[str]:
-        return []
-
-    def forget(self, ids: Sequence[str]) -> list[str]:
-        return []
-
-    def cancel(self, id: str) -> bool:
+    def cancel(self, id: str) -> bool:  # noqa: ARG002  # there is no job
         return False
 
-    def purge(self, queue: str) -> int:
+    def purge(self, queue: str) -> int:  # noqa: ARG002  # there is no job
         return 0
 
     def now(self) -> int:

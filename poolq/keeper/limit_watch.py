@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from poolq.engines.records import LimitUse
+from poolq.engines.base import LimitUse
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolq.dashboard.panes import PANES
-from poolq.engines.records import LimitUse
+from poolq.engines.base import LimitUse
 from poolq.jobs.limits import Rule, Window
 from poolq.keeper.limit_watch import FORGET_AFTER, MAX_LIMITS, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
