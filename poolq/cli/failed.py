@@ -30,7 +30,7 @@ from poolq.monitor import times
 
 T = TypeVar("T")
 PAGE_SIZE = 1000
-MAX_LIMIT = 1_000_000
+MAX_LISTED = 1_000_000
 
 
 class Selection(NamedTuple):
@@ -81,7 +81,7 @@ def failed() -> None:
 @age_option
 @click.option(
     "--limit",
-    type=click.IntRange(1, MAX_LIMIT),
+    type=click.IntRange(1, MAX_LISTED),
     default=100,
     show_default=True,
     help="Maximum number.",

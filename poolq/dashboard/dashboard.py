@@ -49,7 +49,9 @@ class Dashboard:
         runner = ActionRunner(
             Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
         )
-        screen = Screen(source, terminal, theme, ScreenState(own=True), runner, self._has_master)
+        screen = Screen(
+            source, terminal, theme, ScreenState(own=True), runner, alive=self._has_master
+        )
         screen.run()
         if self._has_master():
             last = source.snapshot()

@@ -47,7 +47,7 @@ class Terminal:
         if self._modes is not None:
             self._set(for_screen(self._modes))
         self._shown = None
-        self._left += ansi.ENTER.encode()
+        self._left += ansi.ENTER_SCREEN.encode()
         self._flush()
         self.entered = True
 
@@ -58,7 +58,7 @@ class Terminal:
         self.entered = False
         if not self._others:  # for terminals without an alternate screen
             self._left += ansi.CLEAR.encode()
-        self._left += ansi.LEAVE.encode()
+        self._left += ansi.LEAVE_SCREEN.encode()
         deadline = monotonic() + LEAVE_TIMEOUT
         while not self._flush() and monotonic() < deadline:
             select.select([], [self._out], [], max(0.0, deadline - monotonic()))

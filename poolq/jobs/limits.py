@@ -14,12 +14,12 @@ from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length.
-UNIT_MICROSECONDS = {
+WINDOW_UNITS = {
     unit: dates.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
 }
 MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
 MAX_KEY_BYTES = 255  # bytes in UTF-8
-LIMIT_FIELDS = ("limit", *UNIT_MICROSECONDS, "key", "jitter", "on_limit")
+LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
@@ -140,13 +140,13 @@ def _window(spans: Mapping[str, object]) -> int:
     given = {unit: span for unit, span in spans.items() if span is not None}
     if len(given) != 1:
         said = " and ".join(given) or "no unit"
-        raise LimitError(f"{said} given; give exactly one of {', '.join(UNIT_MICROSECONDS)}")
+        raise LimitError(f"{said} given; give exactly one of {', '.join(WINDOW_UNITS)}")
     ((unit, span),) = given.items()
     if isinstance(span, bool) or not isinstance(span, (int, float)) or not span > 0:
         raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
-    if span > MAX_DURATION / UNIT_MICROSECONDS[unit]:
+    if span > MAX_DURATION / WINDOW_UNITS[unit]:
         raise LimitError(f"{unit} is {span!r}; more than 100 years is not allowed")
-    return max(1, round(span * UNIT_MICROSECONDS[unit]))
+    return max(1, round(span * WINDOW_UNITS[unit]))
 
 
 def _key(value: object) -> str | None:

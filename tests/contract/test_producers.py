@@ -53,7 +53,7 @@ assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
 @pytest.fixture(autouse=True)
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is connected to here is forgotten afterwards."""
-    chosen = MODULE._Chosen()
+    chosen = MODULE._EngineChoice()
     monkeypatch.setattr(MODULE, "_chosen", chosen)
     yield
     if chosen.producer is not None:

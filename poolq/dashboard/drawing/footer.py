@@ -25,21 +25,22 @@ def draw(
 ) -> list[Line]:
     """One or more lines. `size`: columns and the maximum number of lines; `draining`: the pool is
     draining already, so the key D is replaced."""
-    width, most = size
+    width, _ = size
     if state.question is not None:
-        return _text(state.question.text, theme, theme.question, width, most, ANSWERS)
+        return _text(state.question.text, theme, theme.question, size, ANSWERS)
     if state.typing:
         text = clean(f" /{state.filter}_", ascii_only=theme.ascii_only)
         return [[Segment(tail(text, width, theme.cut), theme.strong)]]
     if state.message and now < state.until:
-        return _text(state.message, theme, theme.level(state.level), width, most)
+        return _text(state.message, theme, theme.level(state.level), size)
     return [_keys(state, theme, width, draining=draining)]
 
 
 def _text(
-    text: str, theme: Theme, style: Style, width: int, most: int, end: str = ""
+    text: str, theme: Theme, style: Style, size: tuple[int, int], end: str = ""
 ) -> list[Line]:
-    """Wrap a text into at most `most` lines; `end` is always shown, and never split."""
+    """Wrap a text to `size`; `end` is always shown, and never split."""
+    width, most = size
     text, room = clean(text, ascii_only=theme.ascii_only), max(1, width - 1)
     pieces = wrap(text, room)
     if width_of(pieces[-1]) + len(end) > room:

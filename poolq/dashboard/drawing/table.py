@@ -93,7 +93,7 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
         if column.is_shown is not None and not column.is_shown(rows)
     )
     layout = _layout(pane, width, unwanted)
-    lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused)]
+    lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
         lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
@@ -136,6 +136,7 @@ def _header(
     layout: Sequence[tuple[PaneColumn, int]],
     width: int,
     part: tuple[int, int, int],
+    *,
     focused: bool,
 ) -> Line:
     first, room, count = part
