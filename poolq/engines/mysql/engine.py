@@ -206,7 +206,7 @@ class MySQLEngine(SQLEngine):
         while True:
             began = time.monotonic()
             session = self.session
-            found, later, clock = self._look(queues)
+            found, later, clock = self._load_due_states(queues)
             told, due = take_wakeup(session, found, later)
             if told:
                 return told
@@ -221,7 +221,7 @@ class MySQLEngine(SQLEngine):
             polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
             if (
                 polls < 2
-                or any(one.waits for one in found)
+                or any(one.is_due for one in found)
                 or not self._wait_in_server(queues, polls, pause)
             ):
                 time.sleep(min(pause, rest))

@@ -1,7 +1,7 @@
-"""The engine contract on a database with SQL: each act is a transaction or a few reads.
+"""The engine contract on an SQL database: each method is a transaction or a few reads.
 
-What the acts say stands in the modules beside this one; how a server is talked to, and how `push`
-and `wait` are made fast on it, is left to the engines.
+The statements are in the modules beside this one. Connections, and fast ways to `push` and to
+`wait`, are left to the SQLite and MySQL engines.
 """
 
 from abc import abstractmethod
@@ -52,7 +52,8 @@ OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
 class SQLEngine(Engine):
-    """See the module's head. `redacted_url` is the URL without its password."""
+    """See the module's head. `redacted_url` is the URL without its password, `fresh` that of
+    `ScanCursors`."""
 
     schema: SQLSchema
 
@@ -225,12 +226,15 @@ class SQLEngine(Engine):
 
     # keepers
 
-    def _look(self, queues: Sequence[str] | None) -> tuple[list[QueueState], int | None, int]:
-        """What a waiter needs to know, when more than that comes due, and the server's time."""
+    def _load_due_states(
+        self, queues: Sequence[str] | None
+    ) -> tuple[list[QueueState], int | None, int]:
+        """The states of the queues that a waiter should look at, when something comes due in
+        others, and the server's time."""
         read = self.session.read
         if queues is not None:
-            looks = queue_discovery.load_states(read, queues)
-            return looks, None, looks[0].now if looks else 0
+            states = queue_discovery.load_states(read, queues)
+            return states, None, states[0].now if states else 0
         found = queue_discovery.discover(read, self.session.skips)
         names = sorted(found.claimable())[: queue_discovery.MAX_WAITED_QUEUES]
         return queue_discovery.load_states(read, names), found.next_due(), found.now
@@ -275,8 +279,8 @@ class SQLEngine(Engine):
     # administration
 
     def counts(self) -> list[QueueCounts]:
-        """See the contract; of more than the session counts MySQL guesses the number, and SQLite
-        tells the most it has counted."""
+        """See the contract. Beyond the session's `counted` jobs, MySQL estimates the number, and
+        SQLite returns `counted`."""
         return queue_counts.counts(self.session)
 
     def totals(self) -> dict[str, dict[str, int]]:

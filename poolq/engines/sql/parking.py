@@ -1,11 +1,13 @@
 """Lines of jobs that wait for a rate limit: parked for a slot, or released until a window ends.
 
-A row of `lines` is a line in one queue and when to look at it next (`slot`). It is also the line's
-lock: who parks, releases, grants, or takes a job out of a line holds it until the end of the
-transaction, so a line without jobs can be deleted and no job is ever in a line that has no row.
+A row of `lines` is a limit's line in one queue; `slot` is when to look at it next. The row is also
+the line's lock: whatever parks, releases, grants, or removes a job of the line holds it until the
+end of the transaction. So a line without jobs can be deleted, and no job is in a line without a
+row.
 
-`most` is the limit as it was named last for this line; that one counts. `since` is when `slot` was
-worked out: where that lies in the future the clock has gone back, and `wakeups.REPAIR` voids it.
+`most` is the limit that was named last for this line, and the one that counts. `since` is when
+`slot` was calculated; if that lies in the future, the clock went back, and `wakeups.VOID_SLOTS`
+resets it.
 """
 
 from collections.abc import Collection, Sequence
@@ -36,15 +38,15 @@ from poolq.engines.sql.session import (
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 
-#: At how many lines of a queue a step looks for a slot that has come, and at how many of a line's
-#: first jobs for one that no other limit holds back.
+#: How many lines of a queue a step tries for a slot, and how many of a line's first jobs for one
+#: that no other limit holds back.
 MAX_TRIED = 3
-#: How many released jobs, and of how many lines, go back to their queue in one step.
+#: How many released jobs of a line, and of how many lines, a step returns to their queue.
 MAX_RETURNED = 10 * MAX_LIST_VALUES
 MAX_ENDED_LINES = 100
 
-#: Not by VALUES, with which InnoDB would lock the counter, after the line of another's grant. Of a
-#: queue that has no row it must not be read from there: that may have been forgotten a moment ago.
+#: INSERT ... SELECT, because with VALUES InnoDB would also lock the window's row, which a grant
+#: locks after the line. The queue is an argument, because it may have no row.
 OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
             CASE WHEN used >= ? AND start <= {now} THEN ends ELSE 0 END
@@ -57,7 +59,7 @@ OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, mos
     VALUES (?, ?, ?, ?, ?, ?, {now})
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
     since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
-#: Its due time waits in `taken`, as the line has the order of the moments until which they wait.
+#: `due_at` becomes the end of the wait, which orders the line; `taken` keeps the due time.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
@@ -65,7 +67,7 @@ LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
     ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
 RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT {MAX_RETURNED}"""
-#: Further ahead than the window is long: the clock has gone back.
+#: For a wait longer than the window: the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
 BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
@@ -81,7 +83,7 @@ RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
-#: Those that a step may look at.
+#: The lines with a slot, or to be reviewed by a worker registered at the given time.
 LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
 LOCK_ALL_LINES = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
@@ -89,7 +91,7 @@ HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
 class Grant(NamedTuple):
-    """A job of a line, as a claim reads it."""
+    """A job taken from a line, as a row of CLAIM_READY."""
 
     row: Row
     reviewed: bool = False
@@ -100,28 +102,26 @@ def put_in_lines(
     parked: Sequence[tuple[Claim, Park]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
 ) -> None:
-    """Put claimed jobs into their lines. Those of released ones are locked first, as by a step."""
+    """Move claimed jobs to their lines. The lines of released jobs are locked first, as in a
+    step."""
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:
         line = released_by(one.rule), claim.queue
         _, until = soonest.get(line, (one.rule, one.until))
         soonest[line] = one.rule, min(until, one.until)
     if soonest:
-        rows = [
+        released_lines = [
             (*line, until, rule.key, rule.window, rule.limit)
             for line, (rule, until) in sorted(soonest.items())
         ]
-        tx.later(BatchQuery(OPEN_RELEASED_LINE, rows))
+        tx.later(BatchQuery(OPEN_RELEASED_LINE, released_lines))
     opened = {}
     for claim, park in parked:
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
     if opened:
-        tx.later(
-            BatchQuery(
-                OPEN_LINE, [_open_args(*line, rule) for line, rule in sorted(opened.items())]
-            )
-        )
+        rows = [_open_args(*line, rule) for line, rule in sorted(opened.items())]
+        tx.later(BatchQuery(OPEN_LINE, rows))
     if parked:
         tx.later(BatchQuery(PARK_JOB, [_park_args(*one) for one in parked]))
     if released:
@@ -142,9 +142,8 @@ def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
 
 
 def bring_back(tx: Transaction, queue: str) -> bool:
-    """Bring the queue's released jobs whose windows have ended back to their places; whether there
-    were any."""
-    # Before the settlements that wait to be sent: who locks a line and jobs locks the line first.
+    """Return the queue's released jobs whose windows have ended; returns whether there were any."""
+    # Sent before the settlements that wait: a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
         return False
@@ -152,13 +151,13 @@ def bring_back(tx: Transaction, queue: str) -> bool:
         (to_text(place), number(span), number(since), number(now))
         for place, span, since, now in ended.rows
     ]
-    asks = [Query(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
-    asks += [
+    queries = [Query(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
+    queries += [
         Query(RELEASED_AHEAD, (place, queue, now + span))
         for place, span, since, now in lines
         if since > now
     ]
-    ids = [id_ for found in tx.run(*asks) for (id_,) in found.rows]
+    ids = [id_ for found in tx.run(*queries) for (id_,) in found.rows]
     tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks(ids)))
     left = tx.run(*(Query(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
     for (place, *_), found in zip(lines, left, strict=True):
@@ -170,11 +169,10 @@ def bring_back(tx: Transaction, queue: str) -> bool:
 
 
 def grant(tx: Transaction, queue: str) -> Grant | None:
-    """Take a slot for the first job of one of the queue's lines of parked ones, the first whose
-    slot has come and is still there.
+    """Take a slot for the first job of one of the queue's lines of parked jobs.
 
-    A job that another of its limits holds back moves to that one's line; the line learns when
-    to try again. Nothing is claimed here: that is the step's business.
+    A job that another of its limits holds back moves to that limit's line; a line without a free
+    slot notes when to try again. Claiming the job is left to the step.
     """
     (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
@@ -192,18 +190,15 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
-    found = [
-        (row, mine) for row, mine in read if mine
-    ]  # one that has none is seen when it is first
+    found = [(row, mine) for row, mine in read if mine]  # one without rules waits until it is first
     stored = [mine for _, mine in found]
-    limits = _line_limits(
-        tx, queue, {line_of(rule) for rules in stored for rule in rules} - {place}
-    )
+    others = {line_of(rule) for rules in stored for rule in rules} - {place}
+    limits = _line_limits(tx, queue, others)
     limits[place] = most
     named = ([_with_line_limit(rule, limits) for rule in rules] for rules in stored)
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules})
-    assert counters is not None  # the clock always tells
+    assert counters is not None  # SERVER_CLOCK always has a row
     before = dict(counters)
     for job, rules in jobs:
         admission = counters.admit(rules)
@@ -223,13 +218,13 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
 
 
 def _unreadable(row: Row) -> Grant:
-    """A job that comes from its line without a slot: nobody can tell what it waits for."""
+    """A job whose rules cannot be read: it leaves the line without a slot."""
     id_, _, *rest, stored = row
     return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
 
 
 def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
-    """The limits of these lines of the queue, as they were named last."""
+    """The limits that were named last for these lines of the queue."""
     found = tx.run(*(Query(LINE_LIMIT, (one, queue)) for one in places))
     pairs = zip(places, found, strict=True)
     return {place: number(result.rows[0][0]) for place, result in pairs if result.rows}
@@ -242,7 +237,7 @@ def _with_line_limit(rule: Rule, limits: dict[str, int]) -> Rule:
 def _set_slot(
     tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
-    """When the slot just taken was the window's last, the line's next one is at its end."""
+    """Set the line's slot to the window's end if the slot just taken was the last one."""
     for rule in rules:
         window = counters[rule.key, rule.window]
         if line_of(rule) == place and window.used >= rule.limit:
@@ -250,7 +245,7 @@ def _set_slot(
 
 
 def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
-    """Delete a locked line that the transaction has taken the last job of."""
+    """Delete a locked line that has no jobs left."""
     if tx.one(HAS_JOBS, place, queue) is None:
         tx.later(Query(DELETE_LINE, (place, queue)))
 

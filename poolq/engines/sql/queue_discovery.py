@@ -1,8 +1,8 @@
-"""Which queues have something for a worker or a waiter, of however many there are.
+"""Finds the queues that have something for a worker or a waiter.
 
-Each queue that has jobs costs a look into their index (`skip_scan.py`); queues that have none cost
-nothing. A queue that holds jobs, or has lines, may have no row: it was forgotten, maybe a moment
-before (`idle_queues.py`), and who stored a job there may have known it before.
+Each queue that has jobs costs one index lookup (`skip_scan.py`); queues without jobs cost nothing.
+A queue that has jobs or lines may lack a row: `idle_queues.py` may have deleted it while a process
+that knew it stored a job there.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,11 @@ from poolq.engines.sql.wakeups import (
     state_query,
 )
 
-#: Queues that a waiter looks at, and lines.
+#: How many queues a waiter looks at, and how many lines an overview lists.
 MAX_WAITED_QUEUES = 500
 MAX_LINES = 100
 
-#: Of all queues, the earliest slot and mark; not of a paused one, which may have them for days.
+#: A paused queue may have a free slot or a mark for days.
 NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
 EARLIEST_SLOT = f"""(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
     ORDER BY l.slot LIMIT 1)"""
@@ -45,27 +45,28 @@ EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} W
     ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
-#: `armed` of a queue that has no row.
+#: The value of `armed` for a queue without a row.
 NO_ROW = -1
-#: A queue that is probably the next, as `wakeups.GLANCE` has it, and what else a step must know.
+#: The state of one queue, as `wakeups.BRIEF_STATE`, then the name of the next queue with ready
+#: jobs, and the earliest slot and mark of all queues.
 PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {NO_ROW}), COALESCE(k.seen, 0),
     {{now}}, {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0,
     ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK} FROM (SELECT ? AS queue) q
     LEFT JOIN {{queues}} k ON k.queue = q.queue"""
-#: The clock and whether a slot is void, then the queues that are paused, slots, and marks.
+#: The clock and whether a slot is void (kind 0), paused queues (1), slots (2) and marks (3).
 OVERVIEW = f"""SELECT 0, '', {{now}}, {HAS_VOID_SLOT}
     UNION ALL SELECT 1, p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1
     UNION ALL SELECT 2, s.queue, s.slot, 0 FROM ({EARLIEST_SLOTS}) s
     UNION ALL SELECT 3, m.queue, 0, 0 FROM ({EARLIEST_MARKS}) m"""
-#: As FULL_STATE, of a queue that has no row: it may have jobs and lines all the same.
+#: FULL_STATE of a queue without a row.
 ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0").replace(
     "{queues} q", "(SELECT ? AS queue) q"
 )
 
 
 class QueueOverview(NamedTuple):
-    """Queues that are not paused, by what they have: ready jobs, delayed ones (and when the first
-    is due), lines (and the earliest slot), and lines to be reviewed. `now`: the server's time."""
+    """Queues that are not paused, by what they have: ready jobs, delayed jobs (with the first due
+    time), lines (with the earliest slot), lines to be reviewed. `now`: the server's time."""
 
     ready: list[str]
     delayed: dict[str, int]
@@ -74,13 +75,13 @@ class QueueOverview(NamedTuple):
     now: int
 
     def claimable(self) -> set[str]:
-        """Those with something to be claimed now."""
+        """The queues with something to be claimed now."""
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         free = [queue for queue, slot in self.slots.items() if slot <= self.now]
         return {*self.ready, *came, *free, *self.marked}
 
     def without_ready_jobs(self) -> list[str]:
-        """Those of them that have no ready jobs."""
+        """The claimable queues that have no ready jobs."""
         return sorted(self.claimable() - set(self.ready))
 
     def next_due(self) -> int | None:
@@ -94,8 +95,8 @@ def peek_query(queue: str) -> Query:
 
 
 def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -> QueueOverview:
-    """Look around, beginning with the queue `after` that name; `enough` ready ones are enough, and
-    then not all of the delayed ones are told."""
+    """Find the queues that have something, beginning behind the name `after`. With `enough`, that
+    many queues with ready jobs suffice, and those with delayed jobs may be incomplete."""
     ready = [QueuePage(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
     delayed = QueuePage(skips, DELAYED)
     (state,), came, *found = run_pages(read, [Query(OVERVIEW)], [delayed, *ready])
@@ -122,7 +123,7 @@ def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
-    """The queues, paused or not, that hold ready, delayed and failed jobs."""
+    """The queues with ready, with delayed and with failed jobs, including paused ones."""
     pages = [QueuePage(skips, place) for place in SCANNED_PLACES]
     answers = run_pages(read, [], pages)
     return [
@@ -132,7 +133,7 @@ def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
 
 
 def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
-    """Each of these queues as it stands, also where it has no row."""
+    """The states of these queues, including those without a row."""
     names = list(dict.fromkeys(queues))
     found = [one for some in in_chunks(names) for one in read_states(read(state_query(some))[0])]
     missing = sorted(set(names) - {one.queue for one in found})
@@ -146,5 +147,5 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 
 def rowless_state(queue: str, now: int) -> QueueState:
-    """A queue without a row, which is not paused; `load_states` tells what it has."""
+    """The state of a queue without a row, as far as known before `load_states` has read it."""
     return QueueState(queue, False, NO_ROW, 0, now, None, None, None, None, False, known=False)

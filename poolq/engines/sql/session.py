@@ -1,11 +1,11 @@
-"""What the SQL engines share of talking to a database: statements as values, and who runs them.
+"""How the SQL engines talk to a database: statements as values, transactions, sessions, dialects.
 
-Statements are templates. `{jobs}` and its kin stand for this namespace's tables, `{now}` for the
-server's clock in microseconds, and the rest of what differs between the servers has a name in
-`Dialect`. Arguments stand for `?`; a list stands for `{list}` (never an empty one).
+Statements are templates. `{jobs}` and the like are this namespace's tables, `{now}` is the server's
+clock in microseconds, and `Dialect` names everything else that differs between servers. Arguments
+replace `?`; a non-empty list replaces `{list}`.
 
-A transaction is written down before it is sent: what only changes something waits (`later`)
-until something must be read (`run`) or the end, so that a server far away is asked seldom.
+A transaction collects its changes (`later`) and sends them with the next read (`run`) or at its
+end, to save round trips.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-#: Statements with a list are cut to this many values: MariaDB plans longer ones in another way.
+#: A statement's list has at most this many values: MariaDB plans longer ones differently.
 MAX_LIST_VALUES = 500
 
 
@@ -27,55 +27,56 @@ class Query(NamedTuple):
 
 
 class BatchQuery(NamedTuple):
-    """One statement for each of the rows; answers with the sum of its counts."""
+    """One statement, run once for each row of arguments; `changed` is the sum."""
 
     sql: str
     rows: Sequence[Sequence[object]]
 
 
 class QueryResult(NamedTuple):
-    """The rows that came back, or how many were changed."""
+    """The rows read, and how many rows were changed."""
 
     rows: Sequence[Row]
     changed: int
 
 
 class Transaction(ABC):
-    """A transaction in the making."""
+    """An open transaction. `waiting`: what `later` has collected."""
 
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
 
     def later(self, *queries: Query | BatchQuery) -> None:
-        """Run these before the next ones that are run, or before the end."""
+        """Run these together with the next `run`, or at the end."""
         self.waiting += queries
 
     def run(self, *queries: Query | BatchQuery) -> list[QueryResult]:
-        """What waits, then these, whose results come back."""
+        """Run what waits, then these; returns the results of these."""
         ready, self.waiting = [*self.waiting, *queries], []
         return self.send(ready)[len(ready) - len(queries) :]
 
     def one(self, sql: str, *args: object) -> Row | None:
-        """The first row of a single statement."""
+        """The first row of a statement's result."""
         rows = self.run(Query(sql, args))[0].rows
         return rows[0] if rows else None
 
     @abstractmethod
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        """Run them in order, in as few round trips as can be."""
+        """Run these in order, in as few round trips as possible, before what waits."""
 
     @abstractmethod
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
-        """Make these the claims `first`, `first` + 1 and so on of a request; those that have a
-        slot at `now` are admitted."""
+        """Statements that make these jobs the claims `first`, `first` + 1 and so on of a request;
+        a job whose slot is reserved beyond `now` is admitted."""
 
 
 class Session(ABC):
-    """A thread's connection to the database, as the shared logic sees it. Rows are counted up
-    to `counted`, in some 30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT;
-    `skips`: see `skip_scan.py`."""
+    """A thread's connection to the database.
+
+    `counted`: how many rows are counted at most, in some 30 ms. `limits_deletes`: a DELETE may have
+    ORDER BY and LIMIT. `skips`: a recursive statement can do a skip scan (`skip_scan.py`)."""
 
     counted: int
     limits_deletes: bool
@@ -83,20 +84,20 @@ class Session(ABC):
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        """Run `work` in one transaction, which is repeated where the server says so. `gives_way`:
-        where writers wait in line, it waits behind those that do not."""
+        """Run `work` in one transaction, and repeat both after a deadlock. `gives_way`: wait behind
+        writers that do not, where writers wait in line."""
 
     def guess(self, asks: Sequence[Query]) -> list[int]:
-        """About how many rows each of these SELECTs has, 0 where nothing is known."""
+        """Estimate how many rows each of these SELECTs returns; 0 if unknown."""
         return [0] * len(asks)
 
     @abstractmethod
     def read(self, *queries: Query) -> list[QueryResult]:
-        """Statements that each stand for themselves, sent together."""
+        """Run independent statements in one exchange."""
 
 
 class TemplateToken:
-    """A token that takes an argument: `{new:column}`."""
+    """A template's token that takes an argument, as `{new:column}`."""
 
     def __init__(self, render: Callable[[str], str]) -> None:
         self._render = render
@@ -106,14 +107,13 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """How a server says it.
+    """A server's SQL for the tokens of templates.
 
-    `lock` ends a SELECT whose rows are to be held; `skip` one that passes over rows which others
-    hold; `turn` names the index that claims are made by, `by_id` the one of ids, `{line:name}` one
-    of the lines'; `least` is min(a, b); `list` what an IN takes; `claims` all claims as one text,
-    "<id> <request> <idx>" with commas between; `counted` is the session's. `{on:key}` begins the
-    part of an INSERT for rows that exist; `{new:column}` is what would have been inserted.
-    """
+    `lock` ends a SELECT that locks its rows, `skip` one that also skips rows locked by others.
+    `turn`, `by_id` and `{line:name}` are index hints: for claims, for ids, for the lines. `least`
+    is the function min(a, b), `list` the operand of IN. `claims` selects all claims as one text,
+    "<id> <request> <idx>" separated by commas. `counted` is the session's. `{on:key}` begins the
+    upsert clause of an INSERT, and `{new:column}` is the value it would have inserted."""
 
     now: str
     lock: str
@@ -129,21 +129,11 @@ class Dialect(NamedTuple):
     new: TemplateToken
 
 
-TABLES = (
-    "jobs",
-    "failed",
-    "queues",
-    "workers",
-    "nodes",
-    "windows",
-    "lines",
-    "counters",
-    "schema",
-)
+TABLES = ["jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters", "schema"]
 
 
 class RenderedSQL(dict[str, str]):
-    """Statements by their templates, each put together once."""
+    """SQL by template; each template is rendered once."""
 
     def __init__(self, dialect: Dialect, namespace: str) -> None:
         super().__init__()

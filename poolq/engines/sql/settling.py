@@ -1,7 +1,7 @@
-"""What settlements make of claims: statements, and which of them came too late.
+"""Applies settlements to claims, and finds those that are stale.
 
-The worker's row is locked by whoever calls this, and every change of a claim locks it first; so
-what is held now is held until the end of the transaction.
+The caller has locked the worker's row. Every change of a claim locks that row first, so a claim
+that is held now is held until the end of the transaction.
 """
 
 from collections import Counter
@@ -20,8 +20,8 @@ from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
-#: As one text: a row for each would cost a client in Python more than all the rest. Not by place:
-#: that part of the index is full of claims that were just deleted.
+#: As one text, because fetching a row per claim would cost more than everything else. By id,
+#: because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
 CLAIM_CLOCK = """SELECT {now} FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
@@ -29,7 +29,7 @@ DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-#: Its slot is used up, should it not have begun by now.
+#: Also drops a slot reserved for the job.
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
@@ -37,29 +37,29 @@ BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, hi
 
 
 def held_queries(worker: str, ids: Sequence[str]) -> list[Query]:
-    """Ask which of these jobs the worker has claimed."""
+    """Queries for which of these jobs the worker holds."""
     return [Query(HELD_CLAIMS, (some, claimed_by(worker))) for some in in_chunks(ids)]
 
 
 def held_claims(found: Iterable[QueryResult]) -> set[str]:
-    """The claims in the answer to `asks`, as "<id> <request> <index>"."""
+    """The claims in the answers to `held_queries`, as "<id> <request> <index>"."""
     return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
 def claim_clock(worker: str, claim: Claim) -> Query:
-    """Tells the time, if the worker has this claim; nobody can take it away until the
-    transaction's end, though its worker's row is not locked."""
+    """A query for the time that has a row only if the worker holds this claim. It locks the claim
+    until the end of the transaction, without locking the worker's row."""
     return Query(CLAIM_CLOCK, (claim.id, claimed_by(worker), claim.request, claim.index))
 
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
-    """Whether one of them leaves a job that the same step may claim again."""
+    """Whether one of them returns a job that the same step may claim again."""
     given_back = (Release, ReleaseUntil, GiveBack, Park)
     return any(isinstance(one.outcome, given_back) for one in settlements)
 
 
 def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
-    """What RELEASE takes: a job that is due at once is ready."""
+    """The arguments of RELEASE_JOB; without a delay the job is ready."""
     return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)
 
 
@@ -67,8 +67,7 @@ _reviewed = itemgetter(Claim._fields.index("reviewed"))
 
 
 class AckBatch(NamedTuple):
-    """Many jobs that are done, and nothing else: their claims as `names` has them, their ids, how
-    many of each queue."""
+    """Acks only: the claims, as `held_claims` names them, their ids, and how many of each queue."""
 
     claims: frozenset[str]
     ids: list[str]
@@ -76,7 +75,8 @@ class AckBatch(NamedTuple):
 
 
 def ack_batch(settlements: Sequence[Settlement]) -> AckBatch | None:
-    """Worked out before anything is locked, as others wait meanwhile; None: it is not so simple."""
+    """Prepare settlements that are all acks, before anything is locked; None if others, reviews or
+    duplicates are among them."""
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
@@ -97,10 +97,10 @@ def settle(
     now: int,
     acks: AckBatch | None = None,
 ) -> list[str]:
-    """Write down what becomes of each claim; returns the ids of those not held any more.
+    """Apply settlements; returns the ids of the stale ones.
 
-    `found` are the answers to `held_queries`, `acks` is that of `ack_batch`; `now` is the server's
-    time.
+    `found`: the answers to `held_queries`. `now`: the server's time. `acks`: what `ack_batch` has
+    made of the settlements.
     """
     ours = held_claims(found)
     batch = _SettlementBatch(worker, now)
@@ -130,7 +130,7 @@ def settle(
 
 
 class _SettlementBatch:
-    """Accepted settlements, by what they do."""
+    """Accepted settlements, grouped by their statements."""
 
     def __init__(self, worker: str, now: int) -> None:
         self.now = now

@@ -1,9 +1,9 @@
-"""The names of the queues that have jobs, by skipping from one to the next in an index.
+"""Finds the names of the queues that have jobs, by skipping from one to the next in an index.
 
-SQLite does that within a statement. MySQL and MariaDB look into the index for a range only where
-its beginning is known when they plan: there some rows are read at first, and each hop after these
-is a statement of its own, which begins behind what the one before has put into a variable; many of
-them are sent at once.
+SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
+start is known when they plan the statement. There the first page is a limited read of rows, and
+each further hop is a statement that starts behind the name which the one before has put into a
+variable; many hops are sent at once.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,9 +12,9 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult
 
-#: Queues that one statement, or one exchange, finds; at first fewer on a server.
+#: How many queues a recursive statement finds, and how many hops one exchange makes at most.
 MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
-#: Rows that a server reads at first: where there are no more jobs, that finds all of their queues.
+#: How many rows the first page reads: all queues, if there are no more jobs.
 FIRST_ROWS = 64
 
 FAILED_PLACE = "failed"
@@ -26,7 +26,7 @@ _DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.que
 
 
 def next_after(place: str, name: str) -> str:
-    """SQL for the queue after that name that has jobs there."""
+    """SQL for the first queue behind that name that has jobs in this place."""
     return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
 
 
@@ -67,22 +67,22 @@ HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for plac
 
 
 class QueryRunner(Protocol):
-    """Sends statements together: a session's `read`, or a transaction's `run`."""
+    """A session's `read`, or a transaction's `run`."""
 
     def __call__(self, *queries: Query) -> list[QueryResult]: ...
 
 
 class QueuePage(NamedTuple):
-    """A question for the queues after a name; `skips`: the server can do it in one statement.
-    There may be more than it finds. `hops` 0: some rows are read. `after` is as it was read: of one
-    that is no UTF-8 the text might come before it, and the same page again, for ever."""
+    """A request for some of the queues behind the name `after`. `skips`: see `Session`. `hops`: 0
+    for the first page. `after` is kept as it was read: a name that is not UTF-8 might sort
+    differently once decoded, and the scan would never end."""
 
     skips: bool
     place: str
     after: str | bytes = ""
     hops: int = 0
 
-    def asks(self) -> list[Query]:
+    def queries(self) -> list[Query]:
         if self.skips:
             return [Query(SKIP_SCANS[self.place], (self.after,))]
         if not self.hops:
@@ -95,7 +95,7 @@ class QueuePage(NamedTuple):
         return [Query(reset, (after,)), *hops, Query(answer)]
 
     def read(self, answers: list[QueryResult]) -> "FoundQueues":
-        """What the answers to `asks` say."""
+        """The queues in the answers to `queries`."""
         rows = answers[-1].rows
         more = self.skips and len(rows) == MAX_QUEUES_PER_PAGE
         if not self.skips and not self.hops:
@@ -113,7 +113,7 @@ class QueuePage(NamedTuple):
 
 
 class FoundQueues(NamedTuple):
-    """Queues, and when the first delayed job of each is due; the question for those that follow."""
+    """Queues with the due time of their first delayed job (else 0), and the next page, if any."""
 
     queues: list[tuple[str, int]]
     following: QueuePage | None
@@ -122,8 +122,8 @@ class FoundQueues(NamedTuple):
 def run_pages(
     read: QueryRunner, queries: list[Query], pages: list[QueuePage]
 ) -> list[list[QueryResult]]:
-    """The answers to these statements, each for itself, then those to each page, all in one go."""
-    asked = [[query] for query in queries] + [page.asks() for page in pages]
+    """Send all in one exchange; returns the answers to each of the queries, then to each page."""
+    asked = [[query] for query in queries] + [page.queries() for page in pages]
     found = read(*(query for some in asked for query in some))
     answers = []
     for some in asked:
@@ -135,7 +135,7 @@ def run_pages(
 def remaining_queues(
     read: QueryRunner, found: FoundQueues, enough: int = 0
 ) -> list[tuple[str, int]]:
-    """The queues that were found, and those that follow, until there are enough (0: all)."""
+    """The queues found and those of the next pages, until there are `enough` (0: all)."""
     queues, following = [*found.queues], found.following
     while following is not None and not 0 < enough <= len(queues):
         (answers,) = run_pages(read, [], [following])

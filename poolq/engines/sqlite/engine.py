@@ -96,7 +96,7 @@ class SQLiteEngine(SQLEngine):
                 if seen is not None and data_version != seen:
                     session.watcher.changed()
                 seen = data_version
-                found, later, _ = self._look(queues)
+                found, later, _ = self._load_due_states(queues)
                 told, due = take_wakeup(session, found, later)
                 if told:
                     return told
