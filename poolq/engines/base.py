@@ -175,8 +175,8 @@ class Check(NamedTuple):
 
 
 class Engine(ABC):
-    """The rules above hold for every method. `config` has checked `url` and `namespace`; the
-    query of `url` may hold options for the engine."""
+    """The rules at the top of this module hold for every method. `config` has checked `url` and
+    `namespace`; the query of `url` may hold options for the engine."""
 
     #: False for sync and null, on which no pool can run.
     stores = True

@@ -8,7 +8,7 @@ from poolq.engines.redis.client import RedisClient
 from poolq.errors import EngineError
 
 #: Seconds by which the server's clock may differ from this host's without a warning.
-MAX_CLOCK_SKEW = 1.0
+MAX_CLOCK_DIFFERENCE = 1.0
 
 _FSYNC = {
     "always": ("ok", "every acknowledged write is on disk: a power cut loses nothing"),
@@ -119,7 +119,7 @@ def _replication(info: dict[str, str]) -> Check:
 
 
 def _clock(skew: float) -> Check:
-    if abs(skew) < MAX_CLOCK_SKEW:
+    if abs(skew) < MAX_CLOCK_DIFFERENCE:
         return Check("clock", "ok", f"{abs(skew) * 1000:.0f} ms off this host's clock")
     text = (
         f"{skew:+.1f} s off this host's clock, which a `delay` given as a point in time refers to"

@@ -20,7 +20,7 @@ from poolq.errors import ConfigError, EngineError, EngineUnavailable
 #: Error replies of a server that cannot serve now, and what they mean.
 REFUSALS = {
     "OOM": "is full (maxmemory): let workers drain it, or give it more memory",
-    "MISCONF": "refuses writes because it cannot save to disk: look at its log",
+    "MISCONF": "refuses writes because it cannot save to disk: check its log",
     "NOREPLICAS": "refuses writes because too few replicas are in sync",
     "BUSY": "is busy with a long script of some client",
     "LOADING": "is loading its data after a start",

@@ -63,7 +63,7 @@ def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
 
 def settlement_arguments(settlements: Sequence[Settlement]) -> list[Argument]:
     """The arguments of parts `done` and `settling`. Finished jobs are grouped into runs of
-    consecutive claims, as which they mostly come."""
+    consecutive claims."""
     runs: list[list[Argument]] = []
     others: list[Argument] = []
     number = 0

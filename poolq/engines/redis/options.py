@@ -26,14 +26,8 @@ from redis.connection import AbstractConnection, Connection, SSLConnection, pars
 from poolq.errors import ConfigError
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_OTHER_OPTIONS = (
-    "tls",
-    "ssl_cert_reqs",
-    "ssl_check_hostname",
-    "sentinel_username",
-    "sentinel_password",
-)
-_OPTIONS = ("db", *_OTHER_OPTIONS, *_FILES)
+_SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
+_OPTIONS = ("db", "tls", "ssl_cert_reqs", "ssl_check_hostname", *_FILES, *_SENTINEL_LOGIN)
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _CERT_REQS = ("none", "optional", "required")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -42,7 +36,7 @@ _URL = re.compile(
 )
 _UNREADABLE = "cannot be read; percent-encode special characters in a password (%40 for @)"
 
-Arguments = dict[str, Any]
+Kwargs = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,32 +80,32 @@ def _read(scheme: str, url: str) -> RedisOptions:
     login = match["login"] or ""
     service, path = _service_and_path(scheme, match["path"])
     if scheme == "unix":
-        arguments = _redis_py(f"unix://{login}{path}")
-        connection_class, hosts = arguments.pop("connection_class"), []
+        kwargs = _redis_py(f"unix://{login}{path}")
+        connection_class, hosts = kwargs.pop("connection_class"), []
     else:
         ends = [_redis_py(f"redis://{login}{host}") for host in match["hosts"].split(",")]
         port = 26379 if service else 6379
         hosts = [(end.pop("host", "localhost"), end.pop("port", port)) for end in ends]
-        arguments, given["db"] = ends[0], path.strip("/") or given.get("db", "0")
-    discovery = _sentinel_login(given) if service else arguments
+        kwargs, given["db"] = ends[0], path.strip("/") or given.get("db", "0")
+    discovery = _sentinel_login(given) if service else kwargs
     return RedisOptions(
         scheme=scheme,
         hosts=tuple(hosts),
         service=service,
         connection_class=connection_class,
-        connection_options={**arguments, **tls, "db": _db(scheme, given)},
+        connection_options={**kwargs, **tls, "db": _db(scheme, given)},
         discovery_options={**discovery, **tls, "ssl": bool(tls)},
         redacted_url=f"{scheme}://{match['hosts']}{match['path']}",
     )
 
 
-def _redis_py(url: str) -> Arguments:
+def _redis_py(url: str) -> Kwargs:
     """Let redis-py parse the URL of one host or socket."""
     try:
-        arguments: Arguments = parse_url(url)
+        kwargs: Kwargs = parse_url(url)
     except ValueError:  # its text may contain a password
         raise ValueError(f"its host or port {_UNREADABLE}") from None
-    return arguments
+    return kwargs
 
 
 def _check_names(given: dict[str, str]) -> None:
@@ -133,9 +127,10 @@ def _service_and_path(scheme: str, path: str) -> tuple[str, str]:
     return unquote(service), path
 
 
-def _sentinel_login(given: dict[str, str]) -> Arguments:
-    names = ("username", "password")
-    return {name: given[f"sentinel_{name}"] for name in names if f"sentinel_{name}" in given}
+def _sentinel_login(given: dict[str, str]) -> Kwargs:
+    return {
+        name.removeprefix("sentinel_"): given[name] for name in _SENTINEL_LOGIN if name in given
+    }
 
 
 def _db(scheme: str, given: dict[str, str]) -> int:
@@ -154,7 +149,7 @@ def _flag(given: dict[str, str], name: str, default: bool) -> bool:
     return _FLAGS[text]
 
 
-def _tls(given: dict[str, str]) -> Arguments:
+def _tls(given: dict[str, str]) -> Kwargs:
     required = given.get("ssl_cert_reqs", "required")
     if required not in _CERT_REQS:
         raise ValueError(f"ssl_cert_reqs is {required!r}; it is one of {', '.join(_CERT_REQS)}")

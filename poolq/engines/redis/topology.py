@@ -22,7 +22,7 @@ Host = tuple[str, int]
 
 
 class Topology:
-    """`key` is a key of the namespace, and so tells its slot in a cluster."""
+    """`key` is a key of the namespace; in a cluster it determines the slot."""
 
     def __init__(self, options: RedisOptions, key: str) -> None:
         self._options = options
