@@ -1,1 +1,1 @@
-"""The worker: claim, run, settle. What other processes share with it stands in the rooms below."""
+"""The worker's process: claim, run, settle."""

@@ -1,21 +1,21 @@
-"""What a worker holds: claims not started, settlements not sent; and every exchange about them.
+"""What a worker holds, claims not started and settlements not sent, and all exchanges about them.
 
 - A step is repeated until it is answered: see `step_client.py`. No new job starts meanwhile.
-- What was claimed ahead is not started on an old word of the engine's: a worker that was stopped
-  for longer than `node_ttl` was taken for dead, and its jobs are somebody else's.
-- While short jobs run, the step that will follow them is on its way already, where the engine has
-  a server that works meanwhile. What it claims is started when all that was claimed before has
-  ended; what of that is not settled yet is done then, as the row tells.
-- Nothing waits behind a long job while others may be idle: before one that is known to be long all
-  that is claimed goes back, and after HELD what is too much by then.
-- A watcher thread, on a connection of its own, steps in when a job turns out long: it settles
-  what is finished and gives back what is not started. What it could not send stays noted, and
-  goes with whoever is answered first; none of it is started any more. A step on its way it sends
-  again, which gets it the same answer.
+- Claims are not started if the engine's last answer is old: a worker that was stopped for longer
+  than `node_ttl` counts as dead, and its jobs belong to somebody else.
+- If the engine has a server that works meanwhile, the next step is already on its way while short
+  jobs run. Its claims start after all earlier ones have ended; those of the earlier ones that are
+  not settled yet are done then, as the row says.
+- Nothing waits behind a long job while other workers may be idle: before a job that is known to be
+  long all other claims go back, and after REVIEW_AFTER those that have become too many.
+- A watcher thread, with a connection of its own, steps in when a job turns out long: it settles
+  what is finished and gives back what is not started. What it could not send stays noted and goes
+  with the next exchange; none of it is started any more. It resends a step that is on its way, and
+  receives the same answer.
 - One thread exchanges at a time, under the lock. Between exchanges the main thread takes claims and
-  notes settlements without it: a claim is popped by one thread or by the other, and the watcher
-  removes of the settlements only those that it has sent.
-- What runs is in the process title, by the watcher's hand where the job was taken for a short one.
+  notes settlements without it: each claim is popped by one of the two threads, and the watcher
+  removes only the settlements that it has sent.
+- The process title shows what runs; the watcher writes it where a job was expected to be short.
 
 Times are monotonic nanoseconds.
 """
@@ -36,27 +36,27 @@ from poolq.worker.prefetch import BATCH_SECONDS
 from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
 
-#: Nanoseconds after which a job is long; that a settlement waits for others at most.
+#: Nanoseconds after which a job is long, and for which a settlement waits for others at most.
 LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
-#: Nanoseconds after which claims that have not been started are considered anew.
+#: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
-#: They go back where they are so many times as many as should be kept.
+#: Claims go back if they are more than this many times what should be kept.
 EXCESS_FACTOR = 4
-#: Nanoseconds for which the watcher sees a job twice before it is taken for long: on a busy machine
+#: Nanoseconds after which the watcher looks again before it takes a job for long: on a busy machine
 #: the worker may not have been running at all.
 CONFIRM_DELAY = 5_000_000
-#: Nanoseconds for which the engine's last word is good enough to start a claimed job.
+#: Nanoseconds for which the engine's last answer is recent enough to start a claimed job.
 ANSWER_LIFETIME = 1_000_000_000
 
 
-#: Makes a named tuple in half the time.
+#: Creates a named tuple in half the time.
 _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`pause(seconds)` waits and returns True when waiting for the engine has to end.
+    """`pause(seconds, urgent)` waits, and returns True when waiting for the engine has to end.
 
-    `due`: from then on no claim is started before `catch_up()`.
+    `due`: from then on no claim may start before `settle_overdue()`.
     """
 
     def __init__(
@@ -79,31 +79,34 @@ class ClaimBuffer:
         self._title = title
         self._lock = threading.Lock()
         self._claims: deque[Claim] = deque()
-        self._next_claims: list[Claim] = []  # claimed already, to be started after those ahead
+        self._next_claims: list[Claim] = []  # to be started after those
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
-        self._all_done = True  # of what was claimed last, nothing has ended in another way
+        self._all_done = True  # of the current claims, so far
         self.due = 0
-        self._reviewed_at = 0  # when it was decided to hold what is claimed
-        self._settle_by = 0  # until when what is pending may wait
-        self._running_since = 0  # since when user code runs; 0: none does
+        self._reviewed_at = 0  # when the number of claims was last reviewed
+        self._settle_by = 0  # when pending settlements are due
+        self._running_since = 0  # since when user code runs; 0: none runs
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
-        self._returning = 0  # claims that it returns
-        self._returned_ids: list[str] = []  # their ids, and others', until the engine has them
-        self._unanswered_ids: set[str] = set()  # ids that it sent, perhaps in vain
+        self._returning = 0  # claims that the watcher returns
+        self._returned_ids: list[
+            str
+        ] = []  # of all returned claims that the engine has not confirmed
+        self._unanswered_ids: set[str] = set()  # ids that the watcher sent without an answer
         self._armed = threading.Event()
 
     # the main thread
 
     def register(self, me: Registration) -> None:
-        """Make this worker known; raises Leaving when told to leave before."""
+        """Register this worker. Raises Leaving if the worker is told to leave first."""
         self.retry(lambda: self._engine.register(me), urgent=False)
 
     def claim(self, want: int) -> int:
-        """Settle what is finished and claim up to `want`; returns how many were claimed.
+        """Settle what is finished and claim up to `want` jobs; returns how many were claimed.
 
-        Raises Fenced; Leaving when told to leave with nothing to settle and no engine.
+        Raises Fenced; Leaving if the worker is told to leave, nothing is to be settled and the
+        engine does not answer.
         """
         with self._lock:
             self._receive()
@@ -121,8 +124,9 @@ class ClaimBuffer:
         return len(claims)
 
     def claim_ahead(self, want: int) -> None:
-        """Settle what is finished and claim up to `want` more, while what is claimed is run. What
-        goes wrong is told by `claim`. Only where all that is claimed is expected to be short."""
+        """Settle what is finished and send for up to `want` more claims, while the current ones
+        run. `claim` reports what goes wrong. Only for when all current claims are expected to be
+        short."""
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
@@ -132,17 +136,17 @@ class ClaimBuffer:
                 self._update_due()
 
     def next(self) -> Claim | None:
-        """The next claim to start."""
+        """The next claim to start, None if there is none."""
         try:
             return self._claims.popleft()
         except IndexError:
             return None
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
-        """Settle what has been finished for long, and have the engine say that this worker is still
-        known, unless it has just done so. Of what has been claimed for long, all but the first
-        `keep` goes back, if it is many times as much. `alone`: all is settled, or goes back.
-        Raises Fenced; Leaving as `claim` does."""
+        """Settle what has been finished for long, and have the engine confirm that it knows this
+        worker, unless it has just done so. If far more has been claimed than `keep`, all but the
+        first `keep` claims go back. `alone`: all is settled or goes back. Raises Fenced; Leaving as
+        `claim` does."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -156,20 +160,20 @@ class ClaimBuffer:
             self._update_due()
 
     def start_watcher(self) -> None:
-        """What starts now is expected to be short: have somebody see to it if it is not."""
+        """Have the watcher step in if the job that starts, expected to be short, is not."""
         if self._watcher is None:
             self._arm()
 
     def job_started(self, now: int) -> None:
-        """User code starts now."""
+        """User code starts at `now`."""
         self._running_since = now
 
     def job_ended(self) -> None:
-        """It has ended."""
+        """User code has ended."""
         self._running_since = 0
 
     def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
-        """Note a settlement; it goes with the next exchange."""
+        """Note a settlement; the next exchange sends it."""
         self._running_since = 0
         if outcome is not ACK:
             self._all_done = False
@@ -179,12 +183,12 @@ class ClaimBuffer:
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
-        """Send what is noted; returns the ids of the refused. Raises Fenced."""
+        """Send the noted settlements; returns the ids of the refused ones. Raises Fenced."""
         with self._lock:
             return self._step(0).stale if self._pending else []
 
     def give_back(self, first: Claim | None = None) -> None:
-        """Return what has not started, `first` included, and settle all. Raises Fenced."""
+        """Return `first` and all claims that have not started, and settle all. Raises Fenced."""
         with self._lock:
             self._receive()
             self._add_returns([*([first] if first else []), *self._take_all()])
@@ -192,7 +196,7 @@ class ClaimBuffer:
                 self._step(0)
 
     def _take_beyond(self, keep: int) -> list[Claim]:
-        """What is claimed and not started, without the first `keep`. Those stay where they are."""
+        """Take the claims after the first `keep`, which stay where they are."""
         ahead, behind = self._claims, self._next_claims
         self._next_claims = behind[: max(0, keep - len(ahead))]
         taken: list[Claim] = []
@@ -201,7 +205,7 @@ class ClaimBuffer:
         return [*reversed(taken), *behind[len(self._next_claims) :]]
 
     def _take_all(self) -> list[Claim]:
-        """What is claimed and not started, which nobody else has taken meanwhile."""
+        """Take all claims that have not started and that the other thread has not taken."""
         behind, self._next_claims = self._next_claims, []
         return [*iter(self.next, None), *behind]
 
@@ -221,7 +225,8 @@ class ClaimBuffer:
         return step
 
     def _receive(self) -> None:
-        """Have the answer of the step that is on its way; its claims wait behind those ahead."""
+        """Receive the answer of the step that is on its way; its claims come after the current
+        ones."""
         in_flight, self._in_flight = self._in_flight, None
         if in_flight is None:
             return
@@ -237,21 +242,21 @@ class ClaimBuffer:
         self._accept_answer(step)
 
     def _accept_answer(self, step: Step) -> None:
-        """What is pending now was noted after that step began."""
+        """Report what the step refused. What is pending now was noted after the step began."""
         self._update_due()
-        # What the watcher had settled by a try whose answer was lost, looks stale.
+        # What the watcher settled in an exchange whose answer was lost seems to be stale.
         doubtful, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=doubtful)
 
     def _update_due(self) -> None:
-        """Work out when no claim is to be started any more without having caught up."""
+        """Work out from when on no claim may start before an exchange."""
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
         self.due = min(due, self._settle_by) if self._pending else due
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
-        """Start with these from now on. What is not settled yet of those before is done, if all of
-        them were; else all is settled first: should the store lose that one of them was given back,
-        it must not pass for done."""
+        """Start these claims from now on. If all earlier ones are done, those not settled yet need
+        no settlement first. Otherwise all is settled first: if the store lost that one of them was
+        given back, it must not pass for done."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
@@ -278,21 +283,21 @@ class ClaimBuffer:
                     continue
                 self._title.show_job(*self._row.running_job(), monotonic_ns())
                 with self._lock:
-                    if self._is_long():  # still: the main thread may have held the lock
+                    if self._is_long():  # still, as the main thread may have held the lock
                         self._clear_behind_long_job()
                         self._disarm()
                 if self._failures:
                     rest.wait(Backoff().pause(self._failures, random.random()))
 
     def _disarm(self) -> None:
-        """Until the next claim, if nothing is left to be done while this job runs."""
+        """Rest until the next claim if nothing is left to do while this job runs."""
         self._armed.clear()
         if self._pending or self._failures or not self._is_long():
             self._armed.set()
 
     def _until_long(self) -> int:
-        """Nanoseconds until what runs now is long. Whatever begins meanwhile is shorter by then, so
-        each job is found as soon as it is long."""
+        """Nanoseconds until the running job is long. A job that starts meanwhile is not long by
+        then, so each is found as soon as it is long."""
         since = self._running_since
         return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 
@@ -310,7 +315,7 @@ class ClaimBuffer:
             if not sent:
                 return
             stale = self._engine.settle(self._worker, sent)
-        except EngineError:  # Fenced too: the main thread meets the same, and tells
+        except EngineError:  # Fenced too: the main thread gets and reports the same
             self._failures += 1
             self._unanswered_ids.update(one.claim.id for one in sent)
             return
@@ -325,7 +330,8 @@ class ClaimBuffer:
         self._reporter.flush()
 
     def _resend_in_flight(self) -> None:
-        """Have the answer of a step that is on its way by another line, and return its claims."""
+        """Receive the answer of a step on its way through this connection, and return its
+        claims."""
         in_flight = self._in_flight
         if in_flight is None or in_flight.answered_elsewhere:
             return
@@ -335,13 +341,13 @@ class ClaimBuffer:
         self._returning += self._add_returns(step.claims)
 
     def _note_returned(self) -> None:
-        """The engine has taken what was returned: others may hold jobs that come after it."""
+        """The engine has taken back the returned claims: other workers may hold later jobs."""
         if self._returned_ids:
             self._row.set_returned(min(self._returned_ids), len(self._returned_ids))
             self._returned_ids = []
 
     def _add_returns(self, claims: Sequence[Claim]) -> int:
-        """Note that these go back; how many they are."""
+        """Note that these claims go back; returns how many they are."""
         if claims:
             self._all_done = False
             self._returned_ids += [claim.id for claim in claims]

@@ -1,7 +1,7 @@
-"""Running one claimed job: from its message to its outcome and the event that tells of it.
+"""Running one claimed job: from its message to its outcome and the event that reports it.
 
-The rules for outcomes are `retry.py`'s; settling is the loop's. User code runs in the main thread
-and can do nothing to the worker: whatever it raises is a value here.
+The rules for outcomes are `retry.py`'s; settling is the loop's business. User code runs in the main
+thread and cannot harm the worker: whatever it raises becomes a value here.
 """
 
 import random
@@ -33,7 +33,7 @@ from poolq.log.events import (
 from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 
-#: Makes a named tuple in half the time.
+#: Creates a named tuple in half the time.
 _new = tuple.__new__
 
 
@@ -50,7 +50,7 @@ class ReadyJob(msgspec.Struct):  # made in a third of the time of a dataclass
 
 
 class JobResult(NamedTuple):
-    """What shall become of a claim. `error` is set when it has failed for good."""
+    """The outcome of a claim. `error` is set if the job has failed for good."""
 
     outcome: Outcome
     event: Ended
@@ -59,7 +59,7 @@ class JobResult(NamedTuple):
 
 
 class Executor:
-    """Runs claims of one worker. `engine` is asked for admission under rate limits only."""
+    """Runs the claims of one worker. It asks `engine` only for starts under rate limits."""
 
     def __init__(self, engine: Engine, registry: Registry, worker: str, unknown_for: float) -> None:
         self._engine = engine
@@ -69,7 +69,7 @@ class Executor:
         self._kinds: dict[str, tuple[type[Job], Hooks]] = {}
 
     def read(self, claim: Claim) -> ReadyJob | JobResult:
-        """The job of a claim, or the end of a message that cannot be run here."""
+        """The job of a claim, or the result for a message that cannot be run here."""
         state = claim.state
         try:
             message = decode(claim.body)
@@ -96,8 +96,8 @@ class Executor:
         return known
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
-        """For a job that has failed already, or whose workers died too often: it is not run, and
-        not built either: its `__init__` may be what kills them."""
+        """The result for a job that has failed already, or whose workers died too often. It is
+        neither run nor built, since its `__init__` may be what kills them. None: run it."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
@@ -106,18 +106,18 @@ class Executor:
         outcome = Failing(state) if state.failing else retry.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         event = Failed(
-            message.job,
-            claim.id,
-            claim.queue,
-            max(1, state.attempt),
-            0.0,
-            last[0].cause,
-            str(error),
+            job=message.job,
+            id=claim.id,
+            queue=claim.queue,
+            attempt=max(1, state.attempt),
+            seconds=0.0,
+            cause=last[0].cause,
+            error=str(error),
         )
         return JobResult(outcome, event, error)
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Limit, ...]:
-        """Build the job and ask it for its rate limits; a Result where that failed."""
+        """Build the job and ask it for its rate limits; a JobResult if that failed."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if ready.claim.admitted:
             return ()
@@ -129,12 +129,14 @@ class Executor:
     def admit(
         self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
     ) -> JobResult | None:
-        """Ask the engine for a start under each. None: it may. Raises Fenced, EngineUnavailable."""
+        """Ask the engine for a start under each limit. None: the job may start. Raises Fenced,
+        EngineUnavailable."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
-        if admission.stale:  # giving it back is refused, which is told; this event is not
-            where = (ready.message.job, ready.claim.id, ready.claim.queue)
-            return JobResult(GIVE_BACK, Limited(*where, 0, "released", rules[0].key, 0.0))
+        if admission.stale:  # returning it is refused, which is reported; this event is not
+            where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
+            event = Limited(*where, how="released", key=rules[0].key, wait=0.0)
+            return JobResult(GIVE_BACK, event)
         if admission.wait <= 0:
             return None
         wait = admission.wait * 1000
@@ -158,7 +160,7 @@ class Executor:
         return _new(JobResult, (ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
-        """Call `on_success` or `on_failure`; an event when it raised."""
+        """Call `on_success` or `on_failure`; an event if it raised."""
         job = ready.job
         if job is None:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
@@ -197,10 +199,17 @@ class Executor:
             outcome = retry.retry_or_fail(message, claim.state, line, delay)
         where = (message.job, claim.id, claim.queue, tries)
         if isinstance(outcome, Failing):
-            failed = Failed(*where, seconds, cause, describe(error), trace)
+            text = describe(error)
+            failed = Failed(*where, seconds=seconds, cause=cause, error=text, traceback=trace)
             return JobResult(outcome, failed, error, seconds)
         event = Retried(
-            *where, message.attempts, seconds, cause, describe(error), delay / 1e6, trace
+            *where,
+            attempts=message.attempts,
+            seconds=seconds,
+            cause=cause,
+            error=describe(error),
+            delay=delay / 1e6,
+            traceback=trace,
         )
         return JobResult(outcome, event, None, seconds)
 
@@ -215,9 +224,9 @@ class Executor:
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
         if (limits[at].on_limit or message.on_limit) == "park":
-            return JobResult(
-                Park(rules, at), Limited(*where, "parked", rules[at].key, refused.wait / 1_000_000)
-            )
+            wait = refused.wait / 1_000_000
+            event = Limited(*where, how="parked", key=rules[at].key, wait=wait)
+            return JobResult(Park(rules, at), event)
         error = RateLimitExhausted(
             f"{rules[at].key}: {rules[at].limit} per {rules[at].window / 1e6:g} s are used up"
         )
@@ -225,10 +234,12 @@ class Executor:
         later = retry.spread(limits[at].jitter, limits[at].window, random.random())
         outcome = retry.hold_back(message, claim.state, line, rules[at], refused.until + later)
         if isinstance(outcome, Failing):
-            return JobResult(outcome, Failed(*where, 0.0, "limited", describe(error)), error)
+            text = describe(error)
+            failed = Failed(*where, seconds=0.0, cause="limited", error=text)
+            return JobResult(outcome, failed, error)
         left = message.attempts - tries
         wait = (refused.wait + later) / 1_000_000
-        event = Limited(*where, "released", rules[at].key, wait, left)
+        event = Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
         return JobResult(outcome, event)
 
     def _unknown(self, claim: Claim, message: Message) -> JobResult:
@@ -253,4 +264,5 @@ class Executor:
         return JobResult(after, Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
-        return Entry(time_ns() // 1000, cause, error, attempt, trace, self._worker)
+        now = time_ns() // 1000
+        return Entry(now, cause, error, attempt, traceback=trace, worker=self._worker)

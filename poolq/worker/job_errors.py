@@ -1,5 +1,5 @@
-"""What is kept of an error: its cause, a line of text, the user's part of its traceback; and the
-error again, for a process that has only what was kept.
+"""What is kept of an error: its cause, a line of text, and the user's part of its traceback; and
+the error rebuilt from that, for another process.
 """
 
 import traceback
@@ -29,7 +29,7 @@ ERROR_BY_CAUSE: dict[str, type[JobError]] = {
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: bad address`, in one line and not too long."""
+    """`ValueError: bad address`: one line of at most MAX_ERROR_CHARS."""
     try:
         text = " ".join(str(error).split())
     except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
@@ -39,7 +39,7 @@ def describe(error: BaseException) -> str:
 
 
 def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
-    """The error to keep, its cause, and the delay before the next try."""
+    """The error to keep, its cause, and the delay before the next attempt in microseconds."""
     if isinstance(raised, FailNow):
         return JobFailed(raised.reason), "failed", 0
     if isinstance(raised, ReleaseNow):
@@ -48,7 +48,7 @@ def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
 
 
 def traceback_of(raised: BaseException) -> str:
-    """The user's part of it: poolq's own frames come first and say nothing."""
+    """The user's part of the traceback, without poolq's own frames at its beginning."""
     trace = raised.__traceback__
     while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
@@ -65,7 +65,7 @@ def last_error(state: State) -> str:
 
 
 def error_of(state: State, message: Message) -> JobError:
-    """The error as a later process can know it."""
+    """The error as another process can know it."""
     found = entries(state.history)
     if not state.failing and retry.crashed_out(message, state):
         return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")

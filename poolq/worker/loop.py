@@ -1,12 +1,13 @@
-"""The loop of a worker: claim, run, settle, rest. User code always runs in the main thread.
+"""The loop of a worker: claim, run, settle, wait. User code always runs in the main thread.
 
 - A finished claim is first noted in the scoreboard (one store), then settled with the next
   exchange; so a death between the two loses no acknowledgement.
-- A settlement waits for company only while short jobs follow, and never over `prefetch.BUDGET`.
-- What is claimed is given back where it would wait behind long jobs: see `claim_buffer.py`.
+- Settlements are batched, but only while short jobs follow, and never for longer than
+  `prefetch.BATCH_SECONDS`.
+- Claims that would wait behind long jobs are given back: see `claim_buffer.py`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
-- A job starts only while its worker is known to the engine, by its word of the last second.
-- Before each claim and each start the worker looks whether it shall leave. Deadlines, deaths and
+- A job starts only if the engine has confirmed within the last second that it knows the worker.
+- Before each claim and each start the worker checks whether it is to leave. Deadlines, deaths and
   respawns are the master's business.
 """
 
@@ -33,9 +34,9 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: Of a job that comes after others that are due now: it goes back, and is claimed anew.
+#: For a job that comes after others that are due now: it goes back, and is claimed again.
 RETURNED_RESULT = JobResult(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
-#: So many jobs without a rate limit in a row, and nobody waits for a worker's next ones.
+#: After this many jobs in a row without a rate limit, no other worker waits for the next ones.
 UNLIMITED_STREAK = 4
 EXIT_BROKEN = 1  # the exit code of a worker that cannot go on
 
@@ -46,6 +47,7 @@ class Loop:
 
     def __init__(
         self,
+        *,
         buffer: ClaimBuffer,
         executor: Executor,
         prefetch: Prefetch,
@@ -59,7 +61,6 @@ class Loop:
         max_jobs: int,
         title: Title,
         generation: int,
-        *,
         measures_memory: bool,
     ) -> None:
         self._buffer = buffer
@@ -67,7 +68,7 @@ class Loop:
         self._prefetch = prefetch
         self._row = row
         self._order = order
-        self._unlimited = 0  # jobs without a rate limit, one after the other
+        self._unlimited = 0  # jobs in a row without a rate limit
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
@@ -79,7 +80,7 @@ class Loop:
         self._measures_memory = measures_memory
 
     def run(self) -> int:
-        """Until told to stop, or fenced; the exit code."""
+        """Run until told to stop, or fenced; returns the exit code."""
         try:
             self._review()
             while not self._signals.stopping:
@@ -99,26 +100,28 @@ class Loop:
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
-            return self._report_broken("a job has closed descriptors that were its worker's")
-        self._row.clear_started()  # whatever is left of its claims goes back uncounted
+            return self._report_broken("a job has closed file descriptors of its worker")
+        self._row.clear_started()  # claims that are left go back uncounted
         self._reporter.flush()
         return 0
 
     def _review(self) -> None:
-        """The first worker of a generation has parked jobs asked anew for their limits: only their
-        code knows these, and it may be another one than when they were parked."""
+        """The first worker of a generation has parked jobs asked for their limits again: only their
+        code knows these, and it may have changed since they were parked."""
         if not self._row.has_reviewed(self._generation):
             self._buffer.review()
             self._row.set_reviewed(self._generation)
 
     def _report_broken(self, why: str) -> int:
-        """What was running stays charged: it may be the cause."""
+        """Report that the worker cannot continue. A running job stays charged: it may be the
+        cause."""
         self._reporter.report(Note("error", f"{why}; leaving, a new worker follows"))
         self._reporter.flush()
         return EXIT_BROKEN
 
     def _wait_idle(self) -> None:
-        """Declare idle, look once more, then wait for the doorbell: no ring can be missed."""
+        """Declare this worker idle, claim once more, then wait for the doorbell: so no wake-up is
+        missed."""
         self._signals.restore()
         self._row.set_phase(Phase.IDLE)
         self._title.show_state("idle")
@@ -132,7 +135,7 @@ class Loop:
             self._wait_for_doorbell()
 
     def _wait_for_doorbell(self) -> None:
-        """Until the doorbell rings, or it is time to ask without it."""
+        """Wait until the doorbell rings, or until it is time to ask without it."""
         asked = monotonic()
         while not self._signals.stopping:
             pause = self._idle_polling.pause(monotonic(), asked, self._row.waiter_seen_at())
@@ -144,7 +147,7 @@ class Loop:
             self._row.beat()
 
     def _claim(self) -> int:
-        """How many jobs could be claimed; none while the pool is paused."""
+        """Claim a batch and return its size; 0 while the pool is paused."""
         self._signals.poll()
         if self._row.is_paused():
             self._buffer.give_back()
@@ -155,7 +158,7 @@ class Loop:
         return many
 
     def _run_batch(self, many: int) -> None:
-        """Run what was claimed. In the middle of it the next claim is sent for."""
+        """Run what was claimed. In the middle of it the next claim is sent."""
         self._row.set_phase(Phase.BUSY)
         middle = many // 2 if self._prefetch.claims_ahead() else 0
         while (claim := self._buffer.next()) is not None:
@@ -185,7 +188,7 @@ class Loop:
         if not short or (claim.index == 0 and now >= self._title.due):
             self._title.show_job(claim.id, claim.queue, job, now)
         elif claim.index == 0:
-            self._buffer.start_watcher()  # the watcher tells of it, should it be long
+            self._buffer.start_watcher()  # the watcher shows it if it turns out long
         row, buffer, hooks = self._row, self._buffer, ready.hooks
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
@@ -206,23 +209,23 @@ class Loop:
             self._settle_at_once(ready, claim, result)
 
     def _give_back(self, claim: Claim) -> None:
-        """Others' jobs come before it: it is claimed again when they have."""
+        """Return a claim: jobs of other workers come before it. It is claimed again after them."""
         self._buffer.job_ended()
-        self._row.begin_claim(monotonic_ns())  # what goes back, comes before others' jobs
+        self._row.begin_claim(monotonic_ns())  # what goes back comes before others' jobs
         self._row.clear_started()
         self._buffer.give_back(claim)
         self._row.set_settled(claim.index)
 
     def _claim_ahead(self) -> None:
-        """In the middle of a batch: unless its first half was longer than expected."""
+        """In the middle of a batch, send the next claim, unless the first half took too long."""
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
             self._buffer.claim_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Before a job that may be long, and where the engine has not been asked for a while, or
-        what is claimed may be too much: settle, make sure that we are known, look around. False: it
-        was given back."""
+        """Before a job that may be long, and if the engine has not been asked for a while or too
+        much may be claimed: settle, confirm that the engine knows this worker, check for commands.
+        False: the claim was given back."""
         self._catch_up(short)
         self._signals.restore()
         self._signals.poll()
@@ -233,7 +236,8 @@ class Loop:
         return True
 
     def _catch_up(self, short: bool) -> None:
-        """Behind a long job nothing waits; behind a short one no more than fits into a batch."""
+        """Keep no claim behind a long job, and behind a short one no more than fits into a
+        batch."""
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -257,7 +261,7 @@ class Loop:
         return result
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Ask the job for its rate limits, and the engine for a start. None: it may run."""
+        """Ask the job for its rate limits, and the engine for a start. None: the job may run."""
         result = self._admit(ready, limit)
         if result is None:
             self._row.set_asking(False)
@@ -280,15 +284,15 @@ class Loop:
             admit = partial(self._executor.admit, ready, limits, rules, self._order)
             result = self._buffer.retry(admit)
         alone = result is None and not short
-        if alone or monotonic_ns() >= self._buffer.due:  # it has taken long
+        if alone or monotonic_ns() >= self._buffer.due:  # asking has taken long
             self._catch_up(not alone)
         if limit:
             self._set_deadline(ready, limit)
         return result
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
-        """The master ends what follows at its deadline, and the keeper what that means: at the
-        engine the job is only running."""
+        """Write down when the master ends what follows, and what that means for the job: to the
+        engine it is only running."""
         message, state = ready.message, ready.claim.state
         tries, pause = state.attempt + 1, 0
         if tries < message.attempts:
@@ -297,7 +301,8 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle at once, with the hook at its place: after done, before buried."""
+        """Settle at once, and call the hook: after an acknowledgement, or before a job is
+        buried."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)
@@ -347,7 +352,8 @@ class Loop:
                 self._warn_of_last_attempt(event)
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
-        """Released once more it fails, because of its limit alone: that is hardly meant."""
+        """If the job is put off once more it fails because of its limit alone, which is hardly
+        intended."""
         self._row.notes.add_last_try(event.key, event.wait)
         if self._row.notes.first_warning(event.job):
             text = (

@@ -1,4 +1,4 @@
-"""A worker process from its first line to its last: load the application, register, loop.
+"""A worker's process from start to end: load the application, register, loop.
 
 Forking, descriptors and process groups are `system/fork.py`'s business.
 """
@@ -39,7 +39,7 @@ from poolq.worker.title import Title
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is given by its pool. `ready` is called once, when it can take jobs; `first`:
+    """What the pool gives a worker. `ready` is called once, when the worker can take jobs; `first`:
     its generation is on trial."""
 
     config: Config
@@ -59,8 +59,8 @@ class WorkerSetup:
 
 
 def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
-    """Live; returns the exit code. `registry` None: the application is loaded here, and 3 returned
-    where that fails, which is told to `setup.failed`, or else to the log."""
+    """Run the worker; returns the exit code. `registry` None: the application is loaded here. If
+    that fails, the code is 3, and `setup.failed` is called with the error, or it is logged."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
@@ -89,8 +89,8 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
 
 
 def _end_children() -> None:
-    """End the processes of pools that jobs have left: this one's end is no interpreter's exit,
-    where Python would do it."""
+    """End the processes of multiprocessing pools that jobs have left. Python would do it at an
+    interpreter's exit, but this process ends by `os._exit`."""
     used = sys.modules.get("multiprocessing")
     children = used.active_children() if used else ()
     if children:
@@ -108,7 +108,7 @@ def _live(
     orphaned_at = 0.0
 
     def pause(seconds: float, urgent: bool) -> bool:
-        """An orphan gives up at some time: nobody would ever end it."""
+        """Wait. An orphan gives up in the end: nobody would ever end it."""
         nonlocal orphaned_at
         setup.row.beat()
         signals.wait(seconds)
@@ -118,18 +118,32 @@ def _live(
         return signals.stopping and not urgent
 
     buffer = ClaimBuffer(
-        engine, setup.worker, config.queue, setup.row, setup.reporter, pause, title
+        engine,
+        setup.worker,
+        config.queue,
+        setup.row,
+        reporter=setup.reporter,
+        pause=pause,
+        title=title,
     )
     me = registration(setup.worker, setup.node, config.name)
-    executor = Executor(engine, registry, setup.worker, config.unknown_job_for)
-    prefetch = Prefetch(config.prefetch)
     loop = Loop(
-        buffer, executor, prefetch, setup.row, setup.order, setup.wakeups, signals, setup.reporter,
-        IdlePolling(config.sleep, os.getpid() % 64 / 64), config.timeout, config.max_jobs, title,
-        setup.generation,
+        buffer=buffer,
+        executor=Executor(engine, registry, setup.worker, config.unknown_job_for),
+        prefetch=Prefetch(config.prefetch),
+        row=setup.row,
+        order=setup.order,
+        wakeups=setup.wakeups,
+        signals=signals,
+        reporter=setup.reporter,
+        idle_polling=IdlePolling(config.sleep, os.getpid() % 64 / 64),
+        timeout=config.timeout,
+        max_jobs=config.max_jobs,
+        title=title,
+        generation=setup.generation,
         measures_memory=config.max_memory_hard > 0,
-    )  # fmt: skip
-    setup.row.beat()  # from now on the engine alone is waited for, which is not our boot's fault
+    )
+    setup.row.beat()  # what follows waits for the engine, and does not count as a slow boot
     try:
         buffer.register(me)
     except Leaving:
@@ -145,8 +159,8 @@ def _live(
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
-    """No job at all, a misspelled option, or a rate limit that fails its jobs at the first refusal,
-    is hardly meant. Later generations only tell what is new."""
+    """Warn of what is hardly intended: no job at all, a misspelled option, a rate limit that fails
+    its jobs at the first refusal. Later generations warn only of what is new."""
 
     def warn(text: str) -> None:
         if setup.row.notes.first_warning(text):

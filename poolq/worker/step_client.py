@@ -1,9 +1,9 @@
-"""What a worker says to the engine: one step after the other, each until it is answered.
+"""The exchanges of a worker with the engine: one step after the other, each until it is answered.
 
-A step is repeated with the same request id: nothing is claimed or settled twice, whatever reply was
-lost. Where the engine has a server that works meanwhile, a step may be sent and answered later; it
-is an `InFlightStep` then. Whose claims these are, and what is settled, is `claim_buffer.py`'s
-business, and that one thread speaks at a time.
+A step is repeated with the same request number, so nothing is claimed or settled twice, whichever
+answer was lost. If the engine has a server that works meanwhile, a step may be sent now and
+answered later: it is an `InFlightStep` then. Whose claims these are, what is settled, and that one
+thread exchanges at a time, is `claim_buffer.py`'s business.
 """
 
 import random
@@ -41,8 +41,8 @@ class InFlightStep:
 
 
 class StepClient:
-    """`pause(seconds)` waits and returns True when waiting for the engine has to end. `asked_at`:
-    when the last answered exchange began, in monotonic nanoseconds."""
+    """`pause(seconds, urgent)` waits, and returns True when waiting for the engine has to end.
+    `asked_at`: when the last answered exchange began, in monotonic nanoseconds."""
 
     def __init__(
         self,
@@ -61,45 +61,45 @@ class StepClient:
         self.asked_at = 0
 
     def step(self, settlements: Sequence[Settlement], want: int) -> tuple[int, Step]:
-        """The request's number and the answer. Raises Fenced, Leaving."""
+        """The request's number and the engine's answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._exchange(self._request, settlements, want, None)
 
     def review(self) -> None:
-        """Have parked jobs asked anew for their limits. Raises Fenced, Leaving."""
+        """Have parked jobs asked for their limits again. Raises Fenced, Leaving."""
         review = partial(self._engine.review, self._worker, self._queues)
         self.retry(review, urgent=False)
 
     def send(self, settlements: Sequence[Settlement], want: int) -> InFlightStep | None:
-        """Send a step. None: it was not sent."""
+        """Send a step. None if it could not be sent."""
         request, began = self._request + 1, monotonic_ns()
         try:
             answer = self._engine.begin_step(self._worker, request, settlements, want, self._queues)
         except EngineUnavailable:
-            return None  # the next one will tell
+            return None  # the next exchange reports it
         if answer is None:
             return None
         self._request = request
         return InFlightStep(request, settlements, want, began, answer)
 
     def receive(self, in_flight: InFlightStep) -> Step:
-        """The answer to what was sent. Raises Fenced, Leaving."""
+        """The answer to a step that was sent. Raises Fenced, Leaving."""
         return self._exchange(in_flight.request, in_flight.settlements, in_flight.want, in_flight)
 
     @staticmethod
     def discard(in_flight: InFlightStep) -> None:
-        """Have the answer out of the way: it is known already. Raises Fenced."""
+        """Read and ignore an answer that is already known. Raises Fenced."""
         with suppress(EngineUnavailable):
             in_flight.answer()
 
     def resend(self, in_flight: InFlightStep) -> Step:
-        """The answer to what is on its way, by this thread's own line; one try."""
+        """The answer to a step on its way, through this thread's own connection; one try."""
         return self._step(in_flight.request, in_flight.settlements, in_flight.want)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
-        """Call until the engine answers. `urgent`: a result would be lost by giving up.
+        """Call `exchange` until the engine answers. `urgent`: giving up would lose a result.
 
-        Raises Leaving when the pause says to end; the claims are recovered then.
+        Raises Leaving when `pause` says to end; the worker's claims are recovered then.
         """
         failures = 0
         while True:
@@ -117,7 +117,7 @@ class StepClient:
                 return answer
 
     def report_refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
-        """Tell of settlements that were refused."""
+        """Report settlements that the engine refused."""
         for id in ids:
             if id not in but:
                 self._reporter.report(Stale("", id))
@@ -129,7 +129,7 @@ class StepClient:
         want: int,
         in_flight: InFlightStep | None,
     ) -> Step:
-        """The first time by what is on its way."""
+        """The first try receives the step that is on its way, if there is one."""
 
         def exchange() -> Step:
             nonlocal in_flight

@@ -1,19 +1,20 @@
-"""The process title of a worker: what `ps` shows of it.
+"""The process title of a worker, as `ps` shows it.
 
-Writing it costs as much as all else that is written down of a short job, and nobody can read what
-stands there for microseconds. So of short jobs the first one of a batch is shown, where the title
-is not new; and, by the watcher, which knows it from the scoreboard's row, one that turns out long.
+Setting it costs as much as all other bookkeeping of a short job, and nobody can read a title that
+lasts for microseconds. So of short jobs only the first of a batch is shown, and only if the title
+has been the same for TITLE_INTERVAL; the watcher shows a job that turns out long, which it knows
+from the scoreboard's row.
 """
 
 from setproctitle import setproctitle
 
-#: Nanoseconds for which the title of a short job stands.
+#: Nanoseconds for which the title of a short job stays.
 TITLE_INTERVAL = 20_000_000
 
 
 class Title:
-    """`head` comes first in it: `poolq: worker 1 g1`. `due`: when a short job is shown again, in
-    monotonic nanoseconds."""
+    """`head` is the beginning, such as `poolq: worker 1 g1`. `due`: from when on a short job is
+    shown again, in monotonic nanoseconds."""
 
     def __init__(self, head: str) -> None:
         self._head = head
@@ -21,12 +22,13 @@ class Title:
         self.due = 0
 
     def show_state(self, state: str) -> None:
-        """Not in a job: `boot`, `idle`."""
+        """Show a state without a job: `boot`, `idle`."""
         self.due = 0
         self._write(state)
 
     def show_job(self, id: str, queue: str, job: str, now: int) -> None:
-        """This job runs, since `now`. Of a name such as `shop.mails:SendMail` the end is enough."""
+        """Show the job that runs since `now`. Of a name such as `shop.mails:SendMail` the last part
+        is enough."""
         self.due = now + TITLE_INTERVAL
         short = job.rpartition(":")[2] or job
         self._write(f"{queue} {short} {id}".replace("\0", "?"))  # a title ends at a NUL
