@@ -33,7 +33,7 @@ _registration = msgspec.json.Decoder(Registration)
 
 
 def queue_arguments(queues: Sequence[str] | None) -> tuple[Argument, ...]:
-    """The arguments of part `queues`."""
+    """The arguments of part `queue_arguments`."""
     return (-1,) if queues is None else (len(queues), *queues)
 
 
@@ -62,7 +62,7 @@ def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
 
 
 def settlement_arguments(settlements: Sequence[Settlement]) -> list[Argument]:
-    """The arguments of parts `done` and `settling`. Finished jobs are grouped into runs of
+    """The arguments of parts `settle_done` and `settling`. Finished jobs are grouped into runs of
     consecutive claims."""
     runs: list[list[Argument]] = []
     others: list[Argument] = []
@@ -122,7 +122,7 @@ def _encode_rules(rules: Sequence[Rule], refused: int) -> bytes:
 
 
 def _encode_rule(rule: Rule) -> bytes:
-    """A limit and its identity, as part `lines` takes them."""
+    """A limit and its identity, as part `parking` takes them."""
     return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
 
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Increment a node's beat counter.
--- Parts: base, tokens, ready, later, bodies, windows, lines.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: node, its info.
 -- Reply: {node, beats, ...}, all nodes.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete a job that does not run yet: delayed, parked or ready. Scans the list of ready jobs.
--- Parts: base, tokens, ready, later, bodies, windows, lines.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: id.
 -- Reply: 1 if it was deleted, else 0.

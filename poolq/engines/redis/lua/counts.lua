@@ -14,9 +14,8 @@ end
 local function oldest_age(queue)
   local first = call('LINDEX', P .. 'ready:' .. queue, 0)
   local _, due = origin_of(first or '')
-  return digits(
-    now - math.min(first_due(P .. 'back:', queue), first_due(P .. 'delayed:', queue), due or now, now)
-  )
+  local back, delayed = first_due(P .. 'back:', queue), first_due(P .. 'delayed:', queue)
+  return digits(now - math.min(back, delayed, due or now, now))
 end
 
 local function counts_of(queue)

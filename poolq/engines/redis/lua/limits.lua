@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- List rate limits: open windows, and limits that jobs wait for.
--- Parts: base, tokens, ready, later, bodies, windows, lines.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released,
 --        starts in all}; start, used and the time to the reset are 0 without an open window.

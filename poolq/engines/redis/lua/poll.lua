@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- Asked by a keeper before it blocks: which jobs have become due since the last poll, and when is
 -- the next one due? Ready jobs do not count: they left a token.
--- Parts: base, tokens, queues, unpaused, ready, later, bodies, windows, lines.
+-- Parts: base, wake_tokens, queue_arguments, unpaused, ready, delayed, bodies, limit_windows,
+--        parking.
 --
 -- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0;
 --       for how many milliseconds to note that a keeper waits on these names (0: do not); queues
---       as in part `queues`.
+--       as in part `queue_arguments`.
 -- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
 --        wait on}.
 

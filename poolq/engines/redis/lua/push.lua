@@ -1,6 +1,6 @@
 #!lua
 -- Store jobs. It has no flags, so a full server rejects it before anything has run.
--- Parts: base, tokens, ready.
+-- Parts: base, wake_tokens, ready.
 --
 -- ARGV: groups, each "<queue>", "<n>", and n (at most 1000) times
 --         id, body               if n is positive: due now

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Recover all workers of a node and remove it, unless it has beaten in the meantime.
--- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
+--        settling, recovery.
 --
 -- ARGV: node, its last known beats, history line for jobs that its workers had started.
 -- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or does not exist.

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Return a dead worker's claims and delete its registration.
--- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling, recovery.
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
+--        settling, recovery.
 --
 -- ARGV: worker, history line of the crash; if the death is known: request, finished, started,
 --       before, settled; if it timed out: delay.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Make failed jobs ready again, with a fresh state.
--- Parts: base, bodies, tokens, ready.
+-- Parts: base, bodies, wake_tokens, ready.
 --
 -- ARGV: ids.
 -- Reply: the ids that were found.

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- Have the limits of parked jobs asked again: mark their lines.
--- Parts: base, tokens, queues, ready, later, bodies, windows, lines, claims.
+-- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parking,
+--        claims.
 --
--- ARGV: worker, queues as in part `queues`.
+-- ARGV: worker, queues as in part `queue_arguments`.
 -- Reply: 1, or 0: the worker is not registered.
 
 local worker = P .. 'worker:' .. ARGV[1]

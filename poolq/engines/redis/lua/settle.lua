@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- End claims from another thread than the worker's main one.
--- Parts: base, done, tokens, ready, later, bodies, windows, lines, claims, settling.
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
+--        settling.
 --
--- ARGV: worker, then settlements as in parts `done` and `settling`.
+-- ARGV: worker, then settlements as in parts `settle_done` and `settling`.
 -- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered,
 --        and nothing has changed.
 

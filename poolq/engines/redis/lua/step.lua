@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim: the hot path.
--- Parts: base, done, tokens, queues, fast_path (where most steps end), unpaused, many_queues,
---        ready, later, bodies, windows, lines, claims, settling.
+-- Parts: base, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues, ready,
+--        delayed, bodies, limit_windows, parking, claims, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has returned to it (0: none),
---       queues as in part `queues`, then settlements as in parts `done` and `settling`.
+--       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
+--       `settling`.
 -- Reply: {1}: the worker is not registered, or the store has lost what it did. {2, last}: the
 --        request is lower than the last one. Else {0, stale ids, groups}. A group is {queue,
 --        index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Forget what is no longer needed: ended windows, and queues that have held no job for long.
--- Parts: base, tokens, known_queues, ready, later, bodies, windows, lines.
+-- Parts: base, wake_tokens, known_queues, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: for how many microseconds.
 -- Reply: 1 if there may be more to forget, else 0.

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Leave wake tokens for the keepers of these queues, for those with ready jobs.
--- Parts: base, tokens, ready, later, queues, unpaused.
+-- Parts: base, wake_tokens, ready, delayed, queue_arguments, unpaused.
 --
--- ARGV: queues as in part `queues`.
+-- ARGV: queues as in part `queue_arguments`.
 -- Reply: 1.
 
 -- How many queues are asked at most.

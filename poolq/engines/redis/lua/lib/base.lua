@@ -9,7 +9,7 @@
 --                           differs from a fresh job's; due 0: the one beside its body applies
 --   queues            ZSET  queue that has held a job -> since when, or when that was last noticed
 --   idle              ZSET  queue that has held a job -> since when it holds none; later forgotten
---   active            ZSET  queues that may have claimable jobs, score 0 (so they are sorted by name)
+--   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
 --   failures          ZSET  queues with failed jobs, score 0
 --   paused            SET   paused queues
@@ -17,14 +17,14 @@
 --   granted           HASH  id in `back` -> "<from>:<to>", when its slots still count
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
---   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0: it
---                           may be now, and a keeper knows. Also "released" -> when the first
+--   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0:
+--                           it may be now, and a keeper knows. Also "released" -> when the first
 --                           released job is due again
 --   lined             SET   queues with such a key
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
 --   marked:<queue>    ZSET  identity -> since when a worker must be registered to review its head
---   parkrules:<queue> HASH  parked id -> its rules, see part `lines`
+--   parkrules:<queue> HASH  parked id -> its rules, see part `parking`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
 --   released:<queue>  HASH  "<limit> <identity>" -> how many jobs are held
@@ -44,7 +44,7 @@
 --   nodes             HASH  node -> beats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
---   wake              LIST  at most one token: how many jobs of a queue were ready, or 0: poll again
+--   wake              LIST  at most one token: how many jobs of a queue were ready, 0: poll again
 --   wake:<queue>      LIST  the same for keepers that wait on this queue by name
 --   named             ZSET  queue that a keeper waits on by name -> until when that is noted
 --   named:<queue>     STRING "1", for as long

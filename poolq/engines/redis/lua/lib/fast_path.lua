@@ -1,6 +1,7 @@
--- Part `fast_path`, only in `step` (needs `done`, `tokens`, `queues`): what every step does, and
--- the end of most. If jobs are only in lists or delayed, and all settled jobs are done, the script
--- ends here: creating the functions of the following parts would take longer than its own work.
+-- Part `fast_path`, only in `step` (needs `settle_done`, `wake_tokens`, `queue_arguments`): what
+-- every step does, and the end of most. If jobs are only in lists or delayed, and all settled jobs
+-- are done, the script ends here: creating the functions of the following parts would take longer
+-- than its own work.
 
 -- With at most this many queues, each is asked in turn and stays in `active` when it is empty:
 -- removing and re-adding it costs more. Part `many_queues` handles more of them.

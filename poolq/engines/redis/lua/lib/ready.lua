@@ -1,4 +1,4 @@
--- Part `ready` (needs `tokens`): claimable jobs, and which queues may have some.
+-- Part `ready` (needs `wake_tokens`): claimable jobs, and which queues may have some.
 --
 -- A queue that may have claimable jobs is in `active`, whatever put them there; whoever finds it
 -- empty may remove it. `later` holds the time at which its next delayed or held job is due, or an

@@ -54,7 +54,8 @@ end
 -- contains `"worker":"?"`.
 local function history_line(name, line)
   line = string.gsub(line, '^{"at":0', '{"at":' .. stamp)
-  return (string.gsub(line, '"worker":"%?"', function() return '"worker":' .. cjson.encode(name) end))
+  local worker = '"worker":' .. cjson.encode(name)
+  return (string.gsub(line, '"worker":"%?"', function() return worker end))
 end
 
 -- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless it

@@ -1,11 +1,11 @@
--- Part `settling` (needs `done`, `ready`, `later`, `bodies`, `windows`, `lines`, `claims`): end
--- claims whose jobs are not done.
+-- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `limit_windows`, `parking`,
+-- `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
 --   "release"  id name queue  delay  state  counter  state without its due; counter "": none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
---   "park"     id name queue  rules  ""     ""       see part `lines`
+--   "park"     id name queue  rules  ""     ""       see part `parking`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --

@@ -1,5 +1,5 @@
--- Part `tokens` (needs only `base`): wake waiting keepers. One list wakes those that wait on all
--- queues. A queue has its own list only while a keeper waits on it by name, so that no tokens
+-- Part `wake_tokens` (needs only `base`): wake waiting keepers. One list wakes those that wait on
+-- all queues. A queue has its own list only while a keeper waits on it by name, so that no tokens
 -- accumulate.
 
 local WAKE, NAMED = P .. 'wake', P .. 'named'

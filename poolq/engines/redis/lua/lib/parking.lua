@@ -1,5 +1,5 @@
--- Part `lines` (needs `tokens`, `ready`, `later`, `bodies`, `windows`): jobs that wait for a limit,
--- outside of their queue.
+-- Part `parking` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`): jobs that
+-- wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
 -- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for

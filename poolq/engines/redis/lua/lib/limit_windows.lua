@@ -1,5 +1,5 @@
--- Part `windows` (needs only `base`): fixed windows of limits. A rule is {limit, window, key};
--- `window` in microseconds.
+-- Part `limit_windows` (needs only `base`): fixed windows of limits. A rule is {limit, window,
+-- key}; `window` in microseconds.
 
 -- How many ended windows are removed from the index for each one that opens.
 local FORGOTTEN_PER_OPENED = 2

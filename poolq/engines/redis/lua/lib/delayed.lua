@@ -1,4 +1,4 @@
--- Part `later` (needs `ready`): when queues will have claimable jobs, apart from jobs pushed as
+-- Part `delayed` (needs `ready`): when queues will have claimable jobs, apart from jobs pushed as
 -- due.
 
 -- How many jobs of a queue can be claimed now.

@@ -1,5 +1,5 @@
--- Part `done` (needs only `base`): end the claims of jobs that are done. A claim counts while its
--- field in its worker's hash begins with its name, "<request> <index> ".
+-- Part `settle_done` (needs only `base`): end the claims of jobs that are done. A claim counts
+-- while its field in its worker's hash begins with its name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive.
