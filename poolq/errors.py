@@ -1,32 +1,32 @@
 """The tree of errors.
 
     PoolqError
-     ├── ConfigError            a setting, URL or option of the pool is wrong      exit 78
+     ├── ConfigError            a setting, URL or option of the pool is invalid    exit 78
      ├── AppError               the application's job modules cannot be loaded     exit 3
-     ├── OptionError            a job's option is unknown or wrong  also a ValueError
+     ├── OptionError            a job's option is unknown or invalid; a ValueError
      │    ├── DurationError     a delay or retry_after that cannot be read
-     │    └── LimitError        a rate limit that makes no sense
+     │    └── LimitError        an invalid rate limit
      ├── PayloadError           a payload that is not a JSON object, or too large; a ValueError
-     ├── NoPlace                a pool of this name runs, or has no runtime folder exit 73
-     ├── NoPool                 no pool of this name runs here                     exit 69
-     ├── Overdue                what was waited for has not happened in time       exit 75
+     ├── PoolStartError         the name is taken, or the runtime folder unusable  exit 73
+     ├── PoolNotFound           no pool of this name runs here                     exit 69
+     ├── WaitTimeout            an awaited event has not happened in time          exit 75
      ├── NotFound               no job, queue or failed job of that id             exit 1
-     ├── Refused                the state of the job does not allow it             exit 1
-     ├── EngineError            the engine answered, but not as it should          exit 1
+     ├── Refused                the state of the job or pool does not allow it     exit 1
+     ├── EngineError            the engine's answer is an error or unexpected      exit 1
      │    ├── EngineUnavailable the engine cannot be reached                       exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
      │    └── Fenced            this worker is no longer registered
-     └── JobError               why a job ended as failed, kept with the job
+     └── JobError               why a job failed, kept with the job
           ├── JobFailed         self.fail(reason), or an error of an earlier process
           ├── JobReleased       self.release() used the last attempt
-          ├── RateLimitExhausted the last attempt was rate limited
+          ├── RateLimitExhausted a rate limit used the last attempt
           ├── JobCrashed        its workers died `max_crashes` times
-          ├── JobTimeout        it overran its deadline
+          ├── JobTimeout        it exceeded its deadline
           ├── UnknownJob        no module of the application defines it
-          └── BadMessage        the stored form cannot be read
-               └── NewerMessage a later poolq has stored it, which can read it
+          └── BadMessage        the stored message cannot be read
+               └── NewerMessage a later poolq has stored it and can read it
 
-Every text says what was given, what is wrong and what to do, in one line.
+Each text says in one line what was given, what is wrong and what to do.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class AppError(PoolqError):
 
 
 class OptionError(PoolqError, ValueError):
-    """A job's option is unknown or has a value without sense; names the job."""
+    """A job's option is unknown or has an invalid value; names the job."""
 
 
 class DurationError(OptionError):
@@ -59,48 +59,48 @@ class DurationError(OptionError):
 
 
 class LimitError(OptionError):
-    """A rate limit without, or with two, units, or below 1."""
+    """A rate limit that is below 1, or does not have exactly one unit."""
 
 
 class PayloadError(PoolqError, ValueError):
     """A payload that is not a JSON object, or over the size limit."""
 
 
-class NoPlace(PoolqError):
+class PoolStartError(PoolqError):
     """A pool cannot start: its name is taken, or its runtime folder cannot be used."""
 
     exit_code = 73
 
 
-class NoPool(PoolqError):
+class PoolNotFound(PoolqError):
     """No pool of that name runs on this host; names those that do."""
 
     exit_code = 69
 
 
-class Overdue(PoolqError):
-    """What was waited for has not happened in time; it may happen yet."""
+class WaitTimeout(PoolqError):
+    """The awaited event has not happened in time; it may still happen."""
 
     exit_code = 75
 
 
 class NotFound(PoolqError):
-    """Nothing has that id or name."""
+    """Nothing has this id or name."""
 
 
 class Refused(PoolqError):
-    """The thing exists, but its state does not allow what was asked."""
+    """The job, queue or pool exists, but its state does not allow the request."""
 
 
 class EngineError(PoolqError):
-    """The engine answered something that it should not."""
+    """The engine's answer is an error, or unexpected."""
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached, or went away before it answered.
+    """The engine cannot be reached, or was lost before it answered.
 
-    `maybe_stored` tells a producer that the jobs in `ids` may have been stored all the same:
-    they must not be dispatched again blindly.
+    `maybe_stored` means that the jobs in `ids` may have been stored nevertheless, so they must not
+    be dispatched again blindly.
     """
 
     exit_code = 69
@@ -112,21 +112,21 @@ class EngineUnavailable(EngineError):
 
 
 class SchemaError(EngineError):
-    """The tables are missing, or of another version than the code."""
+    """The tables are missing, or their version is not the one that the code needs."""
 
     exit_code = 78
 
 
 class Fenced(EngineError):
-    """This worker was declared dead and its claims given away; nothing it says counts."""
+    """This worker was declared dead, and its claims were returned; its settlements are rejected."""
 
 
 class JobError(PoolqError):
-    """Why a job ended as failed."""
+    """Why a job failed."""
 
 
 class JobFailed(JobError):
-    """`self.fail(reason)`; also stands for an error that was raised in another process."""
+    """`self.fail(reason)`, or in place of an error that was raised in another process."""
 
 
 class JobReleased(JobError):
@@ -134,15 +134,15 @@ class JobReleased(JobError):
 
 
 class RateLimitExhausted(JobError):
-    """The last attempt was held back by a rate limit."""
+    """A rate limit used up the last attempt."""
 
 
 class JobCrashed(JobError):
-    """The job's workers died under it `max_crashes` times."""
+    """The job's workers died `max_crashes` times while running it."""
 
 
 class JobTimeout(JobError):
-    """The job overran its deadline and was killed."""
+    """The job exceeded its deadline and was killed."""
 
 
 class UnknownJob(JobError):
@@ -154,4 +154,4 @@ class BadMessage(JobError):
 
 
 class NewerMessage(BadMessage):
-    """A stored message of a later version than this code knows: it waits for one that does."""
+    """A message of a later version than this code knows; it waits for a worker that can read it."""

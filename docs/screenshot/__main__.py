@@ -24,7 +24,7 @@ import poolq
 from poolq.dashboard.sources import AttachedSource
 from poolq.demo import work
 from poolq.demo.jobs import CallWebhook, index_file
-from poolq.errors import NoPool
+from poolq.errors import PoolNotFound
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 from poolq.system.runtime_folder import VARIABLE
@@ -157,7 +157,7 @@ def wait(work_to_do: Iterator[None]) -> bool:
         if monotonic() > deadline:
             break
         sleep(PAUSE)
-        with suppress(NoPool), closing(AttachedSource(POOL, os.environ)) as source:
+        with suppress(PoolNotFound), closing(AttachedSource(POOL, os.environ)) as source:
             found = source.snapshot()
             missing = lacks(found) if found is not None else ["a pool"]
         if not missing:

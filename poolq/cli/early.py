@@ -13,7 +13,7 @@ import sys
 import time
 from types import FrameType
 
-NAME_TAKEN = 73  # NoPlace.exit_code
+NAME_TAKEN = 73  # PoolStartError.exit_code
 START_SECONDS, EXIT_DELAY = (
     0.8,
     10.0,

@@ -10,7 +10,7 @@ import click
 
 from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
 from poolq.config import Config
-from poolq.errors import NoPool
+from poolq.errors import PoolNotFound
 
 if TYPE_CHECKING:
     from poolq.dashboard.sources import Source
@@ -86,7 +86,7 @@ def _once(
 
     found = source.snapshot()
     if found is None:
-        raise NoPool(f"pool {settings.name!r} has just ended")
+        raise PoolNotFound(f"pool {settings.name!r} has just ended")
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
         svg.write_text(

@@ -1,4 +1,4 @@
-"""Parses points in time and calendar spans as people write them (pure: `now` is given).
+"""Parses points in time and calendar spans (pure: `now` is given).
 
     point      "tomorrow noon" · "next monday 9:30" · "today 23:00" · "17:00" · "+1 month"
                "-1 day" · "@1900000000" · "2030-01-31 09:00" (ISO 8601)
@@ -13,8 +13,8 @@ the time of day, or moves the result:
 - Years, months, weeks and days follow the calendar in the zone of `now` and keep the time of day
   when the clocks change; hours and shorter units are elapsed time. If a month is too short for the
   day, its last day is taken: January 31st "+1 month" is February 28th.
-- A time of day that the clocks skip is moved forward by the gap; of one that they repeat, the first
-  counts.
+- If a change of the clocks skips the time of day, it is moved forward by the gap; if it is
+  repeated, the first occurrence counts.
 
 The caller decides what `now` is; `durations.py` decides what a point in the past means.
 """

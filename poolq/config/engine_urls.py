@@ -118,7 +118,7 @@ def _check_server(known: str, location: str, url: str) -> None:
     for host in hosts:
         match = _HOST.fullmatch(host)
         if match is None or (len(hosts) > 1 and not match[1]) or not _can_be(match[1]):
-            raise ValueError(f"{shown} has no proper host; write {known}://host:port")
+            raise ValueError(f"{shown} has an invalid host; write {known}://host:port")
         if match[2] is not None and not _port(match[2]):
             raise ValueError(f"{shown} has a bad port; a port is a number from 1 to 65535")
     if known in SQL_SCHEMES and not re.fullmatch(r"[^/]+", path):

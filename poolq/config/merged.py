@@ -1,6 +1,6 @@
 """One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
 
-This module decides where values are looked for and which one wins. The settings and their values
+This module decides where values come from, and which one wins. The settings and their values
 are defined in `settings.py`, engine URLs in `engine_urls.py`. `.env` only provides settings:
 `os.environ` is never changed. Only `open_engine` chooses an engine.
 """

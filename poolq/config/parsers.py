@@ -54,7 +54,7 @@ def address(value: object) -> str:
 def namespace(value: object) -> str:
     """A prefix of keys and table names, limited to characters that every engine allows."""
     if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
-        raise ValueError("must be a small letter, then up to 31 small letters, digits or _")
+        raise ValueError("must be a lowercase letter, then up to 31 lowercase letters, digits or _")
     return value
 
 

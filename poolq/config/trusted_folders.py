@@ -1,7 +1,8 @@
-"""Which folders are trusted with settings and code: those that no other user can write to.
+"""Which folders may provide settings and code: those that no other user can write to.
 
-A project is searched from the current folder upwards. That may lead through /tmp, where anybody can
-leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder is trusted only if
+The project is searched for from the current folder upwards. That may lead through /tmp, where
+anybody can leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder is trusted
+only if
 
 - neither everybody nor a group other than the user's own may write to it, and
 - it belongs to the user or to root, or is the current folder, which the user has chosen.
@@ -18,7 +19,7 @@ def reason_for_distrust(folder: Path, *, current: bool) -> str:
     try:
         found = folder.stat()
     except OSError as error:
-        return f"{folder} cannot be looked at: {error.strerror}"
+        return f"{folder} cannot be checked: {error.strerror}"
     return reason_for_user(folder, found, os.geteuid(), os.getegid(), current=current)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from poolq.control.protocol import VERSION, Answer
-from poolq.errors import NoPool, Overdue, PoolqError, Refused
+from poolq.errors import PoolNotFound, PoolqError, Refused, WaitTimeout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.runtime_folder import RunningPool, connect, running_pools, search_folders
 
@@ -28,7 +28,8 @@ class ControlClient:
     """A connection to the pool of that name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises NoPool, naming those that run; Refused when it is another user's; Overdue."""
+        """Raises PoolNotFound, naming those that run; Refused when it is another user's;
+        WaitTimeout."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT
@@ -45,7 +46,7 @@ class ControlClient:
                 ) from None
             except (FileNotFoundError, ConnectionRefusedError):
                 if monotonic() > deadline:
-                    raise NoPool(
+                    raise PoolNotFound(
                         f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
                         "is gone; signals reach it still"
                     ) from None
@@ -61,7 +62,7 @@ class ControlClient:
     ) -> Answer:
         """Send a request and return the answer, which may be a refusal. `timeout` None: no limit.
 
-        Raises Overdue, and PoolqError when the pool ends without an answer.
+        Raises WaitTimeout, and PoolqError when the pool ends without an answer.
         """
         deadline = None if timeout is None else monotonic() + timeout
         request = {"v": VERSION, "do": do, **(more or {})}
@@ -72,7 +73,7 @@ class ControlClient:
         except TimeoutError:
             if not request.get("wait"):
                 raise self._overdue(ANSWER_TIMEOUT) from None
-            raise Overdue(
+            raise WaitTimeout(
                 f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
                 "what was begun goes on"
             ) from None
@@ -109,7 +110,8 @@ class ControlClient:
             os.close(self._fds.pop())
 
     def wait_until_gone(self) -> None:
-        """Wait until the process at the other end, which is about to end, has. Raises Overdue."""
+        """Wait until the process at the other end, which is about to end, has. Raises
+        WaitTimeout."""
         try:
             self._receive(monotonic() + ANSWER_TIMEOUT)
         except TimeoutError:
@@ -135,8 +137,8 @@ class ControlClient:
         said = data[:60].decode("latin-1")
         return PoolqError(f"what answers as pool {self._name!r} is none: it says {said!a}")
 
-    def _overdue(self, seconds: float) -> Overdue:
-        return Overdue(f"pool {self._name!r} did not answer within {seconds:g} s")
+    def _overdue(self, seconds: float) -> WaitTimeout:
+        return WaitTimeout(f"pool {self._name!r} did not answer within {seconds:g} s")
 
 
 def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
@@ -147,7 +149,7 @@ def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
     names = ", ".join(sorted({repr(found.name) for found in pools}))
     others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
     where = ", ".join(map(_shown, search_folders(environ)))
-    raise NoPool(f"no pool named {name!r} runs here{others} (looked in {where})")
+    raise PoolNotFound(f"no pool named {name!r} runs here{others} (looked in {where})")
 
 
 def _shown(folder: Path) -> str:

@@ -81,7 +81,7 @@ def has_terminal() -> bool:
 
 def with_log_file(config: Config) -> Config:
     """The settings of a pool with a dashboard: the log goes to a file, if it would otherwise go to
-    this terminal. Raises NoPlace."""
+    this terminal. Raises PoolStartError."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
     path = pool_folder(os.environ) / f"{file_name(config.name)}.log"

@@ -171,6 +171,6 @@ def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | N
     elif key == "r":
         return Action("retry", row.id)
     else:
-        text = f"Forget failed job {row.job} {row.id} for good?"
+        text = f"Forget failed job {row.job} {row.id} permanently?"
         state.question = Question(text, Action("forget", row.id))
     return None

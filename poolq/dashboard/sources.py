@@ -39,7 +39,7 @@ class AttachedSource(InheritedSource):
     """For another terminal. It asks the pool once for its memory, then only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises NoPool, Refused, Overdue, or PoolqError if the pool ends meanwhile."""
+        """Raises PoolNotFound, Refused, WaitTimeout, or PoolqError if the pool ends meanwhile."""
         with closing(ControlClient(name, environ)) as line:
             self._scores = line.attach()
             super().__init__(self._scores, line.pid)

@@ -57,7 +57,7 @@ class Job:
     payload: dict[str, Any]
     id: str
     attempt: int  # 1 at the first try
-    error: BaseException | None  # in on_failure(): why it failed
+    error: BaseException | None  # in on_failure(): the reason
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
     poolq_delay: ClassVar[Delay] = None  # the class's option `delay`, which is a method too
@@ -93,10 +93,10 @@ class Job:
         """Called at most once, after the job has been settled as done."""
 
     def on_failure(self) -> Any:
-        """Called at least once, when the job has failed for good. `self.error` is the reason."""
+        """Called at least once, when the job has failed permanently. `self.error` is the reason."""
 
     def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
-        """Fail for good, whatever attempts remain. Ends `run()`: never returns."""
+        """Fail permanently, whatever attempts remain. Ends `run()`; never returns."""
         raise FailNow(str(reason))
 
     def release(self, delay: Delay = None) -> NoReturn:
@@ -222,7 +222,7 @@ def job_name(cls: type[Job]) -> str:
         raise OptionError(f"job {found} has no run() and cannot be dispatched")
     if found.startswith("__main__:"):
         raise OptionError(
-            f"job {found} stands in the script that is run, where no worker can find it; "
+            f"job {found} is defined in the script being run, where no worker can find it; "
             "move it to a module, or give it a name"
         )
     cls.poolq_name = (cls, found)

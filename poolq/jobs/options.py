@@ -135,6 +135,6 @@ DEFAULTS = Options()
 
 
 def _unknown(option: str, job: str) -> NoReturn:
-    known = f"there are {', '.join(OPTIONS)}; what the job works on is its payload, a dict"
+    known = f"there are {', '.join(OPTIONS)}; data belongs into the payload, a dict"
     hint = suggestion(option, OPTIONS, known)
     raise OptionError(f"job {job}: unknown option {option}; {hint}")

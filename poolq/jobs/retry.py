@@ -56,7 +56,7 @@ class Park(NamedTuple):
 
 
 class Failing(NamedTuple):
-    """The job has failed for good; the worker keeps its claim while `on_failure()` runs."""
+    """The job has failed permanently; the worker keeps its claim while `on_failure()` runs."""
 
     state: State
 
@@ -86,7 +86,7 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
 
 
 def retry_or_fail(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
-    """An attempt has failed: try again after `delay` microseconds, or fail for good."""
+    """An attempt has failed: try again after `delay` microseconds, or fail permanently."""
     after = _after_attempt(state, line)
     return mark_failing(after) if after.attempt >= message.attempts else Release(delay, after)
 
@@ -97,7 +97,7 @@ def mark_failing(state: State) -> Failing:
 
 
 def fail_now(state: State, line: Entry) -> Failing:
-    """Fail for good, whatever attempts remain; this attempt is counted."""
+    """Fail permanently, whatever attempts remain; this attempt is counted."""
     return mark_failing(_after_attempt(state, line))
 
 

@@ -49,7 +49,7 @@ MAX_IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
 
 def run_pool(config: Config, reporter: Reporter, show: DashboardProgram | None = None) -> int:
     """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
-    terminal. Raises NoPlace, ConfigError."""
+    terminal. Raises PoolStartError, ConfigError."""
     served = None
     if config.metrics != OFF:
         from poolq.monitor.exporter import listen  # slow: it brings Python's own web server

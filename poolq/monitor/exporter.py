@@ -11,7 +11,7 @@ from http import HTTPStatus
 from importlib.util import find_spec
 from time import monotonic_ns
 
-from poolq.errors import ConfigError, NoPlace
+from poolq.errors import ConfigError, PoolStartError
 from poolq.monitor.health import PROBES, health_inputs
 from poolq.monitor.http_server import HttpResponse, HttpServer
 from poolq.monitor.prometheus import Collector
@@ -24,7 +24,7 @@ _PATHS = {"/healthz": "live", "/readyz": "ready"}
 
 def listen(address: str, place: str) -> socket.socket:
     """Open the port. `place`: where `address`, host:port, was given. Raises ConfigError where
-    prometheus-client is missing; NoPlace where the port cannot be had."""
+    prometheus-client is missing; PoolStartError where the port cannot be had."""
     if find_spec("prometheus_client") is None:
         raise ConfigError(
             f"metrics ({place}) need prometheus-client; install it: pip install 'poolq[prometheus]'"
@@ -39,7 +39,7 @@ def listen(address: str, place: str) -> socket.socket:
         )
     except OSError as error:
         why = (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
-        raise NoPlace(
+        raise PoolStartError(
             f"metrics ({place}) cannot be served on {address}: {why}; choose another address, or "
             "end who has it"
         ) from None

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from poolq.errors import NoPlace
+from poolq.errors import PoolStartError
 from poolq.system import pool_marker
 
 VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
@@ -44,11 +44,11 @@ class RunningPool(NamedTuple):
 
 
 def pool_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of a pool that is started here, made if need be. Raises NoPlace."""
+    """The folder of a pool that is started here, made if need be. Raises PoolStartError."""
     path, variable = _chosen(environ)
     try:
         if variable == SESSION and path.parent.stat().st_uid != os.geteuid():
-            raise NoPlace(
+            raise PoolStartError(
                 f"{SESSION} is {path.parent}, which is another user's; unset it, or set {VARIABLE}"
             )
         if variable != VARIABLE:
@@ -69,8 +69,8 @@ def _alone(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
-def _unusable(path: Path, variable: str, why: str) -> NoPlace:
-    return NoPlace(
+def _unusable(path: Path, variable: str, why: str) -> PoolStartError:
+    return PoolStartError(
         f"the runtime folder {path} ({variable}) cannot be used: {why}; "
         f"mend that, or name another folder in {VARIABLE}"
     )
@@ -121,7 +121,7 @@ class PoolLock:
     A cleanup of such folders may delete its files: `restore_files` creates them again."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Raises NoPlace: it is held by another, or a file cannot be made."""
+        """Raises PoolStartError: it is held by another, or a file cannot be made."""
         self._name, self._path = name, folder
         self._lock_file, self._socket_file = (
             f"{file_name(name)}.{end}" for end in ("lock", "sock")
@@ -139,7 +139,7 @@ class PoolLock:
             self.listener = self._listen(self._folder)
             self._note_files()
         except OSError as error:
-            raise NoPlace(
+            raise PoolStartError(
                 f"{path} cannot be made: {error.strerror}; mend that, or name another runtime "
                 f"folder in {VARIABLE}"
             ) from None
@@ -199,9 +199,9 @@ class PoolLock:
         deleted = f"files in the runtime folder {self._path} were deleted"
         try:
             self._recreate(lock=not there[0])
-        except (NoPlace, OSError) as error:
+        except (PoolStartError, OSError) as error:
             self._failures += 1  # the first may be a newcomer's doing, who has not seen us yet
-            why = str(error) if isinstance(error, NoPlace) else error.strerror
+            why = str(error) if isinstance(error, PoolStartError) else error.strerror
             text = f"{deleted}, and cannot be made anew, so commands do not find this pool: {why}"
             return ("error", text) if self._failures == 2 else None
         self._failures = 0
@@ -213,11 +213,11 @@ class PoolLock:
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _alone(self._path.lstat()):
-            raise NoPlace("it is not yours alone")
+            raise PoolStartError("it is not yours alone")
         folder = _open_folder(self._path)
         try:
             held = self._lock(folder) if lock else self.lock
-        except (NoPlace, OSError):
+        except (PoolStartError, OSError):
             os.close(folder)
             raise
         if lock:
@@ -277,9 +277,9 @@ def _open_folder(path: Path) -> int:
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def name_taken(name: str, pid: int) -> NoPlace:
+def name_taken(name: str, pid: int) -> PoolStartError:
     """The error of a pool whose name is held by that process."""
-    return NoPlace(
+    return PoolStartError(
         f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
         "--name=%(program_name)s_%(process_num)02d)"

@@ -9,7 +9,7 @@ import pytest
 
 from poolq.config.engine_urls import redact
 from poolq.dashboard.sources import AttachedSource
-from poolq.errors import NoPool
+from poolq.errors import PoolNotFound
 from poolq.monitor.snapshot import Progress
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
@@ -205,5 +205,5 @@ def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) 
 
 @sqlite
 def test_there_is_nothing_to_attach_to(project: Project) -> None:
-    with pytest.raises(NoPool, match="no pool named 'other' runs here"):
+    with pytest.raises(PoolNotFound, match="no pool named 'other' runs here"):
         AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})

@@ -34,8 +34,12 @@ def poolq(tmp_path: Path) -> Command:
         (["job", "dispatch", "jobs:A", f'{{"a": {NINES}}}'], 2, "the payload cannot be read: "),
         (["job", "dispatch", "jobs:A", f"--attempts={NINES}"], 2, "--attempts"),
         (["run", f"--procs={NINES}"], 2, "it must be a whole number from 1 to 1024"),
-        (["run", "--engine=redis://a..b"], 78, "'redis://a..b' has no proper host"),
-        (["queue", "ls", f"--engine=mysql://u:secret@{'x' * 64}.org/db"], 78, "has no proper host"),
+        (["run", "--engine=redis://a..b"], 78, "'redis://a..b' has an invalid host"),
+        (
+            ["queue", "ls", f"--engine=mysql://u:secret@{'x' * 64}.org/db"],
+            78,
+            "has an invalid host",
+        ),
     ],
 )
 def test_an_argument(poolq: Command, args: list[str], code: int, said: str) -> None:

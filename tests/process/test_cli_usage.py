@@ -29,7 +29,7 @@ def poolq(tmp_path: Path) -> Command:
         ("run --queue=", "--queue is ''; it must be names separated by commas"),
         ("run --cooldown=soon", "--cooldown is 'soon'; it must be seconds"),
         ("run --node-ttl=0", "--node-ttl is '0'; it must be from 0.5 seconds"),
-        ("run --namespace=My-App", "--namespace is 'My-App'; it must be a small letter"),
+        ("run --namespace=My-App", "--namespace is 'My-App'; it must be a lowercase letter"),
         ("run --proc=3", "No such option '--proc'. (Did you mean one of: '--prefetch', '--procs'?"),
         ("run now", "unexpected extra argument"),
         ("rnu", "there is no command 'rnu'; did you mean run?"),

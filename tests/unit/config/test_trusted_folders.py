@@ -42,7 +42,7 @@ def test_who_may_write_to_a_folder(
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     assert reason_for_distrust(tmp_path / "gone", current=True).endswith(
-        "cannot be looked at: No such file or directory"
+        "cannot be checked: No such file or directory"
     )
 
 

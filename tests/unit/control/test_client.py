@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from poolq.control.client import ControlClient
-from poolq.errors import NoPool, Overdue, PoolqError
+from poolq.errors import PoolNotFound, PoolqError, WaitTimeout
 from poolq.system.runtime_folder import PoolLock, running_pools
 from tests.support.wait import until
 
@@ -72,7 +72,7 @@ def test_what_is_no_answer_is_one_line(tmp_path: Path, answer: bytes, why: str) 
 
 
 def test_who_never_answers_is_overdue(tmp_path: Path) -> None:
-    with answering(tmp_path) as call, pytest.raises(Overdue):
+    with answering(tmp_path) as call, pytest.raises(WaitTimeout):
         call().request("drain", {"wait": True}, 0.1)
 
 
@@ -87,5 +87,5 @@ def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
         assert call().request("status")["ok"]
         monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
         assert running_pools(environ) == []
-        with pytest.raises(NoPool):
+        with pytest.raises(PoolNotFound):
             ControlClient("test", environ)

@@ -63,7 +63,7 @@ def test_a_class_of_the_run_script_needs_a_name() -> None:
     with pytest.raises(OptionError) as caught:
         cls.dispatch()
     assert str(caught.value) == (
-        "job __main__:SendMail stands in the script that is run, where no worker can find it; "
+        "job __main__:SendMail is defined in the script being run, where no worker can find it; "
         "move it to a module, or give it a name"
     )
     assert job_name(make(__module__="__main__", name="mail")) == "mail"

@@ -12,7 +12,7 @@ from poolq.errors import BadMessage
 from poolq.jobs.message import (
     HISTORY_CAUSES,
     MAX_HISTORY,
-    VERSION,
+    MESSAGE_VERSION,
     Entry,
     Message,
     decode,
@@ -173,7 +173,7 @@ def is_read_or_bad(body: bytes) -> None:
     except BadMessage as error:
         message = FULL
         assert len(str(error).splitlines()) == 1  # noqa: PT017  # some bodies are read
-    assert message.v == VERSION
+    assert message.v == MESSAGE_VERSION
     assert message.job
     assert type(message.payload) is dict
     assert message.attempts >= 1

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.errors import NoPlace
+from poolq.errors import PoolStartError
 from poolq.system import pool_marker
 from poolq.system.runtime_folder import (
     CHECK_INTERVAL,
@@ -58,7 +58,9 @@ def test_a_command_looks_where_a_pool_may_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
 def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
-    with pytest.raises(NoPlace, match=f"{tmp_path}/missing.*{variable}.*No such file") as raised:
+    with pytest.raises(
+        PoolStartError, match=f"{tmp_path}/missing.*{variable}.*No such file"
+    ) as raised:
         pool_folder({variable: f"{tmp_path}/missing"})
     assert raised.value.exit_code == 73
 
@@ -67,7 +69,7 @@ def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
 def test_a_file_is_no_folder(tmp_path: Path, variable: str) -> None:
     (tmp_path / "poolq").touch()
     place = tmp_path / "poolq" if variable == "RUNTIME_DIRECTORY" else tmp_path
-    with pytest.raises(NoPlace, match="it is no folder"):
+    with pytest.raises(PoolStartError, match="it is no folder"):
         pool_folder({variable: str(place)})
 
 
@@ -76,12 +78,12 @@ def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> No
     folder = tmp_path / f"poolq-{os.geteuid()}"
     folder.mkdir()
     folder.chmod(0o770)
-    with pytest.raises(NoPlace, match="not yours alone"):
+    with pytest.raises(PoolStartError, match="not yours alone"):
         pool_folder(environ)
     folder.rmdir()
     (tmp_path / "elsewhere").mkdir(0o700)
     folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(NoPlace, match="it is no folder"):
+    with pytest.raises(PoolStartError, match="it is no folder"):
         pool_folder(environ)
 
 
@@ -114,7 +116,9 @@ def test_what_a_dead_pool_left_is_taken_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["lock", "sock"])
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"default.{ending}").mkdir()
-    with pytest.raises(NoPlace, match=rf"{tmp_path}/default\.{ending} cannot be made: Is a dir"):
+    with pytest.raises(
+        PoolStartError, match=rf"{tmp_path}/default\.{ending} cannot be made: Is a dir"
+    ):
         PoolLock("default", tmp_path)
 
 
@@ -245,7 +249,7 @@ def test_a_badge_is_seen_by_others_while_its_owner_lives(tmp_path: Path) -> None
             == pool_marker.other_holders(tmp_path / "x", "default")
             == []
         )
-        with pytest.raises(NoPlace, match=f"runs here already .pid {other.pid}"):
+        with pytest.raises(PoolStartError, match=f"runs here already .pid {other.pid}"):
             PoolLock("default", tmp_path)
         assert list(tmp_path.iterdir()) == []
         other.communicate("")
