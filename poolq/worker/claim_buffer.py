@@ -276,6 +276,11 @@ class ClaimBuffer:
         rest = threading.Event()
         while True:
             self._armed.wait()
+            if not self._running_since:
+                # The main thread may be in an exchange, which takes long where hundreds of workers
+                # write to one file: sleep until it has ended instead of looking every 20 ms.
+                with self._lock:
+                    pass
             rest.wait(self._until_long() / 1e9)
             if (since := self._running_since) and self._is_long():
                 rest.wait(CONFIRM_DELAY / 1e9)
