@@ -192,7 +192,7 @@ def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
 def test_what_is_too_much_to_be_counted_is_guessed(mysql: MySQLEngine) -> None:
     push(mysql, *map(str, range(1000)))
     push(mysql, "later", delay=HOUR)
-    (ready,) = mysql.session.guess([Query(READY_JOBS, ("q",))])
+    (ready,) = mysql.session.estimate([Query(READY_JOBS, ("q",))])
     assert 500 <= ready <= 1500
 
 

@@ -102,10 +102,10 @@ class MySQLSession(Session):
         """Run one statement as its own transaction; returns how many rows it has changed."""
         return self.read(query)[0].changed
 
-    def guess(self, asks: Sequence[Query]) -> list[int]:
+    def estimate(self, queries: Sequence[Query]) -> list[int]:
         """The optimizer's estimates, from a few index lookups."""
         plans = self.read(
-            *(Query(f"EXPLAIN FORMAT=TRADITIONAL {ask.sql}", ask.args) for ask in asks)
+            *(Query(f"EXPLAIN FORMAT=TRADITIONAL {query.sql}", query.args) for query in queries)
         )
         at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
         rows = [plan.rows[0] for plan in plans]

@@ -1,4 +1,4 @@
-"""What administrators do with jobs and queues: find, list, retry, forget, cancel and purge."""
+"""Administration of jobs and queues: find, list, retry, forget, cancel and purge."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunk
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.engines.sql.wakeups import arm
 
-#: A purge deletes at most this many jobs in one transaction, so that nobody waits long for it.
+#: A purge deletes at most this many jobs in one transaction, which blocks others.
 MAX_PURGED = 5000
-#: How often a cancellation looks for the job, which may be moving from one location to another.
+#: How often a cancellation tries to find the job, which may move meanwhile.
 CANCEL_ATTEMPTS = 3
 
 FIND_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
@@ -53,13 +53,13 @@ def _stored(row: Row) -> StoredJob:
         status, at = ("ready", was_due) if due <= now else ("delayed", due)
     else:
         status, at = ("running", taken) if worker else ("parked", due)
-    return StoredJob(
-        to_text(id_), to_text(queue), status, at, sanitize.blob(body), sanitize.state(state), worker
-    )
+    where = to_text(id_), to_text(queue), status, at
+    return StoredJob(*where, sanitize.blob(body), sanitize.state(state), worker)
 
 
 def cancel(tx: Transaction, id_: str) -> bool:
-    """Delete a job that waits. Where it is parked, its line is held first, as by all others."""
+    """Delete a waiting job; returns whether there was one. If it is in a line, the line is locked
+    first."""
     for _ in range(CANCEL_ATTEMPTS):
         row = tx.one(FIND_LOCATION, id_)
         if row is None or worker_at(to_text(row[0])):
@@ -76,12 +76,12 @@ def cancel(tx: Transaction, id_: str) -> bool:
 
 
 def purge_some(tx: Transaction, queue: str) -> int:
-    """Delete some of what is ready or delayed; returns how many."""
+    """Delete some ready or delayed jobs; returns how many."""
     return _purge(tx, QUEUED, queue) or _purge(tx, DELAYED, queue)
 
 
 def purge_lines(tx: Transaction, queue: str) -> int:
-    """Delete what is parked, or was released by a limit, with its lines."""
+    """Delete the queue's lines with their parked and released jobs; returns how many."""
     gone = 0
     for place in lock_lines(tx, queue):
         while some := _purge(tx, place, queue):
@@ -118,7 +118,7 @@ def failed(session: Session, queue: str | None, before: int | None, most: int) -
 
 
 def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Failed jobs back to their queues, as if they were new."""
+    """Return failed jobs to their queues as new ones; returns the ids of those found."""
     there: set[str] = set()
     for some in in_chunks(ids):
         found, queues = tx.run(Query(LOCK_FAILED, (some,)), Query(QUEUES_OF_FAILED, (some,)))
@@ -131,6 +131,7 @@ def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """Delete failed jobs; returns the ids of those found."""
     there: set[str] = set()
     for some in in_chunks(ids):
         (found,) = tx.run(Query(LOCK_FAILED, (some,)))

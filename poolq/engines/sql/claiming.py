@@ -6,6 +6,7 @@ it first asks how big they are, so that no step reads much more than CLAIM_BYTES
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement
@@ -21,7 +22,6 @@ from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
 from poolq.engines.sql.queue_discovery import NO_ROW, load_states
-from poolq.engines.sql.scan_cursor import Position, ScanCursors
 from poolq.engines.sql.session import Query, QueryResult, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
 from poolq.engines.sql.wakeups import ADD_QUEUE, QueueState
@@ -52,6 +52,42 @@ BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
 #: Makes a named tuple in half the time.
 _new = tuple.__new__
+
+
+#: The due time and the id of the last job that a claim has read.
+Position = tuple[int, str]
+
+
+class ScanCursors:
+    """Where the next claim from a queue begins to read.
+
+    InnoDB keeps claimed jobs in the index, marked as deleted, until it purges them, and on a busy
+    queue each claim would wade through thousands of them. So a claim begins after the last job of
+    the one before. Jobs may lie ahead of that: given back, recovered, or stored a little later than
+    their due time. A claim looks for them if it finds too few jobs, if this process knows of one
+    (`forget`), and every `fresh` seconds; with `fresh` 0, always.
+    """
+
+    def __init__(self, fresh: float) -> None:
+        self._fresh = fresh
+        self._known: dict[tuple[str, str], tuple[Position, float]] = {}
+
+    def of(self, queue: str, place: str) -> Position | None:
+        """The position to begin after; None for the head."""
+        if (queue, place) not in self._known:
+            return None
+        position, scanned_at = self._known[queue, place]
+        return position if monotonic() - scanned_at < self._fresh else None
+
+    def note(self, queue: str, place: str, began: Position | None, ended: Position) -> None:
+        """Note that a claim which began after `began` has read as far as `ended`."""
+        where = queue, place
+        scanned_at = self._known[where][1] if began and where in self._known else monotonic()
+        self._known[where] = ended, scanned_at
+
+    def forget(self) -> None:
+        """Begin at the heads again: a job may have returned there."""
+        self._known.clear()
 
 
 class ClaimRange(NamedTuple):

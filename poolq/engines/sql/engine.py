@@ -31,10 +31,10 @@ from poolq.engines.sql import (
     nodes,
     queue_counts,
     queue_discovery,
+    recovery,
     wakeups,
 )
-from poolq.engines.sql.claiming import StepContext
-from poolq.engines.sql.scan_cursor import ScanCursors
+from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
@@ -270,11 +270,11 @@ class SQLEngine(Engine):
 
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         self._cursors.forget()
-        return self._change(partial(nodes.recover, worker=worker, death=death))
+        return self._change(partial(recovery.recover, worker=worker, death=death))
 
     def reap(self, node: str, beat: int) -> Recovered | None:
         self._cursors.forget()
-        return self._change(partial(nodes.reap, node=node, beat_=beat))
+        return self._change(partial(recovery.reap, node=node, beat_=beat))
 
     # administration
 
@@ -322,5 +322,5 @@ class SQLEngine(Engine):
         return gone
 
     def now(self) -> int:
-        at: int = self.session.read(Query(limit_windows.SERVER_TIME))[0].rows[0][0]
+        at: int = self.session.read(limit_windows.SERVER_CLOCK)[0].rows[0][0]
         return at

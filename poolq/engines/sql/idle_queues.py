@@ -1,9 +1,9 @@
-"""Queues that have held no job for a while are forgotten; their counters go to those of "".
+"""Forgets queues that have held no job for a while; their counters are added to those of "".
 
-A queue's row has when it was last found to have been `used`, and its counters' `total` of then: so
-jobs that came and went meanwhile are noticed, without anybody having written that down. Nobody is
-hurt if a job is stored or waits for a limit at the same time: a queue without a row is found by its
-jobs and lines (`queue_discovery.py`), and gets one again.
+A queue's row holds when it was last found `used`, and the `total` of its counters at that time,
+which shows whether jobs have come and gone since. A job that is stored, or parked, at the same time
+does no harm: a queue without a row is found by its jobs and lines (`queue_discovery.py`), and gets
+a new row.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from poolq.engines.sql.location import CLAIMED, CLAIMED_END
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 
-#: So many are looked at, and forgotten, at once: SQLite's other writers wait for some 10 ms.
+#: How many queues a sweep looks at; it blocks SQLite's other writers for some 10 ms.
 MAX_FORGOTTEN = 500
 
 IDLE_QUEUES = f"""SELECT queue FROM {{queues}} WHERE used < {{now}} - ? AND paused + 0 = 0
     ORDER BY used LIMIT {MAX_FORGOTTEN}"""
-#: What one of them may still hold, but for what runs.
+#: Those that hold jobs, except for running ones.
 QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue IN {list} AND (
     EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'd' AND j.queue = q.queue)
@@ -40,10 +40,10 @@ DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
 
 
 def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
-    """Forget some queues that have been idle for so many microseconds; True: there may be more.
-    `busy`: the queues that have ready, delayed or parked jobs."""
+    """Forget some queues that have been idle for that many microseconds; returns whether there may
+    be more. `busy`: the queues that have ready, delayed or parked jobs."""
     for some in in_chunks(sorted(busy)):
-        session.transact(partial(_note_used, queues=some))
+        session.transact(partial(_add_missing, queues=some))
     (found,) = session.read(Query(IDLE_QUEUES, (idle,)))
     names = [to_text(queue) for (queue,) in found.rows]
     if not names:
@@ -66,15 +66,15 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
     return len(names) >= MAX_FORGOTTEN or any(name not in held for _, name in used)
 
 
-def _note_used(tx: Transaction, queues: Sequence[str]) -> None:
-    """These hold jobs, also those that have no row."""
+def _add_missing(tx: Transaction, queues: Sequence[str]) -> None:
+    """Add rows for those of these queues that have none."""
     (found,) = tx.run(Query(KNOWN_QUEUES, (queues,)))
     known = {to_text(queue) for (queue,) in found.rows}
     tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in queues if queue not in known))
 
 
 def _forget(tx: Transaction, queues: Sequence[str]) -> None:
-    """Forget these, but for those that were paused meanwhile."""
+    """Forget these queues, except for those that were paused meanwhile."""
     _, left = tx.run(Query(DELETE_QUEUES, (queues,)), Query(KNOWN_QUEUES, (queues,)))
     kept = {to_text(queue) for (queue,) in left.rows}
     gone = [queue for queue in queues if queue not in kept]

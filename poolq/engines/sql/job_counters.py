@@ -1,7 +1,7 @@
-"""What has happened since the namespace began: six numbers a queue.
+"""Six counters per queue, counting since the namespace was created.
 
-Each worker adds to rows of its own, so that no row is everybody's; when it is forgotten they are
-added to those of nobody.
+Each worker adds to rows of its own, so that workers do not contend for them; when a worker is
+recovered, its rows are added to those of NO_WORKER.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
 COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
-#: From there on nothing is counted: there is room for what one act adds.
+#: Counters stop here, with room for what one transaction adds.
 MAX_COUNT = 2**62
 DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
@@ -29,7 +29,7 @@ QUEUE_TOTALS = """SELECT queue, SUM(done), SUM(failed), SUM(retried), SUM(limite
 
 
 class CounterIncrements:
-    """What a transaction adds for one worker (or for nobody)."""
+    """What a transaction adds to the counters of one worker."""
 
     def __init__(self, worker: str = NO_WORKER) -> None:
         self.worker = worker
@@ -39,7 +39,7 @@ class CounterIncrements:
         self.counts[queue][COUNTER_NAMES.index(name)] += 1
 
     def add_rows(self, found: QueryResult) -> None:
-        """Take over the rows of OF_WORKER."""
+        """Add the rows of WORKER_COUNTERS."""
         for queue, *counts in found.rows:
             mine = self.counts[to_text(queue)]
             mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
@@ -50,7 +50,7 @@ class CounterIncrements:
 
 
 def read_totals(found: QueryResult) -> dict[str, dict[str, int]]:
-    """The answer to TOTALS."""
+    """Counters by queue, from the rows of QUEUE_TOTALS."""
     return {
         to_text(queue): dict(zip(COUNTER_NAMES, map(total, counts), strict=True))
         for queue, *counts in found.rows

@@ -1,9 +1,9 @@
 """Reviews: parked jobs are asked again for their limits, which only the job's code knows.
 
-A line's `review` says since when workers must be registered to be asked; 0: nobody is. The head of
-such a line is claimed without a slot, and the mark goes along with it, as the job's `reviewed`:
+A line's `review` is its mark: workers registered at that time or later review it; 0 for none. The
+head of a marked line is claimed without a slot and takes the mark along, as the job's `reviewed`:
 "<mark> <line>". When the job asks for a start under that line's limit, or parks there again, the
-mark is spent; after any other request or end it goes back to the line, whose next head is asked.
+mark is spent; after any other request or outcome it returns to the line, for the next head.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,12 +30,12 @@ UNMARK_JOBS = "UPDATE {jobs} SET reviewed = '' WHERE id IN {list}"
 MARKED_JOBS = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND reviewed > ''"
 HELD_MARK = """SELECT reviewed FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? AND reviewed > ''"""
-#: The line is looked at again at once: there may be slots now.
+#: Slot 0: the line is looked at again at once, as there may be slots now.
 SET_LIMIT = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
 
 
 class Review(NamedTuple):
-    """A job of a line that is asked for its limits."""
+    """A job that is asked again for its limits, with the mark and the line it comes from."""
 
     id: str
     queue: str
@@ -44,7 +44,7 @@ class Review(NamedTuple):
 
 
 def mark_lines(tx: Transaction, since: int, queues: Sequence[str] | None) -> None:
-    """Have the heads of all lines of these queues asked."""
+    """Mark all lines of these queues (None: of all queues) with the time `since`."""
     if queues is None:
         tx.later(Query(MARK_ALL_LINES, (since, since)))
     elif queues:
@@ -52,7 +52,7 @@ def mark_lines(tx: Transaction, since: int, queues: Sequence[str] | None) -> Non
 
 
 def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
-    """The first job of a marked line of the queue, for a worker that is registered `since` then."""
+    """The head of a marked line of the queue, for a worker registered at `since`."""
     (first,) = tx.send([Query(LOCK_MARKED_LINE, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
@@ -67,8 +67,8 @@ def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
 
 
 def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rule]) -> None:
-    """A reviewed job asks for a start under these rules: they hold from now on, if the line that it
-    comes from is one of theirs; else they say nothing of it."""
+    """Apply the rules under which a reviewed job asks for a start to their lines, if the job comes
+    from one of them; otherwise return its mark."""
     (found,) = tx.run(Query(HELD_MARK, (claim.id, claimed_by(worker), claim.request, claim.index)))
     if not found.rows:
         return
@@ -87,7 +87,7 @@ def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rul
 
 
 def end_reviews(tx: Transaction, settlements: Sequence[Settlement]) -> None:
-    """Some of these accepted settlements end reviews."""
+    """End the reviews of the jobs in these accepted settlements."""
     ended = {one.claim.id: one.outcome for one in settlements}
     ids = [one.claim.id for one in settlements if one.claim.reviewed]
     for some in in_chunks(ids):
@@ -108,7 +108,7 @@ def _parks_again(review: Review, outcome: object) -> bool:
 def end_reviews_of_dead(
     tx: Transaction, rows: Iterable[tuple[str, str | bytes, str | bytes]]
 ) -> None:
-    """The worker of these jobs (id, queue, `reviewed`) is dead."""
+    """End the reviews of a dead worker's jobs (id, queue, `reviewed`)."""
     found = [_review(*row) for row in rows if row[2]]
     if found:
         return_marks(tx, found)
@@ -116,7 +116,7 @@ def end_reviews_of_dead(
 
 
 def return_marks(tx: Transaction, reviews: Sequence[Review]) -> None:
-    """Give the marks back to the lines, whose next heads are asked."""
+    """Return the marks to their lines, for the next heads."""
     lines = sorted((one.place, one.queue, one.mark) for one in reviews)
     tx.later(*(Query(RETURN_MARK, (mark_, mark_, place, queue)) for place, queue, mark_ in lines))
 

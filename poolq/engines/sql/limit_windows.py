@@ -1,7 +1,7 @@
-"""Rate limits' counters: a row for each (key, window), locked while it is looked at.
+"""Rate limits' windows: a row for each (key, window), locked while it is used.
 
-Rows are locked in one order, whoever asks, so that two who want the same two cannot hold one each.
-The keepers delete the rows of windows that ended long ago.
+Rows are always locked in the same order, which avoids deadlocks. The keepers delete the rows of
+windows that ended long ago.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +12,14 @@ from poolq.jobs.limits import Admission, Rule, Window, take
 
 WindowName = tuple[str, int]
 
-#: Windows that ended so long ago are forgotten; long enough that nobody is about to use them.
+#: How long an ended window is kept, so that none is deleted while it is used.
 KEPT_MICROS = 60_000_000
-#: How many of them one transaction forgets: on SQLite nobody else writes for these 5 ms.
+#: How many windows one transaction deletes; it blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
 
 LOCK_WINDOW = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
-SERVER_TIME = "SELECT {now}"
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
 ENDED_WINDOWS = f"ends < {{now}} - {KEPT_MICROS} ORDER BY ends LIMIT {MAX_DELETED}"
@@ -28,9 +27,7 @@ DELETE_WINDOWS = f"DELETE FROM {{windows}} WHERE {ENDED_WINDOWS}"
 #: For servers whose DELETE has no LIMIT.
 DELETE_WINDOWS_BY_NAME = f"""DELETE FROM {{windows}} WHERE (name, span) IN
     (SELECT name, span FROM {{windows}} WHERE {ENDED_WINDOWS})"""
-
-
-SERVER_CLOCK = Query(SERVER_TIME)
+SERVER_CLOCK = Query("SELECT {now}")
 
 
 def window_name(rule: Rule) -> WindowName:
@@ -38,7 +35,8 @@ def window_name(rule: Rule) -> WindowName:
 
 
 class LockedWindows(dict[WindowName, Window]):
-    """The counters that some rules need, locked until the transaction's end, at `now`."""
+    """The windows of some rules, locked until the end of the transaction; `now` is the server's
+    time."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
@@ -46,8 +44,8 @@ class LockedWindows(dict[WindowName, Window]):
         self.now = now
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
-        """One start of each, or of none. Of several that refuse, the one that does so longest
-        is named. Rules of one counter count a start once."""
+        """Take one start of each rule, or none at all. If several rules refuse, the answer names
+        the one that refuses for longest. Rules that share a window count a start once."""
         taken: dict[WindowName, Window] = {}
         refused = Admission(0)
         for at, rule in enumerate(rules):
@@ -62,20 +60,20 @@ class LockedWindows(dict[WindowName, Window]):
 def lock_windows(
     tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
 ) -> LockedWindows | None:
-    """Lock the counters of these rules (making those that there are not) and read them.
+    """Lock the windows of these rules, adding missing rows, and read them.
 
-    `clock` is read after that: it tells the time in a row that must be there; else None.
+    `clock` is a query for the time that runs after that; if it returns no row, the result is None.
     """
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
-    asks = [*(Query(LOCK_WINDOW, name) for name in names), clock]
-    *found, told = tx.run(*asks)
+    queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]
+    *found, clock_row = tx.run(*queries)
     if not all(result.rows for result in found):
         tx.later(BatchQuery(MAKE_WINDOW, [(*name, most[name]) for name in names]))
-        *found, told = tx.run(*asks)
-    if not told.rows:
+        *found, clock_row = tx.run(*queries)
+    if not clock_row.rows:
         return None
-    counters = LockedWindows(most, told.rows[0][0])
+    counters = LockedWindows(most, clock_row.rows[0][0])
     for name, result in zip(names, found, strict=True):
         start, used = map(number, result.rows[0])
         if used:
@@ -86,7 +84,7 @@ def lock_windows(
 def save_windows(
     tx: Transaction, counters: LockedWindows, before: Mapping[WindowName, Window]
 ) -> None:
-    """Write down what has changed."""
+    """Save the windows that differ from `before`."""
     rows = [
         (
             *(counters.most[name], window.start, window.used, window.start + name[1]),
@@ -100,14 +98,13 @@ def save_windows(
 
 
 def _new_starts(window: Window, before: Window | None) -> int:
-    """Starts that were counted since."""
+    """How many starts were counted since `before`."""
     same = before is not None and before.start == window.start
     return window.used - before.used if same and before else window.used
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
-    """Take one start of each rule, or of none of them; None: `clock` has no row, see
-    `lock_windows`."""
+    """Take one start of each rule, or none at all; None if `clock` returns no row."""
     counters = lock_windows(tx, rules, clock)
     if counters is None:
         return None
@@ -118,6 +115,6 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
 
 
 def sweep(session: Session) -> bool:
-    """Forget the windows that ended first, at most SWEPT of them; True: there may be more."""
+    """Delete some of the windows that ended first; returns whether there may be more."""
     forget = Query(DELETE_WINDOWS if session.limits_deletes else DELETE_WINDOWS_BY_NAME)
     return session.transact(lambda tx: tx.run(forget)[0].changed) >= MAX_DELETED

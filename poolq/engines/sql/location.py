@@ -1,13 +1,13 @@
-"""Where a job is, as one column says it: `place`.
+"""A job's location, as the column `place` holds it.
 
-    ''              in its queue, and ready: wherever the clock goes
-    d               delayed: in its queue when `due_at` has come
+    ''              ready in its queue, whatever the clock shows
+    d               delayed: ready once `due_at` has come
     w:<worker>      claimed by that worker
     p:<µs>:<key>    parked, in the line of the limit with that window and key
-    r:<µs>:<key>    released by that limit until `due_at`; `taken` is when it was due
+    r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
 
-With `place` first in the one index of the hot table, the same index finds a queue's next jobs, a
-worker's claims and a line's head; a second one would double what each change costs.
+With `place` first, the only index of the jobs finds a queue's next jobs, a worker's claims and a
+line's head; a second index would double the cost of each change.
 """
 
 from poolq.jobs.limits import Rule
@@ -17,7 +17,7 @@ DELAYED = "d"
 CLAIMED = "w:"
 PARKED = "p:"
 RELEASED = "r:"
-#: One past the last text that begins with PARKED, RELEASED or CLAIMED.
+#: The ends of the ranges of places that begin with PARKED, RELEASED or CLAIMED.
 PARKED_END = "p;"
 RELEASED_END = "r;"
 CLAIMED_END = "w;"
@@ -28,20 +28,20 @@ def claimed_by(worker: str) -> str:
 
 
 def line_of(rule: Rule) -> str:
-    """The line that waits for a slot of this rule, whatever its limit is now."""
+    """The line that waits for a slot of this rule, whatever its limit."""
     return f"{PARKED}{rule.window}:{rule.key}"
 
 
 def released_by(rule: Rule) -> str:
-    """Where those wait that this rule has released."""
+    """The line of the jobs that this rule has released."""
     return f"{RELEASED}{rule.window}:{rule.key}"
 
 
 def is_line(place: str) -> bool:
-    """Whether a job there is in a line, which has a row that is locked first."""
+    """Whether the place is a line; its row must be locked before its jobs."""
     return place.startswith((PARKED, RELEASED))
 
 
 def worker_at(place: str) -> str:
-    """Whose claim it is, "" when it is nobody's."""
+    """The worker whose claim it is; "" if it is not claimed."""
     return place[len(CLAIMED) :] if place.startswith(CLAIMED) else ""

@@ -1,7 +1,7 @@
-"""How many jobs are where, and what the limits are at.
+"""How many jobs each queue holds, and the use of the limits.
 
-Rows are counted up to the session's `counted`: to count a million of them every other second, as
-a screen would have it, is work that nobody has asked for.
+Rows are counted up to the session's `counted`: counting a million every other second for a
+dashboard would cost too much.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,10 +23,11 @@ from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.limits import Window
 
+#: How many limits are listed.
 MAX_SHOWN = 1000
 
-#: Up to how many known queues are all listed; of more than that the empty ones only where they are
-#: among the last that were used. A look must not cost more because many have been used.
+#: Up to this many known queues are all listed. Of more, empty ones are listed only if paused or
+#: among the last ones used, so that the cost does not grow with their number.
 MAX_QUEUES, MAX_EMPTY_QUEUES = 100, 5
 PAUSED_AND_LAST_USED = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
@@ -41,14 +42,14 @@ COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
-#: How many a limit has released, and for how many of them its window has ended.
+#: How many jobs limits have released, and how many of them have waited long enough.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
     WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_SHOWN}"""
-#: Each line once, in however many queues it has jobs, with its window's row.
+#: Each limit's line once, even if several queues have it, with its window's row.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
@@ -59,7 +60,7 @@ JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
 def totals(session: Session) -> dict[str, dict[str, int]]:
-    """The counters of the queues that `counts` lists, and under "" of those that were forgotten."""
+    """The counters of the queues that `counts` lists, and under "" those of forgotten queues."""
     known, *elsewhere = _known_queues(
         session,
         Query(COUNT_BY_QUEUE, (CLAIMED, CLAIMED_END)),
@@ -83,16 +84,17 @@ def counts(session: Session) -> list[QueueCounts]:
     )
     runs = {to_text(queue): count for queue, count in running}
     parks = {to_text(queue): count for queue, count in parked}
-    waits = {to_text(queue): (count, total(due)) for queue, count, due in released}
+    waits = {to_text(queue): count for queue, count, _ in released}
+    over = {to_text(queue): total(due) for queue, _, due in released}
     paused = {to_text(queue): bool(is_paused) for queue, is_paused in known}
     held = queues_with_jobs(session.read, session.skips)
-    asks = [
+    queries = [
         (READY_JOBS, held[0]),
         (DUE_JOBS, held[1]),
         (DELAYED_JOBS, held[1]),
         (FAILED_JOBS, held[2]),
     ]
-    ready, came, delayed, failed = _counts_of(session, asks)
+    ready, came, delayed, failed = _counts_of(session, queries)
     ages = [
         (sql, queue) for sql, names in ((READY_JOBS, ready), (DUE_JOBS, came)) for queue in names
     ]
@@ -106,22 +108,22 @@ def counts(session: Session) -> list[QueueCounts]:
     return [
         QueueCounts(
             queue,
-            ready.get(queue, 0) + came.get(queue, 0) + waits.get(queue, (0, 0))[1],
-            delayed.get(queue, 0) + waits.get(queue, (0, 0))[0] - waits.get(queue, (0, 0))[1],
-            parks.get(queue, 0),
-            runs.get(queue, 0),
-            failed.get(queue, 0),
-            oldest.get(queue, 0),
-            paused.get(queue, False),
+            ready=ready.get(queue, 0) + came.get(queue, 0) + over.get(queue, 0),
+            delayed=delayed.get(queue, 0) + waits.get(queue, 0) - over.get(queue, 0),
+            parked=parks.get(queue, 0),
+            running=runs.get(queue, 0),
+            failed=failed.get(queue, 0),
+            oldest=oldest.get(queue, 0),
+            paused=paused.get(queue, False),
         )
         for queue in sorted(every)
     ]
 
 
-def _known_queues(session: Session, *asks: Query) -> list[Sequence[Row]]:
-    """The rows of the known queues that are listed, then those of `asks`."""
+def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
+    """The rows of the known queues to list, then those of each query."""
     queues, many, *answers = session.read(
-        Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *asks
+        Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *queries
     )
     if not many.rows:
         (queues,) = session.read(Query(ALL_QUEUES))
@@ -129,54 +131,56 @@ def _known_queues(session: Session, *asks: Query) -> list[Sequence[Row]]:
 
 
 def _counts_of(
-    session: Session, asks: Sequence[tuple[str, Collection[str]]]
+    session: Session, queries: Sequence[tuple[str, Collection[str]]]
 ) -> list[dict[str, int]]:
-    """How many rows each statement has of each of its queues; those that have some."""
-    pairs = [(sql, queue) for sql, queues in asks for queue in sorted(queues)]
+    """How many rows each statement returns for each of its queues; only those that have some."""
+    pairs = [(sql, queue) for sql, queues in queries for queue in sorted(queues)]
     numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
-    found: dict[str, dict[str, int]] = {sql: {} for sql, _ in asks}
+    found: dict[str, dict[str, int]] = {sql: {} for sql, _ in queries}
     for (sql, queue), many in zip(pairs, numbers, strict=True):
         if many:
             found[sql][queue] = many
-    return [found[sql] for sql, _ in asks]
+    return [found[sql] for sql, _ in queries]
 
 
-def _counted(session: Session, asks: Sequence[Query]) -> list[int]:
-    """How many rows each has: counted where that is quickly done, guessed where it is not."""
-    return _guessed(session, asks, _up_to(session, asks, session.counted), session.counted)
+def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
+    """How many rows each query returns, estimated if there are too many to count."""
+    return _with_estimates(
+        session, queries, _up_to(session, queries, session.counted), session.counted
+    )
 
 
-def _counted_together(session: Session, asks: Sequence[Query]) -> list[int]:
-    """As `_counted`, but all of them together get no more work than one there. The short ones are
-    counted first; what they leave is for the long ones."""
-    share = max(1, session.counted // max(1, len(asks)))
-    numbers = _up_to(session, asks, share)
+def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
+    """As `_counted`, but all queries together count no more rows than one does there. Short ones
+    are counted first, and what they leave is for long ones."""
+    share = max(1, session.counted // max(1, len(queries)))
+    numbers = _up_to(session, queries, share)
     long = [at for at, found in enumerate(numbers) if found >= share]
-    if 0 < len(long) < len(asks):
+    if 0 < len(long) < len(queries):
         share = session.counted // len(long)
-        more = _up_to(session, [asks[at] for at in long], share)
+        more = _up_to(session, [queries[at] for at in long], share)
         for at, found in zip(long, more, strict=True):
             numbers[at] = found
-    return _guessed(session, asks, numbers, share)
+    return _with_estimates(session, queries, numbers, share)
 
 
-def _up_to(session: Session, asks: Sequence[Query], most: int) -> list[int]:
-    found = session.read(*(Query(COUNT_UP_TO % ask.sql, (*ask.args, most)) for ask in asks))
+def _up_to(session: Session, queries: Sequence[Query], most: int) -> list[int]:
+    found = session.read(*(Query(COUNT_UP_TO % ask.sql, (*ask.args, most)) for ask in queries))
     return [result.rows[0][0] for result in found]
 
 
-def _guessed(
-    session: Session, asks: Sequence[Query], numbers: list[int], counted: int
+def _with_estimates(
+    session: Session, queries: Sequence[Query], numbers: list[int], counted: int
 ) -> list[int]:
-    """`numbers`, and the server's guess for those that were only counted up to `counted`."""
+    """`numbers`, with the server's estimates for those that reached `counted`."""
     many = [at for at, found in enumerate(numbers) if found >= counted]
-    for at, guess in zip(many, session.guess([asks[at] for at in many]), strict=True):
-        numbers[at] = max(numbers[at], guess)
+    for at, estimate in zip(many, session.estimate([queries[at] for at in many]), strict=True):
+        numbers[at] = max(numbers[at], estimate)
     return numbers
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """Those that jobs wait for, and of the other open ones those that end first."""
+    """The limits that jobs wait for, then those whose windows end first."""
     opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
     waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[WindowName, LimitUse] = {}
@@ -186,7 +190,7 @@ def limits(session: Session) -> list[LimitUse]:
         start, used, left, starts = map(number, window_row)
         is_open = left > 0
         rule = sanitize.rule(to_text(name), most if is_open else line_most, span)
-        window = Window(start, used if is_open else 0)  # one that is over holds nothing back
+        window = Window(start, used if is_open else 0)  # an ended window holds nothing back
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
             use = uses.get(window_name(rule), use)

@@ -148,4 +148,16 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 def rowless_state(queue: str, now: int) -> QueueState:
     """The state of a queue without a row, as far as known before `load_states` has read it."""
-    return QueueState(queue, False, NO_ROW, 0, now, None, None, None, None, False, known=False)
+    return QueueState(
+        queue=queue,
+        paused=False,
+        armed=NO_ROW,
+        seen=0,
+        now=now,
+        slot=None,
+        mark=None,
+        delayed=None,
+        ready=None,
+        void=False,
+        known=False,
+    )

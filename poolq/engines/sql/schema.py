@@ -1,7 +1,7 @@
-"""The versioned tables: which version there is, and how to come to this code's.
+"""The versioned tables, and their migration to the version that this code needs.
 
-Version n is made from n - 1 by the n-th of the files that the engine names; the first makes the
-tables in an empty database. Statements must bear being run twice: MySQL commits each by itself.
+An engine names its files in order: the first creates the tables, and the n-th migrates version
+n - 1 to n. It must be possible to run a statement twice, because MySQL commits each one by itself.
 """
 
 import re
@@ -20,7 +20,7 @@ _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 
 
 def check_namespace(namespace: str) -> str:
-    """A namespace that may begin table names. Raises ConfigError."""
+    """Return the namespace. Raises ConfigError if table names cannot begin with it."""
     if not _NAMESPACE.fullmatch(namespace):
         raise ConfigError(
             f"namespace is {namespace!r}; it begins the names of tables: 1 to 48 letters, digits"
@@ -30,7 +30,7 @@ def check_namespace(namespace: str) -> str:
 
 
 def check_version(version: int, redacted_url: str) -> None:
-    """Raises SchemaError for any other version than this code's."""
+    """Raise SchemaError unless this is the version that this code needs."""
     if version == 0:
         raise SchemaError(f"{redacted_url} has no poolq tables: run 'poolq db migrate'")
     if version < SCHEMA_VERSION:
@@ -52,7 +52,7 @@ def statements(path: Path, namespace: str) -> list[str]:
 
 
 class SQLSchema(ABC):
-    """The tables of one namespace; the files that make them are in order of version."""
+    """The tables of one namespace, made by `files`, one per version."""
 
     #: The version that this code needs.
     latest = SCHEMA_VERSION
@@ -64,14 +64,14 @@ class SQLSchema(ABC):
 
     @abstractmethod
     def version(self) -> int:
-        """0 when there are no tables."""
+        """The version of the tables; 0 if there are none."""
 
     @abstractmethod
     def migrate(self) -> int:
-        """Bring the tables up to this code's version; returns how many steps ran."""
+        """Migrate the tables to the version that this code needs; returns how many steps ran."""
 
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
-        """What is to be run, by the version that it leads to. Raises SchemaError."""
+        """The steps to run: (the version each leads to, its statements). Raises SchemaError."""
         if version > SCHEMA_VERSION:
             check_version(version, self.redacted_url)
         return [

@@ -87,9 +87,9 @@ class Session(ABC):
         """Run `work` in one transaction, and repeat both after a deadlock. `gives_way`: wait behind
         writers that do not, where writers wait in line."""
 
-    def guess(self, asks: Sequence[Query]) -> list[int]:
+    def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Estimate how many rows each of these SELECTs returns; 0 if unknown."""
-        return [0] * len(asks)
+        return [0] * len(queries)
 
     @abstractmethod
     def read(self, *queries: Query) -> list[QueryResult]:
