@@ -1,4 +1,4 @@
-"""What happens to jobs, as values. `words.py` words them; who is told is the caller's choice.
+"""What happens to jobs, as values. `words.py` words them; who receives them is the caller's choice.
 
 Durations in seconds, `attempt` from 1.
 """
@@ -18,7 +18,7 @@ class Finished(NamedTuple):
 
 
 class Retried(NamedTuple):
-    """A counted try went by and attempts remain. `cause`: error, released or timeout."""
+    """An attempt failed and others remain. `cause`: error, released or timeout."""
 
     job: str
     id: str
@@ -46,8 +46,8 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """Held back by a rate limit. `how`: released (an attempt is counted) or parked. `left`: how
-    many attempts remain."""
+    """Held back by a rate limit. `how`: released (counts as an attempt) or parked. `left`: how many
+    attempts remain."""
 
     job: str
     id: str
@@ -60,8 +60,8 @@ class Limited(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """No module defines the job, or a later poolq has stored it, as `why` says; released uncounted,
-    to wait for a rolling deploy."""
+    """No module defines the job, or a later poolq has stored it, as `why` says. It is released
+    uncounted, to wait for a rolling deploy."""
 
     job: str
     id: str
@@ -71,7 +71,7 @@ class Unknown(NamedTuple):
 
 
 class Buried(NamedTuple):
-    """A message that cannot be run went to the failed jobs."""
+    """A message that cannot be run was moved to the failed jobs."""
 
     job: str
     id: str
@@ -80,7 +80,7 @@ class Buried(NamedTuple):
 
 
 class HookFailed(NamedTuple):
-    """`on_success` or `on_failure` raised; the outcome stands."""
+    """`on_success` or `on_failure` raised; the job's outcome stands."""
 
     job: str
     id: str
@@ -97,13 +97,13 @@ class Stale(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """Claimed-ahead jobs went back, because the one that runs is long."""
+    """Prefetched jobs went back to their queues, because the running one is long."""
 
     jobs: int
 
 
 class Crashed(NamedTuple):
-    """A worker died under a job, which is back in its queue."""
+    """A worker died while it ran a job, which is back in its queue."""
 
     id: str
     error: str
@@ -117,8 +117,8 @@ class TimedOut(NamedTuple):
 
 
 class LimitBegan(NamedTuple):
-    """A rate limit, `limit` starts in `window` seconds, begins to hold jobs back; `waiting`: how
-    many wait already. Reported once, and not of each job."""
+    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back, of which
+    `waiting` wait already. Reported once, not for each job."""
 
     key: str
     limit: int
@@ -127,7 +127,7 @@ class LimitBegan(NamedTuple):
 
 
 class LimitEnded(NamedTuple):
-    """It no longer holds any back, after `seconds` of it."""
+    """A rate limit no longer holds jobs back, after `seconds`."""
 
     key: str
     limit: int
@@ -142,27 +142,27 @@ class Note(NamedTuple):
     text: str
 
 
-#: What becomes of a claim.
+#: How a claim ends.
 Ended = Finished | Retried | Failed | Limited | Unknown | Buried
 Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
 
 
 class LineFormatter(Protocol):
-    """Makes lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
+    """Formats lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
 
     def event(self, when: float, who: str, event: Event, /) -> bytes: ...
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]], /) -> list[bytes]:
-        """A line for each of many, in a fraction of the time that `event` takes for each."""
+        """A line for each of many jobs, in a fraction of the time that `event` takes for each."""
 
     def output(
         self, when: float, who: str, job: str, text: str, stream: str = ..., *, more: bool = ...
     ) -> bytes:
-        """A line that a job wrote; `more`: it goes on in the next one."""
+        """A line that a job wrote; `more`: it continues in the next one."""
 
 
 class Reporter(Protocol):
-    """Takes events. `report` may keep them for a moment; `flush` has written them."""
+    """Takes events. `report` may buffer them; after `flush` they are written."""
 
     @property
     def formatter(self) -> LineFormatter: ...
@@ -172,7 +172,8 @@ class Reporter(Protocol):
     def flush(self) -> None: ...
 
     def rename(self, who: str) -> None:
-        """From now on this process speaks as `who`; what an ancestor kept is dropped."""
+        """From now on this process logs as `who`; events buffered by the parent process are
+        dropped."""
 
     def attach(
         self,
@@ -181,9 +182,9 @@ class Reporter(Protocol):
         token: bytes,
         *,
         job: Callable[[], str] = ...,
-        seen: Callable[[float, str, Event], None] = ...,
+        on_event: Callable[[float, str, Event], None] = ...,
         streams: bool = ...,
     ) -> None:
-        """As `rename`, and through the log pipe `fd` from now on. `job()` is the id of the job that
-        this process runs, or ""; `seen(when, who, event)` is given notes, warnings and errors too;
-        `streams`: what its Python code prints goes the same way."""
+        """As `rename`, and log through the pipe `fd` from now on. `job()` is the id of the job that
+        this process runs, or ""; `on_event(when, who, event)` receives notes, warnings and errors,
+        too; `streams`: what Python code prints goes the same way."""

@@ -1,7 +1,7 @@
-"""The two forms of the log: text for people, one JSON object a line for programs.
+"""The two formats of the log: text for people, one JSON object a line for programs.
 
-Whatever comes from a job, its text can't end a line (what goes on is indented) and can't steer a
-terminal: control characters are written as escapes.
+Whatever a job writes, it cannot end a line (continuation lines are indented) and cannot control a
+terminal: control characters are escaped.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.events import Event, Finished
-from poolq.log.words import NAMES_AND_LEVELS, WORDERS, level, words
+from poolq.log.words import NAMES_AND_LEVELS, WORDERS, describe, level
 
-#: Lines of finished jobs in one block: less than goes in one write.
+#: Lines of finished jobs in one block, which fits into one write.
 LINES_PER_BLOCK = 24
-CONTINUED = " [goes on]"
+CONTINUED = " [continued]"
 
 
 class TextFormat:
@@ -24,11 +24,11 @@ class TextFormat:
         self._begin = (-1, "")
 
     def event(self, when: float, who: str, event: Event) -> bytes:
-        return self._line(when, who, "", words(event))
+        return self._line(when, who, "", describe(event))
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """The lines of many jobs that are done, TOGETHER to a block: what `event` makes of each,
-        at half its cost."""
+        """The lines of many finished jobs, LINES_PER_BLOCK to a block, as `event` formats each, at
+        half the cost."""
         lines, worded = [], WORDERS[Finished]
         known, begin = self._begin
         for when, event in jobs:
@@ -52,7 +52,7 @@ class TextFormat:
         *,
         more: bool = False,
     ) -> bytes:
-        """A line that a job wrote; `more`: it goes on in the next one."""
+        """A line that a job wrote; `more`: it continues in the next one."""
         return self._line(when, who, job, text + CONTINUED if more else text)
 
     def record(
@@ -104,7 +104,7 @@ class JsonFormat:
         return self._line(when, who, grade or level(event), name, fields)
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """As in Text."""
+        """As in TextFormat."""
         return [self.event(when, who, event) for when, event in jobs]
 
     def output(
@@ -117,7 +117,7 @@ class JsonFormat:
         *,
         more: bool = False,
     ) -> bytes:
-        """As in Text. `stream` is unknown for what did not come from Python's own."""
+        """As in TextFormat. `stream` is unknown for what did not come from Python's own streams."""
         fields: dict[str, object] = {"stream": stream, "text": text}
         if more:
             fields["more"] = True
@@ -126,7 +126,7 @@ class JsonFormat:
     def record(
         self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
     ) -> bytes:
-        """As in Text."""
+        """As in TextFormat."""
         fields: dict[str, object] = {"logger": logger, "text": text}
         if trace:
             fields["traceback"] = trace

@@ -1,14 +1,15 @@
 """How lines travel from a process to the logger: the whole protocol of a log pipe.
 
-- A pipe carries frames, written by a process of ours, and between them whatever the job's own
+- A pipe carries frames, written by poolq's processes, and between them whatever a job's
   subprocesses write. Each frame is one write of at most PIPE_BUF bytes, which the system never
-  mixes with another; so frames can be cut out wherever they stand, even inside of a line.
+  mixes with another. So frames can be cut out wherever they begin, even in the middle of a line.
 - A frame is MARK, the pool's token, a kind, the writer's pid, the size, then the body. The token is
-  random for every pool: no garbage can be taken for a frame.
-- A WHOLE frame holds worded blocks, each a line or several. A longer block goes as FIRST, any
-  MIDDLE, LAST; the pid keeps the blocks of a worker and of its forked children apart.
-- An OUTPUT frame holds what Python code wrote to its stdout or stderr, lines or parts of them:
-  the descriptor's digit, the job's id, NUL, the bytes.
+  random for each pool, so no garbage looks like a frame.
+- A WHOLE frame holds formatted blocks, each of a line or several. A longer block is sent as FIRST,
+  any number of MIDDLE, and LAST; the pid keeps the blocks of a worker and of its forked children
+  apart.
+- An OUTPUT frame holds what Python code wrote to its stdout or stderr, lines or parts of them: the
+  descriptor's digit, the job's id, NUL, the bytes.
 """
 
 import os
@@ -22,12 +23,12 @@ HEADER = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
 MAX_BODY = select.PIPE_BUF - HEADER
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
 RAW = b""
-#: Bytes of output that are one line at most; more is cut.
+#: Bytes of a line of output, at most; a longer line is cut.
 MAX_LINE = 65_536
 
 
 def new_token() -> bytes:
-    """For a new pool."""
+    """A token for a new pool."""
     return secrets.token_hex(TOKEN_BYTES // 2).encode()
 
 
@@ -54,7 +55,7 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def output(token: bytes, fd: int, job: str, data: bytes) -> Iterator[bytes]:
-    """What was written to stdout (1) or stderr (2) as frames of this process."""
+    """What was written to stdout (1) or stderr (2), as frames of this process."""
     head = b"%d%b\0" % (fd, job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2])
     room, pid = MAX_BODY - len(head), os.getpid()
     for at in range(0, len(data), room):
@@ -66,11 +67,11 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
-    """A line in pieces of at most LONGEST bytes; True: the line goes on."""
+    """A line in pieces of at most MAX_LINE bytes; True: the line continues."""
     at = 0
     while len(line) - at > MAX_LINE:
         end = at + MAX_LINE
-        while end > at + MAX_LINE - 3 and line[end] & 0xC0 == 0x80:  # inside of a character
+        while end > at + MAX_LINE - 3 and line[end] & 0xC0 == 0x80:  # inside a character
             end -= 1
         yield line[at:end], True
         at = end
@@ -78,8 +79,8 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Takes apart what one pipe gave, in order: (WHOLE, worded blocks), (OUTPUT and the pid, body)
-    and (RAW, bytes)."""
+    """Takes apart the bytes of one pipe, in order: (WHOLE, formatted blocks), (OUTPUT and the pid,
+    body) and (RAW, bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token
@@ -87,7 +88,7 @@ class Parser:
         self._long: dict[bytes, list[bytes]] = {}
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """What is complete; a frame that is not is kept for the next call."""
+        """What is complete; an incomplete frame is kept for the next call."""
         data = self._rest + data
         self._rest = b""
         found: list[tuple[bytes, bytes]] = []
@@ -117,21 +118,21 @@ class Parser:
 
     @property
     def incomplete(self) -> bool:
-        """Something that may be a frame is not complete."""
+        """True if what is kept may be the beginning of a frame."""
         return bool(self._rest)
 
     def end(self) -> bytes:
-        """Nothing more is expected: what was kept is no frame, so it is raw."""
+        """Nothing more is expected, so what was kept is no frame but raw bytes."""
         rest, self._rest = self._rest, b""
         return rest
 
     def reset(self) -> None:
-        """Something in between is missing: what is incomplete can't be completed any more."""
+        """Bytes are missing from here: incomplete frames and blocks are dropped."""
         self._rest = b""
         self._long.clear()
 
     def _opened(self, sender: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
-        """What a frame gives: nothing while its block is not complete."""
+        """The content of a frame; nothing while its block is incomplete."""
         kind, pid = sender[:1], sender[1:]
         if kind == WHOLE:
             return [(WHOLE, body)]

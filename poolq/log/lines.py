@@ -1,7 +1,7 @@
-"""From what the pipes gave to lines of the log. Worded blocks pass as they are; what jobs and their
-subprocesses print becomes lines here, each with the slot and the job of its beginning.
+"""From the bytes of the pipes to lines of the log. Formatted blocks pass unchanged; what jobs and
+their subprocesses print becomes lines here, each with the slot and the job of its beginning.
 
-How a line looks is the words' business (`formats.py`), where it goes the sink's.
+How a line looks is `formats.py`'s business, where it goes the sink's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from poolq.log.events import LineFormatter
 from poolq.log.frames import RAW, WHOLE, Parser, cut
 from poolq.log.ring import Record
 
-#: Seconds after which a line that nobody ended is written as it is.
+#: Seconds after which an unfinished line is written as it is.
 LINE_TIMEOUT = 1.0
 STREAMS = {b"1": "stdout", b"2": "stderr"}
 
@@ -28,7 +28,7 @@ class _Begun:
 
 @dataclass(slots=True)
 class _Source:
-    """One pipe. `begun` by who writes: RAW, or a process and its stream."""
+    """One pipe. `begun` by writer: RAW, or a process and its stream."""
 
     parser: Parser
     last: Record
@@ -37,7 +37,7 @@ class _Source:
 
 
 class LineAssembler:
-    """All pipes of a pool. `names` are those of the sources after the rows."""
+    """The pipes of a pool. `names` are those of the sources after the rows."""
 
     def __init__(self, words: LineFormatter, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._words = words
@@ -48,7 +48,7 @@ class LineAssembler:
         self._open: set[int] = set()
 
     def take(self, record: Record, now: float) -> list[bytes]:
-        """What can be written now. `now` is a monotonic clock's, for `overdue`."""
+        """What can be written now. `now` is monotonic, for `overdue`."""
         source = self._sources.get(record.source)
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
@@ -70,18 +70,18 @@ class LineAssembler:
         return found
 
     def overdue(self, now: float) -> list[bytes]:
-        """The lines that were begun and not ended for SILENCE."""
+        """The lines that were begun and not ended for LINE_TIMEOUT."""
         return self._end(
             [one for one in self._open if now - self._sources[one].heard >= LINE_TIMEOUT]
         )
 
     def due(self, now: float) -> float | None:
-        """Seconds until `overdue` has something; None: never."""
+        """Seconds until `overdue` returns something; None: never."""
         heard = [self._sources[one].heard for one in self._open]
         return max(0.0, min(heard) + LINE_TIMEOUT - now) if heard else None
 
     def reset(self) -> list[bytes]:
-        """Records are missing from here: begun lines end, begun blocks are given up."""
+        """Records are missing from here: begun lines end, begun blocks are dropped."""
         found = self._end(list(self._open))
         for source in self._sources.values():
             source.parser.reset()

@@ -1,10 +1,10 @@
-"""The logger: the process that all lines of a pool go through.
+"""The logger: the process that writes all lines of a pool.
 
-- Its main thread does nothing but move what is in the pipes into the ring, so that no worker waits;
-  the sink's thread words it and writes it. Only when the sink has stalled are lines dropped.
-- It may be killed at any time: pipes and ring outlive it, and the next one goes on from there.
-- It leaves when nobody is left to write (after the master's death, the orphans' end), or when the
-  master has said farewell. A TERM alone, as a supervisor may send to all, only makes it look.
+- Its main thread only moves what is in the pipes into the ring, so that no worker waits; the sink's
+  thread formats and writes it. Lines are dropped only if the sink has stalled.
+- It may be killed at any time: pipes and ring outlive it, and the next logger continues from there.
+- It leaves when no writer is left (after the master's death, when the orphans end), or when the
+  master has requested it. TERM alone, which a supervisor may send to all, only wakes it up.
 - Starting it again, and killing one that hangs, is the master's business.
 """
 
@@ -31,40 +31,40 @@ from poolq.log.sink import Sink
 from poolq.system.kill import send
 from poolq.system.wakeups import readable
 
-BEAT_INTERVAL = 1.0  # seconds of one wait at most: how often it beats when there is nothing to do
-FLUSH_TIMEOUT = 5.0  # seconds that a sink is given at the end
+BEAT_INTERVAL = 1.0  # seconds of one wait, at most: how often it beats when nothing happens
+FLUSH_TIMEOUT = 5.0  # seconds that the sink has at the end
 MAX_READ = 1 << 20  # bytes of one read
-#: Seconds to let more come: to wake up for a few lines costs more than they do. A pipe holds what
-#: a busy worker says in five times that.
+#: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe holds what
+#: a busy worker writes in five times that.
 GATHER_DELAY = 0.002
-RING_FULL_WAIT = 0.02  # seconds to wait for room when there is none
+RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_BROKEN = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
 
 
 @dataclass(frozen=True, slots=True)
 class LoggerSetup:
-    """What a logger is given; the pipes' writing ends are closed in its process already.
+    """What a logger is given; the pipes' writing ends are already closed in its process.
 
     `who(row)` is the slot of a row and the id of the job that it runs, or "". `beat()` is called at
     least every second while all is well.
     """
 
     pipes: Pipes
-    words: LineFormatter
+    formatter: LineFormatter
     who: Callable[[int], tuple[int, str]]
     beat: Callable[[], None]
     path: Path | None = None
 
 
 def main(setup: LoggerSetup) -> int:
-    """Run until all is written; the exit code. To be called in a process of its own."""
+    """Run until all is written; returns the exit code. To be called in a process of its own."""
     setproctitle("poolq: logger")
     return Logger(setup).run()
 
 
 class Logger:
-    """One logger; see the module's head."""
+    """One logger; the module's head describes it."""
 
     def __init__(self, setup: LoggerSetup) -> None:
         pipes = setup.pipes
@@ -76,9 +76,9 @@ class Logger:
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
-        lines = LineAssembler(setup.words, pipes.writers.token, self._rows, OTHERS)
-        self._reopen_requested = False  # the log's file was moved away
-        self._sink = Sink(pipes.ring, lines, setup.words, setup.path)
+        lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, OTHERS)
+        self._reopen_requested = False  # USR1 came: the log file was moved away
+        self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path)
 
     def run(self) -> int:
         """See `main`."""
@@ -88,16 +88,16 @@ class Logger:
         self._sink.wake()
         while self._round():
             if not self._sink.is_alive():
-                return EXIT_BROKEN  # it has told why on stderr
+                return EXIT_BROKEN  # it has reported why on stderr
         self._sink.finish(FLUSH_TIMEOUT)
         return 0
 
     def _round(self) -> bool:
-        """Read every pipe that has something; False when all is read and nobody will write."""
+        """Read each pipe that has something; False when all is read and nobody will write again."""
         self._setup.beat()
-        farewell = self._ring.exit_requested
+        ending = self._ring.exit_requested
         read = crowded = False
-        for key, _ in self._selector.select(0.0 if farewell else BEAT_INTERVAL):
+        for key, _ in self._selector.select(0.0 if ending else BEAT_INTERVAL):
             if key.data is None:
                 _drain(self._wakeup)
                 if self._reopen_requested:
@@ -109,17 +109,17 @@ class Logger:
                 crowded = True
         if read:
             self._sink.wake()
-            if not farewell:
+            if not ending:
                 readable((), GATHER_DELAY)
         if crowded:
             self._sink.written.clear()
             self._sink.written.wait(RING_FULL_WAIT)
-        if farewell and not read and not crowded:
+        if ending and not read and not crowded:
             return False
         return len(self._selector.get_map()) > 1
 
     def _read(self, fd: int, source: int) -> bool:
-        """Move what a pipe has into the ring; False when there is no room."""
+        """Move the content of a pipe into the ring; False if there is no room."""
         length = _waiting(fd)
         if length == 0:
             if _ended(fd):
@@ -128,12 +128,12 @@ class Logger:
             return True
         length = min(MAX_READ, length)
         slot, job = self._setup.who(source) if source < self._rows else (0, "")
-        if self._ring.read(fd, length, source, time(), slot, job):
+        if self._ring.read(fd, length, source, time(), slot=slot, job=job):
             return True
         if not self._sink.stalled():
             return False
         self._ring.drop(length)
-        return self._ring.read(fd, length, source, time(), slot, job)
+        return self._ring.read(fd, length, source, time(), slot=slot, job=job)
 
     def _install(self) -> None:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
@@ -145,22 +145,23 @@ class Logger:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        """Only noted, as in all handlers: the sink's lock may be ours at this moment."""
+        """Only set a flag, as in all handlers: this thread may hold the sink's lock at this
+        moment."""
         self._reopen_requested = True
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Wakes the loop, which looks around."""
+    """Wake the loop up, which checks everything."""
 
 
 def _waiting(fd: int) -> int:
-    """Bytes that the pipe holds."""
+    """The number of bytes in the pipe."""
     (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return int(found)
 
 
 def _ended(fd: int) -> bool:
-    """True if nobody can write to the pipe any more and nothing is left in it."""
+    """True if the pipe is empty and nobody can write to it again."""
     poll = select.poll()
     poll.register(fd, 0)
     return bool(poll.poll(0)) and _waiting(fd) == 0
@@ -175,7 +176,8 @@ def _drain(fd: int) -> None:
 
 
 def end(pid: int, pipes: Pipes) -> None:
-    """The master's last act: all others are gone, so wait until their lines are written."""
+    """The master's last act: all other processes have ended, so wait until their lines are
+    written."""
     pipes.request_exit()
     send(pid, signal.SIGTERM)
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0

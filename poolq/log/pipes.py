@@ -1,9 +1,9 @@
 """The log's pipes: one for each row of the scoreboard and one for each other kind of process.
 
-The master makes them before it forks anything and keeps both ends of all: what a process has
-written is safe in its pipe, or in the ring, whatever becomes of it and of the logger. Every other
-process keeps writing ends alone, the logger reading ends alone; so the logger sees the end of a
-pipe when nobody is left to write, also after the master's death.
+The master creates them before it forks anything and keeps both ends of all: what a process has
+written is safe in its pipe, or in the ring, whatever happens to it and to the logger. Every other
+process keeps only writing ends, the logger only reading ends; so the logger sees the end of a pipe
+when no writer is left, even after the master's death.
 """
 
 import io
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from poolq.log.frames import new_token
 from poolq.log.ring import LogRing
 
-#: Who has a pipe without having a row.
+#: The processes that have a pipe without having a row.
 OTHERS = ("master", "keeper", "template", "dashboard")
-#: These must never wait for the log: what does not fit is dropped by them, and counted.
+#: These must never wait for the log: they drop and count what does not fit.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
@@ -29,20 +29,21 @@ class Writers:
         self.rows = len(fds) - len(OTHERS)
 
     def row(self, index: int) -> int:
-        """The descriptor of a row's process."""
+        """The descriptor for a row's process."""
         return self.fds[index]
 
     def named(self, name: str) -> int:
-        """The descriptor of one of OTHERS."""
+        """The descriptor for one of OTHERS."""
         return self.fds[self.rows + OTHERS.index(name)]
 
     def all_but(self, kept: int) -> tuple[int, ...]:
-        """All others, which the process that keeps one has to close."""
+        """All others, which a process that keeps this one has to close."""
         return tuple(fd for fd in self.fds if fd != kept)
 
 
 class Pipes:
-    """Both ends of all, and the ring behind them; the master's. Takes two descriptors a row."""
+    """Both ends of all pipes, and the ring behind them; the master's. Two descriptors for each
+    row."""
 
     def __init__(self, rows: int) -> None:
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(OTHERS))]
@@ -53,23 +54,23 @@ class Pipes:
             os.set_blocking(fd, False)
 
     def all_but(self, kept: int) -> tuple[int, ...]:
-        """What a forked process that speaks through `kept` has to close."""
+        """What a forked process that writes to `kept` has to close."""
         return (*self.readers, *self.writers.all_but(kept))
 
     def request_exit(self) -> None:
-        """All others are gone and the master has said its last: the logger is to write what there
-        is and leave. It looks at once when it gets a TERM."""
+        """All other processes have ended: the logger is to write what there is and leave. TERM
+        makes it check this at once."""
         self.ring.request_exit()
 
 
 def adopt(fd: int) -> None:
     """Make a pipe this process's stdout and stderr, and so those of its subprocesses.
 
-    Python's own two are set to whole lines of UTF-8 that can hold anything. `fd` stays open.
+    Python's own two streams write whole lines of UTF-8, whatever they contain. `fd` stays open.
     """
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-        if stream is not None:  # after, as it asks where it stands, which a pipe can't say
+        if stream is not None:  # after reconfigure(), which asks for the position: a pipe has none
             stream.flush()
         os.dup2(fd, number)

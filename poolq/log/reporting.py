@@ -1,8 +1,8 @@
-"""A process's own voice in the log: events, the stdlib's logging, and what Python code prints.
+"""A process's part of the log: events, the stdlib's logging, and what Python code prints.
 
-All of it goes through one `Log`, so that it keeps its order: gathered, then written in whole
-lines, to the process's pipe once it has one (`attach`), before that to stderr. What other programs
-write to the pipe is the logger's business.
+All of it goes through one `Log`, which keeps its order: it is buffered, then written in whole lines
+to the process's pipe once it has one (`attach`), before that to stderr. What other programs write
+to the pipe is the logger's business.
 """
 
 import io
@@ -19,35 +19,35 @@ from poolq.jobs.job import current
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
-from poolq.log.words import LEVEL_NUMBERS, NAMES_AND_LEVELS, level, words
+from poolq.log.words import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
 
-#: Bytes that are kept at most before they are written.
+#: Bytes that are buffered before they are written, at most.
 BUFFER_BYTES = 16_384
-#: Bytes that the line of a finished job is taken for before it is worded.
+#: Bytes that a finished job counts for in the buffer before its line is formatted.
 LINE_BYTES = 128
-#: Every event is also a record of this logger, for handlers of the application's own; its level
-#: says which events are told at all.
+#: Every event is also a record of this logger, for the application's own handlers; its level sets
+#: which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
 _number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
-#: What people are shown of the usual, too; of jobs there would be too many.
+#: Routine events that people are shown; events of each job would be too many.
 _SHOWN = (Note, LimitBegan, LimitEnded)
-Seen = Callable[[float, str, Event], None]
+OnEvent = Callable[[float, str, Event], None]
 
 
-def _nobody(_when: float, _who: str, _event: Event) -> None:
-    """Looks."""
+def _ignore(_when: float, _who: str, _event: Event) -> None:
+    """Ignore the event: nobody is watching."""
 
 
 class Log:
     """A Reporter. Safe in threads, and in children that a job forks."""
 
-    def __init__(self, words: Format, fd: int = 2) -> None:
-        self.formatter = words
+    def __init__(self, formatter: Format, fd: int = 2) -> None:
+        self.formatter = formatter
         self._fd = fd
         self._token = b""
         self._who = ""
         self._job: Callable[[], str] = str
-        self._on_event: Seen = _nobody
+        self._on_event: OnEvent = _ignore
         self._dropped = 0
         self._prints = False
         self._forget()
@@ -60,14 +60,14 @@ class Log:
         os.register_at_fork(after_in_child=forked)
 
     def _forget(self) -> None:
-        """Drop what an ancestor kept; it writes that itself."""
+        """Drop what the parent process has buffered; it writes that itself."""
         self._blocks: deque[bytes | tuple[float, Finished]] = deque()
         self._size = 0
         self._lock = threading.RLock()
         self._sending = False
 
     def rename(self, who: str) -> None:
-        """Speak as `who`."""
+        """Log as `who`."""
         self._who = who
         self._forget()
 
@@ -78,21 +78,21 @@ class Log:
         token: bytes,
         *,
         job: Callable[[], str] = str,
-        seen: Seen = _nobody,
+        on_event: OnEvent = _ignore,
         streams: bool = True,
     ) -> None:
-        """Speak as `who`, through the pipe `fd`. Where that does not block and is full, lines are
-        dropped and counted. `streams`: sys.stdout and sys.stderr go the same way; `job()` is the
-        id of the job that this process runs, or "", for what its threads say; `seen` is given
-        what people look for: all but the usual."""
+        """Log as `who`, through the pipe `fd`. If that is non-blocking and full, lines are dropped
+        and counted. `streams`: sys.stdout and sys.stderr go the same way; `job()` is the id of the
+        job that this process runs, or "", for the output of its threads; `on_event` receives what
+        people look for: all but routine events."""
         self.rename(who)
-        self._fd, self._token, self._job, self._on_event = fd, token, job, seen
-        if streams and not self._prints:  # a template's stay in its workers: code may hold them
+        self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
+        if streams and not self._prints:  # workers keep the template's: code may hold them
             self._prints = True
             sys.stdout = stream(self, 1)
             sys.stderr = stream(self, 2)
 
-    # what to say
+    # what is logged
 
     def report(self, event: Event) -> None:
         if (
@@ -100,7 +100,7 @@ class Log:
             and EVENT_LOGGER.level <= logging.INFO
             and len(EVENT_LOGGER.handlers) == 1
         ):
-            self._blocks.append((time(), event))  # worded when it is sent, with many others
+            self._blocks.append((time(), event))  # formatted when it is written, with many others
             self._size += LINE_BYTES
             if self._size > BUFFER_BYTES:
                 self.flush()
@@ -124,14 +124,20 @@ class Log:
         for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
             self._append(
                 self.formatter.record(
-                    record.created, self._who, job, name, record.name, piece.decode(),
-                    "" if more else trace,
+                    record.created,
+                    self._who,
+                    job,
+                    level=name,
+                    logger=record.name,
+                    text=piece.decode(),
+                    trace="" if more else trace,
                 )
-            )  # fmt: skip
+            )
         self.flush()
 
     def output(self, fd: int, data: bytes) -> None:
-        """What Python code wrote to its stdout (1) or stderr (2); the logger makes lines of it."""
+        """What Python code wrote to its stdout (1) or stderr (2); the logger splits it into
+        lines."""
         self.flush()
         for frame in output(self._token, fd, self._running(), data):
             self._write(frame)
@@ -142,7 +148,7 @@ class Log:
         if not self._blocks:
             return
         with self._lock:
-            if self._sending:  # a destructor that prints, called in the midst of it
+            if self._sending:  # a destructor that prints was called meanwhile
                 return
             self._sending = True
             try:
@@ -162,20 +168,20 @@ class Log:
         if not self._token:
             self._write(b"".join(blocks))
             return
-        told = self._dropped
-        if told:
-            text = f"{told} lines of this process were dropped: its pipe was full"
+        reported = self._dropped
+        if reported:
+            text = f"{reported} lines of this process were dropped: its pipe was full"
             blocks.insert(0, self.formatter.event(time(), self._who, Note("warning", text)))
         for frame in frames(self._token, blocks):
             lost = self._write(frame)
-            if told and not lost:
-                self._dropped -= told
-            elif told:
-                self._dropped -= 1  # which was this very note
-            told = 0
+            if reported and not lost:
+                self._dropped -= reported
+            elif reported:
+                self._dropped -= 1  # this very note was lost
+            reported = 0
 
     def _worded(self) -> list[bytes]:
-        """Take all that is kept."""
+        """Take and format all that is buffered."""
         blocks: list[bytes] = []
         jobs: list[tuple[float, Finished]] = []
         while self._blocks:
@@ -194,8 +200,8 @@ class Log:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError:
-            # A log that cannot be written must not end a job: a full pipe that is not waited for,
-            # a logger that is gone, a descriptor that the job has closed.
+            # A log that cannot be written must not end a job: the pipe may be full and not block,
+            # the logger be gone, or the job have closed the descriptor.
             self._dropped += lines
             return lines
         return 0
@@ -207,9 +213,16 @@ class Log:
             return self._job()
 
     def _offer(self, event: Event, number: int) -> None:
-        """To the application's own handlers, if it has any."""
+        """Pass the event to the application's own handlers, if there are any."""
         record = EVENT_LOGGER.makeRecord(
-            EVENT_LOGGER.name, number, __file__, 0, words(event), (), None, extra={"event": event}
+            EVENT_LOGGER.name,
+            number,
+            fn=__file__,
+            lno=0,
+            msg=describe(event),
+            args=(),
+            exc_info=None,
+            extra={"event": event},
         )
         try:
             EVENT_LOGGER.handle(record)
@@ -219,7 +232,7 @@ class Log:
 
 
 class Handler(logging.Handler):
-    """Stdlib logging into a Log."""
+    """Passes records of the stdlib's logging to a Log."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -257,14 +270,14 @@ class _Output(io.RawIOBase):
 
 
 class _Stream(io.TextIOWrapper):
-    """Stays open when a job closes it (`with sys.stdout:`): the next one prints, too."""
+    """Stays open when a job closes it (`with sys.stdout:`), so the next job can print, too."""
 
     def close(self) -> None:
         self.flush()
 
 
 def stream(log: Log, fd: int) -> io.TextIOWrapper:
-    """In place of Python's own sys.stdout (1) or sys.stderr (2)."""
+    """A replacement for Python's own sys.stdout (1) or sys.stderr (2)."""
     buffer = io.BufferedWriter(_Output(log, fd))
     return _Stream(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
@@ -272,9 +285,9 @@ def stream(log: Log, fd: int) -> io.TextIOWrapper:
 def set_up(log_format: str = "text") -> Log:
     """The process's log, on stderr for now; children forked from it inherit it.
 
-    The root logger takes INFO and above, unless the application says otherwise when it is loaded.
+    The root logger takes INFO and above, unless the application changes that when it is loaded.
     """
-    for fd in range(3):  # a closed one would become a pipe's end, and be taken for a stream
+    for fd in range(3):  # a closed one would become the end of a pipe, and be used as a stream
         try:
             os.fstat(fd)
         except OSError:

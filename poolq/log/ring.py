@@ -1,12 +1,14 @@
-"""The logger's buffer, in memory that outlives it: a killed logger's successor finds all in it.
+"""The logger's buffer, in memory that outlives it: the successor of a killed logger finds all in
+it.
 
-- A record is what one read of one pipe gave, with who spoke and when. The reading thread adds at
-  TAIL, the sink's thread takes from HEAD; each moves its word only when its act is complete.
-- A read moves bytes from the pipe to their place in the ring in one system call. A death around
-  it is settled by the successor: the place held a sentinel, which is gone if the read was done.
-- When there is no room the oldest records give way (`drop`), counted in lines.
+- A record is what one read of one pipe returned, with its source and time. The reading thread adds
+  at TAIL, the sink's thread takes from HEAD; each moves its word only when its act is complete.
+- A read moves bytes from the pipe to their place in the ring in one system call. The successor
+  finds out whether it was done before the logger died: the place contained a sentinel, which is
+  gone then.
+- If there is no room the oldest records are dropped (`drop`), and their lines counted.
 
-Positions count up for ever; the place is the remainder. Words are single stores of 8 bytes.
+Positions only grow; the place is the remainder. Words are single stores of 8 bytes.
 """
 
 import mmap
@@ -18,18 +20,18 @@ from typing import NamedTuple
 RING_BYTES = 8 << 20
 CONTROL = 64  # bytes, the words below
 HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)
-HEADER = 128  # bytes, which is also what records are aligned to
+HEADER = 128  # bytes; records are aligned to this, too
 LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the job's id
 JOB = 40
 JOB_ROOM = HEADER - JOB
-PAD = 1 << 32  # the source of a record that only fills up the end of the memory
+PAD = 1 << 32  # the source of a record that only fills the end of the memory
 SENTINEL = secrets.token_bytes(16)  # made in the master: the same in all loggers of a pool
-#: Emptied, the ring starts again at its first page when it has come so far.
+#: An empty ring starts again at its first page once its position is beyond this.
 REWIND_BYTES = 512 << 10
 
 
 class Record(NamedTuple):
-    """`when` in seconds since the epoch; `slot` and `job` of the process then."""
+    """`when` in seconds since the epoch; `slot` and `job` are those of the process at that time."""
 
     source: int
     when: float
@@ -39,7 +41,7 @@ class Record(NamedTuple):
 
 
 class LogRing:
-    """Made by the master; one reader thread and one sink thread, of one logger at a time."""
+    """Created by the master; one reading thread and one sink thread, of one logger at a time."""
 
     def __init__(self, size: int = RING_BYTES) -> None:
         self._size = size
@@ -53,7 +55,8 @@ class LogRing:
     # the master
 
     def request_exit(self) -> None:
-        """All others are gone: the logger may leave when it has written what there is."""
+        """All other processes have ended: the logger may leave when it has written what there
+        is."""
         self._control[EXIT_REQUESTED] = 1
 
     # the logger
@@ -63,7 +66,7 @@ class LogRing:
         return bool(self._control[EXIT_REQUESTED])
 
     def recover(self) -> None:
-        """Called once by each logger at its start: settle what a killed one has left."""
+        """Called once by each logger at its start: complete what a killed one has left."""
         control = self._control
         tail = control[TAIL] = max(control[TAIL], control[HEAD])
         if control[INTENT] == tail + 1:
@@ -111,8 +114,8 @@ class LogRing:
     # the sink's thread
 
     def take(self, most: int) -> tuple[list[Record], int]:
-        """The next records, until they have `most` bytes; they stay until `done`. And how many
-        lines before them were dropped since the last call."""
+        """The next records, up to `most` bytes or a little more; they stay until `done`. And how
+        many lines before them were dropped since the last call."""
         found, size = [], 0
         with self._lock:
             lost, self._control[DROPPED] = self._control[DROPPED], 0
@@ -133,10 +136,10 @@ class LogRing:
     def empty(self) -> bool:
         return self._control[HEAD] >= self._control[TAIL]
 
-    # places
+    # positions
 
     def _reserve(self, length: int) -> int | None:
-        """Where a record of `length` goes, after a pad if it does not fit before the end."""
+        """The position for a record of `length`, after a pad if it does not fit before the end."""
         control = self._control
         if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND_BYTES:
             first = control[TAIL] + self._size - control[TAIL] % self._size

@@ -1,7 +1,7 @@
 """Where the log goes: stderr or a file, written by a thread of its own.
 
-The sink may stall or fail for as long as it likes: reading goes on beside it. It is tried again
-until it takes the lines, and then one line says how many were dropped meanwhile.
+The sink may stall or fail for any length of time: reading continues beside it. Writing is retried
+until it succeeds, and then one line says how many lines were dropped meanwhile.
 """
 
 import os
@@ -18,26 +18,26 @@ from poolq.log.lines import LineAssembler
 from poolq.log.ring import LogRing
 
 CHUNK_BYTES = 64 << 10
-#: Seconds of one write after which the sink has stalled: lines may be dropped for others.
+#: Seconds of one write after which the sink counts as stalled: lines may be dropped.
 STALL_TIMEOUT = 0.1
 RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 1.0
-#: Of a file that is not there yet: nobody but us and the group needs to read what jobs say.
+#: For a new file: only the user and the group need to read the log.
 FILE_MODE = 0o640
 
 
 def open_file(path: Path) -> int:
-    """For appending. Raises OSError."""
+    """Open for appending. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     return os.open(path, flags, FILE_MODE)
 
 
 def path_of(config: Config) -> Path | None:
-    """The log's file; None: stderr."""
+    """The log file; None: stderr."""
     return None if config.log_file == STDERR else Path(config.log_file)
 
 
 def check(config: Config) -> None:
-    """Raise ConfigError now if the log's file can't be opened."""
+    """Raise ConfigError if the log file cannot be opened."""
     path = path_of(config)
     if path is None:
         return
@@ -55,12 +55,12 @@ class Sink(threading.Thread):
     """Takes from the ring and writes, until `finish`."""
 
     def __init__(
-        self, ring: LogRing, lines: LineAssembler, words: LineFormatter, path: Path | None
+        self, ring: LogRing, lines: LineAssembler, formatter: LineFormatter, path: Path | None
     ) -> None:
         super().__init__(name="sink", daemon=True)
         self._ring = ring
         self._lines = lines
-        self._words = words
+        self._formatter = formatter
         self._path = path
         self._fd = -1 if path else 2
         self._news = threading.Event()
@@ -81,18 +81,18 @@ class Sink(threading.Thread):
         self._news.set()
 
     def reopen(self) -> None:
-        """The file was moved away: open it anew, which makes another."""
+        """The file was moved away: open its path again, which creates a new file."""
         self._reopen = True
         self._news.set()
 
     def stalled(self) -> bool:
-        """It takes nothing, or too little to wait for."""
+        """True if it accepts nothing, or takes too long."""
         writing = self._writing
         return self._failing or (writing > 0 and monotonic() - writing > STALL_TIMEOUT)
 
     def finish(self, timeout: float) -> bool:
-        """Write all there is, for at most `timeout` seconds; a reader that is gone is not waited
-        for. True: nothing was left."""
+        """Write all there is, for at most `timeout` seconds, and not at all if nobody reads the
+        output. True: nothing was left."""
         self._closing = True
         self._news.set()
         deadline = monotonic() + timeout
@@ -127,11 +127,11 @@ class Sink(threading.Thread):
                 self._news.wait(self._lines.due(monotonic()))
 
     def _loss(self, lines: int) -> str:
-        why, self._last_error = self._last_error or "it took nothing for a while", ""
+        why, self._last_error = self._last_error or "the output was blocked", ""
         return f"{lines} lines were dropped: the log could not be written ({why})"
 
     def _write(self, data: bytes) -> None:
-        """All of it, however long that takes."""
+        """Write all of it, however long that takes."""
         pause = RETRY_DELAY
         rest = memoryview(data)
         self._writing = monotonic()
@@ -140,7 +140,7 @@ class Sink(threading.Thread):
                 if self._fd < 0 and self._path:
                     self._fd = open_file(self._path)
                 rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:  # somebody made stderr non-blocking
+            except BlockingIOError:  # another process made stderr non-blocking
                 _until_writable(self._fd, RETRY_DELAY)
             except OSError as error:
                 self._last_error = error.strerror or str(error)
@@ -162,7 +162,9 @@ class Sink(threading.Thread):
         try:
             fd = open_file(self._path)
         except OSError as error:
-            text = f"{self._path} cannot be opened anew: {error.strerror}; the old file goes on"
+            text = (
+                f"{self._path} cannot be reopened: {error.strerror}; still writing to the old file"
+            )
             self._notes.append(self._note("error", text))
             return
         if self._fd >= 0:
@@ -170,7 +172,7 @@ class Sink(threading.Thread):
         self._fd = fd
 
     def _note(self, level: str, text: str) -> bytes:
-        return self._words.event(time(), "logger", Note(level, text))
+        return self._formatter.event(time(), "logger", Note(level, text))
 
 
 def _until_writable(fd: int, timeout: float) -> None:

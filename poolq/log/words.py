@@ -1,8 +1,8 @@
-"""The log's words: every event as one line, worded here and nowhere else.
+"""The words of the log: every event as one line, worded here and nowhere else.
 
 `2026-11-25 10:00:00.123 worker 2: done jobs:SendMail 0192… queue=emails attempt=1 in 12.3 ms`
 
-How a line begins, and JSON in place of words, is `formats.py`'s business; where it goes to is
+The beginning of a line, and JSON instead of words, are `formats.py`'s business; where it goes is
 `reporting.py`'s.
 """
 
@@ -14,10 +14,10 @@ from poolq.common.escaping import clean
 from poolq.log import events
 
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
-#: Fields of events that are names: of jobs, queues and limits.
+#: Fields of events that are names of jobs, queues and limits.
 NAME_FIELDS = ("job", "id", "queue", "key")
 LEVEL_NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-#: An event's name and level; a note has its own.
+#: The name and level of each event; a note has its own level.
 NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Finished: ("finished", "info"),
     events.Retried: ("retried", "warning"),
@@ -41,9 +41,9 @@ def level(event: events.Event) -> str:
     return event.level if isinstance(event, events.Note) else NAMES_AND_LEVELS[type(event)][1]
 
 
-def words(event: events.Event) -> str:
-    """The event in words; a traceback follows on lines of its own. Names that others have given
-    end no line."""
+def describe(event: events.Event) -> str:
+    """The event in words; a traceback follows on lines of its own. Names chosen by others cannot
+    end a line."""
     found = WORDERS[type(event)](event)
     if found.isprintable():
         return found
@@ -54,11 +54,11 @@ def words(event: events.Event) -> str:
 
 
 def brief(event: events.Event) -> str:
-    """For a list of events: one short line, with what a person looks for first."""
+    """One short line for a list of events, with what a person looks for first."""
     if isinstance(event, events.Retried):
         attempt = f"attempt {event.attempt} of {event.attempts}"
         return f"retried {event.job.rpartition(':')[2]}, {attempt}: {event.error}; {event.id}"
-    return words(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
+    return describe(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
 
 
 @singledispatch
@@ -74,7 +74,7 @@ def _job(event: events.Retried | events.Failed | events.Limited) -> str:
 def _(event: events.Finished) -> str:
     job, id, queue, attempt, seconds = event  # each name costs as much as all of them at once
     took = f"{round(seconds * 1e6)} µs" if seconds < 0.001 else span(seconds)
-    return "done %s %s queue=%s attempt=%s in %s" % (job, id, queue, attempt, took)  # noqa: UP031  # quicker by a third
+    return "done %s %s queue=%s attempt=%s in %s" % (job, id, queue, attempt, took)  # noqa: UP031  # faster by a third
 
 
 @_words.register
@@ -97,7 +97,7 @@ def _(event: events.Limited) -> str:
 
 @_words.register
 def _(event: events.Unknown) -> str:
-    text = f"{event.why}; put back, uncounted"
+    text = f"{event.why}; released uncounted"
     return f"unknown {event.job} {event.id} queue={event.queue}: {text} for {span(event.delay)}"
 
 
@@ -114,12 +114,14 @@ def _(event: events.HookFailed) -> str:
 
 @_words.register
 def _(event: events.Stale) -> str:
-    return f"warning: stale settlement of {event.id} refused: it had been given to another worker"
+    return (
+        f"warning: stale settlement of {event.id} refused: the job had been given to another worker"
+    )
 
 
 @_words.register
 def _(event: events.Returned) -> str:
-    return f"gave {event.jobs} claimed-ahead jobs back: the one that runs is long"
+    return f"returned {event.jobs} prefetched jobs to their queues: the running job is long"
 
 
 @_words.register
@@ -134,7 +136,7 @@ def _(event: events.TimedOut) -> str:
 
 @_words.register
 def _(event: events.LimitBegan) -> str:
-    waiting = f"; {event.waiting} wait" if event.waiting else ""
+    waiting = f"; {event.waiting} waiting" if event.waiting else ""
     return f"rate limit {event.key} ({_rule(event)}) begins to hold jobs back{waiting}"
 
 
@@ -156,7 +158,7 @@ def _(event: events.Note) -> str:
     return PREFIXES[event.level] + event.text
 
 
-#: Asked in its place, as a look-up in singledispatch costs as much as the words.
+#: Used instead of singledispatch, whose look-up costs as much as the words.
 WORDERS = {kind: _words.dispatch(kind) for kind in NAMES_AND_LEVELS}
 
 
@@ -166,7 +168,7 @@ def _with_cause(text: str, cause: str, error: str, trace: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration as a person reads it: 85 µs, 12.3 ms, 1.50 s, 2 min 5 s."""
+    """A duration for a person: 85 µs, 12.3 ms, 1.50 s, 2 min 5 s."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:

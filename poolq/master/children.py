@@ -170,8 +170,8 @@ class Children:
         def child() -> int:
             adopt(pipe)
             job = str if row is None else lambda: self._scores.running_job(row)[0]
-            seen = self._scores.recent_events(what, row).add
-            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, seen=seen)
+            on_event = self._scores.recent_events(what, row).add
+            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, on_event=on_event)
             return main()
 
         try:

@@ -103,7 +103,7 @@ class Master:
         # Its own end does not block: what does not fit is dropped and counted.
         reporter.attach(
             "master", pipes.writers.named("master"), pipes.writers.token,
-            seen=self._scores.recent_events("master").add, streams=False,
+            on_event=self._scores.recent_events("master").add, streams=False,
         )  # fmt: skip
         self._applied = self._appliers()
 

@@ -180,7 +180,7 @@ class Template:
         self._reporter.attach(
             f"worker {request.slot}", pipe, self._writers.token,
             job=lambda: self._scores.running_job(request.row)[0],
-            seen=self._scores.recent_events("worker", request.row).add,
+            on_event=self._scores.recent_events("worker", request.row).add,
         )  # fmt: skip
         gc.enable()
         setup = self._setup

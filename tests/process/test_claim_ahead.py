@@ -89,7 +89,7 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
         (line,) = varying.ledger.until("end", id)
         assert line.at - start.at < 2
         assert line.pid != start.pid
-    pool.until_said("claimed-ahead jobs back")
+    pool.until_said("prefetched jobs to their queues")
     assert varying.ledger.lines("end", long) == []
     found = varying.engine.find(short[-1])
     assert found is None, "what is finished is settled meanwhile"
@@ -133,7 +133,7 @@ def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
-    pool.until_said("claimed-ahead jobs back")
+    pool.until_said("prefetched jobs to their queues")
     until(lambda: varying.engine.find(behind[0]).status == "ready")
     varying.ledger.open()
     until(varying.settled)
@@ -149,7 +149,7 @@ def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -
     long = varying.dispatch("Varies", {"gate": "open"})
     behind = varying.dispatch_many("Varies", 10)
     pool.thaw()
-    pool.until_said("claimed-ahead jobs back")
+    pool.until_said("prefetched jobs to their queues")
     (start,) = varying.ledger.until("start", long)
     next(one for one in pool.workers() if one.pid == start.pid).kill()
     varying.ledger.open()

@@ -198,9 +198,9 @@ def test_an_endless_line_is_cut(make_logs: MakeLogs, path: Path) -> None:
     pool.wait(pool.write(0, main))
     assert pool.finish() == 0
     found = [line.partition(": ")[2] for line in lines(path)]
-    goes_on = [line.endswith(" [goes on]") for line in found]
+    goes_on = [line.endswith(" [continued]") for line in found]
     assert goes_on == [True, True, True, False] * 2
-    whole = "".join(line.removesuffix(" [goes on]") for line in found)
+    whole = "".join(line.removesuffix(" [continued]") for line in found)
     assert whole == "x" * 200_000 + "0" * 200_000
 
 

@@ -116,7 +116,7 @@ def test_output_says_whose_it_is() -> None:
     assert TextFormat().output(WHEN, "worker 2", "0192", "hi")[24:] == b"worker 2 0192: hi\n"
     assert (
         TextFormat().output(WHEN, "worker 2", "", "hi", more=True)[24:]
-        == b"worker 2: hi [goes on]\n"
+        == b"worker 2: hi [continued]\n"
     )
     found = json.loads(JsonFormat().output(WHEN, "worker 2", "0192", "hi", "stderr", more=True))
     assert found | {"time": ""} == {

@@ -24,7 +24,7 @@ from poolq.log.events import (
     TimedOut,
     Unknown,
 )
-from poolq.log.words import span, words
+from poolq.log.words import describe, span
 
 TRACE = 'Traceback (most recent call last):\n  File "jobs.py", line 3\nValueError: no luck\n'
 WHERE = ("jobs:Mail", "0192", "emails")
@@ -56,7 +56,7 @@ CASES: list[tuple[Event, str]] = [
         Unknown(*WHERE, 5.0),
         (
             "unknown jobs:Mail 0192 queue=emails: no module of the application defines it;"
-            " put back, uncounted for 5.00 s"
+            " released uncounted for 5.00 s"
         ),
     ),
     (
@@ -69,16 +69,16 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         Stale("jobs:Mail", "0192"),
-        "warning: stale settlement of 0192 refused: it had been given to another worker",
+        "warning: stale settlement of 0192 refused: the job had been given to another worker",
     ),
-    (Returned(7), "gave 7 claimed-ahead jobs back: the one that runs is long"),
+    (Returned(7), "returned 7 prefetched jobs to their queues: the running job is long"),
     (
         Crashed("0192", "worker 1 (pid 5) died"),
         "warning: recovered 0192, back at the head of its queue: worker 1 (pid 5) died",
     ),
     (
         LimitBegan("mails", 2, 1.0, 172),
-        "rate limit mails (2 per 1 s) begins to hold jobs back; 172 wait",
+        "rate limit mails (2 per 1 s) begins to hold jobs back; 172 waiting",
     ),
     (
         LimitBegan("mails", 3, 5400.0, 0),
@@ -99,7 +99,7 @@ CASES: list[tuple[Event, str]] = [
 
 @pytest.mark.parametrize(("event", "line"), CASES, ids=lambda one: type(one).__name__)
 def test_each_event_is_one_line(event: Event, line: str) -> None:
-    first, *further = words(event).splitlines()
+    first, *further = describe(event).splitlines()
     assert first == line
     assert bool(further) == bool(getattr(event, "traceback", "")), "only a traceback goes on"
 
