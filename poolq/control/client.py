@@ -1,6 +1,6 @@
-"""Speaking to a running pool: one request, one answer. The words are those of `protocol.py`.
+"""Talks to a running pool: one request, one answer, as `protocol.py` defines them.
 
-A pool's end is seen by its connection's end. Other errors than those of `request` are none of ours.
+The end of the connection is the end of the pool.
 """
 
 import os
@@ -17,19 +17,19 @@ from poolq.errors import PoolNotFound, PoolqError, Refused, WaitTimeout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.runtime_folder import RunningPool, connect, running_pools, search_folders
 
-ANSWER_TIMEOUT = 10.0  # seconds that a pool has to answer what needs no waiting
-STARTUP_TIMEOUT = 3.0  # seconds between a pool's lock and its socket, at most
-CONNECT_RETRY_DELAY = 0.05
-MAX_ANSWER_BYTES = 64 << 20  # bytes of an answer
+ANSWER_TIMEOUT = 10.0  # seconds that a pool has to answer a request that does not wait
+STARTUP_TIMEOUT = 3.0  # seconds that a pool has between taking its lock and opening its socket
+CONNECT_RETRY_DELAY = 0.05  # seconds
+MAX_ANSWER_BYTES = 64 << 20
 _answer = msgspec.json.Decoder(dict[str, Any])
 
 
 class ControlClient:
-    """A connection to the pool of that name."""
+    """A connection to the pool of a given name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, naming those that run; Refused when it is another user's;
-        WaitTimeout."""
+        """Raises PoolNotFound, which names the pools that run, Refused if the pool is another
+        user's, and WaitTimeout."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT
@@ -41,14 +41,14 @@ class ControlClient:
                 break
             except PermissionError:
                 raise Refused(
-                    f"pool {name!r} (pid {found.pid}) belongs to another user; speak to it as that "
-                    "one, or as root"
+                    f"pool {name!r} (pid {found.pid}) belongs to another user; run this command as "
+                    "that user or as root"
                 ) from None
             except (FileNotFoundError, ConnectionRefusedError):
                 if monotonic() > deadline:
                     raise PoolNotFound(
                         f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
-                        "is gone; signals reach it still"
+                        "is gone; signals still reach it"
                     ) from None
                 sleep(CONNECT_RETRY_DELAY)
             except BlockingIOError:
@@ -75,33 +75,35 @@ class ControlClient:
                 raise self._overdue(ANSWER_TIMEOUT) from None
             raise WaitTimeout(
                 f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
-                "what was begun goes on"
+                "what has begun continues"
             ) from None
         except OSError as error:
-            raise PoolqError(f"pool {self._name!r} hung up: {error.strerror}") from None
+            raise PoolqError(
+                f"pool {self._name!r} closed the connection: {error.strerror}"
+            ) from None
         if not data.endswith(b"\n"):
             raise PoolqError(f"pool {self._name!r} ended without an answer; its log may say why")
         try:
             answer: dict[str, Any] = _answer.decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise self._no_pool_says(data) from None
+            raise self._invalid_answer(data) from None
         if answer.get("v") != VERSION:
             raise PoolqError(
                 f"pool {self._name!r} speaks version {answer.get('v')}, and this command version "
                 f"{VERSION}; use the poolq of that pool"
             )
         if type(answer.get("ok")) is not bool or not (answer["ok"] or "error" in answer):
-            raise self._no_pool_says(data)
+            raise self._invalid_answer(data)
         return answer
 
     def attach(self) -> Scoreboard:
-        """The pool's scoreboard, to be read. It stays as it was when the pool has ended.
+        """The pool's scoreboard, read-only. It stays readable after the pool has ended.
 
-        Raises as `request`, and Refused where the pool gives none.
+        Raises the errors of `request`, and Refused if the pool does not share its scoreboard.
         """
         answer = self.request("attach")
         if not answer["ok"] or not self._fds:
-            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it hands nothing over')}")
+            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it shares nothing')}")
         return Scoreboard(answer["rows"], self._fds.pop(), readonly=True)
 
     def close(self) -> None:
@@ -110,14 +112,13 @@ class ControlClient:
             os.close(self._fds.pop())
 
     def wait_until_gone(self) -> None:
-        """Wait until the process at the other end, which is about to end, has. Raises
-        WaitTimeout."""
+        """Wait until the pool, which is about to end, has ended. Raises WaitTimeout."""
         try:
             self._receive(monotonic() + ANSWER_TIMEOUT)
         except TimeoutError:
             raise self._overdue(ANSWER_TIMEOUT) from None
         except OSError:
-            return  # reset, which is an end too
+            return  # a reset connection has ended too
 
     def _receive(self, deadline: float | None) -> bytes:
         data = bytearray()
@@ -133,9 +134,9 @@ class ControlClient:
             data += chunk
         return bytes(data)
 
-    def _no_pool_says(self, data: bytes) -> PoolqError:
-        said = data[:60].decode("latin-1")
-        return PoolqError(f"what answers as pool {self._name!r} is none: it says {said!a}")
+    def _invalid_answer(self, data: bytes) -> PoolqError:
+        text = data[:60].decode("latin-1")
+        return PoolqError(f"pool {self._name!r} gave no valid answer, but {text!a}")
 
     def _overdue(self, seconds: float) -> WaitTimeout:
         return WaitTimeout(f"pool {self._name!r} did not answer within {seconds:g} s")
@@ -147,7 +148,7 @@ def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
         if found.name == name:
             return found
     names = ", ".join(sorted({repr(found.name) for found in pools}))
-    others = f"; --name chooses another, there runs {names}" if names else ", nor any other"
+    others = f"; choose one with --name: {names}" if names else ", nor any other"
     where = ", ".join(map(_shown, search_folders(environ)))
     raise PoolNotFound(f"no pool named {name!r} runs here{others} (looked in {where})")
 

@@ -1,20 +1,20 @@
-"""All orders that a running pool takes through its socket, and what it answers.
+"""All requests that a running pool takes through its socket, and what it answers.
 
-Both are one line of JSON, at most 4096 bytes of order; `v` is the version of all that.
+Each is one line of JSON, a request at most 4096 bytes; `v` is the version of this protocol.
 
-    {"v":1,"do":"status"}                     how it is: see master/status.py
-    {"v":1,"do":"live"}, {"v":1,"do":"ready"}  is it? See monitor/health.py
-    {"v":1,"do":"attach"}                     "rows" of its scoreboard, and with it the descriptor
+    {"v":1,"do":"status"}                      its status: see master/status.py
+    {"v":1,"do":"live"}, {"v":1,"do":"ready"}  health probes: see monitor/health.py
+    {"v":1,"do":"attach"}                      the "rows" of its scoreboard, with the descriptor
     {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
-    {"v":1,"do":"scale","procs":4}            or "by":-1
-    {"v":1,"do":"reload"}                     "wait":true answers when it proved good or bad
-    {"v":1,"do":"drain"}                      "wait":true answers when the pool has ended
-    {"v":1,"do":"stop"}                       "now":true lets no job finish; "wait" as above
+    {"v":1,"do":"scale","procs":4}             or "by":-1
+    {"v":1,"do":"reload"}                      "wait":true answers when it is accepted or refused
+    {"v":1,"do":"drain"}                       "wait":true answers when the pool has ended
+    {"v":1,"do":"stop"}                        "now":true lets no job finish; "wait" as above
 
-    {"v":1,"ok":true,…}                       done, or begun
-    {"v":1,"ok":false,"error":"…"}            it cannot be done now
+    {"v":1,"ok":true,…}                        done, or begun
+    {"v":1,"ok":false,"error":"…"}             it cannot be done now
 
-What is no order at all is answered the same way, and the connection closed.
+A line that is not a request is answered the same way, and the connection is closed.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,19 @@ Answer = dict[str, Any]
 
 
 class AnswerWithFd(NamedTuple):
-    """An answer that a descriptor goes with, which stays ours."""
+    """An answer to be sent with a descriptor, which stays open here."""
 
     answer: Answer
     fd: int
 
 
-#: Asked in each turn of the master's loop: the answer once the event has come, else None.
+#: Called in each turn of the master's loop: returns the answer once the event has come, else None.
 Wait = Callable[[], Answer | None]
 Reply = Answer | AnswerWithFd | Wait
 
 
 class BadRequest(Exception):  # as the errors of errors.py
-    """What came is no order."""
+    """The line is not a request."""
 
 
 class _Version(msgspec.Struct):
@@ -47,7 +47,7 @@ class _Version(msgspec.Struct):
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """One order; which of the fields mean something depends on `do`."""
+    """One request; `do` decides which of the other fields have a meaning."""
 
     v: int
     do: str
@@ -79,4 +79,4 @@ def read(line: bytes) -> Request:
             raise BadRequest(f"this pool speaks version {VERSION}, and not {asked}")
         return _request.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise BadRequest(f"this is no order: {error}") from None
+        raise BadRequest(f"not a request: {error}") from None

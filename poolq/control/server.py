@@ -20,34 +20,32 @@ from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait
 
 MAX_CLIENTS = 32
 MAX_REQUEST_BYTES = 4096
-IDLE_TIMEOUT = 10.0
-ACCEPT_RETRY_DELAY = (
-    1.0  # seconds before another is let in when the system had no descriptor for one
-)
+IDLE_TIMEOUT = 10.0  # seconds
+ACCEPT_RETRY_DELAY = 1.0  # seconds, after the system had no descriptor for a connection
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """`since`: when it last sent or took something. `hands`: descriptors that go with its answer.
-    `closing`: it goes when it has that."""
+    """`since`: when it last sent or read something. `fds`: descriptors to be sent with its answer.
+    `closing`: it is dropped when it has read its answer."""
 
     line: socket.socket
     since: float
     inbox: bytearray = field(default_factory=bytearray)
     outbox: memoryview = field(default_factory=lambda: memoryview(b""))
     waits: Wait | None = None
-    hands: tuple[int, ...] = ()
+    fds: tuple[int, ...] = ()
     closing: bool = False
 
     @property
     def may_send(self) -> bool:
-        """It has its answer, and may ask something else."""
+        """True if it has its answer, so that another request of it may be read."""
         return self.waits is None and not self.outbox
 
 
 class ControlServer:
-    """`handle`: what to do about a line; raises BadRequest."""
+    """`handle` obeys a request line and returns the reply; it raises BadRequest."""
 
     def __init__(self, listener: socket.socket, handle: Callable[[bytes], Reply]) -> None:
         self._listener = listener
@@ -58,43 +56,43 @@ class ControlServer:
         self._epoll.register(listener, select.EPOLLIN)
         self.fd = self._epoll.fileno()
 
-    def private(self) -> tuple[int, ...]:
-        """What no child may keep: a client must see when the master ends."""
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptors that every child must close: a client must see the master's end."""
         return (self.fd, *self._clients)
 
     def listen(self, listener: socket.socket) -> None:
-        """Hear another socket from now on; the old one is closed."""
+        """Listen on another socket; the old one is closed already."""
         self._listener, self._accept_again_at = listener, 0.0
         self._epoll.register(listener, select.EPOLLIN)
 
     def next_due(self) -> float:
-        """Seconds until it must be served though its `fd` is not readable. What waits for the clock
-        alone may wait a second more."""
+        """Seconds until `serve` is due though `fd` is not readable. Time-outs are not counted: they
+        may wait for the next turn, a second at most."""
         return 0.0 if any(self._has_request(client) for client in self._clients.values()) else inf
 
     def serve(self, now: float) -> None:
-        """One turn: hear clients, answer those whose event has come, let others in."""
+        """Read from clients, answer those whose event has come, and accept new ones."""
         if self._accept_again_at and now >= self._accept_again_at:
             self._accept_again_at = 0.0
             self._epoll.register(self._listener, select.EPOLLIN)
-        knocks = False
+        pending = False
         for fd, events in self._epoll.poll(0, MAX_CLIENTS + 1):
             if fd == self._listener.fileno():
-                knocks = True
+                pending = True
             else:
-                self._turn(self._clients[fd], events, now)
+                self._serve_client(self._clients[fd], events, now)
         for client in list(self._clients.values()):
             if client.waits is not None:
-                self._settle(client, now)
+                self._answer_if_ready(client, now)
             elif self._has_request(client):
                 self._handle_request(client, now)
             elif now - client.since > IDLE_TIMEOUT:
                 self._drop(client)
-        if knocks:
-            self._let_in(now)
+        if pending:
+            self._accept(now)
 
     def end(self, answer: Answer) -> None:
-        """The pool has ended: tell those that wait for it, and close."""
+        """The pool has ended: answer the clients that wait for it, and close."""
         for client in list(self._clients.values()):
             if client.waits is not None:
                 with suppress(OSError):
@@ -102,9 +100,9 @@ class ControlServer:
             self._drop(client)
         self._epoll.close()
 
-    # letting in
+    # accepting
 
-    def _let_in(self, now: float) -> None:
+    def _accept(self, now: float) -> None:
         for _ in range(MAX_CLIENTS):
             try:
                 line, _ = self._listener.accept()
@@ -112,21 +110,20 @@ class ControlServer:
                 return
             except ConnectionError:
                 continue
-            except OSError:  # no descriptor is free: asking again at once would find none either
+            except OSError:  # no descriptor is free, nor would one be at once
                 self._epoll.unregister(self._listener)
                 self._accept_again_at = now + ACCEPT_RETRY_DELAY
                 return
             line.setblocking(False)
             if len(self._clients) >= MAX_CLIENTS and not self._make_room():
                 with suppress(OSError):
-                    line.send(
-                        to_line(refusal(f"{MAX_CLIENTS} others wait already; try again later"))
-                    )
+                    why = f"{MAX_CLIENTS} others wait already; try again later"
+                    line.send(to_line(refusal(why)))
                 line.close()
                 continue
             self._clients[line.fileno()] = client = _Connection(line, now)
             self._epoll.register(line, select.EPOLLIN)
-            self._turn(client, select.EPOLLIN, now)
+            self._serve_client(client, select.EPOLLIN, now)
 
     def _make_room(self) -> bool:
         silent = [client for client in self._clients.values() if client.waits is None]
@@ -136,7 +133,7 @@ class ControlServer:
 
     # one client
 
-    def _turn(self, client: _Connection, events: int, now: float) -> None:
+    def _serve_client(self, client: _Connection, events: int, now: float) -> None:
         if events & (select.EPOLLIN | _GONE) and client.may_send and not self._has_request(client):
             self._read(client, now)
         if events & select.EPOLLOUT and client.outbox:
@@ -175,17 +172,17 @@ class ControlServer:
             self._refuse(client, str(error), now)
             return
         if isinstance(found, AnswerWithFd):
-            client.hands = (found.fd,)
+            client.fds = (found.fd,)
             self._answer(client, found.answer, now)
         elif callable(found):
             client.waits = found
             self._watch(client)
-            self._settle(client, now)
+            self._answer_if_ready(client, now)
         else:
             self._answer(client, found, now)
 
-    def _settle(self, client: _Connection, now: float) -> None:
-        """Answer one that waits, if its event has come."""
+    def _answer_if_ready(self, client: _Connection, now: float) -> None:
+        """Answer a waiting client if its event has come."""
         found = client.waits() if client.waits else None
         if found is not None:
             client.waits = None
@@ -204,8 +201,8 @@ class ControlServer:
     def _write(self, client: _Connection, now: float) -> None:
         try:
             while client.outbox:
-                sent = socket.send_fds(client.line, [client.outbox], client.hands)
-                client.outbox, client.hands = client.outbox[sent:], ()
+                sent = socket.send_fds(client.line, [client.outbox], client.fds)
+                client.outbox, client.fds = client.outbox[sent:], ()
                 client.since = now
         except BlockingIOError:
             self._watch(client)
@@ -219,7 +216,7 @@ class ControlServer:
             self._watch(client)
 
     def _watch(self, client: _Connection) -> None:
-        """Hear of what can be done now; that it is gone is always heard."""
+        """Watch for what the client can do next; its end is always reported."""
         wanted = select.EPOLLOUT if client.outbox else select.EPOLLIN
         idle = client.waits is not None or (client.closing and not client.outbox)
         self._epoll.modify(client.line, 0 if idle else wanted)

@@ -1,9 +1,9 @@
-"""Proof, from this host alone, that a process is a worker of a dead pool: its shared memory.
+"""Proves, from this host alone, that a process is a worker of a dead pool: by its shared memory.
 
-What the engine tells of processes may have been written by anybody who reaches it, so nobody is
-killed for that. A pool's memory is had by its own processes only. It names its master and keeper,
-and the process of each living worker. A process's environment would prove nothing: a job's own
-programs inherit it, and the title is written over it.
+Anybody who reaches the engine may have written what it says of processes, so nothing is killed
+because of that. But a pool's memory is open in its own processes only, and it names the master, the
+keeper and each living worker. The environment would prove nothing: the programs that a job starts
+inherit it, and the process title overwrites it.
 """
 
 import os
@@ -20,15 +20,15 @@ from poolq.system.identity import worker_name
 
 
 def is_abandoned(worker: Registration) -> bool:
-    """True if that process is this worker, and master and keeper of its pool are dead. False also
-    where its memory cannot be read: it is another user's, or has closed the descriptor."""
+    """True if the process is this worker, and master and keeper of its pool are dead. False also if
+    its memory cannot be read: it is another user's, or has closed the descriptor."""
     if not identity.is_local(worker) or identity.is_gone(worker):
         return False
     return any(_proves(fd, worker) for fd in _scoreboards(worker))
 
 
 def _scoreboards(worker: Registration) -> Iterator[int]:
-    """Descriptors of the memory of this worker's node, as its process has it."""
+    """Descriptors of the scoreboard of this worker's node, opened through its process."""
     name = f"/memfd:{board.name_of(worker.node)} (deleted)"
     with suppress(OSError):
         for entry in Path(f"/proc/{worker.pid}/fd").iterdir():

@@ -1,5 +1,5 @@
-"""Pools of one name on one host. A name is held but once in each runtime folder; two pools that
-have different folders do not meet there, but at the engine.
+"""Finds pools of one name on one host. A runtime folder holds each name once; two pools with
+different folders do not meet there, but at the engine.
 """
 
 from poolq.monitor import node_info
@@ -7,14 +7,15 @@ from poolq.system import identity
 
 
 class DuplicatePools:
-    """Of the pool of that name."""
+    """Looks for duplicates of the pool of that name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: set[int] = set()
 
     def check(self, info: bytes) -> str:
-        """A warning if another node is one and runs here; "" also when it was warned of before."""
+        """A warning if another node is a duplicate and runs here; "" if not, or if it was warned of
+        before."""
         found = node_info.decode(info)
         if found is None:
             return ""

@@ -1,9 +1,9 @@
-"""The failure detector (pure): which nodes have been silent for longer than their own time to live.
+"""The failure detector (pure): finds nodes that are silent for longer than their own time to live.
 
-- A beat is a counter, and a node is judged by the `--node-ttl` that travels with its beats, however
-  long the observer's own is.
-- Time is the observer's monotonic clock, and counts only between two successful beats of its own:
-  after an outage or a stop of ours the next look counts for nothing.
+- A beat is a counter. A node is judged by the `--node-ttl` that its beats carry, not by the
+  observer's own.
+- Time is the observer's monotonic clock, and only time between two successful beats of its own
+  counts: after an outage or a suspension the next observation counts for nothing.
 - No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So
   a stop that was too short to be noticed, or a jump of the whole machine, cannot make a living node
   seem dead.
@@ -22,13 +22,14 @@ class FailureDetector:
         self._last: float | None = None
 
     def interrupted(self) -> None:
-        """A beat of ours has failed, or we were stopped: the time since then tells nothing."""
+        """A beat of ours has failed, or we were suspended: the time since then does not count."""
         self._last = None
 
     def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
     ) -> list[str]:
-        """After a beat of ours, which took from `begun` to `ended`: the nodes that are silent."""
+        """Take the counters that a beat of ours, from `begun` to `ended`, has returned. Returns the
+        silent nodes."""
         passed = 0.0 if self._last is None else max(0.0, begun - self._last)
         self._last = ended
         seen = {}

@@ -1,4 +1,4 @@
-"""The keeper's pulse: tells the master that it lives while its main thread waits for the engine.
+"""Shows the master that the keeper lives while its main thread waits for the engine.
 
 An exchange may take as long as a connection's time-out, longer than a short `--node-ttl` allows a
 keeper to be silent. A stopped process sends no beats at all, and one whose main thread hangs sends
@@ -12,13 +12,13 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
-MAX_SILENCE = MAX_MISSED_BEATS  # seconds
+MAX_SILENCE = MAX_MISSED_BEATS  # seconds of the main thread
 BEATS_PER_SILENCE = 8  # in the silence that the master allows
 
 
 class HeartbeatThread:
-    """`silence`: the seconds that the master allows. While they are more than any exchange takes,
-    the main thread's own beats are enough."""
+    """`silence`: the seconds without a beat that the master allows. If they are more than any
+    exchange takes, the main thread's own beats suffice and no thread is started."""
 
     def __init__(self, scores: Scoreboard, silence: float) -> None:
         self._scores = scores
@@ -32,7 +32,7 @@ class HeartbeatThread:
             threading.Thread(target=self._run, name="pulse", daemon=True).start()
 
     def beat(self) -> None:
-        """The main thread does its rounds."""
+        """The main thread is alive."""
         self._last = monotonic()
         self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
 

@@ -1,15 +1,17 @@
 """The keeper: the node's housekeeping at the broker. It runs no user code and owns no worker.
 
-- Main thread: beats, and recovers dead workers (at every bell and every beat, from the scoreboard,
-  so that no message can be lost). Every exchange is one try; what fails comes again with the next
-  round. The beat comes first, also between two other exchanges: nothing may delay it.
-- With each beat it takes over what other nodes have left (`takeover.py`), and then sweeps out what
-  the engine need not remember, for half of the time at most.
+- The main thread beats and recovers dead workers: at each wake-up and at each beat, from the
+  scoreboard, so that no message can get lost. Each exchange with the broker is tried once; what
+  fails is tried again in the next round. Nothing may delay a beat, so it also comes between two
+  other exchanges.
+- With each beat it takes over what other nodes have left (`takeover.py`), then sweeps out what the
+  engine need not remember, for half of the time at most.
 - It beats six times in the shortest `--node-ttl` of all nodes, its own included, and every 5 s.
 - It outlives a killed master and beats until the last worker has left.
-- The waiter thread (`waiter.py`) waits on the broker and rings idle workers.
-- The observer thread (`observer.py`) asks the broker what people want to see.
-- The pulse (`heartbeat.py`) tells the master that an exchange is what takes so long.
+- The waiter thread (`waiter.py`) waits on the broker and wakes up idle workers.
+- The observer thread (`observer.py`) reads from the broker what dashboards and metrics show.
+- The heartbeat thread (`heartbeat.py`) tells the master that the keeper lives while an exchange
+  takes long.
 """
 
 import os
@@ -51,18 +53,18 @@ from poolq.system.wakeups import WakeUps
 if TYPE_CHECKING:
     from poolq.monitor.exporter import Exporter
 
-FIRST_CONTACT_TIMEOUT = 10.0  # seconds that a first start waits for the broker
-BEATS_PER_TTL = 6  # a node's life in beats
-RETRY_DELAY = 0.5
+FIRST_CONTACT_TIMEOUT = 10.0  # seconds that the first keeper of a pool waits for the broker
+BEATS_PER_TTL = 6
+RETRY_DELAY = 0.5  # seconds
 MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
-LEAVE_TIMEOUT = 5.0
-SUSPEND_THRESHOLD = 1.0  # seconds that a sleep may be late before we were stopped meanwhile
-#: Seconds after which the engine may forget a queue that holds nothing. Tests shorten that.
+LEAVE_TIMEOUT = 5.0  # seconds to recover the last workers at the end
+SUSPEND_THRESHOLD = 1.0  # a sleep that ends that many seconds late was a suspension
+#: Seconds after which the engine may forget an empty queue. Tests shorten it.
 FORGET_QUEUE_AFTER = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
 
 
 class Keeper:
-    """One node's keeper; see the module's head."""
+    """The keeper of one node. `metrics`: the listening socket for Prometheus, if any."""
 
     def __init__(
         self,
@@ -72,11 +74,11 @@ class Keeper:
         wakeups: WakeUps,
         signals: ChildSignals,
         reporter: Reporter,
-        served: socket.socket | None = None,
+        metrics: socket.socket | None = None,
     ) -> None:
         self._heartbeat = HeartbeatThread(scores, keeper_silence(config.node_ttl))
         self._heartbeat.start()  # before the engine's library is imported, which takes its time
-        self._served = served
+        self._metrics = metrics
         self._config = config
         self._node = node
         self._scores = scores
@@ -89,7 +91,13 @@ class Keeper:
         self._silent: dict[str, int] = {}  # nodes, with the counters that did not move
         self._known: frozenset[str] = frozenset()
         self._takeover = Takeover(
-            self._engine, node, config, self._living, self._warn, self._report, self._beat_if_due
+            engine=self._engine,
+            node=node,
+            config=config,
+            live_workers=self._live_workers,
+            warn=self._warn,
+            report=self._report,
+            beat_if_due=self._beat_if_due,
         )
         self._tasks = TaskRunner(self._warn)
         self._unrecovered: set[int] = set()  # by seq: tried since the last beat, and failed
@@ -98,25 +106,30 @@ class Keeper:
         self._up = True
         self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)
-        place = (identity.boot_id(), identity.pid_namespace())
+        host = (identity.boot_id(), identity.pid_namespace())
         master, me = os.getppid(), os.getpid()
+        poolq, python = node_info.versions()
         self._info = NodeInfo(
-            config.name,
-            socket.gethostname(),
-            (*place, master, identity.start_time(master) or 0),
-            (*place, me, identity.start_time(me) or 0),
-            0, 0, *node_info.versions(), os.getsid(0), node_info.named(config.queue),
-            config.node_ttl,
-        )  # fmt: skip
+            pool=config.name,
+            host=socket.gethostname(),
+            master=(*host, master, identity.start_time(master) or 0),
+            keeper=(*host, me, identity.start_time(me) or 0),
+            poolq=poolq,
+            python=python,
+            session=os.getsid(0),
+            queues=node_info.named(config.queue),
+            ttl=config.node_ttl,
+        )
         scores.set_word(layout.KEEPER_PID, me)
         scores.set_word(layout.KEEPER_STARTED, self._info.keeper[3])
-        self._clock = 0  # of the engine's server, less ours: nanoseconds
+        self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Until told to leave, or until the orphaned workers have left. Returns the exit code."""
+        """Run until told to leave, or until the last orphaned worker has left. Returns the exit
+        code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
-        serving = self._serve()
+        exporter = self._export_metrics()
         if code := self._first_contact():
             return code
         waiter = Waiter(self._engine, self._config, self._scores, self._wakeups, self._reporter)
@@ -127,28 +140,27 @@ class Keeper:
             self._sampler.sample()
             self._recorder.record()
             if self._signals.orphaned:
-                if serving is not None:
-                    serving.close()  # the next pool wants the port
-                    serving = None
+                if exporter is not None:
+                    exporter.close()  # the next pool needs the port
+                    exporter = None
                 if not self._workers_left():
                     break
             self._wait()
         self._leave()
         return 0
 
-    def _serve(self) -> "Exporter | None":
-        """Show the metrics, if somebody wants them."""
-        if self._served is None:
+    def _export_metrics(self) -> "Exporter | None":
+        if self._metrics is None:
             return None
-        from poolq.monitor.exporter import Exporter  # few pools want it
+        from poolq.monitor.exporter import Exporter  # slow, and few pools need it
 
-        exporter = Exporter(self._served, self._scores)
+        exporter = Exporter(self._metrics, self._scores)
         exporter.start()
         return exporter
 
     def _first_contact(self) -> int:
-        """The broker answers, with tables of our version; else the exit code of the pool. What a
-        dead pool has left is taken over before this one's first worker starts."""
+        """Wait until the broker answers, and check its tables. Returns 0, or the exit code of the
+        pool. What dead pools have left is taken over before the first worker starts."""
         deadline, had_contact = (
             monotonic() + FIRST_CONTACT_TIMEOUT,
             self._scores.word(layout.KEEPER_READY),
@@ -181,7 +193,7 @@ class Keeper:
         return error.exit_code
 
     def _round(self) -> None:
-        """One pass over everything that may be due."""
+        """Do everything that is due, once."""
         try:
             self._beat_if_due()
             self._recover_rows()
@@ -200,12 +212,12 @@ class Keeper:
         self._retry_soon()
 
     def _retry_soon(self) -> None:
-        """Something has failed that may have been a moment's trouble: beat earlier, which has all
-        of it tried again."""
+        """Something has failed, perhaps for a moment only: beat earlier, since each beat tries
+        everything again."""
         self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
     def _beat_if_due(self) -> None:
-        """Beat, if that is due: before each exchange that can wait."""
+        """Beat if that is due. To be called before each exchange that can wait."""
         self._heartbeat.beat()
         if monotonic() < self._next_beat:
             return
@@ -233,18 +245,18 @@ class Keeper:
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)
-        words = death(row, name, socket.gethostname(), time_ns() // 1000)
-        recovered = self._engine.recover(name, words)
+        report = death(row, name, socket.gethostname(), time_ns() // 1000)
+        recovered = self._engine.recover(name, report)
         self._scores.confirm_recovery(row)
         self._report(recovered, f"worker {row.slot} (pid {row.pid}) died")
         self._wakeups.master.wake()
 
     def _beat(self) -> None:
-        """Be seen alive, and hear who else is."""
+        """Send a beat; the answer tells which other nodes beat."""
         begun = monotonic()
         counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         if monotonic() - begun > self._interval:
-            # Were we stopped meanwhile, the answer is an old one, and we were silent since.
+            # If we were stopped meanwhile, the answer is old, and we have been silent since.
             self._failure_detector.interrupted()
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
@@ -257,12 +269,12 @@ class Keeper:
         silent = self._failure_detector.observe(counters, self._takeover.ttl, begun, ended)
         self._silent = {node: counters[node] for node in silent}
         if counters.keys() - self._known:
-            self._next_takeover = ended  # it has a time to live of its own
+            self._next_takeover = ended  # to read the new node's time to live
         self._known = frozenset(counters)
 
     def _take_over(self) -> None:
-        """Take over what the dead have left: as often as our own beats need be, and when a node
-        falls silent."""
+        """Take over what dead nodes and workers have left: as often as our own beats are due, and
+        when a node falls silent."""
         if monotonic() >= self._next_takeover:
             self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())
@@ -275,7 +287,7 @@ class Keeper:
         self._takeover.recover_silent(silent)
 
     def _sweep(self) -> None:
-        """Half of the time is the most that it may take, and never that of a beat or a recovery."""
+        """Sweep for half of the time at most, and never while a beat or a recovery is due."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()
@@ -289,14 +301,14 @@ class Keeper:
     def _to_recover(self) -> bool:
         return any(row.seq not in self._unrecovered for row in self._scores.dead_rows())
 
-    def _living(self) -> set[str]:
+    def _live_workers(self) -> set[str]:
         return {self._name(row) for row in self._scores.used_rows()}
 
     def _warn(self, text: str) -> None:
         self._reporter.report(Note("warning", text))
 
     def _current_info(self) -> NodeInfo:
-        """What this node tells of itself now."""
+        """What a beat says of this node."""
         busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
@@ -307,9 +319,7 @@ class Keeper:
         for id in recovered.timed_out:
             self._reporter.report(TimedOut(id, why))
         if recovered.done or recovered.returned:
-            text = (
-                f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} given back"
-            )
+            text = f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} returned"
             self._reporter.report(Note("info", f"{why}: {text}"))
 
     def _name(self, row: Row) -> str:
@@ -333,10 +343,10 @@ class Keeper:
         return any(row.status == RowStatus.LIVE for row in self._scores.used_rows())
 
     def _leave(self) -> None:
-        """Recover what is left and forget the node; a broker that is down is not waited for, but
-        by an orphan, as nobody else knows what its workers have finished."""
-        patience = max(LEAVE_TIMEOUT, self._config.node_ttl if self._signals.orphaned else 0.0)
-        deadline = monotonic() + patience
+        """Recover what is left and remove the node. An unreachable broker is waited for only by an
+        orphan, as nobody else knows what its workers have finished."""
+        timeout = max(LEAVE_TIMEOUT, self._config.node_ttl if self._signals.orphaned else 0.0)
+        deadline = monotonic() + timeout
         while monotonic() < deadline:
             try:
                 self._unrecovered.clear()

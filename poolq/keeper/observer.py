@@ -1,9 +1,9 @@
-"""The keeper's observer: what the engine says of queues, limits and nodes, for those who look.
+"""The keeper's observer: reads queues, limits and nodes from the engine, for dashboard and metrics.
 
-- A daemon thread with a connection of its own, so that no beat and no recovery waits for it.
+- It is a daemon thread with a connection of its own, so no beat or recovery waits for it.
 - It asks every OBSERVE_INTERVAL seconds, and less often when that is slow: at most a fiftieth of
   the time.
-- An engine that does not answer leaves the last page as it was; its age is told beside it.
+- While the engine does not answer, the last page stays as it is, with its age.
 """
 
 import threading
@@ -35,7 +35,7 @@ MAX_SHOWN = 200  # queues, limits and nodes that are shown
 
 
 class Observer(threading.Thread):
-    """It ends with the keeper's process."""
+    """A daemon thread: it ends with the keeper's process."""
 
     def __init__(
         self, engine: Engine, config: Config, scores: Scoreboard, reporter: Reporter
@@ -59,31 +59,31 @@ class Observer(threading.Thread):
             rest.wait(self.observe())
 
     def observe(self) -> float:
-        """Look once, and write down what was seen; the seconds until the next time."""
+        """Read the engine once and publish the result; returns the seconds until the next time."""
         begun = monotonic()
         try:
-            sight, events = self._observe(begun)
+            status, events = self._observe(begun)
         except EngineError:
-            return self._failed()  # the keeper's main thread meets the same trouble and tells of it
-        except Exception as error:  # noqa: BLE001  # whatever stands in the store, it goes on
+            return self._failed()  # the main thread has the same trouble and logs it
+        except Exception as error:  # noqa: BLE001  # whatever the store holds, the thread must survive
             self._complain(f"{type(error).__name__}: {error}")
             return self._failed()
         self._failures = 0
-        self._page.write(encode(sight, self._page.capacity))
+        self._page.write(encode(status, self._page.capacity))
         for event in events:
             self._reporter.report(event)
         self._reporter.flush()
-        return sight.period
+        return status.period
 
     def _failed(self) -> float:
         self._failures += 1
         return max(OBSERVE_INTERVAL, Backoff().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
-        """Once of each trouble: it comes again with every look."""
+        """Log an error once: it repeats with each observation."""
         if why != self._complaint:
             self._complaint = why
-            text = f"the queues and limits are shown as they were: {why}"
+            text = f"queues and limits are not updated: {why}"
             self._reporter.report(Note("error", text))
             self._reporter.flush()
 
@@ -100,16 +100,24 @@ class Observer(threading.Thread):
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
         watched, events = self._watch.observe(monotonic(), now, limits, held, last_tries, MAX_SHOWN)
         shown = {one.queue for one in queues}
-        sight = BrokerStatus(
-            monotonic_ns(), self._version, pause, ping, queues, self._flow(queues, totals), watched,
-            pools[:MAX_SHOWN], [queue for queue in unserved if queue in shown],
-        )  # fmt: skip
-        return sight, events
+        status = BrokerStatus(
+            at=monotonic_ns(),
+            version=self._version,
+            period=pause,
+            ping=ping,
+            queues=queues,
+            flows=self._flow(queues, totals),
+            limits=watched,
+            nodes=pools[:MAX_SHOWN],
+            unserved=[queue for queue in unserved if queue in shown],
+        )
+        return status, events
 
     def _shown_queues(
         self, queues: Sequence[QueueCounts], unserved: frozenset[str]
     ) -> list[QueueCounts]:
-        """Those that are shown: jobs that nobody serves must not be overlooked, nor any other."""
+        """The queues to show: first those with jobs that no node serves, then those with any
+        jobs."""
         waiting = sorted(
             queues,
             key=lambda one: (
@@ -133,7 +141,8 @@ class Observer(threading.Thread):
 
 
 class QueueTrends:
-    """Of one queue. What came is what has left, and what there is more."""
+    """The flow of one queue. Jobs that came in are those that have left and those that were
+    added."""
 
     def __init__(self) -> None:
         self._left = SlidingWindow(RATE_SPAN)

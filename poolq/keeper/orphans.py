@@ -1,12 +1,12 @@
-"""Workers without a master: nobody reaps them, and nobody but a keeper ends them at their deadline.
+"""Workers without a master: nobody reaps them, and only a keeper can enforce their deadlines.
 
-- Of a pool whose master is dead, its own keeper does what the master would: it notes who is gone,
-  ends the subprocesses of a job that has lost its worker, and kills what overran, with its stack in
-  the log and its attempt counted.
-- Of a pool whose keeper is dead too, its logger, the last to leave, ends the subprocesses.
-- The rest does the keeper of another pool on the host, when it takes that pool's jobs to be given
-  to others, since nobody else would ever end one that hangs: it kills those that are proved to be
-  workers of that pool (`abandoned.py`). What else still runs is left alone, and said.
+- If only the master is dead, the pool's own keeper does what the master would do: it notes which
+  workers are gone, ends the subprocesses of a job that has lost its worker, and kills a worker that
+  overran, with its stack in the log and its attempt counted.
+- If the keeper is dead too, the logger, which leaves last, ends the subprocesses.
+- Any other pool's keeper on this host does the rest when it releases the dead pool's jobs: it kills
+  the processes that are proved to be workers of that pool (`abandoned.py`), since nobody else would
+  end one that hangs. Other processes are left running, and logged.
 """
 
 import os
@@ -27,7 +27,7 @@ Running = tuple[int, int, int]
 
 
 class Orphans:
-    """The workers of a keeper whose master is dead. `say` takes a warning."""
+    """The workers of a keeper whose master is dead. `warn` logs a warning."""
 
     def __init__(self, scores: Scoreboard, warn: Callable[[str], None]) -> None:
         self._scores = scores
@@ -37,12 +37,12 @@ class Orphans:
         self._suspend_credit = 0.0
 
     def suspended(self, seconds: float) -> None:
-        """We were stopped for so long, and perhaps the workers too: they are not late by that."""
+        """We were stopped for that long, and perhaps the workers were: their deadlines move."""
         self._resumed_at = monotonic()
         self._suspend_credit += seconds
 
     def check(self) -> None:
-        """Note the dead, and kill who is over his deadline."""
+        """Note dead workers, and kill those that are over their deadline."""
         for row in self._scores.used_rows():
             if row.status != RowStatus.LIVE:
                 continue
@@ -58,7 +58,7 @@ class Orphans:
         return monotonic() - row.deadline / 1e9 - credit
 
     def _overran(self, row: Row) -> None:
-        """First its stack, a little later its end, unless it has come to it by itself."""
+        """Have it dump its stack first; a little later, kill it if it still runs that job."""
         running = _running(row)
         asked = self._dumped.get(running)
         if asked is None:
@@ -88,16 +88,16 @@ def _running(row: Row) -> Running:
 
 
 def left_behind(worker: Registration, session: int) -> bool:
-    """True if something runs that a job of this worker seems to have started; the worker is gone.
-    That it has, only the engine says."""
+    """True if the worker is gone and a process runs that one of its jobs seems to have started.
+    This rests on the engine's record alone."""
     return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
 def end_abandoned(
     workers: Iterable[Registration],
 ) -> tuple[list[Registration], list[Registration]]:
-    """Kill those that still run here, with what their jobs have started; returns who was killed,
-    and who was not, because it is not proved that it is such a worker."""
+    """Kill abandoned workers that still run here, with their subprocesses. Returns those that were
+    killed, and those that were not because nothing proves that they are such workers."""
     ended, doubtful = [], []
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):

@@ -1,9 +1,9 @@
 """Takes over what the dead have left at the engine: workers without a process, and nodes that have
-been silent for too long. Whose fault a job's end was, is said by the engine's answer.
+been silent for too long. Which job is to blame for a death is the engine's answer.
 
-- Each row is taken by itself: one that is damaged is warned of once and left, the others go on.
-- Between two exchanges the keeper's own beat goes first: see `beat_if_due`.
-- A process is ended only if it is proved to be a worker of a dead pool (`orphans.py`).
+- Each row is recovered by itself: a damaged one is warned of once and skipped.
+- Between two exchanges the keeper's own beat comes first (`beat_if_due`).
+- A process is killed only if it is proved to be a worker of a dead pool (`orphans.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,23 +19,23 @@ from poolq.keeper.orphans import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
 
-DEFAULT_TTL = 30.0  # of a node that does not report its own
+DEFAULT_TTL = 30.0  # of a node that do not tell its own
 
 
-#: What a value that no poolq has written makes of the code that meets it.
+#: What code raises that reads a value which no poolq has written.
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 class TaskRunner:
-    """Does one thing after the other; what fails is warned of once, until it succeeds."""
+    """Runs tasks. One that fails is warned of once, until it succeeds again."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.failing: set[str] = set()
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
-        """True if it was done. Raises EngineUnavailable, which no other attempt would escape.
-        `warn` False: nothing is said, since what fails has parts that will say it."""
+        """Run a task; True if it succeeded. `warn` False: a failure is not logged, as its parts
+        are tried next and log theirs. Raises EngineUnavailable: other tasks would fail too."""
         try:
             act()
         except EngineUnavailable:
@@ -56,6 +56,7 @@ class Takeover:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         node: str,
         config: Config,
@@ -76,17 +77,19 @@ class Takeover:
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
-        """How long a node may be silent. One that does not report is judged with patience."""
+        """Seconds that a node may be silent: if its beats do not tell, the longer of our own and
+        the default."""
         return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
 
     def shortest_ttl(self) -> float:
-        """Of all nodes that are known: ours included."""
+        """The shortest time to live of all known nodes, ours included."""
         return min([self._own_ttl, *self._ttls.values()])
 
     def recover_local(self) -> None:
-        """Workers without a process: ours that no row shows, and those of a dead pool here."""
+        """Recover workers without a process: our own that are in no row, and those of dead pools on
+        this host."""
         registered = self._registered()
-        live_workers = self._live_workers()  # after: no newborn is missing
+        live_workers = self._live_workers()  # read after the others, so no new worker is missing
         others = [node for node in self._nodes() if node.node != self._node]
         for other in others:
             if warning := self._duplicates.check(other.info):
@@ -100,15 +103,15 @@ class Takeover:
                 self._recover(worker, f"worker {worker.worker} of pool {worker.pool} was gone")
                 if session and left_behind(worker, session):
                     self._warn(
-                        f"what a job of worker {worker.worker} has started (process group "
-                        f"{worker.pid}) outlives its pool; it is left alone"
+                        f"a process that a job of worker {worker.worker} has started (process "
+                        f"group {worker.pid}) outlives its pool; it is left alone"
                     )
-        alive_yet = {worker.node for worker in registered if not identity.is_gone(worker)}
-        for node in dead.keys() - alive_yet:
+        still_alive = {worker.node for worker in registered if not identity.is_gone(worker)}
+        for node in dead.keys() - still_alive:
             self._try(f"forgetting node {node}", partial(self._engine.remove_node, node))
 
     def recover_silent(self, silent: Mapping[str, int]) -> None:
-        """Recover all workers of these nodes, if their counters still are what they were."""
+        """Recover all workers of these nodes, unless their counters have moved meanwhile."""
         for node, counter in silent.items():
             self._end_abandoned(node)
             self._beat_if_due()
@@ -132,7 +135,8 @@ class Takeover:
         return self._try(f"recovering worker {worker.worker}", act)
 
     def _end_abandoned(self, node: str) -> None:
-        """A pool that has lost master and keeper has nobody who ends a job that hangs."""
+        """Kill the workers of a pool that has lost master and keeper: nobody else would end a job
+        that hangs."""
         infos = [one.info for one in self._nodes() if one.node == node]
         if not any(_pool_is_gone(info) for info in infos):
             return
@@ -146,11 +150,11 @@ class Takeover:
             self._warn(
                 f"node {node} is dead, and nothing here proves that the processes which it names"
                 f" (pid {_pids(doubtful)}) are its workers: they are left alone, and its jobs are"
-                " given to others"
+                " released"
             )
 
     def _registered(self) -> list[Registration]:
-        """Those that are as poolq writes them."""
+        """All registered workers, except malformed records."""
         found: list[Registration] = []
 
         def read() -> None:
@@ -159,7 +163,7 @@ class Takeover:
                 if self._tasks.run(what, partial(convert, tuple(one), Registration)):
                     found.append(one)
 
-        self._try("reading who is registered", read)
+        self._try("reading the registered workers", read)
         return found
 
     def _nodes(self) -> list[NodeRecord]:
@@ -179,8 +183,8 @@ def _pids(workers: Iterable[Registration]) -> str:
 
 
 def _pool_is_gone(info: bytes) -> bool:
-    """True if master and keeper of a pool ran here and are no more. While either lives, it
-    knows more of its dead workers than we do."""
+    """True if master and keeper of a pool ran on this host and are dead. While either lives, it
+    knows more of its workers than we do."""
     found = node_info.decode(info)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""What `policy.py` may decide, as values (pure). `children.py` and `master.py` carry it out."""
+"""What `policy.py` can decide, as values (pure). `master.py` and `children.py` carry it out."""
 
 from dataclasses import dataclass
 
@@ -28,15 +28,15 @@ class SpawnWorker:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """TERM: finish the job, then leave."""
+    """Send TERM: the process finishes its job, then leaves."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """KILL, with its process group; its job goes back uncounted. `booting`: not if it has come up
-    since it was last looked at; then it may have a job."""
+    """Send KILL to the process and its group; its job is returned uncounted. `booting`: do not kill
+    it if it has become ready since it was last observed, as it may have a job then."""
 
     pid: int
     why: str
@@ -45,7 +45,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class CheckCode:
-    """CheckCode the template whether the code has changed since it was loaded."""
+    """Ask the template of a worker whether the code has changed since it was loaded."""
 
     generation: int
     seq: int
@@ -61,7 +61,7 @@ class DumpStack:
 
 @dataclass(frozen=True, slots=True)
 class KillOverrun:
-    """Stop it, look again that it still runs that job, then kill it (or let it go on)."""
+    """Stop the worker and check that it still runs that job; then kill it, or let it continue."""
 
     pid: int
     running: RunningJob

@@ -1,7 +1,7 @@
-"""The children of a pool: forked and reaped, for `master.py`.
+"""The children of the master: it forks and reaps them here.
 
-What is to be forked is `policy.py`'s business; what happened goes to `transitions.py`; what
-templates fork for us comes through `templates.py`.
+Whether to fork is the business of `policy.py`; what has happened is written down by
+`transitions.py`; `templates.py` talks to the templates, which fork workers for the master.
 """
 
 import os
@@ -22,7 +22,7 @@ from poolq.log.pipes import Pipes, adopt
 from poolq.log.sink import path_of
 from poolq.master import exits, transitions
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
-from poolq.master.templates import Log, Templates, log_refusal
+from poolq.master.templates import Templates, log_refusal
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.deaths import cause
 from poolq.scoreboard.layout import KillReason, Phase
@@ -33,27 +33,30 @@ from poolq.system.fork import fork
 from poolq.system.identity import worker_name
 from poolq.system.kill import kill_group
 from poolq.system.wakeups import WakeUps, WorkerWakeUps
-from poolq.template import load_errors
+from poolq.template.load_errors import LoadErrorBuffer
 from poolq.template.protocol import TemplateSetup
 from poolq.worker import process
 
+FORK_RETRY_DELAY = 1.0  # seconds, where the system could not fork
+
 
 class Children:
-    """`private`: tells the descriptors of the master alone, which no child may keep; `served`: the
-    port of the metrics, which is the keeper's."""
+    """`descriptors` returns those of the master's descriptors that every child must close.
+    `metrics`: the listening socket for Prometheus, which the keeper serves."""
 
     def __init__(
         self,
+        *,
         config: Config,
         node: str,
         pool: Pool,
         scores: Scoreboard,
         wakeups: WakeUps,
         reporter: Reporter,
-        log: Log,
-        private: Callable[[], tuple[int, ...]],
+        log: Callable[[str, str], None],
+        descriptors: Callable[[], tuple[int, ...]],
         pipes: Pipes,
-        served: socket.socket | None,
+        metrics: socket.socket | None,
     ) -> None:
         self._config = config
         self._node = node
@@ -62,23 +65,23 @@ class Children:
         self._wakeups = wakeups
         self._reporter = reporter
         self._log = log
-        self._life, self._alive = os.pipe2(os.O_CLOEXEC)
-        self._served = served
-        self._port = -1 if served is None else served.fileno()
-        ours = (self._alive, *([] if served is None else [self._port]))
-        self._private: Callable[[], tuple[int, ...]] = lambda: (*private(), *ours)
+        self._life, self._alive = os.pipe2(os.O_CLOEXEC)  # children see its end: the master's death
+        self._metrics = metrics
+        self._metrics_fd = -1 if metrics is None else metrics.fileno()
+        self._masters_fds = descriptors
         self._pipes = pipes
-        self._load_error = load_errors.LoadErrorBuffer()
+        self._load_error = LoadErrorBuffer()
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
-        self._strangers: dict[int, tuple[int, bool]] = {}  # reaped before anybody named them
+        self._unknown: dict[int, tuple[int, bool]] = {}  # reaped before a template named them
         self.templates = Templates(pool, self, log)
 
     # forking
 
     def spawn(self, slot: int, generation: int) -> None:
-        """A worker: by its generation's template, or forked here to import for itself."""
+        """Start a worker: the template of its generation forks it, or, without one, the master
+        does, and the worker imports the application itself."""
         seq, now = self._seq + 1, monotonic()
         place = self._pool.slots[slot - 1]
         row = self._scores.allocate(seq, slot, generation)
@@ -89,10 +92,11 @@ class Children:
         self._wakeups.doorbells[row].clear()
         template = self._pool.templates.get(generation)
         asked = template is not None and template.ready
-        pid = 0 if asked else self._fork_bare(seq, row, slot, generation)
-        if not pid and not (asked and self.templates.spawn(generation, seq, row, slot)):
+        pid = 0 if asked else self._fork_worker(seq, row, slot, generation)
+        if not pid and not (asked and self.templates.fork_worker(generation, seq, row, slot)):
             self._scores.release(row)
-            place.not_before = now + (transitions.WORKER_BACKOFF.first if asked else 1.0)
+            delay = transitions.WORKER_BACKOFF.first if asked else FORK_RETRY_DELAY
+            place.not_before = now + delay
             return
         self.rows[seq] = row
         proc = WorkerProcess(seq, pid, generation, started_at=now)
@@ -100,14 +104,24 @@ class Children:
         if pid:
             self._adopt(seq, pid)
 
-    def _fork_bare(self, seq: int, row: int, slot: int, generation: int) -> int:
+    def _fork_worker(self, seq: int, row: int, slot: int, generation: int) -> int:
+        first = self._pool.on_trial(generation)
         setup = process.WorkerSetup(
-            self._config, worker_name(self._node, seq), self._node, slot, generation, os.getpid(),
-            self._life, self._pool.on_trial(generation), self._scores.worker_row(row),
-            self._scores.start_order(row), WorkerWakeUps(self._wakeups, row),
-            self._reporter, self._wakeups.master.wake,
-            self._load_error.write if self._pool.on_trial(generation) else None,
-        )  # fmt: skip
+            config=self._config,
+            worker=worker_name(self._node, seq),
+            node=self._node,
+            slot=slot,
+            generation=generation,
+            master=os.getpid(),
+            life=self._life,
+            first=first,
+            row=self._scores.worker_row(row),
+            order=self._scores.start_order(row),
+            wakeups=WorkerWakeUps(self._wakeups, row),
+            reporter=self._reporter,
+            ready=self._wakeups.master.wake,
+            failed=self._load_error.write if first else None,
+        )
         main = partial(process.main, setup)
         return self.fork(main, f"worker {slot}", self._pipes.writers.row(row), row)
 
@@ -117,105 +131,121 @@ class Children:
         self._wakeups.doorbells[self.rows[seq]].wake()
 
     def spawn_logger(self) -> None:
-        """The process that writes what all say. It keeps the reading ends alone."""
+        """Start the process that writes the log. It alone keeps the reading ends of the pipes."""
         scores, guard = self._scores, LoggerCleanup(self._scores, os.getpid())
-
-        def log() -> int:
-            return logger.main(
-                logger.LoggerSetup(
-                    self._pipes,
-                    self._reporter.formatter,
-                    lambda row: (scores.read(row).slot, scores.running_job(row)[0]),
-                    guard.beat,
-                    path_of(self._config),
-                )
-            )
-
-        close = (*self._private(), *self.templates.private(), *self._pipes.writers.fds)
+        setup = logger.LoggerSetup(
+            self._pipes,
+            self._reporter.formatter,
+            lambda row: (scores.read(row).slot, scores.running_job(row)[0]),
+            guard.beat,
+            path_of(self._config),
+        )
         try:
-            pid = fork(log, close)
-        except OSError:
-            self._pool.logger_not_before = monotonic() + 1.0  # there is nobody to tell it to
+            pid = fork(
+                partial(logger.main, setup), (*self._descriptors(), *self._pipes.writers.fds)
+            )
+        except OSError:  # it cannot be logged
+            self._pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
             return
         self._pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
-        """The engine's library is loaded here, so that all keepers share it: one that replaces
-        another has to beat before its node is taken for dead."""
+        """Start the keeper. The engine's library is loaded here, so that all keepers share it: one
+        that replaces another must beat before its node is taken for dead."""
         master = os.getpid()
-        with suppress(PoolqError, ImportError):  # the keeper will say so
+        with suppress(PoolqError, ImportError):  # the keeper reports it
             engine_class(self._config)
 
         def keep() -> int:
             signals = ChildSignals(self._life)
             signals.install(master, lambda: None, outlive=True)
             keeper = Keeper(
-                self._config, self._node, self._scores, self._wakeups, signals, self._reporter,
-                self._served,
-            )  # fmt: skip
+                config=self._config,
+                node=self._node,
+                scores=self._scores,
+                wakeups=self._wakeups,
+                signals=signals,
+                reporter=self._reporter,
+                metrics=self._metrics,
+            )
             return keeper.run()
 
-        pid = self.fork(keep, "keeper", self._pipes.writers.named("keeper"), keep=self._port)
+        pipe = self._pipes.writers.named("keeper")
+        pid = self.fork(keep, "keeper", pipe, keep=self._metrics_fd)
         if pid:
             self._pool.keeper = HelperProcess(pid, monotonic())
         else:
-            self._pool.keeper_not_before = monotonic() + 1.0
+            self._pool.keeper_not_before = monotonic() + FORK_RETRY_DELAY
 
     def fork(
-        self, main: Callable[[], int], what: str, pipe: int, row: int | None = None, keep: int = -1
+        self, main: Callable[[], int], name: str, pipe: int, row: int | None = None, keep: int = -1
     ) -> int:
-        """The child's pid; 0 where the system has no room now. It speaks as `what` through `pipe`;
-        `row` is a worker's; `keep`: what it shall have though others may not."""
+        """Fork a child that logs as `name` through `pipe`. Returns its pid, or 0 if the system
+        cannot fork now. `row`: a worker's; `keep`: a descriptor that only this child keeps."""
 
         def child() -> int:
             adopt(pipe)
             job = str if row is None else lambda: self._scores.running_job(row)[0]
-            on_event = self._scores.recent_events(what, row).add
-            self._reporter.attach(what, pipe, self._pipes.writers.token, job=job, on_event=on_event)
+            on_event = self._scores.recent_events(name, row).add
+            self._reporter.attach(name, pipe, self._pipes.writers.token, job=job, on_event=on_event)
             return main()
 
+        return self._fork(child, name, tuple(fd for fd in self.closed_in_child(pipe) if fd != keep))
+
+    def _fork(self, main: Callable[[], int], name: str, close: tuple[int, ...]) -> int:
         try:
-            return fork(child, tuple(fd for fd in self.close_for(pipe) if fd != keep))
+            return fork(main, close)
         except OSError as error:
-            self._log("error", f"{what} cannot be forked: {error.strerror}; trying again")
+            self._log("error", f"{name} cannot be forked: {error.strerror}; trying again")
             return 0
 
-    def close_for(self, pipe: int) -> tuple[int, ...]:  # in a process that speaks through `pipe`
-        return (*self._private(), *self.templates.private(), *self._pipes.all_but(pipe))
+    def _descriptors(self) -> tuple[int, ...]:
+        """The descriptors that every child must close. A client of the metrics must see the end of
+        the keeper, so no other process keeps their socket."""
+        metrics = () if self._metrics is None else (self._metrics_fd,)
+        return (*self._masters_fds(), self._alive, *metrics, *self.templates.descriptors())
 
-    # what templates fork
+    def closed_in_child(self, pipe: int) -> tuple[int, ...]:
+        """The descriptors that a child which logs through `pipe` must close."""
+        return (*self._descriptors(), *self._pipes.all_but(pipe))
 
-    def fork_template(self, main: Callable[[], int], what: str) -> int:
-        """As `fork`, for another program: it needs the pipes of all its workers."""
-        try:
-            return fork(main, (*self._private(), *self.templates.private(), *self._pipes.readers))
-        except OSError as error:
-            self._log("error", f"{what} cannot be forked: {error.strerror}; trying again")
-            return 0
+    # for the templates
 
-    def setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
-        """What a template is told, and the descriptors that it needs for it."""
-        wakeups = self._wakeups.fds()
-        told = TemplateSetup(
-            self._config, self._node, generation, os.getpid(), line, self._life,
-            self._scores.rows, self._scores.fd, wakeups,
-            list(self._pipes.writers.fds), self._pipes.writers.token,
-        )  # fmt: skip
-        return told, (self._life, self._scores.fd, *wakeups, *self._pipes.writers.fds)
+    def fork_template(self, main: Callable[[], int], name: str) -> int:
+        """Fork a child that executes another program. It keeps the pipes of all its workers."""
+        return self._fork(main, name, (*self._descriptors(), *self._pipes.readers))
+
+    def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
+        """What a template needs to know, and the descriptors that it inherits for it."""
+        wakeups, writers = self._wakeups.fds(), self._pipes.writers
+        setup = TemplateSetup(
+            config=self._config,
+            node=self._node,
+            generation=generation,
+            master=os.getpid(),
+            line=line,
+            life=self._life,
+            rows=self._scores.rows,
+            board=self._scores.fd,
+            wakeups=wakeups,
+            writers=list(writers.fds),
+            token=writers.token,
+        )
+        return setup, (self._life, self._scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
-        """A template has forked a worker (seq 0: its own copy), which may be dead already."""
+        """A template has forked a worker (seq 0: its own copy), which may have died already."""
         if seq:
             transitions.forked(self._pool, seq, pid)
             if seq not in self.rows:
                 return
             self._adopt(seq, pid)
-        if pid in self._strangers:
-            status, by_signal = self._strangers.pop(pid)
-            self._gone(pid, status, by_signal=by_signal)
+        if pid in self._unknown:
+            status, by_signal = self._unknown.pop(pid)
+            self._exited(pid, status, by_signal=by_signal)
 
     def fork_failed(self, seq: int) -> None:
-        """A worker that was asked for will not come."""
+        """A template cannot fork the worker that it was asked for."""
         if seq in self.rows:
             self._scores.release(self.rows.pop(seq))
             transitions.fork_failed(self._pool, seq, monotonic())
@@ -223,10 +253,8 @@ class Children:
     # reaping
 
     def reap(self) -> None:
-        """Reap exited children; a worker's subprocesses die with it, unless it left by itself.
-
-        Respawning is decide()'s business. Unknown children are reaped silently.
-        """
+        """Reap exited children. The subprocesses of a worker are killed with it, unless it left by
+        itself. Respawning is the business of decide(). Unknown children are reaped silently."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -242,13 +270,13 @@ class Children:
                 if by_signal or status or row.in_job:
                     kill_group(pid)
             os.waitpid(pid, 0)
-            self._gone(pid, status, by_signal=by_signal)
-        if self._strangers and not self._expecting():
-            self._strangers.clear()  # a later child may have the same pid
+            self._exited(pid, status, by_signal=by_signal)
+        if self._unknown and not self._expects_child():
+            self._unknown.clear()  # a later child may have the same pid
         transitions.end_if_empty(self._pool, monotonic())
         transitions.remove_closed(self._pool)
 
-    def _gone(self, pid: int, status: int, *, by_signal: bool) -> None:
+    def _exited(self, pid: int, status: int, *, by_signal: bool) -> None:
         now, pool, code = monotonic(), self._pool, -1 if by_signal else status
         if pool.logger is not None and pool.logger.pid == pid:
             transitions.logger_exited(pool, now)
@@ -259,56 +287,53 @@ class Children:
             killed = by_signal and status == signal.SIGKILL
             transitions.keeper_exited(pool, code, now, killed=killed)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
-            self.templates.gone(pid, code)
+            self.templates.exited(pid, code)
         elif pid in self._seqs:
-            self._worker_gone(pid, status, by_signal=by_signal)
-        elif self._expecting():
-            self._strangers[pid] = (status, by_signal)
+            self._worker_exited(pid, status, by_signal=by_signal)
+        elif self._expects_child():
+            self._unknown[pid] = (status, by_signal)
 
-    def _expecting(self) -> bool:
-        """A child may be born that nobody has named yet."""
+    def _expects_child(self) -> bool:
+        """Whether a template may have forked a child that it has not named yet."""
         templates = self._pool.templates.values()
         return any(proc.state is WorkerState.FORKING for proc in self._pool.procs()) or any(
             template.ready and not template.spare for template in templates
         )
 
-    def _worker_gone(self, pid: int, status: int, *, by_signal: bool) -> None:
-        seq = self._seqs.pop(pid)
+    def _worker_exited(self, pid: int, status: int, *, by_signal: bool) -> None:
+        pool, seq = self._pool, self._seqs.pop(pid)
         index = self.rows.pop(seq)
         self._scores.set_dead(index, status if by_signal else 0, 0 if by_signal else status)
         self._wakeups.keeper.wake()
         row = self._scores.read(index)
-        if row.phase != Phase.BOOT:  # it may have come up and died between two looks
-            transitions.ready(self._pool, seq, idle=False)
-        gave_reason = row.phase == Phase.BOOT and status in (BOOT_FAILED, *CANNOT_START)
+        booting = row.phase == Phase.BOOT
+        if not booting:  # it may have become ready since it was last observed
+            transitions.ready(pool, seq, idle=False)
+        gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
         if by_signal or row.in_job or (status and not gave_reason):
             self._log("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
         code, now = -1 if by_signal else status, monotonic()
-        condemned, on_trial = (
-            row.kill_reason != KillReason.NONE,
-            self._pool.on_trial(row.generation),
-        )
-        exits.count(self._pool, seq, row, now)
-        words = self._load_error.take() if on_trial else None
-        why = words.why if words else ""
-        worked, in_job = row.settled_jobs > 0 or condemned, row.in_job and not condemned
-        failed = transitions.exited(self._pool, seq, code, now, why, worked=worked, in_job=in_job)
-        if failed and self._pool.generation:
-            log_refusal(self._pool, self._log, row.generation, words)
-        elif words is not None:
-            self._log("error", words.why)
-        elif failed and not gave_reason:
+        exits.count(pool, seq, row, now)
+        load_error = self._load_error.take() if pool.on_trial(row.generation) else None
+        why = load_error.why if load_error else ""
+        killed_for_job = row.kill_reason != KillReason.NONE
+        worked, in_job = row.settled_jobs > 0 or killed_for_job, row.in_job and not killed_for_job
+        refused = transitions.exited(pool, seq, code, now, why, worked=worked, in_job=in_job)
+        if refused and pool.generation:
+            log_refusal(pool, self._log, row.generation, load_error)
+        elif load_error is not None:
+            self._log("error", load_error.why)
+        elif refused and not gave_reason:
             self._log("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:
-        """All others are gone, and the last word is said: wait until it is written."""
+        """All other processes have ended: wait until the logger has written everything."""
         if self._pool.logger is None:
             self.spawn_logger()
-        if self._pool.logger is None:
-            return
-        logger.end(self._pool.logger.pid, self._pipes)
+        if self._pool.logger is not None:
+            logger.end(self._pool.logger.pid, self._pipes)
 
     def row_of(self, pid: int) -> int | None:
-        """The scoreboard row of a worker."""
+        """The scoreboard row of a worker; None if the process is no worker."""
         seq = self._seqs.get(pid)
         return None if seq is None else self.rows[seq]

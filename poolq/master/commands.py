@@ -1,6 +1,7 @@
-"""What people want of a pool, by a signal or through its socket: written into its state, and told.
+"""The commands that a pool takes, by a signal or through its socket. Each is logged and written
+into the pool's state; what follows from it is the business of `policy.py`.
 
-What follows from it is `policy.py`'s business. Raises Refused where it cannot be.
+A command raises Refused if the pool is in no state to obey it.
 """
 
 import signal
@@ -17,11 +18,11 @@ from poolq.system.host import has_terminal
 from poolq.system.kill import send
 from poolq.system.wakeups import WakeUps
 
-MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs that mean two commands
+MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs, or two HUPs, that count as two
 
 
 class Commands:
-    """`log(level, text)`: tell the log."""
+    """`log(level, text)` writes to the log."""
 
     def __init__(
         self,
@@ -36,14 +37,14 @@ class Commands:
         self._scores = scores
         self._wakeups = wakeups
         self._log = log
-        self._terminal = has_terminal()
+        self._had_terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._hung_up = -MIN_SIGNAL_INTERVAL
+        self._hung_up_at = -MIN_SIGNAL_INTERVAL
         self._interrupts = 0
-        self._interrupted = -MIN_SIGNAL_INTERVAL
+        self._interrupted_at = -MIN_SIGNAL_INTERVAL
 
     def signal(self, name: str) -> None:
-        """One that has arrived; nobody is there to be refused, but the log."""
+        """Obey a signal that has arrived. A refusal goes to the log."""
         try:
             self._signal(name)
         except Refused as error:
@@ -69,48 +70,48 @@ class Commands:
                     send(proc.pid, signal.SIGUSR2)
 
     def _interrupt(self, now: float) -> None:
-        """A second Ctrl-C means more than the first, unless it is a key held too long."""
-        if now - self._interrupted < MIN_SIGNAL_INTERVAL:
+        """A second Ctrl-C means more than the first, unless the key was just held for too long."""
+        if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
             return
         self._interrupts += 1
-        self._interrupted = now
+        self._interrupted_at = now
         if self._interrupts == 1:
             self.drain("SIGINT")
         else:
             self.abort("SIGINT again")
 
     def _hangup(self) -> None:
-        """The terminal was closed, or somebody wants a reload. Who started us with HUP ignored, as
-        `nohup` does, means us to outlive the terminal; its end may come twice, from the kernel and
-        from the shell."""
-        now, gone = monotonic(), self._terminal and not has_terminal()
-        if gone and self._nohup:
-            self._terminal, self._hung_up = False, now
-            self._log("info", "SIGHUP, and the terminal is gone: going on, as with nohup")
-        elif gone:
+        """Either the terminal was closed, or somebody requests a reload. If the pool was started
+        with HUP ignored, as by `nohup`, it outlives the terminal, whose end may be reported twice,
+        by the kernel and by the shell."""
+        now, closed = monotonic(), self._had_terminal and not has_terminal()
+        if closed and self._nohup:
+            self._had_terminal, self._hung_up_at = False, now
+            self._log("info", "SIGHUP, and the terminal is gone: continuing, as with nohup")
+        elif closed:
             self.drain("SIGHUP, and the terminal is gone")
-        elif now - self._hung_up >= MIN_SIGNAL_INTERVAL:
+        elif now - self._hung_up_at >= MIN_SIGNAL_INTERVAL:
             self.reload("SIGHUP")
 
     def reload(self, why: str) -> int:
-        """Try the code as it is now; returns the generation that it will be."""
+        """Try the code as it is now; returns the generation that it will have."""
         self._must_run()
         if transitions.reload(self._pool, why) and self._pool.trial is not None:
             generation = self._pool.trial.generation
             self._log("info", f"{why}: trying generation {generation}")
             return generation
-        self._log("info", f"{why}: noted; another reload follows the one under way")
+        self._log("info", f"{why}: another reload follows the one under way")
         return self._pool.last_generation + 1
 
     def pause(self, why: str) -> bool:
-        """Take nothing new; False if that is so already."""
-        return self._set_paused(True, f"{why}: taking nothing new")
+        """Claim no new jobs; False if the pool is paused already."""
+        return self._set_paused(True, f"{why}: paused; no new jobs are claimed")
 
     def resume(self, why: str) -> bool:
-        """Take jobs again; False if that is so already."""
-        changed = self._set_paused(False, f"{why}: taking jobs again")
-        for bell in (*self._wakeups.doorbells, self._wakeups.idle):
-            bell.wake()
+        """Claim jobs again; False if the pool is not paused."""
+        changed = self._set_paused(False, f"{why}: resumed")
+        for wakeup in (*self._wakeups.doorbells, self._wakeups.idle):
+            wakeup.wake()
         return changed
 
     def _set_paused(self, paused: bool, text: str) -> bool:
@@ -123,25 +124,25 @@ class Commands:
         return True
 
     def scale(self, procs: int, why: str) -> None:
-        """Have so many workers."""
+        """Set the target number of workers."""
         self._must_run()
         most = self._config.procs * 2 + 8
         if not 1 <= procs <= most:
-            raise Refused(f"there cannot be {procs} workers: from 1 to {most} in this pool")
+            raise Refused(f"there cannot be {procs} workers: this pool can have from 1 to {most}")
         transitions.scale(self._pool, procs)
         self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
-        """Let running jobs finish, then leave; `patient`: however long they take."""
+        """Let running jobs finish, then end; `patient`: however long they take."""
         if not transitions.stop(self._pool, monotonic(), patient=patient):
             return
         limit = f"{self._config.stop_timeout:g} s"
-        killed = "" if patient else f"; what still runs in {limit} is killed, given back"
+        killed = "" if patient else f"; jobs that run for more than {limit} are killed and released"
         self._log("info", f"{why}: draining{killed}")
 
     def abort(self, why: str) -> None:
-        """Leave at once."""
-        self._log("warning", f"{why}: killing what runs; the jobs are given back uncounted")
+        """End at once."""
+        self._log("warning", f"{why}: killing running jobs; they are released, uncounted")
         transitions.abort(self._pool, monotonic())
 
     def _must_run(self) -> None:

@@ -1,4 +1,4 @@
-"""Why workers end, counted (pure)."""
+"""Count the exits of workers by reason (pure)."""
 
 from poolq.master.state import Mode, Pool, WorkerProcess
 from poolq.scoreboard import deaths
@@ -8,18 +8,19 @@ from poolq.scoreboard.layout import KillReason, Phase
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> None:
-    """A worker was reaped; called before it is forgotten."""
+    """A worker was reaped. To be called before the pool forgets it."""
     proc = pool.find(seq)
-    if proc is not None:
-        found = cause(pool, proc, row, now)
-        pool.exit_counts[found] += 1
-        if found in UNPLANNED:
-            why = deaths.cause(row) if found == "crash" else EXIT_REASONS[found]
-            pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
+    if proc is None:
+        return
+    found = reason(pool, proc, row, now)
+    pool.exit_counts[found] += 1
+    if found in UNPLANNED:
+        why = deaths.cause(row) if found == "crash" else EXIT_REASONS[found]
+        pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
 
 
-def cause(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
-    """One of EXIT_REASONS."""
+def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
+    """Why a worker has exited: a key of EXIT_REASONS."""
     if row.kill_reason == KillReason.TIMEOUT:
         return "timeout"
     if row.kill_reason == KillReason.MEMORY:
@@ -34,11 +35,11 @@ def cause(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
         return "boot"
     if row.signal or row.exit_code:
         return "crash"
-    return "left" if proc.serving else _stop_cause(pool, proc, now)
+    return "left" if proc.serving else _stop_reason(pool, proc, now)
 
 
-def _stop_cause(pool: Pool, proc: WorkerProcess, now: float) -> str:
-    """Why a worker that left by itself was told to leave."""
+def _stop_reason(pool: Pool, proc: WorkerProcess, now: float) -> str:
+    """Why a worker was told to leave."""
     slot = next(slot for slot in pool.slots if proc in slot.procs)
     if proc.recycle_reason:
         return "max_jobs" if proc.recycle_reason.endswith("jobs") else "max_memory"

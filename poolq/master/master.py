@@ -1,8 +1,8 @@
-"""The master: signals and sleeps, looks and applies. It runs no user code, has no broker
-connection, and holds no rule of its own: `policy.py` decides.
+"""The master process: it handles signals, observes the pool, decides and acts. It runs no user code
+and has no broker connection. It has no rule of its own: `policy.py` decides.
 
-The loop: drain signals → hear and reap children → read the scoreboard → decide → apply → sleep
-until `next_wake`.
+The loop: take signals → hear templates, reap children → read the scoreboard → decide → apply →
+sleep until something is due.
 """
 
 import os
@@ -43,83 +43,87 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
 
-SUSPEND_THRESHOLD = 1.0  # seconds that the loop may be late before that was no accident
-MAX_IDLE_SILENCE = 30  # seconds beyond --sleep without a sign of an idle worker
+SUSPEND_THRESHOLD = 1.0  # a loop that is that many seconds late was suspended
+MAX_IDLE_SILENCE = 30  # seconds beyond --sleep that an idle worker may give no sign of life
 
 
-def run_pool(config: Config, reporter: Reporter, show: DashboardProgram | None = None) -> int:
-    """Run until told to stop; the exit code of `poolq run`. `show`: what shows the pool in this
-    terminal. Raises PoolStartError, ConfigError."""
-    served = None
+def run_pool(config: Config, reporter: Reporter, dashboard: DashboardProgram | None = None) -> int:
+    """Run a pool until it ends; returns the exit code of `poolq run`. `dashboard`: what shows the
+    pool in this terminal. Raises PoolStartError, ConfigError."""
+    metrics = None
     if config.metrics != OFF:
-        from poolq.monitor.exporter import listen  # slow: it brings Python's own web server
+        from poolq.monitor.exporter import listen  # slow: it imports Python's web server
 
-        served = listen(config.metrics, config.sources.get("metrics", "code"))
-    return Master(
-        config, reporter, PoolLock(config.name, pool_folder(os.environ)), show, served
-    ).run()
+        metrics = listen(config.metrics, config.sources.get("metrics", "code"))
+    lock = PoolLock(config.name, pool_folder(os.environ))
+    return Master(config, reporter, lock, dashboard, metrics).run()
 
 
 class Master:
-    """One pool's master process. `hold`: its name, and the socket through which it is spoken to;
-    `served`: the port of its metrics."""
+    """The master of one pool. `lock`: holds the pool's name and listens on its control socket.
+    `metrics`: the listening socket for Prometheus, which the keeper serves."""
 
     def __init__(
         self,
         config: Config,
         reporter: Reporter,
-        hold: PoolLock,
-        show: DashboardProgram | None = None,
-        served: socket.socket | None = None,
+        lock: PoolLock,
+        dashboard: DashboardProgram | None = None,
+        metrics: socket.socket | None = None,
     ) -> None:
-        self._config = config
-        self._reporter = reporter
-        self._hold = hold
         node, rows = node_id(), config.procs * 3 + 32
         raise_descriptor_limit(3 * rows + 80 + MAX_CLIENTS)
+        self._config = config
+        self._reporter = reporter
+        self._lock = lock
         self._scores = Scoreboard(rows, node=node)
         self._scores.set_master(os.getpid(), start_time(os.getpid()) or 0)
-        self._view = self._scores.open_readonly()
+        self._readonly_scores = self._scores.open_readonly()
         self._wakeups = WakeUps(rows)
-        pipes = Pipes(rows)
         self._signals = SignalQueue()
         self._notifier = SystemdNotifier(os.environ)
-        slots = [Slot(number) for number in range(1, config.procs + 1)]
-        self.pool = Pool(_limits(config, preload=not config.no_preload and adopt_orphans()), slots)
+        pipes = Pipes(rows)
+        self.pool = Pool(_limits(config), [Slot(number + 1) for number in range(config.procs)])
         self._children = Children(
-            config, node, self.pool, self._scores, self._wakeups, reporter, self._log,
-            self._private, pipes, served,
-        )  # fmt: skip
+            config=config,
+            node=node,
+            pool=self.pool,
+            scores=self._scores,
+            wakeups=self._wakeups,
+            reporter=reporter,
+            log=self._log,
+            descriptors=self._descriptors,
+            pipes=pipes,
+            metrics=metrics,
+        )
         self._dashboard = DashboardProcess(
-            show, self._scores, self._log, self._children.close_for,
-            pipes.writers.named("dashboard"),
-        )  # fmt: skip
+            dashboard, self._scores, self._log, self._children.closed_in_child, pipes
+        )
         self._commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
-        worker_rows = self._children.rows
-        self._publisher = StatusPublisher(config, node, self.pool, self._scores, worker_rows)
-        report = StatusReport(config, os.getpid(), self.pool, self._scores, worker_rows)
-        requests = Requests(self.pool, self._commands, report.collect, self._signs, self._hand)
-        self._control = ControlServer(hold.listener, requests.handle)
-        # Its own end does not block: what does not fit is dropped and counted.
-        reporter.attach(
-            "master", pipes.writers.named("master"), pipes.writers.token,
-            on_event=self._scores.recent_events("master").add, streams=False,
-        )  # fmt: skip
-        self._applied = self._appliers()
-
-    def _appliers(self) -> dict[type, Callable[[Any], None]]:
-        """What carries out each kind of action."""
-        return {
+        rows_by_seq = self._children.rows
+        self._publisher = StatusPublisher(config, node, self.pool, self._scores, rows_by_seq)
+        report = StatusReport(config, self.pool, self._scores, rows_by_seq)
+        requests = Requests(self.pool, self._commands, report.collect, self._health, self._attach)
+        self._control = ControlServer(lock.listener, requests.handle)
+        self._appliers: dict[type, Callable[[Any], None]] = {
             actions.SpawnLogger: lambda _: self._children.spawn_logger(),
             actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
             actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
             actions.SpawnWorker: lambda one: self._children.spawn(one.slot, one.generation),
             actions.Stop: self._stop,
             actions.Kill: self._kill,
-            actions.CheckCode: self._ask,
-            actions.DumpStack: self._dump,
-            actions.KillOverrun: self._overrun,
+            actions.CheckCode: self._check_code,
+            actions.DumpStack: self._dump_stack,
+            actions.KillOverrun: self._kill_overrun,
         }
+        # The master's end of its pipe does not block: what does not fit is dropped and counted.
+        reporter.attach(
+            "master",
+            pipes.writers.named("master"),
+            pipes.writers.token,
+            on_event=self._scores.recent_events("master").add,
+            streams=False,
+        )
 
     def run(self) -> int:
         setproctitle("poolq: master")
@@ -132,126 +136,134 @@ class Master:
         while True:
             for name in self._signals.take():
                 self._commands.signal(name)
-            self._children.templates.hear()
+            self._children.templates.receive()
             self._children.reap()
-            looked = monotonic_ns()
-            self._look()
-            self._keep_name()
+            observed = monotonic_ns()
+            self._observe()
+            self._restore_lock()
             self._control.serve(monotonic())
             self._notifier.notify(self.pool, monotonic())
             for action in policy.decide(self.pool, monotonic(), self._scores.unrecovered()):
                 if isinstance(action, Exit):
-                    self._log("info", f"pool {config.name} has ended")
-                    self._dashboard.end()
-                    self._children.end_log()
-                    self._hold.release()
-                    self._control.end({"ok": True, "code": action.code})
-                    return action.code
-                self._applied[type(action)](action)
+                    return self._end(action.code)
+                self._appliers[type(action)](action)
             self._publisher.publish()
             now = monotonic()
             self._dashboard.tend(now)
-            pauses = (
-                self._notifier.next_due(now),
-                self._control.next_due(),
-                self._dashboard.next_due(now),
-            )
-            due = now + min(policy.next_wake(self.pool, now), *pauses)
-            due = self._scores.announce_check(round(due * 1e9), looked) / 1e9
+            due = now + self._next_due(now)
+            due = self._scores.announce_check(round(due * 1e9), observed) / 1e9
             self._sleep(max(0.0, due - monotonic()))
-            self._excuse(now, due)
+            self._detect_suspension(now, due)
+
+    def _next_due(self, now: float) -> float:
+        """Seconds until any part of the loop has something to do by time alone."""
+        return min(
+            policy.next_wake(self.pool, now),
+            self._notifier.next_due(now),
+            self._control.next_due(),
+            self._dashboard.next_due(now),
+        )
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._wakeups.master.fd, self._control.fd]
-        lines = self._children.templates.fds()
-        ready = readable(fds + lines, timeout)
-        if self._wakeups.master.fd in ready:
+        if self._wakeups.master.fd in readable(fds + self._children.templates.fds(), timeout):
             self._wakeups.master.clear()
 
-    def _private(self) -> tuple[int, ...]:
-        """What no child may keep."""
-        ours = (self._signals.fd, self._signals.write, self._view)
-        others = (*self._control.private(), *self._dashboard.private())
-        return (*ours, *self._hold.descriptors(), *others)
-
-    def _signs(self) -> HealthInputs:
-        return health_inputs(self._scores, self._publisher.current(), monotonic_ns())
-
-    def _hand(self) -> AnswerWithFd:
-        return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._view)
-
-    def _keep_name(self) -> None:
-        listener = self._hold.listener
-        if said := self._hold.restore_files(monotonic()):
-            self._log(*said)
-        if self._hold.listener is not listener:
-            self._control.listen(self._hold.listener)
-
-    def _excuse(self, slept: float, due: float) -> None:
-        """Woken much too late: we were stopped, and perhaps all were, since we slept."""
+    def _detect_suspension(self, slept: float, due: float) -> None:
+        """If we woke up much too late, we were suspended since `slept`, and perhaps the whole pool
+        was."""
         now = monotonic()
         if now - due > SUSPEND_THRESHOLD:
             transitions.suspended(self.pool, now - slept, now)
             self._log("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
-    # looking
+    def _end(self, code: int) -> int:
+        self._log("info", f"pool {self._config.name} has ended")
+        self._dashboard.end()
+        self._children.end_log()
+        self._lock.release()
+        self._control.end({"ok": True, "code": code})
+        return code
 
-    def _look(self) -> None:
-        """Read what keeper and workers have written."""
+    def _descriptors(self) -> tuple[int, ...]:
+        """The descriptors that every child must close."""
+        ours = (self._signals.fd, self._signals.write, self._readonly_scores)
+        others = (*self._control.descriptors(), *self._dashboard.descriptors())
+        return (*ours, *self._lock.descriptors(), *others)
+
+    def _health(self) -> HealthInputs:
+        return health_inputs(self._scores, self._publisher.current(), monotonic_ns())
+
+    def _attach(self) -> AnswerWithFd:
+        return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._readonly_scores)
+
+    def _restore_lock(self) -> None:
+        """Make the files of the lock again if somebody has deleted them."""
+        listener = self._lock.listener
+        if note := self._lock.restore_files(monotonic()):
+            self._log(*note)
+        if self._lock.listener is not listener:
+            self._control.listen(self._lock.listener)
+
+    # observing
+
+    def _observe(self) -> None:
+        """Read what keeper, logger and workers have written into the scoreboard."""
         now, pool, scores = monotonic(), self.pool, self._scores
         scores.free_recovered()
         if pool.keeper is not None:
-            self._look_at_keeper(pool.keeper, scores.word(layout.KEEPER_BEAT), now)
+            self._observe_keeper(pool.keeper, scores.word(layout.KEEPER_BEAT), now)
         if pool.logger is not None:
             pool.logger.beat.observe(scores.word(layout.LOGGER_BEAT), now)
         pool.broker_reached = pool.broker_reached or bool(scores.word(layout.KEEPER_READY))
         empty = self._config.until_empty and scores.word(layout.KEEPER_EMPTY)
         if empty and transitions.stop(pool, now):
             self._log("info", "the queues are empty: leaving")
-        weighed = scores.word(layout.USAGE_SAMPLED) / 1e9  # before what it tells of
+        sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read before the samples
         for proc in pool.procs():
             if proc.pid:
-                self._look_at(proc, scores.read(self._children.rows[proc.seq]), now, weighed)
+                row = scores.read(self._children.rows[proc.seq])
+                self._observe_worker(proc, row, now, sampled_at)
 
-    def _look_at_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
+    def _observe_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
         keeper.beat.observe(beat, now)
-        every = self.pool.limits.keeper_silence / BEATS_PER_TIMEOUT
-        if every < MAX_MISSED_BEATS / BEATS_PER_TIMEOUT and (
-            beat != keeper.quick_beat.value or not is_runnable(keeper.pid)
-        ):
-            keeper.quick_beat.observe(beat, now, every)
+        interval = self.pool.limits.keeper_silence / BEATS_PER_TIMEOUT
+        quick = interval < MAX_MISSED_BEATS / BEATS_PER_TIMEOUT
+        if quick and (beat != keeper.quick_beat.value or not is_runnable(keeper.pid)):
+            keeper.quick_beat.observe(beat, now, interval)
 
-    def _look_at(self, proc: WorkerProcess, row: Row, now: float, weighed: float) -> None:
+    def _observe_worker(self, proc: WorkerProcess, row: Row, now: float, sampled_at: float) -> None:
         proc.beat.observe(row.beat, now)
         if row.phase == Phase.BOOT:
             if row.beat > 0:
                 proc.move(WorkerEvent.LOADED)
             return
         trial, idle = self.pool.trial, row.phase == Phase.IDLE
-        proved = transitions.ready(self.pool, proc.seq, idle=idle)
-        if proved and trial is not None and trial.why != "start":
-            self._log("info", f"generation {trial.generation} is good: the others follow")
+        accepted = transitions.ready(self.pool, proc.seq, idle=idle)
+        if accepted and trial is not None and trial.why != "start":
+            text = f"generation {trial.generation} is accepted: the other workers follow"
+            self._log("info", text)
         proc.jobs = row.settled_jobs
-        proc.initial_rss = proc.initial_rss or resident_memory(
-            proc.pid
-        )  # the keeper's sample may come too late
+        if not proc.initial_rss:
+            proc.initial_rss = resident_memory(proc.pid)  # the keeper may sample it too late
         proc.running = kill_check.running(row)
         proc.running_since = row.since / 1e9
         proc.rss_at_start = row.rss_at_start
-        transitions.sampled(self.pool, proc, row.rss, weighed)
+        transitions.sampled(self.pool, proc, row.rss, sampled_at)
         if proc.dump is not None:
             proc.dump.written = kill_check.has_dumped(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.has_deadline else inf
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
         if not proc.recycle_reason and (why := transitions.check_limits(self.pool, proc)):
-            self._log("info", f"worker {row.slot} (pid {proc.pid}) is spent: {why}")
+            self._log("info", f"worker {row.slot} (pid {proc.pid}) will be replaced: {why}")
 
     # applying
 
     def _stop(self, action: actions.Stop) -> None:
-        """The word in its row is what counts, the rest wakes it up. A job may have given up its
-        worker's handler: then the signal would kill it."""
+        """Tell a process to leave. For a worker the word in its row counts, the signal only wakes
+        it up; if a job has removed the worker's handler, the signal would kill it and is not
+        sent."""
         pid, row = action.pid, self._children.row_of(action.pid)
         if row is not None:
             self._scores.request_stop(row)
@@ -268,28 +280,26 @@ class Master:
         self._log("warning", f"{action.why}; killed")
         if row is not None:
             self._scores.suppress_crash(row)
-        kill_group(action.pid)
-        transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
+        kill_group(pid)
+        transitions.signalled(self.pool, pid, monotonic(), killed=True)
 
-    def _ask(self, action: actions.CheckCode) -> None:
+    def _check_code(self, action: actions.CheckCode) -> None:
         proc = self.pool.find(action.seq)
         if proc is not None:
             proc.code_asked_at = monotonic()
-            self._children.templates.ask(action.generation, action.seq)
+            self._children.templates.check_code(action.generation, action.seq)
 
-    def _dump(self, action: actions.DumpStack) -> None:
-        proc = self._proc(action.pid)
-        transitions.dump_asked(proc, action.running, monotonic())
+    def _dump_stack(self, action: actions.DumpStack) -> None:
+        transitions.dump_asked(self._proc(action.pid), action.running, monotonic())
         send(action.pid, signal.SIGUSR2)
 
-    def _overrun(self, action: actions.KillOverrun) -> None:
-        """Kill it if it still runs the very job for which its stack was dumped."""
-        proc, index = self._proc(action.pid), self._children.row_of(action.pid)
+    def _kill_overrun(self, action: actions.KillOverrun) -> None:
+        """Kill a worker if it still runs the very job for which its stack was dumped."""
+        pid, proc, index = action.pid, self._proc(action.pid), self._children.row_of(action.pid)
         if index is None:
             return
-        reason = kill_check.verdict(
-            action.pid, self._scores, index, action.running, heavy=proc.over_limit
-        )
+        heavy = proc.over_limit
+        reason = kill_check.verdict(pid, self._scores, index, action.running, heavy=heavy)
         proc.dump = None
         if reason == KillReason.NONE:
             return
@@ -302,8 +312,8 @@ class Master:
             else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
         )
         self._log("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
-        kill_group(action.pid)
-        transitions.signalled(self.pool, action.pid, monotonic(), killed=True)
+        kill_group(pid)
+        transitions.signalled(self.pool, pid, monotonic(), killed=True)
 
     def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)
@@ -313,7 +323,9 @@ class Master:
         self._reporter.flush()
 
 
-def _limits(config: Config, *, preload: bool) -> Limits:
+def _limits(config: Config) -> Limits:
+    """The limits of a pool. Templates need the master to adopt the workers that they fork; where
+    the system does not allow that, nothing is preloaded."""
     return Limits(
         cooldown=config.cooldown,
         stop_timeout=config.stop_timeout,
@@ -324,7 +336,7 @@ def _limits(config: Config, *, preload: bool) -> Limits:
         max_surge=config.max_surge,
         max_spawn_failures=config.max_spawn_failures,
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
-        preload=preload,
+        preload=not config.no_preload and adopt_orphans(),
         has_logger=True,
         keeper_silence=keeper_silence(config.node_ttl),
     )

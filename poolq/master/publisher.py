@@ -1,5 +1,4 @@
-"""Writes the master's page (`scoreboard/pool_status.py`): the state that it decides by, when
-something has changed."""
+"""Publishes the pool's status on the master's page (`scoreboard/pool_status.py`)."""
 
 import os
 import socket
@@ -15,7 +14,7 @@ from poolq.scoreboard.pool_status import MAX_REASON_CHARS, PoolStatus, WorkerSta
 
 
 class StatusPublisher:
-    """Writes it. `rows`: the scoreboard's, by seq."""
+    """`rows`: the scoreboard rows of the workers, by seq."""
 
     def __init__(
         self, config: Config, node: str, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
@@ -27,11 +26,11 @@ class StatusPublisher:
         self._rows = rows
         self._engine = engine_urls.redact(config.engine)
         self._host = socket.gethostname()
-        self._began = time()
+        self._started_at = time()
         self._last = b""
 
     def publish(self) -> None:
-        """Once in each turn of the master's loop."""
+        """Write the status if it has changed. To be called in each turn of the master's loop."""
         self._scores.set_word(layout.MASTER_BEAT, monotonic_ns())
         page = self._scores.pages.master
         data = encode(self.current(), page.capacity)
@@ -40,26 +39,46 @@ class StatusPublisher:
             self._last = data
 
     def current(self) -> PoolStatus:
-        """What would be told now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
         return PoolStatus(
-            config.name, config.namespace, self._engine,
-            list(config.queue) if config.queue else None, config.log_file,
-            self._host, os.getpid(), self._node, self._began, config.until_empty, config.node_ttl,
-            pool.label(), pool.paused, pool.generation,
-            trial.generation if trial is not None and pool.has_begun(trial) else 0,
-            pool.refusal[:MAX_REASON_CHARS], pool.target(),
-            pool.keeper.pid if pool.keeper else 0, pool.logger.pid if pool.logger else 0,
-            [template.pid for template in pool.templates.values()],
-            pool.deadline if draining else None, dict(pool.exit_counts),
-            [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
-            [death._replace(at=round(death.at, 2)) for death in pool.deaths],
-        )  # fmt: skip
+            pool=config.name,
+            namespace=config.namespace,
+            engine=self._engine,
+            queues=list(config.queue) if config.queue else None,
+            log=config.log_file,
+            host=self._host,
+            pid=os.getpid(),
+            node=self._node,
+            started_at=self._started_at,
+            until_empty=config.until_empty,
+            node_ttl=config.node_ttl,
+            state=pool.label(),
+            paused=pool.paused,
+            generation=pool.generation,
+            trial=trial.generation if trial is not None and pool.has_begun(trial) else 0,
+            refusal=pool.refusal[:MAX_REASON_CHARS],
+            procs=pool.target(),
+            keeper=pool.keeper.pid if pool.keeper else 0,
+            logger=pool.logger.pid if pool.logger else 0,
+            templates=[template.pid for template in pool.templates.values()],
+            deadline=pool.deadline if draining else None,
+            exit_counts=dict(pool.exit_counts),
+            workers=[self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
+            deaths=[death._replace(at=round(death.at, 2)) for death in pool.deaths],
+        )
 
     def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:
         return WorkerStatus(
-            self._rows[proc.seq], proc.seq, slot.number, proc.pid, proc.generation,
-            round(proc.started_at, 2), round(proc.expires_at, 2) if proc.expires_at < inf else None,
-            not proc.serving, proc.recycle_reason, proc.initial_rss, slot.restarts,
-        )  # fmt: skip
+            row=self._rows[proc.seq],
+            seq=proc.seq,
+            slot=slot.number,
+            pid=proc.pid,
+            generation=proc.generation,
+            started_at=round(proc.started_at, 2),
+            expires_at=round(proc.expires_at, 2) if proc.expires_at < inf else None,
+            stop_sent=not proc.serving,
+            recycle_reason=proc.recycle_reason,
+            initial_rss=proc.initial_rss,
+            restarts=slot.restarts,
+        )

@@ -1,4 +1,4 @@
-"""Carries out the requests that come through the pool's socket: see `control/protocol.py`."""
+"""Handles the requests that come through the pool's socket (see `control/protocol.py`)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,22 +20,23 @@ from poolq.monitor.health import PROBES, HealthInputs
 
 
 class Requests:
-    """Carries them out. `look`: the pool's status; `signs`: its health; `hand`: its scoreboard."""
+    """`status` returns the pool's status, `health` what its health depends on, and `attach` its
+    scoreboard."""
 
     def __init__(
         self,
         pool: Pool,
         commands: Commands,
-        look: Callable[[], Answer],
-        signs: Callable[[], HealthInputs],
-        hand: Callable[[], AnswerWithFd],
+        status: Callable[[], Answer],
+        health: Callable[[], HealthInputs],
+        attach: Callable[[], AnswerWithFd],
     ) -> None:
         self._pool = pool
         self._commands = commands
         self._known: dict[str, Callable[[Request], Reply]] = {
-            **{probe: partial(_probe, judge, signs) for probe, judge in PROBES.items()},
-            "attach": lambda _: hand(),
-            "status": lambda _: {"ok": True, **look()},
+            **{probe: partial(_probe, judge, health) for probe, judge in PROBES.items()},
+            "attach": lambda _: attach(),
+            "status": lambda _: {"ok": True, **status()},
             "pause": self._pause,
             "resume": self._resume,
             "scale": self._scale,
@@ -45,13 +46,12 @@ class Requests:
         }
 
     def handle(self, line: bytes) -> Reply:
-        """Do it, and say so; or what to wait for. Raises BadRequest."""
+        """Obey a request line. Returns the answer, or what to wait for. Raises BadRequest."""
         request = read(line)
         known = self._known.get(request.do)
         if known is None:
-            raise BadRequest(
-                f"there is no request {request.do!r}; there are {', '.join(self._known)}"
-            )
+            names = ", ".join(self._known)
+            raise BadRequest(f"unknown request {request.do!r}; the requests are {names}")
         try:
             return known(request)
         except Refused as error:
@@ -65,10 +65,10 @@ class Requests:
 
     def _scale(self, request: Request) -> Answer:
         if (request.procs is None) == (request.by is None):
-            raise BadRequest("scale takes one of procs and by")
-        procs = (
-            request.procs if request.procs is not None else self._pool.target() + (request.by or 0)
-        )
+            raise BadRequest("scale takes either procs or by")
+        procs = request.procs
+        if procs is None:
+            procs = self._pool.target() + (request.by or 0)
         self._commands.scale(procs, "poolq scale")
         return {"ok": True, "procs": procs}
 
@@ -91,25 +91,25 @@ class Requests:
 
 
 def _probe(
-    judge: Callable[[HealthInputs], str], signs: Callable[[], HealthInputs], _: Request
+    judge: Callable[[HealthInputs], str], health: Callable[[], HealthInputs], _: Request
 ) -> Answer:
-    why = judge(signs())
+    why = judge(health())
     return refusal(why) if why else {"ok": True}
 
 
 def _until_the_end() -> Answer | None:
-    """Who waits for the end of the pool is told by `Control.end`."""
+    """`ControlServer.end` answers the clients that wait for the end of the pool."""
     return None
 
 
 def decided(pool: Pool, generation: int) -> Answer | None:
-    """What became of a generation; None while that is open."""
+    """Whether a generation was accepted; None while that is open."""
     if pool.generation >= generation:
         return {"ok": True, "generation": generation}
     if pool.mode is not Mode.RUN:
-        return refusal(f"generation {generation} was given up: the pool is {pool.mode.value}")
+        return refusal(f"generation {generation} was abandoned: the pool is {pool.mode.value}")
     trial = pool.trial
     if pool.last_generation < generation or (trial and trial.generation <= generation):
         return None
-    why = f"generation {generation} is refused, the old workers go on: {pool.refusal}"
+    why = f"generation {generation} is refused, the old workers keep running: {pool.refusal}"
     return {**refusal(why), "traceback": pool.traceback}

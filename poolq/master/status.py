@@ -1,8 +1,8 @@
-"""How a pool is, as plain data: what `poolq status --json` prints. docs/commands.md lists the keys.
-
-Durations in seconds, memory in bytes; null where there is nothing to tell.
+"""The status of a pool as plain data: what `poolq status --json` prints. docs/commands.md lists the
+keys. Durations are in seconds, memory is in bytes, and what is not known is null.
 """
 
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from time import monotonic, monotonic_ns
@@ -20,20 +20,18 @@ from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 
 class StatusReport:
-    """Looks at one pool. `rows`: the scoreboard's, by seq; `began`: monotonic seconds."""
+    """`rows`: the scoreboard rows of the workers, by seq."""
 
     def __init__(
-        self, config: Config, pid: int, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
+        self, config: Config, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
     ) -> None:
         self._config = config
-        self._pid = pid
         self._pool = pool
         self._scores = scores
         self._rows = rows
-        self._began = monotonic()
+        self._started_at = monotonic()
 
     def collect(self) -> dict[str, Any]:
-        """All of it, now."""
         pool, config, trial = self._pool, self._config, self._pool.trial
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
@@ -41,8 +39,8 @@ class StatusReport:
             "state": pool.label(),
             "paused": pool.paused,
             "host": socket.gethostname(),
-            "pid": self._pid,
-            "uptime": round(monotonic() - self._began, 3),
+            "pid": os.getpid(),
+            "uptime": round(monotonic() - self._started_at, 3),
             "generation": pool.generation,
             "trial": self._trial(trial) if trial else None,
             "refusal": refusal,
@@ -78,12 +76,12 @@ class StatusReport:
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
 
     def _limits(self) -> Sequence[LimitStatus]:
-        sight = broker_status.read(self._scores.pages.keeper.read())
-        return sight.limits_now() if sight else ()
+        status = broker_status.read(self._scores.pages.keeper.read())
+        return status.limits_now() if status else ()
 
     def _age(self, word: int) -> float | None:
-        told = self._scores.word(word)
-        return round(max(0, monotonic_ns() - told) / 1e9, 3) if told else None
+        written_at = self._scores.word(word)
+        return round(max(0, monotonic_ns() - written_at) / 1e9, 3) if written_at else None
 
     def _worker(self, slot: Slot, proc: WorkerProcess) -> dict[str, Any]:
         index = self._rows[proc.seq]
@@ -110,7 +108,7 @@ class StatusReport:
 
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
-    """As the dashboard has them, without their sparklines."""
+    """The limits as the dashboard shows them, without their sparklines."""
     found: list[dict[str, Any]] = []
     for limit in limits:
         found.append(msgspec.to_builtins(limit))

@@ -1,5 +1,5 @@
-"""What systemd is told (sd_notify): the state of the pool in its words, and that the master's loop
-turns. Nobody waits for systemd, and a message that cannot be sent is not sent.
+"""Notifies systemd (sd_notify) of the pool's state, and its watchdog that the master's loop runs.
+Nothing waits for systemd: a message that cannot be sent now is sent later, or not at all.
 """
 
 import os
@@ -11,7 +11,8 @@ from poolq.master.state import Mode, Pool
 
 
 class SystemdNotifier:
-    """Takes its variables out of `environ`, so that no child speaks for us. Without them, mute."""
+    """Removes systemd's variables from `environ`, so that no child can send in our name. Without
+    them it sends nothing."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         address = environ.pop("NOTIFY_SOCKET", "")
@@ -28,11 +29,11 @@ class SystemdNotifier:
         )
 
     def notify(self, pool: Pool, now: float) -> None:
-        """Called in every turn of the loop: say what has changed."""
+        """Send what has changed. To be called in each turn of the master's loop."""
         if self._socket is None:
             return
         lines = []
-        state, status = state_of(pool, now), f"STATUS={words(pool)}"
+        state, status = state_of(pool, now), f"STATUS={status_text(pool)}"
         if state != self._state:
             lines += [line.format(now=round(now * 1e6)) for line in state.splitlines()]
         if status != self._status:
@@ -44,11 +45,11 @@ class SystemdNotifier:
             self._state, self._status = state, status
 
     def next_due(self, now: float) -> float:
-        """Seconds until the watchdog wants to be petted."""
+        """Seconds until the watchdog is due."""
         return max(0.0, self._watchdog_at + self._interval - now) if self._interval < inf else inf
 
     def _send(self, text: str) -> bool:
-        """False when it could not be: its queue is full, or systemd is being replaced."""
+        """False if it cannot be sent: the queue is full, or systemd is being replaced."""
         assert self._socket is not None
         try:
             self._socket.sendto(text.encode("utf-8", "replace"), self._address)
@@ -58,7 +59,8 @@ class SystemdNotifier:
 
 
 def state_of(pool: Pool, now: float) -> str:
-    """In systemd's words; another text for each reload. `{now}`: microseconds, when it is said."""
+    """The state as systemd knows it; the text differs for each reload. `{now}` is to be replaced by
+    the microseconds at which it is sent."""
     trial = pool.trial
     if pool.mode is not Mode.RUN:
         return "STOPPING=1"
@@ -69,8 +71,8 @@ def state_of(pool: Pool, now: float) -> str:
     return "READY=1"
 
 
-def words(pool: Pool) -> str:
-    """For `systemctl status`: one line."""
+def status_text(pool: Pool) -> str:
+    """One line for `systemctl status`."""
     ready = sum(proc.ready and proc.serving for proc in pool.procs())
     text = f"{pool.label()}, {ready} of {pool.target()} workers ready, generation {pool.generation}"
     if pool.refusal:

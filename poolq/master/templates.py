@@ -1,6 +1,6 @@
-"""The master's side of the templates: started, asked, listened to, replaced by their copies.
+"""The master's end of the templates: starts them, asks them, and replaces a dead one by its copy.
 
-What a template does is `template/template.py`'s business, when one is wanted `policy.py`'s.
+What a template does is the business of `template/template.py`; when one is needed, of `policy.py`.
 """
 
 import os
@@ -29,33 +29,33 @@ from poolq.template.protocol import (
     encode,
 )
 
-#: What a template process runs. By `-c`, so that a job that starts processes of its own finds no
-#: main module that it would import once more.
+#: What a template process runs. It runs by `-c`, so that processes which a job starts by
+#: multiprocessing find no main module that they would import again.
 TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
-SPARE_INTERVAL = 0.5  # seconds between two copies: each may die at once
-Log = Callable[[str, str], None]
+SPARE_INTERVAL = 0.5  # seconds between two copies, as each may die at once
+START_RETRY_DELAY = 1.0  # seconds
 
 
 class Forker(Protocol):
-    """Who forks for us and takes what the templates fork."""
+    """Forks templates, and keeps account of what the templates fork."""
 
-    def fork_template(self, main: Callable[[], int], what: str) -> int:
-        """The child's pid; 0 where the system has no room now."""
+    def fork_template(self, main: Callable[[], int], name: str) -> int:
+        """The child's pid; 0 if the system cannot fork now."""
 
-    def setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
-        """What a template is told, and the descriptors that it needs for it."""
+    def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
+        """What a template needs to know, and the descriptors that it inherits for it."""
 
     def forked(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy)."""
 
     def fork_failed(self, seq: int) -> None:
-        """A worker that was asked for will not come."""
+        """A template cannot fork the worker that it was asked for."""
 
 
 class Templates:
-    """A line to each template, by generation, and one to its copy."""
+    """Holds a socket to each template, by generation, and one to its copy."""
 
-    def __init__(self, pool: Pool, forker: Forker, log: Log) -> None:
+    def __init__(self, pool: Pool, forker: Forker, log: Callable[[str, str], None]) -> None:
         self._pool = pool
         self._forker = forker
         self._log = log
@@ -65,54 +65,53 @@ class Templates:
         self._load_errors: dict[int, LoadFailed] = {}
 
     def fds(self) -> list[int]:
-        """To wait on: a template has said something."""
+        """Descriptors that are readable when a template has sent something."""
         return [line.fileno() for line in self._lines.values()]
 
-    def private(self) -> list[int]:
-        """What no child may keep."""
+    def descriptors(self) -> list[int]:
+        """The descriptors that every child must close."""
         return self.fds() + [line.fileno() for line in self._spares.values()]
 
     def start(self, generation: int) -> None:
-        """A fresh interpreter, so that it loads the code as it is now."""
+        """Start a fresh interpreter, which loads the code as it is now."""
         ours, theirs = protocol.pair()
-        setup, kept = self._forker.setup(generation, theirs.fileno())
-        buffer = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
-        os.write(buffer, encode(setup))
-        os.lseek(buffer, 0, os.SEEK_SET)
-        argv = [sys.executable, "-c", TEMPLATE_PROGRAM, str(buffer)]
-        main = partial(execute, argv, (*kept, theirs.fileno(), buffer))
+        setup, kept = self._forker.template_setup(generation, theirs.fileno())
+        file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
+        os.write(file, encode(setup))
+        os.lseek(file, 0, os.SEEK_SET)
+        argv = [sys.executable, "-c", TEMPLATE_PROGRAM, str(file)]
+        main = partial(execute, argv, (*kept, theirs.fileno(), file))
         pid = self._forker.fork_template(main, f"template g{generation}")
         theirs.close()
-        os.close(buffer)
+        os.close(file)
         if not pid:
             ours.close()
             if self._pool.trial is not None:
-                self._pool.trial.not_before = monotonic() + 1.0
+                self._pool.trial.not_before = monotonic() + START_RETRY_DELAY
             return
         ours.setblocking(False)
         self._lines[generation] = ours
         self._pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
-    def spawn(self, generation: int, seq: int, row: int, slot: int) -> bool:
-        """Ask for a worker; False when the template does not listen now."""
+    def fork_worker(self, generation: int, seq: int, row: int, slot: int) -> bool:
+        """Ask a template to fork a worker; False if the request could not be sent."""
         first = self._pool.on_trial(generation)
         return protocol.send(self._lines[generation], ForkWorker(seq, row, slot, first))
 
-    def ask(self, generation: int, seq: int) -> None:
-        """Ask whether the code has changed; the answer comes by itself."""
+    def check_code(self, generation: int, seq: int) -> None:
+        """Ask a template whether the code has changed; the answer is received later."""
         if generation in self._lines:
             protocol.send(self._lines[generation], protocol.CodeQuery(seq))
 
     def stop(self, pid: int) -> None:
-        """If this is a template, end its line: what it has imported may have made it deaf to
-        TERM."""
+        """If this is a template, close its line: it may ignore TERM because of what it imported."""
         for generation, line in self._lines.items():
             if self._pool.templates[generation].pid == pid:
                 with suppress(OSError):  # it is dead
                     line.shutdown(socket.SHUT_WR)
 
-    def hear(self) -> None:
-        """Take what the templates have said, and have those copied that have no copy."""
+    def receive(self) -> None:
+        """Handle what the templates have sent, and have each copied that has no copy."""
         for generation in list(self._lines):
             while (line := self._lines.get(generation)) is not None:
                 try:
@@ -121,17 +120,10 @@ class Templates:
                     break
                 if message is None:
                     break  # it is dead, and will be reaped
-                self._heard(generation, message)
-            self._copy(generation)
+                self._handle(generation, message)
+            self._ensure_spare(generation)
 
-    def _copy(self, generation: int) -> None:
-        template = self._pool.templates.get(generation)
-        if template is None or not template.ready or template.stop_sent or template.spare:
-            return
-        if monotonic() - self._spared_at.get(generation, -inf) >= SPARE_INTERVAL:
-            self._give_spare(template)
-
-    def _heard(self, generation: int, message: protocol.Message) -> None:
+    def _handle(self, generation: int, message: protocol.Message) -> None:
         template = self._pool.templates.get(generation)
         if isinstance(message, Forked):
             if template is not None and not message.seq:
@@ -151,42 +143,45 @@ class Templates:
         elif isinstance(message, CodeAnswer):
             transitions.code_checked(self._pool, message.seq, changed=message.changed)
 
-    def _give_spare(self, template: TemplateProcess) -> None:
+    def _ensure_spare(self, generation: int) -> None:
+        template = self._pool.templates.get(generation)
+        if template is None or not template.ready or template.stop_sent or template.spare:
+            return
+        if monotonic() - self._spared_at.get(generation, -inf) < SPARE_INTERVAL:
+            return
         ours, theirs = protocol.pair()
         ours.setblocking(False)
-        if protocol.send(self._lines[template.generation], protocol.ForkSpare(), theirs.fileno()):
-            old = self._spares.pop(template.generation, None)
+        if protocol.send(self._lines[generation], protocol.ForkSpare(), theirs.fileno()):
+            old = self._spares.pop(generation, None)
             if old is not None:
                 old.close()
-            self._spares[template.generation] = ours
-            self._spared_at[template.generation] = monotonic()
+            self._spares[generation] = ours
+            self._spared_at[generation] = monotonic()
         else:
             ours.close()
         theirs.close()
 
-    def gone(self, pid: int, code: int) -> None:
-        """A template or a copy was reaped; `code` -1: by a signal."""
-        self.hear()  # its last load_error
-        now = monotonic()
-        template = next(t for t in self._pool.templates.values() if pid in (t.pid, t.spare))
+    def exited(self, pid: int, code: int) -> None:
+        """A template or a copy was reaped. `code`: -1 for a signal."""
+        self.receive()  # what it sent last
+        now, pool = monotonic(), self._pool
+        template = next(t for t in pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
-        load_error, trial = self._load_errors.pop(generation, None), self._pool.trial
-        if not (
-            load_error or template.stop_sent or was_spare or generation in self._pool.not_preloaded
-        ):
+        load_error, trial = self._load_errors.pop(generation, None), pool.trial
+        expected = load_error or template.stop_sent or generation in pool.not_preloaded
+        if not (expected or was_spare):
             self._log("warning", f"template g{generation} (pid {pid}) died")
-        woken = transitions.template_exited(
-            self._pool, pid, code, load_error.why if load_error else "", now
-        )
+        why = load_error.why if load_error else ""
+        woken = transitions.template_exited(pool, pid, code, why, now)
         if was_spare:
-            return  # another follows when it is heard next
-        if trial is not None and self._pool.trial is not trial and self._pool.generation:
-            log_refusal(self._pool, self._log, generation, load_error)
+            return  # another one is forked soon
+        if trial is not None and pool.trial is not trial and pool.generation:
+            log_refusal(pool, self._log, generation, load_error)
         elif load_error is not None:
             self._log("error", load_error.why)
         self._lines.pop(generation).close()
         spare = self._spares.pop(generation, None)
-        for proc in self._pool.procs():
+        for proc in pool.procs():
             if proc.state is WorkerState.FORKING and proc.generation == generation:
                 self._forker.fork_failed(proc.seq)
         if woken is not None and spare is not None:
@@ -199,8 +194,8 @@ class Templates:
 def log_refusal(
     pool: Pool, log: Callable[[str, str], None], generation: int, load_error: LoadFailed | None
 ) -> None:
-    """A generation was refused: in the log, with the traceback, which `poolq status` shows too."""
-    text = f"generation {generation} is refused, the old workers go on"
+    """Log that a generation was refused, with the traceback, which `poolq status` shows too."""
+    text = f"generation {generation} is refused, the old workers keep running"
     pool.traceback = load_error.trace if load_error else ""
     trace = f"\n{pool.traceback}" if pool.traceback else ""
     log("error", f"{text}: {pool.refusal}{trace}")

@@ -173,7 +173,7 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
     behind = varying.dispatch_many("Varies", 12)
     pool.thaw()
     until(varying.settled)
-    words = pool.until_said("jobs settled as done, 12 given back").partition(" died: ")[2]
+    words = pool.until_said("jobs settled as done, 12 returned").partition(" died: ")[2]
     assert int(words.split()[0]) >= len(before)
     assert varying.ledger.times("start") == {
         **varying.ledger.times("end"), **dict.fromkeys([*few, *before, deadly, *behind], 1)

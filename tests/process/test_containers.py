@@ -98,7 +98,7 @@ def test_without_room_for_a_process_it_goes_on_and_tries_again(project: Project)
     limit_processes(pool, resource.getrlimit(resource.RLIMIT_NPROC)[1])
     project.ledger.until("end", held)
     until(lambda: pool.keeper() is not None and len(pool.idle()) == 2)
-    pool.until_said("generation 2 is good")
+    pool.until_said("generation 2 is accepted")
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0

@@ -163,13 +163,13 @@ def test_reloads_at_the_same_time_each_hear_of_their_own(project: Project) -> No
     assert "generation 3 is refused" in ended(second).line
 
 
-def test_a_reload_is_given_up_when_the_pool_drains(project: Project) -> None:
+def test_a_reload_is_abandoned_when_the_pool_drains(project: Project) -> None:
     pool = project.ready(1)
     jobs = project.folder / "jobs.py"
     jobs.write_text(SLOW)
     waits = begin(pool, "reload", "--wait")
     project.ledger.until("load")
     assert poolq(pool, "stop").out == "pool default is draining\n"
-    assert "given up" in ended(waits).line
+    assert "was abandoned" in ended(waits).line
     project.ledger.open("load")
     assert pool.wait_exit() == 0

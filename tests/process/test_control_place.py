@@ -32,10 +32,10 @@ def test_the_second_pool_of_a_name_is_told_who_has_it(project: Project) -> None:
     assert named.json["pid"] == other.pid
     unknown = poolq(pool, "status", "--name=none")
     assert unknown.code == 69
-    assert "there runs 'default', 'e mails/ü'" in unknown.line
+    assert "choose one with --name: 'default', 'e mails/ü'" in unknown.line
     pool.kill_tree()
     gone = poolq(pool, "status")
-    assert (gone.code, "there runs 'e mails/ü'" in gone.line) == (69, True)
+    assert (gone.code, "choose one with --name: 'e mails/ü'" in gone.line) == (69, True)
 
 
 def test_a_killed_masters_name_is_free_while_its_worker_finishes(project: Project) -> None:

@@ -113,7 +113,7 @@ def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project
     third = dashboard(tty, second)
     os.kill(third, signal.SIGKILL)
     until(tty.restored, 10, "the terminal as it was")
-    until(lambda: "goes on without it" in screens.log.read_text(), 10, "a line of that")
+    until(lambda: "continues without it" in screens.log.read_text(), 10, "a line of that")
     assert state_of(tty.processes()[0].pid), "the pool goes on"
     project.ledger.open()
     project.ledger.until("end", running)
@@ -146,7 +146,7 @@ def test_one_that_is_told_to_leave_gives_the_terminal_back(
     tty = screens.shown(1)
     os.kill(dashboard(tty), how)
     until(tty.restored, 10, "the terminal as it was")
-    until(lambda: "has left" in screens.log.read_text(), 10, "a line of that")
+    until(lambda: "was closed" in screens.log.read_text(), 10, "a line of that")
     tty.until_shows("pool default runs on")
     tty.type(CTRL_C)
     assert tty.until_ends() == 0

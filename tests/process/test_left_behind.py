@@ -130,7 +130,7 @@ def test_neither_an_alarm_nor_a_handler_outlives_its_job(rude: Project) -> None:
     pool.until_idle(1)
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
-    assert "killed" not in pool.log.replace("is killed, given back", "")
+    assert "killed" not in pool.log.replace("are killed and released", "")
 
 
 @sqlite

@@ -298,6 +298,6 @@ def test_who_boots_in_an_outage_waits_for_its_end(
     late = born + 4 * TICKS
     until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS > late, what="its boot deadline")
     server.start()
-    pool.until_said("generation 2 is good")
+    pool.until_said("generation 2 is accepted")
     until(lambda: [one.pid for one in pool.idle()] == booting)
     assert "not ready in time" not in pool.log

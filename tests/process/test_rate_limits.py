@@ -207,7 +207,7 @@ def test_parked_jobs_follow_the_limit_as_it_is_now(
     (project.folder / "jobs.py").write_text(with_limits_changed())
     if how == "reload":
         pool.signal(signal.SIGHUP)
-        pool.until_said("generation 2 is good")
+        pool.until_said("generation 2 is accepted")
     else:
         pool.signal(signal.SIGTERM)
         assert pool.wait_exit() == 0

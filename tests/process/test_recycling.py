@@ -1,4 +1,5 @@
-"""--max-jobs, --max-memory and --max-memory-hard: who is spent is replaced, replacement first."""
+"""--max-jobs, --max-memory and --max-memory-hard: a worker at its limit is replaced, its successor
+first."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def test_a_worker_is_replaced_after_max_jobs_and_no_job_is_lost(project: Project
     each = Counter(line.pid for line in project.ledger.lines("start"))
     assert all(jobs >= 5 for jobs in list(each.values())[:3]), each
     assert project.total("crashed") == 0
-    pool.until_said("is spent: ")
+    pool.until_said("will be replaced: ")
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
@@ -72,7 +73,7 @@ def test_a_worker_that_has_grown_is_replaced_between_two_jobs(project: Project) 
     project.ledger.until("end", small)
     (worker,) = pool.until_idle(1)
     large = project.dispatch("Leaks", {"mib": 150, "gate": "open"})
-    pool.until_said("is spent: ")
+    pool.until_said("will be replaced: ")
     until(lambda: len(pool.ready()) == 2, 5, "the replacement, before the old one leaves")
     project.ledger.open()
     project.ledger.until("end", large)
@@ -91,7 +92,7 @@ def test_a_worker_that_was_born_big_is_not_replaced_again_and_again(project: Pro
         id = project.dispatch("Leaks", {"mib": 1}, delay=0.7)
         project.ledger.until("end", id)
     assert pool.until_idle(1)[0].pid == worker.pid
-    assert "is spent" not in pool.log
+    assert "will be replaced" not in pool.log
 
 
 @sqlite
@@ -117,7 +118,7 @@ def test_what_is_left_between_two_samples_is_not_charged_to_the_next_job(project
     (spent,) = pool.until_idle(1)
     left = project.dispatch("Leaks", {"mib": 200})
     held = project.dispatch("Leaks", {"mib": 1, "gate": "open"})
-    pool.until_said("is spent: ")
+    pool.until_said("will be replaced: ")
     until(lambda: any(worker.pid != spent.pid for worker in pool.ready()))
     project.ledger.open()
     until(project.settled)

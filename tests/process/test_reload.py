@@ -132,7 +132,7 @@ def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Pr
 
         def refused(times: int = number // 2) -> bool:
             flow()
-            return pool.log.count("is refused, the old workers go on") == times
+            return pool.log.count("is refused, the old workers keep running") == times
 
         until(refused, 20, "the refusal")
     until(project.settled, 20)
@@ -151,7 +151,7 @@ def test_a_bad_deploy_is_refused_and_says_why(project: Project, how: str) -> Non
     old = {one.pid for one in pool.until_idle(2)}
     deploy(project, text)
     pool.signal(signal.SIGHUP)
-    assert why in pool.until_said("generation 2 is refused, the old workers go on")
+    assert why in pool.until_said("generation 2 is refused, the old workers keep running")
     if how in ("import", "raises"):
         pool.until_said('jobs.py", line 1, in <module>')
     id = project.dispatch("Quick")
@@ -167,7 +167,7 @@ def test_a_first_worker_that_cannot_boot_is_refused(project: Project) -> None:
     old = {one.pid for one in pool.until_idle(2)}
     deploy(project, JOBS + DIES_WHEN_FORKED)
     pool.signal(signal.SIGHUP)
-    pool.until_said("generation 2 is refused, the old workers go on")
+    pool.until_said("generation 2 is refused, the old workers keep running")
     assert {one.pid for one in pool.ready()} == old
     deploy(project, version(3))
     pool.signal(signal.SIGHUP)
@@ -181,7 +181,7 @@ def test_a_load_that_hangs_is_refused_at_the_boot_timeout(project: Project) -> N
     (project.folder / "import-waits").touch()
     pool.signal(signal.SIGHUP)
     pool.until_said("did not load the application in time")
-    pool.until_said("is refused, the old workers go on")
+    pool.until_said("is refused, the old workers keep running")
     assert [one.pid for one in pool.workers()] == [old.pid]
 
 
@@ -201,7 +201,7 @@ def test_hups_during_a_reload_are_one_more_reload(project: Project) -> None:
         pool.signal(signal.SIGHUP)
         pool.until_said("another reload follows")
     project.ledger.open("import")
-    pool.until_said("generation 3 is good")
+    pool.until_said("generation 3 is accepted")
     until(lambda: len(pool.idle()) == 2 and all(" g3 " in one.title for one in pool.workers()))
     id = project.dispatch("Quick")
     project.ledger.until("v3", id)
@@ -250,7 +250,7 @@ def test_a_cooldown_takes_up_changed_code_and_tries_broken_code_once(project: Pr
 
     until(lambda: taken("v2"), 10, "the new code")
     deploy(project, f"import helper_to_come\n{version(3)}")
-    pool.until_said("is refused, the old workers go on")
+    pool.until_said("is refused, the old workers keep running")
     for _ in range(2):  # each seat twice, so that each has asked for what has changed
         old = {one.pid for one in pool.workers()}
         until(lambda old=old: not old & {one.pid for one in pool.workers()})

@@ -86,7 +86,7 @@ def test_who_hangs_in_c_hears_nothing_and_holds_up_nobody(project: Project) -> N
     pool.signal(signal.SIGUSR2)
     pool.until_said("in never_ends")
     pool.signal(signal.SIGHUP)
-    pool.until_said("generation 2 is good")
+    pool.until_said("generation 2 is accepted")
     until(lambda: sum(" g2 " in one.title for one in pool.idle()) == 2)
     pool.signal(signal.SIGTTOU)
     until(lambda: len(pool.idle()) == 1)

@@ -88,7 +88,7 @@ def test_without_template_and_copy_the_code_is_loaded_anew(project: Project) -> 
     pool = project.ready(2)
     old = {one.pid for one in pool.until_idle(2)}
     kill_both(pool)
-    pool.until_said("generation 2 is good")
+    pool.until_said("generation 2 is accepted")
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
     replace_worker(pool, 2)
 
@@ -113,7 +113,7 @@ def test_without_them_and_with_broken_code_the_workers_go_on_until_it_is_mended(
     assert "default, running, loads g3 in " in poolq(pool, "status").out
     jobs.write_text(good)
     pool.signal(signal.SIGHUP)
-    pool.until_said("is good")
+    pool.until_said("is accepted")
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
 
 
@@ -144,7 +144,7 @@ def test_an_application_that_leaves_a_thread_is_imported_by_each_worker(project:
     assert project.ledger.times("end") == dict.fromkeys(ids, 1)
     old = {one.pid for one in pool.workers()}
     pool.signal(signal.SIGHUP)
-    pool.until_said("generation 2 is good")
+    pool.until_said("generation 2 is accepted")
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
@@ -161,7 +161,7 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
     if broken_first:
         jobs.write_text(BROKEN)
         pool.signal(signal.SIGHUP)
-        pool.until_said("is refused, the old workers go on: module 'jobs' cannot be loaded")
+        pool.until_said("is refused, the old workers keep running: module 'jobs' cannot be loaded")
         pool.until_said('jobs.py", line 1, in <module>')
         refusal = poolq(pool, "status", "--json").json["refusal"]
         assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]

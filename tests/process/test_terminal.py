@@ -88,7 +88,7 @@ def test_a_terminal_that_is_closed_ends_the_pool_but_for_nohup(
         def reloads() -> bool:
             """Soon after the terminal's end HUP is taken to mean the same."""
             pool.signal(signal.SIGHUP)
-            return "generation 2 is good" in pool.log
+            return "generation 2 is accepted" in pool.log
 
         until(reloads)
         pool.signal(signal.SIGTERM)

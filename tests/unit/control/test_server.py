@@ -150,10 +150,10 @@ def test_who_has_sent_all_gets_the_answer_and_the_end(master: Master) -> None:
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (b"\n", "no order"),
-        (b"status\n", "no order"),
-        (b"\xff\xfe\x00\n", "no order"),
-        (b"[" * 2000 + b"\n", "no order"),
+        (b"\n", "not a request"),
+        (b"status\n", "not a request"),
+        (b"\xff\xfe\x00\n", "not a request"),
+        (b"[" * 2000 + b"\n", "not a request"),
         (b'{"v":2,"do":"status"}\n', "speaks version 1, and not 2"),
         (b'{"v":1}\n', "do"),
         (b'{"v":1,"do":"stop","nwo":true}\n', "nwo"),
@@ -192,7 +192,7 @@ def test_who_takes_nothing_holds_up_nobody_and_is_dropped(master: Master) -> Non
     assert len(heard(other)) == 1
     master.turn(0.1)
     assert heard(other) == []
-    assert len(master.control.private()) == 2
+    assert len(master.control.descriptors()) == 2
 
 
 def test_a_big_answer_arrives_whole(master: Master) -> None:
@@ -212,7 +212,7 @@ def test_who_waits_is_answered_when_the_event_has_come(master: Master) -> None:
     assert heard(waits) == []
     gone.close()
     master.turn()
-    assert len(master.control.private()) == 2
+    assert len(master.control.descriptors()) == 2
     master.event = {"ok": False, "error": "no"}
     master.turn()
     assert heard(waits) == [{"v": 1, "ok": False, "error": "no"}]

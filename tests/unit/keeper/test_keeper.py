@@ -146,7 +146,15 @@ def test_a_node_is_judged_by_the_time_to_live_that_its_beats_tell(
         engine.beat("n", told(own))
         engine.beat("o", told(tells))
         said: list[str] = []
-        takeover = Takeover(engine, "n", settings, set, said.append, lambda *_: None, lambda: None)
+        takeover = Takeover(
+            engine=engine,
+            node="n",
+            config=settings,
+            live_workers=set,
+            warn=said.append,
+            report=lambda *_: None,
+            beat_if_due=lambda: None,
+        )
         assert takeover.ttl("o") == max(own, 30.0), "not heard of yet"
         takeover.recover_local()
         assert takeover.ttl("o") == judged

@@ -99,4 +99,4 @@ def test_nonsense_in_the_store_ends_no_observer(capfd: pytest.CaptureFixture[str
     assert found is not None
     assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]
     said = capfd.readouterr().err
-    assert said.count("the queues and limits are shown as they were: ValueError: invalid") == 1
+    assert said.count("queues and limits are not updated: ValueError: invalid") == 1

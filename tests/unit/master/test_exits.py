@@ -30,7 +30,7 @@ def ended(world: World, found: Row, **changes: Any) -> str:
     assert isinstance(proc, WorkerProcess)
     for name, value in changes.items():
         setattr(proc, name, value)
-    return exits.cause(world.pool, proc, found, world.now)
+    return exits.reason(world.pool, proc, found, world.now)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
         for _ in range(100):
             begun = monotonic_ns()
             row = busy.read(0)
-            Master._look_at(master, proc, row, world.now, world.now)  # type: ignore[arg-type]  # what it uses of one
+            Master._observe_worker(master, proc, row, world.now, world.now)  # type: ignore[arg-type]  # what it uses of one
             assert row.deadline == 0 or row.deadline > begun, "half of a number"
             assert proc.deadline in (inf, row.deadline / 1e9)
             found = policy.decide(world.pool, monotonic(), 0)
