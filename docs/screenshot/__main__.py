@@ -1,8 +1,8 @@
-"""`make screenshot`: the pictures of the dashboard, of a pool that does the demo's jobs, and some
-that go wrong.
+"""`make screenshot`: draws the pictures of the dashboard, from a pool that runs the demo's jobs and
+some with problems.
 
-It waits until the pool shows all that the pictures are to show, however long that takes on this
-machine; then `poolq top --svg` takes them.
+It waits until the pool shows everything that the pictures need, however long that takes on this
+machine; then `poolq top --svg` draws them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ IMAGES = HERE.parent / "images"
 SIZES = ("60x15", "100x30", "200x50")
 POOL = "shop"
 TROUBLE = {"stuck", "leaks", "holds back"}
-PATIENCE, PAUSE = 120.0, 0.25  # seconds until it is given up, and between two looks
-SECONDS = 30  # of throughput that are to be seen
-LASTING = 15.0  # seconds that the mails are to wait for yet: the pictures take a second each
+TIMEOUT, INTERVAL = 120.0, 0.25  # seconds: the longest wait, and between two snapshots
+MIN_THROUGHPUT = 30  # seconds of throughput that must be visible
+MIN_WAIT = 15.0  # seconds that mails must still wait: each picture takes a second
 MAILS, SHOPS = 90, 40
-FILES = (4, 9, 14, 9, 4, 2)  # to be indexed in a PAUSE, for a second each
+FILES = (4, 9, 14, 9, 4, 2)  # dispatched per INTERVAL, each for a second
 SETTINGS = f"""\
 name = "{POOL}"
 engine = "sqlite:///shop.db"
@@ -48,7 +48,7 @@ procs = 6
 
 
 class Shop(socketserver.StreamRequestHandler):
-    """Tells its stock at once; the last one never does."""
+    """Sends its stock immediately; the last shop never answers."""
 
     def handle(self) -> None:
         if int(self.rfile.readline()) < SHOPS:
@@ -63,32 +63,32 @@ class Shops(socketserver.ThreadingTCPServer):
 
 
 def main() -> int:
-    """The exit code: 0, or 1 when the pool does not come to show what it should."""
+    """Draw all pictures. Returns 1 if the pool does not show all that they need, else 0."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="poolq-")))
-        move_in(folder)
+        enter_project(folder)
         shops = stack.enter_context(Shops(("127.0.0.1", 0), Shop))
         threading.Thread(target=shops.serve_forever, daemon=True).start()
         stack.callback(shops.shutdown)
         places, sources = work.DemoFiles(folder), work.find_work().sources
         dispatch(places, sources, shops.server_address[1])
         stack.enter_context(pool())
-        work_to_do = more(places, sources)
-        if not wait(work_to_do):
+        dispatching = keep_dispatching(places, sources)
+        if not wait(dispatching):
             return 1
         for size in SIZES:
-            if code := take(size, work_to_do):
+            if code := draw(size, dispatching):
                 return code
     return 0
 
 
-def take(size: str, work_to_do: Iterator[None]) -> int:
-    """The exit code of who takes the picture."""
+def draw(size: str, dispatching: Iterator[None]) -> int:
+    """Draw one picture; returns the exit code of `poolq top`."""
     file = IMAGES / f"dashboard-{size}.svg"
     process = subprocess.Popen([*POOLQ, "top", f"--svg={file}", f"--size={size}"])
     while process.poll() is None:
-        next(work_to_do)
-        sleep(PAUSE)
+        next(dispatching)
+        sleep(INTERVAL)
     say(f"written: {file.relative_to(HERE.parents[1])}")
     return process.returncode
 
@@ -96,8 +96,8 @@ def take(size: str, work_to_do: Iterator[None]) -> int:
 POOLQ = (sys.executable, "-m", "poolq")
 
 
-def move_in(folder: Path) -> None:
-    """Be in a project of its own, of somebody who has set nothing."""
+def enter_project(folder: Path) -> None:
+    """Enter a new project, and forget poolq's environment variables."""
     for name in [name for name in os.environ if name.startswith("POOLQ_")]:
         del os.environ[name]
     os.environ.update({VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
@@ -109,7 +109,7 @@ def move_in(folder: Path) -> None:
 
 @contextmanager
 def pool() -> Iterator[None]:
-    """It runs; in the end it is killed, as one of its jobs would never end."""
+    """Run a pool; kill it in the end, because one of its jobs never ends."""
     with Path("out").open("wb") as out:
         process = subprocess.Popen([*POOLQ, "run", "--log-file=shop.log"], stdout=out, stderr=out)
         try:
@@ -120,7 +120,7 @@ def pool() -> Iterator[None]:
 
 
 def dispatch(places: work.DemoFiles, sources: list[str], port: int) -> None:
-    """What is there from the beginning."""
+    """Dispatch the first jobs."""
     from shop import SendMail, import_catalog, sync_stock
 
     import_catalog.dispatch(files=sources)
@@ -131,8 +131,8 @@ def dispatch(places: work.DemoFiles, sources: list[str], port: int) -> None:
     poolq.dispatch_many(SendMail, mails)
 
 
-def more(places: work.DemoFiles, sources: list[str]) -> Iterator[None]:
-    """What comes in all the time: files, and webhooks whose servers are not always well."""
+def keep_dispatching(places: work.DemoFiles, sources: list[str]) -> Iterator[None]:
+    """Dispatch more jobs with each step: files, and webhooks with unreliable servers."""
     answers, files = (*work.RECOVERING_ANSWERS[:3], *work.FAILING_ANSWERS[:1]), cycle(sources)
     for number in count():
         many = FILES[number // 4 % len(FILES)]
@@ -150,32 +150,32 @@ def more(places: work.DemoFiles, sources: list[str]) -> Iterator[None]:
         yield
 
 
-def wait(work_to_do: Iterator[None]) -> bool:
-    """Until the pool shows everything; False: it does not."""
-    deadline, missing = monotonic() + PATIENCE, ["a pool"]
-    for _ in work_to_do:
+def wait(dispatching: Iterator[None]) -> bool:
+    """Wait until the pool shows everything; False if it does not in time."""
+    deadline, missing = monotonic() + TIMEOUT, ["a pool"]
+    for _ in dispatching:
         if monotonic() > deadline:
             break
-        sleep(PAUSE)
+        sleep(INTERVAL)
         with suppress(PoolNotFound), closing(AttachedSource(POOL, os.environ)) as source:
             found = source.snapshot()
             missing = lacks(found) if found is not None else ["a pool"]
         if not missing:
             return True
-    say(f"after {PATIENCE:g} s the pool still lacks {', '.join(missing)}")
+    say(f"after {TIMEOUT:g} s the pool still lacks {', '.join(missing)}")
     return False
 
 
 def lacks(found: Snapshot) -> list[str]:
-    """What there is not yet to see."""
+    """What the pool does not show yet."""
     seen, rates = {one.verdict for one in alerts(found)}, found.throughput
     mails = [one.next_slot or 0 for one in found.limits if one.waiting]
     wanted = {
         **{f"a word of {verdict}": verdict in seen for verdict in TROUBLE},
-        "mails that wait": min(mails, default=0) > LASTING,
+        "mails that wait": min(mails, default=0) > MIN_WAIT,
         "failures": rates.failed.total > 0 and len(found.failures) > 0,
         "retries": rates.retried.total > 0,
-        "throughput": len(rates.done.spark) > SECONDS and rates.done.now > 0,
+        "throughput": len(rates.done.spark) > MIN_THROUGHPUT and rates.done.now > 0,
     }
     return [what for what, there in wanted.items() if not there]
 

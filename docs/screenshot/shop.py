@@ -1,4 +1,4 @@
-"""The jobs of the pictures, beside those of `poolq demo`: three as they go wrong in real pools."""
+"""The jobs of the pictures, besides those of `poolq demo`: three with typical problems."""
 
 import socket
 from pathlib import Path
@@ -12,7 +12,7 @@ _rows: list[list[bytes]] = []
 
 
 class SendMail(demo.SendMail):
-    """The demo's, where the mail server takes fewer; a mail over the limit waits in line."""
+    """The demo's job with a lower limit; mails over the limit are parked."""
 
     on_limit = "park"
 
@@ -22,7 +22,8 @@ class SendMail(demo.SendMail):
 
 @poolq.job(queue="stock")
 def sync_stock(port: int, shop: int) -> None:
-    """Ask a shop for its stock, without a timeout: one that never answers is waited for."""
+    """Request a shop's stock without a timeout, so it waits forever for a shop that never
+    answers."""
     with socket.create_connection(("127.0.0.1", port)) as line:
         line.sendall(f"{shop}\n".encode())
         line.recv(1024)
@@ -30,7 +31,7 @@ def sync_stock(port: int, shop: int) -> None:
 
 @poolq.job(queue="imports")
 def import_catalog(files: list[str]) -> None:
-    """Read one file after the other, and let go of none."""
+    """Read one file after the other, and keep them all in memory."""
     for number, file in enumerate(files, 1):
         _rows.append(Path(file).read_bytes().splitlines())
         poolq.current().progress(number, len(files), Path(file).name)

@@ -11,7 +11,7 @@ def demo(as_json: bool) -> int:
     """Run real jobs on SQLite, to show poolq in action.
 
     A pool of 4 indexes the standard library, sends mails at 10 per second, retries, fails and
-    recovers from a crash; within a minute.
+    recovers from a crash. It takes less than a minute.
     """
     from poolq.demo.run import run_demo
 

@@ -14,10 +14,8 @@ import time
 from types import FrameType
 
 NAME_TAKEN = 73  # PoolStartError.exit_code
-START_SECONDS, EXIT_DELAY = (
-    0.8,
-    10.0,
-)  # seconds: exits before count as failed starts; the wait of later ones
+START_SECONDS = 0.8  # supervisor counts an earlier exit as a failed start
+EXIT_DELAY = 10.0  # seconds that a later exit is delayed
 
 _EXITING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)

@@ -59,7 +59,7 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot | None:
         """The pool now, or None if it has ended. Called four times a second: it never waits for a
-        broker, and for the master only for an unnoticeable time."""
+        broker, and waits for the master too briefly to be noticed."""
 
     def stack(self, pid: int) -> str:
         """The stacks of a worker's threads, or "" if they are not available. May take a second, and

@@ -73,7 +73,8 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """True if this process's group has the terminal, or if the terminal controls no group."""
+        """True if this process's group has the terminal, or if it is not our controlling
+        terminal."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:

@@ -75,7 +75,7 @@ class CallWebhook(Job):
 
 @poolq.job(queue="crash")
 def kill_worker_once(mark: str) -> None:
-    """Die as from a lack of memory, but only the first time."""
+    """Kill the worker, as the kernel does when memory runs out, but only the first time."""
     path = Path(mark)
     if not path.exists():
         path.write_text("killed its worker\n")

@@ -109,8 +109,7 @@ class _Demo:
         return run_pool(self._settings, set_up())
 
     def _enter_project(self) -> None:
-        """Be as a process that was started in the folder, by somebody who has set nothing and
-        whose terminal is the log."""
+        """Enter the demo's folder, forget poolq's environment variables, and write to the log."""
         os.chdir(self._files.folder)
         log = os.open(self._files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         for stream in (1, 2):

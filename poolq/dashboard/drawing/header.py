@@ -57,7 +57,7 @@ def _end(place: str, theme: Theme) -> str:
 
 
 def state_of(head: PoolView) -> str:
-    """RUNNING g3, RELOADING g4, DRAINING g3 …"""
+    """The state and generation: RUNNING g3, RELOADING g4, DRAINING g3 …"""
     word = head.state.upper()
     if head.trial and head.generation:
         return f"RELOADING g{head.trial}" if word == "RUNNING" else f"{word} g{head.trial}"

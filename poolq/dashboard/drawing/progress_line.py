@@ -9,7 +9,7 @@ GAUGE_WIDTH = 14
 
 
 def line(seen: Snapshot, served: tuple[str, ...] | None, seconds: float, theme: Theme) -> str:
-    """The progress, such as ` 62% ████████░░░░  1204 left, 1m 5s`, at most WIDTH characters."""
+    """The progress, such as ` 62% ████████░░░░  1204 left, 1m 5s`, at most MAX_WIDTH characters."""
     total = seen.throughput
     done = total.done.total + total.failed.total
     queues = [one for one in seen.queues if not served or one.queue in served]
