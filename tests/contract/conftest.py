@@ -1,6 +1,6 @@
-"""The engine under test: each kind that stores in turn, on a real server.
+"""The engine under test: each kind that stores, in turn, on a real server.
 
-Valkey runs the same scripts as Redis, so only what is marked `every_engine` runs on it too;
+Valkey runs the same scripts as Redis, so only tests marked `every_engine` run on it too;
 `test_valkey.py` makes sure that each script, and each command in one, runs there.
 """
 
@@ -27,13 +27,13 @@ OpenEngine = Callable[..., Engine]
 
 @pytest.fixture(params=("redis", "mariadb", "sqlite"))
 def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of one engine of each kind in turn."""
+    """The URL of each kind of engine in turn."""
     return url_of(request, tmp_path)
 
 
 @pytest.fixture
 def opened() -> Iterator[OpenEngine]:
-    """`open_engine`, and all that it opened closed in the end."""
+    """`open_engine`; everything that it opened is closed at the end."""
     with ExitStack() as stack:
 
         def open_and_close(url: str, namespace: str, *, migrate: bool = False) -> Engine:
@@ -45,15 +45,15 @@ def opened() -> Iterator[OpenEngine]:
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) -> Engine:
-    """In a namespace of the test's own; that on MariaDB was another's before, for making nine
-    tables takes longer than most tests do."""
+    """In a namespace of the test's own. On MariaDB it is reused, because creating nine tables takes
+    longer than most tests."""
     name = "emptied" if engine_url.startswith("mysql") else "namespace"
     return opened(engine_url, request.getfixturevalue(name), migrate=True)
 
 
 @pytest.fixture
 def client(redis_server: Redis) -> Iterator[redis.Redis]:
-    """Past poolq, to the shared redis-server."""
+    """A direct connection to the shared redis-server."""
     with redis_server.client() as made:
         yield made
 
@@ -65,7 +65,7 @@ def reused(mariadb_server: MariaDB) -> str:
 
 @pytest.fixture
 def emptied(mariadb_server: MariaDB, reused: str) -> str:
-    """The one namespace, and those whose names begin with its name, without a row."""
+    """Empty the namespace, and those whose names begin with its name."""
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SHOW TABLES LIKE %s", (f"{reused}%",))
         for (table,) in cursor.fetchall():
@@ -76,13 +76,13 @@ def emptied(mariadb_server: MariaDB, reused: str) -> str:
 
 @pytest.fixture
 def other(engine: Engine, opened: OpenEngine) -> Engine:
-    """Another engine object on the same jobs: another connection."""
+    """Another engine object, with its own connection, on the same jobs."""
     return opened(engine.url, engine.namespace)
 
 
 @pytest.fixture
 def clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The engine's clock, in the test's hands: it stands still between two moves."""
+    """The engine's clock, which only the test moves."""
     clock = Clock(monkeypatch)
     clock.govern(engine)
     return clock

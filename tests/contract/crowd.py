@@ -1,7 +1,7 @@
-"""Several processes that do one thing at the same moment, and the things they do.
+"""Several processes that do the same thing at the same moment, and what they do.
 
-The processes are fresh interpreters (spawn): nothing is inherited from the test. What they do
-must be importable, so it stands here and not in the tests.
+The processes are fresh interpreters (spawn), so they inherit nothing from the test. What they do
+must be importable, so it is here and not in the tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _at_once(act: Callable[..., T], member: int, args: tuple[Any, ...]) -> T:
 
 
 class Crowd:
-    """`size` processes; `act` has each of them do one thing, all beginning at once."""
+    """`size` processes; `act` has all of them do one thing at once."""
 
     def __init__(self, size: int) -> None:
         context = get_context("spawn")
@@ -46,7 +46,7 @@ class Crowd:
         )
 
     def act(self, what: Callable[..., T], *args: Any) -> list[T]:
-        """`what(member, *args)` in every process; the results."""
+        """Run `what(member, *args)` in every process, and return the results."""
         futures = [self._pool.submit(_at_once, what, n, args) for n in range(self.size)]
         return [future.result(50) for future in futures]
 
@@ -63,7 +63,7 @@ class Crowd:
 
 
 def work_off(member: int, url: str, namespace: str) -> list[str]:
-    """Claim up to 7 at a time until the queue is empty; the ids in the order of their claims."""
+    """Claim up to 7 jobs at a time until the queue is empty. Returns the ids in claim order."""
     with closing(open_engine(url, namespace)) as engine:
         worker = Worker(engine, f"w{member}", f"n{member}")
         ids: list[str] = []
@@ -77,7 +77,7 @@ def work_off(member: int, url: str, namespace: str) -> list[str]:
 
 
 def dispatch(member: int, url: str, namespace: str, times: int) -> list[str]:
-    """Push `times` jobs, one by one; their names in order."""
+    """Push `times` jobs, one by one. Returns their names in order."""
     names = [f"{member}.{n}" for n in range(times)]
     with closing(open_engine(url, namespace)) as engine:
         for name in names:
@@ -86,13 +86,13 @@ def dispatch(member: int, url: str, namespace: str, times: int) -> list[str]:
 
 
 def start_all(member: int, url: str, namespace: str, rules: list[Rule], times: int) -> int:
-    """Ask `times` for a start of all the rules; how often it was given."""
+    """Ask `times` for a start of all the rules. Returns how often it was granted."""
     with closing(open_engine(url, namespace)) as engine:
         return sum(engine.admit(rules).wait == 0 for _ in range(times))
 
 
 def start_for(member: int, url: str, namespace: str, rule: Rule, span: int) -> tuple[int, int, int]:
-    """Ask for starts through `span` microseconds: how many were given, between which times."""
+    """Ask for starts for `span` microseconds. Returns how many were granted, and the time range."""
     with closing(open_engine(url, namespace)) as engine:
         given, began = 0, engine.now()
         while (now := engine.now()) < began + span:
@@ -101,7 +101,7 @@ def start_for(member: int, url: str, namespace: str, rule: Rule, span: int) -> t
 
 
 def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
-    """Step `times` and acknowledge what comes; the ids of parked jobs that were given a slot."""
+    """Step `times` and acknowledge the claims. Returns the ids of parked jobs that got a slot."""
     with closing(open_engine(url, namespace)) as engine:
         worker = Worker(engine, f"member{member}", f"n{member}")
         ids: list[str] = []
@@ -115,8 +115,8 @@ def take_parked(member: int, url: str, namespace: str, times: int) -> list[str]:
 
 
 def live_and_die(member: int, url: str, namespace: str, span: int) -> list[str]:
-    """For `span` microseconds member 0 recovers whoever is registered, and the others work,
-    each under a new name whenever it is fenced. The ids whose acknowledgement was accepted."""
+    """For `span` microseconds, member 0 recovers all registered workers, and the others work, under
+    a new name whenever they are fenced. Returns the ids whose acknowledgement was accepted."""
     acked: list[str] = []
     with closing(open_engine(url, namespace)) as engine:
         end = engine.now() + span

@@ -1,6 +1,6 @@
-"""What the contract tests are written in: pushes, a worker that counts its requests, looks.
+"""Helpers of the contract tests: pushes, a worker that counts its requests, queries.
 
-Job ids ascend in the order in which they are made, as those of `poolq.jobs.ids` do.
+Job ids ascend in the order in which they are made, like those of `poolq.jobs.ids`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _serial = count(1)
 
 
 def open_engine(url: str, namespace: str, *, migrate: bool = False) -> Engine:
-    """A new engine object; `migrate` makes the tables where the engine has them made by hand."""
+    """A new engine object. `migrate` creates the tables of an engine that needs that."""
     module, _, name = CLASSES[url.partition(":")[0].partition("+")[0]].partition(":")
     engine: Engine = getattr(import_module(module), name)(url, namespace)
     if migrate and name == "MySQLEngine":
@@ -58,8 +58,8 @@ def open_engine(url: str, namespace: str, *, migrate: bool = False) -> Engine:
 
 
 def new_id() -> str:
-    """32 hex digits, ascending, unique among the processes of a test; three of a moment each, as
-    Redis has bodies of the same moment together."""
+    """32 hex digits, ascending, unique among the processes of a test. Three ids share a moment
+    each, because Redis keeps bodies of the same moment together."""
     serial = next(_serial)
     return f"{serial // 3:010x}{serial:06x}{os.getpid():016x}"
 
@@ -76,7 +76,7 @@ def registration(worker: str = "w1", node: str = "n1") -> Registration:
 
 
 class Worker:
-    """A registered worker that numbers its steps, as a real one's main thread does."""
+    """A registered worker that numbers its steps, as the main thread of a real one does."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Worker:
         return self.again(*settlements, want=want, queues=queues)
 
     def again(self, *settlements: Settlement, want: int = 0, queues: Any = EVER) -> Step:
-        """Send the last request once more."""
+        """Repeat the last request."""
         chosen = self.queues if queues is EVER else queues
         return self.engine.step(self.name, self.request, settlements, want, chosen)
 
@@ -104,7 +104,7 @@ class Worker:
         return self.step(want=want, queues=queues).claims
 
     def claim_soon(self) -> Claim:
-        """The next claim, waited for."""
+        """Wait for the next claim, and return it."""
         return until(self.claim, 5, "a claim")[0]
 
     def end(self, claim: Claim, outcome: Outcome = ACK) -> None:
@@ -112,7 +112,7 @@ class Worker:
         assert self.step(Settlement(claim, outcome)).stale == []
 
     def drain(self) -> list[str]:
-        """Claim and acknowledge all there is; the names in the order of their claims."""
+        """Claim and acknowledge all jobs. Returns their names in claim order."""
         names: list[str] = []
         while claims := self.claim(50):
             names += named(claims)
@@ -121,17 +121,17 @@ class Worker:
 
 
 def kind(outcome: Outcome) -> str:
-    """What a test's parameter is called."""
+    """The name of a test's parameter."""
     return type(outcome).__name__.lower()
 
 
 def named(claims: Sequence[Claim]) -> list[str]:
-    """What the claimed jobs were called when they were pushed."""
+    """The names that the claimed jobs were pushed with."""
     return [claim.body.decode() for claim in claims]
 
 
 def count_of(engine: Engine, queue: str = "q") -> QueueCounts:
-    """One queue's counts, without `oldest`, which is the clock's business."""
+    """One queue's counts, without `oldest`, which depends on the clock."""
     found = [counts for counts in engine.counts() if counts.queue == queue]
     return found[0]._replace(oldest=0) if found else QueueCounts(queue)
 
@@ -152,7 +152,7 @@ def line(cause: str = "crash") -> bytes:
 
 
 def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
-    """Push a job and have it fail; its id."""
+    """Push a job and let it fail. Returns its id."""
     (pushed,) = push(worker.engine, name)
     (claim,) = worker.claim()
     worker.end(claim, Bury(state))
@@ -160,14 +160,14 @@ def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
 
 
 def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:
-    """A rule of one start a window, taken."""
+    """A rule of one start per window, which is taken."""
     rule = Rule(key, 1, window)
     assert engine.admit([rule]).wait == 0
     return rule
 
 
 def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -> list[str]:
-    """Push jobs, and have them claimed and parked one after the other; their ids."""
+    """Push jobs, then claim and park them one by one. Returns their ids."""
     ids = push(worker.engine, *names)
     for claim in worker.claim(len(names)):
         worker.end(claim, Park(tuple(rules), refused))

@@ -1,5 +1,5 @@
-"""Signals' handlers at the places where Python lets one run, each time at another one; those
-between the rounds of a loop are left out. One that raises is what Ctrl-C does."""
+"""Signal handlers at every place where Python lets one run, each time at another place, except
+between the rounds of a loop. A handler that raises does what Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def interrupted(act: Callable[[], object], number: int, within: str) -> bool:
 def handled(
     act: Callable[[], object], handler: Callable[[], object], number: int, within: str
 ) -> bool:
-    """Call `act`, and `handler` when the `number`-th call begins or has returned in files whose
-    path has `within`; False when `act` came to its end before."""
+    """Call `act`, and `handler` when the `number`-th call in files whose path contains `within`
+    begins or has returned. Returns False if `act` ended before that."""
     seen = 0
 
     def profiler(frame: FrameType, event: str, _arg: object) -> None:

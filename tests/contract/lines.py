@@ -1,4 +1,4 @@
-"""A line to the server that fails at the n-th request, for sweeps over every place to fail."""
+"""A connection that fails at the n-th request, for trying every place at which it can fail."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.support.proxy import Link, Proxy
 
 
 class Place(NamedTuple):
-    """The n-th request is not answered and its connection is closed; `delivered` says whether
-    the server has got it."""
+    """The n-th request gets no reply and its connection is closed; `delivered` tells whether the
+    server has received it."""
 
     nth: int
     delivered: bool
 
 
 class Line(Proxy):
-    """A proxy to the server of a URL; `url` is the same by way of it."""
+    """A proxy to the server of a URL; `url` leads through it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -33,7 +33,8 @@ class Line(Proxy):
         self._delivered = self._reached = False
 
     def failing(self, act: Callable[[], object], place: Place) -> EngineUnavailable | None:
-        """Do something while the line fails at one place; the error, if that stopped it."""
+        """Do something while the connection fails at one place. Returns the error that it raised,
+        if any."""
         self._delivered, self._reached = place.delivered, False
         self._left = place.nth
         try:
@@ -45,8 +46,8 @@ class Line(Proxy):
         return None
 
     def places(self, most: int = 40) -> Iterator[Place]:
-        """Every place at which the same act can fail, for a caller who does it each time: the
-        first request, the second, and so on until one was not sent any more."""
+        """Every place at which an operation can fail, for a caller that repeats it each time: the
+        first request, the second, and so on, until a request is no longer sent."""
         for delivered in (True, False):
             for nth in range(1, most):
                 yield Place(nth, delivered)

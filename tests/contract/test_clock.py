@@ -1,5 +1,5 @@
-"""Whose time it is: the engine's server's, wherever it goes. What is ready stays ready, a window
-that was opened later than now is over, and a moment that was named stays that moment."""
+"""All times are those of the engine's server, even if its clock jumps. What is ready stays ready, a
+window that was opened later than now is over, and a given point in time stays the same."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_clock_of_these_tests_is_the_engines(
 
 
 def test_what_is_ready_stays_ready(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """Pushed, given back, recovered, tried again, retried: all before the jump."""
+    """Pushed, given back, recovered, retried: all before the jump."""
     failed = bury(worker, "failed")
     push(engine, "given back", "recovered", "retried")
     back, kept, again = worker.claim(3)
@@ -68,11 +68,11 @@ def test_what_is_ready_stays_ready(engine: Engine, worker: Worker, clock: Clock)
     ]
 
 
-def test_what_came_due_before_the_jump_stays_due_though_nobody_had_looked(
+def test_what_came_due_unnoticed_before_the_jump_is_claimed_in_the_end(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Here an engine may be of either mind: it had not been asked at a time when it was due. But
-    it is claimed in the end, and by nobody before its time and after the jump back."""
+    """An engine may treat such a job either way, because it was not asked while the job was due.
+    But it is claimed in the end, and never before its time after the jump back."""
     (pushed,) = push(engine, "a", delay=MINUTE)
     clock.forward(MINUTE)
     clock.back(HOUR)
@@ -85,7 +85,7 @@ def test_what_came_due_before_the_jump_stays_due_though_nobody_had_looked(
 
 
 @pytest.mark.parametrize("moved", [HOUR, -HOUR])
-def test_work_goes_on(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+def test_work_continues(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
     push(engine, "a", "b")
     (claim,) = worker.claim()
     clock.forward(moved)
@@ -96,10 +96,10 @@ def test_work_goes_on(engine: Engine, worker: Worker, clock: Clock, moved: int) 
     assert worker.drain() == ["d", "e", "f"]
 
 
-def test_of_those_dispatched_after_the_jump_none_waits_for_the_old_time(
+def test_no_job_dispatched_after_the_jump_waits_for_the_old_time(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Whoever serves the queue all the time finds them beside those from before."""
+    """A worker that serves the queue all the time finds them along with those from before."""
     push(engine, *(f"old{n}" for n in range(30)))
     assert len(worker.claim(10)) == 10
     clock.back(HOUR)
@@ -141,7 +141,7 @@ def test_a_delayed_job_keeps_its_moment(
 
 
 def test_a_window_that_began_in_the_future_is_over(engine: Engine, clock: Clock) -> None:
-    """At most one window's worth of starts more than allowed, and then as ever."""
+    """At most one additional window's worth of starts, and then as always."""
     rule = Rule("mail", 2, MINUTE)
     assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, MINUTE]
     clock.back(HOUR)
@@ -153,7 +153,7 @@ def test_a_window_that_began_in_the_future_is_over(engine: Engine, clock: Clock)
     assert [engine.admit([rule]).wait for _ in range(3)] == [0, 0, MINUTE]
 
 
-def test_a_small_step_back_within_a_window_opens_it_anew(engine: Engine, clock: Clock) -> None:
+def test_a_small_step_back_within_a_window_reopens_it(engine: Engine, clock: Clock) -> None:
     rule = full(engine, "mail", MINUTE)
     clock.forward(10 * SECOND)
     clock.back(9 * SECOND)
@@ -193,7 +193,7 @@ def test_a_line_does_not_wait_for_the_old_time(
 def test_a_slot_that_had_come_is_there_after_a_step_back(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """A step back by less than the window is long, too."""
+    """Even after a step back that is shorter than the window."""
     park(worker, "a", rules=[Rule("mail", 1, HOUR)])
     clock.back(MINUTE)
     assert [claim.admitted for claim in worker.claim()] == [True]
@@ -225,7 +225,7 @@ def test_a_waiter_hears_of_a_line_after_the_jump(
 def test_a_job_that_a_limit_released_does_not_wait_for_the_old_time(
     engine: Engine, worker: Worker, clock: Clock, moved: int
 ) -> None:
-    """Its moment is the end of a window, with as much jitter at most."""
+    """It is due at the end of a window, plus jitter of at most another window."""
     rule = full(engine, "mail", MINUTE)
     push(engine, "a", "b")
     for claim in worker.claim(2):

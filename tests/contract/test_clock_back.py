@@ -1,4 +1,4 @@
-"""A clock that goes back or ahead by an hour freezes nothing, whatever was written before."""
+"""A clock that jumps by an hour freezes nothing, whatever was written before."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def test_what_is_dispatched_afterwards_is_ready_too(
     assert sorted(named(worker.claim(9))) == ["b", "c", "d"]
 
 
-def test_its_waiter_is_woken(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_a_dispatch_after_the_jump_wakes_the_waiter(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     push(engine, "a")
     assert engine.wait(["q"], 5) > 0
     assert named(worker.claim(2)) == ["a"]
@@ -60,7 +62,7 @@ def test_a_delayed_job_keeps_its_moment(engine: Engine, worker: Worker, clock: C
 def test_delayed_jobs_that_were_due_are_delayed_again(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Nobody has looked at them: they have not been ready."""
+    """No step has noticed them, so they were not ready."""
     push(engine, "a", delay=MINUTE)
     worker.end(worker.claim()[0], Release(MINUTE, State(1))) if worker.claim() else None
     clock.forward(MINUTE)
@@ -80,7 +82,7 @@ def test_a_window_from_the_future_reopens(engine: Engine, worker: Worker, clock:
     assert [use.resets_in for use in engine.limits()] == [HOUR]
 
 
-def test_a_window_that_had_begun_goes_on(engine: Engine, clock: Clock) -> None:
+def test_a_window_that_had_begun_continues(engine: Engine, clock: Clock) -> None:
     rule = full(engine, window=2 * HOUR)
     clock.forward(90 * MINUTE)
     clock.back(HOUR)
@@ -108,7 +110,7 @@ def test_a_parked_job_is_given_the_slot_of_the_reopened_window(
     assert named(worker.claim(1, queues)) == ["b"]
 
 
-def test_it_wakes_the_waiter_then(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_the_reopened_window_wakes_the_waiter(engine: Engine, worker: Worker, clock: Clock) -> None:
     park(worker, "a", rules=[full(engine)])
     clock.back(HOUR)
     assert engine.wait(["q"], 5) > 0
@@ -128,7 +130,7 @@ def test_a_released_job_is_back_when_its_window_lies_ahead(
     assert named(worker.claim(9, queues)) == ["a", "b", "c"]
 
 
-def test_one_that_was_released_for_less_than_its_window_waits_for_that(
+def test_a_job_released_for_less_than_its_window_waits_for_that(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     push(engine, "a")
@@ -143,7 +145,7 @@ def test_one_that_was_released_for_less_than_its_window_waits_for_that(
 
 
 def test_a_busy_worker_finds_a_line_again_too(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """It always has jobs, and never needs to look around for some."""
+    """It always has jobs, and never needs to look for others."""
     parked = park(worker, "a", rules=[full(engine)])
     push(engine, *map(str, range(100)))
     clock.back(HOUR)
@@ -154,7 +156,9 @@ def test_a_busy_worker_finds_a_line_again_too(engine: Engine, worker: Worker, cl
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_all_kinds_together_go_on(engine: Engine, worker: Worker, clock: Clock, hours: int) -> None:
+def test_all_kinds_of_jobs_together_continue(
+    engine: Engine, worker: Worker, clock: Clock, hours: int
+) -> None:
     rules = [Rule("two", 2, MINUTE), Rule("five", 5, HOUR)]
     push(engine, *map(str, range(20)))
     done: list[str] = []
@@ -184,7 +188,9 @@ def test_all_kinds_together_go_on(engine: Engine, worker: Worker, clock: Clock, 
     assert sorted(done, key=int) == [str(n) for n in range(20)]
 
 
-def test_ahead_nothing_waits_longer(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_nothing_waits_longer_after_a_jump_ahead(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     rule = full(engine, window=HOUR)
     park(worker, "p", rules=[rule])
     push(engine, "d", delay=HOUR)

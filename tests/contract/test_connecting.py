@@ -1,4 +1,4 @@
-"""What the first connection of a process costs: a pool's workers are forked before it, and what
+"""What the first connection of a process costs: a pool's workers are forked before it, so whatever
 they import for it is private to each."""
 
 from __future__ import annotations

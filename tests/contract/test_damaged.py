@@ -1,5 +1,5 @@
-"""Registrations, beats and claims that somebody has damaged, or a server has evicted: whoever looks
-after the others goes on, and nothing that can still be known is lost."""
+"""Registrations, beats and claims that somebody has damaged, or a server has evicted: keepers
+continue to look after the other nodes, and lose nothing that can still be known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def redis(engine: Engine, command: str, key: str, *args: Any) -> None:
 
 
 def damage_worker(engine: Engine, how: str) -> None:
-    """Worker w2's registration."""
+    """Damage the registration of worker w2."""
     if isinstance(engine, RedisEngine):
         match how:
             case "gone":
@@ -45,7 +45,7 @@ def damage_worker(engine: Engine, how: str) -> None:
 
 
 def damage_node(engine: Engine) -> None:
-    """Node n2's beat, and what it has told."""
+    """Damage the beat and the info of node n2."""
     if isinstance(engine, RedisEngine):
         redis(engine, "HSET", "nodes", b"n2", b"x")
         redis(engine, "HDEL", "nodeinfo", b"n2")
@@ -58,7 +58,7 @@ def damage_node(engine: Engine) -> None:
 
 
 def damage_claims(engine: Engine, ids: Sequence[str]) -> None:
-    """What is known of all jobs, but for their bodies and who has them."""
+    """Damage everything that is known about all jobs, except their bodies and workers."""
     if isinstance(engine, RedisEngine):
         for id_ in ids:
             redis(engine, "HSET", "states", id_.encode(), b"x")
@@ -108,14 +108,14 @@ def test_a_damaged_node_stops_no_other_ones_beat(engine: Engine) -> None:
     assert engine.beat("n1", b"") == {"n1": 3}
 
 
-def test_a_damaged_node_that_lives_goes_on(engine: Engine) -> None:
+def test_a_damaged_node_that_lives_continues(engine: Engine) -> None:
     engine.register(registration("w2", "n2"))
     damage_node(engine)
     assert engine.beat("n2", b"told") == {"n2": 1}
     assert [(node.beat, node.info) for node in engine.nodes()] == [(1, b"told")]
 
 
-def test_claims_that_cannot_be_read_are_recovered(engine: Engine) -> None:
+def test_unreadable_claims_are_recovered(engine: Engine) -> None:
     ids = push(engine, "a", "b")
     Worker(engine).claim(2)
     damage_claims(engine, ids)

@@ -1,4 +1,4 @@
-"""Due times: told by the server's clock, kept to the microsecond, never anticipated."""
+"""Due times follow the server's clock, to the microsecond; no job is early."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_jobs_that_came_due_are_claimed_in_the_order_of_their_due_times(
 def test_a_job_that_came_due_is_before_those_pushed_afterwards(
     engine: Engine, worker: Worker
 ) -> None:
-    """FIFO is by due time, also where nobody stepped between the two."""
+    """FIFO is by due time, even if no step ran between the two."""
     (pushed,) = push(engine, "early", delay=20 * MS)
     wait_for(engine, stored(engine, pushed).at)
     push(engine, "late")
@@ -113,8 +113,8 @@ def test_a_due_job_of_a_paused_queue_is_not_claimed(engine: Engine, worker: Work
 def test_what_comes_back_is_claimed_soon_though_the_queue_never_runs_dry(
     engine: Engine, other: Engine, worker: Worker, way: str
 ) -> None:
-    """It comes back through another process, so an engine may find it a moment later; but a
-    killed worker's job is promised to start again within a second."""
+    """It comes back through another process, so an engine may find it a moment later. But a killed
+    worker's job is promised to start again within a second."""
     victim = Worker(other, "w2", "n2")
     push(engine, "early")
     (claim,) = victim.claim()

@@ -1,4 +1,4 @@
-"""A settlement counts only while exactly its claim is held, and only a registered worker's."""
+"""A settlement counts only while exactly its claim is held, by a registered worker."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_claim_is_settled_once_in_one_step_too(engine: Engine, worker: Worker)
     assert total(engine, "done") == 1
 
 
-def test_the_stale_ones_stop_none_of_the_others(engine: Engine, worker: Worker) -> None:
+def test_stale_settlements_stop_no_others(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b", "c")
     claims = worker.claim(3)
     worker.end(claims[0])
@@ -158,7 +158,7 @@ def test_the_stale_ones_stop_none_of_the_others(engine: Engine, worker: Worker) 
     assert total(engine, "done") == 3
 
 
-def test_a_claim_settled_beside_the_main_thread_is_stale_for_it(
+def test_a_claim_settled_by_another_thread_is_stale_for_the_main_one(
     engine: Engine, other: Engine, worker: Worker
 ) -> None:
     (pushed,) = push(engine, "a")

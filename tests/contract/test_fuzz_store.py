@@ -1,8 +1,8 @@
-"""Whatever stands in the store, each act answers or raises an EngineError, and good jobs are run.
+"""Whatever is in the store, every operation replies or raises an EngineError, and good jobs run.
 
-A scene has a job in every state, and two nodes. Then somebody writes something somewhere: any
-value into any column, field, list or set. The scenes of a run are fixed; `--fuzz-seconds=60` makes
-random ones, for so long on each engine.
+A scene has two nodes and a job in every state. Then something is written somewhere: any value
+into any column, field, list or set. The scenes of a run are fixed; `--fuzz-seconds=60` makes
+random ones, for that long on each engine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ PARTS = {
 
 
 def scene(engine: Engine) -> None:
-    """A job in every state; w1 of n1 and w2 of n2 hold some."""
+    """A job in every state; worker w1 of node n1 and w2 of n2 hold some."""
     mail = Rule("mail", 1, HOUR)
     one, two = Worker(engine, "w1", "n1"), Worker(engine, "w2", "n2")
     engine.beat("n1", b"{}")
@@ -126,7 +126,7 @@ def damage_redis(engine: RedisEngine, rand: random.Random) -> str:
 
 
 def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
-    """All that workers, keepers and people ask of an engine."""
+    """All operations of workers, keepers and administration."""
     rule = Rule("mail", 1, HOUR)
     yield lambda: engine.beat("n3", b"{}")
     yield engine.registered
@@ -152,7 +152,7 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
 
 
 def good_jobs_end(engine: Engine) -> None:
-    """A queue of its own, and a worker of its own."""
+    """Good jobs still run, in order, on workers of their own."""
     names = [f"good-{number}" for number in range(5)]
     push(engine, *names, queue="good")
     worker = Worker(engine, "w9", "n9", queues=["good"])
@@ -174,7 +174,7 @@ def good_jobs_end(engine: Engine) -> None:
 
 
 def answer(act: Callable[[], object]) -> None:
-    """An engine may say what is wrong; a script of its own may only meet a key of another type."""
+    """An engine may report what is wrong; its scripts may only fail on a key of another type."""
     try:
         act()
     except EngineError as error:
@@ -193,7 +193,7 @@ def clean(engine: Engine) -> None:
         engine.session.transact(lambda tx, t=table: tx.later(Query(f"DELETE FROM {{{t}}}")))
 
 
-def test_whatever_stands_in_the_store(
+def test_whatever_is_in_the_store(
     engine: Engine, opened: OpenEngine, request: pytest.FixtureRequest
 ) -> None:
     seconds = request.config.getoption("fuzz_seconds")

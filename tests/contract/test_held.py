@@ -1,4 +1,4 @@
-"""What a limit holds back keeps its place: released jobs, lines, and slots that were granted."""
+"""Jobs that a limit holds back keep their place: released jobs, lines, and granted slots."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RULE = Rule("mail", 1, HOUR)
 
 
 def hold(worker: Worker, *names: str, moment: int, rule: Rule = RULE) -> list[str]:
-    """Push jobs, and have them claimed and released, the last one first; their ids."""
+    """Push jobs, then claim and release them, the last one first. Returns their ids."""
     ids = push(worker.engine, *names)
     for claim in reversed(worker.claim(len(names))):
         worker.end(claim, ReleaseUntil(moment, TRIED, rule))
@@ -72,7 +72,7 @@ def test_released_jobs_come_before_all_that_were_dispatched_after_them(
     assert not any(claim.admitted for claim in claims)
 
 
-def test_they_keep_their_place_also_where_all_queues_are_asked(
+def test_released_jobs_keep_their_place_when_all_queues_are_served(
     engine: Engine, worker: Worker
 ) -> None:
     moment = engine.now() + 100 * MS
@@ -152,7 +152,7 @@ def test_many_released_jobs_come_back_in_their_order(engine: Engine, worker: Wor
 
 
 def test_a_line_has_the_order_of_due_times(engine: Engine, worker: Worker) -> None:
-    """Whoever parks first; and a job that parks again gets its place back."""
+    """Whichever job parks first. A job that parks again regains its place."""
     rule = full(engine, window=100 * MS)
     push(engine, "a", "b", "c")
     for claim in reversed(worker.claim(3)):
@@ -166,7 +166,7 @@ def test_a_line_has_the_order_of_due_times(engine: Engine, worker: Worker) -> No
 def test_a_head_that_another_limit_holds_back_holds_up_nobody(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Two jobs of one user come first; others do not wait for him."""
+    """Two jobs of one user come first; other users do not wait for them."""
     common = full(engine, "common", 60 * SECOND)
     user = full(engine, "user")
     park(worker, "u1", "u2", rules=[common, user])
@@ -180,7 +180,7 @@ def test_a_head_that_another_limit_holds_back_holds_up_nobody(
     assert (uses["user"], uses.get("common", 0)) == (2, 0)
 
 
-def test_who_moved_is_before_those_that_parked_there_later(
+def test_a_moved_job_is_before_those_that_parked_there_later(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     short, long = full(engine, "short", 60 * SECOND), full(engine, "long")
@@ -246,8 +246,10 @@ def test_a_granted_job_given_back_keeps_its_slot(engine: Engine, worker: Worker,
     assert count_of(engine) == QueueCounts("q")
 
 
-def test_once_the_window_has_ended_it_must_ask_again(engine: Engine, worker: Worker) -> None:
-    """Of two windows, the one that ends first."""
+def test_a_granted_job_must_ask_again_once_the_window_has_ended(
+    engine: Engine, worker: Worker
+) -> None:
+    """Of two windows, the one that ends first counts."""
     short = Rule("short", 1, 100 * MS)
     park(worker, "a", rules=[Rule("long", 1, HOUR), short])
     worker.end(worker.claim_soon(), GIVE_BACK)
@@ -268,7 +270,7 @@ def test_a_crashed_job_has_used_its_slot(engine: Engine, worker: Worker) -> None
 
 
 @pytest.mark.parametrize("way", ["delay", "at"])
-def test_what_is_past_is_due_now_in_its_order(engine: Engine, worker: Worker, way: str) -> None:
+def test_a_due_time_in_the_past_is_now_in_order(engine: Engine, worker: Worker, way: str) -> None:
     push(engine, "a")
     before = engine.now()
     past = (-HOUR, 0) if way == "delay" else (0, before - HOUR)

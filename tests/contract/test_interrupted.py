@@ -1,5 +1,5 @@
-"""A signal's handler that raises (Ctrl-C in a shell that goes on, somebody's own alarm) may end an
-exchange anywhere. What comes after it must be stored as if nothing had been, and by others too."""
+"""A signal handler that raises (Ctrl-C in an interactive shell, or an alarm) may end an exchange
+anywhere. What follows must be stored as if nothing had happened, and by other threads too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def some(prefix: str, jobs: int) -> list[Push]:
 
 
 def try_to_push(engine: Engine, pushes: list[Push], told: list[str]) -> None:
-    """`told` gets the reason where it cannot be."""
+    """`told` gets the reason if it is refused."""
     try:
         engine.push(pushes)
     except EngineError as error:
@@ -52,7 +52,7 @@ def test_what_is_dispatched_after_an_interrupt_is_stored(
 def test_a_handler_that_dispatches_amid_a_transaction_is_refused(
     opened: OpenEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Else its job would share the fate of what it has interrupted."""
+    """Otherwise its job would share the fate of the transaction that it interrupted."""
     folder = tmp_path_factory.mktemp("within")
     with closing(SQLiteEngine(f"sqlite:///{folder}/poolq.db", "poolq")) as engine:
         engine.push(some("first", 1))
@@ -72,7 +72,7 @@ def test_a_handler_that_dispatches_amid_a_transaction_is_refused(
 def test_a_handler_that_dispatches_is_refused_or_stores_and_what_it_interrupts_is_stored(
     engine: Engine, opened: OpenEngine
 ) -> None:
-    """It would take the other's answer for its own, or share the fate of its transaction."""
+    """It would read the other exchange's reply, or share the fate of its transaction."""
     other = opened(engine.url, engine.namespace)
     engine.push(some("first", 1))
     client = next(one for one in ("mysql", "redis", "sqlite") if engine.url.startswith(one))

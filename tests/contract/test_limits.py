@@ -1,4 +1,4 @@
-"""Rate limits: a window opens with its first start and never holds more than its limit."""
+"""Rate limits: a window opens with its first start and never has more starts than its limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.clock import Clock
 
 
 def use_of(engine: Engine, rule: Rule) -> LimitUse:
-    """The counter of (key, window), whatever its limit is said to be."""
+    """The counter of (key, window), whatever its limit is."""
     name = rule.key, rule.window
     (found,) = (use for use in engine.limits() if (use.rule.key, use.rule.window) == name)
     return found
@@ -99,7 +99,7 @@ def test_the_same_key_with_another_window_is_another_counter(engine: Engine) -> 
 
 
 def test_a_limit_that_was_raised_counts_what_was_used(engine: Engine) -> None:
-    """A deploy changes the limit: (key, window) names the counter, and it goes on."""
+    """A deployment changes the limit: (key, window) identifies the counter, which continues."""
     for _ in range(2):
         engine.admit([Rule("mail", 2, HOUR)])
     assert engine.admit([Rule("mail", 3, HOUR)]).wait == 0
@@ -133,7 +133,7 @@ def test_a_claim_that_is_held_is_admitted(engine: Engine, worker: Worker) -> Non
 
 
 def test_a_claim_that_was_lost_takes_no_slot(engine: Engine, worker: Worker) -> None:
-    """It was given to another, back to its queue, or to the same worker again."""
+    """It went to another worker, back to its queue, or to the same worker again."""
     push(engine, "a")
     (first,) = worker.claim()
     worker.end(first, GIVE_BACK)
@@ -173,7 +173,7 @@ def test_limits_show_the_open_windows(engine: Engine) -> None:
 
 
 def test_limits_count_their_starts_over_windows(engine: Engine, clock: Clock) -> None:
-    """However many windows nobody has looked at."""
+    """Even over windows that nobody has queried."""
     short, long = Rule("mail", 2, HOUR // 30), Rule("mail", 9, HOUR)
     for _ in range(3):
         assert not engine.admit([short, long]).wait
@@ -196,8 +196,8 @@ def test_four_processes_get_exactly_the_limit(engine: Engine, crowd: Crowd) -> N
 
 
 def test_four_processes_never_exceed_a_window(engine: Engine, crowd: Crowd) -> None:
-    """Through time T fit at most T / window + 1 windows; each but the last begins when the
-    one before it is over, so that fewer than that were given by too long ones only."""
+    """At most T / window + 1 windows fit into the time T. Each but the last begins when the one
+    before it is over, so if fewer starts were granted, a window was too long."""
     rule = Rule("mail", 3, 50 * MS)
     results = crowd.act(start_for, engine.url, engine.namespace, rule, 400 * MS)
     began, ended = min(one[1] for one in results), max(one[2] for one in results)

@@ -1,5 +1,5 @@
-"""The line to the server breaks or falls silent, at every place where it can: no job is lost,
-orphaned or doubled, whichever request did not arrive or was not answered."""
+"""The connection to the server breaks or falls silent, at every possible place: no job is lost,
+orphaned or doubled, whichever request did not arrive or got no reply."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def line(request: pytest.FixtureRequest) -> Iterator[Line]:
 
 @pytest.fixture
 def engine(line: Line, namespace: str, opened: OpenEngine) -> Engine:
-    """An engine whose line to its server can be broken."""
+    """An engine whose connection to the server can be broken."""
     return opened(line.url, namespace, migrate=True)
 
 
@@ -55,7 +55,7 @@ def test_a_push_that_may_have_been_stored_says_so(line: Line, engine: Engine) ->
 
 
 @pytest.mark.parametrize("nth", [1, 2, 50, 150, 300])
-def test_of_a_long_push_the_ids_that_are_not_stored_yet_are_told(
+def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
     line: Line, engine: Engine, nth: int
 ) -> None:
     pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
@@ -69,7 +69,7 @@ def test_of_a_long_push_the_ids_that_are_not_stored_yet_are_told(
     engine.purge("q")
 
 
-def test_a_step_can_be_repeated_whatever_became_of_it(
+def test_a_step_can_be_repeated_whatever_happened_to_it(
     line: Line, engine: Engine, worker: Worker
 ) -> None:
     for rounds, place in enumerate(line.places(), 1):
@@ -84,7 +84,7 @@ def test_a_step_can_be_repeated_whatever_became_of_it(
         assert total(engine, "done") == 3 * rounds
 
 
-def test_a_settlement_beside_the_main_thread_counts_once(
+def test_a_settlement_by_another_thread_counts_once(
     line: Line, engine: Engine, worker: Worker
 ) -> None:
     for rounds, place in enumerate(line.places(), 1):
@@ -126,8 +126,8 @@ def test_a_lost_admission_gives_no_slot_too_many(line: Line, engine: Engine) -> 
 
 
 def test_a_connection_cut_while_idle_is_replaced_before_a_push(line: Line, engine: Engine) -> None:
-    """Idle for a second: nothing was sent on it, so nothing is in doubt, and the producer need
-    not hear of it."""
+    """After idling for a second: nothing was sent on it, so nothing is in doubt, and the producer
+    need not know."""
     engine.now()
     line.cut_connections()
     cut = time.monotonic()
@@ -136,7 +136,7 @@ def test_a_connection_cut_while_idle_is_replaced_before_a_push(line: Line, engin
     assert stored(engine, pushed).status == "ready"
 
 
-def test_a_cut_line_is_an_error_and_the_next_call_connects_again(
+def test_a_cut_connection_is_an_error_and_the_next_call_connects_again(
     line: Line, engine: Engine, worker: Worker
 ) -> None:
     push(engine, "a")
@@ -150,10 +150,10 @@ def test_a_cut_line_is_an_error_and_the_next_call_connects_again(
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_silent_line_is_given_up_in_time(
+def test_a_silent_connection_is_given_up_in_time(
     line: Line, engine: Engine, worker: Worker, opened: OpenEngine
 ) -> None:
-    """All at once: acts on connections that worked so far, and a connection in the making."""
+    """All at once: operations on connections that worked so far, and one that is being opened."""
     push(engine, "a")
     warm, silent = Barrier(5), Barrier(5)
 

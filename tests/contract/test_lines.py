@@ -1,5 +1,5 @@
-"""The lines of parked jobs: in the order of their jobs' due times, none held up by a head that
-another limit holds back, and each slot used once, also when its job is given back."""
+"""The lines of parked jobs are sorted by due time, are not blocked by a head that another limit
+blocks, and use each slot once, even if its job is given back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def hold(engine: Engine, rule: Rule) -> Rule:
 
 
 def grants(worker: Worker, queues: Sequence[str] = ("q",)) -> list[str]:
-    """What has a slot at this moment, in order; held from now on."""
+    """Claim the jobs that have a slot now, and return them in order."""
     names: list[str] = []
     idle = 0
     while idle < 3:  # a step may only have moved those that another limit holds back
@@ -73,7 +73,7 @@ def test_heads_that_another_limit_holds_back_hold_up_nobody(
     assert grants(worker) == ["ann1"][: held - 1]
 
 
-def test_one_that_was_moved_takes_no_slot_of_the_line_it_left(
+def test_a_moved_job_takes_no_slot_of_the_line_it_left(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     wide, ann = full(engine, "all", MINUTE), full(engine, "ann")
@@ -84,10 +84,10 @@ def test_one_that_was_moved_takes_no_slot_of_the_line_it_left(
     assert used(engine) == {"all": 1, "ann": 1}
 
 
-def test_one_that_was_moved_back_has_its_place_there(
+def test_a_job_that_is_moved_back_regains_its_place(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """The first goes from one line to the other and comes back before those that came later."""
+    """The first job moves to the other line and back, and comes before those that arrived later."""
     wide, ann = full(engine, "all", 2 * MINUTE), full(engine, "ann", MINUTE)
     park(worker, "ann1", rules=[wide, ann], refused=1)
     clock.forward(1)
@@ -115,7 +115,7 @@ def test_a_line_has_the_order_of_due_times_not_of_parking(
     assert grants(worker) == [*"abcd"]
 
 
-def test_one_that_parks_again_gets_its_place_back(
+def test_a_job_that_parks_again_regains_its_place(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     rule = full(engine, "mail", MINUTE)
@@ -130,7 +130,7 @@ def test_one_that_parks_again_gets_its_place_back(
     assert grants(worker) == ["b"]
 
 
-def test_one_that_parks_later_comes_before_those_that_were_dispatched_later(
+def test_a_job_that_parks_later_comes_before_those_that_were_dispatched_later(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     rule = full(engine, "mail", MINUTE)
@@ -159,7 +159,7 @@ def test_the_limit_that_was_named_last_counts_at_a_grant(
 
 
 def test_limits_that_were_both_raised_let_an_old_job_start(engine: Engine, worker: Worker) -> None:
-    """Also under that one of its limits in whose line it does not wait."""
+    """Even under the limit in whose line it does not wait."""
     old = Rule("k", 1, HOUR), Rule("m", 1, HOUR)
     new = Rule("k", 5, HOUR), Rule("m", 5, HOUR)
     engine.admit(old)
@@ -245,7 +245,7 @@ def test_a_granted_job_that_never_started_keeps_its_slot_and_its_place(
 def test_a_slot_is_over_with_its_window(
     engine: Engine, worker: Worker, clock: Clock, way: str
 ) -> None:
-    """Its start would fall into the next window, whose slots are others'."""
+    """Its start would fall into the next window, whose slots belong to other jobs."""
     (pushed,) = park(worker, "a", rules=[Rule("mail", 1, MINUTE)])
     push(engine, "b")
     (claim,) = worker.claim()
@@ -290,7 +290,7 @@ def test_a_slot_ends_with_the_window_it_was_taken_in(
 
 
 @pytest.mark.parametrize("charged", [True, False])
-def test_one_that_had_started_has_used_its_slot(
+def test_a_job_that_had_started_has_used_its_slot(
     engine: Engine, worker: Worker, clock: Clock, charged: bool
 ) -> None:
     park(worker, "a", rules=[Rule("mail", 1, MINUTE)])
@@ -305,7 +305,7 @@ def test_one_that_had_started_has_used_its_slot(
 def test_a_slot_that_was_kept_is_not_kept_by_what_comes_after(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Given back, claimed and released after its start: the next start asks again."""
+    """Given back, claimed, and released after its start: the next start asks again."""
     rule = Rule("mail", 1, MINUTE)
     park(worker, "a", rules=[rule])
     worker.end(worker.claim()[0], GIVE_BACK)
@@ -332,7 +332,7 @@ def test_a_step_that_is_repeated_tells_of_the_slot_again(
 
 
 def test_a_line_without_jobs_hides_no_other(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """Its slot has come for longer, and nobody has noticed that its last job is gone."""
+    """Its slot came earlier, and the engine has not noticed that its last job is gone."""
     wide = full(engine, "all", MINUTE)
     park(worker, "b", rules=[wide])
     park(worker, "a", rules=[Rule("mail", 2, MINUTE)])
@@ -345,7 +345,7 @@ def test_a_line_without_jobs_hides_no_other(engine: Engine, worker: Worker, cloc
 def test_what_has_left_a_line_is_no_longer_in_it(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    """Cancelled, purged, done: nothing of the line is left."""
+    """Cancelled, purged or done: nothing is left of the line."""
     wide, ann = full(engine, "all", MINUTE), full(engine, "ann")
     first, *_ = park(worker, "ann1", "ann2", rules=[wide, ann])
     park(worker, "bob1", rules=[wide])

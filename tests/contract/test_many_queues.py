@@ -1,4 +1,4 @@
-"""A queue for each customer: what was used costs nothing, and is forgotten in the end."""
+"""A queue for each customer: queues that were used cost nothing, and are forgotten in the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def worker(engine: Engine) -> Worker:
 
 
 def use(engine: Engine, worker: Worker, many: int) -> None:
-    """Have so many queues used, with nothing left in them."""
+    """Use so many queues, and leave them empty."""
     engine.push([Push(new_id(), f"used{n:05}", b"x") for n in range(many)])
     drained = worker.drain()
     assert len(drained) == many
@@ -41,7 +41,7 @@ def swept(engine: Engine, idle: int = 0) -> None:
 
 
 def commands(client: redis.Redis, act: Callable[[], object]) -> int:
-    """How many commands the server runs for it, those of scripts included."""
+    """How many commands the server runs for it, including those in scripts."""
 
     def calls() -> int:
         stats = client.info("commandstats")
@@ -52,7 +52,7 @@ def commands(client: redis.Redis, act: Callable[[], object]) -> int:
     return calls() - before
 
 
-def test_what_was_used_costs_nothing(engine: Engine, worker: Worker, client: redis.Redis) -> None:
+def test_used_queues_cost_nothing(engine: Engine, worker: Worker, client: redis.Redis) -> None:
     def work() -> None:
         push(engine, "a", queue="used00001")
         for claim in worker.claim():
@@ -85,7 +85,7 @@ def test_what_was_used_costs_nothing(engine: Engine, worker: Worker, client: red
     assert len(client.keys(f"{{{engine.namespace}}}:*")) < 20
 
 
-def test_so_do_queues_whose_jobs_are_for_later(
+def test_queues_with_delayed_jobs_cost_nothing(
     engine: Engine, worker: Worker, client: redis.Redis
 ) -> None:
     push(engine, "a", queue="one", delay=HOUR)
@@ -134,7 +134,7 @@ def test_among_many_each_kind_of_job_is_found(engine: Engine, worker: Worker, cl
     assert (claim.body, claim.admitted) == (b"c00", True)
 
 
-def test_of_many_a_paused_one_is_left_alone_until_it_is_resumed(
+def test_a_paused_queue_of_many_is_left_alone_until_it_is_resumed(
     engine: Engine, worker: Worker
 ) -> None:
     names = [f"c{n:02}" for n in range(50)]
@@ -166,7 +166,7 @@ def test_queues_with_nothing_in_them_are_forgotten(
 
 
 @pytest.mark.parametrize("place", ["ready", "delayed", "parked", "held", "running", "failed"])
-def test_who_holds_a_job_is_kept(engine: Engine, worker: Worker, place: str) -> None:
+def test_a_queue_that_holds_a_job_is_kept(engine: Engine, worker: Worker, place: str) -> None:
     push(engine, "a", delay=HOUR if place == "delayed" else 0)
     rule = Rule("k", 1, HOUR)
     engine.admit([rule])
@@ -191,7 +191,9 @@ def test_who_holds_a_job_is_kept(engine: Engine, worker: Worker, place: str) -> 
     assert engine.counts() == []
 
 
-def test_it_is_kept_for_as_long_as_is_said(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_an_empty_queue_is_kept_for_the_given_time(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     use(engine, worker, 3)
     swept(engine, HOUR)
     clock.forward(HOUR - 1)
@@ -218,7 +220,8 @@ def test_one_sweep_is_bounded(engine: Engine, worker: Worker, client: redis.Redi
 
 
 def test_a_hundred_thousand_limits_are_shown_in_part(engine: Engine, client: redis.Redis) -> None:
-    """Those that jobs wait for come first; and what has ended leaves at any rate of new ones."""
+    """Those that jobs wait for come first, and ended ones leave at least as fast as new ones
+    come."""
     head = f"{{{engine.namespace}}}:"
     now = engine.now()
     ends = {f"{HOUR}:k{n}": now + HOUR for n in range(20_000)}

@@ -1,8 +1,9 @@
-"""Redis, SQLite and MariaDB through the same random acts, each beside the model of the contract.
+"""Redis, SQLite and MariaDB run the same random operations, each beside the model of the contract.
 
-Fixed seeds, and some 20 seconds of it. Longer and at random: `pytest --model-seconds=600
-tests/contract/test_model.py`, and one of those seeds again: `--model-seed=N`. A failure names its
-acts and what the model knew; they are not made fewer, as that would take minutes.
+By default the seeds are fixed and it takes some 20 seconds. To run longer, with random seeds:
+`pytest --model-seconds=600 tests/contract/test_model.py`; to repeat one of those seeds:
+`--model-seed=N`. A failure prints its operations and the model's state. They are not minimized,
+which would take minutes.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ _worlds = count(1)
 
 
 class World:
-    """One engine, its model, and its half of the acts: what they name by numbers is what this
-    engine has there."""
+    """One engine, its model, and its half of the operations: what they refer to by number is what
+    this engine has there."""
 
     def __init__(self, name: str, engine: Engine, other: Engine, clock: Clock) -> None:
         self.name = name
@@ -102,7 +103,7 @@ class World:
         self.lives = dict.fromkeys(NODES, 1)
 
     def called(self, seat: str) -> str:
-        """Who sits there now: no worker comes back under the name of one that has died."""
+        """The current worker of that number: names of dead workers are not reused."""
         return f"{seat}.{self.number}.{self.lives[seat]}"
 
     # producers and workers
@@ -117,7 +118,7 @@ class World:
         self.model.push(pushes)
 
     def join(self, seat: str) -> str:
-        """Have a worker there; its name."""
+        """Register a worker there if there is none. Returns its name."""
         node, worker = NODES[seat], self.called(seat)
         if worker not in self.model.workers:
             self.beats[node] = self.engine.beat(node, b"{}")[node]
@@ -134,7 +135,7 @@ class World:
         queues: Sequence[str] | None,
         fate: str,
     ) -> None:
-        """`fate`: "sent twice", or "reply lost": then the same request is sent again, later."""
+        """`fate`: "sent twice", or "reply lost", after which the request is repeated later."""
         worker = self.join(seat)
         if worker in self.lost:
             request, settlements, want, queues = self.lost.pop(worker)
@@ -171,7 +172,7 @@ class World:
         assert stale == self.model.settle(worker, settlements)
 
     def settlements(self, worker: str, ends: Sequence[tuple[int, str, int]]) -> list[Settlement]:
-        """What becomes of some of its claims, in the order in which they were claimed."""
+        """Outcomes for some of its claims, in claim order."""
         held, chosen = self.known[worker], {}
         for number, what, rules in ends:
             if held:
@@ -238,12 +239,12 @@ class World:
         return admission
 
     def start(self, rules: tuple[Rule, ...]) -> None:
-        """A start for no claim."""
+        """Ask for a start, but for no claim."""
         admission, expected = self.engine.admit(rules), self.model.admit(rules)
         assert admission == expected, f"{admission} and not {expected}"
 
     def settle_again(self, number: int, outcome: Outcome) -> None:
-        """What has been settled long ago, or is another's now."""
+        """Settle claims that were settled long ago, or belong to another worker now."""
         if not self.old:
             return
         worker, claim = self.old[number % len(self.old)]
@@ -257,7 +258,7 @@ class World:
         assert stale == expected, f"stale {stale} and not {expected}"
 
     def skip(self, seat: str) -> None:
-        """The store has lost a step: the worker is fenced, and its claims stay to be recovered."""
+        """The store has lost a step: the worker is fenced, and its claims are left for recovery."""
         worker = self.join(seat)
         last = self.model.replies[worker].request
         for request in (last - 1, last + 2):
@@ -341,7 +342,7 @@ class World:
     # the end
 
     def drain(self) -> None:
-        """Everything comes out again, to one worker, in the order that is right."""
+        """One worker gets everything out again, in the right order."""
         self._die()
         for queue in QUEUES:
             self.engine.resume(queue)
@@ -370,8 +371,8 @@ class World:
 
 
 class Namespace:
-    """Where the worlds live: three stores that are emptied after each example and must then hold
-    nothing but what outlives all jobs."""
+    """Where the worlds live: three stores that are emptied after each example, and must then
+    contain only what outlives all jobs."""
 
     #: Redis' keys, and the tables that may have rows, when every job is gone: what is known of
     #: queues and limits stays until it is swept.
@@ -397,7 +398,7 @@ class Namespace:
         return [World(name, *pair, self.clock) for name, pair in self.engines.items()]
 
     def empty(self) -> dict[str, set[str]]:
-        """Empty all stores; what was left over in each."""
+        """Empty all stores. Returns what was left over in each."""
         ways = {
             "redis": self._empty_redis,
             "sqlite": self._empty_sqlite,
@@ -431,7 +432,7 @@ class Namespace:
             return self._empty_tables(names, run)
 
     def _empty_tables(self, names: Sequence[str], run: Callable[[str], Any]) -> set[str]:
-        """The engines know by heart which queues are known: those stay."""
+        """Keep the rows of queues: the engines remember which ones exist."""
         left = set()
         for name in names:
             table = name.removeprefix(f"{self.name}_")
@@ -487,7 +488,7 @@ ACTS = [
 
 
 class Lockstep(RuleBasedStateMachine):
-    """All engines do the same act, and each must have done what its model allows."""
+    """All engines do the same operations, and each must do what its model allows."""
 
     def __init__(self, namespace: Namespace) -> None:
         super().__init__()
@@ -514,7 +515,7 @@ class Lockstep(RuleBasedStateMachine):
 
     @rule(act=st.sampled_from(ACTS).flatmap(lambda one: one))
     def act(self, act: tuple[Any, ...]) -> None:
-        """One rule for all: hypothesis leaves out many of several, and then nothing happens."""
+        """A single rule: of several, hypothesis leaves out many, and then nothing happens."""
         getattr(self, act[0])(*act[1:])
 
     def push(self, kinds: Sequence[int], queue: str, delay: int, ago: int) -> None:
@@ -525,12 +526,12 @@ class Lockstep(RuleBasedStateMachine):
         self.push(kinds, "a", 0, 0)
 
     def work(self, worker: str, want: int, queues: Any) -> None:
-        """As pools do: run what is claimed, if its limits let it, and claim more."""
+        """Do as pools do: run the claimed jobs that their limits admit, and claim more."""
         ends = [(n, "run", 0) for n in range(9)]
         self.all(lambda world: world.step(worker, ends, want, queues, ""))
 
     def work_on(self, worker: str, queues: Any, windows: int) -> None:
-        """Through whole windows, until nothing is left that may start."""
+        """Move through whole windows until no job is left that may start."""
         for _ in range(windows):
             for _ in range(3):
                 self.work(worker, 3, queues)

@@ -13,7 +13,7 @@ from tests.contract.helpers import HOUR, Worker, bury, count_of, full, named, pa
 
 @pytest.fixture(params=["x", "_x"])
 def neighbour(request: pytest.FixtureRequest, engine: Engine, opened: OpenEngine) -> Engine:
-    """The same server; its namespace's name begins with the other one's."""
+    """The same server; its namespace's name begins with that of the other one."""
     return opened(engine.url, engine.namespace + request.param, migrate=True)
 
 

@@ -1,4 +1,4 @@
-"""Nodes, their beats, their workers; and the end of a node that has fallen silent."""
+"""Nodes, their beats and workers, and the end of a node that has fallen silent."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_beat_replaces_the_info(engine: Engine) -> None:
 
 
 def test_each_node_has_what_it_told_last(engine: Engine, other: Engine) -> None:
-    """A beat tells what the pool does now, at some length."""
+    """A beat reports what the pool is doing, in some detail."""
     told = {f"n{at}": (f'{{"at":{at},"host":"' + "ü" * 400 + '"}').encode() for at in range(5)}
     for node in told:
         engine.beat(node, INFO)
@@ -95,7 +95,7 @@ def test_a_node_that_left_is_forgotten(engine: Engine) -> None:
 
 
 def test_a_node_with_workers_cannot_leave(engine: Engine, worker: Worker) -> None:
-    """Else their claims would belong to nobody who can be reaped."""
+    """Otherwise their claims would belong to no node that can be reaped."""
     push(engine, "a")
     (claim,) = worker.claim()
     engine.remove_node("n1")
@@ -173,7 +173,7 @@ def test_a_node_is_reaped_once(engine: Engine, worker: Worker) -> None:
 def test_a_reaped_node_that_wakes_up_is_a_new_one_without_workers(
     engine: Engine, worker: Worker
 ) -> None:
-    """Stopped for longer than its time and continued: it beats on, its workers are fenced."""
+    """It was stopped for too long, and continues: it beats again, but its workers are fenced."""
     push(engine, "a")
     worker.claim()
     engine.reap("n1", engine.beat("n1", INFO)["n1"])

@@ -1,5 +1,5 @@
-"""Whatever somebody has written into the store, it costs its own row at most: the job is claimed
-with a body that no message is, so that its worker buries it; the store keeps the body."""
+"""Whatever somebody has written into the store affects at most its own row: the job is claimed with
+a body that is no valid message, so its worker buries it; the store keeps the original body."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(engine: Engine, command: str, key: str, *args: Any) -> None:
 
 
 def is_set_aside(engine: Engine, worker: Worker, odd: str, good: str) -> None:
-    """Both are claimed; the odd one cannot be read and is buried; given back it is as it was."""
+    """Both jobs are claimed. The unreadable one is buried, and is unchanged when it is retried."""
     claims = {claim.id: claim for claim in worker.claim(9)}
     assert sorted(claims) == sorted([odd, good])
     with pytest.raises(BadMessage, match="the store has no"):
@@ -49,7 +49,7 @@ def is_set_aside(engine: Engine, worker: Worker, odd: str, good: str) -> None:
 
 
 @pytest.mark.parametrize("value", [-5, 2**31 - 1, -(2**31)])
-def test_a_count_that_nobody_has_counted(engine: Engine, worker: Worker, value: int) -> None:
+def test_an_impossible_count(engine: Engine, worker: Worker, value: int) -> None:
     odd, good = push(engine, "odd", "good")
     if isinstance(engine, RedisEngine):
         write(engine, "HSET", "states", odd.encode(), b"0 %d 0 0\n" % value)
@@ -72,7 +72,7 @@ def test_a_count_of_any_type(engine: Engine, worker: Worker, value: object) -> N
 
 
 @pytest.mark.parametrize("value", [b"garbage", b"", b"[]", b"\xff", b'[["k", 1, 1e99]]', b"[[1]]"])
-def test_rules_that_cannot_be_read(engine: Engine, worker: Worker, value: bytes) -> None:
+def test_unreadable_rules(engine: Engine, worker: Worker, value: bytes) -> None:
     rule = full(engine)
     odd, good = park(worker, "odd", "good", rules=[rule])
     if isinstance(engine, RedisEngine):
@@ -122,7 +122,7 @@ def test_a_window_that_no_code_can_have_declared_is_not_shown(engine: Engine, va
 
 
 @pytest.mark.parametrize("value", [b"garbage", b"", b"9" * 400])
-def test_a_total_that_is_no_number(engine: Engine, worker: Worker, value: bytes) -> None:
+def test_a_total_that_is_not_a_number(engine: Engine, worker: Worker, value: bytes) -> None:
     push(engine, "a")
     worker.drain()
     if isinstance(engine, RedisEngine):

@@ -1,5 +1,5 @@
-"""Which job is next: the one that became due first, also after a limit, an error or a death has
-put it off; jobs of one due time by their ids."""
+"""Which job is next: the one that became due first, even if a limit, an error or a death has put it
+off; jobs with the same due time are sorted by id."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ RULE = Rule("mail", 2, MINUTE)
 
 
 def put_off(worker: Worker, claim: Claim, moment: int, state: State = State(1)) -> None:
-    """Have a limit hold a claimed job back until then."""
+    """Let a limit release a claimed job until then."""
     worker.end(claim, ReleaseUntil(moment, state, RULE))
 
 
 def start(worker: Worker, want: int, rule: Rule) -> list[str]:
-    """Claim, run what the limit admits, and put the rest off; the names of those that ran."""
+    """Claim jobs, run those that the limit admits, and release the rest. Returns the names that
+    ran."""
     ran: list[str] = []
     ends: list[Settlement] = []
     for claim in worker.claim(want):
@@ -55,7 +56,7 @@ def start(worker: Worker, want: int, rule: Rule) -> list[str]:
 
 
 def start_all(workers: Sequence[Worker], want: int, rule: Rule) -> list[str]:
-    """Let the workers step in turn until nothing is left to claim at this moment."""
+    """Let the workers step in turn until nothing can be claimed any more."""
     ran: list[str] = []
     while count_of(workers[0].engine).ready:
         for worker in workers:
@@ -64,7 +65,7 @@ def start_all(workers: Sequence[Worker], want: int, rule: Rule) -> list[str]:
 
 
 def test_the_documented_scenario(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """Of ten mails at two a minute the first two run, a minute later the next two."""
+    """Of ten mails at two a minute, the first two run, and a minute later the next two."""
     push(engine, *map(str, range(10)))
     for window in range(5):
         assert start_all([worker], 3, RULE) == [str(2 * window), str(2 * window + 1)]
@@ -86,7 +87,7 @@ def test_many_workers_run_window_by_window(
         clock.forward(MINUTE)
 
 
-def test_the_third_does_not_wait_behind_those_nobody_has_looked_at(
+def test_the_third_does_not_wait_behind_those_that_no_step_has_noticed(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     names = [f"{n:04}" for n in range(2000)]
@@ -98,7 +99,7 @@ def test_the_third_does_not_wait_behind_those_nobody_has_looked_at(
 
 
 def test_ties_are_decided_by_the_ids(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """All jobs of one call have one due time, in whatever order they come back."""
+    """All jobs of one call have the same due time, in whatever order they come back."""
     names = [f"{n:02}" for n in range(40)]
     push(engine, *names)
     claims = worker.claim(30)
@@ -113,7 +114,9 @@ def test_ties_are_decided_by_the_ids(engine: Engine, worker: Worker, clock: Cloc
     assert named(worker.claim(50)) == names
 
 
-def test_it_is_not_claimed_before_the_moment(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_a_released_job_is_not_claimed_before_its_time(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     (pushed,) = push(engine, "a")
     due = clock.now
     clock.forward(SECOND)
@@ -131,7 +134,7 @@ def test_it_is_not_claimed_before_the_moment(engine: Engine, worker: Worker, clo
     assert total(engine, "limited") == 1
 
 
-def test_it_is_ready_at_its_moment_before_anybody_steps(
+def test_a_released_job_is_ready_at_its_time_without_a_step(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     (pushed,) = push(engine, "a")
@@ -143,7 +146,7 @@ def test_it_is_ready_at_its_moment_before_anybody_steps(
     assert count_of(engine) == QueueCounts("q", ready=1)
 
 
-def test_a_moment_that_has_passed_puts_off_nothing(
+def test_a_release_until_the_past_puts_off_nothing(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     push(engine, "a")
@@ -153,8 +156,8 @@ def test_a_moment_that_has_passed_puts_off_nothing(
     assert named(worker.claim(2)) == ["a", "b"]
 
 
-def test_each_has_a_moment_of_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """Jitter makes them differ: the order is by due time among those whose moment has come."""
+def test_each_released_job_has_its_own_time(engine: Engine, worker: Worker, clock: Clock) -> None:
+    """Jitter makes them differ: those whose time has come are sorted by due time."""
     push(engine, *"abcd")
     waits = dict(zip("abcd", (3, 1, 2, 1), strict=True))
     for claim in worker.claim(4):
@@ -169,7 +172,7 @@ def test_each_has_a_moment_of_its_own(engine: Engine, worker: Worker, clock: Clo
 
 
 def test_the_order_against_all_others(engine: Engine, worker: Worker, clock: Clock) -> None:
-    """By due time: an error's retry has a new one, all else keeps its own."""
+    """By due time: a retry after an error has a new one, everything else keeps its own."""
     moments = clock.now + MINUTE
     names = ["released", "erring", "given back", "recovered", "timed out"]
     other = Worker(engine, "w2")
@@ -193,7 +196,7 @@ def test_the_order_against_all_others(engine: Engine, worker: Worker, clock: Clo
     assert worker.drain() == [*expected, "last"]
 
 
-def test_it_comes_before_a_later_one_that_was_given_back(
+def test_a_released_job_comes_before_a_later_one_that_was_given_back(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     push(engine, "a")
@@ -207,7 +210,7 @@ def test_it_comes_before_a_later_one_that_was_given_back(
     assert named(worker.claim()) == ["b"]
 
 
-def test_a_failed_job_that_is_tried_again_is_behind_it(
+def test_a_failed_job_that_is_retried_comes_after_a_released_one(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     failed = bury(worker, "failed")
@@ -220,7 +223,7 @@ def test_a_failed_job_that_is_tried_again_is_behind_it(
     assert named(worker.claim(2)) == ["released", "failed"]
 
 
-def test_it_keeps_its_place_however_often_it_is_put_off(
+def test_a_job_keeps_its_place_however_often_it_is_put_off(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     (first,) = push(engine, "a")
@@ -251,7 +254,7 @@ def test_a_job_that_was_put_off_has_its_place_after_that(
     assert named(claims) == ["a", "b", "c"]
 
 
-def test_each_queue_has_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_each_queue_has_its_own_order(engine: Engine, worker: Worker, clock: Clock) -> None:
     push(engine, "a")
     push(engine, "x", queue="other")
     for claim in worker.claim(2, ["q", "other"]):
@@ -280,7 +283,9 @@ def test_limits_count_those_that_wait_for_a_window(
 
 
 @pytest.mark.parametrize("moved", [0, MINUTE])
-def test_it_can_be_cancelled(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+def test_a_released_job_can_be_cancelled(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
     first, _ = push(engine, "a", "b")
     for claim in worker.claim(2):
         put_off(worker, claim, clock.now + MINUTE)
@@ -292,7 +297,9 @@ def test_it_can_be_cancelled(engine: Engine, worker: Worker, clock: Clock, moved
 
 
 @pytest.mark.parametrize("moved", [0, MINUTE])
-def test_a_purge_takes_it_along(engine: Engine, worker: Worker, clock: Clock, moved: int) -> None:
+def test_a_purge_deletes_a_released_job(
+    engine: Engine, worker: Worker, clock: Clock, moved: int
+) -> None:
     ids = push(engine, "a", "b")
     for claim in worker.claim(2):
         put_off(worker, claim, clock.now + MINUTE)
@@ -305,7 +312,7 @@ def test_a_purge_takes_it_along(engine: Engine, worker: Worker, clock: Clock, mo
     assert worker.step(want=1) == ([], [])
 
 
-def test_a_death_returns_it_to_its_place(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_a_death_returns_a_job_to_its_place(engine: Engine, worker: Worker, clock: Clock) -> None:
     (first,) = push(engine, "a")
     clock.forward(1)
     push(engine, "b")
@@ -317,7 +324,7 @@ def test_a_death_returns_it_to_its_place(engine: Engine, worker: Worker, clock: 
     assert (claim.body, claim.state) == (b"a", State(1))
 
 
-def test_one_that_is_put_off_is_not_the_workers_any_more(
+def test_a_released_job_no_longer_belongs_to_its_worker(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     (first,) = push(engine, "a")
@@ -339,8 +346,8 @@ def test_a_repeated_step_puts_off_once(engine: Engine, worker: Worker, clock: Cl
     assert named(worker.claim(2)) == ["a"]
 
 
-def test_a_waiter_hears_of_it_when_its_moment_comes(engine: Engine, worker: Worker) -> None:
-    """By the real clock: this is about waiting."""
+def test_a_waiter_is_woken_when_a_released_job_is_due(engine: Engine, worker: Worker) -> None:
+    """By the real clock, because this is about waiting."""
     push(engine, "a")
     (claim,) = worker.claim()
     while engine.wait(["q"], 0):  # what was left of the push

@@ -1,4 +1,5 @@
-"""The server is down or refuses: said in time, without a password, and survived."""
+"""The server is down or refuses: the engine reports it in time, without a password, and
+survives."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ BOUND = 6  # seconds; a socket's timeout is 5
 
 
 class Durable(NamedTuple):
-    """A server of the test's own that forgets nothing, and its URL with a password in it."""
+    """A server of its own for a test, which forgets nothing, and its URL with a password."""
 
     server: Redis | MariaDB
     url: str

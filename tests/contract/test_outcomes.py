@@ -1,4 +1,4 @@
-"""What each outcome makes of a claimed job, and what is counted."""
+"""What each outcome does to a claimed job, and what is counted."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_step_that_wants_nothing_only_settles(engine: Engine, worker: Worker) 
 
 
 def test_a_step_settles_many_and_then_claims(engine: Engine, worker: Worker) -> None:
-    """What it has just released may be claimed in the same step: it is due."""
+    """A job that it has just released may be claimed in the same step, because it is due."""
     push(engine, "a", "b", "c", "d", "e")
     outcomes: list[Outcome] = [ACK, Release(0, TRIED), GIVE_BACK, Bury(TRIED)]
     pairs = zip(worker.claim(4), outcomes, strict=True)
@@ -187,7 +187,7 @@ def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
     assert named(worker.claim()) == ["c"]
 
 
-def test_settle_of_nothing_is_nothing(engine: Engine, worker: Worker) -> None:
+def test_settle_of_nothing_does_nothing(engine: Engine, worker: Worker) -> None:
     assert engine.settle("w1", []) == []
 
 

@@ -43,8 +43,8 @@ def test_four_processes_push_and_each_ones_order_is_kept(
 def test_no_job_is_lost_or_done_twice_while_workers_are_declared_dead(
     engine: Engine, crowd: Crowd
 ) -> None:
-    """One process recovers whoever is registered; the others find themselves fenced in
-    mid-work and go on under new names. What counts is an acknowledgement that was accepted."""
+    """One process recovers all registered workers; the others are fenced in the middle of their
+    work and continue under new names. What counts is an acknowledgement that was accepted."""
     ids = push(engine, *map(str, range(5000)))
     acked = crowd.act(live_and_die, engine.url, engine.namespace, 700 * MS)
     for one in engine.registered():
@@ -90,7 +90,7 @@ def test_closing_in_one_thread_leaves_the_others_alone(engine: Engine, worker: W
 
 
 def in_a_fork(act: Callable[[], object]) -> None:
-    """Do it in a child that leaves nothing out which a child might do to what it inherited."""
+    """Call `act` in a forked child, which then also collects its garbage."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -105,7 +105,7 @@ def in_a_fork(act: Callable[[], object]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_an_engine_goes_on_in_both_processes_after_a_fork(engine: Engine, worker: Worker) -> None:
+def test_an_engine_works_in_both_processes_after_a_fork(engine: Engine, worker: Worker) -> None:
     push(engine, "before")
 
     def child() -> None:
@@ -131,7 +131,7 @@ def test_a_child_that_only_closes_leaves_its_parent_connected(
 
 
 def test_many_forks_in_a_row(engine: Engine, worker: Worker) -> None:
-    """As a web server does it, parent and children dispatching in turn."""
+    """Like in a web server, parent and children dispatch in turn."""
     for n in range(4):
         in_a_fork(lambda n=n: push(engine, f"child {n}"))
         push(engine, f"parent {n}")

@@ -1,4 +1,4 @@
-"""Parked jobs: off the queue, in order, given a slot in the act that claims them."""
+"""Parked jobs wait off the queue, in order, and get a slot in the operation that claims them."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_parked_job_of_another_queue_is_left_to_others(engine: Engine, worker:
 def test_a_parked_job_of_a_queue_not_asked_for_holds_up_no_other(
     engine: Engine, worker: Worker
 ) -> None:
-    """Both wait under one key, and the first in line is of a paused queue."""
+    """Both wait for the same key, and the first in line is in a paused queue."""
     rule = full(engine, window=20 * MS)
     park(worker, "a", rules=[rule])
     (theirs,) = push(engine, "b", queue="r")

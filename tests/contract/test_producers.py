@@ -52,7 +52,7 @@ assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
 
 @pytest.fixture(autouse=True)
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is connected to here is forgotten afterwards."""
+    """Forget the connected engine afterwards."""
     chosen = MODULE._EngineChoice()
     monkeypatch.setattr(MODULE, "_chosen", chosen)
     yield
@@ -89,7 +89,7 @@ def test_a_dispatch_waits_for_a_server_that_comes_back(
     assert engine.find(second) is not None
 
 
-def test_a_dispatch_does_not_wait_for_ever(
+def test_a_dispatch_does_not_wait_forever(
     own_redis: OwnRedis, namespace: str, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.5)

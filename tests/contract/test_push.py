@@ -144,7 +144,7 @@ def test_a_closed_engine_may_be_used_again(engine: Engine, worker: Worker) -> No
 def test_a_job_whose_body_is_gone_is_claimed_without_one(
     kind: str, request: pytest.FixtureRequest, namespace: str, opened: OpenEngine
 ) -> None:
-    """A server may have been told to evict; what is left is buried, and stops nobody."""
+    """A server may be configured to evict; the rest of the job is buried, and blocks nobody."""
     server: Redis = request.getfixturevalue(kind)
     engine = opened(server.url, namespace)
     worker = Worker(engine)

@@ -1,4 +1,4 @@
-"""Several queues: their order, their turns, and what a person does to one."""
+"""Several queues: their order, their turns, and their administration."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_full_queue_starves_no_other_where_much_is_claimed_ahead(
 def test_a_worker_whose_every_other_step_only_settles_starves_no_queue(
     engine: Engine, worker: Worker, queues: str
 ) -> None:
-    """The wheel must not turn in step with the worker's own habit."""
+    """The turns of the queues must not match the rhythm of the worker's steps."""
     fill(engine, 40, *queues)
     served: Counter[str] = Counter()
     for _ in range(36):
@@ -130,7 +130,7 @@ def test_what_runs_can_be_settled_while_its_queue_is_paused(engine: Engine, work
     assert total(engine, "done") == 1
 
 
-def test_resuming_a_queue_that_is_not_paused_is_nothing(engine: Engine, worker: Worker) -> None:
+def test_resuming_a_queue_that_is_not_paused_does_nothing(engine: Engine, worker: Worker) -> None:
     engine.resume("q")
     push(engine, "a")
     assert named(worker.claim()) == ["a"]
@@ -152,11 +152,11 @@ def test_a_purge_deletes_what_waits_and_leaves_the_rest(engine: Engine, worker: 
     assert engine.purge("q") == 0
 
 
-def test_a_purge_of_an_unknown_queue_is_nothing(engine: Engine) -> None:
+def test_a_purge_of_an_unknown_queue_deletes_nothing(engine: Engine) -> None:
     assert engine.purge("nowhere") == 0
 
 
-def test_a_purged_queue_goes_on(engine: Engine, worker: Worker) -> None:
+def test_a_purged_queue_can_be_used_again(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     engine.purge("q")
     push(engine, "b")

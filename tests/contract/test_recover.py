@@ -1,5 +1,5 @@
-"""A dead worker's claims: what had finished is done, what had started is charged, the rest
-is given back, all at the head of its queue, in one act with the end of the registration."""
+"""A dead worker's claims: finished jobs are done, the started one is charged, and the rest is given
+back, all to the head of its queue, in one operation with the end of the registration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OLD = b'{"at":1,"cause":"error"}'
 
 
 def next_claims(engine: Engine, want: int = 9) -> list[tuple[str, State]]:
-    """What the next worker is given."""
+    """What the next worker gets."""
     claims = Worker(engine, "heir", "n2").claim(want)
     return [(claim.body.decode(), claim.state) for claim in claims]
 
@@ -88,8 +88,8 @@ def test_finished_ones_that_were_settled_are_not_counted_again(
 
 
 def test_claims_of_lower_and_of_higher_requests_go_back(engine: Engine, worker: Worker) -> None:
-    """Of those whose reply has not arrived a worker knows nothing. Lower ones were settled before:
-    a failover has lost that they were done, or given back and never run."""
+    """A worker does not know claims whose reply has not arrived. Lower ones were settled before: a
+    failover has lost that they were done, or given back and never run."""
     a, b, c, d, e, f = push(engine, "a", "b", "c", "d", "e", "f")
     for _ in range(3):
         worker.claim(2)
@@ -99,8 +99,8 @@ def test_claims_of_lower_and_of_higher_requests_go_back(engine: Engine, worker: 
 
 
 def test_what_a_store_has_lost_of_settled_claims_goes_back(engine: Engine, worker: Worker) -> None:
-    """The first was released and the third done, both acknowledged; then the store lost that. Who
-    had been released must not pass for done because one behind it is."""
+    """The first was released and the third done, both acknowledged; then the store lost that. The
+    released job must not count as done because one behind it is."""
     a, b, c, d, e, f = push(engine, *"abcdef")
     worker.claim(6)
     recovered = engine.recover("w1", died(settled=3, finished=4, started=4))
@@ -117,7 +117,7 @@ def test_nothing_is_done_where_all_was_settled(engine: Engine, worker: Worker) -
 
 
 def test_claims_of_the_request_before_are_done(engine: Engine, worker: Worker) -> None:
-    """Its last jobs are settled with the step that is sent while the next ones run."""
+    """Its last jobs are settled by the step that is sent while the next ones run."""
     a, b, c, d, e, f, g, h = push(engine, *"abcdefgh")
     for _ in range(4):
         worker.claim(2)
@@ -152,7 +152,7 @@ def test_an_unknown_death_adds_a_line_to_the_history(engine: Engine, worker: Wor
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_history_does_not_grow_without_end(engine: Engine, worker: Worker, known: bool) -> None:
-    """A crash keeps as many lines as any other entry does (`message.with_entry`)."""
+    """A crash keeps as many lines as any other entry (`message.with_entry`)."""
     lines = [b'{"at":%d,"cause":"error"}' % n for n in range(MAX_HISTORY)]
     push(engine, "a")
     worker.end(worker.claim()[0], Release(0, State(1, 0, 0, b"\n".join(lines))))
@@ -245,7 +245,7 @@ def test_a_second_recovery_finds_nothing(engine: Engine, worker: Worker) -> None
     assert (total(engine, "crashed"), total(engine, "done")) == (1, 0)
 
 
-def test_nobody_is_recovered_who_was_never_there(engine: Engine) -> None:
+def test_an_unknown_worker_is_not_recovered(engine: Engine) -> None:
     assert engine.recover("ghost", None) == Recovered()
 
 
@@ -296,8 +296,9 @@ def test_a_job_of_a_paused_queue_goes_back_and_waits(engine: Engine, worker: Wor
     assert next_claims(engine) == []
 
 
-def test_a_slot_that_was_given_is_not_given_on(engine: Engine, worker: Worker) -> None:
-    """The job may start again in a later window, whose slots are others': it must ask again."""
+def test_a_slot_that_was_granted_is_not_passed_on(engine: Engine, worker: Worker) -> None:
+    """The job may start again in a later window, whose slots belong to others: it must ask
+    again."""
     (pushed,) = park(worker, "a", rules=[full(engine, window=30 * MS)])
     until(worker.claim, 5, "the slot")
     engine.recover("w1", died(request=worker.request, started=0))

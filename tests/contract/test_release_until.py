@@ -1,4 +1,4 @@
-"""Jobs that a limit has released keep their place; parked ones have the order of the queue."""
+"""Jobs that a limit has released keep their place; parked ones keep the order of the queue."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_admission_tells_until_when_it_is_refused(engine: Engine) -> None:
     assert engine.admit([Rule("other", 1, HOUR)]).until == 0
 
 
-def test_of_two_refusing_rules_it_tells_of_the_one_that_is_named(engine: Engine) -> None:
+def test_of_two_refusing_rules_the_named_one_tells_the_wait(engine: Engine) -> None:
     rules = [full(engine, "short", SECOND), full(engine, "long", HOUR)]
     refused = engine.admit(rules)
     assert refused.rule == 1
@@ -83,8 +83,8 @@ def test_released_jobs_come_before_all_that_were_dispatched_after_them(
     assert not any(claim.admitted for claim in again)
 
 
-def test_each_is_released_until_its_own_moment(engine: Engine, worker: Worker) -> None:
-    """As jitter has it."""
+def test_each_job_is_released_until_its_own_time(engine: Engine, worker: Worker) -> None:
+    """As with jitter."""
     push(engine, *"abc")
     claims = worker.claim(3)
     last = soon(engine, HOUR)
@@ -109,7 +109,7 @@ def test_what_is_released_again_keeps_its_place(engine: Engine, worker: Worker) 
         assert named([first]) == ["a"]
 
 
-def test_those_of_several_keys_come_back_together(engine: Engine, worker: Worker) -> None:
+def test_jobs_of_several_keys_come_back_together(engine: Engine, worker: Worker) -> None:
     push(engine, *"abcd")
     claims = worker.claim(3)
     moment = soon(engine)
@@ -129,7 +129,7 @@ def test_two_thousand_come_back_in_order(engine: Engine, worker: Worker) -> None
 
 
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
-def test_it_wakes_the_waiter_when_its_window_ends(
+def test_a_released_job_wakes_the_waiter_when_its_window_ends(
     engine: Engine, worker: Worker, queues: list[str] | None
 ) -> None:
     push(engine, "a")
@@ -152,7 +152,7 @@ def test_limits_count_those_that_wait_for_the_end_of_a_window(
 
 
 @pytest.mark.parametrize("way", ["cancel", "purge"])
-def test_it_can_be_taken_away(engine: Engine, worker: Worker, way: str) -> None:
+def test_a_released_job_can_be_taken_away(engine: Engine, worker: Worker, way: str) -> None:
     (pushed,) = push(engine, "a")
     release(worker, worker.claim(), soon(engine, HOUR))
     if way == "cancel":
@@ -165,7 +165,7 @@ def test_it_can_be_taken_away(engine: Engine, worker: Worker, way: str) -> None:
     assert worker.claim() == []
 
 
-def test_a_paused_queue_keeps_it(engine: Engine, worker: Worker) -> None:
+def test_a_paused_queue_keeps_a_released_job(engine: Engine, worker: Worker) -> None:
     push(engine, *"ab")
     moment = soon(engine, 20 * MS)
     release(worker, worker.claim(), moment)
@@ -202,7 +202,8 @@ def test_the_line_has_the_order_of_the_queue_not_of_the_parking(
 def test_a_job_that_another_limit_holds_back_holds_up_nobody(
     engine: Engine, worker: Worker
 ) -> None:
-    """100 a second and 1 an hour for each user: the heads are of one user, whose hour is full."""
+    """100 a second and 1 an hour for each user: the heads are of one user, whose hour is used
+    up."""
     wide, mine, theirs = Rule("all", 100, 20 * MS), full(engine, "me"), Rule("you", 1, HOUR)
     push(engine, *"abcde")
     rules = [mine, mine, mine, mine, theirs]
@@ -268,7 +269,9 @@ def test_a_granted_job_that_is_given_back_keeps_its_slot(engine: Engine, worker:
     assert [use.window.used for use in engine.limits()] == [1]
 
 
-def test_so_does_one_that_is_recovered_unstarted(engine: Engine, worker: Worker) -> None:
+def test_a_granted_job_that_is_recovered_unstarted_keeps_its_slot(
+    engine: Engine, worker: Worker
+) -> None:
     push(engine, *"ab")
     first, second = worker.claim(2)
     worker.end(second, Park((Rule("k", 1, HOUR),), 0))
@@ -280,7 +283,7 @@ def test_so_does_one_that_is_recovered_unstarted(engine: Engine, worker: Worker)
     assert first.request < granted.request
 
 
-def test_after_its_window_it_has_to_ask_again(engine: Engine, worker: Worker) -> None:
+def test_a_granted_job_must_ask_again_after_its_window(engine: Engine, worker: Worker) -> None:
     park(worker, "a", rules=[Rule("k", 1, 30 * MS)])
     worker.end(worker.claim_soon(), GIVE_BACK)
     wait_for(engine, engine.now() + 30 * MS)
@@ -292,7 +295,7 @@ def test_after_its_window_it_has_to_ask_again(engine: Engine, worker: Worker) ->
     [ReleaseUntil(1, State(1), Rule("k", 1, HOUR)), Park((Rule("r", 1, HOUR),), 0)],
     ids=kind,
 )
-def test_what_ends_otherwise_has_no_slot_any_more(
+def test_a_granted_job_that_ends_otherwise_loses_its_slot(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
     park(worker, "a", rules=[Rule("k", 1, HOUR)])

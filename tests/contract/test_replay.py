@@ -1,4 +1,4 @@
-"""An equal request id gets the same reply again and does nothing; a lower one is refused."""
+"""A repeated request gets the same reply and does nothing; a lower one is rejected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.wait import until
 
 
 def same(one: Step, two: Step) -> bool:
-    """The same reply; the time until the next due job has gone on in between."""
+    """Compare replies, except for the time until the next due job."""
     return (one.claims, one.stale) == (two.claims, two.stale)
 
 
@@ -48,7 +48,7 @@ def test_a_long_reply_comes_back_in_order(engine: Engine, worker: Worker) -> Non
 
 
 def test_a_repeated_step_that_found_nothing_finds_nothing(engine: Engine, worker: Worker) -> None:
-    """Else a reply that was only late would leave a claim that its worker has never heard of."""
+    """Otherwise, if a reply is only late, a claim would be left that its worker does not know."""
     step = worker.step(want=1)
     push(engine, "a")
     assert same(worker.again(want=1), step)

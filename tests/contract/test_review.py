@@ -1,4 +1,4 @@
-"""The limits of parked jobs are asked again, of workers that know the newest code."""
+"""The limits of parked jobs are asked again, by workers that have the newest code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = every_engine
 
 
 def reviewed(worker: Worker) -> Claim:
-    """The next claim, which must be one to be asked for its limits."""
+    """The next claim, which must be one that is reviewed."""
     (claim,) = worker.claim()
     assert (claim.reviewed, claim.admitted) == (True, False)
     return claim
@@ -50,7 +50,7 @@ def test_a_raised_limit_drains_the_line(engine: Engine, worker: Worker) -> None:
     assert [(use.rule.limit, use.window.used, use.parked) for use in engine.limits()] == [(3, 3, 1)]
 
 
-def test_a_lowered_limit_slows_it(engine: Engine, worker: Worker) -> None:
+def test_a_lowered_limit_slows_the_line(engine: Engine, worker: Worker) -> None:
     park(worker, "a", "b", "c", rules=[Rule("k", 9, HOUR)])
     engine.review("w1", ["q"])
     claim = reviewed(worker)
@@ -60,7 +60,7 @@ def test_a_lowered_limit_slows_it(engine: Engine, worker: Worker) -> None:
     assert [(use.rule, use.parked) for use in engine.limits()] == [(low, 2)]
 
 
-def test_one_that_parks_again_has_been_asked(engine: Engine, worker: Worker) -> None:
+def test_a_job_that_parks_again_was_asked(engine: Engine, worker: Worker) -> None:
     rule = full(engine)
     park(worker, "a", "b", rules=[rule])
     engine.review("w1", ["q"])
@@ -70,7 +70,7 @@ def test_one_that_parks_again_has_been_asked(engine: Engine, worker: Worker) -> 
     assert [(use.rule, use.parked) for use in engine.limits()] == [(rule, 2)]
 
 
-def test_a_refused_one_has_been_asked_too(engine: Engine, worker: Worker) -> None:
+def test_a_refused_job_was_asked_too(engine: Engine, worker: Worker) -> None:
     rule = full(engine)
     park(worker, "a", "b", rules=[rule])
     engine.review("w1", ["q"])
@@ -83,7 +83,7 @@ def test_a_refused_one_has_been_asked_too(engine: Engine, worker: Worker) -> Non
 
 
 def test_a_removed_limit_empties_the_line(engine: Engine, worker: Worker) -> None:
-    """None of them asks for a start under it, so each is asked."""
+    """None of the jobs asks for a start under it, so each is claimed for a review."""
     park(worker, "a", "b", "c", rules=[full(engine)])
     engine.review("w1", ["q"])
     names = []
@@ -117,8 +117,8 @@ def test_after_any_other_end_the_next_head_is_asked(engine: Engine, worker: Work
     assert {claim.body: claim.reviewed for claim in claims} == {b"a": False, b"b": True}
 
 
-def test_only_who_registered_no_earlier_is_asked(engine: Engine, worker: Worker) -> None:
-    """An older worker grants as it did, by the limit as it was."""
+def test_only_workers_registered_no_earlier_are_asked(engine: Engine, worker: Worker) -> None:
+    """An older worker grants as before, by the old limit."""
     old = worker
     short = full(engine, "short", 50 * MS)
     park(old, "a", rules=[full(engine)])
@@ -131,7 +131,7 @@ def test_only_who_registered_no_earlier_is_asked(engine: Engine, worker: Worker)
     assert names == {b"a", b"c"}
 
 
-def test_a_reload_after_it_marks_them_anew(engine: Engine, worker: Worker) -> None:
+def test_a_later_reload_marks_them_again(engine: Engine, worker: Worker) -> None:
     rule = full(engine)
     park(worker, "a", "b", rules=[rule])
     engine.review("w1", ["q"])
@@ -176,7 +176,7 @@ def test_an_unregistered_worker_is_fenced(engine: Engine, worker: Worker) -> Non
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_review_of_a_paused_queue_goes_on_when_it_is_resumed(
+def test_a_review_of_a_paused_queue_continues_when_it_is_resumed(
     engine: Engine, worker: Worker, late: bool
 ) -> None:
     park(worker, "a", rules=[full(engine)])

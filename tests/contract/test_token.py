@@ -1,4 +1,4 @@
-"""The wake token: one waiter is told of what is ready, and nobody spins on what is not."""
+"""The wake token: one waiter learns what is ready, and none spins on what is not."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_token_for_a_job_that_is_gone_is_one_false_alarm_at_most(
 def test_a_job_that_goes_back_wakes_a_waiter(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
-    """Also where another one is ready that somebody has been told of already."""
+    """Even if another job is ready, and a waiter already knows."""
     push(engine, "a")
     (claim,) = worker.claim()
     push(engine, "told")
@@ -115,7 +115,7 @@ def test_a_retried_job_wakes_a_waiter(engine: Engine, worker: Worker) -> None:
 
 
 def test_a_paused_queue_wakes_nobody_until_it_is_resumed(engine: Engine, worker: Worker) -> None:
-    """A waiter that is woken, lets a worker step in vain, and waits again, must come to rest."""
+    """A waiter that is woken, lets a worker step in vain, and waits again must come to rest."""
     engine.pause("q")
     push(engine, "a", "b")
     alarms = 0

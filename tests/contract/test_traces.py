@@ -1,4 +1,4 @@
-"""Whatever became of a job: once it is done with, the server holds nothing of it any more."""
+"""Whatever happens to a job, once it is finished the server stores nothing of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting: `wait` ends when something may be claimed, also what comes due meanwhile."""
+"""`wait` ends when a job may be claimed, including one that becomes due in the meantime."""
 
 from __future__ import annotations
 

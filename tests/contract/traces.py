@@ -1,4 +1,4 @@
-"""All that a server holds of a namespace, as one text to search in."""
+"""Everything that a server stores for a namespace, as one searchable text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ = {
 
 
 def everything(engine: Engine) -> str:
-    """The names and contents of its keys, or of the rows of its tables."""
+    """The names and contents of its keys, or the rows of its tables."""
     read = {"redis": _redis, "mysql": _mysql, "sqlite": _sqlite}[engine.url.partition(":")[0]]
     return "\n".join(read(engine))
 

@@ -19,7 +19,7 @@ LONG = 30.0  # seconds: who is not woken comes back too late for every test
 def waiting(
     threads: ThreadPoolExecutor, engine: Engine, timeout: float, queues: Sequence[str] | None
 ) -> Future[int]:
-    """A keeper that waits in a thread, and has been seen to wait."""
+    """A keeper that is known to wait, in a thread."""
 
     def wait() -> int:
         try:
@@ -34,13 +34,13 @@ def waiting(
 
 
 def quiet(engine: Engine, queues: Sequence[str] | None = ("q",)) -> None:
-    """Take what tokens there are."""
+    """Take all tokens."""
     until(lambda: engine.wait(queues, SHORT) == 0, 5, "an end of the tokens")
 
 
 def woken_for(engine: Engine, worker: Worker) -> Claim:
-    """Wait until a job of queue q can be claimed; that claim. The first times one may be told of
-    what was stored or put off, not yet of a job that is due; each time one is woken."""
+    """Wait until a job of queue q can be claimed, and return the claim. The first wake-ups may be
+    about a job that was stored or put off, and is not due yet."""
     for _ in range(3):
         if claims := worker.claim():
             return claims[0]

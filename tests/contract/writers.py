@@ -1,4 +1,4 @@
-"""What a crowd of writers does; importable by the processes that do it."""
+"""What many writers do at once; importable by the processes that do it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.contract.helpers import open_engine, push
 
 
 def push_for(member: int, url: str, namespace: str, seconds: float) -> tuple[int, float]:
-    """Push without pause, every other member thousands at a time: how often, and how long the
-    longest took in seconds."""
+    """Push without pause, every other member thousands at a time. Returns how often, and the
+    seconds that the longest push took."""
     names = ["x"] * (3000 if member % 2 else 1)
     times, longest = 0, 0.0
     with closing(open_engine(url, namespace)) as engine:

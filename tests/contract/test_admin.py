@@ -1,4 +1,4 @@
-"""What a person does with single jobs: find, cancel, and deal with failed ones."""
+"""Administration of single jobs: find, cancel, and deal with failed ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_job_is_found_wherever_it_is(engine: Engine, worker: Worker) -> None:
     assert count_of(engine) == QueueCounts("q", 1, 1, 1, 1, 1)
 
 
-def test_a_job_that_is_done_or_never_was_is_not_found(engine: Engine, worker: Worker) -> None:
+def test_a_job_that_is_done_or_never_existed_is_not_found(engine: Engine, worker: Worker) -> None:
     (pushed,) = push(engine, "a")
     worker.drain()
     assert engine.find(pushed) is None
@@ -210,7 +210,7 @@ def test_totals_are_kept_by_queue(engine: Engine, worker: Worker) -> None:
     assert {queue: counters["done"] for queue, counters in totals.items()} == {"q": 2, "r": 1}
 
 
-def test_doctor_says_what_the_guarantees_rest_on(engine: Engine) -> None:
+def test_doctor_checks_what_the_guarantees_depend_on(engine: Engine) -> None:
     checks = engine.doctor()
     assert checks
     for check in checks:
