@@ -12,8 +12,8 @@ class Backoff(NamedTuple):
     def pause(self, failures: int, rand: float) -> float:
         """Seconds to wait after `failures` failures in a row (1 or more).
 
-        `rand`, 0 to 1, takes away up to half of the pause, so that the clients of one server do
-        not all come back at the same moment.
+        `rand`, from 0 to 1, shortens the pause by up to half, so that the clients of a server do
+        not all reconnect at the same moment.
         """
         doublings = min(failures - 1, 32)
         return min(self.most, self.first * 2.0**doublings) * (1.0 - rand / 2)

@@ -22,7 +22,7 @@ Moment = Duration | datetime
 
 SECOND = UNIT_MICROSECONDS["s"]
 #: 100 years: points in time up to then are integers that a double holds exactly.
-MAX_DURATION = 36_525 * UNIT_MICROSECONDS["d"]
+MAX_MICROSECONDS = 36_525 * UNIT_MICROSECONDS["d"]
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
 _PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
@@ -63,8 +63,8 @@ def length(step: int | str, now: datetime) -> int:
     try:
         end = dates.later(now, *dates.span_of(step))
     except OverflowError:
-        return MAX_DURATION
-    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), MAX_DURATION)
+        return MAX_MICROSECONDS
+    return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), MAX_MICROSECONDS)
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def _duration(value: object) -> int | None:
     if isinstance(value, float) and math.isnan(value):
         return None
     # Bounded first: infinity cannot be converted to an integer.
-    return round(min(max(value, -1), MAX_DURATION) * SECOND)
+    return round(min(max(value, -1), MAX_MICROSECONDS) * SECOND)
 
 
 def _parts(value: str) -> tuple[int, int] | None:
@@ -168,13 +168,13 @@ def _since_epoch(point: datetime, now: datetime) -> int:
     try:
         return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (OverflowError, ValueError):  # the zone's offset leads beyond the calendar
-        return 0 if point.year == 1 else MAX_DURATION * 100
+        return 0 if point.year == 1 else MAX_MICROSECONDS * 100
 
 
 def _bound(found: int, value: object, what: str) -> int:
     if found < 0:
         raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
-    if found > MAX_DURATION:
+    if found > MAX_MICROSECONDS:
         raise DurationError(f"{what} is {_shown(value)}; more than 100 years is not allowed")
     return found
 

@@ -1,4 +1,4 @@
-"""Settings: the table of them, how they are read, and the one Config that they are merged into."""
+"""The settings: their table, their parsers, and the Config into which they are merged."""
 
 from poolq.config.merged import Config, engine_class, load, open_engine, rows
 

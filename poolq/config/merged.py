@@ -91,8 +91,8 @@ def load(
 ) -> Config:
     """Merge the settings of all places.
 
-    `flags` are values by the name of their setting, None where none is given; `place` is where they
-    were given, if not as flags of a command. Raises ConfigError, which names the setting and its
+    `flags` maps names of settings to values, or to None if a flag is not given; `place` names their
+    origin if they are not flags of a command. Raises ConfigError, which names the setting and its
     place. An unknown POOLQ_ variable only leads to a warning (in the log, or through `warn`): it
     may belong to another version, or to the application.
     """

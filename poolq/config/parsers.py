@@ -14,7 +14,7 @@ from poolq.errors import DurationError, OptionError
 
 Parser = Callable[[object], object]
 
-MAX_SECONDS = 366 * 86400.0  # seconds; a longer duration is a mistake in the unit
+MAX_SECONDS = 366 * 86400.0  # a year; a longer duration is probably a mistake in the unit
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 OFF = "off"
 TRUE_WORDS = ("1", "true", "yes", "on")

@@ -13,7 +13,7 @@ class KeyHelp(NamedTuple):
     changes: bool = False
 
 
-KEYS = (
+KEY_HELP = (
     KeyHelp("?", "this help", "help"),
     KeyHelp("tab, shift-tab", "the next or previous pane", "pane"),
     KeyHelp("up, down, j, k", "select a row"),

@@ -20,7 +20,7 @@ from poolq.dashboard.drawing.cells import Line
 from poolq.dashboard.keys import READ_SIZE
 from poolq.dashboard.terminal_modes import Modes, for_screen, modes_of
 
-LEAVE_TIMEOUT = 0.2  # seconds to send the rest of the output
+FLUSH_TIMEOUT = 0.2  # seconds to send the rest of the output
 SMALLEST = (1, 1)
 
 
@@ -59,7 +59,7 @@ class Terminal:
         if not self._others:  # for terminals without an alternate screen
             self._left += ansi.CLEAR.encode()
         self._left += ansi.LEAVE_SCREEN.encode()
-        deadline = monotonic() + LEAVE_TIMEOUT
+        deadline = monotonic() + FLUSH_TIMEOUT
         while not self._flush() and monotonic() < deadline:
             select.select([], [self._out], [], max(0.0, deadline - monotonic()))
         self._left = b""

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from poolq.common.durations import MAX_DURATION
+from poolq.common.durations import MAX_MICROSECONDS
 from poolq.jobs.limits import MAX_LIMIT, Rule
 from poolq.jobs.message import State
 
@@ -92,7 +92,9 @@ def unreadable_body(what: str, value: object) -> bytes:
 def rule(key: str, limit: object, window: object) -> Rule | None:
     """A limit; None if no code can have declared it."""
     found = Rule(key, number(limit), number(window))
-    return found if 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_DURATION else None
+    return (
+        found if 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS else None
+    )
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:

@@ -1,4 +1,4 @@
-"""Checks of a job's class when it is defined: could its methods run at all?"""
+"""Checks of a job's class when it is defined, for mistakes that would prevent it from running."""
 
 import inspect
 import re

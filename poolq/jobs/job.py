@@ -56,7 +56,7 @@ class Job:
 
     payload: dict[str, Any]
     id: str
-    attempt: int  # 1 at the first try
+    attempt: int  # from 1
     error: BaseException | None  # in on_failure(): the reason
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
@@ -86,7 +86,7 @@ class Job:
         """The work. A coroutine is run to completion on an event loop of its own."""
 
     def rate_limit(self) -> RateLimit:
-        """The limits of this job, asked for just before `run()`; None means no limit."""
+        """The limits of this job, called just before `run()`; None means no limit."""
         return None
 
     def on_success(self) -> Any:

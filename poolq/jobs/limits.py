@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from poolq.common import dates
-from poolq.common.durations import MAX_DURATION
+from poolq.common.durations import MAX_MICROSECONDS
 from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
@@ -144,7 +144,7 @@ def _window(spans: Mapping[str, object]) -> int:
     ((unit, span),) = given.items()
     if isinstance(span, bool) or not isinstance(span, (int, float)) or not span > 0:
         raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
-    if span > MAX_DURATION / WINDOW_UNITS[unit]:
+    if span > MAX_MICROSECONDS / WINDOW_UNITS[unit]:
         raise LimitError(f"{unit} is {span!r}; more than 100 years is not allowed")
     return max(1, round(span * WINDOW_UNITS[unit]))
 

@@ -56,7 +56,9 @@ class _EngineChoice:
     def open(self) -> _Producer:
         opened = _open_producer(self.configured())
         with self.lock:
-            self.producer = self.producer or opened  # the first thread wins, and connect() over all
+            self.producer = (
+                self.producer or opened
+            )  # the first thread wins, unless connect() was called
             return self.producer
 
     def use(self, settings: config.Config) -> _Producer:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from docs.screenshot.__main__ import SIZES
-from poolq.dashboard.keys import KEYS
+from poolq.dashboard.keys import KEY_HELP
 from tests.docs.markdown import DOCS, read, rows, sections
 
 PAGE = sections(read("dashboard.md"))
@@ -17,7 +17,7 @@ PAGE = sections(read("dashboard.md"))
 
 def test_the_keys_are_exactly_those() -> None:
     documented = [row[0].replace("`", "") for row in rows(PAGE["Keys"])[1:]]
-    assert documented == [key.keys for key in KEYS]
+    assert documented == [key.keys for key in KEY_HELP]
 
 
 def test_the_words_that_stand_out_are_told() -> None:

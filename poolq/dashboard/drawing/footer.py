@@ -9,7 +9,7 @@ from rich.style import Style
 from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import Theme
-from poolq.dashboard.keys import KEYS
+from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import ScreenState
 
 #: The ranks of keys in the last line: the highest is omitted first.
@@ -56,7 +56,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, *, draining: bool) -> Li
     parts = [Part(clean(f"filter: {state.filter}", ascii_only=ascii_only), theme.warn)]
     if not state.filter:
         parts = []
-    for number, key in enumerate(KEYS):
+    for number, key in enumerate(KEY_HELP):
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         hidden = key.changes and (
             state.read_only or state.pane not in _PANES_OF_KEY.get(name, (state.pane,))

@@ -4,7 +4,7 @@ from rich.segment import Segment
 
 from poolq.dashboard.drawing.cells import Line, clip, fit, wrap
 from poolq.dashboard.drawing.theme import PLAIN, Theme
-from poolq.dashboard.keys import KEYS
+from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import ScreenState
 
 KEYS_WIDTH = 30
@@ -22,7 +22,7 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     """At most `height` lines; `state.scroll` is kept within bounds."""
     lines: list[Line] = []
     size = min(KEYS_WIDTH, max(8, width // 3))
-    for key in KEYS:
+    for key in KEY_HELP:
         refused = key.changes and state.read_only
         what = f"{key.what} (not with --read-only)" if refused else key.what
         line = [

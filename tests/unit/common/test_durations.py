@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.common.durations import MAX_DURATION, length, micros, span, when
+from poolq.common.durations import MAX_MICROSECONDS, length, micros, span, when
 from poolq.errors import DurationError, OptionError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -269,7 +269,7 @@ def test_a_timedelta_loses_nothing(span: timedelta) -> None:
     assert timedelta(microseconds=micros(span, "it")) == span
 
 
-@given(st.integers(0, MAX_DURATION // 1000))
+@given(st.integers(0, MAX_MICROSECONDS // 1000))
 def test_text_and_number_mean_the_same(milliseconds: int) -> None:
     assert micros(f"{milliseconds} ms", "it") == milliseconds * 1000
     assert micros(milliseconds / 1000, "it") == milliseconds * 1000
@@ -325,5 +325,5 @@ def test_anything_is_read_or_refused_in_one_line(written: object) -> None:
         delay, at = 0, 0
         assert len(str(error).splitlines()) == 1  # noqa: PT017  # most values are read
     assert 0 in (delay, at)
-    assert 0 <= delay <= MAX_DURATION
-    assert at == 0 or 0 < at - epoch(NOON.isoformat()) <= MAX_DURATION
+    assert 0 <= delay <= MAX_MICROSECONDS
+    assert at == 0 or 0 < at - epoch(NOON.isoformat()) <= MAX_MICROSECONDS

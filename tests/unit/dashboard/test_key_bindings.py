@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, SUSPEND, chosen, press
-from poolq.dashboard.keys import KEYS
+from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, ScreenState
 from tests.support import snapshots
@@ -137,7 +137,7 @@ def test_q_leaves_top_and_drains_one_s_own_pool_after_asking() -> None:
 
 
 def test_no_acting_key_acts_where_one_only_looks() -> None:
-    for key in KEYS:
+    for key in KEY_HELP:
         for name in key.keys.split(", ") if key.changes else ():
             for pane in PANES:
                 state = ScreenState(read_only=True, pane=pane)

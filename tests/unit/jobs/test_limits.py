@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poolq import Limit
 from poolq.errors import LimitError
-from poolq.jobs.limits import MAX_DURATION, Rule, Window, take
+from poolq.jobs.limits import MAX_MICROSECONDS, Rule, Window, take
 
 SECOND = 1_000_000
 
@@ -23,7 +23,7 @@ SECOND = 1_000_000
         ({"minutes": 5}, 300 * SECOND),
         ({"hours": 1}, 3600 * SECOND),
         ({"days": 1}, 86_400 * SECOND),
-        ({"days": 36_525}, MAX_DURATION),
+        ({"days": 36_525}, MAX_MICROSECONDS),
         ({"seconds": 1e-9}, 1),
     ],
 )
