@@ -16,11 +16,11 @@ from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
-from poolq.engines.sql.queue_discovery import EARLIEST_SLOT
+from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.skip_scan import next_after
-from poolq.engines.sql.wakeups import FIRST_DELAYED, FIRST_READY, FIRST_SLOT, take_wakeup
+from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 

@@ -21,10 +21,10 @@ from poolq.engines.sanitize import (
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
-from poolq.engines.sql.queue_discovery import NO_ROW, load_states
+from poolq.engines.sql.queue_discovery import NO_ROW, QueueState, load_states
 from poolq.engines.sql.session import Query, QueryResult, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
-from poolq.engines.sql.wakeups import ADD_QUEUE, QueueState
+from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
 #: Bytes of a body that comes with the claim: a step may claim 512 such jobs.

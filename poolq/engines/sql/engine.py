@@ -35,11 +35,11 @@ from poolq.engines.sql import (
     wakeups,
 )
 from poolq.engines.sql.claiming import ScanCursors, StepContext
+from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
 from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
-from poolq.engines.sql.wakeups import QueueState
 from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
@@ -250,7 +250,7 @@ class SQLEngine(Engine):
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
-            tx.later(Query(wakeups.VOID_SLOTS))
+            tx.later(Query(queue_discovery.VOID_SLOTS))
             return nodes.beat(tx, node, info)
 
         return self._change(work)

@@ -6,9 +6,8 @@ end of the transaction. So a line without jobs can be deleted, and no job is in 
 row.
 
 `most` is the limit that was named last for this line, and the one that counts. `since` is when
-`slot` was calculated; if that lies in the future, the clock went back, and `wakeups.VOID_SLOTS`
-resets it.
-"""
+`slot` was calculated; if that lies in the future, the clock went back, and
+`queue_discovery.VOID_SLOTS` resets it."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -28,7 +27,6 @@ from poolq.engines.sql.location import (
     released_by,
 )
 from poolq.engines.sql.session import (
-    MAX_LIST_VALUES,
     BatchQuery,
     Query,
     Row,
@@ -42,7 +40,7 @@ from poolq.jobs.retry import Park, ReleaseUntil
 #: that no other limit holds back.
 MAX_TRIED = 3
 #: How many released jobs of a line, and of how many lines, a step returns to their queue.
-MAX_RETURNED = 10 * MAX_LIST_VALUES
+MAX_RETURNED = 5000
 MAX_ENDED_LINES = 100
 
 #: INSERT ... SELECT, because with VALUES InnoDB would also lock the window's row, which a grant

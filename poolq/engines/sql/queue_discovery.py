@@ -1,16 +1,16 @@
-"""Finds the queues that have something for a worker or a waiter.
+"""Finds the queues that have something for a worker or a waiter, and reads their state.
 
 Each queue that has jobs costs one index lookup (`skip_scan.py`); queues without jobs cost nothing.
 A queue that has jobs or lines may lack a row: `idle_queues.py` may have deleted it while a process
 that knew it stored a job there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from poolq.engines.sanitize import number, to_text
+from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.session import Query, in_chunks
+from poolq.engines.sql.session import Query, QueryResult, in_chunks
 from poolq.engines.sql.skip_scan import (
     SCANNED_PLACES,
     QueryRunner,
@@ -19,21 +19,28 @@ from poolq.engines.sql.skip_scan import (
     remaining_queues,
     run_pages,
 )
-from poolq.engines.sql.wakeups import (
-    FIRST_DELAYED,
-    FIRST_MARK,
-    FIRST_SLOT,
-    FULL_STATE,
-    HAS_VOID_SLOT,
-    VOID_SLOTS,
-    QueueState,
-    read_states,
-    state_query,
-)
 
 #: How many queues a waiter looks at, and how many lines an overview lists.
 MAX_WAITED_QUEUES = 500
 MAX_LINES = 100
+
+IN_LIST = " WHERE q.queue IN {list}"
+# Ordered by the whole index: otherwise MySQL, which does not see that only one queue is meant,
+# would read and sort all of its jobs.
+FIRST_SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue
+    ORDER BY l.queue, l.slot LIMIT 1)"""
+FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
+    WHERE l.review > 0 AND l.queue = q.queue ORDER BY l.review LIMIT 1)"""
+FIRST_READY = """(SELECT j.due_at FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
+    ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
+FIRST_DELAYED = FIRST_READY.replace("j.place = ''", "j.place = 'd'")
+#: Whether a line's slot was calculated before the clock went back.
+HAS_VOID_SLOT = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l.slot > 0)"
+BRIEF_STATE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}},
+    {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0 FROM {{queues}} q"""
+FULL_STATE = BRIEF_STATE.replace("NULL, 0", f"{FIRST_READY}, {HAS_VOID_SLOT}")
+#: Resets slots that were calculated before the clock went back, so that their lines are looked at.
+VOID_SLOTS = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
 
 #: A paused queue may have a free slot or a mark for days.
 NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
@@ -45,9 +52,9 @@ EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} W
     ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
-#: The value of `armed` for a queue without a row.
-NO_ROW = -1
-#: The state of one queue, as `wakeups.BRIEF_STATE`, then the name of the next queue with ready
+#: Values of `armed`: for a queue without a row, and as a review sets it.
+NO_ROW, ARMED_BY_REVIEW = -1, 2
+#: The state of one queue, as BRIEF_STATE, then the name of the next queue with ready
 #: jobs, and the earliest slot and mark of all queues.
 PEEK = f"""SELECT q.queue, COALESCE(k.paused, 0), COALESCE(k.armed, {NO_ROW}), COALESCE(k.seen, 0),
     {{now}}, {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0,
@@ -62,6 +69,47 @@ OVERVIEW = f"""SELECT 0, '', {{now}}, {HAS_VOID_SLOT}
 ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0").replace(
     "{queues} q", "(SELECT ? AS queue) q"
 )
+
+
+class QueueState(NamedTuple):
+    """A queue's state; times are in microseconds since the epoch, None if there is none.
+
+    `slot`: the earliest slot of its lines. `mark`: the earliest review of its lines. `delayed`:
+    when the first delayed job is due. `ready`: when the first ready job was due. `void`: some slot
+    of any queue needs VOID_SLOTS. `known`: the queue has a row."""
+
+    queue: str
+    paused: bool
+    armed: int
+    seen: int
+    now: int
+    slot: int | None
+    mark: int | None
+    delayed: int | None
+    ready: int | None
+    void: bool
+    known: bool = True
+
+    @property
+    def next_due(self) -> int | None:
+        """When the first delayed job or slot is due; this may be in the past."""
+        return min((at for at in (self.delayed, self.slot) if at is not None), default=None)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether there are jobs to be claimed outside the lines."""
+        return self.ready is not None or (self.delayed is not None and self.delayed <= self.now)
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether a line has a slot."""
+        return self.slot is not None and self.slot <= self.now
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is due, even if its wake-up has been taken."""
+        asked = self.mark is not None and self.armed == ARMED_BY_REVIEW
+        return not self.paused and (self.has_jobs or self.has_slot or asked)
 
 
 class QueueOverview(NamedTuple):
@@ -88,6 +136,26 @@ class QueueOverview(NamedTuple):
         """When the next delayed job or slot is due; None if no later one is known."""
         later = (*self.delayed.values(), *self.slots.values())
         return min((at for at in later if at > self.now), default=None)
+
+
+def state_query(queues: Sequence[str], sql: str = FULL_STATE) -> Query:
+    """A query for the states of queues that have a row, in a few index lookups; see
+    `read_states`."""
+    return Query(sql + IN_LIST, (list(queues),))
+
+
+def brief_state_query(queues: Sequence[str]) -> Query:
+    """As `state_query`, but without `ready` and `void`."""
+    return state_query(queues, BRIEF_STATE)
+
+
+def read_states(found: QueryResult) -> list[QueueState]:
+    return [
+        QueueState._make(
+            (to_text(queue), bool(paused), *map(optional_number, times), bool(void), True)
+        )
+        for queue, paused, *times, void in found.rows
+    ]
 
 
 def peek_query(queue: str) -> Query:

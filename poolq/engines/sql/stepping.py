@@ -26,14 +26,17 @@ from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
 from poolq.engines.sql.queue_discovery import (
     QueueOverview,
+    QueueState,
+    brief_state_query,
     discover,
     load_states,
     peek_query,
+    read_states,
     rowless_state,
 )
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
-from poolq.engines.sql.wakeups import QueueState, arm, brief_state_query, read_states
+from poolq.engines.sql.wakeups import arm
 from poolq.errors import EngineError, Fenced
 
 LOCK_WORKER = "SELECT request, stale, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
