@@ -101,7 +101,28 @@ class SQLEngine(Engine):
         want: int,
         queues: Sequence[str] | None,
     ) -> Step:
-        new_context = self._context_factory(worker, request, settlements, want, queues)
+        turn = self._turns.get(worker, 0)
+        if want > 0:
+            self._turns[worker] = turn + 1
+        new_context = partial(
+            StepContext,
+            worker=worker,
+            request=request,
+            settlements=settlements,
+            acks=ack_batch(settlements) if settlements else None,
+            want=want,
+            queues=queues,
+            likely_queues=self._likely_queues(worker, queues),
+            last_queue=self._last_queue.get(worker, ""),
+            first_queue=self._first_queue,
+            turn=turn,
+            delayed_queues=self._delayed_queues,
+            cursors=self._cursors,
+            settled_aside=self._settled_aside.get(worker, 0),
+            last_clock=self._last_clock,
+            wants_overview=queues is None and monotonic() >= self._next_overview,
+            skips=self.session.skips,
+        )
         ctx: StepContext
 
         def work(tx: Transaction) -> Step:
@@ -124,43 +145,13 @@ class SQLEngine(Engine):
         self._remember(ctx, monotonic() - began)
         return answer
 
-    def _context_factory(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
-    ) -> Callable[[], StepContext]:
-        """Makes a step's context, with what is known from earlier steps."""
-        turn = self._turns.get(worker, 0)
-        if want > 0:
-            self._turns[worker] = turn + 1
-        guess = self._next_queue.get(worker, "")
-        likely_queues = queues if queues is not None else [guess] if guess else ()
+    def _likely_queues(self, worker: str, queues: Sequence[str] | None) -> Sequence[str]:
         if self._lines_due:
             # InnoDB also locks what comes behind a queue's last job, which may be the head of a
             # line, and only a step that has locked the line may lock that. So nothing is guessed.
-            likely_queues = ()
-        return partial(
-            StepContext,
-            worker=worker,
-            request=request,
-            settlements=settlements,
-            acks=ack_batch(settlements) if settlements else None,
-            want=want,
-            queues=queues,
-            likely_queues=likely_queues,
-            last_queue=self._last_queue.get(worker, ""),
-            first_queue=self._first_queue,
-            turn=turn,
-            delayed_queues=self._delayed_queues,
-            cursors=self._cursors,
-            settled_aside=self._settled_aside.get(worker, 0),
-            last_clock=self._last_clock,
-            wants_overview=queues is None and monotonic() >= self._next_overview,
-            skips=self.session.skips,
-        )
+            return ()
+        guess = self._next_queue.get(worker, "")
+        return queues if queues is not None else [guess] if guess else ()
 
     def _remember(self, ctx: StepContext, took: float) -> None:
         """Note what the next step should know of one that took this many seconds."""
@@ -188,9 +179,8 @@ class SQLEngine(Engine):
         self._cursors.forget()
 
         def work(tx: Transaction) -> tuple[list[str], int]:
-            row, *found = lock_worker(
-                tx, worker, *held_queries(worker, [one.claim.id for one in settlements])
-            )
+            held = held_queries(worker, [one.claim.id for one in settlements])
+            row, *found = lock_worker(tx, worker, *held)
             *_, now, _, aside = row.rows[0]
             late = settle(tx, worker, settlements, found, now)
             tx.later(Query(COUNT_ASIDE, (worker,)))
@@ -217,9 +207,8 @@ class SQLEngine(Engine):
 
     def review(self, worker: str, queues: Sequence[str] | None) -> None:
         def work(tx: Transaction) -> None:
-            limit_reviews.mark_lines(
-                tx, lock_worker(tx, worker)[0].rows[0][REGISTERED_AT_COLUMN], queues
-            )
+            registered_at = lock_worker(tx, worker)[0].rows[0][REGISTERED_AT_COLUMN]
+            limit_reviews.mark_lines(tx, registered_at, queues)
             tx.later(Query(wakeups.ARM_MARKED))
 
         self._change(work)

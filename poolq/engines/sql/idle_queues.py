@@ -11,7 +11,7 @@ from functools import partial
 
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import ADD_COUNTERS, COUNTER_NAMES, NO_WORKER
-from poolq.engines.sql.location import CLAIMED, CLAIMED_END
+from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 
@@ -26,8 +26,7 @@ QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue IN {list} AND
     OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'd' AND j.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {lines} l WHERE l.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {failed} f WHERE f.queue = q.queue))"""
-QUEUES_WITH_CLAIMS = f"""SELECT DISTINCT queue FROM {{jobs}}
-    WHERE place >= '{CLAIMED}' AND place < '{CLAIMED_END}'"""
+QUEUES_WITH_CLAIMS = f"SELECT DISTINCT queue FROM {{jobs}} WHERE {IS_CLAIMED}"
 _SUM = " + ".join(f"SUM({one})" for one in COUNTER_NAMES)
 COUNTER_TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE({_SUM}, 0)
     FROM {{counters}} c WHERE c.queue = q.queue) FROM {{queues}} q WHERE q.queue IN {{list}}"""

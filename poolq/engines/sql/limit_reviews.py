@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import PARKED, PARKED_END, claimed_by, line_of
+from poolq.engines.sql.location import IS_PARKED, claimed_by, line_of
 from poolq.engines.sql.parking import DELETE_LINE, LOCK_HEADS, Grant
 from poolq.engines.sql.session import Query, Transaction, in_chunks
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Failing, Park
 
-MARK_ALL_LINES = f"""UPDATE {{lines}} SET review = ?
-    WHERE place >= '{PARKED}' AND place < '{PARKED_END}' AND review < ?"""
+MARK_ALL_LINES = f"UPDATE {{lines}} SET review = ? WHERE {IS_PARKED} AND review < ?"
 MARK_LINES = MARK_ALL_LINES + " AND queue IN {list}"
 LOCK_MARKED_LINE = """SELECT place, review FROM {lines} {line:review}
     WHERE review > 0 AND review <= ? AND queue = ? ORDER BY review LIMIT 1 {lock}"""
@@ -75,12 +74,8 @@ def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rul
     review = _review(claim.id, claim.queue, found.rows[0][0])
     places = {line_of(rule): rule.limit for rule in rules}
     if review.place in places:
-        tx.later(
-            *(
-                Query(SET_LIMIT, (most, place, claim.queue))
-                for place, most in sorted(places.items())
-            )
-        )
+        for place, most in sorted(places.items()):
+            tx.later(Query(SET_LIMIT, (most, place, claim.queue)))
     else:
         return_marks(tx, [review])
     tx.later(Query(UNMARK_JOBS, ([claim.id],)))

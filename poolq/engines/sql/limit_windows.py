@@ -85,14 +85,12 @@ def save_windows(
     tx: Transaction, counters: LockedWindows, before: Mapping[WindowName, Window]
 ) -> None:
     """Save the windows that differ from `before`."""
-    rows = [
-        (
-            *(counters.most[name], window.start, window.used, window.start + name[1]),
-            *(_new_starts(window, before.get(name)), *name),
-        )
-        for name, window in counters.items()
-        if window != before.get(name)
-    ]
+    rows = []
+    for name, window in counters.items():
+        if window != before.get(name):
+            new = _new_starts(window, before.get(name))
+            end = window.start + name[1]
+            rows.append((counters.most[name], window.start, window.used, end, new, *name))
     if rows:
         tx.later(BatchQuery(SAVE_WINDOW, rows))
 

@@ -17,10 +17,14 @@ DELAYED = "d"
 CLAIMED = "w:"
 PARKED = "p:"
 RELEASED = "r:"
-#: The ends of the ranges of places that begin with PARKED, RELEASED or CLAIMED.
-PARKED_END = "p;"
-RELEASED_END = "r;"
-CLAIMED_END = "w;"
+#: The ranges of places that begin so: from the first one to before the second.
+CLAIMED_RANGE = CLAIMED, "w;"
+PARKED_RANGE = PARKED, "p;"
+RELEASED_RANGE = RELEASED, "r;"
+IS_CLAIMED, IS_PARKED, IS_RELEASED = (
+    f"place >= '{start}' AND place < '{end}'"
+    for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
+)
 
 
 def claimed_by(worker: str) -> str:

@@ -18,14 +18,7 @@ from poolq.engines import sanitize
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limit_windows import LockedWindows, lock_windows, save_windows
-from poolq.engines.sql.location import (
-    PARKED,
-    PARKED_END,
-    RELEASED,
-    RELEASED_END,
-    line_of,
-    released_by,
-)
+from poolq.engines.sql.location import IS_PARKED, IS_RELEASED, line_of, released_by
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -61,7 +54,7 @@ OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, mos
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
-    WHERE queue = ? AND slot <= {{now}} AND place >= '{RELEASED}' AND place < '{RELEASED_END}'
+    WHERE queue = ? AND slot <= {{now}} AND {IS_RELEASED}
     ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
 RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT {MAX_RETURNED}"""
@@ -72,7 +65,7 @@ FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
 LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
-    AND place >= '{PARKED}' AND place < '{PARKED_END}' ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
+    AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
 LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
     FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""

@@ -11,14 +11,7 @@ from poolq.engines.base import LimitUse, QueueCounts
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_windows import WindowName, window_name
-from poolq.engines.sql.location import (
-    CLAIMED,
-    CLAIMED_END,
-    PARKED,
-    PARKED_END,
-    RELEASED,
-    RELEASED_END,
-)
+from poolq.engines.sql.location import CLAIMED_RANGE, PARKED, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.limits import Window
@@ -61,12 +54,8 @@ JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 def totals(session: Session) -> dict[str, dict[str, int]]:
     """The counters of the queues that `counts` lists, and under "" those of forgotten queues."""
-    known, *elsewhere = _known_queues(
-        session,
-        Query(COUNT_BY_QUEUE, (CLAIMED, CLAIMED_END)),
-        Query(COUNT_BY_QUEUE, (PARKED, PARKED_END)),
-        Query(COUNT_BY_QUEUE, (RELEASED, RELEASED_END)),
-    )
+    ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
+    known, *elsewhere = _known_queues(session, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
     names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
     names = names.union([""], *queues_with_jobs(session.read, session.skips))
     found: dict[str, dict[str, int]] = {}
@@ -78,26 +67,23 @@ def totals(session: Session) -> dict[str, dict[str, int]]:
 def counts(session: Session) -> list[QueueCounts]:
     known, running, parked, released = _known_queues(
         session,
-        Query(COUNT_BY_QUEUE, (CLAIMED, CLAIMED_END)),
-        Query(COUNT_BY_QUEUE, (PARKED, PARKED_END)),
-        Query(COUNT_RELEASED, (RELEASED, RELEASED_END)),
+        Query(COUNT_BY_QUEUE, CLAIMED_RANGE),
+        Query(COUNT_BY_QUEUE, PARKED_RANGE),
+        Query(COUNT_RELEASED, RELEASED_RANGE),
     )
     runs = {to_text(queue): count for queue, count in running}
     parks = {to_text(queue): count for queue, count in parked}
     waits = {to_text(queue): count for queue, count, _ in released}
     over = {to_text(queue): total(due) for queue, _, due in released}
     paused = {to_text(queue): bool(is_paused) for queue, is_paused in known}
-    held = queues_with_jobs(session.read, session.skips)
-    queries = [
-        (READY_JOBS, held[0]),
-        (DUE_JOBS, held[1]),
-        (DELAYED_JOBS, held[1]),
-        (FAILED_JOBS, held[2]),
-    ]
-    ready, came, delayed, failed = _counts_of(session, queries)
-    ages = [
-        (sql, queue) for sql, names in ((READY_JOBS, ready), (DUE_JOBS, came)) for queue in names
-    ]
+    held = in_ready, in_delayed, in_failed = queues_with_jobs(session.read, session.skips)
+    sources = zip(
+        (READY_JOBS, DUE_JOBS, DELAYED_JOBS, FAILED_JOBS),
+        (in_ready, in_delayed, in_delayed, in_failed),
+        strict=True,
+    )
+    ready, came, delayed, failed = _counts_of(session, list(sources))
+    ages = [(READY_JOBS, queue) for queue in ready] + [(DUE_JOBS, queue) for queue in came]
     old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages)) if ages else []
     oldest: dict[str, int] = {}
     for (_, queue), result in zip(ages, old, strict=True):

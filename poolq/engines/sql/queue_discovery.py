@@ -83,11 +83,11 @@ class QueueState(NamedTuple):
     armed: int
     seen: int
     now: int
-    slot: int | None
-    mark: int | None
-    delayed: int | None
-    ready: int | None
-    void: bool
+    slot: int | None = None
+    mark: int | None = None
+    delayed: int | None = None
+    ready: int | None = None
+    void: bool = False
     known: bool = True
 
     @property
@@ -216,16 +216,4 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 def rowless_state(queue: str, now: int) -> QueueState:
     """The state of a queue without a row, as far as known before `load_states` has read it."""
-    return QueueState(
-        queue=queue,
-        paused=False,
-        armed=NO_ROW,
-        seen=0,
-        now=now,
-        slot=None,
-        mark=None,
-        delayed=None,
-        ready=None,
-        void=False,
-        known=False,
-    )
+    return QueueState(queue, paused=False, armed=NO_ROW, seen=0, now=now, known=False)

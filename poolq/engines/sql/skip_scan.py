@@ -30,11 +30,12 @@ def next_after(place: str, name: str) -> str:
     return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
 
 
-def _skip_scan(place: str, shown: str) -> str:
+def _skip_scan(place: str) -> str:
+    due = _DUE if place == DELAYED else "0"
     return f"""WITH RECURSIVE s (n, queue) AS (SELECT 1, ({next_after(place, "?")})
         UNION ALL SELECT s.n + 1, ({next_after(place, "s.queue")}) FROM s
         WHERE s.queue IS NOT NULL AND s.n < {MAX_QUEUES_PER_PAGE})
-        SELECT queue, {shown} FROM s WHERE queue IS NOT NULL"""
+        SELECT queue, {due} FROM s WHERE queue IS NOT NULL"""
 
 
 def _hop(place: str, at: int) -> str:
@@ -46,22 +47,18 @@ def _hop(place: str, at: int) -> str:
 
 
 def _first_page(place: str) -> str:
-    what = (
-        "{failed} f WHERE f.queue > ?"
-        if place == FAILED_PLACE
-        else (f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND f.queue > ?")
-    )
-    order = "f.queue" if place == FAILED_PLACE else "f.place, f.queue, f.due_at"
-    due = "0" if place == FAILED_PLACE else "f.due_at"
+    if place == FAILED_PLACE:
+        source, order, due = "{failed} f WHERE", "f.queue", "0"
+    else:
+        source = f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND"
+        order, due = "f.place, f.queue, f.due_at", "f.due_at"
     return f"""SELECT queue, MIN(due), COUNT(*) FROM
-        (SELECT f.queue, {due} AS due FROM {what} ORDER BY {order} LIMIT {FIRST_ROWS}) found
-        GROUP BY queue ORDER BY queue"""
+        (SELECT f.queue, {due} AS due FROM {source} f.queue > ?
+        ORDER BY {order} LIMIT {FIRST_ROWS}) found GROUP BY queue ORDER BY queue"""
 
 
 SCANNED_PLACES = (QUEUED, DELAYED, FAILED_PLACE)
-SKIP_SCANS = {
-    place: _skip_scan(place, _DUE if place == DELAYED else "0") for place in SCANNED_PLACES
-}
+SKIP_SCANS = {place: _skip_scan(place) for place in SCANNED_PLACES}
 FIRST_PAGES = {place: _first_page(place) for place in SCANNED_PLACES}
 HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for place in SCANNED_PLACES}
 
@@ -107,9 +104,8 @@ class QueuePage(NamedTuple):
         names = [(to_text(name), number(due)) for name, due, *_ in rows]
         if not more:
             return FoundQueues(names, None)
-        return FoundQueues(
-            names, self._replace(after=rows[-1][0], hops=min(MAX_HOPS, 8 * self.hops or 8))
-        )
+        hops = min(MAX_HOPS, 8 * self.hops or 8)
+        return FoundQueues(names, self._replace(after=rows[-1][0], hops=hops))
 
 
 class FoundQueues(NamedTuple):

@@ -22,20 +22,21 @@ CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 
 
-DIALECT = Dialect(
-    now="poolq_now()",
-    lock="",  # BEGIN IMMEDIATE has locked everything
-    skip="",
-    turn="INDEXED BY {ns}_jobs_turn",
-    by_id="",
-    line=TemplateToken("INDEXED BY {{ns}}_lines_{}".format),
-    least="min",
-    list="(SELECT value FROM json_each(?))",
-    claims="group_concat(id || ' ' || request || ' ' || idx)",
-    counted=SQLiteSession.counted,
-    on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
-    new=TemplateToken("excluded.{}".format),
-)
+def _dialect(namespace: str) -> Dialect:
+    return Dialect(
+        now="poolq_now()",
+        lock="",  # BEGIN IMMEDIATE has locked everything
+        skip="",
+        turn=f"INDEXED BY {namespace}_jobs_turn",
+        by_id="",
+        line=TemplateToken(f"INDEXED BY {namespace}_lines_{{}}".format),
+        least="min",
+        list="(SELECT value FROM json_each(?))",
+        claims="group_concat(id || ' ' || request || ' ' || idx)",
+        counted=SQLiteSession.counted,
+        on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
+        new=TemplateToken("excluded.{}".format),
+    )
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
@@ -54,11 +55,7 @@ class SQLiteEngine(SQLEngine):
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
-        turn = DIALECT.turn.format(ns=namespace)
-        dialect = DIALECT._replace(
-            turn=turn, line=TemplateToken(f"INDEXED BY {namespace}_lines_{{}}".format)
-        )
-        super().__init__(url, namespace, url, dialect)
+        super().__init__(url, namespace, url, _dialect(namespace))
         self.options = parse_url(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
         self._connections = Connections(self._connect, SQLiteSession.close)
