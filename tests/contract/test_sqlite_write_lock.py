@@ -112,7 +112,7 @@ def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
     turn.touch()
     os.utime(turn, (1, 1))
     write_lock = WriteLock(tmp_path / "poolq.db")
-    assert write_lock.run_exclusively(lambda: "written") == "written"
+    assert write_lock.exclusively(lambda: "written") == "written"
     assert time.time() - turn.stat().st_mtime < 60
 
 
@@ -147,7 +147,7 @@ def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
         with pytest.raises(EngineUnavailable):
             write_lock.acquire(list, patience=0.05)
         write_lock.polite_writes = 0
-        entered = threads.submit(write_lock.run_exclusively, lambda: "written")
+        entered = threads.submit(write_lock.exclusively, lambda: "written")
         until(lambda: write_lock.polite_writes == POLITE_WRITES, 5, "the writer to wait")
     assert entered.result(5) == "written"
 

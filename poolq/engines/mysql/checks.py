@@ -23,10 +23,8 @@ BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 
 
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
-    versions, shown, clock = session.read(
-        Query("SELECT VERSION()"), Query(VARIABLES), Query("SELECT {now}")
-    )
-    found = {to_text(name): to_text(value) for name, value in shown.rows}
+    found = _variables(session, VARIABLES)
+    versions, clock = session.read(Query("SELECT VERSION()"), Query("SELECT {now}"))
     schema_version = schema.version()
     return [
         _version(to_text(versions.rows[0][0])),
@@ -43,6 +41,10 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
         _clock(clock.rows[0][0] / 1e6 - time.time()),
     ]
+
+
+def _variables(session: MySQLSession, sql: str) -> dict[str, str]:
+    return {to_text(name): to_text(value) for name, value in session.read(Query(sql))[0].rows}
 
 
 def _version(text: str) -> Check:
@@ -92,9 +94,7 @@ def _binlog(found: dict[str, str]) -> Check:
 
 def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
     """Raise ConfigError if the server would refuse poolq's writes."""
-    check = _binlog(
-        {to_text(name): to_text(value) for name, value in session.read(Query(BINLOG))[0].rows}
-    )
+    check = _binlog(_variables(session, BINLOG))
     if check.level == "bad":
         raise ConfigError(f"{redacted_url}: {check.text}")
 

@@ -7,7 +7,7 @@ from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 #: Errors after which a transaction is repeated: lock wait timeout, deadlock, the statement was
 #: killed or took longer than the server allows, group replication has rolled it back.
-RETRIED = (1205, 1213, 1317, 1969, 3024, 3101)
+RETRYABLE = (1205, 1213, 1317, 1969, 3024, 3101)
 #: The connection is cut, or the server shuts down or is read-only (a former primary).
 LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
 #: The server is currently not part of its cluster: Galera, group replication.
@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (1049,), "; make it: CREATE DATABASE `{database}`"),
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
     (EngineUnavailable, (3, 1021, 1114), "; make room on the server's disk"),
-    (EngineUnavailable, RETRIED, "; it was tried many times"),
+    (EngineUnavailable, RETRYABLE, "; it was tried many times"),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
@@ -39,7 +39,7 @@ def code(error: pymysql.Error) -> int:
 def is_lost(error: pymysql.Error) -> bool:
     """Whether the connection has become useless."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
-    return code(error) in (*LOST, *OUT_OF_CLUSTER) or (odd and code(error) not in RETRIED)
+    return code(error) in (*LOST, *OUT_OF_CLUSTER) or (odd and code(error) not in RETRYABLE)
 
 
 def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:

@@ -13,7 +13,6 @@ from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import EngineUnavailable
 
-SCHEMA_FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
 #: Seconds to wait for another migration.
 MIGRATION_LOCK_TIMEOUT = 4
 #: Seconds that one statement of a migration may take.
@@ -27,7 +26,7 @@ class MySQLSchema(SQLSchema):
     """See the module's head."""
 
     def __init__(self, options: MySQLOptions, texts: RenderedSQL, namespace: str) -> None:
-        super().__init__(SCHEMA_FILES, namespace, options.redacted_url)
+        super().__init__(Path(__file__).parent, namespace, options.redacted_url)
         self._options = options
         self._texts = texts
 

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from random import random
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ import pymysql
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.connecting import OpenedConnection, close
-from poolq.engines.mysql.faults import RETRIED, code, is_lost, translate
+from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import (
@@ -104,9 +105,8 @@ class MySQLSession(Session):
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """The optimizer's estimates, from a few index lookups."""
-        plans = self.read(
-            *(Query(f"EXPLAIN FORMAT=TRADITIONAL {query.sql}", query.args) for query in queries)
-        )
+        explain = "EXPLAIN FORMAT=TRADITIONAL "
+        plans = self.read(*(Query(explain + one.sql, one.args) for one in queries))
         at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
@@ -216,7 +216,7 @@ class MySQLSession(Session):
             except pymysql.Error as error:
                 now = time.monotonic()
                 end = end or now + RETRY_TIMEOUT
-                if code(error) not in RETRIED or now > end:
+                if code(error) not in RETRYABLE or now > end:
                     if is_lost(error):
                         self._on_lost(self)
                     raise translate(error, self.options) from error
@@ -275,10 +275,8 @@ class MySQLTransaction(Transaction):
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
+        chunks = in_chunks(ids, MAX_FIELD_VALUES)
         return [
-            Query(
-                MARK_CLAIMED,
-                (place, request, now, first + MAX_FIELD_VALUES * n - 1, BareList(some), list(some)),
-            )
-            for n, some in enumerate(in_chunks(ids, MAX_FIELD_VALUES))
+            Query(MARK_CLAIMED, (place, request, now, at - 1, BareList(some), list(some)))
+            for at, some in zip(count(first, MAX_FIELD_VALUES), chunks, strict=False)
         ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED, is_line, worker_at
+from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED_PREFIX, is_line, worker_at
 from poolq.engines.sql.parking import LOCK_LINE, close_if_empty, lock_lines
 from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import DELETE_JOBS
@@ -48,7 +48,7 @@ def _stored(row: Row) -> StoredJob:
     worker = worker_at(place)
     if place == QUEUED:
         status, at = "ready", due
-    elif place == DELAYED or place.startswith(RELEASED):
+    elif place == DELAYED or place.startswith(RELEASED_PREFIX):
         was_due = due if place == DELAYED else taken
         status, at = ("ready", was_due) if due <= now else ("delayed", due)
     else:

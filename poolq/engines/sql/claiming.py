@@ -10,14 +10,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Settlement
-from poolq.engines.sanitize import (
-    blob,
-    is_invalid_state,
-    number,
-    state,
-    to_text,
-    unreadable_body,
-)
+from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant

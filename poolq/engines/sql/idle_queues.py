@@ -54,9 +54,8 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
     )
     held = {to_text(queue) for (queue,) in (*holds.rows, *running.rows)}
     counts = {to_text(queue): (number(old), total(new)) for queue, old, new in totals.rows}
-    used = [
-        (new, name) for name, (old, new) in sorted(counts.items()) if name in held or old != new
-    ]
+    items = sorted(counts.items())
+    used = [(new, name) for name, (old, new) in items if name in held or old != new]
     if used:
         session.transact(lambda tx: tx.later(BatchQuery(SAVE_USED, used)))
     gone = sorted(set(counts) - {name for _, name in used})

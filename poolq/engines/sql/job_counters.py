@@ -11,7 +11,7 @@ from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
 COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
 #: Counters stop here, with room for what one transaction adds.
-MAX_COUNT = 2**62
+MAX_TOTAL = 2**62
 DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
 
@@ -19,7 +19,7 @@ ADD_COUNTERS = """INSERT INTO {counters}
     (worker, queue, done, failed, retried, limited, parked, crashed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) {on:worker, queue}
     """ + ", ".join(
-    f"{name} = {{least}}({name}, {MAX_COUNT}) + {{new:{name}}}" for name in COUNTER_NAMES
+    f"{name} = {{least}}({name}, {MAX_TOTAL}) + {{new:{name}}}" for name in COUNTER_NAMES
 )
 WORKER_COUNTERS = """SELECT queue, done, failed, retried, limited, parked, crashed
     FROM {counters} WHERE worker = ?"""

@@ -14,13 +14,13 @@ from poolq.jobs.limits import Rule
 
 QUEUED = ""
 DELAYED = "d"
-CLAIMED = "w:"
-PARKED = "p:"
-RELEASED = "r:"
+CLAIMED_PREFIX = "w:"
+PARKED_PREFIX = "p:"
+RELEASED_PREFIX = "r:"
 #: The ranges of places that begin so: from the first one to before the second.
-CLAIMED_RANGE = CLAIMED, "w;"
-PARKED_RANGE = PARKED, "p;"
-RELEASED_RANGE = RELEASED, "r;"
+CLAIMED_RANGE = CLAIMED_PREFIX, "w;"
+PARKED_RANGE = PARKED_PREFIX, "p;"
+RELEASED_RANGE = RELEASED_PREFIX, "r;"
 IS_CLAIMED, IS_PARKED, IS_RELEASED = (
     f"place >= '{start}' AND place < '{end}'"
     for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
@@ -28,24 +28,24 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
 
 
 def claimed_by(worker: str) -> str:
-    return CLAIMED + worker
+    return CLAIMED_PREFIX + worker
 
 
 def line_of(rule: Rule) -> str:
     """The line that waits for a slot of this rule, whatever its limit."""
-    return f"{PARKED}{rule.window}:{rule.key}"
+    return f"{PARKED_PREFIX}{rule.window}:{rule.key}"
 
 
 def released_by(rule: Rule) -> str:
     """The line of the jobs that this rule has released."""
-    return f"{RELEASED}{rule.window}:{rule.key}"
+    return f"{RELEASED_PREFIX}{rule.window}:{rule.key}"
 
 
 def is_line(place: str) -> bool:
     """Whether the place is a line; its row must be locked before its jobs."""
-    return place.startswith((PARKED, RELEASED))
+    return place.startswith((PARKED_PREFIX, RELEASED_PREFIX))
 
 
 def worker_at(place: str) -> str:
     """The worker whose claim it is; "" if it is not claimed."""
-    return place[len(CLAIMED) :] if place.startswith(CLAIMED) else ""
+    return place[len(CLAIMED_PREFIX) :] if place.startswith(CLAIMED_PREFIX) else ""

@@ -19,13 +19,7 @@ from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limit_windows import LockedWindows, lock_windows, save_windows
 from poolq.engines.sql.location import IS_PARKED, IS_RELEASED, line_of, released_by
-from poolq.engines.sql.session import (
-    BatchQuery,
-    Query,
-    Row,
-    Transaction,
-    in_chunks,
-)
+from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 

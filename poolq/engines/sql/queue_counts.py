@@ -11,13 +11,13 @@ from poolq.engines.base import LimitUse, QueueCounts
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_windows import WindowName, window_name
-from poolq.engines.sql.location import CLAIMED_RANGE, PARKED, PARKED_RANGE, RELEASED_RANGE
+from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.limits import Window
 
 #: How many limits are listed.
-MAX_SHOWN = 1000
+MAX_LIMITS = 1000
 
 #: Up to this many known queues are all listed. Of more, empty ones are listed only if paused or
 #: among the last ones used, so that the cost does not grow with their number.
@@ -41,12 +41,12 @@ COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
-    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_SHOWN}"""
+    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
 #: Each limit's line once, even if several queues have it, with its window's row.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
-        LIMIT {MAX_SHOWN}) f
+        LIMIT {MAX_LIMITS}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
     LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
 JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
@@ -180,12 +180,12 @@ def limits(session: Session) -> list[LimitUse]:
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
             use = uses.get(window_name(rule), use)
-            is_parked = to_text(place).startswith(PARKED)
+            is_parked = to_text(place).startswith(PARKED_PREFIX)
             uses[window_name(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
-    for name, span, most, *window_row in others[: MAX_SHOWN - len(uses)]:
+    for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
         start, used, left, starts = map(number, window_row)
         rule = sanitize.rule(to_text(name), most, span)
         if rule is not None:

@@ -32,10 +32,9 @@ DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
     """Delete a worker's registration and return its claims."""
+    claims_query = Query(WORKER_CLAIMS, (claimed_by(worker),))
     found, claims, counters = tx.run(
-        Query(LOCK_DEAD_WORKER, (worker,)),
-        Query(WORKER_CLAIMS, (claimed_by(worker),)),
-        Query(WORKER_COUNTERS, (worker,)),
+        Query(LOCK_DEAD_WORKER, (worker,)), claims_query, Query(WORKER_COUNTERS, (worker,))
     )
     if not found.rows:
         return Recovered()

@@ -1,17 +1,17 @@
 """The versioned tables, and their migration to the version that this code needs.
 
-An engine names its files in order: the first creates the tables, and the n-th migrates version
-n - 1 to n. It must be possible to run a statement twice, because MySQL commits each one by itself.
+The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. It must
+be possible to run a statement twice, because MySQL commits each one by itself.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 
 from poolq.errors import ConfigError, SchemaError
 
-SCHEMA_VERSION = 2
+FILES = ("schema.sql", "version2.sql")
+SCHEMA_VERSION = len(FILES)
 READ_VERSION = "SELECT version FROM {schema}"
 WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
 
@@ -52,13 +52,13 @@ def statements(path: Path, namespace: str) -> list[str]:
 
 
 class SQLSchema(ABC):
-    """The tables of one namespace, made by `files`, one per version."""
+    """The tables of one namespace, made by the FILES in a folder."""
 
     #: The version that this code needs.
     latest = SCHEMA_VERSION
 
-    def __init__(self, files: Sequence[Path], namespace: str, redacted_url: str) -> None:
-        self.files = files
+    def __init__(self, folder: Path, namespace: str, redacted_url: str) -> None:
+        self.files = [folder / name for name in FILES]
         self.namespace = namespace
         self.redacted_url = redacted_url
 
@@ -83,7 +83,5 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """The statements that `migrate` would run on an empty database."""
         text = "\n\n".join(file.read_text("utf-8").strip() for file in self.files)
-        version = (
-            f"INSERT INTO {self.namespace}_schema (one, version) VALUES (1, {SCHEMA_VERSION});"
-        )
-        return f"{text.replace('{ns}', self.namespace)}\n\n{version}\n"
+        text += f"\n\nINSERT INTO {{ns}}_schema (one, version) VALUES (1, {SCHEMA_VERSION});\n"
+        return text.replace("{ns}", self.namespace)

@@ -34,6 +34,7 @@ LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
     ORDER BY slot DESC LIMIT 1"""
 NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""
+WAKEUP_QUERIES = (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT_WAKEUPS)
 #: `seen` lies ahead if the clock has gone back.
 TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
@@ -61,12 +62,7 @@ def take_wakeup(
         if not one.is_due:
             upcoming += [one.next_due] if one.next_due is not None else []
             continue
-        *dues, next_, ready = session.read(
-            *(
-                Query(sql, (one.queue,))
-                for sql in (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT_WAKEUPS)
-            )
-        )
+        *dues, next_, ready = session.read(*(Query(sql, (one.queue,)) for sql in WAKEUP_QUERIES))
         upcoming += [number(at) for (at,) in next_.rows]
         latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):

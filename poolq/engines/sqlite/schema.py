@@ -4,27 +4,19 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from poolq.engines.sql.schema import (
-    READ_VERSION,
-    SCHEMA_VERSION,
-    WRITE_VERSION,
-    SQLSchema,
-    check_version,
-)
+from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.sqlite.connecting import connect, set_pragmas
 from poolq.engines.sqlite.faults import translate
 from poolq.engines.sqlite.options import SQLiteOptions
-from poolq.engines.sqlite.write_lock import RunExclusively, WriteLock, run_read
-
-SCHEMA_FILES = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "version2.sql"))
+from poolq.engines.sqlite.write_lock import Exclusively, WriteLock, run_read
 
 
 class SQLiteSchema(SQLSchema):
     """See the module's head."""
 
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
-        super().__init__(SCHEMA_FILES, namespace, str(options.file))
+        super().__init__(Path(__file__).parent, namespace, str(options.file))
         self._options = options
         self._texts = texts
 
@@ -41,20 +33,18 @@ class SQLiteSchema(SQLSchema):
         write_lock = WriteLock(self._options.file)
         try:
             with closing(connect(self._options)) as raw:
-                return self.prepare(raw, write_lock.run_exclusively)
+                return self.prepare(raw, write_lock.exclusively)
         except sqlite3.Error as error:
             raise translate(error, self._options.file) from error
         finally:
             write_lock.close()
 
-    def prepare(self, raw: sqlite3.Connection, run_exclusively: RunExclusively) -> int:
+    def prepare(self, raw: sqlite3.Connection, exclusively: Exclusively) -> int:
         """Set up a new connection and migrate the tables; returns how many steps ran."""
-        version = run_read(lambda: self._tuned(raw), run_exclusively)
-        if version == SCHEMA_VERSION:
+        version = run_read(lambda: self._tuned(raw), exclusively)
+        if not self.steps(version):
             return 0
-        if version > SCHEMA_VERSION:
-            check_version(version, self.redacted_url)
-        run_exclusively(lambda: raw.execute("BEGIN IMMEDIATE"))
+        exclusively(lambda: raw.execute("BEGIN IMMEDIATE"))
         with raw:  # commits, or rolls back
             steps = self.steps(self._read(raw))  # another process may have run some
             for number, statements in steps:

@@ -151,7 +151,7 @@ class SQLiteSession(Session):
             try:
                 raw = self.raw()
                 return run_read(
-                    lambda: [run(raw, self.texts, query) for query in queries], self.run_exclusively
+                    lambda: [run(raw, self.texts, query) for query in queries], self.exclusively
                 )
             except sqlite3.Error as error:
                 raise self._translated(error) from error
@@ -163,7 +163,7 @@ class SQLiteSession(Session):
             try:
                 raw = self.raw()
                 return id(raw), run_read(
-                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.run_exclusively
+                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.exclusively
                 )
             except sqlite3.Error as error:
                 raise self._translated(error) from error
@@ -196,16 +196,16 @@ class SQLiteSession(Session):
             stat = os.stat(self.options.file)  # noqa: PTH116  # a tuple of numbers is wanted
             self._identity = (stat.st_dev, stat.st_ino)
             self._checked_at = monotonic()
-            self._schema.prepare(self._raw, self.run_exclusively)
+            self._schema.prepare(self._raw, self.exclusively)
         except BaseException:
             self.disconnect()
             raise
         return self._raw
 
-    def run_exclusively(self, work: Callable[[], T]) -> T:
+    def exclusively(self, work: Callable[[], T]) -> T:
         """Run something that needs the database to itself."""
         try:
-            return self._write_lock.run_exclusively(work)
+            return self._write_lock.exclusively(work)
         except OSError as error:
             raise _cannot_open(error) from error
 
@@ -266,7 +266,7 @@ class SQLiteSession(Session):
                 if not is_busy(error):
                     raise
             self._write_lock.polite_writes = POLITE_WRITES
-        self.run_exclusively(lambda: cursor.execute(self._insert, row))
+        self.exclusively(lambda: cursor.execute(self._insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, {one.queue for one in pushes})

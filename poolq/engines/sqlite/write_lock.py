@@ -24,12 +24,14 @@ from contextlib import suppress
 from pathlib import Path
 from random import random
 from time import monotonic, sleep
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from poolq.engines.sqlite.connecting import FILE_MODE
 from poolq.engines.sqlite.faults import interrupted, is_busy, locked
 
 T = TypeVar("T")
+#: `WriteLock.exclusively`.
+Exclusively = Callable[[Callable[[], Any]], Any]
 
 #: After this many seconds without any progress, a writer fails with "database is locked".
 LOCK_TIMEOUT = 5.0
@@ -124,13 +126,7 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-class RunExclusively(Protocol):
-    """`WriteLock.run_exclusively`."""
-
-    def __call__(self, write: Callable[[], T], /) -> T: ...
-
-
-def run_read(read: Callable[[], T], run_exclusively: RunExclusively) -> T:
+def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
     """Run a read; only while another process creates, closes or repairs the file does it wait in
     line."""
     try:
@@ -138,7 +134,8 @@ def run_read(read: Callable[[], T], run_exclusively: RunExclusively) -> T:
     except sqlite3.OperationalError as error:
         if not is_busy(error):
             raise
-    return run_exclusively(read)
+    result: T = exclusively(read)
+    return result
 
 
 class WriteLock:
@@ -154,7 +151,7 @@ class WriteLock:
         self.polite_writes = 0
         self._interrupted = False
 
-    def run_exclusively(self, write: Callable[[], T]) -> T:
+    def exclusively(self, write: Callable[[], T]) -> T:
         """Run something short that needs the database to itself; see `acquire`."""
         try:
             return self.acquire(write)
