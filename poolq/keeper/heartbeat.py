@@ -12,7 +12,7 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
-MAX_SILENCE = MAX_MISSED_BEATS  # seconds of the main thread
+MAX_SILENCE = MAX_MISSED_BEATS  # seconds that the main thread may take for one exchange
 BEATS_PER_SILENCE = 8  # in the silence that the master allows
 
 
@@ -29,7 +29,7 @@ class HeartbeatThread:
     def start(self) -> None:
         self.beat()
         if self._needed:
-            threading.Thread(target=self._run, name="pulse", daemon=True).start()
+            threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def beat(self) -> None:
         """The main thread is alive."""

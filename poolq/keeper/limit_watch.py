@@ -1,5 +1,5 @@
-"""What the keeper makes of the engine's rate limits from look to look (pure): how many starts a
-second, which of them hold jobs back, and since when.
+"""Follows the engine's rate limits from one observation to the next (pure): how many jobs start per
+second under each, which limits hold jobs back, and since when.
 
 A limit is watched while the engine has an open window or waiting jobs of it, and for FORGET_AFTER
 seconds more, so that a limit with short windows does not come and go.
@@ -16,22 +16,23 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
-RELEASE_AFTER = 5.0  # seconds without a job put off after which a limit no longer holds back
-MIN_SPAN, MIN_WINDOWS = 10.0, 3  # starts are of the last seconds, or windows if those are longer
-MAX_SAMPLES = 60  # samples that such a span has at most
-WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds
-MAX_LIMITS = 1000  # limits that are watched at most: those that jobs wait for, then those used last
-MAX_NAMED = 3  # limits that are named in the log in one look; of more it is said how many there are
+RELEASE_AFTER = 5.0  # seconds without a held job after which a limit no longer holds back
+#: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
+MIN_SPAN, MIN_WINDOWS = 10.0, 3
+MAX_SAMPLES = 60  # of starts, in such a span
+WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds over which these are averaged
+MAX_WATCHED = 1000  # limits: first those that jobs wait for, then those used last
+MAX_NAMED = 3  # limits named in the log at once; of more, only the number is logged
 MICROSECONDS = 1_000_000
 
 Name = tuple[str, int]
 
 
 class Starts:
-    """Starts a second of one limit, by the engine's clock in microseconds.
+    """Measures the starts per second under one limit. Times are the engine's, in microseconds.
 
-    They are counted from the beginning of one window to that of another, which are at least a
-    window apart, so that there are never more than the limit allows.
+    Starts are counted from the beginning of one window to the beginning of another, at least one
+    window later, so the rate never exceeds what the limit allows.
     """
 
     def __init__(self, limit: int, window: int) -> None:
@@ -40,14 +41,14 @@ class Starts:
         self._span = max(round(MIN_SPAN * MICROSECONDS), MIN_WINDOWS * window)
         self._total = 0
         self._counted = -1
-        self._start = 0  # of the window that was open last; 0: none was
+        self._start = 0  # beginning of the last open window; 0: there was none
         self._used = 0
         self._waited = self._opened = False
         self._last = 0.0
         self._samples: deque[tuple[int, int]] = deque()  # (time, starts before it)
 
     def add(self, now: int, use: LimitUse) -> float:
-        """Take a look; the starts per second."""
+        """Add an observation; returns the starts per second."""
         self._limit = use.rule.limit
         start = use.window.start if use.window.used and use.resets_in > 0 else 0
         if self._samples and (now < self._samples[-1][0] or 0 < start < self._start):
@@ -57,7 +58,7 @@ class Starts:
             self._counted = use.starts
         waits = bool(use.parked or use.released)
         if not start and self._opened and waits:
-            # Between two windows: what has started since the last look is seen with the next.
+            # Between two windows: what has started meanwhile is counted with the next window.
             self._opened = False
             return self._last
         self._opened = start > 0
@@ -74,8 +75,8 @@ class Starts:
         return self._last
 
     def _came(self, use: LimitUse, start: int) -> int:
-        """Starts since the last look. Where the engine does not count them, those that could not
-        be seen: if jobs waited then, the windows were used up."""
+        """Starts since the last observation. If the engine does not count them, those in windows
+        between two observations are estimated: if jobs waited, the windows were used up."""
         if use.starts >= 0 and self._counted >= 0:
             came = use.starts - self._counted
             return came if came >= 0 else use.starts
@@ -111,7 +112,7 @@ class Starts:
 
 @dataclass(slots=True)
 class _WatchedLimit:
-    """One limit. Times in monotonic seconds."""
+    """What is known of one limit. Times are monotonic seconds."""
 
     use: LimitUse
     starts: Starts
@@ -123,13 +124,13 @@ class _WatchedLimit:
 
 
 class LimitWatch:
-    """All limits of a namespace. `before`: what a keeper before this one has written."""
+    """Watches all limits of a namespace. `before`: what the previous keeper has published."""
 
     def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
         self._known: dict[Name, _WatchedLimit] = {}
         self._held: dict[str, SlidingWindow] = {}
         self._since = {(one.key, one.window): one.since for one in before if one.since is not None}
-        self._looked = 0.0  # 0.0: never
+        self._observed_at = 0.0  # 0.0: never
 
     def observe(
         self,
@@ -140,39 +141,35 @@ class LimitWatch:
         last_tries: Mapping[str, int],
         most: int,
     ) -> tuple[list[ObservedLimit], list[Event]]:
-        """Take what the engine says at its `clock` (microseconds), and how many jobs this pool's
-        workers have put off in all, by key. The limits, at most so many: those that jobs wait for
-        come first. And what is to be said of them."""
+        """Add what the engine reports at its `clock` (microseconds), and how many jobs this pool's
+        workers have held back and left one attempt in all, by key. Returns at most `most` limits,
+        first those that jobs wait for, and the events to be logged."""
         listed = {(one.rule.key, one.rule.window): one for one in uses}
         for name, use in listed.items():
-            self._see(now, clock, name, use)
+            self._update(now, clock, name, use)
         for name, known in list(self._known.items()):
             if name not in listed:
                 window = known.use.window._replace(used=0)
                 closed = known.use._replace(window=window, parked=0, released=0, resets_in=0)
-                self._see(now, clock, name, closed)
+                self._update(now, clock, name, closed)
         for key, count in held.items():
             self._add_held(now, key, count)
-        self._known = {
-            name: known
-            for name, known in self._known.items()
-            if now - known.used_at <= FORGET_AFTER
-        }
-        said = self._judge(now)
-        self._looked = now
+        known_ones = self._known.items()
+        self._known = {name: one for name, one in known_ones if now - one.used_at <= FORGET_AFTER}
+        events = self._changes(now)
+        self._observed_at = now
         self._held = {key: trend for key, trend in self._held.items() if key in held}
         ranked = sorted(self._known, key=self._rank)
-        self._known = {name: self._known[name] for name in ranked[:MAX_LIMITS]}
+        self._known = {name: self._known[name] for name in ranked[:MAX_WATCHED]}
         found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in ranked[:most]]
-        return found, said
+        return found, events
 
-    def _see(self, now: float, clock: int, name: Name, use: LimitUse) -> None:
+    def _update(self, now: float, clock: int, name: Name, use: LimitUse) -> None:
         known = self._known.get(name)
         if known is None:
             starts = Starts(use.rule.limit, use.rule.window)
-            known = self._known[name] = _WatchedLimit(
-                use, starts, since=self._since.pop(name, None)
-            )
+            since = self._since.pop(name, None)
+            known = self._known[name] = _WatchedLimit(use, starts, since=since)
         waiting = use.parked + use.released
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
@@ -186,17 +183,17 @@ class LimitWatch:
         trend = self._held.get(key)
         if trend is None:
             trend = self._held[key] = SlidingWindow(HELD_SPAN)
-            if not self._looked:
-                trend.add(now, count)  # nobody knows when these were put off
+            if not self._observed_at:
+                trend.add(now, count)  # it is not known when these were held
                 return
-            trend.add(self._looked, 0)
+            trend.add(self._observed_at, 0)
         if count > trend.last():
             for name in self._holding(key):
                 self._known[name].held_at = self._known[name].used_at = now
         trend.add(now, count)
 
     def _holding(self, key: str) -> list[Name]:
-        """Which limits of a key have put jobs off: those that are used up, if there are several."""
+        """The limits of a key that hold jobs back: if there are several, those that are used up."""
         names = [name for name in self._known if name[0] == key]
         full = [name for name in names if self._full(self._known[name].use)]
         return full or names
@@ -205,8 +202,8 @@ class LimitWatch:
     def _full(use: LimitUse) -> bool:
         return bool(use.parked or use.released or use.window.used >= use.rule.limit)
 
-    def _judge(self, now: float) -> list[Event]:
-        """Which limits begin to hold back, and which no longer do."""
+    def _changes(self, now: float) -> list[Event]:
+        """The limits that begin to hold jobs back, and those that no longer do."""
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
@@ -230,19 +227,28 @@ class LimitWatch:
 
     def _watched(self, now: float, name: Name, last_tries: int) -> ObservedLimit:
         known, trend = self._known[name], self._held.get(name[0])
-        use, pace = known.use, trend.rate() if trend else 0.0
+        use, held = known.use, trend.rate() if trend else 0.0
         counts = trend.values(OBSERVE_INTERVAL) if trend else []
         return ObservedLimit(
-            name[0], use.rule.limit, name[1], use.window.used if use.resets_in > 0 else 0,
-            max(0, use.resets_in), use.parked, use.released, known.rate,
-            None if pace is None else max(0.0, pace * 60),
-            tuple(max(0.0, two - one) for one, two in pairwise(counts)),
-            known.waiting.rate() or 0.0, known.since, round(now - known.used_at, 3), last_tries,
-        )  # fmt: skip
+            key=name[0],
+            limit=use.rule.limit,
+            window=name[1],
+            used=use.window.used if use.resets_in > 0 else 0,
+            left=max(0, use.resets_in),
+            parked=use.parked,
+            released=use.released,
+            starts=known.rate,
+            held=None if held is None else max(0.0, held * 60),
+            spark=tuple(max(0.0, after - before) for before, after in pairwise(counts)),
+            growth=known.waiting.rate() or 0.0,
+            since=known.since,
+            quiet=round(now - known.used_at, 3),
+            last_tries=last_tries,
+        )
 
 
 def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
-    """In one line where there are many: a limit for each user shall not fill the log."""
+    """Put many events into one: a limit for each user must not fill the log."""
     if len(events) <= MAX_NAMED:
         return events
     return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

@@ -29,9 +29,9 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.rates import SlidingWindow
 from poolq.scoreboard.board import Scoreboard
 
-MIN_IDLE_FACTOR = 50  # of the time that asking takes, is left in peace
-RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds that rates are of
-MAX_SHOWN = 200  # queues, limits and nodes that are shown
+MIN_IDLE_FACTOR = 50  # it rests for at least that many times as long as it asks
+RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
+MAX_SHOWN = 200  # queues, limits and nodes, each
 
 
 class Observer(threading.Thread):
@@ -98,7 +98,9 @@ class Observer(threading.Thread):
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         queues = self._shown_queues(queues, frozenset(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
-        watched, events = self._watch.observe(monotonic(), now, limits, held, last_tries, MAX_SHOWN)
+        watched, events = self._watch.observe(
+            monotonic(), now, limits, held=held, last_tries=last_tries, most=MAX_SHOWN
+        )
         shown = {one.queue for one in queues}
         status = BrokerStatus(
             at=monotonic_ns(),

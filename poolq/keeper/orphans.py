@@ -5,22 +5,28 @@
   overran, with its stack in the log and its attempt counted.
 - If the keeper is dead too, the logger, which leaves last, ends the subprocesses.
 - Any other pool's keeper on this host does the rest when it releases the dead pool's jobs: it kills
-  the processes that are proved to be workers of that pool (`abandoned.py`), since nobody else would
-  end one that hangs. Other processes are left running, and logged.
+  the processes that are proved to be workers of that pool, since nobody else would end one that
+  hangs. Other processes are left alone, and logged.
+- The proof is the pool's shared memory. It is open in the pool's own processes only, and names the
+  master, the keeper and each living worker. What the engine says of processes may have been written
+  by anybody who reaches it. The environment proves nothing either: the programs that a job starts
+  inherit it, and the process title overwrites it.
 """
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 from time import monotonic
 
 from poolq.engines.base import Registration
-from poolq.keeper import abandoned
-from poolq.scoreboard import kill_check, layout
+from poolq.scoreboard import board, kill_check, layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase, RowStatus
 from poolq.scoreboard.timeouts import DUMP_TIMEOUT
 from poolq.system import identity
+from poolq.system.identity import worker_name
 from poolq.system.kill import end_group, has_members, kill_group, send
 
 Running = tuple[int, int, int]
@@ -102,9 +108,47 @@ def end_abandoned(
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):
             continue
-        if abandoned.is_abandoned(worker):
+        if is_abandoned(worker):
             kill_group(worker.pid)
             ended.append(worker)
         else:
             doubtful.append(worker)
     return ended, doubtful
+
+
+def is_abandoned(worker: Registration) -> bool:
+    """True if the process is this worker, and master and keeper of its pool are dead. False also if
+    its memory cannot be read: it is another user's, or has closed the descriptor."""
+    if not identity.is_local(worker) or identity.is_gone(worker):
+        return False
+    return any(_proves(fd, worker) for fd in _scoreboards(worker))
+
+
+def _scoreboards(worker: Registration) -> Iterator[int]:
+    """Descriptors of the scoreboard of this worker's node, opened through its process."""
+    name = f"/memfd:{board.name_of(worker.node)} (deleted)"
+    with suppress(OSError):
+        for entry in Path(f"/proc/{worker.pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(entry.readlink()) == name:
+                    yield os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _proves(fd: int, worker: Registration) -> bool:
+    rows = board.rows_of(fd)
+    if not rows:
+        os.close(fd)
+        return False
+    with closing(Scoreboard(rows, fd, readonly=True)) as scores:
+        heads = (
+            (layout.MASTER_PID, layout.MASTER_STARTED),
+            (layout.KEEPER_PID, layout.KEEPER_STARTED),
+        )
+        if any(identity.start_time(scores.word(pid)) == scores.word(at) for pid, at in heads):
+            return False
+        return any(
+            row.status == RowStatus.LIVE
+            and row.pid == worker.pid
+            and worker_name(worker.node, row.seq) == worker.worker
+            for row in scores.used_rows()
+        )

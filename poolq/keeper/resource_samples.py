@@ -1,4 +1,4 @@
-"""What the workers take of the machine, sampled by the keeper: memory and processor time."""
+"""Samples the memory and processor time of the workers, for the keeper."""
 
 import os
 from time import monotonic, monotonic_ns
@@ -10,16 +10,13 @@ from poolq.scoreboard.layout import Phase, RowStatus
 from poolq.system import identity
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-MIN_CPU_SPAN = 0.9  # seconds that a share is measured over, at least
-IDLE_INTERVAL = 10.0  # seconds between two weighings of one that stays idle
-GROWTH_SPAN, MIN_GROWTH_SPAN = (
-    120.0,
-    10.0,
-)  # seconds that a growth is measured over, at most and at least
+MIN_CPU_SPAN = 0.9  # seconds over which processor time is measured, at least
+IDLE_INTERVAL = 10.0  # seconds between two samples of a worker that stays idle
+GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds over which growth is measured: most, least
 
 
 class WorkerSampler:
-    """One that is weighed now and then."""
+    """Samples one worker."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -31,8 +28,8 @@ class WorkerSampler:
         self._due = 0.0
 
     def is_due(self, row: Row, now: float) -> bool:
-        """Whether to weigh it: an idle one that has done nothing since the last time, only now and
-        then."""
+        """Whether to sample it now. A worker that has been idle since the last sample is sampled
+        only every IDLE_INTERVAL."""
         seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
@@ -41,7 +38,7 @@ class WorkerSampler:
         return True
 
     def share(self) -> int:
-        """Of a core, in thousandths."""
+        """Processor time used, in thousandths of a core."""
         now = monotonic()
         if now - self._when >= MIN_CPU_SPAN:
             ticks = identity.cpu_ticks(self._pid)
@@ -51,22 +48,22 @@ class WorkerSampler:
         return self._share
 
     def growth(self, rss: int) -> int | None:
-        """Bytes a minute."""
+        """Growth of memory in bytes per minute; None: not known yet."""
         self._memory.add(monotonic(), rss)
         rate = self._memory.rate(MIN_GROWTH_SPAN)
         return None if rate is None else round(rate * 60)
 
 
 class ResourceSampler:
-    """Of one pool."""
+    """Samples the workers of one pool."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         self._workers: dict[int, WorkerSampler] = {}  # by seq
 
     def sample(self) -> None:
-        """The workers, one after the other; the master judges the memory of those that run a job,
-        and must know how old it may be."""
+        """Sample all workers that are due. The time of the round is published, too: the master
+        judges running jobs by their memory and must know how old a sample may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
         self._workers = {

@@ -1,10 +1,10 @@
-"""The keeper's waiter: the one waiting broker connection of a node.
+"""The keeper's waiter: the one connection of a node that waits on the broker for jobs.
 
-It waits only while some worker is idle, and rings as many doorbells as there are jobs that a wake
-token tells of. A token that nobody here can use goes back, so that another node may have it.
-
-Should a ring be lost with the worker that it was for, the jobs are found all the same: now and then
-an idle worker is rung without a token. Workers that see the waiter look need not ask by themselves.
+- It waits only while some worker is idle. A wake token tells how many jobs there are, and it wakes
+  up that many idle workers. A token that no worker here can use goes back, for another node.
+- A wake-up may be lost with the worker that it was for. So idle workers are woken up without a
+  token, too, RINGS_PER_SLEEP times in --sleep.
+- While the waiter's beat moves, idle workers need not ask the broker by themselves.
 """
 
 import threading
@@ -19,10 +19,10 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
-MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds of one wait on the broker
-RINGS_PER_SLEEP = 4  # rings without a token in --sleep
-EMPTY_CHECK_INTERVAL = 0.2
-CLAIM_TIME = 0.002  # for the rung one to claim, before what is ready is looked at again
+MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds that one wait on the broker takes
+RINGS_PER_SLEEP = 4  # wake-ups without a token in --sleep
+EMPTY_CHECK_INTERVAL = 0.2  # seconds
+CLAIM_TIME = 0.002  # seconds that a woken worker has to claim before the next wait
 
 
 class Waiter(threading.Thread):
@@ -49,14 +49,14 @@ class Waiter(threading.Thread):
 
     def run(self) -> None:
         failures = 0
-        self._ring()  # a token may have been lost with the keeper before this one
+        self._wake_idle()  # a token may have been lost with the keeper before this one
         while True:
             try:
                 self._wait_once()
                 self._scores.set_word(layout.WAITER_BEAT, monotonic_ns())
                 failures = 0
             except PoolqError:
-                # The keeper's main thread meets the same trouble and tells of it.
+                # The keeper's main thread has the same trouble and logs it.
                 failures += 1
                 threading.Event().wait(Backoff().pause(failures, 0.5))
 
@@ -69,7 +69,7 @@ class Waiter(threading.Thread):
             self._check_empty()
             block = min(block, EMPTY_CHECK_INTERVAL)
         token = self._engine.wait(self._config.queue, block)
-        if (token or monotonic() >= self._next_ring) and not self._ring(token) and token:
+        if (token or monotonic() >= self._next_ring) and not self._wake_idle(token) and token:
             self._engine.wake(self._config.queue)
             self._wakeups.idle.wait(block)
 
@@ -79,8 +79,8 @@ class Waiter(threading.Thread):
         rows = (index % self._scores.rows for index in turn)
         return next((index for index in rows if self._scores.is_idle(index)), None)
 
-    def _ring(self, jobs: int = 1) -> bool:
-        """Wake one idle worker for each of so many jobs; False when none is idle any more."""
+    def _wake_idle(self, jobs: int = 1) -> bool:
+        """Wake up one idle worker for each job; False if no worker is idle."""
         rung: set[int] = set()
         while len(rung) < max(1, jobs):
             found = self._next_idle()
@@ -100,12 +100,11 @@ class Waiter(threading.Thread):
         return [q for q in counts if q.ready or q.delayed or q.parked or q.running]
 
     def _check_empty(self) -> None:
-        """`--until-empty`: tell the master when the queues hold nothing more."""
+        """For `--until-empty`: tell the master when the queues are empty."""
         if monotonic() < self._next_check:
             return
         self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
-        # A job that is claimed or released between two of an engine's counts may be in none: the
-        # second look finds it.
+        # A job that moves while the engine counts may be in none of the counts: so count twice.
         busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):

@@ -32,7 +32,7 @@ from poolq.master.actions import (
     Stop,
 )
 from poolq.master.state import (
-    CONNECTING,
+    CONNECTING_STATES,
     HelperProcess,
     Limits,
     Mode,
@@ -120,7 +120,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
 
 def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
     """A worker may wait for an unreachable engine without a limit, as long as its beat moves."""
-    if proc.state in CONNECTING:
+    if proc.state in CONNECTING_STATES:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout
 

@@ -61,89 +61,60 @@ class WorkerEvent(Enum):
 
 
 _S, _E = WorkerState, WorkerEvent
-# fmt: off  # one block for each state: what is observed of the worker, then what is done to it
+# One block for each state: first what is observed, then what is done to the worker.
+# fmt: off
 WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
     _S.FORKING: {_E.FORKED: _S.BOOTING, _E.FORK_FAILED: _S.GONE},
     _S.BOOTING: {
-        _E.LOADED: _S.CONNECTING,
-        _E.IDLE: _S.IDLE,
-        _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_BOOTING,
-        _E.KILL_SENT: _S.KILLED_BOOTING,
-        _E.EXITED: _S.GONE,
+        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_BOOTING, _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
     _S.CONNECTING: {
-        _E.LOADED: _S.CONNECTING,
-        _E.IDLE: _S.IDLE,
-        _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_CONNECTING,
-        _E.KILL_SENT: _S.KILLED_BOOTING,
-        _E.EXITED: _S.GONE,
+        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_CONNECTING, _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
     _S.IDLE: {
-        _E.IDLE: _S.IDLE,
-        _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_IDLE,
-        _E.KILL_SENT: _S.KILLED,
-        _E.EXITED: _S.GONE,
+        _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_IDLE, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
     _S.BUSY: {
-        _E.IDLE: _S.IDLE,
-        _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED,
-        _E.EXITED: _S.GONE,
+        _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
+        _E.STOP_SENT: _S.STOPPING_BUSY, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
     _S.STOPPING_BOOTING: {
-        _E.LOADED: _S.STOPPING_CONNECTING,
-        _E.IDLE: _S.STOPPING_IDLE,
-        _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED_BOOTING,
-        _E.EXITED: _S.GONE,
+        _E.LOADED: _S.STOPPING_CONNECTING, _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
     _S.STOPPING_CONNECTING: {
-        _E.LOADED: _S.STOPPING_CONNECTING,
-        _E.IDLE: _S.STOPPING_IDLE,
-        _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED_BOOTING,
-        _E.EXITED: _S.GONE,
+        _E.LOADED: _S.STOPPING_CONNECTING, _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
     _S.STOPPING_IDLE: {  # TERM is sent again: the worker may have missed the first one
-        _E.IDLE: _S.STOPPING_IDLE,
-        _E.BUSY: _S.STOPPING_BUSY,
-        _E.STOP_SENT: _S.STOPPING_IDLE,
-        _E.KILL_SENT: _S.KILLED,
-        _E.EXITED: _S.GONE,
+        _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
+        _E.STOP_SENT: _S.STOPPING_IDLE, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
     _S.STOPPING_BUSY: {
-        _E.IDLE: _S.STOPPING_IDLE,
-        _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED,
-        _E.EXITED: _S.GONE,
+        _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
+        _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
     _S.KILLED_BOOTING: {  # a TERM that was decided in the same turn follows the KILL
-        _E.LOADED: _S.KILLED_BOOTING,
-        _E.IDLE: _S.KILLED,
-        _E.BUSY: _S.KILLED,
-        _E.STOP_SENT: _S.KILLED_BOOTING,
-        _E.EXITED: _S.GONE,
+        _E.LOADED: _S.KILLED_BOOTING, _E.IDLE: _S.KILLED, _E.BUSY: _S.KILLED,
+        _E.STOP_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
     _S.KILLED: {
-        _E.IDLE: _S.KILLED,
-        _E.BUSY: _S.KILLED,
-        _E.STOP_SENT: _S.KILLED,
-        _E.EXITED: _S.GONE,
+        _E.IDLE: _S.KILLED, _E.BUSY: _S.KILLED,
+        _E.STOP_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
     _S.GONE: {},
 }
 # fmt: on
 #: Workers that were not told to leave.
-SERVING = frozenset({_S.FORKING, _S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY})
+SERVING_STATES = frozenset({_S.FORKING, _S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY})
 #: Workers that have been ready to take jobs.
-READY = frozenset({_S.IDLE, _S.BUSY, _S.STOPPING_IDLE, _S.STOPPING_BUSY, _S.KILLED})
-KILLED = frozenset({_S.KILLED_BOOTING, _S.KILLED})
-IDLE = frozenset({_S.IDLE, _S.STOPPING_IDLE})
-CONNECTING = frozenset({_S.CONNECTING, _S.STOPPING_CONNECTING})
+READY_STATES = frozenset({_S.IDLE, _S.BUSY, _S.STOPPING_IDLE, _S.STOPPING_BUSY, _S.KILLED})
+KILLED_STATES = frozenset({_S.KILLED_BOOTING, _S.KILLED})
+IDLE_STATES = frozenset({_S.IDLE, _S.STOPPING_IDLE})
+CONNECTING_STATES = frozenset({_S.CONNECTING, _S.STOPPING_CONNECTING})
 
 
 class IllegalMove(RuntimeError):
@@ -243,19 +214,19 @@ class WorkerProcess:
 
     @property
     def serving(self) -> bool:
-        return self.state in SERVING
+        return self.state in SERVING_STATES
 
     @property
     def ready(self) -> bool:
-        return self.state in READY
+        return self.state in READY_STATES
 
     @property
     def idle(self) -> bool:
-        return self.state in IDLE
+        return self.state in IDLE_STATES
 
     @property
     def killed(self) -> bool:
-        return self.state in KILLED
+        return self.state in KILLED_STATES
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ REVIEWED = 10
 # USAGE_SAMPLED, by the keeper: when its last round of resource samples began, so no busy worker's
 # sample is older. MASTER_BEAT: when the master last looked.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
-# For those who find this memory when master and keeper are dead (`keeper/abandoned.py`).
+# For those who find this memory when master and keeper are dead (`keeper/orphans.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 
 # The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory

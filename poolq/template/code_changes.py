@@ -1,4 +1,4 @@
-"""Whether the application's code on disk is still what a template has loaded."""
+"""Detects whether the application's code on disk has changed since a template loaded it."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def stamps(project: Path) -> Stamps:
-    """Time and size of the project's Python files that are loaded, that lie beside those, and of
-    the packages beside them: what is new there may be what they import next.
+    """Modification time and size of the project's Python files: those that are loaded, those in the
+    same folders, and those in packages beside them, as the code may import new files there.
 
-    Installed packages are left out: they change with a deploy that restarts, not with an edit.
+    Installed packages are left out: they change with a deploy, not with an edit.
     """
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
@@ -27,7 +27,7 @@ def stamps(project: Path) -> Stamps:
 
 
 def _folders(project: Path) -> set[str]:
-    """Where the loaded files lie."""
+    """The project's folders that hold loaded files."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     paths = [Path(file) for file in files if file]
     ours = [path for path in paths if path.is_relative_to(project)]
@@ -39,7 +39,7 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError:
-        return  # it is gone
+        return  # the folder is gone
 
 
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:

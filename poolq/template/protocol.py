@@ -1,13 +1,16 @@
-"""All messages between the master and its templates: JSON, one a packet, over a socket pair.
+"""All messages between the master and its templates: JSON, one in a packet, over a socket pair.
 
-master → template   ForkWorker    fork a worker into this row
-ForkSpare    (with a descriptor) fork a dormant copy that listens there
-CodeQuery  has the application's code changed since it was loaded?
-template → master   Loaded   the application is loaded; workers can be forked
-NotPreloaded     it cannot be preloaded: workers must import it for themselves
-LoadFailed   it cannot be loaded: `code` is what the pool would exit with
-Forked     the worker (seq) or the copy (seq 0) has this pid
-CodeAnswer   to CodeQuery
+master → template
+ForkWorker     fork a worker for this row
+ForkSpare      fork a dormant copy that listens on the descriptor sent along
+CodeQuery      has the application's code changed since it was loaded?
+template → master
+Loaded         the application is loaded; workers can be forked
+NotPreloaded   it cannot be preloaded: each worker must import it for itself
+LoadFailed     it cannot be loaded; `code` is the exit code for the pool
+Forked         the worker (seq), or the copy (seq 0), has this pid
+ForkFailed     the worker (seq), or the copy (seq 0), cannot be forked
+CodeAnswer     the answer to CodeQuery
 """
 
 import socket
@@ -66,27 +69,19 @@ class CodeAnswer(msgspec.Struct, tag=True):
     changed: bool
 
 
-Message = (
-    ForkWorker
-    | ForkSpare
-    | CodeQuery
-    | Loaded
-    | NotPreloaded
-    | LoadFailed
-    | Forked
-    | ForkFailed
-    | CodeAnswer
-)
+ToTemplate = ForkWorker | ForkSpare | CodeQuery
+ToMaster = Loaded | NotPreloaded | LoadFailed | Forked | ForkFailed | CodeAnswer
+Message = ToTemplate | ToMaster
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """The master's end and the template's."""
+    """A new line: the master's end and the template's."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(line: socket.socket, message: Message, *fds: int) -> bool:
-    """False when the other end is gone (or too slow: its buffer is full)."""
+    """False if the other end is gone, or too slow, so that the buffer is full."""
     try:
         socket.send_fds(line, [msgspec.json.encode(message)], fds)
     except OSError:
@@ -95,10 +90,10 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 
 
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
-    """The next message and the descriptors that came with it; None: the other end is gone.
+    """The next message and the descriptors that came with it; None if the other end is gone.
 
-    What is no message was not written by us, but by the user's code; it is passed over. Raises
-    BlockingIOError on a line that does not block and has nothing.
+    Data that is not a message was written by the application, not by poolq; it is skipped. Raises
+    BlockingIOError if the line does not block and holds nothing.
     """
     while True:
         try:
@@ -110,7 +105,8 @@ def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
 
 
 class TemplateSetup(msgspec.Struct):
-    """What a template is told at its start, through a memfd: an argument would show passwords."""
+    """What a template needs to know. It is passed in a memfd, as arguments would show passwords.
+    `line`, `life`, `board`, `wakeups` and `writers` are descriptors; `rows`: of the scoreboard."""
 
     config: Config
     node: str

@@ -1,14 +1,14 @@
 """The template: a fresh interpreter that loads one generation of the application and forks its
 workers, which share its memory until they write to it. It runs no job.
 
-- It imports with the collector off and freezes the heap, so that no collection in a worker
-  touches (and so copies) what they share.
-- It is double-forked: a worker's parent is the master, which is the subreaper of the pool.
+- It imports with the garbage collector off and freezes the heap, so that no collection in a worker
+  touches, and thereby copies, the shared memory.
+- It forks each worker twice, so that the worker's parent is the master, the subreaper of the pool.
 - A dormant copy of it, forked after the freeze, waits on a socket of its own. It takes over when
-  the template is killed: the loaded generation must not be lost to a broken deploy on disk.
-- It refuses to preload what cannot be forked safely: threads and connected sockets.
+  the template is killed: a broken deploy on disk must not cost the loaded generation.
+- It does not preload what cannot be forked safely: threads and connected sockets.
 
-Which worker to fork when is `master/policy.py`'s business.
+Which worker to fork, and when, is the business of `master/policy.py`.
 """
 
 import gc
@@ -51,11 +51,11 @@ from poolq.template.protocol import (
 )
 from poolq.worker import process
 
-ADOPTION_TIMEOUT = 10.0  # seconds a worker waits for its master's word
+ADOPTION_TIMEOUT = 10.0  # seconds that a worker waits for the master to adopt it
 
 
 class Template:
-    """One generation, loaded."""
+    """A template process. `setup`: what its master has passed to it."""
 
     def __init__(self, setup: TemplateSetup, reporter: Reporter) -> None:
         self._setup = setup
@@ -64,12 +64,12 @@ class Template:
         self._wakeups = WakeUps(setup.rows, setup.wakeups)
         self._line = socket.socket(fileno=setup.line)
         self._writers = Writers(setup.writers, setup.token)
-        # They came through an exec; a job's own programs shall not get them.
+        # They are inheritable because of the exec; programs that a job starts must not get them.
         for fd in (setup.line, setup.life, setup.board, *setup.wakeups, *setup.writers):
             os.set_inheritable(fd, False)
 
     def run(self) -> int:
-        """Load, then serve until the master is gone or says TERM. Returns the exit code."""
+        """Load, then serve until the master is gone or sends TERM. Returns the exit code."""
         setup = self._setup
         setproctitle(f"poolq: template g{setup.generation} loading")
         pipe = self._writers.named("template")
@@ -77,10 +77,10 @@ class Template:
         self._reporter.attach(f"template g{setup.generation}", pipe, self._writers.token)
         gc.disable()
         dispatch_by(setup.config)
-        engine_class(setup.config)  # so that its workers share that, too
+        engine_class(setup.config)  # loads its library, which the workers then share
         try:
             self._registry = registry.load(setup.config.app, setup.config.folder)
-            take_term()
+            restore_term()
         except AppError as error:
             protocol.send(self._line, load_errors.of(error))
             return error.exit_code
@@ -100,34 +100,35 @@ class Template:
             if message is None:
                 return 0
             if isinstance(message, ForkWorker):
-                self._spawn(message)
+                self._fork_worker(message)
             elif isinstance(message, ForkSpare) and fds:
-                setproctitle(f"poolq: template g{self._setup.generation}")  # no copy any more
-                self._spare(fds[0])
+                # The copy is asked for one only when it has taken over itself.
+                setproctitle(f"poolq: template g{self._setup.generation}")
+                self._fork_spare(fds[0])
             elif isinstance(message, CodeQuery):
-                protocol.send(self._line, CodeAnswer(message.seq, self._changed()))
+                protocol.send(self._line, CodeAnswer(message.seq, self._has_changed()))
 
-    def _changed(self) -> bool:
-        """Since it was loaded, or since this was said: what is refused is tried once, until there
-        is another change."""
+    def _has_changed(self) -> bool:
+        """Whether the code has changed since it was loaded, or since the last query: code that is
+        refused is not tried again until it changes once more."""
         before, self._stamps = self._stamps, stamps(self._setup.config.folder)
         return self._stamps != before
 
-    def _spawn(self, request: ForkWorker) -> None:
+    def _fork_worker(self, request: ForkWorker) -> None:
         if self._fork_twice(request.seq):
-            _leave_with(lambda: self._work(request))
+            _exit_with(lambda: self._run_worker(request))
 
     def _fork_twice(self, seq: int) -> bool:
-        """True in the grandchild. The process between tells its pid and ends, so that the master
-        becomes its parent."""
+        """Fork a grandchild; True in that process. The child sends the grandchild's pid to the
+        master and exits, so that the master becomes its parent."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         with signals_blocked():
-            middle = self._fork(seq)
-            if middle is None:
+            child = self._fork(seq)
+            if child is None:
                 return False
-            if middle:
-                os.waitpid(middle, 0)
+            if child:
+                os.waitpid(child, 0)
                 return False
             pid = self._fork(seq)
             if pid != 0:
@@ -143,7 +144,7 @@ class Template:
             protocol.send(self._line, ForkFailed(seq, error.strerror or str(error)))
             return None
 
-    def _spare(self, fd: int) -> None:
+    def _fork_spare(self, fd: int) -> None:
         if not self._fork_twice(0):
             os.close(fd)
             return
@@ -151,26 +152,27 @@ class Template:
         def wait_dormant() -> int:
             os.setpgid(0, 0)
             setproctitle(f"poolq: template g{self._setup.generation} spare")
-            if not self._adopted():
+            if not self._wait_for_adoption():
                 return 0
             die_with_parent()
             self._line.close()
             self._line = socket.socket(fileno=fd)
             return self._serve()
 
-        _leave_with(wait_dormant)
+        _exit_with(wait_dormant)
 
-    def _adopted(self) -> bool:
-        """Wait until the process between has ended: before, its end would be our parent's death."""
+    def _wait_for_adoption(self) -> bool:
+        """Wait until the master is our parent; False if it will never be. Only then may we die with
+        our parent: the process that forked us exits at once."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.005)):
             if os.getppid() == self._setup.master:
                 return True
             if readable([self._setup.life], 0.005):
-                break  # the master has ended: it will never be our parent
+                break  # the master has ended
         return False
 
-    def _work(self, request: ForkWorker) -> int:
-        """A worker's life, from the master's word on."""
+    def _run_worker(self, request: ForkWorker) -> int:
+        """Become a worker, once the master has adopted this process."""
         os.setpgid(0, 0)
         self._line.close()
         pipe = self._writers.row(request.row)
@@ -178,25 +180,36 @@ class Template:
             os.close(fd)
         adopt(pipe)
         self._reporter.attach(
-            f"worker {request.slot}", pipe, self._writers.token,
+            f"worker {request.slot}",
+            pipe,
+            self._writers.token,
             job=lambda: self._scores.running_job(request.row)[0],
             on_event=self._scores.recent_events("worker", request.row).add,
-        )  # fmt: skip
+        )
         gc.enable()
         setup = self._setup
         worker = process.WorkerSetup(
-            setup.config, worker_name(setup.node, request.seq), setup.node, request.slot,
-            setup.generation, setup.master, setup.life, request.first,
-            self._scores.worker_row(request.row), self._scores.start_order(request.row),
-            WorkerWakeUps(self._wakeups, request.row),
-            self._reporter, self._wakeups.master.wake,
-        )  # fmt: skip
-        if not self._go(request.row):
+            config=setup.config,
+            worker=worker_name(setup.node, request.seq),
+            node=setup.node,
+            slot=request.slot,
+            generation=setup.generation,
+            master=setup.master,
+            life=setup.life,
+            first=request.first,
+            row=self._scores.worker_row(request.row),
+            order=self._scores.start_order(request.row),
+            wakeups=WorkerWakeUps(self._wakeups, request.row),
+            reporter=self._reporter,
+            ready=self._wakeups.master.wake,
+        )
+        if not self._wait_until_known(request.row):
             return 0
         return process.main(worker, self._registry)
 
-    def _go(self, row: int) -> bool:
-        """Wait until the master has adopted this process and knows of it."""
+    def _wait_until_known(self, row: int) -> bool:
+        """Wait until the master has adopted this process and written its pid into the row; False if
+        it does not."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
             adopted = os.getppid() == self._setup.master
             if adopted and self._scores.pid(row) == os.getpid():
@@ -207,12 +220,12 @@ class Template:
         return False
 
 
-def _leave_with(main: Callable[[], int]) -> None:
+def _exit_with(main: Callable[[], int]) -> None:
     code = 70
     try:
         code = main()
         flush_streams()
-    except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
+    except BaseException:  # noqa: BLE001  # the outermost frame of this process
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -220,7 +233,7 @@ def _leave_with(main: Callable[[], int]) -> None:
 
 
 def _unsafe() -> str:
-    """Why what was imported cannot be forked; "" when it can."""
+    """Why a process that has imported the application must not be forked, or ""."""
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate()[1:])
         return f"the import left threads running ({names})"
@@ -240,16 +253,17 @@ def _connected(held: socket.socket) -> bool:
     return True
 
 
-def take_term() -> None:
-    """Also for a worker in its first moment. What is imported may have a handler of its own."""
+def restore_term() -> None:
+    """Make TERM end this process, whatever handler an import has set. Workers inherit it until they
+    set their own."""
     signal.signal(signal.SIGTERM, leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
-    """Do the setup that lies in this descriptor; returns the exit code. `reporter(log_format)`
-    makes this process's voice."""
-    take_term()
+    """Run the template whose setup is in this descriptor; returns the exit code.
+    `reporter(log_format)` creates the reporter of this process."""
+    restore_term()
     with open(fd, "rb") as file:  # a descriptor has no path
         setup = decode(file.read())
     die_with_parent()
@@ -259,6 +273,6 @@ def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
 
 
 def main() -> None:
-    """A template's program, which the master executes; nobody types it. Its argument is the
+    """The program of a template process, which only the master starts. Its argument is the
     descriptor of the setup."""
     sys.exit(serve(int(sys.argv[1]), set_up))

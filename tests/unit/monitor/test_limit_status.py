@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from poolq.dashboard.panes import PANES
 from poolq.engines.base import LimitUse
 from poolq.jobs.limits import Rule, Window
-from poolq.keeper.limit_watch import FORGET_AFTER, MAX_LIMITS, RELEASE_AFTER, LimitWatch
+from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus
@@ -276,7 +276,7 @@ def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
             for one in range(200)
         ]
         found, _ = watch.observe(1.0 + turn, START, [*uses, waits], {}, {}, 9)
-    assert len(watch._known) == MAX_LIMITS
+    assert len(watch._known) == MAX_WATCHED
     assert found[0].key == "waits"
     assert found[1].key.startswith("user:19:"), "then those that were used last"
 

@@ -27,8 +27,8 @@ def newborn() -> Template:
 
 
 WAITS: dict[str, Callable[[Template], bool]] = {
-    "a copy": lambda newborn: newborn._adopted(),
-    "a worker": lambda newborn: newborn._go(0),
+    "a copy": lambda newborn: newborn._wait_for_adoption(),
+    "a worker": lambda newborn: newborn._wait_until_known(0),
 }
 
 
