@@ -7,6 +7,7 @@ that does gets a server for itself from `own_redis` or `own_mariadb`.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -17,15 +18,19 @@ from typing import Protocol
 import pytest
 
 from tests.support.mysql import MySQL, install_mysql
-from tests.support.scratch import Scratch
+from tests.support.scratch import ROOT, Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.topologies import Cluster, Sentinel
 
 ENGINES = ("redis", "valkey", "mariadb", "sqlite")
+FOLDERS = ("chaos", "process", "typing", "contract", "docs", "unit")
 
 # Many containers set PYTHONDONTWRITEBYTECODE. Then each test process would compile all tests again,
 # which takes 6 seconds; what the tests start still sees the variable.
 sys.dont_write_bytecode = False
+
+# pytest makes the folders of `tmp_path` there.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", ROOT)
 
 
 class OwnRedis(Protocol):
@@ -66,11 +71,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What was asked to run for long may take as long, and then come to its end."""
+    """What was asked to run for long may take as long, and then come to its end.
+
+    The longest tests come first and those without a server last, dealt out to the processes of
+    xdist, each of which begins with its part of the list: none has a long test left in the end.
+    """
     longest = max(config.getoption("fuzz_seconds"), config.getoption("model_seconds"))
     if longest:
         for item in items:
             item.add_marker(pytest.mark.timeout(60 + 2 * longest))
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    items.sort(key=_place)
+    items[:] = [item for start in range(processes) for item in items[start::processes]]
+
+
+def _place(item: pytest.Item) -> int:
+    """Who may take longer than others comes first, then one folder after the other."""
+    if item.get_closest_marker("timeout"):
+        return 0
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return FOLDERS.index(folder) + 1
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ class _Chaos:
             pool.until_ready(4, 60)
         faults = schedule(seed, engine, seconds, TTL)
         pause, begun = Event(), time.monotonic()
-        while (now := time.monotonic() - begun) < seconds:
+        while (now := time.monotonic() - begun) < seconds or faults:
             self.fleet.supervise()
             self.adversary.tick()
             if faults and faults[0].at <= now:

@@ -163,23 +163,29 @@ def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -
 
 @each_kind
 def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: Project) -> None:
-    """The scoreboard knows it: no acknowledgement is lost, nothing is run again."""
+    """The scoreboard knows it: no acknowledgement is lost, nothing is run again. A worker that was
+    slow, on a loaded machine, claims fewer at once: then it is tried again."""
     pool = varying.ready(1)
-    warm = warmed(varying, pool)
-    varying.freeze(pool)
-    few = varying.dispatch_many("Varies", FEW)
-    before = varying.dispatch_many("Varies", 3)
-    deadly = varying.dispatch("Varies", {"signal": 9}, max_crashes=1)
-    behind = varying.dispatch_many("Varies", 12)
-    pool.thaw()
-    until(varying.settled)
-    words = pool.until_said("jobs settled as done, 12 returned").partition(" died: ")[2]
-    assert int(words.split()[0]) >= len(before)
-    assert varying.ledger.times("start") == {
-        **varying.ledger.times("end"), **dict.fromkeys([*few, *before, deadly, *behind], 1)
-    }  # fmt: skip
-    assert list(varying.failed()) == [deadly]
-    assert varying.total("done") == warm + len(few) + 15
+    deadly: list[str] = []
+
+    def died_in_a_whole_batch() -> str:
+        warm = warmed(varying, pool)
+        varying.freeze(pool)
+        few = varying.dispatch_many("Varies", FEW)
+        before = varying.dispatch_many("Varies", 3)
+        deadly.append(varying.dispatch("Varies", {"signal": 9}, max_crashes=1))
+        behind = varying.dispatch_many("Varies", 12)
+        pool.thaw()
+        until(varying.settled)
+        assert varying.ledger.times("start") == {
+            **varying.ledger.times("end"), **dict.fromkeys([*few, *before, *deadly, *behind], 1)
+        }  # fmt: skip
+        assert set(varying.failed()) == set(deadly)
+        assert varying.total("done") == warm + len(few) + 15
+        return next((line for line in pool.log.splitlines() if "12 returned" in line), "")
+
+    said = until(died_in_a_whole_batch, 40)
+    assert int(said.partition(" died: ")[2].split()[0]) >= 3
 
 
 @sqlite

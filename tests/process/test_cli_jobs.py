@@ -19,7 +19,7 @@ from poolq.engines.base import Engine, Push
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury
 from tests.contract.helpers import Worker
-from tests.support.cli import Command, Done, environment
+from tests.support.cli import Command, Done, NewCommand, environment
 from tests.support.wait import until
 
 JOBS = """
@@ -118,6 +118,7 @@ def test_dispatch_refuses(poolq: Command) -> None:
 
 def test_dispatch_reads_stdin_and_runs_on_sync(poolq: Command) -> None:
     (poolq.folder / "jobs.py").write_text(JOBS)
+    poolq = NewCommand(poolq.folder)
     done = poolq("job", "dispatch", "jobs:greet", "-", "--engine=sync", stdin='{"to": "bob"}')
     assert (done.code, done.out.splitlines()[0]) == (0, "hello bob")
     done = poolq("job", "dispatch", "jobs:Mail", "--engine=sync")

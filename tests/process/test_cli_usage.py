@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Command, environment
+from tests.support.cli import Command, NewCommand, environment
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def test_no_broker(poolq: Command) -> None:
     assert "hunter2" not in done.out
 
 
-def test_help_and_version(poolq: Command) -> None:
+def test_help_and_version(tmp_path: Path) -> None:
+    poolq = NewCommand(tmp_path)
     assert poolq("--help").out.startswith("Usage: poolq [OPTIONS] COMMAND")
     assert "--stop-timeout SECONDS" in poolq("run", "-h").out
     assert poolq("version").out == poolq("--version").out

@@ -207,6 +207,6 @@ def test_an_application_that_ignores_term_is_replaced_and_ended(
     pool = project.ready(1, *flags)
     old = {one.pid for one in pool.processes() if " g1" in one.title}
     deploy(project, pool, 2, deaf)
-    until(lambda: not old & {one.pid for one in pool.processes()}, 10, "the end of generation 1")
+    until(lambda: not old & {one.pid for one in pool.processes()}, 30, "the end of generation 1")
     pool.signal(signal.SIGTERM)
-    assert pool.wait_exit(5) == 0
+    assert pool.wait_exit() == 0, "after its stop timeout it would be another code"

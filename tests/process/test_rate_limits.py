@@ -108,8 +108,9 @@ def test_the_documented_scenario(limited: Project) -> None:
     """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
     and 7 to 10 fail."""
     ids = limited.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
+    begun = time.monotonic()
     pool = limited.pool(2, "--until-empty")
-    assert pool.wait_exit(20) == 0
+    assert pool.wait_exit() == 0
     ran = limited.ledger.ids("run")
     failed = limited.ledger.ids("failure:RateLimitExhausted")
     assert window_by_window(ran, 2) == window_by_window(ids[:6], 2)
@@ -122,7 +123,7 @@ def test_the_documented_scenario(limited: Project) -> None:
         assert [line.cause for line in history] == ["limited"] * 3
         assert "RateLimitExhausted" in history[-1].error
     assert limited.total("done") == 6
-    assert_exact([line.at for line in limited.ledger.lines("run")], 2, 1.0)
+    assert_not_sooner([line.at for line in limited.ledger.lines("run")], begun, 2, 1.0)
     assert pool.log.count("limited jobs:Mail") == 8 + 6
     assert pool.log.count("failed jobs:Mail") == 4
 
@@ -201,7 +202,7 @@ def test_parked_jobs_follow_the_limit_as_it_is_now(
     project = make_project(engine_url, LIMITS)
     names = list(CHANGED)[:-1]
     lines = {name: project.dispatch_many(name, 4, on_limit="park", queue=name) for name in names}
-    lowered = project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
+    project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
     pool = project.ready(2)
     until(lambda: not any(one.ready for one in project.engine.counts()), 30, "all parked")
     (project.folder / "jobs.py").write_text(with_limits_changed())
@@ -213,29 +214,29 @@ def test_parked_jobs_follow_the_limit_as_it_is_now(
         assert pool.wait_exit() == 0
         project.ready(2)
     for name, ids in lines.items():
-        until(lambda ids=ids: set(ids) <= set(project.ledger.ids("run")), 10, name)
-    slow = Rule("jobs:Lowered", 1, 500_000)
-    until(lambda: slow in [use.rule for use in project.engine.limits()], 10, "the new limit")
-    asked = time.monotonic()
+        until(lambda ids=ids: set(ids) <= set(project.ledger.ids("run")), 30, name)
+    before, after = Rule("jobs:Lowered", 4, 500_000), Rule("jobs:Lowered", 1, 500_000)
 
-    def since() -> list[float]:
-        lines = project.ledger.lines("run")
-        return [line.at for line in lines if line.id in lowered and line.at > asked + 0.5]
+    def open_rules() -> set[Rule]:
+        return {use.rule for use in project.engine.limits() if use.resets_in > 0}
 
-    until(lambda: len(since()) >= 3)
-    assert_exact(since(), 1, 0.5)
+    until(lambda: after in open_rules() and before not in open_rules(), 30, "the new limit alone")
+    ran = project.ledger.times("run")
+    under_way = before.limit  # what it still let through may run a moment later
+
+    def more() -> int:
+        return (project.ledger.times("run") - ran).total()
+
+    until(lambda: more() > under_way)
+    assert before not in open_rules()
 
 
-def assert_exact(starts: list[float], limit: int, window: float) -> None:
-    """Never more than `limit` starts from one window's first start to its end."""
-    late = 0.05  # a start is noted a moment after it was admitted
-    begun = starts[0]
-    count = 0
-    for at in starts:
-        if at >= begun + window - late:
-            begun, count = at, 0
-        count += 1
-        assert count <= limit, starts
+def assert_not_sooner(starts: list[float], begun: float, limit: int, window: float) -> None:
+    """Each `limit` starts have a window of their own, the first of which begins no sooner than
+    `begun`. A start is noted some time after it was let through, so nothing more can be said; the
+    contract's tests of limits ask the engine itself."""
+    for number, at in enumerate(sorted(starts)):
+        assert at >= begun + number // limit * window, starts
 
 
 @each_kind

@@ -14,15 +14,19 @@ from typing import Self
 MINDER = 'cat >/dev/null; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$0" 2>/dev/null && break; done'
 
 
+#: In memory if there is room, so that no test waits for a disk; /dev/shm of a container is small.
+ROOT = "/dev/shm" if shutil.disk_usage("/dev/shm").free > 4 << 30 else "/tmp"
+
+
 class Scratch:
-    """A folder under /tmp (short, for a unix socket's path has 107 bytes at most).
+    """A folder under `ROOT` (short, for a unix socket's path has 107 bytes at most).
 
     It is deleted on `close()`, and by a small shell beside us if we are killed. Processes
     that work in it are stopped by whoever started them.
     """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="poolq-", dir="/tmp"))
+        self.path = Path(tempfile.mkdtemp(prefix="poolq-", dir=ROOT))
         self._minder = subprocess.Popen(
             ["/bin/sh", "-c", MINDER, str(self.path)],
             stdin=subprocess.PIPE,
