@@ -116,7 +116,7 @@ def test_a_waiter_hears_of_what_is_pushed_after_the_jump(
     push(engine, "a")
     assert engine.wait(["q"], 1)
     worker.drain()
-    while engine.wait(["q"], 0):  # a word that was left
+    while engine.wait(["q"], 0):  # a token that was left
         pass
     clock.forward(moved)
     push(engine, "b")
@@ -214,7 +214,7 @@ def test_a_waiter_hears_of_a_line_after_the_jump(
     engine: Engine, worker: Worker, clock: Clock, moved: int
 ) -> None:
     park(worker, "a", rules=[full(engine, "mail", MINUTE)])
-    while engine.wait(["q"], 0):  # a word that was left
+    while engine.wait(["q"], 0):  # a token that was left
         pass
     clock.forward(moved)
     assert engine.wait(["q"], 1)

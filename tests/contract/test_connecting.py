@@ -18,10 +18,10 @@ from poolq.config import engine_class, load
 from poolq.errors import EngineError
 
 config = load({"engine": sys.argv[1], "namespace": sys.argv[2]})
-kind = engine_class(config)  # as a template does it
+kind = engine_class(config)  # as a template does
 before = set(sys.modules)
 with closing(kind(config.engine, config.namespace)) as engine, suppress(EngineError):
-    engine.registered()  # MariaDB lacks its tables: it has been connected to, nevertheless
+    engine.registered()  # it connects, although MariaDB has no tables
 print(*sorted(set(sys.modules) - before))
 """
 

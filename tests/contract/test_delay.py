@@ -68,7 +68,7 @@ def test_a_released_job_is_claimed_when_it_is_due_and_never_before(
 def test_jobs_that_came_due_are_claimed_in_the_order_of_their_due_times(
     engine: Engine, worker: Worker
 ) -> None:
-    start = engine.now() + 300 * MS  # none may be past when they are stored
+    start = engine.now() + 300 * MS  # none may be in the past when stored
     moments = [start + (n * 37 % 50) * 100 for n in range(50)]
     engine.push([Push(new_id(), "q", str(at).encode(), 0, at) for at in moments])
     wait_for(engine, max(moments))

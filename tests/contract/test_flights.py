@@ -20,6 +20,7 @@ from poolq.worker import claim_buffer as module
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import (
     HOUR,
     Worker,
@@ -30,7 +31,6 @@ from tests.contract.helpers import (
     registration,
     total,
 )
-from tests.contract.lines import Line
 from tests.support.servers import Redis
 from tests.support.wait import until
 
@@ -102,17 +102,17 @@ def test_a_lost_answer_is_asked_for_again(
     redis_server: Redis, engine: Engine, namespace: str, opened: OpenEngine, row: WorkerRow,
     delivered: bool,
 ) -> None:  # fmt: skip
-    with Line(redis_server.url) as line:
-        buffer = desk_of(opened(line.url, namespace), row)
+    with FaultyProxy(redis_server.url) as proxy:
+        buffer = desk_of(opened(proxy.url, namespace), row)
         push(engine, *"abcd")
         buffer.claim(2)
         end(buffer, row, 1)
         if delivered:
-            line.drop_next_reply()
+            proxy.drop_next_reply()
         else:
-            line.drop_next_request()
+            proxy.drop_next_request()
         buffer.claim_ahead(2)
-        assert line.dropped.wait(5)
+        assert proxy.dropped.wait(5)
         assert end(buffer, row, 1) == ["b"]
         assert buffer.claim(2) == 2
         assert end(buffer, row, 2) == ["c", "d"]
@@ -189,7 +189,7 @@ def test_what_is_too_much_goes_back_from_behind(
     assert buffer.claim(1) == 1
     assert end(buffer, row, 1) == ["d"]
     assert buffer.claim(3) == 3
-    assert end(buffer, row, 1) == ["e"], "what went back keeps its place"
+    assert end(buffer, row, 1) == ["e"], "what went back keeps its point"
     buffer.claim_ahead(1)
     buffer.settle_overdue(3, alone=True)
     assert buffer.next() is None
@@ -267,20 +267,24 @@ def test_a_fenced_worker_hears_of_it_when_the_step_lands(
 
 
 @pytest.fixture
-def cut(redis_server: Redis, namespace: str, opened: OpenEngine) -> Iterator[tuple[Line, Engine]]:
-    with Line(redis_server.url) as line:
-        yield line, opened(line.url, namespace)
+def cut(
+    redis_server: Redis, namespace: str, opened: OpenEngine
+) -> Iterator[tuple[FaultyProxy, Engine]]:
+    with FaultyProxy(redis_server.url) as proxy:
+        yield proxy, opened(proxy.url, namespace)
 
 
-def test_what_comes_next_on_a_broken_line_says_so(cut: tuple[Line, Engine], engine: Engine) -> None:
+def test_what_comes_next_on_a_broken_connection_says_so(
+    cut: tuple[FaultyProxy, Engine], engine: Engine
+) -> None:
     """And what was on its way says the same, when it is asked."""
-    line, far = cut
+    proxy, far = cut
     worker = Worker(far)
     push(engine, "a")
-    line.drop_next_reply()
+    proxy.drop_next_reply()
     answer = far.begin_step("w1", 1, (), 1, ["q"])
     assert answer is not None
-    assert line.dropped.wait(5)
+    assert proxy.dropped.wait(5)
     with pytest.raises(EngineUnavailable):
         far.admit([Rule("k", 1, HOUR)])
     with pytest.raises(EngineUnavailable):

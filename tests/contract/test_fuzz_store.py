@@ -30,7 +30,7 @@ from tests.contract.helpers import HOUR, Worker, every_engine, push
 
 pytestmark = every_engine
 
-SCENES, ON_A_SERVER = 60, 20  # of SQL: there a scene takes a quarter of a second
+SCENES, ON_A_SERVER = 60, 20  # on MySQL, where a scene takes a quarter of a second
 NUMBERS = [0, 1, -1, -5, 255, 2**31, 2**53, 2**63 - 1, -(2**63), 10**18]
 TEXTS = [
     "",
@@ -98,7 +98,7 @@ def damage_sql(engine: SQLEngine, rand: random.Random) -> str:
     if isinstance(engine, MySQLEngine) and isinstance(value, float):
         value = 7
     sql = f"UPDATE {{{table}}} SET {column} = ?"
-    with suppress(EngineError):  # the column takes no such value
+    with suppress(EngineError):  # the column rejects the value
         engine.session.transact(lambda tx: tx.later(Query(sql, (value,))))
     return f"{sql}: {value!r}"
 
@@ -205,7 +205,9 @@ def test_whatever_is_in_the_store(
             break
         rand = random.Random(base + number)
         engine.close()
-        engine = opened(engine.url, engine.namespace)  # it remembers queues, and settlements
+        engine = opened(
+            engine.url, engine.namespace
+        )  # the old one remembers queues and settlements
         clean(engine)
         scene(engine)
         done = []

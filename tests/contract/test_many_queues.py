@@ -71,7 +71,7 @@ def test_used_queues_cost_nothing(engine: Engine, worker: Worker, client: redis.
     }
 
     def costs() -> dict[str, int]:
-        for act in acts.values():  # what is said once, or cleared away, costs once
+        for act in acts.values():  # notes and clean-ups cost something once
             act()
         return {name: min(commands(client, act) for _ in range(3)) for name, act in acts.items()}
 

@@ -95,8 +95,10 @@ class World:
         self.other = other
         self.clock = clock
         self.model = Model(clock.now)
-        self.known: dict[str, list[Claim]] = {}  # what each worker knows that it has
-        self.lost: dict[str, tuple[Any, ...]] = {}  # the step whose reply a worker has not had
+        self.known: dict[str, list[Claim]] = {}  # the claims that each worker knows of
+        self.lost: dict[
+            str, tuple[Any, ...]
+        ] = {}  # by worker, the step whose reply it has not received
         self.old: list[tuple[str, Claim]] = []
         self.beats: dict[str, int] = {}
         self.number = next(_worlds)
@@ -149,7 +151,7 @@ class World:
             self.lost[worker] = request, settlements, want, queues
             return
         self.known[worker] += step.claims
-        while self.model.misses:  # heads are on the move to other lines: that must have an end
+        while self.model.misses:  # heads are moving to other lines, which must end
             request += 1
             self.known[worker] += self._step(worker, request, [], 1, queues).claims
 
@@ -187,7 +189,7 @@ class World:
             self.old.append((worker, claim))
         ended = {one.claim.id for one in made if not isinstance(one.outcome, Failing)}
         self.known[worker] = [claim for claim in held if claim.id not in ended]
-        # Of one due time, they would come by their ids.
+        # With equal due times, they would be sorted by id.
         return sorted(made, key=lambda one: one.claim.id)
 
     def outcome(self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...]) -> Outcome:
@@ -304,7 +306,7 @@ class World:
         self.lost.pop(worker, None)
         self.old += [(worker, claim) for claim in self.known.pop(worker, [])]
 
-    # people
+    # administration
 
     def people(self, what: str, queue: str, number: int) -> None:
         model, engine = self.model, self.other
@@ -606,7 +608,7 @@ def test_all_engines_do_as_the_model_does(
     monkeypatch: pytest.MonkeyPatch,
     pytestconfig: pytest.Config,
 ) -> None:
-    # What a busy step leaves for a tenth of a second, to save looks, is not a matter of seeds.
+    # A busy step may skip some queries for a tenth of a second; that must not depend on time here.
     monkeypatch.setattr(sql_engine, "OVERVIEW_INTERVAL", 0)
     monkeypatch.setattr(sql_engine, "OVERVIEW_COST_FACTOR", 0)
     monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)

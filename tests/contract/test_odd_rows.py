@@ -64,7 +64,7 @@ def test_a_count_of_any_type(engine: Engine, worker: Worker, value: object) -> N
     if isinstance(engine, RedisEngine):
         word = value if isinstance(value, bytes) else str(value).encode()
         write(engine, "HSET", "states", odd.encode(), b"0 0 %b 0\n" % word)
-    elif isinstance(engine, MySQLEngine):  # there all are numbers, and the server keeps them so
+    elif isinstance(engine, MySQLEngine):  # its columns take only numbers
         change(engine, "UPDATE {jobs} SET crashes = -1 WHERE id = ?", odd)
     else:
         change(engine, "UPDATE {jobs} SET crashes = ? WHERE id = ?", value, odd)

@@ -350,7 +350,7 @@ def test_a_waiter_is_woken_when_a_released_job_is_due(engine: Engine, worker: Wo
     """By the real clock, because this is about waiting."""
     push(engine, "a")
     (claim,) = worker.claim()
-    while engine.wait(["q"], 0):  # what was left of the push
+    while engine.wait(["q"], 0):  # a token that the push left
         pass
     moment = engine.now() + SECOND // 5
     worker.end(claim, ReleaseUntil(moment, State(1), RULE))

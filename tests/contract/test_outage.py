@@ -135,7 +135,7 @@ def test_a_full_server_takes_nothing_more_but_can_be_worked_off(
             stored += 1
 
     def has_room() -> bool:
-        heir.step()  # as a worker that goes on: Lua frees what it has read while scripts run
+        heir.step()  # continue like a worker: Lua frees memory while scripts run
         try:
             return bool(push(engine, "a"))
         except EngineError:

@@ -23,7 +23,7 @@ def test_four_processes_claim_each_job_once(engine: Engine, crowd: Crowd) -> Non
     claimed = crowd.act(work_off, engine.url, engine.namespace)
     assert sorted(one for some in claimed for one in some) == ids
     if engine.url.startswith("mysql"):
-        return  # a claim that the server undid, for a deadlock, comes after those that passed it
+        return  # a claim that was rolled back after a deadlock comes later
     for some in claimed:
         assert some == sorted(some), "a worker's claims are in order"
     assert count_of(engine) == QueueCounts("q")

@@ -16,8 +16,8 @@ from poolq.engines.base import Engine
 from poolq.errors import EngineUnavailable
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import count_of
-from tests.contract.lines import Line
 from tests.support.producing import MODULE
 from tests.support.wait import until
 
@@ -107,19 +107,21 @@ def test_a_dispatch_does_not_wait_forever(
 
 
 @pytest.fixture(params=["redis_server", "mariadb_server"])
-def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    with Line(request.getfixturevalue(request.param).url) as made:
+def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
         yield made
 
 
-def test_a_lost_reply_never_doubles_a_job(line: Line, namespace: str, opened: OpenEngine) -> None:
-    watching = opened(line.url, namespace, migrate=True)
-    poolq.connect(line.url, namespace)
+def test_a_lost_reply_never_doubles_a_job(
+    proxy: FaultyProxy, namespace: str, opened: OpenEngine
+) -> None:
+    watching = opened(proxy.url, namespace, migrate=True)
+    poolq.connect(proxy.url, namespace)
     poolq.dispatch("jobs:A", queue="q")
     known = 1
-    for place in line.places():
-        error = line.failing(partial(poolq.dispatch, "jobs:A", {}, queue="q"), place)
-        found = until(partial(_ready, watching), what="the line to be whole again")
+    for point in proxy.failure_points():
+        error = proxy.failing(partial(poolq.dispatch, "jobs:A", {}, queue="q"), point)
+        found = until(partial(_ready, watching), what="the connection to work again")
         if error is None:
             assert found == known + 1, "stored once, however often it was sent"
         else:

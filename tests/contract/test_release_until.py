@@ -277,7 +277,7 @@ def test_a_granted_job_that_is_recovered_unstarted_keeps_its_slot(
     worker.end(second, Park((Rule("k", 1, HOUR),), 0))
     granted = worker.claim_soon()
     assert named([granted]) == ["b"]
-    engine.recover("w1", None)  # the first is taken to have crashed
+    engine.recover("w1", None)  # the first is assumed to have crashed
     again = Worker(engine, "w2").claim(2)
     assert [(one.body, one.admitted) for one in again] == [(b"a", False), (b"b", True)]
     assert first.request < granted.request

@@ -12,8 +12,8 @@ from poolq.engines.base import Claim, Engine
 from tests.contract.helpers import Worker
 from tests.support.wait import until
 
-SHORT = 0.03  # seconds: long enough for the engine to look once
-LONG = 30.0  # seconds: who is not woken comes back too late for every test
+SHORT = 0.03  # seconds: long enough for one query
+LONG = 30.0  # seconds: a waiter that is not woken fails every test
 
 
 def waiting(

@@ -1,5 +1,5 @@
-"""The broker restarts under load, the line to it breaks or falls silent: nothing is lost, orphaned
-or run twice, and the pool goes on."""
+"""The broker restarts under load, or the connection to it breaks or falls silent: nothing is lost,
+orphaned or run twice, and the pool continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from poolq.errors import EngineUnavailable
 from poolq.system import identity
 from tests.conftest import OwnMariaDB, OwnRedis
-from tests.contract.lines import Line
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.process.conftest import MakeProject
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -131,24 +131,24 @@ def answered(project: Project) -> bool:
         return False
 
 
-# the line
+# the connection
 
 
 @pytest.fixture(params=["redis_server", "mariadb_server"])
-def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    with Line(request.getfixturevalue(request.param).url) as made:
+def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
         yield made
 
 
 @pytest.fixture
-def far(make_project: MakeProject, line: Line, request: pytest.FixtureRequest) -> Project:
-    """A project whose own access is direct; `line.url` is for its pool."""
-    direct = request.node.callspec.params["line"]
+def far(make_project: MakeProject, proxy: FaultyProxy, request: pytest.FixtureRequest) -> Project:
+    """A project whose own access is direct; `proxy.url` is for its pool."""
+    direct = request.node.callspec.params["proxy"]
     return make_project(request.getfixturevalue(direct).url, SHORT)
 
 
-def busy_pool(far: Project, line: Line) -> Pool:
-    pool = far.ready(2, "--sleep=0.3", url=line.url)
+def busy_pool(far: Project, proxy: FaultyProxy) -> Pool:
+    pool = far.ready(2, "--sleep=0.3", url=proxy.url)
     far.dispatch_many("Short", 20)
     far.ledger.until("end", times=5)
     return pool
@@ -164,60 +164,64 @@ def all_once(far: Project, expected: int) -> None:
     assert far.total("crashed") == 0
 
 
-def test_lost_replies_of_claims_and_settlements_cost_nothing(far: Project, line: Line) -> None:
+def test_lost_replies_of_claims_and_settlements_cost_nothing(
+    far: Project, proxy: FaultyProxy
+) -> None:
     """Whichever reply it is: a worker repeats its request, and gets the same answer."""
-    busy_pool(far, line)
+    busy_pool(far, proxy)
     sent = 20
     for _ in range(8):
         sent += len(far.dispatch_many("Short", 20))
-        until(line.drop_next_reply().is_set, 10, "a reply to drop")
+        until(proxy.drop_next_reply().is_set, 10, "a reply to drop")
     all_once(far, sent)
 
 
-def test_lost_requests_cost_nothing(far: Project, line: Line) -> None:
-    busy_pool(far, line)
+def test_lost_requests_cost_nothing(far: Project, proxy: FaultyProxy) -> None:
+    busy_pool(far, proxy)
     sent = 20
     for _ in range(8):
         sent += len(far.dispatch_many("Short", 20))
-        until(line.drop_next_request().is_set, 10, "a request to drop")
+        until(proxy.drop_next_request().is_set, 10, "a request to drop")
     all_once(far, sent)
 
 
-def test_a_cut_line_is_tied_again(far: Project, line: Line) -> None:
-    pool = busy_pool(far, line)
+def test_a_cut_connection_is_restored(far: Project, proxy: FaultyProxy) -> None:
+    pool = busy_pool(far, proxy)
     sent = 20
     for _ in range(3):
         sent += len(far.dispatch_many("Short", 30))
-        line.cut()
+        proxy.cut()
         pool.until_said("trying again")
-        line.heal()
+        proxy.heal()
         far.ledger.until("end", times=sent - 10, timeout=20)
     all_once(far, sent)
 
 
-def test_a_black_hole_that_heals_costs_nothing(far: Project, line: Line) -> None:
-    pool = busy_pool(far, line)
+def test_a_black_hole_that_heals_costs_nothing(far: Project, proxy: FaultyProxy) -> None:
+    pool = busy_pool(far, proxy)
     held = far.dispatch("Held")
     pool.until_runs(held)
-    line.blackhole()
+    proxy.blackhole()
     sent = 21 + len(far.dispatch_many("Short", 30))
     pool.until_said("trying again", 15)
     far.ledger.open()
-    line.heal()
+    proxy.heal()
     all_once(far, sent)
 
 
-def test_stopping_in_an_outage_ends_the_pool_and_loses_nothing(far: Project, line: Line) -> None:
+def test_stopping_in_an_outage_ends_the_pool_and_loses_nothing(
+    far: Project, proxy: FaultyProxy
+) -> None:
     """A worker that has something to settle waits for the broker, until the stop timeout."""
-    pool = busy_pool(far, line)
+    pool = busy_pool(far, proxy)
     held = far.dispatch("Held")
     pool.until_runs(held)
-    line.cut()
+    proxy.cut()
     pool.until_said("trying again")
     pool.signal(15)
     far.ledger.open()
     far.ledger.until("end", held)
-    line.heal()
+    proxy.heal()
     assert pool.wait_exit(20) == 0
     assert far.ledger.times("start")[held] == 1
     assert far.engine.find(held) is None
@@ -238,9 +242,9 @@ for line in sys.stdin:
 """
 
 
-def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, line: Line) -> None:
+def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, proxy: FaultyProxy) -> None:
     """Its producer is told that the job may have been stored, and so it was."""
-    code = PRODUCER.format(url=line.url, namespace=far.namespace)
+    code = PRODUCER.format(url=proxy.url, namespace=far.namespace)
     with far.producer(code) as producer:
         assert producer.stdin is not None
         assert producer.stdout is not None
@@ -250,11 +254,11 @@ def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, line: Li
             return producer.stdout.readline().split()
 
         sent = [dispatch()]  # what only a first dispatch asks of the server is asked
-        while sent[-1][1:] != ["True"]:  # after a second's rest the line is tested first
+        while sent[-1][1:] != ["True"]:  # after idling for a second the connection is checked first
             assert len(sent) < 5, sent
-            line.drop_next_reply()
+            proxy.drop_next_reply()
             sent.append(dispatch())
-        assert line.dropped.wait(5)
+        assert proxy.dropped.wait(5)
         producer.stdin.close()
     assert far.pool(1, "--until-empty").wait_exit() == 0
     assert far.ledger.times("end") == {id: 1 for id, *_ in sent}

@@ -40,7 +40,7 @@ def grants(worker: Worker, queues: Sequence[str] = ("q",)) -> list[str]:
     """Claim the jobs that have a slot now, and return them in order."""
     names: list[str] = []
     idle = 0
-    while idle < 3:  # a step may only have moved those that another limit holds back
+    while idle < 3:  # a step may only have moved heads that another limit blocks
         claims = worker.claim(1, queues)
         assert all(claim.admitted for claim in claims)
         names += named(claims)

@@ -1,4 +1,4 @@
-"""A connection that fails at the n-th request, for trying every place at which it can fail."""
+"""A connection that fails at the n-th request, for trying every point at which it can fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolq.errors import EngineUnavailable
 from tests.support.proxy import Link, Proxy
 
 
-class Place(NamedTuple):
+class FailurePoint(NamedTuple):
     """The n-th request gets no reply and its connection is closed; `delivered` tells whether the
     server has received it."""
 
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     delivered: bool
 
 
-class Line(Proxy):
+class FaultyProxy(Proxy):
     """A proxy to the server of a URL; `url` leads through it."""
 
     def __init__(self, url: str) -> None:
@@ -32,11 +32,11 @@ class Line(Proxy):
         self._left = 0  # requests until the one that fails; 0: none does
         self._delivered = self._reached = False
 
-    def failing(self, act: Callable[[], object], place: Place) -> EngineUnavailable | None:
-        """Do something while the connection fails at one place. Returns the error that it raised,
+    def failing(self, act: Callable[[], object], point: FailurePoint) -> EngineUnavailable | None:
+        """Do something while the connection fails at one point. Returns the error that it raised,
         if any."""
-        self._delivered, self._reached = place.delivered, False
-        self._left = place.nth
+        self._delivered, self._reached = point.delivered, False
+        self._left = point.nth
         try:
             act()
         except EngineUnavailable as error:
@@ -45,12 +45,12 @@ class Line(Proxy):
             self._left = 0
         return None
 
-    def places(self, most: int = 40) -> Iterator[Place]:
-        """Every place at which an operation can fail, for a caller that repeats it each time: the
+    def failure_points(self, most: int = 40) -> Iterator[FailurePoint]:
+        """Every point at which an operation can fail, for a caller that repeats it each time: the
         first request, the second, and so on, until a request is no longer sent."""
         for delivered in (True, False):
             for nth in range(1, most):
-                yield Place(nth, delivered)
+                yield FailurePoint(nth, delivered)
                 if not self._reached:
                     break
             else:

@@ -1,4 +1,4 @@
-"""The connection to the server breaks or falls silent, at every possible place: no job is lost,
+"""The connection to the server breaks or falls silent, at every possible point: no job is lost,
 orphaned or doubled, whichever request did not arrive or got no reply."""
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
+from tests.contract.faulty_proxy import FailurePoint, FaultyProxy
 from tests.contract.helpers import HOUR, Worker, count_of, died, named, new_id, push, stored, total
-from tests.contract.lines import Line, Place
 from tests.support.wait import until
 
 BOUND = 6  # seconds; a socket's timeout is 5
@@ -25,23 +25,23 @@ MIB = 1 << 20
 
 
 @pytest.fixture(params=["redis_server", "mariadb_server"])
-def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    with Line(request.getfixturevalue(request.param).url) as made:
+def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
         yield made
 
 
 @pytest.fixture
-def engine(line: Line, namespace: str, opened: OpenEngine) -> Engine:
+def engine(proxy: FaultyProxy, namespace: str, opened: OpenEngine) -> Engine:
     """An engine whose connection to the server can be broken."""
-    return opened(line.url, namespace, migrate=True)
+    return opened(proxy.url, namespace, migrate=True)
 
 
-def test_a_push_that_may_have_been_stored_says_so(line: Line, engine: Engine) -> None:
+def test_a_push_that_may_have_been_stored_says_so(proxy: FaultyProxy, engine: Engine) -> None:
     was_stored = set()
-    for place in line.places():
+    for point in proxy.failure_points():
         one = Push(new_id(), "q", b"a")
         engine.now()
-        error = line.failing(partial(engine.push, [one]), place)
+        error = proxy.failing(partial(engine.push, [one]), point)
         found = engine.find(one.id) is not None
         if error is None:
             assert found
@@ -56,11 +56,11 @@ def test_a_push_that_may_have_been_stored_says_so(line: Line, engine: Engine) ->
 
 @pytest.mark.parametrize("nth", [1, 2, 50, 150, 300])
 def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
-    line: Line, engine: Engine, nth: int
+    proxy: FaultyProxy, engine: Engine, nth: int
 ) -> None:
     pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
     engine.now()
-    error = line.failing(partial(engine.push, pushes), Place(nth, delivered=False))
+    error = proxy.failing(partial(engine.push, pushes), FailurePoint(nth, delivered=False))
     assert error is not None
     left = set(error.ids)
     there = {one.id for one in pushes if engine.find(one.id) is not None}
@@ -70,12 +70,12 @@ def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
 
 
 def test_a_step_can_be_repeated_whatever_happened_to_it(
-    line: Line, engine: Engine, worker: Worker
+    proxy: FaultyProxy, engine: Engine, worker: Worker
 ) -> None:
-    for rounds, place in enumerate(line.places(), 1):
+    for rounds, point in enumerate(proxy.failure_points(), 1):
         push(engine, "a", "b", "c")
         done = Settlement(worker.claim()[0], ACK)
-        line.failing(partial(worker.step, done, want=1), place)
+        proxy.failing(partial(worker.step, done, want=1), point)
         step = worker.again(done, want=1)
         assert (named(step.claims), step.stale) == (["b"], [])
         assert count_of(engine) == QueueCounts("q", ready=1, running=1)
@@ -85,24 +85,24 @@ def test_a_step_can_be_repeated_whatever_happened_to_it(
 
 
 def test_a_settlement_by_another_thread_counts_once(
-    line: Line, engine: Engine, worker: Worker
+    proxy: FaultyProxy, engine: Engine, worker: Worker
 ) -> None:
-    for rounds, place in enumerate(line.places(), 1):
+    for rounds, point in enumerate(proxy.failure_points(), 1):
         (pushed,) = push(engine, "a")
         done = [Settlement(worker.claim()[0], ACK)]
-        if line.failing(partial(engine.settle, "w1", done), place):
+        if proxy.failing(partial(engine.settle, "w1", done), point):
             assert engine.settle("w1", done) in ([], [pushed])
         assert engine.find(pushed) is None
         assert total(engine, "done") == rounds
 
 
-def test_a_recovery_happens_once(line: Line, engine: Engine) -> None:
-    for rounds, place in enumerate(line.places(), 1):
+def test_a_recovery_happens_once(proxy: FaultyProxy, engine: Engine) -> None:
+    for rounds, point in enumerate(proxy.failure_points(), 1):
         worker = Worker(engine, f"w{rounds}")
         push(engine, "a", "b", "c")
         worker.claim(3)
         recover = partial(engine.recover, worker.name, died(finished=1, started=1))
-        if line.failing(recover, place):
+        if proxy.failing(recover, point):
             recover()
         assert engine.registered() == []
         heir = Worker(engine, "heir")
@@ -114,22 +114,24 @@ def test_a_recovery_happens_once(line: Line, engine: Engine) -> None:
         assert total(engine, "done") == 3 * rounds
 
 
-def test_a_lost_admission_gives_no_slot_too_many(line: Line, engine: Engine) -> None:
+def test_a_lost_admission_gives_no_slot_too_many(proxy: FaultyProxy, engine: Engine) -> None:
     rule, given = Rule("k", 60, HOUR), 0
-    for place in line.places():
+    for point in proxy.failure_points():
         engine.now()
-        given += line.failing(partial(engine.admit, [rule]), place) is None
+        given += proxy.failing(partial(engine.admit, [rule]), point) is None
     assert given <= engine.limits()[0].window.used
     while engine.admit([rule]).wait == 0:
         given += 1
     assert given <= rule.limit
 
 
-def test_a_connection_cut_while_idle_is_replaced_before_a_push(line: Line, engine: Engine) -> None:
+def test_a_connection_cut_while_idle_is_replaced_before_a_push(
+    proxy: FaultyProxy, engine: Engine
+) -> None:
     """After idling for a second: nothing was sent on it, so nothing is in doubt, and the producer
     need not know."""
     engine.now()
-    line.cut_connections()
+    proxy.cut_connections()
     cut = time.monotonic()
     until(lambda: time.monotonic() > cut + 1.1, what="a second of silence")
     (pushed,) = push(engine, "a")
@@ -137,28 +139,28 @@ def test_a_connection_cut_while_idle_is_replaced_before_a_push(line: Line, engin
 
 
 def test_a_cut_connection_is_an_error_and_the_next_call_connects_again(
-    line: Line, engine: Engine, worker: Worker
+    proxy: FaultyProxy, engine: Engine, worker: Worker
 ) -> None:
     push(engine, "a")
-    line.cut()
+    proxy.cut()
     for _ in range(2):
         with pytest.raises(EngineUnavailable) as caught:
             worker.step(want=1)
         assert "\n" not in str(caught.value)
         worker.request -= 1
-    line.heal()
+    proxy.heal()
     assert named(worker.claim()) == ["a"]
 
 
 def test_a_silent_connection_is_given_up_in_time(
-    line: Line, engine: Engine, worker: Worker, opened: OpenEngine
+    proxy: FaultyProxy, engine: Engine, worker: Worker, opened: OpenEngine
 ) -> None:
     """All at once: operations on connections that worked so far, and one that is being opened."""
     push(engine, "a")
     warm, silent = Barrier(5), Barrier(5)
 
     def timed(act: Callable[[Engine], object]) -> float:
-        mine = opened(line.url, engine.namespace)
+        mine = opened(proxy.url, engine.namespace)
         mine.now()
         warm.wait(10)
         silent.wait(10)
@@ -177,14 +179,14 @@ def test_a_silent_connection_is_given_up_in_time(
     with ThreadPoolExecutor(len(acts)) as threads:
         running = [threads.submit(timed, act) for act in acts]
         warm.wait(10)
-        line.blackhole()
-        fresh = opened(line.url, engine.namespace)
+        proxy.blackhole()
+        fresh = opened(proxy.url, engine.namespace)
         silent.wait(10)
         began = time.monotonic()
         with pytest.raises(EngineUnavailable):
             fresh.now()
         assert time.monotonic() - began < BOUND
         assert max(one.result(20) for one in running) < BOUND + 1
-    line.heal()
+    proxy.heal()
     worker.request = 1
     assert named(worker.again(want=1).claims) == ["a"]
