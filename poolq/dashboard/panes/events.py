@@ -1,10 +1,8 @@
 """The most recent events of the pool."""
 
-from collections.abc import Sequence
-
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import EventView, Snapshot
+from poolq.monitor.snapshot import EventView
 
 
 def _at(event: EventView, context: DrawContext) -> Cell:
@@ -24,10 +22,6 @@ def _fields(event: EventView, context: DrawContext) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[EventView]:
-    return snapshot.events
-
-
 EVENTS_PANE = Pane(
     "events",
     (
@@ -35,7 +29,7 @@ EVENTS_PANE = Pane(
         PaneColumn("WHO", 9, lambda one, _: one.who, rank=1, most=14, untrusted=True),
         PaneColumn("WHAT", 16, _text, most=400, untrusted=True),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.events,
     key=lambda one: f"{one.at} {one.who} {one.text}",
     words=lambda one: f"{one.level} {one.who} {one.text}",
     fields=_fields,

@@ -1,10 +1,8 @@
 """The jobs that failed last, with their errors."""
 
-from collections.abc import Sequence
-
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import FailureView, Snapshot
+from poolq.monitor.snapshot import FailureView
 
 
 def _at(failure: FailureView, context: DrawContext) -> Cell:
@@ -25,10 +23,6 @@ def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[FailureView]:
-    return snapshot.failures
-
-
 FAILURES_PANE = Pane(
     "failures",
     (
@@ -39,7 +33,7 @@ FAILURES_PANE = Pane(
         PaneColumn("ID", 32, lambda one, _: one.id, rank=9, untrusted=True),
         PaneColumn("ERROR", 30, _error, most=400, untrusted=True),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.failures,
     key=lambda one: one.id,
     words=lambda one: f"{one.job} {one.queue} {one.id} {one.error}",
     fields=_fields,

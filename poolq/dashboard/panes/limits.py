@@ -8,7 +8,7 @@ from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import pace, rule
 from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE
-from poolq.monitor.snapshot import LimitStatus, Snapshot
+from poolq.monitor.snapshot import LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK"}
@@ -87,10 +87,6 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
     return fields
 
 
-def _rows(snapshot: Snapshot) -> Sequence[LimitStatus]:
-    return snapshot.limits
-
-
 LIMITS_PANE = Pane(
     "limits",
     (
@@ -106,7 +102,7 @@ LIMITS_PANE = Pane(
         PaneColumn("PUT OFF/MIN", 11, lambda one, _: amounts.rate(one.held), rank=5, right=True),
         PaneColumn("PUT OFF, 60 S", SPARK_WIDTH, _spark, rank=3, right=True, is_shown=_any_held),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",
     words=lambda one: f"{one.key} {one.state}",
     fields=_fields,

@@ -1,11 +1,9 @@
 """Every pool of the namespace, here and on other hosts."""
 
-from collections.abc import Sequence
-
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import NodeView, Snapshot
+from poolq.monitor.snapshot import NodeView
 
 SILENT_SECONDS = 10.0  # seconds without a heartbeat
 
@@ -38,10 +36,6 @@ def _fields(node: NodeView, context: DrawContext) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[NodeView]:
-    return snapshot.nodes
-
-
 NODES_PANE = Pane(
     "nodes",
     (
@@ -53,7 +47,7 @@ NODES_PANE = Pane(
         PaneColumn("PYTHON", 8, lambda one, _: one.python, rank=2, untrusted=True),
         PaneColumn("NODE", 12, lambda one, _: one.node, rank=3, most=32, untrusted=True),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.nodes,
     key=lambda one: one.node,
     words=lambda one: f"{one.pool} {one.host} {one.node}",
     fields=_fields,

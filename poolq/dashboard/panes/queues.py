@@ -7,7 +7,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
-from poolq.monitor.snapshot import QueueView, Snapshot
+from poolq.monitor.snapshot import QueueView
 
 SPARK_WIDTH = 15
 
@@ -59,10 +59,6 @@ def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[QueueView]:
-    return snapshot.queues
-
-
 QUEUES_PANE = Pane(
     "queues",
     (
@@ -79,7 +75,7 @@ QUEUES_PANE = Pane(
         PaneColumn("EMPTY IN", 8, lambda one, _: amounts.span(one.empty_in), rank=4, right=True),
         PaneColumn("READY, 60 S", SPARK_WIDTH, _spark, rank=5, right=True),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.queues,
     key=lambda one: one.queue,
     words=lambda one: f"{one.queue} {'paused' * one.paused} {'unserved' * _unserved(one)}",
     fields=_fields,

@@ -10,7 +10,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
-from poolq.monitor.snapshot import Progress, Snapshot, WorkerView
+from poolq.monitor.snapshot import Progress, WorkerView
 
 GAUGE_WIDTH = 8
 
@@ -130,10 +130,6 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
     ]
 
 
-def _rows(snapshot: Snapshot) -> Sequence[WorkerView]:
-    return snapshot.workers
-
-
 WORKERS_PANE = Pane(
     "workers",
     (
@@ -155,7 +151,7 @@ WORKERS_PANE = Pane(
         PaneColumn("RECYCLE", 7, lambda one, _: amounts.span(one.recycle), rank=9, right=True),
         PaneColumn("RESTARTS", 8, _restarts, rank=10, right=True),
     ),
-    rows=_rows,
+    rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),
     words=_words,
     fields=_fields,
