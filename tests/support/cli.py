@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from poolq.cli.main import HOMES, main
+from poolq.cli.main import COMMAND_MODULES, main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30.0  # seconds that a command may take
@@ -91,7 +91,9 @@ def run_new(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str
 
 def run_forked(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str) -> Done:
     server = get_context("forkserver")
-    server.set_forkserver_preload([__name__, *(f"poolq.cli.{name}" for name in HOMES.values())])
+    server.set_forkserver_preload(
+        [__name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values())]
+    )
     with ExitStack() as stack:
         streams = [
             stack.enter_context(os.fdopen(os.memfd_create(name), "w+", encoding="utf-8"))
