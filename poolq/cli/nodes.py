@@ -21,10 +21,10 @@ def nodes(engine: Engine, as_json: bool) -> None:
     """
     from poolq.cli import tables
     from poolq.monitor import reader
-    from poolq.monitor.broker_status import seen
+    from poolq.monitor.broker_status import node_status
 
     now = engine.now()
-    found = [reader.node(seen(one, now)) for one in engine.nodes()]
+    found = [reader.node(node_status(one, now)) for one in engine.nodes()]
     found.sort(key=lambda one: (one.host, one.pool, one.node))
     if as_json:
         names = (*COLUMNS, "queues")

@@ -68,14 +68,14 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 
 
 def _limit(one: dict[str, Any]) -> str:
-    from poolq.monitor.alerts import pace
+    from poolq.monitor.alerts import start_rate
     from poolq.monitor.times import span
 
     rule = f"{one['limit']} per {span(one['window'])}"
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
         facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]
-    facts.append(f"starts {pace(one['starts'])}/s of {pace(one['allowed'])} allowed")
+    facts.append(f"starts {start_rate(one['starts'])}/s of {start_rate(one['allowed'])} allowed")
     if one["next_slot"]:
         facts.append(f"next slot in {span(round(one['next_slot'], 1))}")
     if one["empty_in"] is not None:

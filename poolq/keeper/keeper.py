@@ -41,7 +41,7 @@ from poolq.monitor.job_counts import SampleRecorder
 from poolq.monitor.node_info import NodeInfo
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.deaths import death
+from poolq.scoreboard.deaths import death_report
 from poolq.scoreboard.layout import RowStatus
 from poolq.scoreboard.timeouts import keeper_silence
 from poolq.system import identity
@@ -117,7 +117,7 @@ class Keeper:
             poolq=poolq,
             python=python,
             session=os.getsid(0),
-            queues=node_info.named(config.queue),
+            queues=node_info.queue_names(config.queue),
             ttl=config.node_ttl,
         )
         scores.set_word(layout.KEEPER_PID, me)
@@ -245,7 +245,7 @@ class Keeper:
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)
-        report = death(row, name, socket.gethostname(), time_ns() // 1000)
+        report = death_report(row, name, socket.gethostname(), time_ns() // 1000)
         recovered = self._engine.recover(name, report)
         self._scores.confirm_recovery(row)
         self._report(recovered, f"worker {row.slot} (pid {row.pid}) died")

@@ -21,8 +21,8 @@ from poolq.monitor.broker_status import (
     BrokerStatus,
     QueueFlow,
     encode,
+    node_status,
     read,
-    seen,
 )
 from poolq.monitor.job_counts import JobCounts
 from poolq.monitor.limit_status import OBSERVE_INTERVAL
@@ -94,7 +94,7 @@ class Observer(threading.Thread):
         queues, totals = engine.counts(), engine.totals()
         limits, others = engine.limits(), engine.nodes()
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
-        pools = [seen(one, now) for one in others]
+        pools = [node_status(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         queues = self._shown_queues(queues, frozenset(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()

@@ -71,13 +71,13 @@ class Orphans:
             self._dumped[running] = monotonic()
             send(row.pid, signal.SIGUSR2)
             return
-        if not kill_check.has_dumped(row.pid) and monotonic() < asked + DUMP_TIMEOUT:
+        if not kill_check.has_dumped_stack(row.pid) and monotonic() < asked + DUMP_TIMEOUT:
             return
         del self._dumped[running]
-        kill_check.hold(row.pid)
+        kill_check.stop_process(row.pid)
         now = self._scores.read(row.index)
         if not now.has_deadline or _running(now) != running or self._overdue(now) < 0:
-            kill_check.go_on(row.pid)
+            kill_check.resume_process(row.pid)
             return
         self._scores.set_kill_reason(row.index, KillReason.TIMEOUT)
         id, _, job = self._scores.running_job(row.index)

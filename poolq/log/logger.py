@@ -175,7 +175,7 @@ def _drain(fd: int) -> None:
         return
 
 
-def end(pid: int, pipes: Pipes) -> None:
+def stop_logger(pid: int, pipes: Pipes) -> None:
     """The master's last act: all other processes have ended, so wait until their lines are
     written."""
     pipes.request_exit()

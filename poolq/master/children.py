@@ -24,7 +24,7 @@ from poolq.master import exits, transitions
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
 from poolq.master.templates import Templates, log_refusal
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.deaths import cause
+from poolq.scoreboard.deaths import describe_exit
 from poolq.scoreboard.layout import KillReason, Phase
 from poolq.scoreboard.logger_cleanup import LoggerCleanup
 from poolq.system.child_signals import ChildSignals
@@ -311,7 +311,7 @@ class Children:
             transitions.ready(pool, seq, idle=False)
         gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
         if by_signal or row.in_job or (status and not gave_reason):
-            self._log("warning", f"worker {row.slot} (pid {pid}) {cause(row)}")
+            self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}")
         code, now = -1 if by_signal else status, monotonic()
         exits.count(pool, seq, row, now)
         load_error = self._load_error.take() if pool.on_trial(row.generation) else None
@@ -331,7 +331,7 @@ class Children:
         if self._pool.logger is None:
             self.spawn_logger()
         if self._pool.logger is not None:
-            logger.end(self._pool.logger.pid, self._pipes)
+            logger.stop_logger(self._pool.logger.pid, self._pipes)
 
     def row_of(self, pid: int) -> int | None:
         """The scoreboard row of a worker; None if the process is no worker."""

@@ -15,7 +15,7 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> None:
     found = reason(pool, proc, row, now)
     pool.exit_counts[found] += 1
     if found in UNPLANNED:
-        why = deaths.cause(row) if found == "crash" else EXIT_REASONS[found]
+        why = deaths.describe_exit(row) if found == "crash" else EXIT_REASONS[found]
         pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
 
 

@@ -246,12 +246,12 @@ class Master:
         proc.jobs = row.settled_jobs
         if not proc.initial_rss:
             proc.initial_rss = resident_memory(proc.pid)  # the keeper may sample it too late
-        proc.running = kill_check.running(row)
+        proc.running = kill_check.running_job(row)
         proc.running_since = row.since / 1e9
         proc.rss_at_start = row.rss_at_start
         transitions.sampled(self.pool, proc, row.rss, sampled_at)
         if proc.dump is not None:
-            proc.dump.written = kill_check.has_dumped(proc.pid)
+            proc.dump.written = kill_check.has_dumped_stack(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.has_deadline else inf
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
@@ -275,7 +275,7 @@ class Master:
 
     def _kill(self, action: actions.Kill) -> None:
         pid, row = action.pid, self._children.row_of(action.pid)
-        if action.booting and row is not None and kill_check.has_come_up(pid, self._scores, row):
+        if action.booting and row is not None and kill_check.has_booted(pid, self._scores, row):
             return
         self._log("warning", f"{action.why}; killed")
         if row is not None:
@@ -299,7 +299,7 @@ class Master:
         if index is None:
             return
         heavy = proc.over_limit
-        reason = kill_check.verdict(pid, self._scores, index, action.running, heavy=heavy)
+        reason = kill_check.confirm_kill(pid, self._scores, index, action.running, heavy=heavy)
         proc.dump = None
         if reason == KillReason.NONE:
             return

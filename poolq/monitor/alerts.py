@@ -1,7 +1,7 @@
-"""What a person must see: which of all the numbers is trouble, in words (pure).
+"""What a person must see: which numbers mean trouble, in words (pure).
 
-A stranger to the pool shall learn here, without any column, which job is stuck, which worker
-leaks, why jobs wait and until when.
+Somebody who does not know the pool learns from the alerts, without reading any column, which job is
+stuck, which worker leaks memory, and why and until when jobs wait.
 """
 
 from collections import Counter
@@ -17,19 +17,19 @@ from poolq.monitor.snapshot import (
     WorkerView,
 )
 
-MASTER_SILENCE = 3.0  # seconds without a sign of the master
-STALE_AFTER = 2.0  # seconds that data may be older than its period
+MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
+STALE_AFTER = 2.0  # seconds by which data may be older than its period
 OVERLONG_MIN, OVERLONG_FACTOR = (
     10.0,
     10.0,
-)  # seconds, and times the usual, from which a job is overlong
-OVERLONG_UNKNOWN = 60.0  # seconds of a job that nobody knows the usual duration of
+)  # a job is overlong after so many seconds and times the usual
+OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
-LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, over so many bytes in all
-MIN_WINDOW = 10.0  # seconds of a limit's window, in which no point in time can be read
-READY_WAIT = 2.0  # seconds that a ready job may wait without a word
-DEATH_SHOWN = 30.0  # seconds that a worker's death is told
-FLAPPING_RESTARTS = 3  # restarts of a slot whose worker does not live for a minute
+LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
+MIN_WINDOW = 10.0  # seconds; of a shorter window no end can be read
+READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
+DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
+FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
 
 
 class Alert(NamedTuple):
@@ -48,7 +48,7 @@ def stale(head: PoolView) -> bool:
 
 
 def stuck(worker: WorkerView) -> bool:
-    """Its job runs much longer than such jobs do."""
+    """Its job runs much longer than such jobs usually do."""
     if worker.running is None or worker.state not in ("busy", "leaving"):
         return False
     if worker.deadline is not None and worker.deadline < 0:
@@ -59,12 +59,12 @@ def stuck(worker: WorkerView) -> bool:
 
 
 def leaks(worker: WorkerView) -> bool:
-    """Its memory grows and grows."""
+    """Its memory keeps growing."""
     return worker.growth is not None and worker.growth >= LEAK_RATE and worker.grown >= LEAK_BYTES
 
 
 def alerts(snapshot: Snapshot) -> list[Alert]:
-    """All trouble, the worst first; but one of each kind before others of it."""
+    """All trouble, the worst first; but one of each kind before others of the same kind."""
     found = [*_pool(snapshot.head)]
     found += [_unserved(one) for one in snapshot.queues if not one.served and waiting(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
@@ -88,19 +88,20 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
 def _pool(head: PoolView) -> list[Alert]:
     found = []
     if head.silence > MASTER_SILENCE:
-        text = f"it has not moved for {amounts.span(head.silence)}: nobody replaces or ends workers"
+        age = amounts.span(head.silence)
+        text = f"it has given no sign of life for {age}: workers are not replaced or stopped"
         found.append(Alert("bad", "master", "hangs", text))
     if not head.reachable:
-        text = "it does not answer: running jobs go on, nothing new is taken"
+        text = "it does not answer: running jobs continue, no new ones are claimed"
         found.append(Alert("bad", "broker", "gone", text))
     if stale(head):
         text = f"the queues are shown as they were {amounts.span(head.age)} ago"
         found.append(Alert("bad", "data", "STALE", text))
     if head.refusal:
-        text = f"the old code goes on: {head.refusal}"
+        text = f"the old code keeps running: {head.refusal}"
         found.append(Alert("bad", "reload", "refused", text))
     if head.state == "paused":
-        text = "it takes nothing new until 'poolq resume'"
+        text = "it claims no new jobs until 'poolq resume'"
         found.append(Alert("warn", "pool", "paused", text))
     if head.state == "draining":
         found.append(Alert("warn", "pool", "draining", _draining(head)))
@@ -110,9 +111,9 @@ def _pool(head: PoolView) -> list[Alert]:
 def _draining(head: PoolView) -> str:
     jobs = f"{head.busy} job{'s' * (head.busy != 1)}"
     if head.busy == 0:
-        return "no job runs any more, so it ends at once"
+        return "no job is running, so it ends at once"
     if head.drain_left is None:
-        return f"{jobs} may finish, nothing new is taken"
+        return f"{jobs} may finish, no new ones are claimed"
     return f"{jobs} may finish; killed and given back in {amounts.span(head.drain_left)}"
 
 
@@ -142,12 +143,13 @@ def _leaking(worker: WorkerView) -> Alert:
 
 
 def short(name: str) -> str:
-    """A job's name without its module: there is seldom another, and its row has all of it."""
+    """A job's name without its module, which seldom matters; the job's row has the whole name."""
     return name.rpartition(":")[2] or name
 
 
 def short_key(key: str) -> str:
-    """The same of a limit whose key is a job's name; another key, such as `user:17`, is whole."""
+    """The same for a limit whose key is a job's name; another key, such as `user:17`, stays
+    whole."""
     module, _, name = key.rpartition(":")
     return name if "." in module or name[:1].isupper() else key
 
@@ -157,8 +159,8 @@ def rule(limit: LimitStatus) -> str:
     return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
 
 
-def pace(number: float) -> str:
-    """Starts a second, also of one a day."""
+def start_rate(number: float) -> str:
+    """Starts a second, with two digits where they are few."""
     return f"{number:.2g}" if 0 < number < 0.1 else amounts.rate(number)
 
 
@@ -172,9 +174,10 @@ def _held(limit: LimitStatus, now: float) -> Alert:
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
     else:
         parts.append(f"{amounts.rate(limit.held)} a minute were put off")
-    parts.append(f"starts {pace(limit.starts)}/s of {pace(limit.allowed)} allowed ({rule(limit)})")
+    rates = f"{start_rate(limit.starts)}/s of {start_rate(limit.allowed)} allowed"
+    parts.append(f"starts {rates} ({rule(limit)})")
     if limit.grows:
-        parts.append("they become more")
+        parts.append("their number grows")
     elif limit.empty_in is not None:
         parts.append(f"empty in about {amounts.span(limit.empty_in)}")
     if limit.last_tries:
@@ -212,7 +215,7 @@ def _died(snapshot: Snapshot) -> list[Alert]:
 
 
 def waiting(queue: QueueView) -> int:
-    """Jobs that wait for somebody to take them."""
+    """Jobs that wait for a worker."""
     return queue.ready + queue.parked
 
 
@@ -233,7 +236,7 @@ def _paused(queue: QueueView) -> Alert:
 
 
 def _behind(snapshot: Snapshot) -> list[Alert]:
-    """Jobs that this pool serves have waited for a while, for no other reason."""
+    """Jobs that this pool serves have waited for a while, for no other reason than its workers."""
     head = snapshot.head
     queues = [
         one

@@ -1,6 +1,6 @@
-"""Numbers as a narrow column shows them. Every text here has at most 7 characters, but clock times.
+"""Numbers as a narrow column shows them: at most 7 characters, except for times of day.
 
-None, what nobody knows, is a dash.
+None, an unknown number, is shown as a dash.
 """
 
 import re
@@ -13,7 +13,7 @@ _KIB = 1024
 
 
 def count(number: float) -> str:
-    """1234, 56.7k, 1.23M: exact as long as five digits do."""
+    """1234, 56.7k, 1.23M: exact for up to five digits."""
     if number < 100_000:
         return str(int(number))
     for unit in "kMG":
@@ -24,7 +24,7 @@ def count(number: float) -> str:
 
 
 def rate(number: float | None) -> str:
-    """Per some time: 0, 0.02, 4.5, 123, 45.6k."""
+    """Events per unit of time: 0, 0.02, 4.5, 123, 45.6k."""
     if number is None:
         return NONE
     if number < 0.005:
@@ -44,7 +44,7 @@ def size(number: float) -> str:
 
 
 def growth(number: float | None) -> str:
-    """Bytes per minute, with their sign; what is below a quarter of a megabyte is no growth."""
+    """Bytes per minute, with their sign; less than a quarter of a megabyte counts as no growth."""
     if number is None:
         return NONE
     if abs(number) < _KIB * _KIB / 4:
@@ -55,7 +55,7 @@ def growth(number: float | None) -> str:
 
 
 def share(number: float | None) -> str:
-    """Of one core: 0%, 100%, 250%."""
+    """A share of one core: 0%, 100%, 250%."""
     return NONE if number is None else f"{number * 100:.0f}%"
 
 
@@ -82,7 +82,7 @@ def span(seconds: float | None) -> str:
 
 
 def whole(seconds: float) -> str:
-    """A duration that somebody has set, without zeros: 1m, 1m30s, 2h, 7d."""
+    """A duration from a setting, without zeros: 1m, 1m30s, 2h, 7d."""
     return re.sub(r"(?<=[mhd])00[smh]$|\.0(?=s$)", "", span(seconds))
 
 
@@ -99,7 +99,7 @@ def clock(at: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """A point in time: the time of day, with the day where it is not near."""
+    """A point in time: the time of day, with the date if it is not near."""
     if abs(at - now) < 18 * 3600:
         return clock(at)
     return _local(at, "%d %b %H:%M" if abs(at - now) < YEAR / 2 else "%d %b %Y")

@@ -12,8 +12,8 @@ from poolq.monitor.node_info import NodeInfo
 
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
-    """Another pool, or this one. `age`: seconds since its last beat, when this was written;
-    `workers`: that are registered."""
+    """A pool of the namespace. `age`: seconds since its last beat, at the time of writing;
+    `workers`: how many are registered."""
 
     node: str
     age: float | None
@@ -22,8 +22,8 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
-    """Jobs a second that come into a queue and leave it, on all nodes; None: not known yet.
-    `ready`: how many there were every PERIOD seconds of the last minute, the newest last."""
+    """Jobs a second that enter and leave a queue, on all nodes; None: not known yet. `ready`: how
+    many were ready every OBSERVE_INTERVAL seconds of the last minute, the newest last."""
 
     incoming: float | None = None
     outgoing: float | None = None
@@ -32,7 +32,7 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
 
 class BrokerStatus(msgspec.Struct, frozen=True):
     """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
-    seconds. `flows` by queue; `unserved`: those of the queues that no node serves."""
+    seconds. `flows` by queue; `unserved`: the queues that no node serves."""
 
     at: int
     version: str
@@ -45,11 +45,11 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     unserved: list[str] = []
 
     def age(self) -> float:
-        """Seconds since it was seen."""
+        """Seconds since it was observed."""
         return max(0, monotonic_ns() - self.at) / 1e9
 
     def limits_now(self) -> tuple[LimitStatus, ...]:
-        """The rate limits: what pane, alert, status and metrics show of them."""
+        """The rate limits as pane, alert, status and metrics show them."""
         return limit_status.limits(self.limits, self.age())
 
 
@@ -57,7 +57,7 @@ _decoder = msgspec.json.Decoder(BrokerStatus)
 
 
 def read(data: bytes) -> BrokerStatus | None:
-    """None: nothing was seen yet."""
+    """None: nothing was observed yet."""
     try:
         return _decoder.decode(data) if data else None
     except msgspec.MsgspecError:
@@ -65,7 +65,7 @@ def read(data: bytes) -> BrokerStatus | None:
 
 
 def encode(sight: BrokerStatus, room: int) -> bytes:
-    """In at most `room` bytes: of very long names fewer are shown."""
+    """In at most `room` bytes: if names are very long, fewer are shown."""
     while len(data := to_json(sight)) > room:
         queues = sight.queues[: len(sight.queues) // 2]
         sight = msgspec.structs.replace(
@@ -79,7 +79,7 @@ def encode(sight: BrokerStatus, room: int) -> bytes:
     return data
 
 
-def seen(node: NodeRecord, now: int) -> NodeStatus:
+def node_status(node: NodeRecord, now: int) -> NodeStatus:
     """`now`: microseconds since the epoch, by the engine's clock."""
     info = node_info.decode(node.info)
     age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None

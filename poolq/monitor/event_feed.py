@@ -1,4 +1,4 @@
-"""What happened lately in a pool: the events of master, keeper and workers, put in order."""
+"""The recent events of a pool: those of master, keeper and workers, in order."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -15,12 +15,12 @@ from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing
 
 MAX_EVENTS = 100
-UNKNOWN_JOB_SHOWN = 15.0  # seconds, of a job that is put back every 5 seconds while nobody knows it
+UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 T = TypeVar("T", FailureView, EventView)
 
 
 class EventFeed:
-    """Of one pool. What was seen once is kept here, though its ring goes on."""
+    """The events of one pool. They are kept here when their ring overwrites them."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -35,7 +35,7 @@ class EventFeed:
                 self._add(index)
 
     def update(self, workers: Sequence[WorkerStatus]) -> None:
-        """Take what is new."""
+        """Read the new events."""
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
@@ -69,7 +69,8 @@ class EventFeed:
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Names of jobs that are put back because nobody knows them, the newest first."""
+        """Jobs that are released again and again because no module defines them, the newest
+        first."""
         for name, ids in list(self._unknown.items()):
             self._unknown[name] = {
                 id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN

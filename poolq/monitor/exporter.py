@@ -1,7 +1,7 @@
 """`--metrics`: serves /metrics, /healthz and /readyz, in a thread of the keeper.
 
-The master opens the port, before anything is started, so that a pool says at once when it cannot
-have it, and a new keeper goes on with it. Whoever is slow is dropped (`http_server.py`).
+The master opens the port before it starts anything, so that a pool reports at once if it cannot
+have it, and a new keeper continues to use it. Slow clients are dropped (`http_server.py`).
 """
 
 import os
@@ -23,8 +23,8 @@ _PATHS = {"/healthz": "live", "/readyz": "ready"}
 
 
 def listen(address: str, place: str) -> socket.socket:
-    """Open the port. `place`: where `address`, host:port, was given. Raises ConfigError where
-    prometheus-client is missing; PoolStartError where the port cannot be had."""
+    """Open the port. `place`: where `address`, host:port, was given. Raises ConfigError if
+    prometheus-client is missing; PoolStartError if the port cannot be opened."""
     if find_spec("prometheus_client") is None:
         raise ConfigError(
             f"metrics ({place}) need prometheus-client; install it: pip install 'poolq[prometheus]'"
@@ -41,12 +41,12 @@ def listen(address: str, place: str) -> socket.socket:
         why = (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
         raise PoolStartError(
             f"metrics ({place}) cannot be served on {address}: {why}; choose another address, or "
-            "end who has it"
+            "stop the program that uses it"
         ) from None
 
 
 class Exporter(HttpServer):
-    """Serves on what `listen` has opened, from `start` to `close`."""
+    """Serves on the socket that `listen` has opened, from `start` to `close`."""
 
     def __init__(self, listener: socket.socket, scores: Scoreboard) -> None:
         super().__init__(listener, self._reply_to)
@@ -54,7 +54,7 @@ class Exporter(HttpServer):
         self._collector = Collector(scores)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        """The text, and its type: the one that is asked for, if that makes sense."""
+        """The text and its content type: the requested one, if that is valid."""
         from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import choose_encoder
 
@@ -62,7 +62,7 @@ class Exporter(HttpServer):
         registry.register(self._collector)
         try:
             encode, kind = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is no number
+        except (TypeError, ValueError):  # an invalid version
             encode, kind = choose_encoder("")
         return encode(registry), kind
 
@@ -80,4 +80,4 @@ class Exporter(HttpServer):
             why = self.probe(_PATHS[path])
             status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
             return HttpResponse(status, f"{why or 'ok'}\n".encode())
-        return HttpResponse(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+        return HttpResponse(HTTPStatus.NOT_FOUND, b"not found; try /metrics, /healthz or /readyz\n")

@@ -1,8 +1,8 @@
-"""Is a pool well? Judged by what it says of itself; nobody asks a broker for it (pure).
+"""Is a pool well? Judged by what it publishes of itself; the broker is not asked (pure).
 
-- live: its master and its keeper do their rounds. If not, somebody should start it anew.
-- ready: it takes jobs and can run them: not starting, paused or leaving, a worker is up, and the
-  broker has answered lately.
+- live: its master and its keeper do their rounds. If not, the pool should be restarted.
+- ready: it claims jobs and can run them: it is not starting, paused or leaving, a worker is up, and
+  the broker has answered recently.
 
 Each gives the reason why not, or "".
 """
@@ -25,10 +25,11 @@ MASTER_TIMEOUT, KEEPER_TIMEOUT = (
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """Of a pool; ages in seconds, None: never yet. `node_ttl`: as in the settings."""
+    """What health is judged by. Ages in seconds, None: never yet. `node_ttl`: as in the
+    settings."""
 
     state: str
-    workers: int  # that are ready and stay
+    workers: int  # ready, and not asked to stop
     master: float
     keeper: float | None
     reachable: bool
@@ -36,25 +37,25 @@ class HealthInputs:
     node_ttl: float
 
 
-def live(signs: HealthInputs) -> str:
-    if signs.master > MASTER_TIMEOUT:
-        return f"its master has not looked after it for {signs.master:.0f} s"
-    if signs.keeper is not None and signs.keeper > KEEPER_TIMEOUT:
-        return f"its keeper was silent for {signs.keeper:.0f} s"
+def live(inputs: HealthInputs) -> str:
+    if inputs.master > MASTER_TIMEOUT:
+        return f"its master has been silent for {inputs.master:.0f} s"
+    if inputs.keeper is not None and inputs.keeper > KEEPER_TIMEOUT:
+        return f"its keeper has been silent for {inputs.keeper:.0f} s"
     return ""
 
 
-def ready(signs: HealthInputs) -> str:
-    if why := live(signs):
+def ready(inputs: HealthInputs) -> str:
+    if why := live(inputs):
         return why
-    if signs.state not in ("running", "reloading"):
-        return f"it is {signs.state}"
-    if not signs.workers:
+    if inputs.state not in ("running", "reloading"):
+        return f"it is {inputs.state}"
+    if not inputs.workers:
         return "no worker is up"
-    if signs.broker is None:
-        return "the broker was not reached yet"
-    if not signs.reachable or signs.broker > signs.node_ttl:
-        return f"the broker has not answered for {signs.broker:.0f} s"
+    if inputs.broker is None:
+        return "the broker has not been reached yet"
+    if not inputs.reachable or inputs.broker > inputs.node_ttl:
+        return f"the broker has not answered for {inputs.broker:.0f} s"
     return ""
 
 

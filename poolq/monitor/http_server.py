@@ -1,9 +1,9 @@
-"""A small HTTP server for few clients, in a thread of its own: one request a connection.
+"""A small HTTP server for few clients, in a thread of its own: one request per connection.
 
-- There are at most MOST clients. A newcomer takes the place of the one that is there for longest.
-- Who has not sent its request and taken its answer within SLOW seconds is dropped, however many
-  bytes it sends meanwhile. Nobody else waits for it.
-- Where the process has no descriptor left, the server lets nobody in for DEAF seconds.
+- There are at most MAX_CLIENTS clients. A new one takes the place of the oldest.
+- A client that has not sent its request and read its answer within CLIENT_TIMEOUT is dropped,
+  however many bytes it sends meanwhile. Nobody else waits for it.
+- If the process has no free descriptor, the server accepts nobody for ACCEPT_PAUSE.
 """
 
 import os
@@ -31,7 +31,7 @@ class HttpResponse(NamedTuple):
     kind: str = "text/plain; charset=utf-8"
 
 
-#: From the path, without its query, and the headers by their names in small letters.
+#: Called with the path, without its query, and the headers by their names in lower case.
 Reply = Callable[[str, Mapping[str, str]], HttpResponse]
 
 
@@ -44,7 +44,7 @@ class _HttpClient:
 
 
 class HttpServer:
-    """Serves on `listener`, from `start` to `close`. `slow`: seconds that a client has."""
+    """Serves on `listener`, from `start` to `close`."""
 
     def __init__(self, listener: socket.socket, reply: Reply, slow: float = CLIENT_TIMEOUT) -> None:
         self._client_timeout = slow
@@ -63,7 +63,7 @@ class HttpServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Hang up, and give the port free."""
+        """Drop all clients and free the port."""
         os.eventfd_write(self._stop, 1)
         self._thread.join()
         for client in list(self._clients.values()):
@@ -79,7 +79,7 @@ class HttpServer:
                     return
                 if fd == self._listener.fileno():
                     self._accept(monotonic())
-                elif client := self._clients.get(fd):  # another may have taken its place
+                elif client := self._clients.get(fd):  # it may have been dropped meanwhile
                     self._serve_client(client, events)
             now = monotonic()
             for client in [one for one in self._clients.values() if one.due <= now]:
@@ -89,7 +89,8 @@ class HttpServer:
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
-        """Seconds until somebody is to be dropped or let in again; None: until something comes."""
+        """Seconds until a client is to be dropped or accepted again; None: until something
+        arrives."""
         due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 
@@ -101,7 +102,7 @@ class HttpServer:
                 return
             except ConnectionError:
                 continue
-            except OSError:  # asking again at once would find no descriptor either
+            except OSError:  # trying again at once would find no descriptor either
                 self._epoll.unregister(self._listener)
                 self._accept_again_at = now + ACCEPT_PAUSE
                 return
@@ -110,7 +111,7 @@ class HttpServer:
                 self._drop(min(self._clients.values(), key=lambda client: client.due))
             client = self._clients[line.fileno()] = _HttpClient(line, now + self._client_timeout)
             self._epoll.register(line, select.EPOLLIN)
-            self._serve_client(client, select.EPOLLIN)  # it has mostly sent its request already
+            self._serve_client(client, select.EPOLLIN)  # mostly its request is here already
 
     def _serve_client(self, client: _HttpClient, events: int) -> None:
         try:
@@ -130,7 +131,9 @@ class HttpServer:
         if end:
             client.outbox = memoryview(to_bytes(self._answer(head)))
         elif len(client.inbox) > MAX_REQUEST:
-            answer = HttpResponse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"that is too long\n")
+            answer = HttpResponse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"the request is too long\n"
+            )
             client.outbox = memoryview(to_bytes(answer))
         elif not data:
             raise ConnectionResetError
@@ -149,16 +152,16 @@ class HttpServer:
         start, *lines = head.decode("latin-1").split("\r\n")
         words = start.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return HttpResponse(HTTPStatus.BAD_REQUEST, b"this is no request\n")
+            return HttpResponse(HTTPStatus.BAD_REQUEST, b"malformed request\n")
         if words[0] != "GET":
-            return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"there is GET alone\n")
+            return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET is supported\n")
         named = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in named}
         try:
             return self._reply(words[1].partition("?")[0], headers)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the next client is served
+        except Exception as error:  # noqa: BLE001  # the next client must be served
             sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}\n")
-            return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, b"it cannot be told now\n")
+            return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error\n")
 
     def _drop(self, client: _HttpClient) -> None:
         if self._clients.pop(client.line.fileno(), None) is not None:

@@ -26,7 +26,7 @@ OUTCOMES = {
 
 
 class JobCounts:
-    """Of one pool. A row in which nothing was ever counted costs one look."""
+    """The counts of one pool. A row in which nothing was ever counted costs one read."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -43,7 +43,8 @@ class JobCounts:
         return found
 
     def held_by_limit(self) -> dict[str, int]:
-        """How many jobs the workers' latest rate limits have held back, by key."""
+        """By the key of a rate limit, how many jobs it has held back; of each worker its latest
+        limits."""
         found: dict[str, int] = {}
         for places, _ in self._used():
             if places.held.version:
@@ -52,8 +53,8 @@ class JobCounts:
         return found
 
     def last_tries(self) -> dict[str, int]:
-        """By a limit's key, how many jobs it has put off that have one attempt left: they run out
-        of attempts when it puts them off again."""
+        """By the key of a limit, how many jobs it has put off that have one attempt left: they fail
+        when it puts them off again."""
         found: dict[str, int] = {}
         now = monotonic()
         for places, _ in self._used():
@@ -88,7 +89,7 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
 
 
 def median(cell: Cell) -> float:
-    """Seconds that half of the jobs took at most, as well as the buckets tell; 0.0 for none."""
+    """Seconds that half of the jobs took at most, as exactly as the buckets allow; 0.0 for none."""
     half, below, lower = cell.jobs / 2, 0, 0.0
     for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
         if jobs and below + jobs >= half:

@@ -1,4 +1,4 @@
-"""A job's history as a person reads it; `records.py` has it for programs."""
+"""A job's history for people; `records.py` has it for programs."""
 
 from poolq.common.escaping import clean
 from poolq.jobs.message import Entry

@@ -1,9 +1,9 @@
 """Rate limits as people see them (pure): what the pane, the alert, `poolq status` and the metrics
 say of a limit is worked out here, from what the keeper wrote down and the time since.
 
-- Windows go on while nobody asks the engine: where jobs wait, one follows the other.
+- Windows continue while nobody asks the engine: if jobs wait, one window follows the other.
 - A limit holds back while jobs wait for it, and for a moment after it has put off the last one, so
-  that what comes and goes with short windows can be read.
+  that the state of a limit with short windows can be read.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ import msgspec
 
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
-#: A window as short as this passes several times between two looks of the keeper.
+#: Such a short window passes several times between two samples of the keeper.
 SHORT_WINDOW = 5.0  # seconds
-#: Below this share of what is allowed, starts that could be made are not: the workers are busy.
+#: Starts below this share of the allowed rate mean that the workers are busy.
 WORKER_BOUND_SHARE = 0.8
 #: Those that wait become more if there are so many more, as a share of them, within SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
@@ -22,11 +22,11 @@ GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     """A limit as the keeper saw it. `window`, and `left` until the open one ends, in microseconds;
-    `left` and `used` are 0 where none is open. `starts` per second; `held` per minute, by this
-    pool's workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the
-    newest last. `growth` of those that wait, per second. `since`: monotonic seconds since when it
-    holds back, None: it does not; `quiet`: seconds since it was used last. `last_tries`: jobs that
-    it has put off, leaving them one attempt."""
+    `left` and `used` are 0 if none is open. `starts` per second; `held` per minute, by this pool's
+    workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the newest last.
+    `growth` of the number of waiting jobs, per second. `since`: since when it holds back, in
+    monotonic seconds, None: it does not; `quiet`: seconds since its last use. `last_tries`: jobs
+    that it has put off, leaving them one attempt."""
 
     key: str
     limit: int
@@ -50,9 +50,9 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     "idle" (no window is open). `starts` per second, smoothed, of those `allowed`. `waiting`: jobs
     `parked` in its line and `released` until a window ends; `held`: how many were put off per
     minute by this pool, `spark`: in each 2 seconds of the last minute. `next_slot`: until one more
-    may start, 0.0 when one may now; `empty_in`: until the last of those that wait has about
-    started, None when none waits, or when they become more (`grows`). `last_tries`: jobs of this
-    pool that it put off and that have one attempt left, and fail when it puts them off again."""
+    may start, 0.0 if one may now; `empty_in`: until about the last waiting job has started, None if
+    none waits or their number `grows`. `last_tries`: jobs of this pool that it put off and that
+    have one attempt left: they fail when it puts them off again."""
 
     key: str
     limit: int
@@ -78,7 +78,7 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus, ...]:
-    """As they are `passed` seconds after the keeper saw them."""
+    """The limits as they are `passed` seconds after the keeper saw them."""
     return tuple(status(one, max(0.0, passed)) for one in watched)
 
 
@@ -87,7 +87,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
     if left <= 0:
-        # Where more wait than a window has room for, another one has begun, and is used up.
+        # If more jobs wait than fit into a window, another one has begun, and is used up.
         rounds = int(-left // window) + 1 if seen.left else 0
         used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0
         resets_in = window - -left % window if used else None
@@ -120,7 +120,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
 
 
 def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
-    """By what is allowed, or by what starts where that is less: the workers are busy then."""
+    """By the allowed rate, or by the actual one if that is lower because the workers are busy."""
     if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

@@ -1,11 +1,11 @@
-"""What a node tells of itself with each beat, for other pools and for people."""
+"""What a node publishes of itself with each beat, for other pools and for people."""
 
 import platform
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-#: Seconds that a --node-ttl can have.
+#: The range of --node-ttl in seconds.
 MIN_NODE_TTL, MAX_NODE_TTL = 0.5, 366 * 86400.0
 
 #: (boot, pid namespace, pid, start ticks)
@@ -13,10 +13,10 @@ Process = tuple[str, str, int, int]
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
-    """`at`: when it was told, microseconds since the epoch by the engine's clock, 0: not known.
-    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not told;
-    the `queues` that it serves, None: all of them, or too many to be named; `ttl`: its --node-ttl
-    in seconds, 0: not told, as by older versions."""
+    """`at`: when it was written, microseconds since the epoch by the engine's clock, 0: not known.
+    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not known;
+    the `queues` that it serves, None: all of them, or too many to name; `ttl`: its --node-ttl in
+    seconds, 0: not known, as with older versions."""
 
     pool: str
     host: str
@@ -31,7 +31,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     ttl: float = 0.0
 
 
-#: Bytes of the names of queues that a beat tells at most.
+#: Bytes of the names of queues in a beat, at most.
 MAX_NAMES_BYTES = 8192
 _decoder = msgspec.json.Decoder(NodeInfo)
 
@@ -41,22 +41,22 @@ def encode(info: NodeInfo) -> bytes:
 
 
 def decode(data: bytes) -> NodeInfo | None:
-    """None: it has not told yet, or in another way."""
+    """None: nothing published yet, or in an unknown format."""
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, TypeError):  # no bytes: SQLite's columns take any type
+    except (msgspec.MsgspecError, TypeError):  # not bytes: SQLite's columns take any type
         return None
 
 
-def named(queues: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The queues of a pool's settings as its beat has them."""
+def queue_names(queues: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The queues of a pool's settings as its beat names them."""
     if queues is None or sum(len(name.encode()) + 3 for name in queues) > MAX_NAMES_BYTES:
         return None
     return tuple(queues)
 
 
 def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[str]:
-    """Those that no node serves, as far as the nodes have told."""
+    """The queues that no node serves, as far as the nodes publish it."""
     served: set[str] = set()
     for info in infos:
         if info is None or info.queues is None:
@@ -66,20 +66,21 @@ def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[st
 
 
 def node_ttl(data: bytes, unknown: float) -> float:
-    """The seconds of silence after which this node is dead; `unknown` if it has not told."""
+    """The seconds of silence after which this node is dead; `unknown` if it does not publish
+    them."""
     found = decode(data)
     return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
 
 
 def session(data: bytes) -> int:
-    """Of all its processes; 0: it is not known."""
+    """The session of all its processes; 0: not known."""
     found = decode(data)
     return found.session if found else 0
 
 
 def versions() -> tuple[str, str]:
-    """Of poolq, empty where it runs from its source, and of Python."""
-    from importlib import metadata  # slow: it brings a reader of e-mail headers
+    """The versions of poolq, empty if it runs from its source, and of Python."""
+    from importlib import metadata  # slow: it imports the e-mail parser
 
     try:
         return metadata.version("poolq"), platform.python_version()

@@ -1,8 +1,8 @@
-"""The pool's metrics for Prometheus, read from its shared memory when somebody asks.
+"""The pool's metrics for Prometheus, read from its shared memory on request.
 
-Counters are sums over the rows, in which a worker goes on with what its predecessor has counted:
-they begin at 0 with the pool and never go back. There is no label for a pid, which would make a
-new series of each worker; a slot has a number that stays.
+Counters are sums over the rows, in which a worker continues what its predecessor has counted: they
+begin at 0 with the pool and never decrease. No label has a pid, which would create a new series for
+each worker; a slot's number stays.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 _LIMIT = ("limit", "window")
-#: Limits that have series of their own: those that hold most jobs back, as keys may be many.
+#: Limits with series of their own, at most: those that hold back most jobs.
 MAX_LIMITS = 50
-#: Name, kind, labels, help. Of a counter the exposition's name ends in _total.
+#: Name, kind, labels, help. In the exposition a counter's name ends in _total.
 METRICS = {
     "poolq_pool_info": ("gauge", ("pool", "namespace", "host", "version"), "Always 1."),
     "poolq_start_time_seconds": ("gauge", (), "When the pool began, since the epoch."),
-    "poolq_paused": ("gauge", (), "1 while the pool takes nothing new."),
-    "poolq_generation": ("gauge", (), "The load of the application that serves."),
-    "poolq_procs": ("gauge", (), "How many workers there shall be."),
+    "poolq_paused": ("gauge", (), "1 while the pool claims no new jobs."),
+    "poolq_generation": ("gauge", (), "The number of the load of the application that is in use."),
+    "poolq_procs": ("gauge", (), "The target number of workers."),
     "poolq_workers": ("gauge", ("state",), "Workers by state."),
-    "poolq_worker_rss_bytes": ("gauge", ("slot",), "Memory that the workers of a slot hold."),
+    "poolq_worker_rss_bytes": ("gauge", ("slot",), "Resident memory of the workers of a slot."),
     "poolq_worker_restarts": ("counter", ("cause",), "Workers that have ended, by cause."),
-    "poolq_jobs": ("counter", ("queue", "job", "outcome"), "Claims that came to an end."),
+    "poolq_jobs": ("counter", ("queue", "job", "outcome"), "Claims that have ended."),
     "poolq_job_duration_seconds": ("histogram", ("queue", "job"), "How long run() took."),
     "poolq_rate_limited_releases": (
         "counter", ("queue", "job"), "Jobs put back because of a rate limit, an attempt counted.",
@@ -55,13 +55,13 @@ METRICS = {
     "poolq_limit_holds_back": ("gauge", _LIMIT, "1 while jobs are held back by a rate limit."),
     "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
     "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
-    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 when it may now."),
-    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "Until none waits any more, about."),
+    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 if it may now."),
+    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long until no job waits."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
     "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
-RUN_OUTCOMES = (DONE, FAILED, RETRIED)  # outcomes of run(); a job that is held back has not run
+RUN_OUTCOMES = (DONE, FAILED, RETRIED)  # the outcomes of run(); a job that is held back has not run
 
 Value = tuple[tuple[str, ...], float]
 
@@ -111,7 +111,7 @@ class Collector:
 
 
 def _label(text: str) -> str:
-    """Without halves of surrogate pairs, which no UTF-8 has."""
+    """Without halves of surrogate pairs, which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -195,7 +195,7 @@ def _durations(cells: Mapping[HistogramKey, Cell]) -> dict[tuple[str, str], Cell
 
 
 def buckets(cell: Cell) -> list[tuple[str, float]]:
-    """As Prometheus has them: each counts the ones below it too."""
+    """Cumulative, as Prometheus has them: each counts the lower ones, too."""
     total, found = 0, []
     for bound, jobs in zip((*BOUNDS, inf), cell.buckets, strict=True):
         total += jobs

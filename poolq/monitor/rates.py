@@ -1,4 +1,4 @@
-"""How numbers change over time (pure): rates from counters that are looked at now and then."""
+"""How numbers change over time (pure): rates from counters that are read at irregular times."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class SlidingWindow:
             seen.popleft()
 
     def rate(self, least: float = 0.0) -> float | None:
-        """Per second over the span; None while less than `least` seconds were seen."""
+        """Per second over the span; None if it covers less than `least` seconds."""
         (begun, first), (now, last) = self._values[0], self._values[-1]
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
@@ -29,8 +29,8 @@ class SlidingWindow:
         return self._values[-1][1]
 
     def values(self, step: float) -> list[float]:
-        """As it was every `step` seconds of the span, up to now, the newest last; however often it
-        was looked at."""
+        """The values every `step` seconds of the span, up to now, the newest last; at whatever
+        times they were added."""
         seen, found = self._values, []
         at, place = seen[-1][0], len(seen) - 1
         begun = max(seen[0][0], at - self._span + step)
@@ -53,7 +53,7 @@ class Sample(NamedTuple):
 
 
 def before(samples: Sequence[Sample], at: float) -> Sample | None:
-    """The last sample that is not younger."""
+    """The last sample that is not younger than `at`."""
     for sample in reversed(samples):
         if sample.at <= at:
             return sample
@@ -61,7 +61,7 @@ def before(samples: Sequence[Sample], at: float) -> Sample | None:
 
 
 def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: float) -> float:
-    """Over the last `span` seconds, or over what is known if that is less."""
+    """Over the last `span` seconds, or since the first sample if that is less."""
     begun = before(samples, latest.at - span)
     if begun is None or latest.at - begun.at < 0.01:
         return 0.0
@@ -69,8 +69,8 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
 
 
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:
-    """Events in each of the last seconds, as far as the samples go back. They are taken when there
-    is time for it: what came between two of them is spread evenly."""
+    """Events in each of the last `seconds`, as far as the samples go back. Samples come at
+    irregular times: what happened between two of them is spread evenly."""
     some = samples[-(seconds + 2) :]
     if len(some) < 2:
         return ()

@@ -1,7 +1,7 @@
-"""Makes a Snapshot of what stands in a pool's shared memory. It asks nobody, and never waits.
+"""Builds a Snapshot from a pool's shared memory. It asks no process, and never waits.
 
 Pages are decoded when they have changed. What the keeper has seen of the engine is as old as
-`PoolView.age` says; workers, counters and progress are as they are now.
+`PoolView.age` says; workers, counters and progress are current.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,12 +33,12 @@ from poolq.scoreboard.notes import read_progress
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
 
-NOW_SECONDS = 3.0  # seconds that the rate of now is of
+NOW_SECONDS = 3.0  # seconds over which the current rate is measured
 SPARK_SECONDS = 60  # seconds
 
 
 class SnapshotReader:
-    """Of one pool. Used by one thread."""
+    """Reads one pool. Used by one thread."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -53,7 +53,7 @@ class SnapshotReader:
         self._usual_at = 0.0
 
     def snapshot(self) -> Snapshot | None:
-        """The pool now; None where its master has not told anything yet."""
+        """The pool now; None if its master has not published anything yet."""
         state, sight = self._status.read(), self._broker.read()
         if state is None:
             return None
@@ -84,12 +84,12 @@ class SnapshotReader:
         )
 
     def stack(self, pid: int) -> str:
-        """Of a worker, "" where there is none of that pid."""
+        """The stack of the worker with that pid, "" if there is none."""
         rows = (row.index for row in self._scores.used_rows() if row.pid == pid)
         return next((self._scores.stack(index) for index in rows), "")
 
     def silence(self) -> float:
-        """Seconds since the master last looked at its pool; it does so at least once a second."""
+        """Seconds since the master last checked its pool, which it does at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.word(layout.MASTER_BEAT)) / 1e9)
 
     def _head(self, state: PoolStatus, sight: BrokerStatus | None, busy: int) -> PoolView:
@@ -150,7 +150,8 @@ class SnapshotReader:
         )
 
     def _progress(self, row: Row) -> Progress | None:
-        """What the job that runs tells, if it does; its predecessor's is still there."""
+        """The progress of the running job, if it publishes any; its predecessor's may still be
+        there."""
         places = self._layouts.get(row.index)
         if places is None:
             places = NotesLayout(self._scores.pages.notes(row.index))
@@ -165,7 +166,7 @@ class SnapshotReader:
 
 
 def _usual(cells: dict[HistogramKey, Cell]) -> dict[str, float]:
-    """How long the jobs of each name mostly take, over all queues."""
+    """How long the jobs of each name usually take, over all queues."""
     found: dict[str, Cell] = {}
     for key, cell in cells.items():
         if key.outcome == DONE:
@@ -225,7 +226,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 def _nodes(
     sight: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
-    """Of this one it is known what its workers do; others tell it with their beat."""
+    """What the workers of this node do is known here; other nodes publish it with their beat."""
     passed = max(0.0, now - sight.at / 1e9)
     for one in sight.nodes:
         found = node(one, passed)
@@ -237,7 +238,7 @@ def _nodes(
 
 
 def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
-    """As people see it, `passed` seconds after it was looked at."""
+    """As people see it, `passed` seconds after it was observed."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
         return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)

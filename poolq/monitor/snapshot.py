@@ -1,9 +1,9 @@
 """Everything that a screen shows of a pool, as plain values taken at one moment.
 
-Whoever reads a pool fills it; drawing, `top --json` and `top --once` only read it. Durations and
-ages in seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None: nobody
-knows (yet). Texts are as they came: whoever draws them takes control characters out. Nothing
-here judges: what stands out is the drawing's business.
+`reader.py` fills it; drawing, `top --json` and `top --once` only read it. Durations and ages in
+seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None: not known (yet).
+Texts are raw: drawing removes control characters. Nothing here judges: what stands out is decided
+by the drawing.
 """
 
 import msgspec
@@ -17,12 +17,11 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole.
 
     `state` is one of starting, running, paused, reloading, draining, ending; `trial`: the
-    generation that is being tried, 0 for none; `procs`: how many workers there shall be, `busy`:
-    how many are in a job. `broker`: its URL without the password; `ping`: seconds of the last
-    answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the file it
-    goes to. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
-    `silence`: since the master last looked at its pool, which it does once a second. `queues`: that
-    it serves, None: all.
+    generation on trial, 0 for none; `procs`: the target number of workers, `busy`: how many are in
+    a job. `broker`: its URL without the password; `ping`: seconds of the last answer. `age`: of the
+    queues' counts, which come every `period` seconds. `log`: the log file. `refusal`: why the last
+    reload was refused. `drain_left`: until the stop timeout. `silence`: since the master last
+    checked its pool, which it does once a second. `queues`: those that it serves, None: all.
     """
 
     pool: str
@@ -49,8 +48,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of event. `now`: over the last seconds; `minute`, `five`: means of the last one
-    and five minutes (of the pool's life if that is shorter); `total`: since the pool began;
+    """One kind of event. `now`: over the last seconds; `minute`, `five`: means over the last one
+    and five minutes (or the pool's life if that is shorter); `total`: since the pool began;
     `spark`: events in each of the last 60 seconds, the newest last, fewer in a young pool."""
 
     now: float = 0.0
@@ -70,7 +69,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job tells of itself; `total` 0: it does not know."""
+    """What a job publishes of itself; `total` 0: unknown."""
 
     done: int
     total: int
@@ -80,11 +79,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process; a slot that is being replaced has two.
 
-    `state`: boot, idle, busy or leaving. `queue`, `job`, `id` are empty texts when none runs.
-    `running`: for how long it has; `usual`: how long jobs of that name mostly take; `deadline`:
-    seconds left until it is killed, below 0 when overdue. `growth`: bytes per minute that the
-    memory has grown lately, over `grown` bytes since the worker was ready; `cpu`: share of one
-    core. `recycle`: until its lifetime ends. `restarts`: of its slot.
+    `state`: boot, idle, busy or leaving. `queue`, `job`, `id` are empty if no job runs. `running`:
+    for how long it has; `usual`: how long jobs of that name usually take; `deadline`: seconds left
+    until it is killed, negative when overdue. `growth`: bytes per minute by which the memory has
+    recently grown, `grown`: bytes since the worker was ready; `cpu`: share of one core. `recycle`:
+    until its lifetime ends. `restarts`: of its slot.
     """
 
     slot: int
@@ -114,9 +113,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
-    `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None when
-    it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
-    `served`: some pool of the namespace takes its jobs."""
+    `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None if it
+    does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
+    `served`: some pool of the namespace claims its jobs."""
 
     queue: str
     ready: int = 0
@@ -134,7 +133,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailureView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that was given up. `error`: its last line, such as `ValueError: no such user`;
+    """A job that has failed for good. `error`: its last line, such as `ValueError: no such user`;
     `traceback`: its end."""
 
     id: str
@@ -156,8 +155,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's name that no module of the application defines; `jobs` of it were put back lately,
-    the last one `age` seconds ago."""
+    """The name of a job that no module of the application defines; `jobs` of it were released
+    recently, the last one `age` seconds ago."""
 
     job: str
     queue: str
@@ -175,8 +174,8 @@ class DeathView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of the namespace, here or on another host. `beat`: how old its last sign is;
-    `here`: it is the pool that is looked at; `queues`: that it serves, None: all."""
+    """A pool of the namespace, here or on another host. `beat`: the age of its last sign of life;
+    `here`: it is the pool that is shown; `queues`: those that it serves, None: all."""
 
     node: str
     pool: str

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-#: 1970 and 9998: what a store holds beyond them is no time, and is shown as the nearer one.
+#: 1970 and 9998: a stored number beyond them is no valid time, and is shown as the nearer one.
 _FIRST, _LAST = 0, 253_370_764_800_000_000
 
 

@@ -10,7 +10,7 @@ from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason
 NOT_STARTED = -1
 
 
-def cause(row: Row) -> str:
+def describe_exit(row: Row) -> str:
     """How the worker ended, in words."""
     if row.signal:
         try:
@@ -19,12 +19,12 @@ def cause(row: Row) -> str:
             name = f"signal {row.signal}"
         return f"killed by {name}"
     if row.exit_code == EXIT_UNKNOWN:
-        return "ended, nobody saw how (its master was dead)"
+        return "ended unobserved, since its master was dead"
     return f"exited with code {row.exit_code}"
 
 
-def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
-    """The last words of `worker`; `now` in microseconds since the epoch."""
+def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
+    """The report on the dead `worker` for the engine; `now` in microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
     limit = f"{row.timeout / 1e6:g} s"
@@ -36,7 +36,7 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
     elif row.kill_reason == KillReason.MEMORY:
         error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
     else:
-        error = f"{who} {cause(row)}"
+        error = f"{who} {describe_exit(row)}"
     line = Entry(
         now,
         "timeout" if timed_out else "crash",
@@ -48,12 +48,12 @@ def death(row: Row, worker: str, host: str, now: int) -> DeathReport:
     )
     started = row.started - 1 if running else NOT_STARTED
     return DeathReport(
-        row.request,
-        row.finished,
-        started,
-        entry(line),
-        timed_out,
-        row.retry_delay if timed_out else 0,
-        row.previous_request,
-        row.settled_below,
+        request=row.request,
+        finished=row.finished,
+        started=started,
+        entry=entry(line),
+        timed_out=timed_out,
+        delay=row.retry_delay if timed_out else 0,
+        before=row.previous_request,
+        settled=row.settled_below,
     )

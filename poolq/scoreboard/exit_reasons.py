@@ -2,22 +2,22 @@
 
 from typing import NamedTuple
 
-#: Each cause, and what it means.
+#: Each reason, and what it means.
 EXIT_REASONS = {
     "crash": "it died: killed by a signal, or left with an exit code",
     "boot": "it did not get ready",
     "timeout": "killed at its job's deadline",
     "max_memory_hard": "killed because it was over --max-memory-hard",
-    "silent": "killed because it did not move",
-    "cooldown": "its time was over",
-    "max_jobs": "it had run so many jobs",
+    "silent": "killed because it gave no sign of life",
+    "cooldown": "its lifetime was over",
+    "max_jobs": "it had run --max-jobs jobs",
     "max_memory": "it had grown too large",
-    "reload": "newer code took its place",
-    "scale": "there shall be fewer",
-    "stop": "the pool ends",
-    "left": "it left by itself, declared dead by another pool or unable to go on",
+    "reload": "replaced by newer code",
+    "scale": "fewer workers are wanted",
+    "stop": "the pool stops",
+    "left": "it left by itself: declared dead by another pool, or unable to continue",
 }
-#: Those that are no part of a pool's plan.
+#: Those that the pool did not plan.
 UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")
 
 

@@ -1,28 +1,28 @@
 """What a worker has done, counted by queue, job and outcome, with how long it took.
 
-- A cell a (outcome, queue, job) in shared memory: how many took how long. Its number of jobs is
-  the sum over its buckets, so a job costs two additions, done in `worker_row.py` without another
+- A cell for each (outcome, queue, job) in shared memory: how many took how long. Its number of jobs
+  is the sum over its buckets, so a job costs two additions, done in `worker_row.py` without another
   call.
-- Cells belong to the row of the scoreboard, not to the worker in it: the next one goes on with
-  them, and no counter ever goes back. When all are taken, what is new counts as OTHER.
-- One writer; readers see each word old or new. A cell is seen once its name is complete.
+- Cells belong to the row of the scoreboard, not to its worker: the next worker continues them, and
+  no counter ever decreases. When all are in use, new kinds of jobs count as OTHER.
+- One writer; readers see each word old or new. A cell is visible once its name is complete.
 """
 
 from typing import NamedTuple
 
 from poolq.scoreboard.shared_text import WORD
 
-#: Upper bounds of the buckets, in seconds; one more bucket has what took longer.
+#: Upper bounds of the buckets, in seconds; one more bucket is for what took longer.
 BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 BUCKETS = len(BOUNDS) + 1
 CELLS = 64
 RESERVED_CELLS = 8  # cells for OTHER
-OTHER = "other"  # of queue and job, when there are too many of them
+OTHER = "other"  # name of queue and job, if there are too many of them
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
 _CELL = 80
 _ROOM = (_CELL - _TEXT) * WORD
-_FIRST = WORD  # words before the first cell; the first one says how many are taken
+_FIRST = WORD  # words before the first cell; the first one is the number of cells in use
 HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
@@ -35,7 +35,7 @@ class HistogramKey(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """`seconds` is the sum of all."""
+    """`seconds` is the sum over all jobs."""
 
     buckets: tuple[int, ...]
     seconds: float
@@ -54,15 +54,15 @@ class Histogram:
         self._bytes = memory
         self.words = memory.cast("Q")
         self.sums = memory.cast("d")
-        # By plain tuples: one is made for every job.
+        # By plain tuples, since one is created for every job.
         self.cells = {
             tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key is not None
         }
 
     def open(self, outcome: int, queue: str, job: str) -> int:
-        """Where the cell of a new kind begins."""
+        """Where the cell for a new kind begins."""
         taken = self.words[0]
-        # Room is kept for the OTHER of each outcome.
+        # Cells are reserved for the OTHER of each outcome.
         if taken >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
             known = self.cells.get((outcome, OTHER, OTHER))
             return known if known is not None else self.open(outcome, OTHER, OTHER)
@@ -81,7 +81,7 @@ def base_of(at: int) -> int:
 
 
 def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
-    """The names of the cells from `first` on; None: one that cannot be read."""
+    """The names of the cells from `first` on; None for one that cannot be read."""
     words = memory.cast("Q")
     found: list[HistogramKey | None] = []
     for at in range(first, min(words[0], CELLS)):
@@ -95,7 +95,7 @@ def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
 
 
 class HistogramReader:
-    """Reads one worker's tally; names are read once."""
+    """Reads one worker's histogram; names are read once."""
 
     def __init__(self, memory: memoryview) -> None:
         self._bytes = memory

@@ -1,4 +1,6 @@
-"""In the logger: ends what the jobs of dead workers have started when nobody else is left to."""
+"""In the logger: ends what the jobs of dead workers have started, if no other process is left to do
+it.
+"""
 
 import os
 from time import monotonic_ns
@@ -19,7 +21,8 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()  # by seq
 
     def beat(self) -> None:
-        """The logger is well. End what the jobs of dead workers have started."""
+        """Note that the logger is well. Without a master, end what the jobs of dead workers have
+        started."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

@@ -1,7 +1,7 @@
-"""The latest events of a process in shared memory, for whoever looks at the pool.
+"""The recent events of a process in shared memory, for whoever watches the pool.
 
-Warnings, errors and notes go there; that a job is done is only counted. Texts are cut: the log
-has all of them, and the engine what made a job fail.
+Warnings, errors and notes go there; that a job is done is only counted. Texts are cut: the log has
+all of them, and the engine what made a job fail.
 """
 
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ import msgspec
 from poolq.log.events import Event
 from poolq.scoreboard.shared_text import TextRing
 
-#: Characters that are kept of each text, and of a traceback's end, where the error is: the first
-#: pair that fits.
+#: Characters that are kept of each text, and of the end of a traceback, where the error is. The
+#: first pair that fits is used.
 CUTS = ((300, 900), (100, 300), (30, 30))
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 _decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
@@ -33,7 +33,7 @@ class RecentEvents:
         self._ring = ring
 
     def add(self, when: float, who: str, event: Event) -> None:
-        """Keep it, in place of the oldest one."""
+        """Keep the event, in place of the oldest one."""
         for text, trace in CUTS:
             fields = [
                 _cut(value, -trace if name == "traceback" else text)
@@ -46,7 +46,8 @@ class RecentEvents:
 
 
 def _cut(value: object, most: int) -> object:
-    """Text of at most so many characters, below 0: its end; without halves of surrogate pairs."""
+    """Text of at most `most` characters, its end if that is negative; without halves of surrogate
+    pairs."""
     if not isinstance(value, str):
         return value
     kept = value[:most] if most > 0 else value[most:]
@@ -54,7 +55,7 @@ def _cut(value: object, most: int) -> object:
 
 
 def read(data: bytes) -> RecordedEvent | None:
-    """What was noted; None: another version's, or half of it."""
+    """The recorded event; None if another version wrote it, or it is incomplete."""
     try:
         when, who, name, fields = _decoder.decode(data)
         return RecordedEvent(when, who, _KINDS[name](*fields))

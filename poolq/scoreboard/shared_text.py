@@ -1,8 +1,9 @@
 """Texts in shared memory: each has one writer, any number of readers, and no lock.
 
-A page has a sequence number that is odd while it is written, so a reader sees whether it has read
-half of two texts, and reads again. A writer that died in the midst leaves it odd: what was there
-is lost until its successor writes. A ring is the latest of many texts, each with its number.
+A page has a sequence number that is odd while it is written, so a reader notices that it has read
+parts of two texts, and reads again. A writer that died while writing leaves the number odd: the
+text is lost until its successor writes. A ring contains the latest of many texts, each with its
+number.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ class TextPage:
         self.capacity = len(self._body)
 
     def write(self, data: bytes) -> None:
-        """Raises ValueError when it is longer than `capacity`."""
+        """Raises ValueError if `data` is longer than `capacity`."""
         if len(data) > self.capacity:
             raise ValueError(f"a page of {self.capacity} bytes cannot hold {len(data)}")
         words = self._words
@@ -39,7 +40,7 @@ class TextPage:
         return self._words[0]
 
     def read(self) -> bytes:
-        """The text; empty if there is none, or if it was being written whenever we looked."""
+        """The text; empty if there is none, or if each try met a writer."""
         for _ in range(_TRIES):
             before = self._words[0]
             if before % 2:
@@ -71,7 +72,7 @@ class CachedPage(Generic[T]):
 
 class TextRing:
     """The latest `slots` texts of at most `capacity` bytes. They outlive their writer, and its
-    successor goes on with the numbers."""
+    successor continues the numbers."""
 
     def __init__(self, memory: memoryview, slots: int) -> None:
         self._count = memory[:WORD].cast("Q")
@@ -81,7 +82,7 @@ class TextRing:
         self.capacity = self._pages[0].capacity - WORD
 
     def add(self, data: bytes) -> None:
-        """Raises ValueError when it is longer than `capacity`."""
+        """Raises ValueError if `data` is longer than `capacity`."""
         number = self._count[0]
         self._pages[number % len(self._pages)].write(number.to_bytes(WORD, "little") + data)
         self._count[0] = number + 1
@@ -92,7 +93,7 @@ class TextRing:
         return self._count[0]
 
     def since(self, number: int) -> Iterator[bytes]:
-        """What is left of those from `number` on, the oldest first."""
+        """Those from `number` on that are still there, the oldest first."""
         end = self.count
         for at in range(max(number, end - len(self._pages)), end):
             data = self._pages[at % len(self._pages)].read()

@@ -1,20 +1,21 @@
 """In which order the workers of a pool ask for starts under a rate limit: in that of their claims.
 
-The engine hands jobs out in order, but of several workers that hold one each any may be the first
-to ask, and the others' jobs would be put off for a window though they come first. So a worker waits
-for those who are about to ask for an earlier job, or who may hold one: they tell it in their rows.
+The engine hands jobs out in order, but of several workers with one job each any may be the first to
+ask, and the others' jobs would be put off for a window though they come first. So a worker waits
+for those who are about to ask for an earlier job, or who may hold one: their rows show it.
 
-- It waits only where it matters: where the limit is a small one, or has just held jobs back. While
-  the window is known to be used up nobody waits: all will be put off, whoever asks first. Nor for a
-  limit of many starts a second: workers that wait for one another's batches could not make them.
-- What was claimed before a window ended goes back and is claimed anew: the jobs that were put off
-  until then come first. So is what was claimed before another worker gave an earlier job back.
-- It waits for nobody whose last jobs had no limit: a backlog of those may go on for hours.
-- It waits for who moves on, and no longer than PATIENCE for who does not (because it runs a long
-  job, or hangs, or is dead): order within a moment is not worth more. Nor does it wait for longer
-  than LONGEST in all, claimed anew or not.
+- It waits only where it matters: if the limit is a small one, or has just held jobs back. While the
+  window is known to be used up nobody waits: all jobs will be put off, whoever asks first. Nor does
+  anybody wait for a limit of many starts a second: workers that wait for each other's batches could
+  not make that many.
+- What was claimed before a window ended goes back and is claimed again: the jobs that were put off
+  until then come first. So does what was claimed before another worker gave an earlier job back.
+- It does not wait for a worker whose last jobs had no limit: a backlog of those may take hours.
+- It waits for a worker that makes progress, and no longer than STALLED_AFTER for one that does not
+  (because it runs a long job, or hangs, or is dead): order within a moment is not worth more. In
+  all it waits for MAX_WAIT at most, even if the job is claimed again meanwhile.
 
-Workers of other pools are not seen.
+Workers of other pools are not considered.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,24 +38,24 @@ from poolq.scoreboard.layout import (
 )
 from poolq.scoreboard.worker_row import order_of
 
-#: Limits of no more starts than this are kept in order from their first start on.
+#: Limits of at most this many starts are kept in order from their first start on.
 SMALL_LIMIT = 100
-#: Starts per second beyond which a limit's jobs do not wait for one another. Where they are so
-#: short that workers hold several, one worker alone starts more than that.
+#: Starts per second above which a limit's jobs do not wait for each other. If they are so short
+#: that workers hold several, one worker alone starts more than that.
 MAX_ORDERED_RATE = 100
-#: Microseconds of a window for whose end it is not worth to claim anew.
+#: Microseconds. After the end of a shorter window jobs are not claimed again.
 MIN_WINDOW = 100_000
-#: Nanoseconds before the end of its window, and no more than a tenth of that, from which on nobody
-#: asks any more: what is sent before it may come after it.
+#: Nanoseconds before the end of a window, at most a tenth of it, in which nobody asks any more:
+#: what is sent before the end may arrive after it.
 WINDOW_END_MARGIN = 100_000_000
-#: Windows after which a limit that has held jobs back is none of those any more.
+#: Windows after which a limit no longer counts as one that has just held jobs back.
 RECENT_WINDOWS = 2
-#: Nanoseconds for which a worker that stands still is waited for; seconds between two looks.
+#: Nanoseconds for which others wait for a worker that makes no progress.
 STALLED_AFTER = 500_000_000
-#: Nanoseconds for which a job waits at most, however the others move on.
+#: Nanoseconds for which a job waits at most, whatever the others do.
 MAX_WAIT = 4 * STALLED_AFTER
-POLL_INTERVAL = 0.0002
-_DIGITS = 16  # of an id, that stand for its place
+POLL_INTERVAL = 0.0002  # seconds
+_DIGITS = 16  # of an id, which determine a job's place
 
 
 class StartOrder:
@@ -68,18 +69,18 @@ class StartOrder:
         words = windows.cast("Q")
         self._full, self._over = words[::2], words[1::2]
         self._refused = 0, 1 << 62
-        self._waits = "", 0  # the job that has waited last in vain, and until when it may
+        self._waits = "", 0  # the job that last waited in vain, and until when it may wait
 
     def wait(
         self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
     ) -> bool:
-        """Until nobody is about to ask for a job that comes before this one, which was claimed at
-        that time. False: it has to be claimed anew."""
+        """Wait until nobody is about to ask for a job that comes before this one, which was claimed
+        at `claimed`. False: it has to be claimed again."""
         now, (one, end) = monotonic_ns(), self._waits
         if one != id or now > end + MAX_WAIT:
             self._waits = id, now + MAX_WAIT
         if not self._wait(order_of(id), rules, claimed, pause):
-            return False  # where it comes back to us it has no more than what is left
+            return False  # if it comes back, only the rest of its time is left
         self._waits = "", 0
         return True
 
@@ -93,13 +94,13 @@ class StartOrder:
                 over = self._over[place]
                 if now < self._full[place] - min(WINDOW_END_MARGIN, rule.window * 100):
                     continue
-                lately = over > 0 and now - over < rule.window * RECENT_WINDOWS * 1000
-                if lately and over > claimed and rule.window >= MIN_WINDOW:
+                recent = over > 0 and now - over < rule.window * RECENT_WINDOWS * 1000
+                if recent and over > claimed and rule.window >= MIN_WINDOW:
                     while (now := monotonic_ns()) < over:
                         pause((over - now) / 1e9)
                     return False
                 slow = rule.limit * 1_000_000 <= MAX_ORDERED_RATE * rule.window
-                matters = matters or (slow and (lately or rule.limit <= SMALL_LIMIT))
+                matters = matters or (slow and (recent or rule.limit <= SMALL_LIMIT))
             if not matters or now >= self._waits[1]:
                 return True
             if self._is_overtaken(mine, claimed):
@@ -118,8 +119,8 @@ class StartOrder:
         self._full[place] = full
 
     def released(self) -> None:
-        """The engine has taken back the job that was refused. If its window has ended meanwhile, it
-        is due only now, and comes before what others have claimed."""
+        """The engine has taken back the job that was refused. If its window has ended meanwhile,
+        the job is due just now, and comes before what others have claimed."""
         place, until = self._refused
         now = monotonic_ns()
         if now >= until:

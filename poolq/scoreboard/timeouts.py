@@ -1,11 +1,11 @@
-"""For how long master and keeper wait for a sign of life, or for a stack dump (pure)."""
+"""How long master and keeper wait for a sign of life, or for a stack dump (pure)."""
 
-MAX_MISSED_BEATS = 10  # looks at keeper or logger, a second apart, without a beat
+MAX_MISSED_BEATS = 10  # checks of keeper or logger, a second apart, without a beat
 BEATS_PER_TIMEOUT = 4  # looks in the silence that a short --node-ttl allows to the keeper
 DUMP_TIMEOUT = 0.2  # seconds a worker has to write its stack before it is stopped
 
 
 def keeper_silence(node_ttl: float) -> float:
-    """Seconds after which the master replaces a silent keeper: soon enough for the next one to beat
-    before other pools take the node for dead."""
+    """Seconds after which the master replaces a silent keeper: early enough for the next one to
+    beat before other pools declare the node dead."""
     return min(MAX_MISSED_BEATS, node_ttl / 3)

@@ -1,1 +1,1 @@
-"""What the operating system gives: fork, signals, poll, wake-ups, identity, the runtime folder."""
+"""What the operating system gives: fork, signals, wake-ups, identity, the runtime folder."""

@@ -1,10 +1,9 @@
-"""The signals of a worker or a keeper, and waiting. Handlers only set a flag; what follows is the
-loop's business.
+"""The signals of a worker or a keeper, and waiting. Handlers only set a flag; the loop acts on it.
 
-TERM asks a worker to finish its job and leave. QUIT leaves at once: the keeper gives the jobs back.
-USR2 writes the stack of every thread to stderr, at once, also from within C. INT, HUP, TTIN, TTOU
-and USR1 do nothing here, by a handler, because an ignored signal would be inherited by a job's
-subprocesses.
+TERM asks a worker to finish its job and leave. QUIT makes it leave at once: the keeper gives the
+jobs back. USR2 writes the stack of every thread to stderr at once, even if the worker hangs in C.
+INT, HUP, TTIN, TTOU and USR1 do nothing here, by a handler, because a job's subprocesses would
+inherit an ignored signal.
 """
 
 import ctypes
@@ -21,8 +20,8 @@ from poolq.system import stack_dump
 from poolq.system.host import die_with_parent
 from poolq.system.wakeups import readable
 
-STACK_BYTES = 1 << 20  # for every signal there is; pages that are never touched cost nothing
-EXIT_QUIT = 131  # 128 + QUIT, as a shell would say it
+STACK_BYTES = 1 << 20  # for all signals at once; pages that are never touched cost nothing
+EXIT_QUIT = 131  # 128 + QUIT, as a shell reports it
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 IGNORED = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
@@ -30,7 +29,7 @@ IGNORED = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 class ChildSignals:
     """What the master wants. `life` is a pipe that ends when the master does; `stop_requested` a
     word that is not 0 when it wants this process to leave. `inherited`: this process is a child
-    that user code has forked off."""
+    that user code has forked."""
 
     def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
         self._stop_requested = stop_requested
@@ -42,18 +41,18 @@ class ChildSignals:
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._handlers: dict[signal.Signals, Handler] = {}
         self._mask: set[int | signal.Signals] = set()
-        self._handle_term: Handler = self._stop  # made once: a bound method is new each time
+        self._handle_term: Handler = self._stop  # a bound method is a new object each time
 
     @property
     def stopping(self) -> bool:
-        """This process shall leave. Cheap: it is asked before each job."""
+        """True if this process is to leave. Cheap, since it is asked before each job."""
         return self._stop_heard or self._stop_requested[0] != 0
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
-        """Take over from the handlers of the master, which this process was forked from.
+        """Replace the handlers of the master, from which this process was forked.
 
-        `abort` is called just before QUIT ends the process; `outlive`: the master's death is told
-        by the pipe alone.
+        `abort` is called just before QUIT ends the process; `outlive`: only the pipe reports the
+        master's death, the kernel sends no TERM.
         """
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
@@ -102,7 +101,7 @@ class ChildSignals:
         self._stop_heard = True
 
     def _disown(self) -> None:
-        """A job's own forked child shall end at TERM as any other process does."""
+        """Restore the default signals in a child that a job has forked."""
         self.inherited = True
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(signal.SIGUSR2)
@@ -112,7 +111,8 @@ class ChildSignals:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """A signal that the terminal sends to all, and that is the master's business."""
+    """Ignore a signal that the terminal sends to all processes and that concerns only the
+    master."""
 
 
 def _drain(fd: int) -> None:

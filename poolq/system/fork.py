@@ -1,9 +1,9 @@
 """Forking: what a child must undo of its parent before it becomes a worker or a keeper.
 
-All signals are blocked around the fork, so none is handled by the wrong process. A child leaves
-by `os._exit`, after flushing its own streams. Each child is a process group of its own: a signal
-to the master's group reaches only the master, and a kill takes the job's subprocesses too. Until a
-child has handlers of its own, TERM ends it as if it had nothing to do, which is so.
+All signals are blocked around the fork, so none is handled by the wrong process. A child leaves by
+`os._exit`, after flushing its own streams. Each child is a process group of its own: a signal to
+the master's group reaches only the master, and a kill reaches the job's subprocesses, too. Until a
+child has handlers of its own, TERM simply ends it.
 """
 
 import os
@@ -20,9 +20,8 @@ EXIT_CRASHED = 70
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
     """Fork; the child runs `main` and exits with its code. Returns the child's pid.
 
-    `close`: descriptors of the parent that the child must not keep. `alone` False: it stays in the
-    parent's process group and keeps its terminal. Raises OSError when the system has no room for
-    another process.
+    `close`: descriptors that the child must close. `alone` False: it stays in the parent's process
+    group and keeps its terminal. Raises OSError if the system has no room for another process.
     """
     flush_streams()
     with signals_blocked() as mask:
@@ -34,9 +33,9 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
 
 @contextmanager
 def signals_blocked() -> Iterator[set[int | signal.Signals]]:
-    """Block all signals for a while; gives the mask from before.
+    """Block all signals for a while; yields the previous mask.
 
-    A fork forgets a signal that has arrived and was not handled yet: one that is blocked stays.
+    A fork forgets a signal that has arrived and was not handled yet; a blocked one stays.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -70,7 +69,7 @@ def _become(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
         flush_streams()
-    except BaseException:  # noqa: BLE001  # the last frame of this process: tell, then leave
+    except BaseException:  # noqa: BLE001  # the last frame of this process: report, then leave
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -78,18 +77,18 @@ def _become(
 
 
 def flush_streams() -> None:
-    """Before a fork, and before an end without Python's own. What cannot be written (a job has
-    closed or replaced them, nobody reads) changes nothing."""
+    """Before a fork, and before an exit without Python's own. It does not matter if that fails: a
+    job may have closed or replaced the streams, or nobody reads them."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
 
 
 def execute(argv: list[str], kept: tuple[int, ...]) -> int:
-    """Become another program, which keeps these descriptors. Never returns but by OSError."""
+    """Become another program, which keeps these descriptors. Returns only by raising OSError."""
     for fd in kept:
         os.set_inheritable(fd, True)
-    os.execv(argv[0], argv)  # noqa: S606  # no shell is the point
+    os.execv(argv[0], argv)  # noqa: S606  # without a shell, on purpose
 
 
 def leave(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What a process asks of the system that it runs on."""
+"""What a process asks of the system on which it runs."""
 
 import ctypes
 import os
@@ -13,7 +13,8 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 
 
 def raise_descriptor_limit(needed: int) -> None:
-    """A pool has a doorbell a row: let it have that many descriptors. Raises ConfigError."""
+    """Allow this process so many descriptors: a pool has a doorbell for each row. Raises
+    ConfigError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ConfigError(
@@ -25,7 +26,7 @@ def raise_descriptor_limit(needed: int) -> None:
 
 
 def adopt_orphans() -> bool:
-    """Be the parent of what a template forks; False where the system has no subreapers."""
+    """Become the parent of what a template forks; False if the system has no subreapers."""
     try:
         return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
     except AttributeError:
@@ -42,7 +43,7 @@ def has_terminal() -> bool:
 
 
 def die_with_parent() -> None:
-    """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe tells)."""
+    """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe reports it)."""
     if sys.platform == "linux":
         prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
         prctl(_PDEATHSIG, signal.SIGTERM)

@@ -14,13 +14,13 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def node_id() -> str:
-    """Random for every start of a pool: a restarted pool is another node."""
+    """Random for each start of a pool: a restarted pool is another node."""
     return secrets.token_hex(6)
 
 
 @cache
 def boot_id() -> str:
-    """Of this boot of this machine."""
+    """The id of this boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # no Linux
@@ -28,7 +28,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Pids mean something only within one; "" where there are no namespaces."""
+    """The namespace in which this process's pid is valid; "" where there are no namespaces."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -36,7 +36,7 @@ def pid_namespace() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started (clock ticks since boot), None when there is none or a zombie."""
+    """When the process started (clock ticks since boot), None if there is none or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -62,7 +62,7 @@ def _started_elsewhere(pid: int) -> int | None:
 
 
 def resident_memory(pid: int) -> int:
-    """Bytes of memory that the process holds now; 0 when it is gone."""
+    """The process's resident memory in bytes; 0 if it is gone."""
     try:
         file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -76,7 +76,7 @@ def resident_memory(pid: int) -> int:
 
 
 def cpu_ticks(pid: int) -> int:
-    """Time that the process has had of the processors, in clock ticks; 0 when it is gone."""
+    """Processor time that the process has used, in clock ticks; 0 if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -86,17 +86,17 @@ def cpu_ticks(pid: int) -> int:
 
 
 def registration(worker: str, node: str, pool: str) -> Registration:
-    """This process, as the engine shall know it."""
+    """This process, as the engine registers it."""
     pid = os.getpid()
     return Registration(
-        worker,
-        node,
-        socket.gethostname(),
-        pool,
-        boot_id(),
-        pid_namespace(),
-        pid,
-        start_time(pid) or 0,
+        worker=worker,
+        node=node,
+        host=socket.gethostname(),
+        pool=pool,
+        boot=boot_id(),
+        pidns=pid_namespace(),
+        pid=pid,
+        started=start_time(pid) or 0,
     )
 
 
@@ -106,13 +106,13 @@ def is_local(worker: Registration) -> bool:
 
 
 def is_gone(worker: Registration) -> bool:
-    """True if the worker ran in this very place and its process is no more."""
+    """True if the worker ran in this boot and pid namespace and its process has ended."""
     return is_gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
 
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
-    """True if that process ran in this boot and pid namespace, and is no more. One that another
-    user hides from us (hidepid, systemd's ProtectProc) may live: its silence decides."""
+    """True if that process ran in this boot and pid namespace and has ended. One that is hidden
+    from this user (hidepid, systemd's ProtectProc) may live: only its silence counts."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)
@@ -124,11 +124,11 @@ def _hidden(pid: int) -> bool:
         os.kill(pid, 0)
     except PermissionError:
         return True
-    except (ProcessLookupError, OverflowError):  # no process has a number as high as that
+    except (ProcessLookupError, OverflowError):  # no process has such a high number
         return False
     return False
 
 
 def worker_name(node: str, seq: int) -> str:
-    """Names are never used twice: a node is random, a spawn is counted."""
+    """Names are never used twice: a node's id is random, and spawns are counted."""
     return f"{node}:{seq}"

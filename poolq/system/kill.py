@@ -9,7 +9,7 @@ import psutil
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone; then it will be reaped in the next round."""
+    """Signal a process that may be gone; if it is, it will be reaped in the next round."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -17,18 +17,18 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
-    """False if the signal would end the process at once, as it has no handler for it now."""
+    """False if the signal would end the process at once, since it has no handler for it now."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return True  # it is gone, or there is no such file
+        return True  # it is gone, or the system has no such file
     masks = dict(line.split(":", 1) for line in lines if line.startswith("Sig"))
     bit = 1 << (number - 1)
     return any(int(masks.get(name, "0"), 16) & bit for name in ("SigCgt", "SigIgn"))
 
 
 def kill_group(pid: int) -> None:
-    """The whole group; the process alone while it has not made its group yet."""
+    """Kill the whole group, or only the process if it has not created its group yet."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -36,14 +36,14 @@ def kill_group(pid: int) -> None:
 
 
 def end_group(leader: int, session: int) -> None:
-    """Kill what a job has started whose worker, the leader of that group, is dead."""
+    """Kill what the job of a dead worker has started; the worker was the leader of that group."""
     if has_members(leader, session):
         kill_group(leader)
 
 
 def has_members(leader: int, session: int) -> bool:
-    """The number of a group is given to no other while it has members; that they are the pool's is
-    seen by their session."""
+    """True if processes of this session are in that group. A group's number is not reused while it
+    has members, and the session shows that they belong to the pool."""
     for pid in psutil.pids():
         with suppress(OSError):
             if os.getpgid(pid) == leader and os.getsid(pid) == session:

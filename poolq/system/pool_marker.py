@@ -1,9 +1,9 @@
-"""By what the master of a pool is known on its host though somebody has deleted its lock's file.
+"""How a pool's master is found on its host even if somebody has deleted its lock file.
 
 It holds a piece of memory that is named after folder and pool, and that nobody but its owner can
-take away. Whoever wants the name looks for such a piece in the processes of its user, after it has
-the lock and a piece of its own: so of two that have locked two files of one name, one at least sees
-the other.
+remove. A pool that wants the name looks for such a piece in the processes of its user, after it has
+the lock and a piece of its own. So if two have locked two files of one name, at least one of them
+sees the other.
 """
 
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 
 
 def create_marker(folder: Path, name: str) -> int:
-    """The descriptor of a badge, which no child may keep."""
+    """The descriptor of a marker, which every child must close."""
     return os.memfd_create(_called(folder, name), os.MFD_CLOEXEC)
 
 
 def other_holders(folder: Path, name: str) -> list[int]:
-    """The other processes of this user that have such a badge, in the same file system: containers
-    may have folders of one name that are not the same."""
+    """The other processes of this user that have such a marker, in the same file system: containers
+    may have different folders with the same name."""
     link = f"/memfd:{_called(folder, name)} (deleted)"
     me, user, here = str(os.getpid()), os.geteuid(), _mounts("self")
     found = []
@@ -33,14 +33,14 @@ def other_holders(folder: Path, name: str) -> list[int]:
 
 
 def _called(folder: Path, name: str) -> str:
-    import hashlib  # slow, and whoever only looks for a pool needs none
+    import hashlib  # slow to import, and not needed to look for a pool
 
     place = os.path.realpath(folder) + "\0" + name
     return f"poolq-pool-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
 def _has(process: str, link: str) -> bool:
-    for fd in os.listdir(f"{process}/fd"):  # noqa: PTH208  # of all processes: paths cost thrice
+    for fd in os.listdir(f"{process}/fd"):  # noqa: PTH208  # for all processes: paths cost three times as much
         with suppress(OSError):  # it was closed meanwhile
             if os.readlink(f"{process}/fd/{fd}") == link:  # noqa: PTH115  # as above
                 return True

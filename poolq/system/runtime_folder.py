@@ -1,12 +1,12 @@
 """Where a running pool is found: a folder with a lock and a socket for each pool's name.
 
-- One pool per name and folder. The lock is a POSIX one: it belongs to the process that took it, so
-  no child inherits it, and whatever the workers of a dead pool still do, the next one may start.
-  It is lost when its owner closes the file, in whatever way: nobody else in the master opens it.
-- Its file may be deleted, and is made anew then. Until it is, and if two have locked two files of
-  one name, a badge (`pool_marker.py`) tells them that there is another.
-- Both files are of mode 0600, in a folder that is the user's own, so nobody else may give orders.
-- A folder is reached through its descriptor: the path of a socket has 107 bytes at most.
+- One pool per name and folder. The lock is a POSIX lock, which belongs to the process that took it:
+  no child inherits it, and the next pool may start whatever the workers of a dead one still do. It
+  is lost when its owner closes the file by any descriptor, so nothing else in the master opens it.
+- If its file is deleted, it is created again. Until it is, and if two pools have locked two files
+  of one name, a marker (`pool_marker.py`) tells them about each other.
+- Both files have mode 0600, in a folder that is the user's own, so nobody else can send commands.
+- A folder is reached through its descriptor: the path of a socket has at most 107 bytes.
 
 What is said through the socket is `control/server.py`'s business, and `control/client.py`'s at the
 other end.
@@ -27,16 +27,16 @@ from poolq.errors import PoolStartError
 from poolq.system import pool_marker
 
 VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
-SYSTEM = Path("/run/poolq")  # where units that are written by `poolq make` have theirs
+SYSTEM = Path("/run/poolq")  # used by the units that `poolq make` writes
 FOLDER_MODE = 0o700
 SOCKET_BACKLOG = 64
-CHECK_INTERVAL = 0.5  # seconds between two looks whether the files are there
-_LONGEST = 64  # of a file's name, before its ending
+CHECK_INTERVAL = 0.5  # seconds between two checks of the files
+_LONGEST = 64  # characters of a file name without its suffix
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
 class RunningPool(NamedTuple):
-    """A pool that runs."""
+    """A running pool."""
 
     name: str
     pid: int
@@ -44,7 +44,7 @@ class RunningPool(NamedTuple):
 
 
 def pool_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of a pool that is started here, made if need be. Raises PoolStartError."""
+    """The folder of a pool that is started here, created if necessary. Raises PoolStartError."""
     path, variable = _chosen(environ)
     try:
         if variable == SESSION and path.parent.stat().st_uid != os.geteuid():
@@ -58,21 +58,21 @@ def pool_folder(environ: Mapping[str, str]) -> Path:
     except OSError as error:
         raise _unusable(path, variable, error.strerror or str(error)) from None
     if not stat.S_ISDIR(found.st_mode):
-        raise _unusable(path, variable, "it is no folder")
-    if variable != VARIABLE and not _alone(found):
-        raise _unusable(path, variable, "it is not yours alone")
+        raise _unusable(path, variable, "it is not a directory")
+    if variable != VARIABLE and not _is_private(found):
+        raise _unusable(path, variable, "other users can access it")
     return path
 
 
-def _alone(found: os.stat_result) -> bool:
-    """Nobody else may enter this folder."""
+def _is_private(found: os.stat_result) -> bool:
+    """True if nobody else can enter this folder."""
     return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def _unusable(path: Path, variable: str, why: str) -> PoolStartError:
     return PoolStartError(
         f"the runtime folder {path} ({variable}) cannot be used: {why}; "
-        f"mend that, or name another folder in {VARIABLE}"
+        f"fix that, or set {VARIABLE} to another directory"
     )
 
 
@@ -87,7 +87,7 @@ def search_folders(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
-    """The folder, and which variable says so."""
+    """The folder, and the variable that chose it."""
     if given := _absolute(environ, VARIABLE):
         return Path(given), VARIABLE
     if given := _absolute(environ, SESSION):
@@ -96,7 +96,8 @@ def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
 
 
 def _absolute(environ: Mapping[str, str], variable: str) -> str:
-    """The first one of several, which systemd parts by colons; "" if it is no whole path."""
+    """The first of several folders, which systemd separates by colons; "" if it is no absolute
+    path."""
     value = environ.get(variable, "").partition(":")[0]
     return value if value.startswith("/") else ""
 
@@ -106,11 +107,11 @@ def _temporary(environ: Mapping[str, str]) -> Path:
 
 
 def file_name(name: str) -> str:
-    """A pool's name as that of a file: any name will do, also one with slashes."""
+    """A pool's name as a file name: any name is allowed, even with slashes."""
     quoted = quote(name, safe="")
     if len(quoted) <= _LONGEST:
         return quoted
-    import hashlib  # slow, and hardly ever needed
+    import hashlib  # slow to import, and hardly ever needed
 
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{quoted[:40]}%{digest[:20]}"
@@ -121,7 +122,7 @@ class PoolLock:
     A cleanup of such folders may delete its files: `restore_files` creates them again."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Raises PoolStartError: it is held by another, or a file cannot be made."""
+        """Raises PoolStartError if another pool holds the name, or a file cannot be created."""
         self._name, self._path = name, folder
         self._lock_file, self._socket_file = (
             f"{file_name(name)}.{end}" for end in ("lock", "sock")
@@ -130,7 +131,7 @@ class PoolLock:
         self._next_check, self._failures = 0.0, 0
         path = folder / self._lock_file
         try:
-            self._private = _alone(folder.lstat())
+            self._private = _is_private(folder.lstat())
             self._folder = _open_folder(folder)
             self.lock = self._lock(self._folder)
             self._marker = pool_marker.create_marker(folder, name)
@@ -140,12 +141,12 @@ class PoolLock:
             self._note_files()
         except OSError as error:
             raise PoolStartError(
-                f"{path} cannot be made: {error.strerror}; mend that, or name another runtime "
-                f"folder in {VARIABLE}"
+                f"{path} cannot be created: {error.strerror}; fix that, or set {VARIABLE} "
+                "to another directory"
             ) from None
 
     def _reject_duplicate(self) -> None:
-        """Leave the name to a pool whose lock's file was deleted, and that will make it anew."""
+        """Leave the name to a pool whose lock file was deleted and that will create it again."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
@@ -171,7 +172,7 @@ class PoolLock:
         return fd
 
     def _listen(self, folder: int) -> socket.socket:
-        """In place of one that a dead pool has left."""
+        """Listen, in place of a socket that a dead pool has left."""
         with suppress(FileNotFoundError):
             os.unlink(self._socket_file, dir_fd=folder)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -187,9 +188,9 @@ class PoolLock:
             self._files.append((self._socket_file, bound))
 
     def restore_files(self, now: float) -> tuple[str, str] | None:
-        """Look whether the files are there, twice a second at most, and make them anew if not. A
-        level and a text for the log if there is something new to be said; `listener` is another
-        one then."""
+        """Check, at most twice a second, that the files are there, and create them again if not.
+        Returns a level and a text for the log if there is something to report; `listener` is then a
+        new one."""
         if now < self._next_check:
             return None
         self._next_check = now + CHECK_INTERVAL
@@ -200,20 +201,22 @@ class PoolLock:
         try:
             self._recreate(lock=not there[0])
         except (PoolStartError, OSError) as error:
-            self._failures += 1  # the first may be a newcomer's doing, who has not seen us yet
+            self._failures += 1  # the first may be a new pool's doing, which has not seen us yet
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
-            text = f"{deleted}, and cannot be made anew, so commands do not find this pool: {why}"
+            text = (
+                f"{deleted}, and cannot be created again, so commands do not find this pool: {why}"
+            )
             return ("error", text) if self._failures == 2 else None
         self._failures = 0
-        return "warning", f"{deleted}; they are made anew"
+        return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """The old lock is held until there is a new one, and tells newcomers nothing; the badge is
-        what keeps them away."""
+        """The old lock is held until there is a new one, but newcomers do not see it; the marker
+        keeps them away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
-        if self._private and not _alone(self._path.lstat()):
-            raise PoolStartError("it is not yours alone")
+        if self._private and not _is_private(self._path.lstat()):
+            raise PoolStartError("other users can access it")
         folder = _open_folder(self._path)
         try:
             held = self._lock(folder) if lock else self.lock
@@ -231,11 +234,11 @@ class PoolLock:
         self._note_files()
 
     def descriptors(self) -> tuple[int, ...]:
-        """What no child may keep."""
+        """File descriptors that a child must close."""
         return (self._folder, self.lock, self._marker, self.listener.fileno())
 
     def release(self) -> None:
-        """Give the name free; nothing of it stays."""
+        """Free the name, and remove its files."""
         os.close(self._marker)
         for file, inode in reversed(self._files):
             self._unlink(file, inode)
@@ -244,7 +247,7 @@ class PoolLock:
         os.close(self._folder)
 
     def _unlink(self, file: str, inode: "_Inode") -> None:
-        """A file of ours, and no other's that has its name by now."""
+        """Remove a file of this pool, unless another pool's file has its name by now."""
         with suppress(OSError):
             if _inode(file, self._folder) == inode:
                 os.unlink(file, dir_fd=self._folder)
@@ -278,7 +281,7 @@ def _open_folder(path: Path) -> int:
 
 
 def name_taken(name: str, pid: int) -> PoolStartError:
-    """The error of a pool whose name is held by that process."""
+    """The error for a name that this process holds."""
     return PoolStartError(
         f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
@@ -288,7 +291,8 @@ def name_taken(name: str, pid: int) -> PoolStartError:
 
 def _holder(fd: int) -> int:
     """The process that has the lock of this file; 0: none."""
-    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    whole_file = (0, 0, 0)  # start, length, pid
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *whole_file)
     kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
     if kind == fcntl.F_UNLCK:
         return 0
@@ -296,7 +300,7 @@ def _holder(fd: int) -> int:
 
 
 def _where(pid: int) -> str:
-    """The folder that it was started in, which tells whose it is to a person with two projects."""
+    """The folder in which it was started, which shows a person with two projects whose it is."""
     try:
         return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
     except OSError:
@@ -310,18 +314,19 @@ def _written(fd: int) -> tuple[int, str]:
 
 
 def holder_of(name: str, environ: Mapping[str, str]) -> int:
-    """The master of the pool that has this name where one that is started here would want it; 0:
-    nobody, as far as a quick look tells."""
+    """The master of the pool that has this name, where a pool started here would look for it; 0:
+    nobody, as far as a quick check shows."""
     path = _chosen(environ)[0] / f"{file_name(name)}.lock"
     try:
-        found = _look(path) if _trusted(path.parent, environ) else []
+        found = _read_lock(path) if _trusted(path.parent, environ) else []
     except OSError:
         return 0
     return found[0].pid if found else 0
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """The pools that run here and are ours to see, by name. Not for the master: see above."""
+    """The pools that run here and that this user may see, by name. Not for the master, which must
+    not open its own lock."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):
@@ -329,20 +334,20 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
                 continue
             for path in folder.glob("*.lock"):
                 with suppress(OSError):
-                    found += _look(path)
+                    found += _read_lock(path)
     return sorted(found)
 
 
 def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
-    """False for one that another user may have laid where everybody may: there is no pool of ours,
-    and nobody that an order should be given to."""
+    """False for a folder that another user may have created where everybody may: no pool of this
+    user is there, and none that may receive commands."""
     if folder != _temporary(environ) or _absolute(environ, VARIABLE):
         return True
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def _look(path: Path) -> list[RunningPool]:
+def _read_lock(path: Path) -> list[RunningPool]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         pid, name = _holder(fd), _written(fd)[1]
@@ -351,13 +356,13 @@ def _look(path: Path) -> list[RunningPool]:
     return [RunningPool(name, pid, path.parent)] if pid and name else []
 
 
-def connect(found: RunningPool, patience: float) -> socket.socket:
-    """Through the folder's descriptor, for its path may be longer than a socket's address. It waits
-    for `patience` seconds to be let in. Raises OSError."""
+def connect(found: RunningPool, timeout: float) -> socket.socket:
+    """Connect through the folder's descriptor, since its path may be too long for a socket's
+    address. Waits up to `timeout` seconds to be accepted. Raises OSError."""
     folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        limit = struct.pack("@ll", round(patience), 0)
+        limit = struct.pack("@ll", round(timeout), 0)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
     except OSError:

@@ -1,5 +1,5 @@
-"""The signals of the master, and of whoever else has a loop. Handlers only queue; the loop reads
-the queue.
+"""The signals of the master, and of other processes with a loop. Handlers only queue; the loop
+reads the queue.
 """
 
 import os
@@ -14,14 +14,15 @@ QUEUED_SIGNALS = (
 
 
 class SignalQueue:
-    """What arrived and was not looked at yet. `fd` becomes readable with each arrival."""
+    """The signals that have arrived and were not read yet. `fd` becomes readable with each
+    arrival."""
 
     def __init__(self) -> None:
         self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: deque[str] = deque()
 
     def install(self, names: Iterable[str] = QUEUED_SIGNALS) -> None:
-        """Hear these, also where who started us has blocked them."""
+        """Queue these signals, even if the parent process has blocked them."""
         numbers = [signal.Signals[name] for name in names]
         signal.set_wakeup_fd(self.write, warn_on_full_buffer=False)
         for number in numbers:
@@ -29,7 +30,7 @@ class SignalQueue:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
     def take(self) -> list[str]:
-        """All that arrived, oldest first, by name."""
+        """All that have arrived, the oldest first, by name."""
         try:
             while os.read(self.fd, 4096):
                 pass

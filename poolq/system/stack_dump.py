@@ -1,8 +1,8 @@
-"""A worker's stack for whoever asks on the same host, also when the worker hangs in C.
+"""A worker's stack for other processes of the same host, even if the worker hangs in C.
 
-The worker keeps a file in memory, and Python's faulthandler writes to it at SIGNAL. Whoever may
-signal the worker finds the file in /proc, under the number that stands in the worker's row, and
-reads what was added. The dump to the log, by USR2, is another one.
+The worker keeps a file in memory, and Python's faulthandler writes to it at DUMP_SIGNAL. Who may
+signal the worker finds the file in /proc, under the number in the worker's row, and reads what was
+added. The dump to the log, by USR2, is another one.
 """
 
 import faulthandler
@@ -12,12 +12,13 @@ from pathlib import Path
 from time import monotonic, sleep
 
 DUMP_SIGNAL = signal.SIGRTMIN
-MAX_FILE_BYTES = 1 << 20  # bytes in the file after which it begins anew
-_PAUSE, _STILL = 0.005, 4  # seconds; looks without a change after which a stack is complete
+MAX_FILE_BYTES = 1 << 20  # bytes in the file, after which it is emptied
+_PAUSE, _STILL = 0.005, 4  # seconds; checks without a change after which a stack is complete
 
 
 def enable() -> int:
-    """In a worker: from now on it can be asked. The number of the file; 0 where there is none."""
+    """In a worker: allow others to read its stack from now on. Returns the number of the file; 0 if
+    there is none."""
     try:
         made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
         try:
@@ -32,15 +33,15 @@ def enable() -> int:
 
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
-    """The stack of every thread of that worker, "" when it does not answer in time. `number`: of
-    its file, not 0: else the signal would end it."""
+    """The stack of every thread of that worker, "" if it does not answer in time. `number`: of its
+    file, not 0, since the signal would then end the worker."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
         if not Path(f"/proc/self/fd/{file}").readlink().match("/memfd:poolq-stack*"):
-            return ""  # the job has closed it, and opened something else
+            return ""  # the job has closed it and opened another file
         if os.fstat(file).st_size > MAX_FILE_BYTES:
             os.ftruncate(file, 0)
         begun = os.fstat(file).st_size
@@ -54,7 +55,7 @@ def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
 
 
 def _complete(file: int, begun: int, timeout: float) -> int:
-    """Wait until nothing is added any more; the size."""
+    """Wait until nothing more is added; returns the size."""
     deadline, size, still = monotonic() + timeout, begun, 0
     while monotonic() < deadline and still < _STILL:
         sleep(_PAUSE)

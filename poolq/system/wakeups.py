@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 class WakeUp:
-    """Rung by any process that has it; rings add up, one `clear` takes them all."""
+    """Sent by any process that has it; wake-ups add up, and one `clear` takes them all."""
 
     def __init__(self, fd: int | None = None) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if fd is None else fd
@@ -21,7 +21,7 @@ class WakeUp:
             return
 
     def wait(self, timeout: float) -> bool:
-        """True if it was rung within `timeout` seconds; takes the rings."""
+        """True if it was woken within `timeout` seconds; clears it."""
         rung = bool(readable([self.fd], timeout))
         if rung:
             self.clear()
@@ -29,19 +29,19 @@ class WakeUp:
 
 
 class WakeUps:
-    """All of a pool: the master's, the keeper's, the waiter's, and a doorbell a row."""
+    """Those of a pool: the master's, the keeper's, the waiter's, and a doorbell for each row."""
 
     def __init__(self, rows: int, fds: Sequence[int] = ()) -> None:
         wakeups = [WakeUp(fd) for fd in fds] or [WakeUp() for _ in range(rows + 3)]
         self.master, self.keeper, self.idle, *self.doorbells = wakeups
 
     def fds(self) -> list[int]:
-        """For `WakeUps(rows, fds)` in a process that was executed anew."""
+        """The descriptors, for `WakeUps(rows, fds)` in another program of the pool."""
         return [bell.fd for bell in (self.master, self.keeper, self.idle, *self.doorbells)]
 
 
 class WorkerWakeUps:
-    """A worker's two."""
+    """Those that a worker uses: its doorbell, and two that it sends."""
 
     def __init__(self, wakeups: WakeUps, row: int) -> None:
         self.doorbell = wakeups.doorbells[row].fd
@@ -49,11 +49,11 @@ class WorkerWakeUps:
         self._master = wakeups.master
 
     def report_idle(self) -> None:
-        """Tell the keeper's waiter that there is somebody to wake."""
+        """Tell the keeper's waiter that there is a worker to wake."""
         self._idle.wake()
 
     def wake_master(self) -> None:
-        """Have the master look at this worker's row now."""
+        """Have the master check this worker's row now."""
         self._master.wake()
 
 

@@ -35,7 +35,9 @@ from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
 #: For a job that comes after others that are due now: it goes back, and is claimed again.
-RETURNED_RESULT = JobResult(GIVE_BACK, Limited("", "", "", 0, "returned", "", 0.0))
+RETURNED_RESULT = JobResult(
+    GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
+)
 #: After this many jobs in a row without a rate limit, no other worker waits for the next ones.
 UNLIMITED_STREAK = 4
 EXIT_BROKEN = 1  # the exit code of a worker that cannot go on

@@ -102,7 +102,7 @@ def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
     assert lost.code == 69
     assert f"(pid {pool.pid}) runs, but its socket" in lost.line
     pool.continue_master()
-    pool.until_said("were deleted; they are made anew")
+    pool.until_said("were deleted; they have been created again")
     assert poolq(pool, "status", "--json").json["pid"] == pool.pid
 
 
@@ -119,7 +119,7 @@ def clean_up(pool: Pool, what: str) -> None:
 def test_a_pool_whose_files_are_deleted_is_found_again(project: Project, what: str) -> None:
     pool = project.ready(1)
     clean_up(pool, what)
-    pool.until_said("were deleted; they are made anew")
+    pool.until_said("were deleted; they have been created again")
     assert poolq(pool, "status", "--json").json["pid"] == pool.pid
     again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
     assert again.wait_exit() == 73
@@ -146,7 +146,7 @@ def test_a_second_pool_is_refused_though_the_first_ones_files_are_gone(project: 
     other = project.ready(1, "--name=other", RUNTIME_DIRECTORY=str(pool.runtime))
     assert "runs here already" not in other.log
     pool.continue_master()
-    pool.until_said("were deleted; they are made anew")
+    pool.until_said("were deleted; they have been created again")
     assert poolq(pool, "status", "--json").json["pid"] == pool.pid
     pool.kill_tree()
     fresh = project.ready(1, RUNTIME_DIRECTORY=str(pool.runtime))

@@ -132,7 +132,7 @@ def test_what_a_master_is_told_is_shown_and_its_end_gives_the_terminal_back(
     tty.until_shows("RUNNING g2", "SIGHUP: trying generation 2")
     command = Command(project.folder, **screens.environment())
     assert command("pause").code == 0
-    tty.until_shows("PAUSED g2", "pool paused: it takes nothing new")
+    tty.until_shows("PAUSED g2", "pool paused: it claims no new jobs")
     master.kill(signal.SIGTERM)
     assert tty.until_ends() == 0
     assert tty.restored()

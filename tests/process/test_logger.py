@@ -136,7 +136,7 @@ def test_usr1_without_a_way_to_the_new_file_keeps_the_old_one(
     until(lambda: lines(folder / "poolq.log"))
     moved = folder.rename(tmp_path / "moved")
     os.kill(pool.logger, signal.SIGUSR1)
-    said = until(lambda: [line for line in lines(moved / "poolq.log") if "anew" in line])
+    said = until(lambda: [line for line in lines(moved / "poolq.log") if "reopened" in line])
     assert said[0].startswith("logger: error: ")
     pool.wait(pool.write(1, report(1)))
     assert pool.finish() == 0

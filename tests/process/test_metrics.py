@@ -155,7 +155,7 @@ def test_a_port_that_is_taken_ends_the_pool_before_it_starts(project: Project) -
         assert pool.wait_exit() == 73
     assert pool.log == (
         f"poolq: metrics (--metrics) cannot be served on {address}: address already in use; "
-        "choose another address, or end who has it\n"
+        "choose another address, or stop the program that uses it\n"
     )
 
 

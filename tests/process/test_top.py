@@ -99,7 +99,7 @@ def test_a_master_that_hangs_is_told(screens: Screens, project: Project) -> None
     tty = screens.top(pool)
     tty.until_shows("WORKERS 1")
     pool.stop_master()
-    tty.until_shows("master hangs: it has not moved for")
+    tty.until_shows("master hangs: it has given no sign of life for")
     pool.continue_master()
     tty.until_hides("master hangs")
 

@@ -6,7 +6,7 @@ from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar, spark
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
-from poolq.monitor.alerts import pace, rule
+from poolq.monitor.alerts import rule, start_rate
 from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE
 from poolq.monitor.snapshot import LimitStatus
 
@@ -21,7 +21,7 @@ def _state(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
-    text = f"{pace(limit.starts)}/{pace(limit.allowed)}"
+    text = f"{start_rate(limit.starts)}/{start_rate(limit.allowed)}"
     return text, context.theme.good if limit.starts else context.theme.dim
 
 
@@ -73,7 +73,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("limit", limit.key),
         ("allows", f"{rule(limit)}: {limit.limit} starts in a window"),
         ("state", _state(limit, context)),
-        ("starts", f"{pace(limit.starts)} a second, of {pace(limit.allowed)} allowed"),
+        ("starts", f"{start_rate(limit.starts)} a second, of {start_rate(limit.allowed)} allowed"),
         ("used", _used(limit, context)),
         ("window ends", f"in {amounts.span(limit.resets_in)}"),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),

@@ -16,7 +16,7 @@ from poolq.log.reporting import Log
 from poolq.monitor import node_info
 from poolq.monitor.broker_status import BrokerStatus, encode, read
 from poolq.monitor.limit_status import OBSERVE_INTERVAL
-from poolq.monitor.node_info import NodeInfo, named, unserved
+from poolq.monitor.node_info import NodeInfo, queue_names, unserved
 from poolq.scoreboard.board import Scoreboard
 
 NOBODY = ("", "", 0, 0)
@@ -59,9 +59,9 @@ def test_queues_that_no_node_serves() -> None:
 
 
 def test_a_node_tells_its_queues_as_long_as_they_can_be_named() -> None:
-    assert named(None) is None
-    assert named(("high", "low")) == ("high", "low")
-    assert named(("x" * 255,) * 40) is None
+    assert queue_names(None) is None
+    assert queue_names(("high", "low")) == ("high", "low")
+    assert queue_names(("x" * 255,) * 40) is None
     assert node_info.decode(node_info.encode(info("a"))) == info("a")
     old = b'{"pool":"p","host":"h","master":["","",1,1],"keeper":["","",1,1]}'
     found = node_info.decode(old)

@@ -62,7 +62,7 @@ def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
 def test_a_master_that_hangs_is_told() -> None:
     (found,) = alerts(Snapshot(at=snapshots.AT, head=head(silence=12.0)))
     assert (found.subject, found.verdict) == ("master", "hangs")
-    assert found.text.startswith("it has not moved for 12s")
+    assert found.text.startswith("it has given no sign of life for 12s")
     assert alerts(Snapshot(at=snapshots.AT, head=head(silence=2.0))) == []
 
 
@@ -87,7 +87,7 @@ def test_what_a_limit_holds_back_is_told() -> None:
         "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
     )
     (more,) = held(grows=True, empty_in=None, last_tries=12)
-    assert more.endswith(", they become more, 12 put off with one attempt left")
+    assert more.endswith(", their number grows, 12 put off with one attempt left")
     (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
     assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
 
@@ -162,8 +162,8 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
 @pytest.mark.parametrize(
     ("busy", "left", "text"),
     [(2, 42.0, "2 jobs may finish; killed and given back in 42s"),
-     (1, None, "1 job may finish, nothing new is taken"),
-     (0, 42.0, "no job runs any more, so it ends at once")],
+     (1, None, "1 job may finish, no new ones are claimed"),
+     (0, 42.0, "no job is running, so it ends at once")],
 )  # fmt: skip
 def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))

@@ -33,7 +33,7 @@ def test_a_pool_that_is_well(change: dict[str, Any]) -> None:
         ({"state": "paused"}, "it is paused"),
         ({"state": "draining"}, "it is draining"),
         ({"workers": 0}, "no worker is up"),
-        ({"broker": None}, "the broker was not reached yet"),
+        ({"broker": None}, "the broker has not been reached yet"),
         ({"reachable": False}, "the broker has not answered for 3 s"),
         ({"broker": 31.0}, "the broker has not answered for 31 s"),
     ],
@@ -46,8 +46,8 @@ def test_one_that_lives_but_is_not_ready(change: dict[str, Any], why: str) -> No
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"master": 11.0}, "its master has not looked after it for 11 s"),
-        ({"keeper": 21.0}, "its keeper was silent for 21 s"),
+        ({"master": 11.0}, "its master has been silent for 11 s"),
+        ({"keeper": 21.0}, "its keeper has been silent for 21 s"),
     ],
 )
 def test_one_that_does_not_live(change: dict[str, Any], why: str) -> None:

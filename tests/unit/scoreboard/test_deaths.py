@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from poolq.jobs.message import Entry, entries
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.deaths import NOT_STARTED, cause, death
+from poolq.scoreboard.deaths import NOT_STARTED, death_report, describe_exit
 from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason, Phase
 from poolq.scoreboard.worker_row import text
 
@@ -30,32 +30,38 @@ def row() -> Row:
 
 
 def said(of: Row) -> Entry:
-    (line,) = entries(death(of, "node:3", "web1", 1_700_000).entry)
+    (line,) = entries(death_report(of, "node:3", "web1", 1_700_000).entry)
     return line
 
 
 def test_the_job_that_ran_crashed_those_before_are_done() -> None:
-    told = death(row(), "node:3", "web1", 1)
+    told = death_report(row(), "node:3", "web1", 1)
     assert (told.request, told.finished, told.started) == (12, 2, 2)
     assert not told.timed_out
 
 
 def test_between_two_jobs_nothing_crashed() -> None:
-    assert death(replace(row(), finished=3), "w", "h", 1).started == NOT_STARTED
-    assert death(replace(row(), started=0), "w", "h", 1).started == NOT_STARTED
+    assert death_report(replace(row(), finished=3), "w", "h", 1).started == NOT_STARTED
+    assert death_report(replace(row(), started=0), "w", "h", 1).started == NOT_STARTED
 
 
 def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
     """Should the store have lost that, it neither passes for done nor is it charged."""
     released = replace(row(), settled_below=1)
-    assert (death(released, "w", "h", 1).settled, death(released, "w", "h", 1).started) == (1, 2)
+    assert (
+        death_report(released, "w", "h", 1).settled,
+        death_report(released, "w", "h", 1).started,
+    ) == (1, 2)
     last = replace(row(), settled_below=3)
     assert not last.in_job
-    assert (death(last, "w", "h", 1).settled, death(last, "w", "h", 1).started) == (3, NOT_STARTED)
+    assert (death_report(last, "w", "h", 1).settled, death_report(last, "w", "h", 1).started) == (
+        3,
+        NOT_STARTED,
+    )
 
 
 def test_a_pardoned_workers_job_is_not_charged() -> None:
-    told = death(replace(row(), charged=False), "w", "h", 1)
+    told = death_report(replace(row(), charged=False), "w", "h", 1)
     assert (told.finished, told.started) == (2, NOT_STARTED)
 
 
@@ -73,12 +79,12 @@ def test_the_line_says_what_is_known() -> None:
         (63, 0, "killed by signal 63", (63, 0)),
         (0, 7, "exited with code 7", (0, 7)),
         (0, 0, "exited with code 0", (0, 0)),
-        (0, EXIT_UNKNOWN, "ended, nobody saw how", (0, 0)),
+        (0, EXIT_UNKNOWN, "ended unobserved", (0, 0)),
     ],
 )
 def test_how_a_worker_ended(number: int, code: int, words: str, kept: tuple[int, int]) -> None:
     ended = replace(row(), signal=int(number), exit_code=code)
-    assert cause(ended).startswith(words)
+    assert describe_exit(ended).startswith(words)
     line = said(ended)
     assert words in line.error
     assert (line.signal, line.exit_code) == kept
@@ -88,7 +94,7 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
     over = replace(
         row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=2, retry_delay=5_000_000
     )
-    told = death(over, "w", "web1", 1)
+    told = death_report(over, "w", "web1", 1)
     assert told.timed_out
     assert told.delay == 5_000_000
     line = said(over)
@@ -98,7 +104,7 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
 
 def test_a_hook_that_overran_is_a_crash() -> None:
     over = replace(row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=0)
-    assert not death(over, "w", "web1", 1).timed_out
+    assert not death_report(over, "w", "web1", 1).timed_out
     assert said(over).cause == "crash"
     assert "its hook overran the 30 s of its timeout" in said(over).error
 

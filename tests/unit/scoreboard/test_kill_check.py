@@ -31,7 +31,7 @@ def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
     scores = Scoreboard(1)
     assert scores.allocate(1, 1, 1) == 0
     scores.worker_row(0).set_phase(phase)
-    assert kill_check.has_come_up(child, scores, 0) == (phase is not Phase.BOOT)
+    assert kill_check.has_booted(child, scores, 0) == (phase is not Phase.BOOT)
     until(lambda: (one := process(child)) is not None and one.state == state, what=state)
 
 
@@ -72,7 +72,7 @@ def test_who_still_runs_what_it_was_accused_of_is_held(
     child: int, limit: int, heavy: bool, reason: KillReason
 ) -> None:
     scores = at_work(limit)
-    assert kill_check.verdict(child, scores, 0, (7, 1), heavy=heavy) == reason
+    assert kill_check.confirm_kill(child, scores, 0, (7, 1), heavy=heavy) == reason
     until(lambda: (one := process(child)) is not None and one.state == "T")
 
 
@@ -82,7 +82,7 @@ def test_neither_the_next_job_nor_a_hook_in_its_own_time_is_killed(
 ) -> None:
     """The hook belongs to the same claim as the `run()` that overran."""
     scores = at_work(1 << 40)
-    assert kill_check.verdict(child, scores, 0, accused, heavy=heavy) == KillReason.NONE
+    assert kill_check.confirm_kill(child, scores, 0, accused, heavy=heavy) == KillReason.NONE
     until(lambda: (one := process(child)) is not None and one.state == "S")
 
 

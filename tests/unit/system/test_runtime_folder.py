@@ -69,7 +69,7 @@ def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
 def test_a_file_is_no_folder(tmp_path: Path, variable: str) -> None:
     (tmp_path / "poolq").touch()
     place = tmp_path / "poolq" if variable == "RUNTIME_DIRECTORY" else tmp_path
-    with pytest.raises(PoolStartError, match="it is no folder"):
+    with pytest.raises(PoolStartError, match="it is not a directory"):
         pool_folder({variable: str(place)})
 
 
@@ -78,12 +78,12 @@ def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> No
     folder = tmp_path / f"poolq-{os.geteuid()}"
     folder.mkdir()
     folder.chmod(0o770)
-    with pytest.raises(PoolStartError, match="not yours alone"):
+    with pytest.raises(PoolStartError, match="other users can access it"):
         pool_folder(environ)
     folder.rmdir()
     (tmp_path / "elsewhere").mkdir(0o700)
     folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PoolStartError, match="it is no folder"):
+    with pytest.raises(PoolStartError, match="it is not a directory"):
         pool_folder(environ)
 
 
@@ -117,7 +117,7 @@ def test_what_a_dead_pool_left_is_taken_over(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"default.{ending}").mkdir()
     with pytest.raises(
-        PoolStartError, match=rf"{tmp_path}/default\.{ending} cannot be made: Is a dir"
+        PoolStartError, match=rf"{tmp_path}/default\.{ending} cannot be created: Is a dir"
     ):
         PoolLock("default", tmp_path)
 
@@ -182,7 +182,7 @@ def test_what_is_deleted_is_made_anew(hold: PoolLock, tmp_path: Path, what: str)
         assert hold.restore_files(now) is None
         deleted(folder, what)
         assert hold.restore_files(now + 0.1) is None, "it looks twice a second"
-        text = f"files in the runtime folder {folder} were deleted; they are made anew"
+        text = f"files in the runtime folder {folder} were deleted; they have been created again"
         assert hold.restore_files(now + CHECK_INTERVAL) == ("warning", text)
         assert sorted(file.name for file in folder.iterdir()) == ["default.lock", "default.sock"]
         assert {mode(file) for file in folder.iterdir()} == {0o600}
@@ -204,7 +204,7 @@ def test_a_file_that_is_locked_by_another_is_waited_for(hold: PoolLock, tmp_path
     other.communicate("")
     said = [hold.restore_files(4.0)]
     assert said[0] is not None
-    assert "made anew" in said[0][1]
+    assert "created again" in said[0][1]
 
 
 def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
@@ -216,7 +216,7 @@ def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
     said = [hold.restore_files(float(now)) for now in range(3)]
     assert [one is None for one in said] == [True, False, True]
     assert said[1] is not None
-    assert "it is not yours alone" in said[1][1]
+    assert "other users can access it" in said[1][1]
     assert list((tmp_path / "run").iterdir()) == []
 
 
