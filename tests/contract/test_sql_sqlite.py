@@ -146,7 +146,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, opened: OpenEn
     file.write_text("not a database, but something that somebody wrote\n" * 99)
     before = file.read_bytes()
     engine = opened(f"sqlite:///{file}", "poolq")
-    with pytest.raises(EngineError, match="no SQLite database") as caught:
+    with pytest.raises(EngineError, match="not a SQLite database") as caught:
         push(engine, "a")
     assert str(file) in str(caught.value)
     assert file.read_bytes() == before

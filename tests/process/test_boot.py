@@ -206,4 +206,4 @@ def test_a_file_that_is_no_database(project: Project) -> None:
     file.write_text("no database\n" * 100)
     pool = project.pool(1, url=f"sqlite:///{file}")
     assert pool.wait_exit() == 69
-    assert f"{file} is no SQLite database; name another file" in " ".join(said(pool))
+    assert f"{file} is not a SQLite database; use another file" in " ".join(said(pool))

@@ -31,7 +31,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         Check(
             "schema",
             "ok" if schema_version == SCHEMA_VERSION else "bad",
-            f"version {schema_version}, this poolq has {SCHEMA_VERSION}",
+            f"version {schema_version}, this poolq needs {SCHEMA_VERSION}",
         ),
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
@@ -59,37 +59,37 @@ def _version(text: str) -> Check:
 def _isolation(level: str) -> Check:
     if level == "READ-COMMITTED":
         return Check("isolation", "ok", "READ COMMITTED on poolq's connections")
-    return Check("isolation", "bad", f"{level}, though poolq has set READ COMMITTED; is a proxy"
-                 " between poolq and the server?")  # fmt: skip
+    return Check("isolation", "bad", f"{level}, although poolq has set READ COMMITTED; is there a"
+                 " proxy between poolq and the server?")  # fmt: skip
 
 
 def _durability(found: dict[str, str]) -> Check:
     flush, binlog = found.get("innodb_flush_log_at_trx_commit"), found.get("sync_binlog")
-    said = f"innodb_flush_log_at_trx_commit is {flush}"
+    setting = f"innodb_flush_log_at_trx_commit is {flush}"
     if flush == "0":
-        return Check("durability", "warn", f"{said}: a crash of the server takes up to a second of"
-                     " jobs that were accepted; set it to 1")  # fmt: skip
+        return Check("durability", "warn", f"{setting}: a crash of the server loses up to a"
+                     " second of accepted jobs; set it to 1")  # fmt: skip
     if flush != "1":
-        return Check("durability", "warn", f"{said}: a power cut takes up to a second of jobs that"
-                     " were accepted; set it to 1")  # fmt: skip
+        return Check("durability", "warn", f"{setting}: a power cut loses up to a second of"
+                     " accepted jobs; set it to 1")  # fmt: skip
     if found.get("log_bin") == "ON" and binlog != "1":
-        return Check("durability", "ok", f"{said}; sync_binlog is {binlog}: replicas may miss the"
-                     " last commits before a power cut")  # fmt: skip
-    return Check("durability", "ok", f"{said}: every commit waits for the disk")
+        return Check("durability", "ok", f"{setting}; sync_binlog is {binlog}: replicas may"
+                     " miss the last commits before a power cut")  # fmt: skip
+    return Check("durability", "ok", f"{setting}: every commit waits for the disk")
 
 
 def _writable(found: dict[str, str]) -> Check:
     if found.get("read_only", "OFF") in ("OFF", "0"):
-        return Check("writable", "ok", "this server takes writes")
-    return Check("writable", "bad", "read_only is on: this is a replica; name the primary")
+        return Check("writable", "ok", "this server accepts writes")
+    return Check("writable", "bad", "read_only is on: this is a replica; use the primary")
 
 
 def _binlog(found: dict[str, str]) -> Check:
     form = found.get("binlog_format", "ROW")
     if found.get("log_bin") != "ON" or form != "STATEMENT":
-        return Check("binlog", "ok", "it may take what poolq writes")
-    return Check("binlog", "bad", f"binlog_format is {form}, with which the server refuses all that"
-                 " is written in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
+        return Check("binlog", "ok", "accepts what poolq writes")
+    return Check("binlog", "bad", f"binlog_format is {form}, with which the server rejects writes"
+                 " in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
 
 
 def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
@@ -101,16 +101,16 @@ def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
 
 def _cluster(found: dict[str, str]) -> Check:
     if found.get("wsrep_on") == "ON":
-        return Check("cluster", "warn", "Galera: let all workers use one and the same server, as"
-                     " locks do not reach the others")  # fmt: skip
+        return Check("cluster", "warn", "Galera: let all workers use the same server, because"
+                     " servers do not share locks")  # fmt: skip
     if found.get("innodb_deadlock_detect", "ON") != "ON":
         return Check("cluster", "warn", "innodb_deadlock_detect is off: deadlocks cost 3 s each")
-    return Check("cluster", "ok", "locks hold for all who use this server")
+    return Check("cluster", "ok", "all clients of this server share its locks")
 
 
 def _clock(ahead: float) -> Check:
     if abs(ahead) < MAX_CLOCK_DIFFERENCE:
         return Check("clock", "ok", "agrees with this host's within a second")
-    word_ = "ahead of" if ahead > 0 else "behind"
-    return Check("clock", "warn", f"{abs(ahead):.1f} s {word_} this host's; jobs are due by the"
+    direction = "ahead of" if ahead > 0 else "behind"
+    return Check("clock", "warn", f"{abs(ahead):.1f} s {direction} this host's; jobs are due by the"
                  " server's clock")  # fmt: skip

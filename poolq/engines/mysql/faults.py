@@ -17,15 +17,15 @@ UNSENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
-    (EngineUnavailable, (1044, 1045, 1698), "; check the user, the password and what is granted"),
-    (EngineUnavailable, (1049,), "; make it: CREATE DATABASE `{database}`"),
+    (EngineUnavailable, (1044, 1045, 1698), "; check the user, the password and the privileges"),
+    (EngineUnavailable, (1049,), "; create it: CREATE DATABASE `{database}`"),
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
-    (EngineUnavailable, (3, 1021, 1114), "; make room on the server's disk"),
-    (EngineUnavailable, RETRYABLE, "; it was tried many times"),
+    (EngineUnavailable, (3, 1021, 1114), "; free space on the server's disk"),
+    (EngineUnavailable, RETRYABLE, "; retries did not help"),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
-    (EngineError, (1062,), "; a job of that id is stored already"),
+    (EngineError, (1062,), "; a job with that id is stored already"),
     (EngineError, (1406,), "; names may have 255 bytes, keys of limits 1000"),
 )
 

@@ -39,9 +39,7 @@ def parse_url(url: str) -> MySQLOptions:
         ) from None
     database = unquote(parts.path.removeprefix("/"))
     if not database or "/" in database:
-        raise ConfigError(
-            f"{safe_url} names no database; write mysql://user:password@host/database"
-        )
+        raise ConfigError(f"{safe_url} names no database; use mysql://user:password@host/database")
     more: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         read = _PARSERS.get(name)

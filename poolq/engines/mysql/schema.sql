@@ -1,10 +1,10 @@
 -- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 1.
--- Names are VARBINARY, so that they are told apart by every byte. Times are microseconds since
--- the epoch, UTC. {ns} is the namespace.
+-- Names are VARBINARY, so that they are compared byte by byte. Times are microseconds since the
+-- epoch, UTC. {ns} is the namespace.
 
--- Jobs that wait or run. `place`: '' in the queue (delayed while `due` has not come),
--- 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line. A claim is named
--- by (worker, request, idx). `admitted`: its limit's slot was taken with it. `taken`: when.
+-- Jobs that wait or run. `place`: '' in the queue (delayed until `due`), 'w:<worker>' claimed,
+-- 'p:<microseconds>:<key>' parked in a rate limit's line. (worker, request, idx) identify a claim.
+-- `admitted`: the claim includes a slot of the job's limit. `taken`: when it was claimed.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     place VARBINARY(1100) NOT NULL DEFAULT '',
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {ns}_jobs (
     KEY turn (place, queue, due, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Jobs that have failed, with their history.
+-- Failed jobs, with their history.
 CREATE TABLE IF NOT EXISTS {ns}_failed (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS {ns}_failed (
     KEY newest_of_queue (queue, at, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Every queue that was ever pushed to. A row is never deleted. `armed` and `seen` are its bell.
+-- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token.
 CREATE TABLE IF NOT EXISTS {ns}_queues (
     queue VARBINARY(255) NOT NULL,
     paused TINYINT NOT NULL DEFAULT 0,
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
     PRIMARY KEY (queue)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Registered workers, with the last request's number and what it was answered: the stale ids and
--- `due`, which is not used any more. The claims of the answer are those jobs that bear its number.
+-- Registered workers, with the number of the last request and the `stale` ids of its answer. The
+-- claims of the answer are the jobs with that number. `due` is no longer used.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker VARBINARY(255) NOT NULL,
     node VARBINARY(255) NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     KEY node (node, worker)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Running pools. `beat` counts up while they live.
+-- Running pools. `beat` counts up while a pool lives.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node VARBINARY(255) NOT NULL,
     beat BIGINT NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Rate limits' counters: `used` starts since `start`, of `most` in `span` microseconds.
+-- Windows of rate limits: `used` of `most` starts since `start`, in `span` microseconds.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     KEY ends (ends)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Lines of parked jobs, one for each limit and queue. `slot`: when the first may be tried again.
+-- Lines of parked jobs, one per limit and queue. `slot`: when to try the first job again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place VARBINARY(1100) NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     KEY slot (queue, slot)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- What has happened, by worker ('' when it is forgotten) and queue.
+-- How often each event has happened, by worker ('' for recovered ones) and queue.
 CREATE TABLE IF NOT EXISTS {ns}_counters (
     worker VARBINARY(255) NOT NULL,
     queue VARBINARY(255) NOT NULL,

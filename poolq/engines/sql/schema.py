@@ -23,8 +23,8 @@ def check_namespace(namespace: str) -> str:
     """Return the namespace. Raises ConfigError if table names cannot begin with it."""
     if not _NAMESPACE.fullmatch(namespace):
         raise ConfigError(
-            f"namespace is {namespace!r}; it begins the names of tables: 1 to 48 letters, digits"
-            " and _, and no digit first"
+            f"namespace is {namespace!r}; table names begin with it, so it has 1 to 48 letters,"
+            " digits and _, and does not begin with a digit"
         )
     return namespace
 

@@ -54,10 +54,7 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
     """Lock a worker's row and run `queries` in the same exchange. Raises Fenced."""
     found = tx.run(Query(LOCK_WORKER, (worker,)), *queries)
     if not found[0].rows:
-        raise Fenced(
-            f"worker {worker!r} is not registered any more: it was declared dead and its jobs"
-            " were given to others; it must leave"
-        )
+        raise Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
     return found
 
 

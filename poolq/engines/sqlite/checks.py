@@ -34,9 +34,9 @@ def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
         Check(
             "schema",
             "ok" if version == SCHEMA_VERSION else "bad",
-            f"version {version}, this poolq has {SCHEMA_VERSION}",
+            f"version {version}, this poolq needs {SCHEMA_VERSION}",
         ),
-        Check("isolation", "ok", "one writer at a time; the others wait for their turn"),
+        Check("isolation", "ok", "one writer at a time; others wait in line"),
         _journal(mode),
         Check("durability", *SYNCHRONOUS_LEVELS.get(level, ("warn", f"synchronous is {level}"))),
         _file_system(file),
@@ -47,7 +47,7 @@ def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
 
 def _journal(mode: str) -> Check:
     if mode == "wal":
-        return Check("journal", "ok", "WAL: readers wait for nobody")
+        return Check("journal", "ok", "WAL: readers never wait")
     return Check(
         "journal", "warn", f"{mode}, not WAL: readers and writers wait for each other; the file"
         " system may not offer shared memory"
@@ -58,10 +58,10 @@ def _file_system(file: Path) -> Check:
     kind = filesystem(file, MOUNTS.read_text("utf-8", "replace") if MOUNTS.exists() else "")
     if kind.startswith(REMOTE_FILE_SYSTEMS):
         return Check(
-            "place", "bad", f"{file.parent} is on {kind}; its locks are not to be relied on: name a"
-            " file on a local disk, or use MySQL or Redis"
+            "place", "bad", f"{file.parent} is on {kind}, whose locks are unreliable: use a file on"
+            " a local disk, or MySQL or Redis"
         )  # fmt: skip
-    return Check("place", "ok", f"{file.parent} is on {kind or 'a file system of unknown kind'}")
+    return Check("place", "ok", f"{file.parent} is on {kind or 'an unknown file system'}")
 
 
 def filesystem(file: Path, mounts: str) -> str:

@@ -21,13 +21,15 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def locked(file: Path, seconds: float) -> EngineUnavailable:
     return EngineUnavailable(
-        f"{file}: the database is locked by another process for {seconds:g} s now;"
-        " is one of those that use it stopped?"
+        f"{file}: the database has been locked by another process for {seconds:g} s;"
+        " is one of the processes that use it stopped?"
     )
 
 
 def interrupted(file: Path) -> EngineUnavailable:
-    return EngineUnavailable(f"{file}: this process was to be forked meanwhile; try again")
+    return EngineUnavailable(
+        f"{file}: interrupted, because this process was about to be forked; try again"
+    )
 
 
 def translate(error: sqlite3.Error, file: Path) -> EngineError:
@@ -35,35 +37,33 @@ def translate(error: sqlite3.Error, file: Path) -> EngineError:
     what = f"{file}: {error}"
     match code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return EngineUnavailable(f"{what}; another process holds it")
+            return EngineUnavailable(f"{what}; another process holds the lock")
         case sqlite3.SQLITE_CANTOPEN:
             return EngineUnavailable(f"{file} cannot be opened: {_why_not(file)}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return EngineUnavailable(f"{what}; poolq must be able to write the file and its folder")
+            return EngineUnavailable(f"{what}; poolq needs write access to the file and its folder")
         case sqlite3.SQLITE_FULL:
-            return EngineUnavailable(f"{what}; make room on {file.parent}")
+            return EngineUnavailable(f"{what}; free space on {file.parent}")
         case sqlite3.SQLITE_IOERR:
             # The commit's last write may have succeeded.
-            return EngineUnavailable(
-                f"{what}; look at the disk of {file.parent}", maybe_stored=True
-            )
+            return EngineUnavailable(f"{what}; check the disk of {file.parent}", maybe_stored=True)
         case sqlite3.SQLITE_NOTADB:
-            return EngineError(f"{file} is no SQLite database; name another file")
+            return EngineError(f"{file} is not a SQLite database; use another file")
         case sqlite3.SQLITE_CORRUPT:
             return EngineError(
-                f"{what}; move it away and restore a copy, or save what can be read with"
+                f"{what}; move it away and restore a backup, or save what is readable with"
                 " 'sqlite3 FILE .recover'"
             )
     if "no such table" in str(error) or "no such column" in str(error):
         return SchemaError(f"{what}: run 'poolq db migrate'")
     if isinstance(error, sqlite3.IntegrityError):
-        return EngineError(f"{what}; a job of that id is stored already")
+        return EngineError(f"{what}; a job with that id is stored already")
     return EngineError(what)
 
 
 def _why_not(file: Path) -> str:
     if not file.parent.is_dir():
-        return f"there is no folder {file.parent}; make it, or name another file"
+        return f"there is no folder {file.parent}; create it, or use another file"
     if file.is_dir():
-        return "it is a folder; name a file in it"
-    return "check who may read and write the file and its folder"
+        return "it is a folder; use a file in it"
+    return "check the permissions of the file and its folder"

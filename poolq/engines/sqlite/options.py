@@ -23,7 +23,7 @@ def parse_url(url: str) -> SQLiteOptions:
     location, _, query = url.partition("://")[2].partition("?")
     file = unquote(location.removeprefix("/"))
     if not file or file.endswith("/"):
-        raise ConfigError(f"{url!r} names no file; write sqlite:///poolq.db")
+        raise ConfigError(f"{url!r} names no file; use sqlite:///poolq.db")
     found = SQLiteOptions(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "synchronous":

@@ -1,9 +1,9 @@
 -- poolq on SQLite 3.35+, version 1. Times are microseconds since the epoch, UTC.
 -- {ns} is the namespace.
 
--- Jobs that wait or run. `place`: '' in the queue (delayed while `due` has not come),
--- 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line. A claim is named
--- by (worker, request, idx). `admitted`: its limit's slot was taken with it. `taken`: when.
+-- Jobs that wait or run. `place`: '' in the queue (delayed until `due`), 'w:<worker>' claimed,
+-- 'p:<microseconds>:<key>' parked in a rate limit's line. (worker, request, idx) identify a claim.
+-- `admitted`: the claim includes a slot of the job's limit. `taken`: when it was claimed.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id TEXT NOT NULL,
     place TEXT NOT NULL DEFAULT '',
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS {ns}_jobs (
 );
 CREATE INDEX IF NOT EXISTS {ns}_jobs_turn ON {ns}_jobs (place, queue, due, id);
 
--- Jobs that have failed, with their history.
+-- Failed jobs, with their history.
 CREATE TABLE IF NOT EXISTS {ns}_failed (
     id TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {ns}_failed (
 CREATE INDEX IF NOT EXISTS {ns}_failed_newest ON {ns}_failed (at, id);
 CREATE INDEX IF NOT EXISTS {ns}_failed_newest_of_queue ON {ns}_failed (queue, at, id);
 
--- Every queue that was ever pushed to. A row is never deleted. `armed` and `seen` are its bell.
+-- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token.
 CREATE TABLE IF NOT EXISTS {ns}_queues (
     queue TEXT NOT NULL,
     paused INTEGER NOT NULL DEFAULT 0,
@@ -47,8 +47,8 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
     PRIMARY KEY (queue)
 ) WITHOUT ROWID;
 
--- Registered workers, with the last request's number and what it was answered: the stale ids and
--- `due`, which is not used any more. The claims of the answer are those jobs that bear its number.
+-- Registered workers, with the number of the last request and the `stale` ids of its answer. The
+-- claims of the answer are the jobs with that number. `due` is no longer used.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker TEXT NOT NULL,
     node TEXT NOT NULL,
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_workers_node ON {ns}_workers (node, worker);
 
--- Running pools. `beat` counts up while they live.
+-- Running pools. `beat` counts up while a pool lives.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node TEXT NOT NULL,
     beat INTEGER NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) WITHOUT ROWID;
 
--- Rate limits' counters: `used` starts since `start`, of `most` in `span` microseconds.
+-- Windows of rate limits: `used` of `most` starts since `start`, in `span` microseconds.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name TEXT NOT NULL,
     span INTEGER NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_windows_ends ON {ns}_windows (ends);
 
--- Lines of parked jobs, one for each limit and queue. `slot`: when the first may be tried again.
+-- Lines of parked jobs, one per limit and queue. `slot`: when to try the first job again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_lines_slot ON {ns}_lines (queue, slot);
 
--- What has happened, by worker ('' when it is forgotten) and queue.
+-- How often each event has happened, by worker ('' for recovered ones) and queue.
 CREATE TABLE IF NOT EXISTS {ns}_counters (
     worker TEXT NOT NULL,
     queue TEXT NOT NULL,
