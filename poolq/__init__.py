@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 #: The module of each name; all other names are in `errors`.
-_HOMES = {
+_MODULES = {
     "FunctionJob": "jobs.function_job",
     "Job": "jobs.job",
     "JobSettings": "jobs.job",
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(f"poolq.{_HOMES.get(name, 'errors')}"), name)
+    found = getattr(import_module(f"poolq.{_MODULES.get(name, 'errors')}"), name)
     globals()[name] = found
     return found
 
