@@ -1,4 +1,4 @@
-"""A store that was set back to an earlier state: a replica that was promoted, a file restored.
+"""A store that was reset to an earlier state: a promoted replica, a restored file.
 
 A worker that goes on would keep claims of which it knows nothing, or has settled them already.
 """
@@ -31,7 +31,7 @@ def sql(
 
 
 class Copy:
-    """What the tables hold now, to be restored later."""
+    """The current content of the tables, to be restored later."""
 
     TABLES = ("jobs", "workers")
 
@@ -63,7 +63,7 @@ def test_a_worker_whose_step_was_lost_is_fenced(sql: SQLEngine) -> None:
     assert named(Worker(sql, "w2").claim(9)) == ["a", "b", "c"]
 
 
-def test_a_step_that_was_lost_while_under_way_is_repeated(sql: SQLEngine) -> None:
+def test_a_step_lost_in_flight_is_repeated(sql: SQLEngine) -> None:
     worker = Worker(sql)
     push(sql, *"ab")
     (first,) = worker.claim()
@@ -82,7 +82,7 @@ def test_a_worker_whose_first_step_was_lost_begins_again(sql: SQLEngine) -> None
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_worker_whose_settlement_beside_its_steps_was_lost_is_fenced(sql: SQLEngine) -> None:
+def test_a_worker_whose_settlement_outside_its_steps_was_lost_is_fenced(sql: SQLEngine) -> None:
     worker = Worker(sql)
     push(sql, *"abc")
     first, second = worker.claim(2)
@@ -94,7 +94,7 @@ def test_a_worker_whose_settlement_beside_its_steps_was_lost_is_fenced(sql: SQLE
         worker.claim()
 
 
-def test_what_was_settled_beside_and_is_there_fences_nobody(sql: SQLEngine) -> None:
+def test_a_settlement_outside_steps_that_was_kept_fences_nobody(sql: SQLEngine) -> None:
     worker = Worker(sql)
     push(sql, *"abc")
     first, second = worker.claim(2)

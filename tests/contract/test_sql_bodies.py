@@ -1,4 +1,4 @@
-"""Big bodies on the SQL engines: no step and no push moves much more than some megabytes."""
+"""Big bodies on the SQL engines: a step or a push transfers a few megabytes at most."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sized(letter: str, size: int) -> str:
 
 
 def batches(worker: Worker) -> list[str]:
-    """The first letters of what is claimed at once, until there is no more."""
+    """The first letters of the jobs of each claim, until there are no more."""
     found = []
     while claims := worker.claim(50):
         again = worker.again(want=50).claims
@@ -50,31 +50,31 @@ def batches(worker: Worker) -> list[str]:
     return found
 
 
-def test_claims_end_once_their_bodies_exceed_what_a_step_may_move(sql: SQLEngine) -> None:
+def test_claiming_ends_when_the_bodies_exceed_the_limit_of_a_step(sql: SQLEngine) -> None:
     for letter in "abcdefgh":
         push(sql, sized(letter, HALF))
     assert batches(Worker(sql)) == ["abc", "def", "gh"]
 
 
-def test_a_body_beyond_that_is_claimed_alone_or_last(sql: SQLEngine) -> None:
+def test_a_body_above_the_limit_is_claimed_alone_or_last(sql: SQLEngine) -> None:
     for letter, size in zip("abcdefg", (2, 1, 1, 2 * HALF + 9, 2 * HALF + 9, 1, 2), strict=True):
         push(sql, sized(letter, size))
     assert batches(Worker(sql)) == ["abcd", "e", "fg"]
 
 
-def test_small_bodies_count_as_well(sql: SQLEngine) -> None:
+def test_small_bodies_count_too(sql: SQLEngine) -> None:
     push(sql, sized("a", HALF), sized("b", HALF - 9), *"cdefghijklmnop")
     assert batches(Worker(sql)) == ["abcdefghijkl", "mnop"]
 
 
-def test_all_queues_share_what_a_step_may_move(sql: SQLEngine) -> None:
+def test_all_queues_share_the_limit_of_a_step(sql: SQLEngine) -> None:
     for queue in ("q", "r", "s"):
         push(sql, sized(queue, HALF), sized(queue, 9), queue=queue)
     assert batches(Worker(sql, queues=("q", "r", "s"))) == ["qqr", "rss"]
 
 
 @pytest.mark.parametrize("big", [1, 12])
-def test_no_push_keeps_the_others_waiting_for_more_than_some_megabytes(
+def test_a_push_blocks_others_for_a_few_megabytes_at_most(
     tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch, big: int
 ) -> None:
     engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")

@@ -1,4 +1,4 @@
-"""Thousands of queues: those that hold nothing cost nothing, and are forgotten in time."""
+"""Thousands of queues: empty ones cost nothing, and are eventually forgotten."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def worker(engine: SQLEngine) -> Worker:
 
 
 def use(worker: Worker, count: int) -> list[str]:
-    """Queues that have held a job, and hold none."""
+    """Make queues that have held a job and are empty now."""
     names = [f"used {n:05}" for n in range(count)]
     worker.engine.push([Push(new_id(), name, b"x") for name in names])
     while claims := worker.claim(500):
@@ -69,14 +69,12 @@ def rows(engine: SQLEngine, table: str) -> int:
 
 
 def read(engine: SQLEngine) -> int:
-    """How many rows the server has read for this connection: what an act costs it."""
+    """How many rows the server has read for this connection."""
     found = engine.session.read(Query("SHOW SESSION STATUS LIKE 'Handler_read%'"))[0].rows
     return sum(int(value) for _, value in found)
 
 
-def test_a_queue_that_holds_nothing_is_forgotten_with_its_counts(
-    engine: SQLEngine, worker: Worker
-) -> None:
+def test_an_empty_queue_is_forgotten_with_its_counters(engine: SQLEngine, worker: Worker) -> None:
     use(worker, 30)
     engine.sweep(HOUR)
     assert len(engine.counts()) == 30
@@ -94,7 +92,7 @@ def test_a_queue_that_holds_nothing_is_forgotten_with_its_counts(
 @pytest.mark.parametrize(
     "what", ["ready", "delayed", "running", "failed", "parked", "released", "paused"]
 )
-def test_one_that_holds_something_is_not(engine: SQLEngine, worker: Worker, what: str) -> None:
+def test_a_queue_that_holds_something_is_kept(engine: SQLEngine, worker: Worker, what: str) -> None:
     push(engine, "a", delay=HOUR if what == "delayed" else 0)
     if what not in ("ready", "delayed"):
         (claim,) = worker.claim()
@@ -120,10 +118,10 @@ def test_one_that_holds_something_is_not(engine: SQLEngine, worker: Worker, what
         assert worker.claim() == []
 
 
-def test_one_that_was_used_a_while_ago_is_kept_for_a_while(
+def test_a_queue_is_kept_until_it_has_been_idle_for_long_enough(
     engine: SQLEngine, worker: Worker, clock_of: Clock
 ) -> None:
-    """Nobody notes it down when a job comes and goes: the counters show it."""
+    """The counters show that jobs came and went; nothing else records it."""
     use(worker, 1)
     forget(engine, HOUR)
     clock_of.forward(HOUR + 1)
@@ -146,10 +144,10 @@ def clock_of(engine: SQLEngine, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
 @pytest.mark.parametrize("delay", [0, 50 * MS])
-def test_a_forgotten_queue_is_found_when_a_job_comes_by_one_who_knew_it(
+def test_a_forgotten_queue_is_found_when_a_producer_that_knew_it_stores_a_job(
     engine: SQLEngine, queues: list[str] | None, delay: int
 ) -> None:
-    """Its producer does not say again that there is such a queue."""
+    """The producer does not add the queue's row again."""
     worker = Worker(engine, queues=queues)
     for _ in range(2):
         push(engine, "a", delay=delay)
@@ -163,10 +161,10 @@ def test_a_forgotten_queue_is_found_when_a_job_comes_by_one_who_knew_it(
 @pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
 @pytest.mark.parametrize("how", ["parked", "released"])
 @pytest.mark.parametrize("when", ["before", "while it ran", "after"])
-def test_what_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
+def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
     engine: SQLEngine, queues: list[str] | None, how: str, when: str
 ) -> None:
-    """Forgotten before the job came, or by a sweep that had looked before it did."""
+    """The queue is forgotten before the job is stored, or by a sweep that looked before that."""
     worker = Worker(engine, queues=queues)
 
     def lose_row(at: str) -> None:
@@ -188,7 +186,7 @@ def test_what_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
+def test_a_sweep_adds_a_row_for_a_queue_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
     use(worker, 1)
     push(engine, "a")
     engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
@@ -199,14 +197,14 @@ def test_a_sweep_makes_a_queue_known_that_holds_jobs(engine: SQLEngine, worker: 
     assert rows(engine, "queues") == 1
 
 
-def test_and_one_that_has_a_line(engine: SQLEngine, worker: Worker) -> None:
+def test_a_sweep_adds_a_row_for_a_queue_that_has_a_line(engine: SQLEngine, worker: Worker) -> None:
     park(worker, "a", rules=[full(engine)])
     engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
     engine.sweep(HOUR)
     assert rows(engine, "queues") == 1
 
 
-def test_all_of_very_many_queues_have_their_turns(engine: SQLEngine, worker: Worker) -> None:
+def test_each_of_very_many_queues_gets_its_turn(engine: SQLEngine, worker: Worker) -> None:
     names = [f"{n:04}" for n in range(1200)]
     engine.push([Push(new_id(), name, name.encode()) for name in names])
     found: list[str] = []
@@ -216,7 +214,7 @@ def test_all_of_very_many_queues_have_their_turns(engine: SQLEngine, worker: Wor
 
 
 def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) -> None:
-    """What came due, or back from its limit, in a queue without ready jobs."""
+    """Jobs that come due, or return from a limit, in a queue without ready jobs."""
     rule = full(engine)
     push(engine, "released", queue="c")
     (claim,) = worker.claim()

@@ -1,4 +1,4 @@
-"""What only MySQL and MariaDB do: lost connections that hold locks, deadlocks, URLs."""
+"""MySQL and MariaDB only: lost connections that hold locks, deadlocks, URLs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def worker(mysql: MySQLEngine) -> Worker:
     return Worker(mysql)
 
 
-def test_a_lost_connection_is_killed_by_the_next_so_that_its_locks_go(
+def test_the_next_connection_kills_a_lost_one_and_so_releases_its_locks(
     mysql: MySQLEngine, worker: Worker, opened: OpenEngine
 ) -> None:
-    """The server does not know yet that it is lost, and keeps its locks for a COMMIT."""
+    """The server has not noticed the loss, and keeps the locks in case of a COMMIT."""
     push(mysql, "a")
     lost = connect(mysql.options)
     with lost.raw.cursor() as cursor:
@@ -57,7 +57,7 @@ def test_a_lost_connection_is_killed_by_the_next_so_that_its_locks_go(
     assert engine._lost_names == []
 
 
-def test_a_name_that_nobody_holds_kills_nobody(mysql: MySQLEngine, opened: OpenEngine) -> None:
+def test_a_name_without_a_connection_kills_none(mysql: MySQLEngine, opened: OpenEngine) -> None:
     mysql.now()
     engine = opened(mysql.url, mysql.namespace)
     assert isinstance(engine, MySQLEngine)
@@ -66,11 +66,11 @@ def test_a_name_that_nobody_holds_kills_nobody(mysql: MySQLEngine, opened: OpenE
     mysql.session.raw.ping(reconnect=False)
 
 
-def test_deadlocks_are_nobodys_business(
+def test_a_deadlock_is_retried_unnoticed(
     mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
 ) -> None:
-    """A stranger locks a job, the step its worker; then each wants what the other has. The
-    stranger has done more, so the step is the one that is sacrificed."""
+    """Another connection locks a job and the step its worker; then each wants the other's lock.
+    The other connection has changed more rows, so the server rolls back the step."""
     push(mysql, "a", "b")
     push(mysql, *"x" * 100, queue="r")
     first, second = worker.claim(2)
@@ -93,10 +93,10 @@ def test_deadlocks_are_nobodys_business(
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
 
-def test_a_statement_that_somebody_kills_is_run_again(
+def test_a_killed_statement_is_repeated(
     mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
 ) -> None:
-    """As tools do that look for long queries. Its transaction is, from the beginning."""
+    """As tools against long queries do; the whole transaction is repeated."""
     push(mysql, "a", "b")
     done = [Settlement(claim, ACK) for claim in worker.claim(2)]
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
@@ -124,11 +124,11 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("number", REFUSALS)
-def test_a_cluster_that_refuses_for_a_while(
+def test_a_cluster_that_refuses_writes_for_a_while(
     mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker, number: int
 ) -> None:
-    """No cluster runs here: a trigger says it in its stead. The job's worker may repeat what it
-    wanted, or has done so already."""
+    """A trigger raises the cluster's error. The job's worker may repeat its request, or the engine
+    has repeated it already."""
     push(mysql, "a")
     done = [Settlement(claim, ACK) for claim in worker.claim()]
     table = f"{mysql.namespace}_workers"
@@ -161,7 +161,7 @@ def test_a_cluster_that_refuses_for_a_while(
 
 
 def waiting(server: MariaDB, statement: str) -> bool:
-    """Whether some connection is at a statement that begins so."""
+    """Whether a connection is running a statement that begins like this."""
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM information_schema.processlist WHERE info LIKE %s", (f"{statement}%",)
@@ -189,7 +189,7 @@ def test_one_id_is_stored_once(mysql: MySQLEngine) -> None:
     assert stored(mysql, one.id).body == b"a"
 
 
-def test_what_is_too_much_to_be_counted_is_guessed(mysql: MySQLEngine) -> None:
+def test_too_many_rows_to_count_are_estimated(mysql: MySQLEngine) -> None:
     push(mysql, *map(str, range(1000)))
     push(mysql, "later", delay=HOUR)
     (ready,) = mysql.session.estimate([Query(READY_JOBS, ("q",))])
@@ -197,7 +197,7 @@ def test_what_is_too_much_to_be_counted_is_guessed(mysql: MySQLEngine) -> None:
 
 
 def asked(mysql: MySQLEngine) -> int:
-    """How many statements this connection was sent; those inside of one are not counted."""
+    """How many statements this connection has been sent, without those inside of others."""
     row = mysql.session.read(Query("SHOW SESSION STATUS LIKE 'Questions'"))[0].rows[0]
     return int(row[1])
 
@@ -214,10 +214,10 @@ def test_a_wait_is_a_few_exchanges_and_ends_when_a_job_is_due(
     assert count_of(mysql).ready == 1
 
 
-def test_a_server_that_cannot_wait_by_itself_is_asked_again_and_again(
+def test_a_server_that_cannot_wait_is_polled(
     mysql: MySQLEngine, mariadb_kind: type[MariaDB]
 ) -> None:
-    """In this mode MariaDB does not understand, as MySQL never does."""
+    """In this mode MariaDB rejects the statement, as MySQL always does."""
     push(mysql, "a", delay=HOUR)
     if mariadb_kind.waits_in_server:
         mysql.session.read(Query("SET SESSION sql_mode = 'ORACLE'"))
@@ -236,7 +236,7 @@ def test_through_the_unix_socket(mysql: MySQLEngine, mariadb_server: MariaDB) ->
         engine.close()
 
 
-def test_what_is_set_on_each_connection(mysql: MySQLEngine) -> None:
+def test_the_settings_of_each_connection(mysql: MySQLEngine) -> None:
     with mysql.session.raw.cursor() as cursor:
         cursor.execute("SHOW VARIABLES WHERE Variable_name RLIKE '^(tx|transaction)_isolation$'")
         isolation = {value for _, value in cursor.fetchall()}
@@ -253,12 +253,12 @@ def test_tls_that_verifies_nothing_is_set_up_once(mariadb_server: MariaDB) -> No
     assert raws[0].ctx is raws[1].ctx
 
 
-def test_certificates_are_read_where_they_are_asked_for(mariadb_server: MariaDB) -> None:
+def test_certificates_are_read_if_the_url_names_them(mariadb_server: MariaDB) -> None:
     with pytest.raises(EngineUnavailable, match=r"nowhere\.pem|No such file"):
         connect(parse_url(f"{mariadb_server.url}?ssl_ca=/nowhere.pem"))
 
 
-def test_a_url_is_read_whole() -> None:
+def test_all_parts_of_a_url_are_read() -> None:
     found = parse_url(
         "mysql://b%40b:p%3A%2F%E2%82%AC@db.example:3307/my%20jobs?ssl_ca=/ca.pem&ssl=true"
     )

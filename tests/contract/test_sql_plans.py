@@ -1,4 +1,4 @@
-"""How the servers mean to run the hot statements: by an index, and without sorting."""
+"""The servers' plans for the hot statements: by an index, and without sorting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.contract.helpers import HOUR, Worker, full, park, push
 from tests.support.servers import MariaDB
 
 PLACE = claimed_by("w1")
-#: Statements of the hot path and of what runs again and again, with arguments of their kind.
+#: Statements of the hot path and of regular maintenance, with suitable arguments.
 HOT = {
     "claim": Query(claiming.CLAIM_READY, ("q", 100)),
     "claim of what came due": Query(claiming.CLAIM_DUE, ("q", 100)),
@@ -75,14 +75,14 @@ HOT = {
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
 ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
-#: Only InnoDB keeps what was deleted, so only MySQL begins behind it.
+#: Only InnoDB keeps deleted entries, so only MySQL begins behind them.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 ONLY_MYSQL = {"claim behind": BEHIND, "came due behind": DUE_BEHIND, "an admission": ADMIT}
 
 
 def fill(engine: SQLEngine) -> None:
-    """Some of everything, so that a full scan would be a bad plan in every table."""
+    """Fill every table, so that a full scan would be a bad plan."""
     worker = Worker(engine)
     push(engine, *map(str, range(3000)))
     push(engine, *map(str, range(1000)), queue="r", delay=HOUR)
@@ -115,7 +115,7 @@ def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
 
 
 def explained(mysql: MySQLEngine, op: Query) -> list[tuple[str, str, str, str]]:
-    """Of each table: how it is looked up, by which index, of what length, and what else is done."""
+    """For each table: the kind of lookup, the index, the length used, and extra steps."""
     (plan,) = mysql.session.read(Query(f"EXPLAIN FORMAT=TRADITIONAL {op.sql}", op.args))
     found = []
     for row in plan.rows:
@@ -141,7 +141,7 @@ def test_mariadb_uses_its_indexes_and_sorts_nothing(mysql: MySQLEngine) -> None:
 
 
 def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
-    """Place and queue are looked up, and due_at where it matters; behind a job, its id too."""
+    """By place and queue, by due_at where it matters, and after a job also by its id."""
     due = HOT["claim of what came due"]
     for op, columns in ((HOT["claim"], 2), (due, 3), (BEHIND, 4), (DUE_BEHIND, 4)):
         lengths = (1102, 257, 8, 32)  # bytes of each part of the index

@@ -1,4 +1,4 @@
-"""What must not be left in the tables: rows that say nothing any more."""
+"""Rows that have become useless must not stay in the tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(engine: SQLEngine, table: str) -> int:
 
 
 def fill_windows(engine: SQLEngine, count: int, ends: str) -> None:
-    """Make windows of one start each; `ends` is SQL, in which `n` is the window's number."""
+    """Make windows with one start each; `ends` is SQL where `n` is the window's number."""
     insert = f"""INSERT INTO {{windows}} (name, span, most, start, used, ends)
         SELECT n, 1, 9, 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
     engine.session.transact(lambda tx: tx.later(Query(insert, (count,))))
@@ -59,7 +59,7 @@ def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
 
 
 def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine) -> None:
-    """The keeper sweeps again while there is more: so no rate of new keys is too high."""
+    """The keeper sweeps again while there is more, so no rate of new keys is too high."""
     fill_windows(sql, 2 * MAX_DELETED + 1, "n + 2")
     left = []
     while sql.sweep(HOUR):
@@ -69,8 +69,8 @@ def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine
     assert rows(sql, "windows") == 0
 
 
-def test_no_more_than_a_thousand_limits_are_shown_the_waiting_first(sql: SQLEngine) -> None:
-    """The rules that jobs wait for come last by name and by the end of their windows."""
+def test_at_most_a_thousand_limits_are_listed_waited_for_ones_first(sql: SQLEngine) -> None:
+    """Here the rules that jobs wait for would be last by name and by the end of the window."""
     fill_windows(sql, 9999, "{now} + 1000000 * (n + 1)")
     worker = Worker(sql)
     waiting = [full(sql, f"z{number}", 24 * HOUR) for number in range(3)]
@@ -90,7 +90,7 @@ def test_no_more_than_a_thousand_limits_are_shown_the_waiting_first(sql: SQLEngi
 def test_of_very_many_lines_a_thousand_are_counted(
     sql: SQLEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Short ones exactly; what that leaves of the work is for the long ones."""
+    """Short ones are counted exactly, and long ones with the rest of the budget."""
     monkeypatch.setattr(type(sql.session), "counted", 2000)
     place = "REPLACE('p:1:*', '*', n)"
     lines = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most)
@@ -107,7 +107,7 @@ def test_of_very_many_lines_a_thousand_are_counted(
     assert set(parked.values()) == {1}
 
 
-def test_a_forgotten_workers_counters_are_added_to_those_of_nobody(sql: SQLEngine) -> None:
+def test_a_recovered_workers_counters_are_added_to_those_of_no_worker(sql: SQLEngine) -> None:
     push(sql, *map(str, range(6)))
     for name in ("w1", "w2", "w3"):
         worker = Worker(sql, name)
@@ -120,7 +120,7 @@ def test_a_forgotten_workers_counters_are_added_to_those_of_nobody(sql: SQLEngin
 
 
 @pytest.mark.parametrize("end", ["claim", "cancel", "purge"])
-def test_a_line_without_jobs_is_closed(sql: SQLEngine, end: str) -> None:
+def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
     worker = Worker(sql)
     rule = full(sql, window=20 * MS)
     (pushed,) = park(worker, "a", rules=[rule])
@@ -138,7 +138,7 @@ def test_a_line_without_jobs_is_closed(sql: SQLEngine, end: str) -> None:
     assert worker.claim() == []
 
 
-def test_a_line_with_many_jobs_goes_on_when_one_is_cancelled(sql: SQLEngine) -> None:
+def test_a_line_with_many_jobs_survives_the_cancellation_of_one(sql: SQLEngine) -> None:
     worker = Worker(sql)
     first, _ = park(worker, "a", "b", rules=[full(sql)])
     sql.cancel(first)
@@ -146,7 +146,7 @@ def test_a_line_with_many_jobs_goes_on_when_one_is_cancelled(sql: SQLEngine) -> 
     assert [use.parked for use in sql.limits()] == [1]
 
 
-def test_more_than_are_counted_are_guessed_or_told_as_so_many(
+def test_more_rows_than_are_counted_are_estimated_or_capped(
     sql: SQLEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(sql, *map(str, range(2000)))

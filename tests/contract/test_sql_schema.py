@@ -1,4 +1,5 @@
-"""The tables: made by hand on a server, by themselves in a file; of one version with the code."""
+"""The tables: migrated by hand on a server, automatically in a file; their version must match the
+code."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from tests.support.servers import MariaDB
 
 @pytest.fixture
 def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
-    """Without tables."""
+    """A server without tables."""
     engine = opened(mariadb_server.url, namespace)
     assert isinstance(engine, MySQLEngine)
     return engine
@@ -31,7 +32,7 @@ def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLE
 
 @pytest.fixture
 def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
-    """Without a file."""
+    """An engine without a file."""
     engine = opened(f"sqlite:///{tmp_path}/poolq.db", namespace)
     assert isinstance(engine, SQLiteEngine)
     return engine
@@ -48,8 +49,8 @@ def set_version(engine: MySQLEngine | SQLiteEngine, server: MariaDB, version: in
 
 
 def make_version_1(engine: MySQLEngine | SQLiteEngine, server: MariaDB, count: int = 0) -> None:
-    """As an older poolq has left the tables: `count` jobs are delayed, two are ready, one of them
-    for long, one is claimed, one parked."""
+    """Tables as an older poolq leaves them: `count` jobs are delayed, two are ready, one of them
+    for long, one is claimed, one is parked."""
     names = "id, place, queue, due, history, body, rules"
     day = 24 * HOUR
     now = time.time_ns() // 1000
@@ -82,14 +83,14 @@ def refused(engine: Engine) -> str:
     return str(caught.value)
 
 
-def test_a_server_without_tables_says_what_makes_them(mysql: MySQLEngine) -> None:
+def test_without_tables_the_error_names_the_command_that_makes_them(mysql: MySQLEngine) -> None:
     assert mysql.schema.version() == 0
     assert "poolq db migrate" in refused(mysql)
     with pytest.raises(SchemaError, match="poolq db migrate"):
         mysql.counts()
 
 
-def test_a_migration_makes_the_tables_once(mysql: MySQLEngine) -> None:
+def test_a_second_migration_changes_nothing(mysql: MySQLEngine) -> None:
     assert mysql.schema.migrate() == SCHEMA_VERSION
     assert mysql.schema.version() == SCHEMA_VERSION
     push(mysql, "a")
@@ -97,13 +98,13 @@ def test_a_migration_makes_the_tables_once(mysql: MySQLEngine) -> None:
     assert named(Worker(mysql).claim()) == ["a"]
 
 
-def test_migrations_at_once_make_the_tables_once(mysql: MySQLEngine) -> None:
+def test_of_simultaneous_migrations_one_makes_the_tables(mysql: MySQLEngine) -> None:
     with ThreadPoolExecutor(4) as threads:
         steps = list(threads.map(lambda _: mysql.schema.migrate(), range(4)))
     assert sorted(steps) == [0, 0, 0, SCHEMA_VERSION]
 
 
-def test_a_migration_that_was_cut_short_can_be_run_again(
+def test_an_interrupted_migration_can_be_repeated(
     mysql: MySQLEngine, mariadb_server: MariaDB
 ) -> None:
     mysql.schema.migrate()
@@ -115,7 +116,7 @@ def test_a_migration_that_was_cut_short_can_be_run_again(
     push(mysql, "a")
 
 
-def test_the_statements_that_are_shown_make_the_tables(
+def test_the_printed_statements_make_the_tables(
     mysql: MySQLEngine, mariadb_server: MariaDB
 ) -> None:
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
@@ -126,7 +127,7 @@ def test_the_statements_that_are_shown_make_the_tables(
     push(mysql, "a")
 
 
-def test_tables_that_vanish_while_they_are_used_are_missed(
+def test_tables_that_vanish_during_use_are_reported(
     mysql: MySQLEngine, mariadb_server: MariaDB
 ) -> None:
     mysql.schema.migrate()
@@ -164,7 +165,7 @@ def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
 def test_full_tables_of_version_1_keep_all_that_is_in_them(
     request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
 ) -> None:
-    """More are delayed than one statement of the migration moves."""
+    """There are more delayed jobs than one statement of the migration moves."""
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     make_version_1(engine, mariadb_server, 12_000)
     assert engine.schema.migrate() == SCHEMA_VERSION - 1
@@ -180,7 +181,7 @@ def test_full_tables_of_version_1_keep_all_that_is_in_them(
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 15])
-def test_a_migration_of_full_tables_that_was_cut_short_can_be_run_again(
+def test_an_interrupted_migration_of_full_tables_can_be_repeated(
     mysql: MySQLEngine, at: int, mariadb_server: MariaDB
 ) -> None:
     """MySQL commits each statement by itself. (SQLite commits all of them, or none.)"""
@@ -196,10 +197,10 @@ def test_a_migration_of_full_tables_that_was_cut_short_can_be_run_again(
 
 
 @pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_an_older_poolq_that_still_runs_stops(
+def test_an_older_poolq_that_still_runs_fails(
     request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
 ) -> None:
-    """Its statements name a column that is gone; else it would run delayed jobs at once."""
+    """Its statements name a column that is gone; otherwise it would run delayed jobs at once."""
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     make_version_1(engine, mariadb_server)
     engine.schema.migrate()
@@ -212,7 +213,7 @@ def test_an_older_poolq_that_still_runs_stops(
         assert "\n" not in str(caught.value)
 
 
-def test_a_file_makes_and_migrates_its_tables_itself(
+def test_the_tables_of_a_file_are_made_and_migrated_automatically(
     sqlite: SQLiteEngine, mariadb_server: MariaDB, opened: OpenEngine
 ) -> None:
     assert sqlite.schema.version() == 0
@@ -228,7 +229,7 @@ def test_a_file_makes_and_migrates_its_tables_itself(
     assert sqlite.schema.version() == SCHEMA_VERSION
 
 
-def test_the_statements_shown_of_a_file_make_its_tables(sqlite: SQLiteEngine) -> None:
+def test_the_printed_statements_make_the_tables_of_a_file(sqlite: SQLiteEngine) -> None:
     with closing(sqlite3.connect(sqlite.options.file)) as raw, raw:
         raw.executescript(sqlite.schema.sql())
     assert sqlite.schema.version() == SCHEMA_VERSION
@@ -245,7 +246,7 @@ def test_a_namespace_that_cannot_begin_a_table_is_refused(namespace: str) -> Non
             make()
 
 
-def test_a_database_that_is_missing_says_how_to_make_it(
+def test_a_missing_database_is_reported_with_the_statement_that_makes_it(
     mariadb_server: MariaDB, namespace: str, opened: OpenEngine
 ) -> None:
     engine = opened(mariadb_server.url.replace("/poolq", "/nowhere"), namespace)

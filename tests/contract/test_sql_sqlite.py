@@ -1,4 +1,4 @@
-"""What only a file does: writers in a queue, a full disk, a file that is none."""
+"""SQLite only: writers in line, a full disk, a file that is not a database."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
 
 @contextmanager
 def holder(file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A stranger in the middle of a transaction; it ends with its input."""
+    """A process in the middle of a transaction; it ends when its input is closed."""
     command = [sys.executable, "-c", HOLD, str(file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -57,8 +57,8 @@ def holder(file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0o002, 0o660), (0o077, 0o600)])
-def test_the_files_are_nobody_elses(tmp_path: Path, umask: int, mode: int) -> None:
-    """Of the owner and his group, as the umask has it; strangers may not read a payload."""
+def test_the_files_are_private(tmp_path: Path, umask: int, mode: int) -> None:
+    """Only the owner and the group, as the umask allows, can read payloads."""
     before = os.umask(umask)
     try:
         with closing(SQLiteEngine(f"sqlite:///{tmp_path}/poolq.db", "poolq")) as engine:
@@ -71,7 +71,7 @@ def test_the_files_are_nobody_elses(tmp_path: Path, umask: int, mode: int) -> No
     assert found == dict.fromkeys(files, mode)
 
 
-def test_a_stopped_lock_holder_does_not_block_for_ever(sqlite: SQLiteEngine) -> None:
+def test_a_stopped_lock_holder_does_not_block_forever(sqlite: SQLiteEngine) -> None:
     push(sqlite, "before")
     with holder(sqlite.options.file) as process:
         os.kill(process.pid, signal.SIGSTOP)
@@ -86,7 +86,7 @@ def test_a_stopped_lock_holder_does_not_block_for_ever(sqlite: SQLiteEngine) -> 
     assert named(Worker(sqlite).claim(9)) == ["before", "b"]
 
 
-def test_a_writer_that_waited_writes_as_soon_as_it_can(
+def test_a_waiting_writer_writes_as_soon_as_it_can(
     sqlite: SQLiteEngine, threads: ThreadPoolExecutor
 ) -> None:
     push(sqlite, "before")
@@ -99,9 +99,9 @@ def test_a_writer_that_waited_writes_as_soon_as_it_can(
     assert count_of(sqlite).ready == 2
 
 
-def is_next(turnstile: Path) -> bool:
-    """Whether somebody is in the turnstile."""
-    with turnstile.open("rb") as file:
+def is_next(turn: Path) -> bool:
+    """Whether a writer holds the turn."""
+    with turn.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -109,7 +109,7 @@ def is_next(turnstile: Path) -> bool:
     return False
 
 
-def test_a_single_job_waits_for_nobody_who_does_not_write(sqlite: SQLiteEngine) -> None:
+def test_a_single_job_does_not_wait_for_a_turn_without_a_writer(sqlite: SQLiteEngine) -> None:
     push(sqlite, "before")
     with Path(f"{sqlite.options.file}-turn").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -118,7 +118,7 @@ def test_a_single_job_waits_for_nobody_who_does_not_write(sqlite: SQLiteEngine) 
 
 
 def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
-    """Eight processes that do nothing but write, four of them thousands of jobs at a time."""
+    """Eight processes do nothing but write, four of them thousands of jobs at a time."""
     sqlite.now()
     with Crowd(8) as crowd:
         results = crowd.act(push_for, sqlite.url, sqlite.namespace, 1.0)
@@ -126,7 +126,7 @@ def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
     assert max(longest for _, longest in results) < 2
 
 
-def test_a_full_disk_is_said_and_loses_nothing(sqlite: SQLiteEngine) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(sqlite: SQLiteEngine) -> None:
     push(sqlite, "a")
     raw = sqlite.session.raw()
     pages = raw.execute("PRAGMA page_count").fetchone()[0]
@@ -135,13 +135,13 @@ def test_a_full_disk_is_said_and_loses_nothing(sqlite: SQLiteEngine) -> None:
         push(sqlite, "x" * MIB)
     assert caught.value.maybe_stored is False
     assert len(caught.value.ids) == 1
-    sqlite.session.disconnect()  # as before a fork, which must not hand on its locks
+    sqlite.session.disconnect()  # as before a fork, which must not pass on the locks
     assert sqlite.options.file not in [file.resolve() for file in Path("/proc/self/fd").iterdir()]
     push(sqlite, "b")
     assert named(Worker(sqlite).claim(9)) == ["a", "b"]
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, opened: OpenEngine) -> None:
+def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path, opened: OpenEngine) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but something that somebody wrote\n" * 99)
     before = file.read_bytes()
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, opened: OpenEn
     assert file.read_bytes() == before
 
 
-def test_a_damaged_file_is_said_to_be_damaged(sqlite: SQLiteEngine, opened: OpenEngine) -> None:
+def test_a_damaged_file_is_reported(sqlite: SQLiteEngine, opened: OpenEngine) -> None:
     push(sqlite, *map(str, range(2000)))
     sqlite.close()
     with closing(sqlite3.connect(sqlite.options.file)) as raw:
@@ -166,7 +166,7 @@ def test_a_damaged_file_is_said_to_be_damaged(sqlite: SQLiteEngine, opened: Open
 
 
 @pytest.mark.parametrize("name", ["missing/poolq.db", "folder"])
-def test_a_file_that_cannot_be_opened_says_why(
+def test_the_error_says_why_a_file_cannot_be_opened(
     tmp_path: Path, opened: OpenEngine, name: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -177,8 +177,8 @@ def test_a_file_that_cannot_be_opened_says_why(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_was_taken_away_gets_no_more_jobs(sqlite: SQLiteEngine) -> None:
-    """Else they would go into a file without a name, and be lost with the process."""
+def test_a_deleted_file_gets_no_more_jobs(sqlite: SQLiteEngine) -> None:
+    """They would go into a file without a name, and be lost with the process."""
     push(sqlite, "a")
     for file in sqlite.options.file.parent.iterdir():
         file.unlink()
@@ -192,7 +192,7 @@ def test_a_file_that_was_taken_away_gets_no_more_jobs(sqlite: SQLiteEngine) -> N
         assert other.counts()[0].ready > 0
 
 
-def test_how_commits_reach_the_disk_is_an_option(tmp_path: Path, opened: OpenEngine) -> None:
+def test_synchronous_is_an_option(tmp_path: Path, opened: OpenEngine) -> None:
     for option, level in (("", 1), ("?synchronous=full", 2), ("?synchronous=NORMAL", 1)):
         engine = opened(f"sqlite:///{tmp_path}/poolq.db{option}", "poolq")
         assert isinstance(engine, SQLiteEngine)
@@ -206,7 +206,7 @@ def test_an_unknown_option_is_refused(query: str) -> None:
         SQLiteEngine(f"sqlite:///poolq.db?{query}", "poolq")
 
 
-def test_the_kind_of_a_file_system_is_found() -> None:
+def test_the_type_of_a_file_system_is_found() -> None:
     mounts = "/dev/a / ext4 rw 0 0\nhost:/x /srv/shared nfs4 rw 0 0\n/dev/b /srv\\040x xfs rw 0 0\n"
     assert filesystem(Path("/srv/shared/poolq.db"), mounts) == "nfs4"
     assert filesystem(Path("/srv/sharedness/poolq.db"), mounts) == "ext4"

@@ -1,4 +1,4 @@
-"""A fork while a thread is in the middle of a transaction that does not end soon."""
+"""A fork while a thread is in a long transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.contract.helpers import count_of, push
 from tests.contract.test_sqlite_write_lock import held, waiting
 from tests.support.wait import until
 
-#: Some minutes of work.
+#: Takes minutes.
 LONG = """WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1e10)
     SELECT COUNT(*) FROM numbers"""
 
@@ -33,7 +33,7 @@ def sqlite(tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch) 
 
 
 def found_open(file: Path) -> str:
-    """Those of the database's files that this process has open."""
+    """The database's files that this process has open."""
     links = [link.resolve() for link in Path("/proc/self/fd").iterdir() if link.exists()]
     found = {link.name for link in links if str(link).startswith(str(file))}
     return " ".join(sorted(found)) or "none"
@@ -87,10 +87,10 @@ def test_a_long_transaction_is_interrupted(
     assert seen != [(1,)], "it was rolled back"
 
 
-def test_who_waits_for_a_turn_waits_no_longer(
+def test_a_fork_interrupts_a_writer_that_waits_in_line(
     sqlite: SQLiteEngine, threads: ThreadPoolExecutor
 ) -> None:
-    """A long line may be waited in for longer than a fork can wait."""
+    """The wait in a long line may be longer than a fork can wait."""
     with held(sqlite.options.file) as turn:
         pushed = threads.submit(push, sqlite, *"abc")
         until(lambda: waiting(turn) == 1, 5, "the producer in line")
@@ -104,7 +104,7 @@ def test_who_waits_for_a_turn_waits_no_longer(
 def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
     sqlite: SQLiteEngine, threads: ThreadPoolExecutor, tmp_path: Path, opened: OpenEngine
 ) -> None:
-    """So does a child of that; their parent goes on, and so does the next child."""
+    """So does a child of that; their parent and its next child keep working."""
     begun, end = Event(), Event()
 
     def work(tx: Transaction) -> int:

@@ -1,4 +1,4 @@
-"""How SQLite's writers wait for one another: in line, asleep, workers behind all others."""
+"""SQLite's writers wait for each other in line, asleep, and workers behind all others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.wait import until
 
 
 def moved(turn: Path) -> float:
-    """Somebody has had a turn now."""
+    """Note a turn that has just ended, as a writer does."""
     os.utime(turn)
     return time.monotonic()
 
@@ -38,24 +38,24 @@ def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
 
 @contextmanager
 def held(file: Path, lane: str = "turn") -> Iterator[Path]:
-    """A stranger's turn."""
+    """Hold a lane's lock, as another process does."""
     path = Path(f"{file}-{lane}")
     path.touch()
     with path.open("rb") as opened_:
         fcntl.flock(opened_, fcntl.LOCK_EX)
         yield path
-        fcntl.flock(opened_, fcntl.LOCK_UN)  # a child may have it, too
+        fcntl.flock(opened_, fcntl.LOCK_UN)  # a child may share it
 
 
 def waiting(path: Path) -> int:
-    """How many wait for the lock on a file."""
+    """How many writers wait for the lock on a file."""
     inode = f":{path.stat().st_ino}"
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return sum(line[1] == "->" and line[6].endswith(inode) for line in lines)
 
 
 def switches_of_a_write(_: int, url: str, namespace: str) -> int:
-    """Store some jobs; how often this process went to sleep for that."""
+    """Store some jobs; returns how often this process went to sleep meanwhile."""
     engine = open_engine(url, namespace)
     engine.now()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
@@ -63,8 +63,8 @@ def switches_of_a_write(_: int, url: str, namespace: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
 
 
-def test_who_waits_sleeps(sqlite: SQLiteEngine, threads: ThreadPoolExecutor) -> None:
-    """A process that looks now and then wakes up hundreds of times a second."""
+def test_a_waiting_writer_sleeps(sqlite: SQLiteEngine, threads: ThreadPoolExecutor) -> None:
+    """Polling would wake the process hundreds of times a second."""
     push(sqlite, "known")
     with Crowd(4) as crowd:
         crowd.act(switches_of_a_write, sqlite.url, "poolq")
@@ -76,7 +76,7 @@ def test_who_waits_sleeps(sqlite: SQLiteEngine, threads: ThreadPoolExecutor) -> 
 
 
 def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngine) -> None:
-    """A line of two hundred takes seconds to go by."""
+    """A line of two hundred workers takes seconds."""
     workers = [Worker(sqlite, f"w{number}") for number in range(4)]
     push(sqlite, "known")
     assert named(workers[0].claim()) == ["known"]
@@ -93,8 +93,10 @@ def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngin
     assert sorted(name for claim in claims for name in named(claim)) == [*"abcd"]
 
 
-def test_a_line_that_moves_is_waited_for(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
-    """For as long as it does; whoever has had a turn leaves a sign of it."""
+def test_a_writer_keeps_waiting_in_a_line_that_moves(
+    tmp_path: Path, threads: ThreadPoolExecutor
+) -> None:
+    """Each writer leaves a sign of its turn, and without signs the wait ends."""
     write_lock = WriteLock(tmp_path / "poolq.db")
     with held(tmp_path / "poolq.db") as turn:
         entered = threads.submit(write_lock.acquire, list, patience=0.2)
@@ -107,7 +109,7 @@ def test_a_line_that_moves_is_waited_for(tmp_path: Path, threads: ThreadPoolExec
     write_lock.release()
 
 
-def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
+def test_each_turn_leaves_a_sign(tmp_path: Path) -> None:
     turn = tmp_path / "poolq.db-turn"
     turn.touch()
     os.utime(turn, (1, 1))
@@ -117,9 +119,11 @@ def test_each_turn_is_a_sign_that_the_line_moves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("lane", "gives_way"), [("turn", False), ("turn", True), ("line", True)])
-def test_who_has_given_up_holds_up_nobody(tmp_path: Path, lane: str, gives_way: bool) -> None:
-    """What it is granted later is free at once, also while a child lives that it has forked since:
-    a lock is shared with a child."""
+def test_a_writer_that_has_given_up_blocks_nobody(
+    tmp_path: Path, lane: str, gives_way: bool
+) -> None:
+    """A lock granted later is released at once, even while a child forked since then lives, which
+    shares the lock."""
     file = tmp_path / "poolq.db"
     write_lock, others = WriteLock(file), WriteLock(file)
     with ExitStack() as child:
@@ -135,7 +139,7 @@ def test_who_has_given_up_holds_up_nobody(tmp_path: Path, lane: str, gives_way: 
             one.release()
 
 
-def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
+def test_a_writer_that_cannot_start_a_thread_polls(
     tmp_path: Path, threads: ThreadPoolExecutor
 ) -> None:
     def no_more(*_: object) -> int:
@@ -154,7 +158,7 @@ def test_without_a_thread_to_wait_in_it_is_looked_now_and_then(
 
 @contextmanager
 def forked() -> Iterator[None]:
-    """A forked child that does nothing until it is let go."""
+    """A forked child that sleeps until the context ends."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:

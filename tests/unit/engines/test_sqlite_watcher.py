@@ -1,4 +1,4 @@
-"""How the keeper hears that a SQLite file is written to."""
+"""How a waiter notices writes to a SQLite file."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def watcher(database: Path) -> Iterator[Watcher]:
 
 
 def silent_changes(watcher: Watcher, many: int) -> None:
-    """Changes that nothing was heard of."""
+    """Changes without an event."""
     for _ in range(many):
         until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
         watcher.changed()
 
 
-def test_a_commit_is_heard_once(database: Path, writer: sqlite3.Connection) -> None:
+def test_a_commit_raises_one_event(database: Path, writer: sqlite3.Connection) -> None:
     with closing(FileWatch(database.with_name("jobs.db-wal"))) as watch:
         assert not watch.heard(0)
         writer.execute("INSERT INTO t VALUES (1)")
@@ -47,7 +47,7 @@ def test_a_commit_is_heard_once(database: Path, writer: sqlite3.Connection) -> N
         assert not watch.heard(0)
 
 
-def test_there_may_be_no_log_yet(database: Path, watcher: Watcher) -> None:
+def test_without_a_log_nothing_is_watched(database: Path, watcher: Watcher) -> None:
     watcher.begin()
     assert not watcher.listens
     with closing(sqlite3.connect(database)) as raw:
@@ -57,7 +57,7 @@ def test_there_may_be_no_log_yet(database: Path, watcher: Watcher) -> None:
         assert watcher.listens
 
 
-def test_a_log_that_was_replaced_is_heard(
+def test_a_replaced_log_is_watched(
     database: Path, writer: sqlite3.Connection, watcher: Watcher
 ) -> None:
     watcher.begin()
@@ -73,7 +73,7 @@ def test_a_log_that_was_replaced_is_heard(
 
 
 @pytest.mark.usefixtures("writer")
-def test_where_nothing_is_heard_of_changes_it_is_looked_often(watcher: Watcher) -> None:
+def test_after_changes_without_events_the_watcher_polls(watcher: Watcher) -> None:
     watcher.begin()
     silent_changes(watcher, MAX_UNHEARD - 1)
     assert watcher.listens
@@ -82,7 +82,7 @@ def test_where_nothing_is_heard_of_changes_it_is_looked_often(watcher: Watcher) 
     assert not watcher.listens
 
 
-def test_one_change_that_was_heard_restores_the_trust(
+def test_a_change_with_an_event_restores_trust(
     writer: sqlite3.Connection, watcher: Watcher
 ) -> None:
     watcher.begin()
