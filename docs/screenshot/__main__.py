@@ -27,7 +27,7 @@ from poolq.demo.jobs import CallWebhook, index_file
 from poolq.errors import PoolNotFound
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
-from poolq.system.runtime_folder import VARIABLE
+from poolq.system.runtime_folder import RUNTIME_VARIABLE
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"
@@ -100,7 +100,7 @@ def enter_project(folder: Path) -> None:
     """Enter a new project, and forget poolq's environment variables."""
     for name in [name for name in os.environ if name.startswith("POOLQ_")]:
         del os.environ[name]
-    os.environ.update({VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
+    os.environ.update({RUNTIME_VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
     sys.path.insert(0, str(HERE))
     os.chdir(folder)
     work.prepare(work.DemoFiles(folder))

@@ -19,7 +19,7 @@ from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
 from poolq.engines.base import Engine
 from poolq.errors import EngineUnavailable, PoolqError
 from poolq.system.fork import fork
-from poolq.system.runtime_folder import VARIABLE
+from poolq.system.runtime_folder import RUNTIME_VARIABLE
 from poolq.system.signal_queue import SignalQueue
 
 TICK_SECONDS = 1.0
@@ -117,7 +117,7 @@ class _Demo:
         os.close(log)
         for name in [name for name in os.environ if name.startswith("POOLQ_")]:
             del os.environ[name]
-        os.environ[VARIABLE] = str(self._files.folder)  # other demos and pools have theirs
+        os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # other demos and pools have theirs
 
     def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
         """Run `main` in a process of its own; returns its exit code. `tick` is called about every

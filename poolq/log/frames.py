@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 
 MARK = b"\x1e"
 TOKEN_BYTES = 8  # bytes
-HEADER = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
-MAX_BODY = select.PIPE_BUF - HEADER
+HEADER_BYTES = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
+MAX_BODY = select.PIPE_BUF - HEADER_BYTES
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
 RAW = b""
 #: Bytes of a line of output, at most; a longer line is cut.
@@ -96,7 +96,7 @@ class Parser:
         while (mark := data.find(self._start, at)) >= 0:
             if mark > at:
                 found.append((RAW, data[at:mark]))
-            body = mark + HEADER
+            body = mark + HEADER_BYTES
             try:
                 end = body + int(data[body - 4 : body], 16) if len(data) >= body else -1
             except ValueError:  # forged

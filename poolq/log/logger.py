@@ -26,7 +26,7 @@ from setproctitle import setproctitle
 
 from poolq.log.events import LineFormatter
 from poolq.log.lines import LineAssembler
-from poolq.log.pipes import OTHERS, Pipes
+from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import Sink
 from poolq.system.kill import send
 from poolq.system.wakeups import readable
@@ -38,7 +38,7 @@ MAX_READ = 1 << 20  # bytes of one read
 #: a busy worker writes in five times that.
 GATHER_DELAY = 0.002
 RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
-EXIT_BROKEN = 70
+EXIT_SINK_DIED = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
 
 
@@ -76,7 +76,7 @@ class Logger:
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
-        lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, OTHERS)
+        lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, NAMED_SOURCES)
         self._reopen_requested = False  # USR1 came: the log file was moved away
         self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path)
 
@@ -88,7 +88,7 @@ class Logger:
         self._sink.wake()
         while self._round():
             if not self._sink.is_alive():
-                return EXIT_BROKEN  # it has reported why on stderr
+                return EXIT_SINK_DIED  # it has reported why on stderr
         self._sink.finish(FLUSH_TIMEOUT)
         return 0
 

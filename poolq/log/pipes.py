@@ -15,7 +15,7 @@ from poolq.log.frames import new_token
 from poolq.log.ring import LogRing
 
 #: The processes that have a pipe without having a row.
-OTHERS = ("master", "keeper", "template", "dashboard")
+NAMED_SOURCES = ("master", "keeper", "template", "dashboard")
 #: These must never wait for the log: they drop and count what does not fit.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
@@ -26,7 +26,7 @@ class Writers:
     def __init__(self, fds: Sequence[int], token: bytes) -> None:
         self.fds = tuple(fds)
         self.token = token
-        self.rows = len(fds) - len(OTHERS)
+        self.rows = len(fds) - len(NAMED_SOURCES)
 
     def row(self, index: int) -> int:
         """The descriptor for a row's process."""
@@ -34,7 +34,7 @@ class Writers:
 
     def named(self, name: str) -> int:
         """The descriptor for one of OTHERS."""
-        return self.fds[self.rows + OTHERS.index(name)]
+        return self.fds[self.rows + NAMED_SOURCES.index(name)]
 
     def all_but(self, kept: int) -> tuple[int, ...]:
         """All others, which a process that keeps this one has to close."""
@@ -46,7 +46,7 @@ class Pipes:
     row."""
 
     def __init__(self, rows: int) -> None:
-        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(OTHERS))]
+        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(NAMED_SOURCES))]
         self.readers = tuple(read for read, _ in ends)
         self.writers = Writers([write for _, write in ends], new_token())
         self.ring = LogRing()

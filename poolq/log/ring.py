@@ -18,12 +18,12 @@ from threading import Lock
 from typing import NamedTuple
 
 RING_BYTES = 8 << 20
-CONTROL = 64  # bytes, the words below
+CONTROL_BYTES = 64  # bytes, the words below
 HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)
-HEADER = 128  # bytes; records are aligned to this, too
+HEADER_BYTES = 128  # bytes; records are aligned to this, too
 LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the job's id
 JOB = 40
-JOB_ROOM = HEADER - JOB
+JOB_ROOM = HEADER_BYTES - JOB
 PAD = 1 << 32  # the source of a record that only fills the end of the memory
 SENTINEL = secrets.token_bytes(16)  # made in the master: the same in all loggers of a pool
 #: An empty ring starts again at its first page once its position is beyond this.
@@ -45,10 +45,10 @@ class LogRing:
 
     def __init__(self, size: int = RING_BYTES) -> None:
         self._size = size
-        self._map = mmap.mmap(-1, CONTROL + size)
+        self._map = mmap.mmap(-1, CONTROL_BYTES + size)
         memory = memoryview(self._map)
-        self._control = memory[:CONTROL].cast("Q")
-        self._data = memory[CONTROL:]
+        self._control = memory[:CONTROL_BYTES].cast("Q")
+        self._data = memory[CONTROL_BYTES:]
         self._lock = Lock()
         self._cursor = 0
 
@@ -150,7 +150,7 @@ class LogRing:
             return None
         if skip:
             header = self._header(control[TAIL])
-            header[SOURCE], header[LENGTH] = PAD, skip - HEADER
+            header[SOURCE], header[LENGTH] = PAD, skip - HEADER_BYTES
             control[TAIL] += skip
         return control[TAIL]
 
@@ -174,10 +174,10 @@ class LogRing:
         return self._data[start : start + JOB].cast("Q")
 
     def _body(self, at: int, length: int) -> memoryview:
-        start = at % self._size + HEADER
+        start = at % self._size + HEADER_BYTES
         return self._data[start : start + length]
 
 
 def _span(length: int) -> int:
     """Bytes that a record takes."""
-    return HEADER + length + -length % HEADER
+    return HEADER_BYTES + length + -length % HEADER_BYTES

@@ -38,7 +38,7 @@ from poolq.scoreboard.layout import KillReason, Phase
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
-from poolq.system.kill import handles, kill_group, send
+from poolq.system.kill import has_handler, kill_group, send
 from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
@@ -269,7 +269,7 @@ class Master:
             self._scores.request_stop(row)
             self._wakeups.doorbells[row].wake()
         self._children.templates.stop(pid)
-        if row is None or handles(pid, signal.SIGTERM):
+        if row is None or has_handler(pid, signal.SIGTERM):
             send(pid, signal.SIGTERM)
         transitions.signalled(self.pool, pid, monotonic(), killed=False)
 

@@ -6,7 +6,7 @@ None, an unknown number, is shown as a dash.
 import re
 from datetime import UTC, datetime
 
-NONE, NEVER = "-", "never"
+DASH, NEVER = "-", "never"
 YEAR = 365 * 86400
 FOREVER = 1e6 * YEAR
 _KIB = 1024
@@ -26,7 +26,7 @@ def count(number: float) -> str:
 def rate(number: float | None) -> str:
     """Events per unit of time: 0, 0.02, 4.5, 123, 45.6k."""
     if number is None:
-        return NONE
+        return DASH
     if number < 0.005:
         return "0"
     if number < 1:
@@ -46,7 +46,7 @@ def size(number: float) -> str:
 def growth(number: float | None) -> str:
     """Bytes per minute, with their sign; less than a quarter of a megabyte counts as no growth."""
     if number is None:
-        return NONE
+        return DASH
     if abs(number) < _KIB * _KIB / 4:
         return "0"
     sign = "+" if number > 0 else "-"
@@ -56,13 +56,13 @@ def growth(number: float | None) -> str:
 
 def share(number: float | None) -> str:
     """A share of one core: 0%, 100%, 250%."""
-    return NONE if number is None else f"{number * 100:.0f}%"
+    return DASH if number is None else f"{number * 100:.0f}%"
 
 
 def span(seconds: float | None) -> str:
     """A duration: 0.4ms, 20ms, 4.2s, 42s, 12m03s, 3h05m, 12d04h, 300d."""
     if seconds is None:
-        return NONE
+        return DASH
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
     if seconds >= FOREVER:

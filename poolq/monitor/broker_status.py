@@ -64,17 +64,19 @@ def read(data: bytes) -> BrokerStatus | None:
         return None
 
 
-def encode(sight: BrokerStatus, room: int) -> bytes:
+def encode(status: BrokerStatus, room: int) -> bytes:
     """In at most `room` bytes: if names are very long, fewer are shown."""
-    while len(data := to_json(sight)) > room:
-        queues = sight.queues[: len(sight.queues) // 2]
-        sight = msgspec.structs.replace(
-            sight,
+    while len(data := to_json(status)) > room:
+        queues = status.queues[: len(status.queues) // 2]
+        status = msgspec.structs.replace(
+            status,
             queues=queues,
-            flows={one.queue: sight.flows[one.queue] for one in queues if one.queue in sight.flows},
-            limits=sight.limits[: len(sight.limits) // 2],
-            nodes=sight.nodes[: len(sight.nodes) // 2],
-            unserved=sight.unserved[: len(sight.unserved) // 2],
+            flows={
+                one.queue: status.flows[one.queue] for one in queues if one.queue in status.flows
+            },
+            limits=status.limits[: len(status.limits) // 2],
+            nodes=status.nodes[: len(status.nodes) // 2],
+            unserved=status.unserved[: len(status.unserved) // 2],
         )
     return data
 

@@ -96,16 +96,16 @@ class Collector:
 
     def _values(self, cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
         pages = self._scores.pages
-        state, sight = (
+        state, broker = (
             pool_status.read(pages.master.read()),
             broker_status.read(pages.keeper.read()),
         )
         return {
             **(_of_pool(state, self._scores) if state else {}),
             **_of_jobs(cells),
-            **(_of_queues(sight) if sight else {}),
-            **(of_limits(sight.limits_now()) if sight else {}),
-            **(_of_version(state, sight) if state and sight else {}),
+            **(_of_queues(broker) if broker else {}),
+            **(of_limits(broker.limits_now()) if broker else {}),
+            **(_of_version(state, broker) if state and broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
 
@@ -138,9 +138,9 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
     }
 
 
-def _of_version(state: PoolStatus, sight: BrokerStatus) -> dict[str, Iterable[Value]]:
+def _of_version(state: PoolStatus, broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     return {
-        "poolq_pool_info": [((state.pool, state.namespace, state.host, sight.version), 1)],
+        "poolq_pool_info": [((state.pool, state.namespace, state.host, broker.version), 1)],
     }
 
 
@@ -154,16 +154,16 @@ def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
     }
 
 
-def _of_queues(sight: BrokerStatus) -> dict[str, Iterable[Value]]:
+def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     found: dict[str, Iterable[Value]] = {
-        f"poolq_queue_{name}": [((one.queue,), getattr(one, name)) for one in sight.queues]
+        f"poolq_queue_{name}": [((one.queue,), getattr(one, name)) for one in broker.queues]
         for name in ("ready", "delayed", "parked", "running", "failed", "paused")
     }
     return {
         **found,
-        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in sight.queues],
-        "poolq_broker_ping_seconds": [((), sight.ping)],
-        "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - sight.at) / 1e9)],
+        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in broker.queues],
+        "poolq_broker_ping_seconds": [((), broker.ping)],
+        "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - broker.at) / 1e9)],
     }
 
 

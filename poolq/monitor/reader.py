@@ -54,7 +54,7 @@ class SnapshotReader:
 
     def snapshot(self) -> Snapshot | None:
         """The pool now; None if its master has not published anything yet."""
-        state, sight = self._status.read(), self._broker.read()
+        state, broker = self._status.read(), self._broker.read()
         if state is None:
             return None
         cells, now = self._counts.cells(), monotonic()
@@ -68,14 +68,14 @@ class SnapshotReader:
         self._feed.update(state.workers)
         return Snapshot(
             at=time(),
-            head=self._head(state, sight, sum(bool(one.id) for one in workers)),
+            head=self._head(state, broker, sum(bool(one.id) for one in workers)),
             throughput=_throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
-            queues=tuple(_queues(sight)) if sight else (),
-            limits=sight.limits_now() if sight else (),
+            queues=tuple(_queues(broker)) if broker else (),
+            limits=broker.limits_now() if broker else (),
             failures=self._feed.failures(),
             events=self._feed.events(),
-            nodes=tuple(_nodes(sight, state.node, workers, now)) if sight else (),
+            nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
             unknown=self._feed.unknown(time()),
             deaths=tuple(
                 DeathView(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
@@ -92,7 +92,7 @@ class SnapshotReader:
         """Seconds since the master last checked its pool, which it does at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.word(layout.MASTER_BEAT)) / 1e9)
 
-    def _head(self, state: PoolStatus, sight: BrokerStatus | None, busy: int) -> PoolView:
+    def _head(self, state: PoolStatus, broker: BrokerStatus | None, busy: int) -> PoolView:
         return PoolView(
             pool=state.pool,
             host=state.host,
@@ -106,14 +106,14 @@ class SnapshotReader:
             namespace=state.namespace,
             trial=state.trial,
             reachable=bool(self._scores.word(layout.BROKER_UP)),
-            ping=sight.ping if sight else None,
-            age=sight.age() if sight else None,
-            period=sight.period if sight else limit_status.OBSERVE_INTERVAL,
+            ping=broker.ping if broker else None,
+            age=broker.age() if broker else None,
+            period=broker.period if broker else limit_status.OBSERVE_INTERVAL,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=pool_status.drain_left(state),
             silence=self.silence(),
-            version=sight.version if sight else "",
+            version=broker.version if broker else "",
             queues=tuple(state.queues) if state.queues is not None else None,
         )
 
@@ -196,9 +196,9 @@ def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
 # what the keeper has seen
 
 
-def _queues(sight: BrokerStatus) -> Iterable[QueueView]:
-    for one in sight.queues:
-        flow = sight.flows.get(one.queue, QueueFlow())
+def _queues(broker: BrokerStatus) -> Iterable[QueueView]:
+    for one in broker.queues:
+        flow = broker.flows.get(one.queue, QueueFlow())
         yield QueueView(
             queue=one.queue,
             ready=one.ready,
@@ -212,7 +212,7 @@ def _queues(sight: BrokerStatus) -> Iterable[QueueView]:
             empty_in=_empty_in(one.ready, flow),
             paused=one.paused,
             spark=flow.ready,
-            served=one.queue not in sight.unserved,
+            served=one.queue not in broker.unserved,
         )
 
 
@@ -224,11 +224,11 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 
 
 def _nodes(
-    sight: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
+    broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
     """What the workers of this node do is known here; other nodes publish it with their beat."""
-    passed = max(0.0, now - sight.at / 1e9)
-    for one in sight.nodes:
+    passed = max(0.0, now - broker.at / 1e9)
+    for one in broker.nodes:
         found = node(one, passed)
         if one.node == here:
             ready = sum(worker.state != "boot" for worker in workers)

@@ -13,7 +13,7 @@ from time import monotonic
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import NO_JOB, KillReason, Phase, RunningJob
 
-STOP_TIMEOUT = 0.02
+SIGSTOP_TIMEOUT = 0.02
 _PAUSE = 0.0005
 
 
@@ -23,7 +23,7 @@ def stop_process(pid: int) -> None:
     A process in an uninterruptible call does not stop, but it does not start another job either.
     """
     os.kill(pid, signal.SIGSTOP)
-    deadline = monotonic() + STOP_TIMEOUT
+    deadline = monotonic() + SIGSTOP_TIMEOUT
     while monotonic() < deadline and not _is_stopped(pid):
         signal.sigtimedwait([], _PAUSE)
 

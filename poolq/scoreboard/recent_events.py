@@ -13,7 +13,7 @@ from poolq.scoreboard.shared_text import TextRing
 
 #: Characters that are kept of each text, and of the end of a traceback, where the error is. The
 #: first pair that fits is used.
-CUTS = ((300, 900), (100, 300), (30, 30))
+TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 _decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
 
@@ -34,7 +34,7 @@ class RecentEvents:
 
     def add(self, when: float, who: str, event: Event) -> None:
         """Keep the event, in place of the oldest one."""
-        for text, trace in CUTS:
+        for text, trace in TEXT_LIMITS:
             fields = [
                 _cut(value, -trace if name == "traceback" else text)
                 for name, value in zip(event._fields, event, strict=True)

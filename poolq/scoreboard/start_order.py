@@ -36,7 +36,7 @@ from poolq.scoreboard.layout import (
     TEXT,
     UNLIMITED,
 )
-from poolq.scoreboard.worker_row import order_of
+from poolq.scoreboard.worker_row import place_of
 
 #: Limits of at most this many starts are kept in order from their first start on.
 SMALL_LIMIT = 100
@@ -79,7 +79,7 @@ class StartOrder:
         now, (one, end) = monotonic_ns(), self._waits
         if one != id or now > end + MAX_WAIT:
             self._waits = id, now + MAX_WAIT
-        if not self._wait(order_of(id), rules, claimed, pause):
+        if not self._wait(place_of(id), rules, claimed, pause):
             return False  # if it comes back, only the rest of its time is left
         self._waits = "", 0
         return True
@@ -145,6 +145,6 @@ class StartOrder:
             if started == 0:
                 if claims and words[FIRST] < mine:
                     return True
-            elif (words[ASKING] or started < claims) and order_of(bytes(text)) < mine:
+            elif (words[ASKING] or started < claims) and place_of(bytes(text)) < mine:
                 return True
         return False

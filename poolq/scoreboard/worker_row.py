@@ -132,7 +132,7 @@ class WorkerRow:
         words[PREVIOUS_REQUEST] = before
         words[REQUEST] = request
         words[ASKING] = 0
-        words[FIRST] = order_of(first)
+        words[FIRST] = place_of(first)
         words[CLAIMS] = many
         words[MOVED] = monotonic_ns()
         words[CLAIMING] = 0
@@ -144,7 +144,7 @@ class WorkerRow:
     def set_returned(self, first: str, many: int) -> None:
         """The engine has taken back `many` claims that were not started, `first` the first id."""
         words = self.words
-        words[RETURNED] = order_of(first)
+        words[RETURNED] = place_of(first)
         words[RETURNED_AT] = monotonic_ns()
         words[CLAIMS] = max(0, words[CLAIMS] - many)
 
@@ -227,7 +227,7 @@ def of_request(words: memoryview, which: int) -> int:
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
 
 
-def order_of(id: str | bytes) -> int:
+def place_of(id: str | bytes) -> int:
     """A job's place among those created at about the same time, from its id; 0 if it has none."""
     try:
         return max(0, int(id[:16], 16))  # no id of poolq's own begins with a minus

@@ -23,7 +23,7 @@ from poolq.system.wakeups import readable
 STACK_BYTES = 1 << 20  # for all signals at once; pages that are never touched cost nothing
 EXIT_QUIT = 131  # 128 + QUIT, as a shell reports it
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
-IGNORED = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
+IGNORED_SIGNALS = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 
 
 class ChildSignals:
@@ -64,7 +64,7 @@ class ChildSignals:
             signal.SIGQUIT: quit_now,
             signal.SIGCHLD: signal.SIG_DFL,
             signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts
-            **{signal.Signals[name]: _nothing for name in IGNORED},
+            **{signal.Signals[name]: _nothing for name in IGNORED_SIGNALS},
         }
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number, handler in self._handlers.items():
@@ -105,7 +105,7 @@ class ChildSignals:
         self.inherited = True
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(signal.SIGUSR2)
-        for name in ("SIGTERM", "SIGQUIT", *IGNORED):
+        for name in ("SIGTERM", "SIGQUIT", *IGNORED_SIGNALS):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

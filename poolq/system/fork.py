@@ -57,7 +57,7 @@ def _become(
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGTERM, exit_on_term)
         if alone:
             os.setpgid(0, 0)
         for fd in close:
@@ -91,6 +91,6 @@ def execute(argv: list[str], kept: tuple[int, ...]) -> int:
     os.execv(argv[0], argv)  # noqa: S606  # without a shell, on purpose
 
 
-def leave(_number: int, _frame: FrameType | None) -> None:
+def exit_on_term(_number: int, _frame: FrameType | None) -> None:
     """TERM's handler in a process that has nothing to finish."""
     os._exit(0)

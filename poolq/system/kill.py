@@ -16,7 +16,7 @@ def send(pid: int, number: signal.Signals) -> None:
         return
 
 
-def handles(pid: int, number: signal.Signals) -> bool:
+def has_handler(pid: int, number: signal.Signals) -> bool:
     """False if the signal would end the process at once, since it has no handler for it now."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -26,8 +26,8 @@ from urllib.parse import quote
 from poolq.errors import PoolStartError
 from poolq.system import pool_marker
 
-VARIABLE, SESSION, TEMPORARY = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
-SYSTEM = Path("/run/poolq")  # used by the units that `poolq make` writes
+RUNTIME_VARIABLE, SESSION_VARIABLE, TEMP_VARIABLE = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
+SYSTEM_FOLDER = Path("/run/poolq")  # used by the units that `poolq make` writes
 FOLDER_MODE = 0o700
 SOCKET_BACKLOG = 64
 CHECK_INTERVAL = 0.5  # seconds between two checks of the files
@@ -47,19 +47,20 @@ def pool_folder(environ: Mapping[str, str]) -> Path:
     """The folder of a pool that is started here, created if necessary. Raises PoolStartError."""
     path, variable = _chosen(environ)
     try:
-        if variable == SESSION and path.parent.stat().st_uid != os.geteuid():
+        if variable == SESSION_VARIABLE and path.parent.stat().st_uid != os.geteuid():
             raise PoolStartError(
-                f"{SESSION} is {path.parent}, which is another user's; unset it, or set {VARIABLE}"
+                f"{SESSION_VARIABLE} is {path.parent}, which is another user's; unset it, or set "
+                f"{RUNTIME_VARIABLE}"
             )
-        if variable != VARIABLE:
+        if variable != RUNTIME_VARIABLE:
             with suppress(FileExistsError):
                 path.mkdir(FOLDER_MODE)
-        found = path.lstat() if variable != VARIABLE else path.stat()
+        found = path.lstat() if variable != RUNTIME_VARIABLE else path.stat()
     except OSError as error:
         raise _unusable(path, variable, error.strerror or str(error)) from None
     if not stat.S_ISDIR(found.st_mode):
         raise _unusable(path, variable, "it is not a directory")
-    if variable != VARIABLE and not _is_private(found):
+    if variable != RUNTIME_VARIABLE and not _is_private(found):
         raise _unusable(path, variable, "other users can access it")
     return path
 
@@ -72,27 +73,27 @@ def _is_private(found: os.stat_result) -> bool:
 def _unusable(path: Path, variable: str, why: str) -> PoolStartError:
     return PoolStartError(
         f"the runtime folder {path} ({variable}) cannot be used: {why}; "
-        f"fix that, or set {VARIABLE} to another directory"
+        f"fix that, or set {RUNTIME_VARIABLE} to another directory"
     )
 
 
 def search_folders(environ: Mapping[str, str]) -> list[Path]:
     """The folders where a command looks for pools."""
-    if _absolute(environ, VARIABLE):
+    if _absolute(environ, RUNTIME_VARIABLE):
         return [_chosen(environ)[0]]
-    found = [_chosen(environ)[0], _temporary(environ), SYSTEM]
+    found = [_chosen(environ)[0], _temporary(environ), SYSTEM_FOLDER]
     with suppress(OSError):
-        found += sorted(path for path in SYSTEM.iterdir() if path.is_dir())
+        found += sorted(path for path in SYSTEM_FOLDER.iterdir() if path.is_dir())
     return list(dict.fromkeys(found))
 
 
 def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
     """The folder, and the variable that chose it."""
-    if given := _absolute(environ, VARIABLE):
-        return Path(given), VARIABLE
-    if given := _absolute(environ, SESSION):
-        return Path(given) / "poolq", SESSION
-    return _temporary(environ), TEMPORARY
+    if given := _absolute(environ, RUNTIME_VARIABLE):
+        return Path(given), RUNTIME_VARIABLE
+    if given := _absolute(environ, SESSION_VARIABLE):
+        return Path(given) / "poolq", SESSION_VARIABLE
+    return _temporary(environ), TEMP_VARIABLE
 
 
 def _absolute(environ: Mapping[str, str], variable: str) -> str:
@@ -103,7 +104,7 @@ def _absolute(environ: Mapping[str, str], variable: str) -> str:
 
 
 def _temporary(environ: Mapping[str, str]) -> Path:
-    return Path(_absolute(environ, TEMPORARY) or "/tmp") / f"poolq-{os.geteuid()}"  # noqa: S108  # 0700 and its owner are checked
+    return Path(_absolute(environ, TEMP_VARIABLE) or "/tmp") / f"poolq-{os.geteuid()}"  # noqa: S108  # 0700 and its owner are checked
 
 
 def file_name(name: str) -> str:
@@ -141,7 +142,7 @@ class PoolLock:
             self._note_files()
         except OSError as error:
             raise PoolStartError(
-                f"{path} cannot be created: {error.strerror}; fix that, or set {VARIABLE} "
+                f"{path} cannot be created: {error.strerror}; fix that, or set {RUNTIME_VARIABLE} "
                 "to another directory"
             ) from None
 
@@ -341,7 +342,7 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
 def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
     """False for a folder that another user may have created where everybody may: no pool of this
     user is there, and none that may receive commands."""
-    if folder != _temporary(environ) or _absolute(environ, VARIABLE):
+    if folder != _temporary(environ) or _absolute(environ, RUNTIME_VARIABLE):
         return True
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

@@ -31,7 +31,7 @@ from poolq.log.events import Reporter
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import set_up
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.fork import flush_streams, leave, signals_blocked
+from poolq.system.fork import exit_on_term, flush_streams, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
@@ -256,7 +256,7 @@ def _connected(held: socket.socket) -> bool:
 def restore_term() -> None:
     """Make TERM end this process, whatever handler an import has set. Workers inherit it until they
     set their own."""
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, exit_on_term)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 

@@ -103,7 +103,7 @@ def test_signals_are_exactly_those() -> None:
         "SIGPIPE",
         "SIGUSR2",
         stack_dump.DUMP_SIGNAL.name,
-        *child_signals.IGNORED,
+        *child_signals.IGNORED_SIGNALS,
     }
     assert _signals(worker) - {"SIGKILL"} == handled
 

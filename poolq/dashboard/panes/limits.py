@@ -42,7 +42,7 @@ def _empty(limit: LimitStatus, context: DrawContext) -> Cell:
     if limit.grows:
         return "grows", context.theme.warn
     if limit.empty_in is None:
-        return amounts.NONE
+        return amounts.DASH
     return amounts.moment(context.snapshot.at + limit.empty_in, context.snapshot.at)
 
 
@@ -78,7 +78,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("window ends", f"in {amounts.span(limit.resets_in)}"),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
-        ("empty", f"about {when}" if limit.waiting else amounts.NONE),
+        ("empty", f"about {when}" if limit.waiting else amounts.DASH),
         ("put off", f"{amounts.rate(limit.held)} a minute by this pool"),
         ("last 60 s", _spark(limit, context, 60)),
     ]

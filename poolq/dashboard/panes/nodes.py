@@ -17,7 +17,7 @@ def _beat(node: NodeView, context: DrawContext) -> Cell:
 
 
 def _busy(node: NodeView, _: DrawContext) -> Cell:
-    return amounts.NONE if node.busy is None else str(node.busy)
+    return amounts.DASH if node.busy is None else str(node.busy)
 
 
 def _silent(node: NodeView) -> bool:

@@ -44,7 +44,7 @@ def _deadline(worker: WorkerView, context: DrawContext) -> Cell:
 
 
 def _rss(worker: WorkerView, context: DrawContext) -> Cell:
-    return amounts.size(worker.rss) if worker.rss else amounts.NONE, _leaking(worker, context)
+    return amounts.size(worker.rss) if worker.rss else amounts.DASH, _leaking(worker, context)
 
 
 def _growth(worker: WorkerView, context: DrawContext) -> Cell:

@@ -81,8 +81,8 @@ def test_of_many_queues_those_with_jobs_are_shown() -> None:
 
 def test_what_is_seen_fits_its_page() -> None:
     queues = [QueueCounts(f"{number:255}") for number in range(200)]
-    sight = BrokerStatus(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
-    data = encode(sight, 50_000)
+    broker = BrokerStatus(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
+    data = encode(broker, 50_000)
     assert len(data) <= 50_000
     found = read(data)
     assert found is not None

@@ -15,7 +15,7 @@ from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
 from poolq.log.lines import LINE_TIMEOUT, LineAssembler
-from poolq.log.pipes import OTHERS, Pipes, Writers
+from poolq.log.pipes import NAMED_SOURCES, Pipes, Writers
 from poolq.log.reporting import EVENT_LOGGER, Handler, Log, stream
 from poolq.log.ring import Record
 
@@ -43,7 +43,7 @@ def said(pipes: Pipes, source: int = 0) -> list[str]:
         data = os.read(pipes.readers[source], 1 << 20)
     except BlockingIOError:
         return []
-    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, NAMED_SOURCES)
     found = lines.take(Record(source, 0.0, source + 1, "row's", data), 0.0)
     text = b"".join([*found, *lines.reset()]).decode()
     return [line[24:] if line[:1].isdigit() else line for line in text.splitlines()]
@@ -60,15 +60,15 @@ class Says(Job):
 def test_each_has_its_own_ends(pipes: Pipes) -> None:
     writers = pipes.writers
     own = writers.row(1)
-    assert len(set(writers.fds)) == ROWS + len(OTHERS)
+    assert len(set(writers.fds)) == ROWS + len(NAMED_SOURCES)
     assert set(writers.all_but(own)) == set(writers.fds) - {own}
     assert set(pipes.all_but(own)) == {*pipes.readers, *writers.all_but(own)}
     assert Writers(list(writers.fds), writers.token).named("template") == writers.named("template")
 
 
 def test_only_those_that_run_jobs_wait_for_the_log(pipes: Pipes) -> None:
-    waits = [os.get_blocking(pipes.writers.named(name)) for name in OTHERS]
-    assert dict(zip(OTHERS, waits, strict=True)) == {
+    waits = [os.get_blocking(pipes.writers.named(name)) for name in NAMED_SOURCES]
+    assert dict(zip(NAMED_SOURCES, waits, strict=True)) == {
         "master": False, "keeper": False, "template": True, "dashboard": False,
     }  # fmt: skip
     assert all(os.get_blocking(pipes.writers.row(row)) for row in range(ROWS))
@@ -205,7 +205,7 @@ def test_the_level_of_the_events_is_the_applications_choice(pipes: Pipes, log: L
 def test_a_full_pipe_that_is_not_waited_for_costs_lines_which_are_counted(pipes: Pipes) -> None:
     log = Log(TextFormat())
     log.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
-    source = ROWS + OTHERS.index("master")
+    source = ROWS + NAMED_SOURCES.index("master")
     count = 3000
     for number in range(count):
         log.report(Note("info", f"{number} {'x' * 80}"))
@@ -236,7 +236,7 @@ def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
 
 
 def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
-    lines = LineAssembler(TextFormat(), b"01234567", ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), b"01234567", ROWS, NAMED_SOURCES)
     frame = next(frames(b"01234567", [b"worded\n"]))
     one = Record(0, 0.0, 4, "first", b"be" + frame + b"gun")
     two = Record(0, 0.0, 4, "second", b" line\r\nnext\n")
@@ -250,7 +250,7 @@ def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
 
 
 def test_silence_ends_a_line() -> None:
-    lines = LineAssembler(TextFormat(), b"01234567", ROWS, OTHERS)
+    lines = LineAssembler(TextFormat(), b"01234567", ROWS, NAMED_SOURCES)
     assert lines.due(5.0) is None
     lines.take(Record(0, 0.0, 1, "", b"half"), 5.0)
     lines.take(Record(1, 0.0, 2, "", b"\x1e0"), 5.5)

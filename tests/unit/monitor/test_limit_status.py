@@ -294,6 +294,6 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
 
 
 def test_a_sight_knows_its_limits_now() -> None:
-    sight = BrokerStatus(0, "", 2.0, 0.0, [], {}, [watched()], [])
-    (found,) = sight.limits_now()
+    broker = BrokerStatus(0, "", 2.0, 0.0, [], {}, [watched()], [])
+    (found,) = broker.limits_now()
     assert (found.key, found.state) == ("Mail", HOLDS_BACK)

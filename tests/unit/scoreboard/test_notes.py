@@ -200,7 +200,7 @@ def test_the_latest_events_are_kept_with_their_ends() -> None:
     assert last is not None
     assert (last.when, last.who) == (1764064800.25, "worker 1")
     assert isinstance(last.event, events.Failed)
-    assert last.event.error == ("E: " + "é" * 5000)[: recent_events.CUTS[0][0]]
+    assert last.event.error == ("E: " + "é" * 5000)[: recent_events.TEXT_LIMITS[0][0]]
     assert last.event.traceback.endswith("end")
 
 
