@@ -91,7 +91,7 @@ def test_a_lock_that_cannot_be_written_is_said(project: Project) -> None:
     (folder / "default.lock").symlink_to("/dev/full")
     pool = project.pool(1, RUNTIME_DIRECTORY=str(folder))
     assert pool.wait_exit() == 73
-    assert f"{folder}/default.lock cannot be made" in pool.log
+    assert f"{folder}/default.lock cannot be created" in pool.log
 
 
 def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
