@@ -1,7 +1,8 @@
-"""A shell around a pool's policy without processes: simulated lives, a clock that a test turns.
+"""Simulates the processes of a pool for tests of its policy, with a clock that the test sets.
 
-It checks each action as it applies it: who is told or killed twice, spawned too early, killed
-before its stack was asked for, or stopped before its successor is ready fails the test.
+Each action is checked as it is applied: a process that is stopped or killed twice, spawned too
+early, killed before its stack was asked for, or stopped before its successor is ready fails the
+test.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ STOP_TIMEOUT = 5.0
 
 @dataclass
 class Life:
-    """A simulated process. `stubborn`: it does not leave when it is told to, and a template forks
-    nothing; `hangs`: nor does it ever get ready; `pid` 0: a template was asked for it."""
+    """A simulated process. `stubborn`: it does not leave when it is told to, and as a template it
+    forks nothing. `hangs`: it never becomes ready either. `pid` 0: a template was asked for it."""
 
     pid: int
     seq: int = 0
@@ -56,7 +57,7 @@ class Life:
 
 @dataclass
 class World:
-    """A shell around the policy that checks each action as it applies it."""
+    """Applies the actions of the policy to simulated processes, and checks each."""
 
     slots: int = 3
     limits: Limits = field(default_factory=Limits)
@@ -68,7 +69,7 @@ class World:
     unconfirmed: int = 0
     exit: int | None = None
     beat: int = 0
-    broken: bool = False  # what is loaded from now on cannot boot
+    broken: bool = False  # code that is loaded from now on cannot boot
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.limits, [Slot(number) for number in range(1, self.slots + 1)])
@@ -86,18 +87,18 @@ class World:
         }
 
     def act(self) -> list[Action]:
-        """One turn of the master's loop after signals and reaping."""
+        """Run one turn of the master's loop, after signals and reaping."""
         transitions.end_if_empty(self.pool, self.now)
         transitions.remove_closed(self.pool)
         if self.pool.keeper:
             self.pool.keeper.beat.observe(self.beat, self.now)
         actions = decide(self.pool, self.now, self.unconfirmed)
         for action in actions:
-            assert self.exit is None, "nothing follows the end"
+            assert self.exit is None, "no action may follow Exit"
             self._applied[type(action)](action)
         return actions
 
-    # the actions
+    # actions
 
     def _exit(self, action: Exit) -> None:
         assert not self.workers
@@ -122,7 +123,7 @@ class World:
 
     def _spawn(self, action: SpawnWorker) -> None:
         assert self.pool.mode is Mode.RUN
-        assert self.pool.broker_reached, "no worker before the broker was reached"
+        assert self.pool.broker_reached, "no worker may start before the broker was reached"
         if action.generation != self.pool.generation:
             assert self.pool.trial is not None
             assert action.generation == self.pool.trial.generation
@@ -137,11 +138,11 @@ class World:
     def _stop(self, action: Stop) -> None:
         life = self.life(action.pid)
         proc = next((one for one in self.pool.procs() if one.pid == action.pid), None)
-        woken_again = proc is not None and proc.idle and self.now >= proc.signalled_at + STOP_REPEAT
-        assert not life.stop_sent or woken_again, "told twice"
+        repeated = proc is not None and proc.idle and self.now >= proc.signalled_at + STOP_REPEAT
+        assert not life.stop_sent or repeated, "stopped twice"
         first, life.stop_sent = not life.stop_sent, True
         transitions.signalled(self.pool, action.pid, self.now, killed=False)
-        # The second signal only repeats the first: the slot may have been closing then.
+        # A repeated signal is not checked: the slot may have been closing at the first.
         if first and self.pool.mode is Mode.RUN and life.slot and not self.slot(life.slot).closing:
             assert any(one.ready and not one.stop_sent for one in self.of(life.slot))
 
@@ -152,7 +153,7 @@ class World:
         transitions.signalled(self.pool, action.pid, self.now, killed=True)
         if self.pool.mode is not Mode.RUN and life.slot:
             hangs = action.booting or "did not move" in action.why
-            assert hangs or self.now >= self.pool.deadline, "killed before its time"
+            assert hangs or self.now >= self.pool.deadline, "killed too early"
 
     def _ask(self, action: CheckCode) -> None:
         proc = self.pool.find(action.seq)
@@ -173,7 +174,7 @@ class World:
         self.life(action.pid).killed = True
         transitions.signalled(self.pool, action.pid, self.now, killed=True)
 
-    # what is there
+    # queries
 
     def served(self) -> int:
         """The slots that have a ready worker which was neither told to leave nor killed."""
@@ -191,7 +192,7 @@ class World:
         return self.pool.slots[number - 1]
 
     def life(self, pid: int) -> Life:
-        assert pid, "a worker that nobody has named cannot be signalled"
+        assert pid, "a worker without a pid cannot be signalled"
         return next(one for one in self.all() if one.pid == pid)
 
     def all(self) -> list[Life]:
@@ -201,7 +202,7 @@ class World:
     def of(self, slot: int) -> list[Life]:
         return [one for one in self.workers.values() if one.slot == slot]
 
-    # what happens
+    # events
 
     def contact(self) -> None:
         self.pool.broker_reached = True
@@ -237,7 +238,7 @@ class World:
                     transitions.fork_failed(self.pool, one.seq, self.now)
 
     def run_on(self, seconds: float = 0.0) -> None:
-        """Let time pass as the shell would, waking when it would; all do as they are told."""
+        """Let time pass as the master's loop would; all processes do what is expected of them."""
         end = self.now + seconds
         for _ in range(20_000):
             changed = self.obey()
@@ -250,14 +251,14 @@ class World:
         raise AssertionError("the loop spins")
 
     def obey(self) -> bool:
-        """Everybody does what is expected, once; False when there was nothing to do."""
+        """Have each process do once what is expected of it; False if there was nothing to do."""
         if self.keeper:
             self.contact()
         before = [(one.pid, one.ready) for one in self.all()]
         for life in self.all():
             template = self.templates.get(life.generation)
             if life not in self.all() or (life.hangs and not life.killed):
-                continue  # it went with its template, or does nothing
+                continue  # it has gone with its template, or hangs
             if life.killed:
                 self.gone(life, -1)
             elif life.stop_sent and not life.stubborn:
@@ -273,7 +274,7 @@ class World:
 
 
 def running(slots: int = 3, **limits: Any) -> World:
-    """A pool with all its workers ready; without templates unless asked for."""
+    """A pool whose workers are all ready; it has no templates unless `preload` is set."""
     world = World(slots, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
     world.run_on()
     assert len(world.workers) == slots
@@ -281,6 +282,6 @@ def running(slots: int = 3, **limits: Any) -> World:
 
 
 def only(world: World) -> Life:
-    """The one worker there is."""
+    """The only worker."""
     (life,) = world.workers.values()
     return life

@@ -1,4 +1,4 @@
-"""The control socket at the command's side: whatever answers, the command ends with one line."""
+"""The client's end of the control socket: whatever answers, the command ends with one line."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ OK = b'{"v":1,"ok":true}\n'
 
 @contextmanager
 def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlClient]]:
-    """Another process that holds a pool's name, and says these to its one client."""
+    """Another process that holds a pool's name and sends these answers to its one client."""
 
     def main() -> None:
-        hold = PoolLock("test", folder)
-        select.select([hold.listener], [], [], 10)
-        line, _ = hold.listener.accept()
+        lock = PoolLock("test", folder)
+        select.select([lock.listener], [], [], 10)
+        line, _ = lock.listener.accept()
         line.recv(4096)
         with suppress(OSError):
             for answer in answers:
                 line.sendall(answer)
         if not answers:
-            line.recv(1)  # says nothing, and stays
+            line.recv(1)  # sends nothing, and stays
 
     other = get_context("fork").Process(target=main)
     other.start()
@@ -44,7 +44,7 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlCli
         yield lambda: stack.enter_context(closing(ControlClient("test", environ)))
 
 
-def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
+def test_an_answer_may_arrive_in_pieces(tmp_path: Path) -> None:
     with answering(tmp_path, OK[:5], OK[5:]) as call:
         assert call().request("pause") == {"v": 1, "ok": True}
 
@@ -64,22 +64,22 @@ def test_an_answer_may_come_in_pieces(tmp_path: Path) -> None:
         (b'{"v":2,"ok":true}\n', "speaks version 2, and this command version 1"),
     ],
 )
-def test_what_is_no_answer_is_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
+def test_an_invalid_answer_is_reported_in_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
     with answering(tmp_path, answer) as call, pytest.raises(PoolqError, match=why) as raised:
         call().request("pause")
     assert "\n" not in str(raised.value)
     assert str(raised.value).isascii()
 
 
-def test_who_never_answers_is_overdue(tmp_path: Path) -> None:
+def test_a_missing_answer_times_out(tmp_path: Path) -> None:
     with answering(tmp_path) as call, pytest.raises(WaitTimeout):
         call().request("drain", {"wait": True}, 0.1)
 
 
-def test_a_folder_that_another_user_has_laid_in_a_public_one_is_not_looked_into(
+def test_another_users_folder_in_a_public_one_is_not_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As root's would be in /tmp, by somebody who waits for its orders."""
+    """Somebody may have made a folder of root's name in /tmp."""
     environ = {"TMPDIR": str(tmp_path)}
     folder = tmp_path / f"poolq-{os.geteuid() + 1}"
     folder.mkdir(0o700)

@@ -30,43 +30,43 @@ BIG = 4 << 20
 
 
 class Master:
-    """Turns the loop; `event` is what waiting clients wait for."""
+    """Runs the loop; `event` is what waiting clients wait for."""
 
     def __init__(self, folder: Path) -> None:
-        self.hold = PoolLock("test", folder)
-        self.control = ControlServer(self.hold.listener, self.handle)
+        self.lock = PoolLock("test", folder)
+        self.control = ControlServer(self.lock.listener, self.handle)
         self.now = 0.0
         self.event: Answer | None = None
-        self.orders: list[str] = []
+        self.requests: list[str] = []
         self.lines: list[socket.socket] = []
 
     def handle(self, line: bytes) -> Answer | Wait:
-        order = read(line)
-        self.orders.append(order.do)
-        if order.do == "big":
+        request = read(line)
+        self.requests.append(request.do)
+        if request.do == "big":
             return {"ok": True, "text": "x" * BIG}
-        return (lambda: self.event) if order.wait else {"ok": True, "do": order.do}
+        return (lambda: self.event) if request.wait else {"ok": True, "do": request.do}
 
     def turn(self, seconds: float = 0.0) -> None:
         self.now += seconds
         self.control.serve(self.now)
 
-    def knock(self) -> socket.socket:
+    def open(self) -> socket.socket:
         line = socket.socket(socket.AF_UNIX)
         self.lines.append(line)
         line.setblocking(False)
-        line.connect(f"/proc/self/fd/{self.hold.descriptors()[0]}/test.sock")
+        line.connect(f"/proc/self/fd/{self.lock.descriptors()[0]}/test.sock")
         return line
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        line = self.knock()
+        line = self.open()
         if sent:
             line.send(sent)
         self.turn()
         return line
 
     def close(self) -> None:
-        self.hold.release()
+        self.lock.release()
         self.control.end({"ok": True, "code": 0})
         self.hang_up()
 
@@ -85,17 +85,17 @@ def master(tmp_path: Path) -> Iterator[Master]:
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
-    """One for all examples: a start looks at each process of the machine for others of its name."""
+    """One master for all examples, as its start searches all processes for others of its name."""
     made = Master(tmp_path_factory.mktemp("lasting"))
     yield made
     made.close()
 
 
-def heard(line: socket.socket) -> list[Any]:
-    """The answers that have come; None at the end: it was hung up."""
+def answers(line: socket.socket) -> list[Any]:
+    """The answers received so far; None at the end if the connection was closed."""
     data = b""
     with suppress(BlockingIOError):
-        with suppress(ConnectionResetError):  # hung up on before all was read
+        with suppress(ConnectionResetError):  # closed before everything was read
             while chunk := line.recv(1 << 16):
                 data += chunk
         return [*map(json.loads, data.splitlines()), None]
@@ -103,7 +103,7 @@ def heard(line: socket.socket) -> list[Any]:
 
 
 def sockets() -> set[str]:
-    """Those of this process: what other tests left of other kinds is collected at any time."""
+    """The sockets of this process; other descriptors may be collected at any time."""
     found: set[str] = set()
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the descriptor that lists them
@@ -111,40 +111,40 @@ def sockets() -> set[str]:
     return {name for name in found if name.startswith("socket:")}
 
 
-def test_an_order_is_answered_and_another_may_follow(master: Master) -> None:
+def test_a_request_is_answered_and_another_may_follow(master: Master) -> None:
     line = master.connect(STATUS)
-    assert heard(line) == [{"v": 1, "ok": True, "do": "status"}]
+    assert answers(line) == [{"v": 1, "ok": True, "do": "status"}]
     line.send(STATUS)
     master.turn(IDLE_TIMEOUT)
-    assert len(heard(line)) == 1
+    assert len(answers(line)) == 1
 
 
-def test_a_line_may_come_in_pieces(master: Master) -> None:
+def test_a_request_may_arrive_in_pieces(master: Master) -> None:
     line = master.connect(STATUS[:5])
-    assert heard(line) == []
+    assert answers(line) == []
     line.send(STATUS[5:])
     master.turn()
-    assert len(heard(line)) == 1
+    assert len(answers(line)) == 1
 
 
-def test_of_many_orders_at_once_one_is_obeyed_a_turn(master: Master) -> None:
+def test_of_many_requests_one_is_handled_in_each_turn(master: Master) -> None:
     line = master.connect(STATUS * 3)
-    assert len(master.orders) == 1
+    assert len(master.requests) == 1
     assert master.control.next_due() == 0.0
     for count in (2, 3):
         master.turn()
-        assert len(master.orders) == count
+        assert len(master.requests) == count
     assert master.control.next_due() > 0
-    assert len(heard(line)) == 3
+    assert len(answers(line)) == 3
 
 
-def test_who_has_sent_all_gets_the_answer_and_the_end(master: Master) -> None:
+def test_a_client_that_has_shut_down_its_writing_end_gets_its_answer(master: Master) -> None:
     line = master.connect()
     line.send(STATUS)
     line.shutdown(socket.SHUT_WR)
     master.turn()
     master.turn()
-    assert heard(line) == [{"v": 1, "ok": True, "do": "status"}, None]
+    assert answers(line) == [{"v": 1, "ok": True, "do": "status"}, None]
 
 
 @pytest.mark.parametrize(
@@ -162,36 +162,40 @@ def test_who_has_sent_all_gets_the_answer_and_the_end(master: Master) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_order_gets_one_line_and_is_hung_up_on(
+def test_an_invalid_request_is_refused_and_the_connection_closed(
     master: Master, sent: bytes, why: str
 ) -> None:
     line = master.connect(sent + STATUS)
-    answer, end = heard(line)
+    answer, end = answers(line)
     assert not answer["ok"]
     assert why in answer["error"]
     assert end is None
-    assert master.orders == []
+    assert master.requests == []
 
 
-def test_who_says_nothing_is_dropped(master: Master) -> None:
+def test_a_silent_client_is_dropped(master: Master) -> None:
     silent, half = master.connect(), master.connect(STATUS[:-1])
     master.turn(IDLE_TIMEOUT)
-    assert heard(silent) == heard(half) == []
+    assert answers(silent) == answers(half) == []
     master.turn(0.1)
-    assert heard(silent) == heard(half) == [None]
+    assert answers(silent) == answers(half) == [None]
 
 
-def test_who_takes_nothing_holds_up_nobody_and_is_dropped(master: Master) -> None:
+def test_a_client_that_does_not_read_delays_no_other_and_is_dropped(master: Master) -> None:
     lazy = master.connect(b'{"v":1,"do":"big"}\n')
     other = master.connect(STATUS)
-    assert len(heard(other)) == 1
+    assert len(answers(other)) == 1
     lazy.send(STATUS)
     other.send(STATUS)
     master.turn(IDLE_TIMEOUT)
-    assert master.orders == ["big", "status", "status"]  # it has an answer to take first
-    assert len(heard(other)) == 1
+    assert master.requests == [
+        "big",
+        "status",
+        "status",
+    ]  # the lazy client must read its answer first
+    assert len(answers(other)) == 1
     master.turn(0.1)
-    assert heard(other) == []
+    assert answers(other) == []
     assert len(master.control.descriptors()) == 2
 
 
@@ -205,64 +209,64 @@ def test_a_big_answer_arrives_whole(master: Master) -> None:
     assert len(json.loads(data)["text"]) == BIG
 
 
-def test_who_waits_is_answered_when_the_event_has_come(master: Master) -> None:
+def test_a_waiting_client_is_answered_when_its_event_comes(master: Master) -> None:
     waits = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
     gone = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
     master.turn(IDLE_TIMEOUT * 100)
-    assert heard(waits) == []
+    assert answers(waits) == []
     gone.close()
     master.turn()
     assert len(master.control.descriptors()) == 2
     master.event = {"ok": False, "error": "no"}
     master.turn()
-    assert heard(waits) == [{"v": 1, "ok": False, "error": "no"}]
+    assert answers(waits) == [{"v": 1, "ok": False, "error": "no"}]
 
 
-def test_who_waits_for_the_end_is_told_at_the_end(tmp_path: Path) -> None:
+def test_a_client_that_waits_for_the_end_is_answered_at_the_end(tmp_path: Path) -> None:
     master = Master(tmp_path)
     waits = master.connect(b'{"v":1,"do":"drain","wait":true}\n')
     idle = master.connect()
-    master.hold.release()
+    master.lock.release()
     master.control.end({"ok": True, "code": 0})
-    assert heard(waits) == [{"v": 1, "ok": True, "code": 0}, None]
-    assert heard(idle) == [None]
+    assert answers(waits) == [{"v": 1, "ok": True, "code": 0}, None]
+    assert answers(idle) == [None]
     master.hang_up()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newcomer_takes_the_place_of_the_most_silent(master: Master) -> None:
+def test_a_new_connection_replaces_the_one_that_was_silent_for_longest(master: Master) -> None:
     waits = master.connect(b'{"v":1,"do":"reload","wait":true}\n')
     idle = [master.connect() for _ in range(MAX_CLIENTS - 1)]
     master.turn(1.0)
     idle[0].send(STATUS)
     master.turn()
-    assert len(heard(idle[0])) == 1
-    assert len(heard(master.connect(STATUS))) == 1
-    assert [heard(line) for line in (waits, *idle[:3])] == [[], [], [None], []]
+    assert len(answers(idle[0])) == 1
+    assert len(answers(master.connect(STATUS))) == 1
+    assert [answers(line) for line in (waits, *idle[:3])] == [[], [], [None], []]
 
 
-def test_when_all_wait_a_newcomer_is_refused(master: Master) -> None:
+def test_a_new_connection_is_refused_if_all_others_wait(master: Master) -> None:
     all_wait = [master.connect(b'{"v":1,"do":"drain","wait":true}\n') for _ in range(MAX_CLIENTS)]
-    answer, end = heard(master.connect(STATUS))
+    answer, end = answers(master.connect(STATUS))
     assert f"{MAX_CLIENTS} others wait" in answer["error"]
     assert end is None
-    assert all(heard(line) == [] for line in all_wait)
+    assert all(answers(line) == [] for line in all_wait)
 
 
-def test_thousands_of_connects_leave_nothing(master: Master) -> None:
+def test_thousands_of_connections_leave_nothing_open(master: Master) -> None:
     before = sockets()
     for number in range(3000):
         master.connect(STATUS if number % 2 else b"{").close()
     for _ in range(3):
         master.turn()
     assert sockets() == before
-    assert len(heard(master.connect(STATUS))) == 1
+    assert len(answers(master.connect(STATUS))) == 1
 
 
-def test_without_a_free_descriptor_it_goes_deaf_for_a_while(master: Master) -> None:
+def test_without_a_free_descriptor_accepting_pauses(master: Master) -> None:
     known = master.connect()
-    stranger = master.knock()
-    stranger.send(STATUS)
+    other = master.open()
+    other.send(STATUS)
     free = os.dup(0)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -273,11 +277,11 @@ def test_without_a_free_descriptor_it_goes_deaf_for_a_while(master: Master) -> N
         master.turn()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(heard(known)) == 1
-    assert heard(stranger) == []
+    assert len(answers(known)) == 1
+    assert answers(other) == []
     master.turn(ACCEPT_RETRY_DELAY)
     master.turn()
-    assert len(heard(stranger)) == 1
+    assert len(answers(other)) == 1
 
 
 @given(
@@ -289,19 +293,19 @@ def test_without_a_free_descriptor_it_goes_deaf_for_a_while(master: Master) -> N
         max_size=8,
     )
 )
-def test_whatever_is_sent_the_next_one_is_served(lasting: Master, sent: list[bytes]) -> None:
+def test_whatever_one_client_sends_the_next_is_served(lasting: Master, sent: list[bytes]) -> None:
     line = lasting.connect()
     for data in sent:
         with suppress(OSError):
             line.close() if data == b"hang up" else line.send(data)
         lasting.turn()
-    assert len(heard(lasting.connect(STATUS))) == 1
+    assert len(answers(lasting.connect(STATUS))) == 1
     lasting.hang_up()
     lasting.turn()
 
 
 @given(st.binary())
-def test_any_bytes_are_an_order_or_refused(line: bytes) -> None:
+def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
     found: object
     try:
         found = read(line)

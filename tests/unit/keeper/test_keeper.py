@@ -1,4 +1,4 @@
-"""What a keeper does at its beat."""
+"""The keeper's rounds: beats, recoveries and sweeps."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
     os.close(writing)
 
 
-def test_who_was_stopped_while_it_beat_beats_again(keeper: Keeper) -> None:
-    """Its answer is an old one: to the others it has been silent since."""
+def test_a_keeper_that_was_stopped_during_a_beat_beats_again(keeper: Keeper) -> None:
+    """The answer is old: other nodes have not seen a beat since."""
     keeper._beat()
     assert [node.beat for node in keeper._engine.nodes()] == [1]
     keeper._interval = 0.0  # any exchange takes longer than that
@@ -51,7 +51,7 @@ def test_who_was_stopped_while_it_beat_beats_again(keeper: Keeper) -> None:
 
 
 class Sweeps:
-    """What the engine says of each sweep, and how it was asked."""
+    """Records beats and sweeps. `more`: what each sweep returns."""
 
     def __init__(self, keeper: Keeper, *more: bool) -> None:
         self.asked: list[int] = []
@@ -69,8 +69,8 @@ class Sweeps:
         return self._beat(node, info)
 
 
-def test_what_need_not_be_remembered_is_swept_out_after_each_beat(keeper: Keeper) -> None:
-    """Again soon while there is more, and then not before the next beat."""
+def test_a_sweep_follows_each_beat(keeper: Keeper) -> None:
+    """More sweeps follow soon while there is more to do, and else not before the next beat."""
     sweeps = Sweeps(keeper, True, True, False)
     while sweeps.asked[-2:] != [0, 600_000_000] or len(sweeps.asked) < 6:
         keeper._round()
@@ -82,7 +82,7 @@ def test_what_need_not_be_remembered_is_swept_out_after_each_beat(keeper: Keeper
     assert sweeps.asked == [0, *[600_000_000] * 3, 0, 600_000_000]
 
 
-def test_sweeping_delays_no_beat_and_takes_half_of_the_time_at_most(keeper: Keeper) -> None:
+def test_sweeping_takes_half_of_the_time_at_most_and_delays_no_beat(keeper: Keeper) -> None:
     sweeps = Sweeps(keeper, *[True] * 1000)
     keeper._round()
     assert sweeps.asked == [0, 600_000_000]
@@ -94,7 +94,7 @@ def test_sweeping_delays_no_beat_and_takes_half_of_the_time_at_most(keeper: Keep
     assert sweeps.asked == [0, 600_000_000, 0, 600_000_000], "the beat first"
 
 
-def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
+def test_a_failing_sweep_is_warned_of_once_and_delays_no_beat(
     keeper: Keeper, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def sweep(_idle: int) -> bool:
@@ -109,12 +109,12 @@ def test_an_error_in_sweeping_is_warned_of_once_and_stops_nothing(
 
 
 @pytest.mark.parametrize("number", [2**40, 2**70, -1])
-def test_a_process_that_cannot_be_is_gone(number: int) -> None:
+def test_a_process_with_an_impossible_pid_is_gone(number: int) -> None:
     assert identity.is_gone_here(identity.boot_id(), identity.pid_namespace(), number, 7)
 
 
-def told(ttl: float | None) -> bytes:
-    """What a node's beat says of it; without its time to live as older versions have it."""
+def beat_info(ttl: float | None) -> bytes:
+    """The info of another node's beat; `ttl` None: as an older version sends it, without one."""
     nobody = ("boot", "pidns", 1, 1)
     info = msgspec.to_builtins(
         node_info.NodeInfo("other", "elsewhere", nobody, nobody, ttl=ttl or 0.0)
@@ -135,35 +135,35 @@ def told(ttl: float | None) -> bytes:
         (2.0, 1e300, 30.0),
     ],
 )
-def test_a_node_is_judged_by_the_time_to_live_that_its_beats_tell(
+def test_a_node_is_judged_by_the_node_ttl_of_its_beats(
     tmp_path: Path, own: float, tells: float | None, judged: float
 ) -> None:
-    """One that does not tell, or tells nonsense, has the default, or ours if that is longer."""
+    """If it is missing or invalid, the default counts, or our own if that is longer."""
     settings = config.load(
         {"engine": f"sqlite:///{tmp_path}/jobs.db", "node_ttl": own}, {}, tmp_path
     )
     with closing(config.open_engine(settings)) as engine:
-        engine.beat("n", told(own))
-        engine.beat("o", told(tells))
-        said: list[str] = []
+        engine.beat("n", beat_info(own))
+        engine.beat("o", beat_info(tells))
+        warnings: list[str] = []
         takeover = Takeover(
             engine=engine,
             node="n",
             config=settings,
             live_workers=set,
-            warn=said.append,
+            warn=warnings.append,
             report=lambda *_: None,
             beat_if_due=lambda: None,
         )
-        assert takeover.ttl("o") == max(own, 30.0), "not heard of yet"
+        assert takeover.ttl("o") == max(own, 30.0), "not known yet"
         takeover.recover_local()
         assert takeover.ttl("o") == judged
         assert takeover.shortest_ttl() == min(own, judged if judged == tells else own)
-        assert said == []
+        assert warnings == []
 
 
 class Fails:
-    """What recovers workers at the engine, but for the first so many times."""
+    """An engine whose recovery of worker 1 fails the first `times` times."""
 
     def __init__(self, keeper: Keeper, error: EngineError, times: int) -> None:
         self.tried: list[str] = []
@@ -180,7 +180,7 @@ class Fails:
 
 @pytest.fixture
 def dead(keeper: Keeper) -> Scoreboard:
-    """The pool's memory, in which two workers have died."""
+    """A scoreboard in which two workers have died."""
     keeper._scores = Scoreboard(2)
     for seq in (1, 2):
         row = keeper._scores.allocate(seq, seq, 1)
@@ -192,10 +192,10 @@ def dead(keeper: Keeper) -> Scoreboard:
 @pytest.mark.parametrize(
     "error", [EngineError("out of range"), EngineUnavailable("cut", maybe_stored=True)]
 )
-def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
+def test_a_row_that_fails_once_is_tried_again_soon_and_delays_no_other(
     keeper: Keeper, dead: Scoreboard, error: EngineError
 ) -> None:
-    """Not with the next beat, which may be seconds away."""
+    """The next beat may be seconds away."""
     fails = Fails(keeper, error, 1)
     keeper._round()
     keeper._round()
@@ -207,7 +207,7 @@ def test_a_row_that_fails_for_a_moment_holds_up_no_other_and_comes_again_soon(
     assert dead.dead_rows() == []
 
 
-def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
+def test_a_row_that_always_fails_is_tried_with_each_beat_and_warned_of_once(
     keeper: Keeper, dead: Scoreboard, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fails = Fails(keeper, EngineError("out of range"), 1000)
@@ -222,15 +222,17 @@ def test_a_row_that_fails_for_ever_is_tried_with_each_beat_and_warned_of_once(
     assert capfd.readouterr().err.count("recovering worker 1 (pid 0) has failed") == 1
 
 
-def test_a_row_whose_values_make_no_sense_is_warned_of_like_one_that_the_engine_refuses() -> None:
-    said: list[str] = []
-    attempts = TaskRunner(said.append)
+def test_a_malformed_record_is_warned_of_like_an_engine_error() -> None:
+    warnings: list[str] = []
+    tasks = TaskRunner(warnings.append)
     values: list[Any] = ["abc", None, b"\xff", {}]
     acts = [int, json.loads, bytes.decode, operator.itemgetter("node")]
     for value, act in zip(values, acts, strict=True):
         for _ in range(2):
-            assert not attempts.run(f"reading {value!r}", partial(act, value))
-    assert [text.partition(" has failed")[0] for text in said] == [f"reading {v!r}" for v in values]
-    assert attempts.run("reading None", partial(str, None))
-    assert not attempts.run("reading None", partial(json.loads, None))
-    assert len(said) == 5, "it had succeeded meanwhile"
+            assert not tasks.run(f"reading {value!r}", partial(act, value))
+    assert [text.partition(" has failed")[0] for text in warnings] == [
+        f"reading {v!r}" for v in values
+    ]
+    assert tasks.run("reading None", partial(str, None))
+    assert not tasks.run("reading None", partial(json.loads, None))
+    assert len(warnings) == 5, "warned of again after a success"

@@ -1,4 +1,4 @@
-"""What the keeper's observer makes of what the engine and the workers count."""
+"""The keeper's observer: what it publishes of queues, limits and nodes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def observer(
     return Observer(engine, config, scores or Scoreboard(1), Log(TextFormat()))
 
 
-class Odd(NullEngine):
-    """Its store holds what no poolq has written."""
+class MalformedEngine(NullEngine):
+    """An engine whose store holds malformed records."""
 
     def __init__(self) -> None:
         super().__init__("null://", "poolq")
@@ -54,11 +54,11 @@ def test_queues_that_no_node_serves() -> None:
     assert unserved(["a", "b", "c"], [info("a"), info("c", "d")]) == ["b"]
     every = NodeInfo("all", "web2", NOBODY, NOBODY)
     assert unserved(["a", "b"], [info("a"), every]) == []
-    assert unserved(["a", "b"], [info("a"), None]) == [], "nobody knows what that one serves"
+    assert unserved(["a", "b"], [info("a"), None]) == [], "it is not known what that node serves"
     assert unserved(["a"], []) == ["a"]
 
 
-def test_a_node_tells_its_queues_as_long_as_they_can_be_named() -> None:
+def test_a_beat_names_the_queues_unless_they_are_too_many() -> None:
     assert queue_names(None) is None
     assert queue_names(("high", "low")) == ("high", "low")
     assert queue_names(("x" * 255,) * 40) is None
@@ -69,7 +69,7 @@ def test_a_node_tells_its_queues_as_long_as_they_can_be_named() -> None:
     assert found.queues is None
 
 
-def test_of_many_queues_those_with_jobs_are_shown() -> None:
+def test_if_there_are_many_queues_those_with_jobs_are_shown() -> None:
     queues = [QueueCounts(f"q{number:05}") for number in range(1000)]
     queues[700] = QueueCounts("q00700", ready=3)
     queues[900] = QueueCounts("q00900", delayed=3)
@@ -79,7 +79,7 @@ def test_of_many_queues_those_with_jobs_are_shown() -> None:
     assert "q00700" in {one.queue for one in shown}
 
 
-def test_what_is_seen_fits_its_page() -> None:
+def test_the_broker_status_fits_its_page() -> None:
     queues = [QueueCounts(f"{number:255}") for number in range(200)]
     broker = BrokerStatus(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
     data = encode(broker, 50_000)
@@ -91,10 +91,10 @@ def test_what_is_seen_fits_its_page() -> None:
     assert encode(found, 50_000) == msgspec.json.encode(found)
 
 
-def test_nonsense_in_the_store_ends_no_observer(capfd: pytest.CaptureFixture[str]) -> None:
+def test_malformed_records_do_not_end_the_observer(capfd: pytest.CaptureFixture[str]) -> None:
     scores = Scoreboard(1)
-    looking = observer(engine=Odd(), scores=scores)
-    assert looking.observe() == looking.observe() == looking.observe() == OBSERVE_INTERVAL
+    made = observer(engine=MalformedEngine(), scores=scores)
+    assert made.observe() == made.observe() == made.observe() == OBSERVE_INTERVAL
     found = read(scores.pages.keeper.read())
     assert found is not None
     assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]

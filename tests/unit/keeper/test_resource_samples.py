@@ -1,4 +1,4 @@
-"""How often the keeper weighs its workers; this process stands for one."""
+"""How often the keeper samples its workers; this process stands for one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.worker_row import WorkerRow
 
-OLD = 1  # bytes: what nobody weighs
+OLD = 1  # bytes: less than any process has
 
 
-class Weighed:
-    """One row, which says OLD until it is weighed."""
+class Sampled:
+    """One row, whose memory is OLD until it is sampled."""
 
     def __init__(self) -> None:
         self.scores = Scoreboard(1)
@@ -28,31 +28,31 @@ class Weighed:
         self.sampler = ResourceSampler(self.scores)
 
     def again(self) -> bool:
-        """Whether it is weighed in this round."""
+        """Whether the row is sampled in this round."""
         self.scores.set_usage(self.index, OLD, 0, None)
         self.sampler.sample()
         return self.scores.read(self.index).rss > OLD
 
 
 @pytest.fixture
-def one() -> Weighed:
-    return Weighed()
+def one() -> Sampled:
+    return Sampled()
 
 
 @pytest.mark.parametrize("phase", [Phase.BOOT, Phase.BUSY, Phase.LEAVING])
-def test_who_may_grow_is_weighed_in_each_round(one: Weighed, phase: Phase) -> None:
+def test_a_worker_that_may_grow_is_sampled_in_each_round(one: Sampled, phase: Phase) -> None:
     one.row.set_phase(phase)
     assert [one.again() for _ in range(3)] == [True, True, True]
 
 
-def test_who_stays_idle_is_weighed_once(one: Weighed) -> None:
+def test_a_worker_that_stays_idle_is_sampled_once(one: Sampled) -> None:
     one.row.set_phase(Phase.BUSY)
     assert one.again()
     one.row.set_phase(Phase.IDLE)
     assert [one.again() for _ in range(3)] == [True, False, False]
 
 
-def test_a_job_between_two_rounds_is_noticed(one: Weighed) -> None:
+def test_a_job_between_two_rounds_is_noticed(one: Sampled) -> None:
     one.row.set_phase(Phase.IDLE)
     assert [one.again(), one.again()] == [True, False]
     one.row.words[DONE] += 1
@@ -61,7 +61,7 @@ def test_a_job_between_two_rounds_is_noticed(one: Weighed) -> None:
     assert [one.again(), one.again()] == [True, False]
 
 
-def test_an_idle_one_is_weighed_now_and_then(one: Weighed) -> None:
+def test_an_idle_worker_is_sampled_at_intervals(one: Sampled) -> None:
     one.row.set_phase(Phase.IDLE)
     row, now = one.scores.read(one.index), monotonic()
     worker = WorkerSampler(os.getpid())

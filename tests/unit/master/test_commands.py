@@ -1,4 +1,4 @@
-"""Every signal of the master in every state of its pool: what follows, and what does not."""
+"""Every signal of the master in every state of its pool."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from poolq.system.wakeups import WakeUps
 from tests.support.world import STOP_TIMEOUT, Life, World, running
 
 LOGGER = 4242
-#: A stop that needs no killing, its helpers' leaving included.
+#: Seconds that a stop takes if nothing is killed.
 SOON = 1.0
 
 
 def boot() -> World:
-    """Its first worker imports."""
+    """The first worker boots."""
     world = World(2, Limits(stop_timeout=STOP_TIMEOUT, preload=False))
     for _ in range(2):
         world.act()
@@ -38,7 +38,7 @@ def idle() -> World:
 
 
 def busy() -> World:
-    """Nobody leaves before `finish`."""
+    """No worker leaves before `finish`."""
     world = running(2)
     for life in world.workers.values():
         life.stubborn = True
@@ -70,7 +70,7 @@ def draining() -> World:
     return world
 
 
-#: One that hangs in C is busy, and never finishes.
+#: "hung": a busy worker whose job never ends.
 STATES: dict[str, Callable[[], World]] = {
     "boot": boot, "idle": idle, "busy": busy, "hung": busy, "recycling": recycling,
     "reloading": reloading, "draining": draining,
@@ -78,13 +78,13 @@ STATES: dict[str, Callable[[], World]] = {
 
 
 class Case:
-    """One pool in one state. `sent`: what its processes got by a signal's own way."""
+    """One pool in one state. `sent`: the signals that were sent to its processes."""
 
     def __init__(self, state: str, config: Config) -> None:
         self.state = state
         self.world = STATES[state]()
         self.world.pool.logger = HelperProcess(LOGGER)
-        self.said: list[str] = []
+        self.log: list[str] = []
         self.sent: list[tuple[int, Signals]] = []
         self.before = set(self.world.workers)
         self._commands = Commands(
@@ -92,7 +92,7 @@ class Case:
             self.world.pool,
             Scoreboard(1),
             WakeUps(1),
-            lambda _, text: self.said.append(text),
+            lambda _, text: self.log.append(text),
         )
 
     def signal(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Case:
         self.world.act()
 
     def finish(self) -> None:
-        """All jobs end but those that hang."""
+        """End all jobs except those that hang."""
         for life in self.world.workers.values():
             life.stubborn = self.state == "hung"
 
@@ -119,7 +119,7 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT"])
-def test_term_and_int_wait_for_jobs_and_then_no_longer(case: Case, how: str) -> None:
+def test_term_and_int_wait_for_jobs_until_the_stop_timeout(case: Case, how: str) -> None:
     begun = case.world.now
     case.signal(how)
     case.signal(how)
@@ -137,7 +137,7 @@ def test_term_and_int_wait_for_jobs_and_then_no_longer(case: Case, how: str) -> 
     assert case.world.now - begun <= STOP_TIMEOUT + SOON
 
 
-def test_a_second_int_does_not_wait(case: Case) -> None:
+def test_a_second_int_kills_running_jobs(case: Case) -> None:
     case.signal("SIGINT")
     case.world.run_on(1.1)
     if case.world.exit is None:
@@ -147,7 +147,7 @@ def test_a_second_int_does_not_wait(case: Case) -> None:
     assert case.world.exit is not None
 
 
-def test_quit_does_not_wait(case: Case) -> None:
+def test_quit_kills_running_jobs(case: Case) -> None:
     case.signal("SIGQUIT")
     assert all(one.killed for one in case.world.workers.values())
     case.signal("SIGQUIT")
@@ -155,29 +155,29 @@ def test_quit_does_not_wait(case: Case) -> None:
     assert case.world.exit is not None
 
 
-def test_hup_brings_new_code_once_and_hurts_nobody(case: Case) -> None:
+def test_hup_reloads_once_and_kills_no_worker(case: Case) -> None:
     tried = case.world.pool.last_generation
     case.signal("SIGHUP")
     case.signal("SIGHUP")
     case.world.run_on(3)
     assert not any(one.killed for one in case.world.workers.values())
     if case.state == "draining":
-        assert case.said == ["SIGHUP: the pool is draining; nothing changes"] * 2
+        assert case.log == ["SIGHUP: the pool is draining; nothing changes"] * 2
         assert case.world.pool.trial is None
         return
-    follows = 1 if case.state in ("boot", "reloading") else 2  # what is under way is no HUP's
+    follows = 1 if case.state in ("boot", "reloading") else 2  # the reload under way does not count
     assert case.world.pool.generation == tried + follows
     assert {one.generation for one in case.ready()} == {tried + follows}
     assert len(case.ready()) == 2
 
 
-def test_usr1_is_the_loggers(case: Case) -> None:
+def test_usr1_is_passed_to_the_logger(case: Case) -> None:
     case.signal("SIGUSR1")
     assert case.sent == [(LOGGER, Signals.SIGUSR1)]
     assert set(case.world.workers) == case.before
 
 
-def test_usr2_is_for_each_worker_that_is_up(case: Case) -> None:
+def test_usr2_is_passed_to_each_ready_worker(case: Case) -> None:
     case.signal("SIGUSR2")
     up = [one.pid for one in case.world.workers.values() if one.ready]
     assert case.sent == [(pid, Signals.SIGUSR2) for pid in up]
@@ -185,12 +185,12 @@ def test_usr2_is_for_each_worker_that_is_up(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("how", "workers"), [("SIGTTIN", 3), ("SIGTTOU", 1)])
-def test_ttin_and_ttou_change_the_number(case: Case, how: str, workers: int) -> None:
+def test_ttin_and_ttou_change_the_number_of_workers(case: Case, how: str, workers: int) -> None:
     case.signal(how)
     case.world.run_on(3)
     assert not any(one.killed for one in case.world.workers.values())
     if case.state == "draining":
-        assert case.said == [f"{how}: the pool is draining; nothing changes"]
+        assert case.log == [f"{how}: the pool is draining; nothing changes"]
         assert case.world.pool.target() == 2
         return
     assert case.world.pool.target() == workers
@@ -201,8 +201,8 @@ def test_ttin_and_ttou_change_the_number(case: Case, how: str, workers: int) -> 
 
 
 @pytest.mark.parametrize("how", ["SIGCHLD", "SIGWINCH"])
-def test_others_only_wake_it(case: Case, how: str) -> None:
+def test_other_signals_only_wake_up_the_master(case: Case, how: str) -> None:
     before = case.world.pool.label()
     case.signal(how)
-    assert (case.said, case.sent, case.world.pool.label()) == ([], [], before)
+    assert (case.log, case.sent, case.world.pool.label()) == ([], [], before)
     assert set(case.world.workers) == case.before

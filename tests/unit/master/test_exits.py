@@ -1,4 +1,4 @@
-"""Why a worker has ended, from its row and what the pool had in mind."""
+"""Why a worker has exited, from its row and the pool's state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int =
     return scores.read(index)
 
 
-def ended(world: World, found: Row, **changes: Any) -> str:
+def reason_of(world: World, found: Row, **changes: Any) -> str:
     proc = world.pool.find(only(world).seq)
     assert isinstance(proc, WorkerProcess)
     for name, value in changes.items():
@@ -52,22 +52,22 @@ def ended(world: World, found: Row, **changes: Any) -> str:
         (row(Phase.BOOT), {"state": State.KILLED_BOOTING, "generation": 0}, "reload"),
     ],
 )
-def test_each_end_has_its_cause(found: Row, changes: dict[str, Any], cause: str) -> None:
+def test_each_exit_has_its_reason(found: Row, changes: dict[str, Any], cause: str) -> None:
     assert cause in exit_reasons.EXIT_REASONS
-    assert ended(running(1), found, **changes) == cause
+    assert reason_of(running(1), found, **changes) == cause
 
 
-def test_fewer_seats_and_the_end_of_the_pool() -> None:
+def test_exits_because_of_fewer_slots_or_the_end_of_the_pool() -> None:
     world = running(1)
     world.pool.slots[0].closing = True
-    assert ended(world, row(), state=State.STOPPING_IDLE) == "scale"
+    assert reason_of(world, row(), state=State.STOPPING_IDLE) == "scale"
     transitions.stop(world.pool, world.now)
-    assert ended(world, row(), state=State.STOPPING_IDLE) == "stop"
-    assert ended(world, row(signal=9), state=State.KILLED) == "stop"
-    assert ended(world, row(signal=11), state=State.IDLE) == "crash"
+    assert reason_of(world, row(), state=State.STOPPING_IDLE) == "stop"
+    assert reason_of(world, row(signal=9), state=State.KILLED) == "stop"
+    assert reason_of(world, row(signal=11), state=State.IDLE) == "crash"
 
 
-def test_they_are_counted() -> None:
+def test_exits_are_counted() -> None:
     world = running(1)
     for _ in range(2):
         exits.count(world.pool, only(world).seq, row(signal=9), world.now)

@@ -1,4 +1,4 @@
-"""The pool's decisions, one situation at a time: boots, deaths, and the end."""
+"""The policy in single situations: boots, deaths, and the end of the pool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolq.master.state import Limits
 from tests.support.world import STOP_TIMEOUT, World, only, running
 
 
-def test_keeper_then_template_then_one_worker_then_the_others() -> None:
+def test_a_boot_starts_the_keeper_then_the_template_then_one_worker_then_the_others() -> None:
     world = World()
     assert world.act() == [SpawnKeeper()]
     assert world.act() == []
@@ -65,7 +65,7 @@ def test_a_keeper_that_dies_later_is_replaced() -> None:
     assert world.keeper is not None
 
 
-def test_a_keeper_that_dies_again_and_again_comes_back_later_one_that_lived_soon() -> None:
+def test_a_keeper_that_dies_repeatedly_is_replaced_later_each_time() -> None:
     world = running()
     for _ in range(8):
         assert world.keeper is not None
@@ -79,7 +79,7 @@ def test_a_keeper_that_dies_again_and_again_comes_back_later_one_that_lived_soon
     assert world.pool.keeper_not_before - world.now < 0.5
 
 
-def test_a_silent_keeper_is_killed_after_ten_looks_and_no_sooner() -> None:
+def test_a_silent_keeper_is_killed_after_ten_observations() -> None:
     world = running()
     assert world.keeper is not None
     world.act()
@@ -93,15 +93,15 @@ def test_a_silent_keeper_is_killed_after_ten_looks_and_no_sooner() -> None:
     assert world.act() == [], "once"
 
 
-def test_a_suspended_master_kills_no_keeper() -> None:
-    """Its clock went on, its looks did not."""
+def test_a_suspended_master_does_not_kill_the_keeper() -> None:
+    """Its clock ran on, but it observed nothing."""
     world = running()
     world.act()
     world.now += 3600
     assert world.act() == []
 
 
-def test_a_worker_that_dies_again_and_again_comes_back_later_each_time() -> None:
+def test_a_worker_that_dies_repeatedly_is_replaced_later_each_time() -> None:
     world = running(1)
     pauses = []
     for _ in range(12):
@@ -117,7 +117,7 @@ def test_a_worker_that_dies_again_and_again_comes_back_later_each_time() -> None
     assert pauses[-1] == pytest.approx(30, abs=0.1)
 
 
-def test_a_worker_that_had_settled_a_job_comes_back_soon() -> None:
+def test_a_worker_that_had_settled_a_job_is_replaced_soon() -> None:
     world = running(1)
     for _ in range(5):
         world.gone(only(world), -1, in_job=True, worked=True)
@@ -127,7 +127,7 @@ def test_a_worker_that_had_settled_a_job_comes_back_soon() -> None:
 
 
 @pytest.mark.parametrize(("most", "ends_with"), [(5, 4), (0, None)])
-def test_a_crash_storm_ends_the_pool_where_a_limit_is_set(most: int, ends_with: int | None) -> None:
+def test_a_crash_storm_ends_the_pool_if_there_is_a_limit(most: int, ends_with: int | None) -> None:
     world = running(1, max_spawn_failures=most)
     for _ in range(5):
         assert world.exit is None
@@ -150,7 +150,7 @@ def test_a_worker_that_is_not_ready_in_time_is_killed() -> None:
     assert Kill not in [type(one) for one in world.act()], "it is not killed twice"
 
 
-def test_the_stop_timeout_kills_to_the_moment_and_says_five() -> None:
+def test_the_stop_timeout_kills_on_time_and_the_pool_exits_with_5() -> None:
     world = running(2)
     life, other = world.workers.values()
     life.stubborn = True
@@ -168,21 +168,21 @@ def test_the_stop_timeout_kills_to_the_moment_and_says_five() -> None:
     assert world.exit == 5
 
 
-def test_nobody_is_killed_in_a_job_and_the_pool_says_zero() -> None:
+def test_an_abort_that_kills_no_job_exits_with_0() -> None:
     world = running(2)
     transitions.abort(world.pool, world.now)
     world.run_on(1)
     assert world.exit == 0
 
 
-def test_the_loop_wakes_for_the_stop_timeout() -> None:
+def test_the_loop_wakes_up_for_the_stop_timeout() -> None:
     world = running(1)
     transitions.stop(world.pool, world.now)
     assert next_wake(world.pool, world.now + STOP_TIMEOUT - 0.25) == pytest.approx(0.25)
 
 
 def test_the_end_waits_until_the_dead_are_recovered() -> None:
-    """The keeper died with the last worker: another one is started for its claims."""
+    """The keeper died with the last worker: another one is started to recover its claims."""
     world = running(1)
     life = only(world)
     transitions.stop(world.pool, world.now)
@@ -208,7 +208,7 @@ def test_a_keeper_that_does_not_leave_is_killed() -> None:
     assert world.exit == 0
 
 
-def test_a_template_that_forks_nothing_does_not_hold_up_the_end() -> None:
+def test_a_hung_template_does_not_delay_the_end() -> None:
     world = running(1, preload=True)
     world.templates[1].stubborn = True
     world.gone(only(world), -1)

@@ -1,4 +1,4 @@
-"""The pool's decisions on what a worker runs: deadlines and memory, and whose fault it is."""
+"""The policy on running jobs: deadlines and memory."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_a_job_that_overruns_is_dumped_then_killed() -> None:
     assert next_wake(world.pool, world.now) == pytest.approx(0.1)
     world.now += 0.1
     assert world.act() == [DumpStack(proc.pid, (7, 1))]
-    assert world.act() == [], "it has a moment to write"
+    assert world.act() == [], "it has time to write"
     assert next_wake(world.pool, world.now) == pytest.approx(policy.DUMP_POLL)
     world.now += timeouts.DUMP_TIMEOUT
     assert decide(world.pool, world.now, 0) == [KillOverrun(proc.pid, (7, 1))]
     assert next_wake(world.pool, world.now) > policy.DUMP_POLL
 
 
-def test_a_stack_that_is_written_is_not_waited_for() -> None:
+def test_a_written_stack_is_not_waited_for() -> None:
     world = running(1)
     proc = overdue(world)
     world.now += 3
@@ -55,7 +55,7 @@ def test_a_stack_that_is_written_is_not_waited_for() -> None:
     assert decide(world.pool, world.now, 0) == [KillOverrun(proc.pid, (7, 1))]
 
 
-def test_the_next_job_is_not_killed_for_it() -> None:
+def test_the_next_job_is_not_killed_for_an_overrun() -> None:
     world = running(1)
     proc = overdue(world)
     world.now += 3
@@ -65,8 +65,8 @@ def test_the_next_job_is_not_killed_for_it() -> None:
     assert world.act() == []
 
 
-def test_nobody_is_late_by_the_time_of_a_suspension() -> None:
-    """Neither who was seen to run before it, nor who had begun since the last look."""
+def test_a_suspension_moves_the_deadlines() -> None:
+    """Those of jobs observed before it, and of jobs begun since the last observation."""
     world = running(2)
     seen, unseen = world.pool.procs()
     seen.running, seen.running_since = (7, 1), world.now - 1
@@ -79,7 +79,7 @@ def test_nobody_is_late_by_the_time_of_a_suspension() -> None:
     assert seen.suspend_credit == 2.0
 
 
-def test_without_anything_to_do_it_wakes_once_a_second() -> None:
+def test_an_idle_loop_wakes_up_once_a_second() -> None:
     world = running(3)
     assert next_wake(world.pool, world.now) == pytest.approx(1.0)
 
@@ -88,8 +88,8 @@ def test_without_anything_to_do_it_wakes_once_a_second() -> None:
 
 
 def killed(world: World, rss: int, *, since: float, held: int = 0) -> bool:
-    """The keeper's sample of now, of a job that began so long ago and found so much there: is that
-    job's end near?"""
+    """Whether the policy acts on a sample of `rss` bytes, taken now, of a job that began `since`
+    seconds ago, when the worker held `held` bytes."""
     proc = proc_of(world)
     proc.rss_at_start = held
     proc.running = (7, round(world.now - since))
@@ -98,25 +98,25 @@ def killed(world: World, rss: int, *, since: float, held: int = 0) -> bool:
     return DumpStack in [type(one) for one in decide(world.pool, world.now, 0)]
 
 
-def test_a_job_that_takes_too_much_is_killed_for_it() -> None:
+def test_a_job_over_the_hard_memory_limit_is_killed() -> None:
     world = running(1, max_memory_hard=HARD)
     assert not killed(world, HARD, since=5)
     assert killed(world, HARD + 1, since=5)
 
 
-def test_a_sample_from_before_it_began_says_nothing_of_a_job() -> None:
+def test_a_sample_from_before_a_job_began_does_not_count_for_it() -> None:
     world = running(1, max_memory_hard=HARD)
     assert not killed(world, HARD * 2, since=-0.1)
 
 
-def test_what_the_job_before_has_left_is_not_charged_to_the_next() -> None:
+def test_memory_that_an_earlier_job_has_left_is_not_charged_to_the_next_job() -> None:
     world = running(1, max_memory_hard=HARD)
     assert not killed(world, HARD * 2, since=0.9, held=HARD * 2)
-    assert transitions.check_limits(world.pool, proc_of(world)), "it is replaced all the same"
-    assert killed(world, round(HARD * 2.3), since=0.9, held=HARD * 2), "unless it takes more itself"
+    assert transitions.check_limits(world.pool, proc_of(world)), "but it is replaced"
+    assert killed(world, round(HARD * 2.3), since=0.9, held=HARD * 2), "its own growth counts"
 
 
-def test_an_idle_worker_that_is_too_big_is_no_jobs_fault() -> None:
+def test_an_idle_worker_that_is_too_large_is_replaced_but_not_killed() -> None:
     world = running(1, max_memory_hard=HARD)
     proc = proc_of(world)
     transitions.sampled(world.pool, proc, HARD * 2, world.now)
@@ -124,15 +124,15 @@ def test_an_idle_worker_that_is_too_big_is_no_jobs_fault() -> None:
     assert transitions.check_limits(world.pool, proc)
 
 
-def test_without_a_limit_nothing_is_too_much() -> None:
+def test_without_a_limit_no_job_is_killed_for_its_memory() -> None:
     world = running(1)
     assert not killed(world, 1 << 40, since=1)
 
 
-# what the state is called
+# the name of the state
 
 
-def test_a_pool_that_waits_to_load_a_lost_template_again_does_not_reload() -> None:
+def test_a_pool_that_waits_to_load_a_lost_template_again_is_not_called_reloading() -> None:
     world = running(1, preload=True)
     assert world.pool.label() == "running"
     world.broken = True

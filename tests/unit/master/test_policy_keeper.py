@@ -1,4 +1,4 @@
-"""How soon a keeper is replaced, and when it is killed for its silence."""
+"""How soon a keeper is replaced, and when a silent one is killed."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ def pool(**limits: float) -> Pool:
     return made
 
 
-def dies(one: Pool, now: float, *, killed: bool) -> float:
-    """A keeper that was born just before is reaped; how long the next one takes to come."""
+def delay_after_death(one: Pool, now: float, *, killed: bool) -> float:
+    """Reap a keeper that was just started; returns the seconds until the next one."""
     one.keeper = HelperProcess(7, now - 0.2)
     transitions.keeper_exited(one, -1 if killed else 70, now, killed=killed)
     return one.keeper_not_before - now
 
 
-def test_one_that_was_killed_is_replaced_at_once_however_often_that_happens() -> None:
+def test_a_killed_keeper_is_always_replaced_at_once() -> None:
     one = pool()
-    waits = [dies(one, now, killed=True) for now in range(100, 150)]
+    waits = [delay_after_death(one, now, killed=True) for now in range(100, 150)]
     assert waits == [pytest.approx(transitions.KEEPER_INTERVAL - 0.2)] * 50
     assert policy.decide(one, 150, 0) == [SpawnKeeper()]
 
 
-def test_one_that_crashes_by_itself_is_replaced_later_and_later() -> None:
+def test_a_keeper_that_crashes_by_itself_is_replaced_later_each_time() -> None:
     one = pool()
-    waits = [dies(one, now, killed=False) for now in range(100, 108)]
+    waits = [delay_after_death(one, now, killed=False) for now in range(100, 108)]
     assert waits == [pytest.approx(wait) for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)]
-    assert dies(one, 120, killed=True) < 0.1, "a kill is no crash"
-    assert dies(one, 130, killed=False) == pytest.approx(5.0), "and makes no crash forgotten"
+    assert delay_after_death(one, 120, killed=True) < 0.1, "a kill does not count as a crash"
+    assert delay_after_death(one, 130, killed=False) == pytest.approx(5.0), (
+        "nor does it reset the count of crashes"
+    )
 
 
 @pytest.mark.parametrize("ttl", [0.5, 1.0, 2.0, 10.0, 29.0])
-def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float) -> None:
+def test_a_stopped_keeper_is_killed_within_half_of_a_short_node_ttl(ttl: float) -> None:
     allowed = keeper_silence(ttl)
     assert allowed == pytest.approx(ttl / 3)
     one = pool(keeper_silence=allowed)
@@ -57,7 +59,7 @@ def test_a_stopped_one_is_killed_within_half_of_a_short_time_to_live(ttl: float)
 
 
 @pytest.mark.parametrize("ttl", [30.0, 600.0])
-def test_a_silent_one_has_ten_seconds_at_most(ttl: float) -> None:
+def test_a_silent_keeper_is_killed_after_ten_seconds_at_most(ttl: float) -> None:
     assert keeper_silence(ttl) == MAX_MISSED_BEATS
     one = pool(keeper_silence=keeper_silence(ttl))
     one.keeper = HelperProcess(7, 100.0)

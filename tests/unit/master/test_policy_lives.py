@@ -1,4 +1,4 @@
-"""The pool's decisions over whole lives: any order of boots, deaths, signals and time."""
+"""The policy over whole lives of a pool: boots, deaths, signals and time in random order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COOLDOWN = 20.0
 
 
 class Lives(RuleBasedStateMachine):
-    """Any order of boots, deaths, signals and time."""
+    """Boots, deaths, signals and time in random order."""
 
     @initialize(
         slots=st.integers(1, 4),
@@ -56,7 +56,7 @@ class Lives(RuleBasedStateMachine):
         self.act()
 
     @rule()
-    def the_shell_sleeps(self) -> None:
+    def the_master_sleeps(self) -> None:
         wake = next_wake(self.world.pool, self.world.now)
         assert 0 < wake <= 1
         self.world.now += wake
@@ -64,7 +64,7 @@ class Lives(RuleBasedStateMachine):
         self.act()
 
     @rule()
-    def the_keeper_says_nothing(self) -> None:
+    def the_keeper_is_silent(self) -> None:
         self.world.now += 1
         self.act()
 
@@ -94,7 +94,7 @@ class Lives(RuleBasedStateMachine):
         self.act()
 
     @rule(data=st.data())
-    def a_worker_is_born(self, data: st.DataObject) -> None:
+    def a_worker_is_forked(self, data: st.DataObject) -> None:
         if life := self.pick(data, [one for one in self.world.workers.values() if not one.pid]):
             self.world.born(life)
         self.act()
@@ -127,7 +127,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(data=st.data(), over_limit=st.booleans())
     def a_job_overruns(self, data: st.DataObject, over_limit: bool) -> None:
-        """It is dead as soon as its stack has had its time, whatever else goes on."""
+        """The worker is killed as soon as its stack has had its time, whatever else happens."""
         if (proc := self.pick_ready(data)) and self.world.exit is None:
             proc.running, proc.over_limit = (9, 9), over_limit
             proc.move(WorkerEvent.BUSY)
@@ -159,13 +159,13 @@ class Lives(RuleBasedStateMachine):
         self.act()
 
     @rule(data=st.data())
-    def an_idle_worker_stands_still(self, data: st.DataObject) -> None:
+    def an_idle_worker_hangs(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
             proc.beat.missed = self.world.limits.max_missed_beats
         self.act()
 
     @rule(data=st.data(), why=st.sampled_from(["500 jobs", "300 MiB"]))
-    def a_worker_is_spent(self, data: st.DataObject, why: str) -> None:
+    def a_worker_reaches_a_limit(self, data: st.DataObject, why: str) -> None:
         if proc := self.pick_ready(data):
             proc.recycle_reason = why
         self.act()
@@ -183,7 +183,7 @@ class Lives(RuleBasedStateMachine):
         self.act()
 
     @rule(data=st.data())
-    def one_becomes_stubborn(self, data: st.DataObject) -> None:
+    def a_process_becomes_stubborn(self, data: st.DataObject) -> None:
         if life := self.pick(data, self.world.all()):
             life.stubborn = True
 
@@ -207,19 +207,19 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_surge_is_kept(self) -> None:
-        """A canary, and what the settings allow."""
+        """At most one canary more than the settings allow."""
         slots = self.world.pool.slots
         doubled = [slot for slot in slots if len(slot.serving()) > 1 and not slot.closing]
         assert len(doubled) <= self.world.limits.max_surge + 1
         assert all(len(slot.serving()) <= 2 for slot in slots)
 
     @invariant()
-    def the_first_boots_alone(self) -> None:
+    def the_first_worker_boots_alone(self) -> None:
         if not self.world.pool.generation:
             assert len(self.world.workers) <= 1
 
     @invariant()
-    def in_a_drain_all_were_told(self) -> None:
+    def in_a_drain_all_workers_were_stopped(self) -> None:
         world = self.world
         if world.exit is None and world.pool.mode is Mode.DRAIN:
             named = [one for one in world.workers.values() if one.pid]
@@ -228,13 +228,13 @@ class Lives(RuleBasedStateMachine):
                 assert all(one.killed for one in named)
 
     def teardown(self) -> None:
-        """Whatever happened, a pool that is left alone serves, and a stopped one ends in time."""
+        """Afterwards a pool that is left alone serves, and a stopped one ends in time."""
         if not hasattr(self, "world") or self.world.exit is not None:
             return
         world = self.world
         if world.pool.mode is Mode.RUN:
             world.run_on(200)
-            if world.exit is not None:  # its first boot was failing already
+            if world.exit is not None:  # its first boot had failed already
                 return
             serving = [one for one in world.workers.values() if one.ready and not one.stop_sent]
             assert len(serving) >= world.pool.target()
@@ -248,8 +248,8 @@ class Lives(RuleBasedStateMachine):
 
 
 class Replacing(RuleBasedStateMachine):
-    """Any order of reloads, good and broken ones, of cooldowns and of workers that are spent, where
-    nobody dies by himself: all seats are served at each moment."""
+    """Reloads of good and broken code, cooldowns and limits in random order. As long as no worker
+    dies by itself, all slots are served at each moment."""
 
     @initialize(
         slots=st.integers(1, 4),
@@ -268,7 +268,7 @@ class Replacing(RuleBasedStateMachine):
         self.world.act()
 
     @rule(data=st.data())
-    def a_worker_is_spent(self, data: st.DataObject) -> None:
+    def a_worker_reaches_a_limit(self, data: st.DataObject) -> None:
         procs = [one for one in self.world.pool.procs() if one.ready]
         data.draw(st.sampled_from(procs)).recycle_reason = "500 jobs"
         self.world.act()
@@ -281,12 +281,12 @@ class Replacing(RuleBasedStateMachine):
         self.world.act()
 
     @rule(data=st.data())
-    def one_runs_a_long_job(self, data: st.DataObject) -> None:
+    def a_worker_runs_a_long_job(self, data: st.DataObject) -> None:
         lives = [one for one in self.world.workers.values() if one.ready]
         data.draw(st.sampled_from(lives)).stubborn = True
 
     @rule()
-    def all_do_as_they_are_told(self) -> None:
+    def all_processes_obey(self) -> None:
         self.world.obey()
         self.world.act()
 
@@ -297,14 +297,14 @@ class Replacing(RuleBasedStateMachine):
         self.world.act()
 
     @rule(more=st.integers(1, 2))
-    def it_grows(self, more: int) -> None:
-        """What is new boots before it is counted; broken code cannot."""
+    def the_pool_grows(self, more: int) -> None:
+        """New slots count when their workers have booted, which broken code cannot."""
         if self.world.pool.target() < 6 and not self.world.broken:
             transitions.scale(self.world.pool, self.world.pool.target() + more)
             self.world.run_on(30)
 
     @invariant()
-    def no_seat_is_without_a_ready_worker(self) -> None:
+    def no_slot_is_without_a_ready_worker(self) -> None:
         assert self.world.served() == self.world.pool.target()
 
     def teardown(self) -> None:
@@ -316,10 +316,10 @@ class Replacing(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("machine", [Lives, Replacing])
-def test_the_rules_hold_in_any_life(
+def test_the_rules_hold_in_random_lives(
     machine: type[RuleBasedStateMachine], pytestconfig: pytest.Config
 ) -> None:
-    # As hypothesis itself sets it for machines: a loaded machine is no reason to fail.
+    # As hypothesis sets it for state machines: a busy host is no reason to fail.
     lives = settings(
         max_examples=pytestconfig.getoption("lives"), suppress_health_check=list(HealthCheck)
     )

@@ -1,4 +1,4 @@
-"""The pool's decisions on what is to be replaced: lifetimes, reloads, hung templates."""
+"""The policy on replacements: cooldowns, reloads and hung templates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.world import only, running
 COOLDOWN = 20.0
 
 
-def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
+def test_a_hung_template_is_killed_and_replaced() -> None:
     world = running(1, preload=True)
     world.templates[1].stubborn = True
     world.gone(only(world), -1)
@@ -22,7 +22,7 @@ def test_a_template_that_forks_nothing_is_killed_and_replaced() -> None:
     assert world.pool.generation == 2
 
 
-def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
+def test_a_cooldown_replaces_every_worker_without_losing_capacity() -> None:
     world = running(3, cooldown=COOLDOWN)
     before = set(world.workers)
     world.run_on(COOLDOWN * 1.2)
@@ -30,34 +30,34 @@ def test_a_cooldown_replaces_every_worker_and_never_has_fewer_ready() -> None:
     assert len(world.workers) == 3
 
 
-def test_spent_workers_are_replaced_one_after_the_other() -> None:
+def test_workers_at_their_limits_are_replaced_one_after_the_other() -> None:
     world = running(3)
     for proc in world.pool.procs():
         proc.recycle_reason = "500 jobs"
     for slot in (1, 2, 3):
         (old,) = world.of(slot)
         assert world.act() == [SpawnWorker(slot, 1)]
-        assert world.act() == [], "it boots"
+        assert world.act() == [], "the successor boots"
         world.ready(world.of(slot)[-1])
         assert Stop(old.pid) in world.act()
         world.gone(old)
     assert world.act() == []
 
 
-def test_a_seat_whose_old_worker_runs_a_long_job_gets_no_third() -> None:
+def test_a_slot_whose_old_worker_runs_a_long_job_gets_no_third_worker() -> None:
     world = running(1, cooldown=COOLDOWN)
     old = only(world)
     old.stubborn = True
     world.run_on(COOLDOWN * 1.5)
     number = world.number
     world.run_on(COOLDOWN * 10)
-    assert world.number == number, "nobody was spawned"
+    assert world.number == number, "no process was spawned"
     assert len(world.workers) == 2
     assert old.stop_sent
     assert not old.killed
 
 
-def test_a_reload_goes_past_a_long_job() -> None:
+def test_a_reload_does_not_wait_for_a_long_job() -> None:
     world = running(3)
     old = world.of(2)[0]
     old.stubborn = True
@@ -68,7 +68,7 @@ def test_a_reload_goes_past_a_long_job() -> None:
     assert old.seq in world.workers
 
 
-def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> None:
+def test_a_worker_that_is_being_forked_during_a_reload_is_stopped_once_it_has_a_pid() -> None:
     world = running(1, preload=True)
     world.gone(only(world), -1)
     world.now += 1
@@ -88,7 +88,7 @@ def test_a_worker_that_is_being_born_in_a_reload_is_told_when_it_has_a_pid() -> 
     assert unborn.stop_sent or unborn.killed
 
 
-def test_the_next_canarys_seat_gets_no_other_worker() -> None:
+def test_the_slot_of_the_next_canary_gets_no_other_worker() -> None:
     world = running(2, max_surge=2)
     transitions.reload(world.pool, "HUP")
     transitions.reload(world.pool, "HUP again")
@@ -99,7 +99,7 @@ def test_the_next_canarys_seat_gets_no_other_worker() -> None:
     assert SpawnWorker(2, 2) not in actions
 
 
-def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
+def test_an_old_template_that_does_not_fork_its_worker_is_killed() -> None:
     world = running(2, preload=True)
     old = world.templates[1]
     old.stubborn = True
@@ -113,7 +113,7 @@ def test_an_old_template_that_hangs_with_a_worker_to_fork_is_killed() -> None:
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
+def test_a_generation_that_cannot_boot_is_refused_and_not_tried_again(
     preload: bool,
 ) -> None:
     world = running(2, preload=preload)
@@ -127,7 +127,7 @@ def test_a_generation_that_cannot_boot_changes_nothing_and_is_not_tried_again(
     assert world.pool.last_generation == 2
 
 
-def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
+def test_a_hung_idle_worker_is_killed() -> None:
     world = running(1, max_missed_beats=35)
     proc = world.pool.find(only(world).seq)
     assert proc is not None
@@ -139,7 +139,7 @@ def test_an_idle_worker_that_does_not_move_is_killed_uncharged() -> None:
     assert isinstance(action, Kill)
 
 
-def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> None:
+def test_a_canary_whose_slot_closes_does_not_refuse_its_generation() -> None:
     world = running(2)
     busy = world.pool.find(world.of(1)[0].seq)
     assert busy is not None
@@ -157,7 +157,7 @@ def test_a_canary_whose_seat_closes_is_no_reason_to_refuse_its_generation() -> N
     assert [one.generation for one in world.workers.values()] == [2]
 
 
-def test_who_hangs_in_its_boot_is_killed_though_it_was_told_to_leave() -> None:
+def test_a_worker_that_hangs_while_booting_is_killed_though_it_was_told_to_leave() -> None:
     world = running(2)
     world.gone(world.of(2)[0], -1)
     world.now += 1
@@ -173,7 +173,7 @@ def test_who_hangs_in_its_boot_is_killed_though_it_was_told_to_leave() -> None:
     assert len(world.workers) == 1
 
 
-def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
+def test_a_worker_that_hangs_while_booting_does_not_delay_a_patient_drain() -> None:
     world = running(2)
     world.gone(world.of(2)[0], -1)
     world.now += 1
@@ -185,7 +185,7 @@ def test_who_hangs_in_its_boot_does_not_hold_up_a_patient_drain() -> None:
     assert world.exit == 0
 
 
-def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> None:
+def test_a_worker_may_wait_for_the_engine_as_long_as_its_beat_moves() -> None:
     world = running(1, boot_timeout=5, max_missed_beats=35)
     transitions.reload(world.pool, "HUP")
     world.act()
@@ -201,7 +201,7 @@ def test_who_only_waits_for_the_engine_is_not_late_unless_it_stops_to_try() -> N
     assert canary.killed
 
 
-def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> None:
+def test_changed_code_is_tried_before_expired_workers_are_replaced() -> None:
     world = running(2, preload=True, cooldown=COOLDOWN)
     first, second = (world.of(slot)[0] for slot in (1, 2))
     world.now += COOLDOWN
@@ -209,7 +209,7 @@ def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> Non
     transitions.code_checked(world.pool, first.seq, changed=True)
     transitions.code_checked(world.pool, second.seq, changed=False)
     assert world.act() == [SpawnTemplate(2)]
-    assert world.act() == [], "whoever follows them now would be replaced at once"
+    assert world.act() == [], "their successors would be replaced at once"
     world.gone(world.templates[2], 3)
     assert world.act() == [SpawnWorker(1, 1)]
     world.run_on(policy.CODE_CHECK_TIMEOUT)
@@ -217,7 +217,7 @@ def test_changed_code_is_tried_before_the_cooldowns_that_are_over_go_on() -> Non
     assert world.pool.last_generation == 2
 
 
-def test_successors_and_canaries_that_fail_end_no_pool_whose_workers_serve() -> None:
+def test_failing_successors_and_canaries_do_not_end_a_pool_that_serves() -> None:
     world = running(1, max_spawn_failures=3, cooldown=COOLDOWN)
     world.broken = True
     for _ in range(5):
@@ -227,8 +227,8 @@ def test_successors_and_canaries_that_fail_end_no_pool_whose_workers_serve() -> 
     assert only(world).ready
 
 
-def test_who_shall_leave_and_waits_for_jobs_instead_is_woken_each_second() -> None:
-    """It may have missed the signal. Who runs a job is not: the job might hear it."""
+def test_an_idle_worker_that_has_missed_its_stop_is_woken_up_each_second() -> None:
+    """A busy worker is not signalled again, as the job might receive the signal."""
     world = running(1)
     old = only(world)
     old.stubborn = True

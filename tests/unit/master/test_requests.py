@@ -1,4 +1,4 @@
-"""Requests of any kind to a pool in any state: each is answered or no order, and none breaks it."""
+"""Random requests to a pool in any state: each is answered or refused, and none breaks the pool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.world import World, running
 KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
 NUMBERS = st.integers() | st.integers(-12, 12)
 VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
-ORDERS = st.fixed_dictionaries(
+REQUESTS = st.fixed_dictionaries(
     {"v": st.just(1) | VALUES, "do": st.sampled_from(KNOWN) | VALUES},
     optional={
         "wait": st.booleans() | VALUES,
@@ -36,7 +36,7 @@ ORDERS = st.fixed_dictionaries(
 CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 
 
-def orders(world: World) -> Requests:
+def handler(world: World) -> Requests:
     made = Commands(Config(**CONFIG), world.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
     look = {"state": world.pool.label()}
     signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
@@ -46,22 +46,24 @@ def orders(world: World) -> Requests:
 
 
 @settings(max_examples=40)
-@given(st.lists(ORDERS, max_size=6), st.booleans())
-def test_each_is_answered_and_the_pool_lives(given_orders: list[Any], up: bool) -> None:
+@given(st.lists(REQUESTS, max_size=6), st.booleans())
+def test_every_request_is_answered_or_refused_and_the_pool_survives(
+    lines: list[Any], up: bool
+) -> None:
     world = running(2) if up else World(2)
-    taken = orders(world)
-    for order in given_orders:
+    requests = handler(world)
+    for line in lines:
         try:
-            found = taken.handle(json.dumps(order).encode())
+            found = requests.handle(json.dumps(line).encode())
         except BadRequest:
             continue
         answer = found() if callable(found) else found
         if isinstance(answer, AnswerWithFd):
             answer = answer.answer
         if answer is not None:
-            line = to_line(answer)
-            assert line.count(b"\n") == 1
-            assert msgspec.json.decode(line)["v"] == 1
+            reply = to_line(answer)
+            assert reply.count(b"\n") == 1
+            assert msgspec.json.decode(reply)["v"] == 1
         if world.exit is None:
             world.act()
         assert 1 <= world.pool.target() <= 12

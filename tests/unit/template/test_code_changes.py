@@ -1,4 +1,4 @@
-"""What a cooldown takes for changed code."""
+"""Which files count as changed code when a cooldown is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolq.template.code_changes import stamps
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """A project folder of which two modules are loaded: one's own, and an installed one."""
+    """A project folder of which two modules are loaded: its own, and an installed one."""
     for name, path in (("freshly_own", "jobs.py"), ("freshly_got", "lib/site-packages/got.py")):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def add(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["helper.py", "mails/__init__.py", "mails/texts.py"])
-def test_a_file_beside_those_that_are_loaded_is_new_code(project: Path, name: str) -> None:
+def test_a_new_file_beside_loaded_ones_is_a_change(project: Path, name: str) -> None:
     add(project / "mails/__init__.py")
     before = stamps(project)
     add(project / name)
@@ -40,14 +40,14 @@ def test_a_file_beside_those_that_are_loaded_is_new_code(project: Path, name: st
     assert stamps(project) != before
 
 
-def test_a_loaded_file_that_is_gone_is_a_change(project: Path) -> None:
+def test_a_deleted_loaded_file_is_a_change(project: Path) -> None:
     before = stamps(project)
     (project / "jobs.py").unlink()
     assert stamps(project) != before
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "data/one.py", "lib/site-packages/got.py"])
-def test_what_is_no_code_of_the_application_is_no_change(project: Path, name: str) -> None:
+def test_other_files_are_no_change(project: Path, name: str) -> None:
     before = stamps(project)
     assert before
     add(project / name)

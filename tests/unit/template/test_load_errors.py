@@ -1,4 +1,4 @@
-"""What is said of a generation that cannot be loaded: whole where it can be, and never too much."""
+"""The errors of a generation that cannot be loaded: complete if possible, and never too long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def failed(cause: BaseException | None, text: str = "module 'jobs' cannot be loa
 
 @pytest.mark.parametrize("size", [10, 70_000, 1_000_000])
 @pytest.mark.parametrize("char", ["x", "ü", "\udcff", "line\n"])
-def test_it_fits_into_a_packet_with_its_end(size: int, char: str) -> None:
+def test_a_long_traceback_fits_into_a_packet_and_keeps_its_end(size: int, char: str) -> None:
     words = load_errors.of(failed(ValueError(f"{char * size} the end"), f"why {char}"))
     ours, theirs = protocol.pair()
     with ours, theirs:
@@ -35,12 +35,12 @@ def test_it_fits_into_a_packet_with_its_end(size: int, char: str) -> None:
         assert words.trace.startswith("ValueError: ")
 
 
-def test_without_a_cause_there_is_no_trace() -> None:
+def test_an_error_without_a_cause_has_no_traceback() -> None:
     assert load_errors.of(failed(None, "text")) == LoadFailed("text", 3, "")
 
 
-def test_what_is_no_message_is_passed_over() -> None:
-    """A template's import may write anywhere."""
+def test_data_that_is_not_a_message_is_skipped() -> None:
+    """What a template imports may write to any descriptor."""
     ours, theirs = protocol.pair()
     with ours, theirs:
         for junk in (b"junk", b"{}", b"[" * 70_000, b"\xff"):
@@ -53,7 +53,7 @@ def test_what_is_no_message_is_passed_over() -> None:
         assert protocol.receive(ours) == (None, [])
 
 
-def test_a_paper_is_read_once_and_by_whoever_was_forked_with_it() -> None:
+def test_a_load_error_is_read_once_by_the_process_that_forked_the_writer() -> None:
     buffer = load_errors.LoadErrorBuffer()
     assert buffer.take() is None
     pid = os.fork()
@@ -65,14 +65,14 @@ def test_a_paper_is_read_once_and_by_whoever_was_forked_with_it() -> None:
     assert buffer.take() is None
 
 
-def test_what_was_written_by_half_is_nothing() -> None:
+def test_a_partly_written_load_error_is_ignored() -> None:
     buffer = load_errors.LoadErrorBuffer()
     buffer.write(failed(None, "text"))
     os.ftruncate(buffer._fd, 5)
     assert buffer.take() is None
 
 
-def test_a_refusal_is_told_with_its_traceback() -> None:
+def test_a_refusal_is_logged_with_its_traceback() -> None:
     pool, said = Pool(Limits(), [], refusal="why"), list[tuple[str, str]]()
     templates.log_refusal(pool, lambda *one: said.append(one), 2, LoadFailed("why", 3, "Traceback"))
     templates.log_refusal(pool, lambda *one: said.append(one), 3, None)
@@ -84,7 +84,7 @@ def test_a_refusal_is_told_with_its_traceback() -> None:
     assert pool.traceback == ""
 
 
-def test_a_traceback_begins_in_the_users_code(tmp_path: Path) -> None:
+def test_a_traceback_begins_in_the_applications_code(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text("import nothing_of_this_name\n")
     with pytest.raises(AppError) as raised:
         registry.load(("jobs",), tmp_path)

@@ -1,4 +1,4 @@
-"""A template's newborn: it does not wait for a master that has ended."""
+"""A freshly forked copy or worker does not wait for a master that has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from poolq.template.template import ADOPTION_TIMEOUT, Template
 
 @pytest.fixture
 def newborn() -> Template:
-    """Of a master with another pid, whose end of the life pipe is closed: it was killed."""
+    """A child of a master that was killed: it has another pid and its life pipe is closed."""
     life, alive = os.pipe()
     os.close(alive)
     made = Template.__new__(Template)
@@ -33,7 +33,9 @@ WAITS: dict[str, Callable[[Template], bool]] = {
 
 
 @pytest.mark.parametrize("waits", WAITS.values(), ids=WAITS)
-def test_it_gives_up_at_once(newborn: Template, waits: Callable[[Template], bool]) -> None:
+def test_a_newborn_without_a_master_exits_at_once(
+    newborn: Template, waits: Callable[[Template], bool]
+) -> None:
     begun = monotonic()
     assert waits(newborn) is False
     assert monotonic() - begun < ADOPTION_TIMEOUT / 2, "it did not wait"
