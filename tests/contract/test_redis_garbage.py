@@ -57,6 +57,16 @@ def test_a_token_that_is_not_a_number_wakes(engine: Engine, client: redis.Redis)
     assert engine.wait(["q"], 5) == 1
 
 
+@pytest.mark.parametrize("queues", [None, ["q"]])
+def test_a_due_time_that_never_comes_is_waited_for(
+    engine: Engine, client: redis.Redis, queues: list[str] | None
+) -> None:
+    head = f"{{{engine.namespace}}}:"
+    client.zadd(head + "later", {"q": float("inf")})
+    client.zadd(head + "delayed:q", {"x": float("inf")})
+    assert engine.wait(queues, 0.05) == 0
+
+
 def test_a_value_of_the_wrong_type_is_an_engine_error(engine: Engine, client: redis.Redis) -> None:
     client.set(f"{{{engine.namespace}}}:ready:q", b"no list")
     client.zadd(f"{{{engine.namespace}}}:active", {b"q": 0})

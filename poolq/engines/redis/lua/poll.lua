@@ -40,7 +40,7 @@ if not names then
     news = first_ready((split_paused(call('ZRANGE', ACTIVE, 0, MAX_ASKED - 1))))
   end
   local head = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
-  if head[2] then first = math.max(0, tonumber(head[2]) - now) end
+  if head[2] then first = math.min(math.max(0, tonumber(head[2]) - now), 2 ^ 53) end
   return {news, digits(first or -1), {WAKE}}
 end
 
