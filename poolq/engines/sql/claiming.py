@@ -14,7 +14,7 @@ from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_tex
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
-from poolq.engines.sql.queue_discovery import NO_ROW, QueueState, load_states
+from poolq.engines.sql.queue_discovery import QueueState, load_states
 from poolq.engines.sql.session import Query, QueryResult, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
 from poolq.engines.sql.wakeups import ADD_QUEUE
@@ -114,9 +114,10 @@ class StepContext:
     `acks`: the settlements, if all are acks. `likely_queues`: a claim from the first one goes along
     with the first exchange. `turn` counts the steps. `delayed_queues` had delayed jobs that were
     due. `settled_aside`: the worker's settlements outside steps. `last_clock`: the server's time at
-    the step before. `wants_overview`: look at all queues, not only at their ready jobs. `skips`:
-    see `Session`. Where any queue may be claimed from, `last_queue` was the last one claimed from
-    and `first_queue` is the first one by name.
+    the step before. `wants_overview`: look at all queues, not only at their ready jobs.
+    `peeks_lines`: there were lines lately, so the first exchange looks at them. `skips`: see
+    `Session`. Where any queue may be claimed from, `last_queue` was the last one claimed from and
+    `first_queue` is the first one by name.
 
     `bytes_left`: how many bytes of bodies may still be claimed. `states`: the queues looked at.
     `next_queue`: where to claim next. `scan_ends`: where claims began, and the last job of each.
@@ -138,6 +139,7 @@ class StepContext:
     settled_aside: int
     last_clock: int
     wants_overview: bool
+    peeks_lines: bool
     skips: bool
     claimed: list[ClaimedRows] = field(default_factory=list)
     remaining: int = 0
@@ -199,8 +201,6 @@ def claim_likely(
         return
     rows = rows[: ctx.remaining]
     if rows:
-        if one.armed == NO_ROW:
-            tx.later(Query(ADD_QUEUE, (one.queue,)))
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
         ids = {row[0] for row in rows} if len(ranges) > 1 else None
         for where, found in zip(ranges, answers, strict=True):

@@ -74,6 +74,7 @@ class SQLEngine(Engine):
         self._delayed_queues: set[str] = set()  # that had delayed jobs which were due
         self._last_clock = 0  # the server's time at the last step that claimed
         self._lines_due = False  # a line had its slot, or soon had, at the last look
+        self._peeks_lines = True  # there were lines lately
         self._cursors = ScanCursors(fresh)
 
     @property
@@ -121,6 +122,7 @@ class SQLEngine(Engine):
             settled_aside=self._settled_aside.get(worker, 0),
             last_clock=self._last_clock,
             wants_overview=queues is None and monotonic() >= self._next_overview,
+            peeks_lines=self._peeks_lines,
             skips=self.session.skips,
         )
         ctx: StepContext
@@ -158,6 +160,7 @@ class SQLEngine(Engine):
         if ctx.queues is None and ctx.want > 0:
             self._last_queue[ctx.worker] = ctx.last_queue
             self._next_queue[ctx.worker] = ctx.next_queue
+            self._peeks_lines = ctx.peeks_lines
         if ctx.wants_overview:
             self._first_queue = ctx.first_queue
             self._next_overview = monotonic() + max(OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR * took)

@@ -115,7 +115,7 @@ def _first_queries(ctx: StepContext, ranges: Sequence[ClaimRange]) -> list[Query
         return []
     claims = [one.query(ctx.want) for one in ranges]
     if ctx.queues is None:
-        return [peek_query(ranges[0].queue), *claims] if ranges else []
+        return [peek_query(ranges[0].queue, lines=ctx.peeks_lines), *claims] if ranges else []
     return [brief_state_query(ctx.queues), *claims]
 
 
@@ -174,9 +174,11 @@ def _claim_from_any(
     overview = discover(tx.run, ctx.skips, ctx.last_queue) if ctx.wants_overview else None
     if overview is not None:
         ctx.first_queue = min(overview.ready, default="")
+        ctx.peeks_lines = bool(overview.slots or overview.marked)
         lines = lines or bool(overview.without_ready_jobs())
-    if ranges:
+    if ranges and answers[0].rows:
         *columns, following, slot, mark = answers[0].rows[0]
+        ctx.peeks_lines = ctx.peeks_lines or slot is not None
         ctx.earliest_slot = optional_number(slot)
         (one,) = ctx.states = read_states(QueryResult([tuple(columns)], 0))
         arm(tx, [] if one.armed else [one.queue])
