@@ -63,7 +63,7 @@ def test_a_job_that_nobody_knows_is_put_back_uncounted(project: Project) -> None
     assert pool.log.count(unknown) == 1
 
 
-@redis_and_sqlite
+@sqlite
 def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
     unknown = project.dispatch("Tomorrow")
     old = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="1")
@@ -76,7 +76,7 @@ def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
     assert project.ledger.ids("end") == [unknown]
 
 
-@redis_and_sqlite
+@sqlite
 def test_it_is_buried_when_nobody_ever_does(project: Project) -> None:
     unknown = project.dispatch("Tomorrow")
     pool = project.pool(1, "--until-empty", POOLQ_UNKNOWN_JOB_FOR="0.3")

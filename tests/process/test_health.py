@@ -83,25 +83,20 @@ def test_no_pool_and_no_probe(project: Project) -> None:
     assert health(pool, "--live") == (69, "no pool named 'default' runs here")
 
 
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
+def test_the_name_stands_where_all_settings_stand(project: Project, tmp_path: Path) -> None:
+    pool = project.ready(1, "--name=mine")
+    for file, text in (
         (".env", "POOLQ_NAME=mine\n"),
         ("poolq.toml", 'name = "mine"\n'),
         ("pyproject.toml", '[tool.poolq]\nname = "mine"\n'),
-    ],
-)
-def test_the_name_stands_where_all_settings_stand(
-    project: Project, tmp_path: Path, file: str, text: str
-) -> None:
-    pool = project.ready(1, "--name=mine")
-    folder = tmp_path / "elsewhere" / "deeper"
-    folder.mkdir(parents=True)
-    (folder.parent / file).write_text(text)
-    command = Command(folder, RUNTIME_DIRECTORY=str(pool.runtime))
-    assert command("health", "--ready").code == 0
-    assert command("health", "--ready", POOLQ_NAME="other").code == 69
-    assert command("health", "--ready", POOLQ_NAME="mine").code == 0
+    ):
+        folder = tmp_path / f"beside{file}" / "deeper"
+        folder.mkdir(parents=True)
+        (folder.parent / file).write_text(text)
+        command = Command(folder, RUNTIME_DIRECTORY=str(pool.runtime))
+        assert command("health", "--ready").code == 0, file
+        assert command("health", "--ready", POOLQ_NAME="other").code == 69, file
+        assert command("health", "--ready", POOLQ_NAME="mine").code == 0, file
 
 
 @pytest.mark.parametrize(

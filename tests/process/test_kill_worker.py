@@ -124,16 +124,17 @@ def test_a_kill_amid_quick_jobs_repeats_one_at_most(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "words", "kept"),
+    ("engine_url", "payload", "words", "kept"),
     [
-        ({"signal": int(signal.SIGKILL)}, "killed by SIGKILL", (9, 0)),
-        ({"signal": int(signal.SIGSEGV)}, "killed by SIGSEGV", (11, 0)),
-        ({"code": 7}, "exited with code 7", (0, 7)),
-        ({"code": 0}, "exited with code 0", (0, 0)),
+        ("redis", {"signal": int(signal.SIGKILL)}, "killed by SIGKILL", (9, 0)),
+        ("sqlite", {"signal": int(signal.SIGKILL)}, "killed by SIGKILL", (9, 0)),
+        ("sqlite", {"signal": int(signal.SIGSEGV)}, "killed by SIGSEGV", (11, 0)),
+        ("sqlite", {"code": 7}, "exited with code 7", (0, 7)),
+        ("sqlite", {"code": 0}, "exited with code 0", (0, 0)),
     ],
-    ids=["killed", "segfault", "exits", "exits-0"],
+    ids=["redis-killed", "killed", "segfault", "exits", "exits-0"],
+    indirect=["engine_url"],
 )
-@redis_and_sqlite
 def test_a_job_that_kills_its_workers_fails_after_three(
     project: Project, payload: dict[str, Any], words: str, kept: tuple[int, int]
 ) -> None:

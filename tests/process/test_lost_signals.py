@@ -101,22 +101,21 @@ def serving(pool: Pool, number: int) -> int:
 
 
 @sqlite
-@pytest.mark.parametrize("how", HOWS)
-def test_a_reload_replaces_all_workers_whatever_their_jobs_do_to_term(
-    project: Project, how: str
-) -> None:
+def test_a_reload_replaces_all_workers_whatever_their_jobs_do_to_term(project: Project) -> None:
+    """One reload for each thing that they do."""
     pool = project.ready(2)
-    old = {one.pid for one in pool.workers()}
-    running = project.dispatch_many("Deaf", [{"how": how}] * 2)
-    for id in running:
-        project.ledger.until("start", id)
-    deploy(project, pool, 2)
-    behind = project.dispatch_many("Quick", 20)
-    project.ledger.open()
-    until(project.settled)
-    until(lambda: not old & {one.pid for one in pool.workers()}, 5, "the old workers' end")
-    assert set(project.ledger.ids("v2")) == set(behind)
-    assert sorted(project.ledger.ids("end")) == sorted(running)
+    for number, how in enumerate(HOWS, 2):
+        old = {one.pid for one in pool.workers()}
+        running = project.dispatch_many("Deaf", [{"how": how, "gate": how}] * 2)
+        for id in running:
+            project.ledger.until("start", id)
+        deploy(project, pool, number)
+        behind = project.dispatch_many("Quick", 20)
+        project.ledger.open(how)
+        until(project.settled)
+        until(lambda old=old: not old & {one.pid for one in pool.workers()}, 30, f"{how}: the end")
+        assert set(project.ledger.ids(f"v{number}")) == set(behind), how
+        assert {project.ledger.times("end")[id] for id in running} == {1}, how
     assert project.total("crashed") == 0
     assert "killed" not in pool.log
     pool.signal(signal.SIGTERM)

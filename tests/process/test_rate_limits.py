@@ -135,12 +135,12 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
 
 @each_kind
 def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
-    ids = limited.dispatch_many("Mail", [{"limit": 5}] * 30, attempts=7)
+    ids = limited.dispatch_many("Mail", [{"limit": 10}] * 30, attempts=4)
     pool = limited.pool(8, "--until-empty")
     assert pool.wait_exit(30) == 0
     runs = limited.ledger.lines("run")
     ran = [line.id for line in runs]
-    assert window_by_window(ran, 5) == window_by_window(ids, 5)
+    assert window_by_window(ran, 10) == window_by_window(ids, 10)
     assert limited.total("done") == 30
 
 

@@ -144,19 +144,22 @@ def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Pr
 
 
 @sqlite
-@pytest.mark.parametrize("how", BROKEN)
-def test_a_bad_deploy_is_refused_and_says_why(project: Project, how: str) -> None:
-    text, why = BROKEN[how]
+def test_a_bad_deploy_is_refused_and_says_why(project: Project) -> None:
+    """Whatever is bad in it, one after the other."""
     pool = project.ready(2)
     old = {one.pid for one in pool.until_idle(2)}
-    deploy(project, text)
-    pool.signal(signal.SIGHUP)
-    assert why in pool.until_said("generation 2 is refused, the old workers keep running")
-    if how in ("import", "raises"):
-        pool.until_said('jobs.py", line 1, in <module>')
-    id = project.dispatch("Quick")
-    project.ledger.until("end", id)
-    assert {one.pid for one in pool.workers()} == old
+    for number, (how, (text, why)) in enumerate(BROKEN.items(), 2):
+        before = len(pool.log)
+        deploy(project, text)
+        pool.signal(signal.SIGHUP)
+        said = pool.until_said(f"generation {number} is refused, the old workers keep running")
+        assert why in said, how
+        if how in ("import", "raises"):
+            place = 'jobs.py", line 1, in <module>'
+            until(lambda: place in pool.log[before:], what=place)  # noqa: B023  # called at once
+        id = project.dispatch("Quick")
+        project.ledger.until("end", id)
+        assert {one.pid for one in pool.workers()} == old, how
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 

@@ -100,9 +100,11 @@ def odd(make_project: MakeProject, engine_url: str) -> Project:
     return make_project(engine_url, JOBS)
 
 
-@pytest.mark.parametrize(
-    ("kind", "starts", "error", "words"),
-    [
+@sqlite
+def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
+    pool = odd.ready(1)
+    (worker,) = pool.workers()
+    for kind, starts, error, words in (
         ("exit", 2, "SystemExit", "SystemExit: enough"),
         ("interrupt", 2, "KeyboardInterrupt", "KeyboardInterrupt"),
         ("base", 2, "GeneratorExit", "GeneratorExit: odd"),
@@ -110,25 +112,18 @@ def odd(make_project: MakeProject, engine_url: str) -> Project:
         ("release", 2, "JobReleased", "JobReleased"),
         ("unprintable", 2, "Odd", "Odd: (its text cannot be had: ValueError)"),
         ("recursion", 2, "RecursionError", "RecursionError"),
-    ],
-)
-@sqlite
-def test_whatever_a_job_raises_its_worker_lives(
-    odd: Project, kind: str, starts: int, error: str, words: str
-) -> None:
-    pool = odd.ready(1)
-    (worker,) = pool.workers()
-    failing = odd.dispatch("Raises", {"kind": kind}, attempts=2)
-    until(odd.settled)
-    assert odd.ledger.ids("start") == [failing] * starts
-    odd.ledger.until(f"failure:{error}", failing)
-    until(odd.failed)
-    history = entries(odd.failed()[failing].state.history)
-    assert history[-1].error.startswith(words)
+    ):
+        failing = odd.dispatch("Raises", {"kind": kind}, attempts=2)
+        (line,) = odd.ledger.until(f"failure:{error}", failing)
+        until(lambda failing=failing: failing in odd.failed())  # type: ignore[misc]  # mypy: no lambda defaults
+        started = odd.ledger.lines("start", failing)
+        assert [one.pid for one in [*started, line]] == [worker.pid] * (starts + 1), kind
+        history = entries(odd.failed()[failing].state.history)
+        assert history[-1].error.startswith(words)
+        fine = odd.dispatch("Loop")
+        (line,) = odd.ledger.until("loop:True", fine)
+        assert line.pid == worker.pid, kind
     assert odd.ledger.ids("swallowed") == []
-    fine = odd.dispatch("Loop")
-    (line,) = odd.ledger.until("loop:True", fine)
-    assert line.pid == worker.pid
 
 
 @sqlite

@@ -22,7 +22,7 @@ class Parks(Job):
 """
 
 
-@redis_and_sqlite
+@sqlite
 def test_empty_queues_are_left_at_once(project: Project) -> None:
     pool = project.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
@@ -58,7 +58,7 @@ def test_running_jobs_are_waited_for_also_those_of_another_pool(project: Project
     assert pool.wait_exit() == 0
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_paused_queue_is_reported_and_waited_for(project: Project) -> None:
     project.engine.pause("slow")
     ids = project.dispatch_many("Quick", 2, queue="slow")

@@ -15,8 +15,6 @@ from poolq.cli.main import COMMAND_MODULES, main
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30.0  # seconds that a command may take
-#: Commands that become processes of other kinds: these need an interpreter of their own.
-STARTING = ("run", "top", "demo")
 
 
 class Done(NamedTuple):
@@ -64,8 +62,7 @@ class Command:
         return done
 
     def run(self, args: tuple[str, ...], env: dict[str, str], stdin: str) -> Done:
-        run = run_new if args and args[0] in STARTING else run_forked
-        return run(args, self.folder, env, stdin)
+        return run_forked(args, self.folder, env, stdin)
 
 
 class NewCommand(Command):
