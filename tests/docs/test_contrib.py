@@ -66,7 +66,8 @@ def service(tmp_path: Path) -> Path:
     """The unit, with a program and a folder that are there."""
     text = (CONTRIB / "systemd" / "poolq.service").read_text("utf-8")
     text = text.replace("/srv/app/.venv/bin/poolq", sys.executable).replace(
-        "/srv/app", str(tmp_path)
+        "/srv/app",
+        str(ROOT),  # not tmp_path: systemd refuses a folder below /dev
     )
     path = tmp_path / "poolq.service"
     path.write_text(text)
