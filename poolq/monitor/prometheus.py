@@ -139,9 +139,7 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
 
 
 def _of_version(state: PoolStatus, broker: BrokerStatus) -> dict[str, Iterable[Value]]:
-    return {
-        "poolq_pool_info": [((state.pool, state.namespace, state.host, broker.version), 1)],
-    }
+    return {"poolq_pool_info": [((state.pool, state.namespace, state.host, broker.version), 1)]}
 
 
 def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:

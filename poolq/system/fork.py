@@ -45,11 +45,7 @@ def signals_blocked() -> Iterator[set[int | signal.Signals]]:
 
 
 def _become(
-    main: Callable[[], int],
-    close: tuple[int, ...],
-    mask: set[int | signal.Signals],
-    *,
-    alone: bool,
+    main: Callable[[], int], close: tuple[int, ...], mask: set[int | signal.Signals], *, alone: bool
 ) -> None:
     """The child's whole life."""
     code = EXIT_CRASHED
