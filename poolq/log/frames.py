@@ -18,7 +18,7 @@ import select
 from collections.abc import Iterable, Iterator
 
 MARK = b"\x1e"
-TOKEN_BYTES = 8  # bytes
+TOKEN_BYTES = 8
 HEADER_BYTES = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
 MAX_BODY = select.PIPE_BUF - HEADER_BYTES
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"

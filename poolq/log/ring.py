@@ -18,9 +18,9 @@ from threading import Lock
 from typing import NamedTuple
 
 RING_BYTES = 8 << 20
-CONTROL_BYTES = 64  # bytes, the words below
+CONTROL_BYTES = 64  # the words below
 HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)
-HEADER_BYTES = 128  # bytes; records are aligned to this, too
+HEADER_BYTES = 128  # records are aligned to this, too
 LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the job's id
 JOB = 40
 JOB_ROOM = HEADER_BYTES - JOB

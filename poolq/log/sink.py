@@ -162,9 +162,7 @@ class Sink(threading.Thread):
         try:
             fd = open_file(self._path)
         except OSError as error:
-            text = (
-                f"{self._path} cannot be reopened: {error.strerror}; still writing to the old file"
-            )
+            text = f"{self._path} cannot be reopened: {error.strerror}; keeping the old file"
             self._notes.append(self._note("error", text))
             return
         if self._fd >= 0:

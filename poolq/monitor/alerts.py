@@ -19,10 +19,7 @@ from poolq.monitor.snapshot import (
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
 STALE_AFTER = 2.0  # seconds by which data may be older than its period
-OVERLONG_MIN, OVERLONG_FACTOR = (
-    10.0,
-    10.0,
-)  # a job is overlong after so many seconds and times the usual
+OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and times the usual duration
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from poolq.scoreboard.board import Scoreboard
     from poolq.scoreboard.pool_status import PoolStatus
 
-MASTER_TIMEOUT, KEEPER_TIMEOUT = (
-    10.0,
-    20.0,
-)  # seconds of silence; the master replaces a keeper after 10
+MASTER_TIMEOUT = 10.0  # seconds of silence
+KEEPER_TIMEOUT = 20.0  # likewise; the master replaces a keeper after 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class HttpServer:
                 self._drop(min(self._clients.values(), key=lambda client: client.due))
             client = self._clients[line.fileno()] = _HttpClient(line, now + self._client_timeout)
             self._epoll.register(line, select.EPOLLIN)
-            self._serve_client(client, select.EPOLLIN)  # mostly its request is here already
+            self._serve_client(client, select.EPOLLIN)  # its request has usually arrived already
 
     def _serve_client(self, client: _HttpClient, events: int) -> None:
         try:

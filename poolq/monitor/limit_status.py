@@ -16,7 +16,7 @@ HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
 SHORT_WINDOW = 5.0  # seconds
 #: Starts below this share of the allowed rate mean that the workers are busy.
 WORKER_BOUND_SHARE = 0.8
-#: Those that wait become more if there are so many more, as a share of them, within SECONDS.
+#: The number of waiting jobs grows if it does so by this share within GROWTH_SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 

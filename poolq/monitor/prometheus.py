@@ -96,10 +96,8 @@ class Collector:
 
     def _values(self, cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
         pages = self._scores.pages
-        state, broker = (
-            pool_status.read(pages.master.read()),
-            broker_status.read(pages.keeper.read()),
-        )
+        state = pool_status.read(pages.master.read())
+        broker = broker_status.read(pages.keeper.read())
         return {
             **(_of_pool(state, self._scores) if state else {}),
             **_of_jobs(cells),
@@ -116,10 +114,8 @@ def _label(text: str) -> str:
 
 
 def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]]:
-    states, memory = (
-        dict.fromkeys(PHASE_NAMES.values(), 0),
-        dict.fromkeys(range(1, state.procs + 1), 0),
-    )
+    states = dict.fromkeys(PHASE_NAMES.values(), 0)
+    memory = dict.fromkeys(range(1, state.procs + 1), 0)
     for worker in state.workers:
         row = scores.read(worker.row)
         if worker.pid and row.seq == worker.seq:

@@ -64,7 +64,7 @@ WAITER_BEAT = 9  # by the keeper: when its waiter last looked for jobs for idle 
 # their limits again. Two workers may do it at once, and write the same.
 REVIEWED = 10
 # USAGE_SAMPLED, by the keeper: when its last round of resource samples began, so no busy worker's
-# sample is older. MASTER_BEAT: when the master last looked.
+# sample is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
 # For those who find this memory when master and keeper are dead (`keeper/orphans.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)

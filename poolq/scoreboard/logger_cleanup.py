@@ -18,7 +18,7 @@ class LoggerCleanup:
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._scores = scores
         self._master = master
-        self._ended_seqs: set[int] = set()  # by seq
+        self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
         """Note that the logger is well. Without a master, end what the jobs of dead workers have

@@ -57,13 +57,7 @@ class Notes:
         """Count a job that the rate limit of this key has held back."""
         count = self._keys.pop(key, 0)
         self._keys[key] = count + 1
-        if len(self._keys) > MAX_KEYS:
-            del self._keys[next(iter(self._keys))]
-        while (
-            len(text := msgspec.json.encode(self._keys)) > self._held.capacity
-        ):  # quotes take two bytes
-            del self._keys[next(iter(self._keys))]
-        self._held.write(text)
+        _write_newest(self._keys, self._held)
 
     def add_last_try(self, key: str, wait: float) -> None:
         """Note that the rate limit of this key has put a job off for `wait` seconds and left it
@@ -75,11 +69,7 @@ class Notes:
             last, more = ends.pop()
             due, jobs = max(due, last), more + 1
         self._last[key] = [*ends, (due, jobs)]
-        if len(self._last) > MAX_KEYS:
-            del self._last[next(iter(self._last))]
-        while len(text := msgspec.json.encode(self._last)) > self._last_tries.capacity:
-            del self._last[next(iter(self._last))]
-        self._last_tries.write(text)
+        _write_newest(self._last, self._last_tries)
 
     def first_warning(self, of: str) -> bool:
         """True once in a pool, so that no other worker logs the same warning."""
@@ -92,6 +82,14 @@ class Notes:
         text = "".join(ch if ch.isprintable() else " " for ch in note[:MAX_NOTE_CHARS])
         done, total = (max(-MAX_JSON_INT, min(number, MAX_JSON_INT)) for number in (done, total))
         self._progress.write(msgspec.json.encode((since, done, total, text)))
+
+
+def _write_newest(found: dict[str, Any], page: TextPage) -> None:
+    """Drop the oldest keys until the others are MAX_KEYS at most and fit into the page."""
+    text = b""
+    while len(found) > MAX_KEYS or len(text := msgspec.json.encode(found)) > page.capacity:
+        del found[next(iter(found))]
+    page.write(text)
 
 
 def read_held(page: TextPage) -> dict[str, int]:

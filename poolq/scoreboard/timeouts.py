@@ -1,7 +1,7 @@
 """How long master and keeper wait for a sign of life, or for a stack dump (pure)."""
 
 MAX_MISSED_BEATS = 10  # checks of keeper or logger, a second apart, without a beat
-BEATS_PER_TIMEOUT = 4  # looks in the silence that a short --node-ttl allows to the keeper
+BEATS_PER_TIMEOUT = 4  # beats of the keeper in the silence that a short --node-ttl allows
 DUMP_TIMEOUT = 0.2  # seconds a worker has to write its stack before it is stopped
 
 

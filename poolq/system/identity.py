@@ -23,7 +23,7 @@ def boot_id() -> str:
     """The id of this boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return f"{socket.gethostname()}@{psutil.boot_time():.0f}"
 
 

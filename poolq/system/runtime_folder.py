@@ -125,9 +125,8 @@ class PoolLock:
     def __init__(self, name: str, folder: Path) -> None:
         """Raises PoolStartError if another pool holds the name, or a file cannot be created."""
         self._name, self._path = name, folder
-        self._lock_file, self._socket_file = (
-            f"{file_name(name)}.{end}" for end in ("lock", "sock")
-        )
+        file = file_name(name)
+        self._lock_file, self._socket_file = f"{file}.lock", f"{file}.sock"
         self._files: list[tuple[str, _Inode]] = []
         self._next_check, self._failures = 0.0, 0
         path = folder / self._lock_file
@@ -204,9 +203,7 @@ class PoolLock:
         except (PoolStartError, OSError) as error:
             self._failures += 1  # the first may be a new pool's doing, which has not seen us yet
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
-            text = (
-                f"{deleted}, and cannot be created again, so commands do not find this pool: {why}"
-            )
+            text = f"{deleted} and cannot be created again; commands do not find this pool: {why}"
             return ("error", text) if self._failures == 2 else None
         self._failures = 0
         return "warning", f"{deleted}; they have been created again"

@@ -90,9 +90,7 @@ class ClaimBuffer:
         self._watcher: threading.Thread | None = None
         self._failures = 0  # of the watcher, in a row
         self._returning = 0  # claims that the watcher returns
-        self._returned_ids: list[
-            str
-        ] = []  # of all returned claims that the engine has not confirmed
+        self._returned_ids: list[str] = []  # of returned claims, until the engine confirms them
         self._unanswered_ids: set[str] = set()  # ids that the watcher sent without an answer
         self._armed = threading.Event()
 

@@ -40,7 +40,7 @@ RETURNED_RESULT = JobResult(
 )
 #: After this many jobs in a row without a rate limit, no other worker waits for the next ones.
 UNLIMITED_STREAK = 4
-EXIT_BROKEN = 1  # the exit code of a worker that cannot go on
+EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
 
 class Loop:
@@ -359,9 +359,9 @@ class Loop:
         self._row.notes.add_last_try(event.key, event.wait)
         if self._row.notes.first_warning(event.job):
             text = (
-                f"job {event.job} has one attempt left after its rate limit {event.key} has put it "
-                "off, as each time counts as an attempt: put off again it fails; raise attempts, "
-                'or set on_limit = "park"'
+                f"job {event.job} has one attempt left: its rate limit {event.key} has put it off, "
+                "which counts as an attempt each time; raise attempts, or set "
+                'on_limit = "park"'
             )
             self._reporter.report(Note("warning", text))
 

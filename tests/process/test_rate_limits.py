@@ -311,7 +311,7 @@ def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) 
     assert "one attempt left" not in pool.log
     limited.dispatch_many("Hourly", 20, attempts=2)
     until(lambda: limited.total("limited") == 25)
-    pool.until_said("warning: job jobs:Hourly has one attempt left after its rate limit hourly")
+    pool.until_said("warning: job jobs:Hourly has one attempt left: its rate limit hourly")
     assert pool.log.count("one attempt left") == 1
     with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
         scores = line.attach()
