@@ -19,9 +19,7 @@ from poolq.keeper.orphans import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
 
-DEFAULT_TTL = 30.0  # of a node that do not tell its own
-
-
+DEFAULT_TTL = 30.0  # seconds, of a node whose beats do not tell its own
 #: What code raises that reads a value which no poolq has written.
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
@@ -169,8 +167,8 @@ class Takeover:
     def _nodes(self) -> list[NodeRecord]:
         found: list[NodeRecord] = []
         if self._try("reading the nodes", lambda: found.extend(self._engine.nodes())):
-            lives = {one.node: node_info.node_ttl(one.info, 0.0) for one in found}
-            self._ttls = {node: life for node, life in lives.items() if life}
+            ttls = {one.node: node_info.node_ttl(one.info, 0.0) for one in found}
+            self._ttls = {node: ttl for node, ttl in ttls.items() if ttl}
         return found
 
     def _try(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:

@@ -51,10 +51,11 @@ DUMP_POLL = 0.01  # seconds between two checks whether a stack is written
 STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to leave is woken up again
 
 
-def decide(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
-    """All actions that are due at `now`. `unconfirmed`: how many dead workers are not recovered."""
+def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
+    """All actions that are due at `now`. `unrecovered`: the number of dead workers that the keeper
+    has not recovered yet."""
     if pool.mode is Mode.END:
-        return _logger(pool, now) + _end(pool, now, unconfirmed)
+        return _logger(pool, now) + _end(pool, now, unrecovered)
     actions = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
@@ -126,6 +127,7 @@ def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
 
 
 def _templates(pool: Pool, now: float) -> list[Action]:
+    """Stop templates that are not needed, kill those that hang, and start one for a trial."""
     wanted = {pool.generation} | ({pool.trial.generation} if pool.trial else set())
     actions: list[Action] = []
     for template in pool.templates.values():
@@ -162,7 +164,7 @@ def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
 
 
 def _canary(pool: Pool, now: float) -> list[SpawnWorker]:
-    """The first worker of a generation that is being tried."""
+    """Spawn the first worker of a generation that is being tried."""
     trial = pool.trial
     if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
         return []
@@ -173,6 +175,7 @@ def _canary(pool: Pool, now: float) -> list[SpawnWorker]:
 
 
 def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
+    """Fill an empty slot, and end the workers that the slot no longer needs."""
     serving = slot.serving()
     if slot.closing:
         return [Stop(proc.pid) for proc in serving if proc.pid]
@@ -232,6 +235,7 @@ def _must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
+    """Stop all workers; when the time is over, kill those that are left."""
     procs = [proc for proc in pool.procs() if proc.pid]
     actions: list[Action] = [Stop(proc.pid) for proc in procs if proc.serving]
     for template in pool.templates.values():
@@ -243,7 +247,8 @@ def _drain(pool: Pool, now: float) -> list[Action]:
     return actions + [Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
 
 
-def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
+def _end(pool: Pool, now: float, unrecovered: int) -> list[Action]:
+    """Stop the templates, then the keeper, and exit once dead workers are recovered."""
     actions: list[Action] = []
     for template in pool.templates.values():
         if now >= pool.deadline and not template.killed:
@@ -254,7 +259,7 @@ def _end(pool: Pool, now: float, unconfirmed: int) -> list[Action]:
         return actions
     keeper = pool.keeper
     if keeper is None:
-        if unconfirmed and now < pool.deadline and pool.broker_reached:
+        if unrecovered and now < pool.deadline and pool.broker_reached:
             return [SpawnKeeper()] if now >= pool.keeper_not_before else []
         return [Exit(pool.exit_code)]
     if not keeper.stop_sent:

@@ -66,7 +66,7 @@ class World:
     keeper: Life | None = None
     templates: dict[int, Life] = field(default_factory=dict)
     workers: dict[int, Life] = field(default_factory=dict)  # by seq
-    unconfirmed: int = 0
+    unrecovered: int = 0
     exit: int | None = None
     beat: int = 0
     broken: bool = False  # code that is loaded from now on cannot boot
@@ -92,7 +92,7 @@ class World:
         transitions.remove_closed(self.pool)
         if self.pool.keeper:
             self.pool.keeper.beat.observe(self.beat, self.now)
-        actions = decide(self.pool, self.now, self.unconfirmed)
+        actions = decide(self.pool, self.now, self.unrecovered)
         for action in actions:
             assert self.exit is None, "no action may follow Exit"
             self._applied[type(action)](action)
@@ -206,7 +206,7 @@ class World:
 
     def contact(self) -> None:
         self.pool.broker_reached = True
-        self.unconfirmed = 0
+        self.unrecovered = 0
 
     def born(self, life: Life) -> None:
         life.pid = self.next()
@@ -227,7 +227,7 @@ class World:
             transitions.keeper_exited(self.pool, code, self.now)
         elif life.seq:
             del self.workers[life.seq]
-            self.unconfirmed += 1
+            self.unrecovered += 1
             transitions.exited(self.pool, life.seq, code, self.now, worked=worked, in_job=in_job)
         else:
             del self.templates[life.generation]

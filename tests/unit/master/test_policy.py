@@ -193,7 +193,7 @@ def test_the_end_waits_until_the_dead_are_recovered() -> None:
     assert Exit(0) not in world.act()
     world.run_on(6)
     assert world.exit == 0
-    assert world.unconfirmed == 0
+    assert world.unrecovered == 0
 
 
 def test_a_keeper_that_does_not_leave_is_killed() -> None:
