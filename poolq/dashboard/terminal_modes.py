@@ -1,4 +1,5 @@
-"""A terminal's modes: the current ones, and those that a screen needs."""
+"""A terminal's modes: the current ones, and those that a screen needs. The master imports this, so
+it needs no drawing library."""
 
 import os
 import termios
