@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
-from poolq.dashboard.drawing import ansi, frame, header, table, throughput, trouble
+from poolq.dashboard.drawing import alert_lines, ansi, frame, header, table, throughput
 from poolq.dashboard.drawing.cells import Line, clean
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import Theme, make_theme
@@ -35,7 +35,7 @@ def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     """Everything, one pane below the other, in as many lines as it takes."""
     context = DrawContext(snapshot, theme, ScreenState(pane=""), alerts(snapshot))
     lines = header.draw(snapshot, theme, width, 2)
-    lines += trouble.draw(context, width, trouble.height_of(context))
+    lines += alert_lines.draw(context, width, alert_lines.height_of(context))
     lines += throughput.draw(snapshot, theme, width)
     for pane in PANES.values():
         lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))

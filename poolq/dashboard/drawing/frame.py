@@ -8,7 +8,15 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing import detail, footer, header, help_page, table, throughput, trouble
+from poolq.dashboard.drawing import (
+    alert_lines,
+    detail,
+    footer,
+    header,
+    help_page,
+    table,
+    throughput,
+)
 from poolq.dashboard.drawing.cells import Line, clip, line_width
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import PLAIN, Theme
@@ -55,9 +63,9 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     theme = context.theme
     if room < FULL_HEAD_HEIGHT - 3:
         most = 1 if room < 8 else 3
-        lines = trouble.draw(context, width, most)
+        lines = alert_lines.draw(context, width, most)
         return [*lines, *throughput.small(context.snapshot, theme, width)] if room >= 6 else lines
-    lines = trouble.draw(context, width, min(4, trouble.height_of(context)))
+    lines = alert_lines.draw(context, width, min(4, alert_lines.height_of(context)))
     return [*lines, *throughput.draw(context.snapshot, theme, width)]
 
 

@@ -20,7 +20,7 @@ from poolq.monitor.snapshot import Snapshot
 
 #: A cell: its text, or that and its style.
 Cell = str | tuple[str, Style]
-_SEVERITY = {"bad": 0, "warn": 1, "": 2}
+_ORDER = {"bad": 0, "warn": 1, "": 2}
 
 
 class DrawContext(NamedTuple):
@@ -51,7 +51,7 @@ class PaneColumn(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A list on the screen. `words`: the text that a filter searches; `fields`: the fields of a
-    row's detail; `empty`: the text without rows; `trouble`: "warn", "bad" or "" for a row."""
+    row's detail; `empty`: the text without rows; `severity`: "warn", "bad" or "" for a row."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -60,11 +60,11 @@ class Pane:
     words: Callable[[Any], str]
     fields: Callable[[Any, DrawContext], list[tuple[str, Cell]]]
     empty: str
-    trouble: Callable[[Any], str] = lambda _: ""
+    severity: Callable[[Any], str] = lambda _: ""
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
-        """The rows that match the filter, those in trouble first, the worst at the top."""
-        rows = sorted(self.rows(snapshot), key=lambda row: _SEVERITY[self.trouble(row)])
+        """The rows that match the filter, those with problems first, the worst at the top."""
+        rows = sorted(self.rows(snapshot), key=lambda row: _ORDER[self.severity(row)])
         if not state.filter:
             return rows
         sought = state.filter.casefold()
@@ -166,8 +166,8 @@ def _row(
     chosen: bool,
 ) -> Line:
     theme = context.theme
-    trouble = pane.trouble(row)
-    line: Line = [Segment(theme.mark, theme.level(trouble)) if trouble else Segment(" ", PLAIN)]
+    severity = pane.severity(row)
+    line: Line = [Segment(theme.mark, theme.level(severity)) if severity else Segment(" ", PLAIN)]
     taken = 1
     for column, size in layout:
         cell = column.cell(row, context)
@@ -183,6 +183,6 @@ def _row(
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:
-        style = theme.level(trouble) + theme.chosen
+        style = theme.level(severity) + theme.chosen
         line = [Segment("".join(segment.text for segment in line), style)]
     return clip(line, width) if width_of(line[-1].text) and taken > width else line

@@ -107,5 +107,5 @@ LIMITS_PANE = Pane(
     words=lambda one: f"{one.key} {one.state}",
     fields=_fields,
     empty="no rate limit was used within a minute",
-    trouble=lambda one: "warn" if one.holds_back else "",
+    severity=lambda one: "warn" if one.holds_back else "",
 )

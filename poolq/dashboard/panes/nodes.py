@@ -52,5 +52,5 @@ NODES_PANE = Pane(
     words=lambda one: f"{one.pool} {one.host} {one.node}",
     fields=_fields,
     empty="no node is known yet",
-    trouble=lambda one: "warn" if _silent(one) else "",
+    severity=lambda one: "warn" if _silent(one) else "",
 )

@@ -30,7 +30,7 @@ def _unserved(queue: QueueView) -> bool:
     return not queue.served and waiting(queue) > 0
 
 
-def _trouble(queue: QueueView) -> str:
+def _severity(queue: QueueView) -> str:
     return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
 
 
@@ -80,5 +80,5 @@ QUEUES_PANE = Pane(
     words=lambda one: f"{one.queue} {'paused' * one.paused} {'unserved' * _unserved(one)}",
     fields=_fields,
     empty="no queue is known yet",
-    trouble=_trouble,
+    severity=_severity,
 )

@@ -92,7 +92,7 @@ def _words(worker: WorkerView) -> str:
     return f"{worker.slot} {worker.pid} {verdict} {worker.queue} {worker.job} {worker.id}"
 
 
-def _trouble(worker: WorkerView) -> str:
+def _severity(worker: WorkerView) -> str:
     return "bad" if stuck(worker) else "warn" if leaks(worker) else ""
 
 
@@ -156,5 +156,5 @@ WORKERS_PANE = Pane(
     words=_words,
     fields=_fields,
     empty="no worker is running",
-    trouble=_trouble,
+    severity=_severity,
 )

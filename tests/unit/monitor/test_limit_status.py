@@ -113,7 +113,7 @@ def test_pane_alert_status_and_metrics_cannot_disagree(
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
     pane = PANES["limits"]
     subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
-    rows = [one for one in pane.rows(pool) if pane.trouble(one)]
+    rows = [one for one in pane.rows(pool) if pane.severity(one)]
     assert sorted(subjects) == sorted(f"limit {short_key(one.key)}" for one in rows)
     told = pool_status.limits_of(limits)
     assert [one["key"] for one in told if one["state"] == HOLDS_BACK] == [one.key for one in rows]
