@@ -52,7 +52,7 @@ def test_frames_are_cut_out_of_whatever_is_between(
 
 
 def _complete(blocks: list[bytes], count: int) -> int:
-    """How many blocks the first `count` frames hold."""
+    """How many blocks the first `count` frames contain."""
     whole = worded(Parser(TOKEN).feed(b"".join(list(frames(TOKEN, blocks))[:count])))
     return sum(1 for number in range(1, len(blocks) + 1) if len(whole) >= _size(blocks[:number]))
 
@@ -79,7 +79,7 @@ def test_a_forged_size_swallows_nothing() -> None:
 
 
 def test_long_blocks_of_two_processes_do_not_mix() -> None:
-    """A job's forked child speaks through the same pipe."""
+    """A job's forked child writes to the same pipe."""
     ours = list(frames(TOKEN, [b"A" * 9000 + b"\n"]))
     theirs = [
         frame.replace(b"%08x" % os.getpid(), b"0000beef").replace(b"A", b"C") for frame in ours

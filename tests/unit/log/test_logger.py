@@ -1,4 +1,4 @@
-"""The logger's own process, without one."""
+"""The logger's class, without its process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from poolq.log.pipes import Pipes
 from tests.contract.interrupts import handled
 
 
-def test_usr1_may_come_while_its_sink_is_told_of_news() -> None:
-    """The sink's lock is held then, by the thread in which the handler runs."""
+def test_usr1_may_come_while_the_sink_is_woken() -> None:
+    """The thread in which the handler runs holds the sink's lock at that moment."""
     logger = Logger(LoggerSetup(Pipes(1), FORMATS["text"](), lambda _: (1, ""), lambda: None))
     usr1 = partial(logger._request_reopen, signal.SIGUSR1, None)
     for number in count(1):

@@ -1,4 +1,4 @@
-"""The log's pipes, and what one process says through its own."""
+"""The log's pipes, and what a process writes to its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def log(pipes: Pipes) -> Log:
 
 
 def said(pipes: Pipes, source: int = 0) -> list[str]:
-    """What was written to a pipe, as the logger makes lines of it, without stamps."""
+    """What was written to a pipe, as lines of the logger without time stamps."""
     try:
         data = os.read(pipes.readers[source], 1 << 20)
     except BlockingIOError:
@@ -95,8 +95,9 @@ def test_python_output_keeps_its_place_among_the_events(pipes: Pipes, log: Log) 
     ]
 
 
-def test_what_python_says_in_a_job_is_that_jobs(pipes: Pipes, log: Log) -> None:
-    """Whatever the row shows at the moment of reading; in the job's threads it is what it shows."""
+def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log) -> None:
+    """Whatever the row shows when the pipe is read. For the job's threads it is what the row
+    shows."""
     logger, handler = logging.getLogger("tests.pipes"), Handler(log)
     logger.addHandler(handler)
     try:

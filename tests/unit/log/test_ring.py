@@ -121,7 +121,8 @@ def test_a_successor_finds_what_was_not_written(pipe: Pipe) -> None:
 def test_a_death_around_a_read_is_settled(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch, body: bytes, read: bool
 ) -> None:
-    """Dead right before or right after the call that moves the bytes: they are in one place."""
+    """A death right before or right after the call that moves the bytes: they are in exactly one
+    place."""
     buffer = LogRing(SMALL)
     pipe.put(buffer, b"before")
 
@@ -157,7 +158,7 @@ def test_a_death_while_a_place_is_made_leaves_no_ghost(
 
 
 def test_an_empty_ring_starts_again_at_its_first_page(pipe: Pipe) -> None:
-    """So that a quiet log does not touch all of it."""
+    """So that a quiet log does not touch all of its memory."""
     buffer = LogRing()
     for _ in range(30):
         assert pipe.put(buffer, b"x" * 60_000)

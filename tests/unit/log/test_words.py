@@ -1,4 +1,4 @@
-"""Every event in words: one line, and who reads it finds job, id, queue, attempt and cause."""
+"""Every event in words: one line, with the job's name, id, queue, attempt and cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is called trouble, and what not."""
+"""What counts as trouble, and what does not."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
 
 
 def shop(**more: object) -> list[str]:
-    """What is wrong in a pool of 4 that is well otherwise."""
+    """A pool of 4 that is well except for this."""
     return [
         f"{one.level} {one.subject} {one.verdict}: {one.text}"
         for one in alerts(msgspec.structs.replace(snapshots.well(), **more))

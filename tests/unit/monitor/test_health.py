@@ -1,4 +1,4 @@
-"""Whether a pool is well, by what it says of itself."""
+"""Whether a pool is well, by what it publishes."""
 
 from __future__ import annotations
 

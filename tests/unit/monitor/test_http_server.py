@@ -1,4 +1,4 @@
-"""The server of --metrics: whatever comes, it answers those who ask and holds on to nobody."""
+"""The server of --metrics: whatever arrives, it answers, and it keeps no client for ever."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def connect(port: int) -> socket.socket:
 
 
 def ask(port: int, request: bytes) -> bytes:
-    """All that comes back until the server hangs up."""
+    """All that comes back until the server closes the connection."""
     with connect(port) as line:
         line.sendall(request)
         return read(line)
@@ -121,10 +121,10 @@ def test_who_is_slow_is_dropped(serving: Serving, how: str) -> None:
 
 
 def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
-    """In a process of its own, which may open no more than it has."""
+    """In a process of its own that can open no more files."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        go_on, told = os.pipe()
+        go_on, signal_go = os.pipe()
 
         def main() -> None:
             server = HttpServer(listener, reply)
@@ -147,14 +147,14 @@ def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
             with pytest.raises(TimeoutError):
                 line.recv(1)
             assert other.is_alive()
-            os.write(told, b"x")
+            os.write(signal_go, b"x")
             line.settimeout(20)
             assert read(line).endswith(b"/x")
-        os.write(told, b"x")
+        os.write(signal_go, b"x")
         other.join(20)
         assert other.exitcode == 0
         os.close(go_on)
-        os.close(told)
+        os.close(signal_go)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is said of rate limits: by what the engine counts, and everywhere the same."""
+"""The status of rate limits follows from what the engine counts, and is the same everywhere."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def watches() -> st.SearchStrategy[ObservedLimit]:
 
 
 def _possible(one: ObservedLimit) -> ObservedLimit:
-    """As the keeper writes them."""
+    """Limits as the keeper writes them."""
     left = min(one.left, one.window)
     since = one.since if not (one.parked or one.released) else one.since or 1.0
     return ObservedLimit(
@@ -115,10 +115,10 @@ def test_pane_alert_status_and_metrics_cannot_disagree(
     subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
     rows = [one for one in pane.rows(pool) if pane.severity(one)]
     assert sorted(subjects) == sorted(f"limit {short_key(one.key)}" for one in rows)
-    told = pool_status.limits_of(limits)
-    assert [one["key"] for one in told if one["state"] == HOLDS_BACK] == [one.key for one in rows]
+    listed = pool_status.limits_of(limits)
+    assert [one["key"] for one in listed if one["state"] == HOLDS_BACK] == [one.key for one in rows]
     series = {name: dict(values) for name, values in prometheus.of_limits(limits).items()}
-    for one, answer in zip(limits, told, strict=True):
+    for one, answer in zip(limits, listed, strict=True):
         name = (one.key, f"{one.window:g}")
         assert series["poolq_limit_holds_back"][name] == (one.state == HOLDS_BACK)
         assert answer["waiting"] == sum(
@@ -145,7 +145,7 @@ def use(clock: int, start: int, used: int, *, wait: int = 0, off: int = 0, **mor
 
 
 class World:
-    """A watch that looks every 2 seconds."""
+    """A watch that observes every 2 seconds."""
 
     def __init__(self) -> None:
         self.watch = LimitWatch()
@@ -166,7 +166,7 @@ class World:
 
 @pytest.mark.parametrize("counted", [True, False], ids=["counted", "estimated"])
 def test_starts_of_short_windows_are_those_allowed_while_jobs_wait(counted: bool) -> None:
-    """The engine is looked at every other window. One opens a moment after the last has ended."""
+    """The engine is observed every other window. One opens a moment after the last has ended."""
     world, found, length = World(), None, SECOND + 3000
     begun = world.clock - 10_000
     for _ in range(30):

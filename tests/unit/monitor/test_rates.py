@@ -1,4 +1,4 @@
-"""Rates and durations from numbers that are looked at now and then."""
+"""Rates and durations from numbers that are read at irregular times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cell(*jobs: int, seconds: float = 0.0) -> Cell:
 
 
 def steady(seconds: int, pace: float = 10.0) -> list[Sample]:
-    """`pace` jobs done a second, looked at each second."""
+    """`pace` jobs done a second, read once a second."""
     return [Sample(float(at), at * pace, 0, 0, 0) for at in range(seconds)]
 
 

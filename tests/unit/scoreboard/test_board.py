@@ -142,12 +142,13 @@ class Stores:
 
     def __setitem__(self, word: int, value: int) -> None:
         self._words[word] = value
-        told = (of_request(self._words, which) for which in (SETTLED, FINISHED))
-        self.left.append((self._words[REQUEST], *told))
+        counts = (of_request(self._words, which) for which in (SETTLED, FINISHED))
+        self.left.append((self._words[REQUEST], *counts))
 
 
 def test_a_death_between_two_requests_finds_either_whole(scores: Scoreboard) -> None:
-    """Else what is done and not settled yet would run again, or what is not pass for done."""
+    """Otherwise what is done and not settled yet would run again, or what is not done would pass
+    for done."""
     worker = scores.worker_row(taken(scores))
     worker.set_claims(4)
     worker.set_settled(0)
@@ -223,7 +224,7 @@ def test_a_deadline_that_was_set_while_the_master_looked_is_its_next_look(
 
 
 def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
-    """One that was forked, and one that got the descriptor."""
+    """A forked one, and one that received the descriptor."""
     index = taken(scores)
 
     def work() -> None:

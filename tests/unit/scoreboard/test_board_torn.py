@@ -1,4 +1,6 @@
-"""Reading rows while a worker writes as fast as it can: nobody sees half a job, or is killed."""
+"""Reading rows while a worker writes as fast as it can: nobody sees half a job, and no worker is
+killed by mistake.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ WIDE = "x" * 60
 
 
 def write(scores: Scoreboard, index: int) -> None:
-    """One worker's life: batches of three jobs, each with a deadline."""
+    """A worker's life: batches of three jobs, each with a deadline."""
     row = scores.worker_row(index)
     row.set_phase(Phase.BUSY)
     request = 0
@@ -44,7 +46,7 @@ def write(scores: Scoreboard, index: int) -> None:
 
 @pytest.fixture
 def busy() -> Iterator[Scoreboard]:
-    """Row 0 is written by another process."""
+    """Another process writes row 0."""
     scores = Scoreboard(1)
     index = scores.allocate(1, slot=1, generation=1)
     assert index == 0

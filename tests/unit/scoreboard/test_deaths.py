@@ -15,7 +15,7 @@ from poolq.scoreboard.worker_row import text
 
 
 def row() -> Row:
-    """Of a worker whose request 12 gave it five jobs: two are done, the third runs."""
+    """The row of a worker whose request 12 gave it five jobs: two are done, the third runs."""
     scores = Scoreboard(1)
     index = scores.allocate(seq=3, slot=2, generation=1)
     assert index is not None
@@ -35,9 +35,9 @@ def said(of: Row) -> Entry:
 
 
 def test_the_job_that_ran_crashed_those_before_are_done() -> None:
-    told = death_report(row(), "node:3", "web1", 1)
-    assert (told.request, told.finished, told.started) == (12, 2, 2)
-    assert not told.timed_out
+    report = death_report(row(), "node:3", "web1", 1)
+    assert (report.request, report.finished, report.started) == (12, 2, 2)
+    assert not report.timed_out
 
 
 def test_between_two_jobs_nothing_crashed() -> None:
@@ -46,7 +46,7 @@ def test_between_two_jobs_nothing_crashed() -> None:
 
 
 def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
-    """Should the store have lost that, it neither passes for done nor is it charged."""
+    """If the store has lost that settlement, the job neither passes for done nor is it charged."""
     released = replace(row(), settled_below=1)
     assert (
         death_report(released, "w", "h", 1).settled,
@@ -61,8 +61,8 @@ def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
 
 
 def test_a_pardoned_workers_job_is_not_charged() -> None:
-    told = death_report(replace(row(), charged=False), "w", "h", 1)
-    assert (told.finished, told.started) == (2, NOT_STARTED)
+    report = death_report(replace(row(), charged=False), "w", "h", 1)
+    assert (report.finished, report.started) == (2, NOT_STARTED)
 
 
 def test_the_line_says_what_is_known() -> None:
@@ -94,9 +94,9 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
     over = replace(
         row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=2, retry_delay=5_000_000
     )
-    told = death_report(over, "w", "web1", 1)
-    assert told.timed_out
-    assert told.delay == 5_000_000
+    report = death_report(over, "w", "web1", 1)
+    assert report.timed_out
+    assert report.delay == 5_000_000
     line = said(over)
     assert (line.cause, line.attempt) == ("timeout", 2)
     assert line.error == "JobTimeout: overran its 30 s; worker 2 (pid 812) on web1 was killed"

@@ -1,4 +1,4 @@
-"""Who is to be killed is looked at again: it may be up, or at something else, by now."""
+"""A worker that is to be killed is checked again: it may be ready, or run another job, by now."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
 
 
 def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boots() -> None:
-    """Generation 3 is good while a worker of generation 2 boots: perhaps it is up by now."""
+    """Generation 3 serves while a worker of generation 2 boots: it may be ready by now."""
     world = running(2)
     transitions.reload(world.pool, "HUP")
     world.act()

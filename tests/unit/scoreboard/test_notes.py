@@ -1,4 +1,4 @@
-"""What a worker tells beside its row, as others read it."""
+"""What a worker publishes beside its row, as others read it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
 
 
 def worker(shared: memoryview) -> WorkerRow:
-    """One that writes there."""
+    """A worker that writes these notes."""
     row = memoryview(mmap.mmap(-1, 4096))
     return WorkerRow(
         row[: WORKER_WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared)

@@ -1,4 +1,4 @@
-"""Texts in shared memory: whole or not at all, whoever dies in the midst."""
+"""Texts in shared memory: complete or not there, even if a writer dies while it writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks a rate limit first: what a worker reads of others' rows, and whom it waits for."""
+"""Who asks a rate limit first: what a worker reads in others' rows, and for whom it waits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def other(scores: Scoreboard) -> WorkerRow:
 
 
 def waits(order: StartOrder, then: Callable[[], None], rule: Rule = RULE) -> int:
-    """How often it looks again until `then`, which is done at the third time, lets it go on."""
+    """How often it checks again until `then`, which is called at the third time, lets it
+    continue."""
     looks = 0
 
     def pause(_seconds: float) -> None:
@@ -65,7 +66,7 @@ def refused(order: StartOrder, rule: Rule, until: int) -> None:
 
 
 def nothing() -> None:
-    """It does not wait, so nothing need happen."""
+    """For a worker that does not wait."""
 
 
 def start(row: WorkerRow, index: int, id: str) -> None:
@@ -102,10 +103,10 @@ def test_a_batch_that_goes_back_is_waited_for_no_longer(
     assert waits(order, lambda: other.set_returned(LATE, 2)) == 3
 
 
-def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_anew(
+def test_what_was_claimed_before_an_earlier_job_went_back_is_claimed_again(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    """But not the earlier one for the later one's sake: else each would go back for the other."""
+    """But not the earlier job because of the later one: then each would go back for the other."""
     claimed = monotonic_ns()
     other.set_claims(1, first=EARLY, many=3)
     other.set_returned(EARLY, 3)
@@ -142,10 +143,10 @@ def test_who_does_not_move_is_not_waited_for(order: StartOrder, other: WorkerRow
     assert waits(order, stands) == 3
 
 
-def test_nobody_waits_for_ever_for_those_who_move_on(
+def test_nobody_waits_for_ever_for_workers_that_make_progress(
     order: StartOrder, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They may have a long queue of earlier jobs, which no limit holds back."""
+    """They may have a long queue of earlier jobs that no limit holds back."""
     now = monotonic_ns()
     monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
     begun, batch = now, count(1)
@@ -224,7 +225,7 @@ def test_a_job_that_is_put_off_late_comes_before_what_was_claimed_meanwhile(
 def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    """Each waits for the batch of the one before: they could not start so many."""
+    """If each waited for the batch of the one before, they could not start that many."""
     quick = Rule("mail", MAX_ORDERED_RATE + 1, 1_000_000)
     other.set_claims(1, first=EARLY, many=9)
     refused(order, quick, monotonic_ns() - 1)
@@ -234,7 +235,7 @@ def test_nobody_waits_for_another_under_a_limit_of_many_starts_a_second(
 
 
 def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: StartOrder) -> None:
-    """What was claimed before it is over for sure is claimed anew, when it is over for sure."""
+    """What was claimed before the window is certainly over is claimed again when it is."""
     now = monotonic_ns()
     order.set_window_end(RULE, now - 2_000_000, now + 50_000_000)
     order.set_window_end(RULE, now - 1_000_000, now + 90_000_000)
@@ -246,7 +247,7 @@ def test_when_a_window_ends_is_known_no_better_than_its_answer_was_quick(order: 
 
 
 def test_nobody_asks_just_before_a_window_ends(order: StartOrder) -> None:
-    """The engine may take until after that to answer, and would let a later job start first."""
+    """The engine may receive the question after the end, and would let a later job start first."""
     end = monotonic_ns() + WINDOW_END_MARGIN // 4
     refused(order, RULE, end)
     assert not order.wait(MINE, [RULE], end - 1, lambda _: until(end, []))
@@ -267,7 +268,7 @@ def test_what_one_worker_knows_of_a_limit_all_do(scores: Scoreboard, order: Star
 def test_nobody_waits_for_a_worker_whose_last_jobs_had_no_limit(
     order: StartOrder, other: WorkerRow
 ) -> None:
-    """One job of many a second under a limit, beside a backlog of others that came first."""
+    """One job among many without a limit, beside a backlog of jobs that came first."""
     other.set_claims(1, first=EARLY, many=100)
     other.set_unlimited(True)
     assert order.wait(MINE, [RULE], FOREVER, lambda _: pytest.fail("it waits"))

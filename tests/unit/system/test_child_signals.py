@@ -1,4 +1,4 @@
-"""Signals that arrive together do not write over the heap."""
+"""Signals that arrive together do not overwrite the heap."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_handler_has_room() -> None:
 
 
 def test_a_stack_overflow_is_still_reported() -> None:
-    """What faulthandler has its stack for."""
+    """This is why faulthandler has a stack of its own."""
     code = STORM.replace(
         "print(len(arrived))", "faulthandler.enable()\nfaulthandler._stack_overflow()"
     )

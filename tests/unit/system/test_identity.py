@@ -1,4 +1,4 @@
-"""Whether a process that somebody knows of still lives here."""
+"""Whether a known process still lives here."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from poolq.system import identity
 
 
-def told(pid: int, since: int) -> bool:
+def gone(pid: int, since: int) -> bool:
     return identity.is_gone_here(identity.boot_id(), identity.pid_namespace(), pid, since)
 
 
 def test_who_lives_is_not_gone() -> None:
-    assert not told(os.getpid(), identity.start_time(os.getpid()) or 0)
+    assert not gone(os.getpid(), identity.start_time(os.getpid()) or 0)
 
 
 def test_who_has_ended_is_gone_and_so_is_who_has_given_his_pid_to_another() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert told(ended.pid, 1)
-    assert told(os.getpid(), 1)
+    assert gone(ended.pid, 1)
+    assert gone(os.getpid(), 1)
 
 
-def test_whom_another_user_hides_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with hidepid, or systemd's ProtectProc: /proc shows nothing, and kill() refuses."""
+def test_a_process_hidden_by_another_user_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with hidepid, or systemd's ProtectProc: /proc shows nothing, and kill() is refused."""
 
     def forbidden(_pid: int, _number: int) -> None:
         raise PermissionError
@@ -35,7 +35,7 @@ def test_whom_another_user_hides_is_not_gone(monkeypatch: pytest.MonkeyPatch) ->
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     monkeypatch.setattr(os, "kill", forbidden)
-    assert not told(ended.pid, 1)
+    assert not gone(ended.pid, 1)
 
 
 def test_nobody_knows_of_other_places() -> None:

@@ -1,4 +1,4 @@
-"""The runtime folder, what lies in it, and who may start a pool there."""
+"""The runtime folder, its files, and who may start a pool there."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def is_heard(hold: PoolLock, folder: Path) -> bool:
 
 
 def held_by_another(folder: Path) -> subprocess.Popen[str]:
-    """A process that has locked the file, and does not know of badges."""
+    """A process that has locked the file, and does not know of markers."""
     code = (
         "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
         "print('locked', flush=True); sys.stdin.read()"
@@ -176,7 +176,7 @@ def held_by_another(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("what", ["*.lock", "*.sock", "*", "folder"])
-def test_what_is_deleted_is_made_anew(hold: PoolLock, tmp_path: Path, what: str) -> None:
+def test_what_is_deleted_is_created_again(hold: PoolLock, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
     for now in (10.0, 20.0):
         assert hold.restore_files(now) is None
@@ -193,7 +193,7 @@ def test_what_is_deleted_is_made_anew(hold: PoolLock, tmp_path: Path, what: str)
 
 
 def test_a_file_that_is_locked_by_another_is_waited_for(hold: PoolLock, tmp_path: Path) -> None:
-    """The old lock is kept. A newcomer leaves at once, so only the second time is an error."""
+    """The old lock is kept. A new pool leaves at once, so only the second time is an error."""
     folder = tmp_path / "run"
     deleted(folder, "*.lock")
     other = held_by_another(folder)

@@ -1,4 +1,6 @@
-"""What a worker holds, and by whose word it may start it; on an engine in a file."""
+"""What a worker holds, and how recent the engine's answer must be for it to start; on an engine in
+a file.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def ready(engine: Engine) -> int:
 
 
 def taken(buffer: ClaimBuffer) -> list[str]:
-    """What can still be started."""
+    """The claims that can still be started."""
     return [claim.id for claim in iter(buffer.next, None)]
 
 
@@ -70,7 +72,7 @@ def test_claims_come_in_their_order(engine: Engine, buffer: ClaimBuffer) -> None
 
 
 class Clock:
-    """The buffer's; a test turns it."""
+    """The buffer's clock; a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1_000_000_000_000
@@ -122,7 +124,7 @@ def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
         buffer.settle_overdue(10)
 
 
-def test_the_word_counts_from_when_it_was_asked_for(
+def test_an_answer_counts_from_when_it_was_asked_for(
     engine: Engine, buffer: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is stopped while the answer is on its way reads an old answer."""
@@ -311,10 +313,10 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     assert engine.totals()["q"]["done"] == 2
 
 
-def test_what_the_watcher_hears_of_a_fenced_worker_the_main_thread_hears_too(
+def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
     engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a job whose settlement was refused would have its on_success()."""
+    """Otherwise a job whose settlement was refused would run its on_success()."""
     push(engine, "1", "2")
     buffer.claim(2)
     done = buffer.next()

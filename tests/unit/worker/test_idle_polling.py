@@ -1,4 +1,4 @@
-"""How long an idle worker leaves the asking to the keeper."""
+"""How long an idle worker relies on the keeper to ask the engine."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MICROS = 1e-6
 
 
 def paced(seconds: float, times: int = 600, prefetch: int = 0) -> Prefetch:
-    """After so many jobs of this duration, of a queue that has always had enough."""
+    """After `times` jobs of this duration, from a queue that always had enough."""
     sized = Prefetch(prefetch)
     for _ in range(times):
         run(sized, seconds)
@@ -79,7 +79,7 @@ def test_a_long_run_counts_at_once_and_no_more_than_any_other(seconds: float) ->
 
 
 def test_one_run_of_a_short_job_may_be_slow() -> None:
-    """Its worker was kept from running, say."""
+    """The worker may have been kept from running."""
     prefetch = paced(10 * MICROS)
     run(prefetch, 1.5 * BATCH_SECONDS)
     assert prefetch.is_short("job")
@@ -97,8 +97,8 @@ def test_durations_are_kept_by_job() -> None:
 
 
 def test_a_batch_holds_a_budget_of_jobs_some_of_which_are_long() -> None:
-    """One class, whose durations depend on its payload: claims must not be sized by the short
-    ones, or most of each batch would have to be given back."""
+    """The durations of one class depend on its payload: the short ones must not size the batches,
+    or most of each batch would be given back."""
     prefetch, rng, wants = Prefetch(0), random.Random(1), []
     for _ in range(2000):
         run(prefetch, 0.06 if rng.random() < 0.1 else 0.001)
@@ -118,7 +118,7 @@ def test_who_found_nothing_begins_with_one_job() -> None:
 
 
 def test_a_claim_that_found_too_few_bounds_nothing() -> None:
-    """A parked job comes alone, whatever is ready."""
+    """A parked job comes alone, however many are ready."""
     prefetch = paced(10 * MICROS)
     prefetch.record_claim(1, MAX_BATCH)
     assert prefetch.batch_size() == MAX_BATCH

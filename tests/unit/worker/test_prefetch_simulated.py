@@ -1,5 +1,5 @@
-"""Whether a pool whose workers claim ahead is done as soon as one that claims one by one: a model
-of workers that do with their claims what loop.py and buffer.py do, on a clock of its own.
+"""A pool whose workers claim ahead is done about as soon as one that claims one by one: a model of
+workers that handle their claims as loop.py and claim_buffer.py do, on a clock of its own.
 
 A job has a number, its place in the queue, a class and a duration. Claims that go back keep their
 place. Claims and settlements cost EXCHANGE, an idle worker is woken after RING.
@@ -124,7 +124,7 @@ def quick(many: int, kind: str = "job") -> list[Work]:
 
 
 def compared(workers: int, jobs: Sequence[Work], *, warm: bool = True) -> float:
-    """How many times as long as one by one it takes."""
+    """How many times as long it takes as one by one."""
     took = []
     for prefetch in (0, 1):
         simulation = Simulation(workers, prefetch)
@@ -181,7 +181,7 @@ runs = st.lists(st.tuples(st.integers(1, 50), kinds, seconds), min_size=1, max_s
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(runs, st.integers(1, 16), st.booleans())
 def test_any_mix(runs: list[tuple[int, str, float]], workers: int, warm: bool) -> None:
-    """Runs of equal jobs, of three classes. A few milliseconds are a worker's start."""
+    """Runs of equal jobs, of three classes. Workers start within a few milliseconds."""
     jobs = [Work(0, kind, time) for many, kind, time in runs for _ in range(many)]
     jobs = [job._replace(number=number) for number, job in enumerate(jobs)]
     times = [0.0, 0.0]

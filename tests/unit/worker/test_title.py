@@ -29,7 +29,8 @@ def test_what_stands_there_is_not_written_again(written: list[str]) -> None:
 
 
 def test_a_nul_in_a_name_does_not_end_the_title() -> None:
-    """With the real one, in a process of its own: it would be this one's title, too."""
+    """With the real setproctitle, in a process of its own, since it would change this one's
+    title."""
     code = """
 from pathlib import Path
 from poolq.worker.title import Title
