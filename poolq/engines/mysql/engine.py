@@ -129,7 +129,7 @@ def server_side_wait(queues: Sequence[str] | None, polls: int, pause: float) -> 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
 
-    `_lost_names` are the names of lost connections; the next thread that connects ends them.
+    `_lost_names` are the names of lost connections; the next thread that connects kills them.
     """
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -207,17 +207,17 @@ class MySQLEngine(SQLEngine):
             began = time.monotonic()
             session = self.session
             found, later, clock = self._load_due_states(queues)
-            told, due = take_wakeup(session, found, later)
-            if told:
-                return told
+            jobs, next_due = take_wakeup(session, found, later)
+            if jobs:
+                return jobs
             now = time.monotonic()
             if now >= end:
                 return 0
             took = now - began
             pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
             rest = end - now
-            if due is not None:
-                rest = min(rest, max(0.001, (due - clock) / 1e6))
+            if next_due is not None:
+                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
             polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
             if (
                 polls < 2

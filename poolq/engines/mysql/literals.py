@@ -32,7 +32,7 @@ def literal(value: object) -> bytes:
         return b",".join(map(literal, value))
     if isinstance(value, (list, tuple)):
         return b"(" + b",".join(map(literal, value)) + b")"
-    raise TypeError(f"{value!r} cannot stand in a statement")
+    raise TypeError(f"{value!r} has no SQL literal")
 
 
 class SplitSQL(dict[str, list[bytes]]):

@@ -38,7 +38,7 @@ def find(session: Session, id_: str) -> StoredJob | None:
     for row in jobs.rows:
         return _stored(row)
     for row in failures.rows:
-        return stored_failed(row)
+        return _stored_failed(row)
     return None
 
 
@@ -97,13 +97,15 @@ def _purge(tx: Transaction, place: str, queue: str) -> int:
     return len(ids)
 
 
-def stored_failed(row: Row) -> StoredJob:
+def _stored_failed(row: Row) -> StoredJob:
     id_, queue, at, body, *state = row
     where = to_text(id_), to_text(queue), "failed", number(at)
     return StoredJob(*where, sanitize.blob(body), sanitize.state(state))
 
 
-def failed(session: Session, queue: str | None, before: int | None, most: int) -> list[StoredJob]:
+def failed(
+    session: Session, queue: str | None, before: int | None, max_count: int
+) -> list[StoredJob]:
     where: list[str] = []
     args: list[object] = []
     if queue is not None:
@@ -113,8 +115,8 @@ def failed(session: Session, queue: str | None, before: int | None, most: int) -
         where.append("at < ?")
         args.append(before)
     clause = f"WHERE {' AND '.join(where)}" if where else ""
-    (found,) = session.read(Query(SELECT_FAILED + clause + NEWEST_FIRST, (*args, most)))
-    return [stored_failed(row) for row in found.rows]
+    (found,) = session.read(Query(SELECT_FAILED + clause + NEWEST_FIRST, (*args, max_count)))
+    return [_stored_failed(row) for row in found.rows]
 
 
 def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:

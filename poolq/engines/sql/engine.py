@@ -71,10 +71,10 @@ class SQLEngine(Engine):
         self._next_queue: dict[str, str] = {}
         self._first_queue = ""
         self._next_overview = 0.0
-        self._delayed_queues: set[str] = set()  # that had delayed jobs which were due
+        self._delayed_queues: set[str] = set()  # whose delayed jobs were due
         self._last_clock = 0  # the server's time at the last step that claimed
-        self._lines_due = False  # a line had its slot, or soon had, at the last look
-        self._peeks_lines = True  # there were lines lately
+        self._lines_due = False  # a line had a slot, or would soon have one, at the last look
+        self._peeks_lines = True  # there were lines recently
         self._cursors = ScanCursors(fresh)
 
     @property

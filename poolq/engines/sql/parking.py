@@ -126,12 +126,12 @@ def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
     return released_by(one.rule), one.until, *one.state, claim.id
 
 
-def bring_back(tx: Transaction, queue: str) -> bool:
-    """Return the queue's released jobs whose windows have ended; returns whether there were any."""
+def bring_back(tx: Transaction, queue: str) -> None:
+    """Return released jobs whose windows have ended to the queue."""
     # Sent before the settlements that wait: a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
-        return False
+        return
     lines = [
         (to_text(place), number(span), number(since), number(now))
         for place, span, since, now in ended.rows
@@ -150,7 +150,6 @@ def bring_back(tx: Transaction, queue: str) -> bool:
             tx.later(Query(SET_SLOT, (number(found.rows[0][0]), place, queue)))
         else:
             tx.later(Query(DELETE_LINE, (place, queue)))
-    return bool(ids)
 
 
 def grant(tx: Transaction, queue: str) -> Grant | None:

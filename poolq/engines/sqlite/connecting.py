@@ -16,8 +16,8 @@ MIN_SQLITE_VERSION = (3, 35)
 CHECKPOINT_PAGES = 4000
 #: Bytes that a longer write-ahead log is truncated to.
 MAX_LOG_BYTES = 64 << 20
-#: Before the umask. Not for everybody: whoever may change jobs decides what is run. SQLite gives
-#: the files beside the database the same mode.
+#: Before the umask. Others have no access: whoever can change jobs decides what code runs. SQLite
+#: gives the files beside the database the same mode.
 FILE_MODE = 0o660
 
 

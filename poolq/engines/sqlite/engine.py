@@ -86,21 +86,21 @@ class SQLiteEngine(SQLEngine):
         session.data_version()  # creates the log, if there is none
         session.watcher.begin()
         seen: tuple[int, int] | None = None
-        due: int | None = None
+        next_due: int | None = None
         while True:
             data_version = session.data_version()
-            if data_version != seen or (due is not None and now() >= due):
+            if data_version != seen or (next_due is not None and now() >= next_due):
                 if seen is not None and data_version != seen:
                     session.watcher.changed()
                 seen = data_version
                 found, later, _ = self._load_due_states(queues)
-                told, due = take_wakeup(session, found, later)
-                if told:
-                    return told
+                jobs, next_due = take_wakeup(session, found, later)
+                if jobs:
+                    return jobs
             left = end - time.monotonic()
             if left <= 0:
                 return 0
-            soon = left if due is None else min(left, max(0.0, (due - now()) / 1e6))
+            soon = left if next_due is None else min(left, max(0.0, (next_due - now()) / 1e6))
             session.watcher.pause(soon)
 
     def now(self) -> int:

@@ -92,7 +92,7 @@ class SQLiteSession(Session):
 
     counted = 100_000
     skips = True
-    limits_deletes = False  # SQLite is seldom built with it
+    limits_deletes = False  # few builds of SQLite support it
 
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, schema: SQLiteSchema) -> None:
         self.lock = threading.RLock()

@@ -67,7 +67,7 @@ class _Lock:
                 os.close(self.fd)
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody has it; returns whether it was taken."""
+        """Take the lock if it is free; returns whether it was taken."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -164,7 +164,7 @@ class WriteLock:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must call
         `release` afterwards, also when this raises. `gives_way`: wait behind those that do not.
 
-        Raises EngineUnavailable after `patience` seconds in which nobody could write.
+        Raises EngineUnavailable after `patience` seconds without progress of any writer.
         """
         self.polite_writes = max(0, self.polite_writes - 1)
         if gives_way:
@@ -237,7 +237,7 @@ class WriteLock:
         """Make the waiting thread give up; called by another thread."""
         self._interrupted = True
         for lock in list(self._locks.values()):
-            with suppress(RuntimeError):  # nobody waits for this one
+            with suppress(RuntimeError):  # no thread waits for this one
                 lock.granted.release()
 
     def _check(self) -> None:
