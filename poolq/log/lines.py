@@ -17,7 +17,7 @@ STREAMS = {b"1": "stdout", b"2": "stderr"}
 
 
 @dataclass(slots=True)
-class _Begun:
+class _OpenLine:
     """A line without an end, and where it began."""
 
     text: bytes
@@ -32,15 +32,17 @@ class _Source:
 
     parser: Parser
     last: Record
-    heard: float = 0.0
-    begun: dict[bytes, _Begun] = field(default_factory=dict)
+    read_at: float = 0.0
+    begun: dict[bytes, _OpenLine] = field(default_factory=dict)
 
 
 class LineAssembler:
     """The pipes of a pool. `names` are those of the sources after the rows."""
 
-    def __init__(self, words: LineFormatter, token: bytes, rows: int, names: Sequence[str]) -> None:
-        self._words = words
+    def __init__(
+        self, formatter: LineFormatter, token: bytes, rows: int, names: Sequence[str]
+    ) -> None:
+        self._formatter = formatter
         self._token = token
         self._rows = rows
         self._names = names
@@ -52,7 +54,7 @@ class LineAssembler:
         source = self._sources.get(record.source)
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
-        source.last, source.heard = record, now
+        source.last, source.read_at = record, now
         found: list[bytes] = []
         for tag, data in source.parser.feed(record.body):
             if tag == WHOLE:
@@ -72,13 +74,13 @@ class LineAssembler:
     def overdue(self, now: float) -> list[bytes]:
         """The lines that were begun and not ended for LINE_TIMEOUT."""
         return self._end(
-            [one for one in self._open if now - self._sources[one].heard >= LINE_TIMEOUT]
+            [one for one in self._open if now - self._sources[one].read_at >= LINE_TIMEOUT]
         )
 
     def due(self, now: float) -> float | None:
         """Seconds until `overdue` returns something; None: never."""
-        heard = [self._sources[one].heard for one in self._open]
-        return max(0.0, min(heard) + LINE_TIMEOUT - now) if heard else None
+        read_at = [self._sources[one].read_at for one in self._open]
+        return max(0.0, min(read_at) + LINE_TIMEOUT - now) if read_at else None
 
     def reset(self) -> list[bytes]:
         """Records are missing from here: begun lines end, begun blocks are dropped."""
@@ -104,7 +106,7 @@ class LineAssembler:
     ) -> None:
         begun = source.begun.pop(writer, None)
         *whole, rest = data.split(b"\n")
-        new = _Begun(b"", source.last, job, STREAMS.get(writer[-1:], "unknown"))
+        new = _OpenLine(b"", source.last, job, STREAMS.get(writer[-1:], "unknown"))
         for line in whole:
             begun = begun or new
             for piece, more in cut((begun.text + line).removesuffix(b"\r")):
@@ -118,11 +120,11 @@ class LineAssembler:
                     found.append(self._line(begun, piece, more=True))
             source.begun[writer] = begun
 
-    def _line(self, begun: _Begun, line: bytes, *, more: bool = False) -> bytes:
+    def _line(self, begun: _OpenLine, line: bytes, *, more: bool = False) -> bytes:
         record = begun.record
         if record.source < self._rows:
             who = f"worker {record.slot}"
         else:
             who = self._names[record.source - self._rows]
         text = line.decode("utf-8", "backslashreplace")
-        return self._words.output(record.when, who, begun.job, text, begun.stream, more=more)
+        return self._formatter.output(record.when, who, begun.job, text, begun.stream, more=more)

@@ -39,13 +39,13 @@ def running_job(row: Row) -> RunningJob:
 
 
 def confirm_kill(
-    pid: int, scores: Scoreboard, index: int, accused: RunningJob, *, heavy: bool
+    pid: int, scores: Scoreboard, index: int, expected: RunningJob, *, heavy: bool
 ) -> KillReason:
     """Stop a worker and check again why it is to be killed. NONE: it is resumed, as it runs another
     job by now, or that job's hook, which has a deadline of its own."""
     stop_process(pid)
     row = scores.read(index)
-    if running_job(row) == accused:
+    if running_job(row) == expected:
         if row.has_deadline and monotonic() >= row.deadline / 1e9:
             return KillReason.TIMEOUT
         if heavy:

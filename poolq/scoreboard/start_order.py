@@ -4,7 +4,7 @@ The engine hands jobs out in order, but of several workers with one job each any
 ask, and the others' jobs would be put off for a window though they come first. So a worker waits
 for those who are about to ask for an earlier job, or who may hold one: their rows show it.
 
-- It waits only where it matters: if the limit is a small one, or has just held jobs back. While the
+- It waits only where it ordered: if the limit is a small one, or has just held jobs back. While the
   window is known to be used up nobody waits: all jobs will be put off, whoever asks first. Nor does
   anybody wait for a limit of many starts a second: workers that wait for each other's batches could
   not make that many.
@@ -67,75 +67,76 @@ class StartOrder:
     def __init__(self, peers: Sequence[memoryview], windows: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
         words = windows.cast("Q")
-        self._full, self._over = words[::2], words[1::2]
+        self._earliest_end, self._latest_end = words[::2], words[1::2]
         self._refused = 0, 1 << 62
-        self._waits = "", 0  # the job that last waited in vain, and until when it may wait
+        self._waiting = "", 0  # the job that last waited in vain, and until when it may
 
     def wait(
         self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
     ) -> bool:
         """Wait until nobody is about to ask for a job that comes before this one, which was claimed
         at `claimed`. False: it has to be claimed again."""
-        now, (one, end) = monotonic_ns(), self._waits
+        now, (one, end) = monotonic_ns(), self._waiting
         if one != id or now > end + MAX_WAIT:
-            self._waits = id, now + MAX_WAIT
+            self._waiting = id, now + MAX_WAIT
         if not self._wait(place_of(id), rules, claimed, pause):
             return False  # if it comes back, only the rest of its time is left
-        self._waits = "", 0
+        self._waiting = "", 0
         return True
 
     def _wait(
-        self, mine: int, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None]
+        self, place: int, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None]
     ) -> bool:
         while True:
-            now, matters = monotonic_ns(), False
+            now, ordered = monotonic_ns(), False
             for rule in rules:
-                place = self._place(rule)
-                over = self._over[place]
-                if now < self._full[place] - min(WINDOW_END_MARGIN, rule.window * 100):
+                at = self._index(rule)
+                end = self._latest_end[at]
+                if now < self._earliest_end[at] - min(WINDOW_END_MARGIN, rule.window * 100):
                     continue
-                recent = over > 0 and now - over < rule.window * RECENT_WINDOWS * 1000
-                if recent and over > claimed and rule.window >= MIN_WINDOW:
-                    while (now := monotonic_ns()) < over:
-                        pause((over - now) / 1e9)
+                recent = end > 0 and now - end < rule.window * RECENT_WINDOWS * 1000
+                if recent and end > claimed and rule.window >= MIN_WINDOW:
+                    while (now := monotonic_ns()) < end:
+                        pause((end - now) / 1e9)
                     return False
                 slow = rule.limit * 1_000_000 <= MAX_ORDERED_RATE * rule.window
-                matters = matters or (slow and (recent or rule.limit <= SMALL_LIMIT))
-            if not matters or now >= self._waits[1]:
+                ordered = ordered or (slow and (recent or rule.limit <= SMALL_LIMIT))
+            if not ordered or now >= self._waiting[1]:
                 return True
-            if self._is_overtaken(mine, claimed):
+            if self._is_overtaken(place, claimed):
                 return False
-            if not self._is_behind(mine, now):
+            if not self._is_behind(place, now):
                 return True
             pause(POLL_INTERVAL)
 
-    def set_window_end(self, rule: Rule, full: int, over: int) -> None:
-        """Its window is used up until a moment between these two."""
-        place, over = self._place(rule), min(over, full + STALLED_AFTER)
-        if full <= self._over[place] and over >= self._full[place]:  # the same window's end
-            full, over = max(full, self._full[place]), min(over, self._over[place])
-        self._refused = place, over
-        self._over[place] = over
-        self._full[place] = full
+    def set_window_end(self, rule: Rule, earliest: int, latest: int) -> None:
+        """The rule's window is used up until a moment between these two, in monotonic ns."""
+        at, latest = self._index(rule), min(latest, earliest + STALLED_AFTER)
+        if earliest <= self._latest_end[at] and latest >= self._earliest_end[at]:  # the same end
+            earliest = max(earliest, self._earliest_end[at])
+            latest = min(latest, self._latest_end[at])
+        self._refused = at, latest
+        self._latest_end[at] = latest
+        self._earliest_end[at] = earliest
 
     def released(self) -> None:
         """The engine has taken back the job that was refused. If its window has ended meanwhile,
         the job is due just now, and comes before what others have claimed."""
-        place, until = self._refused
+        at, until = self._refused
         now = monotonic_ns()
         if now >= until:
-            self._over[place] = self._full[place] = now
+            self._latest_end[at] = self._earliest_end[at] = now
 
-    def _place(self, rule: Rule) -> int:
-        return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._full)
+    def _index(self, rule: Rule) -> int:
+        return crc32(rule.key.encode(), rule.window & 0xFFFFFFFF) % len(self._earliest_end)
 
-    def _is_overtaken(self, mine: int, claimed: int) -> bool:
+    def _is_overtaken(self, place: int, claimed: int) -> bool:
         return any(
-            words[RETURNED_AT] > claimed and words[RETURNED] < mine and not words[UNLIMITED]
+            words[RETURNED_AT] > claimed and words[RETURNED] < place and not words[UNLIMITED]
             for words, _ in self._peers
         )
 
-    def _is_behind(self, mine: int, now: int) -> bool:
+    def _is_behind(self, place: int, now: int) -> bool:
         for words, text in self._peers:
             if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > STALLED_AFTER:
                 continue
@@ -143,8 +144,8 @@ class StartOrder:
                 return True
             started, claims = words[STARTED], words[CLAIMS]
             if started == 0:
-                if claims and words[FIRST] < mine:
+                if claims and words[FIRST] < place:
                     return True
-            elif (words[ASKING] or started < claims) and place_of(bytes(text)) < mine:
+            elif (words[ASKING] or started < claims) and place_of(bytes(text)) < place:
                 return True
         return False

@@ -204,8 +204,8 @@ class ClaimBuffer:
 
     def _take_all(self) -> list[Claim]:
         """Take all claims that have not started and that the other thread has not taken."""
-        behind, self._next_claims = self._next_claims, []
-        return [*iter(self.next, None), *behind]
+        later, self._next_claims = self._next_claims, []
+        return [*iter(self.next, None), *later]
 
     def _step(self, want: int) -> Step:
         self._receive()
@@ -243,8 +243,8 @@ class ClaimBuffer:
         """Report what the step refused. What is pending now was noted after the step began."""
         self._update_due()
         # What the watcher settled in an exchange whose answer was lost seems to be stale.
-        doubtful, self._unanswered_ids = self._unanswered_ids, set()
-        self._client.report_refused(step.stale, but=doubtful)
+        unanswered, self._unanswered_ids = self._unanswered_ids, set()
+        self._client.report_refused(step.stale, but=unanswered)
 
     def _update_due(self) -> None:
         """Work out from when on no claim may start before an exchange."""
