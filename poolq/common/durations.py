@@ -2,7 +2,7 @@
 
     duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
     span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
-    when       a span · datetime (naive: local time) · text that `dates.py` reads
+    when       a span · datetime (naive: local time) · text that `date_parser.py` reads
 
 A day of a duration has 24 hours. Functions that raise DurationError take `what`, the words with
 which its text begins ("delay of jobs:SendMail").
@@ -13,8 +13,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
-from poolq.common import dates
-from poolq.common.dates import UNIT_MICROSECONDS, UNIT_MONTHS, UNIT_OF
+from poolq.common import date_parser
+from poolq.common.date_parser import UNIT_MICROSECONDS, UNIT_MONTHS, UNIT_OF
 from poolq.errors import DurationError
 
 Duration = float | str | timedelta
@@ -42,12 +42,12 @@ def micros(value: object, what: str) -> int:
 
 
 def span(value: object, what: str) -> int | str:
-    """A duration in microseconds; or a span with months as `dates.span` encodes it, since its
+    """A duration in microseconds; or a span with months as `date_parser.span` encodes it, since its
     length depends on when it begins. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
         _bound(months * 31 * UNIT_MICROSECONDS["d"] + elapsed, value, what)
-        return dates.span(months, elapsed)
+        return date_parser.span(months, elapsed)
     if _duration(value) is None and _names_a_point(value):
         raise DurationError(
             f"{what} is {_shown(value)}, which is a point in time; write how long to wait, "
@@ -61,7 +61,7 @@ def length(step: int | str, now: datetime) -> int:
     if isinstance(step, int):
         return step
     try:
-        end = dates.later(now, *dates.span_of(step))
+        end = date_parser.later(now, *date_parser.span_of(step))
     except OverflowError:
         return MAX_MICROSECONDS
     return min(max(0, _since_epoch(end, now) - _since_epoch(now, now)), MAX_MICROSECONDS)
@@ -116,7 +116,7 @@ def _duration(value: object) -> int | None:
 
 def _parts(value: str) -> tuple[int, int] | None:
     """The months and microseconds of text that is a sum of numbers with units; else None."""
-    text = dates.plain(value)
+    text = date_parser.plain(value)
     if text == "now":
         return 0, 0
     months, elapsed, at = 0, 0, 0
@@ -143,7 +143,7 @@ def _point(value: object, now: datetime, what: str) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        return dates.point(value, now)
+        return date_parser.point(value, now)
     except OverflowError:
         raise DurationError(f"{what} is {_shown(value)}; the calendar ends before that") from None
     except ValueError as error:
@@ -156,7 +156,7 @@ def _names_a_point(value: object) -> bool:
     if not isinstance(value, str):
         return isinstance(value, datetime)
     try:
-        return not _NEGATIVE.search(value) and dates.point(value, _EPOCH) is not None
+        return not _NEGATIVE.search(value) and date_parser.point(value, _EPOCH) is not None
     except (ValueError, OverflowError):
         return False
 

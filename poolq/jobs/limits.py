@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from poolq.common import dates
+from poolq.common import date_parser
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length.
 WINDOW_UNITS = {
-    unit: dates.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
+    unit: date_parser.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
 }
 MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
 MAX_KEY_BYTES = 255  # bytes in UTF-8

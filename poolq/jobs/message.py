@@ -31,7 +31,7 @@ Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """What a producer stores. Durations are in microseconds; `retry_after` has one step per
-    attempt: microseconds, or text for a span of calendar months (`dates.span`)."""
+    attempt: microseconds, or text for a span of calendar months (`date_parser.span`)."""
 
     v: int
     id: Name

@@ -38,7 +38,7 @@ class Options:
 
     A `delay` that is not an integer is a point in time (a datetime or text), which `due` computes
     for each job. A step of `retry_after` that is text is a span of calendar months
-    (`dates.span`).
+    (`date_parser.span`).
     """
 
     queue: str = "default"

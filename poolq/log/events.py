@@ -1,4 +1,4 @@
-"""What happens to jobs, as values. `words.py` words them; who receives them is the caller's choice.
+"""What happens to jobs, as values. `event_texts.py` words them; the caller chooses the receiver.
 
 Durations in seconds, `attempt` from 1.
 """

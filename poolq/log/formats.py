@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
+from poolq.log.event_texts import NAMES_AND_LEVELS, WORDERS, describe, level
 from poolq.log.events import Event, Finished
-from poolq.log.words import NAMES_AND_LEVELS, WORDERS, describe, level
 
 #: Lines of finished jobs in one block, which fits into one write.
 LINES_PER_BLOCK = 24

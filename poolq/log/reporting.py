@@ -16,10 +16,10 @@ from collections.abc import Callable
 from time import time
 
 from poolq.jobs.job import current
+from poolq.log.event_texts import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
-from poolq.log.words import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
 
 #: Bytes that are buffered before they are written, at most.
 BUFFER_BYTES = 16_384

@@ -12,8 +12,8 @@ import pytest
 from poolq import config
 from poolq.errors import ConfigError
 from poolq.log import events, sink
+from poolq.log.event_texts import NAME_FIELDS, NAMES_AND_LEVELS
 from poolq.log.formats import JsonFormat, TextFormat
-from poolq.log.words import NAME_FIELDS, NAMES_AND_LEVELS
 
 WHEN = 1_764_064_800.1239
 AT = ("jobs:Mail", "0192", "emails", 2)

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from poolq.log import events
+from poolq.log.event_texts import describe, span
 from poolq.log.events import (
     Buried,
     Crashed,
@@ -24,7 +25,6 @@ from poolq.log.events import (
     TimedOut,
     Unknown,
 )
-from poolq.log.words import describe, span
 
 TRACE = 'Traceback (most recent call last):\n  File "jobs.py", line 3\nValueError: no luck\n'
 WHERE = ("jobs:Mail", "0192", "emails")
