@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.connections import Connections, reentrancy_error
 from poolq.engines.redis.connection import Argument, RedisConnection, code_of
-from poolq.engines.redis.options import options
+from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
@@ -48,7 +48,7 @@ class RedisClient:
     def __init__(self, url: str, namespace: str) -> None:
         if not namespace or any(character in namespace for character in "{}\n"):
             raise ConfigError(f"namespace {namespace!r} must not be empty, nor contain {{ or }}")
-        found = options(url)
+        found = parse_url(url)
         self.redacted_url = found.redacted_url
         self.prefix = f"{{{namespace}}}:"
         self._key = self.prefix.encode()

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.connection import AbstractConnection, Connection, SSLConnection
+from redis.connection import parse_url as redis_arguments
 
 from poolq.errors import ConfigError
 
@@ -58,7 +59,7 @@ class RedisOptions:
     redacted_url: str
 
 
-def options(url: str) -> RedisOptions:
+def parse_url(url: str) -> RedisOptions:
     """Parse a URL. Raises ConfigError, which shows nothing that may be a password."""
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
@@ -102,7 +103,7 @@ def _read(scheme: str, url: str) -> RedisOptions:
 def _redis_py(url: str) -> Kwargs:
     """Let redis-py parse the URL of one host or socket."""
     try:
-        kwargs: Kwargs = parse_url(url)
+        kwargs: Kwargs = redis_arguments(url)
     except ValueError:  # its text may contain a password
         raise ValueError(f"its host or port {_UNREADABLE}") from None
     return kwargs

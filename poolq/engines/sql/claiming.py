@@ -115,7 +115,7 @@ class StepContext:
     with the first exchange. `turn` counts the steps. `delayed_queues` had delayed jobs that were
     due. `settled_aside`: the worker's settlements outside steps. `last_clock`: the server's time at
     the step before. `wants_overview`: look at all queues, not only at their ready jobs.
-    `peeks_lines`: there were lines lately, so the first exchange looks at them. `skips`: see
+    `peeks_lines`: there were lines recently, so the first exchange looks at them. `skips`: see
     `Session`. Where any queue may be claimed from, `last_queue` was the last one claimed from and
     `first_queue` is the first one by name.
 

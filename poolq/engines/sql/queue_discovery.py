@@ -59,7 +59,7 @@ NO_ROW, ARMED_BY_REVIEW = -1, 2
 PEEK = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {FIRST_SLOT}, {FIRST_MARK},
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK}
     FROM {{queues}} q WHERE q.queue = ?"""
-#: Half as expensive: if there is any line, its slot seems to be free.
+#: Half the cost; if there is any line, the step takes its slot for free and looks closer.
 PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NULL, NULL,
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), (SELECT 0 FROM {{lines}} LIMIT 1), NULL
     FROM {{queues}} q WHERE q.queue = ?"""
@@ -162,8 +162,7 @@ def read_states(found: QueryResult) -> list[QueueState]:
 
 
 def peek_query(queue: str, *, lines: bool) -> Query:
-    """A query for a queue's state and what else a step must know; no row: the queue has none.
-    `lines`: there may be some."""
+    """A PEEK query; no row if the queue has none. `lines`: whether there may be lines."""
     return Query(PEEK if lines else PEEK_WITHOUT_LINES, (queue, queue))
 
 

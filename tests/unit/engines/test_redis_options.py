@@ -12,7 +12,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 
 from poolq.engines.redis.connection import COMMON_OPTIONS
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.redis.options import options as parse
+from poolq.engines.redis.options import parse_url as parse
 from poolq.errors import ConfigError
 
 
