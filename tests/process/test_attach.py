@@ -1,4 +1,4 @@
-"""What is seen of a real pool from another process, through its shared memory alone."""
+"""What another process sees of a real pool, through its shared memory alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settled(source: AttachedSource, jobs: int) -> bool:
 
 
 @redis_and_sqlite
-def test_a_pool_is_seen_from_outside(project: Project) -> None:
+def test_a_pool_is_visible_from_outside(project: Project) -> None:
     pool = project.ready(2)
     with attached(pool) as source:
         held = project.dispatch("Held", queue="slow")
@@ -89,7 +89,7 @@ def test_a_worker_that_dies_is_an_event(project: Project) -> None:
 
 
 @redis_and_sqlite
-def test_it_is_seen_why_jobs_wait_and_until_when(
+def test_the_snapshot_shows_why_jobs_wait_and_until_when(
     make_project: MakeProject, engine_url: str
 ) -> None:
     jobs = """
@@ -120,7 +120,7 @@ class Mail(Job):
 
 
 @sqlite
-def test_a_worker_says_where_it_is(make_project: MakeProject, engine_url: str) -> None:
+def test_the_stack_of_a_worker_can_be_read(make_project: MakeProject, engine_url: str) -> None:
     """Also in C that does not let Python's own handlers run, and any number of times."""
     jobs = """
 import os
@@ -149,7 +149,9 @@ class Stuck(Job):
 
 
 @sqlite
-def test_a_jobs_progress_is_seen_while_it_runs(make_project: MakeProject, engine_url: str) -> None:
+def test_the_progress_of_a_job_is_visible_while_it_runs(
+    make_project: MakeProject, engine_url: str
+) -> None:
     jobs = """
 import poolq
 from tests.support.ledger import gate
@@ -191,7 +193,7 @@ class Silent(poolq.Job):
 
 
 @sqlite
-def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) -> None:
+def test_an_attached_scoreboard_is_read_only_and_ends_with_its_pool(project: Project) -> None:
     pool = project.ready(1)
     with attached(pool) as source:
         with pytest.raises(TypeError, match="read-only"):
@@ -204,6 +206,6 @@ def test_what_is_attached_is_read_only_and_ends_with_its_pool(project: Project) 
 
 
 @sqlite
-def test_there_is_nothing_to_attach_to(project: Project) -> None:
+def test_attaching_without_a_pool_fails(project: Project) -> None:
     with pytest.raises(PoolNotFound, match="no pool named 'other' runs here"):
         AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})

@@ -1,4 +1,4 @@
-"""Pools that cannot start say why in one line, with the right exit code, and quickly."""
+"""Pools that cannot start report why in one line, with the right exit code, and quickly."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_application_that_cannot_be_loaded(
 
 
 @sqlite
-def test_without_preloading_the_first_worker_says_why(
+def test_without_preloading_the_first_worker_reports_why(
     make_project: MakeProject, engine_url: str
 ) -> None:
     pool = make_project(engine_url, "import nothing_of_this_name\n").pool(2, "--no-preload")
@@ -69,7 +69,7 @@ def test_without_preloading_the_first_worker_says_why(
 
 
 @sqlite
-def test_another_module_is_named_with_app(make_project: MakeProject, engine_url: str) -> None:
+def test_another_module_is_selected_with_app(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url)
     (project.folder / "jobs.py").rename(project.folder / "work.py")
     pool = project.pool(1, "--app=wrok")
@@ -154,7 +154,7 @@ def connected(url: str) -> pymysql.connections.Connection:
     )
 
 
-def test_a_server_that_would_refuse_what_is_written(
+def test_a_server_that_would_reject_writes(
     make_project: MakeProject, own_mariadb: OwnMariaDB
 ) -> None:
     """InnoDB writes no statements to the binary log in READ COMMITTED. Doctor says the same."""
@@ -174,7 +174,7 @@ def test_a_server_that_would_refuse_what_is_written(
             push(engine, "a")
 
 
-def test_a_server_that_may_throw_jobs_away(make_project: MakeProject, own_redis: OwnRedis) -> None:
+def test_a_server_that_may_evict_jobs(make_project: MakeProject, own_redis: OwnRedis) -> None:
     """It is said once, and the pool runs."""
     server = own_redis(maxmemory="100mb", config={"maxmemory-policy": "allkeys-lru"})
     project = make_project(server.url)
@@ -187,7 +187,7 @@ def test_a_server_that_may_throw_jobs_away(make_project: MakeProject, own_redis:
 
 
 @sqlite
-def test_the_master_is_quiet_in_between(project: Project) -> None:
+def test_a_pool_at_rest_logs_nothing(project: Project) -> None:
     """A pool at rest says nothing: its log is for what happens."""
     pool = project.ready(2, "--sleep=0.1")
     pool.until_idle(2)
@@ -201,7 +201,7 @@ def test_the_master_is_quiet_in_between(project: Project) -> None:
 
 
 @sqlite
-def test_a_file_that_is_no_database(project: Project) -> None:
+def test_a_file_that_is_not_a_database(project: Project) -> None:
     file = project.folder / "garbage.db"
     file.write_text("no database\n" * 100)
     pool = project.pool(1, url=f"sqlite:///{file}")

@@ -18,7 +18,7 @@ pytestmark = sqlite
 # status
 
 
-def test_status_shows_all_of_the_pool(project: Project) -> None:
+def test_status_shows_the_whole_pool(project: Project) -> None:
     pool = project.ready(2)
     id = project.dispatch("Held")
     worker = pool.until_runs(id)
@@ -52,7 +52,7 @@ def test_status_shows_all_of_the_pool(project: Project) -> None:
     until(lambda: done() == [0, 1])
 
 
-def test_status_tells_a_broker_that_is_gone(project: Project) -> None:
+def test_status_shows_an_unreachable_broker(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=1")
     database = Path(project.url.removeprefix("sqlite:///"))
     away = database.with_suffix(".away")
@@ -68,7 +68,7 @@ def test_status_tells_a_broker_that_is_gone(project: Project) -> None:
 # pause, resume, scale
 
 
-def test_a_paused_pool_takes_nothing_and_resumes_at_once(project: Project) -> None:
+def test_a_paused_pool_claims_nothing_and_resumes_at_once(project: Project) -> None:
     pool = project.ready(2, "--sleep=60")
     pool.until_idle(2)
     assert poolq(pool, "pause").out == "pool default takes no new jobs\n"
@@ -86,7 +86,7 @@ def test_a_paused_pool_takes_nothing_and_resumes_at_once(project: Project) -> No
     assert poolq(pool, "status").code == 0
 
 
-def test_what_a_paused_worker_has_claimed_goes_back(project: Project) -> None:
+def test_a_paused_worker_returns_its_claims(project: Project) -> None:
     pool = project.ready(1, "--prefetch=10")
     first = project.dispatch_many("Held", 5)
     id = project.ledger.until("start")[0].id
@@ -120,7 +120,7 @@ def test_scale_to_a_number_and_by_one(project: Project) -> None:
 # reload
 
 
-def test_reload_waits_until_it_is_decided(project: Project) -> None:
+def test_reload_waits_until_the_code_is_accepted_or_refused(project: Project) -> None:
     pool = project.ready(2)
     good = poolq(pool, "reload", "--wait")
     assert (good.code, good.out) == (0, "generation 2 is accepted: the other workers follow\n")
@@ -143,7 +143,7 @@ def test_reload_waits_until_it_is_decided(project: Project) -> None:
     assert poolq(pool, "status", "--json").json["refusal"] is None
 
 
-def test_reloads_at_the_same_time_each_hear_of_their_own(project: Project) -> None:
+def test_concurrent_reloads_each_get_their_own_answer(project: Project) -> None:
     pool = project.ready(1)
     jobs = project.folder / "jobs.py"
     jobs.write_text(SLOW)

@@ -30,7 +30,7 @@ def test_drain_waits_for_jobs_beyond_the_stop_timeout(project: Project) -> None:
     assert list(pool.runtime.iterdir()) == []
 
 
-def test_stop_hurries_a_drain(project: Project) -> None:
+def test_stop_limits_a_drain(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.2")
     id = project.dispatch("Held")
     pool.until_runs(id)
@@ -43,7 +43,7 @@ def test_stop_hurries_a_drain(project: Project) -> None:
     assert project.engine.counts()[0].ready == 1
 
 
-def test_stop_now_gives_back_what_runs(project: Project) -> None:
+def test_stop_now_releases_running_jobs(project: Project) -> None:
     pool = project.ready(1)
     id = project.dispatch("Held")
     pool.until_runs(id)
@@ -55,7 +55,7 @@ def test_stop_now_gives_back_what_runs(project: Project) -> None:
     assert again.code is None
 
 
-def test_a_master_that_is_killed_has_not_drained(project: Project) -> None:
+def test_a_drain_fails_if_the_master_is_killed(project: Project) -> None:
     pool = project.ready(1)
     pool.until_runs(project.dispatch("Held"))
     waits = begin(pool, "drain", "--wait")

@@ -1,4 +1,4 @@
-"""One pool a name: its lock, its folder, and its socket under attack."""
+"""One pool for each name: its lock, its folder, and its socket under attack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.wait import until
 pytestmark = sqlite
 
 
-def test_the_second_pool_of_a_name_is_told_who_has_it(project: Project) -> None:
+def test_a_second_pool_of_a_name_is_refused_and_names_the_first(project: Project) -> None:
     pool = project.ready(1)
     again = project.pool(1, RUNTIME_DIRECTORY=str(pool.runtime))
     assert again.wait_exit() == 73
@@ -38,7 +38,7 @@ def test_the_second_pool_of_a_name_is_told_who_has_it(project: Project) -> None:
     assert (gone.code, "choose one with --name: 'e mails/ü'" in gone.line) == (69, True)
 
 
-def test_a_killed_masters_name_is_free_while_its_worker_finishes(project: Project) -> None:
+def test_the_name_of_a_killed_master_is_free_while_its_worker_finishes(project: Project) -> None:
     pool = project.ready(1)
     id = project.dispatch("Held")
     worker = pool.until_runs(id)
@@ -54,7 +54,7 @@ def test_a_killed_masters_name_is_free_while_its_worker_finishes(project: Projec
     assert poolq(pool, "status").code == 0
 
 
-def test_no_child_has_the_lock_or_the_socket(project: Project) -> None:
+def test_no_child_inherits_the_lock_or_the_socket(project: Project) -> None:
     """Not with and not without templates; also of who was forked while a client was there."""
     for flags in ((), ("--no-preload",)):
         pool = project.ready(2, *flags)
@@ -85,7 +85,7 @@ def test_without_a_runtime_folder_a_pool_does_not_start(project: Project, variab
     assert variable in pool.log
 
 
-def test_a_lock_that_cannot_be_written_is_said(project: Project) -> None:
+def test_a_lock_that_cannot_be_created_is_reported(project: Project) -> None:
     folder = project.folder / "full"
     folder.mkdir(0o700)
     (folder / "default.lock").symlink_to("/dev/full")
@@ -94,7 +94,7 @@ def test_a_lock_that_cannot_be_written_is_said(project: Project) -> None:
     assert f"{folder}/default.lock cannot be created" in pool.log
 
 
-def test_the_socket_may_be_lost_and_that_is_said(project: Project) -> None:
+def test_a_lost_socket_is_reported(project: Project) -> None:
     pool = project.ready(1)
     pool.stop_master()
     (pool.runtime / "default.sock").unlink()
@@ -132,7 +132,9 @@ def test_a_pool_whose_files_are_deleted_is_found_again(project: Project, what: s
     assert list(pool.runtime.iterdir()) == []
 
 
-def test_a_second_pool_is_refused_though_the_first_ones_files_are_gone(project: Project) -> None:
+def test_a_second_pool_is_refused_though_the_files_of_the_first_are_deleted(
+    project: Project,
+) -> None:
     """Also before the first has noticed it, which it cannot here."""
     pool = project.ready(1)
     pool.stop_master()
@@ -153,7 +155,9 @@ def test_a_second_pool_is_refused_though_the_first_ones_files_are_gone(project: 
     assert poolq(pool, "status", "--json").json["pid"] == fresh.pid
 
 
-def test_of_many_that_want_a_name_while_its_files_are_deleted_one_has_it(project: Project) -> None:
+def test_of_many_pools_that_want_a_name_while_its_files_are_deleted_one_gets_it(
+    project: Project,
+) -> None:
     """It may be none, if two see each other at once, but never two."""
     first = project.pool(1)
     rivals = [project.pool(1, RUNTIME_DIRECTORY=str(first.runtime)) for _ in range(5)]
@@ -172,7 +176,7 @@ def test_of_many_that_want_a_name_while_its_files_are_deleted_one_has_it(project
         pool.until_ready(1)
 
 
-def test_a_namesake_with_another_runtime_folder_is_warned_of(project: Project) -> None:
+def test_a_duplicate_pool_with_another_runtime_folder_is_warned_of(project: Project) -> None:
     pool = project.ready(1)
     again = project.ready(1)
     again.until_said(f"another pool named 'default' (pid {pool.pid}) runs here")
@@ -184,7 +188,7 @@ def test_a_namesake_with_another_runtime_folder_is_warned_of(project: Project) -
 # hostile clients
 
 
-def test_hostile_clients_hold_up_neither_jobs_nor_orders(project: Project) -> None:
+def test_hostile_clients_delay_neither_jobs_nor_requests(project: Project) -> None:
     pool = project.ready(2)
     rand = random.Random(7)
     held = [connect(pool) for _ in range(60)]  # more than there is room for
@@ -213,7 +217,7 @@ def test_hostile_clients_hold_up_neither_jobs_nor_orders(project: Project) -> No
     assert pool.code is None
 
 
-def test_what_is_no_order_gets_a_line_and_the_end(project: Project) -> None:
+def test_an_invalid_request_is_refused_and_the_connection_closed(project: Project) -> None:
     pool = project.ready(1)
     for sent in (b"GET / HTTP/1.1\r\n\r\n", b'{"v":9,"do":"status"}\n', b"x" * 10_000):
         with connect(pool) as line:
@@ -225,7 +229,7 @@ def test_what_is_no_order_gets_a_line_and_the_end(project: Project) -> None:
             assert answer["error"]
 
 
-def test_commands_need_no_pool_to_fail_clearly(project: Project) -> None:
+def test_commands_without_a_pool_fail_with_a_clear_message(project: Project) -> None:
     command = Command(project.folder, RUNTIME_DIRECTORY=str(project.folder / "none"))
     for order in (
         ["status"],

@@ -1,4 +1,4 @@
-"""`--cooldown` and HUP: workers are replaced one at a time, replacement first, and jobs go on."""
+"""`--cooldown` and HUP: workers are replaced one at a time, successor first, while jobs run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_running_job_is_finished_before_its_worker_is_replaced(project: Projec
 
 
 @sqlite
-def test_lifetimes_differ_from_worker_to_worker(project: Project) -> None:
+def test_lifetimes_differ_between_workers(project: Project) -> None:
     """So that they do not all leave together."""
     pool = project.ready(3, "--cooldown=1")
     watch = Watch(pool)
@@ -92,7 +92,7 @@ def test_hup_replaces_every_worker_with_new_code(project: Project) -> None:
 
 
 @sqlite
-def test_hup_with_broken_code_leaves_the_old_workers_at_work(project: Project) -> None:
+def test_hup_with_broken_code_keeps_the_old_workers_running(project: Project) -> None:
     pool = project.ready(2)
     old = {one.pid for one in pool.until_idle(2)}
     (project.folder / "jobs.py").write_text("import nothing_of_this_name\n")

@@ -1,4 +1,4 @@
-"""A damaged row of a dead worker: the node beats on, the other dead are recovered."""
+"""A damaged row of a dead worker: the node keeps beating, other dead workers are recovered."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def damage(project: Project, worker: str) -> None:
 
 
 @each_kind
-def test_a_damaged_row_silences_no_node(project: Project) -> None:
+def test_a_damaged_row_does_not_silence_its_node(project: Project) -> None:
     ttl = "--node-ttl=1"
     dead = project.ready(2, ttl)
     bad, good = project.dispatch_many("Held", 2)

@@ -1,4 +1,4 @@
-"""`poolq health` of real pools, well and otherwise."""
+"""`poolq health` of real pools."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def health(pool: Pool, *args: str) -> tuple[int, str]:
     return done.code, done.line if done.err else ""
 
 
-def test_a_pool_that_is_well(project: Project) -> None:
+def test_a_healthy_pool(project: Project) -> None:
     pool = project.ready(2)
     assert health(pool, "--live") == (0, "")
     assert health(pool, "--ready") == (0, "")
@@ -42,7 +42,7 @@ def test_a_pool_that_is_well(project: Project) -> None:
     assert health(pool, "--ready", "--name", "default") == (0, "")  # by way of the whole command
 
 
-def test_a_paused_one_lives_and_is_not_ready(project: Project) -> None:
+def test_a_paused_pool_is_live_but_not_ready(project: Project) -> None:
     pool = project.ready(1)
     poolq(pool, "pause")
     assert health(pool, "--live") == (0, "")
@@ -51,7 +51,7 @@ def test_a_paused_one_lives_and_is_not_ready(project: Project) -> None:
     assert health(pool, "--ready") == (0, "")
 
 
-def test_a_pool_without_its_broker_lives_and_is_not_ready(project: Project) -> None:
+def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=1")
     database = Path(project.url.removeprefix("sqlite:///"))
     away = database.with_suffix(".away")
@@ -66,7 +66,7 @@ def test_a_pool_without_its_broker_lives_and_is_not_ready(project: Project) -> N
     until(lambda: health(pool, "--ready") == (0, ""))
 
 
-def test_a_master_that_hangs_does_not_live(project: Project) -> None:
+def test_a_pool_whose_master_hangs_is_not_live(project: Project) -> None:
     pool = project.ready(1)
     pool.stop_master()
     assert health(pool, "--live") == (1, "pool 'default' is not live: no answer within 2 s")
@@ -83,7 +83,7 @@ def test_no_pool_and_no_probe(project: Project) -> None:
     assert health(pool, "--live") == (69, "no pool named 'default' runs here")
 
 
-def test_the_name_stands_where_all_settings_stand(project: Project, tmp_path: Path) -> None:
+def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path: Path) -> None:
     pool = project.ready(1, "--name=mine")
     for file, text in (
         (".env", "POOLQ_NAME=mine\n"),

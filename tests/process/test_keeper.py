@@ -1,4 +1,4 @@
-"""The keeper: killed again and again, stopped beside nodes with other times to live."""
+"""The keeper: killed repeatedly, and stopped beside nodes with another --node-ttl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.wait import until
 
 
 @redis_and_sqlite
-def test_a_keeper_that_is_killed_again_and_again_is_replaced_at_once(project: Project) -> None:
+def test_a_keeper_that_is_killed_repeatedly_is_replaced_at_once(project: Project) -> None:
     """So an idle pool starts what is dispatched within a second, whatever kills its keepers."""
     pool = project.ready(2, "--sleep=60")
     pool.until_idle(2)
@@ -26,7 +26,7 @@ def test_a_keeper_that_is_killed_again_and_again_is_replaced_at_once(project: Pr
 
 
 @sqlite
-def test_unequal_times_to_live_double_nothing(project: Project) -> None:
+def test_different_node_ttls_run_no_job_twice(project: Project) -> None:
     """Each node is judged by its own: here one that beats once in five seconds, by one that takes
     its like for dead after two."""
     pools = [project.ready(2, f"--node-ttl={ttl}", f"--name=n{ttl}") for ttl in (30, 2)]
@@ -69,7 +69,7 @@ def test_a_stopped_keeper_is_replaced_before_its_node_is_taken_for_dead(project:
 
 
 @sqlite
-def test_a_node_with_a_short_time_to_live_is_taken_over_when_that_is_over(project: Project) -> None:
+def test_a_node_with_a_short_node_ttl_is_taken_over_after_it(project: Project) -> None:
     """Also by one that gives itself more time."""
     pool = project.ready(1, "--node-ttl=2", "--name=short")
     other = project.ready(1, "--node-ttl=600", "--name=long")

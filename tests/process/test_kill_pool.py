@@ -1,5 +1,5 @@
-"""The master, the keeper, and all processes at once are killed: no job is lost or doubled, and no
-process is left."""
+"""Master, keeper, or all processes are killed: no job is lost or run twice, and no process is
+left."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_orphan_that_dies_too_is_recovered_by_the_keeper(project: Project) ->
 
 
 @sqlite
-def test_what_an_orphans_job_has_started_dies_with_it(project: Project) -> None:
+def test_the_subprocesses_of_an_orphans_job_die_with_it(project: Project) -> None:
     pool = project.ready(1)
     parent = project.dispatch("Parent")
     worker = pool.until_runs(parent)
@@ -91,7 +91,7 @@ def test_what_an_orphans_job_has_started_dies_with_it(project: Project) -> None:
 
 @sqlite
 @pytest.mark.parametrize("logger", [True, False], ids=["logger-left", "nobody-left"])
-def test_what_a_job_has_started_when_master_keeper_and_worker_were_killed(
+def test_a_jobs_subprocesses_when_master_keeper_and_worker_were_killed(
     project: Project, logger: bool
 ) -> None:
     """By the logger. If that was killed too, nothing here proves whose it is: it is left alone."""
@@ -152,7 +152,7 @@ def test_jobs_of_a_killed_pool_start_again_at_once_on_its_host(project: Project)
 
 
 @sqlite
-def test_a_pool_that_runs_already_takes_over_from_one_killed_beside_it(project: Project) -> None:
+def test_a_running_pool_takes_over_from_one_that_is_killed_beside_it(project: Project) -> None:
     survivor = project.ready(1, "--node-ttl=1.5", "--queue=none,default", "--name=survivor")
     hostage = project.dispatch("Held", {"gate": "never"}, queue="none")
     survivor.until_runs(hostage)
@@ -201,7 +201,7 @@ def test_a_death_that_a_killed_keeper_did_not_report_is_recovered(project: Proje
 
 
 @redis_and_sqlite
-def test_a_registration_that_no_process_stands_behind_is_recovered(project: Project) -> None:
+def test_a_registration_without_a_process_is_recovered(project: Project) -> None:
     """A worker's registration may arrive when its death was dealt with already."""
     pool = project.ready(1, "--node-ttl=1", "--queue=other")
     (node,) = project.engine.nodes()
@@ -233,7 +233,7 @@ def test_a_keeper_that_hangs_delays_no_job_beyond_sleep(project: Project) -> Non
 
 
 @redis_and_sqlite
-def test_a_ring_that_a_worker_does_not_hear_is_not_all(project: Project) -> None:
+def test_a_lost_wake_up_does_not_lose_the_job(project: Project) -> None:
     """It stands for one that dies in that moment."""
     pool = project.ready(2, "--sleep=4")
     deaf, other = pool.until_idle(2)
@@ -286,7 +286,7 @@ def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(
 
 
 @redis_and_sqlite
-def test_workers_that_nobody_keeps_any_more_are_killed_when_their_jobs_are_taken(
+def test_workers_without_master_and_keeper_are_killed_when_their_jobs_are_released(
     make_project: MakeProject, engine_url: str
 ) -> None:
     project = make_project(engine_url, HANGS)

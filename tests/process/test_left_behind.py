@@ -1,5 +1,5 @@
-"""What jobs leave in their worker harms neither the next job, nor the pool, nor the log; and what
-a pool is given by whoever starts it harms no job."""
+"""What jobs leave in their worker harms neither the next job nor the pool nor the log; what a pool
+inherits from its parent harms no job."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def rude(make_project: MakeProject, engine_url: str) -> Project:
 
 @pytest.mark.parametrize("where", ["limit", "run", "success", "failure"])
 @sqlite
-def test_a_child_that_a_job_forks_never_works_on(rude: Project, where: str) -> None:
+def test_a_child_that_a_job_forks_never_continues_as_a_worker(rude: Project, where: str) -> None:
     forks = rude.dispatch("Forks", {"where": where})
     others = rude.dispatch_many("Quick", 20)
     pool = rude.ready(1)
@@ -134,7 +134,7 @@ def test_neither_an_alarm_nor_a_handler_outlives_its_job(rude: Project) -> None:
 
 
 @sqlite
-def test_a_worker_without_streams_ends_as_any_other(rude: Project) -> None:
+def test_a_worker_without_streams_ends_like_any_other(rude: Project) -> None:
     rude.dispatch("Closes")
     pool = rude.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
@@ -151,7 +151,7 @@ def test_pools_of_processes_end_with_their_worker(rude: Project, made: str) -> N
 
 
 @sqlite
-def test_an_error_whose_text_raises_fails_its_job_alone(rude: Project) -> None:
+def test_an_error_whose_text_raises_fails_only_its_job(rude: Project) -> None:
     odd = rude.dispatch("Unprintable")
     pool = rude.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
@@ -173,7 +173,9 @@ def test_an_engine_that_contradicts_a_worker_costs_one_line(rude: Project) -> No
 
 
 @sqlite
-def test_a_pool_whose_first_worker_dies_says_so(make_project: MakeProject, engine_url: str) -> None:
+def test_a_pool_whose_first_worker_dies_reports_it(
+    make_project: MakeProject, engine_url: str
+) -> None:
     pool = make_project(engine_url, "import os\nos._exit(7)\n").pool(1, "--no-preload")
     assert pool.wait_exit() == 3
     assert "exited with code 7" in pool.log

@@ -1,4 +1,4 @@
-"""What the master wants reaches a worker whatever its job does to signals."""
+"""A worker obeys the master whatever its job does with signals."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def serving(pool: Pool, number: int) -> int:
 
 
 @sqlite
-def test_a_reload_replaces_all_workers_whatever_their_jobs_do_to_term(project: Project) -> None:
+def test_a_reload_replaces_all_workers_whatever_their_jobs_do_with_term(project: Project) -> None:
     """One reload for each thing that they do."""
     pool = project.ready(2)
     for number, how in enumerate(HOWS, 2):
@@ -157,7 +157,7 @@ def test_a_drain_starts_no_job_after_term(project: Project, how: str) -> None:
 
 
 @sqlite
-def test_short_jobs_that_swallow_every_term_hold_up_no_drain(project: Project) -> None:
+def test_short_jobs_that_swallow_every_term_delay_no_drain(project: Project) -> None:
     """They come in batches, of which the rest goes back."""
     jobs = project.folder / "jobs.py"
     jobs.write_text(jobs.read_text() + SWALLOWS)
@@ -181,7 +181,7 @@ class Swallows(Job):
 
 
 @sqlite
-def test_a_pool_hears_what_its_parent_has_blocked(project: Project) -> None:
+def test_a_pool_receives_signals_that_its_parent_has_blocked(project: Project) -> None:
     blocking = ("env", "--block-signal=TERM", "--block-signal=HUP")
     pool = project.pool(2, through=blocking)
     pool.until_ready(2)

@@ -83,7 +83,7 @@ def test_a_worker_that_has_grown_is_replaced_between_two_jobs(project: Project) 
 
 
 @sqlite
-def test_a_worker_that_was_born_big_is_not_replaced_again_and_again(project: Project) -> None:
+def test_a_worker_that_is_large_from_the_start_is_not_replaced_repeatedly(project: Project) -> None:
     jobs = project.folder / "jobs.py"
     jobs.write_text(jobs.read_text() + '\nkept.append(b"x" * (100 << 20))\n')
     pool = project.ready(1, "--max-memory=100M")
@@ -96,7 +96,7 @@ def test_a_worker_that_was_born_big_is_not_replaced_again_and_again(project: Pro
 
 
 @sqlite
-def test_over_the_hard_limit_a_worker_is_killed_in_mid_job(project: Project) -> None:
+def test_over_the_hard_limit_a_worker_is_killed_during_its_job(project: Project) -> None:
     pool = project.ready(1, "--max-memory-hard=150M")
     id = project.dispatch("Leaks", {"mib": 200, "gate": "never"}, max_crashes=2)
     project.ledger.until("failure:JobCrashed", id)
@@ -112,7 +112,9 @@ def test_over_the_hard_limit_a_worker_is_killed_in_mid_job(project: Project) -> 
 
 
 @sqlite
-def test_what_is_left_between_two_samples_is_not_charged_to_the_next_job(project: Project) -> None:
+def test_memory_that_is_left_between_two_samples_is_not_charged_to_the_next_job(
+    project: Project,
+) -> None:
     """The second one runs when the memory is seen, and is not killed for it."""
     pool = project.ready(1, "--max-memory-hard=150M")
     (spent,) = pool.until_idle(1)

@@ -1,4 +1,4 @@
-"""HUP: a canary first, the others after it; a bad deploy changes nothing but the log."""
+"""HUP: a canary comes first, then the other workers; a bad deploy is only logged."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def version(number: int) -> str:
 
 @pytest.mark.timeout(180)  # some 10 s where nothing else runs
 @on("redis")
-def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> None:
+def test_twenty_reloads_under_load_lose_no_job_and_run_none_twice(project: Project) -> None:
     """Every other one is broken, and refused. Each follows as soon as the one before is decided."""
     pool = project.ready(2)
     ids: list[str] = []
@@ -110,7 +110,9 @@ def test_twenty_reloads_under_load_lose_and_double_nothing(project: Project) -> 
 
 
 @on("mariadb")
-def test_six_reloads_of_good_and_broken_code_lose_and_double_nothing(project: Project) -> None:
+def test_six_reloads_of_good_and_broken_code_lose_no_job_and_run_none_twice(
+    project: Project,
+) -> None:
     pool = project.ready(2)
     ids: list[str] = []
 
@@ -196,7 +198,7 @@ def begin_reload(project: Project, pool: Pool) -> None:
 
 
 @sqlite
-def test_hups_during_a_reload_are_one_more_reload(project: Project) -> None:
+def test_hups_during_a_reload_cause_one_more_reload(project: Project) -> None:
     pool = project.ready(2)
     begin_reload(project, pool)
     deploy(project, version(3))
@@ -225,7 +227,7 @@ def test_term_in_the_middle_of_a_reload_ends_the_pool(project: Project) -> None:
 
 
 @sqlite
-def test_a_long_job_of_the_old_code_does_not_hold_up_the_others(project: Project) -> None:
+def test_a_long_job_of_the_old_code_does_not_delay_the_other_workers(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch("Held")
     worker = pool.until_runs(running)
@@ -242,7 +244,7 @@ def test_a_long_job_of_the_old_code_does_not_hold_up_the_others(project: Project
 
 
 @sqlite
-def test_a_cooldown_takes_up_changed_code_and_tries_broken_code_once(project: Project) -> None:
+def test_a_cooldown_loads_changed_code_and_tries_broken_code_once(project: Project) -> None:
     pool = project.ready(2, "--cooldown=0.8")
     deploy(project, version(2))
     ids: list[str] = []

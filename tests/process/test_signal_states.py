@@ -1,5 +1,5 @@
-"""Every signal in every state of a pool: what is not tried elsewhere (test_stop.py, test_reload.py,
-test_signals.py). First those that end nothing, then one that does."""
+"""Every signal in every state of a pool, as far as test_stop.py, test_reload.py and test_signals.py
+do not try it: first signals that end nothing, then one that does."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_signal_means_the_same_in_every_state(
     assert project.total("crashed") == 0
 
 
-def test_a_suspended_master_goes_on_as_if_nothing_had_been(project: Project) -> None:
+def test_a_suspended_master_continues_as_before(project: Project) -> None:
     """Its workers work meanwhile; what it was told before is done when it goes on."""
     pool = project.pool(2, through=(sys.executable, "-c", SHELL))
     pool.until_idle(2)

@@ -1,4 +1,4 @@
-"""TTIN, TTOU, USR1 and USR2 to the master: more, fewer, nothing lost, and every worker's stack."""
+"""TTIN, TTOU, USR1 and USR2, sent to the master."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_ttou_lets_a_running_job_finish(project: Project) -> None:
 
 
 @sqlite
-def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> None:
+def test_usr2_logs_the_stack_of_every_worker(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch("Held")
     worker = pool.until_runs(running)
@@ -76,7 +76,7 @@ def test_usr2_writes_every_workers_stack_and_hurts_nobody(project: Project) -> N
 
 
 @sqlite
-def test_who_hangs_in_c_hears_nothing_and_holds_up_nobody(project: Project) -> None:
+def test_a_worker_that_hangs_in_c_ignores_signals_and_delays_no_other(project: Project) -> None:
     jobs = project.folder / "jobs.py"
     jobs.write_text(jobs.read_text() + HANGS)
     pool = project.ready(2, "--stop-timeout=0.5")
@@ -115,7 +115,7 @@ def begun(project: Project) -> Pool:
 
 @sqlite
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGQUIT"])
-def test_a_pool_may_be_ended_before_it_has_begun(project: Project, how: str) -> None:
+def test_a_pool_can_be_ended_before_it_has_started(project: Project, how: str) -> None:
     pool = begun(project)
     pool.signal(signal.Signals[how])
     assert pool.wait_exit() == 0
@@ -123,7 +123,7 @@ def test_a_pool_may_be_ended_before_it_has_begun(project: Project, how: str) -> 
 
 
 @sqlite
-def test_other_signals_before_it_has_begun_do_nothing(project: Project) -> None:
+def test_other_signals_before_the_start_do_nothing(project: Project) -> None:
     pool = begun(project)
     for how in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGCHLD"):
         pool.signal(signal.Signals[how])
@@ -131,7 +131,7 @@ def test_other_signals_before_it_has_begun_do_nothing(project: Project) -> None:
 
 
 @sqlite
-def test_signals_of_every_kind_while_it_boots_hurt_nobody(project: Project) -> None:
+def test_signals_of_every_kind_during_the_boot_do_no_harm(project: Project) -> None:
     pool = project.pool(2)
     pool.until_said("pool default starts")
     for how in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGHUP):

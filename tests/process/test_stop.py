@@ -1,4 +1,4 @@
-"""TERM, INT and QUIT: what runs is finished or given back, and the exit code tells which."""
+"""TERM, INT and QUIT: running jobs are finished or released, and the exit code tells which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.wait import until
 
 
 @each_kind
-def test_term_finishes_what_runs_and_takes_nothing_new(project: Project) -> None:
+def test_term_finishes_running_jobs_and_claims_no_new_ones(project: Project) -> None:
     pool = project.ready(2, "--sleep=60")
     running = project.dispatch_many("Held", 2)
     for id in running:
@@ -51,7 +51,7 @@ def test_term_ends_a_pool_that_boots(project: Project) -> None:
 
 
 @redis_and_sqlite
-def test_what_outlives_the_stop_timeout_is_given_back_uncounted(project: Project) -> None:
+def test_a_job_that_outlives_the_stop_timeout_is_released_uncounted(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.3")
     running = project.dispatch("Held", attempts=1)
     pool.until_runs(running)
@@ -109,7 +109,7 @@ def test_int_alone_drains(project: Project) -> None:
 
 
 @redis_and_sqlite
-def test_quit_aborts_and_gives_the_jobs_back(project: Project) -> None:
+def test_quit_aborts_and_releases_the_jobs(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch_many("Held", 2)
     for id in running:
@@ -129,7 +129,7 @@ def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
 
 
 @sqlite
-def test_quit_sent_to_a_worker_gives_its_job_back(project: Project) -> None:
+def test_quit_sent_to_a_worker_releases_its_job(project: Project) -> None:
     pool = project.ready(1)
     running = project.dispatch("Held")
     project.ledger.until("start", running)

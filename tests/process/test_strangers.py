@@ -1,5 +1,4 @@
-"""Whatever the engine says of processes, a keeper ends none that is not proved to be a worker of a
-dead pool."""
+"""Whatever the engine says of processes, a keeper ends only proven workers of a dead pool."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ def dead_pool(**told: Any) -> bytes:
 
 
 @each_kind
-def test_a_fake_node_ends_nobody(project: Project, bystander: subprocess.Popen[bytes]) -> None:
+def test_a_fake_node_ends_no_process(project: Project, bystander: subprocess.Popen[bytes]) -> None:
     """Neither a process that has nothing to do with poolq, nor anyone of a pool that lives."""
     pool = project.ready(1, "--node-ttl=1")
     waiting = project.dispatch("Held")
@@ -73,7 +72,7 @@ def test_a_fake_node_ends_nobody(project: Project, bystander: subprocess.Popen[b
 
 
 @redis_and_sqlite
-def test_the_group_of_a_worker_that_is_gone_is_no_proof(
+def test_the_process_group_of_a_dead_worker_is_not_a_proof(
     project: Project, bystander: subprocess.Popen[bytes]
 ) -> None:
     """The registered worker is dead, and its number is now that of a group of somebody else's."""
@@ -90,7 +89,7 @@ def test_the_group_of_a_worker_that_is_gone_is_no_proof(
 
 
 @redis_and_sqlite
-def test_a_living_pool_that_is_said_to_be_dead_loses_no_process(project: Project) -> None:
+def test_a_living_pool_that_is_declared_dead_loses_no_process(project: Project) -> None:
     """What its node tells is overwritten, by one who holds its beat as well."""
     victim = project.ready(2, "--node-ttl=1", "--name=victim")
     held = project.dispatch("Held")

@@ -1,4 +1,4 @@
-"""Under a real supervisord, and with a test in systemd's place."""
+"""Pools under a real supervisord, and under a stand-in for systemd."""
 
 from __future__ import annotations
 
@@ -185,9 +185,7 @@ def test_supervisor_starts_reloads_restarts_and_stops_a_pool(
 
 @sqlite
 @pytest.mark.parametrize("groups", ["true", "false"])
-def test_a_supervisor_without_patience_kills_the_master_and_no_job(
-    project: Project, groups: str
-) -> None:
+def test_an_impatient_supervisor_kills_the_master_but_no_job(project: Project, groups: str) -> None:
     supervisor = Supervisor(project, stopwaitsecs="1", stopasgroup=groups, killasgroup=groups)
     try:
         supervisor.until_running()
@@ -209,7 +207,7 @@ def test_a_supervisor_without_patience_kills_the_master_and_no_job(
 
 
 @sqlite
-def test_lightpacks_file_runs_one_pool_and_supervisor_gives_the_others_up(project: Project) -> None:
+def test_lightpacks_file_runs_one_pool_and_supervisor_gives_up_the_others(project: Project) -> None:
     """It has numprocs=4, autorestart=true and no startsecs. The error says what to add, and with
     that there are four."""
     command = f"{sys.executable} -m poolq run --procs=1 --cooldown=3600"
@@ -281,7 +279,7 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 @sqlite
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
-def test_systemd_hears_of_each_state(project: Project, systemd: Systemd) -> None:
+def test_systemd_is_notified_of_each_state(project: Project, systemd: Systemd) -> None:
     pool = project.pool(2, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
     systemd.until("READY=1")
     systemd.until_status("running, 2 of 2 workers ready, generation 1")
@@ -304,7 +302,7 @@ def test_systemd_hears_of_each_state(project: Project, systemd: Systemd) -> None
 
 
 @sqlite
-def test_the_watchdog_is_petted_twice_in_its_time(project: Project, systemd: Systemd) -> None:
+def test_the_watchdog_is_notified_twice_in_its_interval(project: Project, systemd: Systemd) -> None:
     pool = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
     pets: list[float] = []
 
@@ -325,7 +323,7 @@ def test_the_watchdog_is_petted_twice_in_its_time(project: Project, systemd: Sys
 
 
 @sqlite
-def test_a_systemd_that_is_gone_or_never_reads_holds_up_nobody(
+def test_a_systemd_that_is_gone_or_never_reads_delays_nothing(
     project: Project, systemd: Systemd, tmp_path: Path
 ) -> None:
     deaf = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="2000")

@@ -1,4 +1,4 @@
-"""Templates: loaded once, killed, lost, impossible; workers come back in every case."""
+"""Templates that are killed, lost or impossible: workers are replaced in every case."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def replace_worker(pool: Pool, workers: int = 1) -> None:
 
 
 @sqlite
-def test_workers_are_forked_by_the_template_and_belong_to_the_master(project: Project) -> None:
+def test_workers_are_forked_by_the_template_and_adopted_by_the_master(project: Project) -> None:
     pool = project.ready(2)
     pool.until_idle(2)
     assert {one.parent for one in pool.workers()} == {pool.pid}
@@ -52,7 +52,7 @@ def test_workers_are_forked_by_the_template_and_belong_to_the_master(project: Pr
 
 
 @sqlite
-def test_a_killed_templates_copy_takes_over_with_the_code_it_has_loaded(project: Project) -> None:
+def test_the_copy_of_a_killed_template_takes_over_with_the_loaded_code(project: Project) -> None:
     pool = project.ready(1)
     copy = spare(pool)
     (project.folder / "jobs.py").write_text(BROKEN)
@@ -84,7 +84,7 @@ def kill_both(pool: Pool) -> None:
 
 
 @sqlite
-def test_without_template_and_copy_the_code_is_loaded_anew(project: Project) -> None:
+def test_without_template_and_copy_the_code_is_loaded_again(project: Project) -> None:
     pool = project.ready(2)
     old = {one.pid for one in pool.until_idle(2)}
     kill_both(pool)
@@ -94,7 +94,7 @@ def test_without_template_and_copy_the_code_is_loaded_anew(project: Project) -> 
 
 
 @sqlite
-def test_without_them_and_with_broken_code_the_workers_go_on_until_it_is_mended(
+def test_without_both_and_with_broken_code_the_workers_continue_until_it_is_fixed(
     project: Project,
 ) -> None:
     pool = project.ready(2)
@@ -175,7 +175,7 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
 
 
 @sqlite
-def test_nobody_waits_for_a_master_that_was_killed_while_it_made_its_children(
+def test_no_child_waits_for_a_master_that_was_killed_while_forking(
     project: Project,
 ) -> None:
     for title in ("template g1", "template g1 spare", "worker 1", "worker 1 g1 idle"):

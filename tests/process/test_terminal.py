@@ -1,4 +1,4 @@
-"""A pool in the foreground of a terminal: Ctrl-C and its kin reach the master alone."""
+"""A pool in the foreground of a terminal: Ctrl-C and related keys reach only the master."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def terminal() -> Iterator[Terminal]:
 
 
 @sqlite
-def test_ctrl_c_drains_and_leaves_the_jobs_alone(project: Project, terminal: Terminal) -> None:
+def test_ctrl_c_drains_without_signalling_the_jobs(project: Project, terminal: Terminal) -> None:
     person, programs = terminal
     pool = project.pool(2, terminal=programs)
     running = project.dispatch("Held")
@@ -43,7 +43,7 @@ def test_ctrl_c_drains_and_leaves_the_jobs_alone(project: Project, terminal: Ter
 
 
 @sqlite
-def test_ctrl_c_again_gives_the_jobs_back(project: Project, terminal: Terminal) -> None:
+def test_a_second_ctrl_c_releases_the_jobs(project: Project, terminal: Terminal) -> None:
     person, programs = terminal
     pool = project.pool(1, terminal=programs)
     running = project.dispatch("Held")
@@ -72,7 +72,7 @@ def test_ctrl_backslash_aborts(project: Project, terminal: Terminal) -> None:
 
 @sqlite
 @pytest.mark.parametrize("through", [(), ("nohup",)], ids=["plain", "nohup"])
-def test_a_terminal_that_is_closed_ends_the_pool_but_for_nohup(
+def test_a_closed_terminal_ends_the_pool_except_with_nohup(
     project: Project, through: tuple[str, ...]
 ) -> None:
     person, programs = pty.openpty()

@@ -1,4 +1,4 @@
-"""Two pools on one queue: no loss, no double run; one that is stopped too long loses its jobs."""
+"""Two pools on one queue: no job is lost or run twice, unless a pool is stopped for too long."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_both_nodes_work(project: Project) -> None:
 
 
 @each_kind
-def test_a_node_that_was_stopped_too_long_has_lost_its_jobs(project: Project) -> None:
+def test_a_node_that_was_stopped_for_too_long_has_lost_its_jobs(project: Project) -> None:
     """Its jobs ran elsewhere, its late settlements are refused, nothing else is touched."""
     ttl = ("--node-ttl=1.5", "--sleep=1")
     stopped = project.ready(2, *ttl, "--name=stopped")

@@ -1,4 +1,4 @@
-"""`--until-empty`: leave, with 0, when nothing is ready, running, delayed or parked."""
+"""`--until-empty`: exit with 0 when no job is ready, running, delayed or parked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Parks(Job):
 
 
 @sqlite
-def test_empty_queues_are_left_at_once(project: Project) -> None:
+def test_with_empty_queues_the_pool_ends_at_once(project: Project) -> None:
     pool = project.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
     assert "the queues are empty: leaving" in pool.log
@@ -45,7 +45,7 @@ def test_parked_jobs_are_waited_for(make_project: MakeProject, engine_url: str) 
 
 
 @redis_and_sqlite
-def test_running_jobs_are_waited_for_also_those_of_another_pool(project: Project) -> None:
+def test_running_jobs_of_any_pool_are_waited_for(project: Project) -> None:
     other = project.ready(1)
     running = project.dispatch("Held")
     other.until_runs(running)

@@ -21,7 +21,7 @@ WELL = HealthInputs("running", 2, 0.3, 0.5, True, 3.0, 30.0)
         {"master": 9.9, "keeper": 19.0, "broker": 29.0},
     ],
 )
-def test_a_pool_that_is_well(change: dict[str, Any]) -> None:
+def test_a_healthy_pool(change: dict[str, Any]) -> None:
     signs = replace(WELL, **change)
     assert (live(signs), ready(signs)) == ("", "")
 
