@@ -12,8 +12,8 @@ DEFAULT_PORT = 3306
 
 
 class MySQLOptions(NamedTuple):
-    """`password` is no text, so that it is not redacted_url by accident; `more` are PyMySQL's own
-    arguments; `redacted_url` is the URL without its password."""
+    """`password` is bytes, so that it is not printed by accident. `more`: further arguments of
+    PyMySQL. `redacted_url`: the URL without its password."""
 
     redacted_url: str
     host: str

@@ -120,7 +120,7 @@ def failed(
 
 
 def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Return failed jobs to their queues as new ones; returns the ids of those found."""
+    """Put failed jobs back into their queues as new ones; returns the ids of those found."""
     there: set[str] = set()
     for some in in_chunks(ids):
         found, queues = tx.run(Query(LOCK_FAILED, (some,)), Query(QUEUES_OF_FAILED, (some,)))

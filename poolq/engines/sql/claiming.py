@@ -22,7 +22,7 @@ from poolq.jobs.message import INITIAL, State
 
 #: Bytes of a body that comes with the claim: a step may claim 512 such jobs.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
-#: How many queues are asked for jobs in one exchange.
+#: How many queues one exchange claims from.
 QUEUES_PER_EXCHANGE = 4
 
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
@@ -56,7 +56,7 @@ class ScanCursors:
 
     InnoDB keeps claimed jobs in the index, marked as deleted, until it purges them, and on a busy
     queue each claim would wade through thousands of them. So a claim begins after the last job of
-    the one before. Jobs may lie ahead of that: given back, recovered, or stored a little later than
+    the one before. Jobs may lie before that: given back, recovered, or stored a little later than
     their due time. A claim looks for them if it finds too few jobs, if this process knows of one
     (`forget`), and every `fresh` seconds; with `fresh` 0, always.
     """
@@ -227,7 +227,7 @@ def claim_from_lines(
 
 
 def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
-    """Claim the remaining number of jobs from these queues, outside their lines."""
+    """Claim up to the remaining number of jobs from these queues, outside their lines."""
     busy = [one for one in queues if one.has_jobs]
     tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
     for some in in_chunks(busy, QUEUES_PER_EXCHANGE):
@@ -236,7 +236,7 @@ def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
 
 
 def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
-    """Whether these queues have the remaining number of ready jobs, so that no line is locked."""
+    """Whether these queues have enough ready jobs, so that no line need be locked."""
     busy = [one.queue for one in queues if one.has_jobs]
     if not busy:
         return False

@@ -44,15 +44,15 @@ from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
 
-#: A line whose slot comes within this many microseconds is taken for one that has it.
+#: A line whose slot comes within this many microseconds counts as having it.
 LINE_LOOKAHEAD = 1_000_000
-#: A worker of all queues looks for more than ready jobs after this many seconds, or this many times
-#: as long as that takes.
+#: A step that serves all queues makes an overview of them after this many seconds, or this many
+#: times as long as the last one took.
 OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
 class SQLEngine(Engine):
-    """See the module's head. `redacted_url` is the URL without its password, `fresh` that of
+    """See the module's head. `redacted_url` is the URL without its password, `fresh`: see
     `ScanCursors`."""
 
     schema: SQLSchema

@@ -17,7 +17,7 @@ DELAYED = "d"
 CLAIMED_PREFIX = "w:"
 PARKED_PREFIX = "p:"
 RELEASED_PREFIX = "r:"
-#: The ranges of places that begin so: from the first one to before the second.
+#: The ranges of these places: from the first value to just before the second.
 CLAIMED_RANGE = CLAIMED_PREFIX, "w;"
 PARKED_RANGE = PARKED_PREFIX, "p;"
 RELEASED_RANGE = RELEASED_PREFIX, "r;"

@@ -127,7 +127,7 @@ def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
 
 
 def bring_back(tx: Transaction, queue: str) -> None:
-    """Return released jobs whose windows have ended to the queue."""
+    """Bring released jobs whose windows have ended back to the queue."""
     # Sent before the settlements that wait: a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:

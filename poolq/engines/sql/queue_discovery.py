@@ -54,12 +54,12 @@ EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
 #: Values of `armed`: for a queue without a row, and as a review sets it.
 NO_ROW, ARMED_BY_REVIEW = -1, 2
-#: The state of one queue, as BRIEF_STATE, then the name of the next queue with ready
-#: jobs, and the earliest slot and mark of all queues.
+#: The state of one queue, as BRIEF_STATE, then the name of the next queue with ready jobs, and the
+#: earliest slot and mark of all queues.
 PEEK = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {FIRST_SLOT}, {FIRST_MARK},
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK}
     FROM {{queues}} q WHERE q.queue = ?"""
-#: Half the cost; if there is any line, the step takes its slot for free and looks closer.
+#: At half the cost; reports a free slot if there is any line, so that the step looks closer.
 PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NULL, NULL,
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), (SELECT 0 FROM {{lines}} LIMIT 1), NULL
     FROM {{queues}} q WHERE q.queue = ?"""
@@ -167,7 +167,7 @@ def peek_query(queue: str, *, lines: bool) -> Query:
 
 
 def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -> QueueOverview:
-    """Find the queues that have something, beginning behind the name `after`. With `enough`, that
+    """Find the queues that have something, beginning after the name `after`. With `enough`, that
     many queues with ready jobs suffice, and those with delayed jobs may be incomplete."""
     ready = [QueuePage(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
     delayed = QueuePage(skips, DELAYED)

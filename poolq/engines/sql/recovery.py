@@ -1,4 +1,4 @@
-"""Recovers dead workers and nodes: returns their claims and deletes their registrations."""
+"""Recovers dead workers and nodes: gives their claims back and deletes their registrations."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -31,7 +31,7 @@ DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
-    """Delete a worker's registration and return its claims."""
+    """Delete a worker's registration and give its claims back."""
     claims_query = Query(WORKER_CLAIMS, (claimed_by(worker),))
     found, claims, counters = tx.run(
         Query(LOCK_DEAD_WORKER, (worker,)), claims_query, Query(WORKER_COUNTERS, (worker,))

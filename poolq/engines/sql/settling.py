@@ -116,7 +116,7 @@ def settle(
         name = f"{id_} {request} {index}"
         if name not in ours:
             stale.append(id_)
-        elif type(outcome) is Ack:  # nearly all of many
+        elif type(outcome) is Ack:  # the most common outcome
             ours.discard(name)
             batch.done(claim)
         else:

@@ -2,7 +2,7 @@
 
 SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
 start is known when they plan the statement. There the first page is a limited read of rows, and
-each further hop is a statement that starts behind the name which the one before has put into a
+each further hop is a statement that starts after the name that the hop before has stored in a
 variable; many hops are sent at once.
 """
 
@@ -26,7 +26,7 @@ _DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.que
 
 
 def next_after(place: str, name: str) -> str:
-    """SQL for the first queue behind that name that has jobs in this place."""
+    """SQL for the first queue after that name that has jobs in this place."""
     return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
 
 
@@ -70,7 +70,7 @@ class QueryRunner(Protocol):
 
 
 class QueuePage(NamedTuple):
-    """A request for some of the queues behind the name `after`. `skips`: see `Session`. `hops`: 0
+    """A request for some of the queues after the name `after`. `skips`: see `Session`. `hops`: 0
     for the first page. `after` is kept as it was read: a name that is not UTF-8 might sort
     differently once decoded, and the scan would never end."""
 

@@ -84,8 +84,8 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 def _check_order(ctx: StepContext, request: int, aside: int) -> None:
     """Compare with the last request and the settlements outside steps that the store knows of. If
-    it knows less than the worker, it has lost some: jobs that have ended may be claimed again in
-    it, and nobody would settle them. So the worker must leave, and recovery returns its claims."""
+    it knows less than the worker, it has lost some: its claims may include jobs that have ended,
+    which nobody would settle. So the worker must leave, and recovery gives its claims back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
