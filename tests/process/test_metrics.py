@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from poolq.monitor.http_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
-from tests.support.cli import Command
+from tests.support.cli import Command, NewCommand
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -163,7 +163,7 @@ def test_without_the_extra_it_says_what_to_install(project: Project, tmp_path: P
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['prometheus_client'] = None\n"
     )
-    command = Command(project.folder, PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
+    command = NewCommand(project.folder, PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
     done = command("run", "--metrics=127.0.0.1:9200", "--engine", project.url)
     assert done.code == 78
     assert done.line.endswith("install it: pip install 'poolq[prometheus]'")
