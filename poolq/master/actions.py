@@ -68,6 +68,13 @@ class KillOverrun:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """Let running jobs finish, then end."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     code: int
 
@@ -82,5 +89,6 @@ Action = (
     | CheckCode
     | DumpStack
     | KillOverrun
+    | Drain
     | Exit
 )

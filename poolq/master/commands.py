@@ -1,24 +1,19 @@
-"""The commands that a pool takes, by a signal or through its socket. Each is logged and written
-into the pool's state; what follows from it is the business of `policy.py`.
+"""The commands that a pool takes, by a signal (`signals.py`) or through its socket (`requests.py`).
 
-A command raises Refused if the pool is in no state to obey it.
+Each is logged and written into the pool's state; what follows from it is the business of
+`policy.py`. A command raises Refused if the pool is in no state to obey it.
 """
 
-import signal
 from collections.abc import Callable
 from time import monotonic
 
 from poolq.config import Config
 from poolq.errors import Refused
-from poolq.master import transitions
+from poolq.master import canary, transitions
 from poolq.master.state import Mode, Pool
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.host import has_terminal
-from poolq.system.kill import send
 from poolq.system.wakeups import WakeUps
-
-MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs, or two HUPs, that count as two
 
 
 class Commands:
@@ -37,66 +32,11 @@ class Commands:
         self._scores = scores
         self._wakeups = wakeups
         self._log = log
-        self._had_terminal = has_terminal()
-        self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._hung_up_at = -MIN_SIGNAL_INTERVAL
-        self._interrupts = 0
-        self._interrupted_at = -MIN_SIGNAL_INTERVAL
-
-    def signal(self, name: str) -> None:
-        """Obey a signal that has arrived. A refusal goes to the log."""
-        try:
-            self._signal(name)
-        except Refused as error:
-            self._log("warning", f"{name}: {error}; nothing changes")
-
-    def _signal(self, name: str) -> None:
-        pool = self._pool
-        if name == "SIGTERM":
-            self.drain(name)
-        elif name == "SIGQUIT":
-            self.abort(name)
-        elif name == "SIGHUP":
-            self._hangup()
-        elif name == "SIGINT":
-            self._interrupt(monotonic())
-        elif name in ("SIGTTIN", "SIGTTOU"):
-            self.scale(pool.target() + (1 if name == "SIGTTIN" else -1), name)
-        elif name == "SIGUSR1" and pool.logger is not None:
-            send(pool.logger.pid, signal.SIGUSR1)
-        elif name == "SIGUSR2":
-            for proc in pool.procs():
-                if proc.ready:
-                    send(proc.pid, signal.SIGUSR2)
-
-    def _interrupt(self, now: float) -> None:
-        """A second Ctrl-C means more than the first, unless the key was just held for too long."""
-        if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
-            return
-        self._interrupts += 1
-        self._interrupted_at = now
-        if self._interrupts == 1:
-            self.drain("SIGINT")
-        else:
-            self.abort("SIGINT again")
-
-    def _hangup(self) -> None:
-        """Either the terminal was closed, or somebody requests a reload. If the pool was started
-        with HUP ignored, as by `nohup`, it outlives the terminal, whose end may be reported twice,
-        by the kernel and by the shell."""
-        now, closed = monotonic(), self._had_terminal and not has_terminal()
-        if closed and self._nohup:
-            self._had_terminal, self._hung_up_at = False, now
-            self._log("info", "SIGHUP, and the terminal is gone: continuing, as with nohup")
-        elif closed:
-            self.drain("SIGHUP, and the terminal is gone")
-        elif now - self._hung_up_at >= MIN_SIGNAL_INTERVAL:
-            self.reload("SIGHUP")
 
     def reload(self, why: str) -> int:
         """Try the code as it is now; returns the generation that it will have."""
         self._must_run()
-        if transitions.reload(self._pool, why) and self._pool.trial is not None:
+        if canary.reload(self._pool, why) and self._pool.trial is not None:
             generation = self._pool.trial.generation
             self._log("info", f"{why}: trying generation {generation}")
             return generation

@@ -21,13 +21,14 @@ from poolq.control.protocol import AnswerWithFd
 from poolq.control.server import MAX_CLIENTS, ControlServer
 from poolq.log.events import Note, Reporter
 from poolq.log.pipes import Pipes
-from poolq.master import actions, policy, transitions
+from poolq.master import actions, canary, policy, recycling, transitions
 from poolq.master.actions import Exit
 from poolq.master.children import Children
 from poolq.master.commands import Commands
 from poolq.master.dashboard import DashboardProcess, DashboardProgram
 from poolq.master.publisher import StatusPublisher
 from poolq.master.requests import Requests
+from poolq.master.signals import SignalCommands
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
 from poolq.master.status import StatusReport
 from poolq.master.systemd import SystemdNotifier
@@ -100,6 +101,7 @@ class Master:
             dashboard, self._scores, self._log, self._children.closed_in_child, pipes
         )
         self._commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
+        self._signal_commands = SignalCommands(self._commands, self.pool, self._log)
         rows_by_seq = self._children.rows
         self._publisher = StatusPublisher(config, node, self.pool, self._scores, rows_by_seq)
         report = StatusReport(config, self.pool, self._scores, rows_by_seq)
@@ -115,6 +117,7 @@ class Master:
             actions.CheckCode: self._check_code,
             actions.DumpStack: self._dump_stack,
             actions.KillOverrun: self._kill_overrun,
+            actions.Drain: self._drain,
         }
         # The master's end of its pipe does not block: what does not fit is dropped and counted.
         reporter.attach(
@@ -132,10 +135,10 @@ class Master:
         served = ", ".join(config.queue) if config.queue else "all queues"
         workers = f"{config.procs} worker{'s' * (config.procs > 1)}"
         self._log("info", f"pool {config.name} starts: {workers}, {served}")
-        transitions.reload(self.pool, "start")
+        canary.reload(self.pool, "start")
         while True:
             for name in self._signals.take():
-                self._commands.signal(name)
+                self._signal_commands.obey(name)
             self._children.templates.receive()
             self._children.reap()
             observed = monotonic_ns()
@@ -216,9 +219,7 @@ class Master:
         if pool.logger is not None:
             pool.logger.beat.observe(scores.word(layout.LOGGER_BEAT), now)
         pool.broker_reached = pool.broker_reached or bool(scores.word(layout.KEEPER_READY))
-        empty = self._config.until_empty and scores.word(layout.KEEPER_EMPTY)
-        if empty and transitions.stop(pool, now):
-            self._log("info", "the queues are empty: leaving")
+        pool.queues_empty = bool(scores.word(layout.KEEPER_EMPTY))
         sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read before the samples
         for proc in pool.procs():
             if proc.pid:
@@ -249,16 +250,20 @@ class Master:
         proc.running = kill_check.running_job(row)
         proc.running_since = row.since / 1e9
         proc.rss_at_start = row.rss_at_start
-        transitions.sampled(self.pool, proc, row.rss, sampled_at)
+        recycling.sampled(self.pool, proc, row.rss, sampled_at)
         if proc.dump is not None:
             proc.dump.written = kill_check.has_dumped_stack(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.has_deadline else inf
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
-        if not proc.recycle_reason and (why := transitions.check_limits(self.pool, proc)):
+        if not proc.recycle_reason and (why := recycling.check_limits(self.pool, proc)):
             self._log("info", f"worker {row.slot} (pid {proc.pid}) will be replaced: {why}")
 
     # applying
+
+    def _drain(self, one: actions.Drain) -> None:
+        self._log("info", one.why)
+        transitions.stop(self.pool, monotonic())
 
     def _stop(self, action: actions.Stop) -> None:
         """Tell a process to leave. For a worker the word in its row counts, the signal only wakes
@@ -339,4 +344,5 @@ def _limits(config: Config) -> Limits:
         preload=not config.no_preload and adopt_orphans(),
         has_logger=True,
         keeper_silence=keeper_silence(config.node_ttl),
+        until_empty=config.until_empty,
     )

@@ -16,11 +16,11 @@ The shell (`master.py`, `children.py`) forks, signals and reaps; it has no rule 
 Times are monotonic seconds.
 """
 
-from math import inf
-
+from poolq.master import canary, recycling
 from poolq.master.actions import (
     Action,
     CheckCode,
+    Drain,
     DumpStack,
     Exit,
     Kill,
@@ -45,7 +45,6 @@ from poolq.master.state import (
 from poolq.scoreboard.layout import NO_JOB
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, DUMP_TIMEOUT, MAX_MISSED_BEATS
 
-CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
 FORK_TIMEOUT = 10.0  # seconds a template has to fork a worker
 DUMP_POLL = 0.01  # seconds between two checks whether a stack is written
 STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to leave is woken up again
@@ -59,14 +58,16 @@ def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
     actions = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
         return actions + _drain(pool, now)
+    if pool.queues_empty and pool.limits.until_empty:
+        return [*actions, Drain("the queues are empty: leaving")]
     actions += _deadlines(pool, now)
     if not pool.broker_reached:
         return actions
-    canary = _canary(pool, now)
-    actions += _templates(pool, now) + list(canary)
+    first = canary.spawn(pool, now)
+    actions += _templates(pool, now) + list(first)
     for slot in pool.slots:
         actions += _slot(pool, slot, now)
-    return actions + _replacements(pool, now, {spawn.slot for spawn in canary})
+    return actions + _replacements(pool, now, {spawn.slot for spawn in first})
 
 
 def _logger(pool: Pool, now: float) -> list[Action]:
@@ -163,17 +164,6 @@ def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
     return [Kill(template.pid, why)]
 
 
-def _canary(pool: Pool, now: float) -> list[SpawnWorker]:
-    """Spawn the first worker of a generation that is being tried."""
-    trial = pool.trial
-    if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
-        return []
-    if any(proc.generation == trial.generation for proc in pool.procs()):
-        return []
-    free = [slot for slot in pool.slots if not slot.closing and len(slot.serving()) < 2]
-    return [SpawnWorker(free[0].number, trial.generation)] if free else []
-
-
 def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
     """Fill an empty slot, and end the workers that the slot no longer needs."""
     serving = slot.serving()
@@ -207,31 +197,16 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
         if slot.closing or slot.number in taken or len(serving) != 1 or not serving[0].ready:
             continue
         old, leaving = serving[0], len(slot.procs) - 1
-        if now >= old.expires_at and not pool.reloading() and _must_check_code(pool, old):
+        if now >= old.expires_at and not pool.reloading() and recycling.must_check_code(pool, old):
             actions.append(CheckCode(pool.generation, old.seq))
         outdated = old.generation != pool.generation
         room = booting < (pool.limits.max_surge if outdated else 1)
         room = room and leaving <= outdated
         able = room and now >= slot.not_before and pool.can_spawn(pool.generation)
-        if able and (outdated or _must_recycle(pool, old, now)):
+        if able and (outdated or recycling.must_recycle(pool, old, now)):
             actions.append(SpawnWorker(slot.number, pool.generation))
             booting += 1
     return actions
-
-
-def _must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """False if there is no template to ask, or it was asked already."""
-    asked = proc.code_answered or proc.code_asked_at < inf
-    return not asked and pool.generation in pool.templates
-
-
-def _must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
-    if proc.recycle_reason:
-        return True
-    if now < proc.expires_at or pool.reloading():  # the new generation would replace it at once
-        return False
-    waited = now >= proc.code_asked_at + CODE_CHECK_TIMEOUT
-    return pool.generation not in pool.templates or proc.code_answered or waited
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
@@ -283,7 +258,11 @@ def next_wake(pool: Pool, now: float) -> float:
     for slot in pool.slots:
         times.append(slot.not_before)
         for proc in slot.procs:
-            times += [proc.expires_at, proc.code_asked_at + CODE_CHECK_TIMEOUT, proc.deadline]
+            times += [
+                proc.expires_at,
+                proc.code_asked_at + recycling.CODE_CHECK_TIMEOUT,
+                proc.deadline,
+            ]
             if proc.dump is not None:
                 given_up_at = proc.dump.asked_at + DUMP_TIMEOUT
                 times.append(given_up_at)

@@ -137,6 +137,7 @@ class Limits:
     preload: bool = True
     has_logger: bool = False
     keeper_silence: float = MAX_MISSED_BEATS
+    until_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -288,6 +289,7 @@ class Pool:
     """The whole state. `generation`: the one that serves, 0 before the first boot. `refusal`: why
     the last trial was refused, "" if it was not; `traceback`: that of the error, or "". `paused`:
     workers claim nothing new. `broker_reached`: the keeper has reached the broker at least once.
+    `queues_empty`: it has found no job left to do.
     `not_preloaded`: generations that each worker imports for itself. `exit_counts`: of workers, by
     cause (see exits.py).
     """
@@ -310,6 +312,7 @@ class Pool:
     logger_failures: int = 0
     logger_not_before: float = 0.0
     broker_reached: bool = False
+    queues_empty: bool = False
     deadline: float = inf
     aborted: bool = False
     spawn_failures: int = 0

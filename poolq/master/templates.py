@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from poolq.master import transitions
+from poolq.master import recycling, transitions
 from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
@@ -141,7 +141,7 @@ class Templates:
         elif isinstance(message, LoadFailed):
             self._load_errors[generation] = message
         elif isinstance(message, CodeAnswer):
-            transitions.code_checked(self._pool, message.seq, changed=message.changed)
+            recycling.code_checked(self._pool, message.seq, changed=message.changed)
 
     def _ensure_spare(self, generation: int) -> None:
         template = self._pool.templates.get(generation)

@@ -7,30 +7,25 @@ random number from 0 to 1.
 from math import inf
 
 from poolq.common.backoff import Backoff
+from poolq.master import canary
 from poolq.master.state import (
     Mode,
     Pool,
     Slot,
     StackDump,
     TemplateProcess,
-    Trial,
     WorkerEvent,
     WorkerProcess,
     WorkerState,
 )
 from poolq.scoreboard.layout import NO_JOB, RunningJob
-from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START, CRASH_STORM, KILLED
+from poolq.system.exit_codes import CANNOT_START, CRASH_STORM, KILLED
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to leave
 WORKER_BACKOFF = Backoff(first=0.1, most=30.0)
 HELPER_BACKOFF = Backoff(first=0.1, most=5.0)
-TEMPLATE_LOST = "the template was lost"
-LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after a refusal
 LONG_LIFE = 60.0  # seconds after which a helper's death starts a new series of failures
 KEEPER_INTERVAL = 0.25  # seconds from one keeper's start to the next one's, at least
-#: How much a worker must have grown to be recycled for its memory, as a share of `max_memory`: a
-#: worker that is large from the start would be replaced by one that is as large.
-MIN_GROWTH = 0.1
 
 
 # Commands.
@@ -53,22 +48,6 @@ def abort(pool: Pool, now: float) -> None:
     pool.aborted = True
     if pool.mode is Mode.DRAIN:
         pool.deadline = min(pool.deadline, now)
-
-
-def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
-    """Try a new generation; False if one is being tried: another trial follows it."""
-    if pool.mode is not Mode.RUN:
-        return False
-    trial = pool.trial
-    if trial is not None and not pool.has_begun(trial):
-        trial.not_before, trial.why = 0.0, why  # it need not wait any longer
-        return True
-    if trial is not None:
-        trial.again = True
-        return False
-    pool.last_generation += 1
-    pool.trial = Trial(pool.last_generation, why, not_before=not_before)
-    return True
 
 
 def suspended(pool: Pool, seconds: float, now: float) -> None:
@@ -131,48 +110,14 @@ def fork_failed(pool: Pool, seq: int, now: float) -> None:
 
 
 def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
-    """A worker can take jobs (`idle`: it waits for one). True if that proves its generation good:
-    then this generation serves from now on."""
+    """A worker can take jobs (`idle`: it waits for one). True if that proves its generation
+    good."""
     proc = pool.find(seq)
     if proc is None:
         return False
     was_ready = proc.ready
     proc.move(WorkerEvent.IDLE if idle else WorkerEvent.BUSY)
-    trial = pool.trial
-    if was_ready or trial is None or proc.generation != trial.generation:
-        return False
-    pool.generation, pool.trial = trial.generation, None
-    pool.refusal = pool.traceback = ""
-    if trial.again:
-        reload(pool, "requested again")
-    return True
-
-
-def refused(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
-    """The generation on trial failed: the old one keeps serving; if there is none, the pool
-    ends."""
-    trial, pool.trial = pool.trial, None
-    if not pool.generation:
-        pool.exit_code = code if code in CANNOT_START else BOOT_FAILED
-        pool.mode, pool.deadline = Mode.DRAIN, now
-        return
-    pool.refusal, pool.traceback = why, ""
-    if trial is not None and trial.again:
-        reload(pool, "requested again")
-    elif not pool.can_spawn(pool.generation):
-        # Without a template a worker that dies cannot be replaced.
-        reload(pool, TEMPLATE_LOST, now + LOST_RETRY_DELAY)
-
-
-def code_checked(pool: Pool, seq: int, *, changed: bool) -> None:
-    """A template has said whether the code has changed since it was loaded. If so, the code is
-    reloaded before the worker is replaced."""
-    proc = pool.find(seq)
-    if proc is None:
-        return
-    proc.code_answered = True
-    if changed:
-        reload(pool, "the code has changed when a cooldown was over")
+    return not was_ready and canary.accept(pool, proc.generation)
 
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
@@ -196,32 +141,6 @@ def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
     proc.dump = StackDump(running, now)
 
 
-def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
-    """A worker held `rss` bytes at that time. A job is not charged for what earlier jobs have left:
-    if the worker was over the limit already, only the growth since then counts."""
-    proc.rss = rss
-    limit = pool.limits.max_memory_hard
-    if proc.running == NO_JOB or at < proc.running_since:
-        proc.over_limit = False
-        return
-    allowed = proc.rss_at_start * (1 + MIN_GROWTH) if proc.rss_at_start > limit else limit
-    proc.over_limit = limit > 0 and rss > allowed
-
-
-def check_limits(pool: Pool, proc: WorkerProcess) -> str:
-    """Why the jobs that a worker has run, or its memory, call for its replacement, or ""."""
-    limits = pool.limits
-    growth = proc.rss - proc.initial_rss
-    if limits.max_jobs and proc.jobs >= limits.max_jobs:
-        proc.recycle_reason = f"{proc.jobs} jobs"
-    too_big = limits.max_memory and proc.rss > limits.max_memory
-    if too_big and growth > limits.max_memory * MIN_GROWTH:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"
-    if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # else its next job would be killed for it
-    return proc.recycle_reason
-
-
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
 ) -> bool:
@@ -241,7 +160,7 @@ def exited(
         pool.exit_code = pool.exit_code or KILLED
     failed = pool.on_trial(proc.generation) and not was_ready and (was_killed or was_serving)
     if failed:
-        refused(pool, why or "its first worker did not get ready", now, code)
+        canary.refuse(pool, why or "its first worker did not get ready", now, code)
     if was_ready and code == 0:
         slot.failures = 0
         return failed
@@ -284,9 +203,9 @@ def template_exited(
     if on_trial:
         if template.generation not in pool.not_preloaded:
             how = "was killed" if code < 0 else f"exited with code {code}"
-            refused(pool, why or f"its template {how}", now, code)
+            canary.refuse(pool, why or f"its template {how}", now, code)
     elif template.generation == pool.generation and not template.stop_sent:
-        reload(pool, TEMPLATE_LOST)
+        canary.reload(pool, canary.TEMPLATE_LOST)
     return None
 
 

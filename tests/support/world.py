@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolq.master import transitions
+from poolq.master import canary, transitions
 from poolq.master.actions import (
     Action,
     CheckCode,
@@ -73,7 +73,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.limits, [Slot(number) for number in range(1, self.slots + 1)])
-        transitions.reload(self.pool, "start")
+        canary.reload(self.pool, "start")
         self._applied: dict[type, Callable[[Any], None]] = {
             Exit: self._exit,
             SpawnKeeper: self._spawn_keeper,

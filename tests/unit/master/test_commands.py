@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from poolq.config import Config
-from poolq.master import commands, transitions
+from poolq.master import canary, commands, signals, transitions
 from poolq.master.commands import Commands
+from poolq.master.signals import SignalCommands
 from poolq.master.state import HelperProcess, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -57,7 +58,7 @@ def recycling() -> World:
 def reloading() -> World:
     """The canary of generation 2 boots."""
     world = running(2)
-    transitions.reload(world.pool, "before")
+    canary.reload(world.pool, "before")
     world.act()
     assert world.pool.label() == "reloading"
     return world
@@ -87,16 +88,16 @@ class Case:
         self.log: list[str] = []
         self.sent: list[tuple[int, Signals]] = []
         self.before = set(self.world.workers)
-        self._commands = Commands(
-            config,
-            self.world.pool,
-            Scoreboard(1),
-            WakeUps(1),
-            lambda _, text: self.log.append(text),
-        )
+        pool = self.world.pool
+
+        def log(_: str, text: str) -> None:
+            self.log.append(text)
+
+        commands = Commands(config, pool, Scoreboard(1), WakeUps(1), log)
+        self._signals = SignalCommands(commands, pool, log)
 
     def signal(self, name: str) -> None:
-        self._commands.signal(name)
+        self._signals.obey(name)
         self.world.act()
 
     def finish(self) -> None:
@@ -113,8 +114,9 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
     values: dict[str, Any] = {"procs": 2, "stop_timeout": STOP_TIMEOUT}
     made = Case(request.param, Config(**values, folder=tmp_path, engine="null://"))
     monkeypatch.setattr(commands, "monotonic", lambda: made.world.now)
-    monkeypatch.setattr(commands, "send", lambda *one: made.sent.append(one))
-    monkeypatch.setattr(commands, "has_terminal", lambda: False)
+    monkeypatch.setattr(signals, "monotonic", lambda: made.world.now)
+    monkeypatch.setattr(signals, "send", lambda *one: made.sent.append(one))
+    monkeypatch.setattr(signals, "has_terminal", lambda: False)
     return made
 
 

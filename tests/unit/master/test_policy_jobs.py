@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import policy, transitions
+from poolq.master import canary, policy, recycling, transitions
 from poolq.master.actions import DumpStack, KillOverrun
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
@@ -94,7 +94,7 @@ def killed(world: World, rss: int, *, since: float, held: int = 0) -> bool:
     proc.rss_at_start = held
     proc.running = (7, round(world.now - since))
     proc.running_since = world.now - since
-    transitions.sampled(world.pool, proc, rss, world.now)
+    recycling.sampled(world.pool, proc, rss, world.now)
     return DumpStack in [type(one) for one in decide(world.pool, world.now, 0)]
 
 
@@ -112,16 +112,16 @@ def test_a_sample_from_before_a_job_began_does_not_count_for_it() -> None:
 def test_memory_that_an_earlier_job_has_left_is_not_charged_to_the_next_job() -> None:
     world = running(1, max_memory_hard=HARD)
     assert not killed(world, HARD * 2, since=0.9, held=HARD * 2)
-    assert transitions.check_limits(world.pool, proc_of(world)), "but it is replaced"
+    assert recycling.check_limits(world.pool, proc_of(world)), "but it is replaced"
     assert killed(world, round(HARD * 2.3), since=0.9, held=HARD * 2), "its own growth counts"
 
 
 def test_an_idle_worker_that_is_too_large_is_replaced_but_not_killed() -> None:
     world = running(1, max_memory_hard=HARD)
     proc = proc_of(world)
-    transitions.sampled(world.pool, proc, HARD * 2, world.now)
+    recycling.sampled(world.pool, proc, HARD * 2, world.now)
     assert not proc.over_limit
-    assert transitions.check_limits(world.pool, proc)
+    assert recycling.check_limits(world.pool, proc)
 
 
 def test_without_a_limit_no_job_is_killed_for_its_memory() -> None:
@@ -142,7 +142,7 @@ def test_a_pool_that_waits_to_load_a_lost_template_again_is_not_called_reloading
     world.gone(world.templates[2], 3)
     assert world.pool.trial is not None
     assert world.pool.label() == "running", "it waits"
-    world.now += transitions.LOST_RETRY_DELAY
+    world.now += canary.LOST_RETRY_DELAY
     world.act()
     assert world.pool.label() == "reloading"
     world.broken = False

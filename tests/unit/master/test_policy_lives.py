@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from poolq.master import policy, transitions
+from poolq.master import canary, policy, recycling, transitions
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
@@ -179,7 +179,7 @@ class Lives(RuleBasedStateMachine):
         ]
         if procs:
             proc = data.draw(st.sampled_from(procs))
-            transitions.code_checked(self.world.pool, proc.seq, changed=changed)
+            recycling.code_checked(self.world.pool, proc.seq, changed=changed)
         self.act()
 
     @rule(data=st.data())
@@ -189,7 +189,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def reload(self) -> None:
-        transitions.reload(self.world.pool, "HUP")
+        canary.reload(self.world.pool, "HUP")
         self.act()
 
     @rule(procs=st.integers(1, 5))
@@ -264,7 +264,7 @@ class Replacing(RuleBasedStateMachine):
     @rule(broken=st.booleans())
     def reload(self, broken: bool) -> None:
         self.world.broken = broken
-        transitions.reload(self.world.pool, "HUP")
+        canary.reload(self.world.pool, "HUP")
         self.world.act()
 
     @rule(data=st.data())
@@ -277,7 +277,7 @@ class Replacing(RuleBasedStateMachine):
     def the_templates_answer(self, changed: bool) -> None:
         for proc in self.world.pool.procs():
             if proc.code_asked_at < inf and not proc.code_answered:
-                transitions.code_checked(self.world.pool, proc.seq, changed=changed)
+                recycling.code_checked(self.world.pool, proc.seq, changed=changed)
         self.world.act()
 
     @rule(data=st.data())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import policy, transitions
+from poolq.master import canary, policy, recycling, transitions
 from poolq.master.actions import CheckCode, Kill, SpawnTemplate, SpawnWorker, Stop
 from poolq.master.state import WorkerEvent
 from tests.support.world import only, running
@@ -61,7 +61,7 @@ def test_a_reload_does_not_wait_for_a_long_job() -> None:
     world = running(3)
     old = world.of(2)[0]
     old.stubborn = True
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.run_on(5)
     fresh = [one for one in world.workers.values() if one.generation == 2]
     assert len(fresh) == 3
@@ -74,13 +74,13 @@ def test_a_worker_that_is_being_forked_during_a_reload_is_stopped_once_it_has_a_
     world.now += 1
     world.act()
     unborn = only(world)
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.act()
     world.loaded(world.templates[2])
     world.act()
-    canary = next(one for one in world.workers.values() if one.generation == 2)
-    world.born(canary)
-    world.ready(canary)
+    tried = next(one for one in world.workers.values() if one.generation == 2)
+    world.born(tried)
+    world.ready(tried)
     world.act()
     assert not unborn.stop_sent, "pid 0 is our own process group"
     world.born(unborn)
@@ -90,8 +90,8 @@ def test_a_worker_that_is_being_forked_during_a_reload_is_stopped_once_it_has_a_
 
 def test_the_slot_of_the_next_canary_gets_no_other_worker() -> None:
     world = running(2, max_surge=2)
-    transitions.reload(world.pool, "HUP")
-    transitions.reload(world.pool, "HUP again")
+    canary.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP again")
     world.act()
     world.ready(next(one for one in world.workers.values() if not one.ready))
     actions = world.act()
@@ -106,7 +106,7 @@ def test_an_old_template_that_does_not_fork_its_worker_is_killed() -> None:
     world.gone(world.of(2)[0], -1)
     world.now += 1
     world.act()
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.run_on(policy.FORK_TIMEOUT + 2)
     assert list(world.templates) == [2]
     assert len(world.workers) == 2
@@ -119,7 +119,7 @@ def test_a_generation_that_cannot_boot_is_refused_and_not_tried_again(
     world = running(2, preload=preload)
     before = set(world.workers)
     world.broken = True
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.run_on(120)
     assert set(world.workers) == before
     assert world.exit is None
@@ -145,12 +145,12 @@ def test_a_canary_whose_slot_closes_does_not_refuse_its_generation() -> None:
     assert busy is not None
     busy.recycle_reason = "500 jobs"
     assert world.act() == [SpawnWorker(1, 1)]
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     assert world.act() == [SpawnWorker(2, 2)]
-    canary = world.of(2)[-1]
+    tried = world.of(2)[-1]
     transitions.scale(world.pool, 1)
-    assert Stop(canary.pid) in world.act()
-    world.gone(canary)
+    assert Stop(tried.pid) in world.act()
+    world.gone(tried)
     world.run_on(5)
     assert world.pool.generation == 2
     assert not world.pool.refusal
@@ -187,18 +187,18 @@ def test_a_worker_that_hangs_while_booting_does_not_delay_a_patient_drain() -> N
 
 def test_a_worker_may_wait_for_the_engine_as_long_as_its_beat_moves() -> None:
     world = running(1, boot_timeout=5, max_missed_beats=35)
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.act()
-    canary = world.of(1)[-1]
-    canary.hangs = True
-    proc = world.pool.find(canary.seq)
+    tried = world.of(1)[-1]
+    tried.hangs = True
+    proc = world.pool.find(tried.seq)
     assert proc is not None
     proc.move(WorkerEvent.LOADED)
     world.run_on(600)
-    assert not canary.killed
+    assert not tried.killed
     proc.beat.missed = 35
     world.act()
-    assert canary.killed
+    assert tried.killed
 
 
 def test_changed_code_is_tried_before_expired_workers_are_replaced() -> None:
@@ -206,13 +206,13 @@ def test_changed_code_is_tried_before_expired_workers_are_replaced() -> None:
     first, second = (world.of(slot)[0] for slot in (1, 2))
     world.now += COOLDOWN
     assert world.act() == [CheckCode(1, first.seq), CheckCode(1, second.seq)]
-    transitions.code_checked(world.pool, first.seq, changed=True)
-    transitions.code_checked(world.pool, second.seq, changed=False)
+    recycling.code_checked(world.pool, first.seq, changed=True)
+    recycling.code_checked(world.pool, second.seq, changed=False)
     assert world.act() == [SpawnTemplate(2)]
     assert world.act() == [], "their successors would be replaced at once"
     world.gone(world.templates[2], 3)
     assert world.act() == [SpawnWorker(1, 1)]
-    world.run_on(policy.CODE_CHECK_TIMEOUT)
+    world.run_on(recycling.CODE_CHECK_TIMEOUT)
     assert not {first.seq, second.seq} & set(world.workers)
     assert world.pool.last_generation == 2
 
@@ -221,7 +221,7 @@ def test_failing_successors_and_canaries_do_not_end_a_pool_that_serves() -> None
     world = running(1, max_spawn_failures=3, cooldown=COOLDOWN)
     world.broken = True
     for _ in range(5):
-        transitions.reload(world.pool, "HUP")
+        canary.reload(world.pool, "HUP")
         world.run_on(COOLDOWN * 2)
     assert world.exit is None
     assert only(world).ready

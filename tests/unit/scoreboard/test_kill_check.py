@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poolq.master import transitions
+from poolq.master import canary
 from poolq.master.actions import Kill, SpawnWorker
 from poolq.scoreboard import kill_check
 from poolq.scoreboard.board import Scoreboard
@@ -38,12 +38,12 @@ def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
 def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boots() -> None:
     """Generation 3 serves while a worker of generation 2 boots: it may be ready by now."""
     world = running(2)
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.act()
     world.ready(world.of(1)[-1])
     assert SpawnWorker(2, 2) in [*world.act(), *world.act()]
     booting = world.of(2)[-1]
-    transitions.reload(world.pool, "HUP again")
+    canary.reload(world.pool, "HUP again")
     assert SpawnWorker(1, 3) in world.act()
     world.ready(world.of(1)[-1])
     kills = [action for action in world.act() if isinstance(action, Kill)]
@@ -53,7 +53,7 @@ def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boo
 
 def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
     world = running(1, boot_timeout=5)
-    transitions.reload(world.pool, "HUP")
+    canary.reload(world.pool, "HUP")
     world.act()
     world.now += 6
     kills = [action for action in world.act() if isinstance(action, Kill)]

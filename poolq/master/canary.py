@@ -1,0 +1,68 @@
+"""Trying a new generation of the code with one worker, the canary, before the others follow (pure).
+
+A generation is accepted when its canary can take jobs, and refused if the canary or its template
+fails before. A refused one changes nothing; if it is the pool's first one, the pool ends.
+"""
+
+from poolq.master.actions import SpawnWorker
+from poolq.master.state import Mode, Pool, Trial
+from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START
+
+TEMPLATE_LOST = "the template was lost"
+LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after a refusal
+
+
+def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
+    """Try a new generation; False if one is being tried: another trial follows it."""
+    if pool.mode is not Mode.RUN:
+        return False
+    trial = pool.trial
+    if trial is not None and not pool.has_begun(trial):
+        trial.not_before, trial.why = 0.0, why  # it need not wait any longer
+        return True
+    if trial is not None:
+        trial.again = True
+        return False
+    pool.last_generation += 1
+    pool.trial = Trial(pool.last_generation, why, not_before=not_before)
+    return True
+
+
+def spawn(pool: Pool, now: float) -> list[SpawnWorker]:
+    """Spawn the first worker of a generation that is being tried."""
+    trial = pool.trial
+    if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
+        return []
+    if any(proc.generation == trial.generation for proc in pool.procs()):
+        return []
+    free = [slot for slot in pool.slots if not slot.closing and len(slot.serving()) < 2]
+    return [SpawnWorker(free[0].number, trial.generation)] if free else []
+
+
+def accept(pool: Pool, generation: int) -> bool:
+    """A worker of that generation is ready. If the generation is on trial, that proves it good:
+    it serves from now on."""
+    trial = pool.trial
+    if trial is None or generation != trial.generation:
+        return False
+    pool.generation, pool.trial = generation, None
+    pool.refusal = pool.traceback = ""
+    if trial.again:
+        reload(pool, "requested again")
+    return True
+
+
+def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
+    """The generation on trial failed: the old one keeps serving; if there is none, the pool
+    ends."""
+    trial, pool.trial = pool.trial, None
+    if not pool.generation:
+        pool.exit_code = code if code in CANNOT_START else BOOT_FAILED
+        pool.mode, pool.deadline = Mode.DRAIN, now
+        return
+    pool.refusal, pool.traceback = why, ""
+    if trial is not None and trial.again:
+        reload(pool, "requested again")
+    elif not pool.can_spawn(pool.generation):
+        # Without a template a worker that dies cannot be replaced.
+        reload(pool, TEMPLATE_LOST, now + LOST_RETRY_DELAY)

@@ -1,0 +1,65 @@
+"""Which workers are recycled: by age, jobs or memory (pure). How their successors follow is the
+business of `policy.py`."""
+
+from math import inf
+
+from poolq.master import canary
+from poolq.master.state import Pool, WorkerProcess
+from poolq.scoreboard.layout import NO_JOB
+
+CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
+#: How much a worker must have grown to be recycled for its memory, as a share of `max_memory`: a
+#: worker that is large from the start would be replaced by one that is as large.
+MIN_GROWTH = 0.1
+
+
+def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
+    """A worker held `rss` bytes at that time. A job is not charged for what earlier jobs have left:
+    if the worker was over the limit already, only the growth since then counts."""
+    proc.rss = rss
+    limit = pool.limits.max_memory_hard
+    if proc.running == NO_JOB or at < proc.running_since:
+        proc.over_limit = False
+        return
+    allowed = proc.rss_at_start * (1 + MIN_GROWTH) if proc.rss_at_start > limit else limit
+    proc.over_limit = limit > 0 and rss > allowed
+
+
+def check_limits(pool: Pool, proc: WorkerProcess) -> str:
+    """Why the jobs that a worker has run, or its memory, call for its replacement, or ""."""
+    limits = pool.limits
+    growth = proc.rss - proc.initial_rss
+    if limits.max_jobs and proc.jobs >= limits.max_jobs:
+        proc.recycle_reason = f"{proc.jobs} jobs"
+    too_big = limits.max_memory and proc.rss > limits.max_memory
+    if too_big and growth > limits.max_memory * MIN_GROWTH:
+        proc.recycle_reason = f"{proc.rss >> 20} MiB"
+    if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
+        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # else its next job would be killed for it
+    return proc.recycle_reason
+
+
+def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
+    if proc.recycle_reason:
+        return True
+    if now < proc.expires_at or pool.reloading():  # the new generation would replace it at once
+        return False
+    waited = now >= proc.code_asked_at + CODE_CHECK_TIMEOUT
+    return pool.generation not in pool.templates or proc.code_answered or waited
+
+
+def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
+    """False if there is no template to ask, or it was asked already."""
+    asked = proc.code_answered or proc.code_asked_at < inf
+    return not asked and pool.generation in pool.templates
+
+
+def code_checked(pool: Pool, seq: int, *, changed: bool) -> None:
+    """A template has said whether the code has changed since it was loaded. If so, the code is
+    reloaded before the worker is replaced."""
+    proc = pool.find(seq)
+    if proc is None:
+        return
+    proc.code_answered = True
+    if changed:
+        canary.reload(pool, "the code has changed when a cooldown was over")

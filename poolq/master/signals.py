@@ -1,0 +1,80 @@
+"""What each signal to the master makes the pool do, and when a second one means more.
+
+The handlers only queue (`system/signal_queue.py`); the commands are carried out by `commands.py`.
+"""
+
+import signal
+from collections.abc import Callable
+from time import monotonic
+
+from poolq.errors import Refused
+from poolq.master.commands import Commands
+from poolq.master.state import Pool
+from poolq.system.host import has_terminal
+from poolq.system.kill import send
+
+MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs, or two HUPs, that count as two
+
+
+class SignalCommands:
+    """`log(level, text)` writes to the log."""
+
+    def __init__(self, commands: Commands, pool: Pool, log: Callable[[str, str], None]) -> None:
+        self._commands = commands
+        self._pool = pool
+        self._log = log
+        self._had_terminal = has_terminal()
+        self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._hung_up_at = -MIN_SIGNAL_INTERVAL
+        self._interrupts = 0
+        self._interrupted_at = -MIN_SIGNAL_INTERVAL
+
+    def obey(self, name: str) -> None:
+        """Obey a signal that has arrived. A refusal goes to the log."""
+        try:
+            self._obey(name)
+        except Refused as error:
+            self._log("warning", f"{name}: {error}; nothing changes")
+
+    def _obey(self, name: str) -> None:
+        pool = self._pool
+        if name == "SIGTERM":
+            self._commands.drain(name)
+        elif name == "SIGQUIT":
+            self._commands.abort(name)
+        elif name == "SIGHUP":
+            self._hangup()
+        elif name == "SIGINT":
+            self._interrupt(monotonic())
+        elif name in ("SIGTTIN", "SIGTTOU"):
+            self._commands.scale(pool.target() + (1 if name == "SIGTTIN" else -1), name)
+        elif name == "SIGUSR1" and pool.logger is not None:
+            send(pool.logger.pid, signal.SIGUSR1)
+        elif name == "SIGUSR2":
+            for proc in pool.procs():
+                if proc.ready:
+                    send(proc.pid, signal.SIGUSR2)
+
+    def _interrupt(self, now: float) -> None:
+        """A second Ctrl-C means more than the first, unless the key was just held for too long."""
+        if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
+            return
+        self._interrupts += 1
+        self._interrupted_at = now
+        if self._interrupts == 1:
+            self._commands.drain("SIGINT")
+        else:
+            self._commands.abort("SIGINT again")
+
+    def _hangup(self) -> None:
+        """Either the terminal was closed, or somebody requests a reload. If the pool was started
+        with HUP ignored, as by `nohup`, it outlives the terminal, whose end may be reported twice,
+        by the kernel and by the shell."""
+        now, closed = monotonic(), self._had_terminal and not has_terminal()
+        if closed and self._nohup:
+            self._had_terminal, self._hung_up_at = False, now
+            self._log("info", "SIGHUP, and the terminal is gone: continuing, as with nohup")
+        elif closed:
+            self._commands.drain("SIGHUP, and the terminal is gone")
+        elif now - self._hung_up_at >= MIN_SIGNAL_INTERVAL:
+            self._commands.reload("SIGHUP")
