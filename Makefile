@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 PYTHON313 ?= /usr/bin/python3.13
-# Tests of pools and servers wait half of the time, so two of them share a core.
-JOBS ?= $(shell echo $$((2 * $$(nproc))))
+# Tests of pools and servers wait most of the time, so three of them share a core.
+JOBS ?= $(shell echo $$((3 * $$(nproc))))
 # A quick run of some benchmarks: make bench ROUNDS=1 SCALE=0.2 ONLY=drain-redis,idle
 ROUNDS ?= 3
 SCALE ?= 1

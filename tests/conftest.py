@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -82,7 +83,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(60 + 2 * longest))
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     items.sort(key=_place)
-    items[:] = [item for start in range(processes) for item in items[start::processes]]
+    hands: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for _, together in groupby(items, _group):
+        min(hands, key=len).extend(together)
+    items[:] = chain.from_iterable(hands)
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests of the same group are dealt to the same process."""
+    return str(item.path) if item.get_closest_marker("together") else item.nodeid
 
 
 def _place(item: pytest.Item) -> int:

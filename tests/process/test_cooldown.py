@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import status
@@ -30,7 +30,7 @@ class Watch:
         return self.seen
 
 
-@redis_and_sqlite
+@sqlite
 def test_workers_are_replaced_while_jobs_flow(project: Project) -> None:
     pool = project.ready(2, "--cooldown=0.6", "--sleep=0.2")
     watch = Watch(pool)

@@ -11,7 +11,7 @@ import pytest
 
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
 from tests.support.project import Project
@@ -107,27 +107,31 @@ def project(make_project: MakeProject, engine_url: str) -> Project:
 
 
 @sqlite
-@pytest.mark.parametrize("how", ["sleeps", "never_leaves_c", "has_a_child"])
-def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project, how: str) -> None:
+def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project) -> None:
+    """However it hangs."""
     pool = project.ready(1)
-    id = project.dispatch("Hangs", {"how": how}, attempts=2, timeout=LIMIT)
-    behind = project.dispatch_many("Quick", 20, timeout=LIMIT)
-    project.ledger.until("failure:JobTimeout", id)
-    until(project.settled)
-    assert project.ledger.times("start")[id] == 2
-    assert project.ledger.times("end") == dict.fromkeys(behind, 1)
-    assert [line.cause for line in entries(project.failed()[id].state.history)] == ["timeout"] * 2
-    assert (project.total("retried"), project.total("failed")) == (2, 1)
-    assert project.total("crashed") == 0
-    pool.until_said(f"in {how}")  # the stack
-    pool.until_said("overran its 0.4 s by")
-    pool.until_said(f"recovered {id}, which timed out")
-    for child in project.ledger.ids("child"):
-        until(lambda child=child: gone(int(child)))  # type: ignore[misc]  # mypy: no lambda defaults
-    shown = Command(project.folder)(
-        "failed", "show", id, "--engine", project.url, "--namespace", project.namespace
-    )
-    assert "JobTimeout: overran its 0.4 s" in shown.out
+    ends: list[str] = []
+    for count, how in enumerate(("sleeps", "never_leaves_c", "has_a_child"), 1):
+        id = project.dispatch("Hangs", {"how": how}, attempts=2, timeout=LIMIT)
+        ends += project.dispatch_many("Quick", 20, timeout=LIMIT)
+        project.ledger.until("failure:JobTimeout", id)
+        until(project.settled)
+        assert project.ledger.times("start")[id] == 2, how
+        assert project.ledger.times("end") == dict.fromkeys(ends, 1), how
+        history = entries(project.failed()[id].state.history)
+        assert [line.cause for line in history] == ["timeout"] * 2, how
+        assert (project.total("retried"), project.total("failed")) == (2 * count, count)
+        assert project.total("crashed") == 0
+        pool.until_said(f"in {how}")  # the stack
+        assert "overran its 0.4 s by" in pool.log
+        pool.until_said(f"recovered {id}, which timed out")
+        shown = Command(project.folder)(
+            "failed", "show", id, "--engine", project.url, "--namespace", project.namespace
+        )
+        assert "JobTimeout: overran its 0.4 s" in shown.out
+    children = project.ledger.ids("child")
+    assert len(children) == 2
+    until(lambda: all(gone(int(child)) for child in children))
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
@@ -140,7 +144,7 @@ def test_a_worker_that_was_stopped_is_killed_without_its_stack(project: Project)
     assert "most recent call first" not in pool.log
 
 
-@each_kind
+@redis_and_sqlite
 def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
     project.ready(1)
     id = project.dispatch("Hangs", timeout=LIMIT, attempts=2, retry_after="1 second")

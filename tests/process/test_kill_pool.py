@@ -168,7 +168,7 @@ def test_a_running_pool_takes_over_from_one_that_is_killed_beside_it(project: Pr
     assert project.ledger.times("start") == {hostage: 1, running: 2}
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_killed_keeper_is_replaced(project: Project) -> None:
     pool = project.ready(1, "--sleep=60", "--node-ttl=1")
     old = pool.kill_keeper()

@@ -10,12 +10,13 @@ import pytest
 
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
 from tests.support.wait import until
 
 
+@each_kind
 def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> None:
     pool = project.ready(1)
     running = project.dispatch("Held")
@@ -153,7 +154,7 @@ def test_a_job_that_kills_its_workers_fails_after_three(
     assert words in pool.until_said(f"failed jobs:Dies {deadly}")
 
 
-@redis_and_sqlite
+@sqlite
 def test_on_failure_is_run_again_when_its_worker_dies_in_it(project: Project) -> None:
     failing = project.dispatch("DiesInHook", {"deaths": 1})
     assert project.pool(1, "--until-empty").wait_exit() == 0
@@ -248,7 +249,7 @@ class Good(Job):
 """
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_class_that_kills_whoever_builds_it_ends(
     make_project: MakeProject, engine_url: str
 ) -> None:

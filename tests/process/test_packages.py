@@ -20,6 +20,8 @@ import pytest
 
 from tests.support.cli import ROOT
 
+pytestmark = pytest.mark.together
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 VERSION = PROJECT["version"]
 

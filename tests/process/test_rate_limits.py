@@ -192,8 +192,11 @@ def with_limits_changed() -> str:
     return text
 
 
-@each_kind
-@pytest.mark.parametrize("how", ["reload", "restart"])
+@pytest.mark.parametrize(
+    ("engine_url", "how"),
+    [("redis", "reload"), ("mariadb", "reload"), ("sqlite", "reload"), ("sqlite", "restart")],
+    indirect=["engine_url"],
+)
 def test_parked_jobs_follow_the_limit_as_it_is_now(
     make_project: MakeProject, engine_url: str, how: str
 ) -> None:

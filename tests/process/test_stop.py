@@ -50,7 +50,7 @@ def test_term_ends_a_pool_that_boots(project: Project) -> None:
     assert pool.wait_exit() == 0
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_job_that_outlives_the_stop_timeout_is_released_uncounted(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.3")
     running = project.dispatch("Held", attempts=1)
@@ -79,7 +79,7 @@ def test_the_stop_timeout_ends_a_jobs_subprocesses(project: Project) -> None:
     assert gone(int(child.id))
 
 
-@redis_and_sqlite
+@sqlite
 def test_int_drains_and_int_again_aborts(project: Project) -> None:
     pool = project.ready(1)
     running = project.dispatch("Held")
