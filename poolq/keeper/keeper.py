@@ -77,7 +77,7 @@ class Keeper:
         metrics: socket.socket | None = None,
     ) -> None:
         self._heartbeat = HeartbeatThread(scores, keeper_silence(config.node_ttl))
-        self._heartbeat.start()  # before the engine's library is imported, which takes its time
+        self._heartbeat.start()  # before the engine's library is imported, which takes long
         self._metrics = metrics
         self._config = config
         self._node = node
@@ -88,7 +88,7 @@ class Keeper:
         self._engine: Engine = open_engine(config)
         self._interval = self._takeover_interval = min(config.node_ttl, DEFAULT_TTL) / BEATS_PER_TTL
         self._failure_detector = FailureDetector()
-        self._silent: dict[str, int] = {}  # nodes, with the counters that did not move
+        self._silent: dict[str, int] = {}  # silent nodes, with their counters
         self._known: frozenset[str] = frozenset()
         self._takeover = Takeover(
             engine=self._engine,
@@ -100,7 +100,7 @@ class Keeper:
             beat_if_due=self._beat_if_due,
         )
         self._tasks = TaskRunner(self._warn)
-        self._unrecovered: set[int] = set()  # by seq: tried since the last beat, and failed
+        self._unrecovered: set[int] = set()  # workers whose recovery has failed since the last beat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0
         self._up = True
@@ -161,10 +161,8 @@ class Keeper:
     def _first_contact(self) -> int:
         """Wait until the broker answers, and check its tables. Returns 0, or the exit code of the
         pool. What dead pools have left is taken over before the first worker starts."""
-        deadline, had_contact = (
-            monotonic() + FIRST_CONTACT_TIMEOUT,
-            self._scores.word(layout.KEEPER_READY),
-        )
+        deadline = monotonic() + FIRST_CONTACT_TIMEOUT
+        had_contact = self._scores.word(layout.KEEPER_READY)
         while True:
             self._heartbeat.beat()
             try:
@@ -237,10 +235,10 @@ class Keeper:
             self._beat_if_due()
             self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
             what = f"recovering worker {row.slot} (pid {row.pid})"
-            again = what in self._tasks.failing
+            had_failed = what in self._tasks.failing
             if self._tasks.run(what, partial(self._recover, row)):
                 self._unrecovered.discard(row.seq)
-            elif not again:
+            elif not had_failed:
                 self._retry_soon()
 
     def _recover(self, row: Row) -> None:
