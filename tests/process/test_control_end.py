@@ -38,7 +38,7 @@ def test_stop_limits_a_drain(project: Project) -> None:
     pool.until_said("poolq drain: draining")
     stop = poolq(pool, "stop", "--wait")
     assert (stop.code, stop.out) == (0, "pool default has ended\n")
-    assert "with 5" in ended(drain).line
+    assert "with exit code 5" in ended(drain).line
     assert pool.wait_exit() == 5
     assert project.engine.counts()[0].ready == 1
 
