@@ -23,11 +23,11 @@ Times are monotonic nanoseconds.
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic_ns
 
 from poolq.common.backoff import Backoff
-from poolq.engines.base import Claim, Engine, Registration, Settlement, Step
+from poolq.engines.base import Claim, Settlement, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
 from poolq.log.events import Reporter, Returned
@@ -54,26 +54,14 @@ _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`pause(seconds, urgent)` waits, and returns True when waiting for the engine has to end.
-
-    `due`: from then on no claim may start before `settle_overdue()`.
-    """
+    """`due`: from then on no claim may start before `settle_overdue()`."""
 
     def __init__(
-        self,
-        engine: Engine,
-        worker: str,
-        queues: Sequence[str] | None,
-        row: WorkerRow,
-        reporter: Reporter,
-        pause: Callable[[float, bool], bool],
-        title: Title,
+        self, client: StepClient, row: WorkerRow, reporter: Reporter, title: Title
     ) -> None:
-        self._engine = engine
-        self._worker = worker
-        self._client = StepClient(engine, worker, queues, reporter, pause)
-        self.retry = self._client.retry
-        self.review = self._client.review
+        self._client = client
+        self.retry = client.retry
+        self.review = client.review
         self._row = row
         self._reporter = reporter
         self._title = title
@@ -95,10 +83,6 @@ class ClaimBuffer:
         self._armed = threading.Event()
 
     # the main thread
-
-    def register(self, me: Registration) -> None:
-        """Register this worker. Raises Leaving if the worker is told to leave first."""
-        self.retry(lambda: self._engine.register(me), urgent=False)
 
     def claim(self, want: int) -> int:
         """Settle what is finished and claim up to `want` jobs; returns how many were claimed.
@@ -317,7 +301,7 @@ class ClaimBuffer:
             sent = self._pending[:]
             if not sent:
                 return
-            stale = self._engine.settle(self._worker, sent)
+            stale = self._client.settle(sent)
         except EngineError:  # Fenced too: the main thread gets and reports the same
             self._failures += 1
             self._unanswered_ids.update(one.claim.id for one in sent)

@@ -33,7 +33,7 @@ from poolq.worker.idle_polling import IdlePolling
 from poolq.worker.loop import Loop
 from poolq.worker.prefetch import Prefetch
 from poolq.worker.signals import WorkerSignals
-from poolq.worker.step_client import Leaving
+from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
 
 
@@ -117,18 +117,9 @@ def _live(
             return not urgent or monotonic() - orphaned_at > limit
         return signals.stopping and not urgent
 
-    buffer = ClaimBuffer(
-        engine,
-        setup.worker,
-        config.queue,
-        setup.row,
-        reporter=setup.reporter,
-        pause=pause,
-        title=title,
-    )
-    me = registration(setup.worker, setup.node, config.name)
+    client = StepClient(engine, setup.worker, config.queue, setup.reporter, pause)
     loop = Loop(
-        buffer=buffer,
+        buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
         executor=Executor(engine, registry, setup.worker, config.unknown_job_for),
         prefetch=Prefetch(config.prefetch),
         row=setup.row,
@@ -145,7 +136,7 @@ def _live(
     )
     setup.row.beat()  # what follows waits for the engine, and does not count as a slow boot
     try:
-        buffer.register(me)
+        client.register(registration(setup.worker, setup.node, config.name))
     except Leaving:
         return 0
     except EngineError as error:

@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.common.backoff import Backoff
-from poolq.engines.base import Engine, Settlement, Step
+from poolq.engines.base import Engine, Registration, Settlement, Step
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.retry import GIVE_BACK
 from poolq.log.events import Note, Reporter, Stale
@@ -60,10 +60,18 @@ class StepClient:
         self._request = 0
         self.asked_at = 0
 
+    def register(self, me: Registration) -> None:
+        """Register this worker. Raises Leaving if the worker is told to leave first."""
+        self.retry(lambda: self._engine.register(me), urgent=False)
+
     def step(self, settlements: Sequence[Settlement], want: int) -> tuple[int, Step]:
         """The request's number and the engine's answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._exchange(self._request, settlements, want, None)
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[str]:
+        """Settle without a step, one try; returns the refused ids."""
+        return self._engine.settle(self._worker, settlements)
 
     def review(self) -> None:
         """Have parked jobs asked for their limits again. Raises Fenced, Leaving."""

@@ -18,6 +18,7 @@ from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow, of_request
 from poolq.worker import claim_buffer as module
 from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FaultyProxy
@@ -51,16 +52,16 @@ def row() -> WorkerRow:
     )
 
 
-def desk_of(engine: Engine, row: WorkerRow) -> ClaimBuffer:
+def buffer_of(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     log = reporting.Log(reporting.FORMATS["text"]())
-    made = ClaimBuffer(engine, "w1", ["q"], row, log, lambda _seconds, _urgent: False, Title("w"))
-    made.register(registration())
-    return made
+    client = StepClient(engine, "w1", ["q"], log, lambda _seconds, _urgent: False)
+    client.register(registration())
+    return ClaimBuffer(client, row, log, Title("w"))
 
 
 @pytest.fixture
 def buffer(engine: Engine, row: WorkerRow) -> ClaimBuffer:
-    return desk_of(engine, row)
+    return buffer_of(engine, row)
 
 
 def end(buffer: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
@@ -103,7 +104,7 @@ def test_a_lost_answer_is_asked_for_again(
     delivered: bool,
 ) -> None:  # fmt: skip
     with FaultyProxy(redis_server.url) as proxy:
-        buffer = desk_of(opened(proxy.url, namespace), row)
+        buffer = buffer_of(opened(proxy.url, namespace), row)
         push(engine, *"abcd")
         buffer.claim(2)
         end(buffer, row, 1)

@@ -22,7 +22,7 @@ from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
 from poolq.worker import step_client
 from poolq.worker.claim_buffer import ClaimBuffer
-from poolq.worker.step_client import Leaving
+from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
 from tests.support.wait import until
 
@@ -48,7 +48,8 @@ def row() -> WorkerRow:
 @pytest.fixture
 def buffer(engine: Engine, row: WorkerRow) -> ClaimBuffer:
     log = reporting.Log(reporting.FORMATS["text"]())
-    return ClaimBuffer(engine, "w1", None, row, log, lambda _seconds, _urgent: True, Title("w"))
+    client = StepClient(engine, "w1", None, log, lambda _seconds, _urgent: True)
+    return ClaimBuffer(client, row, log, Title("w"))
 
 
 def push(engine: Engine, *ids: str) -> None:
@@ -350,10 +351,8 @@ def test_a_review_is_repeated_until_the_engine_answers(
 
     monkeypatch.setattr(engine, "review", review)
     log = reporting.Log(reporting.FORMATS["text"]())
-    buffer = ClaimBuffer(
-        engine, "w1", ["q"], row, log, lambda seconds, _: bool(pauses.append(seconds)), Title("w")
-    )
-    buffer.review()
+    client = StepClient(engine, "w1", ["q"], log, lambda seconds, _: bool(pauses.append(seconds)))
+    client.review()
     assert asked == [("w1", ["q"])] * 3
     assert len(pauses) == 2
 
