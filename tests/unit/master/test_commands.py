@@ -16,63 +16,63 @@ from poolq.master.signals import SignalCommands
 from poolq.master.state import HelperProcess, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
-from tests.support.world import STOP_TIMEOUT, Life, World, running
+from tests.support.simulated_pool import STOP_TIMEOUT, SimulatedPool, SimulatedProcess, running
 
 LOGGER = 4242
 #: Seconds that a stop takes if nothing is killed.
 SOON = 1.0
 
 
-def boot() -> World:
+def boot() -> SimulatedPool:
     """The first worker boots."""
-    world = World(2, Limits(stop_timeout=STOP_TIMEOUT, preload=False))
+    sim = SimulatedPool(2, Limits(stop_timeout=STOP_TIMEOUT, preload=False))
     for _ in range(2):
-        world.act()
-        world.contact()
-    world.act()
-    assert len(world.workers) == 1
-    return world
+        sim.act()
+        sim.reach_broker()
+    sim.act()
+    assert len(sim.workers) == 1
+    return sim
 
 
-def idle() -> World:
+def idle() -> SimulatedPool:
     return running(2)
 
 
-def busy() -> World:
+def busy() -> SimulatedPool:
     """No worker leaves before `finish`."""
-    world = running(2)
-    for life in world.workers.values():
-        life.stubborn = True
-    return world
+    sim = running(2)
+    for process in sim.workers.values():
+        process.stubborn = True
+    return sim
 
 
-def recycling() -> World:
+def recycling() -> SimulatedPool:
     """Slot 1 has a successor that boots."""
-    world = running(2)
-    world.pool.procs()[0].recycle_reason = "5 jobs"
-    world.act()
-    assert len(world.workers) == 3
-    return world
+    sim = running(2)
+    sim.pool.procs()[0].recycle_reason = "5 jobs"
+    sim.act()
+    assert len(sim.workers) == 3
+    return sim
 
 
-def reloading() -> World:
+def reloading() -> SimulatedPool:
     """The canary of generation 2 boots."""
-    world = running(2)
-    canary.reload(world.pool, "before")
-    world.act()
-    assert world.pool.label() == "reloading"
-    return world
+    sim = running(2)
+    canary.reload(sim.pool, "before")
+    sim.act()
+    assert sim.pool.label() == "reloading"
+    return sim
 
 
-def draining() -> World:
-    world = busy()
-    transitions.stop(world.pool, world.now)
-    world.act()
-    return world
+def draining() -> SimulatedPool:
+    sim = busy()
+    transitions.stop(sim.pool, sim.now)
+    sim.act()
+    return sim
 
 
 #: "hung": a busy worker whose job never ends.
-STATES: dict[str, Callable[[], World]] = {
+STATES: dict[str, Callable[[], SimulatedPool]] = {
     "boot": boot, "idle": idle, "busy": busy, "hung": busy, "recycling": recycling,
     "reloading": reloading, "draining": draining,
 }  # fmt: skip
@@ -83,12 +83,12 @@ class Case:
 
     def __init__(self, state: str, config: Config) -> None:
         self.state = state
-        self.world = STATES[state]()
-        self.world.pool.logger = HelperProcess(LOGGER)
+        self.sim = STATES[state]()
+        self.sim.pool.logger = HelperProcess(LOGGER)
         self.log: list[str] = []
         self.sent: list[tuple[int, Signals]] = []
-        self.before = set(self.world.workers)
-        pool = self.world.pool
+        self.before = set(self.sim.workers)
+        pool = self.sim.pool
 
         def log(_: str, text: str) -> None:
             self.log.append(text)
@@ -98,23 +98,23 @@ class Case:
 
     def signal(self, name: str) -> None:
         self._signals.obey(name)
-        self.world.act()
+        self.sim.act()
 
     def finish(self) -> None:
         """End all jobs except those that hang."""
-        for life in self.world.workers.values():
-            life.stubborn = self.state == "hung"
+        for process in self.sim.workers.values():
+            process.stubborn = self.state == "hung"
 
-    def ready(self) -> list[Life]:
-        return [one for one in self.world.workers.values() if one.ready and not one.stop_sent]
+    def ready(self) -> list[SimulatedProcess]:
+        return [one for one in self.sim.workers.values() if one.ready and not one.stop_sent]
 
 
 @pytest.fixture(params=STATES)
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Case:
     values: dict[str, Any] = {"procs": 2, "stop_timeout": STOP_TIMEOUT}
     made = Case(request.param, Config(**values, folder=tmp_path, engine="null://"))
-    monkeypatch.setattr(commands, "monotonic", lambda: made.world.now)
-    monkeypatch.setattr(signals, "monotonic", lambda: made.world.now)
+    monkeypatch.setattr(commands, "monotonic", lambda: made.sim.now)
+    monkeypatch.setattr(signals, "monotonic", lambda: made.sim.now)
     monkeypatch.setattr(signals, "send", lambda *one: made.sent.append(one))
     monkeypatch.setattr(signals, "has_terminal", lambda: False)
     return made
@@ -122,53 +122,53 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT"])
 def test_term_and_int_wait_for_jobs_until_the_stop_timeout(case: Case, how: str) -> None:
-    begun = case.world.now
+    begun = case.sim.now
     case.signal(how)
     case.signal(how)
-    assert case.world.pool.mode is Mode.DRAIN
-    assert all(one.stop_sent for one in case.world.workers.values())
-    case.world.run_on(STOP_TIMEOUT - 0.5)
+    assert case.sim.pool.mode is Mode.DRAIN
+    assert all(one.stop_sent for one in case.sim.workers.values())
+    case.sim.run_for(STOP_TIMEOUT - 0.5)
     if case.state not in ("busy", "hung", "draining"):
-        assert case.world.exit == 0
+        assert case.sim.exit == 0
         return
-    assert case.world.exit is None
-    assert not any(one.killed for one in case.world.workers.values())
+    assert case.sim.exit is None
+    assert not any(one.killed for one in case.sim.workers.values())
     case.finish()
-    case.world.run_on(SOON)
-    assert case.world.exit is not None
-    assert case.world.now - begun <= STOP_TIMEOUT + SOON
+    case.sim.run_for(SOON)
+    assert case.sim.exit is not None
+    assert case.sim.now - begun <= STOP_TIMEOUT + SOON
 
 
 def test_a_second_int_kills_running_jobs(case: Case) -> None:
     case.signal("SIGINT")
-    case.world.run_on(1.1)
-    if case.world.exit is None:
+    case.sim.run_for(1.1)
+    if case.sim.exit is None:
         case.signal("SIGINT")
-        assert all(one.killed for one in case.world.workers.values())
-        case.world.run_on(SOON)
-    assert case.world.exit is not None
+        assert all(one.killed for one in case.sim.workers.values())
+        case.sim.run_for(SOON)
+    assert case.sim.exit is not None
 
 
 def test_quit_kills_running_jobs(case: Case) -> None:
     case.signal("SIGQUIT")
-    assert all(one.killed for one in case.world.workers.values())
+    assert all(one.killed for one in case.sim.workers.values())
     case.signal("SIGQUIT")
-    case.world.run_on(SOON)
-    assert case.world.exit is not None
+    case.sim.run_for(SOON)
+    assert case.sim.exit is not None
 
 
 def test_hup_reloads_once_and_kills_no_worker(case: Case) -> None:
-    tried = case.world.pool.last_generation
+    tried = case.sim.pool.last_generation
     case.signal("SIGHUP")
     case.signal("SIGHUP")
-    case.world.run_on(3)
-    assert not any(one.killed for one in case.world.workers.values())
+    case.sim.run_for(3)
+    assert not any(one.killed for one in case.sim.workers.values())
     if case.state == "draining":
         assert case.log == ["SIGHUP: the pool is draining; nothing changes"] * 2
-        assert case.world.pool.trial is None
+        assert case.sim.pool.trial is None
         return
     follows = 1 if case.state in ("boot", "reloading") else 2  # the reload under way does not count
-    assert case.world.pool.generation == tried + follows
+    assert case.sim.pool.generation == tried + follows
     assert {one.generation for one in case.ready()} == {tried + follows}
     assert len(case.ready()) == 2
 
@@ -176,35 +176,35 @@ def test_hup_reloads_once_and_kills_no_worker(case: Case) -> None:
 def test_usr1_is_passed_to_the_logger(case: Case) -> None:
     case.signal("SIGUSR1")
     assert case.sent == [(LOGGER, Signals.SIGUSR1)]
-    assert set(case.world.workers) == case.before
+    assert set(case.sim.workers) == case.before
 
 
 def test_usr2_is_passed_to_each_ready_worker(case: Case) -> None:
     case.signal("SIGUSR2")
-    up = [one.pid for one in case.world.workers.values() if one.ready]
+    up = [one.pid for one in case.sim.workers.values() if one.ready]
     assert case.sent == [(pid, Signals.SIGUSR2) for pid in up]
-    assert set(case.world.workers) == case.before
+    assert set(case.sim.workers) == case.before
 
 
 @pytest.mark.parametrize(("how", "workers"), [("SIGTTIN", 3), ("SIGTTOU", 1)])
 def test_ttin_and_ttou_change_the_number_of_workers(case: Case, how: str, workers: int) -> None:
     case.signal(how)
-    case.world.run_on(3)
-    assert not any(one.killed for one in case.world.workers.values())
+    case.sim.run_for(3)
+    assert not any(one.killed for one in case.sim.workers.values())
     if case.state == "draining":
         assert case.log == [f"{how}: the pool is draining; nothing changes"]
-        assert case.world.pool.target() == 2
+        assert case.sim.pool.target() == 2
         return
-    assert case.world.pool.target() == workers
+    assert case.sim.pool.target() == workers
     assert len(case.ready()) == workers
     case.finish()
-    case.world.run_on(3)
-    assert len(case.world.workers) - workers == (case.state == "hung" and how == "SIGTTOU")
+    case.sim.run_for(3)
+    assert len(case.sim.workers) - workers == (case.state == "hung" and how == "SIGTTOU")
 
 
 @pytest.mark.parametrize("how", ["SIGCHLD", "SIGWINCH"])
 def test_other_signals_only_wake_up_the_master(case: Case, how: str) -> None:
-    before = case.world.pool.label()
+    before = case.sim.pool.label()
     case.signal(how)
-    assert (case.log, case.sent, case.world.pool.label()) == ([], [], before)
-    assert set(case.world.workers) == case.before
+    assert (case.log, case.sent, case.sim.pool.label()) == ([], [], before)
+    assert set(case.sim.workers) == case.before

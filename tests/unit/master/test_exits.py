@@ -12,7 +12,7 @@ from poolq.master.state import WorkerState as State
 from poolq.scoreboard import exit_reasons
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
-from tests.support.world import World, only, running
+from tests.support.simulated_pool import SimulatedPool, only_worker, running
 
 
 def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int = 0) -> Row:
@@ -25,12 +25,12 @@ def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int =
     return scores.read(index)
 
 
-def reason_of(world: World, found: Row, **changes: Any) -> str:
-    proc = world.pool.find(only(world).seq)
+def reason_of(sim: SimulatedPool, found: Row, **changes: Any) -> str:
+    proc = sim.pool.find(only_worker(sim).seq)
     assert isinstance(proc, WorkerProcess)
     for name, value in changes.items():
         setattr(proc, name, value)
-    return exits.reason(world.pool, proc, found, world.now)
+    return exits.reason(sim.pool, proc, found, sim.now)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,18 @@ def test_each_exit_has_its_reason(found: Row, changes: dict[str, Any], cause: st
 
 
 def test_exits_because_of_fewer_slots_or_the_end_of_the_pool() -> None:
-    world = running(1)
-    world.pool.slots[0].closing = True
-    assert reason_of(world, row(), state=State.STOPPING_IDLE) == "scale"
-    transitions.stop(world.pool, world.now)
-    assert reason_of(world, row(), state=State.STOPPING_IDLE) == "stop"
-    assert reason_of(world, row(signal=9), state=State.KILLED) == "stop"
-    assert reason_of(world, row(signal=11), state=State.IDLE) == "crash"
+    sim = running(1)
+    sim.pool.slots[0].closing = True
+    assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "scale"
+    transitions.stop(sim.pool, sim.now)
+    assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "stop"
+    assert reason_of(sim, row(signal=9), state=State.KILLED) == "stop"
+    assert reason_of(sim, row(signal=11), state=State.IDLE) == "crash"
 
 
 def test_exits_are_counted() -> None:
-    world = running(1)
+    sim = running(1)
     for _ in range(2):
-        exits.count(world.pool, only(world).seq, row(signal=9), world.now)
-    exits.count(world.pool, 4711, row(), world.now)
-    assert dict(world.pool.exit_counts) == {"crash": 2}
+        exits.count(sim.pool, only_worker(sim).seq, row(signal=9), sim.now)
+    exits.count(sim.pool, 4711, row(), sim.now)
+    assert dict(sim.pool.exit_counts) == {"crash": 2}

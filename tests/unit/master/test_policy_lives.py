@@ -20,7 +20,7 @@ from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
 from poolq.scoreboard.layout import NO_JOB
-from tests.support.world import STOP_TIMEOUT, Life, World
+from tests.support.simulated_pool import STOP_TIMEOUT, SimulatedPool, SimulatedProcess
 
 COOLDOWN = 20.0
 
@@ -37,90 +37,90 @@ class Lives(RuleBasedStateMachine):
     )
     def begin(self, slots: int, cooldown: float, preload: bool, surge: int, up: bool) -> None:
         limits = Limits(cooldown, STOP_TIMEOUT, preload=preload, max_surge=surge)
-        self.world = World(slots, limits)
-        self.world.act()
+        self.sim = SimulatedPool(slots, limits)
+        self.sim.act()
         if up:
-            self.world.run_on()
+            self.sim.run_for()
 
-    def pick(self, data: st.DataObject, lives: list[Life]) -> Life | None:
+    def pick(self, data: st.DataObject, lives: list[SimulatedProcess]) -> SimulatedProcess | None:
         return data.draw(st.sampled_from(lives)) if lives else None
 
     def act(self) -> None:
-        if self.world.exit is None:
-            self.world.act()
+        if self.sim.exit is None:
+            self.sim.act()
 
     @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 3.0, 30.0]))
     def time_passes(self, seconds: float) -> None:
-        self.world.now += seconds
-        self.world.beat += 1
+        self.sim.now += seconds
+        self.sim.beat += 1
         self.act()
 
     @rule()
     def the_master_sleeps(self) -> None:
-        wake = next_wake(self.world.pool, self.world.now)
+        wake = next_wake(self.sim.pool, self.sim.now)
         assert 0 < wake <= 1
-        self.world.now += wake
-        self.world.beat += 1
+        self.sim.now += wake
+        self.sim.beat += 1
         self.act()
 
     @rule()
     def the_keeper_is_silent(self) -> None:
-        self.world.now += 1
+        self.sim.now += 1
         self.act()
 
     @rule()
     def the_keeper_reaches_the_broker(self) -> None:
-        if self.world.keeper:
-            self.world.contact()
+        if self.sim.keeper:
+            self.sim.reach_broker()
         self.act()
 
     @rule(code=st.sampled_from([-1, 0, 69, 70, 78]))
     def the_keeper_ends(self, code: int) -> None:
-        if self.world.keeper:
-            self.world.gone(self.world.keeper, code)
+        if self.sim.keeper:
+            self.sim.end(self.sim.keeper, code)
         self.act()
 
     @rule(data=st.data())
     def a_template_is_loaded(self, data: st.DataObject) -> None:
-        lives = [one for one in self.world.templates.values() if not one.ready]
-        if life := self.pick(data, lives):
-            self.world.loaded(life)
+        lives = [one for one in self.sim.templates.values() if not one.ready]
+        if process := self.pick(data, lives):
+            self.sim.load(process)
         self.act()
 
     @rule(data=st.data(), code=st.sampled_from([-1, 0, 3]))
     def a_template_ends(self, data: st.DataObject, code: int) -> None:
-        if life := self.pick(data, [*self.world.templates.values()]):
-            self.world.gone(life, code)
+        if process := self.pick(data, [*self.sim.templates.values()]):
+            self.sim.end(process, code)
         self.act()
 
     @rule(data=st.data())
     def a_worker_is_forked(self, data: st.DataObject) -> None:
-        if life := self.pick(data, [one for one in self.world.workers.values() if not one.pid]):
-            self.world.born(life)
+        if process := self.pick(data, [one for one in self.sim.workers.values() if not one.pid]):
+            self.sim.fork(process)
         self.act()
 
     @rule(data=st.data())
     def a_worker_boots(self, data: st.DataObject) -> None:
-        lives = [one for one in self.world.workers.values() if one.pid and not one.ready]
-        if life := self.pick(data, [one for one in lives if not one.killed]):
-            self.world.ready(life)
+        lives = [one for one in self.sim.workers.values() if one.pid and not one.ready]
+        if process := self.pick(data, [one for one in lives if not one.killed]):
+            self.sim.make_ready(process)
         self.act()
 
     @rule(data=st.data(), code=st.sampled_from([-1, 0, 3, 7, 70]), in_job=st.booleans())
     def a_worker_ends(self, data: st.DataObject, code: int, in_job: bool) -> None:
-        if life := self.pick(data, [one for one in self.world.workers.values() if one.pid]):
-            self.world.gone(life, code, in_job=in_job and life.ready)
+        if process := self.pick(data, [one for one in self.sim.workers.values() if one.pid]):
+            self.sim.end(process, code, in_job=in_job and process.ready)
         self.act()
 
     def pick_ready(self, data: st.DataObject) -> WorkerProcess | None:
-        procs = [one for one in self.world.pool.procs() if one.ready and not one.killed]
+        procs = [one for one in self.sim.pool.procs() if one.ready and not one.killed]
         return data.draw(st.sampled_from(procs)) if procs else None
 
     @rule(data=st.data(), limit=st.sampled_from([0.0, 0.5, 30.0]), number=st.integers(1, 3))
     def a_job_begins(self, data: st.DataObject, limit: float, number: int) -> None:
         if proc := self.pick_ready(data):
-            proc.running, proc.running_since = (number, 1), self.world.now
-            proc.deadline = self.world.now + limit if limit else inf
+            proc.running, proc.running_since = (number, 1), self.sim.now
+            proc.deadline = self.sim.now + limit if limit else inf
             proc.over_limit = False
             proc.move(WorkerEvent.BUSY)
         self.act()
@@ -128,13 +128,13 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data(), over_limit=st.booleans())
     def a_job_overruns(self, data: st.DataObject, over_limit: bool) -> None:
         """The worker is killed as soon as its stack has had its time, whatever else happens."""
-        if (proc := self.pick_ready(data)) and self.world.exit is None:
+        if (proc := self.pick_ready(data)) and self.sim.exit is None:
             proc.running, proc.over_limit = (9, 9), over_limit
             proc.move(WorkerEvent.BUSY)
-            proc.deadline = inf if over_limit else self.world.now
+            proc.deadline = inf if over_limit else self.sim.now
             self.act()
             assert proc.killed or (proc.dump is not None and proc.dump.running == (9, 9))
-            self.world.now += timeouts.DUMP_TIMEOUT
+            self.sim.now += timeouts.DUMP_TIMEOUT
             self.act()
             assert proc.killed
 
@@ -161,7 +161,7 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_idle_worker_hangs(self, data: st.DataObject) -> None:
         if proc := self.pick_ready(data):
-            proc.beat.missed = self.world.limits.max_missed_beats
+            proc.beat.missed = self.sim.limits.max_missed_beats
         self.act()
 
     @rule(data=st.data(), why=st.sampled_from(["500 jobs", "300 MiB"]))
@@ -174,77 +174,77 @@ class Lives(RuleBasedStateMachine):
     def a_template_answers(self, data: st.DataObject, changed: bool) -> None:
         procs = [
             one
-            for one in self.world.pool.procs()
+            for one in self.sim.pool.procs()
             if one.code_asked_at < inf and not one.code_answered
         ]
         if procs:
             proc = data.draw(st.sampled_from(procs))
-            recycling.code_checked(self.world.pool, proc.seq, changed=changed)
+            recycling.code_checked(self.sim.pool, proc.seq, changed=changed)
         self.act()
 
     @rule(data=st.data())
     def a_process_becomes_stubborn(self, data: st.DataObject) -> None:
-        if life := self.pick(data, self.world.all()):
-            life.stubborn = True
+        if process := self.pick(data, self.sim.processes()):
+            process.stubborn = True
 
     @rule()
     def reload(self) -> None:
-        canary.reload(self.world.pool, "HUP")
+        canary.reload(self.sim.pool, "HUP")
         self.act()
 
     @rule(procs=st.integers(1, 5))
     def scale(self, procs: int) -> None:
-        transitions.scale(self.world.pool, procs)
+        transitions.scale(self.sim.pool, procs)
         self.act()
 
     @rule(patient=st.booleans())
     def stop(self, patient: bool) -> None:
         if patient:
-            transitions.stop(self.world.pool, self.world.now)
+            transitions.stop(self.sim.pool, self.sim.now)
         else:
-            transitions.abort(self.world.pool, self.world.now)
+            transitions.abort(self.sim.pool, self.sim.now)
         self.act()
 
     @invariant()
     def the_surge_is_kept(self) -> None:
         """At most one canary more than the settings allow."""
-        slots = self.world.pool.slots
+        slots = self.sim.pool.slots
         doubled = [slot for slot in slots if len(slot.serving()) > 1 and not slot.closing]
-        assert len(doubled) <= self.world.limits.max_surge + 1
+        assert len(doubled) <= self.sim.limits.max_surge + 1
         assert all(len(slot.serving()) <= 2 for slot in slots)
 
     @invariant()
     def the_first_worker_boots_alone(self) -> None:
-        if not self.world.pool.generation:
-            assert len(self.world.workers) <= 1
+        if not self.sim.pool.generation:
+            assert len(self.sim.workers) <= 1
 
     @invariant()
     def in_a_drain_all_workers_were_stopped(self) -> None:
-        world = self.world
-        if world.exit is None and world.pool.mode is Mode.DRAIN:
-            named = [one for one in world.workers.values() if one.pid]
+        sim = self.sim
+        if sim.exit is None and sim.pool.mode is Mode.DRAIN:
+            named = [one for one in sim.workers.values() if one.pid]
             assert all(one.stop_sent or one.killed for one in named)
-            if world.now >= world.pool.deadline:
+            if sim.now >= sim.pool.deadline:
                 assert all(one.killed for one in named)
 
     def teardown(self) -> None:
         """Afterwards a pool that is left alone serves, and a stopped one ends in time."""
-        if not hasattr(self, "world") or self.world.exit is not None:
+        if not hasattr(self, "sim") or self.sim.exit is not None:
             return
-        world = self.world
-        if world.pool.mode is Mode.RUN:
-            world.run_on(200)
-            if world.exit is not None:  # its first boot had failed already
+        sim = self.sim
+        if sim.pool.mode is Mode.RUN:
+            sim.run_for(200)
+            if sim.exit is not None:  # its first boot had failed already
                 return
-            serving = [one for one in world.workers.values() if one.ready and not one.stop_sent]
-            assert len(serving) >= world.pool.target()
-        transitions.stop(world.pool, world.now)
-        for life in world.all():
-            life.stubborn = True
-        begun = world.now
-        world.run_on(STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 10)
-        assert world.exit is not None
-        assert world.now - begun <= STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 5
+            serving = [one for one in sim.workers.values() if one.ready and not one.stop_sent]
+            assert len(serving) >= sim.pool.target()
+        transitions.stop(sim.pool, sim.now)
+        for process in sim.processes():
+            process.stubborn = True
+        begun = sim.now
+        sim.run_for(STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 10)
+        assert sim.exit is not None
+        assert sim.now - begun <= STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 5
 
 
 class Replacing(RuleBasedStateMachine):
@@ -258,61 +258,61 @@ class Replacing(RuleBasedStateMachine):
         cooldown=st.sampled_from([0.0, COOLDOWN]),
     )
     def begin(self, slots: int, preload: bool, surge: int, cooldown: float) -> None:
-        self.world = World(slots, Limits(cooldown, preload=preload, max_surge=surge))
-        self.world.run_on()
+        self.sim = SimulatedPool(slots, Limits(cooldown, preload=preload, max_surge=surge))
+        self.sim.run_for()
 
     @rule(broken=st.booleans())
     def reload(self, broken: bool) -> None:
-        self.world.broken = broken
-        canary.reload(self.world.pool, "HUP")
-        self.world.act()
+        self.sim.broken = broken
+        canary.reload(self.sim.pool, "HUP")
+        self.sim.act()
 
     @rule(data=st.data())
     def a_worker_reaches_a_limit(self, data: st.DataObject) -> None:
-        procs = [one for one in self.world.pool.procs() if one.ready]
+        procs = [one for one in self.sim.pool.procs() if one.ready]
         data.draw(st.sampled_from(procs)).recycle_reason = "500 jobs"
-        self.world.act()
+        self.sim.act()
 
     @rule(changed=st.booleans())
     def the_templates_answer(self, changed: bool) -> None:
-        for proc in self.world.pool.procs():
+        for proc in self.sim.pool.procs():
             if proc.code_asked_at < inf and not proc.code_answered:
-                recycling.code_checked(self.world.pool, proc.seq, changed=changed)
-        self.world.act()
+                recycling.code_checked(self.sim.pool, proc.seq, changed=changed)
+        self.sim.act()
 
     @rule(data=st.data())
     def a_worker_runs_a_long_job(self, data: st.DataObject) -> None:
-        lives = [one for one in self.world.workers.values() if one.ready]
+        lives = [one for one in self.sim.workers.values() if one.ready]
         data.draw(st.sampled_from(lives)).stubborn = True
 
     @rule()
     def all_processes_obey(self) -> None:
-        self.world.obey()
-        self.world.act()
+        self.sim.obey()
+        self.sim.act()
 
     @rule(seconds=st.sampled_from([0.01, 1.0, COOLDOWN]))
     def time_passes(self, seconds: float) -> None:
-        self.world.now += seconds
-        self.world.beat += 1
-        self.world.act()
+        self.sim.now += seconds
+        self.sim.beat += 1
+        self.sim.act()
 
     @rule(more=st.integers(1, 2))
     def the_pool_grows(self, more: int) -> None:
         """New slots count when their workers have booted, which broken code cannot."""
-        if self.world.pool.target() < 6 and not self.world.broken:
-            transitions.scale(self.world.pool, self.world.pool.target() + more)
-            self.world.run_on(30)
+        if self.sim.pool.target() < 6 and not self.sim.broken:
+            transitions.scale(self.sim.pool, self.sim.pool.target() + more)
+            self.sim.run_for(30)
 
     @invariant()
     def no_slot_is_without_a_ready_worker(self) -> None:
-        assert self.world.served() == self.world.pool.target()
+        assert self.sim.served() == self.sim.pool.target()
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
-            self.world.broken = False
-            self.world.run_on(30)
-            assert self.world.pool.trial is None
-            assert self.world.served() == self.world.pool.target()
+        if hasattr(self, "sim"):
+            self.sim.broken = False
+            self.sim.run_for(30)
+            assert self.sim.pool.trial is None
+            assert self.sim.served() == self.sim.pool.target()
 
 
 @pytest.mark.parametrize("machine", [Lives, Replacing])

@@ -18,7 +18,7 @@ from poolq.master.requests import Requests
 from poolq.monitor.health import HealthInputs
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
-from tests.support.world import World, running
+from tests.support.simulated_pool import SimulatedPool, running
 
 KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
 NUMBERS = st.integers() | st.integers(-12, 12)
@@ -36,12 +36,12 @@ REQUESTS = st.fixed_dictionaries(
 CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 
 
-def handler(world: World) -> Requests:
-    made = Commands(Config(**CONFIG), world.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
-    look = {"state": world.pool.label()}
+def handler(sim: SimulatedPool) -> Requests:
+    made = Commands(Config(**CONFIG), sim.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
+    look = {"state": sim.pool.label()}
     signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
     return Requests(
-        world.pool, made, lambda: look, lambda: signs, lambda: AnswerWithFd({"ok": True}, 0)
+        sim.pool, made, lambda: look, lambda: signs, lambda: AnswerWithFd({"ok": True}, 0)
     )
 
 
@@ -50,8 +50,8 @@ def handler(world: World) -> Requests:
 def test_every_request_is_answered_or_refused_and_the_pool_survives(
     lines: list[Any], up: bool
 ) -> None:
-    world = running(2) if up else World(2)
-    requests = handler(world)
+    sim = running(2) if up else SimulatedPool(2)
+    requests = handler(sim)
     for line in lines:
         try:
             found = requests.handle(json.dumps(line).encode())
@@ -64,10 +64,10 @@ def test_every_request_is_answered_or_refused_and_the_pool_survives(
             reply = to_line(answer)
             assert reply.count(b"\n") == 1
             assert msgspec.json.decode(reply)["v"] == 1
-        if world.exit is None:
-            world.act()
-        assert 1 <= world.pool.target() <= 12
-    transitions.abort(world.pool, world.now)
-    if world.exit is None:
-        world.run_on(1)
-    assert world.exit is not None
+        if sim.exit is None:
+            sim.act()
+        assert 1 <= sim.pool.target() <= 12
+    transitions.abort(sim.pool, sim.now)
+    if sim.exit is None:
+        sim.run_for(1)
+    assert sim.exit is not None

@@ -18,8 +18,8 @@ from poolq.master.master import Master
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.worker_row import text
+from tests.support.simulated_pool import only_worker, running
 from tests.support.wait import until
-from tests.support.world import only, running
 
 SECONDS = 0.7
 LIMIT = 3_600_000_000  # microseconds: no job overruns
@@ -27,7 +27,7 @@ WIDE = "x" * 60
 
 
 def write(scores: Scoreboard, index: int) -> None:
-    """A worker's life: batches of three jobs, each with a deadline."""
+    """A worker's process: batches of three jobs, each with a deadline."""
     row = scores.worker_row(index)
     row.set_phase(Phase.BUSY)
     request = 0
@@ -60,19 +60,19 @@ def busy() -> Iterator[Scoreboard]:
 
 
 def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
-    world = running(1, max_missed_beats=35, max_memory_hard=1 << 20)
-    proc = world.pool.find(only(world).seq)
+    sim = running(1, max_missed_beats=35, max_memory_hard=1 << 20)
+    proc = sim.pool.find(only_worker(sim).seq)
     assert proc is not None
-    master = SimpleNamespace(pool=world.pool, _log=None)
+    master = SimpleNamespace(pool=sim.pool, _log=None)
     end, seen = monotonic() + SECONDS, set()
     while monotonic() < end or len(seen) < 20:  # it must have written meanwhile
         for _ in range(100):
             begun = monotonic_ns()
             row = busy.read(0)
-            Master._observe_worker(master, proc, row, world.now, world.now)  # type: ignore[arg-type]  # what it uses of one
+            Master._observe_worker(master, proc, row, sim.now, sim.now)  # type: ignore[arg-type]  # what it uses of one
             assert row.deadline == 0 or row.deadline > begun, "half of a number"
             assert proc.deadline in (inf, row.deadline / 1e9)
-            found = policy.decide(world.pool, monotonic(), 0)
+            found = policy.decide(sim.pool, monotonic(), 0)
             assert not [one for one in found if isinstance(one, DumpStack | Kill | KillOverrun)]
             seen.add((row.request, row.started, row.finished))
 

@@ -13,8 +13,8 @@ from poolq.scoreboard import kill_check
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
 from tests.support.processes import process
+from tests.support.simulated_pool import running
 from tests.support.wait import until
-from tests.support.world import running
 
 
 @pytest.fixture
@@ -37,26 +37,26 @@ def test_one_that_still_boots_is_held_and_one_that_does_not_goes_on(
 
 def test_a_worker_of_a_generation_that_was_overtaken_is_killed_only_while_it_boots() -> None:
     """Generation 3 serves while a worker of generation 2 boots: it may be ready by now."""
-    world = running(2)
-    canary.reload(world.pool, "HUP")
-    world.act()
-    world.ready(world.of(1)[-1])
-    assert SpawnWorker(2, 2) in [*world.act(), *world.act()]
-    booting = world.of(2)[-1]
-    canary.reload(world.pool, "HUP again")
-    assert SpawnWorker(1, 3) in world.act()
-    world.ready(world.of(1)[-1])
-    kills = [action for action in world.act() if isinstance(action, Kill)]
+    sim = running(2)
+    canary.reload(sim.pool, "HUP")
+    sim.act()
+    sim.make_ready(sim.workers_of(1)[-1])
+    assert SpawnWorker(2, 2) in [*sim.act(), *sim.act()]
+    booting = sim.workers_of(2)[-1]
+    canary.reload(sim.pool, "HUP again")
+    assert SpawnWorker(1, 3) in sim.act()
+    sim.make_ready(sim.workers_of(1)[-1])
+    kills = [action for action in sim.act() if isinstance(action, Kill)]
     (kill,) = kills
     assert (kill.pid, kill.booting) == (booting.pid, True)
 
 
 def test_a_worker_that_boots_too_long_is_killed_only_while_it_does() -> None:
-    world = running(1, boot_timeout=5)
-    canary.reload(world.pool, "HUP")
-    world.act()
-    world.now += 6
-    kills = [action for action in world.act() if isinstance(action, Kill)]
+    sim = running(1, boot_timeout=5)
+    canary.reload(sim.pool, "HUP")
+    sim.act()
+    sim.now += 6
+    kills = [action for action in sim.act() if isinstance(action, Kill)]
     assert [kill.booting for kill in kills] == [True]
 
 

@@ -40,7 +40,7 @@ STOP_TIMEOUT = 5.0
 
 
 @dataclass
-class Life:
+class SimulatedProcess:
     """A simulated process. `stubborn`: it does not leave when it is told to, and as a template it
     forks nothing. `hangs`: it never becomes ready either. `pid` 0: a template was asked for it."""
 
@@ -56,16 +56,16 @@ class Life:
 
 
 @dataclass
-class World:
+class SimulatedPool:
     """Applies the actions of the policy to simulated processes, and checks each."""
 
     slots: int = 3
     limits: Limits = field(default_factory=Limits)
     now: float = 1000.0
     number: int = 0
-    keeper: Life | None = None
-    templates: dict[int, Life] = field(default_factory=dict)
-    workers: dict[int, Life] = field(default_factory=dict)  # by seq
+    keeper: SimulatedProcess | None = None
+    templates: dict[int, SimulatedProcess] = field(default_factory=dict)
+    workers: dict[int, SimulatedProcess] = field(default_factory=dict)  # by seq
     unrecovered: int = 0
     exit: int | None = None
     beat: int = 0
@@ -108,17 +108,17 @@ class World:
 
     def _spawn_keeper(self, action: SpawnKeeper) -> None:
         assert self.keeper is None
-        self.keeper = Life(self.next())
+        self.keeper = SimulatedProcess(self.next())
         self.pool.keeper = HelperProcess(self.keeper.pid, self.now)
 
     def _spawn_template(self, action: SpawnTemplate) -> None:
         assert self.pool.mode is Mode.RUN
         assert self.pool.broker_reached
         assert action.generation not in self.templates
-        life = Life(self.next(), generation=action.generation)
-        self.templates[action.generation] = life
+        process = SimulatedProcess(self.next(), generation=action.generation)
+        self.templates[action.generation] = process
         self.pool.templates[action.generation] = TemplateProcess(
-            life.generation, life.pid, self.now
+            process.generation, process.pid, self.now
         )
 
     def _spawn(self, action: SpawnWorker) -> None:
@@ -130,28 +130,35 @@ class World:
             assert not [one for one in self.workers.values() if one.generation == action.generation]
         template = self.templates.get(action.generation)
         assert template is None or template.ready
-        life = Life(0 if template else self.next(), self.next(), action.slot, action.generation)
-        self.workers[life.seq] = life
-        proc = WorkerProcess(life.seq, life.pid, life.generation, self.now)
-        transitions.spawned(self.pool, life.slot, proc, rand=0.5)
+        process = SimulatedProcess(
+            0 if template else self.next(), self.next(), action.slot, action.generation
+        )
+        self.workers[process.seq] = process
+        proc = WorkerProcess(process.seq, process.pid, process.generation, self.now)
+        transitions.spawned(self.pool, process.slot, proc, rand=0.5)
 
     def _stop(self, action: Stop) -> None:
-        life = self.life(action.pid)
+        process = self.process(action.pid)
         proc = next((one for one in self.pool.procs() if one.pid == action.pid), None)
         repeated = proc is not None and proc.idle and self.now >= proc.signalled_at + STOP_REPEAT
-        assert not life.stop_sent or repeated, "stopped twice"
-        first, life.stop_sent = not life.stop_sent, True
+        assert not process.stop_sent or repeated, "stopped twice"
+        first, process.stop_sent = not process.stop_sent, True
         transitions.signalled(self.pool, action.pid, self.now, killed=False)
         # A repeated signal is not checked: the slot may have been closing at the first.
-        if first and self.pool.mode is Mode.RUN and life.slot and not self.slot(life.slot).closing:
-            assert any(one.ready and not one.stop_sent for one in self.of(life.slot))
+        if (
+            first
+            and self.pool.mode is Mode.RUN
+            and process.slot
+            and not self.slot(process.slot).closing
+        ):
+            assert any(one.ready and not one.stop_sent for one in self.workers_of(process.slot))
 
     def _kill(self, action: Kill) -> None:
-        life = self.life(action.pid)
-        assert not life.killed, "killed twice"
-        life.killed = True
+        process = self.process(action.pid)
+        assert not process.killed, "killed twice"
+        process.killed = True
         transitions.signalled(self.pool, action.pid, self.now, killed=True)
-        if self.pool.mode is not Mode.RUN and life.slot:
+        if self.pool.mode is not Mode.RUN and process.slot:
             hangs = action.booting or "did not move" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed too early"
 
@@ -170,8 +177,8 @@ class World:
         assert proc.dump.running == action.running, "not the job for which its stack was asked for"
         assert proc.dump.written or self.now >= proc.dump.asked_at + DUMP_TIMEOUT
         proc.dump = None
-        assert not self.life(action.pid).killed, "killed twice"
-        self.life(action.pid).killed = True
+        assert not self.process(action.pid).killed, "killed twice"
+        self.process(action.pid).killed = True
         transitions.signalled(self.pool, action.pid, self.now, killed=True)
 
     # queries
@@ -191,53 +198,60 @@ class World:
     def slot(self, number: int) -> Slot:
         return self.pool.slots[number - 1]
 
-    def life(self, pid: int) -> Life:
+    def process(self, pid: int) -> SimulatedProcess:
         assert pid, "a worker without a pid cannot be signalled"
-        return next(one for one in self.all() if one.pid == pid)
+        return next(one for one in self.processes() if one.pid == pid)
 
-    def all(self) -> list[Life]:
+    def processes(self) -> list[SimulatedProcess]:
         keeper = [self.keeper] if self.keeper else []
         return [*keeper, *self.templates.values(), *self.workers.values()]
 
-    def of(self, slot: int) -> list[Life]:
+    def workers_of(self, slot: int) -> list[SimulatedProcess]:
         return [one for one in self.workers.values() if one.slot == slot]
 
     # events
 
-    def contact(self) -> None:
+    def reach_broker(self) -> None:
         self.pool.broker_reached = True
         self.unrecovered = 0
 
-    def born(self, life: Life) -> None:
-        life.pid = self.next()
-        transitions.forked(self.pool, life.seq, life.pid)
+    def fork(self, process: SimulatedProcess) -> None:
+        process.pid = self.next()
+        transitions.forked(self.pool, process.seq, process.pid)
 
-    def loaded(self, life: Life) -> None:
-        life.ready = self.pool.templates[life.generation].ready = True
+    def load(self, process: SimulatedProcess) -> None:
+        process.ready = self.pool.templates[process.generation].ready = True
 
-    def ready(self, life: Life) -> None:
-        life.ready = True
-        transitions.ready(self.pool, life.seq, idle=False)
+    def make_ready(self, process: SimulatedProcess) -> None:
+        process.ready = True
+        transitions.ready(self.pool, process.seq, idle=False)
 
-    def gone(
-        self, life: Life, code: int = 0, *, in_job: bool = False, worked: bool = False
+    def end(
+        self,
+        process: SimulatedProcess,
+        code: int = 0,
+        *,
+        in_job: bool = False,
+        worked: bool = False,
     ) -> None:
-        if life is self.keeper:
+        if process is self.keeper:
             self.keeper = None
             transitions.keeper_exited(self.pool, code, self.now)
-        elif life.seq:
-            del self.workers[life.seq]
+        elif process.seq:
+            del self.workers[process.seq]
             self.unrecovered += 1
-            transitions.exited(self.pool, life.seq, code, self.now, worked=worked, in_job=in_job)
+            transitions.exited(self.pool, process.seq, code, self.now, worked=worked, in_job=in_job)
         else:
-            del self.templates[life.generation]
-            transitions.template_exited(self.pool, life.pid, code, "", self.now)
-            for one in [one for one in self.workers.values() if one.generation == life.generation]:
+            del self.templates[process.generation]
+            transitions.template_exited(self.pool, process.pid, code, "", self.now)
+            for one in [
+                one for one in self.workers.values() if one.generation == process.generation
+            ]:
                 if not one.pid:
                     del self.workers[one.seq]
                     transitions.fork_failed(self.pool, one.seq, self.now)
 
-    def run_on(self, seconds: float = 0.0) -> None:
+    def run_for(self, seconds: float = 0.0) -> None:
         """Let time pass as the master's loop would; all processes do what is expected of them."""
         end = self.now + seconds
         for _ in range(20_000):
@@ -253,35 +267,35 @@ class World:
     def obey(self) -> bool:
         """Have each process do once what is expected of it; False if there was nothing to do."""
         if self.keeper:
-            self.contact()
-        before = [(one.pid, one.ready) for one in self.all()]
-        for life in self.all():
-            template = self.templates.get(life.generation)
-            if life not in self.all() or (life.hangs and not life.killed):
+            self.reach_broker()
+        before = [(one.pid, one.ready) for one in self.processes()]
+        for process in self.processes():
+            template = self.templates.get(process.generation)
+            if process not in self.processes() or (process.hangs and not process.killed):
                 continue  # it has gone with its template, or hangs
-            if life.killed:
-                self.gone(life, -1)
-            elif life.stop_sent and not life.stubborn:
-                self.gone(life)
-            elif life.seq and not life.pid:
+            if process.killed:
+                self.end(process, -1)
+            elif process.stop_sent and not process.stubborn:
+                self.end(process)
+            elif process.seq and not process.pid:
                 if template and template.ready and not template.stubborn:
-                    self.born(life)
-            elif life.seq and not life.ready:
-                self.gone(life, 3) if self.broken else self.ready(life)
-            elif template is life and not life.ready:
-                self.gone(life, 3) if self.broken else self.loaded(life)
-        return before != [(one.pid, one.ready) for one in self.all()]
+                    self.fork(process)
+            elif process.seq and not process.ready:
+                self.end(process, 3) if self.broken else self.make_ready(process)
+            elif template is process and not process.ready:
+                self.end(process, 3) if self.broken else self.load(process)
+        return before != [(one.pid, one.ready) for one in self.processes()]
 
 
-def running(slots: int = 3, **limits: Any) -> World:
+def running(slots: int = 3, **limits: Any) -> SimulatedPool:
     """A pool whose workers are all ready; it has no templates unless `preload` is set."""
-    world = World(slots, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
-    world.run_on()
-    assert len(world.workers) == slots
-    return world
+    sim = SimulatedPool(slots, Limits(**{"stop_timeout": STOP_TIMEOUT, "preload": False, **limits}))
+    sim.run_for()
+    assert len(sim.workers) == slots
+    return sim
 
 
-def only(world: World) -> Life:
+def only_worker(sim: SimulatedPool) -> SimulatedProcess:
     """The only worker."""
-    (life,) = world.workers.values()
-    return life
+    (process,) = sim.workers.values()
+    return process
