@@ -170,7 +170,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
             due = f" until {at} (in {amounts.span(limit.next_slot)})"
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
     else:
-        parts.append(f"{amounts.rate(limit.held)} a minute were put off")
+        parts.append(f"{amounts.rate(limit.held)} a minute are held back")
     rates = f"{start_rate(limit.starts)}/s of {start_rate(limit.allowed)} allowed"
     parts.append(f"starts {rates} ({rule(limit)})")
     if limit.grows:
@@ -178,14 +178,14 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     elif limit.empty_in is not None:
         parts.append(f"empty in about {amounts.span(limit.empty_in)}")
     if limit.last_tries:
-        parts.append(f"{amounts.count(limit.last_tries)} put off with one attempt left")
+        parts.append(f"{amounts.count(limit.last_tries)} released with one attempt left")
     return Alert("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
 
 
 def _unknown(unknown: UnknownJobView) -> Alert:
     jobs = f"{unknown.jobs} job{'s' * (unknown.jobs != 1)}"
     text = (
-        f"{jobs} in queue {unknown.queue} put back: no module of the application defines it; "
+        f"{jobs} in queue {unknown.queue} released: no module of the application defines it; "
         "deploy it, or name its module with --app"
     )
     return Alert("bad", f"job {unknown.job}", "unknown", text)

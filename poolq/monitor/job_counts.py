@@ -53,8 +53,8 @@ class JobCounts:
         return found
 
     def last_tries(self) -> dict[str, int]:
-        """By the key of a limit, how many jobs it has put off that have one attempt left: they fail
-        when it puts them off again."""
+        """By the key of a limit, how many jobs it has released that have one attempt left: they
+        fail when it releases them again."""
         found: dict[str, int] = {}
         now = monotonic()
         for places, _ in self._used():

@@ -2,8 +2,8 @@
 say of a limit is worked out here, from what the keeper wrote down and the time since.
 
 - Windows continue while nobody asks the engine: if jobs wait, one window follows the other.
-- A limit holds back while jobs wait for it, and for a moment after it has put off the last one, so
-  that the state of a limit with short windows can be read.
+- A limit holds back while jobs wait for it, and for a moment after it has held back the last one,
+  so that the state of a limit with short windows can be read.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the newest last.
     `growth` of the number of waiting jobs, per second. `since`: since when it holds back, in
     monotonic seconds, None: it does not; `quiet`: seconds since its last use. `last_tries`: jobs
-    that it has put off, leaving them one attempt."""
+    that it has released with one attempt left."""
 
     key: str
     limit: int
@@ -48,11 +48,11 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit: `used` of `limit` starts in a window of `window` seconds, which ends in
     `resets_in`. `state`: "holds back" (jobs wait for it), "full" (used up, nobody waits), "open" or
     "idle" (no window is open). `starts` per second, smoothed, of those `allowed`. `waiting`: jobs
-    `parked` in its line and `released` until a window ends; `held`: how many were put off per
+    `parked` in its line and `released` until a window ends; `held`: how many were held back per
     minute by this pool, `spark`: in each 2 seconds of the last minute. `next_slot`: until one more
     may start, 0.0 if one may now; `empty_in`: until about the last waiting job has started, None if
-    none waits or their number `grows`. `last_tries`: jobs of this pool that it put off and that
-    have one attempt left: they fail when it puts them off again."""
+    none waits or their number `grows`. `last_tries`: jobs of this pool that it released and that
+    have one attempt left: they fail when it releases them again."""
 
     key: str
     limit: int

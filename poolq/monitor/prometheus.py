@@ -40,7 +40,7 @@ METRICS = {
     "poolq_jobs": ("counter", ("queue", "job", "outcome"), "Claims that have ended."),
     "poolq_job_duration_seconds": ("histogram", ("queue", "job"), "How long run() took."),
     "poolq_rate_limited_releases": (
-        "counter", ("queue", "job"), "Jobs put back because of a rate limit, an attempt counted.",
+        "counter", ("queue", "job"), "Jobs released because of a rate limit, an attempt counted.",
     ),
     "poolq_queue_ready": ("gauge", ("queue",), "Jobs that wait for a worker."),
     "poolq_queue_delayed": ("gauge", ("queue",), "Jobs that are not due yet."),

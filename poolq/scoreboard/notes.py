@@ -21,7 +21,7 @@ from poolq.scoreboard.shared_text import TextPage
 MAX_KEYS = 16  # limits that are remembered: those that held jobs back most recently
 MAX_NOTE_CHARS = 200
 MAX_JSON_INT = 1 << 53  # JSON's numbers are exact up to here
-MAX_MOMENTS = 4  # of a limit, at which jobs that it has put off are due again
+MAX_MOMENTS = 4  # of a limit, at which jobs that it has released are due again
 MERGE_WITHIN = 1.0  # seconds within which two moments count as one
 
 #: By key: for some moments, in monotonic seconds, how many jobs will then be due.
@@ -61,7 +61,7 @@ class Notes:
 
     def add_last_try(self, key: str, wait: float) -> None:
         """Note that the rate limit of this key has put a job off for `wait` seconds and left it
-        one attempt: if it is put off again, it fails."""
+        one attempt: if it is released again, it fails."""
         now = monotonic()
         ends = [one for one in self._last.pop(key, []) if one[0] > now]
         due, jobs = now + wait, 1

@@ -1,15 +1,16 @@
 """In which order the workers of a pool ask for starts under a rate limit: in that of their claims.
 
 The engine hands jobs out in order, but of several workers with one job each any may be the first to
-ask, and the others' jobs would be put off for a window though they come first. So a worker waits
+ask, and the others' jobs would be held back for a window though they come first. So a worker waits
 for those who are about to ask for an earlier job, or who may hold one: their rows show it.
 
-- It waits only where it ordered: if the limit is a small one, or has just held jobs back. While the
-  window is known to be used up nobody waits: all jobs will be put off, whoever asks first. Nor does
-  anybody wait for a limit of many starts a second: workers that wait for each other's batches could
-  not make that many.
-- What was claimed before a window ended goes back and is claimed again: the jobs that were put off
-  until then come first. So does what was claimed before another worker gave an earlier job back.
+- It waits only where it matters: if the limit is a small one, or has just held jobs back. While the
+  window is known to be used up nobody waits: all jobs will be held back, whoever asks first. Nor
+  does anybody wait for a limit of many starts a second: workers that wait for each other's batches
+  could not make that many.
+- What was claimed before a window ended goes back and is claimed again: the jobs that were held
+  back until then come first. So does what was claimed before another worker gave an earlier job
+  back.
 - It does not wait for a worker whose last jobs had no limit: a backlog of those may take hours.
 - It waits for a worker that makes progress, and no longer than STALLED_AFTER for one that does not
   (because it runs a long job, or hangs, or is dead): order within a moment is not worth more. In

@@ -354,14 +354,13 @@ class Loop:
                 self._warn_of_last_attempt(event)
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
-        """If the job is put off once more it fails because of its limit alone, which is hardly
+        """If the job is released once more it fails because of its limit alone, which is hardly
         intended."""
         self._row.notes.add_last_try(event.key, event.wait)
         if self._row.notes.first_warning(event.job):
             text = (
-                f"job {event.job} has one attempt left: its rate limit {event.key} has put it off, "
-                "which counts as an attempt each time; raise attempts, or set "
-                'on_limit = "park"'
+                f"job {event.job} has one attempt left: its rate limit {event.key} releases it, "
+                'which counts as an attempt each time; raise attempts, or set on_limit = "park"'
             )
             self._reporter.report(Note("warning", text))
 

@@ -122,7 +122,7 @@ def test_a_worker_killed_a_moment_ago_is_told(screens: Screens) -> None:
 def test_jobs_that_no_module_defines_are_told(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     project.dispatch("Tomorrow", queue="new")
-    tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new put back: no module")
+    tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new released: no module")
 
 
 @sqlite

@@ -87,7 +87,7 @@ def test_what_a_limit_holds_back_is_told() -> None:
         "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
     )
     (more,) = held(grows=True, empty_in=None, last_tries=12)
-    assert more.endswith(", their number grows, 12 put off with one attempt left")
+    assert more.endswith(", their number grows, 12 released with one attempt left")
     (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
     assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
 
@@ -95,7 +95,7 @@ def test_what_a_limit_holds_back_is_told() -> None:
 def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
     (found,) = held(waiting=0, held=40.0, empty_in=None)
     assert found == (
-        "holds back: 40.0 a minute were put off, starts 0.16/s of 0.17 allowed (10 per 1m)"
+        "holds back: 40.0 a minute are held back, starts 0.16/s of 0.17 allowed (10 per 1m)"
     )
     for state in ("full", "open", "idle"):
         assert held(waiting=0, held=40.0, state=state) == [], "it is over"
@@ -136,7 +136,7 @@ def test_jobs_that_no_pool_takes_are_told() -> None:
 def test_unknown_jobs_are_told() -> None:
     unknown = UnknownJobView(job="shop:Old", queue="emails", jobs=3, age=2.0)
     (found,) = shop(unknown=(unknown,))
-    assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails put back: no module ")
+    assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails released: no module ")
 
 
 def test_a_worker_that_died_a_moment_ago_is_told() -> None:
