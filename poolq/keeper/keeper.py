@@ -43,7 +43,7 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import death_report
 from poolq.scoreboard.layout import RowStatus
-from poolq.scoreboard.timeouts import keeper_silence
+from poolq.scoreboard.timeouts import SUSPEND_THRESHOLD, keeper_silence
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
 from poolq.system.exit_codes import CANNOT_START
@@ -58,7 +58,6 @@ BEATS_PER_TTL = 6
 RETRY_DELAY = 0.5  # seconds
 MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
 LEAVE_TIMEOUT = 5.0  # seconds to recover the last workers at the end
-SUSPEND_THRESHOLD = 1.0  # a sleep that ends that many seconds late was a suspension
 #: Seconds after which the engine may forget an empty queue. Tests shorten it.
 FORGET_QUEUE_AFTER = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
 

@@ -143,8 +143,8 @@ class Observer(threading.Thread):
 
 
 class QueueTrends:
-    """The flow of one queue. Jobs that came in are those that have left and those that were
-    added."""
+    """Measures the jobs per second that enter and leave one queue. Those that enter are those that
+    leave plus the growth of the queue."""
 
     def __init__(self) -> None:
         self._left = SlidingWindow(RATE_SPAN)

@@ -1,5 +1,5 @@
-"""Takes over what the dead have left at the engine: workers without a process, and nodes that have
-been silent for too long. Which job is to blame for a death is the engine's answer.
+"""Takes over the jobs of dead workers, and of nodes that have been silent for too long. The engine
+decides which job is to blame for a death.
 
 - Each row is recovered by itself: a damaged one is warned of once and skipped.
 - Between two exchanges the keeper's own beat comes first (`beat_if_due`).

@@ -36,7 +36,12 @@ from poolq.monitor.health import HealthInputs, health_inputs
 from poolq.scoreboard import kill_check, layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
-from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
+from poolq.scoreboard.timeouts import (
+    BEATS_PER_TIMEOUT,
+    MAX_MISSED_BEATS,
+    SUSPEND_THRESHOLD,
+    keeper_silence,
+)
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
 from poolq.system.kill import has_handler, kill_group, send
@@ -44,7 +49,6 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
 
-SUSPEND_THRESHOLD = 1.0  # a loop that is that many seconds late was suspended
 MAX_IDLE_SILENCE = 30  # seconds beyond --sleep that an idle worker may give no sign of life
 
 
