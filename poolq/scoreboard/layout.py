@@ -143,17 +143,9 @@ def _aligned(at: int, to: int) -> int:
 def _page_offsets(rows: int) -> list[int]:
     """Where the parts of the pages begin, and their end."""
     master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
+    parts = [master, EVENTS_BYTES, KEEPER_PAGE_BYTES, EVENTS_BYTES, SAMPLES_PAGE_BYTES]
     found = [0]
-    for part in (
-        master,
-        EVENTS_BYTES,
-        KEEPER_PAGE_BYTES,
-        EVENTS_BYTES,
-        SAMPLES_PAGE_BYTES,
-        WARNED_BYTES,
-        LIMIT_WINDOWS_BYTES,
-        rows * NOTES_BYTES,
-    ):
+    for part in (*parts, WARNED_BYTES, LIMIT_WINDOWS_BYTES, rows * NOTES_BYTES):
         found.append(_aligned(found[-1] + part, _ALIGNMENT))
     return found
 

@@ -32,15 +32,8 @@ class Notes:
     """The worker's side. `warned`: WARNED_BYTES that all workers share."""
 
     __slots__ = (
-        "_held",
-        "_keys",
-        "_last",
-        "_last_tries",
-        "_progress",
-        "_warned",
-        "histogram",
-        "recent",
-    )
+        "_held", "_keys", "_last", "_last_tries", "_progress", "_warned", "histogram", "recent",
+    )  # fmt: skip
 
     def __init__(self, memory: memoryview, warned: memoryview) -> None:
         self._warned = warned

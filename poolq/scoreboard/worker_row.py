@@ -55,16 +55,8 @@ class WorkerRow:
     is cheap; others read copies."""
 
     __slots__ = (
-        "_buckets",
-        "_bytes",
-        "_cells",
-        "_first",
-        "_head",
-        "_last_guard",
-        "_sums",
-        "notes",
-        "stop_requested",
-        "words",
+        "_buckets", "_bytes", "_cells", "_first", "_head", "_last_guard", "_sums", "notes",
+        "stop_requested", "words",
     )  # fmt: skip
 
     def __init__(
