@@ -25,7 +25,7 @@ from types import FrameType
 from setproctitle import setproctitle
 
 from poolq.log.events import LineFormatter
-from poolq.log.lines import LineAssembler
+from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import Sink
 from poolq.system.kill import send

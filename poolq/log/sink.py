@@ -14,7 +14,7 @@ from poolq.config import Config
 from poolq.config.settings import STDERR
 from poolq.errors import ConfigError
 from poolq.log.events import LineFormatter, Note
-from poolq.log.lines import LineAssembler
+from poolq.log.line_assembly import LineAssembler
 from poolq.log.ring import LogRing
 
 CHUNK_BYTES = 64 << 10

@@ -1,1 +1,1 @@
-"""The master: policy, the pool's state and its transitions, and the children that it forks."""
+"""The master: the pool's state, the policy, and the children that it forks."""

@@ -1,7 +1,7 @@
 """The children of the master: it forks and reaps them here.
 
 Whether to fork is the business of `policy.py`; what has happened is written down by
-`transitions.py`; `templates.py` talks to the templates, which fork workers for the master.
+`state_updates.py`; `templates.py` talks to the templates, which fork workers for the master.
 """
 
 import os
@@ -20,7 +20,7 @@ from poolq.log import logger
 from poolq.log.events import Reporter
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.sink import path_of
-from poolq.master import exits, transitions
+from poolq.master import exits, state_updates
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
 from poolq.master.templates import Templates, log_refusal
 from poolq.scoreboard.board import Scoreboard
@@ -86,7 +86,7 @@ class Children:
         place = self._pool.slots[slot - 1]
         row = self._scores.allocate(seq, slot, generation)
         if row is None:
-            place.not_before = now + transitions.WORKER_BACKOFF.first
+            place.not_before = now + state_updates.WORKER_BACKOFF.first
             return
         self._seq = seq
         self._wakeups.doorbells[row].clear()
@@ -95,12 +95,12 @@ class Children:
         pid = 0 if asked else self._fork_worker(seq, row, slot, generation)
         if not pid and not (asked and self.templates.fork_worker(generation, seq, row, slot)):
             self._scores.release(row)
-            delay = transitions.WORKER_BACKOFF.first if asked else FORK_RETRY_DELAY
+            delay = state_updates.WORKER_BACKOFF.first if asked else FORK_RETRY_DELAY
             place.not_before = now + delay
             return
         self.rows[seq] = row
         proc = WorkerProcess(seq, pid, generation, started_at=now)
-        transitions.spawned(self._pool, slot, proc, random.random())
+        state_updates.spawned(self._pool, slot, proc, random.random())
         if pid:
             self._adopt(seq, pid)
 
@@ -236,7 +236,7 @@ class Children:
     def forked(self, seq: int, pid: int) -> None:
         """A template has forked a worker (seq 0: its own copy), which may have died already."""
         if seq:
-            transitions.forked(self._pool, seq, pid)
+            state_updates.forked(self._pool, seq, pid)
             if seq not in self.rows:
                 return
             self._adopt(seq, pid)
@@ -248,7 +248,7 @@ class Children:
         """A template cannot fork the worker that it was asked for."""
         if seq in self.rows:
             self._scores.release(self.rows.pop(seq))
-            transitions.fork_failed(self._pool, seq, monotonic())
+            state_updates.fork_failed(self._pool, seq, monotonic())
 
     # reaping
 
@@ -273,19 +273,19 @@ class Children:
             self._exited(pid, status, by_signal=by_signal)
         if self._unknown and not self._expects_child():
             self._unknown.clear()  # a later child may have the same pid
-        transitions.end_if_empty(self._pool, monotonic())
-        transitions.remove_closed(self._pool)
+        state_updates.end_if_empty(self._pool, monotonic())
+        state_updates.remove_closed(self._pool)
 
     def _exited(self, pid: int, status: int, *, by_signal: bool) -> None:
         now, pool, code = monotonic(), self._pool, -1 if by_signal else status
         if pool.logger is not None and pool.logger.pid == pid:
-            transitions.logger_exited(pool, now)
+            state_updates.logger_exited(pool, now)
             self._log("warning", f"logger (pid {pid}) died; starting another")
         elif pool.keeper is not None and pool.keeper.pid == pid:
             if not pool.keeper.stop_sent and pool.broker_reached:
                 self._log("warning", f"keeper (pid {pid}) died; starting another")
             killed = by_signal and status == signal.SIGKILL
-            transitions.keeper_exited(pool, code, now, killed=killed)
+            state_updates.keeper_exited(pool, code, now, killed=killed)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
             self.templates.exited(pid, code)
         elif pid in self._seqs:
@@ -308,7 +308,7 @@ class Children:
         row = self._scores.read(index)
         booting = row.phase == Phase.BOOT
         if not booting:  # it may have become ready since it was last observed
-            transitions.ready(pool, seq, idle=False)
+            state_updates.ready(pool, seq, idle=False)
         gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
         if by_signal or row.in_job or (status and not gave_reason):
             self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}")
@@ -318,7 +318,7 @@ class Children:
         why = load_error.why if load_error else ""
         killed_for_job = row.kill_reason != KillReason.NONE
         worked, in_job = row.settled_jobs > 0 or killed_for_job, row.in_job and not killed_for_job
-        refused = transitions.exited(pool, seq, code, now, why, worked=worked, in_job=in_job)
+        refused = state_updates.exited(pool, seq, code, now, why, worked=worked, in_job=in_job)
         if refused and pool.generation:
             log_refusal(pool, self._log, row.generation, load_error)
         elif load_error is not None:

@@ -1,4 +1,4 @@
-"""The commands that a pool takes, by a signal (`signals.py`) or through its socket (`requests.py`).
+"""The commands of a pool. They come by a signal (`signals.py`) or by `socket_requests.py`.
 
 Each is logged and written into the pool's state; what follows from it is the business of
 `policy.py`. A command raises Refused if the pool is in no state to obey it.
@@ -9,7 +9,7 @@ from time import monotonic
 
 from poolq.config import Config
 from poolq.errors import Refused
-from poolq.master import canary, transitions
+from poolq.master import canary, state_updates
 from poolq.master.state import Mode, Pool
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
@@ -69,12 +69,12 @@ class Commands:
         most = self._config.procs * 2 + 8
         if not 1 <= procs <= most:
             raise Refused(f"there cannot be {procs} workers: this pool can have from 1 to {most}")
-        transitions.scale(self._pool, procs)
+        state_updates.scale(self._pool, procs)
         self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then end; `patient`: however long they take."""
-        if not transitions.stop(self._pool, monotonic(), patient=patient):
+        if not state_updates.stop(self._pool, monotonic(), patient=patient):
             return
         limit = f"{self._config.stop_timeout:g} s"
         killed = "" if patient else f"; jobs that run for more than {limit} are killed and released"
@@ -83,7 +83,7 @@ class Commands:
     def abort(self, why: str) -> None:
         """End at once."""
         self._log("warning", f"{why}: killing running jobs; they are released, uncounted")
-        transitions.abort(self._pool, monotonic())
+        state_updates.abort(self._pool, monotonic())
 
     def _must_run(self) -> None:
         if self._pool.mode is not Mode.RUN:

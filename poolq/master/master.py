@@ -21,14 +21,14 @@ from poolq.control.protocol import AnswerWithFd
 from poolq.control.server import MAX_CLIENTS, ControlServer
 from poolq.log.events import Note, Reporter
 from poolq.log.pipes import Pipes
-from poolq.master import actions, canary, policy, recycling, transitions
+from poolq.master import actions, canary, policy, recycling, state_updates
 from poolq.master.actions import Exit
 from poolq.master.children import Children
 from poolq.master.commands import Commands
 from poolq.master.dashboard import DashboardProcess, DashboardProgram
 from poolq.master.publisher import StatusPublisher
-from poolq.master.requests import Requests
 from poolq.master.signals import SignalCommands
+from poolq.master.socket_requests import Requests
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
 from poolq.master.status import StatusReport
 from poolq.master.systemd import SystemdNotifier
@@ -181,7 +181,7 @@ class Master:
         was."""
         now = monotonic()
         if now - due > SUSPEND_THRESHOLD:
-            transitions.suspended(self.pool, now - slept, now)
+            state_updates.suspended(self.pool, now - slept, now)
             self._log("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
     def _end(self, code: int) -> int:
@@ -244,7 +244,7 @@ class Master:
                 proc.move(WorkerEvent.LOADED)
             return
         trial, idle = self.pool.trial, row.phase == Phase.IDLE
-        accepted = transitions.ready(self.pool, proc.seq, idle=idle)
+        accepted = state_updates.ready(self.pool, proc.seq, idle=idle)
         if accepted and trial is not None and trial.why != "start":
             text = f"generation {trial.generation} is accepted: the other workers follow"
             self._log("info", text)
@@ -267,7 +267,7 @@ class Master:
 
     def _drain(self, one: actions.Drain) -> None:
         self._log("info", one.why)
-        transitions.stop(self.pool, monotonic())
+        state_updates.stop(self.pool, monotonic())
 
     def _stop(self, action: actions.Stop) -> None:
         """Tell a process to leave. For a worker the word in its row counts, the signal only wakes
@@ -280,7 +280,7 @@ class Master:
         self._children.templates.stop(pid)
         if row is None or has_handler(pid, signal.SIGTERM):
             send(pid, signal.SIGTERM)
-        transitions.signalled(self.pool, pid, monotonic(), killed=False)
+        state_updates.signalled(self.pool, pid, monotonic(), killed=False)
 
     def _kill(self, action: actions.Kill) -> None:
         pid, row = action.pid, self._children.row_of(action.pid)
@@ -290,7 +290,7 @@ class Master:
         if row is not None:
             self._scores.suppress_crash(row)
         kill_group(pid)
-        transitions.signalled(self.pool, pid, monotonic(), killed=True)
+        state_updates.signalled(self.pool, pid, monotonic(), killed=True)
 
     def _check_code(self, action: actions.CheckCode) -> None:
         proc = self.pool.find(action.seq)
@@ -299,7 +299,7 @@ class Master:
             self._children.templates.check_code(action.generation, action.seq)
 
     def _dump_stack(self, action: actions.DumpStack) -> None:
-        transitions.dump_asked(self._proc(action.pid), action.running, monotonic())
+        state_updates.dump_asked(self._proc(action.pid), action.running, monotonic())
         send(action.pid, signal.SIGUSR2)
 
     def _kill_overrun(self, action: actions.KillOverrun) -> None:
@@ -322,7 +322,7 @@ class Master:
         )
         self._log("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
         kill_group(pid)
-        transitions.signalled(self.pool, pid, monotonic(), killed=True)
+        state_updates.signalled(self.pool, pid, monotonic(), killed=True)
 
     def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)

@@ -1,6 +1,6 @@
 """The state of a pool as plain values (pure).
 
-- `policy.py` decides by it what to do next; `transitions.py` writes into it what has happened.
+- `policy.py` decides by it what to do next; `state_updates.py` writes into it what has happened.
 - The life of a worker process is one table, WORKER_TRANSITIONS: state and event give the next
   state. A move that the table does not have raises IllegalMove. docs/design.md shows the table.
 

@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from poolq.master import recycling, transitions
+from poolq.master import recycling, state_updates
 from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
@@ -172,7 +172,7 @@ class Templates:
         if not (expected or was_spare):
             self._log("warning", f"template g{generation} (pid {pid}) died")
         why = load_error.why if load_error else ""
-        woken = transitions.template_exited(pool, pid, code, why, now)
+        woken = state_updates.template_exited(pool, pid, code, why, now)
         if was_spare:
             return  # another one is forked soon
         if trial is not None and pool.trial is not trial and pool.generation:

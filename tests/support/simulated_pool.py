@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolq.master import canary, transitions
+from poolq.master import canary, state_updates
 from poolq.master.actions import (
     Action,
     CheckCode,
@@ -88,8 +88,8 @@ class SimulatedPool:
 
     def act(self) -> list[Action]:
         """Run one turn of the master's loop, after signals and reaping."""
-        transitions.end_if_empty(self.pool, self.now)
-        transitions.remove_closed(self.pool)
+        state_updates.end_if_empty(self.pool, self.now)
+        state_updates.remove_closed(self.pool)
         if self.pool.keeper:
             self.pool.keeper.beat.observe(self.beat, self.now)
         actions = decide(self.pool, self.now, self.unrecovered)
@@ -135,7 +135,7 @@ class SimulatedPool:
         )
         self.workers[process.seq] = process
         proc = WorkerProcess(process.seq, process.pid, process.generation, self.now)
-        transitions.spawned(self.pool, process.slot, proc, rand=0.5)
+        state_updates.spawned(self.pool, process.slot, proc, rand=0.5)
 
     def _stop(self, action: Stop) -> None:
         process = self.process(action.pid)
@@ -143,7 +143,7 @@ class SimulatedPool:
         repeated = proc is not None and proc.idle and self.now >= proc.signalled_at + STOP_REPEAT
         assert not process.stop_sent or repeated, "stopped twice"
         first, process.stop_sent = not process.stop_sent, True
-        transitions.signalled(self.pool, action.pid, self.now, killed=False)
+        state_updates.signalled(self.pool, action.pid, self.now, killed=False)
         # A repeated signal is not checked: the slot may have been closing at the first.
         if (
             first
@@ -157,7 +157,7 @@ class SimulatedPool:
         process = self.process(action.pid)
         assert not process.killed, "killed twice"
         process.killed = True
-        transitions.signalled(self.pool, action.pid, self.now, killed=True)
+        state_updates.signalled(self.pool, action.pid, self.now, killed=True)
         if self.pool.mode is not Mode.RUN and process.slot:
             hangs = action.booting or "did not move" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed too early"
@@ -169,7 +169,7 @@ class SimulatedPool:
 
     def _dump(self, action: DumpStack) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
-        transitions.dump_asked(proc, action.running, self.now)
+        state_updates.dump_asked(proc, action.running, self.now)
 
     def _overrun(self, action: KillOverrun) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
@@ -179,7 +179,7 @@ class SimulatedPool:
         proc.dump = None
         assert not self.process(action.pid).killed, "killed twice"
         self.process(action.pid).killed = True
-        transitions.signalled(self.pool, action.pid, self.now, killed=True)
+        state_updates.signalled(self.pool, action.pid, self.now, killed=True)
 
     # queries
 
@@ -217,14 +217,14 @@ class SimulatedPool:
 
     def fork(self, process: SimulatedProcess) -> None:
         process.pid = self.next()
-        transitions.forked(self.pool, process.seq, process.pid)
+        state_updates.forked(self.pool, process.seq, process.pid)
 
     def load(self, process: SimulatedProcess) -> None:
         process.ready = self.pool.templates[process.generation].ready = True
 
     def make_ready(self, process: SimulatedProcess) -> None:
         process.ready = True
-        transitions.ready(self.pool, process.seq, idle=False)
+        state_updates.ready(self.pool, process.seq, idle=False)
 
     def end(
         self,
@@ -236,20 +236,22 @@ class SimulatedPool:
     ) -> None:
         if process is self.keeper:
             self.keeper = None
-            transitions.keeper_exited(self.pool, code, self.now)
+            state_updates.keeper_exited(self.pool, code, self.now)
         elif process.seq:
             del self.workers[process.seq]
             self.unrecovered += 1
-            transitions.exited(self.pool, process.seq, code, self.now, worked=worked, in_job=in_job)
+            state_updates.exited(
+                self.pool, process.seq, code, self.now, worked=worked, in_job=in_job
+            )
         else:
             del self.templates[process.generation]
-            transitions.template_exited(self.pool, process.pid, code, "", self.now)
+            state_updates.template_exited(self.pool, process.pid, code, "", self.now)
             for one in [
                 one for one in self.workers.values() if one.generation == process.generation
             ]:
                 if not one.pid:
                     del self.workers[one.seq]
-                    transitions.fork_failed(self.pool, one.seq, self.now)
+                    state_updates.fork_failed(self.pool, one.seq, self.now)
 
     def run_for(self, seconds: float = 0.0) -> None:
         """Let time pass as the master's loop would; all processes do what is expected of them."""

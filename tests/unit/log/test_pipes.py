@@ -14,7 +14,7 @@ from poolq.jobs.running import call
 from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
-from poolq.log.lines import LINE_TIMEOUT, LineAssembler
+from poolq.log.line_assembly import LINE_TIMEOUT, LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes, Writers
 from poolq.log.reporting import EVENT_LOGGER, Handler, Log, stream
 from poolq.log.ring import Record

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poolq.config import Config
-from poolq.master import canary, commands, signals, transitions
+from poolq.master import canary, commands, signals, state_updates
 from poolq.master.commands import Commands
 from poolq.master.signals import SignalCommands
 from poolq.master.state import HelperProcess, Limits, Mode
@@ -66,7 +66,7 @@ def reloading() -> SimulatedPool:
 
 def draining() -> SimulatedPool:
     sim = busy()
-    transitions.stop(sim.pool, sim.now)
+    state_updates.stop(sim.pool, sim.now)
     sim.act()
     return sim
 

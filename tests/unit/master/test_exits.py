@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolq.master import exits, transitions
+from poolq.master import exits, state_updates
 from poolq.master.state import WorkerProcess
 from poolq.master.state import WorkerState as State
 from poolq.scoreboard import exit_reasons
@@ -61,7 +61,7 @@ def test_exits_because_of_fewer_slots_or_the_end_of_the_pool() -> None:
     sim = running(1)
     sim.pool.slots[0].closing = True
     assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "scale"
-    transitions.stop(sim.pool, sim.now)
+    state_updates.stop(sim.pool, sim.now)
     assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "stop"
     assert reason_of(sim, row(signal=9), state=State.KILLED) == "stop"
     assert reason_of(sim, row(signal=11), state=State.IDLE) == "crash"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import policy, transitions
+from poolq.master import policy, state_updates
 from poolq.master.actions import Exit, Kill, SpawnKeeper, SpawnTemplate, SpawnWorker
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits
@@ -155,8 +155,8 @@ def test_the_stop_timeout_kills_on_time_and_the_pool_exits_with_5() -> None:
     process, other = sim.workers.values()
     process.stubborn = True
     begun = sim.now
-    assert transitions.stop(sim.pool, begun)
-    assert not transitions.stop(sim.pool, begun + 1), "idempotent"
+    assert state_updates.stop(sim.pool, begun)
+    assert not state_updates.stop(sim.pool, begun + 1), "idempotent"
     sim.run_for(STOP_TIMEOUT - 0.01)
     assert not process.killed
     assert other.seq not in sim.workers
@@ -170,14 +170,14 @@ def test_the_stop_timeout_kills_on_time_and_the_pool_exits_with_5() -> None:
 
 def test_an_abort_that_kills_no_job_exits_with_0() -> None:
     sim = running(2)
-    transitions.abort(sim.pool, sim.now)
+    state_updates.abort(sim.pool, sim.now)
     sim.run_for(1)
     assert sim.exit == 0
 
 
 def test_the_loop_wakes_up_for_the_stop_timeout() -> None:
     sim = running(1)
-    transitions.stop(sim.pool, sim.now)
+    state_updates.stop(sim.pool, sim.now)
     assert next_wake(sim.pool, sim.now + STOP_TIMEOUT - 0.25) == pytest.approx(0.25)
 
 
@@ -185,7 +185,7 @@ def test_the_end_waits_until_the_dead_are_recovered() -> None:
     """The keeper died with the last worker: another one is started to recover its claims."""
     sim = running(1)
     process = only_worker(sim)
-    transitions.stop(sim.pool, sim.now)
+    state_updates.stop(sim.pool, sim.now)
     sim.act()
     sim.end(process, -1)
     assert sim.keeper is not None
@@ -200,8 +200,8 @@ def test_a_keeper_that_does_not_leave_is_killed() -> None:
     sim = running(1)
     assert sim.keeper is not None
     sim.keeper.stubborn = True
-    transitions.stop(sim.pool, sim.now)
-    sim.run_for(transitions.END_TIMEOUT - 0.1)
+    state_updates.stop(sim.pool, sim.now)
+    sim.run_for(state_updates.END_TIMEOUT - 0.1)
     assert sim.keeper is not None
     assert not sim.keeper.killed
     sim.run_for(1)
@@ -214,6 +214,6 @@ def test_a_hung_template_does_not_delay_the_end() -> None:
     sim.end(only_worker(sim), -1)
     sim.now += 1
     sim.act()
-    transitions.stop(sim.pool, sim.now)
-    sim.run_for(policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 1)
+    state_updates.stop(sim.pool, sim.now)
+    sim.run_for(policy.FORK_TIMEOUT + state_updates.END_TIMEOUT + 1)
     assert sim.exit == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import canary, policy, recycling, transitions
+from poolq.master import canary, policy, recycling, state_updates
 from poolq.master.actions import DumpStack, KillOverrun
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
@@ -70,12 +70,12 @@ def test_a_suspension_moves_the_deadlines() -> None:
     sim = running(2)
     seen, unseen = sim.pool.procs()
     seen.running, seen.running_since = (7, 1), sim.now - 1
-    transitions.suspended(sim.pool, 5.0, sim.now)
-    transitions.suspended(sim.pool, 3.0, sim.now + 4)
+    state_updates.suspended(sim.pool, 5.0, sim.now)
+    state_updates.suspended(sim.pool, 3.0, sim.now + 4)
     assert (seen.suspend_credit, unseen.suspend_credit) == (8.0, 3.0)
     assert seen.resumed_at == unseen.resumed_at == sim.now + 4
     seen.running_since = sim.now + 5  # another job
-    transitions.suspended(sim.pool, 2.0, sim.now + 8)
+    state_updates.suspended(sim.pool, 2.0, sim.now + 8)
     assert seen.suspend_credit == 2.0
 
 

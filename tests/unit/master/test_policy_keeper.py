@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import policy, transitions
+from poolq.master import policy, state_updates
 from poolq.master.actions import Kill, SpawnKeeper
 from poolq.master.state import HelperProcess, Limits, Pool
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
@@ -19,14 +19,14 @@ def pool(**limits: float) -> Pool:
 def delay_after_death(one: Pool, now: float, *, killed: bool) -> float:
     """Reap a keeper that was just started; returns the seconds until the next one."""
     one.keeper = HelperProcess(7, now - 0.2)
-    transitions.keeper_exited(one, -1 if killed else 70, now, killed=killed)
+    state_updates.keeper_exited(one, -1 if killed else 70, now, killed=killed)
     return one.keeper_not_before - now
 
 
 def test_a_killed_keeper_is_always_replaced_at_once() -> None:
     one = pool()
     waits = [delay_after_death(one, now, killed=True) for now in range(100, 150)]
-    assert waits == [pytest.approx(transitions.KEEPER_INTERVAL - 0.2)] * 50
+    assert waits == [pytest.approx(state_updates.KEEPER_INTERVAL - 0.2)] * 50
     assert policy.decide(one, 150, 0) == [SpawnKeeper()]
 
 

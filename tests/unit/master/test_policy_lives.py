@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from poolq.master import canary, policy, recycling, transitions
+from poolq.master import canary, policy, recycling, state_updates
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
@@ -194,15 +194,15 @@ class Lives(RuleBasedStateMachine):
 
     @rule(procs=st.integers(1, 5))
     def scale(self, procs: int) -> None:
-        transitions.scale(self.sim.pool, procs)
+        state_updates.scale(self.sim.pool, procs)
         self.act()
 
     @rule(patient=st.booleans())
     def stop(self, patient: bool) -> None:
         if patient:
-            transitions.stop(self.sim.pool, self.sim.now)
+            state_updates.stop(self.sim.pool, self.sim.now)
         else:
-            transitions.abort(self.sim.pool, self.sim.now)
+            state_updates.abort(self.sim.pool, self.sim.now)
         self.act()
 
     @invariant()
@@ -238,13 +238,13 @@ class Lives(RuleBasedStateMachine):
                 return
             serving = [one for one in sim.workers.values() if one.ready and not one.stop_sent]
             assert len(serving) >= sim.pool.target()
-        transitions.stop(sim.pool, sim.now)
+        state_updates.stop(sim.pool, sim.now)
         for process in sim.processes():
             process.stubborn = True
         begun = sim.now
-        sim.run_for(STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 10)
+        sim.run_for(STOP_TIMEOUT + policy.FORK_TIMEOUT + state_updates.END_TIMEOUT + 10)
         assert sim.exit is not None
-        assert sim.now - begun <= STOP_TIMEOUT + policy.FORK_TIMEOUT + transitions.END_TIMEOUT + 5
+        assert sim.now - begun <= STOP_TIMEOUT + policy.FORK_TIMEOUT + state_updates.END_TIMEOUT + 5
 
 
 class Replacing(RuleBasedStateMachine):
@@ -300,7 +300,7 @@ class Replacing(RuleBasedStateMachine):
     def the_pool_grows(self, more: int) -> None:
         """New slots count when their workers have booted, which broken code cannot."""
         if self.sim.pool.target() < 6 and not self.sim.broken:
-            transitions.scale(self.sim.pool, self.sim.pool.target() + more)
+            state_updates.scale(self.sim.pool, self.sim.pool.target() + more)
             self.sim.run_for(30)
 
     @invariant()

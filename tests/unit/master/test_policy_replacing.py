@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import canary, policy, recycling, transitions
+from poolq.master import canary, policy, recycling, state_updates
 from poolq.master.actions import CheckCode, Kill, SpawnTemplate, SpawnWorker, Stop
 from poolq.master.state import WorkerEvent
 from tests.support.simulated_pool import only_worker, running
@@ -148,7 +148,7 @@ def test_a_canary_whose_slot_closes_does_not_refuse_its_generation() -> None:
     canary.reload(sim.pool, "HUP")
     assert sim.act() == [SpawnWorker(2, 2)]
     tried = sim.workers_of(2)[-1]
-    transitions.scale(sim.pool, 1)
+    state_updates.scale(sim.pool, 1)
     assert Stop(tried.pid) in sim.act()
     sim.end(tried)
     sim.run_for(5)
@@ -163,7 +163,7 @@ def test_a_worker_that_hangs_while_booting_is_killed_though_it_was_told_to_leave
     sim.now += 1
     sim.act()
     booting = sim.workers_of(2)[0]
-    transitions.scale(sim.pool, 1)
+    state_updates.scale(sim.pool, 1)
     assert Stop(booting.pid) in sim.act()
     booting.hangs = True
     sim.run_for(sim.limits.boot_timeout - 0.1)
@@ -180,7 +180,7 @@ def test_a_worker_that_hangs_while_booting_does_not_delay_a_patient_drain() -> N
     sim.act()
     booting = sim.workers_of(2)[0]
     booting.hangs = True
-    transitions.stop(sim.pool, sim.now, patient=True)
+    state_updates.stop(sim.pool, sim.now, patient=True)
     sim.run_for(sim.limits.boot_timeout + 5)
     assert sim.exit == 0
 
@@ -232,7 +232,7 @@ def test_an_idle_worker_that_has_missed_its_stop_is_woken_up_each_second() -> No
     sim = running(1)
     old = only_worker(sim)
     old.stubborn = True
-    transitions.stop(sim.pool, sim.now, patient=True)
+    state_updates.stop(sim.pool, sim.now, patient=True)
     assert sim.act() == [Stop(old.pid)]
     (proc,) = sim.pool.procs()
     sim.now += policy.STOP_REPEAT

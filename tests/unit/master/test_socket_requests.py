@@ -12,9 +12,9 @@ from hypothesis import given, settings
 
 from poolq.config import Config
 from poolq.control.protocol import AnswerWithFd, BadRequest, to_line
-from poolq.master import transitions
+from poolq.master import state_updates
 from poolq.master.commands import Commands
-from poolq.master.requests import Requests
+from poolq.master.socket_requests import Requests
 from poolq.monitor.health import HealthInputs
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -67,7 +67,7 @@ def test_every_request_is_answered_or_refused_and_the_pool_survives(
         if sim.exit is None:
             sim.act()
         assert 1 <= sim.pool.target() <= 12
-    transitions.abort(sim.pool, sim.now)
+    state_updates.abort(sim.pool, sim.now)
     if sim.exit is None:
         sim.run_for(1)
     assert sim.exit is not None
