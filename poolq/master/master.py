@@ -240,7 +240,7 @@ class Master:
     def _observe_worker(self, proc: WorkerProcess, row: Row, now: float, sampled_at: float) -> None:
         proc.beat.observe(row.beat, now)
         if row.phase == Phase.BOOT:
-            if row.beat > 0:
+            if row.beat > 0 and not proc.ready:  # a job may have overwritten the row's phase
                 proc.move(WorkerEvent.LOADED)
             return
         trial, idle = self.pool.trial, row.phase == Phase.IDLE

@@ -41,3 +41,13 @@ def test_the_design_page_shows_the_table() -> None:
         rows.append(f"| {state.name} |" + "".join(f" {cell} |" for cell in cells))
     table = "\n".join(rows)
     assert table in read("design.md"), f"docs/design.md lacks this table:\n{table}"
+
+
+@pytest.mark.parametrize(
+    "state", [one for one in WorkerState if one not in (WorkerState.FORKING, WorkerState.GONE)]
+)
+def test_whatever_a_row_tells_of_a_living_worker_is_a_legal_move(state: WorkerState) -> None:
+    """A job may overwrite its worker's row, and the master must survive that."""
+    proc = WorkerProcess(1, 4711, 1, 0.0, state=state)
+    events = {WorkerEvent.IDLE, WorkerEvent.BUSY} | (set() if proc.ready else {WorkerEvent.LOADED})
+    assert events <= set(WORKER_TRANSITIONS[state])
