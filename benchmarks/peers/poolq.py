@@ -7,6 +7,9 @@ from time import monotonic_ns, sleep, thread_time_ns
 import poolq
 from benchmarks import tally
 from benchmarks.work import URL
+from poolq.jobs.producer import engine
+
+QUEUE = "default"
 
 
 class Noop(poolq.Job):
@@ -68,6 +71,16 @@ def send(payload: dict[str, object]) -> None:
 
 def fill(payloads: list[dict[str, object]]) -> None:
     poolq.dispatch_many(Noop, payloads)
+
+
+def fill_paused(payloads: list[dict[str, object]]) -> None:
+    """As `fill`, but nothing is claimed before `resume`."""
+    engine().pause(QUEUE)
+    fill(payloads)
+
+
+def resume(_: list[dict[str, object]]) -> None:
+    engine().resume(QUEUE)
 
 
 def spin(payloads: list[dict[str, object]]) -> None:
