@@ -31,6 +31,11 @@ Each text says in one line what was given, what is wrong and what to do.
 
 from collections.abc import Sequence
 
+#: Exit codes by which a pool and its children report a reason that is no error here.
+BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
+#: Exit codes of a child that explain why a pool cannot start: no broker, bad configuration.
+CANNOT_START = (69, 78)
+
 
 class PoolqError(Exception):
     """Root of all errors that poolq raises on purpose. `exit_code` is what the CLI exits with."""
@@ -97,11 +102,9 @@ class EngineError(PoolqError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached, or was lost before it answered.
-
-    `maybe_stored` means that the jobs in `ids` may have been stored nevertheless, so they must not
-    be dispatched again blindly.
-    """
+    """The engine cannot be reached, or was lost before it answered. `maybe_stored` means that the
+    jobs in `ids` may have been stored nevertheless, so they must not be dispatched again
+    blindly."""
 
     exit_code = 69
 

@@ -72,9 +72,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def point(text: str, now: datetime) -> datetime | None:
     """The point in time that the text describes, in the zone of `now`; None if it describes none.
-
-    Raises ValueError for text that looks like a point in time but is invalid ("25:00").
-    """
+    Raises ValueError for text that looks like a point in time but is invalid ("25:00")."""
     text = text.strip()
     if _ISO_DATE.match(text):
         return datetime.fromisoformat(text)
@@ -94,10 +92,8 @@ def plain(text: str) -> str:
 
 
 def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
-    """The point `months`, then `elapsed` microseconds, after `now` (before it if negative).
-
-    Raises OverflowError beyond the calendar.
-    """
+    """The point `months`, then `elapsed` microseconds, after `now` (before it if negative). Raises
+    OverflowError beyond the calendar."""
     year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise OverflowError("the calendar ends there")

@@ -68,12 +68,10 @@ def length(step: int | str, now: datetime) -> int:
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
-    """When a job is due, as `(delay, at)`, of which at least one is 0.
-
-    `delay` is in microseconds from now, `at` in microseconds since the epoch. None and points in
-    the past give (0, 0): immediately. Dates and times without a zone have the zone of `now`, or
-    local time if it has none. Raises DurationError.
-    """
+    """When a job is due, as `(delay, at)`, of which at least one is 0. `delay` is in microseconds
+    from now, `at` in microseconds since the epoch. None and points in the past give (0, 0):
+    immediately. Dates and times without a zone have the zone of `now`, or local time if it has
+    none. Raises DurationError."""
     if value is None:
         return 0, 0
     found = _duration(value)

@@ -18,8 +18,7 @@ SHORTHANDS = {
     "sync": "sync://",
     "null": "null://",
 }
-#: The engine class of each scheme. It is named here, and imported with its client library only when
-#: that engine is chosen.
+#: The engine class of each scheme, imported with its client library when that engine is chosen.
 ENGINES = {
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
     "redis": "poolq.engines.redis.engine:RedisEngine",
@@ -29,8 +28,8 @@ ENGINES = {
     "redis+cluster": "poolq.engines.redis.engine:RedisEngine",
     "mysql": "poolq.engines.mysql:MySQLEngine",
     "mariadb": "poolq.engines.mysql:MySQLEngine",
-    "sync": "poolq.engines.sync:SyncEngine",
-    "null": "poolq.engines.null:NullEngine",
+    "sync": "poolq.engines.storeless:SyncEngine",
+    "null": "poolq.engines.storeless:NullEngine",
 }
 SCHEMES = tuple(ENGINES)
 SQL_SCHEMES = ("mysql", "mariadb")
@@ -43,16 +42,12 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 
 def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
-    """The complete URL that an engine gets. Relative SQLite paths start from `folder`.
-
-    Raises ValueError with one line that contains no password.
-    """
+    """The complete URL that an engine gets. Relative SQLite paths start from `folder`. Raises
+    ValueError with one line that contains no password."""
     url = text.strip()
     if url == "database":
         if not database_url:
-            raise ValueError(
-                "'database' needs DATABASE_URL, which is not set; set it, or give a URL"
-            )
+            raise ValueError("'database' needs DATABASE_URL, which is unset; set it, or give a URL")
         url = database_url.strip()
     url = SHORTHANDS.get(url, url)
     if any(ch.isspace() or not ch.isprintable() for ch in url):

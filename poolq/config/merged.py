@@ -38,12 +38,10 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit.
-
-    `engine` is a complete URL, with an absolute path for SQLite; `queue` is None for all queues;
-    `log_file` is an absolute path, or "stderr"; `metrics` is host:port, or "off". `sources` maps
-    each setting to the place where its value was found.
-    """
+    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
+    complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
+    absolute path, or "stderr"; `metrics` is host:port, or "off". `sources` maps each setting to the
+    place where its value was found."""
 
     engine: str
     folder: Path
@@ -89,13 +87,11 @@ def load(
     warn: Warn | None = None,
     place: str = "",
 ) -> Config:
-    """Merge the settings of all places.
-
-    `flags` maps names of settings to values, or to None if a flag is not given; `place` names their
-    origin if they are not flags of a command. Raises ConfigError, which names the setting and its
-    place. An unknown POOLQ_ variable only leads to a warning (in the log, or through `warn`): it
-    may belong to another version, or to the application.
-    """
+    """Merge the settings of all places. `flags` maps names of settings to values, or to None if a
+    flag is not given; `place` names their origin if they are not flags of a command. Raises
+    ConfigError, which names the setting and its place. An unknown POOLQ_ variable only leads to a
+    warning (in the log, or through `warn`): it may belong to another version, or to the
+    application."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
     folder, trusted = project_folder(cwd, warn)
@@ -113,9 +109,10 @@ def load(
     if sources["engine"] == "default" and (environ.get(JOB_ENGINE) or dotenv.get(JOB_ENGINE)):
         where = "the environment" if environ.get(JOB_ENGINE) else folder / ".env"
         warn(f"{JOB_ENGINE} in {where} is not read; poolq's name for it is POOLQ_ENGINE")
-    database, place = _database_url(environ, dotenv, folder)
+    database = environ.get(DATABASE_URL) or dotenv.get(DATABASE_URL)
     if str(values["engine"]).strip() == "database" and database:
-        sources["engine"] += f", {place}"
+        where = "the environment" if environ.get(DATABASE_URL) else folder / ".env"
+        sources["engine"] += f", {DATABASE_URL} in {where}"
     try:
         values["engine"] = engine_urls.normalise(str(values["engine"]), folder, database)
     except ValueError as error:
@@ -138,10 +135,8 @@ def engine_class(config: Config) -> "type[Engine]":
 
 
 def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
-    """The nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current
-    folder) upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted
-    folders.
-    """
+    """The nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current one)
+    upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted ones."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -248,14 +243,6 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())
-
-
-def _database_url(
-    environ: Mapping[str, str], dotenv: Mapping[str, str], folder: Path
-) -> tuple[str | None, str]:
-    if environ.get(DATABASE_URL):
-        return environ[DATABASE_URL], f"{DATABASE_URL} in the environment"
-    return dotenv.get(DATABASE_URL), f"{DATABASE_URL} in {folder / '.env'}"
 
 
 def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:

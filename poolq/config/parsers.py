@@ -167,7 +167,5 @@ def modules(value: object) -> tuple[str, ...]:
     found = names(value)
     for name in found:
         if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(
-                f"must name modules such as jobs or shop.jobs; {name!r} is not such a name"
-            )
+            raise ValueError(f"must name modules such as shop.jobs; {name!r} is not such a name")
     return found

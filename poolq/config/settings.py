@@ -31,8 +31,7 @@ STDERR = "stderr"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default` is a value, or a function that computes one; `shown` is its text in
-    the help."""
+    """One setting. `default` may be a function that computes it, `shown` is what the help shows."""
 
     name: str
     default: object
@@ -65,8 +64,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-# Positional, so that it reads as a table: name, default, parser, metavar, the default as the help
-# shows it; then the help.
+# Positional, so that it reads as a table: name, default, parser, metavar, shown default, help.
 SETTINGS = (
     Setting("engine", "sqlite:///poolq.db", text, "URL", "sqlite:///poolq.db",
         "Where jobs are stored: a URL, or one of sqlite redis database sync null."),

@@ -67,6 +67,11 @@ class Settlement(NamedTuple):
     outcome: Outcome
 
 
+Settlements = Sequence[Settlement]
+#: Names of queues in strict order; None: all queues of the namespace in turn.
+Queues = Sequence[str] | None
+
+
 class Step(NamedTuple):
     """The result of a step: the new claims, and the ids of the settlements that were stale."""
 
@@ -189,11 +194,9 @@ class Engine(ABC):
 
     @abstractmethod
     def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs, one atomic round trip per chunk.
-
-        Raises EngineUnavailable. Its `ids` are the jobs not yet known to be stored, and its
-        `maybe_stored` is False only if certainly none of them was stored.
-        """
+        """Store jobs, one atomic round trip per chunk. Raises EngineUnavailable. Its `ids` are the
+        jobs not yet known to be stored, and its `maybe_stored` is False only if certainly none of
+        them was stored."""
 
     # workers
 
@@ -203,25 +206,20 @@ class Engine(ABC):
 
     @abstractmethod
     def step(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
+        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
         """Settle, promote, and claim up to `want` jobs (0: only settle).
 
-        `queues` are served in strict order; None: all queues of the namespace in turn, by
-        `request`. Paused queues give nothing. A parked job whose slot has come is claimed before
-        the other jobs of its queue, and its slot is taken in the same operation. Only one parked
-        job is claimed per step, and ready jobs of its queue may be left for the next step.
-        Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable.
+        `queues` None: all in turn, by `request`. Paused queues give nothing. A parked job whose
+        slot has come is claimed before the other jobs of its queue, and its slot is taken in the
+        same operation. Only one parked job is claimed per step, and ready jobs of its queue may be
+        left for the next step. Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced,
+        EngineUnavailable.
         """
 
     def begin_step(
-        self, worker: str, request: int, settlements: Sequence[Settlement],  # noqa: ARG002  # overrides
-        want: int, queues: Sequence[str] | None,  # noqa: ARG002  # use them
+        self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides
+        want: int, queues: Queues,  # noqa: ARG002  # use them
     ) -> Callable[[], Step] | None:  # fmt: skip
         """Send a step without waiting; the returned function waits for its result, in the same
         thread. Both raise as `step` does, and `step` may repeat the same request. None: this
@@ -229,17 +227,16 @@ class Engine(ABC):
         return None
 
     @abstractmethod
-    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+    def settle(self, worker: str, settlements: Settlements) -> list[str]:
         """Settle from another thread than the main one, without a request number. Returns the
         stale ids. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start of every rule, or none at all. `held`: only if that worker holds that
-        claim, which is checked in the same operation; otherwise the admission is stale. Raises
-        Fenced, EngineUnavailable."""
+        """Take one start of every rule, or none. `held`: only if that worker holds that claim,
+        checked in the same operation, or it is stale. Raises Fenced, EngineUnavailable."""
 
-    def review(self, worker: str, queues: Sequence[str] | None) -> None:  # noqa: B027  # optional
+    def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
         """Ask the code for the limits of parked jobs again.
 
         Every line of these queues is marked with the time at which `worker` registered. The head
@@ -253,9 +250,8 @@ class Engine(ABC):
     # keepers
 
     def prepare(self) -> list[str]:
-        """Prepare the store for a pool that starts, and return warnings to log: the settings with
-        which the server may lose jobs. Raises ConfigError if no pool can work with its settings,
-        and EngineUnavailable."""
+        """Prepare the store for a starting pool, and return warnings to log: settings with which
+        the server may lose jobs. Raises ConfigError if no pool can work so, EngineUnavailable."""
         return []
 
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # overrides use it
@@ -266,19 +262,17 @@ class Engine(ABC):
         return False
 
     @abstractmethod
-    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+    def wait(self, queues: Queues, timeout: float) -> int:
         """Block for at most `timeout` seconds until something may be claimable. Returns a hint of
         how many jobs, or 0 after the timeout. Takes the wake token; `wake` puts it back."""
 
     @abstractmethod
-    def wake(self, queues: Sequence[str] | None) -> None:
-        """Leave a wake token for keepers that wait on these queues, in place of one that was taken
-        and cannot be used."""
+    def wake(self, queues: Queues) -> None:
+        """Leave a wake token for keepers that wait on these queues, in place of one not used."""
 
     @abstractmethod
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        """Increment the node's beat counter, creating the node if needed, and return the counters
-        of all nodes."""
+        """Increment the node's counter, creating the node if needed; returns those of all nodes."""
 
     @abstractmethod
     def remove_node(self, node: str) -> None:
@@ -315,8 +309,7 @@ class Engine(ABC):
     @abstractmethod
     def totals(self) -> dict[str, dict[str, int]]:
         """Counters per queue since the namespace was created: done, failed, retried, limited,
-        parked, crashed. Covers the queues that `counts` lists; the sums of forgotten queues are
-        under ""."""
+        parked, crashed. Covers the queues of `counts`; sums of forgotten ones are under ""."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:
@@ -324,8 +317,7 @@ class Engine(ABC):
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Limits with an open window or with waiting jobs: at most 1,000, those with waiting jobs
-        first. The work is bounded."""
+        """At most 1,000 limits with waiting jobs or an open window, in this order. Bounded work."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:
@@ -335,8 +327,7 @@ class Engine(ABC):
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        """Failed jobs, newest first. `before`: only those that failed earlier (microseconds since
-        the epoch)."""
+        """Failed jobs, newest first; only those that failed before `before`, in epoch micros."""
 
     @abstractmethod
     def retry(self, ids: Sequence[str]) -> list[str]:
@@ -368,8 +359,7 @@ class Engine(ABC):
 
     @abstractmethod
     def doctor(self) -> list[Check]:
-        """Check what the guarantees depend on: version, durability, eviction, isolation, schema,
-        clock."""
+        """Check what the guarantees depend on, such as versions, durability and isolation."""
 
     @abstractmethod
     def close(self) -> None:

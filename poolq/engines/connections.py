@@ -59,8 +59,7 @@ class _Owned(Generic[C]):
         if self.released:
             return
         self.released = True
-        # Compare pids, not forks: a child drops what the parent's other threads owned before the
-        # fork count goes up.
+        # Not forks: a child drops what the parent's other threads owned before it counts its fork.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:
@@ -77,12 +76,10 @@ class _Local(threading.local, Generic[C]):
 
 
 class Connections(Generic[C]):
-    """The connections of one engine, one per thread.
-
-    `connect` may raise anything; then nothing is kept. `close` must not raise. `alive` tells
-    whether an idle connection still works, and may ask the server; it must not raise either, but a
-    signal handler that interrupts it may. Without `alive`, connections are never checked.
-    """
+    """The connections of one engine, one per thread. `connect` may raise anything; then nothing is
+    kept. `close` must not raise. `alive` tells whether an idle connection still works, and may ask
+    the server; it must not raise either, but a signal handler that interrupts it may. Without
+    `alive`, connections are never checked."""
 
     def __init__(
         self,

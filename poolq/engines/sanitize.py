@@ -79,9 +79,8 @@ def state(values: Sequence[object]) -> State:
 def is_invalid_state(values: Sequence[object]) -> bool:
     """Whether poolq would never write this state."""
     *counts, history = values
-    return type(history) is not bytes or any(
-        type(one) is not int or not 0 <= one <= MAX_COUNT for one in counts
-    )
+    good = all(type(one) is int and 0 <= one <= MAX_COUNT for one in counts)
+    return type(history) is not bytes or not good
 
 
 def unreadable_body(what: str, value: object) -> bytes:
@@ -92,9 +91,8 @@ def unreadable_body(what: str, value: object) -> bytes:
 def rule(key: str, limit: object, window: object) -> Rule | None:
     """A limit; None if no code can have declared it."""
     found = Rule(key, number(limit), number(window))
-    return (
-        found if 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS else None
-    )
+    good = 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS
+    return found if good else None
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:

@@ -1,13 +1,23 @@
-"""The base of engines that store nothing: results are empty, and there is nothing to change.
+"""The engines that store nothing, for development and tests: sync and null.
 
-No pool can run on them (`stores` is False), so methods for workers and keepers raise Refused.
+Results are empty, and there is nothing to change. No pool can run on them (`stores` is False), so
+methods for workers and keepers raise Refused.
 """
 
+import logging
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from poolq.engines.base import Check, Engine, StoredJob
-from poolq.errors import Refused
+from poolq import config
+from poolq.common.names import suggestion
+from poolq.engines.base import Check, Engine, Push, StoredJob
+from poolq.errors import Refused, UnknownJob
+from poolq.jobs import registry
+from poolq.jobs.job import Job, inline
+from poolq.jobs.message import decode
+
+log = logging.getLogger("poolq")
 
 
 class Storeless(Engine):
@@ -49,3 +59,49 @@ class Storeless(Engine):
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+class NullEngine(Storeless):
+    """`null://`, for tests of code that dispatches."""
+
+    effect = "a dispatched job is checked and discarded"
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        for push in pushes:
+            decode(push.body)
+
+
+class SyncEngine(Storeless):
+    """`sync://` ignores delays: attempts follow immediately, hooks run, and `dispatch()` raises the
+    last error. A job is asked for its rate limits, so that a mistake in them shows here and not in
+    production, but they never make it wait. Jobs that it dispatches run inside it."""
+
+    effect = "a dispatched job runs inside dispatch()"
+
+    def push(self, pushes: Sequence[Push]) -> None:
+        """Run all in order, then raise the first error, if any."""
+        first: Exception | None = None
+        for push in pushes:
+            try:
+                inline(_job(decode(push.body).job), push.body, ask_limits=True)
+            except Exception as error:  # a job may raise anything; see below
+                if first is None:
+                    first = error
+                else:
+                    log.exception("job %s failed; the first error is raised", push.id)
+        if first is not None:
+            raise first
+
+
+def _job(name: str) -> type[Job]:
+    """The class of that name, known already or found by importing the application's modules."""
+    found = registry.known().get(name)
+    if found is None:
+        settings = config.load()
+        registry.import_all(settings.app, settings.folder)
+        found = registry.known().get(name)
+    if found is None:
+        nowhere = "no class here and no module has it"
+        hint = suggestion(name, registry.known().names(), nowhere)
+        raise UnknownJob(f"no job {name!r}; {hint}")
+    return found

@@ -17,9 +17,8 @@ def dispatch(
 ) -> str:
     """Dispatch a job by its name ("jobs:SendMail"), without its code, and return its id.
 
-    Options that are not given have poolq's defaults, not those of the job's class, which only the
-    `dispatch()` of the class knows. Raises OptionError, PayloadError, ConfigError,
-    EngineUnavailable.
+    Options that are not given have poolq's defaults, not those of the job's class. Raises
+    OptionError, PayloadError, ConfigError, EngineUnavailable.
     """
     job = _job_name(job)
     return send(MessageTemplate(job, DEFAULTS.changed(options, job)), payload)

@@ -49,8 +49,7 @@ class FunctionSettings(Generic[P, R_co]):
         return FunctionSettings(self.function, changed)
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError as the call would, and what
-        `Job.dispatch` raises."""
+        """Store a call and return the job's id. Raises TypeError and what `Job.dispatch` raises."""
         template = MessageTemplate(job_name(self.function.job), self.options)
         return send(template, self.function.bind(args, kwargs))
 
@@ -114,8 +113,7 @@ class FunctionJob(Generic[P, R_co]):
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError as the call would, and what
-        `Job.dispatch` raises."""
+        """Store a call and return the job's id. Raises TypeError and what `Job.dispatch` raises."""
         return send(template_of(self.job), self.bind(args, kwargs))
 
     @overload

@@ -18,10 +18,8 @@ _pack = Struct(">QQ").pack
 
 
 class _Ids:
-    """The state of `new_id`.
-
-    Two threads may read the same `last`; their ids then differ only in the random bits.
-    """
+    """The state of `new_id`. Two threads may read the same `last`; their ids then differ only in
+    the random bits."""
 
     __slots__ = ("bits", "last")
 

@@ -17,14 +17,7 @@ from poolq.jobs.class_checks import check_class
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import (
-    DEFAULTS,
-    OPTIONS,
-    Delay,
-    DispatchOptions,
-    Options,
-    RetryAfter,
-)
+from poolq.jobs.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.running import FailNow, ReleaseNow, progress, run_inline, running_job
 
@@ -101,9 +94,7 @@ class Job:
 
     def release(self, delay: Delay = None) -> NoReturn:
         """Go back to the queue and try again after `delay`. Counts as an attempt; never returns.
-
-        Raises DurationError.
-        """
+        Raises DurationError."""
         now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
         wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
         raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
@@ -281,11 +272,8 @@ def build(
     queue: str,
     error: BaseException | None = None,
 ) -> Job:
-    """A new instance for one execution. It owns `payload`: the caller must not share it.
-
-    Never raises: an error of `__init__` is kept for `running.call`, which raises it as if `run()`
-    had.
-    """
+    """A new instance for one execution. It owns `payload`: the caller must not share it. Never
+    raises: an error of `__init__` is kept for `running.call`, which raises it as if `run()` had."""
     try:
         # Job.__init__ would only set what is set below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
@@ -299,21 +287,16 @@ def build(
 
 # Positional, since it is called for each job, and keywords take time.
 def _fill(
-    job: Job,
-    id: str,
-    payload: dict[str, Any],
-    attempt: int,
-    queue: str,
-    error: BaseException | None,
+    job: Job, id: str, payload: dict[str, Any], attempt: int, queue: str, why: BaseException | None
 ) -> None:
     try:
         job.id = id
         job.payload = payload
         job.attempt = attempt
         job.queue = queue
-        job.error = error
+        job.error = why
     except Exception:  # noqa: BLE001  # a __setattr__ or a property of the user's own
-        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
+        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=why)
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:

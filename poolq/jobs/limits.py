@@ -23,8 +23,7 @@ LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
-    """A limit as engines count it. `(key, window)` identifies the counter; `window` is in
-    microseconds."""
+    """A limit as engines count it, by `(key, window)`; `window` is in microseconds."""
 
     key: str
     limit: int

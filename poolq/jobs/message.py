@@ -46,8 +46,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 
 class Push(NamedTuple):
-    """A job to store. It is due at `at` (microseconds since the epoch) or, if that is 0, in `delay`
-    microseconds."""
+    """A job to store, due at `at` (epoch microseconds) or, if that is 0, in `delay` micros."""
 
     id: str
     queue: str
@@ -68,12 +67,9 @@ class _BodyVersion(msgspec.Struct, frozen=True):
 
 
 class State(NamedTuple):
-    """What has happened to a job so far.
-
-    `attempt` counts its attempts and `crashes` the workers that died while running it. `failing` is
-    0, or 1 plus the workers that died since the job was marked as failing. `history` holds one
-    encoded Entry a line.
-    """
+    """What has happened to a job so far. `attempt` counts its attempts and `crashes` the workers
+    that died while running it. `failing` is 0, or 1 plus the workers that died since the job was
+    marked as failing. `history` holds one encoded Entry a line."""
 
     attempt: int = 0
     crashes: int = 0
@@ -86,8 +82,7 @@ INITIAL = State()
 
 
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One line of a job's history. `at` is in microseconds since the epoch; `cause` is one of
-    HISTORY_CAUSES."""
+    """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES."""
 
     at: int
     cause: str
@@ -99,8 +94,7 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     exit_code: int = 0
 
 
-#: error, released, limited and timeout count as attempts; crash is counted separately; unknown and
-#: newer are not counted.
+#: The first four count as attempts, crash is counted separately, unknown and newer not at all.
 HISTORY_CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
 
 #: What msgspec raises for bytes that are not JSON, or not the expected JSON.

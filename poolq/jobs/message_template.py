@@ -17,10 +17,8 @@ _new = tuple.__new__
 
 
 class MessageTemplate:
-    """The encoded message of a job's name and options, with gaps for id and payload.
-
-    `delay` is in microseconds, or None when the options name a point in time.
-    """
+    """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
+    microseconds, or None when the options name a point in time."""
 
     __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
 

@@ -34,12 +34,9 @@ class DispatchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Parsed options. Durations are in microseconds; a `timeout` of 0 means none.
-
-    A `delay` that is not an integer is a point in time (a datetime or text), which `due` computes
-    for each job. A step of `retry_after` that is text is a span of calendar months
-    (`date_parser.span`).
-    """
+    """Parsed options. Durations are in microseconds; a `timeout` of 0 means none. A `delay` that is
+    not an integer is a point in time (a datetime or text), which `due` computes for each job. A
+    step of `retry_after` that is text is a span of calendar months (`date_parser.span`)."""
 
     queue: str = "default"
     delay: int | str | datetime = 0
@@ -72,10 +69,6 @@ def _now() -> datetime:
     return datetime.now()  # noqa: DTZ005  # "tomorrow 09:00" is meant in local time
 
 
-def _queue(value: object, what: str) -> str:
-    return check_name(value, what)
-
-
 def _delay(value: object, what: str) -> int | str | datetime:
     delay, _ = when(value, _now(), what)
     if is_duration(value):
@@ -87,9 +80,8 @@ def _delay(value: object, what: str) -> int | str | datetime:
 def _whole(most: int) -> Callable[[object, str], int]:
     def read(value: object, what: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            shown = (
-                repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "too large"
-            )
+            large = isinstance(value, int) and abs(value) >= 10**20
+            shown = "too large" if large else repr(value)
             raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
         return int(value)
 
@@ -120,7 +112,7 @@ def _timeout(value: object, what: str) -> int:
 
 
 _READERS: Mapping[str, Callable[[object, str], object]] = {
-    "queue": _queue,
+    "queue": check_name,
     "delay": _delay,
     "attempts": _whole(MAX_ATTEMPTS),
     "retry_after": _steps,

@@ -27,11 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
-    """Encode the payload as JSON; None means {}.
-
-    `where` is what errors call the payload. Raises PayloadError, which names the job and the path
-    to the value.
-    """
+    """Encode the payload as JSON; None means {}. `where` is what errors call the payload. Raises
+    PayloadError, which names the job and the path to the value."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:

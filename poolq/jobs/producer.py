@@ -24,7 +24,7 @@ from poolq.jobs.message_template import MessageTemplate
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-RETRY_SECONDS = 10.0  # seconds
+RETRY_SECONDS = 10.0
 
 
 class _Producer(NamedTuple):
@@ -50,15 +50,10 @@ class _EngineChoice:
                 self.settings = config.load()
             return self.settings
 
-    def get(self) -> _Producer:
-        return self.producer or self.open()
-
     def open(self) -> _Producer:
         opened = _open_producer(self.configured())
         with self.lock:
-            self.producer = (
-                self.producer or opened
-            )  # the first thread wins, unless connect() was called
+            self.producer = self.producer or opened  # the first thread wins, or else connect()
             return self.producer
 
     def use(self, settings: config.Config) -> _Producer:
@@ -83,23 +78,19 @@ def _open_producer(settings: config.Config) -> _Producer:
 
 def engine() -> "Engine":
     """The engine that this process dispatches to. Raises ConfigError."""
-    return _chosen.get().engine
+    return (_chosen.producer or _chosen.open()).engine
 
 
 def dispatch_by(settings: config.Config) -> None:
-    """Dispatch by these settings, unless `connect()` or a dispatch came before.
-
-    A worker calls this, so that its jobs dispatch to the engine that its pool serves.
-    """
+    """Dispatch by these settings, unless `connect()` or a dispatch came before. A worker calls
+    this, so that its jobs dispatch to the engine that its pool serves."""
     _chosen.default(settings)
 
 
 def connect(url: str, namespace: str | None = None) -> "Engine":
     """Dispatch to the engine of this URL from now on, in all threads; other settings are kept.
-
-    `connect("redis://localhost:6379/0")`. The connection is made at the first use, not here.
-    Raises ConfigError.
-    """
+    `connect("redis://localhost:6379/0")`. The connection is made at the first use, not here. Raises
+    ConfigError."""
     given = {"engine": url, "namespace": namespace}
     return _chosen.use(config.load(given, place="connect()")).engine
 
@@ -121,11 +112,9 @@ def send(template: MessageTemplate, payload: object) -> str:
 
 
 def store(pushes: Sequence[Push]) -> list[str]:
-    """Store these jobs, thousands in one round trip, and return their ids in order.
-
-    Raises EngineUnavailable, whose `ids` are those of the jobs not known to be stored.
-    """
-    to, _ = _chosen.get()
+    """Store these jobs, thousands in one round trip, and return their ids in order. Raises
+    EngineUnavailable, whose `ids` are those of the jobs not known to be stored."""
+    to, _ = _chosen.producer or _chosen.open()
     try:
         if pushes:
             to.push(pushes)

@@ -44,15 +44,26 @@ class Registry:
 def load(modules: Sequence[str], folder: Path) -> Registry:
     """Import the modules, then list all jobs that are defined. Raises AppError."""
     import_all(modules, folder)
-    return _registry()
+    gc.collect()  # a class that its module has replaced would still be listed
+    jobs: dict[str, type[Job]] = {}
+    for cls in _jobs():
+        name = full_name(cls)
+        other = jobs.setdefault(name, cls)
+        if other is not cls:
+            raise AppError(
+                f"two jobs have the name {name!r}: {other.__qualname__} of {other.__module__} and "
+                f"{cls.__qualname__} of {cls.__module__}; give one of them another name"
+            )
+        try:
+            check_class(cls, name)  # again: a decorator may have added a constructor to the class
+        except OptionError as error:
+            raise AppError(str(error)) from error
+    return Registry(jobs)
 
 
 def import_all(modules: Sequence[str], folder: Path) -> None:
-    """Import the modules, and all submodules of packages.
-
-    `folder` becomes the first entry of `sys.path`, unless other users may write to it. Raises
-    AppError.
-    """
+    """Import the modules, and all submodules of packages. `folder` becomes the first entry of
+    `sys.path`, unless other users may write to it. Raises AppError."""
     path = str(folder)
     if sys.path[:1] != [path] and not reason_for_distrust(folder, current=True):
         sys.path.insert(0, path)
@@ -78,29 +89,6 @@ def _jobs() -> Iterator[type[Job]]:
                 rest.append(cls)
                 if is_job(cls) and not full_name(cls).startswith("__main__:"):
                     yield cls
-
-
-def _registry() -> Registry:
-    gc.collect()  # a class that its module has replaced would still be listed
-    jobs: dict[str, type[Job]] = {}
-    for cls in _jobs():
-        name = full_name(cls)
-        other = jobs.setdefault(name, cls)
-        if other is not cls:
-            raise AppError(
-                f"two jobs have the name {name!r}: {other.__qualname__} of {other.__module__} and "
-                f"{cls.__qualname__} of {cls.__module__}; give one of them another name"
-            )
-        _check_again(cls)
-    return Registry(jobs)
-
-
-def _check_again(cls: type[Job]) -> None:
-    """Check once more: a decorator may have added a constructor to the finished class."""
-    try:
-        check_class(cls, full_name(cls))
-    except OptionError as error:
-        raise AppError(str(error)) from error
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -165,10 +153,8 @@ def _describe(error: BaseException, folder: Path) -> str:
 
 def _error_place(error: BaseException, folder: Path) -> str:
     """The innermost line within the application, or else the line that raised the error."""
-    frames = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    own = [at for at in frames if _shown_path(at[0], folder) != at[0]]
+    frames = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
+    own = [one for one in frames if _shown_path(one[0], folder) != one[0]]
     file, line = (own or frames)[-1]
     return f"{_shown_path(file, folder)}:{line}"
 

@@ -6,6 +6,7 @@ and `rand` are parameters.
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import NamedTuple
 
 from poolq.common.durations import length
@@ -13,8 +14,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry
 
 UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before the next worker looks at an unknown job
-#: Microseconds before the next attempt of a job that timed out twice in a row; the pause doubles
-#: from the first to the longest.
+#: Microseconds before the next attempt of a job that timed out twice in a row; they double up to:
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 
 
@@ -32,11 +32,9 @@ class Release(NamedTuple):
 
 
 class ReleaseUntil(NamedTuple):
-    """Held back by `rule` until `until` (microseconds since the epoch by the engine's clock).
-
-    The job then has its original place: before every job of its queue that was dispatched later.
-    Counts as limited.
-    """
+    """Held back by `rule` until `until` (microseconds since the epoch by the engine's clock). The
+    job then has its original place: before every job of its queue that was dispatched later. Counts
+    as limited."""
 
     until: int
     state: State
@@ -75,10 +73,8 @@ GIVE_BACK = GiveBack()
 
 def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
     """The delay in microseconds after the `attempt`-th attempt: one step for each attempt; the last
-    step repeats.
-
-    `now`, in microseconds since the epoch, is when a step of calendar months begins.
-    """
+    step repeats. `now`, in microseconds since the epoch, is when a step of calendar months
+    begins."""
     step = steps[min(attempt, len(steps)) - 1] if steps else 0
     if isinstance(step, int):
         return step
@@ -108,14 +104,10 @@ def _after_attempt(state: State, line: Entry) -> State:
 def hold_back(
     message: Message, state: State, line: Entry, rule: Rule, until: int
 ) -> ReleaseUntil | Failing:
-    """Held back by a limit, which counts as an attempt. The job keeps its place and is due at
-    `until`: see `spread`."""
+    """Held back by a limit: counts as an attempt, keeps its place, due at `until`: see `spread`."""
     after = _after_attempt(state, line)
-    return (
-        mark_failing(after)
-        if after.attempt >= message.attempts
-        else ReleaseUntil(until, after, rule)
-    )
+    over = after.attempt >= message.attempts
+    return mark_failing(after) if over else ReleaseUntil(until, after, rule)
 
 
 def spread(jitter: float, window: int, rand: float) -> int:
@@ -158,14 +150,10 @@ def after_timeout(message: Message, state: State, now: int) -> int:
     if tries >= message.attempts:
         return 0
     asked = backoff(message.retry_after, tries, now)
-    before = 0
-    for line in reversed(entries(state.history)):
-        if line.cause != "timeout":
-            break
-        before += 1
-    return (
-        max(asked, min(MIN_TIMEOUT_PAUSE << (before - 1), MAX_TIMEOUT_PAUSE)) if before else asked
-    )
+    lines = reversed(entries(state.history))
+    before = len(list(takewhile(lambda line: line.cause == "timeout", lines)))
+    pause = min(MIN_TIMEOUT_PAUSE << before - 1, MAX_TIMEOUT_PAUSE) if before else 0
+    return max(asked, pause)
 
 
 def hook_crashed_out(message: Message, state: State) -> bool:

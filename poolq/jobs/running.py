@@ -52,8 +52,7 @@ def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
 
 
 def progress(done: float, total: float, note: str) -> None:
-    """Publish the progress of the running job, if a worker runs it. Raises ValueError unless both
-    are numbers."""
+    """Publish the progress of the running job, if a worker runs it. Raises ValueError."""
     try:
         counts = int(done), int(total)
     except (TypeError, ValueError, OverflowError):
@@ -65,12 +64,10 @@ def progress(done: float, total: float, note: str) -> None:
 
 
 def call(job: Runnable, method: str = "run") -> Any:
-    """Call the job's `run` (or a hook) and return its result; `current()` is set meanwhile.
-
-    A coroutine is run to completion on an event loop of its own; tasks left on that loop are
+    """Call the job's `run` (or a hook) and return its result; `current()` is set meanwhile. A
+    coroutine is run to completion on an event loop of its own; tasks left on that loop are
     cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
-    ReleaseNow are raised as such even if a task group wrapped them.
-    """
+    ReleaseNow are raised as such even if a task group wrapped them."""
     return copy_context().run(_call, job, method)
 
 

@@ -27,7 +27,7 @@ from setproctitle import setproctitle
 
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
-from poolq.errors import EngineError, EngineUnavailable, PoolqError
+from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqError
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
 from poolq.keeper.observer import Observer
@@ -46,7 +46,6 @@ from poolq.scoreboard.layout import RowStatus
 from poolq.scoreboard.timeouts import SUSPEND_THRESHOLD, keeper_silence
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
-from poolq.system.exit_codes import CANNOT_START
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps
 

@@ -7,7 +7,7 @@ The beginning of a line, and JSON instead of words, are `formats.py`'s business;
 """
 
 import logging
-from functools import singledispatch
+from collections.abc import Callable
 from typing import Any
 
 from poolq.common.escaping import clean
@@ -42,8 +42,7 @@ def level(event: events.Event) -> str:
 
 
 def describe(event: events.Event) -> str:
-    """The event in words; a traceback follows on lines of its own. Names chosen by others cannot
-    end a line."""
+    """The event in words, then any traceback. Names chosen by others cannot end a line."""
     found = WORDERS[type(event)](event)
     if found.isprintable():
         return found
@@ -61,110 +60,84 @@ def brief(event: events.Event) -> str:
     return describe(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
 
 
-@singledispatch
-def _words(event: events.Event) -> str:
-    raise TypeError(f"{type(event).__name__} has no words")
-
-
 def _job(event: events.Retried | events.Failed | events.Limited) -> str:
     return f"{event.job} {event.id} queue={event.queue} attempt={event.attempt}"
 
 
-@_words.register
-def _(event: events.Finished) -> str:
+def _finished(event: events.Finished) -> str:
     job, id, queue, attempt, seconds = event  # each name costs as much as all of them at once
     took = f"{round(seconds * 1e6)} µs" if seconds < 0.001 else span(seconds)
     return "done %s %s queue=%s attempt=%s in %s" % (job, id, queue, attempt, took)  # noqa: UP031  # faster by a third
 
 
-@_words.register
-def _(event: events.Retried) -> str:
+def _retried(event: events.Retried) -> str:
     when = f"again in {span(event.delay)}" if event.delay > 0 else "again at once"
     text = f"retried {_job(event)}/{event.attempts} after {span(event.seconds)}, {when}"
-    return _with_cause(text, event.cause, event.error, event.traceback)
+    return _with_cause(text, event)
 
 
-@_words.register
-def _(event: events.Failed) -> str:
-    text = f"failed {_job(event)} after {span(event.seconds)}"
-    return _with_cause(text, event.cause, event.error, event.traceback)
+def _failed(event: events.Failed) -> str:
+    return _with_cause(f"failed {_job(event)} after {span(event.seconds)}", event)
 
 
-@_words.register
-def _(event: events.Limited) -> str:
+def _with_cause(text: str, event: events.Retried | events.Failed) -> str:
+    line = f"{text} ({event.cause}): {event.error}"
+    return f"{line}\n{event.traceback}" if event.traceback else line
+
+
+def _limited(event: events.Limited) -> str:
     return f"limited {_job(event)} {event.how} by {event.key} for {span(event.wait)}"
 
 
-@_words.register
-def _(event: events.Unknown) -> str:
+def _unknown(event: events.Unknown) -> str:
     text = f"{event.why}; released uncounted"
     return f"unknown {event.job} {event.id} queue={event.queue}: {text} for {span(event.delay)}"
 
 
-@_words.register
-def _(event: events.Buried) -> str:
-    return f"buried {event.job} {event.id} queue={event.queue}: {event.error}"
-
-
-@_words.register
-def _(event: events.HookFailed) -> str:
-    text = f"{event.hook} of {event.job} {event.id} raised; its outcome stands: {event.error}"
-    return f"{text}\n{event.traceback}"
-
-
-@_words.register
-def _(event: events.Stale) -> str:
-    return (
-        f"warning: stale settlement of {event.id} refused: the job had been given to another worker"
-    )
-
-
-@_words.register
-def _(event: events.Returned) -> str:
-    return f"returned {event.jobs} prefetched jobs to their queues: the running job is long"
-
-
-@_words.register
-def _(event: events.Crashed) -> str:
-    return f"warning: recovered {event.id}, back at the head of its queue: {event.error}"
-
-
-@_words.register
-def _(event: events.TimedOut) -> str:
-    return f"warning: recovered {event.id}, which timed out: {event.error}; its attempt is counted"
-
-
-@_words.register
-def _(event: events.LimitBegan) -> str:
+def _limit_began(event: events.LimitBegan) -> str:
     waiting = f"; {event.waiting} waiting" if event.waiting else ""
-    return f"rate limit {event.key} ({_rule(event)}) begins to hold jobs back{waiting}"
+    return f"{_limit(event)} begins to hold jobs back{waiting}"
 
 
-@_words.register
-def _(event: events.LimitEnded) -> str:
-    ended = f"no longer holds jobs back, after {span(event.seconds)}"
-    return f"rate limit {event.key} ({_rule(event)}) {ended}"
+def _limit_ended(event: events.LimitEnded) -> str:
+    return f"{_limit(event)} no longer holds jobs back, after {span(event.seconds)}"
 
 
-def _rule(event: events.LimitBegan | events.LimitEnded) -> str:
-    """10 per 1 min, 3 per 1.5 s."""
+def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
+    """Rate limit mail (10 per 1 min), rate limit sms (3 per 1.5 s)."""
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((one for one in units if event.window % one[1] == 0), units[-1])
-    return f"{event.limit} per {event.window / size:g} {unit}"
+    return f"rate limit {event.key} ({event.limit} per {event.window / size:g} {unit})"
 
 
-@_words.register
-def _(event: events.Note) -> str:
+def _note(event: events.Note) -> str:
     return PREFIXES[event.level] + event.text
 
 
-#: Used instead of singledispatch, whose look-up costs as much as the words.
-WORDERS = {kind: _words.dispatch(kind) for kind in NAMES_AND_LEVELS}
-
-
-def _with_cause(text: str, cause: str, error: str, trace: str) -> str:
-    line = f"{text} ({cause}): {error}"
-    return f"{line}\n{trace}" if trace else line
+WORDERS: dict[type[events.Event], Callable[..., str]] = {
+    events.Finished: _finished,
+    events.Retried: _retried,
+    events.Failed: _failed,
+    events.Limited: _limited,
+    events.Unknown: _unknown,
+    events.Buried: "buried {0.job} {0.id} queue={0.queue}: {0.error}".format,
+    events.HookFailed: (
+        "{0.hook} of {0.job} {0.id} raised; its outcome stands: {0.error}\n{0.traceback}".format
+    ),
+    events.Stale: (
+        "warning: stale settlement of {0.id} refused: the job had been given to another worker"
+    ).format,
+    events.Returned: (
+        "returned {0.jobs} prefetched jobs to their queues: the running job is long".format
+    ),
+    events.Crashed: "warning: recovered {0.id}, back at the head of its queue: {0.error}".format,
+    events.TimedOut: (
+        "warning: recovered {0.id}, which timed out: {0.error}; its attempt is counted".format
+    ),
+    events.LimitBegan: _limit_began,
+    events.LimitEnded: _limit_ended,
+    events.Note: _note,
+}
 
 
 def span(seconds: float) -> str:

@@ -46,8 +46,7 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """Held back by a rate limit. `how`: released (counts as an attempt) or parked. `left`: how many
-    attempts remain."""
+    """Held back by a rate limit. `how`: released (an attempt) or parked. `left`: attempts left."""
 
     job: str
     id: str
@@ -156,7 +155,7 @@ class LineFormatter(Protocol):
         """A line for each of many jobs, in a fraction of the time that `event` takes for each."""
 
     def output(
-        self, when: float, who: str, job: str, text: str, stream: str = ..., *, more: bool = ...
+        self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = ...
     ) -> bytes:
         """A line that a job wrote; `more`: it continues in the next one."""
 

@@ -6,6 +6,7 @@ terminal: control characters are escaped.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from logging import LogRecord
 
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.event_texts import NAMES_AND_LEVELS, WORDERS, describe, level
@@ -27,8 +28,7 @@ class TextFormat:
         return self._line(when, who, "", describe(event))
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """The lines of many finished jobs, LINES_PER_BLOCK to a block, as `event` formats each, at
-        half the cost."""
+        """The lines of finished jobs, LINES_PER_BLOCK to a block, at half the cost of `event`."""
         lines, worded = [], WORDERS[Finished]
         known, begin = self._begin
         for when, event in jobs:
@@ -43,24 +43,15 @@ class TextFormat:
         ]
 
     def output(
-        self,
-        when: float,
-        who: str,
-        job: str,
-        text: str,
-        stream: str = "unknown",  # noqa: ARG002  # both are shown alike
-        *,
-        more: bool = False,
+        self, when: float, who: str, job: str, text: str, _stream: str, /, *, more: bool = False
     ) -> bytes:
         """A line that a job wrote; `more`: it continues in the next one."""
         return self._line(when, who, job, text + CONTINUED if more else text)
 
-    def record(
-        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
-    ) -> bytes:
-        """A record of the stdlib's logging."""
-        body = f"{level}: {logger}: {text}"
-        return self._line(when, who, job, f"{body}\n{trace}" if trace else body)
+    def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
+        """A record of the stdlib's logging, with a part of its text."""
+        body = f"{record.levelname.lower()}: {record.name}: {text}"
+        return self._line(record.created, who, job, f"{body}\n{trace}" if trace else body)
 
     def _line(self, when: float, who: str, job: str, text: str) -> bytes:
         moment = int(when * 1000)
@@ -84,11 +75,9 @@ class TextFormat:
 
 
 class JsonFormat:
-    """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC.
-
-    `event` is `finished`, `retried` and so on with the fields of `events.py`, `log` for a
-    record of the stdlib's logging, `output` for a line that a job wrote.
-    """
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC. `event` is `finished`,
+    `retried` and so on with the fields of `events.py`, `log` for a record of the stdlib's logging,
+    `output` for a line that a job wrote."""
 
     def __init__(self) -> None:
         self._stamp = (-1, "")
@@ -108,14 +97,7 @@ class JsonFormat:
         return [self.event(when, who, event) for when, event in jobs]
 
     def output(
-        self,
-        when: float,
-        who: str,
-        job: str,
-        text: str,
-        stream: str = "unknown",
-        *,
-        more: bool = False,
+        self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = False
     ) -> bytes:
         """As in TextFormat. `stream` is unknown for what did not come from Python's own streams."""
         fields: dict[str, object] = {"stream": stream, "text": text}
@@ -123,14 +105,13 @@ class JsonFormat:
             fields["more"] = True
         return self._line(when, who, "info", "output", {"id": job, **fields} if job else fields)
 
-    def record(
-        self, when: float, who: str, job: str, level: str, logger: str, text: str, trace: str
-    ) -> bytes:
+    def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
         """As in TextFormat."""
-        fields: dict[str, object] = {"logger": logger, "text": text}
+        fields: dict[str, object] = {"logger": record.name, "text": text}
         if trace:
             fields["traceback"] = trace
-        return self._line(when, who, level, "log", {"id": job, **fields} if job else fields)
+        level, found = record.levelname.lower(), {"id": job, **fields} if job else fields
+        return self._line(record.created, who, level, "log", found)
 
     def _line(
         self, when: float, who: str, level: str, event: str, fields: dict[str, object]

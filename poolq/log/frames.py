@@ -79,8 +79,7 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Takes apart the bytes of one pipe, in order: (WHOLE, formatted blocks), (OUTPUT and the pid,
-    body) and (RAW, bytes)."""
+    """Takes apart the bytes of a pipe: (WHOLE, blocks), (OUTPUT and pid, body), (RAW, bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token

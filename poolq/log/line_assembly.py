@@ -73,9 +73,8 @@ class LineAssembler:
 
     def overdue(self, now: float) -> list[bytes]:
         """The lines that were begun and not ended for LINE_TIMEOUT."""
-        return self._end(
-            [one for one in self._open if now - self._sources[one].read_at >= LINE_TIMEOUT]
-        )
+        late = now - LINE_TIMEOUT
+        return self._end([one for one in self._open if self._sources[one].read_at <= late])
 
     def due(self, now: float) -> float | None:
         """Seconds until `overdue` returns something; None: never."""

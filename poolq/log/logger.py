@@ -29,7 +29,7 @@ from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import Sink
 from poolq.system.kill import send
-from poolq.system.wakeups import readable
+from poolq.system.wakeups import drain, readable
 
 BEAT_INTERVAL = 1.0  # seconds of one wait, at most: how often it beats when nothing happens
 FLUSH_TIMEOUT = 5.0  # seconds that the sink has at the end
@@ -44,11 +44,9 @@ _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWI
 
 @dataclass(frozen=True, slots=True)
 class LoggerSetup:
-    """What a logger is given; the pipes' writing ends are already closed in its process.
-
-    `who(row)` is the slot of a row and the id of the job that it runs, or "". `beat()` is called at
-    least every second while all is well.
-    """
+    """What a logger is given; the pipes' writing ends are already closed in its process. `who(row)`
+    is the slot of a row and the id of the job that it runs, or "". `beat()` is called at least
+    every second while all is well."""
 
     pipes: Pipes
     formatter: LineFormatter
@@ -99,7 +97,7 @@ class Logger:
         read = crowded = False
         for key, _ in self._selector.select(0.0 if ending else BEAT_INTERVAL):
             if key.data is None:
-                _drain(self._wakeup)
+                drain(self._wakeup)
                 if self._reopen_requested:
                     self._reopen_requested = False
                     self._sink.reopen()
@@ -145,8 +143,7 @@ class Logger:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        """Only set a flag, as in all handlers: this thread may hold the sink's lock at this
-        moment."""
+        """Only set a flag, as all handlers do: this thread may hold the sink's lock now."""
         self._reopen_requested = True
 
 
@@ -167,19 +164,10 @@ def _ended(fd: int) -> bool:
     return bool(poll.poll(0)) and _waiting(fd) == 0
 
 
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        return
-
-
 def stop_logger(pid: int, pipes: Pipes) -> None:
-    """The master's last act: all other processes have ended, so wait until their lines are
-    written."""
-    pipes.request_exit()
-    send(pid, signal.SIGTERM)
+    """The master's last act: all others have ended, so wait until their lines are written."""
+    pipes.ring.request_exit()
+    send(pid, signal.SIGTERM)  # makes it check this at once
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
         if monotonic() > deadline:

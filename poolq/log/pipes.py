@@ -42,8 +42,7 @@ class Writers:
 
 
 class Pipes:
-    """Both ends of all pipes, and the ring behind them; the master's. Two descriptors for each
-    row."""
+    """The master's: both ends of all pipes (two descriptors a row), and the ring behind them."""
 
     def __init__(self, rows: int) -> None:
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(NAMED_SOURCES))]
@@ -57,17 +56,10 @@ class Pipes:
         """What a forked process that writes to `kept` has to close."""
         return (*self.readers, *self.writers.all_but(kept))
 
-    def request_exit(self) -> None:
-        """All other processes have ended: the logger is to write what there is and leave. TERM
-        makes it check this at once."""
-        self.ring.request_exit()
-
 
 def adopt(fd: int) -> None:
-    """Make a pipe this process's stdout and stderr, and so those of its subprocesses.
-
-    Python's own two streams write whole lines of UTF-8, whatever they contain. `fd` stays open.
-    """
+    """Make a pipe this process's stdout and stderr, and so those of its subprocesses. Python's own
+    two streams write whole lines of UTF-8, whatever they contain. `fd` stays open."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)

@@ -95,11 +95,8 @@ class Log:
     # what is logged
 
     def report(self, event: Event) -> None:
-        if (
-            type(event) is Finished
-            and EVENT_LOGGER.level <= logging.INFO
-            and len(EVENT_LOGGER.handlers) == 1
-        ):
+        plain = EVENT_LOGGER.level <= logging.INFO and len(EVENT_LOGGER.handlers) == 1
+        if plain and type(event) is Finished:
             self._blocks.append((time(), event))  # formatted when it is written, with many others
             self._size += LINE_BYTES
             if self._size > BUFFER_BYTES:
@@ -110,34 +107,20 @@ class Log:
             self._on_event(time(), self._who, event)
         if number < EVENT_LOGGER.level:
             return
-        block = self.formatter.event(time(), self._who, event)
-        self._blocks.append(block)
-        self._size += len(block)
-        if self._size > BUFFER_BYTES:
-            self.flush()
+        self._append(self.formatter.event(time(), self._who, event))
         if number > logging.INFO or len(EVENT_LOGGER.handlers) > 1:
             self._offer(event, number)
 
     def record(self, record: logging.LogRecord, trace: str) -> None:
         """A record of the stdlib's logging; written at once."""
-        name, job = record.levelname.lower(), self._running()
+        who, job = self._who, self._running()
         for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
-            self._append(
-                self.formatter.record(
-                    record.created,
-                    self._who,
-                    job,
-                    level=name,
-                    logger=record.name,
-                    text=piece.decode(),
-                    trace="" if more else trace,
-                )
-            )
+            end = "" if more else trace
+            self._append(self.formatter.record(who, job, record, piece.decode(), end))
         self.flush()
 
     def output(self, fd: int, data: bytes) -> None:
-        """What Python code wrote to its stdout (1) or stderr (2); the logger splits it into
-        lines."""
+        """What Python code wrote to its stdout (1) or stderr (2), not split into lines yet."""
         self.flush()
         for frame in output(self._token, fd, self._running(), data):
             self._write(frame)
@@ -283,10 +266,8 @@ def stream(log: Log, fd: int) -> io.TextIOWrapper:
 
 
 def set_up(log_format: str = "text") -> Log:
-    """The process's log, on stderr for now; children forked from it inherit it.
-
-    The root logger takes INFO and above, unless the application changes that when it is loaded.
-    """
+    """The process's log, on stderr for now; children forked from it inherit it. The root logger
+    takes INFO and above, unless the application changes that when it is loaded."""
     for fd in range(3):  # a closed one would become the end of a pipe, and be used as a stream
         try:
             os.fstat(fd)

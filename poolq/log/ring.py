@@ -55,8 +55,7 @@ class LogRing:
     # the master
 
     def request_exit(self) -> None:
-        """All other processes have ended: the logger may leave when it has written what there
-        is."""
+        """All others have ended: the logger is to leave when it has written what there is."""
         self._control[EXIT_REQUESTED] = 1
 
     # the logger

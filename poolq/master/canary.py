@@ -4,9 +4,9 @@ A generation is accepted when its canary can take jobs, and refused if the canar
 fails before. A refused one changes nothing; if it is the pool's first one, the pool ends.
 """
 
+from poolq.errors import BOOT_FAILED, CANNOT_START
 from poolq.master.actions import SpawnWorker
 from poolq.master.state import Mode, Pool, Trial
-from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START
 
 TEMPLATE_LOST = "the template was lost"
 LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after a refusal

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 
 from poolq.config import Config, engine_class
-from poolq.errors import PoolqError
+from poolq.errors import BOOT_FAILED, CANNOT_START, PoolqError
 from poolq.keeper.keeper import Keeper
 from poolq.log import logger
 from poolq.log.events import Reporter
@@ -28,7 +28,6 @@ from poolq.scoreboard.deaths import describe_exit
 from poolq.scoreboard.layout import KillReason, Phase
 from poolq.scoreboard.logger_cleanup import LoggerCleanup
 from poolq.system.child_signals import ChildSignals
-from poolq.system.exit_codes import BOOT_FAILED, CANNOT_START
 from poolq.system.fork import fork
 from poolq.system.identity import worker_name
 from poolq.system.kill import kill_group

@@ -7,6 +7,7 @@ random number from 0 to 1.
 from math import inf
 
 from poolq.common.backoff import Backoff
+from poolq.errors import CANNOT_START, CRASH_STORM, KILLED
 from poolq.master import canary
 from poolq.master.state import (
     Mode,
@@ -19,7 +20,6 @@ from poolq.master.state import (
     WorkerState,
 )
 from poolq.scoreboard.layout import NO_JOB, RunningJob
-from poolq.system.exit_codes import CANNOT_START, CRASH_STORM, KILLED
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to leave
 WORKER_BACKOFF = Backoff(first=0.1, most=30.0)

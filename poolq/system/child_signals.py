@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from poolq.system import stack_dump
 from poolq.system.host import die_with_parent
-from poolq.system.wakeups import readable
+from poolq.system.wakeups import drain, readable
 
 STACK_BYTES = 1 << 20  # for all signals at once; pages that are never touched cost nothing
 EXIT_QUIT = 131  # 128 + QUIT, as a shell reports it
@@ -28,8 +28,7 @@ IGNORED_SIGNALS = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINC
 
 class ChildSignals:
     """What the master wants. `life` is a pipe that ends when the master does; `stop_requested` a
-    word that is not 0 when it wants this process to leave. `inherited`: this process is a child
-    that user code has forked."""
+    word, not 0 when this process is to leave. `inherited`: user code has forked this process."""
 
     def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
         self._stop_requested = stop_requested
@@ -49,11 +48,9 @@ class ChildSignals:
         return self._stop_heard or self._stop_requested[0] != 0
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
-        """Replace the handlers of the master, from which this process was forked.
-
-        `abort` is called just before QUIT ends the process; `outlive`: only the pipe reports the
-        master's death, the kernel sends no TERM.
-        """
+        """Replace the handlers of the master, from which this process was forked. `abort` is called
+        just before QUIT ends the process; `outlive`: only the pipe reports the master's death, the
+        kernel sends no TERM."""
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
             abort()
@@ -87,7 +84,7 @@ class ChildSignals:
         watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
         ready = readable(watched, timeout)
         if self._wakeup in ready:
-            _drain(self._wakeup)
+            drain(self._wakeup)
         if self._life in ready:
             self.orphaned = self._stop_heard = True
         return any(fd in ready for fd in fds)
@@ -111,16 +108,7 @@ class ChildSignals:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Ignore a signal that the terminal sends to all processes and that concerns only the
-    master."""
-
-
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        return
+    """Ignore a signal that a terminal sends to all processes: it concerns only the master."""
 
 
 class _Stack(ctypes.Structure):
@@ -138,12 +126,10 @@ _kept: list[mmap.mmap] = []
 
 def use_large_stack() -> None:
     """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
-
     Python's handlers run on an alternate stack where there is one (SA_ONSTACK), and faulthandler
     makes one, of about 11 KiB on the heap. Each signal that arrives while others are delivered puts
     another frame of 3 KiB or more there: five at once would overwrite the heap beside it. So this
-    is called after each use of faulthandler.
-    """
+    is called after each use of faulthandler."""
     if sys.platform != "linux":
         return
     memory = mmap.mmap(-1, STACK_BYTES)

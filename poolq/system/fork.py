@@ -18,11 +18,9 @@ EXIT_CRASHED = 70
 
 
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
-    """Fork; the child runs `main` and exits with its code. Returns the child's pid.
-
-    `close`: descriptors that the child must close. `alone` False: it stays in the parent's process
-    group and keeps its terminal. Raises OSError if the system has no room for another process.
-    """
+    """Fork; the child runs `main` and exits with its code. Returns the child's pid. `close`:
+    descriptors that the child must close. `alone` False: it stays in the parent's process group and
+    keeps its terminal. Raises OSError if the system has no room for another process."""
     flush_streams()
     with signals_blocked() as mask:
         pid = os.fork()
@@ -33,10 +31,8 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
 
 @contextmanager
 def signals_blocked() -> Iterator[set[int | signal.Signals]]:
-    """Block all signals for a while; yields the previous mask.
-
-    A fork forgets a signal that has arrived and was not handled yet; a blocked one stays.
-    """
+    """Block all signals for a while; yields the previous mask. A fork forgets a signal that has
+    arrived and was not handled yet; a blocked one stays."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield mask

@@ -13,8 +13,7 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 
 
 def raise_descriptor_limit(needed: int) -> None:
-    """Allow this process so many descriptors: a pool has a doorbell for each row. Raises
-    ConfigError."""
+    """Allow this process so many descriptors, since each row has some. Raises ConfigError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ConfigError(

@@ -10,10 +10,8 @@ import psutil
 
 def send(pid: int, number: signal.Signals) -> None:
     """Signal a process that may be gone; if it is, it will be reaped in the next round."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def has_handler(pid: int, number: signal.Signals) -> bool:

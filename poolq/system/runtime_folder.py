@@ -97,8 +97,7 @@ def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
 
 
 def _absolute(environ: Mapping[str, str], variable: str) -> str:
-    """The first of several folders, which systemd separates by colons; "" if it is no absolute
-    path."""
+    """The first of the folders, which systemd separates by colons; "" if it is not absolute."""
     value = environ.get(variable, "").partition(":")[0]
     return value if value.startswith("/") else ""
 
@@ -188,9 +187,8 @@ class PoolLock:
             self._files.append((self._socket_file, bound))
 
     def restore_files(self, now: float) -> tuple[str, str] | None:
-        """Check, at most twice a second, that the files are there, and create them again if not.
-        Returns a level and a text for the log if there is something to report; `listener` is then a
-        new one."""
+        """Check, at most twice a second, that the files are there, and create them again if not,
+        with a new `listener`. Returns a level and a text for the log if there is news."""
         if now < self._next_check:
             return None
         self._next_check = now + CHECK_INTERVAL
@@ -209,8 +207,7 @@ class PoolLock:
         return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """The old lock is held until there is a new one, but newcomers do not see it; the marker
-        keeps them away."""
+        """The old lock is held until there is a new one; the marker keeps newcomers away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _is_private(self._path.lstat()):
@@ -323,8 +320,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """The pools that run here and that this user may see, by name. Not for the master, which must
-    not open its own lock."""
+    """The pools here that this user may see, by name. The master must not open its own lock so."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):

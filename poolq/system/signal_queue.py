@@ -1,6 +1,4 @@
-"""The signals of the master, and of other processes with a loop. Handlers only queue; the loop
-reads the queue.
-"""
+"""The signals of the master, and of other processes with a loop, which reads this queue."""
 
 import os
 import signal
@@ -8,14 +6,15 @@ from collections import deque
 from collections.abc import Iterable
 from types import FrameType
 
+from poolq.system.wakeups import drain
+
 QUEUED_SIGNALS = (
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD",
 )  # fmt: skip
 
 
 class SignalQueue:
-    """The signals that have arrived and were not read yet. `fd` becomes readable with each
-    arrival."""
+    """The signals that have arrived and were not read yet; each makes `fd` readable."""
 
     def __init__(self) -> None:
         self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -31,15 +30,11 @@ class SignalQueue:
 
     def take(self) -> list[str]:
         """All that have arrived, the oldest first, by name."""
-        try:
-            while os.read(self.fd, 4096):
-                pass
-        except BlockingIOError:
-            found = []
-            while self._arrived:
-                found.append(self._arrived.popleft())
-            return found
-        return []
+        drain(self.fd)
+        found = []
+        while self._arrived:
+            found.append(self._arrived.popleft())
+        return found
 
     def _queue(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number).name)

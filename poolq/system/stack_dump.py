@@ -17,8 +17,7 @@ _PAUSE, _STILL = 0.005, 4  # seconds; checks without a change after which a stac
 
 
 def enable() -> int:
-    """In a worker: allow others to read its stack from now on. Returns the number of the file; 0 if
-    there is none."""
+    """In a worker: allow others to read its stack. Returns the file's number; 0: there is none."""
     try:
         made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
         try:

@@ -3,6 +3,7 @@
 import os
 import select
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 
 class WakeUp:
@@ -15,10 +16,8 @@ class WakeUp:
         os.eventfd_write(self.fd, 1)
 
     def clear(self) -> None:
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
 
     def wait(self, timeout: float) -> bool:
         """True if it was woken within `timeout` seconds; clears it."""
@@ -55,6 +54,13 @@ class WorkerWakeUps:
     def wake_master(self) -> None:
         """Have the master check this worker's row now."""
         self._master.wake()
+
+
+def drain(fd: int) -> None:
+    """Read all that is in a non-blocking pipe."""
+    with suppress(BlockingIOError):
+        while os.read(fd, 4096):
+            pass
 
 
 def readable(fds: Iterable[int], timeout: float) -> set[int]:

@@ -27,7 +27,6 @@ from poolq.jobs.options import OPTIONS
 from poolq.monitor.prometheus import METRICS
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.system import child_signals, stack_dump
-from poolq.system import exit_codes as codes
 from poolq.system import signal_queue as master_signals
 from tests.docs.markdown import PAGES, ROOT, read, rows, sections
 
@@ -79,7 +78,7 @@ def test_a_setting_has_its_row(setting: settings.Setting) -> None:
 
 def exit_codes() -> set[int]:
     found = {0, USAGE, INTERRUPTED, db.OUTDATED}
-    found |= {codes.BOOT_FAILED, codes.CRASH_STORM, codes.KILLED, *codes.CANNOT_START}
+    found |= {errors.BOOT_FAILED, errors.CRASH_STORM, errors.KILLED, *errors.CANNOT_START}
     kinds = [errors.PoolqError]
     while kinds:
         kind = kinds.pop()

@@ -99,7 +99,7 @@ class LogPool:
     def finish(self, timeout: float = 20) -> int:
         """Say farewell; the logger's exit code."""
         self.master.flush()
-        self.pipes.request_exit()
+        self.pipes.ring.request_exit()
         os.kill(self.logger, signal.SIGTERM)
         return self.wait(self.logger, timeout)
 

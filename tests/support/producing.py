@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolq.engines.base import Push
-from poolq.engines.null import NullEngine
+from poolq.engines.storeless import NullEngine
 from poolq.errors import EngineUnavailable
 from poolq.jobs import producer
 from poolq.jobs.message import Message, decode

@@ -95,9 +95,8 @@ def _eviction(info: dict[str, str]) -> Check:
         text = "unknown; it must be noeviction, or the server may throw jobs away"
         return Check("eviction", "warn", text)
     if policy == "noeviction":
-        return Check(
-            "eviction", "ok", "noeviction: a full server rejects new jobs and keeps the old ones"
-        )
+        text = "noeviction: a full server rejects new jobs and keeps the old ones"
+        return Check("eviction", "ok", text)
     if info.get("maxmemory", "0") == "0":
         text = f"{policy}: nothing is evicted without maxmemory, but set noeviction anyway"
         return Check("eviction", "warn", text)
@@ -121,7 +120,5 @@ def _replication(info: dict[str, str]) -> Check:
 def _clock(skew: float) -> Check:
     if abs(skew) < MAX_CLOCK_DIFFERENCE:
         return Check("clock", "ok", f"{abs(skew) * 1000:.0f} ms off this host's clock")
-    text = (
-        f"{skew:+.1f} s off this host's clock, which a `delay` given as a point in time refers to"
-    )
+    text = f"{skew:+.1f} s off this host's clock, which a `delay` that is a point in time refers to"
     return Check("clock", "warn", text)

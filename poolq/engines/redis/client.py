@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.connections import Connections, reentrancy_error
-from poolq.engines.redis.connection import Argument, RedisConnection, code_of
+from poolq.engines.redis.connection import Argument, Command, RedisConnection, code_of
 from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
@@ -123,7 +123,7 @@ class RedisClient:
         text = f"engine {self.redacted_url} {why}"
         return ReplyLost(text) if lost else EngineUnavailable(text)
 
-    def _exchange(self, command: tuple[Argument, ...]) -> Any:
+    def _exchange(self, command: Command) -> Any:
         connection = self.open(self._connections)
         if connection.busy:
             raise reentrancy_error(self.redacted_url)
@@ -144,9 +144,7 @@ class RedisClient:
             self._connections.drop()
             raise
 
-    def _retry(
-        self, error: ResponseError, command: tuple[Argument, ...], script: Script | None
-    ) -> Any:
+    def _retry(self, error: ResponseError, command: Command, script: Script | None) -> Any:
         """The server rejected the command without running it: send it again where that helps."""
         if code_of(error) == "NOSCRIPT" and script is not None:
             command = (b"EVAL", script.text, *command[2:])
@@ -163,8 +161,7 @@ class RedisClient:
             raise self.refused(again) from None
 
     def refused(self, error: ResponseError) -> EngineError:
-        """Turn an error reply into an error for the caller. Drops the connection if another server
-        may have taken over."""
+        """The error for the caller. Drops the connection if another server may have taken over."""
         code = code_of(error)
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEEP_CONNECTION:

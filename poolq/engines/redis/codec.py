@@ -12,9 +12,10 @@ from poolq.engines.base import (
     Claim,
     LimitUse,
     Push,
+    Queues,
     Recovered,
     Registration,
-    Settlement,
+    Settlements,
     Step,
     StoredJob,
 )
@@ -32,14 +33,13 @@ _COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
 _registration = msgspec.json.Decoder(Registration)
 
 
-def queue_arguments(queues: Sequence[str] | None) -> tuple[Argument, ...]:
+def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
     """The arguments of part `queue_arguments`."""
     return (-1,) if queues is None else (len(queues), *queues)
 
 
 def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
-    """The arguments of `push`: the jobs by queue, in order. Due times are given only for queues
-    that have delayed jobs."""
+    """The arguments of `push`: jobs by queue, in order; due times only where some are delayed."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
         return [queue, 1, id_, body]
@@ -61,9 +61,8 @@ def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
     return arguments
 
 
-def settlement_arguments(settlements: Sequence[Settlement]) -> list[Argument]:
-    """The arguments of parts `settle_done` and `settling`. Finished jobs are grouped into runs of
-    consecutive claims."""
+def settlement_arguments(settlements: Settlements) -> list[Argument]:
+    """The arguments of parts `settle_done` (runs of consecutive claims) and `settling`."""
     runs: list[list[Argument]] = []
     others: list[Argument] = []
     number = 0
@@ -216,8 +215,7 @@ def decode_limits(reply: list[Any]) -> list[LimitUse]:
 
 
 def decode_registration(worker: bytes, node: bytes, who: bytes) -> Registration:
-    """A worker's registration. Only worker and node are known if the rest was evicted or is
-    unreadable."""
+    """A registration; only worker and node if the rest was evicted or is unreadable."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         found = _registration.decode(who)
         if found.worker.encode() == worker:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 Argument = str | int | bytes
+Command = tuple[Argument, ...]
 
 #: Seconds for connecting, for sending, and for each part of a reply.
 TIMEOUT = 5.0
@@ -37,11 +38,9 @@ _NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or 
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
-    """Keeps error replies as they are: each becomes a ResponseError that begins with its code.
-
-    By default some lose their code, and some count as a broken connection, which would turn
-    "rejected" into "may have been stored".
-    """
+    """Keeps error replies as they are: each becomes a ResponseError that begins with its code. By
+    default some lose their code, and some count as a broken connection, which would turn "rejected"
+    into "may have been stored"."""
 
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
@@ -85,13 +84,11 @@ class PendingReply:
 
 
 class RedisConnection:
-    """Connects and logs in when created.
-
-    All methods raise ResponseError for an error reply, and another RedisError if the connection is
-    broken or silent for TIMEOUT; after any error but a ResponseError it must be closed.
-    `client_id` is set by the user of blocking commands, to end them through another connection.
-    `busy`: the thread is sending or reading, so a signal handler must not use the connection.
-    """
+    """Connects and logs in when created. All methods raise ResponseError for an error reply, and
+    another RedisError if the connection is broken or silent for TIMEOUT; after any error but a
+    ResponseError it must be closed. `client_id` is set by the user of blocking commands, to end
+    them through another connection. `busy`: the thread is sending or reading, so a signal handler
+    must not use the connection."""
 
     __slots__ = ("_connection", "busy", "client_id", "pending")
 
@@ -104,7 +101,7 @@ class RedisConnection:
         )
         self._connection.connect()
 
-    def send(self, command: tuple[Argument, ...]) -> None:
+    def send(self, command: Command) -> None:
         """Send a command. If this raises, the server cannot have received all of it."""
         if (pending := self.pending) is not None:
             pending.receive()
@@ -119,7 +116,7 @@ class RedisConnection:
         finally:
             self.busy = False
 
-    def begin(self, command: tuple[Argument, ...]) -> PendingReply:
+    def begin(self, command: Command) -> PendingReply:
         """Send a command without reading its reply; the next command here reads it."""
         self.send(command)
         self.pending = PendingReply(self)

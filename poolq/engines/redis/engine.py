@@ -21,29 +21,16 @@ from poolq.engines.base import (
     NodeRecord,
     Push,
     QueueCounts,
+    Queues,
     Recovered,
     Registration,
-    Settlement,
+    Settlements,
     Step,
     StoredJob,
 )
-from poolq.engines.redis import checks, scripts
+from poolq.engines.redis import checks, codec, scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
-from poolq.engines.redis.codec import (
-    MAX_IDS_PER_CALL,
-    claim_name,
-    decode_hint,
-    decode_job,
-    decode_limits,
-    decode_recovered,
-    decode_registration,
-    decode_step,
-    decode_totals,
-    push_arguments,
-    queue_arguments,
-    settlement_arguments,
-    text,
-)
+from poolq.engines.redis.codec import MAX_IDS_PER_CALL, queue_arguments, settlement_arguments, text
 from poolq.engines.redis.connection import RedisConnection
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
@@ -62,10 +49,8 @@ _UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 
 
 class RedisEngine(Engine):
-    """`url` is redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://.
-
-    Raises ConfigError for an invalid URL or namespace; connects when first used.
-    """
+    """`url` is redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. Raises
+    ConfigError for an invalid URL or namespace; connects when first used."""
 
     def __init__(self, url: str, namespace: str) -> None:
         super().__init__(url, namespace)
@@ -83,7 +68,7 @@ class RedisEngine(Engine):
         stored = 0
         for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
             try:
-                self.client.run(scripts.PUSH, *push_arguments(chunk))
+                self.client.run(scripts.PUSH, *codec.push_arguments(chunk))
             except EngineUnavailable as error:
                 raise EngineUnavailable(
                     str(error),
@@ -99,12 +84,7 @@ class RedisEngine(Engine):
         self.client.run(scripts.REGISTER, registration.worker, registration.node, who)
 
     def step(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
+        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
         known = self._side_settlements.get(worker, 0)
         asked = (worker, request, want, known, *queue_arguments(queues))
@@ -112,12 +92,7 @@ class RedisEngine(Engine):
         return self._result(reply, worker, request)
 
     def begin_step(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
+        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Callable[[], Step]:
         known = self._side_settlements.get(worker, 0)
         asked = (worker, request, want, known, *queue_arguments(queues))
@@ -129,9 +104,9 @@ class RedisEngine(Engine):
             raise self._fenced(worker)
         if reply[0] == 2:
             raise EngineError(f"worker {worker} sent request {request} after request {reply[1]}")
-        return decode_step(reply, request)
+        return codec.decode_step(reply, request)
 
-    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+    def settle(self, worker: str, settlements: Settlements) -> list[str]:
         reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
@@ -141,7 +116,7 @@ class RedisEngine(Engine):
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
         arguments = (value for key, limit, window in rules for value in (limit, window, key))
-        who = (held[0], held[1].id, claim_name(held[1])) if held else ("", "", "")
+        who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
         wait, *why = self.client.run(script, *who, *arguments)
         if held and wait == UNREGISTERED:
@@ -151,7 +126,7 @@ class RedisEngine(Engine):
         rule, until = why
         return Admission(int(wait), rule, False, int(until))
 
-    def review(self, worker: str, queues: Sequence[str] | None) -> None:
+    def review(self, worker: str, queues: Queues) -> None:
         if not self.client.run(scripts.REVIEW, worker, *queue_arguments(queues)):
             raise self._fenced(worker)
 
@@ -162,20 +137,18 @@ class RedisEngine(Engine):
             pass
         return checks.warnings(self.client)
 
-    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+    def wait(self, queues: Queues, timeout: float) -> int:
         try:
             return self._wait(queues, timeout)
         except EngineError:
             self._noted = {}  # the note may not have arrived, or the server may have lost it
             raise
 
-    def _wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+    def _wait(self, queues: Queues, timeout: float) -> int:
         until, empty, again = monotonic() + timeout, False, 0
         while True:
-            note_ttl = self._note_ttl(queues)
-            news, due, lists = self.client.run(
-                scripts.POLL, again, note_ttl, *queue_arguments(queues)
-            )
+            ttl = self._note_ttl(queues)
+            news, due, lists = self.client.run(scripts.POLL, again, ttl, *queue_arguments(queues))
             left = until - monotonic()
             if news or (empty and left <= 0):
                 return int(news)
@@ -186,15 +159,12 @@ class RedisEngine(Engine):
             empty = hint is None  # otherwise there may be more tokens, even after the timeout
             again = int(not empty)
 
-    def wake(self, queues: Sequence[str] | None) -> None:
+    def wake(self, queues: Queues) -> None:
         self.client.run(scripts.WAKE, *queue_arguments(queues))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         reply = self.client.run(scripts.BEAT, node, info)
-        return {
-            text(name): sanitize.number(beats)
-            for name, beats in zip(*[iter(reply)] * 2, strict=True)
-        }
+        return {text(name): sanitize.number(n) for name, n in zip(*[iter(reply)] * 2, strict=True)}
 
     def sweep(self, idle: int) -> bool:
         return bool(self.client.run(scripts.SWEEP, idle))
@@ -204,26 +174,23 @@ class RedisEngine(Engine):
 
     def registered(self) -> list[Registration]:
         """Only worker and node are known of one that is unreadable."""
-        return [decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
+        return [codec.decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
     def nodes(self) -> list[NodeRecord]:
         reply = self.client.run(scripts.NODES)
-        return [
-            NodeRecord(text(name), sanitize.number(beat), info, n) for name, beat, info, n in reply
-        ]
+        return [NodeRecord(text(id), sanitize.number(beat), info, n) for id, beat, info, n in reply]
 
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
         if death is None:
-            return decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
+            return codec.decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
         known = (death.request, death.finished, death.started, death.before, death.settled)
         delay = (death.delay,) if death.timed_out else ()
-        return decode_recovered(
-            self.client.run(scripts.RECOVER, worker, death.entry, *known, *delay)
-        )
+        reply = self.client.run(scripts.RECOVER, worker, death.entry, *known, *delay)
+        return codec.decode_recovered(reply)
 
     def reap(self, node: str, beat: int) -> Recovered | None:
         reply = self.client.run(scripts.REAP, node, beat, _UNOBSERVED)
-        return None if reply is None else decode_recovered(reply)
+        return None if reply is None else codec.decode_recovered(reply)
 
     # administration
 
@@ -236,23 +203,21 @@ class RedisEngine(Engine):
         return sorted(counts)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        return decode_totals(self.client.run(scripts.TOTALS))
+        return codec.decode_totals(self.client.run(scripts.TOTALS))
 
     def limits(self) -> list[LimitUse]:
-        return decode_limits(self.client.run(scripts.LIMITS))
+        return codec.decode_limits(self.client.run(scripts.LIMITS))
 
     def find(self, id: str) -> StoredJob | None:
         reply = self.client.run(scripts.FIND, id)
-        return None if reply is None else decode_job(reply)
+        return None if reply is None else codec.decode_job(reply)
 
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
         earlier = "+inf" if before is None else f"({before}"
-        return [
-            decode_job(job)
-            for job in self.client.run(scripts.FAILED, max_count, earlier, queue or "")
-        ]
+        jobs = self.client.run(scripts.FAILED, max_count, earlier, queue or "")
+        return [codec.decode_job(job) for job in jobs]
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         return self._run_in_batches(scripts.RETRY, ids)
@@ -297,7 +262,7 @@ class RedisEngine(Engine):
     def _run_in_batches(self, script: Script, ids: Sequence[str]) -> list[str]:
         return [text(id_) for batch in _batches(ids) for id_ in self.client.run(script, *batch)]
 
-    def _note_ttl(self, queues: Sequence[str] | None) -> int:
+    def _note_ttl(self, queues: Queues) -> int:
         """For how many milliseconds the server must note that this engine waits on these queues by
         name; 0 if it need not, or the note need not be renewed yet."""
         if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
@@ -307,10 +272,8 @@ class RedisEngine(Engine):
 
     def _take_token(self, lists: list[bytes], pause: float) -> int | None:
         """Block for a wake token for at most `pause` seconds. Returns what the token says, or None.
-
         The server checks its own timeouts only every tenth of a second, which is too coarse for
-        delayed jobs. So the wait ends here: the thread's other connection unblocks this one.
-        """
+        delayed jobs. So the wait ends here: the thread's other connection unblocks this one."""
         connection = self.client.open(self.client.blocking)
         try:
             connection.client_id = connection.client_id or self._client_id(connection)
@@ -328,7 +291,7 @@ class RedisEngine(Engine):
             self.client.blocking.drop()
             raise
         self.client.blocking.mark_used()
-        return None if reply is None else decode_hint(reply[1])
+        return None if reply is None else codec.decode_hint(reply[1])
 
     @staticmethod
     def _client_id(connection: RedisConnection) -> int:

@@ -42,13 +42,10 @@ Kwargs = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """What a Redis URL says.
-
-    `hosts`: where to connect, or with Sentinel and Cluster whom to ask; empty for a unix socket.
-    `connection_options`: the arguments of `connection_class`, except host and port.
-    `discovery_options`: those of a client that asks Sentinel or the cluster.
-    `redacted_url`: the URL without user, password and query.
-    """
+    """What a Redis URL says. `hosts`: where to connect, or with Sentinel and Cluster whom to ask;
+    empty for a unix socket. `connection_options`: the arguments of `connection_class`, except host
+    and port. `discovery_options`: those of a client that asks Sentinel or the cluster.
+    `redacted_url`: the URL without user, password and query."""
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
@@ -129,9 +126,7 @@ def _service_and_path(scheme: str, path: str) -> tuple[str, str]:
 
 
 def _sentinel_login(given: dict[str, str]) -> Kwargs:
-    return {
-        name.removeprefix("sentinel_"): given[name] for name in _SENTINEL_LOGIN if name in given
-    }
+    return {one.removeprefix("sentinel_"): given[one] for one in _SENTINEL_LOGIN if one in given}
 
 
 def _db(scheme: str, given: dict[str, str]) -> int:

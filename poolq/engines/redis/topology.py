@@ -48,11 +48,9 @@ class Topology:
 
     def _to(self, host: Host) -> RedisConnection:
         options = self._options
-        where = {"host": host[0], "port": host[1], "socket_keepalive": True}
+        at = {"host": host[0], "port": host[1], "socket_keepalive": True}
         try:
-            return RedisConnection(
-                options.connection_class, {**where, **options.connection_options}
-            )
+            return RedisConnection(options.connection_class, {**at, **options.connection_options})
         except UnicodeError as error:  # from Sentinel or a cluster node
             raise Broken(f"{host[0]!r} is not a valid host name: {error}") from None
 
@@ -81,10 +79,9 @@ class Topology:
 
     def _ask_for_owner(self) -> Host:
         nodes = [ClusterNode(host, port) for host, port in self._nodes]
+        login = {**COMMON_OPTIONS, **self._options.discovery_options}
         try:
-            with closing(
-                NodesManager(nodes, **COMMON_OPTIONS, **self._options.discovery_options)
-            ) as manager:
+            with closing(NodesManager(nodes, **login)) as manager:
                 owner = manager.get_node_from_slot(self._slot)
                 discovered = {(node.host, node.port): None for node in manager.nodes_cache.values()}
         except RedisClusterException as error:

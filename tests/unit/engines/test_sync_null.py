@@ -12,9 +12,7 @@ import pytest
 import poolq
 from poolq import AppError, Job, JobFailed
 from poolq.engines.base import Engine, Push
-from poolq.engines.null import NullEngine
-from poolq.engines.storeless import Storeless
-from poolq.engines.sync import SyncEngine
+from poolq.engines.storeless import NullEngine, Storeless, SyncEngine
 from poolq.errors import BadMessage, LimitError, Refused, UnknownJob
 from poolq.jobs.message import Message, encode
 from tests.support.producing import MODULE

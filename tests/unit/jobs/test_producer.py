@@ -14,8 +14,7 @@ import pytest
 import poolq
 from poolq import EngineUnavailable, Job, OptionError, PayloadError
 from poolq.engines.base import Push
-from poolq.engines.null import NullEngine
-from poolq.engines.sync import SyncEngine
+from poolq.engines.storeless import NullEngine, SyncEngine
 from poolq.jobs.message import Message
 from poolq.jobs.producer import engine, max_payload
 from tests.support.producing import MODULE, Kept, produce_to

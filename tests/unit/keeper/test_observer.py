@@ -9,7 +9,7 @@ import pytest
 
 from poolq.config import Config
 from poolq.engines.base import QueueCounts
-from poolq.engines.null import NullEngine
+from poolq.engines.storeless import NullEngine
 from poolq.keeper.observer import MAX_SHOWN, Observer
 from poolq.log.formats import TextFormat
 from poolq.log.reporting import Log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import get_args
@@ -72,13 +73,21 @@ def test_a_line_ends_where_it_ends() -> None:
 
 def test_eight_bit_controls_are_escaped_too() -> None:
     text = "\x9b31m\x7f é \udc80"
-    assert TextFormat().output(WHEN, "w", "", text).endswith(b"w: \\x9b31m\\x7f \xc3\xa9 \\udc80\n")
-    line = JsonFormat().output(WHEN, "w", "", text)
+    assert (
+        TextFormat()
+        .output(WHEN, "w", "", text, "unknown")
+        .endswith(b"w: \\x9b31m\\x7f \xc3\xa9 \\udc80\n")
+    )
+    line = JsonFormat().output(WHEN, "w", "", text, "unknown")
     assert not re.search(rb"\xc2[\x80-\x9f]|\x7f", line)
     assert json.loads(line)["text"] == "\x9b31m\x7f é \\udc80"
 
 
 EVIL = "0192\n2026-11-25 10:00:00.123 master: forged\x1b[2J\r\x9b\u202e\u2028\u2066x\u061c"
+
+
+def record(level: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": "mail", "levelname": level.upper(), "created": WHEN})
 
 
 def test_names_forge_no_line_and_steer_no_terminal() -> None:
@@ -91,8 +100,8 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
         if isinstance(evil, events.Finished):
             blocks += TextFormat().finished("w", [(WHEN, evil)])
     for words in (TextFormat(), JsonFormat()):
-        blocks.append(words.output(WHEN, "w", EVIL, "said"))
-        blocks.append(words.record(WHEN, "w", EVIL, "info", "mail", "said", ""))
+        blocks.append(words.output(WHEN, "w", EVIL, "said", "unknown"))
+        blocks.append(words.record("w", EVIL, record("info"), "said", ""))
     for block in blocks:
         text = block.decode()
         whole, *more = text.removesuffix("\n").split("\n")
@@ -105,17 +114,20 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
 
 def test_what_a_job_prints_turns_no_writing() -> None:
     text = "\u202eevil\u2028x\u2067 caf\u00e9 \u200d"
-    shown = TextFormat().output(WHEN, "w", "", text).decode()
+    shown = TextFormat().output(WHEN, "w", "", text, "unknown").decode()
     assert shown.endswith("w: \\u202eevil\\u2028x\\u2067 caf\u00e9 \u200d\n")
-    line = JsonFormat().output(WHEN, "w", "", text)
+    line = JsonFormat().output(WHEN, "w", "", text, "unknown")
     assert b"\\u202eevil\\u2028x\\u2067 caf" in line
     assert json.loads(line)["text"] == text
 
 
 def test_output_says_whose_it_is() -> None:
-    assert TextFormat().output(WHEN, "worker 2", "0192", "hi")[24:] == b"worker 2 0192: hi\n"
     assert (
-        TextFormat().output(WHEN, "worker 2", "", "hi", more=True)[24:]
+        TextFormat().output(WHEN, "worker 2", "0192", "hi", "unknown")[24:]
+        == b"worker 2 0192: hi\n"
+    )
+    assert (
+        TextFormat().output(WHEN, "worker 2", "", "hi", "unknown", more=True)[24:]
         == b"worker 2: hi [continued]\n"
     )
     found = json.loads(JsonFormat().output(WHEN, "worker 2", "0192", "hi", "stderr", more=True))
@@ -126,12 +138,12 @@ def test_output_says_whose_it_is() -> None:
 
 
 def test_a_record_has_its_logger() -> None:
-    said = ("worker 2", "0192", "warning", "mail", "slow", "Trace\nback")
+    said = ("worker 2", "0192", record("warning"), "slow", "Trace\nback")
     assert (
-        TextFormat().record(WHEN, *said)[24:]
+        TextFormat().record(*said)[24:]
         == b"worker 2 0192: warning: mail: slow\n    Trace\n    back\n"
     )
-    found = json.loads(JsonFormat().record(WHEN, *said))
+    found = json.loads(JsonFormat().record(*said))
     assert found | {"time": ""} == {
         "time": "", "level": "warning", "who": "worker 2", "event": "log", "id": "0192",
         "logger": "mail", "text": "slow", "traceback": "Trace\nback",
