@@ -1,6 +1,6 @@
 """Several processes that do the same thing at the same moment, and what they do.
 
-The processes are fresh interpreters (spawn), so they inherit nothing from the test. What they do
+The processes come from a fork server, so they inherit nothing from the test. What they do
 must be importable, so it is here and not in the tests.
 """
 
@@ -39,7 +39,7 @@ class Crowd:
     """`size` processes; `act` has all of them do one thing at once."""
 
     def __init__(self, size: int) -> None:
-        context = get_context("spawn")
+        context = get_context("forkserver")
         self.size = size
         self._pool = ProcessPoolExecutor(
             size, mp_context=context, initializer=_enter, initargs=(context.Barrier(size),)
