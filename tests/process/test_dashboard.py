@@ -192,6 +192,7 @@ def test_a_terminal_that_nobody_reads_is_not_waited_for(screens: Screens, projec
 def test_it_follows_the_size(screens: Screens) -> None:
     tty = screens.shown(2)
     for columns, lines in ((200, 50), (60, 15), (20, 5), (300, 8), (10, 3)):
+        tty.clear()
         tty.resize(columns, lines)
         last = lines - 1
 
@@ -199,6 +200,7 @@ def test_it_follows_the_size(screens: Screens) -> None:
             return "default" in tty.line(0) and "help" in tty.line(last)
 
         until(follows, 10, f"{columns} x {lines}")
+        tty.clear()
         tty.resize(100, 30)
         tty.until_shows("QUEUES", "EVENTS")
     drained(tty)

@@ -37,7 +37,7 @@ class Mail(Job):
     attempts = 3
 
     def rate_limit(self):
-        return {"limit": self.payload.get("limit", 2), "seconds": 1}
+        return {"limit": self.payload.get("limit", 2), "seconds": self.payload.get("seconds", 1)}
 
     def run(self):
         note("run", self.id)
@@ -135,7 +135,7 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
 
 @each_kind
 def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
-    ids = limited.dispatch_many("Mail", [{"limit": 10}] * 30, attempts=4)
+    ids = limited.dispatch_many("Mail", [{"limit": 10, "seconds": 2}] * 30, attempts=4)
     pool = limited.pool(8, "--until-empty")
     assert pool.wait_exit(30) == 0
     runs = limited.ledger.lines("run")

@@ -136,7 +136,9 @@ def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(
     left = int(child.id)
 
     def only_the_daemon_is_left() -> bool:
-        others = [one for one in pool.processes() if one.pid != left]
+        # The youngest first: a group with a stopped process whose parent dies is sent SIGHUP, and
+        # the daemon is in the group of its worker.
+        others = sorted((one for one in pool.processes() if one.pid != left), reverse=True)
         for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another die
             for one in others:  # and again what one of them has started meanwhile
                 one.kill(how)

@@ -131,6 +131,11 @@ class Tty:
         fcntl.ioctl(self.person, termios.TIOCSWINSZ, size)
         self._screen.resize(lines, columns)
 
+    def clear(self) -> None:
+        """Wipe what is shown: what is seen from now on is drawn from now on."""
+        self.look()
+        self._screen.erase_in_display(2)
+
     def restored(self) -> bool:
         """Modes, cursor and the screen of before are back."""
         self.look()
