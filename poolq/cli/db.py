@@ -39,7 +39,10 @@ def migrate(engine: Engine) -> None:
 @json_option
 @with_engine
 def status(engine: Engine, as_json: bool) -> int:
-    """Compare the tables with what this version of poolq needs; exits with 78 if they differ."""
+    """Compare the tables with what this version needs.
+
+    Exits with 78 if they differ.
+    """
     schema = _schema(engine)
     found = schema.version() if schema is not None else 0
     needed = schema.latest if schema is not None else 0
@@ -60,7 +63,7 @@ def status(engine: Engine, as_json: bool) -> int:
 @db.command()
 @with_engine
 def sql(engine: Engine) -> None:
-    """Print the statements that create the tables, for those who run them manually."""
+    """Print the statements that create the tables."""
     schema = _schema(engine)
     if schema is not None:
         click.echo(schema.sql().rstrip())

@@ -30,10 +30,10 @@ def dispatch(
     settings: Config, name: str, payload: str, by_name: bool, retry_after: str | None,
     **given: Any,
 ) -> None:  # fmt: skip
-    """Dispatch the job NAME ("jobs:SendMail") with a JSON payload ({}; - reads it from stdin).
+    """Dispatch the job NAME ("jobs:SendMail").
 
-    Its options are those of its class, so the application is loaded if there is one. Prints the
-    job's id.
+    PAYLOAD is JSON, {} if it is missing; - reads it from stdin. The job's options are those of
+    its class, so the application is loaded if there is one. Prints the job's id.
     """
     read = _json(payload)
     options = {option: value for option, value in given.items() if value is not None}

@@ -134,7 +134,10 @@ def retry(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool,
 ) -> int:  # fmt: skip
-    """Put failed jobs back into their queues, with all attempts available again."""
+    """Put failed jobs back into their queues.
+
+    All of their attempts are available again.
+    """
     return _each(engine, Selection(ids, queue, older_than, everything), engine.retry, "retried")
 
 

@@ -51,7 +51,10 @@ make.add_command(unit)
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_settings("app")
 def job(settings: Config, name: str, force: bool) -> None:
-    """Write the job NAME (SendMail or send_mail) into the jobs package: jobs/send_mail.py."""
+    """Write a new job into the jobs package.
+
+    NAME is SendMail or send_mail; the file is jobs/send_mail.py.
+    """
     title, module = names(name)
     package = settings.folder.joinpath(*settings.app[0].split("."))
     beside = package.with_name(f"{package.name}.py")

@@ -111,9 +111,9 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
 @timeout_option
 @with_settings("name")
 def drain(settings: Config, wait: bool, timeout: float | None) -> None:
-    """End a pool when its running jobs have finished, however long they take.
+    """End a pool when its running jobs have finished.
 
-    'poolq stop' waits for them for --stop-timeout only.
+    It waits for them however long they take; 'poolq stop' waits for --stop-timeout only.
     """
     code = _end_pool(settings, wait, timeout, "drain")
     if code:

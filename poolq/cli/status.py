@@ -17,7 +17,7 @@ WORKER_COUNTS = ("done", "failed", "retried", "limited", "parked")
 @json_option
 @with_settings("name")
 def status(settings: Config, as_json: bool) -> int:
-    """Show a pool's state, processes and workers, and why its last reload failed.
+    """Show a pool's state, workers and last failed reload.
 
     Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
     no such pool.

@@ -55,7 +55,7 @@ def top(
     size: Size | None,
     read_only: bool,
 ) -> None:
-    """Watch a running pool and act on it: workers, queues, rate limits, failures.
+    """Watch a running pool, and act on it.
 
     The key ? shows all keys. If the output is not a terminal, it prints a line every 2 seconds.
     Keys that act on queues and jobs use the engine in your settings, which must be the pool's.

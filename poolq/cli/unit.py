@@ -31,9 +31,10 @@ STOP_MARGIN = 15  # seconds beyond --stop-timeout, for the end of the keeper and
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_settings(*UNIT_FLAGS)
 def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
-    """Write a file for systemd, supervisor or Kubernetes that runs a pool of this project.
+    """Write a file for systemd, supervisor or Kubernetes.
 
-    The given flags become those of the pool; it reads all other settings where it starts.
+    It makes them run a pool of this project. The given flags become those of the pool, which
+    reads all other settings where it starts.
     """
     text = unit_text(kind, settings)
     if output is None:

@@ -5,6 +5,7 @@ dispatch, where the cause can be seen, rather than discovered in a worker.
 """
 
 import math
+from dataclasses import is_dataclass
 from typing import NoReturn
 
 import msgspec
@@ -69,8 +70,16 @@ def _check(value: object, job: str, path: str, depth: int) -> None:
         if not math.isfinite(value):
             _refuse(job, f"{path} is {value!r}, which JSON cannot hold; use None")
     else:
-        hint = _HINTS.get(kind.__name__, "str, int, float, bool, None, list or dict")
-        _refuse(job, f"{path} is {_kind(value)}, which JSON cannot hold unchanged; use {hint}")
+        text = f"{path} is {_kind(value)}, which JSON cannot hold unchanged; use {_hint(value)}"
+        _refuse(job, text)
+
+
+def _hint(value: object) -> str:
+    if hasattr(value, "model_dump"):  # a model of pydantic
+        return 'its model_dump(mode="json")'
+    if is_dataclass(value):
+        return "dataclasses.asdict() of it"
+    return _HINTS.get(type(value).__name__, "str, int, float, bool, None, list or dict")
 
 
 def _check_deeper(value: object, job: str, path: str, depth: int) -> None:
@@ -81,7 +90,7 @@ def _check_deeper(value: object, job: str, path: str, depth: int) -> None:
 
 def _kind(value: object) -> str:
     name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"  # a UUID, a User
 
 
 def _refuse(job: str, text: str) -> NoReturn:

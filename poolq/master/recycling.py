@@ -54,12 +54,11 @@ def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
     return not asked and pool.generation in pool.templates
 
 
-def code_checked(pool: Pool, seq: int, *, changed: bool) -> None:
-    """A template has said whether the code has changed since it was loaded. If so, the code is
-    reloaded before the worker is replaced."""
+def code_checked(pool: Pool, seq: int, changed: str) -> bool:
+    """A template has said which files have changed since the code was loaded ("" if none). If some
+    have, the code is reloaded before the worker is replaced. Returns whether a trial begins."""
     proc = pool.find(seq)
     if proc is None:
-        return
+        return False
     proc.code_answered = True
-    if changed:
-        canary.reload(pool, "the code has changed when a cooldown was over")
+    return bool(changed) and canary.reload(pool, f"files changed: {changed}")

@@ -141,7 +141,12 @@ class Templates:
         elif isinstance(message, LoadFailed):
             self._load_errors[generation] = message
         elif isinstance(message, CodeAnswer):
-            recycling.code_checked(self._pool, message.seq, changed=message.changed)
+            self._check_code(message)
+
+    def _check_code(self, answer: CodeAnswer) -> None:
+        if recycling.code_checked(self._pool, answer.seq, answer.changed):
+            trying = f"trying generation {self._pool.last_generation}"
+            self._log("info", f"files changed: {answer.changed}: {trying}")
 
     def _ensure_spare(self, generation: int) -> None:
         template = self._pool.templates.get(generation)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 Stamps = Mapping[str, tuple[int, int]]
+MAX_NAMED = 3
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -24,6 +25,16 @@ def stamps(project: Path) -> Stamps:
                 inside = _entries(entry.path)
                 found |= {one.path: _stamp(one) for one in inside if one.name.endswith(".py")}
     return found
+
+
+def describe_changes(before: Stamps, after: Stamps, project: Path) -> str:
+    """Names the files that differ, at most MAX_NAMED; "" if none does."""
+    differ = sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+    names = [str(Path(path).relative_to(project)) for path in differ[:MAX_NAMED]]
+    more = [f"{len(differ) - MAX_NAMED} more"] if len(differ) > MAX_NAMED else []
+    return ", ".join(names + more)
 
 
 def _folders(project: Path) -> set[str]:

@@ -66,7 +66,7 @@ class ForkFailed(msgspec.Struct, tag=True):
 
 class CodeAnswer(msgspec.Struct, tag=True):
     seq: int
-    changed: bool
+    changed: str  # the files, in words; "" if there are none
 
 
 ToTemplate = ForkWorker | ForkSpare | CodeQuery

@@ -36,7 +36,7 @@ from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
 from poolq.template import load_errors, protocol
-from poolq.template.code_changes import stamps
+from poolq.template.code_changes import describe_changes, stamps
 from poolq.template.protocol import (
     CodeAnswer,
     CodeQuery,
@@ -106,13 +106,14 @@ class Template:
                 setproctitle(f"poolq: template g{self._setup.generation}")
                 self._fork_spare(fds[0])
             elif isinstance(message, CodeQuery):
-                protocol.send(self._line, CodeAnswer(message.seq, self._has_changed()))
+                protocol.send(self._line, CodeAnswer(message.seq, self._code_changes()))
 
-    def _has_changed(self) -> bool:
-        """Whether the code has changed since it was loaded, or since the last query: code that is
-        refused is not tried again until it changes once more."""
-        before, self._stamps = self._stamps, stamps(self._setup.config.folder)
-        return self._stamps != before
+    def _code_changes(self) -> str:
+        """Which files have changed since the code was loaded, or since the last query: code that
+        is refused is not tried again until it changes once more."""
+        folder = self._setup.config.folder
+        before, self._stamps = self._stamps, stamps(folder)
+        return describe_changes(before, self._stamps, folder)
 
     def _fork_worker(self, request: ForkWorker) -> None:
         if self._fork_twice(request.seq):

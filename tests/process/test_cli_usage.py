@@ -115,6 +115,8 @@ def test_no_broker(poolq: Command) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     poolq = NewCommand(tmp_path)
     assert poolq("--help").out.startswith("Usage: poolq [OPTIONS] COMMAND")
+    for words in ([], ["queue"], ["job"], ["failed"], ["db"], ["make"]):
+        assert "..." not in poolq(*words, "--help").out.partition("Commands:")[2], words
     assert "--stop-timeout SECONDS" in poolq("run", "-h").out
     assert poolq("version").out == poolq("--version").out
     assert poolq("version").out.startswith("poolq ")

@@ -2,6 +2,7 @@
 
 import uuid
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import IntEnum
@@ -23,6 +24,23 @@ class Color(IntEnum):
 
 class Text(str):
     __slots__ = ()
+
+
+class Model:
+    """As a model of pydantic."""
+
+    def model_dump(self) -> dict[str, object]:
+        return {}
+
+
+@dataclass
+class Point:
+    x: int
+
+
+MODEL, POINT = (
+    f"payload['a'] is a {name}, which JSON cannot hold unchanged" for name in ("Model", "Point")
+)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +81,11 @@ def test_none_stands_for_an_empty_payload() -> None:
         ({"a": datetime.now(UTC)}, "payload['a'] is a datetime, which JSON cannot hold unchanged"),
         ({"a": date(2026, 1, 1)}, "payload['a'] is a date,"),
         ({"a": Decimal(1)}, "payload['a'] is a Decimal,"),
-        ({"a": uuid.uuid4()}, "payload['a'] is an UUID,"),
+        ({"a": uuid.uuid4()}, "payload['a'] is a UUID,"),
         ({"a": Color.RED}, "payload['a'] is a Color, which JSON cannot hold unchanged; use str"),
         ({"a": Text("x")}, "payload['a'] is a Text,"),
+        ({"a": Model()}, f"{MODEL}; use its model_dump(mode=\"json\")"),
+        ({"a": Point(1)}, f"{POINT}; use dataclasses.asdict() of it"),
         ({"a": [[object()]]}, "payload['a'][0][0] is an object,"),
         ({"a": "\ud800"}, "payload cannot be written as JSON:"),
         ({"\ud800": 1}, "payload cannot be written as JSON:"),

@@ -179,7 +179,7 @@ class Lives(RuleBasedStateMachine):
         ]
         if procs:
             proc = data.draw(st.sampled_from(procs))
-            recycling.code_checked(self.sim.pool, proc.seq, changed=changed)
+            recycling.code_checked(self.sim.pool, proc.seq, "jobs.py" if changed else "")
         self.act()
 
     @rule(data=st.data())
@@ -277,7 +277,7 @@ class Replacing(RuleBasedStateMachine):
     def the_templates_answer(self, changed: bool) -> None:
         for proc in self.sim.pool.procs():
             if proc.code_asked_at < inf and not proc.code_answered:
-                recycling.code_checked(self.sim.pool, proc.seq, changed=changed)
+                recycling.code_checked(self.sim.pool, proc.seq, "jobs.py" if changed else "")
         self.sim.act()
 
     @rule(data=st.data())

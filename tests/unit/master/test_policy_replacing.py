@@ -206,8 +206,8 @@ def test_changed_code_is_tried_before_expired_workers_are_replaced() -> None:
     first, second = (sim.workers_of(slot)[0] for slot in (1, 2))
     sim.now += COOLDOWN
     assert sim.act() == [CheckCode(1, first.seq), CheckCode(1, second.seq)]
-    recycling.code_checked(sim.pool, first.seq, changed=True)
-    recycling.code_checked(sim.pool, second.seq, changed=False)
+    recycling.code_checked(sim.pool, first.seq, "jobs.py")
+    recycling.code_checked(sim.pool, second.seq, "")
     assert sim.act() == [SpawnTemplate(2)]
     assert sim.act() == [], "their successors would be replaced at once"
     sim.end(sim.templates[2], 3)

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from poolq.template.code_changes import stamps
+from poolq.template.code_changes import describe_changes, stamps
 
 
 @pytest.fixture
@@ -52,3 +52,12 @@ def test_other_files_are_no_change(project: Path, name: str) -> None:
     assert before
     add(project / name)
     assert stamps(project) == before
+
+
+def test_changed_files_are_named(project: Path) -> None:
+    before = stamps(project)
+    assert not describe_changes(before, before, project)
+    (project / "jobs.py").unlink()
+    for name in ("a.py", "b.py", "c.py", "d.py"):
+        add(project / name)
+    assert describe_changes(before, stamps(project), project) == "a.py, b.py, c.py, 2 more"
