@@ -15,9 +15,8 @@ def main() -> int:
         from poolq.cli import early
 
         early.take_signals()
-        return early.delay_exit(
-            early.NAME_TAKEN if early.is_refused(args[1:]) else _run_command(args)
-        )
+        refused = early.is_refused(args[1:])
+        return early.delay_exit(early.NAME_TAKEN if refused else _run_command(args))
     if args[:1] == ["health"]:
         from poolq.cli import health
 

@@ -31,8 +31,7 @@ def take_signals() -> None:
 
 
 def is_refused(args: list[str]) -> bool:
-    """True, with a message, if supervisor starts a second pool with the same name. Other cases are
-    left to the command itself."""
+    """True, with a message, if supervisor starts a second pool with the same name."""
     if not _supervised():
         return False
     from poolq.cli import health

@@ -161,8 +161,7 @@ def _each(
 ) -> int:
     if bool(selection.ids) == selection.many:
         raise click.UsageError(
-            "give either ids, or --queue, --older-than or --all",
-            click.get_current_context(),
+            "give either ids, or --queue, --older-than or --all", click.get_current_context()
         )
     if selection.many:
         count = sum(len(act(page)) for page in _pages(engine, selection))

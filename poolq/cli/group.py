@@ -38,11 +38,7 @@ class LazyGroup(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(self._modules)
 
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # click's signature
-        name: str,
-    ) -> click.Command | None:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
         if name not in self._modules:
             return None
         command = getattr(importlib.import_module(self._modules[name]), name)

@@ -44,8 +44,7 @@ def name_in_files() -> str | None:
 
 
 def _in_toml(text: bytes, file_name: str) -> str | None:
-    """The name in the text of a TOML file, or the default; None if the command itself must
-    decide."""
+    """The same, for the text of a TOML file."""
     import tomllib
 
     try:
@@ -71,9 +70,8 @@ def check(name: str, probe: str) -> int:
             line.sendall(b'{"v":1,"do":"%s"}\n' % probe.encode())
             answer = _receive(line)
     except (TimeoutError, BlockingIOError):
-        return _print_error(
-            f"pool {name!r} is not {probe}: no answer within {ANSWER_TIMEOUT:g} s", UNHEALTHY
-        )
+        why = f"no answer within {ANSWER_TIMEOUT:g} s"
+        return _print_error(f"pool {name!r} is not {probe}: {why}", UNHEALTHY)
     except OSError as error:
         return _print_error(f"pool {name!r} is not {probe}: {error.strerror or error}", UNHEALTHY)
     if b'"ok":true' in answer:

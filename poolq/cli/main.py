@@ -12,10 +12,7 @@ from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
 USAGE = 2
-MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = (
-    1000,
-    80,
-)  # characters of an error; bytes of an argument in it
+MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters; bytes of an argument in it
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module here.
 COMMAND_MODULES = {
@@ -86,8 +83,7 @@ def _open_streams() -> None:
 
 
 def _check_encoding(args: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8: no stored name and no URL can contain
-    it."""
+    """Raise UsageError for an argument that is not UTF-8: no stored name and no URL has one."""
     for arg in args:
         if not arg.isprintable() and any("\ud800" <= ch <= "\udfff" for ch in arg):
             raise click.UsageError(f"{os.fsencode(arg)[:MAX_ARGUMENT_LENGTH]!r} is not UTF-8")

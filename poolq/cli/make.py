@@ -74,10 +74,8 @@ def job(settings: Config, name: str, force: bool) -> None:
     except OSError as error:
         raise Refused(f"{_shown(path)} cannot be written: {error.strerror}") from None
     print_line(_shown(path))
-    print_line(
-        f"dispatch it: from {settings.app[0]}.{module} import {title}; {title}.dispatch({{}})",
-        err=True,
-    )
+    example = f"from {settings.app[0]}.{module} import {title}; {title}.dispatch({{}})"
+    print_line(f"dispatch it: {example}", err=True)
 
 
 def names(given: str) -> tuple[str, str]:

@@ -28,9 +28,8 @@ def nodes(engine: Engine, as_json: bool) -> None:
     found.sort(key=lambda one: (one.host, one.pool, one.node))
     if as_json:
         names = (*COLUMNS, "queues")
-        tables.print_json(
-            {"nodes": [{name: getattr(one, name) for name in names} for one in found]}
-        )
+        shown = [{name: getattr(one, name) for name in names} for one in found]
+        tables.print_json({"nodes": shown})
         return
     if not found:
         warn(f"no pool runs in namespace {engine.namespace!r}")

@@ -33,8 +33,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 def reject_empty(
     ctx: click.Context, _param: click.Parameter, value: str | tuple[str, ...]
 ) -> str | tuple[str, ...]:
-    """A callback for job ids: reject an empty one, such as that of an unset variable in a
-    script."""
+    """A callback for job ids: reject an empty one, such as an unset variable of a script."""
     for one in [value] if isinstance(value, str) else value:
         if not one.strip():
             raise click.UsageError(f"{one!r} is not a job id; dispatching returns one", ctx)

@@ -57,13 +57,8 @@ def ls(engine: Engine, as_json: bool) -> None:
         rows.append((FORGOTTEN, *([0] * len(QUEUE_COUNTS)), forgotten.get("done", 0), "-", ""))
     done = sum(counter.get("done", 0) for counter in counters.values())
     oldest = max((one.oldest for one in counts), default=0)
-    total = (
-        "total",
-        *_sums(counts).values(),
-        done,
-        times.span(oldest / 1e6) if oldest else "-",
-        "",
-    )
+    longest = times.span(oldest / 1e6) if oldest else "-"
+    total = ("total", *_sums(counts).values(), done, longest, "")
     tables.print_table(columns, rows, total, {"paused": "yellow"})
 
 

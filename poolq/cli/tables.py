@@ -38,8 +38,7 @@ def print_table(
     total: Sequence[object] = (),
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table, with `total` as its last line; `styles` has the styles of cells, by their
-    text."""
+    """Print a table, with `total` as its last line; `styles`: those of cells, by their text."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

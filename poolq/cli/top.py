@@ -26,9 +26,8 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
         return None
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", value, re.ASCII)
     size = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not all(
-        least <= one <= most for least, one, most in zip(MIN_SIZE, size, MAX_SIZE, strict=True)
-    ):
+    limits = zip(MIN_SIZE, size, MAX_SIZE, strict=True)
+    if not all(least <= one <= most for least, one, most in limits):
         text = f"--size is {value!r}; give columns and lines, as 100x30, from 20x5 to 1000x1000"
         raise click.UsageError(text, ctx)
     return size
@@ -89,9 +88,8 @@ def _once(
         raise PoolNotFound(f"pool {settings.name!r} has just ended")
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
-        svg.write_text(
-            print_once.picture(found, size or terminal or DEFAULT_SIZE), encoding="utf-8"
-        )
+        picture = print_once.picture(found, size or terminal or DEFAULT_SIZE)
+        svg.write_text(picture, encoding="utf-8")
     if as_json:
         tables.print_json(found)
     elif svg is None:

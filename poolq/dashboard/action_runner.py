@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from poolq.dashboard.screen_state import Action
 from poolq.errors import PoolqError
+from poolq.system.wakeups import drain
 
 MAX_PENDING = 8  # waiting actions; further ones are refused
 
@@ -48,15 +49,11 @@ class ActionRunner:
 
     def results(self) -> list[ActionResult]:
         """The results since the last call."""
-        try:
-            while os.read(self.fd, 4096):
-                pass
-        except BlockingIOError:
-            found = []
-            while self._results:
-                found.append(self._results.popleft())
-            return found
-        return []
+        drain(self.fd)
+        found = []
+        while self._results:
+            found.append(self._results.popleft())
+        return found
 
     def _run(self) -> None:
         while True:

@@ -104,9 +104,8 @@ class Actions:
         blocks: dict[str, str] = {}
         if action.by:
             found = self._stack(action.by).rstrip()
-            blocks["stack"] = (
-                found or "not available: the worker has ended, is stopped or is starting"
-            )
+            gone = "not available: the worker has ended, is stopped or is starting"
+            blocks["stack"] = found or gone
         if action.target:
             try:
                 stored = self._engine().find(action.target)

@@ -18,8 +18,7 @@ DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor
 
 
 class Dashboard:
-    """A `master.dashboard.DashboardProgram`. It is created before the pool and remembers the
-    terminal's modes."""
+    """A `master.dashboard.DashboardProgram`, created before the pool: it keeps the modes."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -37,7 +36,7 @@ class Dashboard:
         from poolq.dashboard.drawing.theme import theme_for
         from poolq.dashboard.loop import Screen
         from poolq.dashboard.screen_state import ScreenState
-        from poolq.dashboard.sources import InheritedSource
+        from poolq.dashboard.sources import Source
         from poolq.dashboard.terminal import Terminal
         from poolq.system.host import die_with_parent
 
@@ -45,13 +44,10 @@ class Dashboard:
         die_with_parent()
         config, theme = self._config, theme_for(os.environ)
         terminal = Terminal(self._modes, ascii_only=theme.ascii_only)
-        source = InheritedSource(scores, self._master)
-        runner = ActionRunner(
-            Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
-        )
-        screen = Screen(
-            source, terminal, theme, ScreenState(own=True), runner, alive=self._has_master
-        )
+        source = Source(scores, self._master)
+        actions = Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
+        state, runner = ScreenState(own=True), ActionRunner(actions)
+        screen = Screen(source, terminal, theme, state, runner, alive=self._has_master)
         screen.run()
         if self._has_master():
             last = source.snapshot()

@@ -49,6 +49,5 @@ def errors(path: Path, since: int) -> list[str]:
             lines = log.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [clean(line) for line in lines if any(sign in line for sign in _ERROR_MARKS)][
-        -MAX_ERRORS:
-    ]
+    found = [clean(line) for line in lines if any(sign in line for sign in _ERROR_MARKS)]
+    return found[-MAX_ERRORS:]

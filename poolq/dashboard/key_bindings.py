@@ -10,6 +10,7 @@ from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
+DRAIN_QUESTION = Question("End the pool, when its running jobs have finished?", Action("drain"))
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
@@ -139,7 +140,7 @@ def _quit(state: ScreenState) -> Action | None:
         return LEAVE
     if state.read_only:
         return None
-    state.question = Question("End the pool, when its running jobs have finished?", Action("drain"))
+    state.question = DRAIN_QUESTION
     return None
 
 
@@ -152,8 +153,7 @@ def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) 
     if key == "R":
         state.question = Question("Reload the application's code?", Action("reload"))
     elif key == "D":
-        text = "End the pool, when its running jobs have finished?"
-        state.question = Question(text, Action("drain"))
+        state.question = DRAIN_QUESTION
     else:
         return _on_row(key, chosen(state, snapshot), state, now)
     return None
@@ -165,9 +165,8 @@ def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | N
             return Action("resume" if row.paused else "pause", row.queue)
         state.show_message("p acts on a queue: select one with tab and the arrows", now, "warning")
     elif not isinstance(row, FailureView):
-        state.show_message(
-            f"{key} acts on a failed job: select one with tab and the arrows", now, "warning"
-        )
+        text = f"{key} acts on a failed job: select one with tab and the arrows"
+        state.show_message(text, now, "warning")
     elif key == "r":
         return Action("retry", row.id)
     else:

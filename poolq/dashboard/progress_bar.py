@@ -36,13 +36,13 @@ class ProgressBar:
 
         from poolq.dashboard.drawing.progress_line import line
         from poolq.dashboard.drawing.theme import theme_for
-        from poolq.dashboard.sources import InheritedSource
+        from poolq.dashboard.sources import Source
 
         setproctitle("poolq: dashboard")
         signal.signal(signal.SIGTERM, self._stop)
         for name in (signal.SIGINT, signal.SIGHUP, signal.SIGTTOU, signal.SIGQUIT):
             signal.signal(name, _nothing)
-        source, theme = InheritedSource(scores, self._master), theme_for(os.environ)
+        source, theme = Source(scores, self._master), theme_for(os.environ)
         began = monotonic()
         while not self._stop_sent and os.getppid() == self._master:
             seen = source.snapshot()

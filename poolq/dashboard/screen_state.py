@@ -35,8 +35,7 @@ class Detail:
 @dataclass(slots=True)
 class ScreenState:
     """`chosen`: the key of the selected row, by pane. `own`: this is the dashboard of `poolq run`,
-    whose q drains the pool. `message`: the result of the last key, shown until `until`
-    (monotonic)."""
+    whose q drains the pool. `message`: of the last key, shown until `until` (monotonic)."""
 
     own: bool = False
     read_only: bool = False

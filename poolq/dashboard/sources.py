@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Protocol
 
 from poolq.control.client import ControlClient
 from poolq.errors import PoolqError
@@ -12,8 +11,9 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
 
 
-class InheritedSource:
-    """For a process that the pool has forked. `master`: the master's pid."""
+class Source:
+    """Takes snapshots of one pool, in one thread of a process that the pool has forked. It never
+    waits for the broker. `master`: the master's pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._reader = SnapshotReader(scores)
@@ -35,7 +35,7 @@ class InheritedSource:
         """Do nothing: the memory belongs to the pool."""
 
 
-class AttachedSource(InheritedSource):
+class AttachedSource(Source):
     """For another terminal. It asks the pool once for its memory, then only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
@@ -52,18 +52,3 @@ class AttachedSource(InheritedSource):
         if self._open:
             self._open = False
             self._scores.close()
-
-
-class Source(Protocol):
-    """Takes snapshots of one pool, in one thread."""
-
-    def snapshot(self) -> Snapshot | None:
-        """The pool now, or None if it has ended. Called four times a second: it never waits for a
-        broker, and waits for the master too briefly to be noticed."""
-
-    def stack(self, pid: int) -> str:
-        """The stacks of a worker's threads, or "" if they are not available. May take a second, and
-        may be called by another thread."""
-
-    def close(self) -> None:
-        """Release the shared memory. Idempotent."""

@@ -73,8 +73,7 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """True if this process's group has the terminal, or if it is not our controlling
-        terminal."""
+        """True if this process's group has the terminal, or if it is not our controlling one."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:
@@ -142,8 +141,7 @@ def restore(modes: Modes | None) -> None:
 def _reopened(fd: int) -> tuple[int, bool]:
     """Reopen the terminal without blocking, as others share the descriptor; True if that worked."""
     try:
-        return os.open(
-            os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        ), True
+        flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(os.ttyname(fd), flags), True
     except OSError:
         return fd, False

@@ -27,9 +27,8 @@ def show(source: Source, config: Config, *, read_only: bool) -> None:
     def broker() -> str:
         return screen.last.head.broker if screen.last else ""
 
-    runner = ActionRunner(
-        Actions(config, lambda: ControlClient(config.name, os.environ), source.stack, broker)
-    )
+    actions = Actions(config, lambda: ControlClient(config.name, os.environ), source.stack, broker)
+    runner = ActionRunner(actions)
     screen = Screen(source, terminal, theme, ScreenState(read_only=read_only), runner)
     screen.run()
     for line in exit_summary.summary(screen.last, ended=screen.ended):

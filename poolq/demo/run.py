@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from poolq import config
+from poolq.config import Config
 from poolq.demo import check, summary
 from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
 from poolq.engines.base import Engine
@@ -64,12 +65,7 @@ class _Demo:
     """One run; `engine` is only for reading."""
 
     def __init__(
-        self,
-        signals: SignalQueue,
-        work: Work,
-        files: DemoFiles,
-        settings: config.Config,
-        engine: Engine,
+        self, signals: SignalQueue, work: Work, files: DemoFiles, settings: Config, engine: Engine
     ) -> None:
         self._signals = signals
         self._work = work

@@ -3,7 +3,6 @@
 import mailbox
 import os
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,39 +22,18 @@ procs = 4
 """
 
 
-@dataclass(frozen=True, slots=True)
 class DemoFiles:
     """The files of one demo run; `settings` makes its folder a project."""
 
-    folder: Path
-
-    @property
-    def settings(self) -> Path:
-        return self.folder / "poolq.toml"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "poolq.log"
-
-    @property
-    def index(self) -> Path:
-        return self.folder / "index.jsonl"
-
-    @property
-    def maildir(self) -> Path:
-        return self.folder / "mail"
-
-    @property
-    def delivered(self) -> Path:
-        return self.folder / "delivered.jsonl"
-
-    @property
-    def gave_up(self) -> Path:
-        return self.folder / "gave-up.jsonl"
-
-    @property
-    def crash(self) -> Path:
-        return self.folder / "crash.txt"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "poolq.toml"
+        self.log = folder / "poolq.log"
+        self.index = folder / "index.jsonl"
+        self.maildir = folder / "mail"
+        self.delivered = folder / "delivered.jsonl"
+        self.gave_up = folder / "gave-up.jsonl"
+        self.crash = folder / "crash.txt"
 
 
 class Work(NamedTuple):
@@ -120,6 +98,5 @@ def dispatch(work: Work, files: DemoFiles) -> None:
             for number in range(1, MAIL_COUNT + 1)
         ],
     )
-    poolq.dispatch_many(
-        index_file, [{"path": path, "index": str(files.index)} for path in work.sources]
-    )
+    indexed = [{"path": path, "index": str(files.index)} for path in work.sources]
+    poolq.dispatch_many(index_file, indexed)

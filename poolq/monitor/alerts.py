@@ -8,14 +8,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import (
-    LimitStatus,
-    PoolView,
-    QueueView,
-    Snapshot,
-    UnknownJobView,
-    WorkerView,
-)
+from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, UnknownJobView, WorkerView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
 STALE_AFTER = 2.0  # seconds by which data may be older than its period
@@ -145,8 +139,7 @@ def short(name: str) -> str:
 
 
 def short_key(key: str) -> str:
-    """The same for a limit whose key is a job's name; another key, such as `user:17`, stays
-    whole."""
+    """The same for a limit named after a job; another key, such as `user:17`, stays whole."""
     module, _, name = key.rpartition(":")
     return name if "." in module or name[:1].isupper() else key
 

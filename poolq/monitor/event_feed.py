@@ -69,13 +69,11 @@ class EventFeed:
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Jobs that are released again and again because no module defines them, the newest
-        first."""
+        """Jobs that are released again and again, as no module defines them; the newest first."""
         for name, ids in list(self._unknown.items()):
-            self._unknown[name] = {
-                id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN
-            }
-            if not self._unknown[name]:
+            recent = {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
+            self._unknown[name] = recent
+            if not recent:
                 del self._unknown[name]
         found = [
             UnknownJobView(
@@ -95,16 +93,13 @@ def _latest(found: list[T]) -> list[T]:
 
 def _failure(one: RecordedEvent) -> FailureView | None:
     event = one.event
-    if isinstance(event, Failed):
-        return FailureView(
-            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
-            attempt=event.attempt, traceback=event.traceback,
-        )  # fmt: skip
-    if isinstance(event, Buried):
-        return FailureView(
-            id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error
-        )
-    return None
+    if not isinstance(event, (Failed, Buried)):
+        return None
+    tries, trace = (0, "") if isinstance(event, Buried) else (event.attempt, event.traceback)
+    return FailureView(
+        id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
+        attempt=tries, traceback=trace,
+    )  # fmt: skip
 
 
 def _event(one: RecordedEvent) -> EventView:

@@ -23,8 +23,7 @@ KEEPER_TIMEOUT = 20.0  # likewise; the master replaces a keeper after 10
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What health is judged by. Ages in seconds, None: never yet. `node_ttl`: as in the
-    settings."""
+    """What health is judged by. Ages in seconds, None: never yet. `node_ttl`: the setting."""
 
     state: str
     workers: int  # ready, and not asked to stop

@@ -89,8 +89,7 @@ class HttpServer:
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
-        """Seconds until a client is to be dropped or accepted again; None: until something
-        arrives."""
+        """Seconds until a client is to be dropped, or accepted again; None: there is no limit."""
         due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 
@@ -131,10 +130,8 @@ class HttpServer:
         if end:
             client.outbox = memoryview(to_bytes(self._answer(head)))
         elif len(client.inbox) > MAX_REQUEST:
-            answer = HttpResponse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"the request is too long\n"
-            )
-            client.outbox = memoryview(to_bytes(answer))
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            client.outbox = memoryview(to_bytes(HttpResponse(status, b"the request is too long\n")))
         elif not data:
             raise ConnectionResetError
         if client.outbox is not None:

@@ -43,8 +43,7 @@ class JobCounts:
         return found
 
     def held_by_limit(self) -> dict[str, int]:
-        """By the key of a rate limit, how many jobs it has held back; of each worker its latest
-        limits."""
+        """By key of a limit, how many jobs it has held back; of each worker its latest limits."""
         found: dict[str, int] = {}
         for places, _ in self._used():
             if places.held.version:

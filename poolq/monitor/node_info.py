@@ -66,8 +66,7 @@ def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[st
 
 
 def node_ttl(data: bytes, unknown: float) -> float:
-    """The seconds of silence after which this node is dead; `unknown` if it does not publish
-    them."""
+    """Seconds of silence after which this node is dead; `unknown` if it does not publish them."""
     found = decode(data)
     return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
 

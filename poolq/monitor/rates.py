@@ -29,8 +29,7 @@ class SlidingWindow:
         return self._values[-1][1]
 
     def values(self, step: float) -> list[float]:
-        """The values every `step` seconds of the span, up to now, the newest last; at whatever
-        times they were added."""
+        """The values every `step` seconds of the span, the newest last."""
         seen, found = self._values, []
         at, place = seen[-1][0], len(seen) - 1
         begun = max(seen[0][0], at - self._span + step)

@@ -150,8 +150,7 @@ class SnapshotReader:
         )
 
     def _progress(self, row: Row) -> Progress | None:
-        """The progress of the running job, if it publishes any; its predecessor's may still be
-        there."""
+        """The progress of the running job, if any: its predecessor's may still be there."""
         places = self._layouts.get(row.index)
         if places is None:
             places = NotesLayout(self._scores.pages.notes(row.index))

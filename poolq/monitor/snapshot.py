@@ -10,19 +10,15 @@ import msgspec
 
 from poolq.monitor.limit_status import LimitStatus
 
-__all__ = ["LimitStatus"]
-
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool as a whole.
-
-    `state` is one of starting, running, paused, reloading, draining, ending; `trial`: the
-    generation on trial, 0 for none; `procs`: the target number of workers, `busy`: how many are in
-    a job. `broker`: its URL without the password; `ping`: seconds of the last answer. `age`: of the
-    queues' counts, which come every `period` seconds. `log`: the log file. `refusal`: why the last
-    reload was refused. `drain_left`: until the stop timeout. `silence`: since the master last
-    checked its pool, which it does once a second. `queues`: those that it serves, None: all.
-    """
+    """The pool as a whole. `state` is one of starting, running, paused, reloading, draining,
+    ending; `trial`: the generation on trial, 0 for none; `procs`: the target number of workers,
+    `busy`: how many are in a job. `broker`: its URL without the password; `ping`: seconds of the
+    last answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the log
+    file. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
+    `silence`: since the master last checked its pool, which it does once a second. `queues`: those
+    that it serves, None: all."""
 
     pool: str
     host: str
@@ -77,14 +73,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process; a slot that is being replaced has two.
-
-    `state`: boot, idle, busy or leaving. `queue`, `job`, `id` are empty if no job runs. `running`:
-    for how long it has; `usual`: how long jobs of that name usually take; `deadline`: seconds left
-    until it is killed, negative when overdue. `growth`: bytes per minute by which the memory has
-    recently grown, `grown`: bytes since the worker was ready; `cpu`: share of one core. `recycle`:
-    until its lifetime ends. `restarts`: of its slot.
-    """
+    """A worker process; a slot that is being replaced has two. `state`: boot, idle, busy or
+    leaving. `queue`, `job`, `id` are empty if no job runs. `running`: for how long it has; `usual`:
+    how long jobs of that name usually take; `deadline`: seconds left until it is killed, negative
+    when overdue. `growth`: bytes per minute by which the memory has recently grown, `grown`: bytes
+    since the worker was ready; `cpu`: share of one core. `recycle`: until its lifetime ends.
+    `restarts`: of its slot."""
 
     slot: int
     pid: int

@@ -143,8 +143,7 @@ class Scoreboard:
         self._master[index][PID] = pid
 
     def request_stop(self, index: int) -> None:
-        """Ask the worker to finish its job and leave. It reads this before each claim and each
-        start, so it needs no signal."""
+        """Ask the worker to finish its job and leave. It reads this before each claim and start."""
         self._master[index][STOP_REQUESTED] = 1
 
     def suppress_crash(self, index: int) -> None:
@@ -163,10 +162,8 @@ class Scoreboard:
 
     def announce_check(self, due: int, since: int) -> int:
         """Tell the workers when the master will look next. Returns that, or the first deadline
-        before it that was set after `since`, the last look; all in monotonic ns.
-
-        A worker sets its deadline and then reads this, so one of the two sees the other's.
-        """
+        before it that was set after `since`, the last look; all in monotonic ns. A worker sets its
+        deadline and then reads this, so one of the two sees the other's."""
         self._head[layout.NEXT_CHECK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
             if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
@@ -312,8 +309,7 @@ class Scoreboard:
 
 
 def rows_of(fd: int) -> int:
-    """The number of rows in another pool's memory; 0 if it is no scoreboard, or one with another
-    layout."""
+    """The rows in another pool's memory; 0 if it is no scoreboard, or has another layout."""
     size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
     if size < head:
         return 0

@@ -55,9 +55,7 @@ class Histogram:
         self.words = memory.cast("Q")
         self.sums = memory.cast("d")
         # By plain tuples, since one is created for every job.
-        self.cells = {
-            tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key is not None
-        }
+        self.cells = {tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key}
 
     def open(self, outcome: int, queue: str, job: str) -> int:
         """Where the cell for a new kind begins."""

@@ -18,10 +18,8 @@ _PAUSE = 0.0005
 
 
 def stop_process(pid: int) -> None:
-    """Stop the process and wait shortly until it has stopped.
-
-    A process in an uninterruptible call does not stop, but it does not start another job either.
-    """
+    """Stop the process and wait shortly until it has stopped. A process in an uninterruptible call
+    does not stop, but it does not start another job either."""
     os.kill(pid, signal.SIGSTOP)
     deadline = monotonic() + SIGSTOP_TIMEOUT
     while monotonic() < deadline and not _is_stopped(pid):

@@ -56,8 +56,7 @@ NO_JOB: RunningJob = (0, 0)
 # The head. Written by the keeper; KEEPER_EMPTY: 1 once its waiter finds no job left to do.
 HEAD_WORDS = 32
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-# Written by the master. NEXT_CHECK: when it next looks at the rows; PAUSED: 1 while the pool takes
-# nothing new.
+# Written by the master. NEXT_CHECK: when it next looks at the rows; PAUSED: 1 while it is paused.
 NEXT_CHECK, PAUSED = 7, 8
 WAITER_BEAT = 9  # by the keeper: when its waiter last looked for jobs for idle workers
 # Written by the first worker that has done it: the last generation that has asked parked jobs for

@@ -1,6 +1,4 @@
-"""In the logger: ends what the jobs of dead workers have started, if no other process is left to do
-it.
-"""
+"""In the logger: ends what the jobs of dead workers have started, if nobody else is left to."""
 
 import os
 from time import monotonic_ns
@@ -21,8 +19,7 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
-        """Note that the logger is well. Without a master, end what the jobs of dead workers have
-        started."""
+        """Note that the logger is well. Without a master, end what dead workers' jobs started."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

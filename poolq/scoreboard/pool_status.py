@@ -73,8 +73,7 @@ def read(data: bytes) -> PoolStatus | None:
 
 
 def encode(status: PoolStatus, room: int) -> bytes:
-    """Encode the status in at most `room` bytes: of very many or long queue names some are left
-    out."""
+    """Encode in at most `room` bytes: of very many or long queue names some are left out."""
     while len(data := msgspec.json.encode(status)) > room and status.queues:
         status = msgspec.structs.replace(status, queues=status.queues[: len(status.queues) // 2])
     return data
@@ -86,6 +85,5 @@ def uptime(status: PoolStatus) -> float:
 
 
 def drain_left(status: PoolStatus) -> float | None:
-    """Seconds until a drain kills the jobs that still run; None if it has no limit, or there is no
-    drain."""
+    """Seconds until a drain kills the jobs that still run; None: it has no limit, or is none."""
     return None if status.deadline is None else max(0.0, status.deadline - monotonic())

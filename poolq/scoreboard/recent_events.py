@@ -46,8 +46,7 @@ class RecentEvents:
 
 
 def _cut(value: object, most: int) -> object:
-    """Text of at most `most` characters, its end if that is negative; without halves of surrogate
-    pairs."""
+    """Text of at most `most` characters (its end if negative), without halves of surrogates."""
     if not isinstance(value, str):
         return value
     kept = value[:most] if most > 0 else value[most:]

@@ -39,6 +39,8 @@ from poolq.scoreboard.layout import (
 )
 from poolq.scoreboard.worker_row import place_of
 
+Pause = Callable[[float], None]
+
 #: Limits of at most this many starts are kept in order from their first start on.
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other. If they are so short
@@ -72,9 +74,7 @@ class StartOrder:
         self._refused = 0, 1 << 62
         self._waiting = "", 0  # the job that last waited in vain, and until when it may
 
-    def wait(
-        self, id: str, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None] = sleep
-    ) -> bool:
+    def wait(self, id: str, rules: Iterable[Rule], claimed: int, pause: Pause = sleep) -> bool:
         """Wait until nobody is about to ask for a job that comes before this one, which was claimed
         at `claimed`. False: it has to be claimed again."""
         now, (one, end) = monotonic_ns(), self._waiting
@@ -85,9 +85,7 @@ class StartOrder:
         self._waiting = "", 0
         return True
 
-    def _wait(
-        self, place: int, rules: Iterable[Rule], claimed: int, pause: Callable[[float], None]
-    ) -> bool:
+    def _wait(self, place: int, rules: Iterable[Rule], claimed: int, pause: Pause) -> bool:
         while True:
             now, ordered = monotonic_ns(), False
             for rule in rules:

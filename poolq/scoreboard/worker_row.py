@@ -51,8 +51,7 @@ from poolq.scoreboard.shared_text import WORD
 
 
 class WorkerRow:
-    """Writes the row, and the `notes` that belong to it. The worker reads its own words back, which
-    is cheap; others read copies."""
+    """Writes the row, and its `notes`. The worker reads its own words back, others read copies."""
 
     __slots__ = (
         "_buckets", "_bytes", "_cells", "_first", "_head", "_last_guard", "_sums", "notes",

@@ -26,9 +26,6 @@ def draw(context: DrawContext, width: int, height: int) -> list[Line]:
         also = f" +{more} more" if more and number == len(shown) - 1 else ""
         start = fit(f"{theme.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
         rest = max(0, width - width_of(start) - len(also))
-        line = [
-            Segment(start, theme.level(one.level)),
-            Segment(fit(text, rest, cut=theme.cut) + also, PLAIN),
-        ]
-        lines.append(clip(line, width))
+        facts = Segment(fit(text, rest, cut=theme.cut) + also, PLAIN)
+        lines.append(clip([Segment(start, theme.level(one.level)), facts], width))
     return lines

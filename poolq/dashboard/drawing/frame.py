@@ -106,11 +106,8 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
 def _nodes_matter(context: DrawContext, room: int) -> bool:
     """True if the nodes pane has the focus, everything fits, or there are other pools."""
     several = len(context.snapshot.nodes) > 1
-    return (
-        context.state.pane == "nodes"
-        or room > ALL_PANES_HEIGHT
-        or (several and room > FULL_HEAD_HEIGHT)
-    )
+    fits = room > ALL_PANES_HEIGHT or (several and room > FULL_HEAD_HEIGHT)
+    return fits or context.state.pane == "nodes"
 
 
 def share(wants: Sequence[int], room: int, focus: int) -> list[int]:

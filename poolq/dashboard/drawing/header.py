@@ -44,10 +44,8 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
         Part(f"namespace {head.namespace}", theme.dim, 4),
         Part(f"log {_end(head.log, theme)}" if head.log else "", theme.dim, 3),
     ]
-    return [
-        lay_out(first, width, right=[Part(amounts.clock(snapshot.at), theme.dim, 5)]),
-        lay_out(second, width),
-    ]
+    clock = [Part(amounts.clock(snapshot.at), theme.dim, 5)]
+    return [lay_out(first, width, right=clock), lay_out(second, width)]
 
 
 def _end(place: str, theme: Theme) -> str:

@@ -25,11 +25,10 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     for key in KEY_HELP:
         refused = key.changes and state.read_only
         what = f"{key.what} (not with --read-only)" if refused else key.what
+        style = theme.dim if refused else PLAIN
         line = [
             Segment(f" {fit(key.keys, size, cut=theme.cut)} ", theme.strong),
-            Segment(
-                fit(what, max(0, width - size - 2), cut=theme.cut), theme.dim if refused else PLAIN
-            ),
+            Segment(fit(what, max(0, width - size - 2), cut=theme.cut), style),
         ]
         lines.append(clip(line, width))
     lines.append([])
@@ -41,6 +40,5 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     left = len(lines) - room - state.scroll
     more = f"  {theme.down} {left} more line{'s' * (left > 1)}" if left > 0 else ""
     shown = lines[state.scroll : state.scroll + room]
-    return [[Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), theme.focused)], *shown][
-        :height
-    ]
+    title = Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), theme.focused)
+    return [[title], *shown][:height]

@@ -24,7 +24,6 @@ class Theme:
     accent: Style
     dim: Style
     strong: Style
-    bar_head: Style
     header: Style
     focused: Style
     chosen: Style
@@ -41,22 +40,17 @@ class Theme:
 
     def level(self, name: str) -> Style:
         """The style of "info", "warning" (or "warn") and "error" (or "bad")."""
-        return {"warning": self.warn, "warn": self.warn, "error": self.bad, "bad": self.bad}.get(
-            name, PLAIN
-        )
+        bad, warn = self.bad, self.warn
+        return {"warning": warn, "warn": warn, "error": bad, "bad": bad}.get(name, PLAIN)
 
 
 def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
     """Without `colour`, only bold, dim, underlined and reversed text are used."""
 
     def style(color: str = "", on: str = "", **more: bool) -> Style:
-        bold, underline = more.get("bold"), more.get("underline")
-        reverse = more.get("reverse")
-        if not colour:
-            return Style(bold=bold, underline=underline, reverse=reverse)
-        return Style(
-            color=color or None, bgcolor=on or None, bold=bold, underline=underline, reverse=reverse
-        )
+        bold, underline, reverse = map(more.get, ("bold", "underline", "reverse"))
+        front, back = (color or None, on or None) if colour else (None, None)
+        return Style(color=front, bgcolor=back, bold=bold, underline=underline, reverse=reverse)
 
     signs = ("_.:-=+*#", "#", ".", "*", "!", "~", "-", "^", "v")
     if not ascii_only:
@@ -67,7 +61,6 @@ def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
         ascii_only=ascii_only,
         good=style("green"), warn=style("yellow", bold=True), bad=style("red", bold=True),
         accent=style("cyan"), dim=Style(dim=True), strong=Style(bold=True),
-        bar_head=style("black", "white", reverse=reverse, bold=not colour),
         header=style("white", "bright_black", bold=True, underline=not colour),
         focused=style("black", "cyan", reverse=reverse, bold=not colour),
         chosen=Style(reverse=True), question=style("black", "yellow", reverse=reverse, bold=True),

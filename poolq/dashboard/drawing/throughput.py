@@ -12,7 +12,6 @@ from poolq.monitor.snapshot import Rate, Snapshot
 
 KINDS = ("done", "failed", "retried", "limited")
 TITLES = {"limited": "rate-limited"}
-TABLE_HEIGHT = 1 + len(KINDS)
 NUMBERS_WIDTH = 46  # columns before the sparkline
 SMALL_SPARK_WIDTH = 12  # columns of a sparkline in the one-line form
 
@@ -37,20 +36,18 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """TABLE_HEIGHT lines."""
+    """A line for each kind, below the titles."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}  LAST 60 S"
     lines = [[Segment(fit(title, width, cut=""), theme.header)]]
     for kind, rate in rates.items():
         numbers = (amounts.rate(rate.now), amounts.rate(rate.minute), amounts.rate(rate.five))
         text = "".join(f"{number:>8}" for number in (*numbers, amounts.count(rate.total)))
+        sparks = spark(rate.spark, min(60, max(0, width - NUMBERS_WIDTH - 2)), theme)
         line = [
             Segment(f" {TITLES.get(kind, kind):<12}", _style(kind, rate, theme)),
             Segment(f"{text}  ", PLAIN),
-            Segment(
-                spark(rate.spark, min(60, max(0, width - NUMBERS_WIDTH - 2)), theme),
-                _style(kind, rate, theme),
-            ),
+            Segment(sparks, _style(kind, rate, theme)),
         ]
         lines.append(clip(line, width))
     return lines
@@ -61,9 +58,8 @@ def _one(rates: dict[str, Rate], theme: Theme, width: int) -> Line:
     for number, (kind, rate) in enumerate(rates.items()):
         text = f"{TITLES.get(kind, kind)} {amounts.count(rate.total)}"
         if number == 0:
-            text = (
-                f"{kind} {amounts.rate(rate.now)}/s {spark(rate.spark, SMALL_SPARK_WIDTH, theme)}"
-            )
+            sparks = spark(rate.spark, SMALL_SPARK_WIDTH, theme)
+            text = f"{kind} {amounts.rate(rate.now)}/s {sparks}"
         parts.append(Part(text.rstrip(), _style(kind, rate, theme), number))
     return lay_out(parts, width)
 

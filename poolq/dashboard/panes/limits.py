@@ -7,8 +7,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rate
-from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE
-from poolq.monitor.snapshot import LimitStatus
+from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK"}
