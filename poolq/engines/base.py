@@ -94,15 +94,13 @@ class Registration(NamedTuple):
 
 
 class DeathReport(NamedTuple):
-    """What the scoreboard knows about a dead worker.
-
-    Claims of `request` with an index from `settled` up to, but not including, `finished` are done;
-    so are those of the request `before` (0: none). The claim at `started` (-1: none) crashed, and
-    gets `entry` as its history line. All others go back. Among these, claims of lower requests or
-    below `settled` had been settled, but the store has lost that settlement.
-    `timed_out`: the worker was killed at its deadline. That counts as an attempt, not as a crash,
-    and the job is due again in `delay` microseconds (0: at the head of its queue).
-    """
+    """What the scoreboard knows about a dead worker. Claims of `request` with an index from
+    `settled` up to, but not including, `finished` are done; so are those of the request `before`
+    (0: none). The claim at `started` (-1: none) crashed, and gets `entry` as its history line. All
+    others go back. Among these, claims of lower requests or below `settled` had been settled, but
+    the store has lost that settlement. `timed_out`: the worker was killed at its deadline. That
+    counts as an attempt, not as a crash, and the job is due again in `delay` microseconds (0: at
+    the head of its queue)."""
 
     request: int
     finished: int
@@ -208,14 +206,11 @@ class Engine(ABC):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        """Settle, promote, and claim up to `want` jobs (0: only settle).
-
-        `queues` None: all in turn, by `request`. Paused queues give nothing. A parked job whose
-        slot has come is claimed before the other jobs of its queue, and its slot is taken in the
-        same operation. Only one parked job is claimed per step, and ready jobs of its queue may be
-        left for the next step. Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced,
-        EngineUnavailable.
-        """
+        """Settle, promote, and claim up to `want` jobs (0: only settle). `queues` None: all in
+        turn, by `request`. Paused queues give nothing. A parked job whose slot has come is claimed
+        before the other jobs of its queue, and its slot is taken in the same operation. Only one
+        parked job is claimed per step, and ready jobs of its queue may be left for the next step.
+        Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
 
     def begin_step(
         self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides
@@ -237,15 +232,12 @@ class Engine(ABC):
         checked in the same operation, or it is stale. Raises Fenced, EngineUnavailable."""
 
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
-        """Ask the code for the limits of parked jobs again.
-
-        Every line of these queues is marked with the time at which `worker` registered. The head
-        of a marked line is claimed, without a slot and as `Claim.reviewed`, by the next step of a
-        worker that registered no earlier, even if no slot is free. The mark is removed when such a
-        claim asks for a start under the line's limit (`admit`) or parks there again; its rules
-        then apply to the line. If it ends otherwise, the next head is claimed in the same way.
-        Raises Fenced, EngineUnavailable.
-        """
+        """Ask the code for the limits of parked jobs again. Every line of these queues is marked
+        with the time at which `worker` registered. The head of a marked line is claimed, without a
+        slot and as `Claim.reviewed`, by the next step of a worker that registered no earlier, even
+        if no slot is free. The mark is removed when such a claim asks for a start under the line's
+        limit (`admit`) or parks there again; its rules then apply to the line. If it ends
+        otherwise, the next head is claimed in the same way. Raises Fenced, EngineUnavailable."""
 
     # keepers
 
@@ -284,15 +276,12 @@ class Engine(ABC):
 
     @abstractmethod
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
-        """Delete the registration and give the claims back, atomically.
-
-        `death` None: nothing is known, so the earliest claim (lowest request, then index) is
-        assumed to have started, and the engine writes its history line, of cause crash. A crash
-        adds 1 to `State.crashes`, or to `State.failing` if the job is failing. A timeout adds 1
-        to `State.attempt` and counts as retried, unless the job is failing: then it counts as a
-        crash. Recovered jobs go to the head of their queue, unless they have a `delay`. For an
-        unknown worker, the result is empty.
-        """
+        """Delete the registration and give the claims back, atomically. `death` None: nothing is
+        known, so the earliest claim (lowest request, then index) is assumed to have started, and
+        the engine writes its history line, of cause crash. A crash adds 1 to `State.crashes`, or to
+        `State.failing` if the job is failing. A timeout adds 1 to `State.attempt` and counts as
+        retried, unless the job is failing: then it counts as a crash. Recovered jobs go to the head
+        of their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:

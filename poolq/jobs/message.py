@@ -173,9 +173,9 @@ def entries(history: bytes) -> list[Entry]:
     return found
 
 
-def with_entry(history: bytes, line: Entry) -> bytes:
+def with_entry(history: bytes, line: Entry | bytes) -> bytes:
     """The history with one more line; the first and the last MAX_HISTORY - 1 lines are kept."""
-    lines = [*history.splitlines(), entry(line)]
+    lines = [*history.splitlines(), line if isinstance(line, bytes) else entry(line)]
     if len(lines) > MAX_HISTORY:
         lines = [lines[0], *lines[1 - MAX_HISTORY :]]
     return b"\n".join(lines)

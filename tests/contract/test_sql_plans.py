@@ -45,7 +45,7 @@ HOT = {
     "give back": Query(settling.GIVE_BACK_JOBS, (["a", "b"],)),
     "release": Query(settling.RELEASE_JOB, ("d", 1, 0, 0, 0, b"", "a")),
     "state": queue_discovery.state_query(["q", "r"]),
-    "brief state": queue_discovery.brief_state_query(["q", "r"]),
+    "brief state": queue_discovery.state_query(["q", "r"], queue_discovery.BRIEF_STATE),
     "latest": Query(wakeups.LATEST_READY, ("q",)),
     "latest that came due": Query(wakeups.LATEST_DELAYED, ("q",)),
     "latest slot": Query(wakeups.LATEST_SLOT, ("q",)),

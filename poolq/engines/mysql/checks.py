@@ -7,7 +7,6 @@ from poolq.engines.base import Check
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.schema import SCHEMA_VERSION
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError
 
@@ -25,14 +24,9 @@ BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
     found = _variables(session, VARIABLES)
     versions, clock = session.read(Query("SELECT VERSION()"), Query("SELECT {now}"))
-    schema_version = schema.version()
     return [
         _version(to_text(versions.rows[0][0])),
-        Check(
-            "schema",
-            "ok" if schema_version == SCHEMA_VERSION else "bad",
-            f"version {schema_version}, this poolq needs {SCHEMA_VERSION}",
-        ),
+        schema.check(),
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
         _writable(found),

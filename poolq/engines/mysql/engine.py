@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, Push
+from poolq.engines.base import Check, Claim, Push, Queues
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog
 from poolq.engines.mysql.connecting import connect
@@ -117,7 +117,7 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     return Query(ADMIT_CLAIM, (most, most, key, span, most, *name))
 
 
-def server_side_wait(queues: Sequence[str] | None, polls: int, pause: float) -> Query:
+def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
     """A statement that ends when one of these queues has something due, or after `polls` pauses of
     that many seconds."""
     micros = int(pause * 1e6)
@@ -128,9 +128,7 @@ def server_side_wait(queues: Sequence[str] | None, polls: int, pause: float) -> 
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-
-    `_lost_names` are the names of lost connections; the next thread that connects kills them.
-    """
+    `_lost_names` are the names of lost connections; the next thread that connects kills them."""
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -201,7 +199,7 @@ class MySQLEngine(SQLEngine):
             return Admission(0)
         return super().admit(rules, held)
 
-    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+    def wait(self, queues: Queues, timeout: float) -> int:
         end = time.monotonic() + timeout
         while True:
             began = time.monotonic()
@@ -219,14 +217,11 @@ class MySQLEngine(SQLEngine):
             if next_due is not None:
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
             polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
-            if (
-                polls < 2
-                or any(one.is_due for one in found)
-                or not self._wait_in_server(queues, polls, pause)
-            ):
+            soon = polls < 2 or any(one.is_due for one in found)
+            if soon or not self._wait_in_server(queues, polls, pause):
                 time.sleep(min(pause, rest))
 
-    def _wait_in_server(self, queues: Sequence[str] | None, polls: int, pause: float) -> bool:
+    def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
         """Wait in the server; returns whether it can do so. One that cannot is asked only once."""
         try:
             if self._waits_in_server:

@@ -29,30 +29,26 @@ class MySQLOptions(NamedTuple):
 
 def parse_url(url: str) -> MySQLOptions:
     """Parse a URL. Raises ConfigError, whose text does not contain the password."""
-    safe_url = redact(url)
+    shown = redact(url)
     parts = urlsplit(url)
     try:
         port = parts.port or DEFAULT_PORT
     except ValueError:
-        raise ConfigError(
-            f"{safe_url} has a bad port; a port is a number from 1 to 65535"
-        ) from None
+        raise ConfigError(f"{shown} has a bad port; a port is a number from 1 to 65535") from None
     database = unquote(parts.path.removeprefix("/"))
     if not database or "/" in database:
-        raise ConfigError(f"{safe_url} names no database; use mysql://user:password@host/database")
+        raise ConfigError(f"{shown} names no database; use mysql://user:password@host/database")
     more: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         read = _PARSERS.get(name)
         if read is None:
-            raise ConfigError(
-                f"{safe_url}: unknown option {name!r}; there are {', '.join(_PARSERS)}"
-            )
+            raise ConfigError(f"{shown}: unknown option {name!r}; there are {', '.join(_PARSERS)}")
         try:
             more.update(read(name, value))
         except ValueError as error:
-            raise ConfigError(f"{safe_url}: option {name} is {value!r}; it {error}") from None
+            raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
     return MySQLOptions(
-        redacted_url=safe_url,
+        redacted_url=shown,
         host=parts.hostname or "localhost",
         port=port,
         user=unquote(parts.username or ""),

@@ -87,11 +87,7 @@ class MySQLSession(Session):
     def close(self) -> None:
         close(self.raw)
 
-    def transact(
-        self,
-        work: Callable[[Transaction], T],
-        gives_way: bool = False,  # noqa: ARG002  # writers do not wait in line here
-    ) -> T:
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # writers do not wait in line here
         return self._retry(lambda: self._transact(work))
 
     def read(self, *queries: Query) -> list[QueryResult]:
@@ -129,10 +125,8 @@ class MySQLSession(Session):
             self.known_queues |= new
 
     def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
-        """Statements that store these jobs, and how many each of them stores.
-
-        Raises EngineError for a job that is too big for the server.
-        """
+        """Statements that store these jobs, and how many each of them stores. Raises EngineError
+        for a job that is too big for the server."""
         (begin,) = self.statements[INSERT_JOBS]
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         (now,) = self.statements["{now}"]

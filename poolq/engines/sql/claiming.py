@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
 
-from poolq.engines.base import CLAIM_BYTES, Claim, Settlement
+from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
 from poolq.engines.sql.queue_discovery import QueueState, load_states
-from poolq.engines.sql.session import Query, QueryResult, Row, Transaction, in_chunks
+from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
@@ -52,14 +52,12 @@ Position = tuple[int, str]
 
 
 class ScanCursors:
-    """Where the next claim from a queue begins to read.
-
-    InnoDB keeps claimed jobs in the index, marked as deleted, until it purges them, and on a busy
-    queue each claim would wade through thousands of them. So a claim begins after the last job of
-    the one before. Jobs may lie before that: given back, recovered, or stored a little later than
-    their due time. A claim looks for them if it finds too few jobs, if this process knows of one
-    (`forget`), and every `fresh` seconds; with `fresh` 0, always.
-    """
+    """Where the next claim from a queue begins to read. InnoDB keeps claimed jobs in the index,
+    marked as deleted, until it purges them, and on a busy queue each claim would wade through
+    thousands of them. So a claim begins after the last job of the one before. Jobs may lie before
+    that: given back, recovered, or stored a little later than their due time. A claim looks for
+    them if it finds too few jobs, if this process knows of one (`forget`), and every `fresh`
+    seconds; with `fresh` 0, always."""
 
     def __init__(self, fresh: float) -> None:
         self._fresh = fresh
@@ -98,6 +96,9 @@ class ClaimRange(NamedTuple):
         return Query(behind, (self.queue, due, id_, due, want))
 
 
+Ranges = Sequence[ClaimRange]
+
+
 class ClaimedRows(NamedTuple):
     """Rows of CLAIM_READY, of one queue. `granted`: their rate limits' slots are taken."""
 
@@ -126,10 +127,10 @@ class StepContext:
 
     worker: str
     request: int
-    settlements: Sequence[Settlement]
+    settlements: Settlements
     acks: AckBatch | None
     want: int
-    queues: Sequence[str] | None
+    queues: Queues
     likely_queues: Sequence[str]
     last_queue: str
     first_queue: str
@@ -185,11 +186,7 @@ def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
 
 
 def claim_likely(
-    tx: Transaction,
-    ctx: StepContext,
-    one: QueueState,
-    ranges: Sequence[ClaimRange],
-    answers: Sequence[QueryResult],
+    tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
 ) -> None:
     """Claim what the first exchange found in a queue, unless other jobs of it may come first."""
     rows = answers[0].rows
@@ -255,7 +252,7 @@ def _claim_in_one_exchange(tx: Transaction, ctx: StepContext, queues: Sequence[Q
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
 
 
-def _in_order(found: Sequence[QueryResult]) -> list[Row]:
+def _in_order(found: Answers) -> list[Row]:
     """The jobs of several locations by due time, then id."""
     rows = [row for one in found for row in one.rows]
     return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
@@ -274,30 +271,26 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ctx.remaining = 0
 
 
-def _with_bodies(
-    tx: Transaction, rows: Sequence[Row], bytes_left: int
-) -> tuple[Sequence[Row], int]:
+def _with_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
     """Those of the rows that may be claimed, with their bodies, and how many bytes are left; below
     0, no more jobs may be claimed."""
     try:
-        left = bytes_left - sum([len(row[1]) for row in rows])
+        left = room - sum([len(row[1]) for row in rows])
     except TypeError:  # the body of a big one is None
         left = -1
-    return (rows, left) if left >= 0 else _with_big_bodies(tx, rows, bytes_left)
+    return (rows, left) if left >= 0 else _with_big_bodies(tx, rows, room)
 
 
-def _with_big_bodies(
-    tx: Transaction, rows: Sequence[Row], bytes_left: int
-) -> tuple[Sequence[Row], int]:
+def _with_big_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
     sizes = _by_id(tx, BODY_SIZES, [row[0] for row in rows if row[1] is None])
     taken: list[Row] = []
     for row in rows:
-        if bytes_left < 0:
+        if room < 0:
             break
         taken.append(row)
-        bytes_left -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
+        room -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
     bodies = _by_id(tx, BODIES, [row[0] for row in taken if row[1] is None])
-    return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], bytes_left
+    return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], room
 
 
 def _by_id(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from poolq.engines.base import (
     LimitUse,
     NodeRecord,
     QueueCounts,
+    Queues,
     Recovered,
     Registration,
-    Settlement,
+    Settlements,
     Step,
     StoredJob,
 )
@@ -95,12 +96,7 @@ class SQLEngine(Engine):
         self._change(partial(nodes.register, one=registration))
 
     def step(
-        self,
-        worker: str,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        queues: Sequence[str] | None,
+        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
         turn = self._turns.get(worker, 0)
         if want > 0:
@@ -147,7 +143,7 @@ class SQLEngine(Engine):
         self._remember(ctx, monotonic() - began)
         return answer
 
-    def _likely_queues(self, worker: str, queues: Sequence[str] | None) -> Sequence[str]:
+    def _likely_queues(self, worker: str, queues: Queues) -> Sequence[str]:
         if self._lines_due:
             # InnoDB also locks what comes behind a queue's last job, which may be the head of a
             # line, and only a step that has locked the line may lock that. So nothing is guessed.
@@ -178,7 +174,7 @@ class SQLEngine(Engine):
         if ctx.earliest_slot is not None and ctx.earliest_slot < soon:
             self._lines_due = True
 
-    def settle(self, worker: str, settlements: Sequence[Settlement]) -> list[str]:
+    def settle(self, worker: str, settlements: Settlements) -> list[str]:
         self._cursors.forget()
 
         def work(tx: Transaction) -> tuple[list[str], int]:
@@ -208,7 +204,7 @@ class SQLEngine(Engine):
 
         return self._change(work, gives_way=True)
 
-    def review(self, worker: str, queues: Sequence[str] | None) -> None:
+    def review(self, worker: str, queues: Queues) -> None:
         def work(tx: Transaction) -> None:
             registered_at = lock_worker(tx, worker)[0].rows[0][REGISTERED_AT_COLUMN]
             limit_reviews.mark_lines(tx, registered_at, queues)
@@ -218,11 +214,8 @@ class SQLEngine(Engine):
 
     # keepers
 
-    def _load_due_states(
-        self, queues: Sequence[str] | None
-    ) -> tuple[list[QueueState], int | None, int]:
-        """The states of the queues that a waiter should look at, when something comes due in
-        others, and the server's time."""
+    def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
+        """Queues for a waiter to look at, when something comes due in others, the server's time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)
@@ -231,7 +224,7 @@ class SQLEngine(Engine):
         names = sorted(found.claimable())[: queue_discovery.MAX_WAITED_QUEUES]
         return queue_discovery.load_states(read, names), found.next_due(), found.now
 
-    def wake(self, queues: Sequence[str] | None) -> None:
+    def wake(self, queues: Queues) -> None:
         session = self.session
         if queues is None:
             names = sorted(queue_discovery.discover(session.read, session.skips).claimable())
@@ -271,8 +264,7 @@ class SQLEngine(Engine):
     # administration
 
     def counts(self) -> list[QueueCounts]:
-        """See the contract. Beyond the session's `counted` jobs, MySQL estimates the number, and
-        SQLite returns `counted`."""
+        """Beyond the session's `counted` jobs, MySQL estimates, and SQLite returns `counted`."""
         return queue_counts.counts(self.session)
 
     def totals(self) -> dict[str, dict[str, int]]:

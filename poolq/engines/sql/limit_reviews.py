@@ -9,11 +9,11 @@ mark is spent; after any other request or outcome it returns to the line, for th
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from poolq.engines.base import Claim, Settlement
+from poolq.engines.base import Claim, Queues, Settlements
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import IS_PARKED, claimed_by, line_of
 from poolq.engines.sql.parking import DELETE_LINE, LOCK_HEADS, Grant
-from poolq.engines.sql.session import Query, Transaction, in_chunks
+from poolq.engines.sql.session import Query, Row, Transaction, in_chunks
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Failing, Park
 
@@ -42,7 +42,7 @@ class Review(NamedTuple):
     place: str
 
 
-def mark_lines(tx: Transaction, since: int, queues: Sequence[str] | None) -> None:
+def mark_lines(tx: Transaction, since: int, queues: Queues) -> None:
     """Mark all lines of these queues (None: of all queues) with the time `since`."""
     if queues is None:
         tx.later(Query(MARK_ALL_LINES, (since, since)))
@@ -81,7 +81,7 @@ def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rul
     tx.later(Query(UNMARK_JOBS, ([claim.id],)))
 
 
-def end_reviews(tx: Transaction, settlements: Sequence[Settlement]) -> None:
+def end_reviews(tx: Transaction, settlements: Settlements) -> None:
     """End the reviews of the jobs in these accepted settlements."""
     ended = {one.claim.id: one.outcome for one in settlements}
     ids = [one.claim.id for one in settlements if one.claim.reviewed]
@@ -100,9 +100,7 @@ def _parks_again(review: Review, outcome: object) -> bool:
     return isinstance(outcome, Park) and line_of(outcome.rules[outcome.refused]) == review.place
 
 
-def end_reviews_of_dead(
-    tx: Transaction, rows: Iterable[tuple[str, str | bytes, str | bytes]]
-) -> None:
+def end_reviews_of_dead(tx: Transaction, rows: Iterable[Row]) -> None:
     """End the reviews of a dead worker's jobs (id, queue, `reviewed`)."""
     found = [_review(*row) for row in rows if row[2]]
     if found:

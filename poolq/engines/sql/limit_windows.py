@@ -35,8 +35,7 @@ def window_name(rule: Rule) -> WindowName:
 
 
 class LockedWindows(dict[WindowName, Window]):
-    """The windows of some rules, locked until the end of the transaction; `now` is the server's
-    time."""
+    """The windows of some rules, locked until the transaction ends; `now`: the server's time."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
@@ -60,10 +59,8 @@ class LockedWindows(dict[WindowName, Window]):
 def lock_windows(
     tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
 ) -> LockedWindows | None:
-    """Lock the windows of these rules, adding missing rows, and read them.
-
-    `clock` is a query for the time that runs after that; if it returns no row, the result is None.
-    """
+    """Lock the windows of these rules, adding missing rows, and read them. `clock` is a query for
+    the time that runs after that; if it returns no row, the result is None."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]
@@ -87,18 +84,13 @@ def save_windows(
     """Save the windows that differ from `before`."""
     rows = []
     for name, window in counters.items():
-        if window != before.get(name):
-            new = _new_starts(window, before.get(name))
+        old = before.get(name)
+        if window != old:
+            new = window.used - (old.used if old and old.start == window.start else 0)
             end = window.start + name[1]
             rows.append((counters.most[name], window.start, window.used, end, new, *name))
     if rows:
         tx.later(BatchQuery(SAVE_WINDOW, rows))
-
-
-def _new_starts(window: Window, before: Window | None) -> int:
-    """How many starts were counted since `before`."""
-    same = before is not None and before.start == window.start
-    return window.used - before.used if same and before else window.used
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:

@@ -30,9 +30,8 @@ def register(tx: Transaction, one: Registration) -> None:
 
 def registered(found: QueryResult) -> list[Registration]:
     """The rows of REGISTERED_WORKERS."""
-    return [
-        Registration._make((*map(to_text, row[:6]), *map(number, row[6:]))) for row in found.rows
-    ]
+    make = Registration._make
+    return [make((*map(to_text, row[:6]), *map(number, row[6:]))) for row in found.rows]
 
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:

@@ -87,8 +87,7 @@ def put_in_lines(
     parked: Sequence[tuple[Claim, Park]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
 ) -> None:
-    """Move claimed jobs to their lines. The lines of released jobs are locked first, as in a
-    step."""
+    """Move claimed jobs to their lines; those of released jobs are locked first, as in a step."""
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:
         line = released_by(one.rule), claim.queue
@@ -153,11 +152,9 @@ def bring_back(tx: Transaction, queue: str) -> None:
 
 
 def grant(tx: Transaction, queue: str) -> Grant | None:
-    """Take a slot for the first job of one of the queue's lines of parked jobs.
-
-    A job that another of its limits holds back moves to that limit's line; a line without a free
-    slot notes when to try again. Claiming the job is left to the step.
-    """
+    """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
+    of its limits holds back moves to that limit's line; a line without a free slot notes when to
+    try again. Claiming the job is left to the step."""
     (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
         job = _grant_from(tx, queue, to_text(place), number(most))

@@ -87,9 +87,8 @@ def counts(session: Session) -> list[QueueCounts]:
     old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages)) if ages else []
     oldest: dict[str, int] = {}
     for (_, queue), result in zip(ages, old, strict=True):
-        oldest[queue] = max(
-            oldest.get(queue, 0), *(number(now) - number(due) for now, due in result.rows), 0
-        )
+        waited = [number(now) - number(due) for now, due in result.rows]
+        oldest[queue] = max(0, oldest.get(queue, 0), *waited)
     every = {*paused, *runs, *parks, *waits}.union(*held)
     return [
         QueueCounts(
@@ -108,12 +107,10 @@ def counts(session: Session) -> list[QueueCounts]:
 
 def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
     """The rows of the known queues to list, then those of each query."""
-    queues, many, *answers = session.read(
-        Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *queries
-    )
+    known, many, *rest = session.read(Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *queries)
     if not many.rows:
-        (queues,) = session.read(Query(ALL_QUEUES))
-    return [queues.rows, *(one.rows for one in answers)]
+        (known,) = session.read(Query(ALL_QUEUES))
+    return [known.rows, *(one.rows for one in rest)]
 
 
 def _counts_of(
@@ -131,9 +128,8 @@ def _counts_of(
 
 def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
     """How many rows each query returns, estimated if there are too many to count."""
-    return _with_estimates(
-        session, queries, _up_to(session, queries, session.counted), session.counted
-    )
+    most = session.counted
+    return _with_estimates(session, queries, _up_to(session, queries, most), most)
 
 
 def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
@@ -170,10 +166,8 @@ def limits(session: Session) -> list[LimitUse]:
     opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
     waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[WindowName, LimitUse] = {}
-    for (place, name, span, line_most, most, *window_row), waiting in zip(
-        lines.rows, waits, strict=True
-    ):
-        start, used, left, starts = map(number, window_row)
+    for (place, name, span, line_most, most, *row), waiting in zip(lines.rows, waits, strict=True):
+        start, used, left, starts = map(number, row)
         is_open = left > 0
         rule = sanitize.rule(to_text(name), most if is_open else line_most, span)
         window = Window(start, used if is_open else 0)  # an ended window holds nothing back

@@ -75,11 +75,10 @@ ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0
 
 
 class QueueState(NamedTuple):
-    """A queue's state; times are in microseconds since the epoch, None if there is none.
-
-    `slot`: the earliest slot of its lines. `mark`: the earliest review of its lines. `delayed`:
-    when the first delayed job is due. `ready`: when the first ready job was due. `void`: some slot
-    of any queue needs VOID_SLOTS. `known`: the queue has a row."""
+    """A queue's state; times are in microseconds since the epoch, None if there is none. `slot`:
+    the earliest slot of its lines. `mark`: the earliest review of its lines. `delayed`: when the
+    first delayed job is due. `ready`: when the first ready job was due. `void`: some slot of any
+    queue needs VOID_SLOTS. `known`: the queue has a row."""
 
     queue: str
     paused: bool
@@ -142,14 +141,8 @@ class QueueOverview(NamedTuple):
 
 
 def state_query(queues: Sequence[str], sql: str = FULL_STATE) -> Query:
-    """A query for the states of queues that have a row, in a few index lookups; see
-    `read_states`."""
+    """A query for the states of queues with a row, in a few index lookups; see `read_states`."""
     return Query(sql + IN_LIST, (list(queues),))
-
-
-def brief_state_query(queues: Sequence[str]) -> Query:
-    """As `state_query`, but without `ready` and `void`."""
-    return state_query(queues, BRIEF_STATE)
 
 
 def read_states(found: QueryResult) -> list[QueueState]:

@@ -22,7 +22,7 @@ from poolq.engines.sql.settling import (
     release_args,
 )
 from poolq.engines.sql.wakeups import arm
-from poolq.jobs.message import MAX_HISTORY, Entry, State, entry
+from poolq.jobs.message import Entry, State, entry, with_entry
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
 WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
@@ -111,10 +111,7 @@ def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], li
 def _state_after(row: Row, death: DeathReport) -> State:
     """The state of a job that crashed or timed out."""
     attempt, crashes, failing, history = row[4:8]
-    lines = [*history.splitlines(), death.entry]
-    if len(lines) > MAX_HISTORY:
-        lines = [lines[0], *lines[1 - MAX_HISTORY :]]
-    history = b"\n".join(lines)
+    history = with_entry(history, death.entry)
     if failing:
         return State(attempt, crashes, failing + 1, history)
     if death.timed_out:

@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from poolq.engines.base import Check
 from poolq.errors import ConfigError, SchemaError
 
 FILES = ("schema.sql", "version2.sql")
@@ -79,6 +80,12 @@ class SQLSchema(ABC):
             for number, file in enumerate(self.files, 1)
             if number > version
         ]
+
+    def check(self) -> Check:
+        """The line about the tables in `poolq doctor`."""
+        found = self.version()
+        level = "ok" if found == SCHEMA_VERSION else "bad"
+        return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")
 
     def sql(self) -> str:
         """The statements that `migrate` would run on an empty database."""

@@ -40,6 +40,9 @@ class QueryResult(NamedTuple):
     changed: int
 
 
+Answers = Sequence[QueryResult]
+
+
 class Transaction(ABC):
     """An open transaction. `waiting`: what `later` has collected."""
 
@@ -73,10 +76,9 @@ class Transaction(ABC):
 
 
 class Session(ABC):
-    """A thread's connection to the database.
-
-    `counted`: how many rows are counted at most, in some 30 ms. `limits_deletes`: a DELETE may have
-    ORDER BY and LIMIT. `skips`: a recursive statement can do a skip scan (`skip_scan.py`)."""
+    """A thread's connection to the database. `counted`: how many rows are counted at most, in some
+    30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT. `skips`: a recursive statement
+    can do a skip scan (`skip_scan.py`)."""
 
     counted: int
     limits_deletes: bool
@@ -107,13 +109,12 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates.
-
-    `lock` ends a SELECT that locks its rows, `skip` one that also skips rows locked by others.
-    `turn`, `by_id` and `{line:name}` are index hints: for claims, for ids, for the lines. `least`
-    is the function min(a, b), `list` the operand of IN. `claims` selects all claims as one text,
-    "<id> <request> <idx>" separated by commas. `counted` is the session's. `{on:key}` begins the
-    upsert clause of an INSERT, and `{new:column}` is the value it would have inserted."""
+    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows, `skip`
+    one that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are index hints:
+    for claims, for ids, for the lines. `least` is the function min(a, b), `list` the operand of IN.
+    `claims` selects all claims as one text, "<id> <request> <idx>" separated by commas. `counted`
+    is the session's. `{on:key}` begins the upsert clause of an INSERT, and `{new:column}` is the
+    value it would have inserted."""
 
     now: str
     lock: str

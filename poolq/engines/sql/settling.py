@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from poolq.engines.base import Claim, Settlement
+from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
@@ -74,9 +74,8 @@ class AckBatch(NamedTuple):
     queues: Mapping[str, int]
 
 
-def ack_batch(settlements: Sequence[Settlement]) -> AckBatch | None:
-    """Prepare settlements that are all acks, before anything is locked; None if others, reviews or
-    duplicates are among them."""
+def ack_batch(settlements: Settlements) -> AckBatch | None:
+    """Prepare settlements before any lock; None unless they are distinct acks without reviews."""
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
@@ -92,16 +91,13 @@ def ack_batch(settlements: Sequence[Settlement]) -> AckBatch | None:
 def settle(
     tx: Transaction,
     worker: str,
-    settlements: Sequence[Settlement],
+    settlements: Settlements,
     found: Sequence[QueryResult],
     now: int,
     acks: AckBatch | None = None,
 ) -> list[str]:
-    """Apply settlements; returns the ids of the stale ones.
-
-    `found`: the answers to `held_queries`. `now`: the server's time. `acks`: what `ack_batch` has
-    made of the settlements.
-    """
+    """Apply settlements; returns the ids of the stale ones. `found`: the answers to `held_queries`.
+    `now`: the server's time. `acks`: what `ack_batch` has made of the settlements."""
     ours = held_claims(found)
     batch = _SettlementBatch(worker, now)
     stale: list[str] = []
@@ -179,11 +175,8 @@ class _SettlementBatch:
     def write(self, tx: Transaction) -> None:
         # First, as it locks lines: see `parking.bring_back`.
         put_in_lines(tx, self.parked, self.held_back)
-        for sql, rows in (
-            (SAVE_STATE, self.states),
-            (BURY_JOB, self.buried),
-            (RELEASE_JOB, self.released),
-        ):
+        jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
+        for sql, rows in jobs.items():
             if rows:
                 tx.later(BatchQuery(sql, rows))
         tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.deleted)))

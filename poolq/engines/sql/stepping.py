@@ -14,7 +14,7 @@ from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql.claiming import (
     QUEUES_PER_EXCHANGE,
-    ClaimRange,
+    Ranges,
     StepContext,
     body_and_state,
     claim_from,
@@ -25,16 +25,17 @@ from poolq.engines.sql.claiming import (
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
 from poolq.engines.sql.queue_discovery import (
+    BRIEF_STATE,
     QueueOverview,
     QueueState,
-    brief_state_query,
     discover,
     load_states,
     peek_query,
     read_states,
     rowless_state,
+    state_query,
 )
-from poolq.engines.sql.session import Query, QueryResult, Transaction
+from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
 from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.wakeups import arm
 from poolq.errors import EngineError, Fenced
@@ -109,19 +110,17 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     return Step(claims, stale.split())
 
 
-def _first_queries(ctx: StepContext, ranges: Sequence[ClaimRange]) -> list[Query]:
+def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
     """Queries for the queues' states and for the jobs of the queue that is probably next."""
     if ctx.want <= 0 or (ctx.queues is not None and not ctx.queues):
         return []
     claims = [one.query(ctx.want) for one in ranges]
     if ctx.queues is None:
         return [peek_query(ranges[0].queue, lines=ctx.peeks_lines), *claims] if ranges else []
-    return [brief_state_query(ctx.queues), *claims]
+    return [state_query(ctx.queues, BRIEF_STATE), *claims]
 
 
-def _claim_from_named(
-    tx: Transaction, ctx: StepContext, ranges: Sequence[ClaimRange], answers: Sequence[QueryResult]
-) -> None:
+def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
     """Claim from the worker's own queues, in strict order."""
     if not ctx.queues:
         return
@@ -166,9 +165,7 @@ def _claim_in_order(
     claim_from(tx, ctx, ready)
 
 
-def _claim_from_any(
-    tx: Transaction, ctx: StepContext, ranges: Sequence[ClaimRange], answers: Sequence[QueryResult]
-) -> None:
+def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
     """Claim from any queue, from each in turn."""
     lines = ctx.now < ctx.last_clock
     overview = discover(tx.run, ctx.skips, ctx.last_queue) if ctx.wants_overview else None

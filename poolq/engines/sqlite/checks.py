@@ -5,7 +5,6 @@ import sqlite3
 from pathlib import Path
 
 from poolq.engines.base import Check
-from poolq.engines.sql.schema import SCHEMA_VERSION
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
@@ -23,19 +22,12 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
-    (mode,), (level,) = (
-        result.rows[0]
-        for result in session.read(Query("PRAGMA journal_mode"), Query("PRAGMA synchronous"))
-    )
-    version = schema.version()
+    found = session.read(Query("PRAGMA journal_mode"), Query("PRAGMA synchronous"))
+    (mode,), (level,) = (result.rows[0] for result in found)
     file = session.options.file
     return [
         Check("reachable", "ok", f"{file}, SQLite {sqlite3.sqlite_version}"),
-        Check(
-            "schema",
-            "ok" if version == SCHEMA_VERSION else "bad",
-            f"version {version}, this poolq needs {SCHEMA_VERSION}",
-        ),
+        schema.check(),
         Check("isolation", "ok", "one writer at a time; others wait in line"),
         _journal(mode),
         Check("durability", *SYNCHRONOUS_LEVELS.get(level, ("warn", f"synchronous is {level}"))),
@@ -65,8 +57,7 @@ def _file_system(file: Path) -> Check:
 
 
 def filesystem(file: Path, mounts: str) -> str:
-    """The type of the file system that holds a file, by the lines of /proc/self/mounts; "" if
-    none of them does."""
+    """The type of the file system that holds a file, by /proc/self/mounts; "" if none does."""
     best, kind = "", ""
     for line in mounts.splitlines():
         _, point, this, *_ = line.split(" ")

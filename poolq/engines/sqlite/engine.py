@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from poolq.engines.base import Check, Push
+from poolq.engines.base import Check, Push, Queues
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
@@ -16,8 +16,7 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable
 
-#: Limits of one transaction of `push`, which blocks all other writers for some 30 ms. A single job
-#: may be bigger.
+#: Limits of one transaction of `push`, which blocks other writers for 30 ms; one job may be bigger.
 CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 
@@ -70,17 +69,14 @@ class SQLiteEngine(SQLEngine):
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
         try:
-            if len(pushes) == 1:
-                self._connections.get().push(pushes)
-                return
-            for chunk in _chunks(pushes):
+            for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
                 self._connections.get().push(chunk)
                 stored += len(chunk)
         except EngineUnavailable as error:
             error.ids = tuple(one.id for one in pushes[stored:])
             raise
 
-    def wait(self, queues: Sequence[str] | None, timeout: float) -> int:
+    def wait(self, queues: Queues, timeout: float) -> int:
         session = self.session
         end = time.monotonic() + timeout
         session.data_version()  # creates the log, if there is none

@@ -12,26 +12,14 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-#: Seconds that a fork waits for transactions to end, and then twice that for those that it has
-#: interrupted.
+if TYPE_CHECKING:
+    from poolq.engines.sqlite.session import SQLiteSession
+
+#: Seconds that a fork waits for transactions to end, and then twice that for interrupted ones.
 FORK_TIMEOUT = 5.0
-
-
-class Closable(Protocol):
-    """A connection. Its user holds `lock`."""
-
-    lock: threading.RLock
-
-    @property
-    def file(self) -> Path: ...
-
-    def disconnect(self) -> None: ...
-
-    def interrupt(self) -> None:
-        """Make the thread that uses it fail soon; called by another thread."""
 
 
 class _OpenConnections:
@@ -39,8 +27,8 @@ class _OpenConnections:
 
     def __init__(self, refused: frozenset[Path] = frozenset()) -> None:
         self.lock = threading.Lock()
-        self.all: WeakSet[Closable] = WeakSet()
-        self.held: list[Closable] = []
+        self.all: WeakSet[SQLiteSession] = WeakSet()
+        self.held: list[SQLiteSession] = []
         self.inherited: frozenset[Path] = frozenset()
         self.refused = refused
 
@@ -51,9 +39,11 @@ class _OpenConnections:
         for one in late:
             one.interrupt()
         end = monotonic() + 2 * FORK_TIMEOUT
-        self.inherited = frozenset(one.file for one in late if not self._disconnect(one, end))
+        self.inherited = frozenset(
+            one.options.file for one in late if not self._disconnect(one, end)
+        )
 
-    def _disconnect(self, one: Closable, end: float) -> bool:
+    def _disconnect(self, one: "SQLiteSession", end: float) -> bool:
         """Close a connection as soon as it is unused; False if it is still in use at `end`."""
         if not one.lock.acquire(timeout=max(0.0, end - monotonic())):
             return False
@@ -80,13 +70,13 @@ os.register_at_fork(
 )
 
 
-def register(one: Closable) -> None:
+def register(one: "SQLiteSession") -> None:
     """Have a connection closed before every fork."""
     with _connections.lock:
         _connections.all.add(one)
 
 
-def unregister(one: Closable) -> None:
+def unregister(one: "SQLiteSession") -> None:
     with suppress(KeyError):
         _connections.all.remove(one)
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, repeat
-from pathlib import Path
 from time import monotonic, time_ns
 from typing import TypeVar
 
@@ -120,12 +119,8 @@ class SQLiteSession(Session):
             raw.close()
         self._write_lock.close()
 
-    @property
-    def file(self) -> Path:
-        return self.options.file
-
     def interrupt(self) -> None:
-        """See `forks.Closable`."""
+        """Make the thread that uses the connection fail soon; for another thread."""
         self._write_lock.interrupt()
         raw = self._raw
         if raw is not None:
@@ -157,8 +152,7 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def data_version(self) -> tuple[int, int]:
-        """A value that changes when another connection has changed the database, or when this one
-        has been reopened."""
+        """Changes when another connection has changed the database, or this one was reopened."""
         with self.lock:
             try:
                 raw = self.raw()
@@ -240,8 +234,7 @@ class SQLiteSession(Session):
         return result
 
     def _refuse_reentry(self) -> None:
-        """Raise EngineError in a signal handler that has interrupted a transaction: what it writes
-        would become part of that."""
+        """Raise EngineError in a signal handler that interrupts a transaction: it would join it."""
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
@@ -281,14 +274,12 @@ class SQLiteSession(Session):
         """Add rows for queues that may have none."""
         new = queues - self.known_queues
         if new:
-            self._transact(
-                raw, lambda tx: tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in sorted(new)))
-            )
+            queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
+            self._transact(raw, lambda tx: tx.later(*queries))
             self.known_queues |= new
 
     def _is_same_file(self) -> bool:
-        """Whether the path still leads to the file that is open. Otherwise jobs would go to a file
-        that nobody will open again."""
+        """Whether the path still leads to the open file; else jobs would go to one nobody opens."""
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:

@@ -57,9 +57,8 @@ class FileWatch:
         if not self._poll.poll(timeout * 1000):
             return False
         events = os.read(self._fd, READ_BYTES)  # the kernel merges equal unread events
-        self.ended = self.ended or any(
-            what & IN_IGNORED for _, what, *_ in INOTIFY_EVENT.iter_unpack(events)
-        )
+        gone = any(what & IN_IGNORED for _, what, *_ in INOTIFY_EVENT.iter_unpack(events))
+        self.ended = self.ended or gone
         return True
 
     def close(self) -> None:
@@ -68,8 +67,7 @@ class FileWatch:
 
 class Watcher:
     """The pauses between one thread's looks at a database. Call `begin`, then look and call `pause`
-    in turn; call `changed` when a look has shown a change. `silent`: the last pause waited for
-    events, and none came."""
+    in turn; call `changed` when a look has shown a change. `silent`: the last pause heard none."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")
@@ -77,11 +75,6 @@ class Watcher:
         self._often_until = 0.0
         self.silent = False
         self._unheard = 0
-
-    @property
-    def listens(self) -> bool:
-        """Whether pauses wait for events; otherwise they are short."""
-        return self._watch is not None
 
     def begin(self) -> None:
         """Watch the log that exists now."""

@@ -127,8 +127,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
-    """Run a read; only while another process creates, closes or repairs the file does it wait in
-    line."""
+    """Run a read, in line only while another process creates, closes or repairs the file."""
     try:
         return read()
     except sqlite3.OperationalError as error:
@@ -139,10 +138,8 @@ def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
 
 
 class WriteLock:
-    """One connection's access to the lock; never used by two threads at a time.
-
-    `polite_writes`: how many of the next writes must wait in line, however short they are.
-    """
+    """One connection's access to the lock; never used by two threads at a time. `polite_writes`:
+    how many of the next writes must wait in line, however short they are."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -163,9 +160,7 @@ class WriteLock:
     ) -> T:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must call
         `release` afterwards, also when this raises. `gives_way`: wait behind those that do not.
-
-        Raises EngineUnavailable after `patience` seconds without progress of any writer.
-        """
+        Raises EngineUnavailable after `patience` seconds without progress of any writer."""
         self.polite_writes = max(0, self.polite_writes - 1)
         if gives_way:
             self._enter("line", patience)

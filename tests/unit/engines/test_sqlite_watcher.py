@@ -49,12 +49,12 @@ def test_a_commit_raises_one_event(database: Path, writer: sqlite3.Connection) -
 
 def test_without_a_log_nothing_is_watched(database: Path, watcher: Watcher) -> None:
     watcher.begin()
-    assert not watcher.listens
+    assert watcher._watch is None
     with closing(sqlite3.connect(database)) as raw:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("CREATE TABLE t (a)")
         watcher.begin()
-        assert watcher.listens
+        assert watcher._watch is not None
 
 
 def test_a_replaced_log_is_watched(
@@ -68,7 +68,7 @@ def test_a_replaced_log_is_watched(
         until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
         other.execute("INSERT INTO t VALUES (2)")
         watcher.pause(5)
-        assert watcher.listens
+        assert watcher._watch is not None
         assert not watcher.silent
 
 
@@ -76,10 +76,10 @@ def test_a_replaced_log_is_watched(
 def test_after_changes_without_events_the_watcher_polls(watcher: Watcher) -> None:
     watcher.begin()
     silent_changes(watcher, MAX_UNHEARD - 1)
-    assert watcher.listens
+    assert watcher._watch is not None
     silent_changes(watcher, 1)
     watcher.begin()
-    assert not watcher.listens
+    assert watcher._watch is None
 
 
 def test_a_change_with_an_event_restores_trust(
@@ -91,4 +91,4 @@ def test_a_change_with_an_event_restores_trust(
     watcher.pause(5)
     watcher.changed()
     silent_changes(watcher, MAX_UNHEARD - 1)
-    assert watcher.listens
+    assert watcher._watch is not None
