@@ -129,11 +129,11 @@ def test_a_request_may_arrive_in_pieces(master: Master) -> None:
 
 def test_of_many_requests_one_is_handled_in_each_turn(master: Master) -> None:
     line = master.connect(STATUS * 3)
-    assert len(master.socket_requests) == 1
+    assert len(master.requests) == 1
     assert master.control.next_due() == 0.0
     for count in (2, 3):
         master.turn()
-        assert len(master.socket_requests) == count
+        assert len(master.requests) == count
     assert master.control.next_due() > 0
     assert len(answers(line)) == 3
 
@@ -170,7 +170,7 @@ def test_an_invalid_request_is_refused_and_the_connection_closed(
     assert not answer["ok"]
     assert why in answer["error"]
     assert end is None
-    assert master.socket_requests == []
+    assert master.requests == []
 
 
 def test_a_silent_client_is_dropped(master: Master) -> None:
@@ -188,7 +188,7 @@ def test_a_client_that_does_not_read_delays_no_other_and_is_dropped(master: Mast
     lazy.send(STATUS)
     other.send(STATUS)
     master.turn(IDLE_TIMEOUT)
-    assert master.socket_requests == [
+    assert master.requests == [
         "big",
         "status",
         "status",
