@@ -28,8 +28,7 @@ class ControlClient:
     """A connection to the pool of a given name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, which names the pools that run, Refused if the pool is another
-        user's, and WaitTimeout."""
+        """Raises PoolNotFound, which names the pools, Refused (another user's), WaitTimeout."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT
@@ -61,9 +60,7 @@ class ControlClient:
         timeout: float | None = ANSWER_TIMEOUT,
     ) -> Answer:
         """Send a request and return the answer, which may be a refusal. `timeout` None: no limit.
-
-        Raises WaitTimeout, and PoolqError when the pool ends without an answer.
-        """
+        Raises WaitTimeout, and PoolqError when the pool ends without an answer."""
         deadline = None if timeout is None else monotonic() + timeout
         request = {"v": VERSION, "do": do, **(more or {})}
         try:
@@ -97,10 +94,8 @@ class ControlClient:
         return answer
 
     def attach(self) -> Scoreboard:
-        """The pool's scoreboard, read-only. It stays readable after the pool has ended.
-
-        Raises the errors of `request`, and Refused if the pool does not share its scoreboard.
-        """
+        """The pool's scoreboard, read-only. It stays readable after the pool has ended. Raises the
+        errors of `request`, and Refused if the pool does not share its scoreboard."""
         answer = self.request("attach")
         if not answer["ok"] or not self._fds:
             raise Refused(f"pool {self._name!r}: {answer.get('error', 'it shares nothing')}")

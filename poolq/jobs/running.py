@@ -115,12 +115,11 @@ def run_inline(
     make: Callable[[Message, int], R], body: bytes, first: Callable[[R], object] | None = None
 ) -> Any:
     """Run a stored message in this process, attempt after attempt, without delays or limits.
-
     `make(message, attempt)` creates an instance. `first(job)` is called before each attempt; an
     error of it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
     When no attempt is left, `on_failure()` runs and the last error is raised: JobFailed after
-    `fail()` or in place of a SystemExit, JobReleased after `release()`. Errors of hooks are logged.
-    """
+    `fail()` or in place of a SystemExit, JobReleased after `release()`. Errors of hooks are
+    logged."""
     attempts = decode(body).attempts
     for attempt in range(1, attempts + 1):
         job = make(decode(body), attempt)  # decoded again: an attempt may change its payload

@@ -14,8 +14,7 @@ class DuplicatePools:
         self._known: set[int] = set()
 
     def check(self, info: bytes) -> str:
-        """A warning if another node is a duplicate and runs here; "" if not, or if it was warned of
-        before."""
+        """A warning if another node is a duplicate that runs here; "" if not, or given before."""
         found = node_info.decode(info)
         if found is None:
             return ""

@@ -28,17 +28,13 @@ class FailureDetector:
     def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
     ) -> list[str]:
-        """Take the counters that a beat of ours, from `begun` to `ended`, has returned. Returns the
-        silent nodes."""
+        """Take what our beat, from `begun` to `ended`, has returned. Returns the silent nodes."""
         passed = 0.0 if self._last is None else max(0.0, begun - self._last)
         self._last = ended
         seen = {}
         for node, counter in counters.items():
             known, unmoved = self._seen.get(node, (None, 0.0))
-            moved = counter != known
-            seen[node] = (
-                counter,
-                0.0 if moved else unmoved + min(passed, ttl(node) / MIN_OBSERVATIONS),
-            )
+            counted = min(passed, ttl(node) / MIN_OBSERVATIONS)
+            seen[node] = counter, unmoved + counted if counter == known else 0.0
         self._seen = seen
         return [node for node, (_, unmoved) in seen.items() if unmoved > ttl(node)]

@@ -123,8 +123,7 @@ class Keeper:
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Run until told to leave, or until the last orphaned worker has left. Returns the exit
-        code."""
+        """Run until told to leave, or until the last orphan has left. Returns the exit code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
         exporter = self._export_metrics()
@@ -208,8 +207,7 @@ class Keeper:
         self._retry_soon()
 
     def _retry_soon(self) -> None:
-        """Something has failed, perhaps for a moment only: beat earlier, since each beat tries
-        everything again."""
+        """Beat earlier: each beat tries again what has failed, perhaps for a moment only."""
         self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
     def _beat_if_due(self) -> None:
@@ -269,15 +267,13 @@ class Keeper:
         self._known = frozenset(counters)
 
     def _take_over(self) -> None:
-        """Take over what dead nodes and workers have left: as often as our own beats are due, and
-        when a node falls silent."""
+        """Take over what the dead have left: whenever our own beat is due, or a node is silent."""
         if monotonic() >= self._next_takeover:
             self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())
             self._takeover.recover_local()
-            self._interval = min(
-                self._takeover_interval, self._takeover.shortest_ttl() / BEATS_PER_TTL
-            )
+            interval = self._takeover.shortest_ttl() / BEATS_PER_TTL
+            self._interval = min(self._takeover_interval, interval)
             self._next_beat = min(self._next_beat, monotonic() + self._interval)
         silent, self._silent = self._silent, {}
         self._takeover.recover_silent(silent)
@@ -287,10 +283,8 @@ class Keeper:
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()
-        begun, more = monotonic(), []
-        self._tasks.run(
-            "sweeping", lambda: more.append(self._engine.sweep(round(FORGET_QUEUE_AFTER * 1e6)))
-        )
+        begun, more, idle = monotonic(), [], round(FORGET_QUEUE_AFTER * 1e6)
+        self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(idle)))
         ended = monotonic()
         self._next_sweep = ended + max(MIN_SWEEP_PAUSE, ended - begun) if any(more) else inf
 

@@ -30,10 +30,8 @@ Name = tuple[str, int]
 
 class Starts:
     """Measures the starts per second under one limit. Times are the engine's, in microseconds.
-
     Starts are counted from the beginning of one window to the beginning of another, at least one
-    window later, so the rate never exceeds what the limit allows.
-    """
+    window later, so the rate never exceeds what the limit allows."""
 
     def __init__(self, limit: int, window: int) -> None:
         self._limit = limit
@@ -62,11 +60,10 @@ class Starts:
             self._opened = False
             return self._last
         self._opened = start > 0
+        old = not self._samples or now - self._samples[-1][0] >= self._span // MAX_SAMPLES
         if start and start != self._start:
             self._sample(start, self._total - use.window.used)
-        elif not start and (
-            not self._samples or now - self._samples[-1][0] >= self._span // MAX_SAMPLES
-        ):
+        elif not start and old:
             self._sample(now, self._total)
         if start:
             self._start, self._used = start, use.window.used
@@ -216,10 +213,8 @@ class LimitWatch:
             elif not holds and known.since is not None:
                 ended.append(LimitEnded(key, limit, seconds, now - known.since))
                 known.since = None
-        return [
-            *_together(began, "begin to hold jobs back"),
-            *_together(ended, "no longer hold jobs back"),
-        ]
+        together = _together(began, "begin to hold jobs back")
+        return [*together, *_together(ended, "no longer hold jobs back")]
 
     def _rank(self, name: Name) -> tuple[object, ...]:
         known = self._known[name]

@@ -17,13 +17,7 @@ from poolq.errors import EngineError
 from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, Note, Reporter
 from poolq.monitor import node_info
-from poolq.monitor.broker_status import (
-    BrokerStatus,
-    QueueFlow,
-    encode,
-    node_status,
-    read,
-)
+from poolq.monitor.broker_status import BrokerStatus, QueueFlow, encode, node_status, read
 from poolq.monitor.job_counts import JobCounts
 from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.rates import SlidingWindow
@@ -32,6 +26,9 @@ from poolq.scoreboard.board import Scoreboard
 MIN_IDLE_FACTOR = 50  # it rests for at least that many times as long as it asks
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
 MAX_SHOWN = 200  # queues, limits and nodes, each
+
+
+Totals = Mapping[str, Mapping[str, int]]
 
 
 class Observer(threading.Thread):
@@ -96,7 +93,7 @@ class Observer(threading.Thread):
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         pools = [node_status(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
-        queues = self._shown_queues(queues, frozenset(unserved))
+        queues = self._shown_queues(queues, set(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
         watched, events = self._watch.observe(
             monotonic(), now, limits, held=held, last_tries=last_tries, most=MAX_SHOWN
@@ -115,11 +112,8 @@ class Observer(threading.Thread):
         )
         return status, events
 
-    def _shown_queues(
-        self, queues: Sequence[QueueCounts], unserved: frozenset[str]
-    ) -> list[QueueCounts]:
-        """The queues to show: first those with jobs that no node serves, then those with any
-        jobs."""
+    def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
+        """The queues to show: first those with unserved jobs, then those with any jobs."""
         waiting = sorted(
             queues,
             key=lambda one: (
@@ -134,9 +128,7 @@ class Observer(threading.Thread):
     def _serves(self, queue: str) -> bool:
         return not self._served or queue in self._served
 
-    def _flow(
-        self, queues: Sequence[QueueCounts], totals: Mapping[str, Mapping[str, int]]
-    ) -> dict[str, QueueFlow]:
+    def _flow(self, queues: Sequence[QueueCounts], totals: Totals) -> dict[str, QueueFlow]:
         now = monotonic()
         self._trends = {one.queue: self._trends.get(one.queue) or QueueTrends() for one in queues}
         return {one.queue: self._trends[one.queue].add(now, one, totals) for one in queues}
@@ -151,9 +143,7 @@ class QueueTrends:
         self._came = SlidingWindow(RATE_SPAN)
         self._ready = SlidingWindow(READY_SPAN)
 
-    def add(
-        self, now: float, one: QueueCounts, totals: Mapping[str, Mapping[str, int]]
-    ) -> QueueFlow:
+    def add(self, now: float, one: QueueCounts, totals: Totals) -> QueueFlow:
         total = totals.get(one.queue, {})
         left = total.get("done", 0) + total.get("failed", 0)
         self._left.add(now, left)

@@ -99,9 +99,7 @@ def left_behind(worker: Registration, session: int) -> bool:
     return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
-def end_abandoned(
-    workers: Iterable[Registration],
-) -> tuple[list[Registration], list[Registration]]:
+def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], list[Registration]]:
     """Kill abandoned workers that still run here, with their subprocesses. Returns those that were
     killed, and those that were not because nothing proves that they are such workers."""
     ended, doubtful = [], []

@@ -28,8 +28,7 @@ class WorkerSampler:
         self._due = 0.0
 
     def is_due(self, row: Row, now: float) -> bool:
-        """Whether to sample it now. A worker that has been idle since the last sample is sampled
-        only every IDLE_INTERVAL."""
+        """Whether to sample it now; if idle since the last sample, only every IDLE_INTERVAL."""
         seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
@@ -66,9 +65,8 @@ class ResourceSampler:
         judges running jobs by their memory and must know how old a sample may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
-        self._workers = {
-            row.seq: self._workers.get(row.seq) or WorkerSampler(row.pid) for row in rows
-        }
+        known = self._workers
+        self._workers = {row.seq: known.get(row.seq) or WorkerSampler(row.pid) for row in rows}
         for row in rows:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):

@@ -75,8 +75,7 @@ class Takeover:
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
-        """Seconds that a node may be silent: if its beats do not tell, the longer of our own and
-        the default."""
+        """Seconds that a node may be silent: its own, or the longer of ours and the default."""
         return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
 
     def shortest_ttl(self) -> float:
@@ -84,8 +83,7 @@ class Takeover:
         return min([self._own_ttl, *self._ttls.values()])
 
     def recover_local(self) -> None:
-        """Recover workers without a process: our own that are in no row, and those of dead pools on
-        this host."""
+        """Recover workers without a process: ours in no row, and those of dead pools here."""
         registered = self._registered()
         live_workers = self._live_workers()  # read after the others, so no new worker is missing
         others = [node for node in self._nodes() if node.node != self._node]
@@ -133,8 +131,7 @@ class Takeover:
         return self._try(f"recovering worker {worker.worker}", act)
 
     def _end_abandoned(self, node: str) -> None:
-        """Kill the workers of a pool that has lost master and keeper: nobody else would end a job
-        that hangs."""
+        """Kill the workers of a pool without master and keeper: nobody else ends a hanging job."""
         infos = [one.info for one in self._nodes() if one.node == node]
         if not any(_pool_is_gone(info) for info in infos):
             return

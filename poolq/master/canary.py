@@ -53,8 +53,7 @@ def accept(pool: Pool, generation: int) -> bool:
 
 
 def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
-    """The generation on trial failed: the old one keeps serving; if there is none, the pool
-    ends."""
+    """The generation on trial failed: the old one keeps serving; without one, the pool ends."""
     trial, pool.trial = pool.trial, None
     if not pool.generation:
         pool.exit_code = code if code in CANNOT_START else BOOT_FAILED

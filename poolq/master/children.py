@@ -140,9 +140,8 @@ class Children:
             path_of(self._config),
         )
         try:
-            pid = fork(
-                partial(logger.main, setup), (*self._descriptors(), *self._pipes.writers.fds)
-            )
+            closed = (*self._descriptors(), *self._pipes.writers.fds)
+            pid = fork(partial(logger.main, setup), closed)
         except OSError:  # it cannot be logged
             self._pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
             return

@@ -37,8 +37,7 @@ class DashboardProgram(Protocol):
 
 
 class DashboardProcess:
-    """At most one dashboard. `closed_in_child` returns the descriptors to close in a child that
-    logs through a given pipe."""
+    """At most one dashboard. `closed_in_child`: what a child that logs through a pipe closes."""
 
     def __init__(
         self,
@@ -66,10 +65,7 @@ class DashboardProcess:
             return
         if self._pid:
             self._exited(now)
-        self._start_if_due(now)
-
-    def _start_if_due(self, now: float) -> None:
-        if self._program is not None and now >= self._due:
+        if now >= self._due and self._program is not None:
             self._started_at, self._due = now, now + RESPAWN_DELAY
             self._fork(partial(self._program.run, self._scores))
 

@@ -177,8 +177,7 @@ class Master:
             self._wakeups.master.clear()
 
     def _detect_suspension(self, slept: float, due: float) -> None:
-        """If we woke up much too late, we were suspended since `slept`, and perhaps the whole pool
-        was."""
+        """If we woke up much too late, we were suspended since `slept`, perhaps with the pool."""
         now = monotonic()
         if now - due > SUSPEND_THRESHOLD:
             state_updates.suspended(self.pool, now - slept, now)
@@ -271,8 +270,7 @@ class Master:
 
     def _stop(self, action: actions.Stop) -> None:
         """Tell a process to leave. For a worker the word in its row counts, the signal only wakes
-        it up; if a job has removed the worker's handler, the signal would kill it and is not
-        sent."""
+        it; if a job has removed the worker's handler, the signal would kill it and is not sent."""
         pid, row = action.pid, self._children.row_of(action.pid)
         if row is not None:
             self._scores.request_stop(row)

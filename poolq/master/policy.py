@@ -51,8 +51,7 @@ STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to leave i
 
 
 def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
-    """All actions that are due at `now`. `unrecovered`: the number of dead workers that the keeper
-    has not recovered yet."""
+    """All actions that are due at `now`. `unrecovered`: how many dead workers still have claims."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unrecovered)
     actions = _logger(pool, now) + _keeper(pool, now)

@@ -3,16 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from poolq.control.protocol import (
-    Answer,
-    AnswerWithFd,
-    BadRequest,
-    Reply,
-    Request,
-    Wait,
-    read,
-    refusal,
-)
+from poolq.control import protocol
+from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Request, Wait
 from poolq.errors import Refused
 from poolq.master.commands import Commands
 from poolq.master.state import Mode, Pool
@@ -20,8 +12,7 @@ from poolq.monitor.health import PROBES, HealthInputs
 
 
 class Requests:
-    """`status` returns the pool's status, `health` what its health depends on, and `attach` its
-    scoreboard."""
+    """`status` returns the pool's status, `health` what its health needs, `attach` its board."""
 
     def __init__(
         self,
@@ -37,8 +28,8 @@ class Requests:
             **{probe: partial(_probe, judge, health) for probe, judge in PROBES.items()},
             "attach": lambda _: attach(),
             "status": lambda _: {"ok": True, **status()},
-            "pause": self._pause,
-            "resume": self._resume,
+            "pause": lambda _: {"ok": True, "changed": commands.pause("poolq pause")},
+            "resume": lambda _: {"ok": True, "changed": commands.resume("poolq resume")},
             "scale": self._scale,
             "reload": self._reload,
             "drain": self._drain,
@@ -47,7 +38,7 @@ class Requests:
 
     def handle(self, line: bytes) -> Reply:
         """Obey a request line. Returns the answer, or what to wait for. Raises BadRequest."""
-        request = read(line)
+        request = protocol.read(line)
         known = self._known.get(request.do)
         if known is None:
             names = ", ".join(self._known)
@@ -55,13 +46,7 @@ class Requests:
         try:
             return known(request)
         except Refused as error:
-            return refusal(str(error))
-
-    def _pause(self, _: Request) -> Answer:
-        return {"ok": True, "changed": self._commands.pause("poolq pause")}
-
-    def _resume(self, _: Request) -> Answer:
-        return {"ok": True, "changed": self._commands.resume("poolq resume")}
+            return protocol.refusal(str(error))
 
     def _scale(self, request: Request) -> Answer:
         if (request.procs is None) == (request.by is None):
@@ -94,7 +79,7 @@ def _probe(
     judge: Callable[[HealthInputs], str], health: Callable[[], HealthInputs], _: Request
 ) -> Answer:
     why = judge(health())
-    return refusal(why) if why else {"ok": True}
+    return protocol.refusal(why) if why else {"ok": True}
 
 
 def _until_the_end() -> Answer | None:
@@ -107,9 +92,11 @@ def decided(pool: Pool, generation: int) -> Answer | None:
     if pool.generation >= generation:
         return {"ok": True, "generation": generation}
     if pool.mode is not Mode.RUN:
-        return refusal(f"generation {generation} was abandoned: the pool is {pool.mode.value}")
+        return protocol.refusal(
+            f"generation {generation} was abandoned: the pool is {pool.mode.value}"
+        )
     trial = pool.trial
     if pool.last_generation < generation or (trial and trial.generation <= generation):
         return None
     why = f"generation {generation} is refused, the old workers keep running: {pool.refusal}"
-    return {**refusal(why), "traceback": pool.traceback}
+    return {**protocol.refusal(why), "traceback": pool.traceback}

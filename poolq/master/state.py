@@ -21,8 +21,7 @@ MAX_DEATHS = 8  # deaths of workers that are remembered
 
 
 class Mode(Enum):
-    """RUN: the pool serves. DRAIN: it waits for its workers to leave. END: the workers have left,
-    templates and keeper follow."""
+    """RUN: it serves. DRAIN: its workers leave. END: they are gone; templates and keeper follow."""
 
     RUN = "running"
     DRAIN = "draining"
@@ -47,8 +46,7 @@ class WorkerState(Enum):
 
 
 class WorkerEvent(Enum):
-    """What happens to a worker. LOADED, IDLE and BUSY are read from its scoreboard row, so they
-    repeat."""
+    """What happens to a worker. LOADED, IDLE and BUSY are read from its row, and so they repeat."""
 
     FORKED = auto()
     FORK_FAILED = auto()
@@ -142,11 +140,9 @@ class Limits:
 
 @dataclass(slots=True)
 class Heartbeat:
-    """A counter that moves while its process lives, observed about once a second.
-
-    What is counted is observations without a move, not time: if the observer itself was stopped,
-    or the whole machine slept, observations are missing, and no process seems to be silent.
-    """
+    """A counter that moves while its process lives, observed about once a second. What is counted
+    is observations without a move, not time: if the observer itself was stopped, or the whole
+    machine slept, observations are missing, and no process seems to be silent."""
 
     value: int = 0
     missed: int = 0
@@ -170,15 +166,12 @@ class StackDump:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker and what the scoreboard last said of it.
-
-    `expires_at`: when its cooldown is over. `recycle_reason`: why it is to be replaced, or "".
-    `code_asked_at`: when its template was asked whether the code has changed. `jobs`: how many it
-    has settled. `over_limit`: its job exceeds --max-memory-hard; `rss_at_start`: the bytes that the
-    worker held when that job began. `signalled_at`: when TERM or KILL was last sent. What began
-    (`running_since`) before the pool was resumed at `resumed_at` may take `suspend_credit` seconds
-    more.
-    """
+    """A worker and what the scoreboard last said of it. `expires_at`: when its cooldown is over.
+    `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was asked
+    whether the code has changed. `jobs`: how many it has settled. `over_limit`: its job exceeds
+    --max-memory-hard; `rss_at_start`: the bytes that the worker held when that job began.
+    `signalled_at`: when TERM or KILL was last sent. What began (`running_since`) before the pool
+    was resumed at `resumed_at` may take `suspend_credit` seconds more."""
 
     seq: int
     pid: int
@@ -232,8 +225,7 @@ class WorkerProcess:
 
 @dataclass(slots=True)
 class Slot:
-    """A numbered place for a worker. One worker serves in it, another may boot to replace it, and
-    others may be leaving."""
+    """A numbered place for a worker: one serves in it, another may boot, others may be leaving."""
 
     number: int
     procs: list[WorkerProcess] = field(default_factory=list)
@@ -289,10 +281,8 @@ class Pool:
     """The whole state. `generation`: the one that serves, 0 before the first boot. `refusal`: why
     the last trial was refused, "" if it was not; `traceback`: that of the error, or "". `paused`:
     workers claim nothing new. `broker_reached`: the keeper has reached the broker at least once.
-    `queues_empty`: it has found no job left to do.
-    `not_preloaded`: generations that each worker imports for itself. `exit_counts`: of workers, by
-    cause (see exits.py).
-    """
+    `queues_empty`: it has found no job left to do. `not_preloaded`: generations that each worker
+    imports for itself. `exit_counts`: of workers, by cause (see exits.py)."""
 
     limits: Limits
     slots: list[Slot]

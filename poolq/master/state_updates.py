@@ -121,8 +121,7 @@ def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
 
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
-    """TERM or KILL was sent. A killed template was hanging and not told to leave, so it is
-    replaced."""
+    """TERM or KILL was sent. A killed template was hanging, not told to leave: it is replaced."""
     for proc in pool.procs():
         if proc.pid == pid:
             proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
@@ -144,13 +143,11 @@ def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
 ) -> bool:
-    """A worker was reaped; back off if it died by itself.
-
-    `code`: -1 for a signal. `why`: its own reason, if it gave one. `worked`: it had settled a job,
-    or was killed for what its job did. `in_job`: it was running a job for which it was not killed.
-    True if its generation is refused because of it. Not if the worker was told to leave while it
-    booted, as its slot closes: another one tries that generation.
-    """
+    """A worker was reaped; back off if it died by itself. `code`: -1 for a signal. `why`: its own
+    reason, if it gave one. `worked`: it had settled a job, or was killed for what its job did.
+    `in_job`: it was running a job for which it was not killed. True if its generation is refused
+    because of it. Not if the worker was told to leave while it booted, as its slot closes: another
+    one tries that generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)

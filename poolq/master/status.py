@@ -15,7 +15,7 @@ from poolq.master.state import Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
 from poolq.scoreboard import layout
-from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 
@@ -91,7 +91,7 @@ class StatusReport:
             "slot": slot.number,
             "pid": proc.pid or None,
             "generation": proc.generation,
-            "state": "leaving" if not proc.serving else _state(row),
+            "state": "leaving" if not proc.serving else PHASE_NAMES[Phase(row.phase)],
             "queue": queue or None,
             "job": job or None,
             "id": id or None,
@@ -109,12 +109,5 @@ class StatusReport:
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
     """The limits as the dashboard shows them, without their sparklines."""
-    found: list[dict[str, Any]] = []
-    for limit in limits:
-        found.append(msgspec.to_builtins(limit))
-        del found[-1]["spark"]
-    return found
-
-
-def _state(row: Row) -> str:
-    return PHASE_NAMES[Phase(row.phase)]
+    found = [msgspec.to_builtins(limit) for limit in limits]
+    return [{key: value for key, value in one.items() if key != "spark"} for one in found]

@@ -12,7 +12,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 EXIT_CRASHED = 70
 
@@ -25,7 +27,7 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
     with signals_blocked() as mask:
         pid = os.fork()
         if pid == 0:
-            _become(main, close, mask, alone=alone)
+            exit_with(partial(_become, main, close, mask, alone=alone))
     return pid
 
 
@@ -42,26 +44,31 @@ def signals_blocked() -> Iterator[set[int | signal.Signals]]:
 
 def _become(
     main: Callable[[], int], close: tuple[int, ...], mask: set[int | signal.Signals], *, alone: bool
-) -> None:
+) -> int:
     """The child's whole life."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, exit_on_term)
+    if alone:
+        os.setpgid(0, 0)
+    for fd in close:
+        os.close(fd)
+    if alone:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return main()
+
+
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """Run `main` as the outermost frame of this process, and exit with its code."""
     code = EXIT_CRASHED
     try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, exit_on_term)
-        if alone:
-            os.setpgid(0, 0)
-        for fd in close:
-            os.close(fd)
-        if alone:
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.close(null)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
         flush_streams()
-    except BaseException:  # noqa: BLE001  # the last frame of this process: report, then leave
+    except BaseException:  # noqa: BLE001  # report it, then leave
         traceback.print_exc()
         sys.stderr.flush()
     finally:

@@ -13,9 +13,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 def stamps(project: Path) -> Stamps:
     """Modification time and size of the project's Python files: those that are loaded, those in the
     same folders, and those in packages beside them, as the code may import new files there.
-
-    Installed packages are left out: they change with a deploy, not with an edit.
-    """
+    Installed packages are left out: they change with a deploy, not with an edit."""
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
         for entry in _entries(folder):

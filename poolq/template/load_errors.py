@@ -19,8 +19,7 @@ _MAX_REASON_CHARS = 300
 
 
 def of(error: PoolqError) -> LoadFailed:
-    """The message for an error: with the traceback of its cause, without the frames of poolq that
-    led to the application's code."""
+    """The message for an error, with its cause's traceback from the application's code on."""
     cause = error.__cause__
     trace = cause.__traceback__ if cause else None
     while trace and trace.tb_frame.f_globals.get("__name__", "").startswith(_HIDDEN_MODULES):

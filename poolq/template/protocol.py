@@ -90,11 +90,9 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 
 
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
-    """The next message and the descriptors that came with it; None if the other end is gone.
-
-    Data that is not a message was written by the application, not by poolq; it is skipped. Raises
-    BlockingIOError if the line does not block and holds nothing.
-    """
+    """The next message and the descriptors that came with it; None if the other end is gone. Data
+    that is not a message was written by the application, not by poolq; it is skipped. Raises
+    BlockingIOError if the line does not block and holds nothing."""
     while True:
         try:
             data, fds, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)

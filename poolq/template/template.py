@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from poolq.log.events import Reporter
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import set_up
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.fork import exit_on_term, flush_streams, signals_blocked
+from poolq.system.fork import exit_on_term, exit_with, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
@@ -117,7 +116,7 @@ class Template:
 
     def _fork_worker(self, request: ForkWorker) -> None:
         if self._fork_twice(request.seq):
-            _exit_with(lambda: self._run_worker(request))
+            exit_with(lambda: self._run_worker(request))
 
     def _fork_twice(self, seq: int) -> bool:
         """Fork a grandchild; True in that process. The child sends the grandchild's pid to the
@@ -160,7 +159,7 @@ class Template:
             self._line = socket.socket(fileno=fd)
             return self._serve()
 
-        _exit_with(wait_dormant)
+        exit_with(wait_dormant)
 
     def _wait_for_adoption(self) -> bool:
         """Wait until the master is our parent; False if it will never be. Only then may we die with
@@ -209,8 +208,7 @@ class Template:
         return process.main(worker, self._registry)
 
     def _wait_until_known(self, row: int) -> bool:
-        """Wait until the master has adopted this process and written its pid into the row; False if
-        it does not."""
+        """Wait until the master has adopted this process and noted its pid; False if not."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
             adopted = os.getppid() == self._setup.master
             if adopted and self._scores.pid(row) == os.getpid():
@@ -219,18 +217,6 @@ class Template:
                 break
             self._wakeups.doorbells[row].wait(0.01)
         return False
-
-
-def _exit_with(main: Callable[[], int]) -> None:
-    code = 70
-    try:
-        code = main()
-        flush_streams()
-    except BaseException:  # noqa: BLE001  # the outermost frame of this process
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
 
 
 def _unsafe() -> str:
@@ -255,8 +241,7 @@ def _connected(held: socket.socket) -> bool:
 
 
 def restore_term() -> None:
-    """Make TERM end this process, whatever handler an import has set. Workers inherit it until they
-    set their own."""
+    """Make TERM end this process, whatever an import has set. Workers inherit that at first."""
     signal.signal(signal.SIGTERM, exit_on_term)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
@@ -274,6 +259,5 @@ def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
 
 
 def main() -> None:
-    """The program of a template process, which only the master starts. Its argument is the
-    descriptor of the setup."""
+    """The program of a template, started by the master. Its argument: the setup's descriptor."""
     sys.exit(serve(int(sys.argv[1]), set_up))

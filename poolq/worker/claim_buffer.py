@@ -86,10 +86,8 @@ class ClaimBuffer:
 
     def claim(self, want: int) -> int:
         """Settle what is finished and claim up to `want` jobs; returns how many were claimed.
-
         Raises Fenced; Leaving if the worker is told to leave, nothing is to be settled and the
-        engine does not answer.
-        """
+        engine does not answer."""
         with self._lock:
             self._receive()
             claims = self._next_claims or self._step(want).claims
@@ -107,8 +105,7 @@ class ClaimBuffer:
 
     def claim_ahead(self, want: int) -> None:
         """Settle what is finished and send for up to `want` more claims, while the current ones
-        run. `claim` reports what goes wrong. Only for when all current claims are expected to be
-        short."""
+        run, all expected to be short. `claim` reports what goes wrong."""
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
@@ -127,8 +124,7 @@ class ClaimBuffer:
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
         """Settle what has been finished for long, and have the engine confirm that it knows this
         worker, unless it has just done so. If far more has been claimed than `keep`, all but the
-        first `keep` claims go back. `alone`: all is settled or goes back. Raises Fenced; Leaving as
-        `claim` does."""
+        first `keep` go back. `alone`: all is settled or goes back. Raises as `claim` does."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -207,8 +203,7 @@ class ClaimBuffer:
         return step
 
     def _receive(self) -> None:
-        """Receive the answer of the step that is on its way; its claims come after the current
-        ones."""
+        """Receive the answer of the step on its way; its claims come after the current ones."""
         in_flight, self._in_flight = self._in_flight, None
         if in_flight is None:
             return
@@ -317,8 +312,7 @@ class ClaimBuffer:
         self._reporter.flush()
 
     def _resend_in_flight(self) -> None:
-        """Receive the answer of a step on its way through this connection, and return its
-        claims."""
+        """Receive the answer of a step on its way through this connection; return its claims."""
         in_flight = self._in_flight
         if in_flight is None or in_flight.answered_elsewhere:
             return

@@ -19,17 +19,8 @@ from poolq.jobs.message import INITIAL, Entry, Message, decode, entries, name_an
 from poolq.jobs.registry import Registry
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from poolq.jobs.running import call
-from poolq.log.events import (
-    Buried,
-    Ended,
-    Event,
-    Failed,
-    Finished,
-    HookFailed,
-    Limited,
-    Retried,
-    Unknown,
-)
+from poolq.log import events
+from poolq.log.events import Ended, Event, Finished
 from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 
@@ -105,7 +96,7 @@ class Executor:
         error = error_of(state, message)
         outcome = Failing(state) if state.failing else retry.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
-        event = Failed(
+        event = events.Failed(
             job=message.job,
             id=claim.id,
             queue=claim.queue,
@@ -129,13 +120,12 @@ class Executor:
     def admit(
         self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
     ) -> JobResult | None:
-        """Ask the engine for a start under each limit. None: the job may start. Raises Fenced,
-        EngineUnavailable."""
+        """Ask the engine for a start under each limit. None: it may start. Raises EngineError."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
         if admission.stale:  # returning it is refused, which is reported; this event is not
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
-            event = Limited(*where, how="released", key=rules[0].key, wait=0.0)
+            event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
         if admission.wait <= 0:
             return None
@@ -168,9 +158,8 @@ class Executor:
         try:
             call(job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook changes no outcome
-            return HookFailed(
-                ready.message.job, ready.claim.id, name, describe(raised), traceback_of(raised)
-            )
+            where = (ready.message.job, ready.claim.id)
+            return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
         return None
 
     def _build(self, ready: ReadyJob, attempt: int, error: BaseException | None = None) -> Job:
@@ -187,11 +176,11 @@ class Executor:
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
-        error, cause, delay = judge(
-            raised, retry.backoff(message.retry_after, tries, time_ns() // 1000)
-        )
+        pause = retry.backoff(message.retry_after, tries, time_ns() // 1000)
+        error, cause, delay = judge(raised, pause)
         trace = "" if isinstance(error, JobError) else traceback_of(raised)
-        line = self._line(cause, describe(error), tries, trace)
+        text = describe(error)
+        line = self._line(cause, text, tries, trace)
         outcome: Release | Failing
         if cause == "failed":
             outcome = retry.fail_now(claim.state, line)
@@ -199,15 +188,16 @@ class Executor:
             outcome = retry.retry_or_fail(message, claim.state, line, delay)
         where = (message.job, claim.id, claim.queue, tries)
         if isinstance(outcome, Failing):
-            text = describe(error)
-            failed = Failed(*where, seconds=seconds, cause=cause, error=text, traceback=trace)
+            failed = events.Failed(
+                *where, seconds=seconds, cause=cause, error=text, traceback=trace
+            )
             return JobResult(outcome, failed, error, seconds)
-        event = Retried(
+        event = events.Retried(
             *where,
             attempts=message.attempts,
             seconds=seconds,
             cause=cause,
-            error=describe(error),
+            error=text,
             delay=delay / 1e6,
             traceback=trace,
         )
@@ -225,7 +215,7 @@ class Executor:
         where = (message.job, claim.id, claim.queue, tries)
         if (limits[at].on_limit or message.on_limit) == "park":
             wait = refused.wait / 1_000_000
-            event = Limited(*where, how="parked", key=rules[at].key, wait=wait)
+            event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
             return JobResult(Park(rules, at), event)
         error = RateLimitExhausted(
             f"{rules[at].key}: {rules[at].limit} per {rules[at].window / 1e6:g} s are used up"
@@ -235,11 +225,11 @@ class Executor:
         outcome = retry.hold_back(message, claim.state, line, rules[at], refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
-            failed = Failed(*where, seconds=0.0, cause="limited", error=text)
+            failed = events.Failed(*where, seconds=0.0, cause="limited", error=text)
             return JobResult(outcome, failed, error)
         left = message.attempts - tries
         wait = (refused.wait + later) / 1_000_000
-        event = Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
+        event = events.Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
         return JobResult(outcome, event)
 
     def _unknown(self, claim: Claim, message: Message) -> JobResult:
@@ -249,19 +239,23 @@ class Executor:
         )
         outcome = retry.release_unknown(claim.state, self._line("unknown", text, 0), self._grace)
         if isinstance(outcome, Bury):
-            return JobResult(outcome, Buried(message.job, claim.id, claim.queue, text))
+            return JobResult(outcome, events.Buried(message.job, claim.id, claim.queue, text))
         assert isinstance(outcome, Release)
-        return JobResult(outcome, Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6))
+        return JobResult(
+            outcome, events.Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6)
+        )
 
     def _newer(self, claim: Claim, text: str) -> JobResult:
         outcome = retry.release_newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
         job, _ = name_and_queue(claim.body)
-        return JobResult(outcome, Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text))
+        return JobResult(
+            outcome, events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
+        )
 
     def _bury(self, claim: Claim, job: str, error: str) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)
         after = retry.bury(claim.state, line)
-        return JobResult(after, Buried(job, claim.id, claim.queue, error))
+        return JobResult(after, events.Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
         now = time_ns() // 1000

@@ -44,8 +44,7 @@ EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
 
 class Loop:
-    """One worker's life, from its first claim to its last settlement. `measures_memory`: the memory
-    of its jobs is limited."""
+    """One worker's life, from first claim to last settlement. `measures_memory`: to limit it."""
 
     def __init__(
         self,
@@ -115,15 +114,13 @@ class Loop:
             self._row.set_reviewed(self._generation)
 
     def _report_broken(self, why: str) -> int:
-        """Report that the worker cannot continue. A running job stays charged: it may be the
-        cause."""
+        """Report that the worker cannot continue. A running job stays charged, as it may be why."""
         self._reporter.report(Note("error", f"{why}; leaving, a new worker follows"))
         self._reporter.flush()
         return EXIT_BROKEN
 
     def _wait_idle(self) -> None:
-        """Declare this worker idle, claim once more, then wait for the doorbell: so no wake-up is
-        missed."""
+        """Declare this worker idle, claim once more, then wait: so no wake-up is missed."""
         self._signals.restore()
         self._row.set_phase(Phase.IDLE)
         self._title.show_state("idle")
@@ -238,8 +235,7 @@ class Loop:
         return True
 
     def _catch_up(self, short: bool) -> None:
-        """Keep no claim behind a long job, and behind a short one no more than fits into a
-        batch."""
+        """Keep no claim behind a long job, and behind a short one only what fits into a batch."""
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -303,8 +299,7 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle at once, and call the hook: after an acknowledgement, or before a job is
-        buried."""
+        """Settle at once, and call the hook: after an acknowledgement, or before a burial."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)

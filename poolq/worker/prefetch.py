@@ -77,8 +77,7 @@ class Prefetch:
 
     def claims_ahead(self) -> bool:
         """True if the next claim should be sent while the jobs of the last one run: they are many,
-        so they are short, no setting limits them, and the queue has given most of what was
-        wanted."""
+        so short, no setting limits them, and the queue has given most of what was wanted."""
         return self._claims_ahead
 
     def is_short(self, job: str) -> bool:

@@ -39,8 +39,7 @@ from poolq.worker.title import Title
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What the pool gives a worker. `ready` is called once, when the worker can take jobs; `first`:
-    its generation is on trial."""
+    """What the pool gives a worker. `ready` is called when it can take jobs; `first`: on trial."""
 
     config: Config
     worker: str

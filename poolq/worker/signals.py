@@ -29,8 +29,7 @@ class WorkerSignals(ChildSignals):
         return number
 
     def restore(self) -> None:
-        """Undo what a job has left for the next one: an alarm, handlers of its own, blocked
-        signals."""
+        """Undo what a job has left for the next one: an alarm, handlers, blocked signals."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number, handler in self._handlers.items():
@@ -40,8 +39,7 @@ class WorkerSignals(ChildSignals):
 
     def after_user_code(self) -> None:
         """Keep TERM from ending the worker by a default that a job has left, and from raising what
-        a job's handler raises. A child that the job forked, and that returned to here, is no worker
-        and exits."""
+        a job's handler raises. A child that the job forked, and that got here, exits."""
         if self.inherited:
             os._exit(0)
         if _handler_of(_TERM) is not self._handle_term:

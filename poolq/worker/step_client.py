@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.common.backoff import Backoff
-from poolq.engines.base import Engine, Registration, Settlement, Step
+from poolq.engines.base import Engine, Registration, Settlements, Step
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.retry import GIVE_BACK
 from poolq.log.events import Note, Reporter, Stale
@@ -33,7 +33,7 @@ class InFlightStep:
     answer already and returned its claims."""
 
     request: int
-    settlements: Sequence[Settlement]
+    settlements: Settlements
     want: int
     sent_at: int
     answer: Callable[[], Step]
@@ -64,12 +64,12 @@ class StepClient:
         """Register this worker. Raises Leaving if the worker is told to leave first."""
         self.retry(lambda: self._engine.register(me), urgent=False)
 
-    def step(self, settlements: Sequence[Settlement], want: int) -> tuple[int, Step]:
+    def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
         """The request's number and the engine's answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._exchange(self._request, settlements, want, None)
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[str]:
+    def settle(self, settlements: Settlements) -> list[str]:
         """Settle without a step, one try; returns the refused ids."""
         return self._engine.settle(self._worker, settlements)
 
@@ -78,7 +78,7 @@ class StepClient:
         review = partial(self._engine.review, self._worker, self._queues)
         self.retry(review, urgent=False)
 
-    def send(self, settlements: Sequence[Settlement], want: int) -> InFlightStep | None:
+    def send(self, settlements: Settlements, want: int) -> InFlightStep | None:
         """Send a step. None if it could not be sent."""
         request, began = self._request + 1, monotonic_ns()
         try:
@@ -105,10 +105,8 @@ class StepClient:
         return self._step(in_flight.request, in_flight.settlements, in_flight.want)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
-        """Call `exchange` until the engine answers. `urgent`: giving up would lose a result.
-
-        Raises Leaving when `pause` says to end; the worker's claims are recovered then.
-        """
+        """Call `exchange` until the engine answers. `urgent`: giving up would lose a result. Raises
+        Leaving when `pause` says to end; the worker's claims are recovered then."""
         failures = 0
         while True:
             try:
@@ -131,11 +129,7 @@ class StepClient:
                 self._reporter.report(Stale("", id))
 
     def _exchange(
-        self,
-        request: int,
-        settlements: Sequence[Settlement],
-        want: int,
-        in_flight: InFlightStep | None,
+        self, request: int, settlements: Settlements, want: int, in_flight: InFlightStep | None
     ) -> Step:
         """The first try receives the step that is on its way, if there is one."""
 
@@ -151,12 +145,11 @@ class StepClient:
         try:
             return self.retry(exchange, urgent=bool(settlements))
         except Fenced:
-            self.report_refused(
-                [one.claim.id for one in settlements if one.outcome is not GIVE_BACK]
-            )
+            ids = [one.claim.id for one in settlements if one.outcome is not GIVE_BACK]
+            self.report_refused(ids)
             raise
 
-    def _step(self, request: int, settlements: Sequence[Settlement], want: int) -> Step:
+    def _step(self, request: int, settlements: Settlements, want: int) -> Step:
         return self._engine.step(self._worker, request, settlements, want, self._queues)
 
     def _log(self, note: Note) -> None:

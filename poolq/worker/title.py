@@ -27,8 +27,7 @@ class Title:
         self._write(state)
 
     def show_job(self, id: str, queue: str, job: str, now: int) -> None:
-        """Show the job that runs since `now`. Of a name such as `shop.mails:SendMail` the last part
-        is enough."""
+        """Show the job that runs since `now`. Of `shop.mails:SendMail` the last part is enough."""
         self.due = now + TITLE_INTERVAL
         short = job.rpartition(":")[2] or job
         self._write(f"{queue} {short} {id}".replace("\0", "?"))  # a title ends at a NUL
