@@ -1,1 +1,1 @@
-"""The shared memory of a pool's processes: layout, rows, pages, totals."""
+"""The shared memory of a pool's processes: layout, rows, pages, counts."""

@@ -1,10 +1,10 @@
-"""The scoreboard: shared memory with a row for each process, one writer for each part.
+"""The scoreboard: shared memory with a row for each worker. Each word of it has one writer.
 
-- A row belongs to one worker process, not to a slot: a dead worker's row stays until the keeper
-  has confirmed that its claims are recovered. So a new keeper finds everything here; the messages
-  between processes are only wake-ups.
-- The master writes the master's part of a row, the worker its own (`worker_row.py`), the keeper
-  its own words. `layout.py` says where everything lies.
+- A row belongs to one worker process, not to a slot: a dead worker's row stays until the keeper has
+  confirmed that the worker's claims are recovered. So a new keeper finds everything here; the
+  messages between processes are only wake-ups.
+- The master writes the master's part of a row, the worker the other one (`worker_row.py`), the
+  keeper some words before the rows. `layout.py` defines where everything is.
 """
 
 import mmap
@@ -80,32 +80,32 @@ class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def in_job(self) -> bool:
-        """True if a job was in `run()`, or failing, at that moment."""
+        """Whether a job was in `run()`, or failing, at that moment."""
         return self.phase == Phase.BUSY and self.started > self.ended
 
     @property
     def ended(self) -> int:
-        """Claims of its request with a lower index have ended."""
+        """How many claims of the current request had ended, counted from the first."""
         return max(self.finished, self.settled_below)
 
     @property
     def has_deadline(self) -> bool:
-        """True if user code with a deadline was running: `run()` or a hook."""
+        """Whether user code with a deadline was running: `run()` or a hook."""
         return self.phase == Phase.BUSY and self.deadline > 0
 
     @property
     def settled_jobs(self) -> int:
-        """How many jobs have ended in this row, in whatever way."""
+        """How many jobs have ended in this row, with any outcome."""
         return self.done + self.failed + self.retried + self.limited + self.parked
 
 
 class Scoreboard:
-    """Created by the master (`fd` None), inherited by its children or opened from `fd`."""
+    """Created by the master (if `fd` is None), inherited by its children, or opened from `fd`."""
 
     def __init__(
         self, rows: int, fd: int | None = None, *, readonly: bool = False, node: str = ""
     ) -> None:
-        """`node`: the pool's, for the name of the memory."""
+        """`node`: the pool's node, which becomes part of the memory's name."""
         size, base = layout.size(rows), layout.rows_at(rows)
         self.rows = rows
         self.fd = _create(name_of(node), size) if fd is None else fd
@@ -121,12 +121,12 @@ class Scoreboard:
     # the master
 
     def set_master(self, pid: int, started: int) -> None:
-        """Note whose memory this is, for those who find it when the pool is dead."""
+        """Record whose memory this is, for processes that find it when the pool is dead."""
         self._head[layout.MASTER_PID], self._head[layout.MASTER_STARTED] = pid, started
         self._head[layout.ROWS] = self.rows
 
     def allocate(self, seq: int, slot: int, generation: int) -> int | None:
-        """A row for a new worker, before it is forked; None if all rows wait for the keeper."""
+        """Return a row for a new worker that is not forked yet; None if no row is free."""
         for index, own in enumerate(self._master):
             if own[STATUS] == RowStatus.FREE:
                 clear(self._words[index])
@@ -139,31 +139,31 @@ class Scoreboard:
         return None
 
     def set_pid(self, index: int, pid: int) -> None:
-        """Let the worker begin: it waits until it reads its own pid here."""
+        """Write the worker's pid: the worker begins when it reads its own pid here."""
         self._master[index][PID] = pid
 
     def request_stop(self, index: int) -> None:
-        """Ask the worker to finish its job and leave. It reads this before each claim and start."""
+        """Ask the worker to finish its job and exit. It reads this before each claim and start."""
         self._master[index][STOP_REQUESTED] = 1
 
     def suppress_crash(self, index: int) -> None:
-        """Do not count the worker's death against its job, which is not the reason for it."""
+        """Do not count the worker's death as a crash of its job, which did not cause it."""
         self._master[index][CHARGED] = 0
 
     def set_kill_reason(self, index: int, reason: KillReason) -> None:
-        """Note what the worker's job has done to have it killed."""
+        """Record why the worker is killed because of its job."""
         self._master[index][REASON] = reason
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:
-        """Note how the worker ended; `exit_code` EXIT_UNKNOWN if nobody saw it."""
+        """Record how the worker ended; `exit_code` is EXIT_UNKNOWN if nobody observed it."""
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
         own[STATUS] = RowStatus.DEAD
 
     def announce_check(self, due: int, since: int) -> int:
-        """Tell the workers when the master will look next. Returns that, or the first deadline
-        before it that was set after `since`, the last look; all in monotonic ns. A worker sets its
-        deadline and then reads this, so one of the two sees the other's."""
+        """Announce and return when the master checks the rows next: at `due`, or at the first
+        deadline before it that was set after the last check, `since`; all in monotonic ns. A worker
+        sets its deadline and then reads this, so one of the two sees the other's value."""
         self._head[layout.NEXT_CHECK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
             if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
@@ -182,7 +182,7 @@ class Scoreboard:
                 own[STATUS] = RowStatus.FREE
 
     def unrecovered(self) -> int:
-        """The number of dead workers that still have a row."""
+        """Return the number of dead workers that still have a row."""
         return sum(own[STATUS] == RowStatus.DEAD for own in self._master)
 
     # the worker
@@ -192,7 +192,7 @@ class Scoreboard:
         return WorkerRow(self._workers[index], self._head, self._master[index], notes)
 
     def start_order(self, index: int) -> StartOrder:
-        """For the worker of this row: in which order it starts rate-limited jobs."""
+        """Return the StartOrder of this row's worker, for its rate-limited jobs."""
         peers = [words for at, words in enumerate(self._words) if at != index]
         return StartOrder(peers, self.pages.limit_windows)
 
@@ -200,7 +200,7 @@ class Scoreboard:
         return self._master[index][PID]
 
     def recent_events(self, who: str, index: int | None = None) -> RecentEvents:
-        """The writer of the master's events, the keeper's, or those of the worker in this row."""
+        """Return the writer of the master's events, the keeper's, or those of this row's worker."""
         if index is not None:
             return RecentEvents(NotesLayout(self.pages.notes(index)).recent)
         pages = self.pages
@@ -209,27 +209,27 @@ class Scoreboard:
     # the keeper
 
     def confirm_recovery(self, row: Row) -> None:
-        """The claims of this dead worker are recovered."""
+        """Record that the claims of this dead worker are recovered."""
         self._head[HEAD_WORDS + row.index] = row.seq
 
     def is_recovered(self, row: Row) -> bool:
         return self._head[HEAD_WORDS + row.index] == row.seq
 
     def dead_rows(self) -> list[Row]:
-        """The rows of dead workers whose claims are not recovered yet."""
+        """Return the rows of dead workers whose claims are not recovered yet."""
         dead = (index for index, own in enumerate(self._master) if own[STATUS] == RowStatus.DEAD)
         return [row for row in map(self.read, dead) if not self.is_recovered(row)]
 
     def set_usage(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
-        """A worker's resident memory in bytes, its share of a core in thousandths, and by how many
-        bytes a minute its memory grows (None: not known yet)."""
+        """Record a worker's resident memory in bytes, its share of a core in thousandths, and by
+        how many bytes a minute its memory grows (None: not known yet)."""
         at = HEAD_WORDS + self.rows + index
         self._head[at] = rss
         self._head[at + self.rows] = cpu
         self._head[at + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
 
     def set_word(self, word: int, value: int) -> None:
-        """Write a word of the head; each has one writer."""
+        """Write a word of the head. Each has one writer."""
         self._head[word] = value
 
     def word(self, word: int) -> int:
@@ -239,11 +239,11 @@ class Scoreboard:
     # any process
 
     def open_readonly(self) -> int:
-        """A descriptor through which the memory can only be read."""
+        """Return a descriptor through which the memory can only be read."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """For a process that has opened the memory to read it."""
+        """Close the descriptor, in a process that has opened the memory to read it."""
         os.close(self.fd)
 
     def read(self, index: int) -> Row:
@@ -284,17 +284,17 @@ class Scoreboard:
         )
 
     def used_rows(self) -> list[Row]:
-        """Copies of the rows that are not free: mostly a third of all."""
+        """Return copies of the rows that are not free, usually a third of all."""
         used = [index for index, own in enumerate(self._master) if own[STATUS] != RowStatus.FREE]
         return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
     def running_job(self, index: int) -> tuple[str, str, str]:
-        """Id, queue and name of the job that the worker started last; empty strings while they are
-        being written, or if it has started none."""
+        """Return id, queue and name of the job that the worker started last; empty strings if it
+        has started none, or while they are being written."""
         return read_text(self._workers[index], self._words[index])
 
     def stack(self, index: int) -> str:
-        """The worker's stack, waiting for it up to a second; "" if the worker does not answer."""
+        """Return the worker's stack; "" if the worker does not answer within a second."""
         number = self._words[index][layout.STACK]
         return read_stack(self._master[index][PID], number) if number else ""
 
@@ -302,14 +302,14 @@ class Scoreboard:
         return self._words[index][layout.PHASE]
 
     def is_idle(self, index: int) -> bool:
-        """True for a live worker that waits for its doorbell and may take a job."""
+        """Return whether this is a live worker that waits for its doorbell and may take a job."""
         if self._head[layout.PAUSED]:
             return False
         return self._master[index][STATUS] == RowStatus.LIVE and self.phase(index) == Phase.IDLE
 
 
 def rows_of(fd: int) -> int:
-    """The rows in another pool's memory; 0 if it is no scoreboard, or has another layout."""
+    """Return the number of rows in another pool's memory; 0 if its layout is another."""
     size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
     if size < head:
         return 0
@@ -318,12 +318,12 @@ def rows_of(fd: int) -> int:
 
 
 def name_of(node: str) -> str:
-    """The name under which the system shows the memory of this node."""
+    """Return the name under which the system shows the memory of this node."""
     return f"poolq-scoreboard-{node}"
 
 
 def _create(name: str, size: int) -> int:
-    """Sealed against shrinking, so that no reader faults because somebody truncates it."""
+    """Create the memory. It cannot be truncated, which would make readers fault."""
     if sys.platform != "linux":
         raise RuntimeError("poolq's pool needs Linux: memfd, eventfd and subreapers")
     import fcntl

@@ -1,4 +1,4 @@
-"""What a dead worker's scoreboard row says of its claims (pure)."""
+"""What a dead worker's scoreboard row says about its claims (pure)."""
 
 import signal
 
@@ -11,7 +11,7 @@ NOT_STARTED = -1
 
 
 def describe_exit(row: Row) -> str:
-    """How the worker ended, in words."""
+    """Return in words how the worker ended."""
     if row.signal:
         try:
             name = signal.Signals(row.signal).name
@@ -19,12 +19,12 @@ def describe_exit(row: Row) -> str:
             name = f"signal {row.signal}"
         return f"killed by {name}"
     if row.exit_code == EXIT_UNKNOWN:
-        return "ended unobserved, since its master was dead"
+        return "ended unobserved, because its master was dead"
     return f"exited with code {row.exit_code}"
 
 
 def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
-    """The report on the dead `worker` for the engine; `now` in microseconds since the epoch."""
+    """Return the engine's report on the dead `worker`. `now`: microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
     limit = f"{row.timeout / 1e6:g} s"
@@ -32,7 +32,7 @@ def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
     if timed_out:
         error = f"JobTimeout: overran its {limit}; {who} was killed"
     elif row.kill_reason == KillReason.TIMEOUT:
-        error = f"its hook overran the {limit} of its timeout; {who} was killed"
+        error = f"its hook overran the timeout of {limit}; {who} was killed"
     elif row.kill_reason == KillReason.MEMORY:
         error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
     else:

@@ -1,28 +1,28 @@
-"""The reasons for which workers end (pure). `master/exits.py` finds out which one it was."""
+"""The reasons for which workers end (pure). `master/exits.py` determines the reason of an exit."""
 
 from typing import NamedTuple
 
-#: Each reason, and what it means.
+#: Each reason with its meaning.
 EXIT_REASONS = {
-    "crash": "it died: killed by a signal, or left with an exit code",
-    "boot": "it did not get ready",
+    "crash": "it was killed by a signal, or exited with a code other than 0",
+    "boot": "it did not become ready",
     "timeout": "killed at its job's deadline",
     "max_memory_hard": "killed because it was over --max-memory-hard",
     "silent": "killed because it gave no sign of life",
-    "cooldown": "its lifetime was over",
+    "cooldown": "its --cooldown was over",
     "max_jobs": "it had run --max-jobs jobs",
-    "max_memory": "it had grown too large",
+    "max_memory": "it was over --max-memory",
     "reload": "replaced by newer code",
     "scale": "fewer workers are wanted",
     "stop": "the pool stops",
-    "left": "it left by itself: declared dead by another pool, or unable to continue",
+    "left": "it exited by itself: declared dead by another pool, or unable to continue",
 }
-#: Those that the pool did not plan.
+#: The reasons that the pool does not plan.
 UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")
 
 
 class WorkerDeath(NamedTuple):
-    """A worker that ended for one of UNPLANNED; `at` in monotonic seconds, `why` in words."""
+    """The end of a worker for one of UNPLANNED. `at`: monotonic seconds; `why`: in words."""
 
     at: float
     slot: int

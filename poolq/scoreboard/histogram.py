@@ -1,33 +1,34 @@
-"""What a worker has done, counted by queue, job and outcome, with how long it took.
+"""How long a worker's jobs took, counted by outcome, queue and job.
 
-- A cell for each (outcome, queue, job) in shared memory: how many took how long. Its number of jobs
-  is the sum over its buckets, so a job costs two additions, done in `worker_row.py` without another
-  call.
+- Each (outcome, queue, job) has a cell in shared memory: how many jobs took how long. The number of
+  its jobs is the sum over its buckets, so counting a job is two additions, which `worker_row.py`
+  makes without another call.
 - Cells belong to the row of the scoreboard, not to its worker: the next worker continues them, and
   no counter ever decreases. When all are in use, new kinds of jobs count as OTHER.
-- One writer; readers see each word old or new. A cell is visible once its name is complete.
+- There is one writer. A reader sees the old or the new value of each word, and a cell only
+  when its name is complete.
 """
 
 from typing import NamedTuple
 
 from poolq.scoreboard.shared_text import WORD
 
-#: Upper bounds of the buckets, in seconds; one more bucket is for what took longer.
+#: Upper bounds of the buckets, in seconds; one more bucket is for longer durations.
 BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 BUCKETS = len(BOUNDS) + 1
 CELLS = 64
 RESERVED_CELLS = 8  # cells for OTHER
-OTHER = "other"  # name of queue and job, if there are too many of them
+OTHER = "other"  # the name of queue and job if there are too many
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
 _CELL = 80
 _ROOM = (_CELL - _TEXT) * WORD
-_FIRST = WORD  # words before the first cell; the first one is the number of cells in use
+_FIRST = WORD  # words before the first cell; word 0 is the number of cells in use
 HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the scoreboard's word for it."""
+    """`outcome`: the scoreboard's word that counts it, such as DONE."""
 
     outcome: int
     queue: str
@@ -35,7 +36,7 @@ class HistogramKey(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """`seconds` is the sum over all jobs."""
+    """`seconds`: the sum over all jobs."""
 
     buckets: tuple[int, ...]
     seconds: float
@@ -46,7 +47,7 @@ class Cell(NamedTuple):
 
 
 class Histogram:
-    """The worker's side: it opens a cell at the first job of a kind, and adds to it."""
+    """The worker's side: creates a cell for the first job of a kind, and adds to it."""
 
     __slots__ = ("_bytes", "cells", "sums", "words")
 
@@ -54,13 +55,13 @@ class Histogram:
         self._bytes = memory
         self.words = memory.cast("Q")
         self.sums = memory.cast("d")
-        # By plain tuples, since one is created for every job.
+        # Keys are plain tuples, since one is created for every job.
         self.cells = {tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key}
 
     def open(self, outcome: int, queue: str, job: str) -> int:
-        """Where the cell for a new kind begins."""
+        """Create the cell of a new kind of job; return its first word."""
         taken = self.words[0]
-        # Cells are reserved for the OTHER of each outcome.
+        # The last cells are reserved for the OTHER of each outcome.
         if taken >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
             known = self.cells.get((outcome, OTHER, OTHER))
             return known if known is not None else self.open(outcome, OTHER, OTHER)
@@ -79,7 +80,7 @@ def base_of(at: int) -> int:
 
 
 def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
-    """The names of the cells from `first` on; None for one that cannot be read."""
+    """Return the names of the cells from `first` on; None for one that cannot be read."""
     words = memory.cast("Q")
     found: list[HistogramKey | None] = []
     for at in range(first, min(words[0], CELLS)):
@@ -93,7 +94,7 @@ def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
 
 
 class HistogramReader:
-    """Reads one worker's histogram; names are read once."""
+    """Reads one worker's histogram; each name only once."""
 
     def __init__(self, memory: memoryview) -> None:
         self._bytes = memory

@@ -1,8 +1,8 @@
-"""Killing a worker for what its job does, and never for what the next one does.
+"""Killing a worker because of its job, without hitting the next job.
 
-The order: the stack is written to the log while the worker runs, and the kernel shows when it is;
-then the worker is stopped, so that nothing can change; then the scoreboard is read again. Only if
-the worker still runs that job is it killed, otherwise it is resumed.
+First the worker writes its stack to the log while it runs, and the kernel shows when that is done.
+Then it is stopped, so that nothing can change, and its row is read again. It is killed only if it
+still runs that job, otherwise it is resumed.
 """
 
 import os
@@ -18,7 +18,7 @@ _PAUSE = 0.0005
 
 
 def stop_process(pid: int) -> None:
-    """Stop the process and wait shortly until it has stopped. A process in an uninterruptible call
+    """Stop the process and wait briefly until it has stopped. A process in an uninterruptible call
     does not stop, but it does not start another job either."""
     os.kill(pid, signal.SIGSTOP)
     deadline = monotonic() + SIGSTOP_TIMEOUT
@@ -32,15 +32,16 @@ def resume_process(pid: int) -> None:
 
 
 def running_job(row: Row) -> RunningJob:
-    """The job whose user code runs, including its hooks."""
+    """Return the job whose user code runs, including its hooks."""
     return (row.request, row.started) if row.in_job or row.has_deadline else NO_JOB
 
 
 def confirm_kill(
     pid: int, scores: Scoreboard, index: int, expected: RunningJob, *, heavy: bool
 ) -> KillReason:
-    """Stop a worker and check again why it is to be killed. NONE: it is resumed, as it runs another
-    job by now, or that job's hook, which has a deadline of its own."""
+    """Stop a worker and check again why to kill it; return the reason. If it runs another job by
+    now, or a hook, which has its own deadline, resume it and return NONE. `heavy`: whether the job
+    is over the memory limit."""
     stop_process(pid)
     row = scores.read(index)
     if running_job(row) == expected:
@@ -53,8 +54,8 @@ def confirm_kill(
 
 
 def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
-    """Check again a worker that is to be killed because it boots too long: if it no longer boots it
-    is resumed, otherwise it stays stopped."""
+    """Check again whether a worker that boots too long still boots. Return True and resume it if
+    not; otherwise it stays stopped, to be killed."""
     stop_process(pid)
     if scores.phase(index) == Phase.BOOT:
         return False
@@ -63,7 +64,7 @@ def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
 
 
 def has_dumped_stack(pid: int) -> bool:
-    """True if USR2 is neither pending in a thread nor being handled, which writes the stack."""
+    """Return whether USR2, whose handler writes the stack, is neither pending nor being handled."""
     bit = 1 << (signal.SIGUSR2 - 1)
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():

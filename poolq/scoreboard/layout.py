@@ -1,4 +1,4 @@
-"""Where everything lies in the scoreboard's shared memory: each word, offset and size (pure).
+"""Where everything is in the scoreboard's shared memory: each word, offset and size (pure).
 
     head    HEAD_WORDS words about the pool, its master and its keeper
     usage   USAGE_WORDS words for each row, written by the keeper
@@ -6,10 +6,10 @@
     pages   the longer texts, see `Pages`
 
 - A word has 8 bytes and one writer. It is stored at once: a reader sees the old or the new value,
-  never half of one. Moments are monotonic nanoseconds.
+  never half of one. Times are monotonic nanoseconds.
 - `board.py` and `worker_row.py` read and write the words, `notes.py` a row's notes,
-  `shared_text.py` the pages, `histogram.py` knows the inside of a histogram.
-- Memory that nobody has written takes no room.
+  `shared_text.py` the pages. `histogram.py` defines the inside of a histogram.
+- Memory that was never written takes no space.
 """
 
 from enum import IntEnum
@@ -47,58 +47,60 @@ class Phase(IntEnum):
 
 
 PHASE_NAMES = {phase: phase.name.lower() for phase in Phase}
-#: The exit code of a worker whose end nobody saw.
+#: The exit code of a worker whose end nobody observed.
 EXIT_UNKNOWN = 1 << 32
-#: Which job a worker runs: its words REQUEST and STARTED; (0, 0) when it runs none.
+#: The job that a worker runs, as its words REQUEST and STARTED; (0, 0) if it runs none.
 RunningJob = tuple[int, int]
 NO_JOB: RunningJob = (0, 0)
 
-# The head. Written by the keeper; KEEPER_EMPTY: 1 once its waiter finds no job left to do.
+# The head. Written by the keeper (LOGGER_BEAT by the logger). KEEPER_EMPTY: 1 once the keeper's
+# waiter finds no job left to do.
 HEAD_WORDS = 32
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-# Written by the master. NEXT_CHECK: when it next looks at the rows; PAUSED: 1 while it is paused.
+# Written by the master. NEXT_CHECK: when it next checks the rows. PAUSED: 1 if the pool is paused.
 NEXT_CHECK, PAUSED = 7, 8
-WAITER_BEAT = 9  # by the keeper: when its waiter last looked for jobs for idle workers
-# Written by the first worker that has done it: the last generation that has asked parked jobs for
-# their limits again. Two workers may do it at once, and write the same.
+WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
+# The last generation whose first worker has marked parked jobs, so that their limits are determined
+# again. Two workers may do that at once, and write the same value.
 REVIEWED = 10
-# USAGE_SAMPLED, by the keeper: when its last round of resource samples began, so no busy worker's
-# sample is older. MASTER_BEAT: when the master last checked the rows.
+# USAGE_SAMPLED, written by the keeper: when its last round of resource samples began; no sample of
+# a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
-# For those who find this memory when master and keeper are dead (`keeper/orphans.py`).
+# For processes that find this memory when master and keeper are dead (`keeper/orphans.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 
 # The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory
 # in bytes, thousandths of a core, growth of memory in bytes per minute (0: not known yet).
 USAGE_WORDS = 4
-ZERO_GROWTH = 1 << 62  # a growth of 0; words have no sign
+ZERO_GROWTH = 1 << 62  # represents a growth of 0: words have no sign
 
-# The master's words of a row. CHARGED: 0 if a running job must not count its worker's death.
-# STOP_REQUESTED: the worker is to finish its job and leave.
+# The master's words of a row. CHARGED: 0 if the worker's death must not count as a crash of the
+# running job. STOP_REQUESTED: 1 if the worker must finish its job and exit.
 MASTER_WORDS = 16
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTED = range(10)
 
-# The worker's words of a row. Claims of REQUEST from SETTLED on and below FINISHED are done, and so
-# are those of PREVIOUS_REQUEST (0: it is settled). Those below SETTLED are settled, the last of
-# them otherwise than as done. The upper bits of FINISHED and SETTLED are their request's number, so
-# one store, that of REQUEST, switches to the next: `worker_row.of_request()` reads them.
-# STARTED is 1 + the index of the claim that was started last, 0 when none is running. DEADLINE: of
-# the user code that runs, 0: it has none; TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
-# RETRY_DELAY (microseconds) have a meaning only beside it.
+# The worker's words of a row. REQUEST is the number of the step that claimed the running batch. Of
+# its claims, those with an index below SETTLED are settled, the last of them with an outcome other
+# than done. Those from SETTLED on and below FINISHED are done, and so are all claims of
+# PREVIOUS_REQUEST (0: it is settled). The upper bits of FINISHED and SETTLED are the number of
+# their request, so storing REQUEST alone switches to the next one: see `worker_row.of_request()`.
+# STARTED is 1 + the index of the claim that started last, 0 if none is running. DEADLINE is that of
+# the running user code, 0 if it has none. TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
+# RETRY_DELAY (microseconds) are valid only if DEADLINE is set.
 WORKER_WORDS = 48
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
 TIMEOUT, ATTEMPT, RETRY_DELAY = range(13, 16)
-STACK = 16  # the number of the file for `system/stack_dump.py`, 0: there is none
-RSS_AT_START = 17  # bytes of memory when the job began, where memory is limited
+STACK = 16  # the number of the file for `system/stack_dump.py`, 0 if there is none
+RSS_AT_START = 17  # bytes of memory when the job began, if memory is limited
 PREVIOUS_REQUEST, SETTLED = 18, 19
-# For the other workers, see `start_order.py`. CLAIMING: the engine is being asked for jobs; CLAIMS:
-# how many REQUEST has given; FIRST: the place of the first of them; ASKING: the job that was
-# started last waits for its rate limits; MOVED: when these words last changed.
-# RETURNED: the place of the first of the claims that last went back unstarted, at RETURNED_AT.
-# UNLIMITED: the worker's last jobs had no rate limit.
+# Read by the other workers (`start_order.py`). A place is a job's position by creation. CLAIMING: 1
+# while the engine is asked for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the place of
+# the first one. ASKING: 1 while the job that started last waits for its rate limits. MOVED: when
+# these words last changed. RETURNED: the first place among the claims that were last given back, at
+# RETURNED_AT. UNLIMITED: 1 if the worker's last jobs had no rate limit.
 CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(20, 28)
-COUNT_BITS = 20  # of FINISHED and SETTLED: more claims than one request can have
+COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
 TEXT = 32  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 
@@ -110,28 +112,28 @@ NOTES_BYTES = 20 * 4096
 FAILURE_SLOTS = 8
 
 # The pages.
-MASTER_PAGE_BYTES, MASTER_PAGE_ROW_BYTES = 1 << 15, 512  # and for each worker
+MASTER_PAGE_BYTES, MASTER_PAGE_ROW_BYTES = 1 << 15, 512  # in addition, for each row
 KEEPER_PAGE_BYTES = 1 << 18
 SAMPLES_PAGE_BYTES = 1 << 14
 EVENT_SLOTS = 64
 EVENTS_BYTES = WORD + EVENT_SLOTS * 1536
-WARNED_BYTES = 1 << 16  # one is set for each warning that a worker has logged
+WARNED_BYTES = 1 << 16  # one byte is set for each warning that a worker has logged
 LIMIT_WINDOWS_BYTES = 1 << 12  # see `start_order.py`
 _ALIGNMENT = 4096
 
 
 def rows_at(rows: int) -> int:
-    """The byte at which the rows begin."""
+    """Return the byte at which the rows begin."""
     return _aligned((HEAD_WORDS + USAGE_WORDS * rows) * WORD, 64)
 
 
 def pages_at(rows: int) -> int:
-    """The byte at which the pages begin."""
+    """Return the byte at which the pages begin."""
     return _aligned(rows_at(rows) + rows * ROW_BYTES, PAGESIZE)
 
 
 def size(rows: int) -> int:
-    """Bytes of the whole memory."""
+    """Return the size of the whole memory in bytes."""
     return pages_at(rows) + _page_offsets(rows)[-1]
 
 
@@ -140,7 +142,7 @@ def _aligned(at: int, to: int) -> int:
 
 
 def _page_offsets(rows: int) -> list[int]:
-    """Where the parts of the pages begin, and their end."""
+    """Return where the parts of the pages begin, and their end."""
     master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
     parts = [master, EVENTS_BYTES, KEEPER_PAGE_BYTES, EVENTS_BYTES, SAMPLES_PAGE_BYTES]
     found = [0]
@@ -150,7 +152,7 @@ def _page_offsets(rows: int) -> list[int]:
 
 
 class Pages:
-    """What master, keeper and workers publish at more length than in words. `monitor/` reads it; no
+    """What master, keeper and workers publish that is longer than a word. `monitor/` reads it; no
     decision depends on it. `memory` begins at `pages_at(rows)`."""
 
     def __init__(self, memory: memoryview, rows: int) -> None:
@@ -165,11 +167,11 @@ class Pages:
         self._notes = memory[at[7] :]
 
     def notes(self, index: int) -> memoryview:
-        """The notes of this row, for `NotesLayout`."""
+        """Return the notes of this row, for `NotesLayout`."""
         return self._notes[index * NOTES_BYTES : (index + 1) * NOTES_BYTES]
 
     def kinds_counted(self) -> memoryview:
-        """For each row, how many kinds of jobs its histogram contains."""
+        """Return, for each row, how many kinds of jobs its histogram contains."""
         return self._notes.cast("Q")[:: NOTES_BYTES // WORD]
 
 

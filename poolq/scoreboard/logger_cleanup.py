@@ -1,4 +1,4 @@
-"""In the logger: ends what the jobs of dead workers have started, if nobody else is left to."""
+"""In the logger: kill what the jobs of dead workers have started, if master and keeper are dead."""
 
 import os
 from time import monotonic_ns
@@ -11,7 +11,7 @@ from poolq.system.kill import end_group
 
 
 class LoggerCleanup:
-    """For the logger of a pool whose master (this pid) may be dead, and perhaps the keeper."""
+    """`master`: the pid of the pool's master, which may be dead, perhaps with the keeper."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._scores = scores
@@ -19,7 +19,8 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
-        """Note that the logger is well. Without a master, end what dead workers' jobs started."""
+        """Record that the logger is alive. Without a master, kill what dead workers' jobs
+        started."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

@@ -1,8 +1,8 @@
-"""What a worker publishes beside the words of its row: what it has counted, which limits hold jobs
-back and leave them one attempt, the progress of its job, and recent trouble.
+"""What a worker publishes besides the words of its row: counts of jobs, limits that hold jobs back
+and leave them one attempt, the progress of its job, and recent warnings and errors.
 
-All of it lies in one piece of shared memory that belongs to the row (`layout.NotesLayout`). It
-stays when the worker dies, and the next worker of that row continues it. In addition, all workers
+All of it is in one piece of shared memory that belongs to the row (`layout.NotesLayout`). It
+remains when the worker dies, and the next worker of that row continues it. In addition, all workers
 of a pool share which warnings have been logged.
 """
 
@@ -18,13 +18,13 @@ from poolq.scoreboard.layout import NotesLayout
 from poolq.scoreboard.recent_events import RecentEvents
 from poolq.scoreboard.shared_text import TextPage
 
-MAX_KEYS = 16  # limits that are remembered: those that held jobs back most recently
+MAX_KEYS = 16  # limits to remember: those that held jobs back most recently
 MAX_NOTE_CHARS = 200
 MAX_JSON_INT = 1 << 53  # JSON's numbers are exact up to here
-MAX_MOMENTS = 4  # of a limit, at which jobs that it has released are due again
-MERGE_WITHIN = 1.0  # seconds within which two moments count as one
+MAX_MOMENTS = 4  # times to remember for a limit at which released jobs are due
+MERGE_WITHIN = 1.0  # seconds within which two of these times count as one
 
-#: By key: for some moments, in monotonic seconds, how many jobs will then be due.
+#: By a limit's key: pairs of a time in monotonic seconds and how many jobs will then be due.
 LastTries = dict[str, list[tuple[float, int]]]
 
 
@@ -53,8 +53,8 @@ class Notes:
         _write_newest(self._keys, self._held)
 
     def add_last_try(self, key: str, wait: float) -> None:
-        """Note that the rate limit of this key has put a job off for `wait` seconds and left it
-        one attempt: if it is released again, it fails."""
+        """Note that the rate limit of this key has released a job for `wait` seconds and left it
+        one attempt: if the limit releases the job again, the job fails."""
         now = monotonic()
         ends = [one for one in self._last.pop(key, []) if one[0] > now]
         due, jobs = now + wait, 1
@@ -65,20 +65,20 @@ class Notes:
         _write_newest(self._last, self._last_tries)
 
     def first_warning(self, of: str) -> bool:
-        """True once in a pool, so that no other worker logs the same warning."""
+        """Return True once in a pool, so that no other worker logs the same warning."""
         place = crc32(of.encode()) % len(self._warned)
         seen, self._warned[place] = self._warned[place], 1
         return not seen
 
     def set_progress(self, since: int, done: int, total: int, note: str) -> None:
-        """The progress of the job that began at `since`, which tells it from the next one."""
+        """Publish the progress of the job that began at `since`, which identifies the job."""
         text = "".join(ch if ch.isprintable() else " " for ch in note[:MAX_NOTE_CHARS])
         done, total = (max(-MAX_JSON_INT, min(number, MAX_JSON_INT)) for number in (done, total))
         self._progress.write(msgspec.json.encode((since, done, total, text)))
 
 
 def _write_newest(found: dict[str, Any], page: TextPage) -> None:
-    """Drop the oldest keys until the others are MAX_KEYS at most and fit into the page."""
+    """Write the newest keys: at most MAX_KEYS, and no more than fit into the page."""
     text = b""
     while len(found) > MAX_KEYS or len(text := msgspec.json.encode(found)) > page.capacity:
         del found[next(iter(found))]
@@ -86,7 +86,7 @@ def _write_newest(found: dict[str, Any], page: TextPage) -> None:
 
 
 def read_held(page: TextPage) -> dict[str, int]:
-    """By the key of a limit, how many jobs it has held back."""
+    """Return how many jobs each limit has held back, by its key."""
     return _decoded(page.read(), dict[str, int]) or {}
 
 
@@ -95,14 +95,14 @@ def _read_last_tries(page: TextPage) -> LastTries:
 
 
 def count_last_tries(page: TextPage, now: float) -> Iterable[tuple[str, int]]:
-    """By the key of a limit, how many jobs it has left one attempt and are not yet due at `now`."""
+    """Yield each limit's key, and how many jobs with one attempt left are not due at `now`."""
     for key, ends in _read_last_tries(page).items():
         if jobs := sum(many for due, many in ends if due > now):
             yield key, jobs
 
 
 def read_progress(page: TextPage) -> tuple[int, int, int, str] | None:
-    """When the job began, done, total, note."""
+    """Return when the job began, done, total and note."""
     found: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
     return found
 

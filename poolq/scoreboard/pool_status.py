@@ -1,6 +1,6 @@
 """The master's page of the scoreboard: the pool's state as `master/publisher.py` writes it.
 
-What changes by itself (what a worker does, its memory, counters) is in the rows. Times are
+What changes without the master (what a worker does, its memory, counters) is in the rows. Times are
 monotonic seconds of this machine, unless a field says otherwise.
 """
 
@@ -14,8 +14,8 @@ MAX_REASON_CHARS = 600
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
-    """`expires_at`: when the worker's cooldown is over, None for never. `stop_sent`: it was told to
-    leave, or killed. `restarts`: of its slot."""
+    """`expires_at`: when the worker's cooldown ends, None for never. `stop_sent`: whether it was
+    asked to exit, or killed. `restarts`: the number of restarts of its slot."""
 
     row: int
     seq: int
@@ -31,9 +31,9 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PoolStatus(msgspec.Struct, frozen=True):
-    """`started_at`: seconds since the epoch. `trial`: the generation being tried, 0 for none.
-    `deadline`: of a drain. `exit_counts`: of workers, by cause. A pid is 0 if there is no such
-    process now. `deaths`: of workers, the latest last."""
+    """`started_at`: seconds since the epoch. `trial`: the generation on trial, 0 for none.
+    `deadline`: when a drain ends. `exit_counts`: ended workers by reason. A pid is 0 if there is no
+    such process now. `deaths`: unplanned ends of workers, the latest last."""
 
     pool: str
     namespace: str
@@ -65,7 +65,7 @@ _decoder = msgspec.json.Decoder(PoolStatus)
 
 
 def read(data: bytes) -> PoolStatus | None:
-    """None if nothing was published yet."""
+    """Return the status; None if nothing was published yet."""
     try:
         return _decoder.decode(data) if data else None
     except msgspec.MsgspecError:
@@ -73,17 +73,17 @@ def read(data: bytes) -> PoolStatus | None:
 
 
 def encode(status: PoolStatus, room: int) -> bytes:
-    """Encode in at most `room` bytes: of very many or long queue names some are left out."""
+    """Encode the status in at most `room` bytes; leave out queue names if necessary."""
     while len(data := msgspec.json.encode(status)) > room and status.queues:
         status = msgspec.structs.replace(status, queues=status.queues[: len(status.queues) // 2])
     return data
 
 
 def uptime(status: PoolStatus) -> float:
-    """Seconds since the pool was started, by the wall clock."""
+    """Return the seconds since the pool was started, by the wall clock."""
     return max(0.0, time() - status.started_at)
 
 
 def drain_left(status: PoolStatus) -> float | None:
-    """Seconds until a drain kills the jobs that still run; None: it has no limit, or is none."""
+    """Return the seconds until a drain kills the jobs that still run; None if none will."""
     return None if status.deadline is None else max(0.0, status.deadline - monotonic())

@@ -1,7 +1,7 @@
-"""The recent events of a process in shared memory, for whoever watches the pool.
+"""The recent events of a process in shared memory, for monitoring.
 
-Warnings, errors and notes go there; that a job is done is only counted. Texts are cut: the log has
-all of them, and the engine what made a job fail.
+These are warnings, errors and notes; jobs that succeed are only counted. Texts are shortened: the
+log contains them in full, and the engine stores what made a job fail.
 """
 
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ import msgspec
 from poolq.log.events import Event
 from poolq.scoreboard.shared_text import TextRing
 
-#: Characters that are kept of each text, and of the end of a traceback, where the error is. The
-#: first pair that fits is used.
+#: How many characters of a text, and of a traceback's end (where the error is), are kept. The first
+#: pair with which the event fits is used.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 _decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
 
 
 class RecordedEvent(NamedTuple):
-    """`when` in seconds since the epoch."""
+    """`when`: seconds since the epoch."""
 
     when: float
     who: str
@@ -33,7 +33,7 @@ class RecentEvents:
         self._ring = ring
 
     def add(self, when: float, who: str, event: Event) -> None:
-        """Keep the event, in place of the oldest one."""
+        """Store the event in place of the oldest one."""
         for text, trace in TEXT_LIMITS:
             fields = [
                 _cut(value, -trace if name == "traceback" else text)
@@ -46,7 +46,7 @@ class RecentEvents:
 
 
 def _cut(value: object, most: int) -> object:
-    """Text of at most `most` characters (its end if negative), without halves of surrogates."""
+    """Shorten a text to `most` characters (negative: from its end), in valid Unicode."""
     if not isinstance(value, str):
         return value
     kept = value[:most] if most > 0 else value[most:]
@@ -54,7 +54,7 @@ def _cut(value: object, most: int) -> object:
 
 
 def read(data: bytes) -> RecordedEvent | None:
-    """The recorded event; None if another version wrote it, or it is incomplete."""
+    """Return the recorded event; None if another version wrote it, or it is incomplete."""
     try:
         when, who, name, fields = _decoder.decode(data)
         return RecordedEvent(when, who, _KINDS[name](*fields))

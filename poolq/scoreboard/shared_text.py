@@ -1,9 +1,9 @@
-"""Texts in shared memory: each has one writer, any number of readers, and no lock.
+"""Texts in shared memory. Each has one writer, any number of readers, and no lock.
 
 A page has a sequence number that is odd while it is written, so a reader notices that it has read
-parts of two texts, and reads again. A writer that died while writing leaves the number odd: the
-text is lost until its successor writes. A ring contains the latest of many texts, each with its
-number.
+parts of two texts, and reads again. A writer that dies while writing leaves the number odd: the
+text is lost until the writer's successor writes. A ring contains the latest of many texts, each
+with its number.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class TextPage:
         self.capacity = len(self._body)
 
     def write(self, data: bytes) -> None:
-        """Raises ValueError if `data` is longer than `capacity`."""
+        """Replace the text. Raises ValueError if `data` is longer than `capacity`."""
         if len(data) > self.capacity:
             raise ValueError(f"a page of {self.capacity} bytes cannot hold {len(data)}")
         words = self._words
@@ -36,11 +36,11 @@ class TextPage:
 
     @property
     def version(self) -> int:
-        """Another number for each text; 0: none was ever written."""
+        """A different number for each text; 0 if none was ever written."""
         return self._words[0]
 
     def read(self) -> bytes:
-        """The text; empty if there is none, or if each try met a writer."""
+        """Return the text; empty if there is none, or if it was being written at each try."""
         for _ in range(_TRIES):
             before = self._words[0]
             if before % 2:
@@ -52,7 +52,7 @@ class TextPage:
 
 
 class CachedPage(Generic[T]):
-    """A page that is decoded when it has changed. `decode` returns None for what it cannot read."""
+    """A page that is decoded only if it has changed. `decode` returns None if it cannot read it."""
 
     def __init__(self, page: TextPage, decode: Callable[[bytes], T | None]) -> None:
         self._page = page
@@ -61,7 +61,7 @@ class CachedPage(Generic[T]):
         self._found: T | None = None
 
     def read(self) -> T | None:
-        """The page as it is now, or as it was when it could last be read."""
+        """Return the page as it is now, or as it was when it could last be read."""
         version = self._page.version
         if version != self._version and version % 2 == 0:
             found = self._decode(self._page.read())
@@ -82,18 +82,18 @@ class TextRing:
         self.capacity = self._pages[0].capacity - WORD
 
     def add(self, data: bytes) -> None:
-        """Raises ValueError if `data` is longer than `capacity`."""
+        """Add a text. Raises ValueError if `data` is longer than `capacity`."""
         number = self._count[0]
         self._pages[number % len(self._pages)].write(number.to_bytes(WORD, "little") + data)
         self._count[0] = number + 1
 
     @property
     def count(self) -> int:
-        """How many there have ever been."""
+        """How many texts were ever added."""
         return self._count[0]
 
     def since(self, number: int) -> Iterator[bytes]:
-        """Those from `number` on that are still there, the oldest first."""
+        """Yield the texts from `number` on that are still there, the oldest first."""
         end = self.count
         for at in range(max(number, end - len(self._pages)), end):
             data = self._pages[at % len(self._pages)].read()

@@ -1,20 +1,20 @@
-"""In which order the workers of a pool ask for starts under a rate limit: in that of their claims.
+"""The order in which the workers of a pool ask for starts under a rate limit: that of their jobs.
 
-The engine hands jobs out in order, but of several workers with one job each any may be the first to
-ask, and the others' jobs would be held back for a window though they come first. So a worker waits
-for those who are about to ask for an earlier job, or who may hold one: their rows show it.
+The engine hands out jobs in order. But if several workers hold one each, any of them may ask first,
+and an earlier job of another worker is then held back for a window. So a worker waits for workers
+that are about to ask for an earlier job, or may be receiving one, as their rows show.
 
-- It waits only where it matters: if the limit is a small one, or has just held jobs back. While the
-  window is known to be used up nobody waits: all jobs will be held back, whoever asks first. Nor
-  does anybody wait for a limit of many starts a second: workers that wait for each other's batches
-  could not make that many.
-- What was claimed before a window ended goes back and is claimed again: the jobs that were held
-  back until then come first. So does what was claimed before another worker gave an earlier job
-  back.
-- It does not wait for a worker whose last jobs had no limit: a backlog of those may take hours.
-- It waits for a worker that makes progress, and no longer than STALLED_AFTER for one that does not
-  (because it runs a long job, or hangs, or is dead): order within a moment is not worth more. In
-  all it waits for MAX_WAIT at most, even if the job is claimed again meanwhile.
+- It waits only if order matters: the limit is small, or has just held jobs back. While the window
+  is known to be used up, nobody waits, because all jobs will be held back anyway. Nor does a worker
+  wait for a limit of many starts per second: workers that wait for each other's batches could not
+  make that many.
+- A job that was claimed before a window ended is given back and claimed again, because the jobs
+  that were held back until then come first. The same applies to a job that was claimed before
+  another worker gave an earlier job back.
+- No worker waits for one whose last jobs had no limit: a backlog of such jobs may take hours.
+- A worker waits for another as long as that one makes progress, and at most STALLED_AFTER if it
+  does not (because it runs a long job, hangs or is dead): order is not worth more. In total, a job
+  waits for at most MAX_WAIT, even if it is claimed again meanwhile.
 
 Workers of other pools are not considered.
 """
@@ -41,47 +41,47 @@ from poolq.scoreboard.worker_row import place_of
 
 Pause = Callable[[float], None]
 
-#: Limits of at most this many starts are kept in order from their first start on.
+#: The jobs of limits with at most this many starts are ordered from the first start on.
 SMALL_LIMIT = 100
-#: Starts per second above which a limit's jobs do not wait for each other. If they are so short
-#: that workers hold several, one worker alone starts more than that.
+#: Starts per second above which a limit's jobs do not wait for each other. If jobs are so short
+#: that a worker holds several, one worker alone starts more than that.
 MAX_ORDERED_RATE = 100
-#: Microseconds. After the end of a shorter window jobs are not claimed again.
+#: Microseconds. After the end of a shorter window, jobs are not claimed again.
 MIN_WINDOW = 100_000
-#: Nanoseconds before the end of a window, at most a tenth of it, in which nobody asks any more:
-#: what is sent before the end may arrive after it.
+#: Nanoseconds before the end of a window (at most a tenth of it) in which nobody asks any more: a
+#: request that is sent before the end may arrive after it.
 WINDOW_END_MARGIN = 100_000_000
-#: Windows after which a limit no longer counts as one that has just held jobs back.
+#: Number of windows after which a limit no longer counts as having just held jobs back.
 RECENT_WINDOWS = 2
-#: Nanoseconds for which others wait for a worker that makes no progress.
+#: Nanoseconds for which other workers wait for one that makes no progress.
 STALLED_AFTER = 500_000_000
-#: Nanoseconds for which a job waits at most, whatever the others do.
+#: Maximum nanoseconds for which a job waits, whatever other workers do.
 MAX_WAIT = 4 * STALLED_AFTER
 POLL_INTERVAL = 0.0002  # seconds
-_DIGITS = 16  # of an id, which determine a job's place
+_DIGITS = 16  # first digits of an id, which determine a job's place
 
 
 class StartOrder:
-    """`peers`: the words of all other rows. `windows`: LIMIT_WINDOWS_BYTES that all workers share:
-    for a limit, two words between which its window ends, in monotonic nanoseconds; it is known no
-    better, since the engine's answer takes time. If two limits have the same words, jobs sometimes
-    wait a moment without need."""
+    """`peers`: the words of all other rows. `windows`: LIMIT_WINDOWS_BYTES that all workers share.
+    For a limit, they contain the earliest and the latest possible end of its window, in monotonic
+    nanoseconds: since the engine's answer takes time, the end is not known exactly. If two limits
+    share their words, jobs sometimes wait a moment without need."""
 
     def __init__(self, peers: Sequence[memoryview], windows: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
         words = windows.cast("Q")
         self._earliest_end, self._latest_end = words[::2], words[1::2]
         self._refused = 0, 1 << 62
-        self._waiting = "", 0  # the job that last waited in vain, and until when it may
+        self._waiting = "", 0  # the job that waits or is claimed again, and its time limit
 
     def wait(self, id: str, rules: Iterable[Rule], claimed: int, pause: Pause = sleep) -> bool:
-        """Wait until nobody is about to ask for a job that comes before this one, which was claimed
-        at `claimed`. False: it has to be claimed again."""
+        """Wait until no worker is about to ask for a job that comes before this one, which was
+        claimed at `claimed`. Return False if the job must be given back and claimed again."""
         now, (one, end) = monotonic_ns(), self._waiting
         if one != id or now > end + MAX_WAIT:
             self._waiting = id, now + MAX_WAIT
         if not self._wait(place_of(id), rules, claimed, pause):
-            return False  # if it comes back, only the rest of its time is left
+            return False  # when claimed again, the job has only the rest of its time
         self._waiting = "", 0
         return True
 
@@ -109,7 +109,7 @@ class StartOrder:
             pause(POLL_INTERVAL)
 
     def set_window_end(self, rule: Rule, earliest: int, latest: int) -> None:
-        """The rule's window is used up until a moment between these two, in monotonic ns."""
+        """Record that the rule's window ends between these two times, in monotonic ns."""
         at, latest = self._index(rule), min(latest, earliest + STALLED_AFTER)
         if earliest <= self._latest_end[at] and latest >= self._earliest_end[at]:  # the same end
             earliest = max(earliest, self._earliest_end[at])
@@ -119,8 +119,8 @@ class StartOrder:
         self._earliest_end[at] = earliest
 
     def released(self) -> None:
-        """The engine has taken back the job that was refused. If its window has ended meanwhile,
-        the job is due just now, and comes before what others have claimed."""
+        """Note that the engine has taken back the job that was refused. If its window has ended
+        meanwhile, the job is already due, and comes before jobs that others have claimed."""
         at, until = self._refused
         now = monotonic_ns()
         if now >= until:

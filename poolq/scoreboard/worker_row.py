@@ -1,8 +1,8 @@
 """The worker's part of its scoreboard row, written by the worker alone.
 
 Single words are stored through a memoryview cast to "Q", so that a reader never sees half of one.
-The text (what runs) has a sequence number: odd while it is written. `layout.py` explains the words;
-reading them, and the master's part, is `board.py`'s business.
+The text of what runs has a sequence number that is odd while it is written. `layout.py` explains
+the words; `board.py` reads them, and writes the master's part.
 """
 
 from bisect import bisect_left
@@ -51,7 +51,7 @@ from poolq.scoreboard.shared_text import WORD
 
 
 class WorkerRow:
-    """Writes the row, and its `notes`. The worker reads its own words back, others read copies."""
+    """Writes the row and its `notes`. The worker reads its own words back; others read copies."""
 
     __slots__ = (
         "_buckets", "_bytes", "_cells", "_first", "_head", "_last_guard", "_sums", "notes",
@@ -64,30 +64,30 @@ class WorkerRow:
         """`head`: the scoreboard's; `master`: the master's part of this row."""
         self._bytes = memory[TEXT * WORD : WORKER_WORDS * WORD]
         self._head = head
-        #: One word: not 0 once the master wants this worker to leave.
+        #: One word, which is not 0 once the master wants this worker to exit.
         self.stop_requested = master[STOP_REQUESTED : STOP_REQUESTED + 1]
         self.notes = notes
         self._cells = notes.histogram.cells
         self._buckets = notes.histogram.words
         self._sums = notes.histogram.sums
         self.words = memory.cast("Q")
-        self._last_guard = -1, -1, -1  # TIMEOUT, ATTEMPT, RETRY_DELAY: the same for most jobs
-        self._first = 1  # FINISHED when the first claim is done, SETTLED when it was released
+        self._last_guard = -1, -1, -1  # TIMEOUT, ATTEMPT, RETRY_DELAY: equal for most jobs
+        self._first = 1  # the FINISHED or SETTLED of the first claim
 
     def is_paused(self) -> bool:
-        """True if the pool takes nothing new."""
+        """Return whether the pool is paused."""
         return self._head[PAUSED] != 0
 
     def has_reviewed(self, generation: int) -> bool:
-        """True if this generation or a later one has asked parked jobs for their limits again."""
+        """Return whether this generation or a later one has marked parked jobs (see REVIEWED)."""
         return int(self._head[REVIEWED]) >= generation
 
     def set_reviewed(self, generation: int) -> None:
-        """This generation has done so now."""
+        """Record that this generation has marked parked jobs."""
         self._head[REVIEWED] = generation
 
     def waiter_seen_at(self) -> float:
-        """When the keeper last looked for jobs, in seconds of the monotonic clock."""
+        """Return when the keeper's waiter last polled the engine, in monotonic seconds."""
         return self._head[WAITER_BEAT] / 1e9
 
     def set_phase(self, phase: Phase) -> None:
@@ -95,28 +95,28 @@ class WorkerRow:
         self.words[PHASE] = phase
 
     def beat(self) -> None:
-        """The worker lives, though nothing changes."""
+        """Record that the worker is alive."""
         self.words[BEAT] = monotonic_ns()
 
     def set_stack_file(self, number: int) -> None:
-        """The number of the file for its stack: see `system/stack_dump.py`."""
+        """Record the number of the file for its stack: see `system/stack_dump.py`."""
         self.words[STACK] = number
 
     def begin_claim(self, now: int) -> None:
-        """The engine is being asked for jobs; `now` in monotonic ns."""
+        """Record that the engine is being asked for jobs; `now` in monotonic ns."""
         words = self.words
         words[MOVED] = now
         words[CLAIMING] = 1
 
     def claimed_nothing(self) -> None:
-        """The engine has no job."""
+        """Record that the engine has no job."""
         words = self.words
         words[CLAIMS] = 0
         words[CLAIMING] = 0
 
     def set_claims(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
-        """The worker has `many` new claims, none started; `first` is the id of the first. Claims of
-        the request `before` are done, all older ones are settled."""
+        """Record that the worker has `many` new claims, none started; `first` is the id of the
+        first one. Claims of the request `before` are done, and all older ones are settled."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
@@ -129,30 +129,31 @@ class WorkerRow:
         words[CLAIMING] = 0
 
     def claimed_at(self) -> int:
-        """When `set_claims` was last called, in monotonic nanoseconds."""
+        """Return when `set_claims` was last called, in monotonic nanoseconds."""
         return self.words[MOVED]
 
     def set_returned(self, first: str, many: int) -> None:
-        """The engine has taken back `many` claims that were not started, `first` the first id."""
+        """Record that the engine has taken back `many` unstarted claims; `first` is the first
+        id."""
         words = self.words
         words[RETURNED] = place_of(first)
         words[RETURNED_AT] = monotonic_ns()
         words[CLAIMS] = max(0, words[CLAIMS] - many)
 
     def set_asking(self, asking: bool) -> None:  # a word's value
-        """Whether the job that starts still waits for its rate limits."""
+        """Record whether the job that starts still waits for its rate limits."""
         self.words[ASKING] = asking
 
     def set_unlimited(self, unlimited: bool) -> None:  # a word's value
-        """Whether its last jobs had no rate limit, so its next ones probably have none either."""
+        """Record whether the last jobs had no rate limit; the next ones are expected alike."""
         self.words[UNLIMITED] = unlimited
 
     def set_rss_at_start(self, memory: int) -> None:
-        """The worker's memory in bytes before the next job starts."""
+        """Record the worker's memory in bytes before the next job starts."""
         self.words[RSS_AT_START] = memory
 
     def start(self, index: int, text: bytes, now: int) -> None:
-        """A job starts. `text`: from `text()`; `now` in monotonic ns."""
+        """Record that a job starts. `text` comes from `text()`; `now` is in monotonic ns."""
         words = self.words
         words[SEQUENCE] += 1
         self._bytes[: len(text)] = text
@@ -162,8 +163,8 @@ class WorkerRow:
         words[STARTED] = index + 1
 
     def set_deadline(self, timeout: int, attempt: int, retry_delay: int) -> bool:
-        """User code begins, and the master ends it after `timeout` microseconds. True if the master
-        does not look in time by itself and must be woken up."""
+        """Record that the master must kill this worker if user code runs longer than `timeout`
+        microseconds. Return True if the master must be woken, since its next check is too late."""
         words = self.words
         guard = timeout, attempt, retry_delay
         if guard != self._last_guard:
@@ -173,32 +174,32 @@ class WorkerRow:
         return deadline < self._head[NEXT_CHECK]
 
     def clear_deadline(self) -> None:
-        """User code has ended. What follows may wait for the engine, without a deadline."""
+        """Record that user code has ended. The worker may then wait without a deadline."""
         self.words[DEADLINE] = 0
 
     def set_finished(self, index: int) -> None:
-        """The job ran to its end: if the worker dies now, it is done. One store."""
+        """Record that the job ran to its end: it is done even if the worker dies now. One store."""
         self.words[FINISHED] = self._first + index
 
     def set_settled(self, index: int) -> None:
-        """The engine has accepted that this job ended otherwise than as done. If the store loses
-        that, the job must not pass for done because a later one is."""
+        """Record that the engine has accepted an outcome other than done for this job. If the store
+        loses that, the job must not be mistaken for done because a later one is."""
         self.words[SETTLED] = self._first + index
 
     def clear_started(self) -> None:
-        """Nothing is running, and what ran is settled."""
+        """Record that nothing is running, and that what ran is settled."""
         self.words[STARTED] = 0
 
     def set_progress(self, done: int, total: int, note: str) -> None:
-        """The progress of the job that runs."""
+        """Publish the progress of the running job."""
         self.notes.set_progress(self.words[SINCE], done, total, note)
 
     def settled_jobs(self) -> int:
-        """How many jobs this worker has finished, in whatever way."""
+        """Return how many jobs this worker has finished, with any outcome."""
         return sum(self.words[DONE : PARKED + 1])
 
     def count(self, word: int, queue: str, job: str, seconds: float) -> None:
-        """Count a job of this queue and name; `word`: its outcome, such as DONE."""
+        """Count a job of this queue and name. `word`: its outcome, such as DONE."""
         self.words[word] += 1
         try:
             cell = self._cells[word, queue, job]
@@ -208,18 +209,18 @@ class WorkerRow:
         self._sums[cell + SUM] += seconds
 
     def running_job(self) -> tuple[str, str, str]:
-        """Id, queue and name of the job that runs, empty strings if none does."""
+        """Return id, queue and name of the running job; empty strings if there is none."""
         return read_text(self.words.cast("B"), self.words)
 
 
 def of_request(words: memoryview, which: int) -> int:
-    """FINISHED or SETTLED as a count of REQUEST: 0 if the word belongs to another request."""
+    """Return FINISHED or SETTLED as a count of claims; 0 if the word belongs to another request."""
     word = words[which]
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
 
 
 def place_of(id: str | bytes) -> int:
-    """A job's place among those created at about the same time, from its id; 0 if it has none."""
+    """Return a job's position by creation, from its id; 0 if the id contains none."""
     try:
         return max(0, int(id[:16], 16))  # no id of poolq's own begins with a minus
     except ValueError:
@@ -227,19 +228,19 @@ def place_of(id: str | bytes) -> int:
 
 
 def clear(words: memoryview) -> None:
-    """Prepare the row for a new worker; the master calls this before it forks one."""
+    """Prepare the row for a new worker. The master calls this before it forks one."""
     for word in range(TEXT):
         words[word] = 0
 
 
 def text(id: str, queue: str, job: str) -> bytes:
-    """A job as the row's text has it: a line with NULs between its parts, cut to TEXT_BYTES."""
+    """Return a job as the row's text: a line with NULs between its parts, cut to TEXT_BYTES."""
     line = f"{id}\0{queue}\0{job}\n".encode()
     return line if len(line) <= TEXT_BYTES else line[: TEXT_BYTES - 1] + b"\n"
 
 
 def read_text(memory: memoryview, words: memoryview) -> tuple[str, str, str]:
-    """The text as (id, queue, job); empty strings while it is being written."""
+    """Return the text as (id, queue, job); empty strings while it is being written."""
     before = words[SEQUENCE]
     raw = bytes(memory[TEXT * WORD : WORKER_WORDS * WORD])
     if before % 2 or words[SEQUENCE] != before or not words[STARTED]:

@@ -1,21 +1,22 @@
-"""What a worker holds, claims not started and settlements not sent, and all exchanges about them.
+"""A worker's claims that have not started, its pending settlements, and its exchanges with the
+engine.
 
-- A step is repeated until it is answered: see `step_client.py`. No new job starts meanwhile.
-- Claims are not started if the engine's last answer is old: a worker that was stopped for longer
-  than `node_ttl` counts as dead, and its jobs belong to somebody else.
-- If the engine has a server that works meanwhile, the next step is already on its way while short
-  jobs run. Its claims start after all earlier ones have ended; those of the earlier ones that are
-  not settled yet are done then, as the row says.
-- Nothing waits behind a long job while other workers may be idle: before a job that is known to be
-  long all other claims go back, and after REVIEW_AFTER those that have become too many.
-- A watcher thread, with a connection of its own, steps in when a job turns out long: it settles
-  what is finished and gives back what is not started. What it could not send stays noted and goes
-  with the next exchange; none of it is started any more. It resends a step that is on its way, and
-  receives the same answer.
-- One thread exchanges at a time, under the lock. Between exchanges the main thread takes claims and
-  notes settlements without it: each claim is popped by one of the two threads, and the watcher
-  removes only the settlements that it has sent.
-- The process title shows what runs; the watcher writes it where a job was expected to be short.
+- One request, a step, settles finished jobs and claims new ones. It is repeated until it is
+  answered (see `step_client.py`); no new job starts meanwhile.
+- No claim starts if the engine's last answer is old: a worker that was stopped for longer than
+  `node_ttl` counts as dead, and its jobs are given to others.
+- If the engine is a server, the next step is sent while short jobs run. Its claims start after all
+  earlier ones have ended. Earlier claims that are not settled by then are done, as the row records.
+- No claim waits behind a long job while other workers may be idle: before a job that is known to be
+  long, all other claims are given back. After REVIEW_AFTER, so are those that are too many.
+- If a job turns out to be long, a watcher thread with its own connection settles finished jobs and
+  gives back the claims that have not started. If that fails, these settlements stay pending for the
+  next exchange, and none of the claims starts any more. If a step is in flight, the watcher sends
+  it again, and receives the same answer.
+- A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
+  and adds settlements without the lock: each claim is popped by only one of the two threads, and
+  the watcher removes only settlements that it has sent.
+- The watcher sets the process title if a job was expected to be short and is not.
 
 Times are monotonic nanoseconds.
 """
@@ -36,16 +37,16 @@ from poolq.worker.prefetch import BATCH_SECONDS
 from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
 
-#: Nanoseconds after which a job is long, and for which a settlement waits for others at most.
+#: Nanoseconds after which a job counts as long, and the longest time that a settlement waits.
 LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
 #: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
-#: Claims go back if they are more than this many times what should be kept.
+#: Claims are given back if they are more than this many times as many as should be kept.
 EXCESS_FACTOR = 4
-#: Nanoseconds after which the watcher looks again before it takes a job for long: on a busy machine
-#: the worker may not have been running at all.
+#: Nanoseconds after which the watcher checks again before it treats a job as long: on a busy
+#: machine, the worker may not have been running at all.
 CONFIRM_DELAY = 5_000_000
-#: Nanoseconds for which the engine's last answer is recent enough to start a claimed job.
+#: Nanoseconds for which the engine's last answer allows claimed jobs to start.
 ANSWER_LIFETIME = 1_000_000_000
 
 
@@ -54,7 +55,7 @@ _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`due`: from then on no claim may start before `settle_overdue()`."""
+    """`due`: the time from which no claim may start before `settle_overdue()` is called."""
 
     def __init__(
         self, client: StepClient, row: WorkerRow, reporter: Reporter, title: Title
@@ -67,27 +68,26 @@ class ClaimBuffer:
         self._title = title
         self._lock = threading.Lock()
         self._claims: deque[Claim] = deque()
-        self._next_claims: list[Claim] = []  # to be started after those
+        self._next_claims: list[Claim] = []  # to be started after _claims
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
-        self._all_done = True  # of the current claims, so far
+        self._all_done = True  # whether the current claims that have ended are all done
         self.due = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._settle_by = 0  # when pending settlements are due
-        self._running_since = 0  # since when user code runs; 0: none runs
+        self._running_since = 0  # when the running user code started; 0 if none runs
         self._watcher: threading.Thread | None = None
-        self._failures = 0  # of the watcher, in a row
-        self._returning = 0  # claims that the watcher returns
-        self._returned_ids: list[str] = []  # of returned claims, until the engine confirms them
-        self._unanswered_ids: set[str] = set()  # ids that the watcher sent without an answer
+        self._failures = 0  # consecutive failures of the watcher
+        self._returning = 0  # claims that the watcher is giving back
+        self._returned_ids: list[str] = []  # given back, not yet confirmed
+        self._unanswered_ids: set[str] = set()  # settled by the watcher, not answered
         self._armed = threading.Event()
 
     # the main thread
 
     def claim(self, want: int) -> int:
-        """Settle what is finished and claim up to `want` jobs; returns how many were claimed.
-        Raises Fenced; Leaving if the worker is told to leave, nothing is to be settled and the
-        engine does not answer."""
+        """Settle what is finished and claim up to `want` jobs; return how many were claimed. Raises
+        Fenced, and Leaving if the worker must exit, has nothing to settle, and gets no answer."""
         with self._lock:
             self._receive()
             claims = self._next_claims or self._step(want).claims
@@ -104,8 +104,9 @@ class ClaimBuffer:
         return len(claims)
 
     def claim_ahead(self, want: int) -> None:
-        """Settle what is finished and send for up to `want` more claims, while the current ones
-        run, all expected to be short. `claim` reports what goes wrong."""
+        """Send a step that settles what is finished and claims up to `want` more jobs. All current
+        jobs must be expected to be short. The next `claim` gets the answer and raises its
+        errors."""
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
@@ -115,16 +116,17 @@ class ClaimBuffer:
                 self._update_due()
 
     def next(self) -> Claim | None:
-        """The next claim to start, None if there is none."""
+        """Return the next claim to start, None if there is none."""
         try:
             return self._claims.popleft()
         except IndexError:
             return None
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
-        """Settle what has been finished for long, and have the engine confirm that it knows this
-        worker, unless it has just done so. If far more has been claimed than `keep`, all but the
-        first `keep` go back. `alone`: all is settled or goes back. Raises as `claim` does."""
+        """Settle what has been finished for SETTLE_DELAY, and make the engine confirm this worker
+        every ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after the
+        first `keep`. `alone`: whether to settle everything and give back all claims. Raises as
+        `claim` does."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -138,20 +140,20 @@ class ClaimBuffer:
             self._update_due()
 
     def start_watcher(self) -> None:
-        """Have the watcher step in if the job that starts, expected to be short, is not."""
+        """Start the watcher, in case the job that starts takes longer than expected."""
         if self._watcher is None:
             self._arm()
 
     def job_started(self, now: int) -> None:
-        """User code starts at `now`."""
+        """Note that user code starts at `now`."""
         self._running_since = now
 
     def job_ended(self) -> None:
-        """User code has ended."""
+        """Note that user code has ended."""
         self._running_since = 0
 
     def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
-        """Note a settlement; the next exchange sends it."""
+        """Add a settlement, which the next exchange sends."""
         self._running_since = 0
         if outcome is not ACK:
             self._all_done = False
@@ -161,12 +163,12 @@ class ClaimBuffer:
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
-        """Send the noted settlements; returns the ids of the refused ones. Raises Fenced."""
+        """Send the pending settlements; return the refused ids. Raises Fenced."""
         with self._lock:
             return self._step(0).stale if self._pending else []
 
     def give_back(self, first: Claim | None = None) -> None:
-        """Return `first` and all claims that have not started, and settle all. Raises Fenced."""
+        """Give back `first` and all claims not started; settle everything. Raises Fenced."""
         with self._lock:
             self._receive()
             self._add_returns([*([first] if first else []), *self._take_all()])
@@ -174,7 +176,7 @@ class ClaimBuffer:
                 self._step(0)
 
     def _take_beyond(self, keep: int) -> list[Claim]:
-        """Take the claims after the first `keep`, which stay where they are."""
+        """Remove and return all claims after the first `keep`."""
         ahead, behind = self._claims, self._next_claims
         self._next_claims = behind[: max(0, keep - len(ahead))]
         taken: list[Claim] = []
@@ -183,7 +185,7 @@ class ClaimBuffer:
         return [*reversed(taken), *behind[len(self._next_claims) :]]
 
     def _take_all(self) -> list[Claim]:
-        """Take all claims that have not started and that the other thread has not taken."""
+        """Remove and return all claims that have not started."""
         later, self._next_claims = self._next_claims, []
         return [*iter(self.next, None), *later]
 
@@ -203,7 +205,7 @@ class ClaimBuffer:
         return step
 
     def _receive(self) -> None:
-        """Receive the answer of the step on its way; its claims come after the current ones."""
+        """Receive the answer to the step in flight. Its claims start after the current ones."""
         in_flight, self._in_flight = self._in_flight, None
         if in_flight is None:
             return
@@ -219,21 +221,21 @@ class ClaimBuffer:
         self._accept_answer(step)
 
     def _accept_answer(self, step: Step) -> None:
-        """Report what the step refused. What is pending now was noted after the step began."""
+        """Report what the step refused. Pending settlements were added after it began."""
         self._update_due()
-        # What the watcher settled in an exchange whose answer was lost seems to be stale.
+        # What the watcher has settled seems to be stale if only the answer was lost.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
 
     def _update_due(self) -> None:
-        """Work out from when on no claim may start before an exchange."""
+        """Compute the time from which no claim may start before an exchange."""
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
         self.due = min(due, self._settle_by) if self._pending else due
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
-        """Start these claims from now on. If all earlier ones are done, those not settled yet need
-        no settlement first. Otherwise all is settled first: if the store lost that one of them was
-        given back, it must not pass for done."""
+        """Make these the current claims. If all earlier ones are done, their settlements may stay
+        pending. Otherwise settle everything first: if the store lost that a claim was given back,
+        its job must not be mistaken for done."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
@@ -254,8 +256,8 @@ class ClaimBuffer:
         while True:
             self._armed.wait()
             if not self._running_since:
-                # The main thread may be in an exchange, which takes long where hundreds of workers
-                # write to one file: sleep until it has ended instead of looking every 20 ms.
+                # The main thread may be in an exchange, which takes long if hundreds of workers
+                # write to one file: wait for its end instead of checking every 20 ms.
                 with self._lock:
                     pass
             rest.wait(self._until_long() / 1e9)
@@ -265,21 +267,21 @@ class ClaimBuffer:
                     continue
                 self._title.show_job(*self._row.running_job(), monotonic_ns())
                 with self._lock:
-                    if self._is_long():  # still, as the main thread may have held the lock
+                    if self._is_long():  # check again after waiting for the lock
                         self._clear_behind_long_job()
                         self._disarm()
                 if self._failures:
                     rest.wait(Backoff().pause(self._failures, random.random()))
 
     def _disarm(self) -> None:
-        """Rest until the next claim if nothing is left to do while this job runs."""
+        """Stop watching until the next claim if nothing is left to do while this job runs."""
         self._armed.clear()
         if self._pending or self._failures or not self._is_long():
             self._armed.set()
 
     def _until_long(self) -> int:
-        """Nanoseconds until the running job is long. A job that starts meanwhile is not long by
-        then, so each is found as soon as it is long."""
+        """Return the nanoseconds until the running job is long. If none runs, return LONG_JOB: a
+        job that starts meanwhile cannot be long earlier."""
         since = self._running_since
         return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 
@@ -288,7 +290,7 @@ class ClaimBuffer:
         return since > 0 and monotonic_ns() - since >= LONG_JOB
 
     def _clear_behind_long_job(self) -> None:
-        """Settle what is finished and give back what waits; one try."""
+        """Settle finished jobs and give back claims that have not started. Try only once."""
         self._returning += self._add_returns(self._take_all())
         sent: list[Settlement] = []
         try:
@@ -297,7 +299,7 @@ class ClaimBuffer:
             if not sent:
                 return
             stale = self._client.settle(sent)
-        except EngineError:  # Fenced too: the main thread gets and reports the same
+        except EngineError:  # also Fenced, which the main thread will get and report
             self._failures += 1
             self._unanswered_ids.update(one.claim.id for one in sent)
             return
@@ -312,7 +314,7 @@ class ClaimBuffer:
         self._reporter.flush()
 
     def _resend_in_flight(self) -> None:
-        """Receive the answer of a step on its way through this connection; return its claims."""
+        """Send the step in flight again, over this connection; give back its claims."""
         in_flight = self._in_flight
         if in_flight is None or in_flight.answered_elsewhere:
             return
@@ -322,13 +324,13 @@ class ClaimBuffer:
         self._returning += self._add_returns(step.claims)
 
     def _note_returned(self) -> None:
-        """The engine has taken back the returned claims: other workers may hold later jobs."""
+        """Record that the engine has taken back claims, for workers that may hold later jobs."""
         if self._returned_ids:
             self._row.set_returned(min(self._returned_ids), len(self._returned_ids))
             self._returned_ids = []
 
     def _add_returns(self, claims: Sequence[Claim]) -> int:
-        """Note that these claims go back; returns how many they are."""
+        """Add settlements that give these claims back; return their number."""
         if claims:
             self._all_done = False
             self._returned_ids += [claim.id for claim in claims]

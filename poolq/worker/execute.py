@@ -1,7 +1,7 @@
-"""Running one claimed job: from its message to its outcome and the event that reports it.
+"""Run one claimed job: from its message to its outcome and the event that reports it.
 
-The rules for outcomes are `retry.py`'s; settling is the loop's business. User code runs in the main
-thread and cannot harm the worker: whatever it raises becomes a value here.
+`retry.py` contains the rules for outcomes; the loop settles them. User code runs in the main
+thread. Whatever it raises becomes a value here, so it cannot end the worker.
 """
 
 import random
@@ -28,9 +28,9 @@ from poolq.worker.job_errors import describe, error_of, judge, last_error, trace
 _new = tuple.__new__
 
 
-class ReadyJob(msgspec.Struct):  # made in a third of the time of a dataclass
-    """A claim that can be run: its message is decoded and its class is known. `tried_before`: this
-    is not its first attempt, so it may have failed already."""
+class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
+    """A claim that can be run: its message is decoded and its class is known. `tried_before`:
+    whether an earlier attempt may have failed."""
 
     claim: Claim
     message: Message
@@ -41,7 +41,7 @@ class ReadyJob(msgspec.Struct):  # made in a third of the time of a dataclass
 
 
 class JobResult(NamedTuple):
-    """The outcome of a claim. `error` is set if the job has failed for good."""
+    """The outcome of a claim, and its event. `error` is set if the job has failed for good."""
 
     outcome: Outcome
     event: Ended
@@ -60,7 +60,7 @@ class Executor:
         self._kinds: dict[str, tuple[type[Job], Hooks]] = {}
 
     def read(self, claim: Claim) -> ReadyJob | JobResult:
-        """The job of a claim, or the result for a message that cannot be run here."""
+        """Return the job of a claim, or a result if its message cannot be run here."""
         state = claim.state
         try:
             message = decode(claim.body)
@@ -69,7 +69,7 @@ class Executor:
         except BadMessage as error:
             return self._bury(claim, "?", f"BadMessage: {error}")
         if message.id != claim.id:
-            return self._bury(claim, message.job, f"BadMessage: it says it is job {message.id}")
+            return self._bury(claim, message.job, f"BadMessage: it belongs to job {message.id}")
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
             return self._unknown(claim, message)
@@ -87,8 +87,9 @@ class Executor:
         return known
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
-        """The result for a job that has failed already, or whose workers died too often. It is
-        neither run nor built, since its `__init__` may be what kills them. None: run it."""
+        """Return the result of a job that has already failed, or whose workers died too often; None
+        if the job must run. It is not even constructed, since its `__init__` may kill the
+        workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
@@ -108,7 +109,7 @@ class Executor:
         return JobResult(outcome, event, error)
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Limit, ...]:
-        """Build the job and ask it for its rate limits; a JobResult if that failed."""
+        """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if ready.claim.admitted:
             return ()
@@ -120,10 +121,10 @@ class Executor:
     def admit(
         self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
     ) -> JobResult | None:
-        """Ask the engine for a start under each limit. None: it may start. Raises EngineError."""
+        """Ask the engine for a start; return None if the job may start. Raises EngineError."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
-        if admission.stale:  # returning it is refused, which is reported; this event is not
+        if admission.stale:  # the engine will refuse this, and only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
@@ -134,7 +135,7 @@ class Executor:
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: ReadyJob) -> JobResult:
-        """Call `run()` and judge how it ended."""
+        """Call `run()` and return the result."""
         job = ready.job
         if job is None:
             job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
@@ -150,14 +151,14 @@ class Executor:
         return _new(JobResult, (ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
-        """Call `on_success` or `on_failure`; an event if it raised."""
+        """Call `on_success` or `on_failure`; return an event if it raised."""
         job = ready.job
         if job is None:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
-        vars(job)["error"] = error  # past a __setattr__ of the user's own
+        vars(job)["error"] = error  # bypasses a __setattr__ of the user
         try:
             call(job, name)
-        except BaseException as raised:  # noqa: BLE001  # a hook changes no outcome
+        except BaseException as raised:  # noqa: BLE001  # a hook does not change the outcome
             where = (ready.message.job, ready.claim.id)
             return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
         return None

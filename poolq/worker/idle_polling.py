@@ -1,26 +1,27 @@
-"""When an idle worker asks the engine by itself (pure).
+"""When an idle worker asks the engine for jobs without being woken (pure).
 
-While the keeper's waiter polls, it wakes workers, and has one idle worker ask now and then; the
-others only check that it still polls. Nobody waits for more than `sleep` seconds after the waiter's
-last poll, and no connection is unused for longer than OWN_POLL_INTERVAL, so no server closes it.
+While the keeper's waiter polls the engine and wakes workers, an idle worker only checks that it
+still does. The worker asks the engine `sleep` seconds after the waiter's last poll, and at least
+every OWN_POLL_INTERVAL, so that the server does not close its connection.
 """
 
-#: Seconds after which a worker asks in any case, unless `sleep` is longer. Less than the 60 seconds
-#: for which a connection to MySQL may be silent.
+#: Seconds after which a worker asks in any case, unless `sleep` is longer. MySQL closes a
+#: connection that is silent for 60 seconds.
 OWN_POLL_INTERVAL = 45.0
-#: The part of `sleep` by which workers differ, so that they do not all wake up at once.
+#: The fraction by which the intervals of workers differ, so that they do not all wake up at once.
 JITTER = 0.2
 
 
 class IdlePolling:
-    """`share` from 0 to 1: this worker's place within the JITTER."""
+    """`share`: how much of JITTER is subtracted from this worker's intervals, from 0 to 1."""
 
     def __init__(self, sleep: float, share: float) -> None:
         self._max_wait = sleep * (1 - JITTER * share)
         self._own_interval = max(sleep, OWN_POLL_INTERVAL) * (1 - JITTER * share)
 
     def pause(self, now: float, asked: float, watched: float) -> float:
-        """Seconds until this worker asks, or checks again whether it must; 0: now. `asked`: when it
-        last asked, `watched`: when the waiter last polled, by the same clock."""
+        """Return the seconds until this worker asks, or checks again whether it must; 0: now.
+        `asked`: when it last asked; `watched`: when the waiter last polled, both by the clock of
+        `now`."""
         last = max(asked, watched)
         return max(0.0, min(last + self._max_wait, asked + self._own_interval) - now)

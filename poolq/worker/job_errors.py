@@ -1,5 +1,5 @@
-"""What is kept of an error: its cause, a line of text, and the user's part of its traceback; and
-the error rebuilt from that, for another process.
+"""What is stored of an error: its cause, a line of text, and the user's part of its traceback. From
+these, the error can be rebuilt in another process.
 """
 
 import traceback
@@ -19,7 +19,7 @@ from poolq.jobs.running import FailNow, ReleaseNow
 MAX_ERROR_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
 
-#: The error that stands for a cause when the exception itself stayed in another process.
+#: The error for a cause, if the exception was raised in another process.
 ERROR_BY_CAUSE: dict[str, type[JobError]] = {
     "crash": JobCrashed,
     "limited": RateLimitExhausted,
@@ -32,14 +32,14 @@ def describe(error: BaseException) -> str:
     """`ValueError: bad address`: one line of at most MAX_ERROR_CHARS."""
     try:
         text = " ".join(str(error).split())
-    except BaseException as second:  # noqa: BLE001  # an error's own __str__ may raise anything
-        text = f"(its text cannot be had: {type(second).__name__})"
+    except BaseException as second:  # noqa: BLE001  # the error's __str__ may raise anything
+        text = f"(its text is not available: {type(second).__name__})"
     name = type(error).__name__
     return (f"{name}: {text}" if text else name)[:MAX_ERROR_CHARS]
 
 
 def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
-    """The error to keep, its cause, and the delay before the next attempt in microseconds."""
+    """Return the error to keep, its cause, and the microseconds until the next attempt."""
     if isinstance(raised, FailNow):
         return JobFailed(raised.reason), "failed", 0
     if isinstance(raised, ReleaseNow):
@@ -48,7 +48,7 @@ def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
 
 
 def traceback_of(raised: BaseException) -> str:
-    """The user's part of the traceback, without poolq's own frames at its beginning."""
+    """Return the user's part of the traceback, without poolq's own frames at its beginning."""
     trace = raised.__traceback__
     while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
@@ -65,7 +65,7 @@ def last_error(state: State) -> str:
 
 
 def error_of(state: State, message: Message) -> JobError:
-    """The error as another process can know it."""
+    """Rebuild the error of a job from its stored state."""
     found = entries(state.history)
     if not state.failing and retry.crashed_out(message, state):
         return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")

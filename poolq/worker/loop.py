@@ -1,14 +1,14 @@
 """The loop of a worker: claim, run, settle, wait. User code always runs in the main thread.
 
-- A finished claim is first noted in the scoreboard (one store), then settled with the next
-  exchange; so a death between the two loses no acknowledgement.
-- Settlements are batched, but only while short jobs follow, and never for longer than
+- When `run()` has returned, the worker first records that in its scoreboard row, then settles the
+  job with its next request to the engine. So the job is done even if the worker dies in between.
+- Settlements are batched, but only while short jobs follow, and for at most
   `prefetch.BATCH_SECONDS`.
 - Claims that would wait behind long jobs are given back: see `claim_buffer.py`.
 - Outcomes other than done are settled at once, and so is a job with an `on_success()`.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
-- Before each claim and each start the worker checks whether it is to leave. Deadlines, deaths and
-  respawns are the master's business.
+- Before each claim and each start, the worker checks whether it must exit. The master handles
+  deadlines, deaths and respawns.
 """
 
 import errno
@@ -34,17 +34,18 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: For a job that comes after others that are due now: it goes back, and is claimed again.
+#: The result of a job that must not start yet, since earlier jobs are due: its claim is given back.
 RETURNED_RESULT = JobResult(
     GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
 )
-#: After this many jobs in a row without a rate limit, no other worker waits for the next ones.
+#: Consecutive jobs without a rate limit after which other workers no longer wait for this one.
 UNLIMITED_STREAK = 4
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
 
 class Loop:
-    """One worker's life, from first claim to last settlement. `measures_memory`: to limit it."""
+    """Runs one worker, from its first claim to its last settlement. `measures_memory`: whether to
+    record the worker's memory before each job, for `--max-memory-hard`."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Loop:
         self._prefetch = prefetch
         self._row = row
         self._order = order
-        self._unlimited = 0  # jobs in a row without a rate limit
+        self._unlimited = 0  # consecutive jobs without a rate limit
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
@@ -81,7 +82,7 @@ class Loop:
         self._measures_memory = measures_memory
 
     def run(self) -> int:
-        """Run until told to stop, or fenced; returns the exit code."""
+        """Run until the worker must exit or is fenced; return the exit code."""
         try:
             self._review()
             while not self._signals.stopping:
@@ -92,35 +93,35 @@ class Loop:
             self._row.set_phase(Phase.LEAVING)
             self._buffer.give_back()
         except Leaving:
-            note = "leaving without an answer from the engine; the keeper settles what is finished"
+            note = "exiting without an answer from the engine; the keeper settles finished jobs"
             self._reporter.report(Note("warning", note))
         except Fenced as error:
-            self._reporter.report(Note("warning", f"{error}; leaving, a new worker follows"))
+            self._reporter.report(Note("warning", f"{error}; exiting, a new worker follows"))
         except EngineError as error:
             return self._report_broken(str(error))
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
             return self._report_broken("a job has closed file descriptors of its worker")
-        self._row.clear_started()  # claims that are left go back uncounted
+        self._row.clear_started()  # the keeper returns the remaining claims, and counts no crash
         self._reporter.flush()
         return 0
 
     def _review(self) -> None:
-        """The first worker of a generation has parked jobs asked for their limits again: only their
-        code knows these, and it may have changed since they were parked."""
+        """In the first worker of a generation, mark parked jobs so that workers call their
+        `rate_limit()` again: the new code may have changed their limits."""
         if not self._row.has_reviewed(self._generation):
             self._buffer.review()
             self._row.set_reviewed(self._generation)
 
     def _report_broken(self, why: str) -> int:
-        """Report that the worker cannot continue. A running job stays charged, as it may be why."""
-        self._reporter.report(Note("error", f"{why}; leaving, a new worker follows"))
+        """Report that the worker cannot continue. A job that is running counts as crashed."""
+        self._reporter.report(Note("error", f"{why}; exiting, a new worker follows"))
         self._reporter.flush()
         return EXIT_BROKEN
 
     def _wait_idle(self) -> None:
-        """Declare this worker idle, claim once more, then wait: so no wake-up is missed."""
+        """Mark this worker as idle, claim once more, then wait, so that no wake-up is missed."""
         self._signals.restore()
         self._row.set_phase(Phase.IDLE)
         self._title.show_state("idle")
@@ -134,7 +135,7 @@ class Loop:
             self._wait_for_doorbell()
 
     def _wait_for_doorbell(self) -> None:
-        """Wait until the doorbell rings, or until it is time to ask without it."""
+        """Wait until the keeper wakes this worker, or the worker must ask the engine itself."""
         asked = monotonic()
         while not self._signals.stopping:
             pause = self._idle_polling.pause(monotonic(), asked, self._row.waiter_seen_at())
@@ -146,7 +147,7 @@ class Loop:
             self._row.beat()
 
     def _claim(self) -> int:
-        """Claim a batch and return its size; 0 while the pool is paused."""
+        """Claim a batch and return its size. While the pool is paused, claim nothing."""
         self._signals.poll()
         if self._row.is_paused():
             self._buffer.give_back()
@@ -157,7 +158,7 @@ class Loop:
         return many
 
     def _run_batch(self, many: int) -> None:
-        """Run what was claimed. In the middle of it the next claim is sent."""
+        """Run the claimed jobs. After half of them, request the next batch."""
         self._row.set_phase(Phase.BUSY)
         middle = many // 2 if self._prefetch.claims_ahead() else 0
         while (claim := self._buffer.next()) is not None:
@@ -187,7 +188,7 @@ class Loop:
         if not short or (claim.index == 0 and now >= self._title.due):
             self._title.show_job(claim.id, claim.queue, job, now)
         elif claim.index == 0:
-            self._buffer.start_watcher()  # the watcher shows it if it turns out long
+            self._buffer.start_watcher()  # it shows the job if the job turns out to be long
         row, buffer, hooks = self._row, self._buffer, ready.hooks
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
@@ -208,23 +209,22 @@ class Loop:
             self._settle_at_once(ready, claim, result)
 
     def _give_back(self, claim: Claim) -> None:
-        """Return a claim: jobs of other workers come before it. It is claimed again after them."""
+        """Give back the claim of a job that must not start yet: earlier jobs are due."""
         self._buffer.job_ended()
-        self._row.begin_claim(monotonic_ns())  # what goes back comes before others' jobs
+        self._row.begin_claim(monotonic_ns())  # makes workers with later jobs wait
         self._row.clear_started()
         self._buffer.give_back(claim)
         self._row.set_settled(claim.index)
 
     def _claim_ahead(self) -> None:
-        """In the middle of a batch, send the next claim, unless the first half took too long."""
+        """Request the next batch while this one runs, unless its first half was too slow."""
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
             self._buffer.claim_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Before a job that may be long, and if the engine has not been asked for a while or too
-        much may be claimed: settle, confirm that the engine knows this worker, check for commands.
-        False: the claim was given back."""
+        """Before a job that may be long, or if an exchange is due: settle, then check for commands.
+        Return False if the pool is paused or the worker must exit; the claim is then given back."""
         self._catch_up(short)
         self._signals.restore()
         self._signals.poll()
@@ -235,7 +235,8 @@ class Loop:
         return True
 
     def _catch_up(self, short: bool) -> None:
-        """Keep no claim behind a long job, and behind a short one only what fits into a batch."""
+        """Settle what is due. Before a long job, give back all other claims; before a short one,
+        only claims that are far too many for one batch."""
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -259,7 +260,7 @@ class Loop:
         return result
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Ask the job for its rate limits, and the engine for a start. None: the job may run."""
+        """Return None if the job may run: it has no rate limit, or the engine allows the start."""
         result = self._admit(ready, limit)
         if result is None:
             self._row.set_asking(False)
@@ -282,15 +283,15 @@ class Loop:
             admit = partial(self._executor.admit, ready, limits, rules, self._order)
             result = self._buffer.retry(admit)
         alone = result is None and not short
-        if alone or monotonic_ns() >= self._buffer.due:  # asking has taken long
+        if alone or monotonic_ns() >= self._buffer.due:  # the limits have taken long
             self._catch_up(not alone)
         if limit:
             self._set_deadline(ready, limit)
         return result
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
-        """Write down when the master ends what follows, and what that means for the job: to the
-        engine it is only running."""
+        """Record when the master must kill this worker, and the attempt and retry delay that the
+        job then gets, because the engine does not know them."""
         message, state = ready.message, ready.claim.state
         tries, pause = state.attempt + 1, 0
         if tries < message.attempts:
@@ -299,7 +300,7 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle at once, and call the hook: after an acknowledgement, or before a burial."""
+        """Settle at once. Call `on_success` after that, or `on_failure` before burying the job."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)
@@ -349,13 +350,12 @@ class Loop:
                 self._warn_of_last_attempt(event)
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
-        """If the job is released once more it fails because of its limit alone, which is hardly
-        intended."""
+        """Warn that the job fails if its limit releases it once more, which is hardly intended."""
         self._row.notes.add_last_try(event.key, event.wait)
         if self._row.notes.first_warning(event.job):
             text = (
-                f"job {event.job} has one attempt left: its rate limit {event.key} releases it, "
-                'which counts as an attempt each time; raise attempts, or set on_limit = "park"'
+                f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
+                'counts as an attempt; raise attempts, or set on_limit = "park"'
             )
             self._reporter.report(Note("warning", text))
 

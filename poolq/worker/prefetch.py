@@ -1,33 +1,33 @@
 """How many jobs to claim at once, and which jobs are expected to be short (pure).
 
-- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. All
-  durations above BATCH_SECONDS count alike: however long a job is, the claims behind it are given
+- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. Durations
+  above BATCH_SECONDS count as BATCH_SECONDS: however long a job is, the claims behind it are given
   back.
-- A longer job counts at once, shorter ones count little by little. So a worker that meets long jobs
-  among short ones keeps its batches small; a single one delays the next large batch a little.
+- A longer job reduces the batch size at once, shorter ones increase it gradually. So a worker that
+  meets long jobs among short ones keeps its batches small; a single long job delays the next large
+  batch a little.
 - A worker that found nothing begins with one job, so new jobs are shared among idle workers. From
-  there a batch is at most MAX_GROWTH times as large as the last one that was claimed in full.
-- A job is expected to be short if earlier jobs of its name were. A job that was never measured is
-  not.
+  there, a batch is at most MAX_GROWTH times as large as the last one that was claimed in full.
+- A job is expected to be short if earlier jobs of its name were, and long if there were none.
 """
 
-#: Seconds that a batch is expected to take at most, and that a finished job may wait for others
-#: before it is settled. A job that takes longer is long: no claim waits behind it.
+#: Maximum expected duration of a batch, in seconds; also the longest time for which a finished job
+#: waits to be settled. A job that takes longer is long: no claim waits behind it.
 BATCH_SECONDS = 0.02
-#: Claims at once, at most: a larger batch saves nothing measurable.
+#: Maximum number of claims at once; a larger batch saves nothing measurable.
 MAX_BATCH = 512
 #: The next batch is claimed while one of at least this size runs.
 LOOK_AHEAD_MIN = 4
-#: Seconds above which all durations of a job count alike.
+#: Durations above this number of seconds count as this number.
 MAX_DURATION = 5 * BATCH_SECONDS
-#: How many times as large as the last batch the next one may be.
+#: The next batch is at most this many times as large as the last one.
 MAX_GROWTH = 4
 #: The weight of the last job in the mean duration.
 _WEIGHT = 1 / 64
 
 
 class Prefetch:
-    """Durations in seconds. `prefetch` 0: adapt; otherwise the largest number of claims at once."""
+    """Durations are in seconds. `prefetch`: the maximum number of claims at once; 0: adapt it."""
 
     def __init__(self, prefetch: int) -> None:
         self._max_batch = prefetch or MAX_BATCH
@@ -35,13 +35,13 @@ class Prefetch:
         self._allowed = 1
         self._claims_ahead = False
         self._by_job: dict[str, float] = {}
-        self._last = BATCH_SECONDS  # duration of the last jobs; follows a longer one at once
-        self._last_two = 0.0  # the shorter one of the last two
-        # The first runs weigh as much as the assumption before them, a job of BATCH_SECONDS.
+        self._last = BATCH_SECONDS  # mean of the last jobs, or the last one if that was longer
+        self._last_two = 0.0  # the shorter of `_last` and the last duration
+        # At first, a job of BATCH_SECONDS is assumed; it weighs as much as one measured job.
         self._mean, self._weight = BATCH_SECONDS, 1 / 2
 
     def record(self, job: str, seconds: float) -> None:
-        """A job has run for this long."""
+        """Note that a job ran for this long."""
         if seconds > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
             seconds = MAX_DURATION
         known = self._by_job.get(job, seconds)
@@ -58,7 +58,7 @@ class Prefetch:
             self._weight /= 1 + self._weight
 
     def record_claim(self, many: int, wanted: int) -> None:
-        """`many` jobs were claimed, `wanted` were asked for."""
+        """Note that `many` jobs were claimed when `wanted` were requested."""
         self._claims_ahead = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
         if many >= wanted:
             self._allowed = min(MAX_BATCH, MAX_GROWTH * many)
@@ -66,20 +66,20 @@ class Prefetch:
             self._allowed = 1
 
     def batch_size(self) -> int:
-        """How many jobs to claim: as many as are expected to fit into BATCH_SECONDS, at least 1."""
+        """Return how many jobs are expected to fit into BATCH_SECONDS, at least 1."""
         expected = max(self._last, self._mean, 1e-6)
         return max(1, min(self._max_batch, self._allowed, int(BATCH_SECONDS / expected)))
 
     def capacity(self) -> int:
-        """How many claims fit into BATCH_SECONDS. A single long run does not count: giving back and
-        claiming again costs more than a moment in which the worker had no processor."""
+        """Return how many claims fit into BATCH_SECONDS. Ignore a single long run: the worker may
+        only have lacked a processor, and giving claims back costs more than that moment."""
         return int(BATCH_SECONDS / max(self._last_two, self._mean, 1e-6))
 
     def claims_ahead(self) -> bool:
-        """True if the next claim should be sent while the jobs of the last one run: they are many,
-        so short, no setting limits them, and the queue has given most of what was wanted."""
+        """Return whether to claim the next batch while the last one runs: its jobs must be many (so
+        they are short) and most of those requested, and not limited by a setting."""
         return self._claims_ahead
 
     def is_short(self, job: str) -> bool:
-        """True if the job is expected to end well within BATCH_SECONDS."""
+        """Return whether the job is expected to end well within BATCH_SECONDS."""
         return self._by_job.get(job, BATCH_SECONDS) < BATCH_SECONDS

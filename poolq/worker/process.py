@@ -1,6 +1,6 @@
-"""A worker's process from start to end: load the application, register, loop.
+"""The process of a worker: load the application, register with the engine, run the loop.
 
-Forking, descriptors and process groups are `system/fork.py`'s business.
+`system/fork.py` handles forking, descriptors and process groups.
 """
 
 import os
@@ -39,7 +39,8 @@ from poolq.worker.title import Title
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What the pool gives a worker. `ready` is called when it can take jobs; `first`: on trial."""
+    """What a worker gets from its pool. `ready` is called once, when the worker can take jobs.
+    `first`: whether its generation is on trial."""
 
     config: Config
     worker: str
@@ -58,8 +59,8 @@ class WorkerSetup:
 
 
 def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
-    """Run the worker; returns the exit code. `registry` None: the application is loaded here. If
-    that fails, the code is 3, and `setup.failed` is called with the error, or it is logged."""
+    """Run the worker; return its exit code. If `registry` is None, load the application here. If
+    that fails, pass the error to `setup.failed`, or log it, and return its exit code."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
@@ -88,12 +89,12 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
 
 
 def _end_children() -> None:
-    """End the processes of multiprocessing pools that jobs have left. Python would do it at an
-    interpreter's exit, but this process ends by `os._exit`."""
+    """Terminate the processes of multiprocessing pools that jobs have left. Python would do this
+    when the interpreter exits, but this process ends with `os._exit`."""
     used = sys.modules.get("multiprocessing")
     children = used.active_children() if used else ()
     if children:
-        # A Pool has a thread that starts another process for each that has ended.
+        # A Pool has a thread that replaces processes that have ended: make the new ones exit.
         os.register_at_fork(after_in_child=partial(os._exit, 0))
     for child in children:
         child.terminate()
@@ -107,7 +108,7 @@ def _live(
     orphaned_at = 0.0
 
     def pause(seconds: float, urgent: bool) -> bool:
-        """Wait. An orphan gives up in the end: nobody would ever end it."""
+        """Wait; return True to give up. An orphan gives up because nobody would end it."""
         nonlocal orphaned_at
         setup.row.beat()
         signals.wait(seconds)
@@ -133,7 +134,7 @@ def _live(
         generation=setup.generation,
         measures_memory=config.max_memory_hard > 0,
     )
-    setup.row.beat()  # what follows waits for the engine, and does not count as a slow boot
+    setup.row.beat()  # waiting for the engine does not count as a slow boot
     try:
         client.register(registration(setup.worker, setup.node, config.name))
     except Leaving:
@@ -149,15 +150,15 @@ def _live(
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
-    """Warn of what is hardly intended: no job at all, a misspelled option, a rate limit that fails
-    its jobs at the first refusal. Later generations warn only of what is new."""
+    """Warn about likely mistakes: no job at all, a misspelled option, a rate limit that fails its
+    jobs at the first refusal. Later generations do not repeat a warning."""
 
     def warn(text: str) -> None:
         if setup.row.notes.first_warning(text):
             setup.reporter.report(Note("warning", text))
 
     if not registry.names():
-        warn("the application defines no job: --app names its modules")
+        warn("the application defines no job; name its modules with --app")
     for kind in registry.jobs():
         for given, meant in misspelled(kind, OPTIONS):
             warn(f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?")

@@ -1,9 +1,10 @@
-"""The exchanges of a worker with the engine: one step after the other, each until it is answered.
+"""The exchanges of a worker with the engine, one after the other, each repeated until it is
+answered.
 
-A step is repeated with the same request number, so nothing is claimed or settled twice, whichever
-answer was lost. If the engine has a server that works meanwhile, a step may be sent now and
-answered later: it is an `InFlightStep` then. Whose claims these are, what is settled, and that one
-thread exchanges at a time, is `claim_buffer.py`'s business.
+Most are steps: a step settles finished jobs and claims new ones. It is repeated with the same
+request number, so nothing is claimed or settled twice, whichever answer was lost. If the engine is
+a server, a step may be sent now and its answer received later; until then it is an `InFlightStep`.
+`claim_buffer.py` decides what is claimed and settled, and allows one thread at a time to exchange.
 """
 
 import random
@@ -24,13 +25,13 @@ T = TypeVar("T")
 
 
 class Leaving(Exception):
-    """The worker was told to leave while the engine could not be reached."""
+    """Raised if the worker must exit while the engine cannot be reached."""
 
 
 @dataclass(slots=True)
 class InFlightStep:
-    """A step on its way since `sent_at`. `answered_elsewhere`: another connection has received its
-    answer already and returned its claims."""
+    """A step that was sent at `sent_at`. `answered_elsewhere`: whether another connection has
+    already received its answer and given back its claims."""
 
     request: int
     settlements: Settlements
@@ -41,8 +42,8 @@ class InFlightStep:
 
 
 class StepClient:
-    """`pause(seconds, urgent)` waits, and returns True when waiting for the engine has to end.
-    `asked_at`: when the last answered exchange began, in monotonic nanoseconds."""
+    """`pause(seconds, urgent)` waits, and returns True to give up waiting for the engine.
+    `asked_at` is when the last answered exchange began, in monotonic nanoseconds."""
 
     def __init__(
         self,
@@ -61,25 +62,25 @@ class StepClient:
         self.asked_at = 0
 
     def register(self, me: Registration) -> None:
-        """Register this worker. Raises Leaving if the worker is told to leave first."""
+        """Register this worker. Raises Leaving if the worker must exit first."""
         self.retry(lambda: self._engine.register(me), urgent=False)
 
     def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
-        """The request's number and the engine's answer. Raises Fenced, Leaving."""
+        """Return the request's number and the engine's answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._exchange(self._request, settlements, want, None)
 
     def settle(self, settlements: Settlements) -> list[str]:
-        """Settle without a step, one try; returns the refused ids."""
+        """Settle without a step; try once. Return the refused ids."""
         return self._engine.settle(self._worker, settlements)
 
     def review(self) -> None:
-        """Have parked jobs asked for their limits again. Raises Fenced, Leaving."""
+        """Mark parked jobs, so that their limits are determined again. Raises Fenced, Leaving."""
         review = partial(self._engine.review, self._worker, self._queues)
         self.retry(review, urgent=False)
 
     def send(self, settlements: Settlements, want: int) -> InFlightStep | None:
-        """Send a step. None if it could not be sent."""
+        """Send a step without waiting for the answer; None if that is not possible."""
         request, began = self._request + 1, monotonic_ns()
         try:
             answer = self._engine.begin_step(self._worker, request, settlements, want, self._queues)
@@ -91,7 +92,7 @@ class StepClient:
         return InFlightStep(request, settlements, want, began, answer)
 
     def receive(self, in_flight: InFlightStep) -> Step:
-        """The answer to a step that was sent. Raises Fenced, Leaving."""
+        """Return the answer to a step that was sent. Raises Fenced, Leaving."""
         return self._exchange(in_flight.request, in_flight.settlements, in_flight.want, in_flight)
 
     @staticmethod
@@ -101,12 +102,13 @@ class StepClient:
             in_flight.answer()
 
     def resend(self, in_flight: InFlightStep) -> Step:
-        """The answer to a step on its way, through this thread's own connection; one try."""
+        """Send a step in flight again, over this thread's connection; try once."""
         return self._step(in_flight.request, in_flight.settlements, in_flight.want)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
-        """Call `exchange` until the engine answers. `urgent`: giving up would lose a result. Raises
-        Leaving when `pause` says to end; the worker's claims are recovered then."""
+        """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a
+        result. Raises Leaving if `pause` returns True; the keeper then recovers the worker's
+        claims."""
         failures = 0
         while True:
             try:
@@ -131,7 +133,7 @@ class StepClient:
     def _exchange(
         self, request: int, settlements: Settlements, want: int, in_flight: InFlightStep | None
     ) -> Step:
-        """The first try receives the step that is on its way, if there is one."""
+        """Exchange until answered. The first try receives the answer of `in_flight`, if any."""
 
         def exchange() -> Step:
             nonlocal in_flight

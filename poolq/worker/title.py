@@ -1,9 +1,9 @@
 """The process title of a worker, as `ps` shows it.
 
 Setting it costs as much as all other bookkeeping of a short job, and nobody can read a title that
-lasts for microseconds. So of short jobs only the first of a batch is shown, and only if the title
-has been the same for TITLE_INTERVAL; the watcher shows a job that turns out long, which it knows
-from the scoreboard's row.
+lasts for microseconds. So of short jobs, only the first of a batch is shown, and only if the title
+has been the same for TITLE_INTERVAL. If a job turns out to be long, the watcher reads it from the
+scoreboard's row and shows it.
 """
 
 from setproctitle import setproctitle
@@ -13,8 +13,8 @@ TITLE_INTERVAL = 20_000_000
 
 
 class Title:
-    """`head` is the beginning, such as `poolq: worker 1 g1`. `due`: from when on a short job is
-    shown again, in monotonic nanoseconds."""
+    """`head` is the beginning, such as `poolq: worker 1 g1`. `due`: the time from which a short job
+    is shown again, in monotonic nanoseconds."""
 
     def __init__(self, head: str) -> None:
         self._head = head
@@ -27,7 +27,7 @@ class Title:
         self._write(state)
 
     def show_job(self, id: str, queue: str, job: str, now: int) -> None:
-        """Show the job that runs since `now`. Of `shop.mails:SendMail` the last part is enough."""
+        """Show the job that has run since `now`. `shop.mails:SendMail` is shown as `SendMail`."""
         self.due = now + TITLE_INTERVAL
         short = job.rpartition(":")[2] or job
         self._write(f"{queue} {short} {id}".replace("\0", "?"))  # a title ends at a NUL

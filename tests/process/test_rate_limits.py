@@ -314,7 +314,8 @@ def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) 
     assert "one attempt left" not in pool.log
     limited.dispatch_many("Hourly", 20, attempts=2)
     until(lambda: limited.total("limited") == 25)
-    pool.until_said("warning: job jobs:Hourly has one attempt left: its rate limit hourly")
+    text = "warning: job jobs:Hourly has one attempt left: each release by its rate limit hourly"
+    pool.until_said(text)
     assert pool.log.count("one attempt left") == 1
     with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
         scores = line.attach()
@@ -355,4 +356,4 @@ def test_a_claim_that_was_lost_while_its_limit_was_asked_for_is_not_started(
     assert project.ledger.times("start") == {id: 1}
     assert (project.total("done"), project.total("failed")) == (1, 0)
     assert sum(use.window.used for use in project.engine.limits()) == 1
-    pool.until_said("leaving, a new worker follows")
+    pool.until_said("exiting, a new worker follows")

@@ -110,7 +110,7 @@ def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
         ("base", 2, "GeneratorExit", "GeneratorExit: odd"),
         ("fail", 1, "JobFailed", "JobFailed: no such customer"),
         ("release", 2, "JobReleased", "JobReleased"),
-        ("unprintable", 2, "Odd", "Odd: (its text cannot be had: ValueError)"),
+        ("unprintable", 2, "Odd", "Odd: (its text is not available: ValueError)"),
         ("recursion", 2, "RecursionError", "RecursionError"),
     ):
         failing = odd.dispatch("Raises", {"kind": kind}, attempts=2)
