@@ -35,7 +35,8 @@ from poolq.keeper.orphans import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
 from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
 from poolq.keeper.waiter import Waiter
-from poolq.log.events import Crashed, Note, Reporter, TimedOut
+from poolq.log.events import Crashed, Note, TimedOut
+from poolq.log.reporting import Log
 from poolq.monitor import node_info
 from poolq.monitor.job_counts import SampleRecorder
 from poolq.monitor.node_info import NodeInfo
@@ -71,7 +72,7 @@ class Keeper:
         scores: Scoreboard,
         wakeups: WakeUps,
         signals: ChildSignals,
-        reporter: Reporter,
+        reporter: Log,
         metrics: socket.socket | None = None,
     ) -> None:
         self._heartbeat = HeartbeatThread(scores, keeper_silence(config.node_ttl))

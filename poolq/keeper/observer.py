@@ -15,7 +15,8 @@ from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import EngineError
 from poolq.keeper.limit_watch import LimitWatch
-from poolq.log.events import Event, Note, Reporter
+from poolq.log.events import Event, Note
+from poolq.log.reporting import Log
 from poolq.monitor import node_info
 from poolq.monitor.broker_status import BrokerStatus, QueueFlow, encode, node_status, read
 from poolq.monitor.job_counts import JobCounts
@@ -34,9 +35,7 @@ Totals = Mapping[str, Mapping[str, int]]
 class Observer(threading.Thread):
     """A daemon thread: it ends with the keeper's process."""
 
-    def __init__(
-        self, engine: Engine, config: Config, scores: Scoreboard, reporter: Reporter
-    ) -> None:
+    def __init__(self, engine: Engine, config: Config, scores: Scoreboard, reporter: Log) -> None:
         super().__init__(name="observer", daemon=True)
         self._engine = engine
         self._reporter = reporter

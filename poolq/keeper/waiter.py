@@ -14,7 +14,8 @@ from poolq.common.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError
-from poolq.log.events import Note, Reporter
+from poolq.log.events import Note
+from poolq.log.reporting import Log
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -29,12 +30,7 @@ class Waiter(threading.Thread):
     """A daemon thread: it ends with the keeper's process."""
 
     def __init__(
-        self,
-        engine: Engine,
-        config: Config,
-        scores: Scoreboard,
-        wakeups: WakeUps,
-        reporter: Reporter,
+        self, engine: Engine, config: Config, scores: Scoreboard, wakeups: WakeUps, reporter: Log
     ) -> None:
         super().__init__(name="waiter", daemon=True)
         self._engine = engine

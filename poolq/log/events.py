@@ -3,8 +3,7 @@
 Durations in seconds, `attempt` from 1.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class Finished(NamedTuple):
@@ -144,46 +143,3 @@ class Note(NamedTuple):
 #: How a claim ends.
 Ended = Finished | Retried | Failed | Limited | Unknown | Buried
 Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
-
-
-class LineFormatter(Protocol):
-    """Formats lines of the log; `when` in seconds since the epoch, `job` an id or empty."""
-
-    def event(self, when: float, who: str, event: Event, /) -> bytes: ...
-
-    def finished(self, who: str, jobs: Iterable[tuple[float, Finished]], /) -> list[bytes]:
-        """A line for each of many jobs, in a fraction of the time that `event` takes for each."""
-
-    def output(
-        self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = ...
-    ) -> bytes:
-        """A line that a job wrote; `more`: it continues in the next one."""
-
-
-class Reporter(Protocol):
-    """Takes events. `report` may buffer them; after `flush` they are written."""
-
-    @property
-    def formatter(self) -> LineFormatter: ...
-
-    def report(self, event: Event) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def rename(self, who: str) -> None:
-        """From now on this process logs as `who`; events buffered by the parent process are
-        dropped."""
-
-    def attach(
-        self,
-        who: str,
-        fd: int,
-        token: bytes,
-        *,
-        job: Callable[[], str] = ...,
-        on_event: Callable[[float, str, Event], None] = ...,
-        streams: bool = ...,
-    ) -> None:
-        """As `rename`, and log through the pipe `fd` from now on. `job()` is the id of the job that
-        this process runs, or ""; `on_event(when, who, event)` receives notes, warnings and errors,
-        too; `streams`: what Python code prints goes the same way."""

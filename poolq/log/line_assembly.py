@@ -7,7 +7,7 @@ How a line looks is `formats.py`'s business, where it goes the sink's.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from poolq.log.events import LineFormatter
+from poolq.log.formats import Format
 from poolq.log.frames import RAW, WHOLE, Parser, cut
 from poolq.log.ring import Record
 
@@ -39,9 +39,7 @@ class _Source:
 class LineAssembler:
     """The pipes of a pool. `names` are those of the sources after the rows."""
 
-    def __init__(
-        self, formatter: LineFormatter, token: bytes, rows: int, names: Sequence[str]
-    ) -> None:
+    def __init__(self, formatter: Format, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._formatter = formatter
         self._token = token
         self._rows = rows

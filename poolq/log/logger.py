@@ -24,7 +24,7 @@ from types import FrameType
 
 from setproctitle import setproctitle
 
-from poolq.log.events import LineFormatter
+from poolq.log.formats import Format
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import Sink
@@ -49,7 +49,7 @@ class LoggerSetup:
     every second while all is well."""
 
     pipes: Pipes
-    formatter: LineFormatter
+    formatter: Format
     who: Callable[[int], tuple[int, str]]
     beat: Callable[[], None]
     path: Path | None = None

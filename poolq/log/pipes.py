@@ -21,19 +21,15 @@ NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
 class Writers:
-    """The writing ends. Sources are numbered: a row by its index, the others after the rows."""
+    """The writing ends, `fds`: of a row's process by its index, of the others after the rows."""
 
     def __init__(self, fds: Sequence[int], token: bytes) -> None:
         self.fds = tuple(fds)
         self.token = token
         self.rows = len(fds) - len(NAMED_SOURCES)
 
-    def row(self, index: int) -> int:
-        """The descriptor for a row's process."""
-        return self.fds[index]
-
     def named(self, name: str) -> int:
-        """The descriptor for one of OTHERS."""
+        """The descriptor for one of NAMED_SOURCES."""
         return self.fds[self.rows + NAMED_SOURCES.index(name)]
 
     def all_but(self, kept: int) -> tuple[int, ...]:

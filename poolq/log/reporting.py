@@ -39,7 +39,8 @@ def _ignore(_when: float, _who: str, _event: Event) -> None:
 
 
 class Log:
-    """A Reporter. Safe in threads, and in children that a job forks."""
+    """Takes events: `report` may buffer them, `flush` writes them. Safe in threads, and in children
+    that a job forks."""
 
     def __init__(self, formatter: Format, fd: int = 2) -> None:
         self.formatter = formatter

@@ -13,7 +13,8 @@ from time import monotonic, time
 from poolq.config import Config
 from poolq.config.settings import STDERR
 from poolq.errors import ConfigError
-from poolq.log.events import LineFormatter, Note
+from poolq.log.events import Note
+from poolq.log.formats import Format
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.ring import LogRing
 
@@ -55,7 +56,7 @@ class Sink(threading.Thread):
     """Takes from the ring and writes, until `finish`."""
 
     def __init__(
-        self, ring: LogRing, lines: LineAssembler, formatter: LineFormatter, path: Path | None
+        self, ring: LogRing, lines: LineAssembler, formatter: Format, path: Path | None
     ) -> None:
         super().__init__(name="sink", daemon=True)
         self._ring = ring

@@ -17,8 +17,8 @@ from poolq.config import Config, engine_class
 from poolq.errors import BOOT_FAILED, CANNOT_START, PoolqError
 from poolq.keeper.keeper import Keeper
 from poolq.log import logger
-from poolq.log.events import Reporter
 from poolq.log.pipes import Pipes, adopt
+from poolq.log.reporting import Log
 from poolq.log.sink import path_of
 from poolq.master import exits, state_updates
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
@@ -51,7 +51,7 @@ class Children:
         pool: Pool,
         scores: Scoreboard,
         wakeups: WakeUps,
-        reporter: Reporter,
+        reporter: Log,
         log: Callable[[str, str], None],
         descriptors: Callable[[], tuple[int, ...]],
         pipes: Pipes,
@@ -122,7 +122,7 @@ class Children:
             failed=self._load_error.write if first else None,
         )
         main = partial(process.main, setup)
-        return self.fork(main, f"worker {slot}", self._pipes.writers.row(row), row)
+        return self.fork(main, f"worker {slot}", self._pipes.writers.fds[row], row)
 
     def _adopt(self, seq: int, pid: int) -> None:
         self._seqs[pid] = seq

@@ -19,8 +19,9 @@ from poolq.config import Config
 from poolq.config.parsers import OFF
 from poolq.control.protocol import AnswerWithFd
 from poolq.control.server import MAX_CLIENTS, ControlServer
-from poolq.log.events import Note, Reporter
+from poolq.log.events import Note
 from poolq.log.pipes import Pipes
+from poolq.log.reporting import Log
 from poolq.master import actions, canary, policy, recycling, state_updates
 from poolq.master.actions import Exit
 from poolq.master.children import Children
@@ -52,7 +53,7 @@ from poolq.system.wakeups import WakeUps, readable
 MAX_IDLE_SILENCE = 30  # seconds beyond --sleep that an idle worker may give no sign of life
 
 
-def run_pool(config: Config, reporter: Reporter, dashboard: DashboardProgram | None = None) -> int:
+def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None = None) -> int:
     """Run a pool until it ends; returns the exit code of `poolq run`. `dashboard`: what shows the
     pool in this terminal. Raises PoolStartError, ConfigError."""
     metrics = None
@@ -71,7 +72,7 @@ class Master:
     def __init__(
         self,
         config: Config,
-        reporter: Reporter,
+        reporter: Log,
         lock: PoolLock,
         dashboard: DashboardProgram | None = None,
         metrics: socket.socket | None = None,

@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -26,9 +25,8 @@ from poolq.config import engine_class
 from poolq.errors import AppError
 from poolq.jobs import registry
 from poolq.jobs.producer import dispatch_by
-from poolq.log.events import Reporter
 from poolq.log.pipes import Writers, adopt
-from poolq.log.reporting import set_up
+from poolq.log.reporting import Log, set_up
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import exit_on_term, exit_with, signals_blocked
 from poolq.system.host import die_with_parent
@@ -56,7 +54,7 @@ ADOPTION_TIMEOUT = 10.0  # seconds that a worker waits for the master to adopt i
 class Template:
     """A template process. `setup`: what its master has passed to it."""
 
-    def __init__(self, setup: TemplateSetup, reporter: Reporter) -> None:
+    def __init__(self, setup: TemplateSetup, reporter: Log) -> None:
         self._setup = setup
         self._reporter = reporter
         self._scores = Scoreboard(setup.rows, setup.board)
@@ -175,7 +173,7 @@ class Template:
         """Become a worker, once the master has adopted this process."""
         os.setpgid(0, 0)
         self._line.close()
-        pipe = self._writers.row(request.row)
+        pipe = self._writers.fds[request.row]
         for fd in self._writers.all_but(pipe):
             os.close(fd)
         adopt(pipe)
@@ -246,18 +244,12 @@ def restore_term() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
-def serve(fd: int, reporter: Callable[[str], Reporter]) -> int:
-    """Run the template whose setup is in this descriptor; returns the exit code.
-    `reporter(log_format)` creates the reporter of this process."""
+def main() -> None:
+    """The program of a template, started by the master. Its argument: the setup's descriptor."""
     restore_term()
-    with open(fd, "rb") as file:  # a descriptor has no path
+    with os.fdopen(int(sys.argv[1]), "rb") as file:
         setup = decode(file.read())
     die_with_parent()
     if os.getppid() != setup.master:
-        return 0
-    return Template(setup, reporter(setup.config.log_format)).run()
-
-
-def main() -> None:
-    """The program of a template, started by the master. Its argument: the setup's descriptor."""
-    sys.exit(serve(int(sys.argv[1]), set_up))
+        sys.exit(0)
+    sys.exit(Template(setup, set_up(setup.config.log_format)).run())

@@ -31,7 +31,8 @@ from poolq.common.backoff import Backoff
 from poolq.engines.base import Claim, Settlement, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
-from poolq.log.events import Reporter, Returned
+from poolq.log.events import Returned
+from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.prefetch import BATCH_SECONDS
 from poolq.worker.step_client import InFlightStep, StepClient
@@ -57,9 +58,7 @@ _new = tuple.__new__
 class ClaimBuffer:
     """`due`: the time from which no claim may start before `settle_overdue()` is called."""
 
-    def __init__(
-        self, client: StepClient, row: WorkerRow, reporter: Reporter, title: Title
-    ) -> None:
+    def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
         self.retry = client.retry
         self.review = client.review

@@ -20,7 +20,8 @@ from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
-from poolq.log.events import Ended, Finished, Limited, Note, Reporter, Retried, Unknown
+from poolq.log.events import Ended, Finished, Limited, Note, Retried, Unknown
+from poolq.log.reporting import Log
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow, text
@@ -57,7 +58,7 @@ class Loop:
         order: StartOrder,
         wakeups: WorkerWakeUps,
         signals: WorkerSignals,
-        reporter: Reporter,
+        reporter: Log,
         idle_polling: IdlePolling,
         timeout: float,
         max_jobs: int,

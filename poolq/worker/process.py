@@ -21,7 +21,8 @@ from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
 from poolq.jobs.registry import load as load_jobs
 from poolq.jobs.running import publish_progress_by
-from poolq.log.events import Note, Reporter
+from poolq.log.events import Note
+from poolq.log.reporting import Log
 from poolq.scoreboard.layout import Phase
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow
@@ -53,7 +54,7 @@ class WorkerSetup:
     row: WorkerRow
     order: StartOrder
     wakeups: WorkerWakeUps
-    reporter: Reporter
+    reporter: Log
     ready: Callable[[], None]
     failed: Callable[[PoolqError], None] | None = None
 

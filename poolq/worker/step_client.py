@@ -19,9 +19,11 @@ from poolq.common.backoff import Backoff
 from poolq.engines.base import Engine, Registration, Settlements, Step
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.retry import GIVE_BACK
-from poolq.log.events import Note, Reporter, Stale
+from poolq.log.events import Note, Stale
+from poolq.log.reporting import Log
 
 T = TypeVar("T")
+Pause = Callable[[float, bool], bool]
 
 
 class Leaving(Exception):
@@ -46,12 +48,7 @@ class StepClient:
     `asked_at` is when the last answered exchange began, in monotonic nanoseconds."""
 
     def __init__(
-        self,
-        engine: Engine,
-        worker: str,
-        queues: Sequence[str] | None,
-        reporter: Reporter,
-        pause: Callable[[float, bool], bool],
+        self, engine: Engine, worker: str, queues: Sequence[str] | None, reporter: Log, pause: Pause
     ) -> None:
         self._engine = engine
         self._worker = worker

@@ -72,7 +72,7 @@ class LogPool:
 
     def write(self, row: int, main: Callable[[Log], object]) -> int:
         """Fork a worker of this row which does `main(log)`; its pid."""
-        fd = self.pipes.writers.row(row)
+        fd = self.pipes.writers.fds[row]
 
         def work() -> int:
             adopt(fd)

@@ -33,7 +33,7 @@ def pipes() -> Iterator[Pipes]:
 @pytest.fixture
 def log(pipes: Pipes) -> Log:
     made = Log(TextFormat())
-    made.attach("worker 1", pipes.writers.row(0), pipes.writers.token, streams=False)
+    made.attach("worker 1", pipes.writers.fds[0], pipes.writers.token, streams=False)
     return made
 
 
@@ -59,7 +59,7 @@ class Says(Job):
 
 def test_each_has_its_own_ends(pipes: Pipes) -> None:
     writers = pipes.writers
-    own = writers.row(1)
+    own = writers.fds[1]
     assert len(set(writers.fds)) == ROWS + len(NAMED_SOURCES)
     assert set(writers.all_but(own)) == set(writers.fds) - {own}
     assert set(pipes.all_but(own)) == {*pipes.readers, *writers.all_but(own)}
@@ -71,7 +71,7 @@ def test_only_those_that_run_jobs_wait_for_the_log(pipes: Pipes) -> None:
     assert dict(zip(NAMED_SOURCES, waits, strict=True)) == {
         "master": False, "keeper": False, "template": True, "dashboard": False,
     }  # fmt: skip
-    assert all(os.get_blocking(pipes.writers.row(row)) for row in range(ROWS))
+    assert all(os.get_blocking(pipes.writers.fds[row]) for row in range(ROWS))
     assert not any(os.get_inheritable(fd) for fd in (*pipes.readers, *pipes.writers.fds))
 
 
@@ -105,7 +105,7 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
         job.payload["out"] = stream(log, 2)
         call(job)
         log.attach(
-            "worker 1", pipes.writers.row(0), pipes.writers.token,
+            "worker 1", pipes.writers.fds[0], pipes.writers.token,
             job=lambda: "row", streams=False,
         )  # fmt: skip
         thread = threading.Thread(target=lambda: logger.warning("a thread"))
@@ -123,10 +123,10 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
 def test_two_streams_do_not_end_each_others_lines(pipes: Pipes, log: Log) -> None:
     out, err = stream(log, 1), stream(log, 2)
     print("half", end="", file=out, flush=True)
-    os.write(pipes.writers.row(0), b"a program's ")
+    os.write(pipes.writers.fds[0], b"a program's ")
     print("oh", file=err)
     print(" a line", file=out)
-    os.write(pipes.writers.row(0), b"own")
+    os.write(pipes.writers.fds[0], b"own")
     assert said(pipes) == [
         "worker 1: oh",
         "worker 1: half a line",
