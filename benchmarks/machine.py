@@ -18,15 +18,16 @@ from benchmarks.work import BYTES
 
 HEAD = """# Benchmarks
 
-Made by `make bench` on {when}, in {minutes:.0f} minutes, with poolq {commit}. Nothing on this
-page but the reasons is written by hand.{busy}
+Made by `make bench` on {when}, in {minutes:.0f} minutes, with poolq {commit}. On this page,
+only the explanations of missed goals are written by hand.{busy}
 
 ![A plot of the rates](images/benchmarks.svg)
 
 Every contender has 2 workers on this machine's {cores} cores, which it shares with its server and
-the driver. Jobs do nothing and have a payload of {bytes} bytes; they count themselves in shared
-memory, so that the driver sees when all are done. Contenders take turns; a number is the median of
-{rounds}{scaled}. Compare rows of one table, not numbers of different machines.
+the benchmark's own process, the driver. The jobs have a payload of {bytes} bytes and do nothing but
+count themselves in shared memory, where the driver sees when all of them are done. The contenders
+take turns; each number is the median of {rounds}{scaled}. Compare rows of one table, not numbers of
+different machines.
 
 {facts}"""
 

@@ -76,7 +76,7 @@ def page(head: str, outcomes: Sequence[Outcome], tail: str) -> str:
     missed = [goal for goal in goals if goal.measured and not goal.reached]
     reached = f"{sum(goal.reached for goal in goals)} of {len(goals)} goals are reached."
     parts = [head, "## Goals", reached, table(GOALS, [verdict(goal) for goal in goals])]
-    parts += ["A factor of 1 is the goal exactly, 2 is twice as good."]
+    parts += ["A factor of 1 means that the goal is just reached, 2 that it is exceeded twofold."]
     if missed:
         parts.append("## What is not reached, and why")
         for goal in missed:
@@ -84,7 +84,7 @@ def page(head: str, outcomes: Sequence[Outcome], tail: str) -> str:
             what = f"{number(goal.value)} {goal.unit}".strip()
             wanted = f"{number(goal.wanted)} {goal.unit}".strip()
             parts.append(f"### Why: {goal.key}")
-            parts.append(f"{goal.work}: {what}, and {wanted} is wanted.\n\n{told}")
+            parts.append(f"{goal.work}: {what}; the goal is {wanted}.\n\n{told}")
     for outcome in outcomes:
         shown = table(outcome.header, outcome.rows) if outcome.rows else ""
         parts += [f"## {outcome.title}", shown, outcome.text]

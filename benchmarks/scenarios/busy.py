@@ -12,8 +12,8 @@ from benchmarks.report import Outcome
 
 JOBS, MILLISECONDS, CORES, GOAL = 8000, 1.0, 2, 92
 HEADER = ("", "jobs/s", "of the two cores for the jobs, %", "workers, CPU ms a job", "server")
-TEXT = """A job counts its own CPU and ends after 1 ms of it. What is not the jobs' is that of
-workers, keeper and master, the server's, the driver's, and what the system and others took."""
+TEXT = """A job measures its own CPU time and ends after 1 ms. The rest of the two cores' time is
+used by workers, keeper and master, by the server, the driver, the system and other processes."""
 
 
 def measure(bench: Bench) -> list[Outcome]:

@@ -20,10 +20,10 @@ PAIRS = 4  # of drains, in a round
 LOG = "--log-file=pool.log"
 WITHOUT, WITH = ("--no-dashboard", LOG), (LOG,)
 HEADER = ("", "its CPU, % of a core", "frames/s", "jobs/s without it", "jobs/s with it", "less, %")
-TEXT = f"""Its CPU is that of the process which draws, while {WORKERS} workers run {LIMIT:,} jobs a
-second, for {WINDOW:g} s. The drains are of 2 workers on Redis and come in pairs, one with the
-dashboard and one on the same terminal without it; medians, and the median of what each pair says.
-The driver reads the terminal, which is not counted."""
+TEXT = f"""The CPU is that of the process which draws, while {WORKERS} workers run {LIMIT:,} jobs a
+second, for {WINDOW:g} s. The drains are done by 2 workers on Redis, in pairs: one with the
+dashboard, and one on the same terminal without it. The rates are medians; the last number is the
+median of the pairs' differences. The driver, which reads the terminal, is not counted."""
 
 
 def of_itself(bench: Bench, size: tuple[int, int]) -> tuple[float, float]:

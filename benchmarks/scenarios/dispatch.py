@@ -14,8 +14,8 @@ MANY = {"redis": 100_000, "sqlite": 100_000, "mariadb": 50_000}
 SHARE = 85
 RATES = {"redis": 60_000, "sqlite": 60_000, "mariadb": 25_000}
 HEADER = ("", "one by one/s", "sent bare/s", "poolq's share, %", "dispatch_many/s")
-TEXT = """Bare: the same script or INSERT with arguments that were built before, over the same
-client library's connection. `dispatch_many` is one call with all the jobs."""
+TEXT = """"Sent bare" is the same script or INSERT with arguments that were built before, over a
+connection of the same client library. `dispatch_many` is one call with all the jobs."""
 
 
 def turn(bench: Bench, one: Contender) -> tuple[float, float, float]:

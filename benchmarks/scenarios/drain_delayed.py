@@ -24,9 +24,9 @@ NEAR, FAR, TWICE = "through the proxy", "1 ms away", "2 ms away"
 WAYS = {"": None, NEAR: 0.0, FAR: 1.0, TWICE: 2.0}
 GOAL = 80
 
-TEXT = """The delay is that of a round trip, half of it each way. The proxy takes its CPU from the
-same two cores; so the goal compares with the rate through the proxy without delay, and the bare
-loop shows what the proxy lets through."""
+TEXT = """A proxy delays each round trip by this time, half of it in each direction. The proxy
+uses CPU of the same two cores, so the goal compares with the rate through the proxy without a
+delay. The bare loop shows how much the proxy lets through."""
 
 
 @contextmanager

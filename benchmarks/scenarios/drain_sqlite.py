@@ -10,7 +10,7 @@ from benchmarks.report import Outcome
 from benchmarks.scenarios.drains import HEADER, against, best, chart, middles, rows
 
 HUEYS = (HUEY_SQLITE, HUEY_FSYNC)
-TEXT = """There is no server: its work is the workers' and the producer's."""
+TEXT = """There is no server; workers and producer do its work themselves."""
 CONTENDERS = (POOLQ["sqlite"], BARE["sqlite"], *HUEYS, TASKITO)
 
 

@@ -17,8 +17,8 @@ from benchmarks.watching import until_idle
 TIMES, GOAL = 40, 60
 PROBES = ("--live", "--ready")
 HEADER = ("", "p50, ms", "p90, ms", "CPU, ms")
-TEXT = f"""Each is asked {TIMES} times, of a pool of 2 that is idle, from the start of the process
-to its end."""
+TEXT = f"""Each probe runs {TIMES} times against an idle pool of 2 workers, and is timed from the
+start of its process to the end."""
 
 
 def probe(bench: Bench, one: Contender, crew: Crew, what: str) -> tuple[float, float]:

@@ -26,9 +26,9 @@ PROBES = 150
 START, STALL = 30.0, 10.0
 GOALS = {"redis": (1.5, 5), "sqlite": (15, 40), "mariadb": (30, 80)}
 HEADER = ("", "engine", "p50, ms", "p99, ms", "probes")
-TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; for each contender the time
+TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; the time
 runs from just before the producer's call to the first line of the job, by the machine's monotonic
-clock. p99 is of all rounds' probes together. arq looks for jobs every 0.5 s by default."""
+clock. p99 is computed over the probes of all rounds. arq polls for jobs every 0.5 s by default."""
 
 
 def turn(bench: Bench, one: Contender) -> list[float]:

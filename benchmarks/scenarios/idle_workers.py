@@ -18,10 +18,10 @@ SHARE, WAITING = 2, 1
 HEADER = (
     "", "CPU, % of a core", "server's CPU", "connections that wait", "connections in all",
 )  # fmt: skip
-TEXT = f"""One pool of {WORKERS} workers, of which none has anything to do, for {WINDOW:g} s: all
-its processes' CPU, and what it makes the server use; the round in the middle. On Redis a connection
-that waits is one that is blocked; on MariaDB nobody is, the keeper has the server look every 50 ms
-over one."""
+TEXT = f"""One pool of {WORKERS} idle workers, for {WINDOW:g} s: the CPU of all its processes,
+and the CPU that the server uses for it, both from the middle round. On Redis, a connection that
+waits is a blocked one. On MariaDB no connection blocks: the keeper sends a statement, over one
+connection, with which the server checks for jobs every 50 ms."""
 
 
 def connections(place: Place) -> tuple[str | float, str | float]:

@@ -26,12 +26,13 @@ HEADER = (
     "of the rate used, %",
 )
 TEXT = f"""{JOBS:,} jobs, of which {LIMIT:,} may start in a second, with `on_limit="park"`, on two
-workers. What was admitted is the engine's own record, and all of it: each write of the limit's
-window is kept, on Redis by MONITOR, on the others by a trigger, and each must be one start more
-than the one before it. Over the limit are starts above it in a window, and all in a window that
-opened before the last one had ended. An extra claim is one that found the limit reached and put
-the job into the line. The rate is that from the opening of the first window to that of the last.
-Shown is the round of the middle rate, but of the starts over the limit the most of all rounds."""
+workers. Admitted starts are counted from the engine's complete record: each write to the limit's
+window is kept, on Redis by MONITOR, on the others by a trigger, and each must add exactly one
+start. A start is over the limit if its window already has as many as allowed, or if the window
+opened before the previous one had ended. A claim is extra if it found the limit reached, so that
+the job was parked. The rate is measured from the opening of the first window to that of the last
+one. The table shows the round with the middle rate, but the most starts over the limit of any
+round."""
 
 
 def turn(bench: Bench, engine: str) -> tuple[int, float, Verdict]:

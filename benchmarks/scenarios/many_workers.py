@@ -19,8 +19,8 @@ WANTED = {64: 80, 200: 50}
 LOOK = 0.02
 HEADER = ("workers", "jobs/s", f"of the rate of {FEW}, %")
 TEXT = f"""{JOBS:,} jobs that do nothing, dispatched while the queue is paused and all workers are
-there and idle. The clock runs from the first job that is seen to have ended, after the queue was
-resumed, to the end of the last one; the middle round counts."""
+there and idle. After the queue is resumed, the time runs from the moment when the driver
+sees that the first job has ended to the end of the last job. The table shows the middle round."""
 
 
 def until_done(crew: Crew, wanted: int) -> None:

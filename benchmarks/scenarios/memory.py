@@ -38,9 +38,9 @@ APPS = {"the demo application": "poolq.demo.jobs", "one that holds 100 MB": "big
 JOB = {"poolq.demo.jobs": "poolq.demo.jobs:index_file", "big": "big:touch"}
 WAYS = {"templates": (), "--no-preload": ("--no-preload",)}
 HEADER = ("application", "", "private, MB", "resident, MB", "ready after, ms")
-TEXT = f"""Each of {WORKERS} workers, after {JOBS} jobs: its private memory (USS), and what it has
-in all, shared pages included. Ready: from the signal that asks for one more worker (TTIN) until it
-waits for jobs. Medians; Redis."""
+TEXT = f"""Medians of {WORKERS} workers on Redis, which have run {JOBS} jobs in total: private
+memory (USS), and resident memory, which includes shared pages. A worker's time until it is ready
+runs from the signal that adds a worker (TTIN) until that worker waits for jobs."""
 
 
 class Found(NamedTuple):

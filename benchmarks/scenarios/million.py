@@ -15,9 +15,10 @@ FEW, MANY = 1000, 1_000_000
 JOBS = 30_000
 GOAL = 15
 HEADER = ("", "ready, and as many delayed", "µs a job", "CPU, µs a job", "more CPU, %")
-TEXT = """A worker's claims and settlements, 100 in each exchange, without the jobs themselves: so
-the difference is not diluted by what is the same. Its CPU is that of worker and server; on SQLite
-both are one. The goal is of the CPU, as the time is also the disk's."""
+TEXT = """A worker claims and settles jobs, 100 per exchange with the engine, without running
+them, because running them costs the same in both cases and would hide the difference. The CPU is
+that of worker and server, which are one process on SQLite. The goal concerns the CPU, because
+the time also depends on the disk."""
 
 
 class Cost(NamedTuple):

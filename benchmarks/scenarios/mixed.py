@@ -17,8 +17,8 @@ TIMES = 1.3
 PATIENCE, LOOK = 60.0, 0.01  # seconds
 HEADER = ("", "seconds", "list scheduling", "ratio", "spread, %")
 TEXT = f"""{WORKERS} workers, and jobs that sleep; each notes when it began and ended. List
-scheduling is the time in which workers that claim one by one, in the order of dispatching and at no
-cost, would have run jobs that take as long as these took."""
+scheduling is the time in which the workers would have run jobs of these durations if they claimed
+them one by one, in the order of dispatch, and claiming took no time."""
 
 
 def turn(bench: Bench, engine: str) -> dict[str, list[Span]]:

@@ -17,8 +17,9 @@ MANY, WORKERS, WINDOW = 10_000, 4, 6.0
 GOAL = 1.5
 IDLE = "an idle pool, % of a core"
 HEADER = ("", "CPU, µs", f"{USED} queues", f"{MANY:,} queues", "times as much")
-TEXT = f"""Each queue has held a job and is empty again; {USED} of them are worked with. CPU is
-that of the process and of the server, as the mean of all acts of a round; the middle round counts.
+TEXT = f"""Each queue has held a job and is empty again; {USED} of them are used. CPU is that of the
+process and of the server, as the mean over all operations of a round; the table shows the middle
+round.
 The idle pool has {WORKERS} workers; its CPU is that of all its processes and of the server, in % of
 a core over {WINDOW:g} s; none of the queues has been forgotten yet."""
 

@@ -17,8 +17,8 @@ HEADER = (
     "good loads taken",
     "broken refused",
 )
-TEXT = """A pool of 2 works off jobs of 5 ms, on a Redis of its own, while its code is reloaded;
-every other load is broken."""
+TEXT = """A pool of 2 workers runs jobs of 5 ms, on a separate Redis server, while its code is
+reloaded; every other version of the code is broken."""
 
 
 def measure(bench: Bench) -> list[Outcome]:

@@ -16,8 +16,8 @@ from poolq.scoreboard.worker_row import WorkerRow, text
 TIMES, REPEATS = 20_000, 15
 GOAL = 1.0
 HEADER = ("", "µs a job")
-TEXT = """Start, end and count of a job, in a loop: the same calls as those of a worker. With a
-deadline, two more. The loop itself is subtracted."""
+TEXT = """The calls with which a worker records the start, the end and the count of a job, in a
+loop. A timeout needs two more calls. The time of the loop itself is subtracted."""
 ID, QUEUE, JOB = "01a2102832f470cda120ecb1246969c1", "default", "benchmarks.peers.poolq:Noop"
 
 

@@ -109,7 +109,7 @@ def test_the_page_links_a_missed_goal_to_its_reason() -> None:
     assert "1 of 2 goals are reached." in text
     assert "| good work | at least 1 times | 2 times | reached | 2.00 |" in text
     assert "**not reached** ([why](#why-no-such-reason))" in text
-    assert "### Why: no-such-reason\n\nbad work: 1 ms, and 2 ms is wanted.\n\nNo reason" in text
+    assert "### Why: no-such-reason\n\nbad work: 1 ms; the goal is 2 ms.\n\nNo reason" in text
     assert "## Part\n\n| a |" in text
 
 
