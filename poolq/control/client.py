@@ -1,6 +1,6 @@
-"""Talks to a running pool: one request, one answer, as `protocol.py` defines them.
+"""Sends requests to a running pool and receives its answers, as `protocol.py` defines them.
 
-The end of the connection is the end of the pool.
+The connection ends when the pool ends.
 """
 
 import os
@@ -28,7 +28,7 @@ class ControlClient:
     """A connection to the pool of a given name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, which names the pools, Refused (another user's), WaitTimeout."""
+        """Raises PoolNotFound, Refused if the pool is another user's, or WaitTimeout."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT
@@ -59,8 +59,8 @@ class ControlClient:
         more: Mapping[str, object] | None = None,
         timeout: float | None = ANSWER_TIMEOUT,
     ) -> Answer:
-        """Send a request and return the answer, which may be a refusal. `timeout` None: no limit.
-        Raises WaitTimeout, and PoolqError when the pool ends without an answer."""
+        """Send a request and return the answer, which may be a refusal. A `timeout` of None means
+        no limit. Raises WaitTimeout, and PoolqError if the pool ends without an answer."""
         deadline = None if timeout is None else monotonic() + timeout
         request = {"v": VERSION, "do": do, **(more or {})}
         try:
@@ -72,7 +72,7 @@ class ControlClient:
                 raise self._overdue(ANSWER_TIMEOUT) from None
             raise WaitTimeout(
                 f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
-                "what has begun continues"
+                "the command is still under way"
             ) from None
         except OSError as error:
             raise PoolqError(
@@ -86,7 +86,7 @@ class ControlClient:
             raise self._invalid_answer(data) from None
         if answer.get("v") != VERSION:
             raise PoolqError(
-                f"pool {self._name!r} speaks version {answer.get('v')}, and this command version "
+                f"pool {self._name!r} speaks version {answer.get('v')}, but this command version "
                 f"{VERSION}; use the poolq of that pool"
             )
         if type(answer.get("ok")) is not bool or not (answer["ok"] or "error" in answer):
@@ -94,11 +94,11 @@ class ControlClient:
         return answer
 
     def attach(self) -> Scoreboard:
-        """The pool's scoreboard, read-only. It stays readable after the pool has ended. Raises the
-        errors of `request`, and Refused if the pool does not share its scoreboard."""
+        """Open the pool's scoreboard, read-only. It stays readable after the pool has ended. Raises
+        the errors of `request`, and Refused if the pool does not share its scoreboard."""
         answer = self.request("attach")
         if not answer["ok"] or not self._fds:
-            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it shares nothing')}")
+            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it sent no scoreboard')}")
         return Scoreboard(answer["rows"], self._fds.pop(), readonly=True)
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class ControlClient:
             os.close(self._fds.pop())
 
     def wait_until_gone(self) -> None:
-        """Wait until the pool, which is about to end, has ended. Raises WaitTimeout."""
+        """Wait for the end of a pool that is about to end. Raises WaitTimeout."""
         try:
             self._receive(monotonic() + ANSWER_TIMEOUT)
         except TimeoutError:
@@ -131,7 +131,7 @@ class ControlClient:
 
     def _invalid_answer(self, data: bytes) -> PoolqError:
         text = data[:60].decode("latin-1")
-        return PoolqError(f"pool {self._name!r} gave no valid answer, but {text!a}")
+        return PoolqError(f"pool {self._name!r} gave an invalid answer: {text!a}")
 
     def _overdue(self, seconds: float) -> WaitTimeout:
         return WaitTimeout(f"pool {self._name!r} did not answer within {seconds:g} s")
@@ -143,11 +143,11 @@ def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
         if found.name == name:
             return found
     names = ", ".join(sorted({repr(found.name) for found in pools}))
-    others = f"; choose one with --name: {names}" if names else ", nor any other"
+    others = f"; choose one with --name: {names}" if names else ", nor does any other"
     where = ", ".join(map(_shown, search_folders(environ)))
     raise PoolNotFound(f"no pool named {name!r} runs here{others} (looked in {where})")
 
 
 def _shown(folder: Path) -> str:
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK)
-    return f"{folder}, which is not yours to read" if closed else str(folder)
+    return f"{folder}, which you may not read" if closed else str(folder)

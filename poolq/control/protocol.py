@@ -1,20 +1,18 @@
-"""All requests that a running pool takes through its socket, and what it answers.
+"""All requests to a running pool through its control socket, and their answers.
 
-Each is one line of JSON, a request at most 4096 bytes; `v` is the version of this protocol.
+Each is one line of JSON; a request has at most 4096 bytes. `v` is the version of this protocol.
 
-    {"v":1,"do":"status"}                      its status: see master/status.py
-    {"v":1,"do":"live"}, {"v":1,"do":"ready"}  health probes: see monitor/health.py
-    {"v":1,"do":"attach"}                      the "rows" of its scoreboard, with the descriptor
-    {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
-    {"v":1,"do":"scale","procs":4}             or "by":-1
-    {"v":1,"do":"reload"}                      "wait":true answers when it is accepted or refused
-    {"v":1,"do":"drain"}                       "wait":true answers when the pool has ended
-    {"v":1,"do":"stop"}                        "now":true lets no job finish; "wait" as above
+{"v":1,"do":"status"} its status: see master/status.py {"v":1,"do":"live"}, {"v":1,"do":"ready"}
+health probes: see monitor/health.py {"v":1,"do":"attach"} its scoreboard: a descriptor and the
+number of "rows" {"v":1,"do":"pause"}, {"v":1,"do":"resume"} {"v":1,"do":"scale","procs":4} or
+"by":-1 {"v":1,"do":"reload"} "wait":true: answered once it is accepted or refused
+{"v":1,"do":"drain"} "wait":true: answered once the pool has ended {"v":1,"do":"stop"} "now":true:
+running jobs are killed; "wait" as above
 
-    {"v":1,"ok":true,…}                        done, or begun
+    {"v":1,"ok":true,…}                        it is done, or has begun
     {"v":1,"ok":false,"error":"…"}             it cannot be done now
 
-A line that is not a request is answered the same way, and the connection is closed.
+A line that is not a request is answered like the last case, and then the connection is closed.
 """
 
 from collections.abc import Callable
@@ -27,18 +25,18 @@ Answer = dict[str, Any]
 
 
 class AnswerWithFd(NamedTuple):
-    """An answer to be sent with a descriptor, which stays open here."""
+    """An answer to be sent with a descriptor, which the server keeps open."""
 
     answer: Answer
     fd: int
 
 
-#: Called in each turn of the master's loop: returns the answer once the event has come, else None.
+#: Called in each turn of the master's loop. Returns None until the awaited event has happened.
 Wait = Callable[[], Answer | None]
 Reply = Answer | AnswerWithFd | Wait
 
 
-class BadRequest(Exception):  # as the errors of errors.py
+class BadRequest(Exception):  # named like the errors of errors.py
     """The line is not a request."""
 
 
@@ -58,8 +56,6 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _version = msgspec.json.Decoder(_Version)
-
-
 _request = msgspec.json.Decoder(Request)
 
 
@@ -72,11 +68,11 @@ def refusal(why: str) -> Answer:
 
 
 def read(line: bytes) -> Request:
-    """Raises BadRequest."""
+    """Decode a request line. Raises BadRequest."""
     try:
         asked = _version.decode(line).v
         if asked != VERSION:
-            raise BadRequest(f"this pool speaks version {VERSION}, and not {asked}")
+            raise BadRequest(f"this pool speaks version {VERSION}, not {asked}")
         return _request.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadRequest(f"not a request: {error}") from None

@@ -1,12 +1,12 @@
 """The master's end of a pool's control socket. It never blocks.
 
-- A client sends a line and receives a line. Their content is the business of `protocol.py`.
-- There are at most MAX_CLIENTS connections. A new one replaces the one that has been silent for
-  longest; a client that waits for an event keeps its connection.
-- For each client the master keeps at most one line of MAX_REQUEST_BYTES and one answer that was not
-  read yet, and handles one request in each turn of its loop. A client that neither sends nor reads
+- A client sends one line and receives one line. `protocol.py` defines what they contain.
+- There are at most MAX_CLIENTS connections. One more replaces the one that has been silent for
+  longest, but a client that waits for an event keeps its connection.
+- For each client the master buffers at most one request of MAX_REQUEST_BYTES and one unread answer,
+  and it handles one request in each turn of its loop. A client that neither sends nor reads
   anything for IDLE_TIMEOUT seconds is dropped.
-- All descriptors are watched by one epoll, `fd`, which is readable when there is something to do.
+- One epoll, `fd`, watches all descriptors. It is readable when `serve` has something to do.
 """
 
 import select
@@ -21,14 +21,14 @@ from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait
 MAX_CLIENTS = 32
 MAX_REQUEST_BYTES = 4096
 IDLE_TIMEOUT = 10.0  # seconds
-ACCEPT_RETRY_DELAY = 1.0  # seconds, after the system had no descriptor for a connection
+ACCEPT_RETRY_DELAY = 1.0  # seconds, after the process had no free descriptor
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """`since`: when it last sent or read something. `fds`: descriptors to be sent with its answer.
-    `closing`: it is dropped when it has read its answer."""
+    """`since`: when the client last sent or read something. `fds`: descriptors to send with its
+    answer. `closing`: whether to drop the client once it has read its answer."""
 
     line: socket.socket
     since: float
@@ -40,12 +40,12 @@ class _Connection:
 
     @property
     def may_send(self) -> bool:
-        """True if it has its answer, so that another request of it may be read."""
+        """Whether the client's answer was sent, so that its next request may be read."""
         return self.waits is None and not self.outbox
 
 
 class ControlServer:
-    """`handle` obeys a request line and returns the reply; it raises BadRequest."""
+    """`handle` obeys a request line and returns the reply, or raises BadRequest."""
 
     def __init__(self, listener: socket.socket, handle: Callable[[bytes], Reply]) -> None:
         self._listener = listener
@@ -57,17 +57,17 @@ class ControlServer:
         self.fd = self._epoll.fileno()
 
     def descriptors(self) -> tuple[int, ...]:
-        """The descriptors that every child must close: a client must see the master's end."""
+        """Descriptors that every child must close, so that clients notice the master's death."""
         return (self.fd, *self._clients)
 
     def listen(self, listener: socket.socket) -> None:
-        """Listen on another socket; the old one is closed already."""
+        """Listen on another socket. The old one is closed already."""
         self._listener, self._accept_again_at = listener, 0.0
         self._epoll.register(listener, select.EPOLLIN)
 
     def next_due(self) -> float:
-        """Seconds until `serve` is due though `fd` is not readable. Time-outs are not counted: they
-        may wait for the next turn, a second at most."""
+        """Seconds until `serve` must be called even if `fd` is not readable. Idle clients do not
+        count, as dropping them may wait for the next turn, a second at most."""
         return 0.0 if any(self._has_request(client) for client in self._clients.values()) else inf
 
     def serve(self, now: float) -> None:
@@ -92,7 +92,7 @@ class ControlServer:
             self._accept(now)
 
     def end(self, answer: Answer) -> None:
-        """The pool has ended: answer the clients that wait for it, and close."""
+        """Answer the clients that wait for the end of the pool, and close all connections."""
         for client in list(self._clients.values()):
             if client.waits is not None:
                 with suppress(OSError):
@@ -110,14 +110,14 @@ class ControlServer:
                 return
             except ConnectionError:
                 continue
-            except OSError:  # no descriptor is free, nor would one be at once
+            except OSError:  # no descriptor is free, so try again later
                 self._epoll.unregister(self._listener)
                 self._accept_again_at = now + ACCEPT_RETRY_DELAY
                 return
             line.setblocking(False)
             if len(self._clients) >= MAX_CLIENTS and not self._make_room():
                 with suppress(OSError):
-                    why = f"{MAX_CLIENTS} others wait already; try again later"
+                    why = f"{MAX_CLIENTS} other clients are waiting; try again later"
                     line.send(to_line(refusal(why)))
                 line.close()
                 continue
@@ -216,7 +216,7 @@ class ControlServer:
             self._watch(client)
 
     def _watch(self, client: _Connection) -> None:
-        """Watch for what the client can do next; its end is always reported."""
+        """Watch for what the client may do next. Epoll reports a hang-up in any case."""
         wanted = select.EPOLLOUT if client.outbox else select.EPOLLIN
         idle = client.waits is not None or (client.closing and not client.outbox)
         self._epoll.modify(client.line, 0 if idle else wanted)

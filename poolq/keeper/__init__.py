@@ -1,1 +1,1 @@
-"""The keeper: beats, recovers dead workers, waits on the engine and observes it."""
+"""The keeper: sends heartbeats, recovers dead workers, waits on the engine and observes it."""

@@ -1,5 +1,5 @@
-"""Finds pools of one name on one host. A runtime folder holds each name once; two pools with
-different folders do not meet there, but at the engine.
+"""Finds pools of the same name on one host. A runtime folder holds each name only once, but pools
+with different runtime folders meet only at the engine.
 """
 
 from poolq.monitor import node_info
@@ -7,14 +7,14 @@ from poolq.system import identity
 
 
 class DuplicatePools:
-    """Looks for duplicates of the pool of that name."""
+    """Looks for other pools of the given name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: set[int] = set()
 
     def check(self, info: bytes) -> str:
-        """A warning if another node is a duplicate that runs here; "" if not, or given before."""
+        """Return a warning if another node is a new duplicate on this host, or "" if it is not."""
         found = node_info.decode(info)
         if found is None:
             return ""

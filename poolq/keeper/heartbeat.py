@@ -1,8 +1,8 @@
 """Shows the master that the keeper lives while its main thread waits for the engine.
 
-An exchange may take as long as a connection's time-out, longer than a short `--node-ttl` allows a
-keeper to be silent. A stopped process sends no beats at all, and one whose main thread hangs sends
-none after MAX_SILENCE.
+With a short `--node-ttl` a call to the engine may take longer than the master lets the keeper be
+silent, so a second thread sends heartbeats meanwhile. It hides no failure: a suspended process
+sends none, and the thread stops if the main thread hangs for MAX_SILENCE.
 """
 
 import threading
@@ -12,13 +12,13 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
-MAX_SILENCE = MAX_MISSED_BEATS  # seconds that the main thread may take for one exchange
-BEATS_PER_SILENCE = 8  # in the silence that the master allows
+MAX_SILENCE = MAX_MISSED_BEATS  # seconds that the main thread may take for one call to the engine
+BEATS_PER_SILENCE = 8  # in the silence that the master tolerates
 
 
 class HeartbeatThread:
-    """`silence`: the seconds without a beat that the master allows. If they are more than any
-    exchange takes, the main thread's own beats suffice and no thread is started."""
+    """`silence` is how many seconds without a heartbeat the master tolerates. If no call to the
+    engine takes that long, the main thread's own heartbeats suffice and no thread is started."""
 
     def __init__(self, scores: Scoreboard, silence: float) -> None:
         self._scores = scores
@@ -32,7 +32,7 @@ class HeartbeatThread:
             threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def beat(self) -> None:
-        """The main thread is alive."""
+        """Send a heartbeat from the main thread."""
         self._last = monotonic()
         self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
 

@@ -1,17 +1,17 @@
-"""The keeper: the node's housekeeping at the broker. It runs no user code and owns no worker.
+"""The keeper does a node's housekeeping at the broker. It runs no user code and owns no worker.
 
-- The main thread beats and recovers dead workers: at each wake-up and at each beat, from the
-  scoreboard, so that no message can get lost. Each exchange with the broker is tried once; what
-  fails is tried again in the next round. Nothing may delay a beat, so it also comes between two
-  other exchanges.
-- With each beat it takes over what other nodes have left (`takeover.py`), then sweeps out what the
-  engine need not remember, for half of the time at most.
-- It beats six times in the shortest `--node-ttl` of all nodes, its own included, and every 5 s.
-- It outlives a killed master and beats until the last worker has left.
+- The main thread sends heartbeats and recovers dead workers. It looks for dead workers in the
+  scoreboard, so that no message about a death can get lost. Each call to the engine is tried once;
+  what fails is tried again in the next round. A heartbeat that is due is sent before any other
+  call, so that nothing delays it.
+- It takes over the jobs of other nodes that are dead (`takeover.py`), and then lets the engine
+  sweep out what it need not keep, for half of the time at most.
+- It sends six heartbeats in the shortest `--node-ttl` of all nodes, and one every 5 s at least.
+- It outlives a killed master, and sends heartbeats until the last worker has exited.
 - The waiter thread (`waiter.py`) waits on the broker and wakes up idle workers.
 - The observer thread (`observer.py`) reads from the broker what dashboards and metrics show.
-- The heartbeat thread (`heartbeat.py`) tells the master that the keeper lives while an exchange
-  takes long.
+- The heartbeat thread (`heartbeat.py`) tells the master that the keeper lives while a call to the
+  engine takes long.
 """
 
 import os
@@ -99,7 +99,7 @@ class Keeper:
             beat_if_due=self._beat_if_due,
         )
         self._tasks = TaskRunner(self._warn)
-        self._unrecovered: set[int] = set()  # workers whose recovery has failed since the last beat
+        self._unrecovered: set[int] = set()  # their recovery has failed since the last beat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0
         self._up = True
@@ -124,7 +124,7 @@ class Keeper:
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Run until told to leave, or until the last orphan has left. Returns the exit code."""
+        """Run until told to exit, or until the last orphan has exited. Returns the exit code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
         exporter = self._export_metrics()
@@ -157,8 +157,8 @@ class Keeper:
         return exporter
 
     def _first_contact(self) -> int:
-        """Wait until the broker answers, and check its tables. Returns 0, or the exit code of the
-        pool. What dead pools have left is taken over before the first worker starts."""
+        """Wait until the broker answers, check its tables, and take over the jobs of dead pools
+        before the first worker starts. Returns 0, or the exit code of the pool."""
         deadline = monotonic() + FIRST_CONTACT_TIMEOUT
         had_contact = self._scores.word(layout.KEEPER_READY)
         while True:
@@ -208,16 +208,16 @@ class Keeper:
         self._retry_soon()
 
     def _retry_soon(self) -> None:
-        """Beat earlier: each beat tries again what has failed, perhaps for a moment only."""
+        """Send the next heartbeat earlier, since all that has failed is tried again with it."""
         self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
     def _beat_if_due(self) -> None:
-        """Beat if that is due. To be called before each exchange that can wait."""
+        """Send a heartbeat if one is due. To be called before each other call to the engine."""
         self._heartbeat.beat()
         if monotonic() < self._next_beat:
             return
         self._next_beat = monotonic() + min(RETRY_DELAY, self._interval)
-        if not self._tasks.run("the beat", self._beat):
+        if not self._tasks.run("the heartbeat", self._beat):
             self._failure_detector.interrupted()
         elif not self._up:
             self._up = True
@@ -230,7 +230,7 @@ class Keeper:
             if row.seq in self._unrecovered:
                 continue
             self._beat_if_due()
-            self._unrecovered.add(row.seq)  # also if it raises: the next round tries the others
+            self._unrecovered.add(row.seq)  # so that the next round tries the others if this raises
             what = f"recovering worker {row.slot} (pid {row.pid})"
             had_failed = what in self._tasks.failing
             if self._tasks.run(what, partial(self._recover, row)):
@@ -247,11 +247,11 @@ class Keeper:
         self._wakeups.master.wake()
 
     def _beat(self) -> None:
-        """Send a beat; the answer tells which other nodes beat."""
+        """Send a heartbeat, and find silent nodes by the counters that the answer returns."""
         begun = monotonic()
         counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         if monotonic() - begun > self._interval:
-            # If we were stopped meanwhile, the answer is old, and we have been silent since.
+            # We may have been suspended meanwhile. Then the answer is old and we have been silent.
             self._failure_detector.interrupted()
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
@@ -268,7 +268,7 @@ class Keeper:
         self._known = frozenset(counters)
 
     def _take_over(self) -> None:
-        """Take over what the dead have left: whenever our own beat is due, or a node is silent."""
+        """Take over jobs: from dead workers here at intervals, from silent nodes at once."""
         if monotonic() >= self._next_takeover:
             self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())
@@ -280,7 +280,7 @@ class Keeper:
         self._takeover.recover_silent(silent)
 
     def _sweep(self) -> None:
-        """Sweep for half of the time at most, and never while a beat or a recovery is due."""
+        """Let the engine sweep for half of the time at most, and not while a recovery is due."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()
@@ -299,7 +299,7 @@ class Keeper:
         self._reporter.report(Note("warning", text))
 
     def _current_info(self) -> NodeInfo:
-        """What a beat says of this node."""
+        """What a heartbeat publishes about this node."""
         busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
         at = (monotonic_ns() + self._clock) // 1000
         return msgspec.structs.replace(self._info, at=at, busy=busy)
@@ -334,8 +334,8 @@ class Keeper:
         return any(row.status == RowStatus.LIVE for row in self._scores.used_rows())
 
     def _leave(self) -> None:
-        """Recover what is left and remove the node. An unreachable broker is waited for only by an
-        orphan, as nobody else knows what its workers have finished."""
+        """Recover the last workers and remove the node. If the master is dead, wait longer for an
+        unreachable broker, as nobody else knows what the workers have finished."""
         timeout = max(LEAVE_TIMEOUT, self._config.node_ttl if self._signals.orphaned else 0.0)
         deadline = monotonic() + timeout
         while monotonic() < deadline:

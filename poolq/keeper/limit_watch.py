@@ -1,8 +1,8 @@
-"""Follows the engine's rate limits from one observation to the next (pure): how many jobs start per
-second under each, which limits hold jobs back, and since when.
+"""Follows the engine's rate limits from one observation to the next: how many jobs start per second
+under each limit, which limits hold jobs back, and since when.
 
-A limit is watched while the engine has an open window or waiting jobs of it, and for FORGET_AFTER
-seconds more, so that a limit with short windows does not come and go.
+A limit is watched while it has an open window or waiting jobs, and for FORGET_AFTER seconds more,
+so that a limit with short windows does not come and go.
 """
 
 from collections import deque
@@ -16,13 +16,13 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
-RELEASE_AFTER = 5.0  # seconds without a held job after which a limit no longer holds back
+RELEASE_AFTER = 5.0  # seconds without a held job until a limit no longer holds back
 #: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
 MIN_SPAN, MIN_WINDOWS = 10.0, 3
-MAX_SAMPLES = 60  # of starts, in such a span
-WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds over which these are averaged
-MAX_WATCHED = 1000  # limits: first those that jobs wait for, then those used last
-MAX_NAMED = 3  # limits named in the log at once; of more, only the number is logged
+MAX_SAMPLES = 60  # of starts, within that span
+WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds over which waiting and held jobs are averaged
+MAX_WATCHED = 1000  # limits; those that jobs wait for take precedence
+MAX_NAMED = 3  # limits that are logged one by one; of more, only the number is logged
 MICROSECONDS = 1_000_000
 
 Name = tuple[str, int]
@@ -39,14 +39,14 @@ class Starts:
         self._span = max(round(MIN_SPAN * MICROSECONDS), MIN_WINDOWS * window)
         self._total = 0
         self._counted = -1
-        self._start = 0  # beginning of the last open window; 0: there was none
+        self._start = 0  # beginning of the last open window, or 0
         self._used = 0
         self._waited = self._opened = False
         self._last = 0.0
         self._samples: deque[tuple[int, int]] = deque()  # (time, starts before it)
 
     def add(self, now: int, use: LimitUse) -> float:
-        """Add an observation; returns the starts per second."""
+        """Add an observation. Returns the starts per second."""
         self._limit = use.rule.limit
         start = use.window.start if use.window.used and use.resets_in > 0 else 0
         if self._samples and (now < self._samples[-1][0] or 0 < start < self._start):
@@ -56,7 +56,7 @@ class Starts:
             self._counted = use.starts
         waits = bool(use.parked or use.released)
         if not start and self._opened and waits:
-            # Between two windows: what has started meanwhile is counted with the next window.
+            # This is between two windows. What starts now is counted with the next window.
             self._opened = False
             return self._last
         self._opened = start > 0
@@ -72,8 +72,8 @@ class Starts:
         return self._last
 
     def _came(self, use: LimitUse, start: int) -> int:
-        """Starts since the last observation. If the engine does not count them, those in windows
-        between two observations are estimated: if jobs waited, the windows were used up."""
+        """Starts since the last observation. If the engine does not count them, windows that passed
+        unobserved count as used up if jobs waited, else as unused."""
         if use.starts >= 0 and self._counted >= 0:
             came = use.starts - self._counted
             return came if came >= 0 else use.starts
@@ -138,9 +138,10 @@ class LimitWatch:
         last_tries: Mapping[str, int],
         most: int,
     ) -> tuple[list[ObservedLimit], list[Event]]:
-        """Add what the engine reports at its `clock` (microseconds), and how many jobs this pool's
-        workers have held back and left one attempt in all, by key. Returns at most `most` limits,
-        first those that jobs wait for, and the events to be logged."""
+        """Add an observation. `uses`: what the engine reports at its `clock` (microseconds).
+        `held`: by key, how many jobs this pool's workers have held back in all. `last_tries`: by
+        key, how many of them have one attempt left. Returns at most `most` limits, those that jobs
+        wait for first, and the events to be logged."""
         listed = {(one.rule.key, one.rule.window): one for one in uses}
         for name, use in listed.items():
             self._update(now, clock, name, use)
@@ -190,7 +191,7 @@ class LimitWatch:
         trend.add(now, count)
 
     def _holding(self, key: str) -> list[Name]:
-        """The limits of a key that hold jobs back: if there are several, those that are used up."""
+        """The limits of a key that hold jobs back: those that are used up, or all if none is."""
         names = [name for name in self._known if name[0] == key]
         full = [name for name in names if self._full(self._known[name].use)]
         return full or names
@@ -200,7 +201,7 @@ class LimitWatch:
         return bool(use.parked or use.released or use.window.used >= use.rule.limit)
 
     def _changes(self, now: float) -> list[Event]:
-        """The limits that begin to hold jobs back, and those that no longer do."""
+        """Return an event for each limit that begins or ceases to hold jobs back."""
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
@@ -243,7 +244,7 @@ class LimitWatch:
 
 
 def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
-    """Put many events into one: a limit for each user must not fill the log."""
+    """Combine many events into one, as one limit for each user would fill the log."""
     if len(events) <= MAX_NAMED:
         return events
     return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

@@ -1,9 +1,9 @@
-"""The keeper's observer: reads queues, limits and nodes from the engine, for dashboard and metrics.
+"""The keeper's observer reads queues, limits and nodes from the engine, for dashboard and metrics.
 
-- It is a daemon thread with a connection of its own, so no beat or recovery waits for it.
-- It asks every OBSERVE_INTERVAL seconds, and less often when that is slow: at most a fiftieth of
-  the time.
-- While the engine does not answer, the last page stays as it is, with its age.
+- It is a daemon thread with a connection of its own, so no heartbeat or recovery waits for it.
+- It reads every OBSERVE_INTERVAL seconds, or less often if reading is slow, so that it spends at
+  most a fiftieth of the time reading.
+- While the engine does not answer, the last observation stays published, with its age.
 """
 
 import threading
@@ -24,9 +24,9 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.rates import SlidingWindow
 from poolq.scoreboard.board import Scoreboard
 
-MIN_IDLE_FACTOR = 50  # it rests for at least that many times as long as it asks
+MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
-MAX_SHOWN = 200  # queues, limits and nodes, each
+MAX_SHOWN = 200  # of queues, of limits and of nodes
 
 
 Totals = Mapping[str, Mapping[str, int]]
@@ -55,7 +55,7 @@ class Observer(threading.Thread):
             rest.wait(self.observe())
 
     def observe(self) -> float:
-        """Read the engine once and publish the result; returns the seconds until the next time."""
+        """Read the engine once and publish the result. Returns how many seconds to rest."""
         begun = monotonic()
         try:
             status, events = self._observe(begun)
@@ -76,7 +76,7 @@ class Observer(threading.Thread):
         return max(OBSERVE_INTERVAL, Backoff().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
-        """Log an error once: it repeats with each observation."""
+        """Log an error only once, as it repeats with each observation."""
         if why != self._complaint:
             self._complaint = why
             text = f"queues and limits are not updated: {why}"
@@ -112,7 +112,7 @@ class Observer(threading.Thread):
         return status, events
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
-        """The queues to show: first those with unserved jobs, then those with any jobs."""
+        """The queues to show; if too many, preferably unserved ones, then those with jobs."""
         waiting = sorted(
             queues,
             key=lambda one: (

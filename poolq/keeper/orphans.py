@@ -1,16 +1,16 @@
-"""Workers without a master: nobody reaps them, and only a keeper can enforce their deadlines.
+"""Looks after workers whose master is dead: only a keeper can enforce their deadlines now.
 
-- If only the master is dead, the pool's own keeper does what the master would do: it notes which
-  workers are gone, ends the subprocesses of a job that has lost its worker, and kills a worker that
-  overran, with its stack in the log and its attempt counted.
-- If the keeper is dead too, the logger, which leaves last, ends the subprocesses.
-- Any other pool's keeper on this host does the rest when it releases the dead pool's jobs: it kills
-  the processes that are proved to be workers of that pool, since nobody else would end one that
-  hangs. Other processes are left alone, and logged.
-- The proof is the pool's shared memory. It is open in the pool's own processes only, and names the
-  master, the keeper and each living worker. What the engine says of processes may have been written
-  by anybody who reaches it. The environment proves nothing either: the programs that a job starts
-  inherit it, and the process title overwrites it.
+- If only the master is dead, the pool's own keeper does the master's work. It finds out which
+  workers have died, and ends the subprocesses of their jobs. It kills a worker that overruns its
+  deadline, after its stack was logged, and the job's attempt counts.
+- If the keeper is dead, too, the logger, which exits last, ends the subprocesses.
+- When the keeper of another pool on this host releases the dead pool's jobs, it kills the processes
+  that are proved to be workers of the dead pool, since nobody else would end one that hangs. It
+  logs other processes and leaves them alone.
+- The proof is the pool's shared memory. Only the pool's own processes have it open, and it names
+  the master, the keeper and each living worker. The engine's records prove nothing, as anybody who
+  reaches the engine can write them. Nor does the environment of a process: programs that a job
+  starts inherit it, and the process title overwrites it.
 """
 
 import os
@@ -43,12 +43,12 @@ class Orphans:
         self._suspend_credit = 0.0
 
     def suspended(self, seconds: float) -> None:
-        """We were stopped for that long, and perhaps the workers were: their deadlines move."""
+        """Move the workers' deadlines, as we, and perhaps they, were suspended for `seconds`."""
         self._resumed_at = monotonic()
         self._suspend_credit += seconds
 
     def check(self) -> None:
-        """Note dead workers, and kill those that are over their deadline."""
+        """Mark dead workers in the scoreboard, and kill those that overrun their deadline."""
         for row in self._scores.used_rows():
             if row.status != RowStatus.LIVE:
                 continue
@@ -64,7 +64,7 @@ class Orphans:
         return monotonic() - row.deadline / 1e9 - credit
 
     def _overran(self, row: Row) -> None:
-        """Have it dump its stack first; a little later, kill it if it still runs that job."""
+        """Ask a worker to dump its stack; when it has, kill it if it still runs the same job."""
         running = _running(row)
         asked = self._dumped.get(running)
         if asked is None:
@@ -83,7 +83,7 @@ class Orphans:
         id, _, job = self._scores.running_job(row.index)
         self._warn(
             f"worker {row.slot} (pid {row.pid}) overran its {row.timeout / 1e6:g} s by"
-            f" {self._overdue(row):.1f} s; killed, by the keeper as its master is dead;"
+            f" {self._overdue(row):.1f} s; killed by the keeper, as the master is dead;"
             f" job {job} {id}"
         )
         kill_group(row.pid)
@@ -94,14 +94,14 @@ def _running(row: Row) -> Running:
 
 
 def left_behind(worker: Registration, session: int) -> bool:
-    """True if the worker is gone and a process runs that one of its jobs seems to have started.
-    This rests on the engine's record alone."""
+    """Whether the worker is gone, and a process still runs that one of its jobs seems to have
+    started. The engine's records suggest it, but do not prove it."""
     return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
 def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], list[Registration]]:
-    """Kill abandoned workers that still run here, with their subprocesses. Returns those that were
-    killed, and those that were not because nothing proves that they are such workers."""
+    """Kill those workers that still run here, with their subprocesses, if they are proved to be
+    abandoned. Returns those that were killed, and those that were spared for lack of proof."""
     ended, doubtful = [], []
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):
@@ -115,15 +115,15 @@ def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], 
 
 
 def is_abandoned(worker: Registration) -> bool:
-    """True if the process is this worker, and master and keeper of its pool are dead. False also if
-    its memory cannot be read: it is another user's, or has closed the descriptor."""
+    """Whether the process is proved to be this worker, with master and keeper of its pool dead.
+    Returns False if its memory cannot be read, as that of another user's process."""
     if not identity.is_local(worker) or identity.is_gone(worker):
         return False
     return any(_proves(fd, worker) for fd in _scoreboards(worker))
 
 
 def _scoreboards(worker: Registration) -> Iterator[int]:
-    """Descriptors of the scoreboard of this worker's node, opened through its process."""
+    """Open the scoreboard of this worker's node through its process, and yield the descriptors."""
     name = f"/memfd:{board.name_of(worker.node)} (deleted)"
     with suppress(OSError):
         for entry in Path(f"/proc/{worker.pid}/fd").iterdir():

@@ -12,7 +12,7 @@ from poolq.system import identity
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 MIN_CPU_SPAN = 0.9  # seconds over which processor time is measured, at least
 IDLE_INTERVAL = 10.0  # seconds between two samples of a worker that stays idle
-GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds over which growth is measured: most, least
+GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds that growth is measured over: most, least
 
 
 class WorkerSampler:
@@ -28,7 +28,7 @@ class WorkerSampler:
         self._due = 0.0
 
     def is_due(self, row: Row, now: float) -> bool:
-        """Whether to sample it now; if idle since the last sample, only every IDLE_INTERVAL."""
+        """Whether to sample the worker now; while it stays idle, only every IDLE_INTERVAL."""
         seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
@@ -47,7 +47,7 @@ class WorkerSampler:
         return self._share
 
     def growth(self, rss: int) -> int | None:
-        """Growth of memory in bytes per minute; None: not known yet."""
+        """Growth of memory in bytes per minute, or None if it is not known yet."""
         self._memory.add(monotonic(), rss)
         rate = self._memory.rate(MIN_GROWTH_SPAN)
         return None if rate is None else round(rate * 60)
@@ -61,8 +61,8 @@ class ResourceSampler:
         self._workers: dict[int, WorkerSampler] = {}  # by seq
 
     def sample(self) -> None:
-        """Sample all workers that are due. The time of the round is published, too: the master
-        judges running jobs by their memory and must know how old a sample may be."""
+        """Sample all workers that are due, and publish the time of the round, as the master judges
+        running jobs by their memory and must know how old a sample may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
         known = self._workers

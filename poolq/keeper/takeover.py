@@ -1,8 +1,8 @@
 """Takes over the jobs of dead workers, and of nodes that have been silent for too long. The engine
 decides which job is to blame for a death.
 
-- Each row is recovered by itself: a damaged one is warned of once and skipped.
-- Between two exchanges the keeper's own beat comes first (`beat_if_due`).
+- Each worker is recovered by itself. A damaged record is skipped, with one warning.
+- A heartbeat that is due is sent before any other call to the engine (`beat_if_due`).
 - A process is killed only if it is proved to be a worker of a dead pool (`orphans.py`).
 """
 
@@ -19,21 +19,21 @@ from poolq.keeper.orphans import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
 
-DEFAULT_TTL = 30.0  # seconds, of a node whose beats do not tell its own
-#: What code raises that reads a value which no poolq has written.
+DEFAULT_TTL = 30.0  # seconds, for a node that does not publish its own
+#: Errors that reading a value can raise if it was not written by poolq.
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 class TaskRunner:
-    """Runs tasks. One that fails is warned of once, until it succeeds again."""
+    """Runs tasks. Logs a warning when a task fails, and no other one until it has succeeded."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.failing: set[str] = set()
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
-        """Run a task; True if it succeeded. `warn` False: a failure is not logged, as its parts
-        are tried next and log theirs. Raises EngineUnavailable: other tasks would fail too."""
+        """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
+        EngineUnavailable, since all other tasks would fail, too."""
         try:
             act()
         except EngineUnavailable:
@@ -42,15 +42,16 @@ class TaskRunner:
             if warn and what not in self.failing:
                 self.failing.add(what)
                 why = str(error) if isinstance(error, EngineError) else repr(error)
-                self._warn(f"{what} has failed, and is tried again with each beat: {why}")
+                self._warn(f"{what} has failed; it is tried again with each heartbeat: {why}")
             return False
         self.failing.discard(what)
         return True
 
 
 class Takeover:
-    """The takeover of one keeper. `live_workers` returns the names of its own living workers;
-    `report` logs what became of jobs, and why; `beat_if_due` beats if that is due."""
+    """Recovers dead workers for one keeper. `live_workers` returns the names of this pool's living
+    workers; `report` logs what became of a dead worker's jobs; `beat_if_due` sends a heartbeat if
+    one is due."""
 
     def __init__(
         self,
@@ -75,17 +76,18 @@ class Takeover:
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
-        """Seconds that a node may be silent: its own, or the longer of ours and the default."""
+        """Seconds that a node may be silent, or a default if the node does not publish them."""
         return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
 
     def shortest_ttl(self) -> float:
-        """The shortest time to live of all known nodes, ours included."""
+        """The shortest time to live of all known nodes, including this one."""
         return min([self._own_ttl, *self._ttls.values()])
 
     def recover_local(self) -> None:
-        """Recover workers without a process: ours in no row, and those of dead pools here."""
+        """Recover workers without a process: this pool's workers that have no row in the
+        scoreboard, and the workers of dead pools on this host."""
         registered = self._registered()
-        live_workers = self._live_workers()  # read after the others, so no new worker is missing
+        live_workers = self._live_workers()  # read after `registered`, so none is missing
         others = [node for node in self._nodes() if node.node != self._node]
         for other in others:
             if warning := self._duplicates.check(other.info):
@@ -96,7 +98,7 @@ class Takeover:
             left = worker.node in dead and identity.is_gone(worker)
             if ours or left:
                 session = node_info.session(dead[worker.node]) if left else 0
-                self._recover(worker, f"worker {worker.worker} of pool {worker.pool} was gone")
+                self._recover(worker, f"worker {worker.worker} of pool {worker.pool} is dead")
                 if session and left_behind(worker, session):
                     self._warn(
                         f"a process that a job of worker {worker.worker} has started (process "
@@ -104,10 +106,10 @@ class Takeover:
                     )
         still_alive = {worker.node for worker in registered if not identity.is_gone(worker)}
         for node in dead.keys() - still_alive:
-            self._try(f"forgetting node {node}", partial(self._engine.remove_node, node))
+            self._try(f"removing node {node}", partial(self._engine.remove_node, node))
 
     def recover_silent(self, silent: Mapping[str, int]) -> None:
-        """Recover all workers of these nodes, unless their counters have moved meanwhile."""
+        """Recover all workers of silent nodes whose counters have not moved meanwhile."""
         for node, counter in silent.items():
             self._end_abandoned(node)
             self._beat_if_due()
@@ -131,21 +133,20 @@ class Takeover:
         return self._try(f"recovering worker {worker.worker}", act)
 
     def _end_abandoned(self, node: str) -> None:
-        """Kill the workers of a pool without master and keeper: nobody else ends a hanging job."""
+        """Kill the workers of a node without master and keeper, as nobody else will."""
         infos = [one.info for one in self._nodes() if one.node == node]
         if not any(_pool_is_gone(info) for info in infos):
             return
         ended, doubtful = end_abandoned(one for one in self._registered() if one.node == node)
         if ended:
             self._warn(
-                f"node {node} has lost its master and keeper: killed {len(ended)} workers of it"
+                f"master and keeper of node {node} are dead; killed {len(ended)} of its workers"
                 f" (pid {_pids(ended)})"
             )
         if doubtful:
             self._warn(
-                f"node {node} is dead, and nothing here proves that the processes which it names"
-                f" (pid {_pids(doubtful)}) are its workers: they are left alone, and its jobs are"
-                " released"
+                f"node {node} is dead and its jobs are released; processes that may be its workers"
+                f" (pid {_pids(doubtful)}) are left alone, as nothing proves that they are"
             )
 
     def _registered(self) -> list[Registration]:
@@ -178,8 +179,8 @@ def _pids(workers: Iterable[Registration]) -> str:
 
 
 def _pool_is_gone(info: bytes) -> bool:
-    """True if master and keeper of a pool ran on this host and are dead. While either lives, it
-    knows more of its workers than we do."""
+    """Whether master and keeper of a pool ran on this host and are both dead. While one of them
+    lives, it looks after the pool's workers itself."""
     found = node_info.decode(info)
     if found is None:
         return False

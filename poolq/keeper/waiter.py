@@ -1,10 +1,11 @@
-"""The keeper's waiter: the one connection of a node that waits on the broker for jobs.
+"""The keeper's waiter waits on the broker for jobs, with one connection for the whole node.
 
-- It waits only while some worker is idle. A wake token tells how many jobs there are, and it wakes
-  up that many idle workers. A token that no worker here can use goes back, for another node.
-- A wake-up may be lost with the worker that it was for. So idle workers are woken up without a
-  token, too, RINGS_PER_SLEEP times in --sleep.
-- While the waiter's beat moves, idle workers need not ask the broker by themselves.
+- It waits only while some worker is idle. The broker sends it a wake token, which tells how many
+  jobs there are, and the waiter wakes up that many idle workers. If no worker is idle any more, it
+  returns the token for another node.
+- A wake-up is lost if the worker that it was meant for dies. So idle workers are also woken up
+  without a token, RINGS_PER_SLEEP times per --sleep.
+- While the waiter's heartbeat moves, idle workers need not poll the broker themselves.
 """
 
 import threading
@@ -21,7 +22,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
 MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds that one wait on the broker takes
-RINGS_PER_SLEEP = 4  # wake-ups without a token in --sleep
+RINGS_PER_SLEEP = 4  # wake-ups without a token per --sleep
 EMPTY_CHECK_INTERVAL = 0.2  # seconds
 CLAIM_TIME = 0.002  # seconds that a woken worker has to claim before the next wait
 
@@ -45,14 +46,14 @@ class Waiter(threading.Thread):
 
     def run(self) -> None:
         failures = 0
-        self._wake_idle()  # a token may have been lost with the keeper before this one
+        self._wake_idle()  # a token may have been lost with the previous keeper
         while True:
             try:
                 self._wait_once()
                 self._scores.set_word(layout.WAITER_BEAT, monotonic_ns())
                 failures = 0
             except PoolqError:
-                # The keeper's main thread has the same trouble and logs it.
+                # The keeper's main thread has the same problem and logs it.
                 failures += 1
                 threading.Event().wait(Backoff().pause(failures, 0.5))
 
@@ -70,13 +71,13 @@ class Waiter(threading.Thread):
             self._wakeups.idle.wait(block)
 
     def _next_idle(self) -> int | None:
-        """The row of the next idle worker in turn."""
+        """The row of the next idle worker in turn, or None."""
         turn = range(self._turn + 1, self._turn + 1 + self._scores.rows)
         rows = (index % self._scores.rows for index in turn)
         return next((index for index in rows if self._scores.is_idle(index)), None)
 
     def _wake_idle(self, jobs: int = 1) -> bool:
-        """Wake up one idle worker for each job; False if no worker is idle."""
+        """Wake up one idle worker for each job. Returns False if no worker is idle."""
         rung: set[int] = set()
         while len(rung) < max(1, jobs):
             found = self._next_idle()
@@ -96,15 +97,15 @@ class Waiter(threading.Thread):
         return [q for q in counts if q.ready or q.delayed or q.parked or q.running]
 
     def _check_empty(self) -> None:
-        """For `--until-empty`: tell the master when the queues are empty."""
+        """Tell the master when the queues are empty, for `--until-empty`."""
         if monotonic() < self._next_check:
             return
         self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
-        # A job that moves while the engine counts may be in none of the counts: so count twice.
+        # Count twice, as a job that moves while the engine counts may not be counted.
         busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):
-            text = f"queue {queue} is paused and not empty: waiting for it to be resumed"
+            text = f"queue {queue} is paused and not empty; waiting until it is resumed"
             self._reporter.report(Note("warning", text))
             self._reporter.flush()
         self._paused = paused

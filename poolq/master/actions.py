@@ -1,4 +1,4 @@
-"""What `policy.py` can decide, as values (pure). `master.py` and `children.py` carry it out."""
+"""The actions that `policy.py` can decide on. `master.py` and `children.py` carry them out."""
 
 from dataclasses import dataclass
 
@@ -28,15 +28,15 @@ class SpawnWorker:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Send TERM: the process finishes its job, then leaves."""
+    """Send TERM. The process finishes its job, then exits."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Send KILL to the process and its group; its job is returned uncounted. `booting`: do not kill
-    it if it has become ready since it was last observed, as it may have a job then."""
+    """Send KILL to the process and its group. Its job is released without using an attempt. If
+    `booting` is true, a process that has meanwhile become ready is spared, as it may have a job."""
 
     pid: int
     why: str
@@ -45,7 +45,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class CheckCode:
-    """Ask the template of a worker whether the code has changed since it was loaded."""
+    """Ask the template of worker `seq` whether the code on disk has changed since it was loaded."""
 
     generation: int
     seq: int
@@ -53,7 +53,7 @@ class CheckCode:
 
 @dataclass(frozen=True, slots=True)
 class DumpStack:
-    """Have the worker write its stack to the log."""
+    """Ask the worker to write its stack to the log."""
 
     pid: int
     running: RunningJob
@@ -61,7 +61,7 @@ class DumpStack:
 
 @dataclass(frozen=True, slots=True)
 class KillOverrun:
-    """Stop the worker and check that it still runs that job; then kill it, or let it continue."""
+    """Suspend the worker with SIGSTOP; kill it if it still runs this job, else let it continue."""
 
     pid: int
     running: RunningJob
@@ -69,7 +69,7 @@ class KillOverrun:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Let running jobs finish, then end."""
+    """Let running jobs finish, then end the pool."""
 
     why: str
 

@@ -1,7 +1,7 @@
-"""Trying a new generation of the code with one worker, the canary, before the others follow (pure).
+"""Tries a new generation of the code with one worker, the canary, before the others follow.
 
 A generation is accepted when its canary can take jobs, and refused if the canary or its template
-fails before. A refused one changes nothing; if it is the pool's first one, the pool ends.
+fails before that. Then the old generation keeps serving; if there is none, the pool ends.
 """
 
 from poolq.errors import BOOT_FAILED, CANNOT_START
@@ -13,12 +13,13 @@ LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after 
 
 
 def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
-    """Try a new generation; False if one is being tried: another trial follows it."""
+    """Begin to try a new generation. Returns False if the pool is ending, or if a trial is under
+    way; in that case another trial follows it."""
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
     if trial is not None and not pool.has_begun(trial):
-        trial.not_before, trial.why = 0.0, why  # it need not wait any longer
+        trial.not_before, trial.why = 0.0, why  # the waiting trial begins now
         return True
     if trial is not None:
         trial.again = True
@@ -29,7 +30,7 @@ def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
 
 
 def spawn(pool: Pool, now: float) -> list[SpawnWorker]:
-    """Spawn the first worker of a generation that is being tried."""
+    """Spawn the canary of the generation on trial if it is due and does not run yet."""
     trial = pool.trial
     if trial is None or now < trial.not_before or not pool.can_spawn(trial.generation):
         return []
@@ -40,8 +41,7 @@ def spawn(pool: Pool, now: float) -> list[SpawnWorker]:
 
 
 def accept(pool: Pool, generation: int) -> bool:
-    """A worker of that generation is ready. If the generation is on trial, that proves it good:
-    it serves from now on."""
+    """Accept the generation of a worker that is ready. Returns False if it is not on trial."""
     trial = pool.trial
     if trial is None or generation != trial.generation:
         return False
@@ -53,7 +53,7 @@ def accept(pool: Pool, generation: int) -> bool:
 
 
 def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
-    """The generation on trial failed: the old one keeps serving; without one, the pool ends."""
+    """Refuse the generation on trial. The old one serves; without one, the pool ends."""
     trial, pool.trial = pool.trial, None
     if not pool.generation:
         pool.exit_code = code if code in CANNOT_START else BOOT_FAILED
@@ -63,5 +63,5 @@ def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
     if trial is not None and trial.again:
         reload(pool, "requested again")
     elif not pool.can_spawn(pool.generation):
-        # Without a template a worker that dies cannot be replaced.
+        # A worker that dies cannot be replaced without a template.
         reload(pool, TEMPLATE_LOST, now + LOST_RETRY_DELAY)

@@ -1,7 +1,7 @@
-"""The children of the master: it forks and reaps them here.
+"""Forks and reaps the children of the master.
 
-Whether to fork is the business of `policy.py`; what has happened is written down by
-`state_updates.py`; `templates.py` talks to the templates, which fork workers for the master.
+`policy.py` decides what to fork, `state_updates.py` records what has happened, and `templates.py`
+talks to the templates, which fork workers for the master.
 """
 
 import os
@@ -36,12 +36,12 @@ from poolq.template.load_errors import LoadErrorBuffer
 from poolq.template.protocol import TemplateSetup
 from poolq.worker import process
 
-FORK_RETRY_DELAY = 1.0  # seconds, where the system could not fork
+FORK_RETRY_DELAY = 1.0  # seconds, after a failed fork
 
 
 class Children:
-    """`descriptors` returns those of the master's descriptors that every child must close.
-    `metrics`: the listening socket for Prometheus, which the keeper serves."""
+    """The children of one master. `descriptors` returns the master's descriptors that every child
+    must close; `metrics` is the listening socket for Prometheus, which the keeper serves."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Children:
         self._wakeups = wakeups
         self._reporter = reporter
         self._log = log
-        self._life, self._alive = os.pipe2(os.O_CLOEXEC)  # children see its end: the master's death
+        self._life, self._alive = os.pipe2(os.O_CLOEXEC)  # children read EOF when the master dies
         self._metrics = metrics
         self._metrics_fd = -1 if metrics is None else metrics.fileno()
         self._masters_fds = descriptors
@@ -73,14 +73,14 @@ class Children:
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
-        self._unknown: dict[int, tuple[int, bool]] = {}  # reaped before a template named them
+        self._unknown: dict[int, tuple[int, bool]] = {}  # by pid; reaped before a template sent it
         self.templates = Templates(pool, self, log)
 
     # forking
 
     def spawn(self, slot: int, generation: int) -> None:
-        """Start a worker: the template of its generation forks it, or, without one, the master
-        does, and the worker imports the application itself."""
+        """Start a worker. The template of its generation forks it; if there is none, the master
+        forks it, and the worker imports the application itself."""
         seq, now = self._seq + 1, monotonic()
         place = self._pool.slots[slot - 1]
         row = self._scores.allocate(seq, slot, generation)
@@ -142,16 +142,16 @@ class Children:
         try:
             closed = (*self._descriptors(), *self._pipes.writers.fds)
             pid = fork(partial(logger.main, setup), closed)
-        except OSError:  # it cannot be logged
+        except OSError:  # there is no logger to report it to
             self._pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
             return
         self._pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
-        """Start the keeper. The engine's library is loaded here, so that all keepers share it: one
-        that replaces another must beat before its node is taken for dead."""
+        """Start the keeper. The master imports the engine's library so that no keeper has to: a
+        keeper that replaces another must send a heartbeat before its node counts as dead."""
         master = os.getpid()
-        with suppress(PoolqError, ImportError):  # the keeper reports it
+        with suppress(PoolqError, ImportError):  # the keeper reports the error
             engine_class(self._config)
 
         def keep() -> int:
@@ -179,7 +179,8 @@ class Children:
         self, main: Callable[[], int], name: str, pipe: int, row: int | None = None, keep: int = -1
     ) -> int:
         """Fork a child that logs as `name` through `pipe`. Returns its pid, or 0 if the system
-        cannot fork now. `row`: a worker's; `keep`: a descriptor that only this child keeps."""
+        cannot fork now. `row` is the scoreboard row of a worker; `keep` is a descriptor that only
+        this child keeps open."""
 
         def child() -> int:
             adopt(pipe)
@@ -198,8 +199,8 @@ class Children:
             return 0
 
     def _descriptors(self) -> tuple[int, ...]:
-        """The descriptors that every child must close. A client of the metrics must see the end of
-        the keeper, so no other process keeps their socket."""
+        """The descriptors that every child must close. Only the keeper keeps the metrics socket, so
+        that its clients notice when the keeper ends."""
         metrics = () if self._metrics is None else (self._metrics_fd,)
         return (*self._masters_fds(), self._alive, *metrics, *self.templates.descriptors())
 
@@ -210,11 +211,11 @@ class Children:
     # for the templates
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """Fork a child that executes another program. It keeps the pipes of all its workers."""
+        """Fork a template, a program of its own, which keeps the pipes of all workers."""
         return self._fork(main, name, (*self._descriptors(), *self._pipes.readers))
 
     def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
-        """What a template needs to know, and the descriptors that it inherits for it."""
+        """Return the setup of a template and the descriptors that it inherits."""
         wakeups, writers = self._wakeups.fds(), self._pipes.writers
         setup = TemplateSetup(
             config=self._config,
@@ -232,7 +233,7 @@ class Children:
         return setup, (self._life, self._scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
-        """A template has forked a worker (seq 0: its own copy), which may have died already."""
+        """Record the pid of worker `seq`, or of a template's copy (0). It may be dead already."""
         if seq:
             state_updates.forked(self._pool, seq, pid)
             if seq not in self.rows:
@@ -243,7 +244,7 @@ class Children:
             self._exited(pid, status, by_signal=by_signal)
 
     def fork_failed(self, seq: int) -> None:
-        """A template cannot fork the worker that it was asked for."""
+        """Give up worker `seq`, which its template could not fork."""
         if seq in self.rows:
             self._scores.release(self.rows.pop(seq))
             state_updates.fork_failed(self._pool, seq, monotonic())
@@ -251,8 +252,8 @@ class Children:
     # reaping
 
     def reap(self) -> None:
-        """Reap exited children. The subprocesses of a worker are killed with it, unless it left by
-        itself. Respawning is the business of decide(). Unknown children are reaped silently."""
+        """Reap exited children, and kill the subprocesses of a worker that has crashed or was in a
+        job. Adopted orphans are reaped silently. Respawning is left to `policy.py`."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -292,7 +293,7 @@ class Children:
             self._unknown[pid] = (status, by_signal)
 
     def _expects_child(self) -> bool:
-        """Whether a template may have forked a child that it has not named yet."""
+        """Whether a template may have forked a child whose pid it has not sent yet."""
         templates = self._pool.templates.values()
         return any(proc.state is WorkerState.FORKING for proc in self._pool.procs()) or any(
             template.ready and not template.spare for template in templates
@@ -325,13 +326,13 @@ class Children:
             self._log("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:
-        """All other processes have ended: wait until the logger has written everything."""
+        """Wait until the logger has written everything. To be called when all others have ended."""
         if self._pool.logger is None:
             self.spawn_logger()
         if self._pool.logger is not None:
             logger.stop_logger(self._pool.logger.pid, self._pipes)
 
     def row_of(self, pid: int) -> int | None:
-        """The scoreboard row of a worker; None if the process is no worker."""
+        """Return the scoreboard row of a worker, or None if the process is not a worker."""
         seq = self._seqs.get(pid)
         return None if seq is None else self.rows[seq]

@@ -1,7 +1,7 @@
-"""The commands of a pool. They come by a signal (`signals.py`) or by `socket_requests.py`.
+"""The commands that a pool obeys, from signals (`signals.py`) and from `socket_requests.py`.
 
-Each is logged and written into the pool's state; what follows from it is the business of
-`policy.py`. A command raises Refused if the pool is in no state to obey it.
+A command is logged and recorded in the pool's state; `policy.py` decides what to do about it. It
+raises Refused if the pool is not in a state to obey it.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Commands:
         self._log = log
 
     def reload(self, why: str) -> int:
-        """Try the code as it is now; returns the generation that it will have."""
+        """Try the code as it is on disk now. Returns the number of the new generation."""
         self._must_run()
         if canary.reload(self._pool, why) and self._pool.trial is not None:
             generation = self._pool.trial.generation
@@ -44,11 +44,11 @@ class Commands:
         return self._pool.last_generation + 1
 
     def pause(self, why: str) -> bool:
-        """Claim no new jobs; False if the pool is paused already."""
+        """Stop claiming jobs. Returns False if the pool is paused already."""
         return self._set_paused(True, f"{why}: paused; no new jobs are claimed")
 
     def resume(self, why: str) -> bool:
-        """Claim jobs again; False if the pool is not paused."""
+        """Claim jobs again. Returns False if the pool is not paused."""
         changed = self._set_paused(False, f"{why}: resumed")
         for wakeup in (*self._wakeups.doorbells, self._wakeups.idle):
             wakeup.wake()
@@ -73,7 +73,7 @@ class Commands:
         self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
-        """Let running jobs finish, then end; `patient`: however long they take."""
+        """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""
         if not state_updates.stop(self._pool, monotonic(), patient=patient):
             return
         limit = f"{self._config.stop_timeout:g} s"
@@ -81,8 +81,8 @@ class Commands:
         self._log("info", f"{why}: draining{killed}")
 
     def abort(self, why: str) -> None:
-        """End at once."""
-        self._log("warning", f"{why}: killing running jobs; they are released, uncounted")
+        """Kill running jobs and end the pool."""
+        self._log("warning", f"{why}: running jobs are killed and released, no attempt counts")
         state_updates.abort(self._pool, monotonic())
 
     def _must_run(self) -> None:

@@ -1,8 +1,9 @@
-"""The process that shows the pool in the terminal from which it was started.
+"""Runs the dashboard, a process that shows the pool in the terminal from which it was started.
 
-No job depends on it, so the master never waits for it, except shortly at the end. A dashboard that
-dies is started again; after MAX_QUICK_DEATHS quick deaths it is not, and the terminal is restored.
-What it shows is passed in by `poolq.cli`, since `dashboard/` is above the master.
+No job depends on the dashboard, so the master waits for it only briefly, at the end. If it dies, it
+is started again. After MAX_QUICK_DEATHS quick deaths in a row, the terminal is restored and the
+pool continues without it. `poolq.cli` passes in its program, as the master may not import
+`dashboard/`.
 """
 
 import mmap
@@ -19,25 +20,25 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import fork
 from poolq.system.kill import send
 
-MAX_QUICK_DEATHS = 3  # in a row
-QUICK_DEATH = 10.0  # a dashboard that lived for fewer seconds has died quickly
+MAX_QUICK_DEATHS = 3
+QUICK_DEATH = 10.0  # seconds of life below which a death is quick
 RESPAWN_DELAY = 0.5  # seconds
-LEAVE_TIMEOUT = 1.0  # seconds that it has to leave at the end
+LEAVE_TIMEOUT = 1.0  # seconds that the dashboard has to exit at the end
 
 
 class DashboardProgram(Protocol):
-    """What the process runs."""
+    """The program that the dashboard process runs."""
 
     def run(self, scores: Scoreboard) -> int:
-        """Show the pool until it ends, or TERM. Returns 0 if the user has closed the dashboard,
-        which is then not started again."""
+        """Show the pool until it ends or TERM arrives. Returns 0 if the user has closed the
+        dashboard, which is then not started again."""
 
     def restore(self) -> int:
         """Restore the terminal after a dashboard was killed."""
 
 
 class DashboardProcess:
-    """At most one dashboard. `closed_in_child`: what a child that logs through a pipe closes."""
+    """Keeps one dashboard running. `closed_in_child` returns what a child has to close."""
 
     def __init__(
         self,
@@ -59,8 +60,8 @@ class DashboardProcess:
         self._due = 0.0
 
     def tend(self, now: float) -> None:
-        """Start the dashboard if there is none. To be called in each turn of the master's loop;
-        the process itself is reaped elsewhere."""
+        """Start the dashboard if none runs. To be called in each turn of the master's loop;
+        `children.py` reaps the process."""
         if self._program is None or (self._pid and not self._has_exited(0)):
             return
         if self._pid:
@@ -70,7 +71,7 @@ class DashboardProcess:
             self._fork(partial(self._program.run, self._scores))
 
     def next_due(self, now: float) -> float:
-        """Seconds until `tend` has something to do by time alone."""
+        """Seconds until `tend` must be called even if nothing happens."""
         return inf if self._program is None or self._pid else max(0.0, self._due - now)
 
     def descriptors(self) -> tuple[int, ...]:
@@ -78,7 +79,7 @@ class DashboardProcess:
         return (self._pidfd,) if self._pid else ()
 
     def end(self) -> None:
-        """The pool has ended: have the dashboard leave, or kill it and restore the terminal."""
+        """Stop the dashboard at the end of the pool, and restore the terminal."""
         if self._program is None:
             return
         if self._pid:

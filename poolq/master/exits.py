@@ -1,4 +1,4 @@
-"""Count the exits of workers by reason (pure)."""
+"""Counts the exits of workers by reason."""
 
 from poolq.master.state import Mode, Pool, WorkerProcess
 from poolq.scoreboard import deaths
@@ -8,7 +8,7 @@ from poolq.scoreboard.layout import KillReason, Phase
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> None:
-    """A worker was reaped. To be called before the pool forgets it."""
+    """Count the exit of a reaped worker. To be called while `pool` still has the worker."""
     proc = pool.find(seq)
     if proc is None:
         return
@@ -20,7 +20,7 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> None:
 
 
 def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
-    """Why a worker has exited: a key of EXIT_REASONS."""
+    """Return why a worker has exited, as a key of EXIT_REASONS."""
     if row.kill_reason == KillReason.TIMEOUT:
         return "timeout"
     if row.kill_reason == KillReason.MEMORY:
@@ -39,7 +39,7 @@ def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
 
 
 def _stop_reason(pool: Pool, proc: WorkerProcess, now: float) -> str:
-    """Why a worker was told to leave."""
+    """Why a worker was told to exit."""
     slot = next(slot for slot in pool.slots if proc in slot.procs)
     if proc.recycle_reason:
         return "max_jobs" if proc.recycle_reason.endswith("jobs") else "max_memory"

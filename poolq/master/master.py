@@ -1,8 +1,8 @@
-"""The master process: it handles signals, observes the pool, decides and acts. It runs no user code
-and has no broker connection. It has no rule of its own: `policy.py` decides.
+"""The master process. It handles signals, observes the pool, and carries out what `policy.py`
+decides. It runs no user code, has no broker connection, and makes no decision of its own.
 
-The loop: take signals → hear templates, reap children → read the scoreboard → decide → apply →
-sleep until something is due.
+Its loop: take signals → receive from templates, reap children → read the scoreboard → decide →
+apply → sleep until something is due.
 """
 
 import os
@@ -50,12 +50,12 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
 
-MAX_IDLE_SILENCE = 30  # seconds beyond --sleep that an idle worker may give no sign of life
+MAX_IDLE_SILENCE = 30  # seconds, beyond --sleep, that an idle worker may give no sign of life
 
 
 def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None = None) -> int:
-    """Run a pool until it ends; returns the exit code of `poolq run`. `dashboard`: what shows the
-    pool in this terminal. Raises PoolStartError, ConfigError."""
+    """Run a pool until it ends. Returns the exit code of `poolq run`. `dashboard` shows the pool in
+    this terminal. Raises PoolStartError or ConfigError."""
     metrics = None
     if config.metrics != OFF:
         from poolq.monitor.exporter import listen  # slow: it imports Python's web server
@@ -66,8 +66,8 @@ def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None =
 
 
 class Master:
-    """The master of one pool. `lock`: holds the pool's name and listens on its control socket.
-    `metrics`: the listening socket for Prometheus, which the keeper serves."""
+    """The master of one pool. `lock` holds the pool's name and its listening control socket;
+    `metrics` is the listening socket for Prometheus, which the keeper serves."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Master:
             actions.KillOverrun: self._kill_overrun,
             actions.Drain: self._drain,
         }
-        # The master's end of its pipe does not block: what does not fit is dropped and counted.
+        # The master's log pipe does not block. What does not fit into it is dropped and counted.
         reporter.attach(
             "master",
             pipes.writers.named("master"),
@@ -164,7 +164,7 @@ class Master:
             self._detect_suspension(now, due)
 
     def _next_due(self, now: float) -> float:
-        """Seconds until any part of the loop has something to do by time alone."""
+        """Seconds until some part of the loop is due even if nothing happens."""
         return min(
             policy.next_wake(self.pool, now),
             self._notifier.next_due(now),
@@ -178,7 +178,7 @@ class Master:
             self._wakeups.master.clear()
 
     def _detect_suspension(self, slept: float, due: float) -> None:
-        """If we woke up much too late, we were suspended since `slept`, perhaps with the pool."""
+        """Move all deadlines if we woke up long after `due`, since the pool was suspended then."""
         now = monotonic()
         if now - due > SUSPEND_THRESHOLD:
             state_updates.suspended(self.pool, now - slept, now)
@@ -205,7 +205,7 @@ class Master:
         return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._readonly_scores)
 
     def _restore_lock(self) -> None:
-        """Make the files of the lock again if somebody has deleted them."""
+        """Recreate the files of the lock if somebody has deleted them."""
         listener = self._lock.listener
         if note := self._lock.restore_files(monotonic()):
             self._log(*note)
@@ -270,8 +270,8 @@ class Master:
         state_updates.stop(self.pool, monotonic())
 
     def _stop(self, action: actions.Stop) -> None:
-        """Tell a process to leave. For a worker the word in its row counts, the signal only wakes
-        it; if a job has removed the worker's handler, the signal would kill it and is not sent."""
+        """Tell a process to exit. A worker reads this from its row; TERM only wakes it up, and is
+        not sent if a job has removed the worker's handler, since it would kill the worker."""
         pid, row = action.pid, self._children.row_of(action.pid)
         if row is not None:
             self._scores.request_stop(row)
@@ -332,8 +332,8 @@ class Master:
 
 
 def _limits(config: Config) -> Limits:
-    """The limits of a pool. Templates need the master to adopt the workers that they fork; where
-    the system does not allow that, nothing is preloaded."""
+    """The limits of a pool. If the system does not let the master adopt the workers that templates
+    fork, nothing is preloaded."""
     return Limits(
         cooldown=config.cooldown,
         stop_timeout=config.stop_timeout,

@@ -1,19 +1,19 @@
-"""What a pool does next: pure functions of its state and the clock, which return actions.
+"""Decides what a pool does next. Pure functions of its state and the clock return actions.
 
-- No live process is sent a signal twice for one reason: `state.py` has a table of a worker's
-  states, which forbids it. One exception: a worker that was told to leave, and still waits for
-  jobs, has missed the signal, and is woken up again each second.
-- A worker that has not left when the stop timeout of a drain is over is killed; its job is
-  returned uncounted.
-- Replacements come first: a ready worker is told to leave only when its successor is ready.
-  Recycling replaces one worker at a time, a reload at most `max_surge`. A slot whose last worker
-  still finishes a long job is not recycled again: short lifetimes would fill the machine.
-- A new generation is tried by one worker before the others follow. The first boot is such a trial:
-  if it fails, the pool ends and says why; a later one that fails changes nothing.
-- The keeper starts first and leaves last.
+- No live process is sent a signal twice for one reason; the table of worker states in `state.py`
+  forbids it. The exception is a worker that still waits for jobs after it was told to exit. It has
+  missed the signal, so it is sent another one each second.
+- A worker that outlives the stop timeout of a drain is killed, and its job is released without
+  using an attempt.
+- A ready worker is told to exit only when its successor is ready. Recycling replaces one worker at
+  a time, a reload at most `max_surge`. A slot is not recycled while an earlier worker of it still
+  finishes a job: with short lifetimes, such workers would fill the machine.
+- One worker tries a new generation before the others follow. The first boot is such a trial, too:
+  if it fails, the pool ends. A later trial that fails changes nothing.
+- The keeper starts before the workers and exits after them.
 
-The shell (`master.py`, `children.py`) forks, signals and reaps; it has no rule of its own.
-Times are monotonic seconds.
+`master.py` and `children.py` fork, signal and reap, but decide nothing. Times are monotonic
+seconds.
 """
 
 from poolq.master import canary, recycling
@@ -47,11 +47,11 @@ from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, DUMP_TIMEOUT, MAX_MISSE
 
 FORK_TIMEOUT = 10.0  # seconds a template has to fork a worker
 DUMP_POLL = 0.01  # seconds between two checks whether a stack is written
-STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to leave is woken up again
+STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to exit is told again
 
 
 def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
-    """All actions that are due at `now`. `unrecovered`: how many dead workers still have claims."""
+    """Return the actions that are due. `unrecovered`: how many dead workers still have claims."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unrecovered)
     actions = _logger(pool, now) + _keeper(pool, now)
@@ -96,7 +96,7 @@ def _silent(helper: HelperProcess, name: str) -> list[Action]:
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
     """Act on workers that boot for too long, overrun a deadline, exceed the hard memory limit, or
-    hang while idle. Those that were told to leave are included, as they may never do it."""
+    hang while idle. Workers that were told to exit are included, as they may never do so."""
     actions: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
@@ -112,7 +112,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
             elif proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
                 actions.append(KillOverrun(proc.pid, proc.running))
         elif proc.idle and proc.beat.missed >= limits.max_missed_beats:
-            why = f"idle worker (pid {proc.pid}) did not move for {limits.max_missed_beats} s"
+            why = f"idle worker (pid {proc.pid}) was silent for {limits.max_missed_beats} s"
             actions.append(Kill(proc.pid, why))
         elif proc.idle and not proc.serving and now >= proc.signalled_at + STOP_REPEAT:
             actions.append(Stop(proc.pid))
@@ -120,7 +120,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
 
 
 def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
-    """A worker may wait for an unreachable engine without a limit, as long as its beat moves."""
+    """Whether a worker boots too long. While it waits for the engine, only its beat counts."""
     if proc.state in CONNECTING_STATES:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout
@@ -164,7 +164,7 @@ def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
 
 
 def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
-    """Fill an empty slot, and end the workers that the slot no longer needs."""
+    """Spawn a worker for an empty slot, and end workers that the slot no longer needs."""
     serving = slot.serving()
     if slot.closing:
         return [Stop(proc.pid) for proc in serving if proc.pid]
@@ -173,8 +173,8 @@ def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
     for proc in serving:
         if proc.ready or proc.state is WorkerState.FORKING or proc.generation in wanted:
             continue
-        if not _boots_late(proc, pool.limits, now):  # else it is killed for that already
-            why = f"worker {slot.number} (pid {proc.pid}) is of a generation that does not serve"
+        if not _boots_late(proc, pool.limits, now):  # else _deadlines() kills it
+            why = f"worker {slot.number} (pid {proc.pid}) boots a generation that does not serve"
             actions.append(Kill(proc.pid, why, booting=True))
     if not serving:
         if pool.generation and now >= slot.not_before and pool.can_spawn(pool.generation):
@@ -185,8 +185,8 @@ def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
 
 
 def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
-    """Spawn successors for workers that are to be replaced, as far as the surge allows. Slots in
-    `taken` have just been given a canary."""
+    """Spawn successors for workers that are to be replaced, within `max_surge`. A canary has just
+    been spawned for the slots in `taken`."""
     actions: list[Action] = []
     if not pool.generation:
         return actions
@@ -209,14 +209,14 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
-    """Stop all workers; when the time is over, kill those that are left."""
+    """Stop all workers, and kill those that outlive the deadline."""
     procs = [proc for proc in pool.procs() if proc.pid]
     actions: list[Action] = [Stop(proc.pid) for proc in procs if proc.serving]
     for template in pool.templates.values():
         actions += _hung(pool, template, now)
     if now < pool.deadline:
         return actions + _deadlines(pool, now)
-    why = "does not wait for its job" if pool.aborted else "outlived the stop timeout"
+    why = "is not left to finish its job" if pool.aborted else "outlived the stop timeout"
     late = [proc for proc in procs if not proc.killed]
     return actions + [Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
 
@@ -244,7 +244,7 @@ def _end(pool: Pool, now: float, unrecovered: int) -> list[Action]:
 
 
 def next_wake(pool: Pool, now: float) -> float:
-    """Seconds until an action may be due by time alone; at most 1, to observe the beats."""
+    """Seconds until an action may become due by the clock; at most 1, to observe heartbeats."""
     times = [now + 1.0, pool.deadline]
     if pool.keeper is None:
         times.append(pool.keeper_not_before)

@@ -14,7 +14,7 @@ from poolq.scoreboard.pool_status import MAX_REASON_CHARS, PoolStatus, WorkerSta
 
 
 class StatusPublisher:
-    """`rows`: the scoreboard rows of the workers, by seq."""
+    """Publishes the status of one pool. `rows` maps a worker's seq to its scoreboard row."""
 
     def __init__(
         self, config: Config, node: str, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]

@@ -1,5 +1,5 @@
-"""Which workers are recycled: by age, jobs or memory (pure). How their successors follow is the
-business of `policy.py`."""
+"""Decides which workers are recycled, by age, jobs or memory. `policy.py` decides when their
+successors start."""
 
 from math import inf
 
@@ -8,14 +8,14 @@ from poolq.master.state import Pool, WorkerProcess
 from poolq.scoreboard.layout import NO_JOB
 
 CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
-#: How much a worker must have grown to be recycled for its memory, as a share of `max_memory`: a
-#: worker that is large from the start would be replaced by one that is as large.
+#: A worker is recycled for its memory only if it has grown by this share of `max_memory`. One that
+#: is large from the start would be replaced by one that is just as large.
 MIN_GROWTH = 0.1
 
 
 def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
-    """A worker held `rss` bytes at that time. A job is not charged for what earlier jobs have left:
-    if the worker was over the limit already, only the growth since then counts."""
+    """Record that a worker held `rss` bytes at time `at`. If it was over the hard limit when its
+    job began, only its growth since then counts against that job."""
     proc.rss = rss
     limit = pool.limits.max_memory_hard
     if proc.running == NO_JOB or at < proc.running_since:
@@ -26,7 +26,7 @@ def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
 
 
 def check_limits(pool: Pool, proc: WorkerProcess) -> str:
-    """Why the jobs that a worker has run, or its memory, call for its replacement, or ""."""
+    """Return why a worker must be replaced, because of its jobs or its memory, or ""."""
     limits = pool.limits
     growth = proc.rss - proc.initial_rss
     if limits.max_jobs and proc.jobs >= limits.max_jobs:
@@ -35,7 +35,7 @@ def check_limits(pool: Pool, proc: WorkerProcess) -> str:
     if too_big and growth > limits.max_memory * MIN_GROWTH:
         proc.recycle_reason = f"{proc.rss >> 20} MiB"
     if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # else its next job would be killed for it
+        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # or its next job would be killed for it
     return proc.recycle_reason
 
 
@@ -49,14 +49,14 @@ def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
 
 
 def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """False if there is no template to ask, or it was asked already."""
+    """Whether to ask the template, which must exist and not have been asked already."""
     asked = proc.code_answered or proc.code_asked_at < inf
     return not asked and pool.generation in pool.templates
 
 
 def code_checked(pool: Pool, seq: int, changed: str) -> bool:
-    """A template has said which files have changed since the code was loaded ("" if none). If some
-    have, the code is reloaded before the worker is replaced. Returns whether a trial begins."""
+    """Record a template's answer: which files have changed since it loaded the code, or "". If some
+    have, reload the code before the worker is replaced. Returns whether a trial begins."""
     proc = pool.find(seq)
     if proc is None:
         return False

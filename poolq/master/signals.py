@@ -1,6 +1,6 @@
-"""What each signal to the master makes the pool do, and when a second one means more.
+"""Turns each signal to the master into a command; a second Ctrl-C kills running jobs.
 
-The handlers only queue (`system/signal_queue.py`); the commands are carried out by `commands.py`.
+Signal handlers only queue (`system/signal_queue.py`); `commands.py` carries out the commands.
 """
 
 import signal
@@ -13,7 +13,7 @@ from poolq.master.state import Pool
 from poolq.system.host import has_terminal
 from poolq.system.kill import send
 
-MIN_SIGNAL_INTERVAL = 1.0  # seconds between two INTs, or two HUPs, that count as two
+MIN_SIGNAL_INTERVAL = 1.0  # seconds within which a repeated INT or HUP is ignored
 
 
 class SignalCommands:
@@ -56,7 +56,7 @@ class SignalCommands:
                     send(proc.pid, signal.SIGUSR2)
 
     def _interrupt(self, now: float) -> None:
-        """A second Ctrl-C means more than the first, unless the key was just held for too long."""
+        """Drain at the first Ctrl-C, abort at the second. A key that is held counts once."""
         if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
             return
         self._interrupts += 1
@@ -67,13 +67,13 @@ class SignalCommands:
             self._commands.abort("SIGINT again")
 
     def _hangup(self) -> None:
-        """Either the terminal was closed, or somebody requests a reload. If the pool was started
-        with HUP ignored, as by `nohup`, it outlives the terminal, whose end may be reported twice,
-        by the kernel and by the shell."""
+        """Drain if the terminal was closed, else reload. If the pool was started with HUP ignored,
+        as by `nohup`, it outlives the terminal. Kernel and shell may both report that the terminal
+        is gone, so a second HUP right after the first is ignored."""
         now, closed = monotonic(), self._had_terminal and not has_terminal()
         if closed and self._nohup:
             self._had_terminal, self._hung_up_at = False, now
-            self._log("info", "SIGHUP, and the terminal is gone: continuing, as with nohup")
+            self._log("info", "SIGHUP, and the terminal is gone; continuing because of nohup")
         elif closed:
             self._commands.drain("SIGHUP, and the terminal is gone")
         elif now - self._hung_up_at >= MIN_SIGNAL_INTERVAL:

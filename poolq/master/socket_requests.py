@@ -37,7 +37,7 @@ class Requests:
         }
 
     def handle(self, line: bytes) -> Reply:
-        """Obey a request line. Returns the answer, or what to wait for. Raises BadRequest."""
+        """Obey a request line. Returns the answer, or a Wait for it. Raises BadRequest."""
         request = protocol.read(line)
         known = self._known.get(request.do)
         if known is None:
@@ -83,12 +83,12 @@ def _probe(
 
 
 def _until_the_end() -> Answer | None:
-    """`ControlServer.end` answers the clients that wait for the end of the pool."""
+    """Never answer: `ControlServer.end` answers the clients that wait for the end."""
     return None
 
 
 def decided(pool: Pool, generation: int) -> Answer | None:
-    """Whether a generation was accepted; None while that is open."""
+    """Answer whether a generation was accepted. Returns None while it is still being tried."""
     if pool.generation >= generation:
         return {"ok": True, "generation": generation}
     if pool.mode is not Mode.RUN:

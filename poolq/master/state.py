@@ -1,8 +1,8 @@
-"""The state of a pool as plain values (pure).
+"""The state of a pool, as plain values.
 
-- `policy.py` decides by it what to do next; `state_updates.py` writes into it what has happened.
-- The life of a worker process is one table, WORKER_TRANSITIONS: state and event give the next
-  state. A move that the table does not have raises IllegalMove. docs/design.md shows the table.
+- `policy.py` decides from it what to do next; `state_updates.py` records what has happened.
+- The table WORKER_TRANSITIONS gives the next state of a worker process for each state and event. An
+  event that the table does not allow raises IllegalMove. docs/design.md shows the table.
 
 Times are monotonic seconds.
 """
@@ -21,7 +21,7 @@ MAX_DEATHS = 8  # deaths of workers that are remembered
 
 
 class Mode(Enum):
-    """RUN: it serves. DRAIN: its workers leave. END: they are gone; templates and keeper follow."""
+    """RUN: the pool serves. DRAIN: its workers exit. END: its templates and its keeper exit."""
 
     RUN = "running"
     DRAIN = "draining"
@@ -29,7 +29,7 @@ class Mode(Enum):
 
 
 class WorkerState(Enum):
-    """STOPPING: the worker was sent TERM. KILLED: it was sent KILL, and has not been reaped yet."""
+    """In a STOPPING state a worker was sent TERM; in a KILLED state it was sent KILL."""
 
     FORKING = auto()  # a template was asked to fork it; it has no pid yet
     BOOTING = auto()  # it loads the application
@@ -95,7 +95,7 @@ WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
         _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
         _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
     },
-    _S.KILLED_BOOTING: {  # a TERM that was decided in the same turn follows the KILL
+    _S.KILLED_BOOTING: {  # TERM may still follow the KILL, if the same turn decided on both
         _E.LOADED: _S.KILLED_BOOTING, _E.IDLE: _S.KILLED, _E.BUSY: _S.KILLED,
         _E.STOP_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
     },
@@ -106,7 +106,7 @@ WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
     _S.GONE: {},
 }
 # fmt: on
-#: Workers that were not told to leave.
+#: Workers that were not told to exit.
 SERVING_STATES = frozenset({_S.FORKING, _S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY})
 #: Workers that have been ready to take jobs.
 READY_STATES = frozenset({_S.IDLE, _S.BUSY, _S.STOPPING_IDLE, _S.STOPPING_BUSY, _S.KILLED})
@@ -121,7 +121,7 @@ class IllegalMove(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the settings allow. Seconds and bytes; 0: no limit."""
+    """What the settings allow, in seconds and bytes. 0 means no limit."""
 
     cooldown: float = 0.0
     stop_timeout: float = 60.0
@@ -140,9 +140,9 @@ class Limits:
 
 @dataclass(slots=True)
 class Heartbeat:
-    """A counter that moves while its process lives, observed about once a second. What is counted
-    is observations without a move, not time: if the observer itself was stopped, or the whole
-    machine slept, observations are missing, and no process seems to be silent."""
+    """A counter that moves while its process lives, observed about once a second. `missed` counts
+    observations without a move, not seconds, so that no process seems silent because the observer
+    was stopped or the whole machine slept."""
 
     value: int = 0
     missed: int = 0
@@ -157,7 +157,7 @@ class Heartbeat:
 
 @dataclass(slots=True)
 class StackDump:
-    """A worker was asked to log its stack while it ran that job."""
+    """A request to a worker to log its stack while it runs this job."""
 
     running: RunningJob
     asked_at: float
@@ -166,12 +166,12 @@ class StackDump:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker and what the scoreboard last said of it. `expires_at`: when its cooldown is over.
-    `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was asked
-    whether the code has changed. `jobs`: how many it has settled. `over_limit`: its job exceeds
-    --max-memory-hard; `rss_at_start`: the bytes that the worker held when that job began.
-    `signalled_at`: when TERM or KILL was last sent. What began (`running_since`) before the pool
-    was resumed at `resumed_at` may take `suspend_credit` seconds more."""
+    """A worker, and what was last read from its scoreboard row. `expires_at`: when its cooldown is
+    over. `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was
+    asked whether the code has changed. `jobs`: how many jobs it has settled. `over_limit`: whether
+    its job exceeds --max-memory-hard. `rss_at_start`: the bytes that it held when its job began.
+    `signalled_at`: when TERM or KILL was last sent. A job that began (`running_since`) before the
+    pool was resumed after a suspension (`resumed_at`) may take `suspend_credit` seconds more."""
 
     seq: int
     pid: int
@@ -235,7 +235,7 @@ class Slot:
     restarts: int = 0
 
     def serving(self) -> list[WorkerProcess]:
-        """The workers that were not told to leave, the oldest first."""
+        """The workers that were not told to exit, the oldest first."""
         return [proc for proc in self.procs if proc.serving]
 
 
@@ -265,8 +265,8 @@ class Trial:
 
 @dataclass(slots=True)
 class HelperProcess:
-    """The keeper or the logger. `quick_beat`: of a keeper with a short --node-ttl, the same counter
-    observed more often, except while the keeper only waits for a processor."""
+    """The keeper or the logger. If --node-ttl is short, `quick_beat` observes the keeper's counter
+    more often than `beat`, except while the keeper merely waits for a processor."""
 
     pid: int
     started_at: float = 0.0
@@ -278,11 +278,12 @@ class HelperProcess:
 
 @dataclass(slots=True)
 class Pool:
-    """The whole state. `generation`: the one that serves, 0 before the first boot. `refusal`: why
-    the last trial was refused, "" if it was not; `traceback`: that of the error, or "". `paused`:
-    workers claim nothing new. `broker_reached`: the keeper has reached the broker at least once.
-    `queues_empty`: it has found no job left to do. `not_preloaded`: generations that each worker
-    imports for itself. `exit_counts`: of workers, by cause (see exits.py)."""
+    """The state of a pool. `generation`: the generation that serves, 0 before the first boot.
+    `refusal`: why the last trial was refused, or "", with the `traceback` of the error, or "".
+    `paused`: whether workers claim no new jobs. `broker_reached`: whether the keeper has ever
+    reached the broker. `queues_empty`: whether the keeper has found no job left to do.
+    `not_preloaded`: the generations that each worker imports for itself. `exit_counts`: how many
+    workers have exited, by reason (see exits.py)."""
 
     limits: Limits
     slots: list[Slot]
@@ -338,14 +339,14 @@ class Pool:
         return "reloading" if self.reloading() else "running"
 
     def reloading(self) -> bool:
-        """Whether a trial has begun; False while it waits for its time."""
+        """Whether there is a trial that has begun."""
         return self.trial is not None and self.has_begun(self.trial)
 
     def on_trial(self, generation: int) -> bool:
         return self.trial is not None and self.trial.generation == generation
 
     def has_begun(self, trial: Trial) -> bool:
-        """False while the trial waits for its time."""
+        """Whether the trial has begun. Until then it waits for its `not_before`."""
         if not trial.not_before or trial.generation in self.templates:
             return True
         return any(proc.generation == trial.generation for proc in self.procs())

@@ -1,4 +1,4 @@
-"""What has happened to a pool, written into its state (pure): one function for each event.
+"""Records in a pool's state what has happened to the pool: one function for each event.
 
 A worker's own state moves by the table in `state.py`. Times are monotonic seconds; `rand` is a
 random number from 0 to 1.
@@ -25,15 +25,15 @@ END_TIMEOUT = 10.0  # seconds that templates and keeper have to leave
 WORKER_BACKOFF = Backoff(first=0.1, most=30.0)
 HELPER_BACKOFF = Backoff(first=0.1, most=5.0)
 LONG_LIFE = 60.0  # seconds after which a helper's death starts a new series of failures
-KEEPER_INTERVAL = 0.25  # seconds from one keeper's start to the next one's, at least
+KEEPER_INTERVAL = 0.25  # seconds between the starts of two keepers, at least
 
 
 # Commands.
 
 
 def stop(pool: Pool, now: float, *, patient: bool = False) -> bool:
-    """Begin to drain; False if that has begun already. A `patient` drain has no time limit, until a
-    stop that is not patient sets one."""
+    """Begin to drain. Returns False if the pool drains already. A `patient` drain has no time
+    limit, but a later stop that is not patient sets one."""
     hurried = pool.mode is Mode.DRAIN and pool.deadline == inf and not patient
     if pool.mode is not Mode.RUN and not hurried:
         return False
@@ -51,8 +51,8 @@ def abort(pool: Pool, now: float) -> None:
 
 
 def suspended(pool: Pool, seconds: float, now: float) -> None:
-    """The master, and perhaps the whole pool, was stopped for that long while the clock ran on. All
-    deadlines move by it, also those of jobs that have begun since the last observation."""
+    """Move all deadlines by the `seconds` for which the master, and perhaps the whole pool, was
+    suspended. This includes jobs that have begun since the last observation."""
     pool.deadline += seconds
     for proc in pool.procs():
         if not proc.ready:
@@ -66,7 +66,7 @@ def suspended(pool: Pool, seconds: float, now: float) -> None:
 
 
 def scale(pool: Pool, procs: int) -> None:
-    """Have that many slots: open new ones, or close those with the highest numbers."""
+    """Set the number of slots: open new ones, or close those with the highest numbers."""
     while pool.target() > procs:
         [slot for slot in pool.slots if not slot.closing][-1].closing = True
     while pool.target() < procs:
@@ -81,8 +81,8 @@ def scale(pool: Pool, procs: int) -> None:
 
 
 def spawned(pool: Pool, slot: int, proc: WorkerProcess, rand: float) -> None:
-    """A worker was forked, or a template was asked for it (pid 0). Its lifetime varies by a tenth
-    each way, so that workers do not all expire together."""
+    """Add a worker that was forked, or that a template was asked to fork (pid 0). Its lifetime
+    varies by a tenth each way, so that workers do not all expire together."""
     if pool.limits.cooldown:
         proc.expires_at = proc.started_at + pool.limits.cooldown * (0.9 + 0.2 * rand)
     proc.state = WorkerState.BOOTING if proc.pid else WorkerState.FORKING
@@ -90,7 +90,7 @@ def spawned(pool: Pool, slot: int, proc: WorkerProcess, rand: float) -> None:
 
 
 def forked(pool: Pool, seq: int, pid: int) -> None:
-    """A template has forked the worker that it was asked for."""
+    """Record the pid of a worker that its template has forked."""
     proc = pool.find(seq)
     if proc is not None:
         proc.move(WorkerEvent.FORKED)
@@ -98,7 +98,7 @@ def forked(pool: Pool, seq: int, pid: int) -> None:
 
 
 def fork_failed(pool: Pool, seq: int, now: float) -> None:
-    """A template could not fork the worker that it was asked for; a later turn asks again."""
+    """Remove a worker that its template could not fork. A later turn tries again."""
     for slot in pool.slots:
         for proc in [proc for proc in slot.procs if proc.seq == seq]:
             proc.move(WorkerEvent.FORK_FAILED)
@@ -110,8 +110,8 @@ def fork_failed(pool: Pool, seq: int, now: float) -> None:
 
 
 def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
-    """A worker can take jobs (`idle`: it waits for one). True if that proves its generation
-    good."""
+    """Record that a worker can take jobs; `idle` tells whether it waits for one. Returns True if
+    its generation is accepted because of it."""
     proc = pool.find(seq)
     if proc is None:
         return False
@@ -121,7 +121,7 @@ def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
 
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
-    """TERM or KILL was sent. A killed template was hanging, not told to leave: it is replaced."""
+    """Record that TERM or KILL was sent. A template is killed if it hangs, and then replaced."""
     for proc in pool.procs():
         if proc.pid == pid:
             proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
@@ -136,18 +136,18 @@ def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
 
 
 def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
-    """A worker was asked to log its stack, before it is killed for that job."""
+    """Record that a worker was asked to log its stack before it is killed for this job."""
     proc.dump = StackDump(running, now)
 
 
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
 ) -> bool:
-    """A worker was reaped; back off if it died by itself. `code`: -1 for a signal. `why`: its own
-    reason, if it gave one. `worked`: it had settled a job, or was killed for what its job did.
-    `in_job`: it was running a job for which it was not killed. True if its generation is refused
-    because of it. Not if the worker was told to leave while it booted, as its slot closes: another
-    one tries that generation."""
+    """Remove a reaped worker, and delay its successor if it died by itself. `code`: -1 if a signal
+    killed it. `why`: its own reason, if it gave one. `worked`: whether it had settled a job, or was
+    killed for what its job did. `in_job`: whether it was running a job for which it was not killed.
+    Returns True if its generation is refused because of it. A worker that was told to exit while it
+    booted, as its slot closes, causes no refusal: another worker tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)
@@ -173,7 +173,7 @@ def exited(
 
 
 def remove_closed(pool: Pool) -> None:
-    """Remove slots that are closed and empty; only the highest, so that slots stay numbered."""
+    """Remove closed, empty slots, but only from the end, so that the others keep their numbers."""
     while pool.slots and pool.slots[-1].closing and not pool.slots[-1].procs:
         pool.slots.pop()
 
@@ -184,8 +184,8 @@ def remove_closed(pool: Pool) -> None:
 def template_exited(
     pool: Pool, pid: int, code: int, why: str, now: float
 ) -> TemplateProcess | None:
-    """A template was reaped. Its dormant copy takes over; without one the code is loaded again, as
-    a trial. Returns the template whose copy is to be woken up."""
+    """Record the exit of a template. Its dormant copy takes over; if there is none, the code is
+    loaded again, as a trial. Returns the template if its copy takes over."""
     for template in pool.templates.values():
         if template.spare == pid:
             template.spare = 0
@@ -207,7 +207,7 @@ def template_exited(
 
 
 def logger_exited(pool: Pool, now: float) -> None:
-    """The logger was reaped; pipes and ring have kept what it had not written."""
+    """Record the exit of the logger. Pipes and ring keep what it had not written."""
     lived = now - pool.logger.started_at if pool.logger else 0.0
     pool.logger = None
     pool.logger_failures = 1 if lived > LONG_LIFE else pool.logger_failures + 1
@@ -215,8 +215,8 @@ def logger_exited(pool: Pool, now: float) -> None:
 
 
 def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) -> None:
-    """The keeper was reaped. One that was `killed` (SIGKILL) is replaced at once, one that died by
-    itself after a while. Before the broker was reached, the keeper's code ends the pool."""
+    """Record the exit of the keeper. One that was `killed` (SIGKILL) is replaced at once, one that
+    died by itself after a delay. If the broker was never reached, `code` may end the pool."""
     lived = now - pool.keeper.started_at if pool.keeper else 0.0
     pool.keeper = None
     if killed:
@@ -229,6 +229,6 @@ def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) ->
 
 
 def end_if_empty(pool: Pool, now: float) -> None:
-    """After the reaping: when the last worker of a drain has left, templates and keeper may go."""
+    """When the last worker of a drain is gone, begin to stop templates and keeper."""
     if pool.mode is Mode.DRAIN and not pool.procs():
         pool.mode, pool.deadline = Mode.END, now + END_TIMEOUT

@@ -1,5 +1,5 @@
-"""The status of a pool as plain data: what `poolq status --json` prints. docs/commands.md lists the
-keys. Durations are in seconds, memory is in bytes, and what is not known is null.
+"""The status of a pool as `poolq status --json` prints it. docs/commands.md lists the keys.
+Durations are in seconds, memory is in bytes, and unknown values are null.
 """
 
 import os
@@ -20,7 +20,7 @@ from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 
 class StatusReport:
-    """`rows`: the scoreboard rows of the workers, by seq."""
+    """Collects the status of one pool. `rows` maps a worker's seq to its scoreboard row."""
 
     def __init__(
         self, config: Config, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]

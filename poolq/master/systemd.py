@@ -1,5 +1,5 @@
 """Notifies systemd (sd_notify) of the pool's state, and its watchdog that the master's loop runs.
-Nothing waits for systemd: a message that cannot be sent now is sent later, or not at all.
+The master never waits for systemd. A message that cannot be sent now is sent later, or not at all.
 """
 
 import os
@@ -11,8 +11,8 @@ from poolq.master.state import Mode, Pool
 
 
 class SystemdNotifier:
-    """Removes systemd's variables from `environ`, so that no child can send in our name. Without
-    them it sends nothing."""
+    """Removes systemd's variables from `environ`, so that no child can send in the master's name.
+    If there are none, nothing is sent."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         address = environ.pop("NOTIFY_SOCKET", "")
@@ -46,7 +46,7 @@ class SystemdNotifier:
         return max(0.0, self._watchdog_at + self._interval - now) if self._interval < inf else inf
 
     def _send(self, text: str) -> bool:
-        """False if it cannot be sent: the queue is full, or systemd is being replaced."""
+        """Send to systemd. Returns False if its queue is full, or if it is being replaced."""
         assert self._socket is not None
         try:
             self._socket.sendto(text.encode("utf-8", "replace"), self._address)
@@ -56,8 +56,8 @@ class SystemdNotifier:
 
 
 def state_of(pool: Pool, now: float) -> str:
-    """The state as systemd knows it; the text differs for each reload. `{now}` is to be replaced by
-    the microseconds at which it is sent."""
+    """The pool's state in systemd's terms. The text differs for each reload. The caller must
+    replace `{now}` by the time of sending, in microseconds."""
     trial = pool.trial
     if pool.mode is not Mode.RUN:
         return "STOPPING=1"

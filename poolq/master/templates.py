@@ -1,6 +1,7 @@
-"""The master's end of the templates: starts them, asks them, and replaces a dead one by its copy.
+"""The master's side of the templates: starts them, sends them requests, and replaces a dead one by
+its copy.
 
-What a template does is the business of `template/template.py`; when one is needed, of `policy.py`.
+`template/template.py` is the template itself; `policy.py` decides when one is needed.
 """
 
 import os
@@ -29,27 +30,27 @@ from poolq.template.protocol import (
     encode,
 )
 
-#: What a template process runs. It runs by `-c`, so that processes which a job starts by
-#: multiprocessing find no main module that they would import again.
+#: What a template process runs, by `python -c`. If it had a main module, multiprocessing would
+#: import that again in each process that a job starts.
 TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
-SPARE_INTERVAL = 0.5  # seconds between two copies, as each may die at once
+SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, as each may die at once
 START_RETRY_DELAY = 1.0  # seconds
 
 
 class Forker(Protocol):
-    """Forks templates, and keeps account of what the templates fork."""
+    """Forks templates, and records what the templates fork."""
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """The child's pid; 0 if the system cannot fork now."""
+        """Return the child's pid, or 0 if the system cannot fork now."""
 
     def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
-        """What a template needs to know, and the descriptors that it inherits for it."""
+        """Return the setup of a template and the descriptors that it inherits."""
 
     def forked(self, seq: int, pid: int) -> None:
-        """A template has forked a worker (seq 0: its own copy)."""
+        """Record the pid of worker `seq`, or of a template's copy (seq 0)."""
 
     def fork_failed(self, seq: int) -> None:
-        """A template cannot fork the worker that it was asked for."""
+        """Give up worker `seq`, which its template could not fork."""
 
 
 class Templates:
@@ -94,7 +95,7 @@ class Templates:
         self._pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
     def fork_worker(self, generation: int, seq: int, row: int, slot: int) -> bool:
-        """Ask a template to fork a worker; False if the request could not be sent."""
+        """Ask a template to fork a worker. Returns False if the request could not be sent."""
         first = self._pool.on_trial(generation)
         return protocol.send(self._lines[generation], ForkWorker(seq, row, slot, first))
 
@@ -104,14 +105,14 @@ class Templates:
             protocol.send(self._lines[generation], protocol.CodeQuery(seq))
 
     def stop(self, pid: int) -> None:
-        """If this is a template, close its line: it may ignore TERM because of what it imported."""
+        """Close a template's socket, as an import may have made the template ignore TERM."""
         for generation, line in self._lines.items():
             if self._pool.templates[generation].pid == pid:
                 with suppress(OSError):  # it is dead
                     line.shutdown(socket.SHUT_WR)
 
     def receive(self) -> None:
-        """Handle what the templates have sent, and have each copied that has no copy."""
+        """Handle what the templates have sent, and ask each one without a copy to fork a copy."""
         for generation in list(self._lines):
             while (line := self._lines.get(generation)) is not None:
                 try:
@@ -136,7 +137,7 @@ class Templates:
             template.ready = True
         elif isinstance(message, NotPreloaded):
             self._pool.not_preloaded.add(generation)
-            why = f"{message.why}: nothing is preloaded, each worker imports for itself"
+            why = f"{message.why}, so nothing is preloaded and each worker imports for itself"
             self._log("warning", f"template g{generation}: {why}")
         elif isinstance(message, LoadFailed):
             self._load_errors[generation] = message
@@ -167,8 +168,8 @@ class Templates:
         theirs.close()
 
     def exited(self, pid: int, code: int) -> None:
-        """A template or a copy was reaped. `code`: -1 for a signal."""
-        self.receive()  # what it sent last
+        """Handle the exit of a template or of a copy. `code` is -1 if it died by a signal."""
+        self.receive()  # its last messages
         now, pool = monotonic(), self._pool
         template = next(t for t in pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
@@ -179,7 +180,7 @@ class Templates:
         why = load_error.why if load_error else ""
         woken = state_updates.template_exited(pool, pid, code, why, now)
         if was_spare:
-            return  # another one is forked soon
+            return  # receive() asks for another copy
         if trial is not None and pool.trial is not trial and pool.generation:
             log_refusal(pool, self._log, generation, load_error)
         elif load_error is not None:

@@ -11,9 +11,9 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def stamps(project: Path) -> Stamps:
-    """Modification time and size of the project's Python files: those that are loaded, those in the
-    same folders, and those in packages beside them, as the code may import new files there.
-    Installed packages are left out: they change with a deploy, not with an edit."""
+    """Return modification time and size of the project's Python files, by path. These are the
+    loaded files and, as the code may import new ones, the files in the same folders and in packages
+    beside them. Installed packages are left out: they change with a deploy, not with an edit."""
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
         for entry in _entries(folder):
@@ -26,7 +26,7 @@ def stamps(project: Path) -> Stamps:
 
 
 def describe_changes(before: Stamps, after: Stamps, project: Path) -> str:
-    """Names the files that differ, at most MAX_NAMED; "" if none does."""
+    """Name the files that differ, at most MAX_NAMED of them. Returns "" if none does."""
     differ = sorted(
         path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
     )

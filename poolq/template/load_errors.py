@@ -1,7 +1,7 @@
 """The errors of a generation that cannot be loaded, as the log and `poolq status` show them.
 
-A template sends such an error to the master. A worker that imports the application itself has no
-line to the master: it writes the error into shared memory that it was forked with.
+A template sends the error to the master. A worker that imports the application itself has no
+connection to the master, so it writes the error into shared memory.
 """
 
 import os
@@ -12,14 +12,14 @@ import msgspec
 from poolq.errors import PoolqError
 from poolq.template.protocol import LoadFailed
 
-MAX_TRACEBACK_BYTES = 16_384  # less than a packet; the end is kept, where the error is
+MAX_TRACEBACK_BYTES = 16_384  # less than a message; the end is kept, as it has the error
 _MIN_TAIL_CHARS = 100
 _HIDDEN_MODULES = ("poolq.", "importlib")  # left out at the beginning of a traceback
 _MAX_REASON_CHARS = 300
 
 
 def of(error: PoolqError) -> LoadFailed:
-    """The message for an error, with its cause's traceback from the application's code on."""
+    """Return the message for an error, with its cause's traceback in the application's code."""
     cause = error.__cause__
     trace = cause.__traceback__ if cause else None
     while trace and trace.tb_frame.f_globals.get("__name__", "").startswith(_HIDDEN_MODULES):
@@ -29,13 +29,13 @@ def of(error: PoolqError) -> LoadFailed:
 
 
 def reason(text: str) -> str:
-    """A text as a reason: encodable, and not too long."""
+    """Escape and shorten a text, so that it can be sent as a reason."""
     plain = _plain(text)
     return plain if len(plain) <= _MAX_REASON_CHARS else f"{plain[:_MAX_REASON_CHARS]}…"
 
 
 class LoadErrorBuffer:
-    """Holds the error of one worker: the first of a generation that is not preloaded."""
+    """Holds the error of the first worker of a generation that is not preloaded."""
 
     def __init__(self) -> None:
         self._fd = os.memfd_create("poolq-load-error", os.MFD_CLOEXEC)
@@ -44,7 +44,7 @@ class LoadErrorBuffer:
         os.pwrite(self._fd, msgspec.json.encode(of(error)), 0)
 
     def take(self) -> LoadFailed | None:
-        """Return the error and clear it; None if there is none that can be read."""
+        """Return the error and clear the buffer. Returns None if there is no complete error."""
         data = os.pread(self._fd, 1 << 20, 0)
         os.ftruncate(self._fd, 0)
         try:
@@ -64,5 +64,5 @@ def _end(trace: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape what cannot be encoded, as the application's texts may hold."""
+    """Escape what cannot be encoded, as the application's texts may be anything."""
     return text.encode(errors="backslashreplace").decode()

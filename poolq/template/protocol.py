@@ -1,12 +1,12 @@
-"""All messages between the master and its templates: JSON, one in a packet, over a socket pair.
+"""All messages between the master and its templates: one JSON text a packet, over a socket pair.
 
 master → template
-ForkWorker     fork a worker for this row
+ForkWorker     fork a worker for this row of the scoreboard
 ForkSpare      fork a dormant copy that listens on the descriptor sent along
 CodeQuery      has the application's code changed since it was loaded?
 template → master
 Loaded         the application is loaded; workers can be forked
-NotPreloaded   it cannot be preloaded: each worker must import it for itself
+NotPreloaded   it cannot be preloaded, so each worker must import it for itself
 LoadFailed     it cannot be loaded; `code` is the exit code for the pool
 Forked         the worker (seq), or the copy (seq 0), has this pid
 ForkFailed     the worker (seq), or the copy (seq 0), cannot be forked
@@ -76,12 +76,12 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """A new line: the master's end and the template's."""
+    """Return a new socket pair: the master's end and the template's."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(line: socket.socket, message: Message, *fds: int) -> bool:
-    """False if the other end is gone, or too slow, so that the buffer is full."""
+    """Send a message. Returns False if the other end is gone, or if the buffer is full."""
     try:
         socket.send_fds(line, [msgspec.json.encode(message)], fds)
     except OSError:
@@ -90,9 +90,9 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 
 
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
-    """The next message and the descriptors that came with it; None if the other end is gone. Data
-    that is not a message was written by the application, not by poolq; it is skipped. Raises
-    BlockingIOError if the line does not block and holds nothing."""
+    """Return the next message, or None if the other end is gone, and the descriptors sent with it.
+    Data that is not a message was written by the application, not by poolq; it is skipped. Raises
+    BlockingIOError if the socket is non-blocking and nothing has arrived."""
     while True:
         try:
             data, fds, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
@@ -103,8 +103,8 @@ def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
 
 
 class TemplateSetup(msgspec.Struct):
-    """What a template needs to know. It is passed in a memfd, as arguments would show passwords.
-    `line`, `life`, `board`, `wakeups` and `writers` are descriptors; `rows`: of the scoreboard."""
+    """The setup of a template. It is passed in a memfd, as arguments would show passwords. `line`,
+    `life`, `board`, `wakeups` and `writers` are descriptors; `rows` is the scoreboard's size."""
 
     config: Config
     node: str

@@ -3,10 +3,10 @@ workers, which share its memory until they write to it. It runs no job.
 
 - It imports with the garbage collector off and freezes the heap, so that no collection in a worker
   touches, and thereby copies, the shared memory.
-- It forks each worker twice, so that the worker's parent is the master, the subreaper of the pool.
-- A dormant copy of it, forked after the freeze, waits on a socket of its own. It takes over when
-  the template is killed: a broken deploy on disk must not cost the loaded generation.
-- It does not preload what cannot be forked safely: threads and connected sockets.
+- It forks twice for each worker, so that the worker's parent is the master, the pool's subreaper.
+- A dormant copy of the template, forked after the freeze, takes over when the template is killed,
+  since the code on disk may have changed, or be broken, by then.
+- It gives up preloading if the import leaves threads or connections: a fork would break them.
 
 Which worker to fork, and when, is the business of `master/policy.py`.
 """
@@ -61,12 +61,12 @@ class Template:
         self._wakeups = WakeUps(setup.rows, setup.wakeups)
         self._line = socket.socket(fileno=setup.line)
         self._writers = Writers(setup.writers, setup.token)
-        # They are inheritable because of the exec; programs that a job starts must not get them.
+        # These were inheritable for the exec. Programs that a job starts must not inherit them.
         for fd in (setup.line, setup.life, setup.board, *setup.wakeups, *setup.writers):
             os.set_inheritable(fd, False)
 
     def run(self) -> int:
-        """Load, then serve until the master is gone or sends TERM. Returns the exit code."""
+        """Load the application, then serve until the master is gone. Returns the exit code."""
         setup = self._setup
         setproctitle(f"poolq: template g{setup.generation} loading")
         pipe = self._writers.named("template")
@@ -99,15 +99,15 @@ class Template:
             if isinstance(message, ForkWorker):
                 self._fork_worker(message)
             elif isinstance(message, ForkSpare) and fds:
-                # The copy is asked for one only when it has taken over itself.
+                # A copy is not asked to fork its own copy until it has taken over.
                 setproctitle(f"poolq: template g{self._setup.generation}")
                 self._fork_spare(fds[0])
             elif isinstance(message, CodeQuery):
                 protocol.send(self._line, CodeAnswer(message.seq, self._code_changes()))
 
     def _code_changes(self) -> str:
-        """Which files have changed since the code was loaded, or since the last query: code that
-        is refused is not tried again until it changes once more."""
+        """Return which files have changed since the code was loaded, or since the last query, so
+        that code that was refused is not tried again until it changes once more."""
         folder = self._setup.config.folder
         before, self._stamps = self._stamps, stamps(folder)
         return describe_changes(before, self._stamps, folder)
@@ -117,8 +117,8 @@ class Template:
             exit_with(lambda: self._run_worker(request))
 
     def _fork_twice(self, seq: int) -> bool:
-        """Fork a grandchild; True in that process. The child sends the grandchild's pid to the
-        master and exits, so that the master becomes its parent."""
+        """Fork a grandchild. Returns True in the grandchild. The child sends the grandchild's pid
+        to the master and exits, so that the master becomes the grandchild's parent."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         with signals_blocked():
@@ -160,8 +160,8 @@ class Template:
         exit_with(wait_dormant)
 
     def _wait_for_adoption(self) -> bool:
-        """Wait until the master is our parent; False if it will never be. Only then may we die with
-        our parent: the process that forked us exits at once."""
+        """Wait until the master is our parent. Returns False if it never is. Until then we must not
+        die with our parent, as the process that forked us exits at once."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.005)):
             if os.getppid() == self._setup.master:
                 return True
@@ -206,7 +206,7 @@ class Template:
         return process.main(worker, self._registry)
 
     def _wait_until_known(self, row: int) -> bool:
-        """Wait until the master has adopted this process and noted its pid; False if not."""
+        """Return True once the master has adopted this process and noted its pid, or else False."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
             adopted = os.getppid() == self._setup.master
             if adopted and self._scores.pid(row) == os.getpid():
@@ -239,13 +239,13 @@ def _connected(held: socket.socket) -> bool:
 
 
 def restore_term() -> None:
-    """Make TERM end this process, whatever an import has set. Workers inherit that at first."""
+    """Make TERM end this process, whatever handler an import has set. Workers inherit this."""
     signal.signal(signal.SIGTERM, exit_on_term)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def main() -> None:
-    """The program of a template, started by the master. Its argument: the setup's descriptor."""
+    """Run a template, which only the master starts. The argument is the setup's descriptor."""
     restore_term()
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         setup = decode(file.read())

@@ -242,5 +242,5 @@ def test_commands_without_a_pool_fail_with_a_clear_message(project: Project) -> 
     ):
         done = command(*order)
         assert done.code == 69
-        assert "no pool named 'default' runs here, nor any other" in done.line
+        assert "no pool named 'default' runs here, nor does any other" in done.line
     assert command("reload", "--timeout=soon").code == 2

@@ -297,7 +297,7 @@ def test_workers_without_master_and_keeper_are_killed_when_their_jobs_are_releas
     pool.kill_keeper()
     pool.kill_master()
     other = project.ready(1, "--node-ttl=1.2", "--name=other")
-    other.until_said("has lost its master and keeper: killed 1 workers of it")
+    other.until_said("are dead; killed 1 of its workers")
     until(lambda: gone(worker.pid))
     other.until_runs(id)
     pool.until_gone()

@@ -60,7 +60,7 @@ def test_a_fake_node_ends_no_process(project: Project, bystander: subprocess.Pop
     for number, pid in enumerate([bystander.pid, *(one.pid for one in before)], 1):
         project.engine.register(registration(pid, number=number))
     project.engine.beat(FAKE, dead_pool(session=os.getsid(bystander.pid)))
-    pool.until_said(f"node {FAKE} is dead, and nothing here proves that the processes")
+    pool.until_said(f"node {FAKE} is dead and its jobs are released; processes that may be")
     until(lambda: FAKE not in [node.node for node in project.engine.nodes()], 20, "its end")
     assert str(bystander.pid) in pool.log
     assert bystander.poll() is None
@@ -99,7 +99,7 @@ def test_a_living_pool_that_is_declared_dead_loses_no_process(project: Project) 
     other = project.ready(1, "--node-ttl=1", "--name=other", "--queue=none")
     project.freeze(victim)
     project.engine.beat(node, dead_pool())
-    other.until_said(f"node {node} is dead, and nothing here proves that the processes")
+    other.until_said(f"node {node} is dead and its jobs are released; processes that may be")
     other.until_said(f"node {node} was silent")
     assert {one.pid for one in victim.processes()} == before
     assert "killed" not in other.log

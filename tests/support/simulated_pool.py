@@ -159,7 +159,7 @@ class SimulatedPool:
         process.killed = True
         state_updates.signalled(self.pool, action.pid, self.now, killed=True)
         if self.pool.mode is not Mode.RUN and process.slot:
-            hangs = action.booting or "did not move" in action.why
+            hangs = action.booting or "idle worker" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed too early"
 
     def _ask(self, action: CheckCode) -> None:

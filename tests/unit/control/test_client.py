@@ -54,14 +54,14 @@ def test_an_answer_may_arrive_in_pieces(tmp_path: Path) -> None:
     [
         (b"", "ended without an answer"),
         (b'{"v":1,"ok":', "ended without an answer"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "no valid answer, but 'HTTP/1.1 400"),
-        (b"\x1b[2J\xff\n", r"no valid answer, but '\\x1b\[2J\\xff"),
-        (b"[1]\n", "no valid answer"),
-        (b'{"v":1}\n', "no valid answer"),
-        (b'{"v":1,"ok":"yes"}\n', "no valid answer"),
-        (b'{"v":1,"ok":false}\n', "no valid answer"),
-        (b"[" * 100_000 + b"\n", "no valid answer"),
-        (b'{"v":2,"ok":true}\n', "speaks version 2, and this command version 1"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "invalid answer: 'HTTP/1.1 400"),
+        (b"\x1b[2J\xff\n", r"invalid answer: '\\x1b\[2J\\xff"),
+        (b"[1]\n", "invalid answer"),
+        (b'{"v":1}\n', "invalid answer"),
+        (b'{"v":1,"ok":"yes"}\n', "invalid answer"),
+        (b'{"v":1,"ok":false}\n', "invalid answer"),
+        (b"[" * 100_000 + b"\n", "invalid answer"),
+        (b'{"v":2,"ok":true}\n', "speaks version 2, but this command version 1"),
     ],
 )
 def test_an_invalid_answer_is_reported_in_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
