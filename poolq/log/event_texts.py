@@ -1,9 +1,8 @@
-"""The words of the log: every event as one line, worded here and nowhere else.
+"""The words of the log: every event as one line, formatted here and nowhere else.
 
 `2026-11-25 10:00:00.123 worker 2: done jobs:SendMail 0192… queue=emails attempt=1 in 12.3 ms`
 
-The beginning of a line, and JSON instead of words, are `formats.py`'s business; where it goes is
-`reporting.py`'s.
+`formats.py` adds the beginning of a line, or writes JSON; `reporting.py` decides where it goes.
 """
 
 import logging
@@ -14,10 +13,10 @@ from poolq.common.escaping import clean
 from poolq.log import events
 
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
-#: Fields of events that are names of jobs, queues and limits.
+#: The fields of events that contain names of jobs, queues and limits.
 NAME_FIELDS = ("job", "id", "queue", "key")
 LEVEL_NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-#: The name and level of each event; a note has its own level.
+#: The name and level of each event. Each note has its own level.
 NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Finished: ("finished", "info"),
     events.Retried: ("retried", "warning"),
@@ -42,7 +41,7 @@ def level(event: events.Event) -> str:
 
 
 def describe(event: events.Event) -> str:
-    """The event in words, then any traceback. Names chosen by others cannot end a line."""
+    """Return the event in words, and any traceback. Names chosen by others cannot end a line."""
     found = WORDERS[type(event)](event)
     if found.isprintable():
         return found
@@ -53,7 +52,7 @@ def describe(event: events.Event) -> str:
 
 
 def brief(event: events.Event) -> str:
-    """One short line for a list of events, with what a person looks for first."""
+    """Return one short line for a list of events, which begins with what a person looks for."""
     if isinstance(event, events.Retried):
         attempt = f"attempt {event.attempt} of {event.attempts}"
         return f"retried {event.job.rpartition(':')[2]}, {attempt}: {event.error}; {event.id}"
@@ -65,7 +64,7 @@ def _job(event: events.Retried | events.Failed | events.Limited) -> str:
 
 
 def _finished(event: events.Finished) -> str:
-    job, id, queue, attempt, seconds = event  # each name costs as much as all of them at once
+    job, id, queue, attempt, seconds = event  # reading one field costs as much as this
     took = f"{round(seconds * 1e6)} µs" if seconds < 0.001 else span(seconds)
     return "done %s %s queue=%s attempt=%s in %s" % (job, id, queue, attempt, took)  # noqa: UP031  # faster by a third
 
@@ -90,8 +89,8 @@ def _limited(event: events.Limited) -> str:
 
 
 def _unknown(event: events.Unknown) -> str:
-    text = f"{event.why}; released uncounted"
-    return f"unknown {event.job} {event.id} queue={event.queue}: {text} for {span(event.delay)}"
+    text = f"{event.why}; released for {span(event.delay)} without using an attempt"
+    return f"unknown {event.job} {event.id} queue={event.queue}: {text}"
 
 
 def _limit_began(event: events.LimitBegan) -> str:
@@ -141,7 +140,7 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
 
 
 def span(seconds: float) -> str:
-    """A duration for a person: 85 µs, 12.3 ms, 1.50 s, 2 min 5 s."""
+    """Format a duration for a log line: 85 µs, 12.3 ms, 1.50 s, 2 min 5 s."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:

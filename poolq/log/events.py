@@ -1,6 +1,6 @@
-"""What happens to jobs, as values. `event_texts.py` words them; the caller chooses the receiver.
+"""What happens to jobs, as values. `event_texts.py` words them; a `Log` receives them.
 
-Durations in seconds, `attempt` from 1.
+Durations are in seconds; `attempt` counts from 1.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Retried(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Failed for good. `cause` as in the job's history."""
+    """A job failed for good. `cause` is that of the last entry in its history."""
 
     job: str
     id: str
@@ -45,7 +45,8 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """Held back by a rate limit. `how`: released (an attempt) or parked. `left`: attempts left."""
+    """A rate limit held a job back. `how`: released (an attempt) or parked. `left`: attempts
+    left."""
 
     job: str
     id: str
@@ -59,7 +60,7 @@ class Limited(NamedTuple):
 
 class Unknown(NamedTuple):
     """No module defines the job, or a later poolq has stored it, as `why` says. It is released
-    uncounted, to wait for a rolling deploy."""
+    without using an attempt, to wait for a rolling deploy."""
 
     job: str
     id: str
@@ -78,7 +79,7 @@ class Buried(NamedTuple):
 
 
 class HookFailed(NamedTuple):
-    """`on_success` or `on_failure` raised; the job's outcome stands."""
+    """`on_success` or `on_failure` raised. The job's outcome does not change."""
 
     job: str
     id: str
@@ -88,35 +89,35 @@ class HookFailed(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """A settlement was refused: the job had been given to another worker."""
+    """A settlement was refused because the job had been given to another worker."""
 
     job: str
     id: str
 
 
 class Returned(NamedTuple):
-    """Prefetched jobs went back to their queues, because the running one is long."""
+    """Prefetched jobs were returned to their queues, because the running one is long."""
 
     jobs: int
 
 
 class Crashed(NamedTuple):
-    """A worker died while it ran a job, which is back in its queue."""
+    """A worker died while it ran a job. The job is back in its queue."""
 
     id: str
     error: str
 
 
 class TimedOut(NamedTuple):
-    """A worker was killed at its job's deadline: an attempt is counted, the job is in its queue."""
+    """A worker was killed at its job's deadline. The job used an attempt and is in its queue."""
 
     id: str
     error: str
 
 
 class LimitBegan(NamedTuple):
-    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back, of which
-    `waiting` wait already. Reported once, not for each job."""
+    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back; `waiting` jobs
+    wait already. This is reported once, not for each job."""
 
     key: str
     limit: int
@@ -134,12 +135,12 @@ class LimitEnded(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Anything else worth a line. `level` as in logging: info, warning, error."""
+    """Any other event. `level` as in logging: info, warning, error."""
 
     level: str
     text: str
 
 
-#: How a claim ends.
+#: Events that report how a claim ended.
 Ended = Finished | Retried | Failed | Limited | Unknown | Buried
 Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note

@@ -1,7 +1,7 @@
-"""The two formats of the log: text for people, one JSON object a line for programs.
+"""The two formats of the log: text for people, one JSON object per line for programs.
 
-Whatever a job writes, it cannot end a line (continuation lines are indented) and cannot control a
-terminal: control characters are escaped.
+A job's output can neither end a line (continuation lines are indented) nor control a terminal
+(control characters are escaped).
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.event_texts import NAMES_AND_LEVELS, WORDERS, describe, level
 from poolq.log.events import Event, Finished
 
-#: Lines of finished jobs in one block, which fits into one write.
+#: Lines of finished jobs per block. A block fits into one write.
 LINES_PER_BLOCK = 24
 CONTINUED = " [continued]"
 
@@ -28,7 +28,7 @@ class TextFormat:
         return self._line(when, who, "", describe(event))
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """The lines of finished jobs, LINES_PER_BLOCK to a block, at half the cost of `event`."""
+        """Format finished jobs, LINES_PER_BLOCK lines to a block, at half the cost of `event`."""
         lines, worded = [], WORDERS[Finished]
         known, begin = self._begin
         for when, event in jobs:
@@ -45,18 +45,18 @@ class TextFormat:
     def output(
         self, when: float, who: str, job: str, text: str, _stream: str, /, *, more: bool = False
     ) -> bytes:
-        """A line that a job wrote; `more`: it continues in the next one."""
+        """Format a line that a job wrote. `more`: whether it continues in the next one."""
         return self._line(when, who, job, text + CONTINUED if more else text)
 
     def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
-        """A record of the stdlib's logging, with a part of its text."""
+        """Format a record of the stdlib's logging, with `text`, a part of its text."""
         body = f"{record.levelname.lower()}: {record.name}: {text}"
         return self._line(record.created, who, job, f"{body}\n{trace}" if trace else body)
 
     def _line(self, when: float, who: str, job: str, text: str) -> bytes:
         moment = int(when * 1000)
         known, begin = self._begin
-        if moment != known:  # many events come in one millisecond
+        if moment != known:  # many events have the same millisecond
             begin = self._moment(moment)
             self._begin = (moment, begin)
         if not text.isprintable():
@@ -69,15 +69,15 @@ class TextFormat:
         second, part = divmod(moment, 1000)
         known, stamp = self._stamp
         if second != known:
-            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, as all logs here
+            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, like all text logs
             self._stamp = (second, stamp)
         return f"{stamp}.{part:03d}"
 
 
 class JsonFormat:
-    """`{"time": …, "level": …, "who": …, "event": …, …}`, the time in UTC. `event` is `finished`,
-    `retried` and so on with the fields of `events.py`, `log` for a record of the stdlib's logging,
-    `output` for a line that a job wrote."""
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is
+    `finished`, `retried` and so on with the fields of `events.py`, `log` for a record of the
+    stdlib's logging, `output` for a line that a job wrote."""
 
     def __init__(self) -> None:
         self._stamp = (-1, "")
@@ -99,7 +99,7 @@ class JsonFormat:
     def output(
         self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = False
     ) -> bytes:
-        """As in TextFormat. `stream` is unknown for what did not come from Python's own streams."""
+        """As in TextFormat. `stream` is unknown unless Python's own streams wrote the line."""
         fields: dict[str, object] = {"stream": stream, "text": text}
         if more:
             fields["more"] = True

@@ -1,15 +1,15 @@
-"""How lines travel from a process to the logger: the whole protocol of a log pipe.
+"""The protocol of a log pipe: how lines travel from a process to the logger.
 
-- A pipe carries frames, written by poolq's processes, and between them whatever a job's
+- A pipe carries frames, written by poolq's processes, and between them anything that a job's
   subprocesses write. Each frame is one write of at most PIPE_BUF bytes, which the system never
-  mixes with another. So frames can be cut out wherever they begin, even in the middle of a line.
-- A frame is MARK, the pool's token, a kind, the writer's pid, the size, then the body. The token is
-  random for each pool, so no garbage looks like a frame.
-- A WHOLE frame holds formatted blocks, each of a line or several. A longer block is sent as FIRST,
-  any number of MIDDLE, and LAST; the pid keeps the blocks of a worker and of its forked children
-  apart.
-- An OUTPUT frame holds what Python code wrote to its stdout or stderr, lines or parts of them: the
-  descriptor's digit, the job's id, NUL, the bytes.
+  mixes with others. So the logger finds frames even in the middle of a line.
+- A frame consists of MARK, the pool's token, a kind, the writer's pid, the size and the body. The
+  token is random for each pool, so that no other output looks like a frame.
+- A WHOLE frame contains formatted blocks, each of one or several lines. A longer block is sent as
+  FIRST, any number of MIDDLE, and LAST. The pid distinguishes the blocks of a worker from those of
+  its forked children.
+- An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them:
+  the descriptor's digit, the job's id, NUL, the bytes.
 """
 
 import os
@@ -23,17 +23,17 @@ HEADER_BYTES = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
 MAX_BODY = select.PIPE_BUF - HEADER_BYTES
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
 RAW = b""
-#: Bytes of a line of output, at most; a longer line is cut.
+#: Maximum bytes of a line of output; a longer line is split.
 MAX_LINE = 65_536
 
 
 def new_token() -> bytes:
-    """A token for a new pool."""
+    """Return a token for a new pool."""
     return secrets.token_hex(TOKEN_BYTES // 2).encode()
 
 
 def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The blocks as frames of this process, each to be written at once."""
+    """Yield the blocks as frames of this process, each to be written at once."""
     pid = os.getpid()
     held: list[bytes] = []
     size = 0
@@ -55,7 +55,7 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def output(token: bytes, fd: int, job: str, data: bytes) -> Iterator[bytes]:
-    """What was written to stdout (1) or stderr (2), as frames of this process."""
+    """Yield what was written to stdout (1) or stderr (2) as frames of this process."""
     head = b"%d%b\0" % (fd, job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2])
     room, pid = MAX_BODY - len(head), os.getpid()
     for at in range(0, len(data), room):
@@ -67,7 +67,7 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
-    """A line in pieces of at most MAX_LINE bytes; True: the line continues."""
+    """Yield a line in pieces of at most MAX_LINE bytes, each with whether the line continues."""
     at = 0
     while len(line) - at > MAX_LINE:
         end = at + MAX_LINE
@@ -79,7 +79,7 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Takes apart the bytes of a pipe: (WHOLE, blocks), (OUTPUT and pid, body), (RAW, bytes)."""
+    """Splits the bytes of a pipe into (WHOLE, blocks), (OUTPUT and pid, body), (RAW, bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token
@@ -87,7 +87,7 @@ class Parser:
         self._long: dict[bytes, list[bytes]] = {}
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """What is complete; an incomplete frame is kept for the next call."""
+        """Return what is complete; keep an incomplete frame for the next call."""
         data = self._rest + data
         self._rest = b""
         found: list[tuple[bytes, bytes]] = []
@@ -117,21 +117,21 @@ class Parser:
 
     @property
     def incomplete(self) -> bool:
-        """True if what is kept may be the beginning of a frame."""
+        """True if the kept bytes may be the beginning of a frame."""
         return bool(self._rest)
 
     def end(self) -> bytes:
-        """Nothing more is expected, so what was kept is no frame but raw bytes."""
+        """Return the kept bytes as raw ones: nothing follows, so they are no frame."""
         rest, self._rest = self._rest, b""
         return rest
 
     def reset(self) -> None:
-        """Bytes are missing from here: incomplete frames and blocks are dropped."""
+        """Drop incomplete frames and blocks, because bytes are missing from here."""
         self._rest = b""
         self._long.clear()
 
     def _opened(self, sender: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
-        """The content of a frame; nothing while its block is incomplete."""
+        """Return the content of a frame; nothing while its block is incomplete."""
         kind, pid = sender[:1], sender[1:]
         if kind == WHOLE:
             return [(WHOLE, body)]

@@ -1,7 +1,7 @@
-"""From the bytes of the pipes to lines of the log. Formatted blocks pass unchanged; what jobs and
-their subprocesses print becomes lines here, each with the slot and the job of its beginning.
+"""Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
+and their subprocesses print is split into lines, each with the slot and the job of its beginning.
 
-How a line looks is `formats.py`'s business, where it goes the sink's.
+`formats.py` decides how a line looks, the sink where it goes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ STREAMS = {b"1": "stdout", b"2": "stderr"}
 
 @dataclass(slots=True)
 class _OpenLine:
-    """A line without an end, and where it began."""
+    """A line that has not ended yet, and where it began."""
 
     text: bytes
     record: Record
@@ -28,7 +28,7 @@ class _OpenLine:
 
 @dataclass(slots=True)
 class _Source:
-    """One pipe. `begun` by writer: RAW, or a process and its stream."""
+    """One pipe. `begun`: open lines by writer, which is RAW, or a process and its stream."""
 
     parser: Parser
     last: Record
@@ -37,7 +37,7 @@ class _Source:
 
 
 class LineAssembler:
-    """The pipes of a pool. `names` are those of the sources after the rows."""
+    """Assembles the lines of a pool's pipes. `names`: those of the sources after the rows."""
 
     def __init__(self, formatter: Format, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._formatter = formatter
@@ -48,7 +48,7 @@ class LineAssembler:
         self._open: set[int] = set()
 
     def take(self, record: Record, now: float) -> list[bytes]:
-        """What can be written now. `now` is monotonic, for `overdue`."""
+        """Return what can be written now. `now` is monotonic, for `overdue`."""
         source = self._sources.get(record.source)
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
@@ -70,17 +70,17 @@ class LineAssembler:
         return found
 
     def overdue(self, now: float) -> list[bytes]:
-        """The lines that were begun and not ended for LINE_TIMEOUT."""
+        """Return the lines that have been open for LINE_TIMEOUT."""
         late = now - LINE_TIMEOUT
         return self._end([one for one in self._open if self._sources[one].read_at <= late])
 
     def due(self, now: float) -> float | None:
-        """Seconds until `overdue` returns something; None: never."""
+        """Return the seconds until `overdue` returns something; None: never."""
         read_at = [self._sources[one].read_at for one in self._open]
         return max(0.0, min(read_at) + LINE_TIMEOUT - now) if read_at else None
 
     def reset(self) -> list[bytes]:
-        """Records are missing from here: begun lines end, begun blocks are dropped."""
+        """End open lines and drop incomplete blocks, because records are missing from here."""
         found = self._end(list(self._open))
         for source in self._sources.values():
             source.parser.reset()

@@ -2,10 +2,10 @@
 
 - Its main thread only moves what is in the pipes into the ring, so that no worker waits; the sink's
   thread formats and writes it. Lines are dropped only if the sink has stalled.
-- It may be killed at any time: pipes and ring outlive it, and the next logger continues from there.
-- It leaves when no writer is left (after the master's death, when the orphans end), or when the
+- It may be killed at any time: pipes and ring outlive it, and the next logger continues.
+- It exits when no writer is left (if the master died, when the orphaned processes end), or when the
   master has requested it. TERM alone, which a supervisor may send to all, only wakes it up.
-- Starting it again, and killing one that hangs, is the master's business.
+- The master starts it again if it ends, and kills it if it hangs.
 """
 
 import fcntl
@@ -31,11 +31,11 @@ from poolq.log.sink import Sink
 from poolq.system.kill import send
 from poolq.system.wakeups import drain, readable
 
-BEAT_INTERVAL = 1.0  # seconds of one wait, at most: how often it beats when nothing happens
-FLUSH_TIMEOUT = 5.0  # seconds that the sink has at the end
-MAX_READ = 1 << 20  # bytes of one read
-#: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe holds what
-#: a busy worker writes in five times that.
+BEAT_INTERVAL = 1.0  # maximum seconds between two heartbeats
+FLUSH_TIMEOUT = 5.0  # seconds that the sink gets to finish at the end
+MAX_READ = 1 << 20  # maximum bytes of one read
+#: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe has room
+#: for what a busy worker writes in five times that time.
 GATHER_DELAY = 0.002
 RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_SINK_DIED = 70
@@ -44,9 +44,9 @@ _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWI
 
 @dataclass(frozen=True, slots=True)
 class LoggerSetup:
-    """What a logger is given; the pipes' writing ends are already closed in its process. `who(row)`
-    is the slot of a row and the id of the job that it runs, or "". `beat()` is called at least
-    every second while all is well."""
+    """What a logger gets from the master; the pipes' writing ends are already closed in its
+    process. `who(row)` returns the slot of a row and the id of the job that it runs, or "".
+    `beat()` is called at least every second while all is well."""
 
     pipes: Pipes
     formatter: Format
@@ -56,13 +56,13 @@ class LoggerSetup:
 
 
 def main(setup: LoggerSetup) -> int:
-    """Run until all is written; returns the exit code. To be called in a process of its own."""
+    """Run until everything is written; return the exit code. Call it in a process of its own."""
     setproctitle("poolq: logger")
     return Logger(setup).run()
 
 
 class Logger:
-    """One logger; the module's head describes it."""
+    """The logger, as described at the top of this module."""
 
     def __init__(self, setup: LoggerSetup) -> None:
         pipes = setup.pipes
@@ -75,7 +75,7 @@ class Logger:
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
         lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, NAMED_SOURCES)
-        self._reopen_requested = False  # USR1 came: the log file was moved away
+        self._reopen_requested = False  # set by USR1: the log file was moved
         self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path)
 
     def run(self) -> int:
@@ -91,7 +91,7 @@ class Logger:
         return 0
 
     def _round(self) -> bool:
-        """Read each pipe that has something; False when all is read and nobody will write again."""
+        """Read each pipe that has data. Return False when all is read and no writer is left."""
         self._setup.beat()
         ending = self._ring.exit_requested
         read = crowded = False
@@ -117,7 +117,7 @@ class Logger:
         return len(self._selector.get_map()) > 1
 
     def _read(self, fd: int, source: int) -> bool:
-        """Move the content of a pipe into the ring; False if there is no room."""
+        """Move the content of a pipe into the ring. Return False if there is no room."""
         length = _waiting(fd)
         if length == 0:
             if _ended(fd):
@@ -148,24 +148,24 @@ class Logger:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Wake the loop up, which checks everything."""
+    """Do nothing: the signal itself wakes the loop up, which checks everything."""
 
 
 def _waiting(fd: int) -> int:
-    """The number of bytes in the pipe."""
+    """Return the number of bytes in the pipe."""
     (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return int(found)
 
 
 def _ended(fd: int) -> bool:
-    """True if the pipe is empty and nobody can write to it again."""
+    """Return whether the pipe is empty and nobody can write to it again."""
     poll = select.poll()
     poll.register(fd, 0)
     return bool(poll.poll(0)) and _waiting(fd) == 0
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:
-    """The master's last act: all others have ended, so wait until their lines are written."""
+    """In the master, when all other processes have ended: wait until their lines are written."""
     pipes.ring.request_exit()
     send(pid, signal.SIGTERM)  # makes it check this at once
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0

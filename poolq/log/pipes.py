@@ -1,9 +1,9 @@
 """The log's pipes: one for each row of the scoreboard and one for each other kind of process.
 
-The master creates them before it forks anything and keeps both ends of all: what a process has
-written is safe in its pipe, or in the ring, whatever happens to it and to the logger. Every other
-process keeps only writing ends, the logger only reading ends; so the logger sees the end of a pipe
-when no writer is left, even after the master's death.
+The master creates them before it forks anything, and keeps both ends of all: what a process has
+written is safe in its pipe, or in the ring, whatever happens to the process and to the logger.
+Every other process keeps only writing ends, the logger only reading ends. So the logger sees the
+end of a pipe when no writer is left, even after the master's death.
 """
 
 import io
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from poolq.log.frames import new_token
 from poolq.log.ring import LogRing
 
-#: The processes that have a pipe without having a row.
+#: The processes that have a pipe but no row.
 NAMED_SOURCES = ("master", "keeper", "template", "dashboard")
-#: These must never wait for the log: they drop and count what does not fit.
+#: Processes that must never wait for the log: they drop and count what does not fit.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
 class Writers:
-    """The writing ends, `fds`: of a row's process by its index, of the others after the rows."""
+    """The writing ends, `fds`: those of the rows, in order, then those of NAMED_SOURCES."""
 
     def __init__(self, fds: Sequence[int], token: bytes) -> None:
         self.fds = tuple(fds)
@@ -29,16 +29,16 @@ class Writers:
         self.rows = len(fds) - len(NAMED_SOURCES)
 
     def named(self, name: str) -> int:
-        """The descriptor for one of NAMED_SOURCES."""
+        """Return the descriptor for one of NAMED_SOURCES."""
         return self.fds[self.rows + NAMED_SOURCES.index(name)]
 
     def all_but(self, kept: int) -> tuple[int, ...]:
-        """All others, which a process that keeps this one has to close."""
+        """Return the other descriptors, which a process that writes to `kept` must close."""
         return tuple(fd for fd in self.fds if fd != kept)
 
 
 class Pipes:
-    """The master's: both ends of all pipes (two descriptors a row), and the ring behind them."""
+    """In the master: both ends of all pipes (two descriptors a row), and the ring behind them."""
 
     def __init__(self, rows: int) -> None:
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(NAMED_SOURCES))]
@@ -49,16 +49,16 @@ class Pipes:
             os.set_blocking(fd, False)
 
     def all_but(self, kept: int) -> tuple[int, ...]:
-        """What a forked process that writes to `kept` has to close."""
+        """Return what a forked process that writes to `kept` must close."""
         return (*self.readers, *self.writers.all_but(kept))
 
 
 def adopt(fd: int) -> None:
-    """Make a pipe this process's stdout and stderr, and so those of its subprocesses. Python's own
-    two streams write whole lines of UTF-8, whatever they contain. `fd` stays open."""
+    """Make a pipe the stdout and stderr of this process and its subprocesses. Python's own streams
+    then write whole lines of UTF-8, whatever these contain. `fd` stays open."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-        if stream is not None:  # after reconfigure(), which asks for the position: a pipe has none
+        if stream is not None:  # after reconfigure(), which fails on a pipe
             stream.flush()
         os.dup2(fd, number)

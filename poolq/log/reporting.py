@@ -1,8 +1,8 @@
-"""A process's part of the log: events, the stdlib's logging, and what Python code prints.
+"""The log of one process: events, the stdlib's logging, and what Python code prints.
 
-All of it goes through one `Log`, which keeps its order: it is buffered, then written in whole lines
-to the process's pipe once it has one (`attach`), before that to stderr. What other programs write
-to the pipe is the logger's business.
+All of it goes through one `Log`, which keeps the order. It is buffered, then written in whole lines
+to the process's pipe, or to stderr before the process has one (`attach`). The logger handles what
+other programs write to the pipe.
 """
 
 import io
@@ -21,15 +21,15 @@ from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
 
-#: Bytes that are buffered before they are written, at most.
+#: Maximum bytes that are buffered before they are written.
 BUFFER_BYTES = 16_384
-#: Bytes that a finished job counts for in the buffer before its line is formatted.
+#: Assumed bytes of a finished job's line, which is formatted only when it is written.
 LINE_BYTES = 128
-#: Every event is also a record of this logger, for the application's own handlers; its level sets
-#: which events are logged at all.
+#: Every event is also a record of this logger, for handlers of the application. Its level
+#: determines which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
 _number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
-#: Routine events that people are shown; events of each job would be too many.
+#: Events without a warning that people are shown. The events of each job would be too many.
 _SHOWN = (Note, LimitBegan, LimitEnded)
 OnEvent = Callable[[float, str, Event], None]
 
@@ -39,8 +39,8 @@ def _ignore(_when: float, _who: str, _event: Event) -> None:
 
 
 class Log:
-    """Takes events: `report` may buffer them, `flush` writes them. Safe in threads, and in children
-    that a job forks."""
+    """Takes events: `report` may buffer them, `flush` writes them. It may be used in threads, and
+    in children that a job forks."""
 
     def __init__(self, formatter: Format, fd: int = 2) -> None:
         self.formatter = formatter
@@ -61,7 +61,7 @@ class Log:
         os.register_at_fork(after_in_child=forked)
 
     def _forget(self) -> None:
-        """Drop what the parent process has buffered; it writes that itself."""
+        """Drop what the parent process has buffered: the parent writes that itself."""
         self._blocks: deque[bytes | tuple[float, Finished]] = deque()
         self._size = 0
         self._lock = threading.RLock()
@@ -82,13 +82,13 @@ class Log:
         on_event: OnEvent = _ignore,
         streams: bool = True,
     ) -> None:
-        """Log as `who`, through the pipe `fd`. If that is non-blocking and full, lines are dropped
-        and counted. `streams`: sys.stdout and sys.stderr go the same way; `job()` is the id of the
-        job that this process runs, or "", for the output of its threads; `on_event` receives what
-        people look for: all but routine events."""
+        """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
+        dropped and counted. `streams`: whether sys.stdout and sys.stderr go the same way. `job()`
+        returns the id of the job that this process runs, or "", for the output of its threads.
+        `on_event` receives all events but those of each job."""
         self.rename(who)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
-        if streams and not self._prints:  # workers keep the template's: code may hold them
+        if streams and not self._prints:  # workers keep those of the template, which code may hold
             self._prints = True
             sys.stdout = stream(self, 1)
             sys.stderr = stream(self, 2)
@@ -98,7 +98,7 @@ class Log:
     def report(self, event: Event) -> None:
         plain = EVENT_LOGGER.level <= logging.INFO and len(EVENT_LOGGER.handlers) == 1
         if plain and type(event) is Finished:
-            self._blocks.append((time(), event))  # formatted when it is written, with many others
+            self._blocks.append((time(), event))  # formatted with many others when written
             self._size += LINE_BYTES
             if self._size > BUFFER_BYTES:
                 self.flush()
@@ -113,7 +113,7 @@ class Log:
             self._offer(event, number)
 
     def record(self, record: logging.LogRecord, trace: str) -> None:
-        """A record of the stdlib's logging; written at once."""
+        """Write a record of the stdlib's logging at once."""
         who, job = self._who, self._running()
         for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
             end = "" if more else trace
@@ -121,7 +121,7 @@ class Log:
         self.flush()
 
     def output(self, fd: int, data: bytes) -> None:
-        """What Python code wrote to its stdout (1) or stderr (2), not split into lines yet."""
+        """Write what Python code wrote to stdout (1) or stderr (2), not split into lines yet."""
         self.flush()
         for frame in output(self._token, fd, self._running(), data):
             self._write(frame)
@@ -132,7 +132,7 @@ class Log:
         if not self._blocks:
             return
         with self._lock:
-            if self._sending:  # a destructor that prints was called meanwhile
+            if self._sending:  # a destructor has printed meanwhile
                 return
             self._sending = True
             try:
@@ -161,11 +161,11 @@ class Log:
             if reported and not lost:
                 self._dropped -= reported
             elif reported:
-                self._dropped -= 1  # this very note was lost
+                self._dropped -= 1  # this note itself was lost
             reported = 0
 
     def _worded(self) -> list[bytes]:
-        """Take and format all that is buffered."""
+        """Take all that is buffered; return it formatted."""
         blocks: list[bytes] = []
         jobs: list[tuple[float, Finished]] = []
         while self._blocks:
@@ -178,14 +178,14 @@ class Log:
         return blocks + self.formatter.finished(self._who, jobs)
 
     def _write(self, data: bytes) -> int:
-        """Returns how many lines were lost."""
+        """Write `data`; return how many lines were lost."""
         lines = data.count(b"\n") or 1
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError:
-            # A log that cannot be written must not end a job: the pipe may be full and not block,
-            # the logger be gone, or the job have closed the descriptor.
+            # A log that cannot be written must not end a job. The pipe may be full, the logger may
+            # have died, or the job may have closed the descriptor.
             self._dropped += lines
             return lines
         return 0
@@ -210,7 +210,7 @@ class Log:
         )
         try:
             EVENT_LOGGER.handle(record)
-        except Exception as error:  # noqa: BLE001  # the application's handler ends no job
+        except Exception as error:  # noqa: BLE001  # a handler must not end the job
             text = f"a handler of {EVENT_LOGGER.name} raised {type(error).__name__}: {error}"
             self._append(self.formatter.event(time(), self._who, Note("error", text)))
 
@@ -234,7 +234,7 @@ class Handler(logging.Handler):
 
 
 class _Output(io.RawIOBase):
-    """sys.stdout (1) or sys.stderr (2), below its buffer."""
+    """The raw stream below the buffer of sys.stdout (1) or sys.stderr (2)."""
 
     def __init__(self, log: Log, fd: int) -> None:
         super().__init__()
@@ -254,22 +254,22 @@ class _Output(io.RawIOBase):
 
 
 class _Stream(io.TextIOWrapper):
-    """Stays open when a job closes it (`with sys.stdout:`), so the next job can print, too."""
+    """Stays open when a job closes it (`with sys.stdout:`), so that the next job can print."""
 
     def close(self) -> None:
         self.flush()
 
 
 def stream(log: Log, fd: int) -> io.TextIOWrapper:
-    """A replacement for Python's own sys.stdout (1) or sys.stderr (2)."""
+    """Return a replacement for Python's own sys.stdout (1) or sys.stderr (2)."""
     buffer = io.BufferedWriter(_Output(log, fd))
     return _Stream(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
 def set_up(log_format: str = "text") -> Log:
-    """The process's log, on stderr for now; children forked from it inherit it. The root logger
+    """Set up the process's log, on stderr for now; forked children inherit it. The root logger
     takes INFO and above, unless the application changes that when it is loaded."""
-    for fd in range(3):  # a closed one would become the end of a pipe, and be used as a stream
+    for fd in range(3):  # a closed one would be reused for a pipe
         try:
             os.fstat(fd)
         except OSError:

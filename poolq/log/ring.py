@@ -1,14 +1,14 @@
-"""The logger's buffer, in memory that outlives it: the successor of a killed logger finds all in
-it.
+"""The logger's buffer, in memory that outlives it: the successor of a killed logger continues
+there.
 
 - A record is what one read of one pipe returned, with its source and time. The reading thread adds
-  at TAIL, the sink's thread takes from HEAD; each moves its word only when its act is complete.
-- A read moves bytes from the pipe to their place in the ring in one system call. The successor
-  finds out whether it was done before the logger died: the place contained a sentinel, which is
-  gone then.
-- If there is no room the oldest records are dropped (`drop`), and their lines counted.
+  records at TAIL, the sink's thread takes them from HEAD. Each moves its word only when its
+  operation is complete.
+- One system call moves the bytes from a pipe to their place in the ring. Until then, the place
+  contains a sentinel, so the successor of a logger that died knows whether they were moved.
+- If there is no room, the oldest records are dropped (`drop`), and their lines counted.
 
-Positions only grow; the place is the remainder. Words are single stores of 8 bytes.
+Positions only grow; the place is the position modulo the size. Words are single stores of 8 bytes.
 """
 
 import mmap
@@ -25,13 +25,13 @@ LENGTH, SOURCE, WHEN, SLOT, JOB_LENGTH = range(5)  # words of a header, then the
 JOB = 40
 JOB_ROOM = HEADER_BYTES - JOB
 PAD = 1 << 32  # the source of a record that only fills the end of the memory
-SENTINEL = secrets.token_bytes(16)  # made in the master: the same in all loggers of a pool
-#: An empty ring starts again at its first page once its position is beyond this.
+SENTINEL = secrets.token_bytes(16)  # created in the master, so all loggers of a pool have it
+#: An empty ring starts again at its beginning if its position is beyond this.
 REWIND_BYTES = 512 << 10
 
 
 class Record(NamedTuple):
-    """`when` in seconds since the epoch; `slot` and `job` are those of the process at that time."""
+    """`when`: seconds since the epoch; `slot` and `job`: those of the writing process then."""
 
     source: int
     when: float
@@ -41,7 +41,7 @@ class Record(NamedTuple):
 
 
 class LogRing:
-    """Created by the master; one reading thread and one sink thread, of one logger at a time."""
+    """Created by the master; used by a reading thread and a sink thread of one logger at a time."""
 
     def __init__(self, size: int = RING_BYTES) -> None:
         self._size = size
@@ -55,7 +55,7 @@ class LogRing:
     # the master
 
     def request_exit(self) -> None:
-        """All others have ended: the logger is to leave when it has written what there is."""
+        """Make the logger exit when it has written everything, since all others have ended."""
         self._control[EXIT_REQUESTED] = 1
 
     # the logger
@@ -65,7 +65,7 @@ class LogRing:
         return bool(self._control[EXIT_REQUESTED])
 
     def recover(self) -> None:
-        """Called once by each logger at its start: complete what a killed one has left."""
+        """Complete what a killed logger has left. Each logger calls this once at its start."""
         control = self._control
         tail = control[TAIL] = max(control[TAIL], control[HEAD])
         if control[INTENT] == tail + 1:
@@ -78,7 +78,7 @@ class LogRing:
     # the reading thread
 
     def read(self, fd: int, length: int, source: int, when: float, slot: int, job: str) -> bool:
-        """Move `length` bytes, which must be there, from `fd` into a record. False: no room."""
+        """Move `length` available bytes from `fd` into a record. Return False without room."""
         with self._lock:
             tail = self._reserve(length)
             if tail is None:
@@ -104,7 +104,7 @@ class LogRing:
                 head = self._control[HEAD]
                 header = self._header(head)
                 body = self._body(head, header[LENGTH])
-                if head >= self._cursor:  # those before are being written
+                if head >= self._cursor:  # earlier ones are being written
                     if header[SOURCE] != PAD:
                         self._control[DROPPED] += max(1, body.tobytes().count(b"\n"))
                     self._cursor = head + _span(header[LENGTH])
@@ -113,7 +113,7 @@ class LogRing:
     # the sink's thread
 
     def take(self, most: int) -> tuple[list[Record], int]:
-        """The next records, up to `most` bytes or a little more; they stay until `done`. And how
+        """Return the next records, about `most` bytes, which stay in the ring until `done`, and how
         many lines before them were dropped since the last call."""
         found, size = [], 0
         with self._lock:
@@ -128,7 +128,7 @@ class LogRing:
         return found, lost
 
     def done(self) -> None:
-        """All that was taken is written."""
+        """Free the records that were taken: they are written."""
         with self._lock:
             self._control[HEAD] = max(self._control[HEAD], self._cursor)
 
@@ -138,7 +138,7 @@ class LogRing:
     # positions
 
     def _reserve(self, length: int) -> int | None:
-        """The position for a record of `length`, after a pad if it does not fit before the end."""
+        """Return the position for a record, after a pad if it does not fit before the end."""
         control = self._control
         if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND_BYTES:
             first = control[TAIL] + self._size - control[TAIL] % self._size
@@ -154,7 +154,7 @@ class LogRing:
         return control[TAIL]
 
     def _to_end(self, length: int) -> int:
-        """Bytes to skip at the end of the memory so that the record is in one piece."""
+        """Return how many bytes to skip at the end, so that the record is in one piece."""
         left = self._size - self._control[TAIL] % self._size
         return left if left < _span(length) else 0
 
@@ -178,5 +178,5 @@ class LogRing:
 
 
 def _span(length: int) -> int:
-    """Bytes that a record takes."""
+    """Return the bytes that a record takes."""
     return HEADER_BYTES + length + -length % HEADER_BYTES

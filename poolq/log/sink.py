@@ -1,6 +1,6 @@
 """Where the log goes: stderr or a file, written by a thread of its own.
 
-The sink may stall or fail for any length of time: reading continues beside it. Writing is retried
+The sink may stall or fail for any length of time; the logger keeps reading. Writing is retried
 until it succeeds, and then one line says how many lines were dropped meanwhile.
 """
 
@@ -19,21 +19,21 @@ from poolq.log.line_assembly import LineAssembler
 from poolq.log.ring import LogRing
 
 CHUNK_BYTES = 64 << 10
-#: Seconds of one write after which the sink counts as stalled: lines may be dropped.
+#: Seconds of one write after which the sink counts as stalled, so that lines may be dropped.
 STALL_TIMEOUT = 0.1
 RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 1.0
-#: For a new file: only the user and the group need to read the log.
+#: The mode of a new file: only the user and the group need to read the log.
 FILE_MODE = 0o640
 
 
 def open_file(path: Path) -> int:
-    """Open for appending. Raises OSError."""
+    """Open the file for appending. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     return os.open(path, flags, FILE_MODE)
 
 
 def path_of(config: Config) -> Path | None:
-    """The log file; None: stderr."""
+    """Return the log file; None for stderr."""
     return None if config.log_file == STDERR else Path(config.log_file)
 
 
@@ -48,12 +48,12 @@ def check(config: Config) -> None:
         source = config.sources.get("log_file", "code")
         raise ConfigError(
             f"log_file ({source}): {path} cannot be opened for writing: {error.strerror}; "
-            "name another, or stderr"
+            "name another file, or stderr"
         ) from None
 
 
 class Sink(threading.Thread):
-    """Takes from the ring and writes, until `finish`."""
+    """Takes records from the ring and writes them, until `finish`."""
 
     def __init__(
         self, ring: LogRing, lines: LineAssembler, formatter: Format, path: Path | None
@@ -78,22 +78,22 @@ class Sink(threading.Thread):
     # the reading thread
 
     def wake(self) -> None:
-        """There is something to write."""
+        """Tell the thread that there is something to write."""
         self._news.set()
 
     def reopen(self) -> None:
-        """The file was moved away: open its path again, which creates a new file."""
+        """Open the path again, which creates a new file: the old one was moved."""
         self._reopen = True
         self._news.set()
 
     def stalled(self) -> bool:
-        """True if it accepts nothing, or takes too long."""
+        """Return whether the output accepts nothing, or takes too long."""
         writing = self._writing
         return self._failing or (writing > 0 and monotonic() - writing > STALL_TIMEOUT)
 
     def finish(self, timeout: float) -> bool:
-        """Write all there is, for at most `timeout` seconds, and not at all if nobody reads the
-        output. True: nothing was left."""
+        """Write everything in at most `timeout` seconds, unless nobody reads the output. Return
+        whether everything was written."""
         self._closing = True
         self._news.set()
         deadline = monotonic() + timeout

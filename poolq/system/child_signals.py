@@ -1,9 +1,8 @@
 """The signals of a worker or a keeper, and waiting. Handlers only set a flag; the loop acts on it.
 
-TERM asks a worker to finish its job and leave. QUIT makes it leave at once: the keeper gives the
-jobs back. USR2 writes the stack of every thread to stderr at once, even if the worker hangs in C.
-INT, HUP, TTIN, TTOU and USR1 do nothing here, by a handler, because a job's subprocesses would
-inherit an ignored signal.
+TERM asks a worker to finish its job and exit. QUIT makes it exit at once; the keeper gives its jobs
+back. USR2 writes the stack of every thread to stderr, even if the worker hangs in C. INT, HUP,
+TTIN, TTOU and USR1 do nothing, by a handler: subprocesses would inherit an ignored signal.
 """
 
 import ctypes
@@ -27,8 +26,8 @@ IGNORED_SIGNALS = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINC
 
 
 class ChildSignals:
-    """What the master wants. `life` is a pipe that ends when the master does; `stop_requested` a
-    word, not 0 when this process is to leave. `inherited`: user code has forked this process."""
+    """`life`: a pipe that ends when the master dies. `stop_requested`: a word that is not 0 when
+    this process must exit. `inherited`: whether user code has forked this process."""
 
     def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
         self._stop_requested = stop_requested
@@ -44,13 +43,13 @@ class ChildSignals:
 
     @property
     def stopping(self) -> bool:
-        """True if this process is to leave. Cheap, since it is asked before each job."""
+        """True if this process must exit. It is cheap, since it is read before each job."""
         return self._stop_heard or self._stop_requested[0] != 0
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
         """Replace the handlers of the master, from which this process was forked. `abort` is called
-        just before QUIT ends the process; `outlive`: only the pipe reports the master's death, the
-        kernel sends no TERM."""
+        just before QUIT ends the process. `outlive`: whether the kernel must not send TERM when the
+        master dies; then only the pipe reports its death."""
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
             abort()
@@ -60,7 +59,7 @@ class ChildSignals:
             signal.SIGTERM: self._handle_term,
             signal.SIGQUIT: quit_now,
             signal.SIGCHLD: signal.SIG_DFL,
-            signal.SIGPIPE: signal.SIG_IGN,  # as Python itself starts
+            signal.SIGPIPE: signal.SIG_IGN,  # Python's own default
             **{signal.Signals[name]: _nothing for name in IGNORED_SIGNALS},
         }
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -80,7 +79,7 @@ class ChildSignals:
             self.orphaned = self._stop_heard = True
 
     def wait(self, timeout: float, *fds: int) -> bool:
-        """Sleep until one of `fds` is readable (True), a signal came, or the master is gone."""
+        """Sleep until one of `fds` is readable (True), a signal arrives, or the master dies."""
         watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
         ready = readable(watched, timeout)
         if self._wakeup in ready:
@@ -90,7 +89,7 @@ class ChildSignals:
         return any(fd in ready for fd in fds)
 
     def poll(self) -> None:
-        """Notice the master's end without waiting. One system call."""
+        """Detect the master's death without waiting, by one system call."""
         if not self.orphaned and os.getppid() != self._master:
             self.orphaned = self._stop_heard = True
 
@@ -126,10 +125,10 @@ _kept: list[mmap.mmap] = []
 
 def use_large_stack() -> None:
     """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
-    Python's handlers run on an alternate stack where there is one (SA_ONSTACK), and faulthandler
-    makes one, of about 11 KiB on the heap. Each signal that arrives while others are delivered puts
-    another frame of 3 KiB or more there: five at once would overwrite the heap beside it. So this
-    is called after each use of faulthandler."""
+    Python's handlers run on an alternate stack if there is one (SA_ONSTACK), and faulthandler makes
+    one of about 11 KiB on the heap. Each signal that arrives while others are delivered adds a
+    frame of 3 KiB or more: five at once would overwrite the heap beside it. So call this after each
+    use of faulthandler."""
     if sys.platform != "linux":
         return
     memory = mmap.mmap(-1, STACK_BYTES)

@@ -1,9 +1,9 @@
-"""Forking: what a child must undo of its parent before it becomes a worker or a keeper.
+"""Forking: what a child must undo of its parent's state before it becomes a worker or a keeper.
 
-All signals are blocked around the fork, so none is handled by the wrong process. A child leaves by
-`os._exit`, after flushing its own streams. Each child is a process group of its own: a signal to
-the master's group reaches only the master, and a kill reaches the job's subprocesses, too. Until a
-child has handlers of its own, TERM simply ends it.
+All signals are blocked around the fork, so that none is handled by the wrong process. A child exits
+by `os._exit`, after flushing its own streams. Each child has its own process group: a signal to the
+master's group reaches only the master, and a kill also reaches the job's subprocesses. Until a
+child has its own handlers, TERM simply ends it.
 """
 
 import os
@@ -20,9 +20,9 @@ EXIT_CRASHED = 70
 
 
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
-    """Fork; the child runs `main` and exits with its code. Returns the child's pid. `close`:
-    descriptors that the child must close. `alone` False: it stays in the parent's process group and
-    keeps its terminal. Raises OSError if the system has no room for another process."""
+    """Fork a child that runs `main` and exits with its code; return the child's pid. `close`:
+    descriptors that the child must close. Unless `alone`, the child stays in the parent's process
+    group and keeps its terminal. Raises OSError if the system has no room for another process."""
     flush_streams()
     with signals_blocked() as mask:
         pid = os.fork()
@@ -33,8 +33,8 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
 
 @contextmanager
 def signals_blocked() -> Iterator[set[int | signal.Signals]]:
-    """Block all signals for a while; yields the previous mask. A fork forgets a signal that has
-    arrived and was not handled yet; a blocked one stays."""
+    """Block all signals in the context; yield the previous mask. A fork loses a signal that has
+    arrived and was not handled yet, but not a blocked one."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield mask
@@ -45,7 +45,7 @@ def signals_blocked() -> Iterator[set[int | signal.Signals]]:
 def _become(
     main: Callable[[], int], close: tuple[int, ...], mask: set[int | signal.Signals], *, alone: bool
 ) -> int:
-    """The child's whole life."""
+    """Undo what the child has inherited, then run `main`."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -68,7 +68,7 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
     try:
         code = main()
         flush_streams()
-    except BaseException:  # noqa: BLE001  # report it, then leave
+    except BaseException:  # noqa: BLE001  # report it, then exit
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -76,20 +76,20 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
 
 
 def flush_streams() -> None:
-    """Before a fork, and before an exit without Python's own. It does not matter if that fails: a
-    job may have closed or replaced the streams, or nobody reads them."""
+    """Flush stdout and stderr, before a fork or `os._exit`. Ignore failures: a job may have closed
+    or replaced the streams, or nobody reads them."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
 
 
 def execute(argv: list[str], kept: tuple[int, ...]) -> int:
-    """Become another program, which keeps these descriptors. Returns only by raising OSError."""
+    """Become another program, which keeps the descriptors `kept`. Raises OSError."""
     for fd in kept:
         os.set_inheritable(fd, True)
     os.execv(argv[0], argv)  # noqa: S606  # without a shell, on purpose
 
 
 def exit_on_term(_number: int, _frame: FrameType | None) -> None:
-    """TERM's handler in a process that has nothing to finish."""
+    """Handle TERM in a process that has nothing to finish."""
     os._exit(0)

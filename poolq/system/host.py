@@ -1,4 +1,4 @@
-"""What a process asks of the system on which it runs."""
+"""What a process requests from its operating system."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 
 
 def raise_descriptor_limit(needed: int) -> None:
-    """Allow this process so many descriptors, since each row has some. Raises ConfigError."""
+    """Allow this process to open `needed` files. Raises ConfigError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ConfigError(
@@ -25,7 +25,7 @@ def raise_descriptor_limit(needed: int) -> None:
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of what a template forks; False if the system has no subreapers."""
+    """Become the parent of what a template forks. Return False if that is not supported."""
     try:
         return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
     except AttributeError:
@@ -33,7 +33,7 @@ def adopt_orphans() -> bool:
 
 
 def has_terminal() -> bool:
-    """True if this process has a controlling terminal that is still there."""
+    """Return whether this process has a controlling terminal that still exists."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -42,7 +42,7 @@ def has_terminal() -> bool:
 
 
 def die_with_parent() -> None:
-    """Have the kernel send TERM when the master dies (Linux; elsewhere the pipe reports it)."""
+    """Make the kernel send TERM when the master dies (Linux; elsewhere the pipe reports it)."""
     if sys.platform == "linux":
         prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
         prctl(_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Who a process is on its host, so that others can tell whether it still lives."""
+"""The identity of a process on its host, by which others can tell whether it still lives."""
 
 import os
 import secrets
@@ -14,13 +14,13 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def node_id() -> str:
-    """Random for each start of a pool: a restarted pool is another node."""
+    """Return a random id for each start of a pool: a restarted pool is another node."""
     return secrets.token_hex(6)
 
 
 @cache
 def boot_id() -> str:
-    """The id of this boot of this machine."""
+    """Return the id of this boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux
@@ -28,7 +28,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """The namespace in which this process's pid is valid; "" where there are no namespaces."""
+    """Return the namespace in which this process's pid is valid; "" if there are none."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -36,7 +36,7 @@ def pid_namespace() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started (clock ticks since boot), None if there is none or a zombie."""
+    """Return when the process started, in clock ticks since boot; None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -46,7 +46,7 @@ def start_time(pid: int) -> int | None:
 
 
 def is_runnable(pid: int) -> bool:
-    """True if the process runs, or would if it had a processor."""
+    """Return whether the process runs, or would run if it had a processor."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -62,7 +62,7 @@ def _started_elsewhere(pid: int) -> int | None:
 
 
 def resident_memory(pid: int) -> int:
-    """The process's resident memory in bytes; 0 if it is gone."""
+    """Return the process's resident memory in bytes; 0 if it has ended."""
     try:
         file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -76,7 +76,7 @@ def resident_memory(pid: int) -> int:
 
 
 def cpu_ticks(pid: int) -> int:
-    """Processor time that the process has used, in clock ticks; 0 if it is gone."""
+    """Return the processor time that the process has used, in clock ticks; 0 if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -86,7 +86,7 @@ def cpu_ticks(pid: int) -> int:
 
 
 def registration(worker: str, node: str, pool: str) -> Registration:
-    """This process, as the engine registers it."""
+    """Return the registration of this process with the engine."""
     pid = os.getpid()
     return Registration(
         worker=worker,
@@ -101,18 +101,18 @@ def registration(worker: str, node: str, pool: str) -> Registration:
 
 
 def is_local(worker: Registration) -> bool:
-    """True if the worker runs, or ran, in this boot and pid namespace."""
+    """Return whether the worker runs, or ran, in this boot and pid namespace."""
     return (worker.boot, worker.pidns) == (boot_id(), pid_namespace())
 
 
 def is_gone(worker: Registration) -> bool:
-    """True if the worker ran in this boot and pid namespace and its process has ended."""
+    """Return whether the worker ran in this boot and pid namespace and its process has ended."""
     return is_gone_here(worker.boot, worker.pidns, worker.pid, worker.started)
 
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
-    """True if that process ran in this boot and pid namespace and has ended. One that is hidden
-    from this user (hidepid, systemd's ProtectProc) may live: only its silence counts."""
+    """Return whether that process ran in this boot and pid namespace and has ended. Return False if
+    it is hidden from this user (hidepid, ProtectProc): then only missing heartbeats count."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)
@@ -130,5 +130,5 @@ def _hidden(pid: int) -> bool:
 
 
 def worker_name(node: str, seq: int) -> str:
-    """Names are never used twice: a node's id is random, and spawns are counted."""
+    """Return a name that is never used twice: a node's id is random, and forks are counted."""
     return f"{node}:{seq}"

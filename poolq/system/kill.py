@@ -1,4 +1,4 @@
-"""Signals to processes and groups that may be gone already."""
+"""Sends signals to processes and groups that may have ended already."""
 
 import os
 import signal
@@ -9,24 +9,24 @@ import psutil
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone; if it is, it will be reaped in the next round."""
+    """Signal a process, unless it has ended: then it is reaped in the next round."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def has_handler(pid: int, number: signal.Signals) -> bool:
-    """False if the signal would end the process at once, since it has no handler for it now."""
+    """Return False if the signal would end the process at once, for lack of a handler."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return True  # it is gone, or the system has no such file
+        return True  # it has ended, or the system has no such file
     masks = dict(line.split(":", 1) for line in lines if line.startswith("Sig"))
     bit = 1 << (number - 1)
     return any(int(masks.get(name, "0"), 16) & bit for name in ("SigCgt", "SigIgn"))
 
 
 def kill_group(pid: int) -> None:
-    """Kill the whole group, or only the process if it has not created its group yet."""
+    """Kill the process group, or only the process if it has not created its group yet."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -34,14 +34,14 @@ def kill_group(pid: int) -> None:
 
 
 def end_group(leader: int, session: int) -> None:
-    """Kill what the job of a dead worker has started; the worker was the leader of that group."""
+    """Kill what the job of a dead worker, the group's leader, has started."""
     if has_members(leader, session):
         kill_group(leader)
 
 
 def has_members(leader: int, session: int) -> bool:
-    """True if processes of this session are in that group. A group's number is not reused while it
-    has members, and the session shows that they belong to the pool."""
+    """Return whether processes of this session are in that group. A group's number is not reused
+    while it has members, and the session shows that they belong to the pool."""
     for pid in psutil.pids():
         with suppress(OSError):
             if os.getpgid(pid) == leader and os.getsid(pid) == session:

@@ -1,9 +1,8 @@
 """How a pool's master is found on its host even if somebody has deleted its lock file.
 
-It holds a piece of memory that is named after folder and pool, and that nobody but its owner can
-remove. A pool that wants the name looks for such a piece in the processes of its user, after it has
-the lock and a piece of its own. So if two have locked two files of one name, at least one of them
-sees the other.
+The master holds a marker: memory that is named after folder and pool, and that nobody else can
+remove. A new pool first takes the lock and creates its own marker, then looks for others in the
+processes of its user. So if two pools lock two files of one name, at least one sees the other.
 """
 
 import os
@@ -12,13 +11,13 @@ from pathlib import Path
 
 
 def create_marker(folder: Path, name: str) -> int:
-    """The descriptor of a marker, which every child must close."""
+    """Create a marker; return its descriptor, which every child must close."""
     return os.memfd_create(_called(folder, name), os.MFD_CLOEXEC)
 
 
 def other_holders(folder: Path, name: str) -> list[int]:
-    """The other processes of this user that have such a marker, in the same file system: containers
-    may have different folders with the same name."""
+    """Return the pids of this user's other processes that have such a marker, in the same mount
+    namespace: containers may have different folders with the same name."""
     link = f"/memfd:{_called(folder, name)} (deleted)"
     me, user, here = str(os.getpid()), os.geteuid(), _mounts("self")
     found = []
@@ -40,7 +39,7 @@ def _called(folder: Path, name: str) -> str:
 
 
 def _has(process: str, link: str) -> bool:
-    for fd in os.listdir(f"{process}/fd"):  # noqa: PTH208  # for all processes: paths cost three times as much
+    for fd in os.listdir(f"{process}/fd"):  # noqa: PTH208  # called for all processes: Path takes three times as long
         with suppress(OSError):  # it was closed meanwhile
             if os.readlink(f"{process}/fd/{fd}") == link:  # noqa: PTH115  # as above
                 return True

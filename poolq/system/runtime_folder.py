@@ -1,15 +1,15 @@
 """Where a running pool is found: a folder with a lock and a socket for each pool's name.
 
-- One pool per name and folder. The lock is a POSIX lock, which belongs to the process that took it:
-  no child inherits it, and the next pool may start whatever the workers of a dead one still do. It
-  is lost when its owner closes the file by any descriptor, so nothing else in the master opens it.
-- If its file is deleted, it is created again. Until it is, and if two pools have locked two files
-  of one name, a marker (`pool_marker.py`) tells them about each other.
+- A folder has one pool per name. The lock is a POSIX lock, which belongs to the process that took
+  it: no child inherits it, so the next pool may start while workers of a dead one still run. The
+  lock is lost when its owner closes any descriptor of the file, so nothing else in the master opens
+  it.
+- If the lock file is deleted, the pool creates it again. Until then, and if two pools have locked
+  two files of one name, they find each other by a marker (`pool_marker.py`).
 - Both files have mode 0600, in a folder that is the user's own, so nobody else can send commands.
 - A folder is reached through its descriptor: the path of a socket has at most 107 bytes.
 
-What is said through the socket is `control/server.py`'s business, and `control/client.py`'s at the
-other end.
+`control/server.py` and `control/client.py` are the two ends of the socket.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ class RunningPool(NamedTuple):
 
 
 def pool_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of a pool that is started here, created if necessary. Raises PoolStartError."""
+    """Return, or create, the folder of a pool started here. Raises PoolStartError."""
     path, variable = _chosen(environ)
     try:
         if variable == SESSION_VARIABLE and path.parent.stat().st_uid != os.geteuid():
@@ -66,7 +66,7 @@ def pool_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _is_private(found: os.stat_result) -> bool:
-    """True if nobody else can enter this folder."""
+    """Return whether nobody else can enter this folder."""
     return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
@@ -78,7 +78,7 @@ def _unusable(path: Path, variable: str, why: str) -> PoolStartError:
 
 
 def search_folders(environ: Mapping[str, str]) -> list[Path]:
-    """The folders where a command looks for pools."""
+    """Return the folders where a command looks for pools."""
     if _absolute(environ, RUNTIME_VARIABLE):
         return [_chosen(environ)[0]]
     found = [_chosen(environ)[0], _temporary(environ), SYSTEM_FOLDER]
@@ -88,7 +88,7 @@ def search_folders(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
-    """The folder, and the variable that chose it."""
+    """Return the folder, and the variable that chose it."""
     if given := _absolute(environ, RUNTIME_VARIABLE):
         return Path(given), RUNTIME_VARIABLE
     if given := _absolute(environ, SESSION_VARIABLE):
@@ -97,7 +97,7 @@ def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
 
 
 def _absolute(environ: Mapping[str, str], variable: str) -> str:
-    """The first of the folders, which systemd separates by colons; "" if it is not absolute."""
+    """Return the variable's first folder (systemd separates them by colons), "" if not absolute."""
     value = environ.get(variable, "").partition(":")[0]
     return value if value.startswith("/") else ""
 
@@ -107,7 +107,7 @@ def _temporary(environ: Mapping[str, str]) -> Path:
 
 
 def file_name(name: str) -> str:
-    """A pool's name as a file name: any name is allowed, even with slashes."""
+    """Return a pool's name as a file name. Any name is allowed, even with slashes."""
     quoted = quote(name, safe="")
     if len(quoted) <= _LONGEST:
         return quoted
@@ -118,8 +118,8 @@ def file_name(name: str) -> str:
 
 
 class PoolLock:
-    """A pool's name, held by its master until `release` or its death; `listener` is its socket.
-    A cleanup of such folders may delete its files: `restore_files` creates them again."""
+    """A pool's name, held by its master until `release` or its death. `listener` is its socket. If
+    a cleanup of such folders deletes the files, `restore_files` creates them again."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Raises PoolStartError if another pool holds the name, or a file cannot be created."""
@@ -145,7 +145,7 @@ class PoolLock:
             ) from None
 
     def _reject_duplicate(self) -> None:
-        """Leave the name to a pool whose lock file was deleted and that will create it again."""
+        """Give up the name if a pool has it whose lock file was deleted and will be restored."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
@@ -171,7 +171,7 @@ class PoolLock:
         return fd
 
     def _listen(self, folder: int) -> socket.socket:
-        """Listen, in place of a socket that a dead pool has left."""
+        """Listen, and replace a socket that a dead pool has left."""
         with suppress(FileNotFoundError):
             os.unlink(self._socket_file, dir_fd=folder)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -187,8 +187,8 @@ class PoolLock:
             self._files.append((self._socket_file, bound))
 
     def restore_files(self, now: float) -> tuple[str, str] | None:
-        """Check, at most twice a second, that the files are there, and create them again if not,
-        with a new `listener`. Returns a level and a text for the log if there is news."""
+        """Check, at most twice a second, that the files exist. If not, create them again, with a
+        new `listener`. Return a level and a text if there is something to log."""
         if now < self._next_check:
             return None
         self._next_check = now + CHECK_INTERVAL
@@ -199,7 +199,7 @@ class PoolLock:
         try:
             self._recreate(lock=not there[0])
         except (PoolStartError, OSError) as error:
-            self._failures += 1  # the first may be a new pool's doing, which has not seen us yet
+            self._failures += 1  # the first may be caused by a new pool, which then exits
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
             text = f"{deleted} and cannot be created again; commands do not find this pool: {why}"
             return ("error", text) if self._failures == 2 else None
@@ -207,7 +207,7 @@ class PoolLock:
         return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """The old lock is held until there is a new one; the marker keeps newcomers away."""
+        """Hold the old lock until there is a new one. The marker keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _is_private(self._path.lstat()):
@@ -229,11 +229,11 @@ class PoolLock:
         self._note_files()
 
     def descriptors(self) -> tuple[int, ...]:
-        """File descriptors that a child must close."""
+        """Return the file descriptors that a child must close."""
         return (self._folder, self.lock, self._marker, self.listener.fileno())
 
     def release(self) -> None:
-        """Free the name, and remove its files."""
+        """Free the name and remove its files."""
         os.close(self._marker)
         for file, inode in reversed(self._files):
             self._unlink(file, inode)
@@ -276,7 +276,7 @@ def _open_folder(path: Path) -> int:
 
 
 def name_taken(name: str, pid: int) -> PoolStartError:
-    """The error for a name that this process holds."""
+    """Return the error for a name that this process holds."""
     return PoolStartError(
         f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
@@ -285,17 +285,17 @@ def name_taken(name: str, pid: int) -> PoolStartError:
 
 
 def _holder(fd: int) -> int:
-    """The process that has the lock of this file; 0: none."""
+    """Return the process that has the lock of this file; 0 if there is none."""
     whole_file = (0, 0, 0)  # start, length, pid
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *whole_file)
     kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
     if kind == fcntl.F_UNLCK:
         return 0
-    return pid if pid > 0 else _written(fd)[0] or -1  # of another pid namespace
+    return pid if pid > 0 else _written(fd)[0] or -1  # it is in another pid namespace
 
 
 def _where(pid: int) -> str:
-    """The folder in which it was started, which shows a person with two projects whose it is."""
+    """Return the folder in which it was started, which tells a person whose pool it is."""
     try:
         return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
     except OSError:
@@ -303,14 +303,13 @@ def _where(pid: int) -> str:
 
 
 def _written(fd: int) -> tuple[int, str]:
-    """What the lock's owner wrote into it: its pid and the pool's name."""
+    """Return what the lock's owner wrote into it: its pid and the pool's name."""
     pid, _, name = os.pread(fd, 1024, 0).decode("utf-8", "replace").rstrip("\n").partition(" ")
     return (int(pid) if pid.isdecimal() else 0), name
 
 
 def holder_of(name: str, environ: Mapping[str, str]) -> int:
-    """The master of the pool that has this name, where a pool started here would look for it; 0:
-    nobody, as far as a quick check shows."""
+    """Return the pid of the pool that holds this name in the folder of pools started here, or 0."""
     path = _chosen(environ)[0] / f"{file_name(name)}.lock"
     try:
         found = _read_lock(path) if _trusted(path.parent, environ) else []
@@ -320,7 +319,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """The pools here that this user may see, by name. The master must not open its own lock so."""
+    """Return the pools that this user may see, by name. In a master, this would free its lock."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):
@@ -333,8 +332,8 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
 
 
 def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
-    """False for a folder that another user may have created where everybody may: no pool of this
-    user is there, and none that may receive commands."""
+    """Return False for the temporary folder if another user has created it: it contains no pool of
+    this user, and none that may receive commands."""
     if folder != _temporary(environ) or _absolute(environ, RUNTIME_VARIABLE):
         return True
     found = folder.lstat()
@@ -351,8 +350,8 @@ def _read_lock(path: Path) -> list[RunningPool]:
 
 
 def connect(found: RunningPool, timeout: float) -> socket.socket:
-    """Connect through the folder's descriptor, since its path may be too long for a socket's
-    address. Waits up to `timeout` seconds to be accepted. Raises OSError."""
+    """Connect through the folder's descriptor, because a path may be too long for a socket's
+    address. Wait up to `timeout` seconds to be accepted. Raises OSError."""
     folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

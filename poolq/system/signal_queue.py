@@ -1,4 +1,4 @@
-"""The signals of the master, and of other processes with a loop, which reads this queue."""
+"""The signals of the master and of other processes with a loop: handlers only queue them."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ QUEUED_SIGNALS = (
 
 
 class SignalQueue:
-    """The signals that have arrived and were not read yet; each makes `fd` readable."""
+    """The signals that have arrived and were not read yet. Each arrival makes `fd` readable."""
 
     def __init__(self) -> None:
         self.fd, self.write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -29,7 +29,7 @@ class SignalQueue:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
     def take(self) -> list[str]:
-        """All that have arrived, the oldest first, by name."""
+        """Return the names of all signals that have arrived, the oldest first."""
         drain(self.fd)
         found = []
         while self._arrived:

@@ -1,8 +1,8 @@
-"""A worker's stack for other processes of the same host, even if the worker hangs in C.
+"""Makes a worker's stack readable for other processes of its host, even if the worker hangs in C.
 
-The worker keeps a file in memory, and Python's faulthandler writes to it at DUMP_SIGNAL. Who may
-signal the worker finds the file in /proc, under the number in the worker's row, and reads what was
-added. The dump to the log, by USR2, is another one.
+The worker keeps a file in memory; at DUMP_SIGNAL, Python's faulthandler adds the stack to it. A
+process that may signal the worker finds the file in /proc, by the number in the worker's row, and
+reads what was added. This is independent of the dump to the log by USR2.
 """
 
 import faulthandler
@@ -12,12 +12,12 @@ from pathlib import Path
 from time import monotonic, sleep
 
 DUMP_SIGNAL = signal.SIGRTMIN
-MAX_FILE_BYTES = 1 << 20  # bytes in the file, after which it is emptied
-_PAUSE, _STILL = 0.005, 4  # seconds; checks without a change after which a stack is complete
+MAX_FILE_BYTES = 1 << 20  # a longer file is emptied before the next dump
+_PAUSE, _STILL = 0.005, 4  # seconds; checks without a change until a stack is complete
 
 
 def enable() -> int:
-    """In a worker: allow others to read its stack. Returns the file's number; 0: there is none."""
+    """In a worker: allow others to read its stack. Return the file's number; 0 if there is none."""
     try:
         made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
         try:
@@ -32,8 +32,8 @@ def enable() -> int:
 
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
-    """The stack of every thread of that worker, "" if it does not answer in time. `number`: of its
-    file, not 0, since the signal would then end the worker."""
+    """Return the stack of every thread of that worker, "" if it does not answer in time. `number`:
+    of its file; it must not be 0, since the signal would then end the worker."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -54,7 +54,7 @@ def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
 
 
 def _complete(file: int, begun: int, timeout: float) -> int:
-    """Wait until nothing more is added; returns the size."""
+    """Wait until nothing more is added; return the size."""
     deadline, size, still = monotonic() + timeout, begun, 0
     while monotonic() < deadline and still < _STILL:
         sleep(_PAUSE)

@@ -1,4 +1,4 @@
-"""The wake-ups between the processes of a pool: eventfds that say "look again", nothing more."""
+"""The wake-ups between the processes of a pool: eventfds that only say "check again"."""
 
 import os
 import select
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class WakeUp:
-    """Sent by any process that has it; wake-ups add up, and one `clear` takes them all."""
+    """A wake-up that any process may send. Several add up, and one `clear` removes them all."""
 
     def __init__(self, fd: int | None = None) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if fd is None else fd
@@ -20,7 +20,7 @@ class WakeUp:
             os.eventfd_read(self.fd)
 
     def wait(self, timeout: float) -> bool:
-        """True if it was woken within `timeout` seconds; clears it."""
+        """Wait at most `timeout` seconds for a wake-up and clear it. Return whether one came."""
         rung = bool(readable([self.fd], timeout))
         if rung:
             self.clear()
@@ -28,19 +28,19 @@ class WakeUp:
 
 
 class WakeUps:
-    """Those of a pool: the master's, the keeper's, the waiter's, and a doorbell for each row."""
+    """A pool's wake-ups: the master's, the keeper's, the waiter's, and a doorbell for each row."""
 
     def __init__(self, rows: int, fds: Sequence[int] = ()) -> None:
         wakeups = [WakeUp(fd) for fd in fds] or [WakeUp() for _ in range(rows + 3)]
         self.master, self.keeper, self.idle, *self.doorbells = wakeups
 
     def fds(self) -> list[int]:
-        """The descriptors, for `WakeUps(rows, fds)` in another program of the pool."""
+        """Return the descriptors, for `WakeUps(rows, fds)` in another program of the pool."""
         return [bell.fd for bell in (self.master, self.keeper, self.idle, *self.doorbells)]
 
 
 class WorkerWakeUps:
-    """Those that a worker uses: its doorbell, and two that it sends."""
+    """The wake-ups that a worker uses: it waits for its doorbell, and sends two others."""
 
     def __init__(self, wakeups: WakeUps, row: int) -> None:
         self.doorbell = wakeups.doorbells[row].fd
@@ -52,7 +52,7 @@ class WorkerWakeUps:
         self._idle.wake()
 
     def wake_master(self) -> None:
-        """Have the master check this worker's row now."""
+        """Make the master check this worker's row now."""
         self._master.wake()
 
 
@@ -64,8 +64,8 @@ def drain(fd: int) -> None:
 
 
 def readable(fds: Iterable[int], timeout: float) -> set[int]:
-    """Those that can be read (or have ended), after waiting for at most `timeout` seconds. It uses
-    `poll`, since `select` takes no descriptor above 1023."""
+    """Return the descriptors that can be read (or have ended), waiting for at most `timeout`
+    seconds. This uses `poll`, since `select` accepts no descriptor above 1023."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)

@@ -56,7 +56,7 @@ CASES: list[tuple[Event, str]] = [
         Unknown(*WHERE, 5.0),
         (
             "unknown jobs:Mail 0192 queue=emails: no module of the application defines it;"
-            " released uncounted for 5.00 s"
+            " released for 5.00 s without using an attempt"
         ),
     ),
     (
