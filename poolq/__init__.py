@@ -1,10 +1,10 @@
 """Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, `poolq run`.
 
-Applications import everything they need from here: see docs/guide.md. A name is loaded when it is
-first used, so that a command which needs none of them (`poolq health`) starts fast.
+Applications import everything they need from here; docs/guide.md explains it. Each name is loaded
+on first use, so that a command such as `poolq health`, which needs none of them, starts fast.
 """
 
-TYPE_CHECKING = False  # like typing's, which takes longer to import than everything else here
+TYPE_CHECKING = False  # importing typing takes longer than the rest of this module
 if TYPE_CHECKING:
     from poolq.errors import (
         AppError,
@@ -50,7 +50,7 @@ __all__ = [
     "job",
 ]
 
-#: The module of each name; all other names are in `errors`.
+#: The module that defines each name; all names that are missing here are in `errors`.
 _MODULES = {
     "FunctionJob": "jobs.function_job",
     "Job": "jobs.job",

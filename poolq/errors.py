@@ -1,4 +1,4 @@
-"""The tree of errors.
+"""All errors that poolq raises on purpose, as a tree.
 
     PoolqError
      ├── ConfigError            a setting, URL or option of the pool is invalid    exit 78
@@ -11,22 +11,22 @@
      ├── PoolNotFound           no pool of this name runs here                     exit 69
      ├── WaitTimeout            an awaited event has not happened in time          exit 75
      ├── NotFound               no job, queue or failed job of that id             exit 1
-     ├── Refused                the state of the job or pool does not allow it     exit 1
+     ├── Refused                the job's or pool's state forbids the request      exit 1
      ├── EngineError            the engine's answer is an error or unexpected      exit 1
      │    ├── EngineUnavailable the engine cannot be reached                       exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
      │    └── Fenced            this worker is no longer registered
-     └── JobError               why a job failed, kept with the job
-          ├── JobFailed         self.fail(reason), or an error of an earlier process
+     └── JobError               why a job failed; stored with the job
+          ├── JobFailed         self.fail(reason), or an error in another process
           ├── JobReleased       self.release() used the last attempt
           ├── RateLimitExhausted a rate limit used the last attempt
-          ├── JobCrashed        its workers died `max_crashes` times
-          ├── JobTimeout        it exceeded its deadline
-          ├── UnknownJob        no module of the application defines it
+          ├── JobCrashed        the job's workers died `max_crashes` times
+          ├── JobTimeout        the job exceeded its deadline
+          ├── UnknownJob        no module of the application defines the job
           └── BadMessage        the stored message cannot be read
-               └── NewerMessage a later poolq has stored it and can read it
+               └── NewerMessage a later version of poolq has stored the message
 
-Each text says in one line what was given, what is wrong and what to do.
+Each message says in one line what was given, what is wrong and what to do.
 """
 
 from collections.abc import Sequence
@@ -44,19 +44,19 @@ class PoolqError(Exception):
 
 
 class ConfigError(PoolqError):
-    """A setting is wrong; names the setting and where it came from."""
+    """A setting is invalid; the message names the setting and where it was found."""
 
     exit_code = 78
 
 
 class AppError(PoolqError):
-    """The application cannot be loaded; names the module and the line."""
+    """The application cannot be loaded; the message names the module and the line."""
 
     exit_code = 3
 
 
 class OptionError(PoolqError, ValueError):
-    """A job's option is unknown or has an invalid value; names the job."""
+    """A job's option is unknown or has an invalid value; the message names the job."""
 
 
 class DurationError(OptionError):
@@ -78,7 +78,7 @@ class PoolStartError(PoolqError):
 
 
 class PoolNotFound(PoolqError):
-    """No pool of that name runs on this host; names those that do."""
+    """No pool of that name runs on this host; the message names the pools that do."""
 
     exit_code = 69
 
@@ -90,7 +90,7 @@ class WaitTimeout(PoolqError):
 
 
 class NotFound(PoolqError):
-    """Nothing has this id or name."""
+    """No job, queue or failed job has this id or name."""
 
 
 class Refused(PoolqError):
@@ -102,9 +102,9 @@ class EngineError(PoolqError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached, or was lost before it answered. `maybe_stored` means that the
-    jobs in `ids` may have been stored nevertheless, so they must not be dispatched again
-    blindly."""
+    """The engine cannot be reached, or the connection was lost before the engine answered. If
+    `maybe_stored`, the jobs in `ids` may have been stored nevertheless, so dispatching them again
+    may run them twice."""
 
     exit_code = 69
 
@@ -121,7 +121,7 @@ class SchemaError(EngineError):
 
 
 class Fenced(EngineError):
-    """This worker was declared dead, and its claims were returned; its settlements are rejected."""
+    """This worker was declared dead and its jobs were given back; its results are rejected."""
 
 
 class JobError(PoolqError):
@@ -129,11 +129,11 @@ class JobError(PoolqError):
 
 
 class JobFailed(JobError):
-    """`self.fail(reason)`, or in place of an error that was raised in another process."""
+    """The job called `self.fail(reason)`, or another process raised its error."""
 
 
 class JobReleased(JobError):
-    """`self.release()` used up the last attempt."""
+    """The job called `self.release()` in its last attempt."""
 
 
 class RateLimitExhausted(JobError):
@@ -157,4 +157,4 @@ class BadMessage(JobError):
 
 
 class NewerMessage(BadMessage):
-    """A message of a later version than this code knows; it waits for a worker that can read it."""
+    """A later version of poolq stored the message, which waits for a worker that can read it."""

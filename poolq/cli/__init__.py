@@ -1,7 +1,7 @@
 """The `poolq` command, with one file per group of commands.
 
 Rules of all commands: data goes to stdout, messages to stderr. An error is one line, with the exit
-code of its class (errors.py). Slow imports are made by the command that needs them. `poolq run`
+code of its class (errors.py). Each command imports the slow modules that it needs. `poolq run`
 never imports the user's code; its workers do.
 """
 

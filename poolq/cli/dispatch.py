@@ -20,9 +20,9 @@ from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqEr
 @click.command()
 @click.argument("name")
 @click.argument("payload", metavar="JSON", default="{}")
-@click.option("--queue", metavar="NAME", help="Override the job's own.")
-@click.option("--delay", metavar="TIME", help='"30s", "tomorrow 09:00", an ISO 8601 time.')
-@click.option("--attempts", type=int, metavar="N", help="Override the job's own.")
+@click.option("--queue", metavar="NAME", help="Queue, instead of the job's own.")
+@click.option("--delay", metavar="TIME", help='When: "30s", "tomorrow 09:00", ISO 8601.')
+@click.option("--attempts", type=int, metavar="N", help="Instead of the job's own.")
 @click.option("--retry-after", metavar="STEPS", help='"10s", or one delay per retry: "1s,10s,1m".')
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
 @with_settings("app", "engine", "namespace")
@@ -79,7 +79,7 @@ def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
     try:
         arguments = job.bind(payload)
     except TypeError as error:
-        raise PayloadError(f"{error}; the payload holds its arguments by name") from None
+        raise PayloadError(f"{error}; the payload must hold the arguments by name") from None
     return str(job.dispatch(**arguments))
 
 
@@ -87,7 +87,7 @@ def _job(settings: Config, name: str) -> Any:
     """The job's class or function job, or None if there is no application to load."""
     missing = not any(_exists(settings.folder, module) for module in settings.app)
     if missing and settings.sources["app"] == "default":
-        warn(f"no module {settings.app[0]} in {settings.folder}: dispatched by name alone")
+        warn(f"no module {settings.app[0]} in {settings.folder}, so poolq's defaults are used")
         return None
     from poolq.jobs.function_job import FunctionJob
     from poolq.jobs.registry import load
@@ -134,5 +134,5 @@ def _json(text: str) -> Any:
 
 
 def shown(rest: str) -> str:
-    """The text at which the parser stopped, quoted."""
-    return repr(rest) if rest else "it ends there"
+    """Quote the text at which the parser stopped."""
+    return repr(rest) if rest else "the text ends there"

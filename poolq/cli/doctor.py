@@ -1,4 +1,4 @@
-"""`poolq doctor`: whether the engine works, and how well it keeps jobs."""
+"""`poolq doctor` checks whether the engine works and keeps jobs safely."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
 from poolq.jobs.message import entries
 
-SLOW_LATENCY = 0.1  # seconds of a round trip, which every step of a worker includes
+SLOW_LATENCY = 0.1  # seconds of a round trip; each exchange of a worker with the engine takes one
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 
 
@@ -25,8 +25,8 @@ def doctor(settings: Config, as_json: bool) -> int:
 
     Checks whether it is reachable, and its version, eviction policy, isolation, schema and clock.
 
-    Exits with 0 unless a check is bad: then with 1, or 69 if the engine cannot be reached, or 78 if
-    the schema or a setting is wrong.
+    Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
+    or a setting is wrong, and otherwise with 1.
     """
     source = settings.sources["engine"]
     checks = [Check("engine", "ok", f"{redact(settings.engine)} ({source})")]
@@ -67,7 +67,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
 
 
 def _latency(engine: Engine) -> Check:
-    engine.now()  # connects
+    engine.now()  # connect before measuring
     began = time.perf_counter()
     engine.now()
     took = time.perf_counter() - began
@@ -76,7 +76,7 @@ def _latency(engine: Engine) -> Check:
 
 
 def _writable(engine: Engine) -> Check:
-    """Check write access, by removing a node that cannot exist."""
+    """Check write access by removing a node that cannot exist."""
     try:
         engine.remove_node("")
     except EngineError as error:

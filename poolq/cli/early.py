@@ -2,9 +2,9 @@
 
 - It handles signals. Until the master has its own handlers, TERM, INT and QUIT exit with 0, and the
   other signals are ignored.
-- Under supervisor it exits if its name is taken. With `autorestart=true`, supervisor gives up only
-  a program that exits within `startsecs` (default 1), whatever its exit code. A process that was
-  too slow for that waits before it exits, because supervisor restarts it immediately.
+- Under supervisor, it exits if another pool has its name. With `autorestart=true`, supervisor gives
+  up on a program only if it exits within `startsecs` (default 1), whatever its exit code. A process
+  that is already older waits before it exits, because supervisor restarts it immediately.
 """
 
 import os
@@ -15,7 +15,7 @@ from types import FrameType
 
 NAME_TAKEN = 73  # PoolStartError.exit_code
 START_SECONDS = 0.8  # supervisor counts an earlier exit as a failed start
-EXIT_DELAY = 10.0  # seconds that a later exit is delayed
+EXIT_DELAY = 10.0  # seconds by which a later exit is delayed
 
 _EXITING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
@@ -31,7 +31,7 @@ def take_signals() -> None:
 
 
 def is_refused(args: list[str]) -> bool:
-    """True, with a message, if supervisor starts a second pool with the same name."""
+    """Return whether supervisor starts a second pool of the same name; if so, print an error."""
     if not _supervised():
         return False
     from poolq.cli import health
@@ -45,7 +45,7 @@ def is_refused(args: list[str]) -> bool:
 
 
 def delay_exit(code: int) -> int:
-    """Return the exit code, under supervisor after a delay if the name was taken too late."""
+    """Return the exit code, after a delay if supervisor would restart the process immediately."""
     if code == NAME_TAKEN and _supervised() and _process_age() > START_SECONDS:
         time.sleep(EXIT_DELAY)
     return code
@@ -56,14 +56,14 @@ def _supervised() -> bool:
 
 
 def _process_age() -> float:
-    """Seconds since this process started."""
+    """Return the seconds since this process started."""
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123  # pathlib is slow to import
         born = int(file.read().rpartition(b")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")
 
 
 def _flag(args: list[str]) -> str:
-    """The value of the last --name."""
+    """Return the value of the last --name."""
     name = ""
     for word, following in zip(args, [*args[1:], ""], strict=True):
         if word == "--name":

@@ -1,7 +1,7 @@
 """`poolq failed`: lists, retries and deletes failed jobs.
 
-Jobs are selected by id, or by --queue, --older-than or --all. The latter are processed in pages,
-and only those that had failed when the command started.
+Jobs are selected by id, or by --queue, --older-than or --all. A selection by options is processed
+in pages, and only has jobs that failed before the command started.
 """
 
 import itertools
@@ -34,7 +34,7 @@ MAX_LISTED = 1_000_000
 
 
 class Selection(NamedTuple):
-    """The selected failed jobs; `older_than` in microseconds."""
+    """Which failed jobs are selected; `older_than` is in microseconds."""
 
     ids: tuple[str, ...]
     queue: str | None
@@ -149,7 +149,7 @@ def forget(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool, yes: bool,
 ) -> int:  # fmt: skip
-    """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
+    """Delete failed jobs. Asks first if that deletes all of them, or all of a queue."""
     selection = Selection(ids, queue, older_than, everything)
     if selection.many and not ids and older_than is None:
         confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)

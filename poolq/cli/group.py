@@ -1,5 +1,5 @@
-"""Groups of commands: they suggest a name for a misspelled command, and the root group imports only
-the command that is called.
+"""Groups of commands. They suggest a name for a misspelled command; the root group imports only the
+command that is called.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """Imports a command when it is called. `modules`: the module that defines each command."""
+    """Imports a command when it is called. `modules` maps each command to its module."""
 
     def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

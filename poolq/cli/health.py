@@ -1,4 +1,4 @@
-"""`poolq health`: whether a pool is healthy. Probes call it often, so it imports very little.
+"""`poolq health` checks a pool's health. Probes call it often, so it imports very little.
 
 The pool's master answers through its socket, without asking the broker.
 """
@@ -14,7 +14,7 @@ _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def early(args: list[str]) -> int | None:
-    """The exit code for a probe's arguments; None leaves them to the command itself."""
+    """Return the exit code for a probe's usual arguments; None if the command must parse them."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
@@ -24,7 +24,7 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """The pool's name, from a TOML file or the default; None if the command itself must decide."""
+    """Return the pool's name (a TOML file's, or the default); None if the command must find it."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
@@ -44,7 +44,7 @@ def name_in_files() -> str | None:
 
 
 def _in_toml(text: bytes, file_name: str) -> str | None:
-    """The same, for the text of a TOML file."""
+    """Like `name_in_files`, for the text of a TOML file."""
     import tomllib
 
     try:
@@ -95,7 +95,7 @@ def _reason(answer: bytes) -> str:
     try:
         return str(json.loads(answer)["error"])
     except (ValueError, TypeError, LookupError):
-        return "it ended without an answer"
+        return "the pool has ended without an answer"
 
 
 def _print_error(text: str, code: int) -> int:

@@ -30,7 +30,7 @@ job.add_command(dispatch)
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
-    """Show a job in any state, with its history. Done jobs are counted, not kept."""
+    """Show a job in any state, with its history. Jobs that are done are not kept."""
     stored = engine.find(id)
     if stored is None:
         raise NotFound(f"job {id} is done or never existed")
@@ -38,7 +38,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 
 
 def _progress(id: str) -> Progress | None:
-    """The job's progress, if a pool of this user on this host runs it."""
+    """Return the job's progress, if a pool of this user on this host runs it."""
     from poolq.dashboard.sources import AttachedSource
     from poolq.system.runtime_folder import running_pools
 

@@ -12,9 +12,9 @@ from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
 USAGE = 2
-MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters; bytes of an argument in it
+MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters, and bytes
 INTERRUPTED = 130
-#: The commands in the order of the help, each with its module here.
+#: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
     "run": "run", "top": "top", "status": "status", "health": "probe", "pause": "pool",
     "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool", "stop": "pool",
@@ -47,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without ü shows \xfc
+            stream.reconfigure(errors="backslashreplace")  # if it cannot encode ü, write \xfc
     try:
         _check_encoding(sys.argv[1:] if args is None else args)
         code = poolq.main(args, prog_name="poolq", standalone_mode=False)
@@ -63,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except PoolqError as error:
         return _print_error(str(error), "", error.exit_code)
     except BrokenPipeError:
-        # The reader of our output is gone; the flush at exit must not fail.
+        # The reader of the output has closed it; the flush at exit must not fail.
         sys.stdout = None
         return 1
     except OSError as error:
@@ -83,7 +83,7 @@ def _open_streams() -> None:
 
 
 def _check_encoding(args: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8: no stored name and no URL has one."""
+    """Reject an argument that is not UTF-8, since no name and no URL can contain it."""
     for arg in args:
         if not arg.isprintable() and any("\ud800" <= ch <= "\udfff" for ch in arg):
             raise click.UsageError(f"{os.fsencode(arg)[:MAX_ARGUMENT_LENGTH]!r} is not UTF-8")

@@ -1,4 +1,4 @@
-"""`poolq make`: the skeleton of a job; `unit.py` writes service files."""
+"""`poolq make` writes the skeleton of a job; `unit.py` writes service files."""
 
 import keyword
 import re
@@ -19,7 +19,7 @@ from poolq import Job
 
 
 class {name}(Job):
-    """Describe the job. It may run twice, for example after a crash: make that harmless."""
+    """Describe the job. It may run twice, for example after a crash, so make that harmless."""
 
     # queue = "default"
     # delay = "+30 seconds"               # starts this long after the dispatch
@@ -79,7 +79,7 @@ def job(settings: Config, name: str, force: bool) -> None:
 
 
 def names(given: str) -> tuple[str, str]:
-    """The names of class and module: SendMail, send_mail. Raises UsageError for invalid names."""
+    """Return the names of class and module: SendMail, send_mail. Raises UsageError."""
     ctx = click.get_current_context(silent=True)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given, re.ASCII):
         raise click.UsageError(f"{given!r} is not a class name such as SendMail", ctx)

@@ -33,7 +33,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 def reject_empty(
     ctx: click.Context, _param: click.Parameter, value: str | tuple[str, ...]
 ) -> str | tuple[str, ...]:
-    """A callback for job ids: reject an empty one, such as an unset variable of a script."""
+    """Reject an empty job id, such as the value of an unset variable in a script."""
     for one in [value] if isinstance(value, str) else value:
         if not one.strip():
             raise click.UsageError(f"{one!r} is not a job id; dispatching returns one", ctx)
@@ -41,10 +41,10 @@ def reject_empty(
 
 
 def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
-    """A flag's callback: a value that the setting's parser rejects is a usage error.
+    """Return a flag's callback, which raises UsageError if the setting's parser rejects the value.
 
-    It returns the text, which `config.load` parses again with all other sources. An engine's URL is
-    not checked here: an invalid one is a configuration error, wherever it comes from.
+    It returns the text, which `config.load` parses again with the other sources. It does not check
+    an engine's URL, since an invalid one is a configuration error, wherever it comes from.
     """
 
     def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
@@ -60,7 +60,7 @@ def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter,
 
 
 def with_settings(*names: str) -> Decorator:
-    """Give a command the flags of these settings; it gets the merged `settings: Config` instead."""
+    """Add the flags of these settings to a command, which receives `settings: Config`."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
@@ -77,7 +77,7 @@ def with_settings(*names: str) -> Decorator:
 
 
 def with_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command --engine and --namespace; it gets an open `engine: Engine` that stores."""
+    """Add --engine and --namespace to a command, which receives an `engine: Engine` that stores."""
 
     @functools.wraps(command)
     def run(settings: Config, **kwargs: Any) -> T:
@@ -91,12 +91,12 @@ def with_engine(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def open_storing(settings: Config) -> Engine:
-    """The configured engine. Raises ConfigError if it stores no jobs (sync, null)."""
+    """Return the configured engine. Raises ConfigError if it stores no jobs (sync, null)."""
     engine = config.open_engine(settings)
     if not engine.stores:
         place = settings.sources.get("engine", "code")
         raise ConfigError(
-            f"{settings.engine} ({place}) keeps no jobs, and this needs an engine that does;"
+            f"{settings.engine} ({place}) keeps no jobs, but the command needs an engine that does;"
             " set POOLQ_ENGINE or --engine to sqlite, redis or database"
         )
     return engine
@@ -128,7 +128,7 @@ def print_line(text: str, *, err: bool = False) -> None:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask for confirmation. Raises Refused if it is denied, UsageError without a terminal."""
+    """Ask for confirmation unless `yes`. Raises Refused, or UsageError without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -141,7 +141,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def report_ids(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
-    """Print `found` ids to stdout and `missing` ones to stderr; return the exit code."""
+    """Print the ids `found` to stdout and `missing` to stderr; return the exit code."""
     for id in found:
         print_line(f"{done} {id}")
     for id in missing:

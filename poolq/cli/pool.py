@@ -15,7 +15,7 @@ from poolq.config.parsers import duration
 from poolq.control.client import ControlClient
 from poolq.errors import PoolqError, Refused
 
-wait_option = click.option("--wait", is_flag=True, help="Return only when it is done.")
+wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
 
 
 def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -31,7 +31,7 @@ def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 timeout_option = click.option(
     "--timeout", callback=_seconds, metavar="SECONDS",
-    help="Longest wait, then exit with 75; the operation continues (default: no limit).",
+    help="Stop waiting after this time and exit with 75 (default: no limit).",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
 @click.command()
 @with_settings("name")
 def pause(settings: Config) -> None:
-    """Make a pool take no new jobs.
+    """Stop a pool from taking new jobs.
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
@@ -95,15 +95,15 @@ def scale(settings: Config, workers: str) -> None:
 def reload(settings: Config, wait: bool, timeout: float | None) -> None:
     """Reload the application code.
 
-    One worker tries it first; if it fails, the old code keeps running. --wait reports the result:
-    it exits with 0 when the new code is accepted, or with 1 and the reason when it is refused.
+    One worker tries the new code first; if that fails, the old code keeps running. With --wait, the
+    command exits with 0 if the new code is accepted, or with 1 and the reason if it is refused.
     """
     if not wait:
         generation = request(settings, "reload")["generation"]
         print_line(f"pool {settings.name} is trying generation {generation}")
         return
     answer = _accepted(settings, connect(settings).request("reload", {"wait": True}, timeout))
-    print_line(f"generation {answer['generation']} is accepted: the other workers follow")
+    print_line(f"generation {answer['generation']} is accepted; the other workers follow")
 
 
 @click.command()
@@ -136,7 +136,7 @@ def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None
 
 
 def _end_pool(settings: Config, wait: bool, timeout: float | None, do: str, **more: object) -> int:
-    """End the pool; returns its exit code, or 0 without `wait`."""
+    """End the pool. Returns its exit code, or 0 without `wait`."""
     line = connect(settings)
     if not wait:
         _accepted(settings, line.request(do, more))

@@ -1,4 +1,4 @@
-"""The command `poolq health`, for its help, and if `health.early` cannot handle the arguments."""
+"""The command `poolq health`, for its help and for arguments that `health.early` leaves to it."""
 
 import click
 
@@ -12,9 +12,10 @@ from poolq.config import Config
 @click.option("--ready", "probe", flag_value="ready", help="Check that it can run jobs.")
 @with_settings("name")
 def health(settings: Config, probe: str | None) -> int:
-    """Report a pool's health to a probe: exit 0, or 1 with the reason.
+    """Report a pool's health to a probe.
 
-    It asks the pool, never the broker. 69: there is no such pool.
+    Exits with 0 if it is healthy, with 1 and the reason if not, or with 69 if there is no such
+    pool. The command asks the pool, never the broker.
     """
     if probe is None:
         raise click.UsageError(

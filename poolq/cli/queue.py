@@ -11,7 +11,7 @@ from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
 from poolq.monitor import times
 
-#: The row for all queues that have been empty for long.
+#: The row for all queues that have been empty for a long time.
 FORGOTTEN = "(forgotten)"
 QUEUE_COUNTS = ("ready", "delayed", "parked", "running", "failed")
 queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
@@ -26,7 +26,7 @@ def queue() -> None:
 @json_option
 @with_engine
 def ls(engine: Engine, as_json: bool) -> None:
-    """List the queues with their counts. OLDEST: how long the oldest ready job has been due."""
+    """List the queues with their counts. OLDEST is how long the oldest ready job has been due."""
     counts = engine.counts()
     counters = engine.totals()
     from poolq.cli import tables
@@ -69,7 +69,7 @@ def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
 def _document(
     counts: Sequence[QueueCounts], counters: dict[str, dict[str, int]]
 ) -> dict[str, object]:
-    """`oldest` in seconds; `counters`: since the namespace began."""
+    """Return the document; `oldest` is in seconds, `counters` count since the first job."""
     together: dict[str, int] = {}
     for counter in counters.values():
         for name, count in counter.items():
@@ -96,7 +96,7 @@ def _document(
 @queue_argument
 @with_engine
 def pause(engine: Engine, queues: Sequence[str]) -> None:
-    """Give out no jobs of these queues, on any node."""
+    """Stop all pools from taking jobs of these queues."""
     known = {one.queue for one in engine.counts()}
     for name in dict.fromkeys(queues):
         engine.pause(name)
@@ -109,7 +109,7 @@ def pause(engine: Engine, queues: Sequence[str]) -> None:
 @queue_argument
 @with_engine
 def resume(engine: Engine, queues: Sequence[str]) -> int:
-    """Give out jobs of these queues again."""
+    """Let all pools take jobs of these queues again."""
     known = {one.queue: one for one in engine.counts()}
     missing = [name for name in queues if name not in known]
     for name in missing:
@@ -126,7 +126,7 @@ def resume(engine: Engine, queues: Sequence[str]) -> int:
 @yes_option
 @with_engine
 def purge(engine: Engine, queue: str, yes: bool) -> None:
-    """Delete the ready, delayed and parked jobs of a queue. Others stay."""
+    """Delete the ready, delayed and parked jobs of a queue. Running and failed jobs stay."""
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
         raise NotFound(_no_queue(queue, list(known)))

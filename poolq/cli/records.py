@@ -14,7 +14,7 @@ from poolq.monitor.times import utc
 
 
 def entry(line: Entry) -> dict[str, object]:
-    """An entry of the history, without the fields that do not apply to its cause."""
+    """Return an entry of the history, without the fields that do not apply to its cause."""
     facts = {
         "error": line.error,
         "attempt": line.attempt,
@@ -31,7 +31,7 @@ def entry(line: Entry) -> dict[str, object]:
 
 
 def payload(body: bytes) -> tuple[Any, int | None]:
-    """The payload and `attempts`; for an unreadable message, its text and None."""
+    """Return the payload and `attempts`; for an unreadable message, its text and None."""
     try:
         message = decode(body)
     except BadMessage:
@@ -40,8 +40,8 @@ def payload(body: bytes) -> tuple[Any, int | None]:
 
 
 def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Everything about one job. Its status decides whether the time is `due`, `claimed` or
-    `failed`; `progress`: its progress while it runs on this host."""
+    """Return everything about one job. Its status decides whether the time is `due`, `claimed` or
+    `failed`. `progress` is given for a job that runs on this host."""
     found, attempts = payload(stored.body)
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     return {
@@ -62,7 +62,7 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def last_error(stored: StoredJob) -> str:
-    """The first line of the last error."""
+    """Return the first line of the last error."""
     history = entries(stored.state.history)
     if not history:
         return ""

@@ -17,7 +17,7 @@ COLUMN_GAP = "  "
 
 
 class Column(NamedTuple):
-    """`right`: align right; `elastic`: may be cut on a narrow terminal."""
+    """`right` aligns the column right; an `elastic` column may be cut on a narrow terminal."""
 
     title: str
     right: bool = False
@@ -38,7 +38,7 @@ def print_table(
     total: Sequence[object] = (),
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table, with `total` as its last line; `styles`: those of cells, by their text."""
+    """Print a table with `total` as its last line; `styles` maps texts of cells to their styles."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

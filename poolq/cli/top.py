@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MIN_SIZE, MAX_SIZE = (20, 5), (1000, 1000)
 DEFAULT_SIZE = (100, 30)
-PAGE_WIDTH = 160  # columns if the output is no terminal
+PAGE_WIDTH = 160  # columns if the output is not a terminal
 Size = tuple[int, int]
 
 
@@ -28,7 +28,7 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
     size = (int(found[1]), int(found[2])) if found else (0, 0)
     limits = zip(MIN_SIZE, size, MAX_SIZE, strict=True)
     if not all(least <= one <= most for least, one, most in limits):
-        text = f"--size is {value!r}; give columns and lines, as 100x30, from 20x5 to 1000x1000"
+        text = f"--size is {value!r}; give columns and lines from 20x5 to 1000x1000, such as 100x30"
         raise click.UsageError(text, ctx)
     return size
 
@@ -38,7 +38,7 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
 @json_option
 @click.option(
     "--svg", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the screen as a picture into FILE and exit.",
+    help="Write the screen as a picture to FILE and exit.",
 )  # fmt: skip
 @click.option(
     "--size", callback=_size, metavar="COLSxLINES",

@@ -22,7 +22,7 @@ from poolq.errors import Refused
 
 UNIT_KINDS = ("systemd", "supervisor", "k8s")
 UNIT_FLAGS = ("procs", "queue", "cooldown", "stop_timeout", "name")
-STOP_MARGIN = 15  # seconds beyond --stop-timeout, for the end of the keeper and slow machines
+STOP_MARGIN = 15  # seconds beyond --stop-timeout for the keeper to end, and for slow machines
 
 
 @click.command()
@@ -51,7 +51,7 @@ def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
 
 
 def unit_text(kind: str, settings: Config) -> str:
-    """The file's text."""
+    """Return the text of the file."""
     flags = [
         f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
         for name in UNIT_FLAGS
@@ -85,7 +85,7 @@ def _program() -> list[str]:
 
 
 def _owner(folder: Path) -> str:
-    """The owner of the project; a pool does not need root."""
+    """Return the owner of the project, or another user instead of root."""
     try:
         owner = folder.owner()
     except (KeyError, OSError):
@@ -94,7 +94,7 @@ def _owner(folder: Path) -> str:
 
 
 def _writable(settings: Config) -> str:
-    """The line that makes the folder of SQLite's file writable."""
+    """Return the line that makes the folder of SQLite's file writable, or ""."""
     if engine_urls.scheme(settings.engine) != "sqlite":
         return ""
     path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))

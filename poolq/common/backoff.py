@@ -1,10 +1,10 @@
-"""Exponential backoff with jitter and an upper bound (pure): how long to wait before a retry."""
+"""How long to wait before a retry: exponential backoff with jitter and an upper bound (pure)."""
 
 from typing import NamedTuple
 
 
 class Backoff(NamedTuple):
-    """Pauses in seconds: `first` after the first failure, doubled after each, at most `most`."""
+    """Pauses in seconds, doubled with each failure: from `first` to at most `most`."""
 
     first: float = 0.05
     most: float = 5.0

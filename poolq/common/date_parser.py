@@ -2,19 +2,19 @@
 
     point      "tomorrow noon" · "next monday 9:30" · "today 23:00" · "17:00" · "+1 month"
                "-1 day" · "@1900000000" · "2030-01-31 09:00" (ISO 8601)
-    span       "+1 month" · "1 year 2 weeks", encoded by ISO 8601 as "P1M" and "P12MT1209600S"
+    span       "+1 month" · "1 year 2 weeks", encoded as in ISO 8601: "P1M", "P12MT1209600S"
 
 The words are those of PHP's `strtotime`. Text is read from left to right; each part sets the day or
-the time of day, or moves the result:
+the time of day, or moves the result by a span:
 
 - A day without a time of day means 00:00: "tomorrow", "monday". A time without a day means today.
-- "monday" means today on a Monday, "next monday" the first Monday after today, "last monday" the
-  last one before today.
+- On a Monday, "monday" means today. "next monday" is the first Monday after today, "last monday"
+  the last one before today.
 - Years, months, weeks and days follow the calendar in the zone of `now` and keep the time of day
   when the clocks change; hours and shorter units are elapsed time. If a month is too short for the
   day, its last day is taken: January 31st "+1 month" is February 28th.
-- If a change of the clocks skips the time of day, it is moved forward by the gap; if it is
-  repeated, the first occurrence counts.
+- If a clock change skips the time of day, the result moves forward by the gap; if a clock change
+  repeats the time of day, its first occurrence counts.
 
 The caller decides what `now` is; `durations.py` decides what a point in the past means.
 """
@@ -34,7 +34,7 @@ UNIT_WORDS = {
     "month": ("month", "months"),
     "year": ("year", "years"),
 }
-#: Microseconds; a month and a year have no fixed length.
+#: The length of each unit in microseconds, except for months and years, which have no fixed length.
 UNIT_MICROSECONDS = {
     "us": 1,
     "ms": 1_000,
@@ -71,8 +71,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def point(text: str, now: datetime) -> datetime | None:
-    """The point in time that the text describes, in the zone of `now`; None if it describes none.
-    Raises ValueError for text that looks like a point in time but is invalid ("25:00")."""
+    """Return the point in time that the text describes, in the zone of `now`, or None. Raises
+    ValueError for text that looks like a point in time but is invalid ("25:00")."""
     text = text.strip()
     if _ISO_DATE.match(text):
         return datetime.fromisoformat(text)
@@ -87,29 +87,30 @@ def point(text: str, now: datetime) -> datetime | None:
 
 
 def plain(text: str) -> str:
-    """The text in lower case, with one spelling of the micro sign."""
+    """Return the text in lower case, with one spelling of the micro sign."""
     return text.strip().casefold().replace("\u03bc", "µ").replace("\u00b5", "µ")
 
 
 def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
-    """The point `months`, then `elapsed` microseconds, after `now` (before it if negative). Raises
-    OverflowError beyond the calendar."""
+    """Return `now` plus `months`, plus `elapsed` microseconds; both may be negative.
+
+    Raises OverflowError outside the years 1 to 9999."""
     year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
     if not 1 <= year <= 9999:
-        raise OverflowError("the calendar ends there")
+        raise OverflowError("the calendar has the years 1 to 9999")
     day = min(now.day, monthrange(year, month + 1)[1])
     moved = now.replace(year=year, month=month + 1, day=day, fold=0)
     return (moved.astimezone(UTC) + elapsed * _MICROSECOND).astimezone(now.tzinfo)
 
 
 def span(months: int, elapsed: int) -> str:
-    """Encode a calendar span by ISO 8601, with months and seconds only."""
+    """Encode a calendar span as in ISO 8601, with months and seconds only."""
     seconds = f"{elapsed / 1_000_000:f}".rstrip("0").rstrip(".")
     return f"P{months}M" + (f"T{seconds}S" if elapsed else "")
 
 
 def span_of(text: str) -> tuple[int, int]:
-    """The months and microseconds of an encoded span. Raises ValueError."""
+    """Decode a calendar span into months and microseconds. Raises ValueError."""
     found = _SPAN.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a span such as P1M")
@@ -117,12 +118,12 @@ def span_of(text: str) -> tuple[int, int]:
 
 
 class _Reading:
-    """Collects what the parts of a text set."""
+    """The day, time of day and span that the parts of a text have set so far."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.base: datetime | None = None  # given as seconds since the epoch
-        self.days: int | None = None  # from today
+        self.base: datetime | None = None  # if the text gives seconds since the epoch
+        self.days: int | None = None  # days from today
         self.weekday: tuple[str, int] | None = None
         self.clock: time | None = None
         self.months = 0
@@ -130,7 +131,7 @@ class _Reading:
         self.elapsed = 0
 
     def take(self, part: re.Match[str]) -> bool:
-        """Apply a part. Returns False if it is meaningless, or sets what is set already."""
+        """Apply a part. Returns False if it means nothing, or sets something for a second time."""
         if part["epoch"]:
             return self._epoch(part["epoch"])
         if part["which"]:
@@ -191,7 +192,7 @@ class _Reading:
         return True
 
     def result(self) -> datetime | None:
-        """The point in time; None if the parts contradict each other. Raises OverflowError."""
+        """The point in time, or None if parts contradict each other. Raises OverflowError."""
         named = self.days is not None or self.weekday is not None
         if self.base is not None:
             if named or self.clock is not None:
@@ -216,8 +217,8 @@ def _days_until(which: str, weekday: int, today: int) -> int:
 
 
 def _clock(part: re.Match[str]) -> time | None:
-    """The time of day; None for a bare number. Raises ValueError."""
-    hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # the expression has matched before
+    """Return the time of day, or None for a bare number. Raises ValueError."""
+    hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # `_PART` has matched it
     if minutes is None and half is None:
         return None
     hour = int(hours)

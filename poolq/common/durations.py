@@ -4,8 +4,8 @@
     span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
     when       a span · datetime (naive: local time) · text that `date_parser.py` reads
 
-A day of a duration has 24 hours. Functions that raise DurationError take `what`, the words with
-which its text begins ("delay of jobs:SendMail").
+In a duration, a day has 24 hours. Functions that raise DurationError take `what`, the beginning of
+its message ("delay of jobs:SendMail").
 """
 
 import math
@@ -21,7 +21,7 @@ Duration = float | str | timedelta
 Moment = Duration | datetime
 
 SECOND = UNIT_MICROSECONDS["s"]
-#: 100 years: points in time up to then are integers that a double holds exactly.
+#: 100 years. A double holds points in time up to then exactly, as integers.
 MAX_MICROSECONDS = 36_525 * UNIT_MICROSECONDS["d"]
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
@@ -32,7 +32,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(value: object, what: str) -> int:
-    """A duration in microseconds. Raises DurationError."""
+    """Return a duration in microseconds. Raises DurationError."""
     found = _duration(value)
     if found is None:
         if isinstance(value, str) and _NEGATIVE.search(value):
@@ -42,8 +42,8 @@ def micros(value: object, what: str) -> int:
 
 
 def span(value: object, what: str) -> int | str:
-    """A duration in microseconds; or a span with months as `date_parser.span` encodes it, since its
-    length depends on when it begins. Raises DurationError."""
+    """Return a duration in microseconds. A span with months is returned as `date_parser.span`
+    encodes it, since its length depends on when it begins. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
         _bound(months * 31 * UNIT_MICROSECONDS["d"] + elapsed, value, what)
@@ -57,7 +57,7 @@ def span(value: object, what: str) -> int | str:
 
 
 def length(step: int | str, now: datetime) -> int:
-    """The length in microseconds of a `span` that begins at `now`."""
+    """Return the length in microseconds of a `span` that begins at `now`."""
     if isinstance(step, int):
         return step
     try:
@@ -68,10 +68,10 @@ def length(step: int | str, now: datetime) -> int:
 
 
 def when(value: object, now: datetime, what: str) -> tuple[int, int]:
-    """When a job is due, as `(delay, at)`, of which at least one is 0. `delay` is in microseconds
-    from now, `at` in microseconds since the epoch. None and points in the past give (0, 0):
-    immediately. Dates and times without a zone have the zone of `now`, or local time if it has
-    none. Raises DurationError."""
+    """Return when a job is due, as `(delay, at)`, of which at least one is 0. `delay` is in
+    microseconds from now, `at` in microseconds since the epoch. None and points in the past give
+    (0, 0), which means immediately. Dates and times without a zone are in the zone of `now`, or in
+    local time if `now` has no zone. Raises DurationError."""
     if value is None:
         return 0, 0
     found = _duration(value)
@@ -93,12 +93,12 @@ def when(value: object, now: datetime, what: str) -> tuple[int, int]:
 
 
 def is_duration(value: object) -> bool:
-    """Whether the value is a delay, for which `when` gives the same answer at any time."""
+    """Whether the value is None or a duration; then `when` does not depend on `now`."""
     return value is None or _duration(value) is not None
 
 
 def _duration(value: object) -> int | None:
-    """The microseconds, perhaps negative or out of range; None if the value is not a duration."""
+    """Return microseconds, perhaps negative or out of range, or None if this is not a duration."""
     if isinstance(value, str):
         months, elapsed = _parts(value) or (1, 0)
         return None if months else elapsed
@@ -108,12 +108,12 @@ def _duration(value: object) -> int | None:
         return None
     if isinstance(value, float) and math.isnan(value):
         return None
-    # Bounded first: infinity cannot be converted to an integer.
+    # Bounded first, since infinity cannot be converted to an integer.
     return round(min(max(value, -1), MAX_MICROSECONDS) * SECOND)
 
 
 def _parts(value: str) -> tuple[int, int] | None:
-    """The months and microseconds of text that is a sum of numbers with units; else None."""
+    """The months and microseconds in a text of numbers with units; None for other text."""
     text = date_parser.plain(value)
     if text == "now":
         return 0, 0
@@ -137,7 +137,7 @@ def _parts(value: str) -> tuple[int, int] | None:
 
 
 def _point(value: object, now: datetime, what: str) -> datetime | None:
-    """The point in time that the text describes, or None."""
+    """Return the point in time that the text describes, or None."""
     if not isinstance(value, str):
         return None
     try:
@@ -160,12 +160,12 @@ def _names_a_point(value: object) -> bool:
 
 
 def _since_epoch(point: datetime, now: datetime) -> int:
-    """Microseconds since the epoch."""
+    """Return the microseconds from the epoch to `point`, in the zone of `now` if it has none."""
     if point.tzinfo is None:
         point = point.replace(tzinfo=now.tzinfo)
     try:
         return (point.astimezone(UTC) - _EPOCH) // _MICROSECOND
-    except (OverflowError, ValueError):  # the zone's offset leads beyond the calendar
+    except (OverflowError, ValueError):  # the zone's offset moves it beyond the calendar
         return 0 if point.year == 1 else MAX_MICROSECONDS * 100
 
 

@@ -1,8 +1,8 @@
 """Escapes untrusted text for display, so that it cannot control a terminal, break a line of the log
 or hide parts of it (pure).
 
-Escaped are the control characters C0 and C1 (some terminals obey the latter too), the characters
-that change the writing direction, and Unicode's separators of lines and paragraphs.
+It escapes the control characters C0 and C1 (some terminals obey C1 too), the characters that change
+the writing direction, and Unicode's line and paragraph separators.
 """
 
 import re
@@ -11,31 +11,31 @@ from typing import Any
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 #: All controls except tab and newline.
 _CONTROLS = re.compile(f"[{_CONTROL}]")
-#: The same in JSON, encoded in UTF-8, where characters below a space are already escaped.
+#: The same characters in JSON in UTF-8, except those below a space, which JSON escapes anyway.
 _IN_JSON = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
 
 
 def clean(text: str) -> str:
-    """The text on one line, with everything escaped that is not printable."""
+    """Return the text on one line; all characters that are not printable are escaped."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def clean_lines(text: str) -> str:
-    """The text with only controls escaped: tabs and newlines stay."""
+    """Escape control characters, but keep tabs and newlines."""
     return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
 
 def clean_json(data: bytes) -> bytes:
-    """An equivalent JSON document without raw control characters."""
+    """Return an equivalent JSON document without raw control characters."""
     return data if data.isascii() and b"\x7f" not in data else _IN_JSON.sub(_escape_json, data)
 
 
 def to_json(data: object) -> bytes:
-    """The data as JSON, with lone surrogates (of file names that are not UTF-8) escaped."""
+    """Encode the data as JSON; escape lone surrogates, as in file names that are not UTF-8."""
     import msgspec
 
     try:
@@ -45,7 +45,7 @@ def to_json(data: object) -> bytes:
 
 
 def _whole(value: Any) -> Any:
-    """A copy with lone surrogates escaped, as UTF-8 cannot encode them."""
+    """Return a copy with lone surrogates escaped, since UTF-8 cannot encode them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

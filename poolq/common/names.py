@@ -1,4 +1,4 @@
-"""Names: what those of queues and jobs may contain, and suggestions for misspelled ones."""
+"""Checks names of queues and jobs, and suggests known names for misspelled ones."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ MAX_JOB_NAME_BYTES = 255  # bytes of a job's name
 
 def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) -> str:
     """Check the name of a queue or a job: at most `longest` bytes of text without spaces, commas or
-    control characters. Raises OptionError, which begins with `what`."""
+    control characters. Raises OptionError, whose message begins with `what`."""
     if not isinstance(value, str):
         raise OptionError(f"{what} is {value!r}; it must be text")
     if not value:
@@ -25,13 +25,14 @@ def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) ->
 
 
 def closest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The known name that is most similar to a misspelled one, or ""."""
+    """Return the known name that is most similar to a misspelled one, or ""."""
     import difflib  # here: only errors need it
 
     return next(iter(difflib.get_close_matches(given, list(known), 1, cutoff)), "")
 
 
 def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of an error about an unknown name: the closest known one, or else `otherwise`."""
+    """The end of an error about an unknown name: a question with the closest one, or
+    `otherwise`."""
     near = closest(given, known)
     return f"did you mean {near}?" if near else otherwise

@@ -1,7 +1,7 @@
 """Engine URLs: shorthand words, aliases, validation, and how to show a URL without its password.
 
 `normalise` returns a URL with a known scheme, valid hosts and ports, an absolute path for SQLite,
-and a database name for MySQL. Options in the query are left to the engine.
+and a database name for MySQL. The engine checks the options in the query.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from poolq.common.names import suggestion
 
-#: What a single word stands for; `database` stands for DATABASE_URL.
+#: The URL that each word stands for; `database` stands for the value of DATABASE_URL.
 SHORTHANDS = {
     "sqlite": "sqlite:///poolq.db",
     "redis": "redis://localhost:6379/0",
@@ -18,7 +18,7 @@ SHORTHANDS = {
     "sync": "sync://",
     "null": "null://",
 }
-#: The engine class of each scheme, imported with its client library when that engine is chosen.
+#: The engine class of each scheme; it is imported, with its client library, when it is chosen.
 ENGINES = {
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
     "redis": "poolq.engines.redis.engine:RedisEngine",
@@ -33,7 +33,7 @@ ENGINES = {
 }
 SCHEMES = tuple(ENGINES)
 SQL_SCHEMES = ("mysql", "mariadb")
-#: Spellings that other libraries use, also with a "+driver" (SQLAlchemy's mysql+pymysql).
+#: Schemes as other libraries spell them; DRIVER_SCHEMES may have a "+driver" (mysql+pymysql).
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
 DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
 
@@ -42,7 +42,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 
 def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
-    """The complete URL that an engine gets. Relative SQLite paths start from `folder`. Raises
+    """Return the complete URL for an engine. Relative SQLite paths start from `folder`. Raises
     ValueError with one line that contains no password."""
     url = text.strip()
     if url == "database":
@@ -95,12 +95,12 @@ def _known_schemes(given: str) -> str:
 def _file(location: str, folder: Path, url: str) -> str:
     if location and not location.startswith("/"):
         raise ValueError(
-            f"{redact(url)!r} has two slashes; write three for a file of the project folder"
+            f"{redact(url)!r} has two slashes; write three for a file in the project folder"
             " (sqlite:///poolq.db) or four for an absolute path"
         )
     name = unquote(location[1:])
     if not name or name == ":memory:" or name.endswith("/"):
-        raise ValueError(f"{redact(url)!r} names no file; workers share one: sqlite:///poolq.db")
+        raise ValueError(f"{redact(url)!r} names no file; write sqlite:///poolq.db, for example")
     return quote(str(folder / name))
 
 
@@ -115,15 +115,15 @@ def _check_server(known: str, location: str, url: str) -> None:
         if match is None or (len(hosts) > 1 and not match[1]) or not _can_be(match[1]):
             raise ValueError(f"{shown} has an invalid host; write {known}://host:port")
         if match[2] is not None and not _port(match[2]):
-            raise ValueError(f"{shown} has a bad port; a port is a number from 1 to 65535")
+            raise ValueError(f"{shown} has an invalid port; a port is a number from 1 to 65535")
     if known in SQL_SCHEMES and not re.fullmatch(r"[^/]+", path):
         raise ValueError(f"{shown} names no database; write {known}://user:password@host/database")
     if known in ("redis", "rediss") and not re.fullmatch(r"\d{0,5}", path, re.ASCII):
-        raise ValueError(f"{shown} has a bad database; Redis numbers them: {known}://host:port/0")
+        raise ValueError(f"{shown} has no database number; write {known}://host:port/0")
 
 
 def _can_be(host: str) -> bool:
-    """Whether the name is valid for a host: each part has 1 to 63 bytes."""
+    """Whether the name is a valid host name, with 1 to 63 bytes between dots."""
     try:
         return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
     except UnicodeError:
@@ -135,18 +135,18 @@ def _port(given: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL with *** for its password. Of a malformed URL, too much is hidden, not too little."""
+    """The URL with *** for its password. In a malformed URL, more than that may be hidden."""
     if "://" not in url:
         return f"***@{url.rpartition('@')[2]}" if "@" in url else url
     scheme, _, rest = url.partition("://")
     end = re.search(r"[/?#]", rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if authority and "@" in tail:
-        return f"{scheme}://***"  # the end of a password with an unquoted / ? or # is unknown
+        return f"{scheme}://***"  # a password with an unquoted / ? or # may end anywhere
     user, at, hosts = authority.rpartition("@")
     if at:
         name, colon, secret = user.partition(":")
-        if scheme.startswith("red") and not (colon and secret):  # a single word is the password
+        if scheme.startswith("red") and not (colon and secret):  # a lone word is the password
             user = "***"
         elif colon:
             user = f"{name}:***"

@@ -1,8 +1,8 @@
 """One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
 
-This module decides where values come from, and which one wins. The settings and their values
-are defined in `settings.py`, engine URLs in `engine_urls.py`. `.env` only provides settings:
-`os.environ` is never changed. Only `open_engine` chooses an engine.
+This module decides where values come from, and which value wins. `settings.py` defines the
+settings, and `engine_urls.py` the engine URLs. `.env` only provides settings; `os.environ` is never
+changed. Only `open_engine` chooses an engine.
 """
 
 import importlib
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
-JOB_ENGINE = "JOB_ENGINE"  # the name in Lightpack
+JOB_ENGINE = "JOB_ENGINE"  # Lightpack's name of the setting `engine`
 
 Warn = Callable[[str], None]
 
 
 def _default(name: str) -> Any:
-    """The default of a setting in the table of settings."""
+    """Return the default of a setting, from the table of settings."""
     return BY_NAME[name].default
 
 
@@ -74,7 +74,7 @@ class Config:
 
 
 class _Layer(NamedTuple):
-    """A place with settings; `named` describes one of them: "POOLQ_PROCS in /srv/.env"."""
+    """The settings from one place. `named` describes one of them: "POOLQ_PROCS in /srv/.env"."""
 
     values: Mapping[str, object]
     named: Callable[[Setting], str]
@@ -87,11 +87,12 @@ def load(
     warn: Warn | None = None,
     place: str = "",
 ) -> Config:
-    """Merge the settings of all places. `flags` maps names of settings to values, or to None if a
-    flag is not given; `place` names their origin if they are not flags of a command. Raises
-    ConfigError, which names the setting and its place. An unknown POOLQ_ variable only leads to a
-    warning (in the log, or through `warn`): it may belong to another version, or to the
-    application."""
+    """Merge the settings from all places.
+
+    `flags` maps names of settings to values, or to None for a flag that is not given; `place`
+    describes where they come from, unless they are flags of a command. Raises ConfigError, whose
+    message names the setting and its place. An unknown POOLQ_ variable only causes a warning (by
+    `warn`, or in the log), since it may belong to another version or to the application."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
     folder, trusted = project_folder(cwd, warn)
@@ -123,20 +124,20 @@ def load(
 
 
 def open_engine(config: Config) -> "Engine":
-    """The engine of the configured URL. It connects when it is first used. Raises ConfigError."""
+    """Return the engine for the configured URL; it connects on first use. Raises ConfigError."""
     return engine_class(config)(config.engine, config.namespace)
 
 
 def engine_class(config: Config) -> "type[Engine]":
-    """The class of the configured engine, imported together with its client library."""
+    """Return the class of the configured engine, imported together with its client library."""
     module, _, name = engine_urls.ENGINES[engine_urls.scheme(config.engine)].partition(":")
     found: type[Engine] = getattr(importlib.import_module(module), name)
     return found
 
 
 def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
-    """The nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current one)
-    upwards, and True; otherwise `cwd` and whether it is trusted. Warns about untrusted ones."""
+    """Return the project folder and whether it is trusted. It is the nearest trusted folder with
+    one of PROJECT_FILES, from `cwd` (default: the current one) upwards, or else `cwd`."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -170,7 +171,7 @@ def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of more than 4,300 digits
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits
         return "a value too large to be shown"
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
@@ -213,14 +214,14 @@ def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
 
 
 def _hint(given: str, known: Mapping[str, object]) -> str:
-    """The end of a sentence about an unknown name: the closest match, or all names."""
+    """Return the end of a sentence about an unknown name: the closest match, or all names."""
     return "; " + suggestion(given, known, f"there are {', '.join(known)}")
 
 
 def _toml(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}
-    import tomllib  # here: few producers have a file to read
+    import tomllib  # imported here, since few producers have such a file
 
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -233,7 +234,7 @@ def _toml(path: Path) -> dict[str, object]:
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    import dotenv  # here, for the same reason as tomllib
+    import dotenv  # imported here, for the same reason as tomllib
 
     try:
         return {name: value for name, value in dotenv.dotenv_values(path).items() if value}
@@ -246,7 +247,7 @@ def _one_line(error: Exception) -> str:
 
 
 def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:
-    """Each setting, its value (an engine URL without its password) and where it was found."""
+    """Yield each setting, its value (an engine URL without its password) and where it was found."""
     for setting in SETTINGS:
         value = getattr(config, setting.name)
         shown = redact(value) if setting.name == "engine" else value

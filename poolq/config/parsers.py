@@ -59,7 +59,7 @@ def namespace(value: object) -> str:
 
 
 def whole(least: int, most: int) -> Parser:
-    """Whole numbers from `least` to `most`."""
+    """Return a parser for whole numbers from `least` to `most`."""
 
     def parse(value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value.strip(), re.ASCII):
@@ -72,7 +72,7 @@ def whole(least: int, most: int) -> Parser:
 
 
 def duration(least: float = 0.0) -> Parser:
-    """Seconds: a number, or text such as "30s" or "1 hour"; at least `least` seconds."""
+    """Return a parser for a number of seconds, or text such as "30s"; at least `least` seconds."""
 
     def parse(value: object) -> float:
         try:
@@ -105,7 +105,7 @@ def size(value: object) -> int:
 
 
 def memory(value: object) -> int:
-    """Bytes like `size`, from 16 MiB, which Python itself needs, to 1 TiB; 0 means no limit."""
+    """Bytes, written like a `size`, from 16 MiB (Python needs that) to 1 TiB; 0 means no limit."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZE_UNITS[match[2].upper()]
@@ -126,7 +126,7 @@ def switch(value: object) -> bool:
 
 
 def choice(*words: str) -> Parser:
-    """One of these words."""
+    """Return a parser for one of these words."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
@@ -144,7 +144,7 @@ def names(value: object) -> tuple[str, ...]:
     elif isinstance(value, (list, tuple)):
         parts = value
     else:
-        raise ValueError("must be names separated by commas, or a list of them")  # noqa: TRY004  # as all parsers
+        raise ValueError("must be names separated by commas, or a list of them")  # noqa: TRY004  # as parsers do
     found = [part.strip() if isinstance(part, str) else "" for part in parts]
     if not found or not all(name and name.isprintable() for name in found):
         raise ValueError("must be names separated by commas, none of them empty")

@@ -1,8 +1,8 @@
-"""The table of settings: one entry for each, with everything about it.
+"""The table of settings; each entry holds everything about one setting.
 
 Flags, environment variables, keys in files, `poolq config show` and the tests of the documentation
-are derived from `SETTINGS`. Values are parsed by `parsers.py`; `merged.py` decides where they come
-from and which one wins.
+are derived from `SETTINGS`. `parsers.py` parses values; `merged.py` decides where values come from
+and which value wins.
 """
 
 import os
@@ -31,7 +31,7 @@ STDERR = "stderr"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default` may be a function that computes it, `shown` is what the help shows."""
+    """One setting. `default` may be a function that computes it; the help shows `shown` instead."""
 
     name: str
     default: object
@@ -64,7 +64,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-# Positional, so that it reads as a table: name, default, parser, metavar, shown default, help.
+# A table, so without keywords: name, default, parser, metavar, the default in the help, the help.
 SETTINGS = (
     Setting("engine", "sqlite:///poolq.db", text, "URL", "sqlite:///poolq.db",
         "Where jobs are stored: a URL, or one of sqlite redis database sync null."),
@@ -79,13 +79,13 @@ SETTINGS = (
     Setting("sleep", 5.0, duration(0.01), "SECONDS", "5",
         "Longest time between an idle worker's checks for jobs."),
     Setting("cooldown", 0.0, duration(), "SECONDS", "0",
-        "Replace a worker that has run for this long, between two jobs; 0: never."),
+        "Replace a worker between two jobs if it has run for this long; 0: never."),
     Setting("max_jobs", 0, whole(0, 10**9), "N", "0",
         "Replace a worker that has run this many jobs; 0: never."),
     Setting("max_memory", 0, memory, "SIZE", "0",
-        "Replace a worker that has grown beyond this, between two jobs; 0: never."),
+        "Replace a worker between two jobs if it has grown beyond this; 0: never."),
     Setting("max_memory_hard", 0, memory, "SIZE", "0",
-        "Kill a worker that exceeds this during a job, which is charged a crash; 0: never."),
+        "Kill a worker that exceeds this during a job, as a crash of the job; 0: never."),
     Setting("timeout", 0.0, duration(), "SECONDS", "0",
         "Kill a job that runs longer, unless it has its own timeout; 0: never."),
     Setting("boot_timeout", 60.0, duration(0.1), "SECONDS", "60",
@@ -93,9 +93,9 @@ SETTINGS = (
     Setting("max_surge", 1, whole(1, 1024), "N", "1",
         "How many workers beyond --procs a reload may start."),
     Setting("max_spawn_failures", 0, whole(0, 10**6), "N", "0",
-        "End the pool after this many workers in a row died before finishing a job; 0: never."),
+        "End the pool when this many workers in a row have died before finishing a job; 0: never."),
     Setting("no_preload", False, switch, "", "off",
-        "Import the application in each worker, without a template's shared memory.", switch=True),
+        "Import the application in each worker, without sharing a template's memory.", switch=True),
     Setting("stop_timeout", 60.0, duration(), "SECONDS", "60",
         "How long a stopping pool lets running jobs finish before it kills them."),
     Setting("prefetch", 0, whole(0, 1000), "N", "0",
@@ -117,7 +117,7 @@ SETTINGS = (
     Setting("max_payload", 1 << 20, size, "BYTES", "1M",
         "Maximum size of a job's payload at dispatch.", flag=False),
     Setting("unknown_job_for", 600.0, duration(), "SECONDS", "600",
-        "How long a job that no worker knows is released before it is buried.", flag=False),
+        "How long a job waits for a worker that knows it before it is buried.", flag=False),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -1,6 +1,6 @@
 """Which folders may provide settings and code: those that no other user can write to.
 
-The project is searched for from the current folder upwards. That may lead through /tmp, where
+The search for the project goes from the current folder upwards. It may pass through /tmp, where
 anybody can leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder is trusted
 only if
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def reason_for_distrust(folder: Path, *, current: bool) -> str:
-    """Why a folder is not trusted, as the end of a sentence; "" if it is."""
+    """Return why a folder is not trusted, as the end of a sentence, or "" if it is trusted."""
     try:
         found = folder.stat()
     except OSError as error:

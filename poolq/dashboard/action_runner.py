@@ -17,7 +17,7 @@ MAX_PENDING = 8  # waiting actions; further ones are refused
 
 
 class ActionResult(NamedTuple):
-    """The outcome of an action. `blocks`: the texts that it has fetched, by title."""
+    """The outcome of an action. `blocks` are the texts that it has fetched, by title."""
 
     action: Action
     level: str
@@ -26,8 +26,8 @@ class ActionResult(NamedTuple):
 
 
 class ActionRunner:
-    """`perform` carries out one action and returns a message and the texts that it has fetched; it
-    may raise PoolqError or OSError. `fd` is readable when there are results."""
+    """Runs actions. `perform` carries out one action and returns a message and the texts that it
+    has fetched; it may raise PoolqError or OSError. `fd` is readable when there are results."""
 
     def __init__(self, perform: Callable[[Action], tuple[str, dict[str, str]]]) -> None:
         self._perform = perform
@@ -37,7 +37,7 @@ class ActionRunner:
         self._started = False
 
     def submit(self, action: Action) -> bool:
-        """Queue an action. False if too many are waiting."""
+        """Queue an action. Returns False if too many are waiting."""
         if not self._started:
             self._started = True
             threading.Thread(target=self._run, name="actions", daemon=True).start()
@@ -48,7 +48,7 @@ class ActionRunner:
         return True
 
     def results(self) -> list[ActionResult]:
-        """The results since the last call."""
+        """Return the results since the last call."""
         drain(self.fd)
         found = []
         while self._results:

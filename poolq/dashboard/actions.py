@@ -1,6 +1,7 @@
-"""The actions of the screen: on the pool through its socket, on jobs and queues through the engine.
+"""Carries out the actions of the screen: on the pool through its socket, on jobs and queues through
+the engine.
 
-Each may block for some seconds; `action_runner.py` runs them in a thread of its own.
+An action may block for some seconds; `action_runner.py` runs actions in a thread of its own.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,9 @@ ActionOutput = tuple[str, dict[str, str]]
 
 
 class Actions:
-    """Called with one action at a time, by one thread. `call` opens a connection to the pool,
-    `stack` returns a worker's stack by its pid, and `broker` the engine of the pool as the screen
-    shows it, or "" if it is the one in `config`."""
+    """One thread calls this with one action at a time. `call` opens a connection to the pool,
+    `stack` returns the stack of the worker with a pid, and `broker` returns the URL of the pool's
+    engine without its password, or "" if the pool uses `config`."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Actions:
         }
 
     def __call__(self, action: Action) -> ActionOutput:
-        """Carry it out; the message, and the fetched texts by title. Raises PoolqError, OSError."""
+        """Return a message, and the fetched texts by title. Raises PoolqError, OSError."""
         return self._handlers[action.kind](action)
 
     # the pool
@@ -76,7 +77,7 @@ class Actions:
         if self._opened is None:
             mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
-                raise Refused(f"give the --engine of this pool, which is {theirs}, and not {mine}")
+                raise Refused(f"this pool uses {theirs}, not {mine}; give its --engine")
             self._opened = open_engine(self._config)
         return self._opened
 
@@ -99,8 +100,8 @@ class Actions:
         return f"job {action.target} is forgotten", {}
 
     def _show(self, action: Action) -> ActionOutput:
-        """The stack of the worker with pid `action.by`, and the job `action.target`, if they are
-        given. A text that is not available says why."""
+        """Fetch the stack of the worker with pid `action.by`, and the job `action.target`, if they
+        are given. If one is not available, its text says why."""
         blocks: dict[str, str] = {}
         if action.by:
             found = self._stack(action.by).rstrip()
@@ -116,7 +117,7 @@ class Actions:
 
 
 def job_blocks(stored: StoredJob) -> dict[str, str]:
-    """A job's payload, error, traceback and history, by title."""
+    """Return a job's payload, error, traceback and history, by title."""
     try:
         payload = msgspec.json.format(msgspec.json.encode(decode(stored.body).payload), indent=2)
     except BadMessage:

@@ -1,6 +1,6 @@
 """The dashboard of `poolq run`: a process of the pool that has the terminal.
 
-The master creates the object and forks; only the forked process imports what draws.
+The master creates the object and forks; only the forked process imports the code that draws.
 """
 
 import os
@@ -14,7 +14,7 @@ from poolq.dashboard.terminal_modes import modes_of
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.runtime_folder import file_name, pool_folder
 
-DUMB = ("", "dumb", "unknown")  # terminals that cannot place their cursor
+DUMB = ("", "dumb", "unknown")  # terminals whose cursor cannot be moved
 
 
 class Dashboard:
@@ -26,7 +26,7 @@ class Dashboard:
         self._modes = modes_of(0)
 
     def run(self, scores: Scoreboard) -> int:
-        """Show the screen until it is stopped, or the terminal or the pool is gone. Returns 0."""
+        """Show the screen until it is stopped, the terminal closes or the pool ends. Returns 0."""
         from setproctitle import setproctitle
 
         from poolq.control.client import ControlClient
@@ -55,7 +55,7 @@ class Dashboard:
             lines = exit_summary.summary(last or screen.last, ended=ended)
         else:
             lines = exit_summary.orphaned(screen.last)
-        with suppress(OSError):  # the terminal has gone
+        with suppress(OSError):  # the terminal was closed
             sys.stdout.write("".join(f"poolq: {line}\n" for line in lines))
             sys.stdout.flush()
         return 0
@@ -71,13 +71,13 @@ class Dashboard:
 
 
 def has_terminal() -> bool:
-    """True if keys can be read and a screen can be drawn."""
+    """Return whether keys can be read and a screen can be drawn."""
     return os.isatty(0) and os.isatty(1) and os.environ.get("TERM", "") not in DUMB
 
 
 def with_log_file(config: Config) -> Config:
-    """The settings of a pool with a dashboard: the log goes to a file, if it would otherwise go to
-    this terminal. Raises PoolStartError."""
+    """Return the settings with a log file in the pool's folder, if the log would otherwise go to
+    the terminal of the dashboard. Raises PoolStartError."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
     path = pool_folder(os.environ) / f"{file_name(config.name)}.log"

@@ -14,13 +14,13 @@ _ERROR_MARKS = (" error: ", '"level":"error"')
 
 
 def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
-    """Lines about the pool, from its last snapshot."""
+    """Return lines about the pool, from its last snapshot."""
     if last is None:
         return ["the pool has ended"] if ended else []
     head = last.head
     name = clean(head.pool)
     if not ended:
-        return [f"pool {name} runs on (master {head.pid})"]
+        return [f"pool {name} keeps running (master {head.pid})"]
     totals = (f"{getattr(last.throughput, kind).total} {kind}" for kind in KINDS)
     text = ", ".join(totals).replace("limited", "rate-limited")
     lines = [f"pool {name} has ended after {amounts.span(head.uptime)}: {text}"]
@@ -30,7 +30,7 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
 
 
 def orphaned(last: Snapshot | None) -> list[str]:
-    """Lines about a pool whose master died while its dashboard was running."""
+    """Return lines about a pool whose master died while its dashboard was running."""
     if last is None:
         return ["the pool's master has died"]
     head = last.head
@@ -40,8 +40,8 @@ def orphaned(last: Snapshot | None) -> list[str]:
 
 
 def errors(path: Path, since: int) -> list[str]:
-    """The last errors in a log after its first `since` bytes: a pool that failed under its
-    dashboard has shown its log to nobody."""
+    """Return the last errors in a log after its first `since` bytes. The dashboard has hidden the
+    log of a pool that failed."""
     try:
         with path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)

@@ -1,7 +1,7 @@
 """What each key does (pure): it changes the state of the screen, or returns an action.
 
 Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries
-actions out; the loop suspends, redraws and leaves.
+out actions, but the loop leaves, suspends and redraws.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
-DRAIN_QUESTION = Question("End the pool, when its running jobs have finished?", Action("drain"))
+DRAIN_QUESTION = Question("End the pool when its running jobs have finished?", Action("drain"))
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
@@ -18,11 +18,11 @@ _ACTION_KEYS = ("p", "r", "+", "-", "=", "R", "D", "X")
 
 
 def press(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Handle a key; the action to carry out, if any. `now`: monotonic seconds."""
+    """Handle a key and return the action to carry out, if any. `now` is in monotonic seconds."""
     if key.startswith("paste "):
         state.pasting = key == "paste begins"
         return None
-    if state.pasting:  # pasted text is no command, but it may be a filter
+    if state.pasting:  # pasted text is never a command, but it may be a filter
         if state.typing and len(key) == 1:
             _type(key, state)
         return None
@@ -35,7 +35,7 @@ def press(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Actio
 
 
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Give the key to what is on top: a question, the filter being typed, the help, or a detail."""
+    """Pass the key to what is on top: a question, the filter being typed, the help, or a detail."""
     if state.question is not None:
         question, state.question = state.question, None
         if key in ("y", "Y"):
@@ -111,7 +111,7 @@ def _move(by: int, state: ScreenState, snapshot: Snapshot) -> None:
 
 
 def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
-    """The selected row, or None if the pane is empty."""
+    """Return the selected row, or None if there is none."""
     pane = PANES[state.detail.pane if state.detail else state.pane]
     if state.detail is not None:
         rows = pane.rows(snapshot)

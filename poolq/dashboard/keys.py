@@ -1,11 +1,11 @@
-"""The keys: their help, and how the bytes of a terminal become names of keys."""
+"""The keys: their help, and a parser that turns a terminal's bytes into names of keys."""
 
 from typing import NamedTuple
 
 
 class KeyHelp(NamedTuple):
-    """The help of one or more keys. `short`: for the last line of the screen; `changes`: whether
-    they change something in the pool."""
+    """The help of one or more keys. `short` is for the last line of the screen; `changes` says
+    whether the keys change something in the pool."""
 
     keys: str
     what: str
@@ -24,12 +24,10 @@ KEY_HELP = (
     KeyHelp("p", "pause or resume the selected queue", "pause", changes=True),
     KeyHelp("r", "put the selected failed job back into its queue", "retry", changes=True),
     KeyHelp("+, -", "add or remove a worker", "workers", changes=True),
-    KeyHelp("R", "reload the application's code; asks", "reload", changes=True),
-    KeyHelp(
-        "D", "drain: finish running jobs, then end the pool; asks", "drain and stop", changes=True
-    ),
-    KeyHelp("X", "permanently delete the selected failed job; asks", "forget", changes=True),
-    KeyHelp("q", "quit; in the dashboard of 'poolq run', drain the pool; asks", "leave"),
+    KeyHelp("R", "reload the application's code; asks first", "reload", changes=True),
+    KeyHelp("D", "finish its jobs, then end the pool; asks first", "drain and stop", changes=True),
+    KeyHelp("X", "permanently delete the selected failed job; asks first", "forget", changes=True),
+    KeyHelp("q", "quit; in the dashboard of 'poolq run', do the same as D", "leave"),
     KeyHelp("ctrl-l", "redraw the screen"),
     KeyHelp("ctrl-z", "suspend; 'fg' resumes"),
 )
@@ -51,7 +49,7 @@ READ_SIZE = 4096  # bytes per read
 
 
 def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
-    """Split off an escape sequence at the end whose rest has not been read yet."""
+    """Split off an escape sequence at the end that has not been read completely."""
     at = data.rfind(b"\x1b")
     last = data[at:] if at >= 0 else b""
     begun = last[1:2] in (b"[", b"O") and not any(0x40 <= one <= 0x7E for one in last[2:])
@@ -61,8 +59,8 @@ def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
 
 
 def parse(data: bytes) -> list[str]:
-    """The names of the typed keys; a printable key is its own name. Unknown sequences are ignored.
-    A lone escape is the key "esc"."""
+    """Return the names of the typed keys; a printable key is its own name. Unknown sequences are
+    ignored. A lone escape is the key "esc"."""
     found: list[str] = []
     while data:
         if data[:1] == b"\x1b":
@@ -81,7 +79,7 @@ def parse(data: bytes) -> list[str]:
 
 
 def _sequence(data: bytes) -> tuple[bytes, bytes]:
-    """The escape sequence at the beginning, and the rest."""
+    """Split off the escape sequence at the beginning."""
     if data[1:2] not in (b"[", b"O"):
         return data[:1], data[1:]
     end = 2

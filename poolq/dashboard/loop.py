@@ -33,7 +33,8 @@ _WORDS = {
 
 
 class Screen:
-    """One screen in one terminal. `alive` is called before each frame; False ends the screen."""
+    """One screen in one terminal. `alive` is called before each frame; if it returns False, the
+    screen ends."""
 
     def __init__(
         self,
@@ -51,15 +52,15 @@ class Screen:
         self._runner = runner
         self._alive = alive
         self._signals = SignalQueue()
-        # Ctrl-C and Ctrl-\ end the pool, and its own dashboard then shows how it ends.
+        # Ctrl-C and Ctrl-\ end a pool that has this terminal; its own dashboard then stays.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
         self._incomplete = b""  # the beginning of an escape sequence
-        self.last: Snapshot | None = None  # the last snapshot
+        self.last: Snapshot | None = None  # what was drawn last
         self.ended = False  # whether the pool has ended
 
     def run(self) -> None:
-        """Run until the pool ends, somebody quits, or a signal arrives."""
+        """Run until the pool ends, the user quits, or a signal arrives."""
         self._signals.install(SIGNALS)
         ignore_background()
         try:
@@ -97,7 +98,7 @@ class Screen:
             fds.append(self._terminal.fd)
         if self._terminal.fd in readable(fds, timeout):
             data = self._terminal.keys()
-            self._leaving = self._leaving or not data  # the terminal has gone
+            self._leaving = self._leaving or not data  # the terminal was closed
             data, self._incomplete = split_incomplete(self._incomplete + data)
             for key in parse(data):
                 self._press(key)
@@ -143,7 +144,7 @@ class Screen:
     # signals
 
     def _take_signals(self) -> bool:
-        """Handle the queued signals. True if the screen must be drawn again."""
+        """Handle the queued signals. Returns True if the screen must be drawn again."""
         names = self._signals.take()
         for name in names:
             if name in self._ending:
@@ -156,8 +157,8 @@ class Screen:
         return bool(names)
 
     def _suspend(self, *, group: bool) -> None:
-        """Restore the terminal, stop, and show the screen again after `fg`. Ctrl-Z stops the whole
-        group, with the pool's master, so the terminal must be restored first."""
+        """Restore the terminal, stop, and show the screen again after `fg`. With `group`, the whole
+        process group stops, including the pool's master, as Ctrl-Z does in other programs."""
         self._terminal.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(ProcessLookupError):

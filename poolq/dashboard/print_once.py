@@ -1,4 +1,4 @@
-"""A pool without an interactive screen: everything once, one line, or a picture."""
+"""Shows a pool without a screen: all at once, in one line, or as a picture."""
 
 import io
 import re
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
-from poolq.dashboard.drawing import alert_lines, ansi, frame, header, table, throughput
+from poolq.dashboard.drawing import ansi, frame, header, table, throughput
 from poolq.dashboard.drawing.cells import Line, clean
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import Theme, make_theme
@@ -32,10 +32,10 @@ _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """Everything, one pane below the other, in as many lines as it takes."""
+    """Draw everything, one pane below the other, in as many lines as needed."""
     context = DrawContext(snapshot, theme, ScreenState(pane=""), alerts(snapshot))
     lines = header.draw(snapshot, theme, width, 2)
-    lines += alert_lines.draw(context, width, alert_lines.height_of(context))
+    lines += frame.draw_alerts(context, width, len(context.alerts))
     lines += throughput.draw(snapshot, theme, width)
     for pane in PANES.values():
         lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
@@ -43,7 +43,7 @@ def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
 
 
 def to_text(lines: Sequence[Line], *, styled: bool) -> str:
-    """The lines with the terminal's styles, or plain and without trailing blanks."""
+    """Return the lines with the terminal's styles, or plain and without trailing blanks."""
     if styled:
         return "".join(f"{ansi.line_text(line)}\n" for line in lines)
     plain = ("".join(segment.text for segment in line) for line in lines)
@@ -51,7 +51,7 @@ def to_text(lines: Sequence[Line], *, styled: bool) -> str:
 
 
 def one_line(snapshot: Snapshot) -> str:
-    """The pool in one line, for a pipe or a dumb terminal."""
+    """Describe the pool in one line, for a pipe or a dumb terminal."""
     pool, rates = snapshot.head, snapshot.throughput
     counts = {
         name: sum(getattr(queue, name) for queue in snapshot.queues)
@@ -70,8 +70,8 @@ def one_line(snapshot: Snapshot) -> str:
 
 
 def _split_words(line: Line) -> Iterator[Segment]:
-    """Split at blanks, so that each word gets its own position: fonts differ in width, and some
-    viewers drop leading blanks."""
+    """Split at blanks, so that each word gets its own position, since fonts differ in width and
+    some viewers drop leading blanks."""
     for segment in line:
         for part in re.split(r"( {2,}|^ )", segment.text):
             if part:
@@ -79,7 +79,7 @@ def _split_words(line: Line) -> Iterator[Segment]:
 
 
 def picture(snapshot: Snapshot, size: tuple[int, int], state: ScreenState | None = None) -> str:
-    """The screen as an SVG document."""
+    """Draw the screen as an SVG document."""
     drawn = make_theme(colour=True, ascii_only=False)
     lines = frame.draw(snapshot, state or ScreenState(), drawn, size, 0.0)
     console = Console(

@@ -1,9 +1,9 @@
 r"""A progress bar for `poolq run --until-empty` on a terminal without the dashboard.
 
-It is the last line, shorter than any line of the log (`drawing/progress_line.py`), and the cursor
-stays at its beginning. So a line that the logger writes covers it, and erasing from the cursor also
-removes it after a narrower terminal has wrapped it. A process of its own draws it; see
-`master/dashboard.py`.
+The bar is the last line of the terminal, and the cursor stays at its beginning. It is shorter than
+any line of the log, so the next line that the logger writes covers it. Erasing from the cursor on
+removes the bar even if a narrower terminal has wrapped it. `drawing/progress_line.py` draws it, in
+a process of its own (`master/dashboard.py`).
 """
 
 import os
@@ -69,7 +69,7 @@ class ProgressBar:
 
 
 def wanted(config: Config) -> bool:
-    """True if a terminal can show it, and the pool ends when its queues are empty."""
+    """Return whether a terminal can show it and the pool ends when its queues are empty."""
     return config.until_empty and os.isatty(1) and os.environ.get("TERM", "") not in ("", "dumb")
 
 

@@ -1,5 +1,5 @@
 """The state of the screen: the focused pane, the selected rows, the filter, an open question or
-detail. `key_bindings.py` changes it, drawing reads it."""
+detail. `key_bindings.py` changes it; drawing reads it."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Question:
 
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full. `blocks`: fetched texts, by title; `waits`: more are being fetched."""
+    """A row shown in full. `blocks` are fetched texts, by title; it `waits` for more of them."""
 
     pane: str
     key: str
@@ -34,8 +34,8 @@ class Detail:
 
 @dataclass(slots=True)
 class ScreenState:
-    """`chosen`: the key of the selected row, by pane. `own`: this is the dashboard of `poolq run`,
-    whose q drains the pool. `message`: of the last key, shown until `until` (monotonic)."""
+    """`chosen` maps panes to the keys of their selected rows. In its `own` pool's dashboard (`poolq
+    run`), q drains the pool. `message` is shown until `until`, in monotonic seconds."""
 
     own: bool = False
     read_only: bool = False
@@ -57,4 +57,4 @@ class ScreenState:
         self.message, self.level, self.until = text, level, now + MESSAGE_SECONDS
 
 
-MESSAGE_SECONDS = 6.0  # seconds
+MESSAGE_SECONDS = 6.0

@@ -1,4 +1,4 @@
-"""Where a screen's snapshots come from: the pool's shared memory, inherited or attached to."""
+"""Takes a screen's snapshots from the pool's shared memory, inherited or attached to."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,7 +13,7 @@ from poolq.system import identity
 
 class Source:
     """Takes snapshots of one pool, in one thread of a process that the pool has forked. It never
-    waits for the broker. `master`: the master's pid."""
+    waits for the broker. `master` is the master's pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._reader = SnapshotReader(scores)
@@ -21,14 +21,14 @@ class Source:
         self._since = identity.start_time(master)
 
     def snapshot(self) -> Snapshot | None:
-        """The pool now, or None if its master has ended."""
+        """Return the state of the pool, or None if its master has ended."""
         if self._since is None or identity.start_time(self._master) != self._since:
             return None
         return self._reader.snapshot()
 
     def stack(self, pid: int) -> str:
-        """The stacks of a worker's threads, as Python's faulthandler writes them, or "" if the
-        worker does not answer within a second."""
+        """Return the stacks of a worker's threads, as Python's faulthandler writes them, or "" if
+        the worker does not answer within a second."""
         return self._reader.stack(pid)
 
     def close(self) -> None:
@@ -36,10 +36,10 @@ class Source:
 
 
 class AttachedSource(Source):
-    """For another terminal. It asks the pool once for its memory, then only reads it."""
+    """For another terminal. It asks the pool once for its memory, then only reads the memory."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, Refused, WaitTimeout, or PoolqError if the pool ends meanwhile."""
+        """Raises PoolNotFound, Refused, WaitTimeout; PoolqError if the pool ends meanwhile."""
         with closing(ControlClient(name, environ)) as line:
             self._scores = line.attach()
             super().__init__(self._scores, line.pid)

@@ -25,8 +25,8 @@ SMALLEST = (1, 1)
 
 
 class Terminal:
-    """Descriptors 0 and 1. `modes`: the modes to restore; default: the current ones. `entered`: a
-    process that has died may have left its screen on the terminal."""
+    """The terminal at descriptors 0 and 1. `modes` are the modes to restore (default: the current
+    ones). `entered` means that a process may have left its screen on the terminal when it died."""
 
     def __init__(
         self, modes: Modes | None = None, *, ascii_only: bool = False, entered: bool = False
@@ -73,14 +73,14 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """True if this process's group has the terminal, or if it is not our controlling one."""
+        """Return whether this process's group has the terminal, or no group can have it."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:
             return True
 
     def size(self) -> tuple[int, int]:
-        """Its columns and lines."""
+        """Return its columns and lines."""
         try:
             found = os.get_terminal_size(1)
         except OSError:
@@ -88,18 +88,18 @@ class Terminal:
         return (found.columns or 80, found.lines or 24)
 
     def keys(self) -> bytes:
-        """The typed bytes; empty if the terminal is gone."""
+        """Return the typed bytes, or none if the terminal was closed."""
         try:
             return os.read(self.fd, READ_SIZE)
         except OSError:
             return b""
 
     def ready(self) -> bool:
-        """Send what is left of the last frame; True if nothing is."""
+        """Send the rest of the last frame. Returns True if nothing is left to send."""
         return self.entered and self._flush()
 
     def redraw(self) -> None:
-        """Draw the next frame completely: the current content is unknown."""
+        """Draw the next frame completely, since the current content is unknown."""
         self._shown = None
 
     def show(self, lines: Sequence[Line], size: tuple[int, int]) -> None:
@@ -118,16 +118,16 @@ class Terminal:
         except BlockingIOError:
             return False
         except OSError:
-            self._left = b""  # the terminal is gone; reading from it says so
+            self._left = b""  # the terminal was closed; the next read reports it
         return True
 
     def _set(self, modes: Modes) -> None:
         with suppress(termios.error, OSError):
-            termios.tcsetattr(self.fd, termios.TCSANOW, modes)  # type: ignore[arg-type]  # as tcgetattr gave them
+            termios.tcsetattr(self.fd, termios.TCSANOW, modes)  # type: ignore[arg-type]  # from tcgetattr
 
 
 def ignore_background() -> None:
-    """Ignore SIGTTOU and SIGTTIN: setting modes in the background would stop the whole group."""
+    """Ignore SIGTTOU and SIGTTIN, which would stop the whole group in the background."""
     for number in (signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(number, signal.SIG_IGN)
 
@@ -139,7 +139,7 @@ def restore(modes: Modes | None) -> None:
 
 
 def _reopened(fd: int) -> tuple[int, bool]:
-    """Reopen the terminal without blocking, as others share the descriptor; True if that worked."""
+    """Reopen the terminal as non-blocking, since others share `fd`. Returns whether that worked."""
     try:
         flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(os.ttyname(fd), flags), True

@@ -9,7 +9,7 @@ Modes = list[object]
 
 
 def modes_of(fd: int) -> Modes | None:
-    """The current modes, or None if it is no terminal."""
+    """Return the current modes, or None if it is not a terminal."""
     try:
         return list(termios.tcgetattr(fd))
     except (termios.error, OSError):
@@ -17,7 +17,7 @@ def modes_of(fd: int) -> Modes | None:
 
 
 def for_screen(modes: Modes) -> Modes:
-    """Without echo, line mode and Ctrl-Z; signals and Ctrl-S are unchanged."""
+    """Return modes without echo, line mode and Ctrl-Z; signals and Ctrl-S are unchanged."""
     found = list(modes)
     flags = found[3]
     assert isinstance(flags, int)

@@ -16,11 +16,11 @@ from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal
 from poolq.system.wakeups import readable
 
-LINE_INTERVAL = 2.0  # seconds between lines, if the output is no terminal
+LINE_INTERVAL = 2.0  # seconds between lines, if the output is not a terminal
 
 
 def show(source: Source, config: Config, *, read_only: bool) -> None:
-    """Show the screen until somebody quits or the pool ends, then print a summary."""
+    """Show the screen until the user quits or the pool ends, then print a summary."""
     theme = theme_for(os.environ)
     terminal = Terminal(ascii_only=theme.ascii_only)
 

@@ -12,7 +12,7 @@ Totals = Mapping[str, Mapping[str, int]]
 
 
 class Comparison(NamedTuple):
-    """One comparison: dispatched, counted by the engine, found in `place`."""
+    """How much was dispatched, was counted by the engine, and was found in `place`."""
 
     what: str
     dispatched: int
@@ -32,7 +32,7 @@ class Comparison(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The output: index entries by file, mails by id, webhooks by URL."""
+    """What the jobs have written: index entries by file, ids of mails, URLs of webhooks."""
 
     entries: dict[str, dict[str, Any]]
     mails: list[str]
@@ -42,12 +42,12 @@ class Output(NamedTuple):
 
 
 def count(totals: Totals, counter: str, queue: str | None = None) -> int:
-    """One of the engine's counters, of one queue or of all."""
+    """Return one of the engine's counters, for one queue or for all."""
     return sum(counts[counter] for name, counts in totals.items() if queue is None or name == queue)
 
 
 def read_output(files: DemoFiles) -> Output:
-    """Read the output; a repeated entry counts once."""
+    """Read the output; an index entry or URL that was written twice counts once."""
     return Output(
         {entry["file"]: entry for entry in _lines(files.index)},
         [str(mail["Message-ID"]) for mail in mailbox.Maildir(files.maildir, create=False)],
@@ -58,7 +58,7 @@ def read_output(files: DemoFiles) -> Output:
 
 
 def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list[Comparison]:
-    """Compare everything that both sides count."""
+    """Compare everything that both the engine and the output show."""
     indexed = len(found.entries.keys() & set(work.sources))
     sent = count(totals, "done", "mails")
     again = int("run again" in found.crash)

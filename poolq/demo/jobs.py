@@ -1,8 +1,8 @@
 """The jobs of `poolq demo`, as examples of functions and classes with options.
 
 Any job may run twice, because its worker may die before the job is recorded as done. So each of
-these writes something that is still right if it is there twice: a line that names its subject, or a
-mail with the job's id.
+these jobs writes something that may be there twice: a line that names its subject, or a mail with
+the job's id.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ def index_file(path: str, index: str) -> None:
 class SendMail(Job):
     """Deliver a mail to a Maildir, at ten per second.
 
-    A mail over the limit waits for the next second, which uses an attempt: the last of 60 mails is
-    sent at its sixth attempt.
+    A mail over the limit waits for the next second, which uses an attempt, so the last of 60 mails
+    is sent at its sixth attempt.
     """
 
     queue = "mails"
@@ -55,7 +55,7 @@ class SendMail(Job):
 
 
 class CallWebhook(Job):
-    """Call an unreliable web server, simulated by `answers`, its status codes."""
+    """Call an unreliable web server, which the status codes in `answers` simulate."""
 
     queue = "webhooks"
     attempts = 3

@@ -1,7 +1,7 @@
-"""`poolq demo`: a producer, then a pool of 4 workers, each a process.
+"""`poolq demo` runs a producer, then a pool of 4 workers, each in a process of its own.
 
 Both run in the demo's folder with its settings, so that the user's settings and files have no
-effect. This process watches them and forwards signals to stop.
+effect. This process watches them and forwards stop signals to them.
 """
 
 import os
@@ -27,9 +27,9 @@ TICK_SECONDS = 1.0
 
 
 def run_demo(*, json: bool) -> int:
-    """Run the demo; returns 0, 1 if something is wrong, or 128 + N if signal N stopped it.
+    """Run the demo. Returns 0, or 1 if something is wrong, or 128 + N if signal N stopped it.
 
-    `json`: the summary is one JSON object on stdout. Raises PoolqError.
+    If `json`, the summary is one JSON object on stdout. Raises PoolqError.
     """
     signals = SignalQueue()
     signals.install()
@@ -39,7 +39,7 @@ def run_demo(*, json: bool) -> int:
         prepare(files)
     except OSError as error:
         raise PoolqError(
-            f"no folder for the demo: {error}; make room, or name another place in TMPDIR"
+            f"the demo's folder cannot be made: {error}; make room, or set TMPDIR to another place"
         ) from None
     summary.begin(work, files)
     settings = config.load({"until_empty": True}, environ={}, cwd=files.folder)
@@ -53,7 +53,7 @@ def run_demo(*, json: bool) -> int:
 def report(
     work: Work, files: DemoFiles, totals: check.Totals, seconds: float, *, json: bool
 ) -> int:
-    """Print the summary; returns 1 if the engine's counters and the output disagree, else 0."""
+    """Print the summary. Returns 1 if the engine's counters and the output disagree, else 0."""
     found = check.read_output(files)
     summary.end(totals, found, seconds, files, json=json)
     mismatches = [line for line in check.compare(work, files, totals, found) if not line.agrees]
@@ -62,7 +62,7 @@ def report(
 
 
 class _Demo:
-    """One run; `engine` is only for reading."""
+    """One run of the demo; `engine` is only read."""
 
     def __init__(
         self, signals: SignalQueue, work: Work, files: DemoFiles, settings: Config, engine: Engine
@@ -105,7 +105,7 @@ class _Demo:
         return run_pool(self._settings, set_up())
 
     def _enter_project(self) -> None:
-        """Enter the demo's folder, forget poolq's environment variables, and write to the log."""
+        """Enter the demo's folder, unset poolq's environment variables, and print to the log."""
         os.chdir(self._files.folder)
         log = os.open(self._files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         for stream in (1, 2):
@@ -113,10 +113,10 @@ class _Demo:
         os.close(log)
         for name in [name for name in os.environ if name.startswith("POOLQ_")]:
             del os.environ[name]
-        os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # other demos and pools have theirs
+        os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # apart from other pools
 
     def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
-        """Run `main` in a process of its own; returns its exit code. `tick` is called about every
+        """Run `main` in a process of its own and return its exit code. `tick` is called about every
         second with the seconds since the start."""
         began = monotonic()
         try:
@@ -138,7 +138,7 @@ class _Demo:
                 tick(monotonic() - began)
 
     def _stop(self, pid: int, signal_number: signal.Signals) -> None:
-        """Let running jobs finish; the second time, kill them."""
+        """Ask the process to let running jobs finish and end; the second time, to kill them."""
         again = self._stopped_by or signal_number is signal.SIGQUIT
         self._stopped_by = self._stopped_by or signal_number
         os.kill(pid, signal.SIGQUIT if again else signal.SIGTERM)
@@ -150,5 +150,5 @@ class _Demo:
         try:
             totals = self._engine.totals()
         except EngineUnavailable:
-            return  # too busy to be read; the next tick tries again
+            return  # the engine is too busy; the next tick tries again
         summary.progress(self._work, totals, seconds)

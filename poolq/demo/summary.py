@@ -13,8 +13,8 @@ from poolq.engines.base import QueueCounts
 
 def begin(work: Work, files: DemoFiles) -> None:
     _print_line(
-        f"a pool of 4 indexes {len(work.sources)} files of {work.library}, sends {MAIL_COUNT} "
-        "mails and survives failures and a crash"
+        f"4 workers index {len(work.sources)} files of {work.library}, send {MAIL_COUNT} "
+        "mails and survive failures and a crash"
     )
     _print_line(f"all output goes to {files.folder}")
 
@@ -67,7 +67,7 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
 def mismatches(lines: Sequence[Comparison]) -> None:
     """Print the comparisons that disagree."""
     for line in lines:
-        _print_line(f"this is wrong: {line}")
+        _print_line(f"these numbers differ: {line}")
 
 
 def stopping() -> None:
@@ -85,8 +85,8 @@ def stopped(totals: Totals, queues: Sequence[QueueCounts], files: DemoFiles) -> 
 
 def broken(code: int, files: DemoFiles) -> None:
     """Print that the producer or the pool has failed."""
-    how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-    _print_line(f"it ended {how} before its work was done; {files.log} says why")
+    how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
+    _print_line(f"its process {how} before the work was done; {files.log} says why")
 
 
 def _command(files: DemoFiles, args: str) -> str:

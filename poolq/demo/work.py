@@ -9,13 +9,13 @@ from typing import NamedTuple
 from poolq.errors import PoolqError
 
 MAIL_COUNT = 60
-#: The status codes of the webhooks' servers, call by call.
+#: The status codes with which each webhook's server answers one call after the other.
 RECOVERING_ANSWERS = ((503, 200),) * 6 + ((500, 503, 200),) * 3
 FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
 SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__")
 
 PROJECT_FILE = """\
-# Written by `poolq demo`. In this folder poolq knows the demo's jobs: try `poolq failed ls`.
+# Written by `poolq demo`. Here, poolq commands show the demo's jobs: try `poolq failed ls`.
 engine = "sqlite:///poolq.db"
 app = ["poolq.demo.jobs"]
 procs = 4
@@ -23,7 +23,7 @@ procs = 4
 
 
 class DemoFiles:
-    """The files of one demo run; `settings` makes its folder a project."""
+    """The files of one demo run; the settings file makes the folder a project of poolq."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class DemoFiles:
 
 
 class Work(NamedTuple):
-    """`library`: the folder that holds `sources`."""
+    """The files to index, `sources`, which are in the folder `library`."""
 
     library: str
     sources: list[str]
@@ -61,7 +61,7 @@ def find_work() -> Work:
 
 
 def prepare(files: DemoFiles) -> None:
-    """Make the folder a project, and create the Maildir before the workers, which would collide."""
+    """Write the settings file; create the Maildir, so that workers do not all try to create it."""
     files.settings.write_text(PROJECT_FILE)
     mailbox.Maildir(files.maildir, create=True)
 

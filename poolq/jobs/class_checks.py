@@ -1,4 +1,4 @@
-"""Checks of a job's class when it is defined, for mistakes that would prevent it from running."""
+"""Checks a job's class, when it is defined, for mistakes that would prevent it from running."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ from poolq.common.names import closest
 from poolq.errors import OptionError
 
 METHODS = ("run", "rate_limit", "on_success", "on_failure")
-#: Names of other libraries for our options, in snake case.
+#: What other libraries call poolq's options, in snake case.
 FOREIGN_OPTIONS = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
 
 
@@ -25,8 +25,8 @@ def check_class(cls: type, job: str) -> None:
 
 
 def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
-    """Attributes that resemble an option or a hook, each with the name it resembles. They are only
-    suspicious: a class may have any attributes of its own."""
+    """Return attributes that resemble an option or a hook, each with the name that it resembles.
+    They may still be correct, since a class may have attributes of its own."""
     found = []
     known = (*options, *METHODS[1:])
     for given in cls.__dict__:
@@ -38,7 +38,7 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def reject_generator(function: Callable[..., object], what: str) -> None:
-    """Reject a generator: calling it would not run its body. Raises OptionError."""
+    """Reject a generator function, since a call does not run its body. Raises OptionError."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise OptionError(f"{what} has a yield, so its body would never run; return instead")
 
@@ -52,6 +52,6 @@ def _constructor(cls: type, job: str) -> None:
     ]
     if needed:
         raise OptionError(
-            f"job {job}: __init__ needs {', '.join(needed)}; a job is built without arguments, "
+            f"job {job}: __init__ needs {', '.join(needed)}; a job is created without arguments; "
             "its data comes in the payload"
         )

@@ -1,4 +1,4 @@
-"""`poolq.dispatch`, which takes a job by name, and `poolq.dispatch_many`, also for classes."""
+"""`poolq.dispatch` takes the name of a job; `poolq.dispatch_many` takes a name or a class."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
@@ -15,7 +15,7 @@ from poolq.jobs.producer import max_payload, send, store
 def dispatch(
     job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
 ) -> str:
-    """Dispatch a job by its name ("jobs:SendMail"), without its code, and return its id.
+    """Dispatch a job by its name ("jobs:SendMail"), without loading it, and return its id.
 
     Options that are not given have poolq's defaults, not those of the job's class. Raises
     OptionError, PayloadError, ConfigError, EngineUnavailable.
@@ -34,8 +34,9 @@ def dispatch_many(
         dispatch_many(SendMail, [{"to": "ann@example.com"}, ({"to": "bob@b.org"}, {"delay": 30})])
 
     An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
-    function job holds its arguments by name. All are checked before the first is stored. Raises
-    what `dispatch` raises; the `ids` of an EngineUnavailable are those not known to be stored.
+    function job holds its arguments by name. All payloads are checked before the first job is
+    stored. Raises what `dispatch` raises; an EngineUnavailable has the `ids` that may not be
+    stored.
     """
     if isinstance(job, str):
         label = _job_name(job)

@@ -38,7 +38,7 @@ class FunctionSettings(Generic[P, R_co]):
         return job_name(self.function.job)
 
     def bind(self, arguments: object) -> dict[str, Any]:
-        """The payload for these arguments by name. Raises TypeError, PayloadError."""
+        """Return the payload for arguments by name. Raises TypeError, PayloadError."""
         if not isinstance(arguments, Mapping):
             raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
         return self.function.bind((), arguments)
@@ -49,7 +49,7 @@ class FunctionSettings(Generic[P, R_co]):
         return FunctionSettings(self.function, changed)
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError and what `Job.dispatch` raises."""
+        """Store a call and return the job's id. Raises TypeError, or as `Job.dispatch` does."""
         template = MessageTemplate(job_name(self.function.job), self.options)
         return send(template, self.function.bind(args, kwargs))
 
@@ -60,7 +60,7 @@ class FunctionSettings(Generic[P, R_co]):
     @overload
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run the call as a job in this process: see `Job.dispatch_sync`."""
+        """Run the call as a job in this process; see `Job.dispatch_sync`."""
         job = self.function.job
         payload = self.function.bind(args, kwargs)
         template = MessageTemplate(full_name(job), self.options)
@@ -88,7 +88,7 @@ class FunctionJob(Generic[P, R_co]):
         return f"<function job {full_name(self.job)}>"
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by parameter name. Raises TypeError as the call would."""
+        """Return the arguments by parameter name. Raises TypeError if they do not fit."""
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -109,11 +109,11 @@ class FunctionJob(Generic[P, R_co]):
             )
 
     def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
-        """This job with other options, to dispatch any number of times. Raises OptionError."""
+        """Return this job with other options, for any number of dispatches. Raises OptionError."""
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError and what `Job.dispatch` raises."""
+        """Store a call and return the job's id. Raises TypeError, or as `Job.dispatch` does."""
         return send(template_of(self.job), self.bind(args, kwargs))
 
     @overload
@@ -123,7 +123,7 @@ class FunctionJob(Generic[P, R_co]):
     @overload
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run the call as a job in this process: see `Job.dispatch_sync`."""
+        """Run the call as a job in this process; see `Job.dispatch_sync`."""
         return self.set().dispatch_sync(*args, **kwargs)
 
 
@@ -194,7 +194,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
             raise OptionError(
-                f"{what}: {parameter} cannot be given by name, as arguments of a job are; "
+                f"{what}: {parameter} cannot be given by name, as a job's arguments must be; "
                 "leave out the / or the *"
             )
     return signature

@@ -1,8 +1,8 @@
 """Job ids: UUIDs of version 7 without dashes, which sort in the order in which they are created.
 
 The first 60 bits are the time (48 bits of milliseconds, 12 of their fraction), which never goes
-back within a process; 62 random bits follow. They are seeded by the operating system, so ids stay
-unique in an application that seeds `random`.
+back within a process; 62 random bits follow. Their generator has its own seed from the operating
+system, so ids stay unique even if the application seeds `random`.
 """
 
 import os
@@ -10,7 +10,7 @@ from random import Random
 from struct import Struct
 from time import time_ns
 
-#: As in RFC 9562: the version is in the first half, the variant in the second.
+#: RFC 9562 puts the version into the first half of an id, and the variant into the second.
 _VERSION = 7 << 12
 _VARIANT = 1 << 63
 
@@ -28,11 +28,11 @@ class _Ids:
         self.reseed()
 
     def reseed(self) -> None:
-        """Start a new random sequence: a forked child must not repeat its parent's."""
+        """Start a new random sequence, so that a forked child does not repeat its parent's."""
         self.bits = Random(os.urandom(32)).getrandbits
 
     def new(self) -> str:
-        now = time_ns() * 512 // 125_000  # 4096 ticks a millisecond
+        now = time_ns() * 512 // 125_000  # 4096 ticks per millisecond
         if now <= self.last:
             now = self.last + 1
         self.last = now

@@ -1,7 +1,7 @@
 """The class Job that users subclass, and what the rest of poolq needs to know about a job's class.
 
 A subclass is checked when it is defined, so a mistake is reported in one line when its module is
-imported. `@job` (`function_job.py`) creates subclasses too; workers see nothing else.
+imported. `@job` (`function_job.py`) creates subclasses too, so workers only deal with classes.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ class Job:
 
         SendMail.dispatch({"to": "bob@example.com"})
 
-    Options are plain class attributes, read at each dispatch: see docs/guide.md. A job is called
+    Options are plain class attributes, read at each dispatch; see docs/guide.md. A job is called
     `module:Class` unless its class sets `name`. An instance lives for one execution and is created
-    without arguments. Raises OptionError when a subclass is defined that could not run.
+    without arguments. Defining a subclass that could not run raises OptionError.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Job:
     payload: dict[str, Any]
     id: str
     attempt: int  # from 1
-    error: BaseException | None  # in on_failure(): the reason
+    error: BaseException | None  # why the job failed; set for on_failure()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_delay: ClassVar[Delay] = None  # the class's option `delay`, which is a method too
+    poolq_delay: ClassVar[Delay] = None  # the option `delay`; a method has its name
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
-    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # with its class: not inherited
-    #: The class it belongs to, the options at that time, and the template made from them.
+    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # the class, as it is not inherited
+    #: A class, its options when the template was made, and the template.
     poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
         None,
         (),
@@ -79,7 +79,7 @@ class Job:
         """The work. A coroutine is run to completion on an event loop of its own."""
 
     def rate_limit(self) -> RateLimit:
-        """The limits of this job, called just before `run()`; None means no limit."""
+        """Return the limits of this job, or None for no limit. Called just before `run()`."""
         return None
 
     def on_success(self) -> Any:
@@ -89,18 +89,17 @@ class Job:
         """Called at least once, when the job has failed permanently. `self.error` is the reason."""
 
     def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
-        """Fail permanently, whatever attempts remain. Ends `run()`; never returns."""
+        """Fail permanently, even if attempts remain. Ends `run()`; never returns."""
         raise FailNow(str(reason))
 
     def release(self, delay: Delay = None) -> NoReturn:
-        """Go back to the queue and try again after `delay`. Counts as an attempt; never returns.
-        Raises DurationError."""
+        """End `run()` and try again after `delay`. This uses an attempt. Raises DurationError."""
         now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
         wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
         raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
 
     def progress(self, done: float, total: float = 0, note: str = "") -> None:
-        """Report progress, `done` of `total` (0: unknown), to `poolq top` and `poolq job show`.
+        """Report `done` of `total` (0 if unknown) to `poolq top` and `poolq job show`.
 
         A call takes microseconds, and nothing is stored. Raises ValueError unless both are numbers.
         """
@@ -109,7 +108,7 @@ class Job:
     if not TYPE_CHECKING:  # for type checkers `delay` is the option; `set(delay=…)` is typed
 
         def delay(self=None, delay: Delay = None, /, *args: Any, **kwargs: Any) -> "JobSettings":
-            """`SendMail().delay("+1 hour").dispatch(payload)`. Raises OptionError."""
+            """Return the job with a delay: `SendMail().delay("+1 hour").dispatch(payload)`."""
             if args or kwargs or not isinstance(self, Job):
                 raise OptionError(
                     "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
@@ -130,7 +129,7 @@ class Job:
 
     @classmethod
     def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
-        """This job with other options, to dispatch any number of times. Raises OptionError."""
+        """Return this job with other options, for any number of dispatches. Raises OptionError."""
         return JobSettings(cls, options_of(cls).changed(options, full_name(cls)))
 
     @classmethod
@@ -144,7 +143,7 @@ class Job:
 
 
 def current() -> Job:
-    """The job that is running here. Raises RuntimeError outside of a running job."""
+    """Return the job that is running here. Raises RuntimeError outside of a running job."""
     try:
         return cast("Job", running_job.get())
     except LookupError:
@@ -189,7 +188,7 @@ class Hooks(NamedTuple):
 
 
 def hooks(cls: type[Job]) -> Hooks:
-    """The hooks that have to be called for jobs of this class."""
+    """Return which hooks must be called for jobs of this class."""
     return Hooks(
         cls.rate_limit is not Job.rate_limit,
         cls.on_success is not Job.on_success,
@@ -198,13 +197,13 @@ def hooks(cls: type[Job]) -> Hooks:
 
 
 def full_name(cls: type[Job]) -> str:
-    """The name of a job's class, even if it cannot be dispatched."""
+    """Return the name of a job's class, even if it cannot be dispatched."""
     own = cls.__dict__.get("name")
     return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def job_name(cls: type[Job]) -> str:
-    """The name under which workers find the class. Raises OptionError if they cannot find it."""
+    """Return the name by which workers find the class. Raises OptionError if they cannot."""
     known, found = cls.poolq_name
     if known is cls:
         return found
@@ -225,21 +224,21 @@ def is_job(cls: type[Job]) -> bool:
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
-#: The current options of a class, in the order of Options' fields. The class's own `delay` is moved
-#: to `poolq_delay` when the class is defined, since instances have a method of that name; the last
-#: item is that method, or a delay that was assigned later.
+#: Returns the current options of a class, in the order of Options' fields. When a class is defined,
+#: its option `delay` is moved to `poolq_delay`, since jobs have a method `delay`. The last item is
+#: that method, or a delay that was assigned to the class later.
 _current_options = attrgetter(
     *("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay"
 )
 
 
 def _snapshot_of(raw: tuple[object, ...]) -> tuple[object, ...]:
-    """A copy to compare with later: a list may be changed in place."""
+    """Copy options for a later comparison, since a list may be changed in place."""
     return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
 
 
 def template_of(cls: type[Job]) -> MessageTemplate:
-    """The message template of a class with its current options. Raises OptionError."""
+    """Return the message template of a class with its current options. Raises OptionError."""
     whose, known, template = cls.poolq_template
     raw = _current_options(cls)
     if whose is not cls or (known != raw and known != _snapshot_of(raw)):
@@ -249,7 +248,7 @@ def template_of(cls: type[Job]) -> MessageTemplate:
 
 
 def options_of(cls: type[Job]) -> Options:
-    """The current options of the class. Raises OptionError."""
+    """Return the current options of the class. Raises OptionError."""
     raw = _current_options(cls)
     if cls.poolq_options is not None:
         known, options = cls.poolq_options
@@ -272,10 +271,10 @@ def build(
     queue: str,
     error: BaseException | None = None,
 ) -> Job:
-    """A new instance for one execution. It owns `payload`: the caller must not share it. Never
-    raises: an error of `__init__` is kept for `running.call`, which raises it as if `run()` had."""
+    """Create an instance for one execution, which owns `payload`. Never raises; `running.call`
+    raises an error of `__init__` as if `run()` had raised it."""
     try:
-        # Job.__init__ would only set what is set below.
+        # Job.__init__ is skipped, since it only sets what `_fill` sets below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
         job = cls.__new__(cls) if plain else cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
@@ -285,7 +284,7 @@ def build(
     return job
 
 
-# Positional, since it is called for each job, and keywords take time.
+# The arguments are positional, since this runs for each job and keywords take time.
 def _fill(
     job: Job, id: str, payload: dict[str, Any], attempt: int, queue: str, why: BaseException | None
 ) -> None:
@@ -295,13 +294,13 @@ def _fill(
         job.attempt = attempt
         job.queue = queue
         job.error = why
-    except Exception:  # noqa: BLE001  # a __setattr__ or a property of the user's own
+    except Exception:  # noqa: BLE001  # by a __setattr__ or a property of the user
         vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=why)
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
-    """Run a stored message in this process: see `running.run_inline`. With `ask_limits`, its rate
-    limits are validated, though not waited for."""
+    """Run a stored message in this process; see `running.run_inline`. If `ask_limits`, its rate
+    limits are validated, but not applied."""
 
     def make(read: Message, attempt: int) -> Job:
         return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)

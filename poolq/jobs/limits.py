@@ -13,7 +13,7 @@ from poolq.common.durations import MAX_MICROSECONDS
 from poolq.errors import LimitError
 
 OnLimit = Literal["release", "park"]
-#: The units of a window, each with its length.
+#: The units of a window, each with its length in microseconds.
 WINDOW_UNITS = {
     unit: date_parser.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
 }
@@ -56,9 +56,9 @@ class Window(NamedTuple):
 class Limit:
     """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
 
-    Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter, instead
-    of the job's name; `jitter` (a share of the window, 0 to 1) spreads out jobs that are released;
-    `on_limit` overrides the job's option. Raises LimitError (a ValueError).
+    Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
+    the job's name); `jitter`, a share of the window from 0 to 1, spreads out the jobs that the
+    limit releases; `on_limit` overrides the job's option. Raises LimitError (a ValueError).
     """
 
     limit: int
@@ -89,9 +89,9 @@ class Limit:
 
     @classmethod
     def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
-        """The limits in what `rate_limit()` returned: None, a Limit, a mapping, or a list of these.
+        """Return the limits in what `rate_limit()` returned: None, a Limit, a mapping, or a list.
 
-        Raises LimitError, which names the job.
+        Raises LimitError, whose message names the job.
         """
         if value is None:
             return ()
@@ -121,7 +121,7 @@ class Limit:
         return cls(**item)
 
     def rule(self, job: str) -> Rule:
-        """The limit as engines count it, with the job's name as the default key."""
+        """Return the limit as engines count it, with the job's name as the default key."""
         return Rule(self.key or job, self.limit, self.window)
 
 
@@ -138,8 +138,8 @@ def _limit(value: object) -> int:
 def _window(spans: Mapping[str, object]) -> int:
     given = {unit: span for unit, span in spans.items() if span is not None}
     if len(given) != 1:
-        said = " and ".join(given) or "no unit"
-        raise LimitError(f"{said} given; give exactly one of {', '.join(WINDOW_UNITS)}")
+        units = " and ".join(given) or "no unit"
+        raise LimitError(f"{units} given; give exactly one of {', '.join(WINDOW_UNITS)}")
     ((unit, span),) = given.items()
     if isinstance(span, bool) or not isinstance(span, (int, float)) or not span > 0:
         raise LimitError(f"{unit} is {span!r}; it must be a number above 0")
@@ -162,20 +162,20 @@ def _key(value: object) -> str | None:
 
 def _jitter(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise LimitError(f"jitter is {value!r}; it is a share of the window, 0 to 1")
+        raise LimitError(f"jitter is {value!r}; it must be a share from 0 to 1")
     return float(value)
 
 
 def _on_limit(value: object) -> OnLimit | None:
     if value is None or value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows this
         return value
-    raise LimitError(f"on_limit is {value!r}; it is 'release' or 'park'")
+    raise LimitError(f"on_limit is {value!r}; write 'release' or 'park'")
 
 
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
-    """Ask for one start under `rule` at `now`: the new window, and 0 or the microseconds to wait.
+    """Ask for a start under `rule` at `now`. Returns the new window, and microseconds to wait.
 
-    A window that begins in the future was opened before the clock was set back, and is over.
+    A window that begins in the future counts as over: the clock was set back after it opened.
     """
     if window is None or not window.start <= now < window.start + rule.window:
         return Window(now, 1), 0

@@ -18,7 +18,7 @@ MESSAGE_VERSION = 1
 MAX_HISTORY = 20
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_JOB_NAME_BYTES)]
-#: Upper bounds of what a message may ask for, as each crash and each timeout costs a worker.
+#: Upper bounds for the options in a message, since each crash and each timeout costs a worker.
 MAX_ATTEMPTS = 1_000_000
 MAX_CRASHES = 1_000
 MAX_RETRY_STEPS = 1_000
@@ -30,8 +30,8 @@ Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
-    """What a producer stores. Durations are in microseconds; `retry_after` has one step per
-    attempt: microseconds, or text for a span of calendar months (`date_parser.span`)."""
+    """What a producer stores. Durations are in microseconds; `retry_after` has one delay per
+    attempt, in microseconds, or as text for a span of calendar months (`date_parser.span`)."""
 
     v: int
     id: Name
@@ -68,8 +68,8 @@ class _BodyVersion(msgspec.Struct, frozen=True):
 
 class State(NamedTuple):
     """What has happened to a job so far. `attempt` counts its attempts and `crashes` the workers
-    that died while running it. `failing` is 0, or 1 plus the workers that died since the job was
-    marked as failing. `history` holds one encoded Entry a line."""
+    that died while running it. `failing` is 0, or 1 plus the number of workers that have died since
+    the job was marked as failing. `history` holds one encoded Entry per line."""
 
     attempt: int = 0
     crashes: int = 0
@@ -107,7 +107,7 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(message: Message) -> bytes:
-    """The body. The payload must have been checked by `payload.check`."""
+    """Return the body. The payload must have been checked by `payload.check`."""
     return _encoder.encode(message)
 
 
@@ -127,7 +127,7 @@ def decode(body: bytes) -> Message:
 
 
 def name_and_queue(body: bytes) -> tuple[str, str]:
-    """The job's name and queue for listings; "?" for what the body does not contain."""
+    """Return the job's name and queue for listings, or "?" for what the body does not contain."""
     try:
         head = _body_decoder.decode(body)
     except UNREADABLE:
@@ -150,7 +150,7 @@ def _check_version(version: int) -> None:
 
 
 def entry(line: Entry) -> bytes:
-    """One encoded line of the history, without its newline (JSON itself contains none)."""
+    """Encode one line of the history, without a newline at its end."""
     try:
         return _encoder.encode(line)
     except UnicodeEncodeError:  # a lone surrogate, as in a file name that is not UTF-8
@@ -163,7 +163,7 @@ def entry(line: Entry) -> bytes:
 
 
 def entries(history: bytes) -> list[Entry]:
-    """The decoded history, oldest entry first; an invalid line becomes the error of an entry."""
+    """Decode the history, oldest entry first; an invalid line becomes the error of an entry."""
     found = []
     for line in history.splitlines():
         try:
@@ -174,7 +174,7 @@ def entries(history: bytes) -> list[Entry]:
 
 
 def with_entry(history: bytes, line: Entry | bytes) -> bytes:
-    """The history with one more line; the first and the last MAX_HISTORY - 1 lines are kept."""
+    """Add a line to the history, and keep the first and the last MAX_HISTORY - 1 lines."""
     lines = [*history.splitlines(), line if isinstance(line, bytes) else entry(line)]
     if len(lines) > MAX_HISTORY:
         lines = [lines[0], *lines[1 - MAX_HISTORY :]]

@@ -46,8 +46,8 @@ class MessageTemplate:
         self._before_payload = before + field
 
     def push(self, payload: object, limit: int, where: str = "payload") -> Push:
-        """A new job with a new id. The payload may have up to `limit` bytes of JSON; `where` is
-        what errors call it. Raises PayloadError, OptionError."""
+        """Return a new job with a new id. The payload may have up to `limit` bytes of JSON; errors
+        refer to it as `where`. Raises PayloadError, OptionError."""
         checked = check(payload, self.job, limit, where)
         id_ = new_id()
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))
@@ -56,5 +56,5 @@ class MessageTemplate:
         return _new(Push, (id_, self.queue, body, self.delay, 0))
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
-        """A template with some options changed. Raises OptionError."""
+        """Return a template with some options changed. Raises OptionError."""
         return MessageTemplate(self.job, self.options.changed(given, self.job))

@@ -1,7 +1,7 @@
 """The options of a job: parsing, validation and merging.
 
-Options are read when a job is dispatched and are stored with it. Where they come from (a class,
-`set()`, `dispatch()`, a decorator) and when they are checked is up to the caller: those of a class
+Options are read when a job is dispatched and are stored with it. The caller decides where they come
+from (a class, `set()`, `dispatch()`, a decorator) and when they are checked. The options of a class
 are checked when it is defined.
 """
 
@@ -35,8 +35,8 @@ class DispatchOptions(TypedDict, total=False):
 @dataclass(frozen=True, slots=True)
 class Options:
     """Parsed options. Durations are in microseconds; a `timeout` of 0 means none. A `delay` that is
-    not an integer is a point in time (a datetime or text), which `due` computes for each job. A
-    step of `retry_after` that is text is a span of calendar months (`date_parser.span`)."""
+    not an integer is a point in time (a datetime or text), which `due` evaluates for each job. Text
+    in `retry_after` is a span of calendar months (`date_parser.span`)."""
 
     queue: str = "default"
     delay: int | str | datetime = 0
@@ -47,7 +47,7 @@ class Options:
     timeout: int = 0
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
-        """A copy with the options `given`. Raises OptionError, naming the job and the option."""
+        """A copy with the options `given`. Raises OptionError, which names job and option."""
         if not given:
             return self
         read: dict[str, object] = {}
@@ -56,10 +56,10 @@ class Options:
             if reader is None:
                 _unknown(option, job)
             read[option] = reader(value, f"job {job}: {option}")
-        return replace(self, **read)  # type: ignore[arg-type]  # each reader gives its field's type
+        return replace(self, **read)  # type: ignore[arg-type]  # each reader returns its field's type
 
     def due(self, job: str) -> tuple[int, int]:
-        """`(delay, at)` of a job dispatched now, in microseconds: see `durations.when`."""
+        """Return `(delay, at)` of a job that is dispatched now, as `durations.when` does."""
         if isinstance(self.delay, int):
             return self.delay, 0
         return when(self.delay, _now(), f"job {job}: delay")
@@ -104,7 +104,7 @@ def _steps(value: object, what: str) -> tuple[int | str, ...]:
 def _on_limit(value: object, what: str) -> OnLimit:
     if value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows only this spelling
         return value
-    raise OptionError(f"{what} is {value!r}; it is 'release' or 'park'")
+    raise OptionError(f"{what} is {value!r}; write 'release' or 'park'")
 
 
 def _timeout(value: object, what: str) -> int:
@@ -127,6 +127,6 @@ DEFAULTS = Options()
 
 
 def _unknown(option: str, job: str) -> NoReturn:
-    known = f"there are {', '.join(OPTIONS)}; data belongs into the payload, a dict"
+    known = f"there are {', '.join(OPTIONS)}; data belongs in the payload, a dict"
     hint = suggestion(option, OPTIONS, known)
     raise OptionError(f"job {job}: unknown option {option}; {hint}")

@@ -28,8 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
-    """Encode the payload as JSON; None means {}. `where` is what errors call the payload. Raises
-    PayloadError, which names the job and the path to the value."""
+    """Encode the payload as JSON; None means {}. Raises PayloadError, which names the job and the
+    path to the value, from `where` on."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:
@@ -46,7 +46,7 @@ def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -
         _refuse(
             job,
             f"{where} is {len(encoded)} bytes of JSON, over the limit of {limit_bytes}; "
-            "store the data elsewhere and dispatch where it is, or raise max_payload",
+            "store the data elsewhere and dispatch its location, or raise max_payload",
         )
     return encoded
 

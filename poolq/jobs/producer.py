@@ -1,11 +1,11 @@
 """The producer: stores jobs, given as a message template and a payload, in the chosen engine.
 
 The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
-children share the choice; connections are left to the engine. While an engine cannot be reached,
-the producer retries for RETRY_SECONDS, but only jobs that are certainly not stored: a job is
-never dispatched twice.
+children share the choice; the engine manages its connections. While an engine cannot be reached,
+the producer retries for RETRY_SECONDS, but only jobs that are certainly not stored, so that no job
+is dispatched twice.
 
-Job classes are unknown here: `job.py` and `dispatch.py` stand above this module.
+This module knows no job classes; `job.py` and `dispatch.py` build on it.
 """
 
 import os
@@ -33,7 +33,7 @@ class _Producer(NamedTuple):
 
 
 class _EngineChoice:
-    """The engine this process dispatches to, chosen once by the settings or by `connect()`."""
+    """The engine that this process dispatches to, chosen once by the settings or by `connect()`."""
 
     def __init__(self) -> None:
         self.settings: config.Config | None = None
@@ -41,7 +41,7 @@ class _EngineChoice:
         self.lock = threading.Lock()
 
     def reset_lock(self) -> None:
-        """Replace the lock in a forked child: a thread that the child lacks may hold it."""
+        """Replace the lock in a forked child, since a thread of the parent may have held it."""
         self.lock = threading.Lock()
 
     def configured(self) -> config.Config:
@@ -53,7 +53,7 @@ class _EngineChoice:
     def open(self) -> _Producer:
         opened = _open_producer(self.configured())
         with self.lock:
-            self.producer = self.producer or opened  # the first thread wins, or else connect()
+            self.producer = self.producer or opened  # an earlier choice wins
             return self.producer
 
     def use(self, settings: config.Config) -> _Producer:
@@ -77,26 +77,26 @@ def _open_producer(settings: config.Config) -> _Producer:
 
 
 def engine() -> "Engine":
-    """The engine that this process dispatches to. Raises ConfigError."""
+    """Return the engine that this process dispatches to. Raises ConfigError."""
     return (_chosen.producer or _chosen.open()).engine
 
 
 def dispatch_by(settings: config.Config) -> None:
-    """Dispatch by these settings, unless `connect()` or a dispatch came before. A worker calls
-    this, so that its jobs dispatch to the engine that its pool serves."""
+    """Dispatch by these settings, unless `connect()` or a dispatch has already chosen an engine. A
+    worker calls this, so that its jobs dispatch to the engine that its pool serves."""
     _chosen.default(settings)
 
 
 def connect(url: str, namespace: str | None = None) -> "Engine":
     """Dispatch to the engine of this URL from now on, in all threads; other settings are kept.
-    `connect("redis://localhost:6379/0")`. The connection is made at the first use, not here. Raises
-    ConfigError."""
+    Example: `connect("redis://localhost:6379/0")`. The engine connects when it is first used.
+    Raises ConfigError."""
     given = {"engine": url, "namespace": namespace}
     return _chosen.use(config.load(given, place="connect()")).engine
 
 
 def max_payload() -> int:
-    """The largest payload allowed, in bytes of JSON. Opens no engine."""
+    """Return the largest payload allowed, in bytes of JSON. Opens no engine."""
     return _chosen.configured().max_payload
 
 
@@ -113,7 +113,7 @@ def send(template: MessageTemplate, payload: object) -> str:
 
 def store(pushes: Sequence[Push]) -> list[str]:
     """Store these jobs, thousands in one round trip, and return their ids in order. Raises
-    EngineUnavailable, whose `ids` are those of the jobs not known to be stored."""
+    EngineUnavailable with the `ids` of the jobs that may not be stored."""
     to, _ = _chosen.producer or _chosen.open()
     try:
         if pushes:
@@ -124,7 +124,7 @@ def store(pushes: Sequence[Push]) -> list[str]:
 
 
 def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
-    """Retry what is certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
+    """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
     give_up = time.monotonic() + RETRY_SECONDS
     backoff, failures = Backoff(), 0
     while not error.maybe_stored:

@@ -1,7 +1,7 @@
 """The registry of jobs: imports the application's modules and lists the jobs that they define.
 
-Any error in the user's code becomes an AppError, one line with file and line number, whose
-`__cause__` is the original error. When and how often to load is decided by the worker.
+Any error in the user's code becomes an AppError. Its message is one line with file and line number,
+and its `__cause__` is the original error. The worker decides when and how often to load.
 """
 
 import gc
@@ -21,30 +21,30 @@ from poolq.jobs.class_checks import check_class
 from poolq.jobs.job import Job, full_name, is_job
 
 POOLQ_FOLDER = Path(__file__).parents[1]
-MAX_ERROR_LENGTH = 300  # characters of another error's text in ours
+MAX_ERROR_LENGTH = 300  # characters of the original error's text in an AppError
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class Registry:
-    """The jobs by name: those that a message can refer to."""
+    """The jobs that a message can refer to, by name."""
 
     def __init__(self, jobs: Mapping[str, type[Job]]) -> None:
         self._jobs = dict(jobs)
         self.get = self._jobs.get
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return sorted(self._jobs)
 
     def jobs(self) -> list[type[Job]]:
-        """All classes, in the order of their names."""
+        """Return all classes, in the order of their names."""
         return [self._jobs[name] for name in self.names()]
 
 
 def load(modules: Sequence[str], folder: Path) -> Registry:
     """Import the modules, then list all jobs that are defined. Raises AppError."""
     import_all(modules, folder)
-    gc.collect()  # a class that its module has replaced would still be listed
+    gc.collect()  # otherwise, a class that its module has replaced might still be listed
     jobs: dict[str, type[Job]] = {}
     for cls in _jobs():
         name = full_name(cls)
@@ -74,12 +74,12 @@ def import_all(modules: Sequence[str], folder: Path) -> None:
 
 
 def known() -> Registry:
-    """The jobs that this process has defined so far; of two with one name, the newer."""
+    """The jobs that this process has defined so far; of two with one name, the newer one."""
     return Registry({full_name(cls): cls for cls in _jobs()})
 
 
 def _jobs() -> Iterator[type[Job]]:
-    """All classes of jobs, older ones first, without those of the script being run."""
+    """Yield all job classes, older ones first, without those of the script being run."""
     seen = set()
     rest = [Job]
     while rest:
@@ -121,7 +121,7 @@ def _import(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit too: it would end the worker at its start
+    except BaseException as error:  # even SystemExit, which would end the worker
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             text = _missing(name, folder)
         else:
@@ -140,7 +140,7 @@ def _missing(name: str, folder: Path) -> str:
 
 
 def _describe(error: BaseException, folder: Path) -> str:
-    """The error as `file:line: Kind: text`, on one line."""
+    """Return the error as `file:line: Kind: text`, on one line."""
     if isinstance(error, SyntaxError) and error.filename:
         place, text = f"{_shown_path(error.filename, folder)}:{error.lineno}", error.msg
     else:
@@ -152,7 +152,7 @@ def _describe(error: BaseException, folder: Path) -> str:
 
 
 def _error_place(error: BaseException, folder: Path) -> str:
-    """The innermost line within the application, or else the line that raised the error."""
+    """Return the innermost line in the application, or else the line that raised the error."""
     frames = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
     own = [one for one in frames if _shown_path(one[0], folder) != one[0]]
     file, line = (own or frames)[-1]
@@ -160,7 +160,7 @@ def _error_place(error: BaseException, folder: Path) -> str:
 
 
 def _shown_path(file: str, folder: Path) -> str:
-    """The file's path, relative to the folder if it is part of the application."""
+    """Return the file's path, relative to the folder if it is part of the application."""
     path = Path(file)
     if "site-packages" in path.parts or path.is_relative_to(POOLQ_FOLDER):
         return file

@@ -13,8 +13,8 @@ from poolq.common.durations import length
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry
 
-UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before the next worker looks at an unknown job
-#: Microseconds before the next attempt of a job that timed out twice in a row; they double up to:
+UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before a worker tries an unknown job again
+#: Microseconds to wait after a second timeout in a row, and the maximum to which they double.
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 
 
@@ -23,8 +23,8 @@ class Ack(NamedTuple):
 
 
 class Release(NamedTuple):
-    """Back to the queue, due after `delay` microseconds. `counter` is the statistic to increase:
-    retried, limited, or none if empty."""
+    """Return the job to its queue, due after `delay` microseconds. `counter` is the statistic to
+    increase (retried or limited), or empty for none."""
 
     delay: int
     state: State
@@ -32,9 +32,9 @@ class Release(NamedTuple):
 
 
 class ReleaseUntil(NamedTuple):
-    """Held back by `rule` until `until` (microseconds since the epoch by the engine's clock). The
-    job then has its original place: before every job of its queue that was dispatched later. Counts
-    as limited."""
+    """Hold the job back because of `rule`, until `until` (microseconds since the epoch, by the
+    engine's clock). It then returns to its original place, before every job of its queue that was
+    dispatched later. Counts as limited."""
 
     until: int
     state: State
@@ -42,12 +42,12 @@ class ReleaseUntil(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """Back to the head of the queue as if it had never been claimed; nothing is counted. A parked
-    job that has been granted a slot keeps it while the window of that slot is open."""
+    """Return the job to the head of its queue as if it had never been claimed; nothing is counted.
+    If a rate limit has granted a start to a parked job, the job keeps it until the window ends."""
 
 
 class Park(NamedTuple):
-    """Parked under `rules[refused]`, in FIFO order, until all rules have a slot for the job."""
+    """Park the job behind `rules[refused]`, in FIFO order, until all rules let it start."""
 
     rules: tuple[Rule, ...]
     refused: int
@@ -72,9 +72,8 @@ GIVE_BACK = GiveBack()
 
 
 def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
-    """The delay in microseconds after the `attempt`-th attempt: one step for each attempt; the last
-    step repeats. `now`, in microseconds since the epoch, is when a step of calendar months
-    begins."""
+    """Return the delay in microseconds after attempt number `attempt`. Each attempt has a step; the
+    last step repeats. Steps of calendar months begin at `now`, in microseconds since the epoch."""
     step = steps[min(attempt, len(steps)) - 1] if steps else 0
     if isinstance(step, int):
         return step
@@ -82,7 +81,7 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
 
 
 def retry_or_fail(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
-    """An attempt has failed: try again after `delay` microseconds, or fail permanently."""
+    """After a failed attempt, try again after `delay` microseconds, or fail permanently."""
     after = _after_attempt(state, line)
     return mark_failing(after) if after.attempt >= message.attempts else Release(delay, after)
 
@@ -93,7 +92,7 @@ def mark_failing(state: State) -> Failing:
 
 
 def fail_now(state: State, line: Entry) -> Failing:
-    """Fail permanently, whatever attempts remain; this attempt is counted."""
+    """Fail permanently, even if attempts remain; this attempt is counted."""
     return mark_failing(_after_attempt(state, line))
 
 
@@ -104,20 +103,21 @@ def _after_attempt(state: State, line: Entry) -> State:
 def hold_back(
     message: Message, state: State, line: Entry, rule: Rule, until: int
 ) -> ReleaseUntil | Failing:
-    """Held back by a limit: counts as an attempt, keeps its place, due at `until`: see `spread`."""
+    """Hold a job back, which uses an attempt. It keeps its place and is due at `until`."""
     after = _after_attempt(state, line)
     over = after.attempt >= message.attempts
     return mark_failing(after) if over else ReleaseUntil(until, after, rule)
 
 
 def spread(jitter: float, window: int, rand: float) -> int:
-    """How many microseconds after the end of the window a released job is due: up to the share
-    `jitter` of the window, of which `rand`, 0 to 1, chooses a part."""
+    """Return how many microseconds after the end of the window a released job is due: `rand` (0 to
+    1) times `jitter`, which is a share of the window."""
     return round(jitter * window * rand)
 
 
 def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
-    """No module defines the job: wait `grace` microseconds for a deploy, uncounted, then bury."""
+    """Release a job that no module defines, without using an attempt, or bury it after `grace`
+    µs."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))
@@ -126,7 +126,7 @@ def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
 
 
 def release_newer(state: State, line: Entry) -> Release:
-    """A later poolq has stored the message: wait, uncounted, for a worker that can read it."""
+    """Release a job that only a later poolq can read, without using an attempt."""
     noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
     history = state.history if noted else with_entry(state.history, line)
     return Release(UNKNOWN_RETRY_DELAY, state._replace(history=history), "")
@@ -138,14 +138,14 @@ def crashed_out(message: Message, state: State) -> bool:
 
 
 def timed_out(message: Message, state: State) -> bool:
-    """Whether its last attempt was killed at its deadline, when no worker could settle it."""
+    """Whether the job's last attempt was killed at its deadline, before a worker settled it."""
     return state.failing == 0 and state.attempt >= message.attempts
 
 
 def after_timeout(message: Message, state: State, now: int) -> int:
-    """Microseconds until the next attempt if this one is killed at its deadline; 0 after the last
-    attempt, when the job fails immediately. Each timeout costs a worker, so the pause grows from
-    the second in a row on, whatever the message asks for."""
+    """Return the microseconds until the next attempt if this one is killed at its deadline, or 0 if
+    it is the last, after which the job fails immediately. Since each timeout costs a worker, the
+    pause grows from the second timeout in a row on, even if the message asks for less."""
     tries = state.attempt + 1
     if tries >= message.attempts:
         return 0

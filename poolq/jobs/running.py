@@ -1,8 +1,8 @@
 """Calling a job's code in this process: in a worker, by `dispatch_sync` and by the sync engine.
 
 `call` isolates jobs from each other: nothing that one sets in its context, on its event loop or on
-its instance reaches the next. What happens to a job afterwards is decided by the worker; for jobs
-run in place, by `run_inline`.
+its instance reaches the next. The worker decides what happens to a job afterwards; for
+`dispatch_sync` and the sync engine, `run_inline` does.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger("poolq")
 
 
 class Runnable(Protocol):
-    """What this module needs to know of a job: it stands below the class Job."""
+    """What this module needs to know about a job, since it must not import the class Job."""
 
     id: str
     poolq_init_error: BaseException | None  # what the job's __init__ raised
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Runnable)
 
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
-_publishers: list[Callable[[int, int, str], None]] = []  # empty, or a worker's one
+_publishers: list[Callable[[int, int, str], None]] = []  # in a worker one function, elsewhere none
 
 
 class FailNow(BaseException):
@@ -47,7 +47,7 @@ class ReleaseNow(BaseException):
 
 
 def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
-    """From now on, pass the progress of jobs in this process, a worker, to `publish`."""
+    """Pass the progress of jobs in this process, a worker, to `publish` from now on."""
     _publishers[:] = [publish]
 
 
@@ -57,14 +57,14 @@ def progress(done: float, total: float, note: str) -> None:
         counts = int(done), int(total)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"progress({done!r}, {total!r}): give it numbers, how much is done and of how much"
+            f"progress({done!r}, {total!r}): give it two numbers: how much is done, and of how much"
         ) from None
     for publish in _publishers:
         publish(*counts, str(note))
 
 
 def call(job: Runnable, method: str = "run") -> Any:
-    """Call the job's `run` (or a hook) and return its result; `current()` is set meanwhile. A
+    """Call the job's `run` (or a hook), for which `current()` is the job, and return the result. A
     coroutine is run to completion on an event loop of its own; tasks left on that loop are
     cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
     ReleaseNow are raised as such even if a task group wrapped them."""
@@ -94,7 +94,7 @@ def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
 
 
 def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio  # here: most producers and many workers never need it
+    import asyncio  # imported here, since most producers and many workers never need it
 
     def on_a_loop() -> Any:
         with asyncio.Runner() as runner:
@@ -104,7 +104,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return on_a_loop()
-    # Called from a coroutine: a thread can run only one loop at a time.
+    # A coroutine has called this, and a thread can run only one loop at a time.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
@@ -116,13 +116,12 @@ def run_inline(
 ) -> Any:
     """Run a stored message in this process, attempt after attempt, without delays or limits.
     `make(message, attempt)` creates an instance. `first(job)` is called before each attempt; an
-    error of it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
-    When no attempt is left, `on_failure()` runs and the last error is raised: JobFailed after
-    `fail()` or in place of a SystemExit, JobReleased after `release()`. Errors of hooks are
-    logged."""
+    error in it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
+    When no attempt is left, `on_failure()` runs and the last error is raised; `fail()` and
+    SystemExit become JobFailed, and `release()` becomes JobReleased. Errors of hooks are logged."""
     attempts = decode(body).attempts
     for attempt in range(1, attempts + 1):
-        job = make(decode(body), attempt)  # decoded again: an attempt may change its payload
+        job = make(decode(body), attempt)  # decoded again, since an attempt may change its payload
         try:
             if first is not None and job.poolq_init_error is None:
                 first(job)
@@ -153,7 +152,7 @@ def _as_error(raised: BaseException) -> Exception:
     if isinstance(raised, FailNow):
         return JobFailed(raised.reason)
     if isinstance(raised, ReleaseNow):
-        return JobReleased("released by its last attempt")
+        return JobReleased("the last attempt called release()")
     return JobFailed(f"{type(raised).__name__}: {raised}")
 
 
@@ -163,4 +162,4 @@ def _hook(job: Runnable, hook: str) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException:  # a hook changes no outcome
-        log.exception("%s of job %s raised; its outcome stands", hook, job.id)
+        log.exception("%s of job %s raised; the outcome stands", hook, job.id)

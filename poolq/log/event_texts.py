@@ -121,7 +121,7 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.Unknown: _unknown,
     events.Buried: "buried {0.job} {0.id} queue={0.queue}: {0.error}".format,
     events.HookFailed: (
-        "{0.hook} of {0.job} {0.id} raised; its outcome stands: {0.error}\n{0.traceback}".format
+        "{0.hook} of {0.job} {0.id} raised; the outcome stands: {0.error}\n{0.traceback}".format
     ),
     events.Stale: (
         "warning: stale settlement of {0.id} refused: the job had been given to another worker"

@@ -58,7 +58,7 @@ def test_usage_errors(poolq: Command, args: str, said: str) -> None:
     ("args", "said"),
     [
         ("run --engine=reddis://h", "engine (--engine): 'reddis://h' has an unknown scheme"),
-        ("queue ls --engine=redis://h:99999", "has a bad port"),
+        ("queue ls --engine=redis://h:99999", "has an invalid port"),
         ("job show 1 --engine=mysql://h", "names no database"),
         ("db migrate --engine=database", "DATABASE_URL"),
         ("run --engine=sync", "a pool cannot run on sync://"),

@@ -77,7 +77,7 @@ def test_ctrl_c_drains_and_the_dashboard_stays(screens: Screens, project: Projec
 def test_q_asks_and_a_no_changes_nothing(screens: Screens) -> None:
     tty = screens.shown(1)
     tty.type("q")
-    tty.until_shows("End the pool, when its running jobs have finished? y/N")
+    tty.until_shows("End the pool when its running jobs have finished? y/N")
     tty.type("n")
     tty.until_shows("cancelled", "RUNNING")
     tty.type("q")

@@ -134,7 +134,7 @@ def test_all_the_work_is_done_and_can_be_seen(
     next((places.maildir / "new").iterdir()).unlink()
     assert run.report(todo, places, totals, 10.0, json=False) == 1
     assert (
-        "this is wrong: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
+        "these numbers differ: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
         in capsys.readouterr().err
     )
 
@@ -166,4 +166,4 @@ def test_a_pool_that_dies_is_no_success(folder: Path, tmp_path: Path) -> None:
         master.kill()
         code, out = running.end(60)
         assert (code, out) == (1, "")
-        assert "it ended by signal 9 before its work was done" in running.said()
+        assert "its process was killed by signal 9 before the work was done" in running.said()

@@ -142,8 +142,8 @@ def test_a_hook_that_raises_changes_nothing(odd: Project) -> None:
     until(odd.settled)
     assert list(odd.failed()) == [failed]
     assert odd.total("done") == 1
-    pool.until_said(f"on_success of jobs:Hooks {done} raised; its outcome stands: LookupError")
-    pool.until_said(f"on_failure of jobs:Hooks {failed} raised; its outcome stands: SystemExit")
+    pool.until_said(f"on_success of jobs:Hooks {done} raised; the outcome stands: LookupError")
+    pool.until_said(f"on_failure of jobs:Hooks {failed} raised; the outcome stands: SystemExit")
     assert pool.until_idle(1)[0].pid == worker.pid
     assert "jobs.py" in pool.log, "with its traceback"
 

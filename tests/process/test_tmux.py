@@ -100,7 +100,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     tmux.type("?", "+")
     tmux.until_shows("scaled to 3 workers", "WORKERS 3")
     tmux.type("D")
-    tmux.until_shows("End the pool, when its running jobs have finished? y/N")
+    tmux.until_shows("End the pool when its running jobs have finished? y/N")
     tmux.type("y")
     tmux.until_shows("DRAINING", "pool draining: 1 job may finish", "ctrl-c twice")
     project.ledger.open()

@@ -52,7 +52,7 @@ def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Proj
     tty.type("q")
     assert tty.until_ends() == 0
     assert tty.restored()
-    assert f"pool default runs on (master {pool.pid})" in tty.look()
+    assert f"pool default keeps running (master {pool.pid})" in tty.look()
     assert pool.until_runs(running)
 
 
@@ -169,7 +169,7 @@ def test_an_engine_that_is_not_the_pools_is_not_touched(
     tty = screens.top(pool, "--engine", other, size=(200, 30))
     tty.until_shows("QUEUES 1")
     tty.type("tab", "p")
-    tty.until_shows("give the --engine of this pool, which is sqlite:///")
+    tty.until_shows("this pool uses sqlite:///")
     assert not (tmp_path / "other.db").exists()
 
 

@@ -1,4 +1,4 @@
-"""Lines as escape sequences: of a new frame, only the lines that have changed are sent."""
+"""Turns lines into escape sequences, and sends only those lines of a frame that have changed."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output, on terminals
 
 
 def line_text(line: Line) -> str:
-    """The styled text, without cursor movements."""
+    """Return the styled text, without cursor movements."""
     return "".join(
         segment.style.render(segment.text, color_system=ColorSystem.STANDARD)
         if segment.style
@@ -24,8 +24,8 @@ def line_text(line: Line) -> str:
 
 
 def changes(shown: Sequence[Line] | None, lines: Sequence[Line]) -> str:
-    """The update from one frame to the next of the same size, "" if nothing has changed. `shown`
-    None: the content of the terminal is unknown."""
+    """Return the output that turns the frame `shown` into `lines`, or "" if nothing has changed. If
+    `shown` is None, the content of the terminal is unknown."""
     parts = []
     for number, line in enumerate(lines):
         if shown is None or number >= len(shown) or shown[number] != line:

@@ -1,6 +1,6 @@
 """Text cut and padded to terminal columns, without control characters.
 
-A character may take two columns (East Asian ones) or none (combining ones); rich has the widths.
+A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ Line = list[Segment]
 
 
 def clean(text: str, *, ascii_only: bool = False) -> str:
-    """The text on one line; control characters, surrogates and bidirectional controls are escaped.
-    `ascii_only` replaces all other characters with ?."""
+    """Return the text on one line, with control characters, surrogates and bidirectional controls
+    escaped. If `ascii_only`, ? replaces characters that are not ASCII."""
     text = escaping.clean(text)
     if ascii_only and not text.isascii():
         text = text.encode("ascii", "replace").decode()
@@ -24,12 +24,12 @@ def clean(text: str, *, ascii_only: bool = False) -> str:
 
 
 def width_of(text: str) -> int:
-    """The columns that a cleaned text takes."""
+    """Return the number of columns that a cleaned text takes."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
-    """A cleaned text in exactly `width` columns; `cut` replaces its end if it is too long."""
+    """Cut or pad a cleaned text to `width` columns; `cut` replaces the end of a longer one."""
     found = width_of(text)
     if found == width:
         return text
@@ -43,7 +43,7 @@ def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
 
 
 def tail(text: str, width: int, cut: str = "…") -> str:
-    """As `fit`, but the beginning is cut."""
+    """Like `fit`, but cut the beginning."""
     if width_of(text) <= width:
         return fit(text, width)
     while text and width_of(text) > width - len(cut):
@@ -52,7 +52,8 @@ def tail(text: str, width: int, cut: str = "…") -> str:
 
 
 def name(text: str, width: int, cut: str = "…") -> str:
-    """A job's name such as `shop.jobs:SendMail`; if it is too long, the module is omitted first."""
+    """Fit a job's name such as `shop.jobs:SendMail`; if it is too long, its module is omitted
+    first."""
     return tail(text.rpartition(":")[2] if width_of(text) > width else text, width, cut)
 
 
@@ -61,7 +62,7 @@ def line_width(line: Iterable[Segment]) -> int:
 
 
 def clip(line: Line, width: int) -> Line:
-    """The line in at most `width` columns."""
+    """Cut a line to at most `width` columns."""
     found: Line = []
     for segment in line:
         taken = width_of(segment.text)
@@ -74,7 +75,7 @@ def clip(line: Line, width: int) -> Line:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """A cleaned text in pieces of at most `width` columns."""
+    """Split a cleaned text into pieces of at most `width` columns."""
     if width_of(text) <= width:
         return [text]
     pieces, piece, taken = [], "", 0

@@ -1,4 +1,4 @@
-"""A row in full: its fields, then a block for each fetched text. It scrolls."""
+"""Draws all about a row: its fields, then a block for each fetched text. It scrolls."""
 
 from rich.segment import Segment
 
@@ -12,18 +12,18 @@ LABEL_WIDTH = 13
 
 
 def row_of(pane: Pane, context: DrawContext, key: str) -> object | None:
-    """The row with that key, or None if it is gone."""
+    """Return the row with that key, or None if the list no longer has it."""
     rows = pane.rows(context.snapshot)
     return next((row for row in rows if pane.key(row) == key), None)
 
 
 def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[Line]:
-    """At most `height` lines of at most `width` columns; `detail.scroll` is kept within bounds."""
+    """Draw at most `height` lines of at most `width` columns; keep `detail.scroll` in bounds."""
     theme, pane = context.theme, PANES[detail.pane]
     row = row_of(pane, context, detail.key)
     lines: list[Line] = []
     if row is None:
-        lines.append([Segment(fit(" it is gone", width, cut=""), theme.warn)])
+        lines.append([Segment(fit(" no longer in the list", width, cut=""), theme.warn)])
     else:
         for label, cell in pane.fields(row, context):
             lines += _field(label, cell, context, width)
@@ -42,7 +42,7 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     title = (
         f" {detail.pane.upper()}: esc goes back{more if len(lines) - room > detail.scroll else ''}"
     )
-    shown = [clip(line, width) for line in shown]  # with a width of one, the margin takes it all
+    shown = [clip(line, width) for line in shown]  # a margin may exceed a very small width
     return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
 
 

@@ -12,7 +12,7 @@ from poolq.dashboard.drawing.theme import Theme
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import ScreenState
 
-#: The ranks of keys in the last line: the highest is omitted first.
+#: The ranks of keys in the last line; the key with the highest rank is omitted first.
 _RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
 _PANES_OF_KEY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
 
@@ -23,8 +23,8 @@ ANSWERS = " y/N "
 def draw(
     state: ScreenState, theme: Theme, size: tuple[int, int], now: float, *, draining: bool = False
 ) -> list[Line]:
-    """One or more lines. `size`: columns and the maximum number of lines; `draining`: the pool is
-    draining already, so the key D is replaced."""
+    """Draw one or more lines. `size` is the number of columns and the maximum number of lines.
+    While the pool is `draining`, another hint replaces the key D."""
     width, _ = size
     if state.question is not None:
         return _text(state.question.text, theme, theme.question, size, ANSWERS)
@@ -39,7 +39,7 @@ def draw(
 def _text(
     text: str, theme: Theme, style: Style, size: tuple[int, int], end: str = ""
 ) -> list[Line]:
-    """Wrap a text to `size`; `end` is always shown, and never split."""
+    """Wrap a text to `size`; `end` is always shown in full."""
     width, most = size
     text, room = clean(text, ascii_only=theme.ascii_only), max(1, width - 1)
     pieces = wrap(text, room)
@@ -61,7 +61,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, *, draining: bool) -> Li
         hidden = key.changes and (
             state.read_only or state.pane not in _PANES_OF_KEY.get(name, (state.pane,))
         )
-        if not key.short or hidden or (name == "q" and state.own):  # there q does the same as D
+        if not key.short or hidden or (name == "q" and state.own):  # q then does what D does
             continue
         part = Part(f"{name} {key.short}", theme.dim, _RANKS.get(name, 6 + number))
         if name == "D" and draining:

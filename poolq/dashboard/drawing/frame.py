@@ -8,16 +8,8 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing import (
-    alert_lines,
-    detail,
-    footer,
-    header,
-    help_page,
-    table,
-    throughput,
-)
-from poolq.dashboard.drawing.cells import Line, clip, line_width
+from poolq.dashboard.drawing import detail, footer, header, help_page, table, throughput
+from poolq.dashboard.drawing.cells import Line, clean, clip, fit, line_width, width_of
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.panes import PANES
@@ -25,9 +17,9 @@ from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
-TWO_COLUMNS_WIDTH = 150  # columns from which two panes are side by side
-FULL_HEAD_HEIGHT = 22  # lines from which head and throughput are shown in full
-ALL_PANES_HEIGHT = 30  # lines of panes from which all are shown
+TWO_COLUMNS_WIDTH = 150  # minimum columns for two panes side by side
+FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
+ALL_PANES_HEIGHT = 30  # minimum lines of panes to show all of them
 PANE_GAP = 2
 #: Rows of panes; the second pane of a row is beside the first, or below it on narrow screens.
 PANE_ROWS = (("workers",), ("queues", "limits"), ("failures", "events"), ("nodes",))
@@ -36,7 +28,7 @@ PANE_ROWS = (("workers",), ("queues", "limits"), ("failures", "events"), ("nodes
 def draw(
     snapshot: Snapshot, state: ScreenState, theme: Theme, size: tuple[int, int], now: float
 ) -> list[Line]:
-    """Exactly `height` lines of at most `width` columns. `size`: (width, height)."""
+    """Draw exactly `height` lines of at most `width` columns; `size` is (width, height)."""
     width, height = size
     context = DrawContext(snapshot, theme, state, alerts(snapshot))
     lines = header.draw(snapshot, theme, width, 2 if height >= FULL_HEAD_HEIGHT else 1)
@@ -59,18 +51,39 @@ def draw(
 
 
 def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
-    """Alerts and throughput."""
+    """Draw the alerts and the throughput."""
     theme = context.theme
     if room < FULL_HEAD_HEIGHT - 3:
         most = 1 if room < 8 else 3
-        lines = alert_lines.draw(context, width, most)
+        lines = draw_alerts(context, width, most)
         return [*lines, *throughput.small(context.snapshot, theme, width)] if room >= 6 else lines
-    lines = alert_lines.draw(context, width, min(4, alert_lines.height_of(context)))
+    lines = draw_alerts(context, width, 4)
     return [*lines, *throughput.draw(context.snapshot, theme, width)]
 
 
+def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
+    """Draw each alert in a line, `most` at most; the last line counts the alerts without room."""
+    theme = context.theme
+    if not context.alerts:
+        return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]]
+    more = len(context.alerts) - most
+    lines = []
+    for number, one in enumerate(context.alerts[:most], 1):
+        subject = clean(f"{one.subject} {one.verdict}", ascii_only=theme.ascii_only)
+        text = clean(one.text, ascii_only=theme.ascii_only)
+        also = f" +{more} more" if more > 0 and number == most else ""
+        start = fit(f"{theme.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
+        rest = max(0, width - width_of(start) - len(also))
+        line = [
+            Segment(start, theme.level(one.level)),
+            Segment(fit(text, rest, cut=theme.cut) + also, PLAIN),
+        ]
+        lines.append(clip(line, width))
+    return lines
+
+
 def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line]:
-    """Two blocks, the left one filled to `width` columns."""
+    """Put two blocks side by side, the left one padded to `width` columns."""
     lines = []
     for number in range(max(len(left), len(right))):
         one = left[number] if number < len(left) else []
@@ -104,15 +117,15 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
 
 
 def _nodes_matter(context: DrawContext, room: int) -> bool:
-    """True if the nodes pane has the focus, everything fits, or there are other pools."""
+    """Return whether to show the nodes pane: it has the focus, all fits, or other pools exist."""
     several = len(context.snapshot.nodes) > 1
     fits = room > ALL_PANES_HEIGHT or (several and room > FULL_HEAD_HEIGHT)
     return fits or context.state.pane == "nodes"
 
 
 def share(wants: Sequence[int], room: int, focus: int) -> list[int]:
-    """The height of each row of panes: the focused row gets up to half of the room, the others two
-    lines each while there is room, then all grow evenly."""
+    """Return the height of each row of panes. The focused row gets up to half of the room, the
+    others two lines each while there is room; then all grow evenly."""
     given = [0] * len(wants)
     given[focus] = max(0, min(room, wants[focus], max(3, (room + 1) // 2)))
     left = room - given[focus]

@@ -9,9 +9,9 @@ VALUES_PER_MINUTE = 60
 
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
-    """A sparkline of a minute, the newest value at the right; a narrow one shows means of
-    neighbours. 0 is the lowest block, any other value is higher, and the maximum is a full block.
-    `many`: the number of values in a minute; fewer values fill less of the width."""
+    """Draw a sparkline of a minute, with the newest value at the right. If it is narrow, it shows
+    means of neighbours. Only 0 is drawn as the lowest block, and the maximum as a full block.
+    `many` is the number of values in a minute; fewer values fill less of the width."""
     width, many = max(width, 0), max(many, 1)
     values = values[-many:]
     drawn = min(width, -(-len(values) * width // many))
@@ -30,7 +30,7 @@ def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_
 
 
 def _means(values: Sequence[float], width: int) -> Sequence[float]:
-    """Resample to `width` values; if there are fewer, values are repeated."""
+    """Resample to `width` values; if there are fewer, repeat some."""
     if len(values) == width:
         return values
     ends = [number * len(values) // width for number in range(width + 1)]
@@ -38,7 +38,7 @@ def _means(values: Sequence[float], width: int) -> Sequence[float]:
 
 
 def bar(part: float, whole: float, width: int, theme: Theme) -> str:
-    """A bar that is empty only for 0, and full only for the whole."""
+    """Draw a bar that is empty only for 0, and full only for the whole."""
     if whole <= 0 or width <= 0:
         return theme.empty * max(width, 0)
     filled = round(min(1.0, max(0.0, part / whole)) * width)

@@ -15,7 +15,7 @@ MAX_PATH_WIDTH = 26  # columns of a path or a URL
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line]:
-    """One or two lines."""
+    """Draw one or two lines."""
     head = snapshot.head
     ascii_only = theme.ascii_only
     broker = Part(_broker(head), _broker_style(head, theme), 3)
@@ -49,13 +49,13 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
 
 
 def _end(place: str, theme: Theme) -> str:
-    """The end of a long path or URL, which says more than its beginning."""
+    """Return the end of a long path or URL, which says more than its beginning."""
     text = clean(place, ascii_only=theme.ascii_only)
     return text if width_of(text) <= MAX_PATH_WIDTH else tail(text, MAX_PATH_WIDTH, theme.cut)
 
 
 def state_of(head: PoolView) -> str:
-    """The state and generation: RUNNING g3, RELOADING g4, DRAINING g3 …"""
+    """Return the state and generation: RUNNING g3, RELOADING g4, DRAINING g3 …"""
     word = head.state.upper()
     if head.trial and head.generation:
         return f"RELOADING g{head.trial}" if word == "RUNNING" else f"{word} g{head.trial}"

@@ -9,17 +9,17 @@ from poolq.dashboard.screen_state import ScreenState
 
 KEYS_WIDTH = 30
 ALERT_HELP = (
-    "STUCK: the job runs 10 times as long as usual and over 10 s, or past its deadline",
-    "STUCK, too: it runs over a minute, and its usual duration is unknown",
-    "LEAKS: the worker has grown by 16M or more since its start, and by 2M or more a minute",
-    "HOLDS BACK: jobs wait for the rate limit; NEXT SLOT is when the next one may start",
-    "UNSERVED: no pool of the namespace takes jobs of the queue",
+    "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
+    "STUCK, if its usual duration is unknown: it has run for over a minute without progress",
+    "LEAKS: the worker's memory has grown by 16M or more, and grows by 2M or more a minute",
+    "HOLDS BACK: jobs wait for the rate limit; NEXT SLOT is when the next job may start",
+    "UNSERVED: no pool of the namespace takes jobs from the queue",
     "STALE: the counts of the queues are over 2 s older than they should be",
 )
 
 
 def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line]:
-    """At most `height` lines; `state.scroll` is kept within bounds."""
+    """Draw at most `height` lines, and keep `state.scroll` in bounds."""
     lines: list[Line] = []
     size = min(KEYS_WIDTH, max(8, width // 3))
     for key in KEY_HELP:

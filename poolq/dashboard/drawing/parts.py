@@ -1,4 +1,4 @@
-"""A line of parts; if the screen is narrow, the least important ones are omitted."""
+"""Draws a line of parts; on a narrow screen, it omits the least important ones."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from poolq.dashboard.drawing.theme import PLAIN
 
 
 class Part(NamedTuple):
-    """A cleaned text. `rank`: 0 is never omitted, the highest is omitted first."""
+    """A cleaned text. A part of rank 0 is never omitted; the highest rank is omitted first."""
 
     text: str
     style: Style = PLAIN
@@ -19,7 +19,7 @@ class Part(NamedTuple):
 
 
 def choose_parts(parts: Sequence[Part], width: int, gap: int = 2) -> list[Part]:
-    """The parts that fit side by side, in their order."""
+    """Return the parts that fit side by side, in their order."""
     left = [part for part in parts if part.text]
     while len(left) > 1 and sum(width_of(part.text) + gap for part in left) - gap > width:
         least = max(part.rank for part in left)
@@ -32,7 +32,7 @@ def choose_parts(parts: Sequence[Part], width: int, gap: int = 2) -> list[Part]:
 def lay_out(
     parts: Sequence[Part], width: int, *, under: Style = PLAIN, right: Sequence[Part] = ()
 ) -> Line:
-    """A full line in the style `under`; the parts in `right` are at its end."""
+    """Draw a full line in the style `under`, with the parts in `right` at its end."""
     whole = choose_parts([*parts, *right], max(0, width - 2))
     ends = [part for part in whole if part in right]
     starts = [part for part in whole if part not in right]

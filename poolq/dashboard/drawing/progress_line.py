@@ -9,7 +9,7 @@ GAUGE_WIDTH = 14
 
 
 def line(seen: Snapshot, served: tuple[str, ...] | None, seconds: float, theme: Theme) -> str:
-    """The progress, such as ` 62% ████████░░░░  1204 left, 1m 5s`, at most MAX_WIDTH characters."""
+    """Draw at most MAX_WIDTH characters, such as ` 62% ████████░░░░  1204 left, 1m 5s`."""
     total = seen.throughput
     done = total.done.total + total.failed.total
     queues = [one for one in seen.queues if not served or one.queue in served]
@@ -18,5 +18,5 @@ def line(seen: Snapshot, served: tuple[str, ...] | None, seconds: float, theme: 
     share = done / (done + left) if known else 0.0
     filled = int(share * GAUGE_WIDTH)
     gauge = theme.full * filled + theme.empty * (GAUGE_WIDTH - filled)
-    facts = f"{left} left" if known else "looking"
+    facts = f"{left} left" if known else "counting"
     return f"{int(share * 100):3d}% {gauge} {facts}, {span(int(seconds))}"[:MAX_WIDTH]

@@ -1,5 +1,4 @@
-"""Rows and columns of a pane, for any width: if it is narrow, the least important columns are
-omitted.
+"""Draws the rows and columns of a pane. If it is narrow, the least important columns are omitted.
 
 A pane takes one line for its header, which includes its title, and one for each row.
 """
@@ -18,7 +17,7 @@ from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
 
-#: A cell: its text, or that and its style.
+#: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
 _ORDER = {"bad": 0, "warn": 1, "": 2}
 
@@ -33,9 +32,10 @@ class DrawContext(NamedTuple):
 
 
 class PaneColumn(NamedTuple):
-    """`width`: the minimum, `most`: the maximum. `rank`: 0 is never omitted, the highest is omitted
-    first. `untrusted`: control characters must be escaped. `is_job_name`: if it is too long, the
-    module is omitted. `is_shown`: False if no row has anything to show in it."""
+    """`width` is the minimum width, and `most` the maximum. A column of rank 0 is never omitted;
+    the highest rank is omitted first. In an `untrusted` column, control characters are escaped. If
+    a job's name is too long (`is_job_name`), its module is omitted. `is_shown` returns False if no
+    row has anything to show in the column."""
 
     title: str
     width: int
@@ -50,8 +50,9 @@ class PaneColumn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """A list on the screen. `words`: the text that a filter searches; `fields`: the fields of a
-    row's detail; `empty`: the text without rows; `severity`: "warn", "bad" or "" for a row."""
+    """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
+    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown if there are no
+    rows."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -63,7 +64,7 @@ class Pane:
     severity: Callable[[Any], str] = lambda _: ""
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
-        """The rows that match the filter, those with problems first, the worst at the top."""
+        """Return the rows that match the filter, with the worst problems at the top."""
         rows = sorted(self.rows(snapshot), key=lambda row: _ORDER[self.severity(row)])
         if not state.filter:
             return rows
@@ -71,13 +72,13 @@ class Pane:
         return [row for row in rows if sought in self.words(row).casefold()]
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
-        """The index of the selected row; 0 if it is gone."""
+        """Return the index of the selected row, or 0 if there is no such row."""
         chosen = state.chosen.get(self.name)
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 
 def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line]:
-    """Exactly `height` lines of at most `width` columns."""
+    """Draw exactly `height` lines of at most `width` columns."""
     if height < 1:
         return []
     focused = context.state.pane == pane.name
@@ -106,7 +107,7 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
 
 @lru_cache(maxsize=256)
 def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[PaneColumn, int], ...]:
-    """The columns that fit, with their widths."""
+    """Return the columns that fit, with their widths."""
     room = width - 1
     columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
     chosen: list[PaneColumn] = []

@@ -1,7 +1,7 @@
 """Themes: styles and characters, with colours or without, in Unicode or in ASCII.
 
-Only the 16 colours that users can configure in their terminal are used. Colour never carries a
-meaning alone: a word or a sign says the same.
+Only the 16 colours that users can configure in their terminal are used. Colour alone never carries
+a meaning; a word or a sign always says the same.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ PLAIN = Style()
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Styles and characters by their meaning. `levels`: eight blocks of rising height; `full` and
-    `empty`: the parts of a bar."""
+    """Styles and characters by their meaning. `levels` are eight blocks of rising height; `full`
+    and `empty` are the parts of a bar."""
 
     ascii_only: bool
     good: Style
@@ -39,13 +39,13 @@ class Theme:
     down: str
 
     def level(self, name: str) -> Style:
-        """The style of "info", "warning" (or "warn") and "error" (or "bad")."""
+        """Return the style of "info", "warning" (or "warn") and "error" (or "bad")."""
         bad, warn = self.bad, self.warn
         return {"warning": warn, "warn": warn, "error": bad, "bad": bad}.get(name, PLAIN)
 
 
 def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
-    """Without `colour`, only bold, dim, underlined and reversed text are used."""
+    """Make a theme. Without `colour`, it only uses bold, dim, underlined and reversed text."""
 
     def style(color: str = "", on: str = "", **more: bool) -> Style:
         bold, underline, reverse = map(more.get, ("bold", "underline", "reverse"))
@@ -70,14 +70,14 @@ def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
 
 
 def theme_for(environ: Mapping[str, str]) -> Theme:
-    """The theme for the terminal of this environment."""
+    """Return the theme for the terminal of this environment."""
     colour = not environ.get("NO_COLOR") and environ.get("TERM", "") not in ("dumb", "vt100")
     return make_theme(colour=colour, ascii_only=not speaks_utf8(environ))
 
 
 def speaks_utf8(environ: Mapping[str, str]) -> bool:
-    """True if the locale is UTF-8. C.UTF-8 counts as ASCII where Python has set it instead of C for
-    itself, since that says nothing about the terminal."""
+    """Return whether the locale is UTF-8. A C.UTF-8 that Python may have set for itself in place of
+    C does not count, since it says nothing about the terminal."""
     whole = environ.get("LC_ALL", "")
     found = whole or environ.get("LC_CTYPE", "") or environ.get("LANG", "")
     coerced = not whole and found == "C.UTF-8" and environ.get("LANG", "") in ("", "C", "POSIX")

@@ -13,12 +13,12 @@ from poolq.monitor.snapshot import Rate, Snapshot
 KINDS = ("done", "failed", "retried", "limited")
 TITLES = {"limited": "rate-limited"}
 NUMBERS_WIDTH = 46  # columns before the sparkline
-SMALL_SPARK_WIDTH = 12  # columns of a sparkline in the one-line form
+SMALL_SPARK_WIDTH = 12  # columns of the sparkline in `small`
 
 
 def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """One line with the rate of done jobs and the totals of the others; a second one about rate
-    limits, if any have held jobs back."""
+    """Draw one line with the rate of done jobs and the totals of other outcomes, and a second line
+    about rate limits if they have held jobs back."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     limited = rates["limited"]
     waiting = sum(limit.waiting for limit in snapshot.limits)
@@ -36,7 +36,7 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """A line for each kind, below the titles."""
+    """Draw the titles, and a line for each kind."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}  LAST 60 S"
     lines = [[Segment(fit(title, width, cut=""), theme.header)]]

@@ -78,11 +78,12 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),
-        ("put off", f"{amounts.rate(limit.held)} a minute by this pool"),
+        ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
         ("last 60 s", _spark(limit, context, 60)),
     ]
     if limit.last_tries:
-        fields.append(("run out", (f"{limit.last_tries} with one attempt left", context.theme.bad)))
+        text = f"{limit.last_tries} jobs have one attempt left"
+        fields.append(("last tries", (text, context.theme.bad)))
     return fields
 
 

@@ -56,7 +56,7 @@ def _leaking(worker: WorkerView, context: DrawContext) -> Style:
 
 
 def progress(found: Progress, context: DrawContext) -> str:
-    """A bar, the percentage, and the job's own note."""
+    """Draw a bar, the percentage, and the job's own note."""
     if found.total <= 0:
         text = amounts.count(found.done)
     else:

@@ -50,4 +50,4 @@ def test_it_is_always_shorter_than_a_line_of_the_log() -> None:
 
 def test_nothing_is_claimed_before_the_queues_were_looked_at() -> None:
     new = msgspec.structs.replace(seen(0, 0), head=head(age=None))
-    assert "looking, 0s" in line(new, None, 0, THEME)
+    assert "counting, 0s" in line(new, None, 0, THEME)

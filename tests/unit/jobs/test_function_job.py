@@ -167,7 +167,7 @@ WHERE = f"job {__name__}:"
     [
         (
             lambda: poolq.job(_positional),
-            f"{WHERE}_positional: a: int cannot be given by name, as arguments of a job are; leave",
+            f"{WHERE}_positional: a: int cannot be given by name, as a job's arguments must be",
         ),
         (lambda: poolq.job(_variadic), f"{WHERE}_variadic: *args: int cannot be given by name"),
         (lambda: poolq.job(_generator), f"{WHERE}_generator has a yield, so its body"),

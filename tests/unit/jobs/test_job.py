@@ -146,7 +146,7 @@ async def coroutine(_: Job) -> Any:
         ({"rate_limit": coroutine}, "rate_limit() is async; it must be a plain method"),
         (
             {"__init__": lambda self, to, copies=1: None},
-            "__init__ needs to; a job is built without arguments, its data comes in the payload",
+            "__init__ needs to; a job is created without arguments; its data comes in the payload",
         ),
     ],
 )

@@ -102,8 +102,8 @@ NAME = "it must have no spaces, commas or control characters"
         ("retry_after", {"1s"}, "retry_after is {'1s'}; write a number of seconds"),
         ("retry_after", [-1], "retry_after[0] is -1; a duration cannot be negative"),
         ("max_crashes", 0, "max_crashes is 0; it must be a whole number from 1 to"),
-        ("on_limit", "wait", "on_limit is 'wait'; it is 'release' or 'park'"),
-        ("on_limit", None, "on_limit is None; it is 'release' or 'park'"),
+        ("on_limit", "wait", "on_limit is 'wait'; write 'release' or 'park'"),
+        ("on_limit", None, "on_limit is None; write 'release' or 'park'"),
         ("timeout", "x", "timeout is 'x'; write a number of seconds"),
     ],
 )
@@ -121,7 +121,7 @@ def test_refuses(option: str, written: object, wrong: str) -> None:
         ("dealy", "did you mean delay?"),
         ("retryAfter", "did you mean retry_after?"),
         ("attempt", "did you mean attempts?"),
-        ("xyz", f"there are {', '.join(OPTIONS)}; data belongs into the payload, a dict"),
+        ("xyz", f"there are {', '.join(OPTIONS)}; data belongs in the payload, a dict"),
     ],
 )
 def test_refuses_an_unknown_option(option: str, hint: str) -> None:

@@ -278,7 +278,7 @@ def test_a_decorator_that_gives_the_class_a_constructor(tmp_path: Path) -> None:
         },
     )
     assert refused(tmp_path) == (
-        "job jobs:A: __init__ needs to; a job is built without arguments, "
+        "job jobs:A: __init__ needs to; a job is created without arguments; "
         "its data comes in the payload"
     )
 

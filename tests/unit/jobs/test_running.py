@@ -369,7 +369,7 @@ def test_progress_is_told_in_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> N
     job.progress(True, 2**70, 7)  # type: ignore[arg-type]  # text is made of it
     assert told == [(1, 0, ""), (2, 10, "rows"), (1, 2**70, "7")]
     for nonsense in ("x", None, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="give it numbers"):
+        with pytest.raises(ValueError, match="give it two numbers"):
             job.progress(nonsense)  # type: ignore[arg-type]
     assert len(told) == 3
 

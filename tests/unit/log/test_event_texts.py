@@ -65,7 +65,7 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         HookFailed("jobs:Mail", "0192", "on_success", "ValueError: no luck", TRACE),
-        "on_success of jobs:Mail 0192 raised; its outcome stands: ValueError: no luck",
+        "on_success of jobs:Mail 0192 raised; the outcome stands: ValueError: no luck",
     ),
     (
         Stale("jobs:Mail", "0192"),
