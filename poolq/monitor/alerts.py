@@ -1,7 +1,7 @@
-"""What a person must see: which numbers mean trouble, in words (pure).
+"""Finds numbers that mean trouble, and words them as alerts.
 
-Somebody who does not know the pool learns from the alerts, without reading any column, which job is
-stuck, which worker leaks memory, and why and until when jobs wait.
+Somebody who does not know the pool learns from the alerts alone which job is stuck, which worker
+leaks memory, and why and until when jobs wait.
 """
 
 from collections import Counter
@@ -17,15 +17,15 @@ OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and times the usual durat
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
-MIN_WINDOW = 10.0  # seconds; of a shorter window no end can be read
+MIN_WINDOW = 10.0  # seconds; the end of a shorter window is over before it is read
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
 
 
 class Alert(NamedTuple):
-    """`level`: bad or warn. `subject`: what it is about, such as `worker 3`; `verdict`: one word
-    for it; `text`: the facts, the important ones first."""
+    """`level`: bad or warn. `subject`: what it is about, such as `worker 3`; `verdict`: the trouble
+    in a word; `text`: the facts, the important ones first."""
 
     level: str
     subject: str
@@ -34,12 +34,12 @@ class Alert(NamedTuple):
 
 
 def stale(head: PoolView) -> bool:
-    """The queues' counts are older than they should be."""
+    """Whether the queues' counts are older than they should be."""
     return head.age is not None and head.age > head.period + STALE_AFTER
 
 
 def stuck(worker: WorkerView) -> bool:
-    """Its job runs much longer than such jobs usually do."""
+    """Whether the worker's job runs much longer than such jobs usually do."""
     if worker.running is None or worker.state not in ("busy", "leaving"):
         return False
     if worker.deadline is not None and worker.deadline < 0:
@@ -50,12 +50,12 @@ def stuck(worker: WorkerView) -> bool:
 
 
 def leaks(worker: WorkerView) -> bool:
-    """Its memory keeps growing."""
+    """Whether the worker's memory keeps growing."""
     return worker.growth is not None and worker.growth >= LEAK_RATE and worker.grown >= LEAK_BYTES
 
 
 def alerts(snapshot: Snapshot) -> list[Alert]:
-    """All trouble, the worst first; but one of each kind before others of the same kind."""
+    """Return all alerts, the worst first, but one of each kind before the second of any kind."""
     found = [*_pool(snapshot.head)]
     found += [_unserved(one) for one in snapshot.queues if not one.served and waiting(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
@@ -105,7 +105,7 @@ def _draining(head: PoolView) -> str:
         return "no job is running, so it ends at once"
     if head.drain_left is None:
         return f"{jobs} may finish, no new ones are claimed"
-    return f"{jobs} may finish; killed and given back in {amounts.span(head.drain_left)}"
+    return f"{jobs} may finish; they are killed and released in {amounts.span(head.drain_left)}"
 
 
 def _stuck(worker: WorkerView) -> Alert:
@@ -139,18 +139,18 @@ def short(name: str) -> str:
 
 
 def short_key(key: str) -> str:
-    """The same for a limit named after a job; another key, such as `user:17`, stays whole."""
+    """A limit's key, without the module if it names a job. One like `user:17` stays whole."""
     module, _, name = key.rpartition(":")
     return name if "." in module or name[:1].isupper() else key
 
 
 def rule(limit: LimitStatus) -> str:
-    """10 per 1m."""
+    """The rule of a limit, such as `10 per 1m`."""
     return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
 
 
 def start_rate(number: float) -> str:
-    """Starts a second, with two digits where they are few."""
+    """Starts per second, with two significant digits if there are few."""
     return f"{number:.2g}" if 0 < number < 0.1 else amounts.rate(number)
 
 
@@ -226,7 +226,7 @@ def _paused(queue: QueueView) -> Alert:
 
 
 def _behind(snapshot: Snapshot) -> list[Alert]:
-    """Jobs that this pool serves have waited for a while, for no other reason than its workers."""
+    """Alert if jobs wait only because this pool's workers do not keep up."""
     head = snapshot.head
     queues = [
         one

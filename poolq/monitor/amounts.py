@@ -108,5 +108,5 @@ def moment(at: float, now: float) -> str:
 def _local(at: float, form: str) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).astimezone().strftime(form)
-    except (ValueError, OverflowError, OSError):  # no calendar has it
+    except (ValueError, OverflowError, OSError):  # outside the calendar
         return NEVER

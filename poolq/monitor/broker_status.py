@@ -22,8 +22,9 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
-    """Jobs a second that enter and leave a queue, on all nodes; None: not known yet. `ready`: how
-    many were ready every OBSERVE_INTERVAL seconds of the last minute, the newest last."""
+    """`incoming`, `outgoing`: jobs per second that enter and leave a queue, on all nodes, or None
+    if not known yet. `ready`: how many jobs were ready every OBSERVE_INTERVAL seconds of the last
+    minute, the newest last."""
 
     incoming: float | None = None
     outgoing: float | None = None
@@ -31,8 +32,9 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):
-    """`at`: monotonic nanoseconds; `version`: of poolq; `period` until the next one and `ping` in
-    seconds. `flows` by queue; `unserved`: the queues that no node serves."""
+    """What was observed `at` a time, in monotonic nanoseconds. `version`: poolq's version;
+    `period`: seconds until the next observation; `ping`: seconds that the engine took to answer;
+    `flows`: by queue; `unserved`: the queues that no node serves."""
 
     at: int
     version: str
@@ -45,7 +47,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     unserved: list[str] = []
 
     def age(self) -> float:
-        """Seconds since it was observed."""
+        """Seconds since the observation."""
         return max(0, monotonic_ns() - self.at) / 1e9
 
     def limits_now(self) -> tuple[LimitStatus, ...]:
@@ -57,7 +59,7 @@ _decoder = msgspec.json.Decoder(BrokerStatus)
 
 
 def read(data: bytes) -> BrokerStatus | None:
-    """None: nothing was observed yet."""
+    """Decode the page. Returns None if nothing was observed yet."""
     try:
         return _decoder.decode(data) if data else None
     except msgspec.MsgspecError:
@@ -65,7 +67,7 @@ def read(data: bytes) -> BrokerStatus | None:
 
 
 def encode(status: BrokerStatus, room: int) -> bytes:
-    """In at most `room` bytes: if names are very long, fewer are shown."""
+    """Encode the status in at most `room` bytes, with fewer entries if names are very long."""
     while len(data := to_json(status)) > room:
         queues = status.queues[: len(status.queues) // 2]
         status = msgspec.structs.replace(
@@ -82,7 +84,7 @@ def encode(status: BrokerStatus, room: int) -> bytes:
 
 
 def node_status(node: NodeRecord, now: int) -> NodeStatus:
-    """`now`: microseconds since the epoch, by the engine's clock."""
+    """Return a node's status at `now`, in microseconds since the epoch by the engine's clock."""
     info = node_info.decode(node.info)
     age = max(0.0, (now - info.at) / 1e6) if info is not None and info.at else None
     return NodeStatus(node.node, age, node.workers, info)

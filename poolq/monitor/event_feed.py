@@ -20,7 +20,7 @@ T = TypeVar("T", FailureView, EventView)
 
 
 class EventFeed:
-    """The events of one pool. They are kept here when their ring overwrites them."""
+    """The events of one pool. They are kept here after shared memory has lost them."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -29,7 +29,7 @@ class EventFeed:
         self._read_up_to: dict[int, int] = {}
         self._failures: list[FailureView] = []
         self._events: list[EventView] = []
-        self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # when, by id
+        self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
                 self._add(index)
@@ -69,7 +69,7 @@ class EventFeed:
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Jobs that are released again and again, as no module defines them; the newest first."""
+        """Jobs that are released repeatedly, as no module defines them; the newest first."""
         for name, ids in list(self._unknown.items()):
             recent = {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
             self._unknown[name] = recent

@@ -1,7 +1,8 @@
-"""`--metrics`: serves /metrics, /healthz and /readyz, in a thread of the keeper.
+"""Serves /metrics, /healthz and /readyz for `--metrics`, in a thread of the keeper.
 
-The master opens the port before it starts anything, so that a pool reports at once if it cannot
-have it, and a new keeper continues to use it. Slow clients are dropped (`http_server.py`).
+The master opens the port before it starts anything, so that a pool whose port is taken does not
+start, and so that each new keeper can use the same socket. Slow clients are dropped
+(`http_server.py`).
 """
 
 import os
@@ -54,7 +55,7 @@ class Exporter(HttpServer):
         self._collector = Collector(scores)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        """The text and its content type: the requested one, if that is valid."""
+        """Return the metrics and their content type, which is the accepted one if it is valid."""
         from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import choose_encoder
 

@@ -1,10 +1,10 @@
-"""Is a pool well? Judged by what it publishes of itself; the broker is not asked (pure).
+"""Judges whether a pool is healthy by what the pool publishes. The broker is not asked.
 
-- live: its master and its keeper do their rounds. If not, the pool should be restarted.
-- ready: it claims jobs and can run them: it is not starting, paused or leaving, a worker is up, and
-  the broker has answered recently.
+- A pool is live if its master and its keeper do their rounds. If not, it should be restarted.
+- A pool is ready if it is live, it is not starting, paused or ending, one of its workers is ready,
+  and the broker has answered recently.
 
-Each gives the reason why not, or "".
+`live` and `ready` return the reason why the pool is not, or "".
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from poolq.scoreboard.pool_status import PoolStatus
 
 MASTER_TIMEOUT = 10.0  # seconds of silence
-KEEPER_TIMEOUT = 20.0  # likewise; the master replaces a keeper after 10
+KEEPER_TIMEOUT = 20.0  # seconds of silence; the master replaces a keeper after 10
 
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What health is judged by. Ages in seconds, None: never yet. `node_ttl`: the setting."""
+    """What health is judged by. `master`, `keeper` and `broker` are seconds since their last sign
+    of life, or None if there was none yet; `node_ttl` is the setting."""
 
     state: str
     workers: int  # ready, and not asked to stop
@@ -60,10 +61,10 @@ PROBES = {"live": live, "ready": ready}
 
 
 def health_inputs(scores: "Scoreboard", status: "PoolStatus", now: int) -> HealthInputs:
-    """Read from the scoreboard and the master's page; `now` in monotonic nanoseconds."""
+    """Read the inputs from the scoreboard; `now` is in monotonic nanoseconds."""
 
     def age(word: int) -> float | None:
-        """Seconds since the moment in that word of the head; None: never."""
+        """Seconds since the time in that word of the scoreboard, or None if there is none."""
         moment = scores.word(word)
         return max(0, now - moment) / 1e9 if moment else None
 

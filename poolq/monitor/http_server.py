@@ -2,8 +2,8 @@
 
 - There are at most MAX_CLIENTS clients. A new one takes the place of the oldest.
 - A client that has not sent its request and read its answer within CLIENT_TIMEOUT is dropped,
-  however many bytes it sends meanwhile. Nobody else waits for it.
-- If the process has no free descriptor, the server accepts nobody for ACCEPT_PAUSE.
+  however many bytes it sends meanwhile. Other clients do not wait for it.
+- If the process has no free descriptor, the server accepts no client for ACCEPT_PAUSE.
 """
 
 import os
@@ -89,7 +89,7 @@ class HttpServer:
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
-        """Seconds until a client is to be dropped, or accepted again; None: there is no limit."""
+        """Seconds until a client is to be dropped, or accepted again. None means no limit."""
         due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 
@@ -101,7 +101,7 @@ class HttpServer:
                 return
             except ConnectionError:
                 continue
-            except OSError:  # trying again at once would find no descriptor either
+            except OSError:  # no descriptor is free, so try again later
                 self._epoll.unregister(self._listener)
                 self._accept_again_at = now + ACCEPT_PAUSE
                 return

@@ -1,5 +1,5 @@
-"""What all workers of a pool have counted, including those that are gone: the sum over the rows'
-notes; and its totals of the last five minutes, a sample a second, which the keeper records.
+"""Adds up what all workers of a pool, dead ones included, have counted in their rows' notes. The
+keeper records the totals of the last five minutes, a sample a second.
 """
 
 from array import array
@@ -15,7 +15,7 @@ from poolq.scoreboard.shared_text import TextPage
 
 MAX_SAMPLES = 305
 _FIELDS = len(Sample._fields)
-#: The public names of a worker's words.
+#: The public names of the outcomes that a worker counts.
 OUTCOMES = {
     DONE: "done",
     FAILED: "failed",
@@ -34,7 +34,7 @@ class JobCounts:
         self._readers: dict[int, tuple[NotesLayout, HistogramReader]] = {}
 
     def cells(self) -> dict[HistogramKey, Cell]:
-        """By outcome, queue and job."""
+        """The counts by outcome, queue and job."""
         found: dict[HistogramKey, Cell] = {}
         for _, reader in self._used():
             for key, cell in reader.read():
@@ -43,7 +43,7 @@ class JobCounts:
         return found
 
     def held_by_limit(self) -> dict[str, int]:
-        """By key of a limit, how many jobs it has held back; of each worker its latest limits."""
+        """How many jobs each limit has held back, by key, counting each worker's latest limits."""
         found: dict[str, int] = {}
         for places, _ in self._used():
             if places.held.version:
@@ -52,8 +52,7 @@ class JobCounts:
         return found
 
     def last_tries(self) -> dict[str, int]:
-        """By the key of a limit, how many jobs it has released that have one attempt left: they
-        fail when it releases them again."""
+        """How many jobs with one attempt left each limit has released, by key."""
         found: dict[str, int] = {}
         now = monotonic()
         for places, _ in self._used():
@@ -98,7 +97,7 @@ def median(cell: Cell) -> float:
 
 
 class SampleRecorder:
-    """The keeper's side; a new keeper continues what its predecessor has recorded."""
+    """Records samples for the keeper. A new keeper continues its predecessor's samples."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._counts = JobCounts(scores)
@@ -115,6 +114,6 @@ class SampleRecorder:
 
 
 def read_samples(page: TextPage) -> list[Sample]:
-    """The oldest one first."""
+    """Return the recorded samples, the oldest first."""
     values = array("d", page.read()).tolist()
     return [Sample(*values[at : at + _FIELDS]) for at in range(0, len(values), _FIELDS)]

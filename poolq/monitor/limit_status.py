@@ -1,9 +1,9 @@
-"""Rate limits as people see them (pure): what the pane, the alert, `poolq status` and the metrics
-say of a limit is worked out here, from what the keeper wrote down and the time since.
+"""Works out what the pane, the alerts, `poolq status` and the metrics show of a rate limit, from
+what the keeper has observed and the time that has passed since.
 
-- Windows continue while nobody asks the engine: if jobs wait, one window follows the other.
-- A limit holds back while jobs wait for it, and for a moment after it has held back the last one,
-  so that the state of a limit with short windows can be read.
+- Windows pass between two observations. While jobs wait, one window follows the other.
+- A limit holds jobs back while jobs wait for it and for a moment longer, so that people can read
+  the state of a limit with short windows.
 """
 
 from collections.abc import Iterable
@@ -12,21 +12,22 @@ import msgspec
 
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
-#: Such a short window passes several times between two samples of the keeper.
+#: A window of up to this length ends too often for the keeper to observe each end.
 SHORT_WINDOW = 5.0  # seconds
-#: Starts below this share of the allowed rate mean that the workers are busy.
+#: If starts are below this share of the allowed rate, busy workers limit the rate.
 WORKER_BOUND_SHARE = 0.8
 #: The number of waiting jobs grows if it does so by this share within GROWTH_SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 
 class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
-    """A limit as the keeper saw it. `window`, and `left` until the open one ends, in microseconds;
-    `left` and `used` are 0 if none is open. `starts` per second; `held` per minute, by this pool's
-    workers, None: not known yet; `spark`: held every 2 seconds of the last minute, the newest last.
-    `growth` of the number of waiting jobs, per second. `since`: since when it holds back, in
-    monotonic seconds, None: it does not; `quiet`: seconds since its last use. `last_tries`: jobs
-    that it has released with one attempt left."""
+    """A limit as the keeper saw it. `window`: its length, and `left`: the time until the open
+    window ends, both in microseconds; `left` and `used` are 0 if no window is open. `starts`:
+    starts per second. `held`: jobs held back per minute by this pool's workers, None if not known
+    yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `growth`: by
+    how much the number of waiting jobs grows, per second. `since`: since when it holds jobs back,
+    in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
+    has released with one attempt left."""
 
     key: str
     limit: int
@@ -45,14 +46,14 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A rate limit: `used` of `limit` starts in a window of `window` seconds, which ends in
-    `resets_in`. `state`: "holds back" (jobs wait for it), "full" (used up, nobody waits), "open" or
-    "idle" (no window is open). `starts` per second, smoothed, of those `allowed`. `waiting`: jobs
-    `parked` in its line and `released` until a window ends; `held`: how many were held back per
-    minute by this pool, `spark`: in each 2 seconds of the last minute. `next_slot`: until one more
-    may start, 0.0 if one may now; `empty_in`: until about the last waiting job has started, None if
-    none waits or their number `grows`. `last_tries`: jobs of this pool that it released and that
-    have one attempt left: they fail when it releases them again."""
+    """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
+    which ends in `resets_in` seconds. `state`: "holds back" (jobs wait), "full" (used up, but no
+    job waits), "open", or "idle" (no window is open). `starts`: starts per second, smoothed, of the
+    `allowed` rate. `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`:
+    jobs that this pool holds back per minute; `spark`: in each 2 seconds of the last minute.
+    `next_slot`: seconds until one more job may start, 0.0 if one may now; `empty_in`: about how
+    many seconds until no job waits, None if none does or their number `grows`. `last_tries`: jobs
+    of this pool that it released with one attempt left; the next release fails them."""
 
     key: str
     limit: int
@@ -87,7 +88,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
     if left <= 0:
-        # If more jobs wait than fit into a window, another one has begun, and is used up.
+        # While jobs wait, a new window begins when one ends, and they use it up.
         rounds = int(-left // window) + 1 if seen.left else 0
         used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0
         resets_in = window - -left % window if used else None
@@ -120,7 +121,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
 
 
 def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
-    """By the allowed rate, or by the actual one if that is lower because the workers are busy."""
+    """Seconds by the allowed rate, or by the actual rate if busy workers limit that."""
     if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

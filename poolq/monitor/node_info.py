@@ -1,4 +1,4 @@
-"""What a node publishes of itself with each beat, for other pools and for people."""
+"""What a node publishes about itself with each heartbeat, for other pools and for people."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -13,10 +13,10 @@ Process = tuple[str, str, int, int]
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
-    """`at`: when it was written, microseconds since the epoch by the engine's clock, 0: not known.
-    `busy` workers; versions of poolq and Python; the session of all its processes, 0: not known;
-    the `queues` that it serves, None: all of them, or too many to name; `ttl`: its --node-ttl in
-    seconds, 0: not known, as with older versions."""
+    """`at`: when it was written, in microseconds since the epoch by the engine's clock. `busy`: how
+    many workers are busy. `session`: the session id of all processes. `queues`: the queues that the
+    node serves, None if all, or too many to name. `ttl`: its --node-ttl in seconds. `at`, `session`
+    and `ttl` are 0 if they are not known."""
 
     pool: str
     host: str
@@ -31,7 +31,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     ttl: float = 0.0
 
 
-#: Bytes of the names of queues in a beat, at most.
+#: Bytes that the names of queues may take in a heartbeat.
 MAX_NAMES_BYTES = 8192
 _decoder = msgspec.json.Decoder(NodeInfo)
 
@@ -41,7 +41,7 @@ def encode(info: NodeInfo) -> bytes:
 
 
 def decode(data: bytes) -> NodeInfo | None:
-    """None: nothing published yet, or in an unknown format."""
+    """Returns None if nothing is published yet, or if the format is unknown."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, TypeError):  # not bytes: SQLite's columns take any type
@@ -49,14 +49,14 @@ def decode(data: bytes) -> NodeInfo | None:
 
 
 def queue_names(queues: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The queues of a pool's settings as its beat names them."""
+    """The queues of a pool's settings, as its heartbeats publish them."""
     if queues is None or sum(len(name.encode()) + 3 for name in queues) > MAX_NAMES_BYTES:
         return None
     return tuple(queues)
 
 
 def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[str]:
-    """The queues that no node serves, as far as the nodes publish it."""
+    """The queues that no node serves, or none if some node does not publish its queues."""
     served: set[str] = set()
     for info in infos:
         if info is None or info.queues is None:
@@ -66,13 +66,13 @@ def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[st
 
 
 def node_ttl(data: bytes, unknown: float) -> float:
-    """Seconds of silence after which this node is dead; `unknown` if it does not publish them."""
+    """Seconds of silence after which a node is dead, or `unknown` if it does not publish them."""
     found = decode(data)
     return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
 
 
 def session(data: bytes) -> int:
-    """The session of all its processes; 0: not known."""
+    """The session id of all processes of a node, or 0 if it is not known."""
     found = decode(data)
     return found.session if found else 0
 

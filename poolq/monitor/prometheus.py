@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 _LIMIT = ("limit", "window")
-#: Limits with series of their own, at most: those that hold back most jobs.
+#: At most this many limits have series of their own; those that jobs wait for come first.
 MAX_LIMITS = 50
 #: Name, kind, labels, help. In the exposition a counter's name ends in _total.
 METRICS = {
@@ -67,14 +67,14 @@ Value = tuple[tuple[str, ...], float]
 
 
 class Collector:
-    """For a registry of prometheus-client."""
+    """Collects a pool's metrics for a registry of prometheus-client."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         self._counts = JobCounts(scores)
 
     def collect(self) -> "Iterator[Metric]":
-        """All metrics, now."""
+        """Yield all metrics with their current values."""
         from prometheus_client import core
 
         kinds: dict[str, Any] = {
@@ -109,7 +109,7 @@ class Collector:
 
 
 def _label(text: str) -> str:
-    """Without halves of surrogate pairs, which UTF-8 cannot encode."""
+    """Escape halves of surrogate pairs, which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -189,7 +189,7 @@ def _durations(cells: Mapping[HistogramKey, Cell]) -> dict[tuple[str, str], Cell
 
 
 def buckets(cell: Cell) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus has them: each counts the lower ones, too."""
+    """Return cumulative buckets, as Prometheus expects them: each includes the lower ones."""
     total, found = 0, []
     for bound, jobs in zip((*BOUNDS, inf), cell.buckets, strict=True):
         total += jobs

@@ -20,7 +20,7 @@ class SlidingWindow:
             seen.popleft()
 
     def rate(self, least: float = 0.0) -> float | None:
-        """Per second over the span; None if it covers less than `least` seconds."""
+        """Change per second over the span, or None if that is shorter than `least` seconds."""
         (begun, first), (now, last) = self._values[0], self._values[-1]
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
@@ -42,7 +42,7 @@ class SlidingWindow:
 
 
 class Sample(NamedTuple):
-    """Totals of a pool `at` a time, in monotonic seconds."""
+    """Totals of a pool at one time. `at` is in monotonic seconds."""
 
     at: float
     done: float
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
 
 
 def before(samples: Sequence[Sample], at: float) -> Sample | None:
-    """The last sample that is not younger than `at`."""
+    """The last sample taken by `at`, or else the first one. None if there are no samples."""
     for sample in reversed(samples):
         if sample.at <= at:
             return sample
@@ -60,7 +60,7 @@ def before(samples: Sequence[Sample], at: float) -> Sample | None:
 
 
 def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: float) -> float:
-    """Over the last `span` seconds, or since the first sample if that is less."""
+    """Events per second over the last `span` seconds, or since the first sample if that is less."""
     begun = before(samples, latest.at - span)
     if begun is None or latest.at - begun.at < 0.01:
         return 0.0
@@ -68,8 +68,8 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
 
 
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:
-    """Events in each of the last `seconds`, as far as the samples go back. Samples come at
-    irregular times: what happened between two of them is spread evenly."""
+    """Events in each of the last `seconds` seconds, as far back as the samples go. The events
+    between two samples, which are taken at irregular times, are spread evenly."""
     some = samples[-(seconds + 2) :]
     if len(some) < 2:
         return ()

@@ -1,6 +1,6 @@
 """Builds a Snapshot from a pool's shared memory. It asks no process, and never waits.
 
-Pages are decoded when they have changed. What the keeper has seen of the engine is as old as
+Pages are decoded only when they have changed. What the keeper has seen of the engine is as old as
 `PoolView.age` says; workers, counters and progress are current.
 """
 
@@ -38,7 +38,7 @@ SPARK_SECONDS = 60  # seconds
 
 
 class SnapshotReader:
-    """Reads one pool. Used by one thread."""
+    """Reads one pool. For use in one thread only."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -53,7 +53,7 @@ class SnapshotReader:
         self._usual_at = 0.0
 
     def snapshot(self) -> Snapshot | None:
-        """The pool now; None if its master has not published anything yet."""
+        """Return the pool as it is now, or None if its master has not published anything yet."""
         state, broker = self._status.read(), self._broker.read()
         if state is None:
             return None
@@ -84,7 +84,7 @@ class SnapshotReader:
         )
 
     def stack(self, pid: int) -> str:
-        """The stack of the worker with that pid, "" if there is none."""
+        """The stack of the worker with that pid, or "" if there is none."""
         rows = (row.index for row in self._scores.used_rows() if row.pid == pid)
         return next((self._scores.stack(index) for index in rows), "")
 
@@ -150,7 +150,7 @@ class SnapshotReader:
         )
 
     def _progress(self, row: Row) -> Progress | None:
-        """The progress of the running job, if any: its predecessor's may still be there."""
+        """The progress of the running job, if any. The page may still hold an earlier job's."""
         places = self._layouts.get(row.index)
         if places is None:
             places = NotesLayout(self._scores.pages.notes(row.index))
@@ -225,7 +225,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
-    """What the workers of this node do is known here; other nodes publish it with their beat."""
+    """Return all nodes. Numbers of workers are current here; other nodes' come by heartbeat."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
         found = node(one, passed)
@@ -237,7 +237,7 @@ def _nodes(
 
 
 def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
-    """As people see it, `passed` seconds after it was observed."""
+    """Return a node's view, `passed` seconds after it was observed."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
         return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)

@@ -1,9 +1,8 @@
 """Everything that a screen shows of a pool, as plain values taken at one moment.
 
 `reader.py` fills it; drawing, `top --json` and `top --once` only read it. Durations and ages in
-seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None: not known (yet).
-Texts are raw: drawing removes control characters. Nothing here judges: what stands out is decided
-by the drawing.
+seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None means not known
+(yet). Texts are raw; drawing removes control characters, and decides what to highlight.
 """
 
 import msgspec
@@ -14,11 +13,11 @@ from poolq.monitor.limit_status import LimitStatus
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole. `state` is one of starting, running, paused, reloading, draining,
     ending; `trial`: the generation on trial, 0 for none; `procs`: the target number of workers,
-    `busy`: how many are in a job. `broker`: its URL without the password; `ping`: seconds of the
-    last answer. `age`: of the queues' counts, which come every `period` seconds. `log`: the log
-    file. `refusal`: why the last reload was refused. `drain_left`: until the stop timeout.
-    `silence`: since the master last checked its pool, which it does once a second. `queues`: those
-    that it serves, None: all."""
+    `busy`: how many run a job. `broker`: the broker's URL without the password; `ping`: seconds
+    that its last answer took. `age`: the age of the queues' counts, which are read every `period`
+    seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`: seconds
+    until the stop timeout. `silence`: seconds since the master last checked its pool, which it does
+    once a second. `queues`: the queues that it serves, None if all."""
 
     pool: str
     host: str
@@ -44,7 +43,7 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of event. `now`: over the last seconds; `minute`, `five`: means over the last one
+    """Rates of an event. `now`: over the last seconds; `minute`, `five`: means over the last one
     and five minutes (or the pool's life if that is shorter); `total`: since the pool began;
     `spark`: events in each of the last 60 seconds, the newest last, fewer in a young pool."""
 
@@ -56,7 +55,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """`limited`: released or parked because of a rate limit."""
+    """`limited`: jobs released or parked because of a rate limit."""
 
     done: Rate = Rate()
     failed: Rate = Rate()
@@ -65,7 +64,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job publishes of itself; `total` 0: unknown."""
+    """The progress that a job publishes. A `total` of 0 means unknown."""
 
     done: int
     total: int
@@ -74,11 +73,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process; a slot that is being replaced has two. `state`: boot, idle, busy or
-    leaving. `queue`, `job`, `id` are empty if no job runs. `running`: for how long it has; `usual`:
-    how long jobs of that name usually take; `deadline`: seconds left until it is killed, negative
-    when overdue. `growth`: bytes per minute by which the memory has recently grown, `grown`: bytes
-    since the worker was ready; `cpu`: share of one core. `recycle`: until its lifetime ends.
-    `restarts`: of its slot."""
+    leaving. `queue`, `job`, `id` are empty if no job runs. `running`: for how long the job has run;
+    `usual`: how long jobs of that name usually take; `deadline`: seconds until the worker is
+    killed, negative if overdue. `growth`: bytes per minute by which its memory has recently grown,
+    `grown`: bytes since it was ready; `cpu`: share of one core. `recycle`: seconds until its
+    lifetime ends. `restarts`: how often its slot was restarted."""
 
     slot: int
     pid: int
@@ -107,9 +106,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
-    `incoming`, `outgoing`: jobs per second; `empty_in`: until it is empty at that pace, None if it
-    does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest last.
-    `served`: some pool of the namespace claims its jobs."""
+    `incoming`, `outgoing`: jobs per second; `empty_in`: seconds until it is empty at that rate,
+    None if it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest
+    last. `served`: whether some pool of the namespace claims its jobs."""
 
     queue: str
     ready: int = 0
@@ -127,8 +126,8 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailureView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that has failed for good. `error`: its last line, such as `ValueError: no such user`;
-    `traceback`: its end."""
+    """A job that has failed for good. `error`: the last line of the error, such as `ValueError: no
+    such user`; `traceback`: its end."""
 
     id: str
     job: str
@@ -168,8 +167,8 @@ class DeathView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of the namespace, here or on another host. `beat`: the age of its last sign of life;
-    `here`: it is the pool that is shown; `queues`: those that it serves, None: all."""
+    """A pool of the namespace, here or on another host. `beat`: seconds since its last heartbeat;
+    `here`: whether it is the pool shown; `queues`: those that it serves, None if all."""
 
     node: str
     pool: str

@@ -2,18 +2,18 @@
 
 from datetime import UTC, datetime
 
-#: 1970 and 9998: a stored number beyond them is no valid time, and is shown as the nearer one.
+#: 1970 and 9998. A stored number outside is not a valid time, and is shown as the nearer one.
 _FIRST, _LAST = 0, 253_370_764_800_000_000
 
 
 def local(micros: int) -> str:
-    """Microseconds since the epoch, for a person: local time to the second."""
+    """Format microseconds since the epoch for a person, as local time to the second."""
     known = min(max(micros, _FIRST), _LAST)
     return datetime.fromtimestamp(known / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def utc(micros: int) -> str:
-    """Microseconds since the epoch, for a program: ISO 8601, UTC."""
+    """Format microseconds since the epoch for a program, as ISO 8601 in UTC."""
     whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
     at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

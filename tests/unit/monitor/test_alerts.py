@@ -161,7 +161,7 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
 
 @pytest.mark.parametrize(
     ("busy", "left", "text"),
-    [(2, 42.0, "2 jobs may finish; killed and given back in 42s"),
+    [(2, 42.0, "2 jobs may finish; they are killed and released in 42s"),
      (1, None, "1 job may finish, no new ones are claimed"),
      (0, 42.0, "no job is running, so it ends at once")],
 )  # fmt: skip
