@@ -1,8 +1,8 @@
 """The master's end of a pool's control socket. It never blocks.
 
 - A client sends one line and receives one line. `protocol.py` defines what they contain.
-- There are at most MAX_CLIENTS connections. One more replaces the one that has been silent for
-  longest, but a client that waits for an event keeps its connection.
+- There are at most MAX_CLIENTS connections. A further client replaces the one that has been silent
+  for longest, except that clients that wait for an event are not replaced.
 - For each client the master buffers at most one request of MAX_REQUEST_BYTES and one unread answer,
   and it handles one request in each turn of its loop. A client that neither sends nor reads
   anything for IDLE_TIMEOUT seconds is dropped.

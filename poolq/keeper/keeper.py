@@ -6,7 +6,7 @@
   call, so that nothing delays it.
 - It takes over the jobs of other nodes that are dead (`takeover.py`), and then lets the engine
   sweep out what it need not keep, for half of the time at most.
-- It sends six heartbeats in the shortest `--node-ttl` of all nodes, and one every 5 s at least.
+- It sends six heartbeats in the shortest `--node-ttl` of all nodes, and at least one every 5 s.
 - It outlives a killed master, and sends heartbeats until the last worker has exited.
 - The waiter thread (`waiter.py`) waits on the broker and wakes up idle workers.
 - The observer thread (`observer.py`) reads from the broker what dashboards and metrics show.
@@ -124,7 +124,8 @@ class Keeper:
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Run until told to exit, or until the last orphan has exited. Returns the exit code."""
+        """Run until told to exit; without a master, until no worker is left. Return the exit
+        code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
         exporter = self._export_metrics()
@@ -268,7 +269,7 @@ class Keeper:
         self._known = frozenset(counters)
 
     def _take_over(self) -> None:
-        """Take over jobs: from dead workers here at intervals, from silent nodes at once."""
+        """Take over jobs from dead workers here at intervals, and from silent nodes at once."""
         if monotonic() >= self._next_takeover:
             self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())

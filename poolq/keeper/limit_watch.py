@@ -16,7 +16,7 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
-RELEASE_AFTER = 5.0  # seconds without a held job until a limit no longer holds back
+RELEASE_AFTER = 5.0  # seconds after the last held job in which a limit still holds back
 #: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
 MIN_SPAN, MIN_WINDOWS = 10.0, 3
 MAX_SAMPLES = 60  # of starts, within that span

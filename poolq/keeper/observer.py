@@ -112,7 +112,7 @@ class Observer(threading.Thread):
         return status, events
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
-        """The queues to show; if too many, preferably unserved ones, then those with jobs."""
+        """The queues to show. If there are too many, unserved ones, then those with jobs win."""
         waiting = sorted(
             queues,
             key=lambda one: (

@@ -33,7 +33,7 @@ Running = tuple[int, int, int]
 
 
 class Orphans:
-    """The workers of a keeper whose master is dead. `warn` logs a warning."""
+    """The workers of a pool whose master is dead. `warn` logs a warning."""
 
     def __init__(self, scores: Scoreboard, warn: Callable[[str], None]) -> None:
         self._scores = scores

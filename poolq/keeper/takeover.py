@@ -25,7 +25,7 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 
 class TaskRunner:
-    """Runs tasks. Logs a warning when a task fails, and no other one until it has succeeded."""
+    """Runs tasks. Logs a warning when a task fails, and not again until it has succeeded."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn

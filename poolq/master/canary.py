@@ -1,7 +1,7 @@
 """Tries a new generation of the code with one worker, the canary, before the others follow.
 
-A generation is accepted when its canary can take jobs, and refused if the canary or its template
-fails before that. Then the old generation keeps serving; if there is none, the pool ends.
+A generation is accepted when its canary can take jobs. It is refused if the canary or its template
+fails before that: the old generation keeps serving or, if there is none, the pool ends.
 """
 
 from poolq.errors import BOOT_FAILED, CANNOT_START
@@ -14,7 +14,7 @@ LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after 
 
 def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     """Begin to try a new generation. Returns False if the pool is ending, or if a trial is under
-    way; in that case another trial follows it."""
+    way already. Another trial then follows that one."""
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial

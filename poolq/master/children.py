@@ -73,7 +73,7 @@ class Children:
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
-        self._unknown: dict[int, tuple[int, bool]] = {}  # by pid; reaped before a template sent it
+        self._unknown: dict[int, tuple[int, bool]] = {}  # exits, by pid, of still unknown children
         self.templates = Templates(pool, self, log)
 
     # forking
@@ -205,7 +205,7 @@ class Children:
         return (*self._masters_fds(), self._alive, *metrics, *self.templates.descriptors())
 
     def closed_in_child(self, pipe: int) -> tuple[int, ...]:
-        """The descriptors that a child which logs through `pipe` must close."""
+        """The descriptors that a child logging through `pipe` must close."""
         return (*self._descriptors(), *self._pipes.all_but(pipe))
 
     # for the templates
@@ -326,7 +326,7 @@ class Children:
             self._log("error", "the first worker did not get ready: the pool ends")
 
     def end_log(self) -> None:
-        """Wait until the logger has written everything. To be called when all others have ended."""
+        """Wait until the logger, which is the last process, has written everything."""
         if self._pool.logger is None:
             self.spawn_logger()
         if self._pool.logger is not None:

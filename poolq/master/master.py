@@ -178,7 +178,7 @@ class Master:
             self._wakeups.master.clear()
 
     def _detect_suspension(self, slept: float, due: float) -> None:
-        """Move all deadlines if we woke up long after `due`, since the pool was suspended then."""
+        """Move all deadlines if we woke up long after `due` because we were suspended."""
         now = monotonic()
         if now - due > SUSPEND_THRESHOLD:
             state_updates.suspended(self.pool, now - slept, now)

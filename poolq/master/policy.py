@@ -6,8 +6,8 @@
 - A worker that outlives the stop timeout of a drain is killed, and its job is released without
   using an attempt.
 - A ready worker is told to exit only when its successor is ready. Recycling replaces one worker at
-  a time, a reload at most `max_surge`. A slot is not recycled while an earlier worker of it still
-  finishes a job: with short lifetimes, such workers would fill the machine.
+  a time, a reload at most `max_surge`. A slot is not recycled while one of its earlier workers
+  still finishes a job: with short lifetimes, such workers would fill the machine.
 - One worker tries a new generation before the others follow. The first boot is such a trial, too:
   if it fails, the pool ends. A later trial that fails changes nothing.
 - The keeper starts before the workers and exits after them.
@@ -51,7 +51,7 @@ STOP_REPEAT = 1.0  # seconds after which an idle worker that was told to exit is
 
 
 def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
-    """Return the actions that are due. `unrecovered`: how many dead workers still have claims."""
+    """Return the actions that are due. `unrecovered`: how many dead workers await recovery."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unrecovered)
     actions = _logger(pool, now) + _keeper(pool, now)
@@ -120,7 +120,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
 
 
 def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
-    """Whether a worker boots too long. While it waits for the engine, only its beat counts."""
+    """Whether a worker boots too long. If it waits for the engine, a heartbeat is enough."""
     if proc.state in CONNECTING_STATES:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout

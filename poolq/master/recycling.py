@@ -49,7 +49,7 @@ def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
 
 
 def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """Whether to ask the template, which must exist and not have been asked already."""
+    """Whether the template must still be asked. Returns False if there is no template."""
     asked = proc.code_answered or proc.code_asked_at < inf
     return not asked and pool.generation in pool.templates
 

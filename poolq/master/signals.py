@@ -1,6 +1,6 @@
 """Turns each signal to the master into a command; a second Ctrl-C kills running jobs.
 
-Signal handlers only queue (`system/signal_queue.py`); `commands.py` carries out the commands.
+Signal handlers only queue the signal (`system/signal_queue.py`); `commands.py` does the rest.
 """
 
 import signal
@@ -56,7 +56,7 @@ class SignalCommands:
                     send(proc.pid, signal.SIGUSR2)
 
     def _interrupt(self, now: float) -> None:
-        """Drain at the first Ctrl-C, abort at the second. A key that is held counts once."""
+        """Drain at the first Ctrl-C, abort at the second. A key held down counts once."""
         if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
             return
         self._interrupts += 1

@@ -12,7 +12,7 @@ from poolq.monitor.health import PROBES, HealthInputs
 
 
 class Requests:
-    """`status` returns the pool's status, `health` what its health needs, `attach` its board."""
+    """`status`, `health` and `attach` return the pool's status, health inputs and scoreboard."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ def _probe(
 
 
 def _until_the_end() -> Answer | None:
-    """Never answer: `ControlServer.end` answers the clients that wait for the end."""
+    """Return no answer: `ControlServer.end` answers the clients that wait for the end."""
     return None
 
 

@@ -21,7 +21,7 @@ from poolq.master.state import (
 )
 from poolq.scoreboard.layout import NO_JOB, RunningJob
 
-END_TIMEOUT = 10.0  # seconds that templates and keeper have to leave
+END_TIMEOUT = 10.0  # seconds that templates and keeper have to exit
 WORKER_BACKOFF = Backoff(first=0.1, most=30.0)
 HELPER_BACKOFF = Backoff(first=0.1, most=5.0)
 LONG_LIFE = 60.0  # seconds after which a helper's death starts a new series of failures
@@ -111,7 +111,7 @@ def fork_failed(pool: Pool, seq: int, now: float) -> None:
 
 def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
     """Record that a worker can take jobs; `idle` tells whether it waits for one. Returns True if
-    its generation is accepted because of it."""
+    its generation is accepted because of this."""
     proc = pool.find(seq)
     if proc is None:
         return False
@@ -121,7 +121,7 @@ def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
 
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
-    """Record that TERM or KILL was sent. A template is killed if it hangs, and then replaced."""
+    """Record that TERM or KILL was sent. A template that is killed was hanging, and is replaced."""
     for proc in pool.procs():
         if proc.pid == pid:
             proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
@@ -146,8 +146,8 @@ def exited(
     """Remove a reaped worker, and delay its successor if it died by itself. `code`: -1 if a signal
     killed it. `why`: its own reason, if it gave one. `worked`: whether it had settled a job, or was
     killed for what its job did. `in_job`: whether it was running a job for which it was not killed.
-    Returns True if its generation is refused because of it. A worker that was told to exit while it
-    booted, as its slot closes, causes no refusal: another worker tries the generation."""
+    Returns True if its generation is refused because of this. A worker that was told to exit while
+    it booted, as its slot closes, causes no refusal: another worker tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)

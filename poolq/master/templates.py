@@ -105,7 +105,7 @@ class Templates:
             protocol.send(self._lines[generation], protocol.CodeQuery(seq))
 
     def stop(self, pid: int) -> None:
-        """Close a template's socket, as an import may have made the template ignore TERM."""
+        """If `pid` is a template, close its socket, since an import may make it ignore TERM."""
         for generation, line in self._lines.items():
             if self._pool.templates[generation].pid == pid:
                 with suppress(OSError):  # it is dead

@@ -12,7 +12,7 @@ import msgspec
 from poolq.errors import PoolqError
 from poolq.template.protocol import LoadFailed
 
-MAX_TRACEBACK_BYTES = 16_384  # less than a message; the end is kept, as it has the error
+MAX_TRACEBACK_BYTES = 16_384  # fits into a message; the end is kept, where the error is
 _MIN_TAIL_CHARS = 100
 _HIDDEN_MODULES = ("poolq.", "importlib")  # left out at the beginning of a traceback
 _MAX_REASON_CHARS = 300

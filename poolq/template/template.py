@@ -8,7 +8,7 @@ workers, which share its memory until they write to it. It runs no job.
   since the code on disk may have changed, or be broken, by then.
 - It gives up preloading if the import leaves threads or connections: a fork would break them.
 
-Which worker to fork, and when, is the business of `master/policy.py`.
+`master/policy.py` decides which worker to fork, and when.
 """
 
 import gc
