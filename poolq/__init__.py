@@ -1,4 +1,4 @@
-"""Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, `poolq run`.
+"""Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, start `poolq run`.
 
 Applications import everything they need from here; docs/guide.md explains it. Each name is loaded
 on first use, so that a command such as `poolq health`, which needs none of them, starts fast.

@@ -31,7 +31,7 @@ Each message says in one line what was given, what is wrong and what to do.
 
 from collections.abc import Sequence
 
-#: Exit codes by which a pool and its children report a reason that is no error here.
+#: Exit codes of a pool and its children for reasons that have no error class here.
 BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
 #: Exit codes of a child that explain why a pool cannot start: no broker, bad configuration.
 CANNOT_START = (69, 78)
@@ -129,7 +129,7 @@ class JobError(PoolqError):
 
 
 class JobFailed(JobError):
-    """The job called `self.fail(reason)`, or another process raised its error."""
+    """The job called `self.fail(reason)`, or failed with an error that another process raised."""
 
 
 class JobReleased(JobError):

@@ -149,7 +149,7 @@ def forget(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool, yes: bool,
 ) -> int:  # fmt: skip
-    """Delete failed jobs. Asks first if that deletes all of them, or all of a queue."""
+    """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
     selection = Selection(ids, queue, older_than, everything)
     if selection.many and not ids and older_than is None:
         confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)

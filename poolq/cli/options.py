@@ -43,8 +43,9 @@ def reject_empty(
 def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
     """Return a flag's callback, which raises UsageError if the setting's parser rejects the value.
 
-    It returns the text, which `config.load` parses again with the other sources. It does not check
-    an engine's URL, since an invalid one is a configuration error, wherever it comes from.
+    The callback returns the text, which `config.load` parses again with the other sources. It does
+    not check an engine's URL, since an invalid one is a configuration error, wherever it comes
+    from.
     """
 
     def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
@@ -77,7 +78,7 @@ def with_settings(*names: str) -> Decorator:
 
 
 def with_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Add --engine and --namespace to a command, which receives an `engine: Engine` that stores."""
+    """Add --engine and --namespace to a command, which receives a storing `engine: Engine`."""
 
     @functools.wraps(command)
     def run(settings: Config, **kwargs: Any) -> T:

@@ -33,8 +33,8 @@ STOP_MARGIN = 15  # seconds beyond --stop-timeout for the keeper to end, and for
 def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
     """Write a file for systemd, supervisor or Kubernetes.
 
-    It makes them run a pool of this project. The given flags become those of the pool, which
-    reads all other settings where it starts.
+    The file runs a pool of this project. The pool gets the flags given here, and reads all other
+    settings when it starts.
     """
     text = unit_text(kind, settings)
     if output is None:
@@ -85,7 +85,7 @@ def _program() -> list[str]:
 
 
 def _owner(folder: Path) -> str:
-    """Return the owner of the project, or another user instead of root."""
+    """Return the owner of the project, or "www-data" instead of root."""
     try:
         owner = folder.owner()
     except (KeyError, OSError):

@@ -1,1 +1,1 @@
-"""Pure helpers that every room may use; they know nothing of jobs, processes or engines."""
+"""Pure helpers that every package may use; they know nothing of jobs, processes or engines."""

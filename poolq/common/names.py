@@ -26,13 +26,12 @@ def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) ->
 
 def closest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known name that is most similar to a misspelled one, or ""."""
-    import difflib  # here: only errors need it
+    import difflib  # imported here, since only errors need it
 
     return next(iter(difflib.get_close_matches(given, list(known), 1, cutoff)), "")
 
 
 def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of an error about an unknown name: a question with the closest one, or
-    `otherwise`."""
+    """End an error about an unknown name: suggest the closest one, or else `otherwise`."""
     near = closest(given, known)
     return f"did you mean {near}?" if near else otherwise

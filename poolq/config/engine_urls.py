@@ -135,7 +135,7 @@ def _port(given: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL with *** for its password. In a malformed URL, more than that may be hidden."""
+    """The URL with *** for its password. If the URL is malformed, more may be hidden."""
     if "://" not in url:
         return f"***@{url.rpartition('@')[2]}" if "@" in url else url
     scheme, _, rest = url.partition("://")

@@ -141,7 +141,9 @@ def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
-        raise ConfigError(f"the current folder is gone ({error.strerror}); cd elsewhere") from None
+        raise ConfigError(
+            f"the current folder no longer exists ({error.strerror}); cd elsewhere"
+        ) from None
     for folder in (start, *start.parents):
         found = next((folder / one for one in PROJECT_FILES if (folder / one).is_file()), None)
         if found is None:

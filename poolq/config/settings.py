@@ -64,7 +64,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-# A table, so without keywords: name, default, parser, metavar, the default in the help, the help.
+# Positional, as in a table: name, default, parser, metavar, the default in the help, the help.
 SETTINGS = (
     Setting("engine", "sqlite:///poolq.db", text, "URL", "sqlite:///poolq.db",
         "Where jobs are stored: a URL, or one of sqlite redis database sync null."),
@@ -85,11 +85,11 @@ SETTINGS = (
     Setting("max_memory", 0, memory, "SIZE", "0",
         "Replace a worker between two jobs if it has grown beyond this; 0: never."),
     Setting("max_memory_hard", 0, memory, "SIZE", "0",
-        "Kill a worker that exceeds this during a job, as a crash of the job; 0: never."),
+        "Kill a worker that exceeds this in a job, which counts as a crash of the job; 0: never."),
     Setting("timeout", 0.0, duration(), "SECONDS", "0",
         "Kill a job that runs longer, unless it has its own timeout; 0: never."),
     Setting("boot_timeout", 60.0, duration(0.1), "SECONDS", "60",
-        "How long the application may take to load and a worker to become ready."),
+        "Timeout for loading the application and for a worker to become ready."),
     Setting("max_surge", 1, whole(1, 1024), "N", "1",
         "How many workers beyond --procs a reload may start."),
     Setting("max_spawn_failures", 0, whole(0, 10**6), "N", "0",

@@ -48,7 +48,7 @@ class Actions:
         }
 
     def __call__(self, action: Action) -> ActionOutput:
-        """Return a message, and the fetched texts by title. Raises PoolqError, OSError."""
+        """Carry out an action. Returns a message and texts by title. Raises PoolqError, OSError."""
         return self._handlers[action.kind](action)
 
     # the pool

@@ -18,7 +18,7 @@ DUMB = ("", "dumb", "unknown")  # terminals whose cursor cannot be moved
 
 
 class Dashboard:
-    """A `master.dashboard.DashboardProgram`, created before the pool: it keeps the modes."""
+    """A `master.dashboard.DashboardProgram` that keeps the terminal's earlier modes."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

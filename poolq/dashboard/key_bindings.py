@@ -1,7 +1,7 @@
 """What each key does (pure): it changes the state of the screen, or returns an action.
 
-Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries
-out actions, but the loop leaves, suspends and redraws.
+Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries out
+actions; the loop itself handles leave, suspend and redraw.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """The loop of a screen: it waits for keys, signals, results of actions and the clock, takes a
 snapshot of the pool, and draws it.
 
-It never waits for anything else: `action_runner.py` carries out actions, and while a terminal
-accepts no output, nothing is drawn. However the loop ends, the terminal gets its modes back.
+It never waits for anything else. `action_runner.py` carries out actions, and nothing is drawn while
+the terminal accepts no output. However the loop ends, the terminal gets its modes back.
 """
 
 import os
@@ -52,7 +52,7 @@ class Screen:
         self._runner = runner
         self._alive = alive
         self._signals = SignalQueue()
-        # Ctrl-C and Ctrl-\ end a pool that has this terminal; its own dashboard then stays.
+        # Ctrl-C and Ctrl-\ are for the pool itself; its own dashboard then shows how it ends.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
         self._incomplete = b""  # the beginning of an escape sequence

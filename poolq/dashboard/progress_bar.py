@@ -69,9 +69,9 @@ class ProgressBar:
 
 
 def wanted(config: Config) -> bool:
-    """Return whether a terminal can show it and the pool ends when its queues are empty."""
+    """Return whether a terminal can show the bar and the pool ends when its queues are empty."""
     return config.until_empty and os.isatty(1) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Ignore the signal: it is meant for the pool, which shares the terminal."""
+    """Ignore the signal, which is meant for the pool on the same terminal."""

@@ -34,8 +34,8 @@ class Detail:
 
 @dataclass(slots=True)
 class ScreenState:
-    """`chosen` maps panes to the keys of their selected rows. In its `own` pool's dashboard (`poolq
-    run`), q drains the pool. `message` is shown until `until`, in monotonic seconds."""
+    """`chosen` maps panes to the keys of their selected rows. `own` is true in the dashboard of
+    `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
 
     own: bool = False
     read_only: bool = False

@@ -32,7 +32,7 @@ class Source:
         return self._reader.stack(pid)
 
     def close(self) -> None:
-        """Do nothing: the memory belongs to the pool."""
+        """Do nothing, since the memory belongs to the pool."""
 
 
 class AttachedSource(Source):

@@ -2,7 +2,7 @@ r"""The terminal: its modes while a screen is shown, and their restoration.
 
 - Ctrl-C and Ctrl-\ remain signals, so that they reach the pool even if the screen hangs. Ctrl-Z
   arrives as a key, because the terminal must be restored before the processes stop.
-- Nothing here waits for a terminal that accepts no output (Ctrl-S): writing uses a non-blocking
+- Nothing here waits for a terminal that accepts no output (Ctrl-S). Writing uses a non-blocking
   descriptor of its own, and the rest of a frame is sent before the next one.
 - While the process is in the background (`bg`), the terminal is not read, written or set.
 """
@@ -73,7 +73,7 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """Return whether this process's group has the terminal, or no group can have it."""
+        """Whether this process's group has the terminal, or it is not the controlling one."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:

@@ -86,7 +86,7 @@ def stopped(totals: Totals, queues: Sequence[QueueCounts], files: DemoFiles) -> 
 def broken(code: int, files: DemoFiles) -> None:
     """Print that the producer or the pool has failed."""
     how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
-    _print_line(f"its process {how} before the work was done; {files.log} says why")
+    _print_line(f"a process {how} before the work was done; {files.log} says why")
 
 
 def _command(files: DemoFiles, args: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from poolq.errors import PoolqError
 
 MAIL_COUNT = 60
-#: The status codes with which each webhook's server answers one call after the other.
+#: For each webhook, the status codes with which its server answers the calls.
 RECOVERING_ANSWERS = ((503, 200),) * 6 + ((500, 503, 200),) * 3
 FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
 SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__")

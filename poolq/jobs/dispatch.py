@@ -15,7 +15,7 @@ from poolq.jobs.producer import max_payload, send, store
 def dispatch(
     job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
 ) -> str:
-    """Dispatch a job by its name ("jobs:SendMail"), without loading it, and return its id.
+    """Dispatch a job by its name ("jobs:SendMail"), without loading its code, and return its id.
 
     Options that are not given have poolq's defaults, not those of the job's class. Raises
     OptionError, PayloadError, ConfigError, EngineUnavailable.
@@ -35,8 +35,8 @@ def dispatch_many(
 
     An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
     function job holds its arguments by name. All payloads are checked before the first job is
-    stored. Raises what `dispatch` raises; an EngineUnavailable has the `ids` that may not be
-    stored.
+    stored. Raises what `dispatch` raises; an EngineUnavailable has the `ids` of jobs that may not
+    be stored.
     """
     if isinstance(job, str):
         label = _job_name(job)

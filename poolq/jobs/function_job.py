@@ -49,7 +49,7 @@ class FunctionSettings(Generic[P, R_co]):
         return FunctionSettings(self.function, changed)
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError, or as `Job.dispatch` does."""
+        """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
         template = MessageTemplate(job_name(self.function.job), self.options)
         return send(template, self.function.bind(args, kwargs))
 
@@ -113,7 +113,7 @@ class FunctionJob(Generic[P, R_co]):
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Store a call and return the job's id. Raises TypeError, or as `Job.dispatch` does."""
+        """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
         return send(template_of(self.job), self.bind(args, kwargs))
 
     @overload

@@ -53,9 +53,9 @@ class Job:
     error: BaseException | None  # why the job failed; set for on_failure()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_delay: ClassVar[Delay] = None  # the option `delay`; a method has its name
+    poolq_delay: ClassVar[Delay] = None  # the option `delay`, whose name a method has
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
-    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # the class, as it is not inherited
+    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # a class and its name
     #: A class, its options when the template was made, and the template.
     poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
         None,
@@ -83,7 +83,7 @@ class Job:
         return None
 
     def on_success(self) -> Any:
-        """Called at most once, after the job has been settled as done."""
+        """Called at most once, after the engine has recorded the job as done."""
 
     def on_failure(self) -> Any:
         """Called at least once, when the job has failed permanently. `self.error` is the reason."""

@@ -175,7 +175,7 @@ def _on_limit(value: object) -> OnLimit | None:
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
     """Ask for a start under `rule` at `now`. Returns the new window, and microseconds to wait.
 
-    A window that begins in the future counts as over: the clock was set back after it opened.
+    A window that begins in the future counts as over, since the clock was set back after it opened.
     """
     if window is None or not window.start <= now < window.start + rule.window:
         return Window(now, 1), 0

@@ -46,7 +46,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 
 class Push(NamedTuple):
-    """A job to store, due at `at` (epoch microseconds) or, if that is 0, in `delay` micros."""
+    """A job to store, due at `at` (since the epoch) or, if that is 0, after `delay` (both µs)."""
 
     id: str
     queue: str
@@ -107,7 +107,7 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(message: Message) -> bytes:
-    """Return the body. The payload must have been checked by `payload.check`."""
+    """Encode a message whose payload `payload.check` has checked."""
     return _encoder.encode(message)
 
 

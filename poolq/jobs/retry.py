@@ -54,7 +54,7 @@ class Park(NamedTuple):
 
 
 class Failing(NamedTuple):
-    """The job has failed permanently; the worker keeps its claim while `on_failure()` runs."""
+    """The job has failed permanently; the worker keeps the job while `on_failure()` runs."""
 
     state: State
 
@@ -116,8 +116,7 @@ def spread(jitter: float, window: int, rand: float) -> int:
 
 
 def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
-    """Release a job that no module defines, without using an attempt, or bury it after `grace`
-    µs."""
+    """Release a job that no module defines, without using an attempt; bury it after `grace`."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))

@@ -64,8 +64,8 @@ def progress(done: float, total: float, note: str) -> None:
 
 
 def call(job: Runnable, method: str = "run") -> Any:
-    """Call the job's `run` (or a hook), for which `current()` is the job, and return the result. A
-    coroutine is run to completion on an event loop of its own; tasks left on that loop are
+    """Call the job's `run` (or a hook) and return its result; during the call, `current()` is the
+    job. A coroutine is run to completion on an event loop of its own; tasks left on that loop are
     cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
     ReleaseNow are raised as such even if a task group wrapped them."""
     return copy_context().run(_call, job, method)

@@ -166,4 +166,4 @@ def test_a_pool_that_dies_is_no_success(folder: Path, tmp_path: Path) -> None:
         master.kill()
         code, out = running.end(60)
         assert (code, out) == (1, "")
-        assert "its process was killed by signal 9 before the work was done" in running.said()
+        assert "a process was killed by signal 9 before the work was done" in running.said()

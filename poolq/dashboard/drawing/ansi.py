@@ -1,4 +1,4 @@
-"""Turns lines into escape sequences, and sends only those lines of a frame that have changed."""
+"""Turns a frame into escape sequences, for only those lines that have changed."""
 
 from collections.abc import Sequence
 

@@ -52,8 +52,7 @@ def tail(text: str, width: int, cut: str = "…") -> str:
 
 
 def name(text: str, width: int, cut: str = "…") -> str:
-    """Fit a job's name such as `shop.jobs:SendMail`; if it is too long, its module is omitted
-    first."""
+    """Fit a job's name such as `shop.jobs:SendMail`; a long name loses its module first."""
     return tail(text.rpartition(":")[2] if width_of(text) > width else text, width, cut)
 
 

@@ -1,4 +1,4 @@
-"""Draws all about a row: its fields, then a block for each fetched text. It scrolls."""
+"""Draws the detail of a row: its fields, then a block for each fetched text. It scrolls."""
 
 from rich.segment import Segment
 

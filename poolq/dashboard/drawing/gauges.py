@@ -10,8 +10,8 @@ VALUES_PER_MINUTE = 60
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
     """Draw a sparkline of a minute, with the newest value at the right. If it is narrow, it shows
-    means of neighbours. Only 0 is drawn as the lowest block, and the maximum as a full block.
-    `many` is the number of values in a minute; fewer values fill less of the width."""
+    means of neighbours. Only 0 is the lowest block; the maximum is a full block. `many` is the
+    number of values in a minute; fewer values fill less of the width."""
     width, many = max(width, 0), max(many, 1)
     values = values[-many:]
     drawn = min(width, -(-len(values) * width // many))

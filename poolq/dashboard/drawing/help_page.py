@@ -10,7 +10,7 @@ from poolq.dashboard.screen_state import ScreenState
 KEYS_WIDTH = 30
 ALERT_HELP = (
     "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
-    "STUCK, if its usual duration is unknown: it has run for over a minute without progress",
+    "STUCK, without a known usual duration: it has run for over a minute without progress",
     "LEAKS: the worker's memory has grown by 16M or more, and grows by 2M or more a minute",
     "HOLDS BACK: jobs wait for the rate limit; NEXT SLOT is when the next job may start",
     "UNSERVED: no pool of the namespace takes jobs from the queue",
