@@ -2,34 +2,34 @@
 
 Every engine that stores jobs keeps these rules:
 
-- `push` returns when a chunk is stored as a whole, or raises. It never sends a chunk twice.
-- `step` is one script or one transaction: settle, promote what is due, claim. It is the hot path;
-  everything else may be slow.
+- `push` stores each chunk of jobs as a whole, or raises. It never sends a chunk twice.
+- `step` settles, makes due jobs ready and claims, in one script or one transaction. It is the hot
+  path; everything else may be slow.
 - A claim is identified by (worker, request, index). A settlement counts only while exactly that
   claim is held; otherwise the job's id is in `Step.stale` and nothing changes.
-- Request numbers count up per worker. A repeated request gets the same reply, whatever happened to
-  the first one; a lower number is rejected (EngineError). Only the main thread makes new ones.
-- A worker starts no claim of a request before all claims of lower requests have ended.
+- Each worker numbers its requests in ascending order, in its main thread only. A repeated request
+  gets the same reply, whether or not the first one arrived; a lower number raises EngineError.
+- A worker starts the jobs of a request only after all claims of lower requests have ended.
 - Only registered workers may step or settle; others get `Fenced` and change nothing. `recover` and
   `reap` delete the registration and return the claims in one atomic operation.
-- Times come from the engine's server: integer microseconds since the epoch.
-- Bodies are opaque bytes. A job whose body is missing is claimed with b"" (the worker buries it).
-- Each queue is FIFO by due time, then by id. A claim that is given back or recovered keeps its due
-  time and comes first. So does a job that a limit released (`ReleaseUntil`), once its window has
-  ended. A due time in the past (`at`, or a negative `delay`) is replaced by the time of the push.
-- The jobs in a limit's line are sorted by due time, then id, so a job that parks again regains its
-  place. A job that another of its limits blocks moves to that limit's line and blocks nobody. A
-  line applies the limit that was last named for it, by a park or a review.
-- Ready is a state, not a comparison with the clock: a ready job stays ready if the clock goes back.
-  A window or slot that is further in the future than a window is long dates from before the clock
-  went back, and is over.
-- If a worker that has stepped before sends a request that does not follow the last one that the
-  store knows, the store has lost a step: the worker is `Fenced`, and recovery returns its claims.
+- Times are integer microseconds since the epoch, by the clock of the engine's server.
+- Bodies are opaque bytes. A job whose body is missing is claimed with b"" (its worker buries it).
+- Each queue is FIFO by due time, then by id. A job that is given back or recovered keeps its due
+  time and goes to the head of the queue. So does a job that a limit released (`ReleaseUntil`), once
+  its window has ended. A due time in the past (`at`, or a negative `delay`) is replaced by now.
+- Parked jobs wait in a line of their limit, sorted by due time, then by id, so a job that parks
+  again regains its place. If another of its limits blocks the first job, it moves to the line of
+  that limit and blocks nobody. A line applies the limit that a park or a review last named for it.
+- A job is ready by its state, not by a comparison with the clock, so it stays ready if the clock
+  goes back. A window or slot that lies in the future by more than a window's length was set before
+  the clock went back, and counts as ended.
+- After its first request, a worker skips no number. If one seems skipped, the store has lost a
+  step. Then the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
   and every socket has a timeout. A lost connection is dropped and raises EngineUnavailable; the
   caller decides whether to reconnect and repeat.
 
-What a message means, whether a job failed and when to retry are decided elsewhere (`retry.py`).
+Other modules decide what a message means, whether a job has failed and when to retry (`retry.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -40,7 +40,7 @@ from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import Push, State
 from poolq.jobs.retry import Outcome
 
-#: Part of the contract, but defined elsewhere, because producers know no engine.
+#: Part of the contract, but defined elsewhere, because producers import no engine.
 __all__ = ["Push"]
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -48,9 +48,9 @@ CLAIM_BYTES = 4 * 2**20
 
 
 class Claim(NamedTuple):
-    """A job that one worker holds. `admitted`: its rate limit's slot is already taken, because it
-    was parked. `reviewed`: it comes from a limit's line without a slot, so the worker asks the
-    code for its limits again (see `Engine.review`)."""
+    """A job that one worker holds. `admitted`: whether it already has a slot of its rate limit,
+    because it was parked. `reviewed`: whether it was parked but has no slot, so that the worker
+    asks the code for its limits again (see `Engine.review`)."""
 
     id: str
     request: int
@@ -95,10 +95,10 @@ class Registration(NamedTuple):
 
 class DeathReport(NamedTuple):
     """What the scoreboard knows about a dead worker. Claims of `request` with an index from
-    `settled` up to, but not including, `finished` are done; so are those of the request `before`
-    (0: none). The claim at `started` (-1: none) crashed, and gets `entry` as its history line. All
-    others go back. Among these, claims of lower requests or below `settled` had been settled, but
-    the store has lost that settlement. `timed_out`: the worker was killed at its deadline. That
+    `settled` up to, but not including, `finished` are done; so are all claims of the request
+    `before` (0 if there is none). The job at index `started` (-1 if there is none) crashed, and
+    `entry` is added to its history. All other claims are given back, including earlier ones whose
+    settlement the store has lost. `timed_out`: whether the worker was killed at its deadline. That
     counts as an attempt, not as a crash, and the job is due again in `delay` microseconds (0: at
     the head of its queue)."""
 
@@ -113,7 +113,7 @@ class DeathReport(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """The ids of a dead worker's claims, by outcome. `timed_out`: an attempt was counted."""
+    """The ids of a dead worker's claims, by outcome. For `timed_out`, an attempt was counted."""
 
     done: tuple[str, ...] = ()
     crashed: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class Recovered(NamedTuple):
 
 
 class NodeRecord(NamedTuple):
-    """A pool as the engine knows it. `beat` is a counter; `info` is JSON that the pool wrote."""
+    """A pool as the engine knows it. `beat` counts heartbeats; `info` is JSON from the pool."""
 
     node: str
     beat: int
@@ -144,8 +144,8 @@ class QueueCounts(NamedTuple):
 
 
 class StoredJob(NamedTuple):
-    """`status`: ready, delayed, parked, running or failed. `at`: when the job is due, was claimed
-    or failed, in microseconds since the epoch."""
+    """`status`: ready, delayed, parked, running or failed. `at`: when the job is due, or when a
+    running job was claimed or a failed job failed, in microseconds since the epoch."""
 
     id: str
     queue: str
@@ -157,9 +157,9 @@ class StoredJob(NamedTuple):
 
 
 class LimitUse(NamedTuple):
-    """The current use of a rate limit. `parked` and `released`: how many jobs wait for it, in its
-    line or until its window ends. `resets_in`: microseconds until that. `starts`: how many it has
-    counted in all windows so far, possibly restarting from 0 with a window; -1: not counted."""
+    """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
+    many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
+    many starts all windows so far have counted. It may restart from 0, and is -1 if unknown."""
 
     rule: Rule
     window: Window
@@ -192,9 +192,9 @@ class Engine(ABC):
 
     @abstractmethod
     def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs, one atomic round trip per chunk. Raises EngineUnavailable. Its `ids` are the
-        jobs not yet known to be stored, and its `maybe_stored` is False only if certainly none of
-        them was stored."""
+        """Store jobs, one atomic round trip per chunk. Raises EngineUnavailable, with the jobs not
+        known to be stored as its `ids`. Its `maybe_stored` is False only if certainly none of them
+        was stored."""
 
     # workers
 
@@ -206,65 +206,65 @@ class Engine(ABC):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        """Settle, promote, and claim up to `want` jobs (0: only settle). `queues` None: all in
-        turn, by `request`. Paused queues give nothing. A parked job whose slot has come is claimed
-        before the other jobs of its queue, and its slot is taken in the same operation. Only one
-        parked job is claimed per step, and ready jobs of its queue may be left for the next step.
-        Claiming stops once the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
+        """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but none of
+        paused queues. A parked job with a free slot is claimed before the other jobs of its queue,
+        and takes the slot in the same operation. Only one parked job is claimed per step, and ready
+        jobs of its queue may be left for the next step. Claiming stops once the bodies exceed
+        CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
 
     def begin_step(
         self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides
         want: int, queues: Queues,  # noqa: ARG002  # use them
     ) -> Callable[[], Step] | None:  # fmt: skip
-        """Send a step without waiting; the returned function waits for its result, in the same
-        thread. Both raise as `step` does, and `step` may repeat the same request. None: this
-        engine has no server that could work in the meantime."""
+        """Send a step without waiting, and return a function that waits for its result in the same
+        thread. Both raise as `step` does, and `step` may repeat the same request. Returns None if
+        this engine has no server that could work in the meantime."""
         return None
 
     @abstractmethod
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        """Settle from another thread than the main one, without a request number. Returns the
-        stale ids. Raises Fenced, EngineUnavailable."""
+        """Settle from a thread other than the worker's main thread, without a request number.
+        Returns the stale ids. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start of every rule, or none. `held`: only if that worker holds that claim,
-        checked in the same operation, or it is stale. Raises Fenced, EngineUnavailable."""
+        """Take one start from every rule, or none. `held`: a worker and its claim; if it no longer
+        holds the claim, the admission is stale. Raises Fenced, EngineUnavailable."""
 
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
-        """Ask the code for the limits of parked jobs again. Every line of these queues is marked
-        with the time at which `worker` registered. The head of a marked line is claimed, without a
-        slot and as `Claim.reviewed`, by the next step of a worker that registered no earlier, even
-        if no slot is free. The mark is removed when such a claim asks for a start under the line's
-        limit (`admit`) or parks there again; its rules then apply to the line. If it ends
-        otherwise, the next head is claimed in the same way. Raises Fenced, EngineUnavailable."""
+        """Make workers ask the code again for the limits of parked jobs. Every line of these queues
+        is marked with the time at which `worker` registered. The next step of a worker that
+        registered at that time or later claims the head of a marked line as `Claim.reviewed`,
+        without a slot. If this job requests a start under the line's limit (`admit`) or parks there
+        again, the mark is removed, and the job's rules apply to the line. If its claim ends in
+        another way, the next head is reviewed. Raises Fenced, EngineUnavailable."""
 
     # keepers
 
     def prepare(self) -> list[str]:
-        """Prepare the store for a starting pool, and return warnings to log: settings with which
-        the server may lose jobs. Raises ConfigError if no pool can work so, EngineUnavailable."""
+        """Prepare the store for a starting pool, and return warnings to log about settings that may
+        lose jobs. Raises ConfigError if no pool can work with the settings, EngineUnavailable."""
         return []
 
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # overrides use it
         """Forget a bounded number of ended windows, and of queues that have held no job (ready,
         delayed, parked, running or failed) for `idle` microseconds. A paused queue stays paused.
-        The totals of forgotten queues are added to those of "". Returns True if there may be
-        more to forget. Raises EngineUnavailable."""
+        The totals of forgotten queues are added to the totals of the queue "". Returns True if
+        there may be more to forget. Raises EngineUnavailable."""
         return False
 
     @abstractmethod
     def wait(self, queues: Queues, timeout: float) -> int:
-        """Block for at most `timeout` seconds until something may be claimable. Returns a hint of
-        how many jobs, or 0 after the timeout. Takes the wake token; `wake` puts it back."""
+        """Block for at most `timeout` seconds until jobs may be claimable. Returns roughly how many
+        are, or 0 after the timeout. Takes the queue's wake token; `wake` puts it back."""
 
     @abstractmethod
     def wake(self, queues: Queues) -> None:
-        """Leave a wake token for keepers that wait on these queues, in place of one not used."""
+        """Leave a wake token for keepers that wait on these queues, to replace one not used."""
 
     @abstractmethod
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        """Increment the node's counter, creating the node if needed; returns those of all nodes."""
+        """Count a heartbeat of the node, creating it if needed. Returns all nodes' counters."""
 
     @abstractmethod
     def remove_node(self, node: str) -> None:
@@ -276,12 +276,12 @@ class Engine(ABC):
 
     @abstractmethod
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
-        """Delete the registration and give the claims back, atomically. `death` None: nothing is
-        known, so the earliest claim (lowest request, then index) is assumed to have started, and
-        the engine writes its history line, of cause crash. A crash adds 1 to `State.crashes`, or to
+        """Delete the registration and give the claims back, atomically. If `death` is None, the
+        earliest claim (lowest request, then index) is assumed to have started, and the engine
+        writes its history line with the cause crash. A crash adds 1 to `State.crashes`, or to
         `State.failing` if the job is failing. A timeout adds 1 to `State.attempt` and counts as
-        retried, unless the job is failing: then it counts as a crash. Recovered jobs go to the head
-        of their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
+        retried, but as a crash if the job is failing. Recovered jobs go to the head of their queue,
+        unless they have a `delay`. For an unknown worker, the result is empty."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
@@ -292,31 +292,31 @@ class Engine(ABC):
 
     @abstractmethod
     def counts(self) -> list[QueueCounts]:
-        """Known queues, sorted by name. If many are empty, only those used most recently. The
-        work is bounded: jobs and empty queues are not scanned."""
+        """Return the known queues, sorted by name. If many are empty, only the most recently used
+        of these are included. The work is bounded, as jobs and empty queues are not scanned."""
 
     @abstractmethod
     def totals(self) -> dict[str, dict[str, int]]:
-        """Counters per queue since the namespace was created: done, failed, retried, limited,
-        parked, crashed. Covers the queues of `counts`; sums of forgotten ones are under ""."""
+        """Return counters per queue since the namespace was created: done, failed, retried,
+        limited, parked, crashed. Covers the queues of `counts`, and under "" forgotten queues."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:
-        """All nodes of the namespace."""
+        """Return all nodes of the namespace."""
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """At most 1,000 limits with waiting jobs or an open window, in this order. Bounded work."""
+        """Return at most 1,000 limits with an open window or, preferably, with waiting jobs."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:
-        """Find a job wherever it is. None: it is done, or never existed."""
+        """Find a job wherever it is. Returns None if it is done or never existed."""
 
     @abstractmethod
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        """Failed jobs, newest first; only those that failed before `before`, in epoch micros."""
+        """Return failed jobs, newest first. `before`: a time in microseconds since the epoch."""
 
     @abstractmethod
     def retry(self, ids: Sequence[str]) -> list[str]:
@@ -344,7 +344,7 @@ class Engine(ABC):
 
     @abstractmethod
     def now(self) -> int:
-        """The server's clock, in microseconds since the epoch. Also serves as a ping."""
+        """Return the server's clock, in microseconds since the epoch. Also serves as a ping."""
 
     @abstractmethod
     def doctor(self) -> list[Check]:

@@ -1,7 +1,7 @@
 """One connection per thread, never used across a fork, and checked after a second of idling.
 
 How to open, close and check a connection is up to the engine. A child process that finds an
-inherited connection keeps it unused in `_inherited`: closing it could end the parent's session.
+inherited connection keeps it unused in `_inherited`, as closing it could end the parent's session.
 """
 
 import os
@@ -21,16 +21,16 @@ _inherited: list[object] = []
 
 
 def reentrancy_error(redacted_url: str) -> EngineError:
-    """The error of a signal handler that uses the engine while its thread is in an exchange: it
-    would read the other's reply, or become part of its transaction."""
+    """Return the error for a signal handler that uses the engine while the interrupted code waits
+    for a reply. The handler would read that reply, or become part of that code's transaction."""
     return EngineError(
-        f"{redacted_url}: a signal handler interrupted another exchange of this thread and cannot"
-        " start its own; let it only note what to do, and do that later"
+        f"{redacted_url}: a signal handler cannot use the engine while the code that it interrupted"
+        " is using it; only set a flag in the handler, and use the engine later"
     )
 
 
 class _Forks:
-    """How many forks lie between this process and the first one that imported this module."""
+    """Counts the forks between the first process that imported this module and this process."""
 
     count = 0
 
@@ -59,7 +59,7 @@ class _Owned(Generic[C]):
         if self.released:
             return
         self.released = True
-        # Not forks: a child drops what the parent's other threads owned before it counts its fork.
+        # Not forks, as a child drops connections of the parent's other threads before it counts.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:
@@ -69,7 +69,7 @@ class _Owned(Generic[C]):
 
 
 class _Local(threading.local, Generic[C]):
-    """What one thread has. It ends with the thread, and so does the connection."""
+    """The connection of one thread. It is closed when the thread ends."""
 
     def __init__(self) -> None:
         self.owned: _Owned[C] | None = None
@@ -77,8 +77,8 @@ class _Local(threading.local, Generic[C]):
 
 class Connections(Generic[C]):
     """The connections of one engine, one per thread. `connect` may raise anything; then nothing is
-    kept. `close` must not raise. `alive` tells whether an idle connection still works, and may ask
-    the server; it must not raise either, but a signal handler that interrupts it may. Without
+    kept. `close` must not raise. `alive` returns whether an idle connection still works, and may
+    ask the server. It must not raise either, though a signal handler may raise during it. Without
     `alive`, connections are never checked."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Connections(Generic[C]):
         self._local: _Local[C] = _Local()
 
     def get(self) -> C:
-        """The connection of this thread. It is opened or replaced if necessary."""
+        """Return the connection of this thread. It is opened or replaced if necessary."""
         owned = self._local.owned
         if owned is not None:
             if owned.forks == _Forks.count and (
@@ -124,6 +124,6 @@ class Connections(Generic[C]):
         try:
             return alive(connection)
         except BaseException:
-            # For example an exception of a signal handler: nobody will read the pending reply.
+            # For example, a signal handler has raised, and nobody will read the pending reply.
             self.drop()
             raise

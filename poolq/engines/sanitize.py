@@ -1,9 +1,9 @@
 """Sanitize values read from the store, where anybody with access may have written anything.
 
-Each function accepts any value and returns one of the expected type. If a job's body, state or
-rules are unreadable, it is still claimed, with a body that is no valid message: its worker buries
-it with the reason. The store keeps the original body, and `failed retry` restores it. Any other
-invalid value counts as missing.
+Each function accepts any value and returns one of the expected type. A job whose body, state or
+rules are unreadable is still claimed, but with a body that is no valid message, so that its worker
+buries it with the reason. The store keeps the original body for `failed retry`. Any other invalid
+value counts as missing.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
 MAX_NUMBER = 2**61
-#: Every engine can store this plus one.
+#: The highest value of a counter. Every engine can store this plus one.
 MAX_COUNT = 2**31 - 2
 
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
 
 def number(value: object) -> int:
-    """An integer; 0 if there is none, or if no clock or counter could have this value."""
+    """Return an integer; 0 if there is none, or if no clock or counter could have this value."""
     if type(value) is int:
         return value if -MAX_NUMBER < value < MAX_NUMBER else 0
     if isinstance(value, bytes | str) and len(value) < 20:  # from Redis; 64 bits at most
@@ -36,42 +36,42 @@ def number(value: object) -> int:
 
 
 def total(value: object) -> int:
-    """A sum. MySQL returns decimals; SQLite returns a float if some value is not a number."""
+    """Return a sum. MySQL sends decimals; SQLite sends a float if some value is not a number."""
     return number(int(value)) if isinstance(value, int | Decimal) else 0
 
 
 def optional_number(value: object) -> int | None:
-    """A number, or None for NULL."""
+    """Return a number, or None for NULL."""
     return None if value is None else number(value)
 
 
 def count(value: object) -> int:
-    """A counter, from 0 to MAX_COUNT."""
+    """Return a counter, from 0 to MAX_COUNT."""
     return min(max(0, number(value)), MAX_COUNT)
 
 
 def to_text(value: object) -> str:
-    """A name. MySQL stores names as bytes, so that they are compared byte by byte. One that was
-    written by hand may not be UTF-8, nor, on SQLite, text."""
+    """Return a name. MySQL stores names as bytes, so that they are compared byte by byte. A name
+    that was written by hand may not be UTF-8, and on SQLite it may not be text at all."""
     if type(value) is str:
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def text(value: bytes) -> str:
-    """The same as `to_text`, but only for bytes. It is faster: it runs for each claim."""
+    """Do as `to_text`, but only for bytes, and faster, because this runs for each claim."""
     return value.decode("utf-8", "replace")
 
 
 def blob(value: object) -> bytes:
-    """A body or a history."""
+    """Return a body or a history."""
     if type(value) is bytes:
         return value
     return b"" if value is None else str(value).encode("utf-8", "replace")
 
 
 def state(values: Sequence[object]) -> State:
-    """A job state, from what is readable of attempt, crashes, failing and history."""
+    """Return a job's state, from what is readable of attempt, crashes, failing and history."""
     attempt, crashes, failing, history = values
     return State(count(attempt), count(crashes), count(failing), blob(history))
 
@@ -84,19 +84,19 @@ def is_invalid_state(values: Sequence[object]) -> bool:
 
 
 def unreadable_body(what: str, value: object) -> bytes:
-    """The body of a claim whose body, state or rules are unreadable."""
+    """Return the body of a claim whose body, state or rules are unreadable."""
     return f"the store has no {what} for this job, but {value!r:.80}".encode("utf-8", "replace")
 
 
 def rule(key: str, limit: object, window: object) -> Rule | None:
-    """A limit; None if no code can have declared it."""
+    """Return a limit; None if no code can have declared it."""
     found = Rule(key, number(limit), number(window))
     good = 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS
     return found if good else None
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:
-    """The rules that a parked job waits for; None if they are unreadable."""
+    """Return the rules that a parked job waits for; None if they are unreadable."""
     try:
         found = _rules.decode(blob(stored))
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """The engines that store nothing, for development and tests: sync and null.
 
-Results are empty, and there is nothing to change. No pool can run on them (`stores` is False), so
+Their results are empty, and they change nothing. No pool can run on them (`stores` is False), so
 methods for workers and keepers raise Refused.
 """
 
@@ -21,7 +21,7 @@ log = logging.getLogger("poolq")
 
 
 class Storeless(Engine):
-    """Everything except `push`."""
+    """Implements everything except `push`."""
 
     stores = False
 
@@ -58,7 +58,7 @@ class Storeless(Engine):
         return [Check("engine", "warn", f"{self.url} stores nothing: {self.effect}")]
 
     def close(self) -> None:
-        """Do nothing: there is no connection."""
+        """Do nothing, because there is no connection."""
 
 
 class NullEngine(Storeless):
@@ -73,18 +73,18 @@ class NullEngine(Storeless):
 
 class SyncEngine(Storeless):
     """`sync://` ignores delays: attempts follow immediately, hooks run, and `dispatch()` raises the
-    last error. A job is asked for its rate limits, so that a mistake in them shows here and not in
-    production, but they never make it wait. Jobs that it dispatches run inside it."""
+    last error. A job's rate limits are computed, so that a mistake in them shows up here instead of
+    in production, but no job waits for them. Jobs that a job dispatches run inside it."""
 
     effect = "a dispatched job runs inside dispatch()"
 
     def push(self, pushes: Sequence[Push]) -> None:
-        """Run all in order, then raise the first error, if any."""
+        """Run all jobs in order, then raise the first error, if any."""
         first: Exception | None = None
         for push in pushes:
             try:
                 inline(_job(decode(push.body).job), push.body, ask_limits=True)
-            except Exception as error:  # a job may raise anything; see below
+            except Exception as error:  # a job may raise anything
                 if first is None:
                     first = error
                 else:
@@ -94,7 +94,7 @@ class SyncEngine(Storeless):
 
 
 def _job(name: str) -> type[Job]:
-    """The class of that name, known already or found by importing the application's modules."""
+    """Return the class of that name. If it is unknown, import the application's modules first."""
     found = registry.known().get(name)
     if found is None:
         settings = config.load()

@@ -1,8 +1,8 @@
 """Opening connections, and killing those that were lost.
 
-A lost connection may still hold locks on the server, or be about to commit. Each one therefore
-takes a named lock with a unique name; the next one that connects asks which connection holds that
-name, and kills it.
+A lost connection may still hold locks on the server, or be about to commit. Each connection
+therefore takes a named lock with a unique name. The next one to connect asks the server which
+connections hold the locks of lost ones, and kills them.
 """
 
 import encodings.idna  # noqa: F401  # needed to connect; imported here, workers share it with their template
@@ -30,8 +30,8 @@ SELECT @@max_allowed_packet"""
 
 
 class Connection(pymysql.connections.Connection):
-    """A PyMySQL connection that does not read the system's certificates (6 ms of CPU) where it need
-    not verify any."""
+    """A PyMySQL connection that does not read the system's certificates (6 ms of CPU) if it does
+    not have to verify any."""
 
     def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
         if sslp and sslp != {"verify_mode": "none"}:
@@ -49,7 +49,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 class OpenedConnection(NamedTuple):
-    """A connection, the name of its lock on the server, and the longest packet in bytes."""
+    """A connection, the name of its lock on the server, and the longest allowed packet in bytes."""
 
     raw: Raw
     name: str
@@ -57,8 +57,8 @@ class OpenedConnection(NamedTuple):
 
 
 def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection:
-    """Connect, and kill the connections whose locks have these names. Raises pymysql.Error, and
-    EngineUnavailable where no connection can be tried."""
+    """Connect, and kill the connections that hold the locks named by `lost`. Raises pymysql.Error,
+    or EngineUnavailable if no connection can be attempted."""
     try:
         raw = Connection(
             host=options.host,
@@ -99,7 +99,7 @@ def _prepare(raw: Raw, lost: Sequence[str]) -> OpenedConnection:
             row = cursor.fetchone()
         packet = int(row[0]) if row else 1 << 20
         name = f"poolq {secrets.token_hex(12)}"
-        with suppress(pymysql.MySQLError):  # some clusters refuse locks; then none can be killed
+        with suppress(pymysql.MySQLError):  # some clusters refuse named locks, so nothing is killed
             cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))
             for one in lost:
                 cursor.execute("SELECT IS_USED_LOCK(%s)", (one,))

@@ -24,7 +24,7 @@ from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
-#: Seconds between two looks for due jobs, or this many times as long as a look takes.
+#: Seconds between two polls for due jobs; at least this many times as long as a poll takes.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
 #: Seconds that one server-side wait may take, well below the timeout of a socket.
@@ -49,16 +49,16 @@ DIALECT = Dialect(
 )
 
 
-#: The time at this moment. NOW() is the time when the statement began, and it may have waited for a
-#: row lock since.
+#: The current time. NOW() is the time at which the statement began, and the statement may have
+#: waited for a row lock since then.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim under a single rule, as nearly all claims have, in one statement. It changes
-#: nothing if the window is full, does not exist or was made before the clock went back, or if the
-#: claim is no longer held; `SQLEngine.admit` then finds out which.
-#: MySQL evaluates assignments from left to right, each one seeing those before it, as long as a
-#: single table is updated; an EXISTS could become a join on MySQL 8. (MariaDB's sql_mode could
-#: change this; `connecting.py` sets it.) A new window begins at the old one's end or later, so
-#: `ends <= start` identifies a new one. FOR UPDATE keeps the claim from being recovered meanwhile.
+#: Admits a claim that has a single rule, as nearly all have, in one statement. It changes nothing
+#: if the window is full, does not exist or was made before the clock went back, or if the claim is
+#: no longer held; `SQLEngine.admit` then finds out which of these applies.
+#: MySQL evaluates assignments from left to right, and each uses the values set before it, if only
+#: one table is updated. So there is no EXISTS, which MySQL 8 could turn into a join. (On MariaDB,
+#: this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the old one's
+#: end or later, so `ends <= start` identifies it. FOR UPDATE prevents a recovery of the claim.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -69,10 +69,10 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
-#: MariaDB waits in the server: it answers once something is due, so that a wait costs one exchange
-#: and not one per look. The waiter then checks whether it may take the wake-up (`sql/wakeups.py`).
-#: Each turn of the loop has its own NOW and its own view of the tables. MySQL allows such loops in
-#: stored programs only.
+#: MariaDB waits in the server, which answers once something is due. So a wait costs one round trip
+#: instead of one per poll. The waiter then checks whether it may take the wake-up
+#: (`sql/wakeups.py`). Each iteration of the loop has its own NOW and its own view of the tables.
+#: MySQL allows such loops only in stored programs.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
@@ -83,8 +83,8 @@ WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
         SET turns = turns - 1;
     END WHILE;
 END"""
-#: Skips from queue to queue as `sql/skip_scan.py` does: here the value of a variable is known when
-#: its statement is planned.
+#: Skips from queue to queue as `sql/skip_scan.py` does. In this loop, the value of a variable is
+#: known when the statement that uses it is planned.
 WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     DECLARE found INT DEFAULT 0;
@@ -111,15 +111,15 @@ END"""
 
 
 def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
-    """A statement that counts a start, and so changes a row, if the claim may start."""
+    """Return a statement that counts a start, and so changes a row, only if the claim may start."""
     key, most, span = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
     return Query(ADMIT_CLAIM, (most, most, key, span, most, *name))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
-    """A statement that ends when one of these queues has something due, or after `polls` pauses of
-    that many seconds."""
+    """Return a statement that ends when one of these queues has something due, or after `polls`
+    pauses of `pause` seconds."""
     micros = int(pause * 1e6)
     if queues is None:
         return Query(WAIT_FOR_ANY, (polls, micros))
@@ -128,7 +128,7 @@ def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-    `_lost_names` are the names of lost connections; the next thread that connects kills them."""
+    `_lost_names` are the locks of lost connections, which the next thread that connects kills."""
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -222,7 +222,7 @@ class MySQLEngine(SQLEngine):
                 time.sleep(min(pause, rest))
 
     def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
-        """Wait in the server; returns whether it can do so. One that cannot is asked only once."""
+        """Wait in the server. Returns False if the server cannot, which is tried only once."""
         try:
             if self._waits_in_server:
                 self.session.read(server_side_wait(queues, polls, pause))

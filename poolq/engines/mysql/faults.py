@@ -1,18 +1,18 @@
-"""Translates the server's errors: unavailable, to be retried, or to be fixed by an operator."""
+"""Translates errors of the server into poolq's errors, and tells which can be retried."""
 
 import pymysql
 
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
-#: Errors after which a transaction is repeated: lock wait timeout, deadlock, the statement was
-#: killed or took longer than the server allows, group replication has rolled it back.
+#: Errors after which a transaction is repeated: lock wait timeout (1205), deadlock (1213), a
+#: statement that was killed (1317) or too slow (1969, 3024), rollback by group replication (3101).
 RETRYABLE = (1205, 1213, 1317, 1969, 3024, 3101)
-#: The connection is cut, or the server shuts down or is read-only (a former primary).
+#: Errors of a connection that was cut, or whose server shuts down or has become read-only.
 LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
-#: The server is currently not part of its cluster: Galera, group replication.
+#: Errors of a server that is currently not part of its cluster (Galera, group replication).
 OUT_OF_CLUSTER = (1047, 3100)
-#: The server has run nothing of what was sent.
+#: Errors after which the server has certainly run none of the statements sent.
 UNSENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
@@ -26,12 +26,12 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
     (EngineError, (1062,), "; a job with that id is stored already"),
-    (EngineError, (1406,), "; names may have 255 bytes, keys of limits 1000"),
+    (EngineError, (1406,), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
 
 
 def code(error: pymysql.Error) -> int:
-    """The error's number; 0 if it has none, as after the connection was closed."""
+    """Return the error's number; 0 if it has none, for example if the connection is closed."""
     found = error.args[0] if error.args else 0
     return found if isinstance(found, int) else 0
 
@@ -43,7 +43,7 @@ def is_lost(error: pymysql.Error) -> bool:
 
 
 def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
-    """The same error as one of poolq's, with advice, in one line."""
+    """Return poolq's error for a server's error. Its text is one line, with advice."""
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
     what = f"{options.redacted_url}: {said or 'the connection is closed'}"
@@ -51,6 +51,6 @@ def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
         if number in numbers:
             return kind(what + advice.format(database=options.database))
     if is_lost(error):
-        # A statement sent incompletely was not run; one sent completely may have been.
+        # The server has not run a statement that was sent in part, but may have run a complete one.
         return EngineUnavailable(what, maybe_stored=number not in UNSENT)
     return EngineError(f"{what} ({number})")

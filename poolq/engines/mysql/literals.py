@@ -1,6 +1,6 @@
-"""Values as SQL literals, and statements filled with them.
+"""Encodes values as SQL literals, and fills statements with them.
 
-This relies on a connection in utf8mb4 where backslashes escape, as `connecting.py` sets it up.
+This relies on a connection that uses utf8mb4 and escapes by backslashes, as `connecting.py` makes.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def quoted(value: bytes) -> bytes:
 
 
 def literal(value: object) -> bytes:
-    """A value as a literal. Raises TypeError for other types."""
+    """Encode a value as a literal. Raises TypeError for other types."""
     if isinstance(value, str):
         return quoted(value.encode())
     if isinstance(value, int):
@@ -36,7 +36,7 @@ def literal(value: object) -> bytes:
 
 
 class SplitSQL(dict[str, list[bytes]]):
-    """Statements by template, encoded and split at their arguments; each is made once."""
+    """Maps templates to statements, encoded and split at their arguments. Each is made once."""
 
     def __init__(self, texts: RenderedSQL) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class SplitSQL(dict[str, list[bytes]]):
         return parts
 
     def fill(self, template: str, args: Sequence[object]) -> bytes:
-        """The statement with these arguments."""
+        """Return the statement with these arguments."""
         first, *rest = self[template]
         filled = [first]
         for arg, part in zip(args, rest, strict=True):

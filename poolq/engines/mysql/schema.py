@@ -17,8 +17,8 @@ from poolq.errors import EngineUnavailable
 MIGRATION_LOCK_TIMEOUT = 4
 #: Seconds that one statement of a migration may take.
 STATEMENT_TIMEOUT = 3600
-#: Errors of an ALTER that an interrupted migration has done already: the old column is gone, or the
-#: new column or key exists.
+#: Errors of an ALTER that an interrupted migration has already run: the old column does not exist,
+#: or the new column or key already does.
 ALREADY_DONE = (1054, 1060, 1061)
 
 
@@ -51,8 +51,8 @@ class MySQLSchema(SQLSchema):
         return len(steps)
 
     def _run(self, cursor: pymysql.cursors.Cursor, statement: str) -> None:
-        """Run a statement. An UPDATE has a LIMIT, which bounds the transaction, and is repeated
-        until it changes nothing."""
+        """Run a statement. An UPDATE, which has a LIMIT to bound the transaction, is repeated until
+        it changes nothing."""
         try:
             while cursor.execute(statement) and statement.startswith("UPDATE"):
                 pass
@@ -61,7 +61,7 @@ class MySQLSchema(SQLSchema):
                 raise
 
     def read(self, raw: Raw) -> int:
-        """The version that a connection sees. Raises pymysql.Error."""
+        """Return the version of the tables that a connection sees. Raises pymysql.Error."""
         try:
             with raw.cursor() as cursor:
                 cursor.execute(self._texts[READ_VERSION])

@@ -4,7 +4,7 @@
 
 -- Jobs that wait or run. `place`: '' in the queue (delayed until `due`), 'w:<worker>' claimed,
 -- 'p:<microseconds>:<key>' parked in a rate limit's line. (worker, request, idx) identify a claim.
--- `admitted`: the claim includes a slot of the job's limit. `taken`: when it was claimed.
+-- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     place VARBINARY(1100) NOT NULL DEFAULT '',
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     KEY node (node, worker)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Running pools. `beat` counts up while a pool lives.
+-- Running pools. `beat` counts their heartbeats.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node VARBINARY(255) NOT NULL,
     beat BIGINT NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Windows of rate limits: `used` of `most` starts since `start`, in `span` microseconds.
+-- Windows of rate limits, which last `span` microseconds from `start`, with `used` of `most` starts.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     KEY ends (ends)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Lines of parked jobs, one per limit and queue. `slot`: when to try the first job again.
+-- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place VARBINARY(1100) NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     KEY slot (queue, slot)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- How often each event has happened, by worker ('' for recovered ones) and queue.
+-- How often each event has happened, by worker ('' for recovered workers) and queue.
 CREATE TABLE IF NOT EXISTS {ns}_counters (
     worker VARBINARY(255) NOT NULL,
     queue VARBINARY(255) NOT NULL,

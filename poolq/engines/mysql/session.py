@@ -1,4 +1,4 @@
-"""A thread's connection to the server: several statements per round trip, and retries."""
+"""A thread's connection to the server. It sends several statements per round trip, and retries."""
 
 import select
 import time
@@ -31,7 +31,7 @@ T = TypeVar("T")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
 INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
-#: Jobs per claiming statement: FIELD compares with all its values.
+#: Jobs per claiming statement, which are few because FIELD compares with all its values.
 MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
@@ -42,7 +42,7 @@ RETRY_TIMEOUT = 10.0
 
 class MySQLSession(Session):
     """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
-    when the server has answered. `known_queues` certainly have rows."""
+    when the server has answered. `known_queues`: those that certainly have rows."""
 
     counted = 10_000
     limits_deletes = True
@@ -68,7 +68,7 @@ class MySQLSession(Session):
         self._poll.register(socket.fileno(), select.POLLIN)
 
     def is_quiet(self) -> bool:
-        """Whether nothing has arrived unasked, such as the end of a connection that was cut."""
+        """Whether the server has sent nothing unasked, such as the end of the connection."""
         return not self._poll.poll(0)
 
     def alive(self) -> bool:
@@ -96,14 +96,14 @@ class MySQLSession(Session):
         return self._retry(lambda: self.send([self._fill(query) for query in queries]))
 
     def change(self, query: Query) -> int:
-        """Run one statement as its own transaction; returns how many rows it has changed."""
+        """Run one statement as its own transaction. Returns how many rows it has changed."""
         return self.read(query)[0].changed
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
-        """The optimizer's estimates, from a few index lookups."""
+        """Return the optimizer's estimates, which cost a few index lookups."""
         explain = "EXPLAIN FORMAT=TRADITIONAL "
         plans = self.read(*(Query(explain + one.sql, one.args) for one in queries))
-        at = {10: 8, 12: 9}  # among MariaDB's columns, among MySQL's
+        at = {10: 8, 12: 9}  # the position among MariaDB's 10 columns, and among MySQL's 12
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
@@ -125,8 +125,8 @@ class MySQLSession(Session):
             self.known_queues |= new
 
     def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
-        """Statements that store these jobs, and how many each of them stores. Raises EngineError
-        for a job that is too big for the server."""
+        """Yield statements that store these jobs, each with the number of jobs that it stores.
+        Raises EngineError for a job that is too big for the server."""
         (begin,) = self.statements[INSERT_JOBS]
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         (now,) = self.statements["{now}"]
@@ -139,8 +139,8 @@ class MySQLSession(Session):
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - PACKET_MARGIN_BYTES:
                 raise EngineError(
-                    f"job {id_} has {len(body)} bytes, more than {self.options.redacted_url} takes"
-                    f" (max_allowed_packet is {self.packet}); raise that, or send less"
+                    f"job {id_} has {len(body)} bytes, too many for {self.options.redacted_url}"
+                    f" (max_allowed_packet is {self.packet}); raise this setting, or send less"
                 )
             if rows and length + len(row) > limit:
                 yield begin + b",".join(rows), len(rows)
@@ -192,8 +192,8 @@ class MySQLSession(Session):
         return result
 
     def _retry(self, act: Callable[[], T]) -> T:
-        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError within
-        another exchange of this thread."""
+        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
+        signal handler that has interrupted another statement of this thread."""
         if self.busy:
             raise reentrancy_error(self.options.redacted_url)
         self.busy = True
@@ -223,7 +223,7 @@ class MySQLSession(Session):
 
 
 def _place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
-    """Where a job is stored, and when it is due; one that is due already is ready from now on."""
+    """Return where a job is stored and when it is due. A job that is already due is due now."""
     if at:
         return b"IF(%d > %s, 'd', '')" % (at, now), b"GREATEST(%d, %s)" % (at, now)
     return (b"'d'", b"%s + %d" % (now, delay)) if delay > 0 else (b"''", now)
@@ -255,7 +255,7 @@ class MySQLTransaction(Transaction):
         return results
 
     def commit(self) -> None:
-        """Send what waits, with COMMIT, in one round trip."""
+        """Send the collected changes and COMMIT in one round trip."""
         ready = [one for query in self.waiting for one in self._session.statements_of(query)]
         self.waiting = []
         if not self.began and len(ready) > 1:

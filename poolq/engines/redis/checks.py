@@ -11,17 +11,17 @@ from poolq.errors import EngineError
 MAX_CLOCK_DIFFERENCE = 1.0
 
 _FSYNC = {
-    "always": ("ok", "every acknowledged write is on disk: a power cut loses nothing"),
+    "always": ("ok", "every acknowledged write is on disk, so a power cut loses nothing"),
     "everysec": (
         "ok",
-        "a crash of the server loses nothing, a power cut at most about the last second",
+        "a crash of the server loses nothing, and a power cut at most about the last second",
     ),
-    "no": ("warn", "the kernel decides when to write: a power cut may lose half a minute"),
+    "no": ("warn", "the kernel decides when to write, so a power cut may lose half a minute"),
 }
 
 
 def now(client: RedisClient) -> int:
-    """The server's clock, in microseconds since the epoch."""
+    """Return the server's clock, in microseconds since the epoch."""
     seconds, micros = client.call(b"TIME")
     return int(seconds) * 1_000_000 + int(micros)
 
@@ -42,13 +42,13 @@ def checks(client: RedisClient) -> list[Check]:
 
 
 def warnings(client: RedisClient) -> list[str]:
-    """Warnings about settings with which the server may lose jobs."""
+    """Return warnings about settings with which the server may lose jobs."""
     check = _eviction(_info(client))
     return [check.text] if check.level == "bad" else []
 
 
 def _info(client: RedisClient) -> dict[str, str]:
-    """INFO as a mapping; empty if the server's ACL forbids it."""
+    """Return INFO as a mapping; empty if the server's ACL forbids it."""
     try:
         text: bytes = client.call(b"INFO")
     except EngineError as error:
@@ -120,5 +120,5 @@ def _replication(info: dict[str, str]) -> Check:
 def _clock(skew: float) -> Check:
     if abs(skew) < MAX_CLOCK_DIFFERENCE:
         return Check("clock", "ok", f"{abs(skew) * 1000:.0f} ms off this host's clock")
-    text = f"{skew:+.1f} s off this host's clock, which a `delay` that is a point in time refers to"
-    return Check("clock", "warn", text)
+    text = f"{skew:+.1f} s off this host's clock; if a `delay` is a date, its job is due too"
+    return Check("clock", "warn", f"{text} {'early' if skew > 0 else 'late'}")

@@ -1,8 +1,8 @@
 """Run scripts and commands, over one connection per thread.
 
-A lost connection is dropped and raises EngineUnavailable. Nothing is sent again, with two
-exceptions, where the server says that nothing has run: it does not know the script, or the slot of
-the namespace has moved to another node.
+A lost connection is dropped and raises EngineUnavailable. A command is sent again in only two
+cases, in which the server says that it has not run it: it does not know the script, or the slot of
+the namespace has moved to another node of the cluster.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ REFUSALS = {
     "OOM": "is full (maxmemory): let workers drain it, or give it more memory",
     "MISCONF": "refuses writes because it cannot save to disk: check its log",
     "NOREPLICAS": "refuses writes because too few replicas are in sync",
-    "BUSY": "is busy with a long script of some client",
+    "BUSY": "is busy with a long script of another client",
     "LOADING": "is loading its data after a start",
-    "READONLY": "is a read-only replica: after a failover, or because the host is wrong",
+    "READONLY": "is a read-only replica, after a failover or because the host is wrong",
     "MASTERDOWN": "is a replica without its master",
     "UNBLOCKED": "has just become a replica",
     "CLUSTERDOWN": "belongs to a cluster that is down",
@@ -34,7 +34,7 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: The connection is kept after these. Not after NOREPLICAS: Sentinel may have a new master.
+#: The connection is kept after these errors. NOREPLICAS is not one: there may be a new master.
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
 
@@ -66,7 +66,7 @@ class RedisClient:
             return self._retry(error, command, script)
 
     def begin(self, script: Script, *args: Argument) -> Callable[[], Any]:
-        """Send a script without waiting; the returned function waits for its reply, in this
+        """Send a script without waiting, and return a function that waits for its reply in this
         thread. Both raise as `run` does."""
         command = (b"EVALSHA", script.sha, b"1", self._key, *args)
         connection = self.open(self._connections)
@@ -107,14 +107,14 @@ class RedisClient:
         self.blocking.drop()
 
     def open(self, connections: Connections[RedisConnection]) -> RedisConnection:
-        """This thread's connection of these. Raises EngineUnavailable."""
+        """Return this thread's connection among `connections`. Raises EngineUnavailable."""
         try:
             return connections.get()
         except RedisError as error:
             raise self.unavailable(error) from None
 
     def unavailable(self, error: RedisError, lost: bool = False) -> EngineUnavailable:
-        """Turn an error of the connection into one for the caller."""
+        """Turn a connection error into an error for the caller."""
         why = f"cannot be reached: {_reason(error)}"
         if isinstance(error, ResponseError):
             why = REFUSALS.get(code_of(error), f"answers {_reason(error)}")
@@ -140,12 +140,12 @@ class RedisClient:
             self._connections.drop()
             raise self.unavailable(error, lost=sent) from None
         except BaseException:
-            # For example an exception of a signal handler: nobody will read the pending reply.
+            # For example, a signal handler has raised, and nobody will read the pending reply.
             self._connections.drop()
             raise
 
     def _retry(self, error: ResponseError, command: Command, script: Script | None) -> Any:
-        """The server rejected the command without running it: send it again where that helps."""
+        """Send a command again that the server rejected without running it, if that can help."""
         if code_of(error) == "NOSCRIPT" and script is not None:
             command = (b"EVAL", script.text, *command[2:])
         elif code_of(error) == "MOVED":
@@ -171,5 +171,5 @@ class RedisClient:
 
 
 def _reason(error: RedisError) -> str:
-    """The text of an error, in one line."""
+    """Return the text of an error, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -26,7 +26,7 @@ from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, Releas
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
-#: How a claim was made, as the groups of a step's reply say.
+#: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED = 1, 2
 _COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
 
@@ -34,12 +34,12 @@ _registration = msgspec.json.Decoder(Registration)
 
 
 def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
-    """The arguments of part `queue_arguments`."""
+    """Encode queues as the script part `queue_arguments` expects them."""
     return (-1,) if queues is None else (len(queues), *queues)
 
 
 def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
-    """The arguments of `push`: jobs by queue, in order; due times only where some are delayed."""
+    """Encode jobs for `push`, by queue and in order, with due times if a queue has delayed ones."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
         return [queue, 1, id_, body]
@@ -62,7 +62,7 @@ def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
 
 
 def settlement_arguments(settlements: Settlements) -> list[Argument]:
-    """The arguments of parts `settle_done` (runs of consecutive claims) and `settling`."""
+    """Encode settlements for parts `settle_done` (as runs of consecutive claims) and `settling`."""
     runs: list[list[Argument]] = []
     others: list[Argument] = []
     number = 0
@@ -86,7 +86,7 @@ def settlement_arguments(settlements: Settlements) -> list[Argument]:
 
 
 def claim_name(claim: Claim) -> str:
-    """The beginning of its field in the worker's hash."""
+    """Return the text with which the claim's field in the worker's hash begins."""
     return f"{claim.request} {claim.index} "
 
 
@@ -121,7 +121,7 @@ def _encode_rules(rules: Sequence[Rule], refused: int) -> bytes:
 
 
 def _encode_rule(rule: Rule) -> bytes:
-    """A limit and its identity, as part `parking` takes them."""
+    """Encode a rule's limit and identity as the script part `parking` expects them."""
     return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
 
 
@@ -129,7 +129,7 @@ text = sanitize.text
 
 
 def decode_state(stored: bytes | None) -> State:
-    """A stored state; None is a fresh job's. Of an unreadable one, the text becomes the history."""
+    """Decode a stored state; None stands for a fresh job's. An unreadable one becomes a history."""
     if stored is None:
         return INITIAL
     return _parse_state(stored) or State(history=stored)
@@ -147,12 +147,12 @@ def _parse_state(stored: bytes) -> State | None:
 
 
 def decode_body(stored: bytes | None) -> bytes:
-    """A body without the line that the scripts put before it; None is a lost one."""
+    """Return a body without the line that the scripts put before it; b"" if it is lost."""
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
 def decode_step(reply: list[Any], request: int) -> Step:
-    """The result of a step that was not rejected."""
+    """Decode the reply of a step that was not rejected."""
     _, stale, groups = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
@@ -171,7 +171,7 @@ def decode_step(reply: list[Any], request: int) -> Step:
 
 
 def decode_job(reply: list[Any]) -> StoredJob:
-    """A job from a reply of `find` or `failed`."""
+    """Decode a job from a reply of `find` or `failed`."""
     id_, queue, status, at, body, state, worker = reply
     return StoredJob(
         id=text(id_),
@@ -185,7 +185,7 @@ def decode_job(reply: list[Any]) -> StoredJob:
 
 
 def decode_totals(reply: list[bytes]) -> dict[str, dict[str, int]]:
-    """Counters by queue, from a reply of `totals`."""
+    """Decode the counters by queue from a reply of `totals`."""
     totals: dict[str, dict[str, int]] = {}
     for field, number in zip(*[iter(reply)] * 2, strict=True):
         counter, _, queue = text(field).partition(" ")
@@ -196,7 +196,7 @@ def decode_totals(reply: list[bytes]) -> dict[str, dict[str, int]]:
 
 
 def decode_limits(reply: list[Any]) -> list[LimitUse]:
-    """Rate limits, from a reply of `limits`."""
+    """Decode the rate limits from a reply of `limits`."""
     uses = []
     for identity, limit, start, used, parked, resets_in, released, starts in reply:
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
@@ -215,7 +215,7 @@ def decode_limits(reply: list[Any]) -> list[LimitUse]:
 
 
 def decode_registration(worker: bytes, node: bytes, who: bytes) -> Registration:
-    """A registration; only worker and node if the rest was evicted or is unreadable."""
+    """Decode a registration; only worker and node if the rest was evicted or is unreadable."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         found = _registration.decode(who)
         if found.worker.encode() == worker:
@@ -225,12 +225,12 @@ def decode_registration(worker: bytes, node: bytes, who: bytes) -> Registration:
 
 
 def decode_recovered(reply: list[Any]) -> Recovered:
-    """Recovered claims, from a reply of `recover` or `reap`."""
+    """Decode the recovered claims from a reply of `recover` or `reap`."""
     return Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
 
 
 def decode_hint(token: bytes) -> int:
-    """How many jobs a wake token announces; 1 if it is unreadable."""
+    """Return how many jobs a wake token announces; 1 if it is unreadable."""
     try:
         return int(token)
     except ValueError:

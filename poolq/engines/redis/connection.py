@@ -1,8 +1,8 @@
 """One connection to a Redis server: send a command, read its reply.
 
 It wraps a bare connection of redis-py. The clients of redis-py repeat commands, check health and
-follow redirections by themselves, each of which would break a promise here: a repeated push, for
-example, would store its jobs twice.
+follow redirections by themselves. Each of these would break a promise of poolq; for example, a
+repeated push would store its jobs twice.
 """
 
 import encodings.idna  # noqa: F401  # connecting needs it; imported early, workers share it
@@ -30,23 +30,23 @@ COMMON_OPTIONS: Final[Mapping[str, Any]] = {
 }
 NO_RETRY = Retry(NoBackoff(), 0)
 
-# Do not let redis-py send CLIENT SETINFO: it ignores error replies, and so hides that a server
-# rejects the connection. To find its version it also reads the metadata of installed packages,
-# which takes 2 MB in each worker.
+# Keep redis-py from sending CLIENT SETINFO. It ignores error replies to this command, which hides
+# that a server rejects the connection. To find its version, it also reads the metadata of installed
+# packages, which takes 2 MB in each worker.
 _names = {"driver_info", "lib_name", "lib_version"} & set(signature(AbstractConnection).parameters)
 _NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or _names)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
-    """Keeps error replies as they are: each becomes a ResponseError that begins with its code. By
-    default some lose their code, and some count as a broken connection, which would turn "rejected"
-    into "may have been stored"."""
+    """Turns each error reply into a ResponseError whose text begins with the reply's code. By
+    default, redis-py drops the code of some replies, and treats others as a broken connection, so
+    that a rejected push would look like one that may have been stored."""
 
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
 class PendingReply:
-    """The reply of a command that was sent. It is read when it or the connection is needed."""
+    """The reply to a command that was sent, read when the reply or the connection is needed."""
 
     __slots__ = ("_connection", "_error", "_reply")
 
@@ -56,7 +56,7 @@ class PendingReply:
         self._error: RedisError | None = None
 
     def receive(self) -> None:
-        """Read the reply if nobody has. Raises if the connection breaks, not for an error reply."""
+        """Read the reply if necessary. Raises if the connection breaks, not for an error reply."""
         connection = self._connection
         if connection is None:
             return
@@ -86,9 +86,9 @@ class PendingReply:
 class RedisConnection:
     """Connects and logs in when created. All methods raise ResponseError for an error reply, and
     another RedisError if the connection is broken or silent for TIMEOUT; after any error but a
-    ResponseError it must be closed. `client_id` is set by the user of blocking commands, to end
-    them through another connection. `busy`: the thread is sending or reading, so a signal handler
-    must not use the connection."""
+    ResponseError it must be closed. `client_id`: the connection's id on the server, by which
+    another connection can unblock it. `busy`: whether the thread is sending or reading, so that a
+    signal handler must not use the connection."""
 
     __slots__ = ("_connection", "busy", "client_id", "pending")
 
@@ -133,8 +133,8 @@ class RedisConnection:
         return bool(self._connection.can_read(max(0.0, seconds)))
 
     def alive(self) -> bool:
-        """Ask the server. Checking only the socket would not detect a connection that a firewall
-        has cut, and a push that is lost there looks like one that was stored."""
+        """Ask the server whether the connection works. The socket alone would not show that a
+        firewall has cut it, and a push that is lost there looks like one that was stored."""
         try:
             return self.busy or bool(self.call(b"PING") == b"PONG")
         except RedisError:
@@ -145,5 +145,5 @@ class RedisConnection:
 
 
 def code_of(error: RedisError) -> str:
-    """The first word of an error reply: ERR, OOM, READONLY..."""
+    """Return the first word of an error reply, such as ERR, OOM or READONLY."""
     return str(error).partition(" ")[0]

@@ -1,7 +1,7 @@
 """The engine on Redis and Valkey; poolq/engines/base.py states the rules it keeps.
 
 Each method runs one script (lua/*.lua), so it is atomic and costs one round trip. lua/lib/base.lua
-lists the keys and says why they are as they are.
+lists the keys and explains them.
 """
 
 import json
@@ -39,12 +39,12 @@ from poolq.jobs.message import Entry, entry
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
-#: What `admit` replies instead of a wait.
+#: Replies of `admit` that are not times to wait.
 NOT_HELD, UNREGISTERED = -1, -2
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
 #: renews this every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
-#: The history line of an unobserved death; the script fills in the time and the worker.
+#: The history line of an unobserved crash; the script fills in the time and the worker.
 _UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 
 
@@ -56,10 +56,10 @@ class RedisEngine(Engine):
         super().__init__(url, namespace)
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
-        #: By worker, how many calls of `settle` the server has counted. A server that knows of
+        #: How many calls of `settle` the server has counted for each worker. A server that knows of
         #: fewer has lost some, and does not know what the worker holds.
         self._side_settlements: dict[str, int] = {}
-        #: By names of queues, when the note that this engine waits on them must be renewed.
+        #: When the server's note that this engine waits on these queues must be renewed.
         self._noted: dict[tuple[str, ...], float] = {}
 
     # producers
@@ -110,7 +110,7 @@ class RedisEngine(Engine):
         reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
-        # A server that has lost some must not catch up, so count one more in any case.
+        # Count at least one more, so that a server that has lost some never catches up.
         self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
@@ -173,7 +173,7 @@ class RedisEngine(Engine):
         self.client.run(scripts.REMOVE_NODE, node)
 
     def registered(self) -> list[Registration]:
-        """Only worker and node are known of one that is unreadable."""
+        """See the contract. Only worker and node are known of an unreadable registration."""
         return [codec.decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
     def nodes(self) -> list[NodeRecord]:
@@ -236,10 +236,10 @@ class RedisEngine(Engine):
 
     def purge(self, queue: str) -> int:
         gone, left = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
-        goal = gone + left  # jobs that are pushed meanwhile may be left
+        goal = gone + left  # jobs that are pushed in the meantime may remain
         while left and gone < goal:
             more, left = self.client.run(scripts.PURGE, queue, min(MAX_IDS_PER_CALL, goal - gone))
-            if not more:  # only rules are left, of jobs that are in no line
+            if not more:  # the remaining rules belong to jobs that no line contains
                 break
             gone += more
         return int(gone)
@@ -263,8 +263,8 @@ class RedisEngine(Engine):
         return [text(id_) for batch in _batches(ids) for id_ in self.client.run(script, *batch)]
 
     def _note_ttl(self, queues: Queues) -> int:
-        """For how many milliseconds the server must note that this engine waits on these queues by
-        name; 0 if it need not, or the note need not be renewed yet."""
+        """Return for how many milliseconds the server must note that this engine waits on these
+        queues by name; 0 if no note, or no new one, is needed."""
         if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
             return 0
         self._noted = {tuple(queues): monotonic() + NOTE_INTERVAL}
@@ -273,7 +273,7 @@ class RedisEngine(Engine):
     def _take_token(self, lists: list[bytes], pause: float) -> int | None:
         """Block for a wake token for at most `pause` seconds. Returns what the token says, or None.
         The server checks its own timeouts only every tenth of a second, which is too coarse for
-        delayed jobs. So the wait ends here: the thread's other connection unblocks this one."""
+        delayed jobs. So after `pause` seconds, the thread's other connection unblocks this one."""
         connection = self.client.open(self.client.blocking)
         try:
             connection.client_id = connection.client_id or self._client_id(connection)
@@ -295,7 +295,7 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _client_id(connection: RedisConnection) -> int:
-        """A connection's client id; -1 if the server's ACL forbids asking for it."""
+        """Return a connection's client id; -1 if the server's ACL forbids asking for it."""
         try:
             return int(connection.call(b"CLIENT", b"ID"))
         except ResponseError:

@@ -1,4 +1,4 @@
-"""What a Redis URL says, as arguments of redis-py.
+"""Parses Redis URLs into arguments of redis-py.
 
     redis://user:password@host:port/db       rediss:// the same with TLS
     unix://user:password@/path/of/socket?db=0
@@ -9,9 +9,9 @@ Options in the query: db; tls=1 (sentinel, cluster); with TLS ssl_cert_reqs (non
 required), ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname; with Sentinel
 sentinel_username, sentinel_password. User, password and paths are percent-decoded.
 
-redis-py parses each host with its login. Lists of hosts are split here, because redis-py does not
-know them. Unknown options are rejected here, and so are those that redis-py would accept although
-they break promises of poolq.
+redis-py parses each host with its login. This module splits lists of hosts, which redis-py does not
+support, and rejects unknown options, also those that redis-py would accept although they break
+promises of poolq.
 """
 
 import os
@@ -42,9 +42,9 @@ Kwargs = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """What a Redis URL says. `hosts`: where to connect, or with Sentinel and Cluster whom to ask;
-    empty for a unix socket. `connection_options`: the arguments of `connection_class`, except host
-    and port. `discovery_options`: those of a client that asks Sentinel or the cluster.
+    """A parsed Redis URL. `hosts`: the servers, or those to ask with Sentinel and Cluster; empty
+    for a unix socket. `connection_options`: the arguments of `connection_class`, except host and
+    port. `discovery_options`: the arguments of a client that asks Sentinel or the cluster.
     `redacted_url`: the URL without user, password and query."""
 
     scheme: str
@@ -57,7 +57,7 @@ class RedisOptions:
 
 
 def parse_url(url: str) -> RedisOptions:
-    """Parse a URL. Raises ConfigError, which shows nothing that may be a password."""
+    """Parse a URL. Raises ConfigError, whose text shows nothing that may be a password."""
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         raise ConfigError(f"the engine URL's scheme is none of {', '.join(_SCHEMES)}")

@@ -1,8 +1,8 @@
 """The Lua scripts.
 
 A script's text is its first line (`#!lua` and its flags), then the library parts that its head
-names, in that order, then the rest; nothing is formatted into it. Its name on the server is the
-SHA-1 of that text, so nodes with different versions of poolq never run each other's scripts.
+names, in that order, then the rest of its file. Nothing is formatted into the text. Its SHA-1 is
+its name on the server, so nodes with different versions of poolq never run each other's scripts.
 """
 
 from hashlib import sha1

@@ -1,10 +1,9 @@
 """Finds the server that accepts writes.
 
-A plain URL names it. With Sentinel, the sentinels are asked for the master at every connect. In a
-cluster, the node that owns the namespace's slot is looked up if none is known or the known one does
-not answer, by asking the nodes of the URL and those discovered since. So after a failover it is
-enough to reconnect: a server that is no longer the master says so (READONLY, MOVED) and runs
-nothing.
+A plain URL names the server. With Sentinel, each connect asks the sentinels for the master. In a
+cluster, the nodes of the URL and those discovered since are asked which node owns the namespace's
+slot, if that node is unknown or does not answer. After a failover it is enough to reconnect,
+because a server that is no longer the master says so (READONLY, MOVED) and runs nothing.
 """
 
 from contextlib import closing
@@ -42,7 +41,7 @@ class Topology:
         return self._to(options.hosts[0])
 
     def moved(self, error: ResponseError) -> None:
-        """Note where the slot is now: `error` is `MOVED slot host:port`."""
+        """Note the slot's new owner, which `error` names: `MOVED slot host:port`."""
         host, _, port = str(error).split(" ")[2].rpartition(":")
         self._owner = (host, int(port)) if host else None
 
@@ -73,7 +72,7 @@ class Topology:
             try:
                 return self._to(self._owner)
             except RedisError:
-                self._owner = None  # it may be gone for good: ask the others
+                self._owner = None  # it may never come back, so ask the other nodes
         owner = self._owner = self._ask_for_owner()
         return self._to(owner)
 

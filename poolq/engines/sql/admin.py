@@ -13,7 +13,7 @@ from poolq.engines.sql.wakeups import arm
 
 #: A purge deletes at most this many jobs in one transaction, which blocks others.
 MAX_PURGED = 5000
-#: How often a cancellation tries to find the job, which may move meanwhile.
+#: How often a cancellation tries to find the job, which may move in the meantime.
 CANCEL_ATTEMPTS = 3
 
 FIND_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
@@ -58,7 +58,7 @@ def _stored(row: Row) -> StoredJob:
 
 
 def cancel(tx: Transaction, id_: str) -> bool:
-    """Delete a waiting job; returns whether there was one. Its line, if any, is locked first."""
+    """Delete a waiting job; returns whether there was one. If it is in a line, locks this first."""
     for _ in range(CANCEL_ATTEMPTS):
         row = tx.one(FIND_LOCATION, id_)
         if row is None or worker_at(to_text(row[0])):

@@ -1,7 +1,7 @@
-"""Claiming jobs from given queues within a step. The order of the queues is `stepping.py`'s.
+"""Claims jobs from given queues within a step; `stepping.py` decides the order of the queues.
 
-A claim reads a queue's first jobs and marks them as claimed. Small bodies come with it; for others
-it first asks how big they are, so that no step reads much more than CLAIM_BYTES.
+A claim reads a queue's first jobs and marks them as claimed. It reads small bodies with the jobs.
+For larger ones, it queries the sizes first, so that no step reads much more than CLAIM_BYTES.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,9 +20,9 @@ from poolq.engines.sql.settling import AckBatch
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
-#: Bytes of a body that comes with the claim: a step may claim 512 such jobs.
+#: Bodies of at most this many bytes are read with their jobs. A step may claim 512 such jobs.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
-#: How many queues one exchange claims from.
+#: How many queues are claimed from in one round trip.
 QUEUES_PER_EXCHANGE = 4
 
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
@@ -43,7 +43,7 @@ COUNT_READY = """SELECT COUNT(*) FROM
 BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
 BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
-#: Makes a named tuple in half the time.
+#: Makes a named tuple in half the time of calling its class.
 _new = tuple.__new__
 
 
@@ -52,19 +52,19 @@ Position = tuple[int, str]
 
 
 class ScanCursors:
-    """Where the next claim from a queue begins to read. InnoDB keeps claimed jobs in the index,
-    marked as deleted, until it purges them, and on a busy queue each claim would wade through
-    thousands of them. So a claim begins after the last job of the one before. Jobs may lie before
-    that: given back, recovered, or stored a little later than their due time. A claim looks for
-    them if it finds too few jobs, if this process knows of one (`forget`), and every `fresh`
-    seconds; with `fresh` 0, always."""
+    """Remembers after which job the next claim from each queue begins to read. InnoDB keeps claimed
+    jobs in the index, marked as deleted, until it purges them. On a busy queue, each claim would
+    have to skip thousands of them. So a claim begins after the last job of the previous claim. Jobs
+    may lie before this position if they were given back, recovered, or stored a little later than
+    their due time. So a claim begins at the queue's head if it finds too few jobs, if this process
+    knows of such a job (`forget`), and every `fresh` seconds (0: always)."""
 
     def __init__(self, fresh: float) -> None:
         self._fresh = fresh
         self._known: dict[tuple[str, str], tuple[Position, float]] = {}
 
     def of(self, queue: str, place: str) -> Position | None:
-        """The position to begin after; None for the head."""
+        """Return the position to begin after; None to begin at the head."""
         if (queue, place) not in self._known:
             return None
         position, scanned_at = self._known[queue, place]
@@ -77,12 +77,12 @@ class ScanCursors:
         self._known[where] = ended, scanned_at
 
     def forget(self) -> None:
-        """Begin at the heads again: a job may have returned there."""
+        """Make the next claims begin at the heads again, where a job may have returned."""
         self._known.clear()
 
 
 class ClaimRange(NamedTuple):
-    """The jobs of a queue at one location that a claim reads: all, or those after a position."""
+    """The jobs that a claim reads: those of a queue at one location, or those after a position."""
 
     queue: str
     place: str
@@ -100,7 +100,7 @@ Ranges = Sequence[ClaimRange]
 
 
 class ClaimedRows(NamedTuple):
-    """Rows of CLAIM_READY, of one queue. `granted`: their rate limits' slots are taken."""
+    """Rows of CLAIM_READY for one queue. `granted`: they already have slots of their limits."""
 
     queue: str
     rows: Sequence[Row]
@@ -110,20 +110,20 @@ class ClaimedRows(NamedTuple):
 
 @dataclass(slots=True)
 class StepContext:
-    """A step in progress: the request, what is known from earlier steps, and what it has found.
+    """A step in progress: its request, what earlier steps have found out, and its results.
 
-    `acks`: the settlements, if all are acks. `likely_queues`: a claim from the first one goes along
-    with the first exchange. `turn` counts the steps. `delayed_queues` had delayed jobs that were
-    due. `settled_aside`: the worker's settlements outside steps. `last_clock`: the server's time at
-    the step before. `wants_overview`: look at all queues, not only at their ready jobs.
-    `peeks_lines`: there were lines recently, so the first exchange looks at them. `skips`: see
-    `Session`. Where any queue may be claimed from, `last_queue` was the last one claimed from and
-    `first_queue` is the first one by name.
+    `acks`: the settlements, if all are acks. `likely_queues`: the first round trip also claims from
+    the first of these. `turn` counts the steps. `delayed_queues`: queues whose delayed jobs were
+    due. `settled_aside`: how often the worker has settled outside its steps. `last_clock`: the
+    server's time at the previous step. `wants_overview`: whether to make an overview of all queues.
+    `peeks_lines`: whether the first round trip reads lines, as there were some recently. `skips`:
+    see `Session`. For a step that serves all queues, `last_queue` is the last queue claimed from,
+    and `first_queue` the first by name.
 
-    `bytes_left`: how many bytes of bodies may still be claimed. `states`: the queues looked at.
-    `next_queue`: where to claim next. `scan_ends`: where claims began, and the last job of each.
-    `now` is the server's time, `registered_at` the worker's registration, in microseconds since
-    the epoch."""
+    `bytes_left`: how many bytes of bodies may still be claimed. `states`: the states of the queues
+    read. `next_queue`: the queue to claim from next. `scan_ends`: the ranges claimed from, with the
+    position of the last claimed job of each. `now`: the server's time, and `registered_at`: when
+    the worker registered, in microseconds since the epoch."""
 
     worker: str
     request: int
@@ -156,7 +156,7 @@ class StepContext:
         self.remaining = self.want
 
     def claims(self) -> list[Claim]:
-        """The jobs claimed; built after the transaction, when nothing is locked any more."""
+        """Return the claims. Called after the transaction, when nothing is locked any more."""
         made: list[Claim] = []
         for queue, rows, granted, reviewed in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
@@ -171,24 +171,24 @@ class StepContext:
         return made
 
     def ranges(self, queue: str) -> list[ClaimRange]:
-        """Where a first claim from the queue begins."""
+        """Return what a first claim from the queue reads."""
         places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)
         return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
 
     def wants_line(self, one: QueueState) -> bool:
-        """Whether a line of this queue has a slot, or is to be reviewed by this worker."""
+        """Whether a line of this queue has a free slot, or must be reviewed by this worker."""
         return one.has_slot or (one.mark is not None and one.mark <= self.registered_at)
 
 
 def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
-    """A job's body and state, as far as they can be read."""
+    """Return a job's body and state, as far as they can be read."""
     return unreadable_body("state", kept) if is_invalid_state(kept) else blob(body), state(kept)
 
 
 def claim_likely(
     tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
 ) -> None:
-    """Claim what the first exchange found in a queue, unless other jobs of it may come first."""
+    """Claim the jobs found by the first round trip, unless others of their queue may come first."""
     rows = answers[0].rows
     if len(ranges) > 1:
         rows = _in_order(answers)
@@ -209,8 +209,8 @@ def claim_likely(
 def claim_from_lines(
     tx: Transaction, ctx: StepContext, states: dict[str, QueueState], queue: str
 ) -> bool:
-    """Bring released jobs back to the queue, then claim a parked job or one to be reviewed; returns
-    whether there was one. Updates the queue's state."""
+    """Bring released jobs back to the queue, then claim a parked job, if one has a slot or must be
+    reviewed; returns whether there was one. Updates the queue's entry in `states`."""
     one = states[queue]
     if one.has_slot:
         bring_back(tx, queue)
@@ -233,7 +233,7 @@ def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
 
 
 def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
-    """Whether these queues have enough ready jobs, so that no line need be locked."""
+    """Whether these queues have enough ready jobs, so that no line must be locked."""
     busy = [one.queue for one in queues if one.has_jobs]
     if not busy:
         return False
@@ -253,13 +253,13 @@ def _claim_in_one_exchange(tx: Transaction, ctx: StepContext, queues: Sequence[Q
 
 
 def _in_order(found: Answers) -> list[Row]:
-    """The jobs of several locations by due time, then id."""
+    """Merge the jobs of several locations, sorted by due time, then id."""
     rows = [row for one in found for row in one.rows]
     return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
 
 
 def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None:
-    """Claim as many of these jobs as are wanted and as their bodies allow."""
+    """Claim as many of these jobs as are wanted and as the size of their bodies allows."""
     first = ctx.want - ctx.remaining
     rows, ctx.bytes_left = _with_bodies(tx, found.rows[: ctx.remaining], ctx.bytes_left)
     if rows:
@@ -272,11 +272,11 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
 
 
 def _with_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
-    """Those of the rows that may be claimed, with their bodies, and how many bytes are left; below
-    0, no more jobs may be claimed."""
+    """Return the rows that may be claimed, with their bodies, and how many bytes are left. If that
+    is negative, no more jobs may be claimed."""
     try:
         left = room - sum([len(row[1]) for row in rows])
-    except TypeError:  # the body of a big one is None
+    except TypeError:  # big bodies are None here
         left = -1
     return (rows, left) if left >= 0 else _with_big_bodies(tx, rows, room)
 
@@ -294,6 +294,6 @@ def _with_big_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[S
 
 
 def _by_id(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Any]:
-    """The answers of BODY_SIZES or BODIES by job id."""
+    """Return the answers of BODY_SIZES or BODIES by job id."""
     found = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
     return dict(row for one in found for row in one.rows)

@@ -45,15 +45,15 @@ from poolq.jobs.limits import Admission, Rule
 
 T = TypeVar("T")
 
-#: A line whose slot comes within this many microseconds counts as having it.
+#: A line counts as having a free slot if it will have one within this many microseconds.
 LINE_LOOKAHEAD = 1_000_000
-#: A step that serves all queues makes an overview of them after this many seconds, or this many
-#: times as long as the last one took.
+#: Seconds after which a step that serves all queues makes a new overview of them; at least this
+#: many times as long as the step with the last overview took.
 OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
 class SQLEngine(Engine):
-    """See the module's head. `redacted_url` is the URL without its password, `fresh`: see
+    """See the module's head. `redacted_url`: the URL without its password. `fresh`: see
     `ScanCursors`."""
 
     schema: SQLSchema
@@ -64,17 +64,17 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
-        # Of each worker: its steps, its settlements outside them, and, where it claims from any
-        # queue, the one it has claimed from and the one that is probably next.
+        # For each worker: how many steps it has made, how often it has settled outside them, and,
+        # if it serves all queues, the queue it claimed from last and the one that is probably next.
         self._turns: dict[str, int] = {}
         self._settled_aside: dict[str, int] = {}
         self._last_queue: dict[str, str] = {}
         self._next_queue: dict[str, str] = {}
         self._first_queue = ""
         self._next_overview = 0.0
-        self._delayed_queues: set[str] = set()  # whose delayed jobs were due
+        self._delayed_queues: set[str] = set()  # those whose delayed jobs were due
         self._last_clock = 0  # the server's time at the last step that claimed
-        self._lines_due = False  # a line had a slot, or would soon have one, at the last look
+        self._lines_due = False  # at the last step, a line had a free slot or would soon have one
         self._peeks_lines = True  # there were lines recently
         self._cursors = ScanCursors(fresh)
 
@@ -125,7 +125,7 @@ class SQLEngine(Engine):
 
         def work(tx: Transaction) -> Step:
             nonlocal ctx
-            ctx = new_context()  # for each try of the transaction
+            ctx = new_context()  # a new one for each attempt of the transaction
             return step(tx, ctx)
 
         if may_return_jobs(settlements):
@@ -134,25 +134,25 @@ class SQLEngine(Engine):
         answer = self._change(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims())
-        if want > 0:  # else the step has not looked whether the clock went back
+        if want > 0:  # else the step has not checked whether the clock went back
             self._last_clock = ctx.now
         for where, end in ctx.scan_ends:
             self._cursors.note(*where, end)
         if ctx.bytes_left < 0:
-            self._cursors.forget()  # what was found and not claimed comes next
+            self._cursors.forget()  # jobs that were found but not claimed come next
         self._remember(ctx, monotonic() - began)
         return answer
 
     def _likely_queues(self, worker: str, queues: Queues) -> Sequence[str]:
         if self._lines_due:
-            # InnoDB also locks what comes behind a queue's last job, which may be the head of a
-            # line, and only a step that has locked the line may lock that. So nothing is guessed.
+            # InnoDB also locks the index entry after a queue's last job. This may be the head of a
+            # line, which only a step that has locked the line may lock. So nothing is guessed.
             return ()
         guess = self._next_queue.get(worker, "")
         return queues if queues is not None else [guess] if guess else ()
 
     def _remember(self, ctx: StepContext, took: float) -> None:
-        """Note what the next step should know of one that took this many seconds."""
+        """Note what the next step needs from this one, which took this many seconds."""
         if ctx.queues is None and ctx.want > 0:
             self._last_queue[ctx.worker] = ctx.last_queue
             self._next_queue[ctx.worker] = ctx.next_queue
@@ -215,7 +215,7 @@ class SQLEngine(Engine):
     # keepers
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        """Queues for a waiter to look at, when something comes due in others, the server's time."""
+        """Return the queues that a waiter must check, when others have something, and the time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)

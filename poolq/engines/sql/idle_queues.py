@@ -1,9 +1,9 @@
-"""Forgets queues that have held no job for a while; their counters are added to those of "".
+"""Forgets queues that have held no job for a while. Their counters are added to those of "".
 
-A queue's row holds when it was last found `used`, and the `total` of its counters at that time,
-which shows whether jobs have come and gone since. A job that is stored, or parked, at the same time
-does no harm: a queue without a row is found by its jobs and lines (`queue_discovery.py`), and gets
-a new row.
+A queue's row records when the queue was last found in use (`used`), and the sum of its counters at
+that time (`total`); if the sum has changed, jobs have come and gone since. A job may be stored or
+parked while its queue is being forgotten, because a queue without a row is found by its jobs and
+lines (`queue_discovery.py`), and gets a new row.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 
-#: How many queues a sweep looks at; it blocks SQLite's other writers for some 10 ms.
+#: How many queues one sweep checks. It blocks SQLite's other writers for some 10 ms.
 MAX_FORGOTTEN = 500
 
 IDLE_QUEUES = f"""SELECT queue FROM {{queues}} WHERE used < {{now}} - ? AND paused + 0 = 0
     ORDER BY used LIMIT {MAX_FORGOTTEN}"""
-#: Those that hold jobs, except for running ones.
+#: The queues that hold jobs other than running ones.
 QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue IN {list} AND (
     EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'd' AND j.queue = q.queue)
@@ -39,8 +39,8 @@ DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
 
 
 def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
-    """Forget some queues that have been idle for that many microseconds; returns whether there may
-    be more. `busy`: the queues that have ready, delayed or parked jobs."""
+    """Forget some queues that have been idle for `idle` microseconds; returns whether there may be
+    more. `busy`: the queues that have ready, delayed or parked jobs."""
     for some in in_chunks(sorted(busy)):
         session.transact(partial(_add_missing, queues=some))
     (found,) = session.read(Query(IDLE_QUEUES, (idle,)))
@@ -72,7 +72,7 @@ def _add_missing(tx: Transaction, queues: Sequence[str]) -> None:
 
 
 def _forget(tx: Transaction, queues: Sequence[str]) -> None:
-    """Forget these queues, except for those that were paused meanwhile."""
+    """Forget these queues, except for those that were paused in the meantime."""
     _, left = tx.run(Query(DELETE_QUEUES, (queues,)), Query(KNOWN_QUEUES, (queues,)))
     kept = {to_text(queue) for (queue,) in left.rows}
     gone = [queue for queue in queues if queue not in kept]

@@ -1,7 +1,7 @@
-"""Six counters per queue, counting since the namespace was created.
+"""Six counters per queue, which count since the namespace was created.
 
-Each worker adds to rows of its own, so that workers do not contend for them; when a worker is
-recovered, its rows are added to those of NO_WORKER.
+Each worker has its own rows, so that workers do not contend for them. When a worker is recovered,
+its rows are added to those of NO_WORKER.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
 COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
-#: Counters stop here, with room for what one transaction adds.
+#: Counters stop here, which leaves room for what one transaction adds.
 MAX_TOTAL = 2**62
 DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
@@ -50,7 +50,7 @@ class CounterIncrements:
 
 
 def read_totals(found: QueryResult) -> dict[str, dict[str, int]]:
-    """Counters by queue, from the rows of QUEUE_TOTALS."""
+    """Return the counters by queue, from the rows of QUEUE_TOTALS."""
     return {
         to_text(queue): dict(zip(COUNTER_NAMES, map(total, counts), strict=True))
         for queue, *counts in found.rows

@@ -1,9 +1,9 @@
-"""Reviews: parked jobs are asked again for their limits, which only the job's code knows.
+"""Asks the code of parked jobs again for their limits, which only the code knows.
 
-A line's `review` is its mark: workers registered at that time or later review it; 0 for none. The
-head of a marked line is claimed without a slot and takes the mark along, as the job's `reviewed`:
-"<mark> <line>". When the job asks for a start under that line's limit, or parks there again, the
-mark is spent; after any other request or outcome it returns to the line, for the next head.
+A line is marked by a time in its column `review` (0 if it is not marked). A worker that registered
+at this time or later claims the line's head without a slot. The mark moves to the job's `reviewed`,
+as "<mark> <line>". It is deleted when the job requests a start under that line's limit or parks
+there again. After any other request or outcome it returns to the line, for the next head.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +29,12 @@ UNMARK_JOBS = "UPDATE {jobs} SET reviewed = '' WHERE id IN {list}"
 MARKED_JOBS = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND reviewed > ''"
 HELD_MARK = """SELECT reviewed FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? AND reviewed > ''"""
-#: Slot 0: the line is looked at again at once, as there may be slots now.
+#: With the slot 0, the line is tried again at once, as there may be free slots now.
 SET_LIMIT = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
 
 
 class Review(NamedTuple):
-    """A job that is asked again for its limits, with the mark and the line it comes from."""
+    """A job whose limits are reviewed, with the mark and the line that it was claimed from."""
 
     id: str
     queue: str
@@ -51,7 +51,7 @@ def mark_lines(tx: Transaction, since: int, queues: Queues) -> None:
 
 
 def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
-    """The head of a marked line of the queue, for a worker registered at `since`."""
+    """Take the head of a marked line of the queue for a worker registered at `since`, if any."""
     (first,) = tx.send([Query(LOCK_MARKED_LINE, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
@@ -66,8 +66,8 @@ def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
 
 
 def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rule]) -> None:
-    """Apply the rules under which a reviewed job asks for a start to their lines, if the job comes
-    from one of them; otherwise return its mark."""
+    """Apply the rules under which a reviewed job requests a start to their lines, if the job was
+    claimed from one of these lines; otherwise return its mark."""
     (found,) = tx.run(Query(HELD_MARK, (claim.id, claimed_by(worker), claim.request, claim.index)))
     if not found.rows:
         return

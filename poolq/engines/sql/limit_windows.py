@@ -1,4 +1,4 @@
-"""Rate limits' windows: a row for each (key, window), locked while it is used.
+"""Windows of rate limits. Each (key, window) has a row, which is locked while it is used.
 
 Rows are always locked in the same order, which avoids deadlocks. The keepers delete the rows of
 windows that ended long ago.
@@ -12,7 +12,7 @@ from poolq.jobs.limits import Admission, Rule, Window, take
 
 WindowName = tuple[str, int]
 
-#: How long an ended window is kept, so that none is deleted while it is used.
+#: For how many microseconds an ended window is kept, so that no window in use is deleted.
 KEPT_MICROS = 60_000_000
 #: How many windows one transaction deletes; it blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
@@ -60,7 +60,7 @@ def lock_windows(
     tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
 ) -> LockedWindows | None:
     """Lock the windows of these rules, adding missing rows, and read them. `clock` is a query for
-    the time that runs after that; if it returns no row, the result is None."""
+    the time, which runs after that. Returns None if it has no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]

@@ -32,20 +32,20 @@ def claimed_by(worker: str) -> str:
 
 
 def line_of(rule: Rule) -> str:
-    """The line that waits for a slot of this rule, whatever its limit."""
+    """Return the line of the jobs that wait for a slot of this rule, whatever its limit."""
     return f"{PARKED_PREFIX}{rule.window}:{rule.key}"
 
 
 def released_by(rule: Rule) -> str:
-    """The line of the jobs that this rule has released."""
+    """Return the line of the jobs that this rule has released."""
     return f"{RELEASED_PREFIX}{rule.window}:{rule.key}"
 
 
 def is_line(place: str) -> bool:
-    """Whether the place is a line; its row must be locked before its jobs."""
+    """Whether the place is a line, whose row must be locked before its jobs."""
     return place.startswith((PARKED_PREFIX, RELEASED_PREFIX))
 
 
 def worker_at(place: str) -> str:
-    """The worker whose claim it is; "" if it is not claimed."""
+    """Return the worker that has claimed a job at this place; "" if it is not claimed."""
     return place[len(CLAIMED_PREFIX) :] if place.startswith(CLAIMED_PREFIX) else ""

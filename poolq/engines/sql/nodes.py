@@ -1,4 +1,4 @@
-"""Registration of nodes and workers, and the beats of nodes."""
+"""Registration of nodes and workers, and the heartbeats of nodes."""
 
 from poolq.engines.base import NodeRecord, Registration
 from poolq.engines.sanitize import blob, number, to_text
@@ -48,7 +48,7 @@ def nodes(found: QueryResult) -> list[NodeRecord]:
 
 
 def leave(tx: Transaction, node: str) -> None:
-    """Delete a node without workers. It is locked first, as a worker may be registering."""
+    """Delete a node if it has no workers. It is locked first, as a worker may be registering."""
     (_, found) = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows:
         tx.later(Query(DELETE_NODE, (node,)))

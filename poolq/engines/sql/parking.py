@@ -1,13 +1,13 @@
 """Lines of jobs that wait for a rate limit: parked for a slot, or released until a window ends.
 
-A row of `lines` is a limit's line in one queue; `slot` is when to look at it next. The row is also
-the line's lock: whatever parks, releases, grants, or removes a job of the line holds it until the
-end of the transaction. So a line without jobs can be deleted, and no job is in a line without a
-row.
+A row of `lines` is the line of one limit in one queue; `slot` is when to try the line next. The row
+is also the line's lock: a transaction that parks, releases, grants or removes a job of the line
+keeps it locked until its end. So a line without jobs can be deleted, and no job is in a line
+without a row.
 
-`most` is the limit that was named last for this line, and the one that counts. `since` is when
-`slot` was calculated; if that lies in the future, the clock went back, and
-`queue_discovery.VOID_SLOTS` resets it."""
+`most` is the limit that was last named for this line, and applies to it. `since` is when `slot` was
+calculated. If `since` lies in the future, the clock went back, and `queue_discovery.VOID_SLOTS`
+resets the slot."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -23,10 +23,10 @@ from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_ch
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 
-#: How many lines of a queue a step tries for a slot, and how many of a line's first jobs for one
-#: that no other limit holds back.
+#: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
+#: checks for one that no other limit holds back.
 MAX_TRIED = 3
-#: How many released jobs of a line, and of how many lines, a step returns to their queue.
+#: How many released jobs of each line, and from how many lines, a step returns to a queue.
 MAX_RETURNED = 5000
 MAX_ENDED_LINES = 100
 
@@ -52,7 +52,7 @@ LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
     ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
 RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT {MAX_RETURNED}"""
-#: For a wait longer than the window: the clock went back.
+#: Jobs that would wait longer than the window, because the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
 BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
@@ -68,7 +68,7 @@ RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
-#: The lines with a slot, or to be reviewed by a worker registered at the given time.
+#: Lines with a free slot, and those that a worker registered at the given time must review.
 LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
 LOCK_ALL_LINES = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
@@ -127,7 +127,7 @@ def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
 
 def bring_back(tx: Transaction, queue: str) -> None:
     """Bring released jobs whose windows have ended back to the queue."""
-    # Sent before the settlements that wait: a line is always locked before jobs.
+    # Sent before the collected changes, because a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
         return
@@ -153,8 +153,8 @@ def bring_back(tx: Transaction, queue: str) -> None:
 
 def grant(tx: Transaction, queue: str) -> Grant | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
-    of its limits holds back moves to that limit's line; a line without a free slot notes when to
-    try again. Claiming the job is left to the step."""
+    of its limits holds back moves to the line of that limit. A line without a free slot records
+    when to try it again. Claiming the job is left to the step."""
     (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
     for place, most in lines.rows:
         job = _grant_from(tx, queue, to_text(place), number(most))
@@ -171,7 +171,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
-    found = [(row, mine) for row, mine in read if mine]  # one without rules waits until it is first
+    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait until they are first
     stored = [mine for _, mine in found]
     others = {line_of(rule) for rules in stored for rule in rules} - {place}
     limits = _line_limits(tx, queue, others)
@@ -199,13 +199,13 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
 
 
 def _unreadable(row: Row) -> Grant:
-    """A job whose rules cannot be read: it leaves the line without a slot."""
+    """Return the grant of a job whose rules cannot be read. It leaves the line without a slot."""
     id_, _, *rest, stored = row
     return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
 
 
 def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:
-    """The limits that were named last for these lines of the queue."""
+    """Return the limits that were last named for these lines of the queue."""
     found = tx.run(*(Query(LINE_LIMIT, (one, queue)) for one in places))
     pairs = zip(places, found, strict=True)
     return {place: number(result.rows[0][0]) for place, result in pairs if result.rows}

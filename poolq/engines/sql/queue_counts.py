@@ -1,7 +1,7 @@
-"""How many jobs each queue holds, and the use of the limits.
+"""Reports how many jobs each queue holds, and the use of the limits.
 
-Rows are counted up to the session's `counted`: counting a million every other second for a
-dashboard would cost too much.
+Rows are counted up to the session's `counted`, because counting a million rows every two seconds
+for a dashboard would cost too much.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,11 +16,11 @@ from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.limits import Window
 
-#: How many limits are listed.
+#: How many limits are listed at most.
 MAX_LIMITS = 1000
 
-#: Up to this many known queues are all listed. Of more, empty ones are listed only if paused or
-#: among the last ones used, so that the cost does not grow with their number.
+#: If more than MAX_QUEUES are known, an empty queue is listed only if it is paused or among the
+#: MAX_EMPTY_QUEUES that were used last, so that the cost does not grow with the number of queues.
 MAX_QUEUES, MAX_EMPTY_QUEUES = 100, 5
 PAUSED_AND_LAST_USED = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
@@ -35,14 +35,14 @@ COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
-#: How many jobs limits have released, and how many of them have waited long enough.
+#: How many jobs limits have released, and how many of these jobs have waited long enough.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
     WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
-#: Each limit's line once, even if several queues have it, with its window's row.
+#: One line of each limit, even if several queues have one, with the row of the limit's window.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
@@ -53,7 +53,7 @@ JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
 def totals(session: Session) -> dict[str, dict[str, int]]:
-    """The counters of the queues that `counts` lists, and under "" those of forgotten queues."""
+    """Return the counters of the queues that `counts` lists, and of forgotten ones under ""."""
     ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
     known, *elsewhere = _known_queues(session, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
     names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
@@ -106,7 +106,7 @@ def counts(session: Session) -> list[QueueCounts]:
 
 
 def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
-    """The rows of the known queues to list, then those of each query."""
+    """Return the rows of the known queues to list, then the rows of each query."""
     known, many, *rest = session.read(Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *queries)
     if not many.rows:
         (known,) = session.read(Query(ALL_QUEUES))
@@ -116,7 +116,7 @@ def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
 def _counts_of(
     session: Session, queries: Sequence[tuple[str, Collection[str]]]
 ) -> list[dict[str, int]]:
-    """How many rows each statement returns for each of its queues; only those that have some."""
+    """Return how many rows each statement finds for each of its queues, without queues with 0."""
     pairs = [(sql, queue) for sql, queues in queries for queue in sorted(queues)]
     numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
     found: dict[str, dict[str, int]] = {sql: {} for sql, _ in queries}
@@ -127,14 +127,14 @@ def _counts_of(
 
 
 def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
-    """How many rows each query returns, estimated if there are too many to count."""
+    """Return how many rows each query finds, estimated if there are too many to count."""
     most = session.counted
     return _with_estimates(session, queries, _up_to(session, queries, most), most)
 
 
 def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
-    """As `_counted`, but all queries together count no more rows than one does there. Short ones
-    are counted first, and what they leave is for long ones."""
+    """Do as `_counted`, but count no more rows for all queries together than it counts for one. If
+    some queries find few rows, the others may count more."""
     share = max(1, session.counted // max(1, len(queries)))
     numbers = _up_to(session, queries, share)
     long = [at for at, found in enumerate(numbers) if found >= share]
@@ -154,7 +154,7 @@ def _up_to(session: Session, queries: Sequence[Query], most: int) -> list[int]:
 def _with_estimates(
     session: Session, queries: Sequence[Query], numbers: list[int], counted: int
 ) -> list[int]:
-    """`numbers`, with the server's estimates for those that reached `counted`."""
+    """Return `numbers`, with the server's estimates for those that reached `counted`."""
     many = [at for at, found in enumerate(numbers) if found >= counted]
     for at, estimate in zip(many, session.estimate([queries[at] for at in many]), strict=True):
         numbers[at] = max(numbers[at], estimate)
@@ -162,7 +162,7 @@ def _with_estimates(
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """The limits that jobs wait for, then those whose windows end first."""
+    """Return the limits that jobs wait for and, up to MAX_LIMITS, those whose windows end first."""
     opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
     waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[WindowName, LimitUse] = {}

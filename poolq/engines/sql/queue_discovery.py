@@ -1,8 +1,8 @@
 """Finds the queues that have something for a worker or a waiter, and reads their state.
 
 Each queue that has jobs costs one index lookup (`skip_scan.py`); queues without jobs cost nothing.
-A queue that has jobs or lines may lack a row: `idle_queues.py` may have deleted it while a process
-that knew it stored a job there.
+A queue that has jobs or lines may lack a row, because `idle_queues.py` may have deleted the row
+while a process that had seen it stored a job there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ from poolq.engines.sql.skip_scan import (
     run_pages,
 )
 
-#: How many queues a waiter looks at, and how many lines an overview lists.
+#: How many queues a waiter checks, and how many lines an overview lists.
 MAX_WAITED_QUEUES = 500
 MAX_LINES = 100
 
 IN_LIST = " WHERE q.queue IN {list}"
-# Ordered by the whole index: otherwise MySQL, which does not see that only one queue is meant,
-# would read and sort all of its jobs.
+# Ordered by all columns of the index. Otherwise MySQL would read and sort all jobs of the queue,
+# because it does not see that they belong to a single queue.
 FIRST_SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue
     ORDER BY l.queue, l.slot LIMIT 1)"""
 FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
@@ -39,10 +39,10 @@ HAS_VOID_SLOT = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {n
 BRIEF_STATE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}},
     {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0 FROM {{queues}} q"""
 FULL_STATE = BRIEF_STATE.replace("NULL, 0", f"{FIRST_READY}, {HAS_VOID_SLOT}")
-#: Resets slots that were calculated before the clock went back, so that their lines are looked at.
+#: Resets slots that were calculated before the clock went back, so that their lines are tried.
 VOID_SLOTS = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
 
-#: A paused queue may have a free slot or a mark for days.
+#: Excludes paused queues, which may have a free slot or a mark for days.
 NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
 EARLIEST_SLOT = f"""(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
     ORDER BY l.slot LIMIT 1)"""
@@ -52,14 +52,14 @@ EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} W
     ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
-#: Values of `armed`: for a queue without a row, and as a review sets it.
+#: Values of `armed`: for a queue without a row, and after a request for a review.
 NO_ROW, ARMED_BY_REVIEW = -1, 2
-#: The state of one queue, as BRIEF_STATE, then the name of the next queue with ready jobs, and the
-#: earliest slot and mark of all queues.
+#: The state of one queue (see BRIEF_STATE), then the name of the next queue with ready jobs, and
+#: the earliest slot and mark of all queues.
 PEEK = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {FIRST_SLOT}, {FIRST_MARK},
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK}
     FROM {{queues}} q WHERE q.queue = ?"""
-#: At half the cost; reports a free slot if there is any line, so that the step looks closer.
+#: PEEK at half the cost. Reports a free slot if there is any line, so that the step checks further.
 PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NULL, NULL,
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), (SELECT 0 FROM {{lines}} LIMIT 1), NULL
     FROM {{queues}} q WHERE q.queue = ?"""
@@ -75,10 +75,10 @@ ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0
 
 
 class QueueState(NamedTuple):
-    """A queue's state; times are in microseconds since the epoch, None if there is none. `slot`:
-    the earliest slot of its lines. `mark`: the earliest review of its lines. `delayed`: when the
-    first delayed job is due. `ready`: when the first ready job was due. `void`: some slot of any
-    queue needs VOID_SLOTS. `known`: the queue has a row."""
+    """A queue's state. Times are in microseconds since the epoch, or None. `slot`: the earliest
+    slot of its lines. `mark`: the earliest review of its lines. `delayed`: when the first delayed
+    job is due. `ready`: when the first ready job was due. `void`: whether some queue has a slot
+    that VOID_SLOTS must reset. `known`: whether the queue has a row."""
 
     queue: str
     paused: bool
@@ -94,17 +94,17 @@ class QueueState(NamedTuple):
 
     @property
     def next_due(self) -> int | None:
-        """When the first delayed job or slot is due; this may be in the past."""
+        """When the first delayed job or slot is due, which may be in the past."""
         return min((at for at in (self.delayed, self.slot) if at is not None), default=None)
 
     @property
     def has_jobs(self) -> bool:
-        """Whether there are jobs to be claimed outside the lines."""
+        """Whether jobs can be claimed outside the lines."""
         return self.ready is not None or (self.delayed is not None and self.delayed <= self.now)
 
     @property
     def has_slot(self) -> bool:
-        """Whether a line has a slot."""
+        """Whether a line has a free slot."""
         return self.slot is not None and self.slot <= self.now
 
     @property
@@ -125,23 +125,23 @@ class QueueOverview(NamedTuple):
     now: int
 
     def claimable(self) -> set[str]:
-        """The queues with something to be claimed now."""
+        """Return the queues from which something can be claimed now."""
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         free = [queue for queue, slot in self.slots.items() if slot <= self.now]
         return {*self.ready, *came, *free, *self.marked}
 
     def without_ready_jobs(self) -> list[str]:
-        """The claimable queues that have no ready jobs."""
+        """Return the claimable queues that have no ready jobs."""
         return sorted(self.claimable() - set(self.ready))
 
     def next_due(self) -> int | None:
-        """When the next delayed job or slot is due; None if no later one is known."""
+        """Return when the next delayed job or slot will be due; None if none is known."""
         later = (*self.delayed.values(), *self.slots.values())
         return min((at for at in later if at > self.now), default=None)
 
 
 def state_query(queues: Sequence[str], sql: str = FULL_STATE) -> Query:
-    """A query for the states of queues with a row, in a few index lookups; see `read_states`."""
+    """Return a query for the states of queues that have a row, as `read_states` expects them."""
     return Query(sql + IN_LIST, (list(queues),))
 
 
@@ -155,13 +155,13 @@ def read_states(found: QueryResult) -> list[QueueState]:
 
 
 def peek_query(queue: str, *, lines: bool) -> Query:
-    """A PEEK query; no row if the queue has none. `lines`: whether there may be lines."""
+    """Return a PEEK query. It finds no row if the queue has none. `lines`: there may be lines."""
     return Query(PEEK if lines else PEEK_WITHOUT_LINES, (queue, queue))
 
 
 def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -> QueueOverview:
-    """Find the queues that have something, beginning after the name `after`. With `enough`, that
-    many queues with ready jobs suffice, and those with delayed jobs may be incomplete."""
+    """Find the queues that have jobs or lines, beginning after the name `after`. With `enough`,
+    stop after that many queues with ready jobs; those with delayed jobs may then be incomplete."""
     ready = [QueuePage(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
     delayed = QueuePage(skips, DELAYED)
     (state,), came, *found = run_pages(read, [Query(OVERVIEW)], [delayed, *ready])
@@ -188,7 +188,7 @@ def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
-    """The queues with ready, with delayed and with failed jobs, including paused ones."""
+    """Return the queues with ready, with delayed and with failed jobs, including paused ones."""
     pages = [QueuePage(skips, place) for place in SCANNED_PLACES]
     answers = run_pages(read, [], pages)
     return [
@@ -198,7 +198,7 @@ def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
 
 
 def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
-    """The states of these queues, including those without a row."""
+    """Return the states of these queues, including those without a row."""
     names = list(dict.fromkeys(queues))
     found = [one for some in in_chunks(names) for one in read_states(read(state_query(some))[0])]
     missing = sorted(set(names) - {one.queue for one in found})
@@ -212,5 +212,5 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 
 def rowless_state(queue: str, now: int) -> QueueState:
-    """The state of a queue without a row, as far as known before `load_states` has read it."""
+    """Return the state of a queue without a row, as far as known without `load_states`."""
     return QueueState(queue, paused=False, armed=NO_ROW, seen=0, now=now, known=False)

@@ -42,7 +42,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     if death is None:
         death = _unknown_death(worker, held, found.rows[0][1])
     done, crashed, back = _sort_claims(held, death)
-    # First, as it locks lines.
+    # First, because this locks lines (see `parking.bring_back`).
     limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
     increments = CounterIncrements()
     increments.add_rows(counters)
@@ -67,7 +67,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
 
 
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
-    """Recover a node's workers and delete it, if its counter still is `beat_`; else None."""
+    """Recover a node's workers and delete it, if its counter is still `beat_`; else return None."""
     found, workers = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows or number(found.rows[0][0]) != beat_:
         return None
@@ -78,14 +78,14 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 
 def _sanitized(row: Row) -> Row:
-    """A claim with its state as far as it can be read."""
+    """Return a claim with its state, as far as that can be read."""
     id_, request, index, queue, attempt, crashes, failing, history, reviewed = row
     numbers = map(count, (attempt, crashes, failing))
     return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 
 def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
-    """The report of a death without one: assume that the earliest claim had started."""
+    """Make a report of an unobserved death, which assumes that the earliest claim had started."""
     if not held:
         return DeathReport(0, 0, -1, b"")
     _, request, index, _, attempt, *_ = held[0]
@@ -94,7 +94,7 @@ def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
 
 
 def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row], list[Row]]:
-    """The claims that were done, that crashed, and that had not started."""
+    """Return the claims that were done, those that crashed, and those that had not started."""
     done, crashed, back = [], [], []
     for row in held:
         _, request, index, *_ = row
@@ -109,7 +109,7 @@ def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], li
 
 
 def _state_after(row: Row, death: DeathReport) -> State:
-    """The state of a job that crashed or timed out."""
+    """Return the state of a job that crashed or timed out."""
     attempt, crashes, failing, history = row[4:8]
     history = with_entry(history, death.entry)
     if failing:

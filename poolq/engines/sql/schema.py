@@ -1,7 +1,7 @@
 """The versioned tables, and their migration to the version that this code needs.
 
-The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. It must
-be possible to run a statement twice, because MySQL commits each one by itself.
+The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. Each
+statement must allow for being run twice, because MySQL commits each one separately.
 """
 
 import re
@@ -47,7 +47,7 @@ def check_version(version: int, redacted_url: str) -> None:
 
 
 def statements(path: Path, namespace: str) -> list[str]:
-    """The statements of a file, without its comments."""
+    """Return the statements of a file, without its comments."""
     text = _COMMENT.sub("", path.read_text("utf-8")).replace("{ns}", namespace)
     return [one.strip() for one in text.split(";") if one.strip()]
 
@@ -65,14 +65,14 @@ class SQLSchema(ABC):
 
     @abstractmethod
     def version(self) -> int:
-        """The version of the tables; 0 if there are none."""
+        """Return the version of the tables; 0 if there are none."""
 
     @abstractmethod
     def migrate(self) -> int:
         """Migrate the tables to the version that this code needs; returns how many steps ran."""
 
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
-        """The steps to run: (the version each leads to, its statements). Raises SchemaError."""
+        """Return the steps to run, each as (resulting version, statements). Raises SchemaError."""
         if version > SCHEMA_VERSION:
             check_version(version, self.redacted_url)
         return [
@@ -88,7 +88,7 @@ class SQLSchema(ABC):
         return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")
 
     def sql(self) -> str:
-        """The statements that `migrate` would run on an empty database."""
+        """Return the statements that `migrate` would run on an empty database."""
         text = "\n\n".join(file.read_text("utf-8").strip() for file in self.files)
         text += f"\n\nINSERT INTO {{ns}}_schema (one, version) VALUES (1, {SCHEMA_VERSION});\n"
         return text.replace("{ns}", self.namespace)

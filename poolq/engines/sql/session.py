@@ -27,7 +27,7 @@ class Query(NamedTuple):
 
 
 class BatchQuery(NamedTuple):
-    """One statement, run once for each row of arguments; `changed` is the sum."""
+    """One statement, run once for each row of arguments; `changed` is the sum over these runs."""
 
     sql: str
     rows: Sequence[Sequence[object]]
@@ -44,41 +44,41 @@ Answers = Sequence[QueryResult]
 
 
 class Transaction(ABC):
-    """An open transaction. `waiting`: what `later` has collected."""
+    """An open transaction. `waiting`: the changes that `later` has collected."""
 
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
 
     def later(self, *queries: Query | BatchQuery) -> None:
-        """Run these together with the next `run`, or at the end."""
+        """Collect changes, to be sent with the next `run` or at the end of the transaction."""
         self.waiting += queries
 
     def run(self, *queries: Query | BatchQuery) -> list[QueryResult]:
-        """Run what waits, then these; returns the results of these."""
+        """Run the collected changes, then `queries`. Returns the results of `queries`."""
         ready, self.waiting = [*self.waiting, *queries], []
         return self.send(ready)[len(ready) - len(queries) :]
 
     def one(self, sql: str, *args: object) -> Row | None:
-        """The first row of a statement's result."""
+        """Run a statement and return the first row of its result, or None."""
         rows = self.run(Query(sql, args))[0].rows
         return rows[0] if rows else None
 
     @abstractmethod
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        """Run these in order, in as few round trips as possible, before what waits."""
+        """Run `queries` in order, in few round trips, without sending the collected changes."""
 
     @abstractmethod
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
-        """Statements that make these jobs the claims `first`, `first` + 1 and so on of a request;
-        a job whose slot is reserved beyond `now` is admitted."""
+        """Return statements that mark these jobs as the claims of a request, with indexes from
+        `first` on. A job whose slot is reserved beyond `now` is marked as admitted."""
 
 
 class Session(ABC):
-    """A thread's connection to the database. `counted`: how many rows are counted at most, in some
-    30 ms. `limits_deletes`: a DELETE may have ORDER BY and LIMIT. `skips`: a recursive statement
-    can do a skip scan (`skip_scan.py`)."""
+    """A thread's connection to the database. `counted`: up to how many rows are counted, which
+    takes some 30 ms. `limits_deletes`: whether a DELETE may have ORDER BY and LIMIT. `skips`:
+    whether a recursive statement can do a skip scan (`skip_scan.py`)."""
 
     counted: int
     limits_deletes: bool
@@ -86,8 +86,8 @@ class Session(ABC):
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        """Run `work` in one transaction, and repeat both after a deadlock. `gives_way`: wait behind
-        writers that do not, where writers wait in line."""
+        """Run `work` in one transaction, and repeat both after a deadlock. `gives_way`: whether to
+        wait behind writers that do not give way, if writers of this database wait in line."""
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Estimate how many rows each of these SELECTs returns; 0 if unknown."""
@@ -95,11 +95,11 @@ class Session(ABC):
 
     @abstractmethod
     def read(self, *queries: Query) -> list[QueryResult]:
-        """Run independent statements in one exchange."""
+        """Run independent statements in one round trip."""
 
 
 class TemplateToken:
-    """A template's token that takes an argument, as `{new:column}`."""
+    """A token of a template that takes an argument, such as `{new:column}`."""
 
     def __init__(self, render: Callable[[str], str]) -> None:
         self._render = render
@@ -109,12 +109,12 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows, `skip`
-    one that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are index hints:
-    for claims, for ids, for the lines. `least` is the function min(a, b), `list` the operand of IN.
-    `claims` selects all claims as one text, "<id> <request> <idx>" separated by commas. `counted`
-    is the session's. `{on:key}` begins the upsert clause of an INSERT, and `{new:column}` is the
-    value it would have inserted."""
+    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows, and
+    `skip` a SELECT that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are
+    index hints for claims, for ids and for the lines. `least` is the function min(a, b), and `list`
+    the operand of IN. `claims` selects all claims as one text, "<id> <request> <idx>" separated by
+    commas. For `counted`, see `Session`. `{on:key}` begins the upsert clause of an INSERT, and
+    `{new:column}` is the value it would have inserted."""
 
     now: str
     lock: str
@@ -147,5 +147,5 @@ class RenderedSQL(dict[str, str]):
 
 
 def in_chunks(values: Sequence[T], size: int = MAX_LIST_VALUES) -> list[Sequence[T]]:
-    """Pieces of at most `size`."""
+    """Split values into pieces of at most `size`."""
     return [values[at : at + size] for at in range(0, len(values), size)]

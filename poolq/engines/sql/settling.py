@@ -1,4 +1,4 @@
-"""Applies settlements to claims, and finds those that are stale.
+"""Applies settlements to claims, and finds stale settlements.
 
 The caller has locked the worker's row. Every change of a claim locks that row first, so a claim
 that is held now is held until the end of the transaction.
@@ -20,8 +20,8 @@ from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
-#: As one text, because fetching a row per claim would cost more than everything else. By id,
-#: because the index by place is full of claims that were just deleted.
+#: Selects all claims as one text, because fetching a row per claim would cost more than everything
+#: else. Finds them by id, because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
 CLAIM_CLOCK = """SELECT {now} FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
@@ -37,29 +37,29 @@ BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, hi
 
 
 def held_queries(worker: str, ids: Sequence[str]) -> list[Query]:
-    """Queries for which of these jobs the worker holds."""
+    """Return queries that find out which of these jobs the worker holds."""
     return [Query(HELD_CLAIMS, (some, claimed_by(worker))) for some in in_chunks(ids)]
 
 
 def held_claims(found: Iterable[QueryResult]) -> set[str]:
-    """The claims in the answers to `held_queries`, as "<id> <request> <index>"."""
+    """Return the claims in the answers to `held_queries`, as "<id> <request> <index>"."""
     return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
 def claim_clock(worker: str, claim: Claim) -> Query:
-    """A query for the time that has a row only if the worker holds this claim. It locks the claim
-    until the end of the transaction, without locking the worker's row."""
+    """Return a query for the time, which finds a row only if the worker holds this claim. It locks
+    the claim until the end of the transaction, without locking the worker's row."""
     return Query(CLAIM_CLOCK, (claim.id, claimed_by(worker), claim.request, claim.index))
 
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
-    """Whether one of them returns a job that the same step may claim again."""
+    """Whether a settlement returns a job that the same step may claim again."""
     given_back = (Release, ReleaseUntil, GiveBack, Park)
     return any(isinstance(one.outcome, given_back) for one in settlements)
 
 
 def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
-    """The arguments of RELEASE_JOB; without a delay the job is ready."""
+    """Return the arguments of RELEASE_JOB. Without a delay, the job is ready."""
     return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)
 
 
@@ -67,7 +67,7 @@ _reviewed = itemgetter(Claim._fields.index("reviewed"))
 
 
 class AckBatch(NamedTuple):
-    """Acks only: the claims, as `held_claims` names them, their ids, and how many of each queue."""
+    """Acks only: the claims as `held_claims` names them, their ids, and their number per queue."""
 
     claims: frozenset[str]
     ids: list[str]
@@ -75,7 +75,7 @@ class AckBatch(NamedTuple):
 
 
 def ack_batch(settlements: Settlements) -> AckBatch | None:
-    """Prepare settlements before any lock; None unless they are distinct acks without reviews."""
+    """Prepare settlements before any lock. Return None unless all are distinct, unreviewed acks."""
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
@@ -97,7 +97,7 @@ def settle(
     acks: AckBatch | None = None,
 ) -> list[str]:
     """Apply settlements; returns the ids of the stale ones. `found`: the answers to `held_queries`.
-    `now`: the server's time. `acks`: what `ack_batch` has made of the settlements."""
+    `now`: the server's time. `acks`: the result of `ack_batch` for the settlements."""
     ours = held_claims(found)
     batch = _SettlementBatch(worker, now)
     stale: list[str] = []
@@ -126,7 +126,7 @@ def settle(
 
 
 class _SettlementBatch:
-    """Accepted settlements, grouped by their statements."""
+    """Accepted settlements, grouped by the statements that apply them."""
 
     def __init__(self, worker: str, now: int) -> None:
         self.now = now
@@ -173,7 +173,7 @@ class _SettlementBatch:
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
-        # First, as it locks lines: see `parking.bring_back`.
+        # First, because this locks lines (see `parking.bring_back`).
         put_in_lines(tx, self.parked, self.held_back)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():

@@ -1,9 +1,9 @@
 """Finds the names of the queues that have jobs, by skipping from one to the next in an index.
 
 SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
-start is known when they plan the statement. There the first page is a limited read of rows, and
-each further hop is a statement that starts after the name that the hop before has stored in a
-variable; many hops are sent at once.
+start is known when they plan the statement. On these servers, the first page is a limited read of
+rows. Each further hop is a statement of its own, which starts after the name that the previous hop
+has stored in a variable; many hops are sent at once.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,9 +12,9 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult
 
-#: How many queues a recursive statement finds, and how many hops one exchange makes at most.
+#: How many queues a recursive statement finds, and how many hops are sent at once, at most.
 MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
-#: How many rows the first page reads: all queues, if there are no more jobs.
+#: How many rows the first page reads. If there are fewer jobs, it finds all queues.
 FIRST_ROWS = 64
 
 FAILED_PLACE = "failed"
@@ -26,7 +26,7 @@ _DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.que
 
 
 def next_after(place: str, name: str) -> str:
-    """SQL for the first queue after that name that has jobs in this place."""
+    """Return SQL for the first queue after that name that has jobs in this place."""
     return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
 
 
@@ -70,9 +70,9 @@ class QueryRunner(Protocol):
 
 
 class QueuePage(NamedTuple):
-    """A request for some of the queues after the name `after`. `skips`: see `Session`. `hops`: 0
-    for the first page. `after` is kept as it was read: a name that is not UTF-8 might sort
-    differently once decoded, and the scan would never end."""
+    """A request for some of the queues after the name `after`. `skips`: see `Session`. `hops`: the
+    number of hops to make; 0 for the first page. `after` is not decoded, because a name that is not
+    UTF-8 might then sort differently, and the scan would never end."""
 
     skips: bool
     place: str
@@ -92,7 +92,7 @@ class QueuePage(NamedTuple):
         return [Query(reset, (after,)), *hops, Query(answer)]
 
     def read(self, answers: list[QueryResult]) -> "FoundQueues":
-        """The queues in the answers to `queries`."""
+        """Return the queues in the answers to `queries`."""
         rows = answers[-1].rows
         more = self.skips and len(rows) == MAX_QUEUES_PER_PAGE
         if not self.skips and not self.hops:
@@ -109,7 +109,7 @@ class QueuePage(NamedTuple):
 
 
 class FoundQueues(NamedTuple):
-    """Queues with the due time of their first delayed job (else 0), and the next page, if any."""
+    """Queues with the due time of their first delayed job (or 0), and the next page, if any."""
 
     queues: list[tuple[str, int]]
     following: QueuePage | None
@@ -118,7 +118,7 @@ class FoundQueues(NamedTuple):
 def run_pages(
     read: QueryRunner, queries: list[Query], pages: list[QueuePage]
 ) -> list[list[QueryResult]]:
-    """Send all in one exchange; returns the answers to each of the queries, then to each page."""
+    """Send all in one round trip; returns the answers to each of the queries, then to each page."""
     asked = [[query] for query in queries] + [page.queries() for page in pages]
     found = read(*(query for some in asked for query in some))
     answers = []
@@ -131,7 +131,7 @@ def run_pages(
 def remaining_queues(
     read: QueryRunner, found: FoundQueues, enough: int = 0
 ) -> list[tuple[str, int]]:
-    """The queues found and those of the next pages, until there are `enough` (0: all)."""
+    """Return the queues found and those of the next pages, until there are `enough` (0: all)."""
     queues, following = [*found.queues], found.following
     while following is not None and not 0 < enough <= len(queues):
         (answers,) = run_pages(read, [], [following])

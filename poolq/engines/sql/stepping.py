@@ -1,11 +1,11 @@
-"""One step: settle, then claim, in one transaction of few round trips.
+"""Runs a step: settles, then claims, in one transaction of few round trips.
 
-The first exchange locks the worker's row and asks everything the step needs to know; it also
-claims from the queue that is probably next. If that queue has enough jobs, as it mostly has on a
-busy system, the second exchange writes all changes and commits.
+The first round trip locks the worker's row and queries everything the step needs to know. It also
+locks jobs of the queue that is probably next. If that queue has enough jobs, as is usual on a busy
+system, the second round trip writes all changes and commits.
 
-Lines of limits are locked before jobs are claimed: a step that has claimed some leaves the lines of
-the queues that follow to the next step. How jobs are claimed from a queue is `claiming.py`'s.
+Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed some leaves
+the lines of later queues to the next step. `claiming.py` claims the jobs of a queue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,12 +47,12 @@ COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     reviewed FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
 
-#: Where any queue may be claimed from, a step looks at this many queues more than it wants jobs.
+#: A step that serves all queues checks this many queues more than it wants jobs.
 MAX_EXTRA_QUEUES = 200
 
 
 def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResult]:
-    """Lock a worker's row and run `queries` in the same exchange. Raises Fenced."""
+    """Lock a worker's row and run `queries` in the same round trip. Raises Fenced."""
     found = tx.run(Query(LOCK_WORKER, (worker,)), *queries)
     if not found[0].rows:
         raise Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
@@ -60,7 +60,7 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 
 
 def step(tx: Transaction, ctx: StepContext) -> Step:
-    """Run a step; `ctx.claims()` are its claims."""
+    """Run a step. `ctx.claims()` returns its new claims."""
     ranges = [one for queue in ctx.likely_queues[:1] for one in ctx.ranges(queue)]
     queries = _first_queries(ctx, ranges)
     early = [] if may_return_jobs(ctx.settlements) else queries
@@ -84,9 +84,9 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 
 def _check_order(ctx: StepContext, request: int, aside: int) -> None:
-    """Compare with the last request and the settlements outside steps that the store knows of. If
-    it knows less than the worker, it has lost some: its claims may include jobs that have ended,
-    which nobody would settle. So the worker must leave, and recovery gives its claims back."""
+    """Check that the store knows the worker's last request and all of its settlements outside
+    steps. If the store has lost some, its claims may include jobs that have ended, which nobody
+    would settle. So the worker must leave, and recovery gives its claims back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
@@ -100,7 +100,7 @@ def _check_order(ctx: StepContext, request: int, aside: int) -> None:
 
 
 def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
-    """The earlier answer to this request, rebuilt from what is still claimed under it."""
+    """Rebuild the earlier answer to this request from the jobs that it still holds."""
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (claimed_by(ctx.worker), ctx.request)))
     claims = []
     for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
@@ -111,7 +111,7 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
 
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
-    """Queries for the queues' states and for the jobs of the queue that is probably next."""
+    """Return queries for the queues' states and for the jobs of the queue that is probably next."""
     if ctx.want <= 0 or (ctx.queues is not None and not ctx.queues):
         return []
     claims = [one.query(ctx.want) for one in ranges]
@@ -130,7 +130,7 @@ def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers
     opened = {one.queue: one for one in ctx.states if not one.paused}
     arm(tx, [name for name, one in opened.items() if not one.armed])
     lines = any(ctx.wants_line(one) for one in opened.values())
-    lines = lines or ctx.now < ctx.last_clock  # the clock went back: slots that lie ahead are void
+    lines = lines or ctx.now < ctx.last_clock  # the clock went back, so future slots are void
     first = opened.get(ranges[0].queue) if ranges else None
     if first is not None and first.known and not lines:  # a queue without a row may have lines
         claim_likely(tx, ctx, first, ranges, answers[1:])
@@ -145,7 +145,7 @@ def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers
 def _claim_in_order(
     tx: Transaction, ctx: StepContext, order: Sequence[str], states: Mapping[str, QueueState]
 ) -> None:
-    """Claim from queue after queue, from each a parked job first."""
+    """Claim from one queue after the other. A parked job comes first in each queue."""
     current = dict(states)
     ready: list[QueueState] = []
     for queue in order:
@@ -159,14 +159,14 @@ def _claim_in_order(
                 return
             if claim_from_lines(tx, ctx, current, queue):
                 if current[queue].has_jobs:
-                    return  # they come before those of the queues that follow
+                    return  # these jobs come before those of later queues
                 continue
         ready.append(current[queue])
     claim_from(tx, ctx, ready)
 
 
 def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
-    """Claim from any queue, from each in turn."""
+    """Claim from all queues in turn."""
     lines = ctx.now < ctx.last_clock
     overview = discover(tx.run, ctx.skips, ctx.last_queue) if ctx.wants_overview else None
     if overview is not None:
@@ -191,8 +191,8 @@ def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
 
 
 def _claim_from_overview(tx: Transaction, ctx: StepContext, overview: QueueOverview) -> None:
-    """Claim from the queues found. Those with ready jobs take turns by name; the others come first,
-    each step beginning with another one."""
+    """Claim from the queues of an overview. Queues without ready jobs come first, and each step
+    begins with a different one. Queues with ready jobs follow in turn, by name."""
     others = overview.without_ready_jobs()
     at = ctx.turn % max(1, len(others))
     order = [*others[at:], *others[:at], *overview.ready][: ctx.remaining + MAX_EXTRA_QUEUES]
@@ -219,8 +219,8 @@ def _claim_in_turn(
     current = dict(states)
     for queue in waiting[: 0 if ctx.claimed else QUEUES_PER_EXCHANGE]:
         if claim_from_lines(tx, ctx, current, queue):
-            # Nothing else of that queue: later jobs would use up its slots, and then wait in line.
-            # And no other line: a step claims one parked job at most.
+            # Claim nothing else from this queue, because later jobs would use up its slots before
+            # the jobs in line. Try no other line, because a step claims one parked job at most.
             del current[queue]
             break
     untouched = [queue for queue in waiting if queue in current and current[queue] is states[queue]]

@@ -1,10 +1,10 @@
-"""The wake-up token of a queue: its columns `armed` and `seen`.
+"""The wake-up token of a queue, which consists of the queue's columns `armed` and `seen`.
 
-A waiter may take the token of a queue that has something due if the queue is armed, or if something
-has come due after `seen`. Taking it disarms the queue and sets `seen`, and only one of several
-waiters succeeds. Steps arm the queue again. So a push writes nothing but the job, one job wakes one
+If a queue has something due, a waiter may take the token if the queue is armed, or if something has
+come due after `seen`. Taking the token disarms the queue and sets `seen`, and only one of several
+waiters succeeds. Steps arm the queue again. So a push writes only the job, one job wakes one
 waiter, a job stored a little later than its due time is noticed after the next step at the latest,
-and no waiter is woken for the same thing again and again.
+and no waiter is woken repeatedly for the same job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ from poolq.engines.sql.session import Query, Session, Transaction
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
-#: Arms for a review: unlike ARM, so that an old mark does not wake a waiter after each step.
+#: Arms queues for a review. Unlike with ARM, an old mark does not wake a waiter after each step.
 ARM_MARKED = """UPDATE {queues} SET armed = 2
     WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
     {on:queue} paused = 1"""
 RESUME_QUEUE = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
-#: How many ready jobs are counted at most: as many workers may be woken at once.
+#: How many ready jobs are counted at most, and so how many workers are woken at once.
 MAX_WAKEUPS = 64
 COUNT_WAKEUPS = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
     LIMIT {MAX_WAKEUPS}) found"""
@@ -35,7 +35,7 @@ LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
 NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""
 WAKEUP_QUERIES = (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT_WAKEUPS)
-#: `seen` lies ahead if the clock has gone back.
+#: `seen` lies in the future if the clock has gone back.
 TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
     WHERE queue = ? AND (armed > 0 OR seen < ? OR seen > {now})"""
@@ -52,8 +52,8 @@ def take_wakeup(
 ) -> tuple[int, int | None]:
     """Take the wake-up of the first of these queues that has one. Returns how many ready jobs it
     has (at least 1, at most MAX_WAKEUPS; 0 if no queue has a wake-up) and when the next job or slot
-    comes due, in microseconds since the epoch (None: none is known). `later`: when something comes
-    due elsewhere."""
+    comes due, in microseconds since the epoch (None if none is known). `later`: when something
+    comes due in other queues."""
     upcoming = [] if later is None else [later]
     for one in found:
         if one.paused:

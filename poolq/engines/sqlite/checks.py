@@ -11,7 +11,7 @@ from poolq.engines.sqlite.session import SQLiteSession
 
 SYNCHRONOUS_LEVELS = {
     0: ("warn", "OFF: a power cut may damage the file"),
-    1: ("ok", "NORMAL: survives the death of any process; a power cut may take the last commits"),
+    1: ("ok", "NORMAL: survives the death of any process; a power cut may lose the last commits"),
     2: ("ok", "FULL: every commit waits for the disk"),
     3: ("ok", "EXTRA: every commit waits for the disk"),
 }
@@ -57,7 +57,7 @@ def _file_system(file: Path) -> Check:
 
 
 def filesystem(file: Path, mounts: str) -> str:
-    """The type of the file system that holds a file, by /proc/self/mounts; "" if none does."""
+    """Return the type of a file's file system, by the lines of /proc/self/mounts; or ""."""
     best, kind = "", ""
     for line in mounts.splitlines():
         _, point, this, *_ = line.split(" ")

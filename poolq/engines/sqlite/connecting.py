@@ -1,4 +1,4 @@
-"""Opening the file, and the clock of its statements."""
+"""Opens the file, and provides the clock for its statements."""
 
 import os
 import sqlite3
@@ -12,17 +12,17 @@ from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.errors import EngineError
 
 MIN_SQLITE_VERSION = (3, 35)
-#: Pages in the write-ahead log before they are moved to the database (16 MB): few checkpoints.
+#: Pages (16 MB) in the write-ahead log before a checkpoint, so that checkpoints are rare.
 CHECKPOINT_PAGES = 4000
-#: Bytes that a longer write-ahead log is truncated to.
+#: Bytes to which a longer write-ahead log is truncated.
 MAX_LOG_BYTES = 64 << 20
-#: Before the umask. Others have no access: whoever can change jobs decides what code runs. SQLite
-#: gives the files beside the database the same mode.
+#: Mode before the umask. Others have no access, because whoever can change jobs decides what code
+#: runs. SQLite gives the files beside the database the same mode.
 FILE_MODE = 0o660
 
 
 def now() -> int:
-    """Microseconds since the epoch by this host's clock, which stands in for a server's."""
+    """Return microseconds since the epoch by this host's clock, which replaces a server's."""
     return time.time_ns() // 1000
 
 
@@ -51,9 +51,9 @@ def connect(options: SQLiteOptions) -> sqlite3.Connection:
 
 
 def _create(file: Path) -> None:
-    """Create the file with FILE_MODE; SQLite would make it readable for all. It is not opened here,
-    because closing it would drop the locks that this process has on it."""
-    with suppress(OSError):  # it exists, or SQLite reports the reason better
+    """Create the file with FILE_MODE, because SQLite would make it readable for all. It is not
+    opened here, because closing it would drop the locks that this process holds on it."""
+    with suppress(OSError):  # it exists, or SQLite reports a clearer reason
         os.mknod(file, stat.S_IFREG | FILE_MODE)
 
 

@@ -1,4 +1,4 @@
-"""The engine on SQLite, for one host; its clock is the server's time."""
+"""The engine on SQLite, for a single host, whose clock replaces the server's."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def _dialect(namespace: str) -> Dialect:
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
-    """Pieces of at most CHUNK_JOBS and CHUNK_BYTES, or of one job."""
+    """Split jobs into chunks of one job, or of at most CHUNK_JOBS and CHUNK_BYTES."""
     start = size = 0
     for at, one in enumerate(pushes):
         size += len(one.body)

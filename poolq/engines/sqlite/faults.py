@@ -1,4 +1,4 @@
-"""Translates SQLite's errors: what is wrong with the file, and what to do about it."""
+"""Translates SQLite's errors into poolq's, which tell what is wrong and what to do about it."""
 
 import sqlite3
 from pathlib import Path
@@ -9,7 +9,7 @@ _PRIMARY = 0xFF  # extended codes carry the primary one in their lowest byte
 
 
 def code(error: sqlite3.Error) -> int:
-    """The primary result code; -1 for an error of Python's module."""
+    """Return the primary result code; -1 for an error of Python's module."""
     found: int = getattr(error, "sqlite_errorcode", -1)
     return found if found < 0 else found & _PRIMARY
 
@@ -33,7 +33,7 @@ def interrupted(file: Path) -> EngineUnavailable:
 
 
 def translate(error: sqlite3.Error, file: Path) -> EngineError:
-    """The same error as one of poolq's."""
+    """Return poolq's error for an error of SQLite."""
     what = f"{file}: {error}"
     match code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -1,10 +1,10 @@
-"""No connection to a SQLite file may cross a fork.
+"""Keeps connections to a SQLite file from crossing a fork.
 
-SQLite notes per process which locks it holds on a file. A child would inherit these notes but not
-the locks, so that even a connection of its own would write unprotected. So all connections are
-closed just before a fork, whichever thread forks, and parent and child open them again when they
-need them. A long transaction is interrupted. If even that does not end it, the child refuses to
-open the file.
+SQLite notes in the process's memory which locks it holds on a file. A child would inherit these
+notes but not the locks, so that even its own connections would write unprotected. Therefore all
+connections are closed just before a fork, whichever thread forks, and parent and child open new
+ones when they need them. A long transaction is interrupted. If it still does not end, the child
+refuses to open the file.
 """
 
 import os
@@ -18,7 +18,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from poolq.engines.sqlite.session import SQLiteSession
 
-#: Seconds that a fork waits for transactions to end, and then twice that for interrupted ones.
+#: Seconds that a fork waits for transactions, and then waits twice for those it has interrupted.
 FORK_TIMEOUT = 5.0
 
 
@@ -44,7 +44,7 @@ class _OpenConnections:
         )
 
     def _disconnect(self, one: "SQLiteSession", end: float) -> bool:
-        """Close a connection as soon as it is unused; False if it is still in use at `end`."""
+        """Close a connection once it is unused. Returns False if it is still in use at `end`."""
         if not one.lock.acquire(timeout=max(0.0, end - monotonic())):
             return False
         self.held.append(one)
@@ -71,7 +71,7 @@ os.register_at_fork(
 
 
 def register(one: "SQLiteSession") -> None:
-    """Have a connection closed before every fork."""
+    """Close this connection before every fork."""
     with _connections.lock:
         _connections.all.add(one)
 

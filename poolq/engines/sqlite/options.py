@@ -12,7 +12,7 @@ SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
 
 class SQLiteOptions(NamedTuple):
     """`synchronous`: with NORMAL, commits survive the death of any process, but a power cut may
-    take the last ones; FULL waits for the disk at every commit; OFF guarantees neither."""
+    lose the last ones. FULL waits for the disk at every commit. OFF guarantees neither."""
 
     file: Path
     synchronous: str = "NORMAL"

@@ -3,7 +3,7 @@
 
 -- Jobs that wait or run. `place`: '' in the queue (delayed until `due`), 'w:<worker>' claimed,
 -- 'p:<microseconds>:<key>' parked in a rate limit's line. (worker, request, idx) identify a claim.
--- `admitted`: the claim includes a slot of the job's limit. `taken`: when it was claimed.
+-- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id TEXT NOT NULL,
     place TEXT NOT NULL DEFAULT '',
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_workers_node ON {ns}_workers (node, worker);
 
--- Running pools. `beat` counts up while a pool lives.
+-- Running pools. `beat` counts their heartbeats.
 CREATE TABLE IF NOT EXISTS {ns}_nodes (
     node TEXT NOT NULL,
     beat INTEGER NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) WITHOUT ROWID;
 
--- Windows of rate limits: `used` of `most` starts since `start`, in `span` microseconds.
+-- Windows of rate limits, which last `span` microseconds from `start`, with `used` of `most` starts.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name TEXT NOT NULL,
     span INTEGER NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_windows_ends ON {ns}_windows (ends);
 
--- Lines of parked jobs, one per limit and queue. `slot`: when to try the first job again.
+-- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_lines_slot ON {ns}_lines (queue, slot);
 
--- How often each event has happened, by worker ('' for recovered ones) and queue.
+-- How often each event has happened, by worker ('' for recovered workers) and queue.
 CREATE TABLE IF NOT EXISTS {ns}_counters (
     worker TEXT NOT NULL,
     queue TEXT NOT NULL,

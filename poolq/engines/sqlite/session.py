@@ -1,4 +1,4 @@
-"""A thread's connection to the file: opened when needed; runs statements one by one."""
+"""A thread's connection to the file. It is opened when needed, and runs statements one by one."""
 
 import os
 import sqlite3
@@ -40,12 +40,12 @@ DATA_VERSION = "PRAGMA data_version"
 INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
-#: Seconds after which the connection checks that its file has not been replaced.
+#: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
 
 
 class SQLiteTransaction(Transaction):
-    """A transaction that runs each statement at once; there is no round trip to save."""
+    """A transaction that runs each statement at once, because there are no round trips to save."""
 
     def __init__(self, raw: sqlite3.Connection, texts: RenderedSQL) -> None:
         super().__init__()
@@ -70,13 +70,13 @@ def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) 
 
 
 def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
-    """Where a job is stored, and when it is due; one that is due already is ready from now on."""
+    """Return where a job is stored and when it is due. A job that is already due is due now."""
     due = at or stamp + delay
     return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
 def _cannot_open(error: OSError) -> sqlite3.Error:
-    """The SQLite error for a lock file that cannot be opened."""
+    """Return the SQLite error for a lock file that cannot be opened."""
     failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
     failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
     return failed
@@ -87,7 +87,7 @@ def _value(arg: object) -> object:
 
 
 class SQLiteSession(Session):
-    """See the module's head. `known_queues` certainly have rows."""
+    """See the module's head. `known_queues`: those that certainly have rows."""
 
     counted = 100_000
     skips = True
@@ -152,7 +152,7 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def data_version(self) -> tuple[int, int]:
-        """Changes when another connection has changed the database, or this one was reopened."""
+        """Return a value that changes if another connection writes, or this one is reopened."""
         with self.lock:
             try:
                 raw = self.raw()
@@ -175,11 +175,11 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def raw(self) -> sqlite3.Connection:
-        """The open connection. The caller holds the lock."""
+        """Return the open connection. The caller holds the lock."""
         raw = self._raw
         if (
             raw is not None
-            and (self._writing or not raw.in_transaction)  # else an interrupted one was left open
+            and (self._writing or not raw.in_transaction)  # else a signal left a transaction open
             and (monotonic() - self._checked_at < FILE_CHECK_INTERVAL or self._is_same_file())
         ):
             return raw
@@ -204,7 +204,7 @@ class SQLiteSession(Session):
             raise _cannot_open(error) from error
 
     def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
-        """Begin a transaction; `_write_lock.release` must follow its end."""
+        """Begin a transaction. The caller must call `_write_lock.release` after its end."""
         try:
             self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
         except OSError as error:
@@ -213,8 +213,8 @@ class SQLiteSession(Session):
     def _transact(
         self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
     ) -> T:
-        """Run a transaction. A signal handler may raise anywhere in here, even between BEGIN and
-        its return, and again during the rollback; then `raw()` finds the transaction left open."""
+        """Run a transaction. A signal handler may raise at any point, even right after BEGIN or
+        during the rollback. This leaves the transaction open, which `raw()` detects."""
         self._refuse_reentry()
         try:
             self._writing = True
@@ -234,7 +234,7 @@ class SQLiteSession(Session):
         return result
 
     def _refuse_reentry(self) -> None:
-        """Raise EngineError in a signal handler that interrupts a transaction: it would join it."""
+        """Raise EngineError in a signal handler whose writes would join an open transaction."""
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
@@ -279,7 +279,7 @@ class SQLiteSession(Session):
             self.known_queues |= new
 
     def _is_same_file(self) -> bool:
-        """Whether the path still leads to the open file; else jobs would go to one nobody opens."""
+        """Whether the path still names the open file, so that others will find the jobs in it."""
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:

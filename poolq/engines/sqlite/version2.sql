@@ -1,10 +1,10 @@
 -- Version 2: migrates version 1 and its data.
 
--- The due time gets another name, so that a poolq of version 1 that still runs fails: it would take
--- delayed jobs for ready ones. `place` may also be 'd', delayed until `due_at`, and
--- 'r:<microseconds>:<key>', released by that rate limit until `due_at`, with the due time in
--- `taken`. `lasts`: until when a slot is reserved for the job. `reviewed`: the job came from a line
--- without a slot, to be asked for its limits again.
+-- The due time gets another name, so that a poolq of version 1 that still runs fails, instead of
+-- taking delayed jobs for ready ones. `place` may also be 'd' (delayed until `due_at`), or
+-- 'r:<microseconds>:<key>' (released by that limit until `due_at`, with the due time in `taken`).
+-- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
+-- without a slot, to ask its code for its limits again.
 ALTER TABLE {ns}_jobs RENAME COLUMN due TO due_at;
 ALTER TABLE {ns}_jobs ADD COLUMN lasts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_jobs ADD COLUMN reviewed TEXT NOT NULL DEFAULT '';
@@ -12,7 +12,7 @@ UPDATE {ns}_jobs SET place = 'd'
     WHERE place = '' AND due_at > CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
 
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers registered then or later ask the head of the line for its limits (0: none).
+-- `review`: workers registered at this time or later review the limits of the line's head (0: none).
 ALTER TABLE {ns}_lines ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD COLUMN review INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_lines_earliest ON {ns}_lines (slot, queue);
@@ -23,7 +23,7 @@ CREATE INDEX IF NOT EXISTS {ns}_lines_review ON {ns}_lines (review, queue);
 ALTER TABLE {ns}_workers ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_workers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0;
 
--- `used`: when the queue was last found in use. `total`: the sum of its counters at that time.
+-- `used`: when the queue was last found to be in use. `total`: the sum of its counters then.
 ALTER TABLE {ns}_queues ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD COLUMN total INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);

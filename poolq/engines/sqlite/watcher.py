@@ -1,8 +1,8 @@
-"""Notices that others write to the file: inotify on SQLite's write-ahead log, on Linux only.
+"""Notices that other connections write to the file, on Linux by inotify on the write-ahead log.
 
 The log is written a moment before the commit becomes visible, and some file systems report nothing.
-So an event only starts a phase of frequent looks at the database; without events it is still looked
-at now and then.
+So an event only starts a phase in which the database is polled frequently. Without events, it is
+still polled occasionally.
 """
 
 import ctypes
@@ -14,25 +14,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Seconds between two looks while a change is likely, and where there are no events. A look takes
-#: 4 µs, and waking up for it 60: below 1 % of a core.
+#: Seconds between two polls while a change is likely, and if events are not available. A poll takes
+#: 4 µs, and waking up for it 60 µs, which is less than 1 % of a core.
 POLL_INTERVAL = 0.008
-#: Seconds of frequent looks after an event: a commit becomes visible once the disk has it.
+#: Seconds of frequent polls after an event, because a commit is visible once it is on the disk.
 POLLING_SECONDS = 0.05
-#: Seconds between two looks while there are no events.
+#: Seconds between two polls while events are available but none arrives.
 LISTEN_TIMEOUT = 0.25
 
-#: After this many changes in a row without an event, events are no longer waited for.
+#: After this many changes in a row without an event, the watcher no longer waits for events.
 MAX_UNHEARD = 3
 
-IN_MODIFY, IN_IGNORED = 0x2, 0x8000  # IN_MODIFY, IN_IGNORED: the file is gone
+IN_MODIFY, IN_IGNORED = 0x2, 0x8000  # IN_IGNORED: the file was deleted
 INOTIFY_EVENT = struct.Struct("iIII")  # watch, what, cookie, length of a name
 READ_BYTES = 4096
 
 
 class FileWatch:
-    """Watches one file until it is closed, which takes the kernel 10 ms. Raises OSError if the file
-    cannot be watched."""
+    """Watches one file until `close`, which takes 10 ms. Raises OSError if the file cannot be
+    watched."""
 
     def __init__(self, file: Path) -> None:
         if sys.platform != "linux":
@@ -66,8 +66,8 @@ class FileWatch:
 
 
 class Watcher:
-    """The pauses between one thread's looks at a database. Call `begin`, then look and call `pause`
-    in turn; call `changed` when a look has shown a change. `silent`: the last pause heard none."""
+    """Times the pauses between one thread's polls of a database. Call `begin`, then poll and
+    `pause` in turn; call `changed` if a poll shows a change. `silent`: the last pause was."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")
@@ -84,7 +84,7 @@ class Watcher:
             if self._watch is not None:
                 if self._watch.heard(0):
                     self._often_until = often_until
-                # That may have been its removal, and another file may have its inode now.
+                # The event may be the log's removal, and another file may have its inode now.
                 if not self._watch.ended and self._watch.file == _identity(self._log):
                     return
             self._often_until = often_until
@@ -100,7 +100,7 @@ class Watcher:
             self.close()
 
     def pause(self, longest: float) -> None:
-        """Sleep for `longest` seconds at most, and mostly for less."""
+        """Sleep for at most `longest` seconds, usually for less."""
         self.silent = False
         if self._watch is None:
             time.sleep(min(longest, POLL_INTERVAL))

@@ -1,18 +1,19 @@
 """The lock under which connections write to a SQLite file, one at a time and in order.
 
-SQLite makes a waiting writer sleep and retry, each time for longer: a process that writes without
-pause starves all others, and many that retry often leave no processor to the one that writes. Here
-writers wait in line, asleep in the kernel, for a lock on a file beside the database (`-turn`); its
-holder keeps it until its transaction has ended. Workers, of which there may be hundreds, first wait
-in a line of their own (`-line`), and only the first of them waits for the turn. So no producer or
-keeper waits behind them all, and the next writer is awake when its turn comes. That first worker
-polls for a moment before it sleeps, because most turns are short. Producers and keepers sleep at
-once, and the kernel wakes them when the lock is released, nearly always before the next poll.
+SQLite makes a waiting writer sleep for longer and longer between its attempts. So a process that
+writes without pause starves all others, and if many retry often, the writer gets no CPU time. Here,
+writers wait in line by sleeping in the kernel until they get a lock on a file beside the database
+(`-turn`), which they keep until the transaction has ended. Workers, of which there may be hundreds,
+first wait in a separate line (`-line`), and only the first of them waits for the turn. So a
+producer or keeper never waits behind all workers. The first worker polls for a moment before it
+sleeps, because most turns are short, and is therefore awake when its turn comes. Producers and
+keepers sleep at once; the kernel wakes them when the lock is released, nearly always before the
+worker's next poll.
 
-A write of a single job takes a few microseconds; it bypasses the lines until it meets another
+A write of a single job takes a few microseconds, so it bypasses the lines until it meets another
 writer. The kernel releases all locks of a process that dies. A writer gives up after LOCK_TIMEOUT
-seconds in a line that does not move, as behind a stopped process; while the line moves, it waits
-for as long as it takes.
+seconds in a line that does not move, for example because a process is stopped. While the line
+moves, the writer keeps waiting.
 """
 
 import fcntl
@@ -30,21 +31,21 @@ from poolq.engines.sqlite.connecting import FILE_MODE
 from poolq.engines.sqlite.faults import interrupted, is_busy, locked
 
 T = TypeVar("T")
-#: `WriteLock.exclusively`.
+#: The type of `WriteLock.exclusively`.
 Exclusively = Callable[[Callable[[], Any]], Any]
 
 #: After this many seconds without any progress, a writer fails with "database is locked".
 LOCK_TIMEOUT = 5.0
-#: Seconds between two tries of the writer that has the turn while another one, which bypassed the
-#: lines, has the database; and of the first worker in line, which tries for POLLING_SECONDS
-#: before it waits in the kernel.
+#: Seconds between two attempts to write during one's turn, while a writer that bypassed the lines
+#: has the database; and between two attempts of the first worker in line to get the turn, which it
+#: polls for POLLING_SECONDS before it waits in the kernel.
 RETRY_INTERVAL = 0.00005
 POLLING_SECONDS = 0.02
-#: Seconds between two tries to enter a line if no thread can be started to wait in it.
+#: Seconds between two attempts to get a lock if no thread can be started to wait for it.
 THREADLESS_INTERVAL = 0.005
-#: A writer gives a sign of progress at most once in this many seconds.
+#: A writer shows progress, by touching the file `-turn`, at most once in this many seconds.
 PROGRESS_INTERVAL = 1.0
-#: After meeting another writer, this many writes take the lock instead of bypassing the lines.
+#: After meeting another writer, a connection waits in line for this many writes.
 POLITE_WRITES = 100
 
 #: Locks that nobody waits for any more; each is released as soon as it is granted.
@@ -67,7 +68,7 @@ class _Lock:
                 os.close(self.fd)
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; returns whether it was taken."""
+        """Take the lock if it is free. Returns whether it was taken."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -75,8 +76,8 @@ class _Lock:
         return True
 
     def wait_in_thread(self) -> bool:
-        """Wait in a separate thread, because `flock` has no timeout; `granted` can be acquired once
-        the lock is ours. Returns False if this process can start no more threads."""
+        """Wait in a separate thread, because `flock` has no timeout. `granted` can be acquired once
+        the lock is taken. Returns False if this process cannot start a thread."""
         self.granted.acquire(blocking=False)
         try:
             start_new_thread(self._wait, ())
@@ -85,7 +86,7 @@ class _Lock:
         return True
 
     def poll(self, timeout: float) -> bool:
-        """Do what `granted.acquire` does, without a thread."""
+        """Wait for the lock as `granted.acquire` does, but without a thread."""
         end = monotonic() + timeout
         while not self.try_acquire():
             if monotonic() > end:
@@ -94,7 +95,7 @@ class _Lock:
         return True
 
     def give_up(self) -> None:
-        """Stop waiting. If the lock is granted nevertheless, one of the two threads releases it."""
+        """Stop waiting. If the lock is granted anyway, one of the two threads releases it."""
         _unwanted.add(self)
         self.unwanted = True
         self.release()
@@ -116,7 +117,7 @@ class _Lock:
 
 
 def _close_in_child() -> None:
-    """Close the locks that the parent waits for; a child that shares them would keep them held."""
+    """Close the locks that the parent waits for, because a child would keep them locked."""
     for lock in _unwanted:
         fd, lock.fd = lock.fd, -1
         os.close(fd)
@@ -127,7 +128,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
-    """Run a read, in line only while another process creates, closes or repairs the file."""
+    """Run a read. It waits in line only if another process creates, closes or repairs the file."""
     try:
         return read()
     except sqlite3.OperationalError as error:
@@ -138,8 +139,8 @@ def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
 
 
 class WriteLock:
-    """One connection's access to the lock; never used by two threads at a time. `polite_writes`:
-    how many of the next writes must wait in line, however short they are."""
+    """One connection's access to the lock. It is never used by two threads at a time.
+    `polite_writes`: how many of the next writes must wait in line, however short they are."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -149,7 +150,7 @@ class WriteLock:
         self._interrupted = False
 
     def exclusively(self, write: Callable[[], T]) -> T:
-        """Run something short that needs the database to itself; see `acquire`."""
+        """Run something short that needs the database to itself. Raises as `acquire` does."""
         try:
             return self.acquire(write)
         finally:
@@ -159,7 +160,7 @@ class WriteLock:
         self, begin: Callable[[], T], gives_way: bool = False, patience: float = LOCK_TIMEOUT
     ) -> T:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must call
-        `release` afterwards, also when this raises. `gives_way`: wait behind those that do not.
+        `release` afterwards, also when this raises. `gives_way`: first wait in the workers' line.
         Raises EngineUnavailable after `patience` seconds without progress of any writer."""
         self.polite_writes = max(0, self.polite_writes - 1)
         if gives_way:
@@ -195,8 +196,8 @@ class WriteLock:
         self._locks.clear()
 
     def _enter(self, lane: str, patience: float, *, polls: bool = False) -> None:
-        """Take the lock of a line; others may be waiting in it. `polls`: only one of all that
-        wait may do so, the first of the workers."""
+        """Take the lock of a line, in which others may be waiting. `polls`: whether to poll first,
+        which only the first of the waiting workers may do."""
         lock = self._lock(lane)
         if lock.try_acquire():
             return
@@ -218,7 +219,7 @@ class WriteLock:
             raise
 
     def _poll_briefly(self, lock: _Lock) -> bool:
-        """Poll for a moment, within which most turns end: waiting in the kernel takes a thread, and
+        """Poll for a moment, in which most turns end. Waiting in the kernel needs a thread, and
         being woken by it takes about as long as writing a hundred jobs."""
         end = monotonic() + POLLING_SECONDS
         while monotonic() < end:
@@ -229,7 +230,7 @@ class WriteLock:
         return False
 
     def interrupt(self) -> None:
-        """Make the waiting thread give up; called by another thread."""
+        """Make the waiting thread give up. Called by another thread."""
         self._interrupted = True
         for lock in list(self._locks.values()):
             with suppress(RuntimeError):  # no thread waits for this one
@@ -240,7 +241,7 @@ class WriteLock:
             raise interrupted(self._file)
 
     def _back_off(self, began: float, patience: float) -> float:
-        """Sleep before the next try, for less the longer the wait has lasted."""
+        """Sleep before the next attempt. The longer the wait has lasted, the shorter the sleep."""
         now = monotonic()
         self.polite_writes = POLITE_WRITES
         began = began or now
@@ -255,7 +256,7 @@ class WriteLock:
         lock = self._locks.get(lane)
         if lock is None:
             mode = FILE_MODE
-            with suppress(OSError):  # opening the database reports it better
+            with suppress(OSError):  # opening the database reports a clearer error
                 mode = self._file.stat().st_mode & 0o666
             lock = self._locks[lane] = _Lock(f"{self._file}-{lane}", mode)
         return lock

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Take one start of every rule, or none at all; for a claim only while it is held.
+-- Take one start from every rule, or none at all. If a claim is given, it must still be held.
 -- Parts: base, limit_windows, claims.
 --
--- ARGV: worker, id and name of the claim (id "": for no claim), then for each rule: limit, window
---       in microseconds, key.
+-- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit,
+--       window in microseconds, key.
 -- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that requires the wait,
---        else -1, when the wait ends}; {-1}: the claim is not held; {-2}: the worker is not
---        registered.
+--        else -1, when the wait ends, else 0}; {-1} if the claim is not held; {-2} if the worker is
+--        not registered.
 
 if ARGV[2] ~= '' then
   local worker = P .. 'worker:' .. ARGV[1]

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Increment a node's beat counter.
+-- Increment a node's heartbeat counter.
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: node, its info.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Delete a job that does not run yet: delayed, parked or ready. Scans the list of ready jobs.
+-- Delete a delayed, parked or ready job. Scans the list of ready jobs.
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: id.

@@ -2,8 +2,8 @@
 -- List failed jobs, newest first.
 -- Parts: base.
 --
--- ARGV: the highest number of jobs, failed before ("+inf" or "(<time>"), queue ("": all queues).
--- Reply: for each {id, queue, "failed", at, body, state, ""}.
+-- ARGV: the highest number of jobs, the end of the time range ("+inf" or "(<time>"), queue or "".
+-- Reply: for each job {id, queue, "failed", at, body, state, ""}.
 
 local most, queues = tonumber(ARGV[1]), {ARGV[3]}
 if ARGV[3] == '' then queues = call('ZRANGE', P .. 'failures', 0, -1) end

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- List rate limits: open windows, and limits that jobs wait for.
+-- List rate limits that have an open window, or that jobs wait for.
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
--- Reply: for each {identity, limit, start, used, parked, microseconds until it resets, released,
---        starts in all}; start, used and the time to the reset are 0 without an open window.
+-- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
+--        released, starts in all windows}; start, used and the time are 0 without an open window.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000
@@ -70,7 +70,7 @@ local function read_windows(from, to)
 end
 
 for from = 1, #reply, 1000 do read_windows(from, math.min(from + 999, #reply)) end
--- A window that has ended, or begins in the future, blocks nobody.
+-- Leave out windows that have ended or begin in the future, if no job waits for the limit.
 local shown = {}
 for _, use in ipairs(reply) do
   if #shown < MAX_LIMITS and (use[4] ~= '0' or use[5] + use[7] > 0) then shown[#shown + 1] = use end

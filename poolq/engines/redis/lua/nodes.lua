@@ -2,7 +2,7 @@
 -- List all nodes.
 -- Parts: base.
 --
--- Reply: for each {node, beats, info, number of workers}.
+-- Reply: for each node {node, heartbeats, info, number of workers}.
 
 local reply, all = {}, call('HGETALL', P .. 'nodes')
 for i = 1, #all, 2 do

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Asked by a keeper before it blocks: which jobs have become due since the last poll, and when is
--- the next one due? Ready jobs do not count: they left a token.
+-- Tell a keeper, before it blocks, how many jobs have become due since the last poll, and when the
+-- next one is due. Jobs that were ready before do not count, because they left a wake token.
 -- Parts: base, wake_tokens, queue_arguments, unpaused, ready, delayed, bodies, limit_windows,
 --        parking.
 --
--- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0;
---       for how many milliseconds to note that a keeper waits on these names (0: do not); queues
---       as in part `queue_arguments`.
+-- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for
+--       how many milliseconds to note that a keeper waits on these queues by name (0: not at all);
+--       queues as in part `queue_arguments`.
 -- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
 --        wait on}.
 
--- How many queues are asked for ready jobs.
+-- How many queues are checked for ready jobs.
 local MAX_ASKED = 100
 
 check_clock()
@@ -46,7 +46,7 @@ end
 
 local open, news = split_paused(names), 0
 
--- A keeper that starts to wait on these queues by name has missed earlier tokens.
+-- Note that a keeper waits on these queues by name. If it has just begun, wake it for ready jobs.
 local function announce()
   for _, queue in ipairs(names) do
     local fresh = call('SET', P .. 'named:' .. queue, 1, 'PX', ARGV[2], 'GET') == false
@@ -72,7 +72,7 @@ for _, queue in ipairs(open) do
   news = news + promote(queue)
 end
 if news == 0 and ARGV[1] == '1' then news = first_ready(open) end
--- All names, because a paused queue may be resumed in the meantime.
+-- Include paused queues, which may be resumed in the meantime.
 local lists = {}
 for i, queue in ipairs(names) do lists[i] = P .. 'wake:' .. queue end
 return {news, digits(next_due(open)), lists}

@@ -1,11 +1,11 @@
 #!lua
--- Store jobs. It has no flags, so a full server rejects it before anything has run.
+-- Store jobs. This script has no flags, so a full server rejects it before anything has run.
 -- Parts: base, wake_tokens, ready.
 --
 -- ARGV: groups, each "<queue>", "<n>", and n (at most 1000) times
---         id, body               if n is positive: due now
---         due, id, body          if n is negative: due then, or "-<delay>" from now; now if that
---                                is in the past
+--         id, body               if n is positive; the jobs are due now
+--         due, id, body          if n is negative; `due` is a time or "-<delay>", and a time in the
+--                                past counts as now
 -- Reply: 1.
 
 local i = 1

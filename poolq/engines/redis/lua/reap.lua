@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Recover all workers of a node and remove it, unless it has beaten in the meantime.
+-- Recover all workers of a node and remove it, unless its heartbeat counter has changed.
 -- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
 --        settling, recovery.
 --
--- ARGV: node, its last known beats, history line for jobs that its workers had started.
--- Reply: {ids done, ids crashed, ids returned}, or nil: it has beaten, or does not exist.
+-- ARGV: node, its last known heartbeat counter, history line for jobs that its workers had started.
+-- Reply: {ids done, ids crashed, ids returned}, or nil if the node is gone or its counter differs.
 
 local beats = call('HGET', P .. 'nodes', ARGV[1])
 if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end

@@ -5,8 +5,8 @@
 -- ARGV: worker, node, registration as JSON.
 -- Reply: 1.
 --
--- The registration is longer than 64 bytes, so the worker's hash is a real hash table from the
--- start: in the compact form, each look-up of a claim would scan all others.
+-- The registration is longer than 64 bytes, so Redis stores the worker's hash as a real hash table
+-- from the start. In the compact form, each look-up of a claim would scan all others.
 
 local worker = P .. 'worker:' .. ARGV[1]
 call('HSETNX', worker, '#request', -1)

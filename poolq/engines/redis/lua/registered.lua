@@ -2,8 +2,8 @@
 -- List all registered workers.
 -- Parts: base.
 --
--- Reply: for each {worker, node, registration as JSON}; the last is '' if it is lost, or if the
---        key is not a hash.
+-- Reply: for each worker {worker, node, registration as JSON}. The registration is '' if it is lost
+--        or the worker's key is not a hash.
 
 local reply, all = {}, call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Have the limits of parked jobs asked again: mark their lines.
+-- Mark the lines of parked jobs, so that workers ask the jobs' code for their limits again.
 -- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parking,
 --        claims.
 --
 -- ARGV: worker, queues as in part `queue_arguments`.
--- Reply: 1, or 0: the worker is not registered.
+-- Reply: 1, or 0 if the worker is not registered.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return 0 end

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- End claims from another thread than the worker's main one.
+-- End claims from a thread other than the worker's main thread.
 -- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
 --        settling.
 --
 -- ARGV: worker, then settlements as in parts `settle_done` and `settling`.
--- Reply: {0, stale ids, how often this worker has done so}, or {1}: the worker is not registered,
---        and nothing has changed.
+-- Reply: {0, stale ids, how often this script has run for the worker}, or {1} if the worker is not
+--        registered; then nothing has changed.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {1} end

@@ -3,14 +3,14 @@
 -- Parts: base, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues, ready,
 --        delayed, bodies, limit_windows, parking, claims, settling.
 --
--- ARGV: worker, request, want, the last number that `settle` has returned to it (0: none),
+-- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
 --       `settling`.
--- Reply: {1}: the worker is not registered, or the store has lost what it did. {2, last}: the
+-- Reply: {1} if the worker is not registered, or the store has lost what it did. {2, last} if the
 --        request is lower than the last one. Else {0, stale ids, groups}. A group is {queue,
 --        index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies,
 --        states}. A missing body or state is nil, and `states` is empty if there are none.
--- A request equal to the last one changes nothing and returns what is left of its reply.
+-- A request equal to the last one changes nothing and returns the claims of it that are still held.
 
 local function claims_of_request()
   local found, all = {}, call('HGETALL', worker)
@@ -42,7 +42,7 @@ settle_others(worker, at, stale)
 
 local granted, since = false, nil
 
--- At most one parked job per step: the head of a line to be reviewed, or one that has its slot.
+-- Claim a parked job, which is the head of a line to be reviewed or of a line with a free slot.
 local function claim_parked(queue)
   local identity, id, how
   if call('EXISTS', P .. 'marked:' .. queue) == 1 then
@@ -57,7 +57,8 @@ local function claim_parked(queue)
   leave_line(queue, identity, id)
 end
 
--- Claim what comes before the ready jobs of a queue. Returns whether there is more of it.
+-- Return released jobs to the queue, and claim a parked job if this step has not claimed one yet.
+-- Returns whether the queue may have more of these jobs.
 local function claim_first(queue)
   local lines = P .. 'lines:' .. queue
   if call('EXISTS', lines) == 0 then return false end

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Forget what is no longer needed: ended windows, and queues that have held no job for long.
+-- Forget ended windows, and queues that have held no job for some time.
 -- Parts: base, wake_tokens, known_queues, ready, delayed, bodies, limit_windows, parking.
 --
--- ARGV: for how many microseconds.
+-- ARGV: for how many microseconds a queue must have held no job.
 -- Reply: 1 if there may be more to forget, else 0.
 --
--- Only here is it noticed that a queue holds nothing. It is first noted in `idle`, and forgotten
--- when it has been there for that long; a job that is put into it removes it from there.
+-- Only this script notices that a queue holds nothing. It moves the queue to `idle`, and forgets it
+-- when it has been there for that long. Storing a job in the queue removes it from `idle`.
 
 local MAX_WINDOWS, MAX_QUEUES = 500, 100
 local known, idle, windows = P .. 'queues', P .. 'idle', P .. 'windows'
@@ -21,7 +21,7 @@ local function holds_any(queue)
   return found > 0 or running[queue] ~= nil
 end
 
--- Keep a queue. Make sure that workers who serve all queues find its jobs, however they came there.
+-- Keep a queue, and make sure that workers of all queues find its jobs, whatever put them there.
 local function keep(queue)
   call('ZADD', known, stamp, queue)
   if call('SISMEMBER', P .. 'paused', queue) == 1 then return end

@@ -7,7 +7,7 @@
 local MAX_QUEUES, MAX_JOBS = 50, 500  -- at a time
 local known = P .. 'queues'
 
--- Returns whether the queue has no such lines left.
+-- Convert some jobs in old lines of a queue. Returns whether none are left.
 local function take_lines(queue)
   local old = P .. 'parked:' .. queue
   local identity = call('ZRANGE', old, 0, 0)[1]
@@ -30,7 +30,7 @@ end
 local queues = call('ZRANGE', known, 0, 0, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
 for _, queue in ipairs(queues) do
   if not take_lines(queue) then
-    call('ZADD', known, 0, queue)  -- not done yet, although it has become active
+    call('ZADD', known, 0, queue)  -- not done yet; becoming active has changed the 0
     return 1
   end
   if call('EXISTS', P .. 'failed:' .. queue) == 1 then call('ZADD', P .. 'failures', 0, queue) end

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Leave wake tokens for the keepers of these queues, for those with ready jobs.
+-- Leave wake tokens for keepers that wait on these queues, if the queues have ready jobs.
 -- Parts: base, wake_tokens, ready, delayed, queue_arguments, unpaused.
 --
 -- ARGV: queues as in part `queue_arguments`.
 -- Reply: 1.
 
--- How many queues are asked at most.
+-- How many queues are checked at most.
 local MAX_ASKED = 100
 
 local names = queues_at(1)
 if not names then
-  -- The first of all queues, and those that a keeper waits on by name.
+  -- The first active queues, and those that a keeper waits on by name.
   names = call('ZRANGE', ACTIVE, 0, MAX_ASKED - 1)
   for _, queue in ipairs(call('ZRANGE', P .. 'named', stamp, '+inf', 'BYSCORE')) do
     names[#names + 1] = queue

@@ -1,29 +1,29 @@
 -- Part `base`, first in every script: the names of keys, and the time.
 --
 -- KEYS[1] is the prefix of all keys, "{namespace}:". Its hash tag puts all keys of a namespace into
--- one slot of a cluster. No key has that name itself. Therefore a script is rejected (ASK) while
--- its slot is being moved to another node, when it could see only some of the keys.
+-- one slot of a cluster. There is no key with the name of the prefix itself. Therefore the server
+-- rejects a script (ASK) while the slot is being moved to another node and some keys are missing.
 --
---   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>"; due as when it was pushed; see below
---   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>"; only if it
---                           differs from a fresh job's; due 0: the one beside its body applies
---   queues            ZSET  queue that has held a job -> since when, or when that was last noticed
---   idle              ZSET  queue that has held a job -> since when it holds none; later forgotten
+--   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below
+--   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
+--                           from a fresh job's; due 0 stands for the due time beside the body
+--   queues            ZSET  queue that has held a job -> when this was last noticed
+--   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
 --   failures          ZSET  queues with failed jobs, score 0
 --   paused            SET   paused queues
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
---   granted           HASH  id in `back` -> "<from>:<to>", when its slots still count
+--   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
---   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0:
---                           it may be now, and a keeper knows. Also "released" -> when the first
+--   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0
+--                           if it may be now and a keeper knows. Also "released" -> when the first
 --                           released job is due again
---   lined             SET   queues with such a key
+--   lined             SET   queues with a key lines:<queue>
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
---   marked:<queue>    ZSET  identity -> since when a worker must be registered to review its head
+--   marked:<queue>    ZSET  identity -> time; workers registered since then review the line's head
 --   parkrules:<queue> HASH  parked id -> its rules, see part `parking`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
@@ -35,19 +35,19 @@
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue
---                           comes first, or with many queues "#cursor", the last one served;
+--                           comes first, or with many queues "#cursor", the last queue served;
 --                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
---                           JSON; "#since", when that was; and a field for each claim:
+--                           JSON; "#since", when it was made; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
---                           "<from>:<to>" (its slots are taken, and count in that span) or
+--                           "<from>:<to>" (the job has slots, which count in that span) or
 --                           "r" (to be reviewed)
---   nodes             HASH  node -> beats
+--   nodes             HASH  node -> heartbeats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
 --   wake              LIST  at most one token: how many jobs of a queue were ready, 0: poll again
 --   wake:<queue>      LIST  the same for keepers that wait on this queue by name
---   named             ZSET  queue that a keeper waits on by name -> until when that is noted
---   named:<queue>     STRING "1", for as long
+--   named             ZSET  queue that a keeper waits on by name -> when this note expires
+--   named:<queue>     STRING "1", which expires at the same time
 --
 -- Times are microseconds since the epoch. They are below 2^53, so a Lua number holds them exactly;
 -- `..` would round them, hence `digits`.
@@ -66,7 +66,7 @@ local stamp = digits(now)
 
 -- An id begins with the time at which it was made. The bodies of jobs made within the same quarter
 -- of a second (10 hex digits) share a hash. In a single hash of a million jobs, each look-up would
--- find its place and the body in memory that is not in the processor's caches.
+-- miss the processor's caches twice.
 local function bodies_of(id)
   return P .. 'bodies:' .. string.sub(id, 1, 10)
 end
@@ -79,7 +79,7 @@ local function last_in_same_hash(ids, from, last)
 end
 
 local function delete_bodies(ids, from, last)
-  local guess = bodies_of(ids[from])  -- usually all are there, as the count shows
+  local guess = bodies_of(ids[from])  -- usually contains all bodies, as the count shows
   if guess == bodies_of(ids[last])
     and call('HDEL', guess, unpack(ids, from, last)) == last - from + 1 then return end
   while from <= last do

@@ -1,7 +1,7 @@
--- Part `claims` (needs only `base`): whether a worker, given by its hash, holds a claim. It does
--- while the claim's field begins with its name, "<request> <index> ".
+-- Part `claims` (needs only `base`): whether a worker holds a claim. It does while the job's field
+-- in the worker's hash begins with the claim's name, "<request> <index> ".
 
--- How it was claimed; nil if the worker does not hold it.
+-- How the job was claimed; nil if the worker does not hold the claim. `worker`: the worker's hash.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
   if not claim or string.sub(claim, 1, #name) ~= name then return nil end

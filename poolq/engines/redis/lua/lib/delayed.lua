@@ -1,5 +1,4 @@
--- Part `delayed` (needs `ready`): when queues will have claimable jobs, apart from jobs pushed as
--- due.
+-- Part `delayed` (needs `ready`): when queues will next have claimable jobs.
 
 -- How many jobs of a queue can be claimed now.
 local function count_ready(queue)
@@ -50,8 +49,8 @@ local function activate_due()
   return n
 end
 
--- Store when a job is due. Returns 0, as a hint for `wake`, if it is the next one: a keeper must
--- poll again.
+-- Store when a job is due. If no delayed job is due earlier, returns 0, the hint with which `wake`
+-- makes a keeper poll again.
 local function add_delayed(queue, id, due)
   local delayed = P .. 'delayed:' .. queue
   postpone(queue, due)

@@ -1,10 +1,9 @@
 -- Part `fast_path`, only in `step` (needs `settle_done`, `wake_tokens`, `queue_arguments`): what
--- every step does, and the end of most. If jobs are only in lists or delayed, and all settled jobs
--- are done, the script ends here: creating the functions of the following parts would take longer
--- than its own work.
+-- every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
+-- ends here, because creating the functions of the following parts would take longer than the step.
 
--- With at most this many queues, each is asked in turn and stays in `active` when it is empty:
--- removing and re-adding it costs more. Part `many_queues` handles more of them.
+-- Up to this many queues are asked in turn, and stay in `active` even if they are empty, because
+-- removing and re-adding them would cost more. Part `many_queues` handles more queues.
 local FEW_QUEUES = 8
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -17,15 +16,15 @@ local last, turn = tonumber(stored[1] or nil), tonumber(stored[2] or 0) or 0
 if last == nil then return {1} end
 if request < last then return {2, last} end
 -- A failover has lost the last steps or settlements of this worker. Its claims here may include
--- settled ones, which nobody would ever settle again. So it has to leave, and recovery returns
--- them.
+-- settled ones, which nobody would settle again. So the worker must leave, and recovery returns
+-- its claims.
 if last > 0 and request > last + 1 then return {1} end
 if tonumber(ARGV[4]) > (tonumber(stored[3] or 0) or 0) then return {1} end
 
 local simple, many, stale, groups, index = true, false, {}, {}, 0
 
--- Check with one command for what is usually absent. True: nothing is paused, in a line or
--- returned, and no job has become due in a queue that has no others.
+-- Check with one command for what is usually absent. Returns true if no queue is paused, no job is
+-- in a line or was returned, and no queue outside `active` has jobs that have become due.
 local function check_simple(names)
   if #names > 1000 then return false end
   local keys = {STATES, P .. 'paused', LATER}
@@ -54,7 +53,7 @@ simple = simple and ARGV[at] == '0'
 
 local function read_bodies(ids)
   local found, guess = {}, bodies_of(ids[1])
-  if guess == bodies_of(ids[#ids]) then  -- usually all are there
+  if guess == bodies_of(ids[#ids]) then  -- this hash usually contains all bodies
     found = call('HMGET', guess, unpack(ids))
     local good = 1
     while found[good] do good = good + 1 end
@@ -116,8 +115,8 @@ end
 local claim_returned
 
 -- Claim from one queue until enough are claimed: jobs that came back, then the list, then delayed
--- jobs that are due (without moving them to the list). They are read before they are removed: a
--- script that fails is not rolled back, and whatever it had removed would be lost.
+-- jobs that are due (without moving them to the list). Jobs are read before they are removed,
+-- because a script that fails is not rolled back, and jobs that it had removed would be lost.
 local function claim_from(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
@@ -157,8 +156,8 @@ local function announce_rest(queue)
 end
 
 -- Write down the claims and return the reply; everything that may fail comes after the writing.
--- `problem`: why claiming failed. The claims made before are in the reply when the step is
--- repeated.
+-- `good`: whether claiming succeeded. `problem`: the error if it did not. Claims made before it are
+-- in the reply when the step is repeated.
 local function finish_step(names, good, problem)
   -- Last, because an id that was written by hand may be '#request' too.
   fields[#fields + 1] = '#request'
@@ -182,7 +181,7 @@ if simple and request > last then
     from, fields[3], fields[4] = turn, '#turn', turn + 1
   end
   local good, problem = pcall(claim_in_turn, queues, from)
-  -- If all queues seem empty, the clock may have gone back: then continue.
+  -- If all queues seem empty, continue, because the clock may have gone back.
   if index > 0 or not all_queues or not good or want == 0 or call('EXISTS', P .. 'latest') == 0 then
     return finish_step(queues, good, problem)
   end

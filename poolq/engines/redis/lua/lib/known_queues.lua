@@ -1,8 +1,8 @@
--- Part `known_queues` (needs only `base`): the queues to show. Of many empty ones only the last
+-- Part `known_queues` (needs only `base`): the queues to show. Of many empty queues, only the last
 -- used are shown, so that the cost does not grow with their number.
 
 local COUNTERS = {'done', 'failed', 'retried', 'limited', 'parked', 'crashed'}
--- If at most FEW_KNOWN queues are known, all are shown; otherwise the RECENT ones used last.
+-- If more than FEW_KNOWN queues are known, only the RECENT ones used last are shown if empty.
 local FEW_KNOWN, RECENT = 100, 5
 
 -- How many jobs workers hold, by queue.

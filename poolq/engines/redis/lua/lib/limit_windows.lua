@@ -1,18 +1,18 @@
 -- Part `limit_windows` (needs only `base`): fixed windows of limits. A rule is {limit, window,
--- key}; `window` in microseconds.
+-- key}, with `window` in microseconds.
 
 -- How many ended windows are removed from the index for each one that opens.
 local FORGOTTEN_PER_OPENED = 2
--- Milliseconds for which a window's record outlives it, so that the count of all starts continues.
+-- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
 local EXTRA_TTL = 10000
 
 local function identity_of(rule)
   return digits(rule.window) .. ':' .. rule.key
 end
 
--- The open window of an identity: its start and its number of starts, or nil and 0; and the known
--- number of starts in all windows. A window that begins in the future was opened before the clock
--- went back, and is over.
+-- Return the start of an identity's open window and its number of starts (nil and 0 if none is
+-- open), and the number of starts in all windows. A window that begins in the future was opened
+-- before the clock went back, and counts as ended.
 local function window_of(identity, length)
   local stored = call('GET', P .. 'win:' .. identity)
   local total = 0
@@ -39,7 +39,7 @@ local function check_rules(rules)
   return wait, at
 end
 
--- Keeps the index small, but never makes one script remove 100,000 ended windows.
+-- Remove a few ended windows, so that the index stays small and no script removes 100,000 at once.
 local function forget_ended(windows)
   local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, FORGOTTEN_PER_OPENED)
   if #ended > 0 then call('ZREM', windows, unpack(ended)) end
@@ -55,7 +55,7 @@ local function open_window(rule)
   call('SET', P .. 'win:' .. rule.identity, first, 'PX', digits(ttl))
 end
 
--- Take one start of each rule, or none; returns the same as `check_rules`.
+-- Take one start from each rule, or none. Returns the same as `check_rules`.
 local function take(rules)
   local wait, at = check_rules(rules)
   if wait > 0 then return wait, at end
@@ -71,7 +71,7 @@ local function take(rules)
   return 0, 0
 end
 
--- The span in which the slots just taken count: while all of their windows are open.
+-- The span in which the slots just taken count, in which all of their windows are open.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do

@@ -1,11 +1,11 @@
 -- Part `many_queues`, only in `step` (needs `fast_path`, `unpaused`): claim from more than a few
--- queues. Each step asks some of them, after the last one asked before. Empty ones leave `active`,
--- so they are not asked again.
+-- queues. Each step asks some of them, beginning after the last one of the previous step. Empty
+-- queues are removed from `active`, so that they are not asked again.
 
 -- How many names are read at once, and how many empty queues one step visits.
 local NAMES_AT_ONCE, MAX_EMPTY = 32, 250
 
--- Claim jobs that came back, in order. One that was granted keeps its slots while they count.
+-- Claim jobs that came back, in order. A job with slots of its limits keeps them while they count.
 claim_returned = function(queue, most)
   local back = P .. 'back:' .. queue
   local ids = call('ZRANGE', back, 0, most - 1)
@@ -38,8 +38,8 @@ end
 -- How many queues were asked, and which of them are now empty.
 local asked, empty = 0, {}
 
--- `first` claims what comes before all other jobs of a queue, and returns whether the queue has
--- more of that.
+-- `first` claims the jobs that come before all others of a queue, and returns whether the queue has
+-- more such jobs.
 local function claim_each(names, first)
   for _, queue in ipairs(names) do
     if index == want then return end
@@ -50,7 +50,7 @@ local function claim_each(names, first)
   end
 end
 
--- Without `first`: stop and return false as soon as it is needed.
+-- Without `first`, stop and return false as soon as a queue needs it.
 local function claim_many(first)
   local most = math.min(call('ZCARD', ACTIVE), want + MAX_EMPTY)
   while index < want and asked < most do

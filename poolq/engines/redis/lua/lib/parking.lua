@@ -3,14 +3,14 @@
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
 -- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
--- each rule; `refused` is the position (from 1) of the rule in whose line it is. A line applies the
--- limit that was last named for it. A released job is held until its window ends.
+-- each rule; the job is in the line of the rule at position `refused` (from 1). A line applies the
+-- limit that was last named for it. A released job is held until the limit's window ends.
 
 -- How many heads without a free slot one step examines.
 local MAX_HEADS = 16
 -- How many released jobs return to their queue at a time.
 local RELEASE_BATCH = 1000
--- The member of lines:<queue> for all released jobs. No identity: those begin with a digit.
+-- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit.
 local RELEASED = 'released'
 
 local function parse_rules(text)
@@ -49,7 +49,7 @@ local function next_slot(identity, limit)
   return now
 end
 
--- Keep the latest time of scheduling, to within a second.
+-- Store the time of the latest scheduling, to within a second.
 local noted = false
 local function note_clock()
   local seen = tonumber(call('GET', P .. 'latest') or nil)
@@ -57,7 +57,7 @@ local function note_clock()
   noted = true
 end
 
--- Note when a member of lines:<queue> must be examined. Returns whether that has changed.
+-- Note when a member of lines:<queue> must be examined. Returns whether this time has changed.
 local function schedule(queue, member, moment)
   if not noted then note_clock() end
   call('SADD', P .. 'lined', queue)
@@ -72,8 +72,8 @@ local function unschedule(queue, member)
   if call('EXISTS', P .. 'lined') == 0 then call('DEL', P .. 'latest') end
 end
 
--- Put a job into the line of one of its rules, sorted by due time. The line is noted first, since a
--- line without jobs does no harm. Returns whether a keeper must poll again.
+-- Put a job into the line of one of its rules, sorted by due time. The line is scheduled first,
+-- because a line without jobs does no harm. Returns whether a keeper must poll again.
 local function join_line(queue, id, due, rule)
   local identity = identity_of(rule)
   local limit = limit_of(queue, identity) or rule.limit
@@ -82,7 +82,7 @@ local function join_line(queue, id, due, rule)
   return changed
 end
 
--- Note when the next job of a line may start. Forget an empty line.
+-- Note when the next job of a line may start, or forget the line if it is empty.
 local function update_line(queue, identity)
   if call('EXISTS', line_key(queue, identity)) == 1 then
     schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
@@ -99,7 +99,7 @@ local function leave_line(queue, identity, id)
   update_line(queue, identity)
 end
 
--- Set the limit of a line, if the line exists. Returns whether that has changed its next slot.
+-- Set the limit of a line, if the line exists. Returns whether this has changed its next slot.
 local function set_limit(queue, rule)
   local identity = identity_of(rule)
   if call('EXISTS', line_key(queue, identity)) == 0 then return false end
@@ -113,7 +113,7 @@ local function unmark(queue, identity, since)
   if mark and tonumber(mark) <= since then call('ZREM', P .. 'marked:' .. queue, identity) end
 end
 
--- Take a parked job out of its line; false if it is in none.
+-- Take a parked job out of its line. Returns false if it is in none.
 local function unpark(queue, id)
   local rules, rule = rules_of(queue, id)
   if not rule then return false end
@@ -133,8 +133,8 @@ local function move_to_line(queue, id, identity, rules, at)
   update_line(queue, identity)
 end
 
--- The first line whose head may start: its identity, the id, and the span in which the slots just
--- taken count; nil if there is none.
+-- Take slots for the head of the first line whose head may start. Returns the line's identity, the
+-- job's id, and the span in which the slots count; nil if no head may start.
 local function take_parked(queue)
   local lines = P .. 'lines:' .. queue
   for _ = 1, MAX_HEADS do
@@ -146,8 +146,8 @@ local function take_parked(queue)
     else
       local rules, own = rules_of(queue, id)
       if not own then return identity, id, '0' end  -- written by hand
-      -- Apply the limits last named for the lines: a line that has a slot by its own limit must not
-      -- refuse it by another.
+      -- Apply the limits last named for the lines, because a line that has a free slot by its own
+      -- limit must not refuse it by the limit that is stored with the job.
       for _, rule in ipairs(rules) do
         rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
       end
@@ -163,7 +163,7 @@ local function take_parked(queue)
   return nil
 end
 
--- The first marked line that a worker registered at `since` must review, and its head.
+-- The first marked line that a worker registered at `since` must review: its identity and its head.
 local function take_marked(queue, since)
   local marked = P .. 'marked:' .. queue
   while true do
@@ -175,7 +175,7 @@ local function take_marked(queue, since)
   end
 end
 
--- Released jobs: held:<queue> tells until when, heldby:<queue> by which limit.
+-- Released jobs. held:<queue> contains until when they wait, and heldby:<queue> for which limit.
 
 local function count_released(queue, rule, by)
   local released = P .. 'released:' .. queue
@@ -183,7 +183,7 @@ local function count_released(queue, rule, by)
   if type(left) ~= 'number' or left <= 0 then call('HDEL', released, rule) end  -- written by hand
 end
 
--- Note when the next released job is due again. Returns whether that has changed.
+-- Note when the next released job is due again. Returns whether this time has changed.
 local function update_release(queue)
   local head = call('ZRANGE', P .. 'held:' .. queue, 0, 0, 'WITHSCORES')
   if head[2] then return schedule(queue, RELEASED, tonumber(head[2])) end
@@ -210,7 +210,7 @@ local function unhold(queue, ids)
   for rule, n in pairs(counts) do count_released(queue, rule, -n) end
 end
 
--- Take a released job away; false if it is not released.
+-- Remove a job from the released ones. Returns false if it is not released.
 local function unrelease(queue, id)
   if call('ZREM', P .. 'held:' .. queue, id) == 0 then return false end
   unhold(queue, {id})
@@ -218,7 +218,7 @@ local function unrelease(queue, id)
   return true
 end
 
--- Return released jobs whose windows have ended to their place; returns how many.
+-- Move released jobs whose windows have ended back to the head of the queue. Returns how many.
 local function release_due(queue)
   local held, n = P .. 'held:' .. queue, 0
   repeat
@@ -241,8 +241,8 @@ end
 
 -- The clock
 
--- Repair times that were written before the clock went back: recompute those of lines, and end the
--- waits of released jobs that are longer than a window.
+-- Repair times that were written before the clock went back. Recompute the times of lines, and end
+-- the waits of released jobs that are longer than a window.
 local function repair(queue)
   local lines, held = P .. 'lines:' .. queue, P .. 'held:' .. queue
   local all = call('ZRANGE', lines, 0, -1, 'WITHSCORES')

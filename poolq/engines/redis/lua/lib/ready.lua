@@ -1,8 +1,8 @@
 -- Part `ready` (needs `wake_tokens`): claimable jobs, and which queues may have some.
 --
--- A queue that may have claimable jobs is in `active`, whatever put them there; whoever finds it
--- empty may remove it. `later` holds the time at which its next delayed or held job is due, or an
--- earlier one. So a worker that serves all queues need not ask each of them.
+-- A queue that may have claimable jobs is in `active`, whatever put them there. A script that finds
+-- the queue empty may remove it. `later` holds the time at which a queue's next delayed or held job
+-- is due, or an earlier time. So a worker that serves all queues need not ask each of them.
 
 -- How many due jobs are moved from the delayed set to the list at once, and how often per script.
 local BATCH, MAX_ROUNDS = 1000, 50
@@ -12,17 +12,17 @@ local function mark_known(queue)
   call('ZREM', P .. 'idle', queue)
 end
 
--- A queue may have claimable jobs now.
+-- Note that a queue may have claimable jobs now.
 local function activate(queue)
   if call('ZADD', ACTIVE, 0, queue) == 1 then mark_known(queue) end
 end
 
--- A queue will have a claimable job at that time.
+-- Note that a queue will have a claimable job at that time.
 local function postpone(queue, moment)
   if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then mark_known(queue) end
 end
 
--- Move due delayed jobs (at most BATCH) to the list; returns how many.
+-- Move due delayed jobs (at most BATCH) to the list. Returns how many.
 local function promote(queue)
   local delayed = P .. 'delayed:' .. queue
   local due = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, BATCH)
@@ -35,13 +35,13 @@ local function promote(queue)
 end
 
 -- Put due ids (at most 1000) behind all other jobs of their queue, including delayed jobs that have
--- become due; returns how many are in the list.
+-- become due. Returns how many are in the list.
 local function append(queue, ids)
   local ready = P .. 'ready:' .. queue
   for _ = 1, MAX_ROUNDS do
     if promote(queue) < BATCH then return call('RPUSH', ready, unpack(ids)) end
   end
-  -- More may be due, and must stay before these.
+  -- More delayed jobs may be due, and must stay before these ids.
   local scored = {}
   for i, id in ipairs(ids) do
     scored[2 * i - 1], scored[2 * i] = stamp, id

@@ -12,7 +12,7 @@ local function append_history(history, line)
   return table.concat(lines, '\n')
 end
 
--- Returns whether an attempt was counted. It is not for a failing job, which has no attempts left.
+-- Count an attempt if the job timed out and has attempts left, else a crash. Returns which it was.
 local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
@@ -50,18 +50,18 @@ local function claims_held(worker)
   return claims
 end
 
--- Fill in a history line that was made for any worker at any time: it begins with `{"at":0` and
--- contains `"worker":"?"`.
+-- Fill in the time and the worker of a history line if it was made without them, and so begins with
+-- `{"at":0` and contains `"worker":"?"`.
 local function history_line(name, line)
   line = string.gsub(line, '^{"at":0', '{"at":' .. stamp)
   local worker = '"worker":' .. cjson.encode(name)
   return (string.gsub(line, '"worker":"%?"', function() return worker end))
 end
 
--- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless it
--- timed out. `line`: the history line of the claim that had started. Claims of the request `before`
--- are done. Claims of other lower requests, or below `settled`, had been settled, but this store
--- has lost how: they go back. Adds ids to `outcomes`.
+-- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless the
+-- worker timed out. `line`: the history line of the claim that had started. Claims of the request
+-- `before` are done. Claims of other lower requests, or below `settled`, had been settled, but this
+-- store has lost how, so they are given back. Adds ids to `outcomes`.
 local function recover(name, death, line, outcomes)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand

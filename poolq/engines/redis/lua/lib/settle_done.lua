@@ -1,5 +1,5 @@
--- Part `settle_done` (needs only `base`): end the claims of jobs that are done. A claim counts
--- while its field in its worker's hash begins with its name, "<request> <index> ".
+-- Part `settle_done` (needs only `base`): end the claims of jobs that are done. A claim is held
+-- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive.
@@ -16,7 +16,7 @@ local function count(counter, queue, by)
   add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
--- Whether any job may differ from a fresh one; nil: not checked yet.
+-- Whether any job may differ from a fresh one; nil if this was not checked yet.
 local has_states
 
 local function any_states()
@@ -24,7 +24,7 @@ local function any_states()
   return has_states
 end
 
--- The jobs ids[from .. last] are done, at most 1000: only their number is kept.
+-- Delete the jobs ids[from .. last], at most 1000, which are done, and count them.
 local function finish(worker, queue, ids, from, last)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
   delete_bodies(ids, from, last)
@@ -36,7 +36,7 @@ local function ids_of_run(at)
   return at + 4, at + 3 + tonumber(ARGV[at + 3])
 end
 
--- `held`: the claims of its ids, after `before` other values.
+-- Settle one run. `held`: the claims of its ids, after `before` other values.
 local function settle_done(worker, at, stale, held, before)
   local queue, request, first = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2]
   local ids, last = ids_of_run(at)
@@ -58,8 +58,8 @@ local function settle_done(worker, at, stale, held, before)
   return last + 1
 end
 
--- Adds ids to `stale` and returns the position after the runs. `held`: the claims of the first run,
--- after `before` other values, if they are already known.
+-- Settle all runs. Adds ids to `stale` and returns the position after the runs. `held`: the claims
+-- of the first run, after `before` other values, if they are already known.
 local function settle_runs(worker, at, stale, held, before)
   local runs = tonumber(ARGV[at])
   at = at + 1

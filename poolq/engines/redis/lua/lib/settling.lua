@@ -2,15 +2,15 @@
 -- `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
---   "release"  id name queue  delay  state  counter  state without its due; counter "": none
+--   "release"  id name queue  delay  state  counter  state without due time; counter "" is none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
---   "back"     id name queue  ""     ""     ""       to the head, as if never claimed
+--   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `parking`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --
 -- A script that fails is not rolled back. So a job is first put where it belongs, then its claim
--- ends, and everything else follows: a job must not get lost because some key has the wrong type.
+-- ends, and everything else follows. Otherwise a job could get lost if some key has the wrong type.
 
 local function set_state(id, due, state)
   has_states = true
@@ -28,7 +28,7 @@ local function put_back(queue, id)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
 end
 
--- A job whose claim ends goes before all jobs that were not claimed. It keeps its due time, and its
+-- Put a job whose claim ends before all jobs that were not claimed. It keeps its due time, and its
 -- slots if they still count.
 local function give_back(queue, id, how)
   local from, to = string.match(how, '^(%d+):(%d+)$')
@@ -36,8 +36,8 @@ local function give_back(queue, id, how)
   put_back(queue, id)
 end
 
--- Each function puts a job where it belongs, and returns the hint for `wake` (nil: none) and its
--- counter.
+-- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody must be
+-- woken) and the job's counter.
 local SETTLERS = {
   back = function(queue, id, how)
     give_back(queue, id, how)

@@ -1,6 +1,6 @@
 -- Part `unpaused` (needs only `base`): tells paused queues from others.
 
--- The names of queues that are not paused, and of those that are.
+-- Return the names of the queues that are not paused, and of those that are.
 local function split_paused(names)
   local open, shut = {}, {}
   for from = 1, #names, 1000 do

@@ -1,13 +1,13 @@
--- Part `wake_tokens` (needs only `base`): wake waiting keepers. One list wakes those that wait on
--- all queues. A queue has its own list only while a keeper waits on it by name, so that no tokens
--- accumulate.
+-- Part `wake_tokens` (needs only `base`): wake waiting keepers by putting tokens into lists. One
+-- list is for keepers that wait on all queues. A queue has its own list only while a keeper waits
+-- on it by name, so that no tokens accumulate.
 
 local WAKE, NAMED = P .. 'wake', P .. 'named'
 
--- Wake one keeper of each kind for a queue, unless it is paused. `hint`: how many jobs are ready;
--- 0: poll again.
+-- Wake one keeper of each kind for a queue, unless it is paused. `hint`: how many jobs are ready,
+-- or 0 if the keeper must poll again.
 local function wake(queue, hint)
-  -- One call checks both: 1 for the token of all queues, plus 2 if any queue is waited on by name.
+  -- One call checks for both: a token for all queues counts 1, keepers waiting by name count 2.
   local found, missing = call('EXISTS', WAKE, NAMED, NAMED), false
   if found == 1 then return end
   local list = P .. 'wake:' .. queue
