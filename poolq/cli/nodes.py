@@ -4,7 +4,7 @@ import click
 
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine
-from poolq.monitor import times
+from poolq.monitor import amounts
 
 COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
 NUMERIC_COLUMNS = ("workers", "busy", "beat")
@@ -39,7 +39,7 @@ def nodes(engine: Engine, as_json: bool) -> None:
         (
             one.pool or "-", one.host or "-", one.workers,
             "-" if one.busy is None else one.busy,
-            "-" if one.beat is None else times.span(round(one.beat, 1)),
+            amounts.span(one.beat),
             one.poolq or "-", one.python or "-", one.node,
         )
         for one in found

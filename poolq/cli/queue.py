@@ -9,7 +9,7 @@ from poolq.cli.options import confirm, json_option, print_line, warn, with_engin
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import NotFound
-from poolq.monitor import times
+from poolq.monitor import amounts
 
 #: The row for all queues that have been empty for a long time.
 FORGOTTEN = "(forgotten)"
@@ -48,7 +48,7 @@ def ls(engine: Engine, as_json: bool) -> None:
             one.queue,
             *(getattr(one, name) for name in QUEUE_COUNTS),
             counters.get(one.queue, {}).get("done", 0),
-            times.span(one.oldest / 1e6) if one.oldest else "-",
+            amounts.span(one.oldest / 1e6) if one.oldest else "-",
             "paused" if one.paused else "",
         )
         for one in counts
@@ -57,7 +57,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         rows.append((FORGOTTEN, *([0] * len(QUEUE_COUNTS)), forgotten.get("done", 0), "-", ""))
     done = sum(counter.get("done", 0) for counter in counters.values())
     oldest = max((one.oldest for one in counts), default=0)
-    longest = times.span(oldest / 1e6) if oldest else "-"
+    longest = amounts.span(oldest / 1e6) if oldest else "-"
     total = ("total", *_sums(counts).values(), done, longest, "")
     tables.print_table(columns, rows, total, {"paused": "yellow"})
 

@@ -7,6 +7,7 @@ import click
 from poolq.cli.options import json_option, with_settings
 from poolq.cli.pool import request
 from poolq.config import Config
+from poolq.monitor import amounts
 
 NOT_TAKING = 3
 STYLES = {"paused": "yellow", "draining": "yellow", "busy": "green", "leaving": "yellow"}
@@ -43,8 +44,6 @@ def status(settings: Config, as_json: bool) -> int:
 
 
 def _fields(found: dict[str, Any]) -> dict[str, object]:
-    from poolq.monitor.times import span
-
     broker, keeper, refusal = found["broker"], found["keeper"], found["refusal"]
     templates = [
         f"g{one['generation']} {one['pid']}" + (f", spare {one['spare']}" if one["spare"] else "")
@@ -53,7 +52,7 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
     fields: dict[str, object] = {
         "pool": f"{found['pool']}, {_state(found)}",
         "generation": found["generation"] or "none yet",
-        "master": f"{found['pid']}, up {span(round(found['uptime']))}",
+        "master": f"{found['pid']}, up {amounts.span(found['uptime'])}",
         "keeper": _helper(keeper["pid"], keeper["age"]),
         "logger": found["logger"]["pid"] or "none now",
         "template": "; ".join(templates) or "none",
@@ -69,17 +68,16 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 
 def _limit(one: dict[str, Any]) -> str:
     from poolq.monitor.alerts import start_rate
-    from poolq.monitor.times import span
 
-    rule = f"{one['limit']} per {span(one['window'])}"
+    rule = f"{one['limit']} per {amounts.whole(one['window'])}"
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
         facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]
     facts.append(f"starts {start_rate(one['starts'])}/s of {start_rate(one['allowed'])} allowed")
     if one["next_slot"]:
-        facts.append(f"next slot in {span(round(one['next_slot'], 1))}")
+        facts.append(f"next slot in {amounts.span(one['next_slot'])}")
     if one["empty_in"] is not None:
-        facts.append(f"empty in about {span(round(one['empty_in'], 1))}")
+        facts.append(f"empty in about {amounts.span(one['empty_in'])}")
     return ", ".join(facts)
 
 
@@ -94,30 +92,23 @@ def _state(found: dict[str, Any]) -> str:
 
 
 def _helper(pid: int | None, age: float | None) -> str:
-    from poolq.monitor.times import span
-
     if not pid:
         return "none now"
-    return f"{pid}, heard {span(round(age, 1))} ago" if age is not None else f"{pid}, starting"
+    return f"{pid}, heard {amounts.span(age)} ago" if age is not None else f"{pid}, starting"
 
 
 def _broker(broker: dict[str, Any]) -> str:
-    from poolq.monitor.times import span
-
     if broker["age"] is None:
         return "not reached yet"
     how = "reachable" if broker["reachable"] else "NOT reachable"
-    return f"{how}, answered {span(round(broker['age'], 1))} ago"
+    return f"{how}, answered {amounts.span(broker['age'])} ago"
 
 
 def _row(worker: dict[str, Any]) -> tuple[object, ...]:
-    from poolq.monitor.times import span
-
-    since = worker["since"]
     return (
         worker["slot"], worker["pid"] or "-", f"g{worker['generation']}", worker["state"],
         worker["queue"] or "-", worker["job"] or "-", worker["id"] or "-",
-        span(round(since, 1)) if since is not None else "-",
+        amounts.span(worker["since"]),
         *(worker[name] for name in WORKER_COUNTS),
         f"{worker['rss'] / (1 << 20):.0f}M", worker["restarts"],
     )  # fmt: skip

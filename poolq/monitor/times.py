@@ -1,4 +1,4 @@
-"""Times and durations as text."""
+"""Points in time as text."""
 
 from datetime import UTC, datetime
 
@@ -17,16 +17,3 @@ def utc(micros: int) -> str:
     whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
     at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def span(seconds: float) -> str:
-    """A duration for a person, its two largest units: 1d 2h, 3m 20s, 0.25s."""
-    if seconds < 60:
-        return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"
-    parts = []
-    rest = int(seconds)
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])

@@ -1,15 +1,15 @@
 """The progress of a pool with --until-empty, in a line shorter than any line of the log."""
 
 from poolq.dashboard.drawing.theme import Theme
+from poolq.monitor import amounts
 from poolq.monitor.snapshot import Snapshot
-from poolq.monitor.times import span
 
 MAX_WIDTH = 42
 GAUGE_WIDTH = 14
 
 
 def line(seen: Snapshot, served: tuple[str, ...] | None, seconds: float, theme: Theme) -> str:
-    """Draw at most MAX_WIDTH characters, such as ` 62% ████████░░░░  1204 left, 1m 5s`."""
+    """Draw at most MAX_WIDTH characters, such as ` 62% ████████░░░░  1204 left, 1m05s`."""
     total = seen.throughput
     done = total.done.total + total.failed.total
     queues = [one for one in seen.queues if not served or one.queue in served]
@@ -19,4 +19,4 @@ def line(seen: Snapshot, served: tuple[str, ...] | None, seconds: float, theme: 
     filled = int(share * GAUGE_WIDTH)
     gauge = theme.full * filled + theme.empty * (GAUGE_WIDTH - filled)
     facts = f"{left} left" if known else "counting"
-    return f"{int(share * 100):3d}% {gauge} {facts}, {span(int(seconds))}"[:MAX_WIDTH]
+    return f"{int(share * 100):3d}% {gauge} {facts}, {amounts.whole(int(seconds))}"[:MAX_WIDTH]

@@ -47,17 +47,6 @@ def test_text_of_jobs_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[st
     assert lines(capsys) == ["a:         1", r"           \x1b[2J", "long name:"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0s"), (0.004, "0s"), (0.25, "0.25s"), (59, "59s"), (60, "1m"), (200.7, "3m 20s"),
-        (3600, "1h"), (3605, "1h 5s"), (86400 * 3 + 7200 + 5, "3d 2h"),
-    ],
-)  # fmt: skip
-def test_span(seconds: float, text: str) -> None:
-    assert times.span(seconds) == text
-
-
 def test_times() -> None:
     assert times.utc(1_700_000_000_000_001) == "2023-11-14T22:13:20.000001Z"
     assert times.local(1_700_000_000_000_001).startswith("2023-11-1")

@@ -18,7 +18,8 @@ THEME = make_theme(colour=True, ascii_only=False)
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, "-"), (0, "0s"), (0.0004, "0.4ms"), (0.02, "20ms"), (4.21, "4.2s"), (42.4, "42s"),
-     (723, "12m03s"), (11_100, "3h05m"), (1_050_000, "12d03h"), (-3, "-3.0s")],
+     (59, "59s"), (60, "1m00s"), (723, "12m03s"), (11_100, "3h05m"), (1_050_000, "12d03h"),
+     (-3, "-3.0s")],
 )  # fmt: skip
 def test_spans(seconds: float | None, text: str) -> None:
     assert amounts.span(seconds) == text

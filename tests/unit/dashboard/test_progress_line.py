@@ -35,7 +35,7 @@ def seen(done: int, ready: int, parked: int = 0, other: int = 0) -> Snapshot:
 def test_the_share_is_of_what_is_done_and_left(snapshot: Snapshot, share: str, left: str) -> None:
     text = line(snapshot, ("q",), 65, THEME)
     assert text.startswith(share)
-    assert text.endswith(f" {left}, 1m 5s")
+    assert text.endswith(f" {left}, 1m05s")
     assert text.count(THEME.full) == int(share[:-1]) * 14 // 100
 
 
