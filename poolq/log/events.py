@@ -45,8 +45,7 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """A rate limit held a job back. `how`: released (an attempt) or parked. `left`: attempts
-    left."""
+    """A rate limit held a job back. `how`: released (an attempt) or parked. `left`: attempts."""
 
     job: str
     id: str

@@ -121,7 +121,7 @@ class Parser:
         return bool(self._rest)
 
     def end(self) -> bytes:
-        """Return the kept bytes as raw ones: nothing follows, so they are no frame."""
+        """Return the kept bytes as raw ones, which are no frame because nothing follows."""
         rest, self._rest = self._rest, b""
         return rest
 

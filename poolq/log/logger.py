@@ -2,7 +2,7 @@
 
 - Its main thread only moves what is in the pipes into the ring, so that no worker waits; the sink's
   thread formats and writes it. Lines are dropped only if the sink has stalled.
-- It may be killed at any time: pipes and ring outlive it, and the next logger continues.
+- It may be killed at any time. Pipes and ring outlive it, and the next logger continues.
 - It exits when no writer is left (if the master died, when the orphaned processes end), or when the
   master has requested it. TERM alone, which a supervisor may send to all, only wakes it up.
 - The master starts it again if it ends, and kills it if it hangs.
@@ -143,12 +143,12 @@ class Logger:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        """Only set a flag, as all handlers do: this thread may hold the sink's lock now."""
+        """Only set a flag, as all handlers do, because this thread may hold the sink's lock."""
         self._reopen_requested = True
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the signal itself wakes the loop up, which checks everything."""
+    """Do nothing. The signal itself wakes the loop up, which checks everything."""
 
 
 def _waiting(fd: int) -> int:
@@ -165,7 +165,7 @@ def _ended(fd: int) -> bool:
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:
-    """In the master, when all other processes have ended: wait until their lines are written."""
+    """Stop the logger, after all other processes have ended and their lines are written."""
     pipes.ring.request_exit()
     send(pid, signal.SIGTERM)  # makes it check this at once
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0

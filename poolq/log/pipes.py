@@ -1,6 +1,6 @@
 """The log's pipes: one for each row of the scoreboard and one for each other kind of process.
 
-The master creates them before it forks anything, and keeps both ends of all: what a process has
+The master creates them before it forks anything, and keeps both ends of all. So what a process has
 written is safe in its pipe, or in the ring, whatever happens to the process and to the logger.
 Every other process keeps only writing ends, the logger only reading ends. So the logger sees the
 end of a pipe when no writer is left, even after the master's death.
@@ -16,7 +16,7 @@ from poolq.log.ring import LogRing
 
 #: The processes that have a pipe but no row.
 NAMED_SOURCES = ("master", "keeper", "template", "dashboard")
-#: Processes that must never wait for the log: they drop and count what does not fit.
+#: Processes that must never wait for the log, but drop and count what does not fit.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
@@ -38,7 +38,7 @@ class Writers:
 
 
 class Pipes:
-    """In the master: both ends of all pipes (two descriptors a row), and the ring behind them."""
+    """Both ends of all pipes (two descriptors a row), and the ring behind them, in the master."""
 
     def __init__(self, rows: int) -> None:
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(rows + len(NAMED_SOURCES))]

@@ -35,7 +35,7 @@ OnEvent = Callable[[float, str, Event], None]
 
 
 def _ignore(_when: float, _who: str, _event: Event) -> None:
-    """Ignore the event: nobody is watching."""
+    """Ignore the event, since nobody is watching."""
 
 
 class Log:
@@ -61,7 +61,7 @@ class Log:
         os.register_at_fork(after_in_child=forked)
 
     def _forget(self) -> None:
-        """Drop what the parent process has buffered: the parent writes that itself."""
+        """Drop what the parent process has buffered, since the parent writes that itself."""
         self._blocks: deque[bytes | tuple[float, Finished]] = deque()
         self._size = 0
         self._lock = threading.RLock()

@@ -1,5 +1,5 @@
-"""The logger's buffer, in memory that outlives it: the successor of a killed logger continues
-there.
+"""The logger's buffer, in memory that outlives it, where the successor of a killed logger
+continues.
 
 - A record is what one read of one pipe returned, with its source and time. The reading thread adds
   records at TAIL, the sink's thread takes them from HEAD. Each moves its word only when its
@@ -128,7 +128,7 @@ class LogRing:
         return found, lost
 
     def done(self) -> None:
-        """Free the records that were taken: they are written."""
+        """Free the records that were taken, since they are written."""
         with self._lock:
             self._control[HEAD] = max(self._control[HEAD], self._cursor)
 

@@ -22,7 +22,7 @@ CHUNK_BYTES = 64 << 10
 #: Seconds of one write after which the sink counts as stalled, so that lines may be dropped.
 STALL_TIMEOUT = 0.1
 RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 1.0
-#: The mode of a new file: only the user and the group need to read the log.
+#: The mode of a new file. Only the user and the group need to read the log.
 FILE_MODE = 0o640
 
 
@@ -82,7 +82,7 @@ class Sink(threading.Thread):
         self._news.set()
 
     def reopen(self) -> None:
-        """Open the path again, which creates a new file: the old one was moved."""
+        """Open the path again, which creates a new file because the old one was moved."""
         self._reopen = True
         self._news.set()
 

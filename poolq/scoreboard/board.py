@@ -1,6 +1,6 @@
 """The scoreboard: shared memory with a row for each worker. Each word of it has one writer.
 
-- A row belongs to one worker process, not to a slot: a dead worker's row stays until the keeper has
+- A row belongs to one worker process, not to a slot. A dead worker's row stays until the keeper has
   confirmed that the worker's claims are recovered. So a new keeper finds everything here; the
   messages between processes are only wake-ups.
 - The master writes the master's part of a row, the worker the other one (`worker_row.py`), the
@@ -139,7 +139,7 @@ class Scoreboard:
         return None
 
     def set_pid(self, index: int, pid: int) -> None:
-        """Write the worker's pid: the worker begins when it reads its own pid here."""
+        """Write the worker's pid. The worker begins when it reads its own pid here."""
         self._master[index][PID] = pid
 
     def request_stop(self, index: int) -> None:

@@ -1,12 +1,12 @@
 """How long a worker's jobs took, counted by outcome, queue and job.
 
-- Each (outcome, queue, job) has a cell in shared memory: how many jobs took how long. The number of
-  its jobs is the sum over its buckets, so counting a job is two additions, which `worker_row.py`
-  makes without another call.
-- Cells belong to the row of the scoreboard, not to its worker: the next worker continues them, and
+- Each (outcome, queue, job) has a cell in shared memory, which counts how many jobs took how long.
+  The number of its jobs is the sum over its buckets, so counting a job is two additions, which
+  `worker_row.py` makes without another call.
+- Cells belong to the row of the scoreboard, not to its worker. The next worker continues them, so
   no counter ever decreases. When all are in use, new kinds of jobs count as OTHER.
-- There is one writer. A reader sees the old or the new value of each word, and a cell only
-  when its name is complete.
+- There is one writer. A reader sees each word old or new, and a cell only when its name is
+  complete.
 """
 
 from typing import NamedTuple

@@ -5,8 +5,8 @@
     rows    for each row the master's words, then the worker's, then the text of what runs
     pages   the longer texts, see `Pages`
 
-- A word has 8 bytes and one writer. It is stored at once: a reader sees the old or the new value,
-  never half of one. Times are monotonic nanoseconds.
+- A word has 8 bytes and one writer. It is stored at once, so a reader sees the old or the new
+  value, never half of one. Times are monotonic nanoseconds.
 - `board.py` and `worker_row.py` read and write the words, `notes.py` a row's notes,
   `shared_text.py` the pages. `histogram.py` defines the inside of a histogram.
 - Memory that was never written takes no space.
@@ -106,7 +106,8 @@ TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 
 ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
 
-# The notes of a row: what its workers have counted and noted. They outlive the worker.
+# The notes of a row, which contain what its workers have counted and noted. They outlive the
+# worker.
 HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES = 8192, 1024, 16_392, 12_288
 NOTES_BYTES = 20 * 4096
 FAILURE_SLOTS = 8

@@ -1,4 +1,4 @@
-"""In the logger: kill what the jobs of dead workers have started, if master and keeper are dead."""
+"""In the logger: kill what the jobs of dead workers have started, once the master is dead."""
 
 import os
 from time import monotonic_ns
@@ -19,8 +19,7 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
-        """Record that the logger is alive. Without a master, kill what dead workers' jobs
-        started."""
+        """Record that the logger is alive. If the master is dead, kill as described above."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

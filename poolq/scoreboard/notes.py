@@ -54,7 +54,7 @@ class Notes:
 
     def add_last_try(self, key: str, wait: float) -> None:
         """Note that the rate limit of this key has released a job for `wait` seconds and left it
-        one attempt: if the limit releases the job again, the job fails."""
+        one attempt. The job fails if the limit releases it again."""
         now = monotonic()
         ends = [one for one in self._last.pop(key, []) if one[0] > now]
         due, jobs = now + wait, 1

@@ -1,7 +1,7 @@
 """The recent events of a process in shared memory, for monitoring.
 
-These are warnings, errors and notes; jobs that succeed are only counted. Texts are shortened: the
-log contains them in full, and the engine stores what made a job fail.
+These are warnings, errors and notes; jobs that succeed are only counted. Texts are shortened,
+because the log contains them in full, and the engine stores why a job failed.
 """
 
 from typing import Any, NamedTuple

@@ -1,9 +1,8 @@
 """Texts in shared memory. Each has one writer, any number of readers, and no lock.
 
 A page has a sequence number that is odd while it is written, so a reader notices that it has read
-parts of two texts, and reads again. A writer that dies while writing leaves the number odd: the
-text is lost until the writer's successor writes. A ring contains the latest of many texts, each
-with its number.
+parts of two texts, and reads again. A writer that dies while writing leaves the number odd, and the
+text is lost until the writer's successor writes. A ring contains the latest of many numbered texts.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,19 +1,20 @@
-"""The order in which the workers of a pool ask for starts under a rate limit: that of their jobs.
+"""Makes the workers of a pool ask for starts under a rate limit in the order of their jobs.
 
 The engine hands out jobs in order. But if several workers hold one each, any of them may ask first,
 and an earlier job of another worker is then held back for a window. So a worker waits for workers
 that are about to ask for an earlier job, or may be receiving one, as their rows show.
 
-- It waits only if order matters: the limit is small, or has just held jobs back. While the window
-  is known to be used up, nobody waits, because all jobs will be held back anyway. Nor does a worker
-  wait for a limit of many starts per second: workers that wait for each other's batches could not
-  make that many.
+- It waits only if the limit is small, or has just held jobs back. While the window is known to be
+  used up, nobody waits, because all jobs will be held back anyway. Nor does anybody wait under a
+  limit of many starts per second, because workers that wait for each other's batches could not make
+  that many.
 - A job that was claimed before a window ended is given back and claimed again, because the jobs
   that were held back until then come first. The same applies to a job that was claimed before
   another worker gave an earlier job back.
-- No worker waits for one whose last jobs had no limit: a backlog of such jobs may take hours.
-- A worker waits for another as long as that one makes progress, and at most STALLED_AFTER if it
-  does not (because it runs a long job, hangs or is dead): order is not worth more. In total, a job
+- No worker waits for one whose last jobs had no limit, because a backlog of such jobs may take
+  hours.
+- A worker waits for another one that makes progress. If the other one makes none (because it runs a
+  long job, hangs or is dead), order is not worth waiting longer than STALLED_AFTER. In total, a job
   waits for at most MAX_WAIT, even if it is claimed again meanwhile.
 
 Workers of other pools are not considered.
@@ -48,8 +49,8 @@ SMALL_LIMIT = 100
 MAX_ORDERED_RATE = 100
 #: Microseconds. After the end of a shorter window, jobs are not claimed again.
 MIN_WINDOW = 100_000
-#: Nanoseconds before the end of a window (at most a tenth of it) in which nobody asks any more: a
-#: request that is sent before the end may arrive after it.
+#: Nanoseconds before the end of a window (at most a tenth of it) in which nobody asks any more,
+#: because a request that is sent before the end may arrive after it.
 WINDOW_END_MARGIN = 100_000_000
 #: Number of windows after which a limit no longer counts as having just held jobs back.
 RECENT_WINDOWS = 2
@@ -64,7 +65,7 @@ _DIGITS = 16  # first digits of an id, which determine a job's place
 class StartOrder:
     """`peers`: the words of all other rows. `windows`: LIMIT_WINDOWS_BYTES that all workers share.
     For a limit, they contain the earliest and the latest possible end of its window, in monotonic
-    nanoseconds: since the engine's answer takes time, the end is not known exactly. If two limits
+    nanoseconds. The end is not known exactly, because the engine's answer takes time. If two limits
     share their words, jobs sometimes wait a moment without need."""
 
     def __init__(self, peers: Sequence[memoryview], windows: memoryview) -> None:

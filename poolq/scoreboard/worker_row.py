@@ -133,8 +133,8 @@ class WorkerRow:
         return self.words[MOVED]
 
     def set_returned(self, first: str, many: int) -> None:
-        """Record that the engine has taken back `many` unstarted claims; `first` is the first
-        id."""
+        """Record that the engine has taken back `many` claims that had not started; `first` is the
+        id of the first one."""
         words = self.words
         words[RETURNED] = place_of(first)
         words[RETURNED_AT] = monotonic_ns()
@@ -178,7 +178,7 @@ class WorkerRow:
         self.words[DEADLINE] = 0
 
     def set_finished(self, index: int) -> None:
-        """Record that the job ran to its end: it is done even if the worker dies now. One store."""
+        """Record, by one store, that the job is done even if the worker dies now."""
         self.words[FINISHED] = self._first + index
 
     def set_settled(self, index: int) -> None:

@@ -2,7 +2,7 @@
 
 TERM asks a worker to finish its job and exit. QUIT makes it exit at once; the keeper gives its jobs
 back. USR2 writes the stack of every thread to stderr, even if the worker hangs in C. INT, HUP,
-TTIN, TTOU and USR1 do nothing, by a handler: subprocesses would inherit an ignored signal.
+TTIN, TTOU and USR1 do nothing. They have a handler, since subprocesses inherit ignored signals.
 """
 
 import ctypes
@@ -107,7 +107,7 @@ class ChildSignals:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Ignore a signal that a terminal sends to all processes: it concerns only the master."""
+    """Ignore a signal that a terminal sends to all processes, but only the master handles."""
 
 
 class _Stack(ctypes.Structure):
@@ -127,8 +127,8 @@ def use_large_stack() -> None:
     """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
     Python's handlers run on an alternate stack if there is one (SA_ONSTACK), and faulthandler makes
     one of about 11 KiB on the heap. Each signal that arrives while others are delivered adds a
-    frame of 3 KiB or more: five at once would overwrite the heap beside it. So call this after each
-    use of faulthandler."""
+    frame of 3 KiB or more, and five at once would overwrite the heap beside it. So call this after
+    each use of faulthandler."""
     if sys.platform != "linux":
         return
     memory = mmap.mmap(-1, STACK_BYTES)

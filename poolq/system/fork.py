@@ -1,8 +1,8 @@
 """Forking: what a child must undo of its parent's state before it becomes a worker or a keeper.
 
 All signals are blocked around the fork, so that none is handled by the wrong process. A child exits
-by `os._exit`, after flushing its own streams. Each child has its own process group: a signal to the
-master's group reaches only the master, and a kill also reaches the job's subprocesses. Until a
+by `os._exit`, after flushing its own streams. Each child has its own process group. So a signal to
+the master's group reaches only the master, and a kill also reaches the job's subprocesses. Until a
 child has its own handlers, TERM simply ends it.
 """
 
@@ -76,8 +76,8 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
 
 
 def flush_streams() -> None:
-    """Flush stdout and stderr, before a fork or `os._exit`. Ignore failures: a job may have closed
-    or replaced the streams, or nobody reads them."""
+    """Flush stdout and stderr, before a fork or `os._exit`. Ignore failures, since a job may have
+    closed or replaced the streams, or nobody reads them."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

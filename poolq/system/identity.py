@@ -14,7 +14,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def node_id() -> str:
-    """Return a random id for each start of a pool: a restarted pool is another node."""
+    """Return a random id for a start of a pool. A restarted pool is another node."""
     return secrets.token_hex(6)
 
 
@@ -111,8 +111,8 @@ def is_gone(worker: Registration) -> bool:
 
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
-    """Return whether that process ran in this boot and pid namespace and has ended. Return False if
-    it is hidden from this user (hidepid, ProtectProc): then only missing heartbeats count."""
+    """Return whether that process ran in this boot and pid namespace and has ended. If it is hidden
+    from this user (hidepid, ProtectProc), return False; only missing heartbeats count then."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)
@@ -130,5 +130,5 @@ def _hidden(pid: int) -> bool:
 
 
 def worker_name(node: str, seq: int) -> str:
-    """Return a name that is never used twice: a node's id is random, and forks are counted."""
+    """Return a name that is never used twice, since a node's id is random and forks are counted."""
     return f"{node}:{seq}"

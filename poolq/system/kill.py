@@ -9,7 +9,7 @@ import psutil
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process, unless it has ended: then it is reaped in the next round."""
+    """Signal a process, unless it has ended and will be reaped in the next round."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 

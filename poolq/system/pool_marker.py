@@ -17,7 +17,7 @@ def create_marker(folder: Path, name: str) -> int:
 
 def other_holders(folder: Path, name: str) -> list[int]:
     """Return the pids of this user's other processes that have such a marker, in the same mount
-    namespace: containers may have different folders with the same name."""
+    namespace, because containers may have different folders with the same name."""
     link = f"/memfd:{_called(folder, name)} (deleted)"
     me, user, here = str(os.getpid()), os.geteuid(), _mounts("self")
     found = []

@@ -1,13 +1,13 @@
 """Where a running pool is found: a folder with a lock and a socket for each pool's name.
 
 - A folder has one pool per name. The lock is a POSIX lock, which belongs to the process that took
-  it: no child inherits it, so the next pool may start while workers of a dead one still run. The
+  it. No child inherits it, so the next pool may start while workers of a dead one still run. The
   lock is lost when its owner closes any descriptor of the file, so nothing else in the master opens
   it.
 - If the lock file is deleted, the pool creates it again. Until then, and if two pools have locked
   two files of one name, they find each other by a marker (`pool_marker.py`).
 - Both files have mode 0600, in a folder that is the user's own, so nobody else can send commands.
-- A folder is reached through its descriptor: the path of a socket has at most 107 bytes.
+- A folder is reached through its descriptor, since a socket's path has at most 107 bytes.
 
 `control/server.py` and `control/client.py` are the two ends of the socket.
 """
@@ -332,8 +332,8 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
 
 
 def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
-    """Return False for the temporary folder if another user has created it: it contains no pool of
-    this user, and none that may receive commands."""
+    """Return False for the temporary folder if another user has created it. It then contains no
+    pool of this user, and none that may receive commands."""
     if folder != _temporary(environ) or _absolute(environ, RUNTIME_VARIABLE):
         return True
     found = folder.lstat()

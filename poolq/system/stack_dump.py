@@ -17,7 +17,7 @@ _PAUSE, _STILL = 0.005, 4  # seconds; checks without a change until a stack is c
 
 
 def enable() -> int:
-    """In a worker: allow others to read its stack. Return the file's number; 0 if there is none."""
+    """Allow others to read this worker's stack. Return the file's number; 0 if there is none."""
     try:
         made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
         try:

@@ -40,7 +40,7 @@ class WakeUps:
 
 
 class WorkerWakeUps:
-    """The wake-ups that a worker uses: it waits for its doorbell, and sends two others."""
+    """The wake-ups that a worker uses. It waits for its doorbell, and sends two others."""
 
     def __init__(self, wakeups: WakeUps, row: int) -> None:
         self.doorbell = wakeups.doorbells[row].fd

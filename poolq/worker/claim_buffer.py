@@ -3,10 +3,11 @@ engine.
 
 - One request, a step, settles finished jobs and claims new ones. It is repeated until it is
   answered (see `step_client.py`); no new job starts meanwhile.
-- No claim starts if the engine's last answer is old: a worker that was stopped for longer than
-  `node_ttl` counts as dead, and its jobs are given to others.
+- No claim starts if the engine's last answer is old, because a worker that was stopped for longer
+  than `node_ttl` counts as dead, and its jobs are given to others.
 - If the engine is a server, the next step is sent while short jobs run. Its claims start after all
-  earlier ones have ended. Earlier claims that are not settled by then are done, as the row records.
+  earlier ones have ended. If some of these are not settled by then, the row records that they are
+  done.
 - No claim waits behind a long job while other workers may be idle: before a job that is known to be
   long, all other claims are given back. After REVIEW_AFTER, so are those that are too many.
 - If a job turns out to be long, a watcher thread with its own connection settles finished jobs and
@@ -14,7 +15,7 @@ engine.
   next exchange, and none of the claims starts any more. If a step is in flight, the watcher sends
   it again, and receives the same answer.
 - A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
-  and adds settlements without the lock: each claim is popped by only one of the two threads, and
+  and adds settlements without the lock. Each claim is popped by only one of the two threads, and
   the watcher removes only settlements that it has sent.
 - The watcher sets the process title if a job was expected to be short and is not.
 
@@ -42,10 +43,10 @@ from poolq.worker.title import Title
 LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
 #: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
-#: Claims are given back if they are more than this many times as many as should be kept.
+#: Claims are given back if there are more than this many times the number to be kept.
 EXCESS_FACTOR = 4
-#: Nanoseconds after which the watcher checks again before it treats a job as long: on a busy
-#: machine, the worker may not have been running at all.
+#: Nanoseconds after which the watcher checks again before it treats a job as long, because on a
+#: busy machine the worker may not have been running at all.
 CONFIRM_DELAY = 5_000_000
 #: Nanoseconds for which the engine's last answer allows claimed jobs to start.
 ANSWER_LIFETIME = 1_000_000_000
@@ -103,9 +104,8 @@ class ClaimBuffer:
         return len(claims)
 
     def claim_ahead(self, want: int) -> None:
-        """Send a step that settles what is finished and claims up to `want` more jobs. All current
-        jobs must be expected to be short. The next `claim` gets the answer and raises its
-        errors."""
+        """Send a step that settles what is finished and claims up to `want` more jobs. The current
+        jobs must be expected to be short. The next `claim` receives the answer."""
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
@@ -122,10 +122,9 @@ class ClaimBuffer:
             return None
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
-        """Settle what has been finished for SETTLE_DELAY, and make the engine confirm this worker
-        every ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after the
-        first `keep`. `alone`: whether to settle everything and give back all claims. Raises as
-        `claim` does."""
+        """Settle what has been finished for SETTLE_DELAY; make the engine confirm this worker every
+        ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after the first
+        `keep`. `alone`: whether to settle and give back everything. Raises as `claim` does."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -222,7 +221,7 @@ class ClaimBuffer:
     def _accept_answer(self, step: Step) -> None:
         """Report what the step refused. Pending settlements were added after it began."""
         self._update_due()
-        # What the watcher has settled seems to be stale if only the answer was lost.
+        # What the watcher has settled is refused as stale if only the answer was lost.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
 
@@ -233,8 +232,8 @@ class ClaimBuffer:
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Make these the current claims. If all earlier ones are done, their settlements may stay
-        pending. Otherwise settle everything first: if the store lost that a claim was given back,
-        its job must not be mistaken for done."""
+        pending. Otherwise settle everything first, so that a claim that was given back is never
+        mistaken for done, even if the store loses the settlement."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
@@ -256,7 +255,7 @@ class ClaimBuffer:
             self._armed.wait()
             if not self._running_since:
                 # The main thread may be in an exchange, which takes long if hundreds of workers
-                # write to one file: wait for its end instead of checking every 20 ms.
+                # write to one file. Wait for its end instead of checking every 20 ms.
                 with self._lock:
                     pass
             rest.wait(self._until_long() / 1e9)
@@ -279,8 +278,8 @@ class ClaimBuffer:
             self._armed.set()
 
     def _until_long(self) -> int:
-        """Return the nanoseconds until the running job is long. If none runs, return LONG_JOB: a
-        job that starts meanwhile cannot be long earlier."""
+        """Return the nanoseconds until the running job is long. If none runs, return LONG_JOB,
+        because a job that starts meanwhile cannot be long earlier."""
         since = self._running_since
         return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 

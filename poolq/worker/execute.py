@@ -1,4 +1,4 @@
-"""Run one claimed job: from its message to its outcome and the event that reports it.
+"""Runs one claimed job, from its message to its outcome and the event that reports it.
 
 `retry.py` contains the rules for outcomes; the loop settles them. User code runs in the main
 thread. Whatever it raises becomes a value here, so it cannot end the worker.
@@ -88,8 +88,7 @@ class Executor:
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
         """Return the result of a job that has already failed, or whose workers died too often; None
-        if the job must run. It is not even constructed, since its `__init__` may kill the
-        workers."""
+        if the job must run. It is not constructed, since its `__init__` may kill workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:

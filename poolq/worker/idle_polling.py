@@ -21,7 +21,6 @@ class IdlePolling:
 
     def pause(self, now: float, asked: float, watched: float) -> float:
         """Return the seconds until this worker asks, or checks again whether it must; 0: now.
-        `asked`: when it last asked; `watched`: when the waiter last polled, both by the clock of
-        `now`."""
+        `asked`: when it last asked; `watched`: when the waiter last polled; all by one clock."""
         last = max(asked, watched)
         return max(0.0, min(last + self._max_wait, asked + self._own_interval) - now)

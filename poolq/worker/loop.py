@@ -35,11 +35,11 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: The result of a job that must not start yet, since earlier jobs are due: its claim is given back.
+#: The result of a job whose claim is given back, because earlier jobs are due.
 RETURNED_RESULT = JobResult(
     GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
 )
-#: Consecutive jobs without a rate limit after which other workers no longer wait for this one.
+#: After this many consecutive jobs without a rate limit, other workers do not wait for this worker.
 UNLIMITED_STREAK = 4
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -104,13 +104,13 @@ class Loop:
             if error.errno != errno.EBADF:
                 raise
             return self._report_broken("a job has closed file descriptors of its worker")
-        self._row.clear_started()  # the keeper returns the remaining claims, and counts no crash
+        self._row.clear_started()  # so the death of this worker is no crash of a job
         self._reporter.flush()
         return 0
 
     def _review(self) -> None:
         """In the first worker of a generation, mark parked jobs so that workers call their
-        `rate_limit()` again: the new code may have changed their limits."""
+        `rate_limit()` again, because the new code may have changed their limits."""
         if not self._row.has_reviewed(self._generation):
             self._buffer.review()
             self._row.set_reviewed(self._generation)
@@ -210,9 +210,9 @@ class Loop:
             self._settle_at_once(ready, claim, result)
 
     def _give_back(self, claim: Claim) -> None:
-        """Give back the claim of a job that must not start yet: earlier jobs are due."""
+        """Give back the claim of a job that must not start yet, because earlier jobs are due."""
         self._buffer.job_ended()
-        self._row.begin_claim(monotonic_ns())  # makes workers with later jobs wait
+        self._row.begin_claim(monotonic_ns())  # so workers with later jobs wait until it is back
         self._row.clear_started()
         self._buffer.give_back(claim)
         self._row.set_settled(claim.index)
@@ -224,7 +224,7 @@ class Loop:
             self._buffer.claim_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Before a job that may be long, or if an exchange is due: settle, then check for commands.
+        """Settle, and check for commands, before a job that may be long or if an exchange is due.
         Return False if the pool is paused or the worker must exit; the claim is then given back."""
         self._catch_up(short)
         self._signals.restore()

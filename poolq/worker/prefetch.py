@@ -1,8 +1,8 @@
 """How many jobs to claim at once, and which jobs are expected to be short (pure).
 
 - A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. Durations
-  above BATCH_SECONDS count as BATCH_SECONDS: however long a job is, the claims behind it are given
-  back.
+  above BATCH_SECONDS count as BATCH_SECONDS, because the claims behind a long job are given back
+  however long it is.
 - A longer job reduces the batch size at once, shorter ones increase it gradually. So a worker that
   meets long jobs among short ones keeps its batches small; a single long job delays the next large
   batch a little.
@@ -71,13 +71,13 @@ class Prefetch:
         return max(1, min(self._max_batch, self._allowed, int(BATCH_SECONDS / expected)))
 
     def capacity(self) -> int:
-        """Return how many claims fit into BATCH_SECONDS. Ignore a single long run: the worker may
-        only have lacked a processor, and giving claims back costs more than that moment."""
+        """Return how many claims fit into BATCH_SECONDS. Ignore a single long run, because the
+        worker may only have lacked a processor, and giving claims back costs more than that."""
         return int(BATCH_SECONDS / max(self._last_two, self._mean, 1e-6))
 
     def claims_ahead(self) -> bool:
-        """Return whether to claim the next batch while the last one runs: its jobs must be many (so
-        they are short) and most of those requested, and not limited by a setting."""
+        """Return whether to claim the next batch while the last one runs. Its jobs must be many (so
+        they are short), most of those requested, and not limited by a setting."""
         return self._claims_ahead
 
     def is_short(self, job: str) -> bool:

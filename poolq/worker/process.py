@@ -95,7 +95,7 @@ def _end_children() -> None:
     used = sys.modules.get("multiprocessing")
     children = used.active_children() if used else ()
     if children:
-        # A Pool has a thread that replaces processes that have ended: make the new ones exit.
+        # A Pool has a thread that replaces processes that have ended. The new ones exit at once.
         os.register_at_fork(after_in_child=partial(os._exit, 0))
     for child in children:
         child.terminate()

@@ -1,8 +1,8 @@
 """A worker's signals. A job may change handlers and mask while it runs; then the worker restores
 them.
 
-Since a job may catch, ignore or block TERM, that signal only wakes the worker up: the worker reads
-from its row whether it must exit.
+Since a job may catch, ignore or block TERM, that signal only wakes the worker up, which reads from
+its row whether it must exit.
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out

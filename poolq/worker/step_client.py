@@ -104,8 +104,7 @@ class StepClient:
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a
-        result. Raises Leaving if `pause` returns True; the keeper then recovers the worker's
-        claims."""
+        result. Raises Leaving if `pause` returns True; then the keeper recovers the claims."""
         failures = 0
         while True:
             try:
