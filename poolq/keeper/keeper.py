@@ -124,7 +124,7 @@ class Keeper:
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Run until told to exit; without a master, until no worker is left. Return the exit
+        """Run until told to exit or, if orphaned, until no worker is left. Returns the exit
         code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")

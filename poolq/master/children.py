@@ -323,7 +323,7 @@ class Children:
         elif load_error is not None:
             self._log("error", load_error.why)
         elif refused and not gave_reason:
-            self._log("error", "the first worker did not get ready: the pool ends")
+            self._log("error", "the first worker did not become ready, so the pool ends")
 
     def end_log(self) -> None:
         """Wait until the logger, which is the last process, has written everything."""

@@ -82,7 +82,7 @@ class Commands:
 
     def abort(self, why: str) -> None:
         """Kill running jobs and end the pool."""
-        self._log("warning", f"{why}: running jobs are killed and released, no attempt counts")
+        self._log("warning", f"{why}: running jobs are killed and released; no attempt counts")
         state_updates.abort(self._pool, monotonic())
 
     def _must_run(self) -> None:

@@ -98,5 +98,5 @@ def decided(pool: Pool, generation: int) -> Answer | None:
     trial = pool.trial
     if pool.last_generation < generation or (trial and trial.generation <= generation):
         return None
-    why = f"generation {generation} is refused, the old workers keep running: {pool.refusal}"
+    why = f"generation {generation} is refused; the old workers keep running: {pool.refusal}"
     return {**protocol.refusal(why), "traceback": pool.traceback}

@@ -157,7 +157,7 @@ def exited(
         pool.exit_code = pool.exit_code or KILLED
     failed = pool.on_trial(proc.generation) and not was_ready and (was_killed or was_serving)
     if failed:
-        canary.refuse(pool, why or "its first worker did not get ready", now, code)
+        canary.refuse(pool, why or "its first worker did not become ready", now, code)
     if was_ready and code == 0:
         slot.failures = 0
         return failed

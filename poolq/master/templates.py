@@ -201,7 +201,7 @@ def log_refusal(
     pool: Pool, log: Callable[[str, str], None], generation: int, load_error: LoadFailed | None
 ) -> None:
     """Log that a generation was refused, with the traceback, which `poolq status` shows too."""
-    text = f"generation {generation} is refused, the old workers keep running"
+    text = f"generation {generation} is refused; the old workers keep running"
     pool.traceback = load_error.trace if load_error else ""
     trace = f"\n{pool.traceback}" if pool.traceback else ""
     log("error", f"{text}: {pool.refusal}{trace}")

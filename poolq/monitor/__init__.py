@@ -1,1 +1,1 @@
-"""Reading a pool, in any process: snapshot, rates, alerts, health, metrics. Nothing is changed."""
+"""Reads a pool, from any process: snapshot, rates, alerts, health, metrics. Changes nothing."""

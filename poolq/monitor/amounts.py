@@ -13,7 +13,7 @@ _KIB = 1024
 
 
 def count(number: float) -> str:
-    """1234, 56.7k, 1.23M: exact for up to five digits."""
+    """1234, 567k, 1.2M: exact for up to five digits."""
     if number < 100_000:
         return str(int(number))
     for unit in "kMG":

@@ -32,7 +32,7 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):
-    """What was observed `at` a time, in monotonic nanoseconds. `version`: poolq's version;
+    """One observation. `at`: its time in monotonic nanoseconds; `version`: poolq's version;
     `period`: seconds until the next observation; `ping`: seconds that the engine took to answer;
     `flows`: by queue; `unserved`: the queues that no node serves."""
 

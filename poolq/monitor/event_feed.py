@@ -61,11 +61,11 @@ class EventFeed:
             self._events = _latest(self._events + others)
 
     def failures(self) -> tuple[FailureView, ...]:
-        """The newest first."""
+        """Return the failures, the newest first."""
         return tuple(self._failures)
 
     def events(self) -> tuple[EventView, ...]:
-        """The newest first."""
+        """Return the other events, the newest first."""
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:

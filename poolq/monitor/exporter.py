@@ -55,7 +55,7 @@ class Exporter(HttpServer):
         self._collector = Collector(scores)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Return the metrics and their content type, which is the accepted one if it is valid."""
+        """Return the metrics and their content type, which `accept` selects if it is valid."""
         from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import choose_encoder
 
@@ -68,7 +68,7 @@ class Exporter(HttpServer):
         return encode(registry), kind
 
     def probe(self, name: str) -> str:
-        """Why the pool is not `live` or `ready`; "" if it is."""
+        """Why the pool is not `live` or `ready`, or "" if it is."""
         state = pool_status.read(self._scores.pages.master.read())
         if state is None:
             return "it is starting"

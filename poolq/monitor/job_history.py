@@ -1,4 +1,4 @@
-"""A job's history for people; `records.py` has it for programs."""
+"""Words a job's history for people; `records.py` prepares it for programs."""
 
 from poolq.common.escaping import clean
 from poolq.jobs.message import Entry

@@ -16,7 +16,7 @@ HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
 SHORT_WINDOW = 5.0  # seconds
 #: If starts are below this share of the allowed rate, busy workers limit the rate.
 WORKER_BOUND_SHARE = 0.8
-#: The number of waiting jobs grows if it does so by this share within GROWTH_SECONDS.
+#: `grows` is set if the number of waiting jobs grows by this share within GROWTH_SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 
@@ -121,7 +121,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
 
 
 def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
-    """Seconds by the allowed rate, or by the actual rate if busy workers limit that."""
+    """Seconds by the allowed rate, or by the actual one if workers are too busy for that."""
     if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

@@ -1,4 +1,4 @@
-"""How numbers change over time (pure): rates from counters that are read at irregular times."""
+"""How numbers change over time: rates from counters that are read at irregular times."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -225,7 +225,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
-    """Return all nodes. Numbers of workers are current here; other nodes' come by heartbeat."""
+    """Return all nodes. For this node the workers are counted here, so they are current."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
         found = node(one, passed)

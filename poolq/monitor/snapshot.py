@@ -1,8 +1,8 @@
 """Everything that a screen shows of a pool, as plain values taken at one moment.
 
-`reader.py` fills it; drawing, `top --json` and `top --once` only read it. Durations and ages in
-seconds, memory in bytes, rates per second, `at` in seconds since the epoch; None means not known
-(yet). Texts are raw; drawing removes control characters, and decides what to highlight.
+`reader.py` fills it; drawing, `top --json` and `top --once` only read it. Durations and ages are in
+seconds, memory is in bytes, rates are per second, `at` is in seconds since the epoch; None means
+not known (yet). Texts are raw; drawing removes control characters, and decides what to highlight.
 """
 
 import msgspec

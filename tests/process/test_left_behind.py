@@ -181,7 +181,7 @@ def test_a_pool_whose_first_worker_dies_reports_it(
     pool = make_project(engine_url, "import os\nos._exit(7)\n").pool(1, "--no-preload")
     assert pool.wait_exit() == 3
     assert "exited with code 7" in pool.log
-    assert "the first worker did not get ready: the pool ends" in pool.log
+    assert "the first worker did not become ready, so the pool ends" in pool.log
 
 
 @sqlite

@@ -134,7 +134,7 @@ def test_six_reloads_of_good_and_broken_code_lose_no_job_and_run_none_twice(
 
         def refused(times: int = number // 2) -> bool:
             flow()
-            return pool.log.count("is refused, the old workers keep running") == times
+            return pool.log.count("is refused; the old workers keep running") == times
 
         until(refused, 20, "the refusal")
     until(project.settled, 20)
@@ -154,7 +154,7 @@ def test_a_bad_deploy_is_refused_and_says_why(project: Project) -> None:
         before = len(pool.log)
         deploy(project, text)
         pool.signal(signal.SIGHUP)
-        said = pool.until_said(f"generation {number} is refused, the old workers keep running")
+        said = pool.until_said(f"generation {number} is refused; the old workers keep running")
         assert why in said, how
         if how in ("import", "raises"):
             place = 'jobs.py", line 1, in <module>'
@@ -172,7 +172,7 @@ def test_a_first_worker_that_cannot_boot_is_refused(project: Project) -> None:
     old = {one.pid for one in pool.until_idle(2)}
     deploy(project, JOBS + DIES_WHEN_FORKED)
     pool.signal(signal.SIGHUP)
-    pool.until_said("generation 2 is refused, the old workers keep running")
+    pool.until_said("generation 2 is refused; the old workers keep running")
     assert {one.pid for one in pool.ready()} == old
     deploy(project, version(3))
     pool.signal(signal.SIGHUP)
@@ -186,7 +186,7 @@ def test_a_load_that_hangs_is_refused_at_the_boot_timeout(project: Project) -> N
     (project.folder / "import-waits").touch()
     pool.signal(signal.SIGHUP)
     pool.until_said("did not load the application in time")
-    pool.until_said("is refused, the old workers keep running")
+    pool.until_said("is refused; the old workers keep running")
     assert [one.pid for one in pool.workers()] == [old.pid]
 
 
@@ -256,7 +256,7 @@ def test_a_cooldown_loads_changed_code_and_tries_broken_code_once(project: Proje
     until(lambda: taken("v2"), 10, "the new code")
     assert "files changed: jobs.py: trying generation 2" in pool.log
     deploy(project, f"import helper_to_come\n{version(3)}")
-    pool.until_said("is refused, the old workers keep running")
+    pool.until_said("is refused; the old workers keep running")
     for _ in range(2):  # each seat twice, so that each has asked for what has changed
         old = {one.pid for one in pool.workers()}
         until(lambda old=old: not old & {one.pid for one in pool.workers()})

@@ -161,7 +161,7 @@ def test_no_preload_has_no_template(project: Project, broken_first: bool) -> Non
     if broken_first:
         jobs.write_text(BROKEN)
         pool.signal(signal.SIGHUP)
-        pool.until_said("is refused, the old workers keep running: module 'jobs' cannot be loaded")
+        pool.until_said("is refused; the old workers keep running: module 'jobs' cannot be loaded")
         pool.until_said('jobs.py", line 1, in <module>')
         refusal = poolq(pool, "status", "--json").json["refusal"]
         assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]

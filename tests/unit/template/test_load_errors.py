@@ -76,7 +76,7 @@ def test_a_refusal_is_logged_with_its_traceback() -> None:
     pool, said = Pool(Limits(), [], refusal="why"), list[tuple[str, str]]()
     templates.log_refusal(pool, lambda *one: said.append(one), 2, LoadFailed("why", 3, "Traceback"))
     templates.log_refusal(pool, lambda *one: said.append(one), 3, None)
-    text = "is refused, the old workers keep running: why"
+    text = "is refused; the old workers keep running: why"
     assert said == [
         ("error", f"generation 2 {text}\nTraceback"),
         ("error", f"generation 3 {text}"),
