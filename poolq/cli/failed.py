@@ -160,9 +160,8 @@ def _each(
     engine: Engine, selection: Selection, act: Callable[[Sequence[str]], list[str]], done: str
 ) -> int:
     if bool(selection.ids) == selection.many:
-        raise click.UsageError(
-            "give either ids, or --queue, --older-than or --all", click.get_current_context()
-        )
+        context = click.get_current_context()
+        raise click.UsageError("give either ids, or --queue, --older-than or --all", context)
     if selection.many:
         count = sum(len(act(page)) for page in _pages(engine, selection))
         click.echo(f"{done} {count} job{'s' * (count != 1)}")

@@ -104,14 +104,12 @@ def open_storing(settings: Config) -> Engine:
 
 
 def _flag(setting: Setting) -> Decorator:
-    text = setting.help.removesuffix(".")
+    text, name = setting.help.removesuffix("."), f"set_{setting.name}"
     if setting.switch:
-        return click.option(
-            setting.option, f"set_{setting.name}", is_flag=True, default=None, help=f"{text}."
-        )
+        return click.option(setting.option, name, is_flag=True, default=None, help=f"{text}.")
     return click.option(
         setting.option,
-        f"set_{setting.name}",
+        name,
         callback=flag_callback(setting),
         metavar=setting.metavar,
         help=f"{text} (default: {setting.shown}).",

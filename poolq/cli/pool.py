@@ -117,9 +117,7 @@ def drain(settings: Config, wait: bool, timeout: float | None) -> None:
     """
     code = _end_pool(settings, wait, timeout, "drain")
     if code:
-        raise PoolqError(
-            f"pool {settings.name!r} has ended with exit code {code}; its log says why"
-        )
+        raise PoolqError(f"pool {settings.name!r} ended with exit code {code}; its log says why")
 
 
 @click.command()

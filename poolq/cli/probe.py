@@ -18,7 +18,6 @@ def health(settings: Config, probe: str | None) -> int:
     pool. The command asks the pool, never the broker.
     """
     if probe is None:
-        raise click.UsageError(
-            "give one of --live and --ready", click.get_current_context(silent=True)
-        )
+        context = click.get_current_context(silent=True)
+        raise click.UsageError("give one of --live and --ready", context)
     return check(settings.name, probe)

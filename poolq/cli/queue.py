@@ -7,7 +7,7 @@ import click
 from poolq.cli.group import Group
 from poolq.cli.options import confirm, json_option, print_line, warn, with_engine, yes_option
 from poolq.common.names import suggestion
-from poolq.engines.base import Engine, QueueCounts
+from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
 from poolq.monitor import amounts
 
@@ -66,9 +66,7 @@ def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
     return {name: sum(getattr(one, name) for one in counts) for name in QUEUE_COUNTS}
 
 
-def _document(
-    counts: Sequence[QueueCounts], counters: dict[str, dict[str, int]]
-) -> dict[str, object]:
+def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, object]:
     """Return the document; `oldest` is in seconds, `counters` count since the first job."""
     together: dict[str, int] = {}
     for counter in counters.values():

@@ -20,12 +20,10 @@ def reason_for_distrust(folder: Path, *, current: bool) -> str:
         found = folder.stat()
     except OSError as error:
         return f"{folder} cannot be checked: {error.strerror}"
-    return reason_for_user(folder, found, os.geteuid(), os.getegid(), current=current)
+    return reason_for(folder, found, os.geteuid(), os.getegid(), current=current)
 
 
-def reason_for_user(
-    folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool
-) -> str:
+def reason_for(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool) -> str:
     """Like `reason_for_distrust`, for a folder with this status and a user with these ids."""
     if found.st_mode & stat.S_IWOTH:
         return f"everybody may write to {folder}"

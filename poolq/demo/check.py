@@ -2,13 +2,11 @@
 
 import json
 import mailbox
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from poolq.demo.work import FAILING_ANSWERS, MAIL_COUNT, RECOVERING_ANSWERS, DemoFiles, Work
-
-Totals = Mapping[str, Mapping[str, int]]
+from poolq.engines.base import Totals
 
 
 class Comparison(NamedTuple):

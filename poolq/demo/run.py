@@ -17,7 +17,7 @@ from poolq import config
 from poolq.config import Config
 from poolq.demo import check, summary
 from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
-from poolq.engines.base import Engine
+from poolq.engines.base import Engine, Totals
 from poolq.errors import EngineUnavailable, PoolqError
 from poolq.system.fork import fork
 from poolq.system.runtime_folder import RUNTIME_VARIABLE
@@ -50,9 +50,7 @@ def run_demo(*, json: bool) -> int:
         engine.close()
 
 
-def report(
-    work: Work, files: DemoFiles, totals: check.Totals, seconds: float, *, json: bool
-) -> int:
+def report(work: Work, files: DemoFiles, totals: Totals, seconds: float, *, json: bool) -> int:
     """Print the summary. Returns 1 if the engine's counters and the output disagree, else 0."""
     found = check.read_output(files)
     summary.end(totals, found, seconds, files, json=json)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from poolq.cli import tables
-from poolq.demo.check import Comparison, Output, Totals, count
+from poolq.demo.check import Comparison, Output, count
 from poolq.demo.work import MAIL_COUNT, DemoFiles, Work
-from poolq.engines.base import QueueCounts
+from poolq.engines.base import QueueCounts, Totals
 
 
 def begin(work: Work, files: DemoFiles) -> None:

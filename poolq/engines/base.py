@@ -68,6 +68,7 @@ class Settlement(NamedTuple):
 
 
 Settlements = Sequence[Settlement]
+Totals = dict[str, dict[str, int]]  # by queue and counter
 #: Names of queues in strict order; None: all queues of the namespace in turn.
 Queues = Sequence[str] | None
 
@@ -296,7 +297,7 @@ class Engine(ABC):
         of these are included. The work is bounded, as jobs and empty queues are not scanned."""
 
     @abstractmethod
-    def totals(self) -> dict[str, dict[str, int]]:
+    def totals(self) -> Totals:
         """Return counters per queue since the namespace was created: done, failed, retried,
         limited, parked, crashed. Covers the queues of `counts`, and under "" forgotten queues."""
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
-from poolq.engines.base import Check, Engine, Push, StoredJob
+from poolq.engines.base import Check, Engine, Push, StoredJob, Totals
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
 from poolq.jobs.job import Job, inline
@@ -39,7 +39,7 @@ class Storeless(Engine):
 
     registered = counts = nodes = limits = failed = retry = forget = _list_nothing
 
-    def totals(self) -> dict[str, dict[str, int]]:
+    def totals(self) -> Totals:
         return {}
 
     def find(self, id: str) -> StoredJob | None:  # noqa: ARG002  # there is no job

@@ -7,12 +7,12 @@
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import monotonic, monotonic_ns
 
 from poolq.common.backoff import Backoff
 from poolq.config import Config
-from poolq.engines.base import Engine, QueueCounts
+from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import EngineError
 from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, Note
@@ -27,9 +27,6 @@ from poolq.scoreboard.board import Scoreboard
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
 MAX_SHOWN = 200  # of queues, of limits and of nodes
-
-
-Totals = Mapping[str, Mapping[str, int]]
 
 
 class Observer(threading.Thread):

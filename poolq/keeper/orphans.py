@@ -138,10 +138,8 @@ def _proves(fd: int, worker: Registration) -> bool:
         os.close(fd)
         return False
     with closing(Scoreboard(rows, fd, readonly=True)) as scores:
-        heads = (
-            (layout.MASTER_PID, layout.MASTER_STARTED),
-            (layout.KEEPER_PID, layout.KEEPER_STARTED),
-        )
+        master = layout.MASTER_PID, layout.MASTER_STARTED
+        heads = (master, (layout.KEEPER_PID, layout.KEEPER_STARTED))
         if any(identity.start_time(scores.word(pid)) == scores.word(at) for pid, at in heads):
             return False
         return any(

@@ -257,11 +257,8 @@ def next_wake(pool: Pool, now: float) -> float:
     for slot in pool.slots:
         times.append(slot.not_before)
         for proc in slot.procs:
-            times += [
-                proc.expires_at,
-                proc.code_asked_at + recycling.CODE_CHECK_TIMEOUT,
-                proc.deadline,
-            ]
+            times += [proc.expires_at, proc.deadline]
+            times.append(proc.code_asked_at + recycling.CODE_CHECK_TIMEOUT)
             if proc.dump is not None:
                 given_up_at = proc.dump.asked_at + DUMP_TIMEOUT
                 times.append(given_up_at)

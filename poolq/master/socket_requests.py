@@ -92,9 +92,8 @@ def decided(pool: Pool, generation: int) -> Answer | None:
     if pool.generation >= generation:
         return {"ok": True, "generation": generation}
     if pool.mode is not Mode.RUN:
-        return protocol.refusal(
-            f"generation {generation} was abandoned: the pool is {pool.mode.value}"
-        )
+        why = f"generation {generation} was abandoned: the pool is {pool.mode.value}"
+        return protocol.refusal(why)
     trial = pool.trial
     if pool.last_generation < generation or (trial and trial.generation <= generation):
         return None

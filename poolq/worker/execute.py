@@ -188,9 +188,7 @@ class Executor:
             outcome = retry.retry_or_fail(message, claim.state, line, delay)
         where = (message.job, claim.id, claim.queue, tries)
         if isinstance(outcome, Failing):
-            failed = events.Failed(
-                *where, seconds=seconds, cause=cause, error=text, traceback=trace
-            )
+            failed = events.Failed(*where, seconds, cause, error=text, traceback=trace)
             return JobResult(outcome, failed, error, seconds)
         event = events.Retried(
             *where,
@@ -241,16 +239,14 @@ class Executor:
         if isinstance(outcome, Bury):
             return JobResult(outcome, events.Buried(message.job, claim.id, claim.queue, text))
         assert isinstance(outcome, Release)
-        return JobResult(
-            outcome, events.Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6)
-        )
+        event = events.Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6)
+        return JobResult(outcome, event)
 
     def _newer(self, claim: Claim, text: str) -> JobResult:
         outcome = retry.release_newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
         job, _ = name_and_queue(claim.body)
-        return JobResult(
-            outcome, events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
-        )
+        event = events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
+        return JobResult(outcome, event)
 
     def _bury(self, claim: Claim, job: str, error: str) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)

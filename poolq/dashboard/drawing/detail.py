@@ -38,10 +38,9 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     room = max(0, height - 1)
     detail.scroll = max(0, min(detail.scroll, len(lines) - room))
     shown = lines[detail.scroll : detail.scroll + room]
-    more = f"  {theme.down} {len(lines) - room - detail.scroll} more lines"
-    title = (
-        f" {detail.pane.upper()}: esc goes back{more if len(lines) - room > detail.scroll else ''}"
-    )
+    left = len(lines) - room - detail.scroll
+    more = f"  {theme.down} {left} more lines" if left > 0 else ""
+    title = f" {detail.pane.upper()}: esc goes back{more}"
     shown = [clip(line, width) for line in shown]  # a margin may exceed a very small width
     return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
 

@@ -52,21 +52,17 @@ def _text(
 
 
 def _keys(state: ScreenState, theme: Theme, width: int, *, draining: bool) -> Line:
-    ascii_only = theme.ascii_only
-    parts = [Part(clean(f"filter: {state.filter}", ascii_only=ascii_only), theme.warn)]
-    if not state.filter:
-        parts = []
+    text = clean(f"filter: {state.filter}", ascii_only=theme.ascii_only)
+    parts = [Part(text, theme.warn)] if state.filter else []
     for number, key in enumerate(KEY_HELP):
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
-        hidden = key.changes and (
-            state.read_only or state.pane not in _PANES_OF_KEY.get(name, (state.pane,))
-        )
+        panes = _PANES_OF_KEY.get(name, (state.pane,))
+        hidden = key.changes and (state.read_only or state.pane not in panes)
         if not key.short or hidden or (name == "q" and state.own):  # q then does what D does
             continue
         part = Part(f"{name} {key.short}", theme.dim, _RANKS.get(name, 6 + number))
         if name == "D" and draining:
             part = Part("ctrl-c twice: kill running jobs" * state.own, theme.warn, part.rank)
         parts.append(part)
-    return lay_out(
-        parts, width, right=[Part("read-only", theme.dim, 30)] if state.read_only else ()
-    )
+    right = [Part("read-only", theme.dim, 30)] if state.read_only else ()
+    return lay_out(parts, width, right=right)

@@ -18,6 +18,7 @@ from poolq.engines.base import (
     Settlements,
     Step,
     StoredJob,
+    Totals,
 )
 from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
@@ -184,9 +185,9 @@ def decode_job(reply: list[Any]) -> StoredJob:
     )
 
 
-def decode_totals(reply: list[bytes]) -> dict[str, dict[str, int]]:
+def decode_totals(reply: list[bytes]) -> Totals:
     """Decode the counters by queue from a reply of `totals`."""
-    totals: dict[str, dict[str, int]] = {}
+    totals: Totals = {}
     for field, number in zip(*[iter(reply)] * 2, strict=True):
         counter, _, queue = text(field).partition(" ")
         if counter in _COUNTERS:

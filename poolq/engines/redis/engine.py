@@ -27,6 +27,7 @@ from poolq.engines.base import (
     Settlements,
     Step,
     StoredJob,
+    Totals,
 )
 from poolq.engines.redis import checks, codec, scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
@@ -202,7 +203,7 @@ class RedisEngine(Engine):
             counts.append(held._replace(oldest=sanitize.number(oldest), paused=bool(paused)))
         return sorted(counts)
 
-    def totals(self) -> dict[str, dict[str, int]]:
+    def totals(self) -> Totals:
         return codec.decode_totals(self.client.run(scripts.TOTALS))
 
     def limits(self) -> list[LimitUse]:

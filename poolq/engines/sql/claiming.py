@@ -28,9 +28,8 @@ QUEUES_PER_EXCHANGE = 4
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
 CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts, due_at
     FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
-CLAIM_READY_AFTER = CLAIM_READY.replace(
-    "queue = ?", "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
-)
+AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
+CLAIM_READY_AFTER = CLAIM_READY.replace("queue = ?", AFTER)
 CLAIM_DUE = CLAIM_READY.replace(
     "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
 )

@@ -23,6 +23,7 @@ from poolq.engines.base import (
     Settlements,
     Step,
     StoredJob,
+    Totals,
 )
 from poolq.engines.sql import (
     admin,
@@ -267,7 +268,7 @@ class SQLEngine(Engine):
         """Beyond the session's `counted` jobs, MySQL estimates, and SQLite returns `counted`."""
         return queue_counts.counts(self.session)
 
-    def totals(self) -> dict[str, dict[str, int]]:
+    def totals(self) -> Totals:
         return queue_counts.totals(self.session)
 
     def nodes(self) -> list[NodeRecord]:

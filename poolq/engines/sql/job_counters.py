@@ -6,6 +6,7 @@ its rows are added to those of NO_WORKER.
 
 from collections import defaultdict
 
+from poolq.engines.base import Totals
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
@@ -49,7 +50,7 @@ class CounterIncrements:
         return [BatchQuery(ADD_COUNTERS, rows)] if rows else []
 
 
-def read_totals(found: QueryResult) -> dict[str, dict[str, int]]:
+def read_totals(found: QueryResult) -> Totals:
     """Return the counters by queue, from the rows of QUEUE_TOTALS."""
     return {
         to_text(queue): dict(zip(COUNTER_NAMES, map(total, counts), strict=True))

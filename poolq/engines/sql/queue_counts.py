@@ -7,7 +7,7 @@ for a dashboard would cost too much.
 from collections.abc import Collection, Sequence
 
 from poolq.engines import sanitize
-from poolq.engines.base import LimitUse, QueueCounts
+from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_windows import WindowName, window_name
@@ -52,13 +52,13 @@ LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start,
 JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 
 
-def totals(session: Session) -> dict[str, dict[str, int]]:
+def totals(session: Session) -> Totals:
     """Return the counters of the queues that `counts` lists, and of forgotten ones under ""."""
     ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
     known, *elsewhere = _known_queues(session, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
     names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
     names = names.union([""], *queues_with_jobs(session.read, session.skips))
-    found: dict[str, dict[str, int]] = {}
+    found: Totals = {}
     for some in in_chunks(sorted(names)):
         found |= read_totals(session.read(Query(QUEUE_TOTALS, (some,)))[0])
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolq import config
-from poolq.config.trusted_folders import reason_for_distrust, reason_for_user
+from poolq.config.trusted_folders import reason_for, reason_for_distrust
 from poolq.errors import AppError
 from tests.unit.jobs.test_registry import load as load_app
 
@@ -37,7 +37,7 @@ def found(mode: int, uid: int, gid: int = MINE) -> os.stat_result:
 def test_who_may_write_to_a_folder(
     mode: int, uid: int, gid: int, *, current: bool, why: str
 ) -> None:
-    assert reason_for_user(Path("/srv"), found(mode, uid, gid), ME, MINE, current=current) == why
+    assert reason_for(Path("/srv"), found(mode, uid, gid), ME, MINE, current=current) == why
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
