@@ -106,7 +106,7 @@ class Terminal:
         """Draw a frame; call it only if `ready`."""
         if size != self._size:
             self._size, self._shown = size, None
-        text = ansi.changes(self._shown, lines)
+        text = ansi.changes(self._shown, lines, size[0])
         self._shown = list(lines)
         self._left = text.encode(self._encoding, "replace")
         self._flush()

@@ -96,7 +96,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     tmux.type("Enter")
     tmux.until_shows(running, "STACK", "in gate")
     tmux.type("Escape", "?")
-    tmux.until_shows("KEYS", "drain: finish running jobs")
+    tmux.until_shows("KEYS", "finish its jobs, then end the pool")
     tmux.type("?", "+")
     tmux.until_shows("scaled to 3 workers", "WORKERS 3")
     tmux.type("D")
@@ -113,3 +113,18 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
 def _fills(tmux: Tmux, lines: int) -> bool:
     shown = tmux.look().splitlines()
     return len(shown) == lines and "default" in shown[0] and "? help" in shown[-1]
+
+
+def test_a_full_row_keeps_its_last_column(tmux: Tmux, project: Project) -> None:
+    tmux.type(f"{POOLQ} run --procs=1", "Enter")
+    tmux.until_shows("RUNNING g1")
+    for columns, lines in ((60, 15), (100, 30), (200, 50)):
+        assert tmux.does("resize-window", "-x", str(columns), "-y", str(lines))
+        until(lambda: _fills(tmux, lines), what=f"a screen of {columns}x{lines}")  # noqa: B023  # until() ends first
+        tmux.type("/", "x" * 2 * columns)
+        full = "…" + "x" * (columns - 2) + "_"
+        tmux.until_shows(full)
+        tmux.type("Escape")
+        tmux.until_shows("? help")
+    tmux.type("C-c")
+    tmux.until_shows("has ended after")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.color import ColorSystem
 
-from poolq.dashboard.drawing.cells import Line
+from poolq.dashboard.drawing.cells import Line, line_width
 
 #: The alternate screen, no cursor, no wrapping, bracketed paste.
 ENTER_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
@@ -23,13 +23,15 @@ def line_text(line: Line) -> str:
     )
 
 
-def changes(shown: Sequence[Line] | None, lines: Sequence[Line]) -> str:
+def changes(shown: Sequence[Line] | None, lines: Sequence[Line], width: int) -> str:
     """Return the output that turns the frame `shown` into `lines`, or "" if nothing has changed. If
-    `shown` is None, the content of the terminal is unknown."""
+    `shown` is None, the content of the terminal is unknown. After a line that fills all `width`
+    columns, nothing is erased: the cursor is still on the last column, which would be lost."""
     parts = []
     for number, line in enumerate(lines):
         if shown is None or number >= len(shown) or shown[number] != line:
-            parts.append(f"\x1b[{number + 1};1H{line_text(line)}\x1b[0m\x1b[K")
+            erase = "\x1b[K" if line_width(line) < width else ""
+            parts.append(f"\x1b[{number + 1};1H{line_text(line)}\x1b[0m{erase}")
     if not parts:
         return ""
     start = "\x1b[2J" if shown is None else ""

@@ -29,21 +29,29 @@ def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
     one, other = lines(), lines(own=True)
     screen = pyte.Screen(*SIZE)
     stream = pyte.Stream(screen)
-    stream.feed(ansi.changes(None, one))
-    stream.feed(ansi.changes(one, other))
+    stream.feed(ansi.changes(None, one, SIZE[0]))
+    stream.feed(ansi.changes(one, other, SIZE[0]))
     fresh = pyte.Screen(*SIZE)
-    pyte.Stream(fresh).feed(ansi.changes(None, other))
+    pyte.Stream(fresh).feed(ansi.changes(None, other, SIZE[0]))
     assert screen.display == fresh.display
-    assert ansi.changes(one, one) == ""
+    assert ansi.changes(one, one, SIZE[0]) == ""
     changed = [*one[:3], [Segment("new", Style(bold=True))], *one[4:]]
-    sent = ansi.changes(one, changed)
+    sent = ansi.changes(one, changed, SIZE[0])
     assert "\x1b[4;1H" in sent
     assert sent.count(";1H") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "erases"), [("x" * 79, True), ("x" * 80, False), ("漢" * 40, False)]
+)
+def test_nothing_is_erased_after_a_full_row(text: str, erases: bool) -> None:
+    assert ("\x1b[K" in ansi.changes([], [[Segment(text)]], 80)) is erases
+
+
 def test_without_colours_none_is_sent() -> None:
     bare = make_theme(colour=False, ascii_only=True)
-    sent = ansi.changes(None, frame.draw(snapshots.troubled(), ScreenState(), bare, SIZE, 0.0))
+    drawn = frame.draw(snapshots.troubled(), ScreenState(), bare, SIZE, 0.0)
+    sent = ansi.changes(None, drawn, SIZE[0])
     for code in (*range(30, 38), *range(40, 48), *range(90, 108)):
         assert f"[{code}m" not in sent
         assert f";{code}m" not in sent
