@@ -10,7 +10,8 @@ import sys
 ANSWER_TIMEOUT = 2.0  # seconds
 HEALTHY, UNHEALTHY, NO_POOL = 0, 1, 69
 _CONFIG_FILES = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
-_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+_MAX_NAME_LENGTH = 64
 
 
 def early(args: list[str]) -> int | None:
@@ -24,13 +25,19 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """Return the pool's name (a TOML file's, or the default); None if the command must find it."""
+    """Return the pool's name (a TOML file's, the project's, or "default" without a project); None
+    if the command must find it."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
         if found or folder == "/":
             break
         folder = os.path.dirname(folder)  # noqa: PTH120  # as above
+    if not found:
+        return "default"
+    if not _is_ours(folder):
+        return None
+    project = os.path.basename(folder)  # noqa: PTH119  # as above
     texts = {}
     for file_name in found:
         with open(f"{folder}/{file_name}", "rb") as file:  # noqa: PTH123  # as above
@@ -40,10 +47,26 @@ def name_in_files() -> str | None:
     if ".env" in texts:
         return None
     file_name = "poolq.toml" if "poolq.toml" in found else "pyproject.toml"
-    return _in_toml(texts[file_name], file_name) if file_name in texts else "default"
+    if file_name not in texts:
+        return _simple(project)
+    return _in_toml(texts[file_name], file_name, project)
 
 
-def _in_toml(text: bytes, file_name: str) -> str | None:
+def _is_ours(folder: str) -> bool:
+    """Return False if `config/trusted_folders.py` may distrust the folder."""
+    found = os.stat(folder)  # noqa: PTH116  # as above
+    groups = (0, os.getegid())
+    shared = found.st_mode & 0o002 or (found.st_mode & 0o020 and found.st_gid not in groups)
+    return not shared and found.st_uid in (0, os.geteuid())
+
+
+def _simple(name: str) -> str | None:
+    """Return the name; None if the command must check or change it."""
+    odd = name.strip(_NAME_CHARACTERS) or not 1 <= len(name) <= _MAX_NAME_LENGTH
+    return None if odd else name
+
+
+def _in_toml(text: bytes, file_name: str, project: str) -> str | None:
     """Like `name_in_files`, for the text of a TOML file."""
     import tomllib
 
@@ -51,9 +74,8 @@ def _in_toml(text: bytes, file_name: str) -> str | None:
         table = tomllib.loads(text.decode())
         if file_name == "pyproject.toml":
             table = table.get("tool", {}).get("poolq", {})
-        name = table.get("name", "default")
-        return name if name and not name.strip(_NAME_CHARACTERS) else None
-    except (ValueError, AttributeError):
+        return _simple(table.get("name", project))
+    except (ValueError, AttributeError, TypeError):
         return None
 
 

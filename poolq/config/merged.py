@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
+MAX_NAME_LENGTH = 64  # characters of a pool's name, as parsers.label allows
 JOB_ENGINE = "JOB_ENGINE"  # Lightpack's name of the setting `engine`
 
 Warn = Callable[[str], None]
@@ -40,8 +41,8 @@ def _default(name: str) -> Any:
 class Config:
     """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
     complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
-    absolute path, or "stderr"; `metrics` is host:port, or "off". `sources` maps each setting to the
-    place where its value was found."""
+    absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's unless one
+    is set. `sources` maps each setting to the place where its value was found."""
 
     engine: str
     folder: Path
@@ -80,6 +81,15 @@ class _Layer(NamedTuple):
     named: Callable[[Setting], str]
 
 
+class Project(NamedTuple):
+    """The project's folder. `trusted`: its files may be read; `found`: it has one of
+    PROJECT_FILES."""
+
+    folder: Path
+    trusted: bool
+    found: bool
+
+
 def load(
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -95,7 +105,8 @@ def load(
     `warn`, or in the log), since it may belong to another version or to the application."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
-    folder, trusted = project_folder(cwd, warn)
+    project = find_project(cwd, warn)
+    folder, trusted = project.folder, project.trusted
     dotenv = _dotenv(folder / ".env") if trusted else {}
     layers = (
         _flags(flags or {}, place),
@@ -118,6 +129,8 @@ def load(
         values["engine"] = engine_urls.normalise(str(values["engine"]), folder, database)
     except ValueError as error:
         raise ConfigError(f"engine ({sources['engine']}): {error}") from None
+    if sources["name"] == "default" and project.found:
+        values["name"] = _project_name(folder) or values["name"]
     if values["log_file"] != STDERR:
         values["log_file"] = str(folder / str(values["log_file"]))
     return Config(folder=folder, sources=sources, **values)  # type: ignore[arg-type]  # parsed
@@ -135,9 +148,9 @@ def engine_class(config: Config) -> "type[Engine]":
     return found
 
 
-def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
-    """Return the project folder and whether it is trusted. It is the nearest trusted folder with
-    one of PROJECT_FILES, from `cwd` (default: the current one) upwards, or else `cwd`."""
+def find_project(cwd: Path | None, warn: Warn) -> Project:
+    """Return the nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current
+    one) upwards, or else `cwd`. Warns about untrusted ones."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -150,9 +163,15 @@ def project_folder(cwd: Path | None, warn: Warn) -> tuple[Path, bool]:
             continue
         why = reason_for_distrust(folder, current=folder == start)
         if not why:
-            return folder, True
+            return Project(folder, trusted=True, found=True)
         warn(f"{found} is not read: {why}")
-    return start, not reason_for_distrust(start, current=True)
+    return Project(start, trusted=not reason_for_distrust(start, current=True), found=False)
+
+
+def _project_name(folder: Path) -> str:
+    """Return the folder's base name, made printable and at most MAX_NAME_LENGTH long; or ""."""
+    text = "".join(one if one.isprintable() else "_" for one in folder.name)
+    return text.strip()[:MAX_NAME_LENGTH].strip()
 
 
 def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:

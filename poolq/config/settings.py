@@ -104,7 +104,7 @@ SETTINGS = (
         "Exit when the queues are empty.", switch=True),
     Setting("node_ttl", 30.0, duration(0.5), "SECONDS", "30",
         "Time without a heartbeat after which other pools take over a pool's jobs."),
-    Setting("name", "default", label, "NAME", "default",
+    Setting("name", "default", label, "NAME", "the project's name",
         "The pool's name, unique per user and host."),
     Setting("no_dashboard", False, switch, "", "off",
         "Write the log to the terminal instead of showing the dashboard.", switch=True),

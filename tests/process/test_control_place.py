@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,51 @@ def test_a_second_pool_of_a_name_is_refused_and_names_the_first(project: Project
     pool.kill_tree()
     gone = poolq(pool, "status")
     assert (gone.code, "choose one with --name: 'e mails/ü'" in gone.line) == (69, True)
+
+
+def test_the_pools_of_two_projects_side_by_side_have_their_names(
+    project: Project, tmp_path: Path
+) -> None:
+    """A command in a folder reaches its own project's pool, and no other."""
+    shop, mail = tmp_path / "shop", tmp_path / "mail"
+    for folder in (shop, mail):
+        folder.mkdir()
+        (folder / "poolq.toml").touch()
+    pool = project.ready(1, "--name=shop")
+    own = {"RUNTIME_DIRECTORY": str(pool.runtime), "POOLQ_NAME": ""}
+    in_shop, in_mail = Command(shop, **own), Command(mail, **own)
+    assert in_shop("status", "--json").json["pool"] == "shop"
+    for command in (("stop", "--now"), ("drain",), ("scale", "3"), ("top", "--once")):
+        refused = in_mail(*command)
+        assert (refused.code, refused.out) == (69, ""), command
+        assert refused.line.startswith(
+            "no pool named 'mail' runs here; choose one with --name: 'shop' (looked in "
+        )
+    other = project.ready(1, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="mail")
+    assert in_mail("status", "--json").json["pid"] == other.pid
+    assert in_mail("stop", "--now", "--wait").out == "pool mail has ended\n"
+    assert other.wait_exit() == 0
+    assert in_mail("scale", "2", "--name=shop").out == "pool shop is scaled to 2 workers\n"
+    assert in_shop("stop").code == 0
+    assert pool.wait_exit() == 0
+
+
+def test_a_pool_and_a_probe_take_the_projects_name(project: Project, tmp_path: Path) -> None:
+    (project.folder / "poolq.toml").touch()
+    pool = project.ready(1, POOLQ_NAME="")
+    name = project.folder.name
+    assert f"pool {name} starts" in pool.log
+    here = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
+    assert here("health", "--ready").code == 0
+    assert here("health", "--ready", "--name", name).code == 0
+    shown = here("config", "show", "--json").json["settings"]["name"]
+    assert shown == {"value": name, "source": "default"}
+    beside = Command(tmp_path, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
+    assert beside("health", "--ready").line == "no pool named 'default' runs here"
+    (tmp_path / "odd näme").mkdir()
+    (tmp_path / "odd näme" / ".env").write_text("OTHER=1\n")
+    odd = Command(tmp_path / "odd näme", RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
+    assert odd("health", "--ready").line == "no pool named 'odd näme' runs here"
 
 
 def test_the_name_of_a_killed_master_is_free_while_its_worker_finishes(project: Project) -> None:

@@ -93,7 +93,7 @@ def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path
         folder = tmp_path / f"beside{file}" / "deeper"
         folder.mkdir(parents=True)
         (folder.parent / file).write_text(text)
-        command = Command(folder, RUNTIME_DIRECTORY=str(pool.runtime))
+        command = Command(folder, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
         assert command("health", "--ready").code == 0, file
         assert command("health", "--ready", POOLQ_NAME="other").code == 69, file
         assert command("health", "--ready", POOLQ_NAME="mine").code == 0, file
@@ -103,6 +103,7 @@ def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path
     ("file", "text"),
     [
         (".env", "OTHER=1\n"),
+        ("", ""),
         ("poolq.toml", 'name = "mine-1"\napp = ["jobs"]\n'),
         ("pyproject.toml", '[project]\nname = "it"\n[tool]\npoolq.name = "mine-1"\n'),
     ],
@@ -110,12 +111,16 @@ def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path
 def test_a_probe_imports_next_to_nothing(
     project: Project, tmp_path: Path, file: str, text: str
 ) -> None:
-    pool = project.ready(1, "--name=mine-1" if "mine-1" in text else "--name=default")
-    (tmp_path / file).write_text(text)
+    name = "default" if not file else "mine-1" if "mine-1" in text else "shop.eu"
+    pool = project.ready(1, f"--name={name}")
+    folder = tmp_path / "shop.eu"
+    folder.mkdir()
+    if file:
+        (folder / file).write_text(text)
     done = subprocess.run(
         [sys.executable, "-S", "-c", PROBE],
-        cwd=tmp_path,
-        env=environment(RUNTIME_DIRECTORY=str(pool.runtime)),
+        cwd=folder,
+        env=environment(RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME=""),
         capture_output=True,
         text=True,
         check=True,

@@ -36,10 +36,11 @@ class Done(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without settings of poolq, and with poolq importable."""
+    """This process's environment without settings of poolq but a pool's name, which is the folder's
+    otherwise, and with poolq importable."""
     found = {name: value for name, value in os.environ.items() if not name.startswith("POOLQ_")}
     found.pop("DATABASE_URL", None)
-    return {**found, "PYTHONPATH": str(ROOT), **more}
+    return {**found, "PYTHONPATH": str(ROOT), "POOLQ_NAME": "default", **more}
 
 
 class Command:

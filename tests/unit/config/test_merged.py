@@ -9,7 +9,7 @@ import pytest
 
 from poolq import config
 from poolq.config import Config
-from poolq.config.settings import SETTINGS, cores
+from poolq.config.settings import BY_NAME, SETTINGS, cores
 from poolq.errors import ConfigError
 
 
@@ -108,6 +108,27 @@ def test_the_project_folder_is_the_nearest_one_upwards(tmp_path: Path, marker: s
     (tmp_path / "a" / marker).touch()
     assert load(deep).folder == tmp_path / "a"
     assert load(deep).engine == f"sqlite:///{tmp_path}/a/poolq.db"
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ("shop", "shop"),
+        ("my shop, née", "my shop, née"),
+        ("tab\tand\x1b[31m", "tab_and_[31m"),
+        (os.fsdecode(b"latin\xe9"), "latin_"),
+        ("x" * 63 + " yz", "x" * 63),
+        (" ", "default"),
+    ],
+)
+def test_the_default_name_is_the_projects(tmp_path: Path, base: str, name: str) -> None:
+    (tmp_path / base / "deep").mkdir(parents=True)
+    assert load(tmp_path / base / "deep", POOLQ_ENGINE="null").name == "default"
+    (tmp_path / base / "pyproject.toml").touch()
+    made = load(tmp_path / base / "deep", POOLQ_ENGINE="null")  # SQLite's URLs are UTF-8
+    assert (made.name, made.sources["name"]) == (name, "default")
+    assert BY_NAME["name"].parse(made.name) == name
+    assert load(tmp_path / base, {"engine": "null"}, POOLQ_NAME="other").name == "other"
 
 
 def test_a_virtual_environment_called_dotenv_is_no_marker(tmp_path: Path) -> None:
