@@ -36,7 +36,7 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
 
 
 def level(event: events.Event) -> str:
-    """info, warning or error."""
+    """Return info, warning or error."""
     return event.level if isinstance(event, events.Note) else NAMES_AND_LEVELS[type(event)][1]
 
 
@@ -64,7 +64,7 @@ def _job(event: events.Retried | events.Failed | events.Limited) -> str:
 
 
 def _finished(event: events.Finished) -> str:
-    job, id, queue, attempt, seconds = event  # reading one field costs as much as this
+    job, id, queue, attempt, seconds = event  # cheaper than reading each field
     took = f"{round(seconds * 1e6)} µs" if seconds < 0.001 else span(seconds)
     return "done %s %s queue=%s attempt=%s in %s" % (job, id, queue, attempt, took)  # noqa: UP031  # faster by a third
 
@@ -103,7 +103,7 @@ def _limit_ended(event: events.LimitEnded) -> str:
 
 
 def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
-    """Rate limit mail (10 per 1 min), rate limit sms (3 per 1.5 s)."""
+    """Name a limit with its rule, such as rate limit mail (10 per 1 min)."""
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((one for one in units if event.window % one[1] == 0), units[-1])
     return f"rate limit {event.key} ({event.limit} per {event.window / size:g} {unit})"

@@ -45,7 +45,8 @@ class Failed(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """A rate limit held a job back. `how`: released (an attempt) or parked. `left`: attempts."""
+    """A rate limit held a job back. `how`: released (which counts as an attempt) or parked. `left`:
+    how many attempts remain."""
 
     job: str
     id: str

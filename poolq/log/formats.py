@@ -49,7 +49,7 @@ class TextFormat:
         return self._line(when, who, job, text + CONTINUED if more else text)
 
     def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
-        """Format a record of the stdlib's logging, with `text`, a part of its text."""
+        """Format a record of the stdlib's logging. `text` is a part of its message."""
         body = f"{record.levelname.lower()}: {record.name}: {text}"
         return self._line(record.created, who, job, f"{body}\n{trace}" if trace else body)
 

@@ -86,7 +86,7 @@ class Logger:
         self._sink.wake()
         while self._round():
             if not self._sink.is_alive():
-                return EXIT_SINK_DIED  # it has reported why on stderr
+                return EXIT_SINK_DIED  # the sink has reported why on stderr
         self._sink.finish(FLUSH_TIMEOUT)
         return 0
 
@@ -165,9 +165,9 @@ def _ended(fd: int) -> bool:
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:
-    """Stop the logger, after all other processes have ended and their lines are written."""
+    """Stop the logger and wait for its end, after all other processes have ended."""
     pipes.ring.request_exit()
-    send(pid, signal.SIGTERM)  # makes it check this at once
+    send(pid, signal.SIGTERM)  # makes the logger check this at once
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
         if monotonic() > deadline:

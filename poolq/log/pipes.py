@@ -59,6 +59,6 @@ def adopt(fd: int) -> None:
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-        if stream is not None:  # after reconfigure(), which fails on a pipe
+        if stream is not None:  # after reconfigure(), which needs a position; a pipe has none
             stream.flush()
         os.dup2(fd, number)

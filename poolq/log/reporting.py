@@ -29,7 +29,7 @@ LINE_BYTES = 128
 #: determines which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
 _number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
-#: Events without a warning that people are shown. The events of each job would be too many.
+#: Routine events that are shown to people. The events of each job would be too many.
 _SHOWN = (Note, LimitBegan, LimitEnded)
 OnEvent = Callable[[float, str, Event], None]
 
@@ -85,10 +85,10 @@ class Log:
         """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
         dropped and counted. `streams`: whether sys.stdout and sys.stderr go the same way. `job()`
         returns the id of the job that this process runs, or "", for the output of its threads.
-        `on_event` receives all events but those of each job."""
+        `on_event` receives warnings, errors and the events of _SHOWN."""
         self.rename(who)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
-        if streams and not self._prints:  # workers keep those of the template, which code may hold
+        if streams and not self._prints:  # workers keep the template's, which code may refer to
             self._prints = True
             sys.stdout = stream(self, 1)
             sys.stderr = stream(self, 2)
@@ -121,7 +121,7 @@ class Log:
         self.flush()
 
     def output(self, fd: int, data: bytes) -> None:
-        """Write what Python code wrote to stdout (1) or stderr (2), not split into lines yet."""
+        """Pass on what Python code wrote to stdout (1) or stderr (2), not split into lines yet."""
         self.flush()
         for frame in output(self._token, fd, self._running(), data):
             self._write(frame)
@@ -132,7 +132,7 @@ class Log:
         if not self._blocks:
             return
         with self._lock:
-            if self._sending:  # a destructor has printed meanwhile
+            if self._sending:  # called by a destructor that prints
                 return
             self._sending = True
             try:

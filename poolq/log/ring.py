@@ -2,7 +2,7 @@
 continues.
 
 - A record is what one read of one pipe returned, with its source and time. The reading thread adds
-  records at TAIL, the sink's thread takes them from HEAD. Each moves its word only when its
+  records at TAIL, the sink's thread takes them from HEAD. Each thread moves its word only when its
   operation is complete.
 - One system call moves the bytes from a pipe to their place in the ring. Until then, the place
   contains a sentinel, so the successor of a logger that died knows whether they were moved.

@@ -309,7 +309,7 @@ class Scoreboard:
 
 
 def rows_of(fd: int) -> int:
-    """Return the number of rows in another pool's memory; 0 if its layout is another."""
+    """Return the number of rows in another pool's memory; 0 if it has another layout."""
     size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
     if size < head:
         return 0

@@ -54,8 +54,8 @@ def confirm_kill(
 
 
 def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
-    """Check again whether a worker that boots too long still boots. Return True and resume it if
-    not; otherwise it stays stopped, to be killed."""
+    """Stop a worker that boots too long and check again. If it no longer boots, resume it and
+    return True; otherwise it stays stopped, to be killed."""
     stop_process(pid)
     if scores.phase(index) == Phase.BOOT:
         return False

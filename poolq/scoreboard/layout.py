@@ -72,7 +72,7 @@ MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 # The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory
 # in bytes, thousandths of a core, growth of memory in bytes per minute (0: not known yet).
 USAGE_WORDS = 4
-ZERO_GROWTH = 1 << 62  # represents a growth of 0: words have no sign
+ZERO_GROWTH = 1 << 62  # represents a growth of 0, since words have no sign
 
 # The master's words of a row. CHARGED: 0 if the worker's death must not count as a crash of the
 # running job. STOP_REQUESTED: 1 if the worker must finish its job and exit.
@@ -84,8 +84,8 @@ STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTE
 # than done. Those from SETTLED on and below FINISHED are done, and so are all claims of
 # PREVIOUS_REQUEST (0: it is settled). The upper bits of FINISHED and SETTLED are the number of
 # their request, so storing REQUEST alone switches to the next one: see `worker_row.of_request()`.
-# STARTED is 1 + the index of the claim that started last, 0 if none is running. DEADLINE is that of
-# the running user code, 0 if it has none. TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
+# STARTED is 1 + the index of the claim that started last, 0 if none is running. DEADLINE is when
+# the running user code is killed, 0 for never. TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
 # RETRY_DELAY (microseconds) are valid only if DEADLINE is set.
 WORKER_WORDS = 48
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)

@@ -19,7 +19,8 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
-        """Record that the logger is alive. If the master is dead, kill as described above."""
+        """Record that the logger is alive. If the master is dead, kill what the jobs of dead
+        workers have started."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

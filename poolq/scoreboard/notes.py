@@ -21,7 +21,7 @@ from poolq.scoreboard.shared_text import TextPage
 MAX_KEYS = 16  # limits to remember: those that held jobs back most recently
 MAX_NOTE_CHARS = 200
 MAX_JSON_INT = 1 << 53  # JSON's numbers are exact up to here
-MAX_MOMENTS = 4  # times to remember for a limit at which released jobs are due
+MAX_MOMENTS = 4  # due times of released jobs to remember for each limit
 MERGE_WITHIN = 1.0  # seconds within which two of these times count as one
 
 #: By a limit's key: pairs of a time in monotonic seconds and how many jobs will then be due.

@@ -71,8 +71,8 @@ class WorkerRow:
         self._buckets = notes.histogram.words
         self._sums = notes.histogram.sums
         self.words = memory.cast("Q")
-        self._last_guard = -1, -1, -1  # TIMEOUT, ATTEMPT, RETRY_DELAY: equal for most jobs
-        self._first = 1  # the FINISHED or SETTLED of the first claim
+        self._last_guard = -1, -1, -1  # last TIMEOUT, ATTEMPT, RETRY_DELAY; equal for most jobs
+        self._first = 1  # FINISHED or SETTLED after the first claim
 
     def is_paused(self) -> bool:
         """Return whether the pool is paused."""
@@ -140,12 +140,12 @@ class WorkerRow:
         words[RETURNED_AT] = monotonic_ns()
         words[CLAIMS] = max(0, words[CLAIMS] - many)
 
-    def set_asking(self, asking: bool) -> None:  # a word's value
+    def set_asking(self, asking: bool) -> None:  # stored as a word
         """Record whether the job that starts still waits for its rate limits."""
         self.words[ASKING] = asking
 
-    def set_unlimited(self, unlimited: bool) -> None:  # a word's value
-        """Record whether the last jobs had no rate limit; the next ones are expected alike."""
+    def set_unlimited(self, unlimited: bool) -> None:  # stored as a word
+        """Record whether the last jobs had no rate limit. The next ones probably have none then."""
         self.words[UNLIMITED] = unlimited
 
     def set_rss_at_start(self, memory: int) -> None:

@@ -145,7 +145,7 @@ class PoolLock:
             ) from None
 
     def _reject_duplicate(self) -> None:
-        """Give up the name if a pool has it whose lock file was deleted and will be restored."""
+        """Give up the name if another pool has it, whose lock file was deleted."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
@@ -207,7 +207,8 @@ class PoolLock:
         return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """Hold the old lock until there is a new one. The marker keeps new pools away."""
+        """Create the files again. Hold the old lock until there is a new one; meanwhile, the marker
+        keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _is_private(self._path.lstat()):

@@ -33,7 +33,7 @@ def enable() -> int:
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
     """Return the stack of every thread of that worker, "" if it does not answer in time. `number`:
-    of its file; it must not be 0, since the signal would then end the worker."""
+    that of the worker's file. It must not be 0: the signal ends a worker without a file."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -88,7 +88,8 @@ class Executor:
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
         """Return the result of a job that has already failed, or whose workers died too often; None
-        if the job must run. It is not constructed, since its `__init__` may kill workers."""
+        if the job must run. A failed job is not constructed, since its `__init__` may kill
+        workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
@@ -123,7 +124,7 @@ class Executor:
         """Ask the engine for a start; return None if the job may start. Raises EngineError."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
-        if admission.stale:  # the engine will refuse this, and only that is reported
+        if admission.stale:  # giving it back is refused, too; only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)

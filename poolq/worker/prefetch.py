@@ -18,7 +18,7 @@ BATCH_SECONDS = 0.02
 MAX_BATCH = 512
 #: The next batch is claimed while one of at least this size runs.
 LOOK_AHEAD_MIN = 4
-#: Durations above this number of seconds count as this number.
+#: Longer durations count as this many seconds in the mean for a job's name.
 MAX_DURATION = 5 * BATCH_SECONDS
 #: The next batch is at most this many times as large as the last one.
 MAX_GROWTH = 4

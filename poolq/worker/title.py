@@ -2,8 +2,8 @@
 
 Setting it costs as much as all other bookkeeping of a short job, and nobody can read a title that
 lasts for microseconds. So of short jobs, only the first of a batch is shown, and only if the title
-has been the same for TITLE_INTERVAL. If a job turns out to be long, the watcher reads it from the
-scoreboard's row and shows it.
+has been the same for TITLE_INTERVAL. If a job turns out to be long, the watcher reads its name from
+the scoreboard and shows it.
 """
 
 from setproctitle import setproctitle
