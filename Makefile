@@ -91,7 +91,7 @@ screenshot: $(VENV)/.runtime ## draw the pictures of the dashboard in docs/, fro
 compiled: $(VENV)/.dev
 	@$(BIN)/python -m compileall -q poolq
 
-servers: ## install what the tests need and the machine lacks: servers, supervisor, systemd, tmux
+servers: ## install what the tests need and the machine lacks: servers, supervisor, systemd, tmux, Prometheus
 	@set -e; missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
@@ -100,6 +100,7 @@ servers: ## install what the tests need and the machine lacks: servers, supervis
 	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
+	command -v prometheus >/dev/null || missing="$$missing prometheus"; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 \
 	  || missing="$$missing libfaketime"; \
 	[ -z "$$missing" ] || { $(call apt_install,$$missing,the tests need); }
@@ -146,8 +147,8 @@ echo "making $(2) with $$($(1) -V)"; \
 $(1) -m venv --clear $(2)
 endef
 
-# $(call apt_install,packages,who needs them): apt's exit code is ignored, because a service that
-# cannot be started makes it fail, and the tests start their own servers.
+# $(call apt_install,packages,who needs them): no package starts its service, because the tests
+# start their own servers. apt's exit code is ignored: a service that cannot be started makes it fail.
 define apt_install
 need=$$(echo $(1)); \
 by_hand="$(2) $$need; as root on Debian: apt-get install $$need; then run make again"; \
@@ -157,6 +158,11 @@ for tool in apt-get dpkg $$as_root; do \
 done; \
 echo "installing $$need"; \
 $$as_root apt-get update -qq || true; \
+policy=/usr/sbin/policy-rc.d; \
+[ -e $$policy ] || { \
+  trap "$$as_root rm -f $$policy" EXIT; trap 'exit 1' HUP INT TERM; \
+  printf '#!/bin/sh\nexit 101\n' | $$as_root tee $$policy >/dev/null; $$as_root chmod +x $$policy; \
+}; \
 $$as_root env DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq -y --no-install-recommends $$need </dev/null >/dev/null || true; \
 dpkg -s $$need >/dev/null 2>&1 || { echo "apt could not install them: $$by_hand" >&2; exit 1; }

@@ -74,10 +74,13 @@ Queues = Sequence[str] | None
 
 
 class Step(NamedTuple):
-    """The result of a step: the new claims, and the ids of the settlements that were stale."""
+    """The result of a step: the new claims, and the ids of the settlements that were stale.
+    `waited`: for how many microseconds the first claim has been due; -1: not known, as in a
+    repeated step."""
 
     claims: list[Claim]
     stale: list[str]
+    waited: int = -1
 
 
 class Registration(NamedTuple):
@@ -184,6 +187,8 @@ class Engine(ABC):
 
     #: False for sync and null, on which no pool can run.
     stores = True
+    #: `counts` counts fewer jobs than this of a queue or of a kind exactly; None: any number.
+    exact_counts: int | None = None
 
     def __init__(self, url: str, namespace: str) -> None:
         self.url = url

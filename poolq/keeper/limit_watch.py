@@ -30,6 +30,7 @@ Name = tuple[str, int]
 
 class Starts:
     """Measures the starts per second under one limit. Times are the engine's, in microseconds.
+    `total` counts the starts since the first observation and in the window that was open then.
     Starts are counted from the beginning of one window to the beginning of another, at least one
     window later, so the rate never exceeds what the limit allows."""
 
@@ -37,7 +38,7 @@ class Starts:
         self._limit = limit
         self._window = window
         self._span = max(round(MIN_SPAN * MICROSECONDS), MIN_WINDOWS * window)
-        self._total = 0
+        self.total = 0
         self._counted = -1
         self._start = 0  # beginning of the last open window, or 0
         self._used = 0
@@ -51,7 +52,7 @@ class Starts:
         start = use.window.start if use.window.used and use.resets_in > 0 else 0
         if self._samples and (now < self._samples[-1][0] or 0 < start < self._start):
             self._forget()  # the clock went back
-        self._total += self._came(use, start)
+        self.total += self._came(use, start)
         if use.starts >= 0:
             self._counted = use.starts
         waits = bool(use.parked or use.released)
@@ -62,9 +63,9 @@ class Starts:
         self._opened = start > 0
         old = not self._samples or now - self._samples[-1][0] >= self._span // MAX_SAMPLES
         if start and start != self._start:
-            self._sample(start, self._total - use.window.used)
+            self._sample(start, self.total - use.window.used)
         elif not start and old:
-            self._sample(now, self._total)
+            self._sample(now, self.total)
         if start:
             self._start, self._used = start, use.window.used
         self._waited = waits
@@ -94,13 +95,13 @@ class Starts:
 
     def _rate(self, now: int, start: int) -> float:
         samples = self._samples
-        at, total = (start, self._total - self._used) if start else (now, self._total)
+        at, total = (start, self.total - self._used) if start else (now, self.total)
         while len(samples) > 1 and samples[1][0] <= now - self._span:
             samples.popleft()
         begun, before = samples[0]
         if at - begun >= self._window:
             return (total - before) * MICROSECONDS / (at - begun)
-        return min(self._limit, self._total - before) * MICROSECONDS / self._window
+        return min(self._limit, self.total - before) * MICROSECONDS / self._window
 
     def _forget(self) -> None:
         self._samples.clear()
@@ -126,6 +127,7 @@ class LimitWatch:
     def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
         self._known: dict[Name, _WatchedLimit] = {}
         self._held: dict[str, SlidingWindow] = {}
+        self._held_totals: dict[str, int] = {}
         self._since = {(one.key, one.window): one.since for one in before if one.since is not None}
         self._observed_at = 0.0  # 0.0: never
 
@@ -157,6 +159,7 @@ class LimitWatch:
         events = self._changes(now)
         self._observed_at = now
         self._held = {key: trend for key, trend in self._held.items() if key in held}
+        self._held_totals = {key: self._held_totals[key] for key in held}
         ranked = sorted(self._known, key=self._rank)
         self._known = {name: self._known[name] for name in ranked[:MAX_WATCHED]}
         found = [self._watched(now, name, last_tries.get(name[0], 0)) for name in ranked[:most]]
@@ -179,6 +182,9 @@ class LimitWatch:
 
     def _add_held(self, now: float, key: str, count: int) -> None:
         trend = self._held.get(key)
+        # The sum is lower if a worker has forgotten the key: see `notes.MAX_KEYS`.
+        more = max(0, count - (trend.last() if trend else 0))
+        self._held_totals[key] = self._held_totals.get(key, 0) + round(more)
         if trend is None:
             trend = self._held[key] = SlidingWindow(HELD_SPAN)
             if not self._observed_at:
@@ -240,6 +246,8 @@ class LimitWatch:
             since=known.since,
             quiet=round(now - known.used_at, 3),
             last_tries=last_tries,
+            starts_total=known.starts.total,
+            held_total=self._held_totals.get(name[0], 0),
         )
 
 

@@ -8,6 +8,7 @@
 
 import threading
 from collections.abc import Sequence
+from sys import maxsize
 from time import monotonic, monotonic_ns
 
 from poolq.common.backoff import Backoff
@@ -44,6 +45,7 @@ class Observer(threading.Thread):
         self._complaint = ""
         self._failures = 0
         before = read(self._page.read())
+        self._flows_before = before.flows if before else {}
         self._watch = LimitWatch(before.limits if before else ())
 
     def run(self) -> None:
@@ -84,7 +86,8 @@ class Observer(threading.Thread):
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
-        queues, totals = engine.counts(), engine.totals()
+        # In this order, a job that ends meanwhile is missed, but none is counted twice.
+        totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         pools = [node_status(one, now) for one in others]
@@ -125,29 +128,46 @@ class Observer(threading.Thread):
         return not self._served or queue in self._served
 
     def _flow(self, queues: Sequence[QueueCounts], totals: Totals) -> dict[str, QueueFlow]:
-        now = monotonic()
-        self._trends = {one.queue: self._trends.get(one.queue) or QueueTrends() for one in queues}
-        return {one.queue: self._trends[one.queue].add(now, one, totals) for one in queues}
+        now, trends, flows = monotonic(), self._trends, {}
+        exact = self._engine.exact_counts or maxsize
+        held = sum(one.delayed + one.parked + one.running for one in queues)
+        self._trends = {}
+        for one in queues:
+            before = self._flows_before.get(one.queue, QueueFlow()).dispatched
+            trend = self._trends[one.queue] = trends.get(one.queue) or QueueTrends(before)
+            flows[one.queue] = trend.add(now, one, totals, max(one.ready, held) < exact)
+        self._flows_before = flows
+        return flows
 
 
 class QueueTrends:
-    """Measures the jobs per second that enter and leave one queue. Those that enter are those that
-    leave plus the growth of the queue."""
+    """Measures the jobs that enter and leave one queue. Those that enter are those that leave plus
+    the growth of the queue.
 
-    def __init__(self) -> None:
+    `dispatched` are all that have ended or are stored. It never decreases: after jobs were
+    cancelled or purged it stays until as many others have come.
+    """
+
+    def __init__(self, dispatched: int = 0) -> None:
+        self._dispatched = dispatched
         self._left = SlidingWindow(RATE_SPAN)
         self._came = SlidingWindow(RATE_SPAN)
         self._ready = SlidingWindow(READY_SPAN)
 
-    def add(self, now: float, one: QueueCounts, totals: Totals) -> QueueFlow:
+    def add(self, now: float, one: QueueCounts, totals: Totals, exact: bool) -> QueueFlow:
+        """Add an observation. `exact`: the queue's jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
         left = total.get("done", 0) + total.get("failed", 0)
+        entered = left + one.ready + one.delayed + one.parked + one.running
+        if exact:
+            self._dispatched = max(self._dispatched, entered)
         self._left.add(now, left)
-        self._came.add(now, left + one.ready + one.delayed + one.parked + one.running)
+        self._came.add(now, entered)
         self._ready.add(now, one.ready)
         came, gone = self._came.rate(), self._left.rate()
         return QueueFlow(
             None if came is None else max(0.0, came),
             None if gone is None else max(0.0, gone),
             tuple(self._ready.values(OBSERVE_INTERVAL)),
+            self._dispatched,
         )

@@ -27,7 +27,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `growth`: by
     how much the number of waiting jobs grows, per second. `since`: since when it holds jobs back,
     in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
-    has released with one attempt left."""
+    has released with one attempt left. `starts_total`: since the keeper watches it. `held_total`:
+    how many jobs this pool has held back for limits with its key."""
 
     key: str
     limit: int
@@ -43,6 +44,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     since: float | None
     quiet: float
     last_tries: int = 0
+    starts_total: int = 0
+    held_total: int = 0
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,8 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     jobs that this pool holds back per minute; `spark`: in each 2 seconds of the last minute.
     `next_slot`: seconds until one more job may start, 0.0 if one may now; `empty_in`: about how
     many seconds until no job waits, None if none does or their number `grows`. `last_tries`: jobs
-    of this pool that it released with one attempt left; the next release fails them."""
+    of this pool that it released with one attempt left; the next release fails them.
+    `starts_total`, `held_total`: as in `ObservedLimit`."""
 
     key: str
     limit: int
@@ -72,6 +76,8 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     empty_in: float | None = None
     grows: bool = False
     last_tries: int = 0
+    starts_total: int = 0
+    held_total: int = 0
 
     @property
     def holds_back(self) -> bool:
@@ -117,6 +123,8 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         empty_in=_empty_in(seen, window, waiting, next_slot) if waiting and not grows else None,
         grows=grows,
         last_tries=seen.last_tries,
+        starts_total=seen.starts_total,
+        held_total=seen.held_total,
     )
 
 

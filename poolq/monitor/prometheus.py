@@ -17,13 +17,15 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
-from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey
+from poolq.scoreboard.histogram import BOUNDS, WAIT, Cell, HistogramKey
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PHASE_NAMES, RETRIED, Phase
 from poolq.scoreboard.pool_status import PoolStatus
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+#: Not "job", which is Prometheus' own label for what it scrapes.
+_JOB = ("queue", "job_name")
 _LIMIT = ("limit", "window")
 #: At most this many limits have series of their own; those that jobs wait for come first.
 MAX_LIMITS = 50
@@ -37,11 +39,15 @@ METRICS = {
     "poolq_workers": ("gauge", ("state",), "Workers by state."),
     "poolq_worker_rss_bytes": ("gauge", ("slot",), "Resident memory of the workers of a slot."),
     "poolq_worker_restarts": ("counter", ("cause",), "Workers that have ended, by cause."),
-    "poolq_jobs": ("counter", ("queue", "job", "outcome"), "Claims that have ended."),
-    "poolq_job_duration_seconds": ("histogram", ("queue", "job"), "How long run() took."),
-    "poolq_rate_limited_releases": (
-        "counter", ("queue", "job"), "Jobs released because of a rate limit, an attempt counted.",
+    "poolq_jobs": ("counter", (*_JOB, "outcome"), "Claims that have ended."),
+    "poolq_job_duration_seconds": ("histogram", _JOB, "How long run() took."),
+    "poolq_job_wait_seconds": (
+        "histogram", _JOB, "From due to start, of the first job of each claim.",
     ),
+    "poolq_rate_limited_releases": (
+        "counter", _JOB, "Jobs released because of a rate limit, an attempt counted.",
+    ),
+    "poolq_dispatched": ("counter", ("queue",), "Jobs that have ended or are stored."),
     "poolq_queue_ready": ("gauge", ("queue",), "Jobs that wait for a worker."),
     "poolq_queue_delayed": ("gauge", ("queue",), "Jobs that are not due yet."),
     "poolq_queue_parked": ("gauge", ("queue",), "Jobs that wait for a rate limit's slot."),
@@ -53,6 +59,10 @@ METRICS = {
         "gauge", ("limit", "window", "how"), "Jobs that wait for a rate limit, parked or released.",
     ),
     "poolq_limit_holds_back": ("gauge", _LIMIT, "1 while jobs are held back by a rate limit."),
+    "poolq_limit_starts": ("counter", _LIMIT, "Starts under a rate limit."),
+    "poolq_limit_held_back": (
+        "counter", ("limit",), "Jobs that a limit's key has held back, parked or released.",
+    ),
     "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
     "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
     "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 if it may now."),
@@ -61,7 +71,11 @@ METRICS = {
     "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
-RUN_OUTCOMES = (DONE, FAILED, RETRIED)  # the outcomes of run(); a job that is held back has not run
+#: The outcomes of the cells that make a histogram. A job that is held back has not run.
+HISTOGRAMS = {
+    "poolq_job_duration_seconds": (DONE, FAILED, RETRIED),
+    "poolq_job_wait_seconds": (WAIT,),
+}
 
 Value = tuple[tuple[str, ...], float]
 
@@ -87,7 +101,7 @@ class Collector:
         for name, (kind, labels, text) in METRICS.items():
             family = kinds[kind](name, text, labels=labels)
             if kind == "histogram":
-                for job, cell in _durations(cells).items():
+                for job, cell in _sums(cells, HISTOGRAMS[name]).items():
                     family.add_metric([_label(text) for text in job], buckets(cell), cell.seconds)
             else:
                 for of, value in values.get(name, ()):
@@ -155,6 +169,7 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     }
     return {
         **found,
+        "poolq_dispatched": [((queue,), flow.dispatched) for queue, flow in broker.flows.items()],
         "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in broker.queues],
         "poolq_broker_ping_seconds": [((), broker.ping)],
         "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - broker.at) / 1e9)],
@@ -170,6 +185,8 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
             for how in ("parked", "released")
         ],
         "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
+        "poolq_limit_starts": [(name, one.starts_total) for name, one in named],
+        "poolq_limit_held_back": list({(one.key,): one.held_total for _, one in named}.items()),
         "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
         "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in named],
         "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in named],
@@ -179,10 +196,13 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
     }
 
 
-def _durations(cells: Mapping[HistogramKey, Cell]) -> dict[tuple[str, str], Cell]:
+def _sums(
+    cells: Mapping[HistogramKey, Cell], outcomes: Sequence[int]
+) -> dict[tuple[str, str], Cell]:
+    """The sum of these outcomes by queue and job."""
     found: dict[tuple[str, str], Cell] = {}
     for key, cell in cells.items():
-        if key.outcome in RUN_OUTCOMES:
+        if key.outcome in outcomes:
             of = key.queue, key.job
             found[of] = plus(found[of], cell) if of in found else cell
     return found

@@ -3,6 +3,7 @@
 - Each (outcome, queue, job) has a cell in shared memory, which counts how many jobs took how long.
   The number of its jobs is the sum over its buckets, so counting a job is two additions, which
   `worker_row.py` makes without another call.
+- The cells of WAIT, which is no outcome, count how long jobs had been due when they started.
 - Cells belong to the row of the scoreboard, not to its worker. The next worker continues them, so
   no counter ever decreases. When all are in use, new kinds of jobs count as OTHER.
 - There is one writer. A reader sees each word old or new, and a cell only when its name is
@@ -16,8 +17,9 @@ from poolq.scoreboard.shared_text import WORD
 #: Upper bounds of the buckets, in seconds; one more bucket is for longer durations.
 BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 BUCKETS = len(BOUNDS) + 1
-CELLS = 64
+CELLS = 96
 RESERVED_CELLS = 8  # cells for OTHER
+WAIT = 0  # not the word of an outcome
 OTHER = "other"  # the name of queue and job if there are too many
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
@@ -28,7 +30,7 @@ HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the scoreboard's word that counts it, such as DONE."""
+    """`outcome`: the scoreboard's word that counts it, such as DONE; or WAIT."""
 
     outcome: int
     queue: str

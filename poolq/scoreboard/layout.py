@@ -109,7 +109,7 @@ ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
 # The notes of a row, which contain what its workers have counted and noted. They outlive the
 # worker.
 HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES = 8192, 1024, 16_392, 12_288
-NOTES_BYTES = 20 * 4096
+NOTES_BYTES = 25 * 4096
 FAILURE_SLOTS = 8
 
 # The pages.

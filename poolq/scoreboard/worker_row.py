@@ -8,7 +8,7 @@ the words; `board.py` reads them, and writes the master's part.
 from bisect import bisect_left
 from time import monotonic_ns
 
-from poolq.scoreboard.histogram import BOUNDS, SUM
+from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 from poolq.scoreboard.layout import (
     ASKING,
     ATTEMPT,
@@ -205,6 +205,14 @@ class WorkerRow:
             cell = self._cells[word, queue, job]
         except KeyError:
             cell = self.notes.histogram.open(word, queue, job)
+        self._buckets[cell + bisect_left(BOUNDS, seconds)] += 1
+        self._sums[cell + SUM] += seconds
+
+    def count_wait(self, queue: str, job: str, seconds: float) -> None:
+        """Count a job that starts now and had been due for so long."""
+        cell = self._cells.get((WAIT, queue, job))
+        if cell is None:
+            cell = self.notes.histogram.open(WAIT, queue, job)
         self._buckets[cell + bisect_left(BOUNDS, seconds)] += 1
         self._sums[cell + SUM] += seconds
 

@@ -57,7 +57,8 @@ _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`due`: the time from which no claim may start before `settle_overdue()` is called."""
+    """`due`: the time from which no claim may start before `settle_overdue()` is called.
+    `first_due_at`: since when the first of the current claims has been due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
@@ -69,10 +70,12 @@ class ClaimBuffer:
         self._lock = threading.Lock()
         self._claims: deque[Claim] = deque()
         self._next_claims: list[Claim] = []  # to be started after _claims
+        self._next_due_at = 0  # since when the first of them has been due; 0 if unknown
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # whether the current claims that have ended are all done
         self.due = 0
+        self.first_due_at = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._settle_by = 0  # when pending settlements are due
         self._running_since = 0  # when the running user code started; 0 if none runs
@@ -196,6 +199,7 @@ class ClaimBuffer:
         self._accept_answer(step)
         self._note_returned()
         if claims := step.claims:
+            self.first_due_at = self._due_at(step)
             self._row.set_claims(request, first=claims[0].id, many=len(claims))
             self._all_done = True
         elif want:
@@ -216,7 +220,12 @@ class ClaimBuffer:
             self._client.report_refused([one.claim.id for one in self._pending])
             raise
         self._next_claims = step.claims
+        self._next_due_at = self._due_at(step)
         self._accept_answer(step)
+
+    def _due_at(self, step: Step) -> int:
+        """Since when the first claim has been due. The engine ran the step after it was sent."""
+        return self._client.asked_at - step.waited * 1000 if step.waited >= 0 else 0
 
     def _accept_answer(self, step: Step) -> None:
         """Report what the step refused. Pending settlements were added after it began."""
@@ -237,6 +246,7 @@ class ClaimBuffer:
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
+        self.first_due_at = self._next_due_at
         self._row.set_claims(claims[0].request, before, claims[0].id, len(claims))
         self._all_done = True
 

@@ -253,12 +253,21 @@ class Loop:
             self._unlimited += 1
             self._row.set_unlimited(self._unlimited == UNLIMITED_STREAK)
         if result is None:
+            if ready.claim.index == 0:
+                self._count_wait(ready)
             result = self._executor.run(ready)
             self._signals.after_user_code()
             self._prefetch.record(ready.message.job, result.seconds)
         if limit:
             self._row.clear_deadline()
         return result
+
+    def _count_wait(self, ready: ReadyJob) -> None:
+        """Count how long the first job of a claim has waited. Doing it for each job would cost as
+        much as its other counts; a job that is not short is the first and only one of its claim."""
+        if due_at := self._buffer.first_due_at:
+            seconds = max(0, monotonic_ns() - due_at) / 1e9
+            self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
         """Return None if the job may run: it has no rate limit, or the engine allows the start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, Push, QueueCounts
+from poolq.engines.base import Claim, Engine, Push, QueueCounts, Step
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
@@ -106,7 +106,7 @@ def test_a_due_job_of_a_paused_queue_is_not_claimed(engine: Engine, worker: Work
     (pushed,) = push(engine, "a", delay=10 * MS)
     engine.pause("q")
     wait_for(engine, stored(engine, pushed).at)
-    assert worker.step(want=1) == ([], [])
+    assert worker.step(want=1) == Step([], [])
 
 
 @pytest.mark.parametrize("way", ["recover", "reap", "give back"])
@@ -158,3 +158,27 @@ def test_what_is_pushed_from_elsewhere_is_found_whatever_its_due_time(
     push(engine, *map(str, range(100)))
     claimed = [name for _ in range(20) for name in named(worker.claim(20))]
     assert (len(claimed), claimed.count("late")) == (151, 1)
+
+
+def test_a_step_reports_how_long_its_first_job_has_been_due(engine: Engine, worker: Worker) -> None:
+    def claim(earliest: int, latest: int) -> Claim:
+        """Claim a job that was due between these moments."""
+        until(lambda: engine.now() > latest, 5, "a job that is due")
+        before = engine.now()
+        step = worker.step(want=5)
+        assert before - latest <= step.waited <= engine.now() - earliest
+        return step.claims[0]
+
+    assert worker.step(want=5).waited == -1
+    begun = engine.now()
+    push(engine, "a", "b")
+    pushed = claim(begun, pushed_at := engine.now())
+    worker.end(pushed, GIVE_BACK)
+    returned = claim(begun, pushed_at)
+    begun = engine.now()
+    worker.end(returned, Release(20 * MS, State(1), "retried"))
+    retried = claim(begun + 20 * MS, engine.now() + 20 * MS)
+    worker.end(retried)
+    moment = engine.now() + 20 * MS
+    push(engine, "c", at=moment)
+    claim(moment, moment)

@@ -4,6 +4,7 @@ given back, and a death finds what had ended. On Redis, where a step may be on i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic_ns
 
 import pytest
 
@@ -80,8 +81,12 @@ def end(buffer: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
 def test_what_was_sent_for_follows_what_is_ahead(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
+    begun = monotonic_ns()
     push(engine, *"abcdef")
+    pushed = monotonic_ns()
     assert buffer.claim(4) == 4
+    assert begun - 10**9 < buffer.first_due_at < pushed, "since before it was asked for"
+    buffer.first_due_at = 0
     assert end(buffer, row, 2) == ["a", "b"]
     buffer.claim_ahead(4)
     until(lambda: count_of(engine).running == 4, 5, "the step's claims")
@@ -92,6 +97,7 @@ def test_what_was_sent_for_follows_what_is_ahead(
     assert (row.words[REQUEST], row.words[PREVIOUS_REQUEST]) == (2, 1), (
         "c and d are not settled yet"
     )
+    assert begun - 10**9 < buffer.first_due_at < pushed
     assert end(buffer, row, 2) == ["e", "f"]
     assert buffer.claim(4) == 0
     assert total(engine, "done") == 6

@@ -85,6 +85,11 @@ def test_all_metrics_are_there(project: Project, port: int) -> None:
     assert found["poolq_job_duration_seconds_count"][("jobs:Quick", "emails")] == 3
     assert found["poolq_job_duration_seconds_bucket"][("jobs:Quick", "+Inf", "emails")] == 3
     assert 0 < found["poolq_job_duration_seconds_sum"][("jobs:Quick", "emails")] < 60
+    waited = found["poolq_job_wait_seconds_count"]
+    assert 1 <= waited[("jobs:Quick", "emails")] <= 3, "the first job of each claim"
+    assert waited[("jobs:Held", "default")] == 1
+    assert 0 < found["poolq_job_wait_seconds_sum"][("jobs:Held", "default")] < 60
+    assert found["poolq_dispatched_total"] == {("default",): 3, ("emails",): 3}
     assert found["poolq_workers"] == {("boot",): 0, ("idle",): 1, ("busy",): 1, ("leaving",): 0}
     assert found["poolq_queue_running"][("default",)] == 1
     assert found["poolq_queue_failed"] == {("default",): 1, ("emails",): 0}
@@ -118,6 +123,21 @@ def test_counters_outlive_workers_and_keepers(project: Project, port: int) -> No
     killed = pool.kill_keeper()
     until(lambda: (one := pool.keeper()) is not None and one.pid != killed)
     assert done() == 12
+
+
+def test_what_was_dispatched_is_counted_over_restarts_of_the_pool(
+    project: Project, port: int
+) -> None:
+    pool = serving(project, port, procs=1)
+    for id in project.dispatch_many("Quick", 4):
+        project.ledger.until("end", id)
+    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 4})
+    pool.signal(SIGTERM)
+    assert pool.wait_exit() == 0
+    project.dispatch("Quick")
+    project.dispatch("Quick", delay="1 hour")
+    serving(project, port, procs=1)
+    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 6})
 
 
 def test_why_workers_ended_is_counted(project: Project, port: int) -> None:

@@ -106,7 +106,7 @@ def test_a_step_that_redis_answers(
     queue: bytes, ids: list[bytes], body: bytes, state: bytes
 ) -> None:
     group = [queue, 0, 1, ids, [body] * len(ids), [state] * len(ids)]
-    step = decode_step([0, ids, [group]], 7)
+    step = decode_step([0, ids, [group], b"1764000000000000"], 7)
     assert [claim.index for claim in step.claims] == list(range(len(ids)))
     assert len(step.stale) == len(ids)
     for name in (claim.id + claim.queue for claim in step.claims):

@@ -130,6 +130,8 @@ class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
     `_lost_names` are the locks of lost connections, which the next thread that connects kills."""
 
+    exact_counts = MySQLSession.counted
+
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         self.options = parse_url(url)

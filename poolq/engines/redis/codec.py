@@ -154,7 +154,7 @@ def decode_body(stored: bytes | None) -> bytes:
 
 def decode_step(reply: list[Any], request: int) -> Step:
     """Decode the reply of a step that was not rejected."""
-    _, stale, groups = reply
+    _, stale, groups, clock = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
     for queue, index, how, ids, bodies, states in groups:
@@ -168,7 +168,18 @@ def decode_step(reply: list[Any], request: int) -> Step:
                 kept = read or State(history=state)
                 bare = bare if read else sanitize.unreadable_body("state", state)
             add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
-    return Step(claims, [text(id_) for id_ in stale])
+    return Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
+
+
+def _waited(groups: list[Any], clock: bytes) -> int:
+    """For how long the first job of these groups has been due: see `Step`."""
+    if not groups:
+        return -1
+    *_, bodies, states = groups[0]
+    state, body = states[0] if states else None, bodies[0] or b""
+    due = state[: state.find(b" ")] if state else b"0"
+    due = body[: body.find(b" ")] if due == b"0" else due
+    return max(0, int(clock) - int(due)) if due.isdigit() and len(due) <= len(clock) else -1
 
 
 def decode_job(reply: list[Any]) -> StoredJob:

@@ -169,6 +169,11 @@ class StepContext:
                 made.append(_new(Claim, claim))
         return made
 
+    def waited(self) -> int:
+        """For how long the first of these jobs has been due: see `Step`."""
+        due = number(self.claimed[0].rows[0][-1])
+        return max(0, self.now - due) if due > 0 else -1
+
     def ranges(self, queue: str) -> list[ClaimRange]:
         """Return what a first claim from the queue reads."""
         places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)

@@ -134,7 +134,7 @@ class SQLEngine(Engine):
         began = monotonic()
         answer = self._change(work, gives_way=True)
         if ctx.claimed:
-            answer = answer._replace(claims=ctx.claims())
+            answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
         if want > 0:  # else the step has not checked whether the clock went back
             self._last_clock = ctx.now
         for where, end in ctx.scan_ends:

@@ -52,6 +52,8 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
 class SQLiteEngine(SQLEngine):
     """`sqlite:///poolq.db` (relative), `sqlite:////var/lib/app/poolq.db?synchronous=FULL`."""
 
+    exact_counts = SQLiteSession.counted
+
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         super().__init__(url, namespace, url, _dialect(namespace))

@@ -10,7 +10,7 @@ import pytest
 from poolq.config import Config
 from poolq.engines.base import QueueCounts
 from poolq.engines.storeless import NullEngine
-from poolq.keeper.observer import MAX_SHOWN, Observer
+from poolq.keeper.observer import MAX_SHOWN, Observer, QueueTrends
 from poolq.log.formats import TextFormat
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
@@ -100,3 +100,42 @@ def test_malformed_records_do_not_end_the_observer(capfd: pytest.CaptureFixture[
     assert [one.queue for one in found.queues] == ["caf\\udce9 \x1b"]
     said = capfd.readouterr().err
     assert said.count("queues and limits are not updated: ValueError: invalid") == 1
+
+
+def test_what_was_dispatched_is_what_has_ended_or_is_stored() -> None:
+    trends = QueueTrends(3)
+
+    def dispatched(done: int, ready: int, *, exact: bool = True, **more: int) -> int:
+        counts = QueueCounts("q", ready=ready, **more)
+        return trends.add(1.0, counts, {"q": {"done": done, "failed": 1}}, exact).dispatched
+
+    assert dispatched(0, 1) == 3, "by what the keeper before has published"
+    assert dispatched(2, 3, delayed=1, parked=1, running=1, failed=9) == 9
+    assert dispatched(2, 0) == 9, "although jobs were purged"
+    assert dispatched(2, 5000, exact=False) == 9
+    assert dispatched(12, 0) == 13
+
+
+class CrowdedEngine(NullEngine):
+    """Counts up to ten jobs."""
+
+    exact_counts = 10
+    ready = 3
+
+    def counts(self) -> list[QueueCounts]:
+        return [QueueCounts("q", ready=self.ready)]
+
+
+def test_the_dispatched_jobs_survive_the_keeper_and_wait_for_exact_numbers() -> None:
+    engine, scores = CrowdedEngine("null://", "poolq"), Scoreboard(1)
+
+    def dispatched(made: Observer, ready: int) -> int:
+        engine.ready = ready
+        made.observe()
+        found = read(scores.pages.keeper.read())
+        assert found is not None
+        return found.flows["q"].dispatched
+
+    made = observer(engine=engine, scores=scores)
+    assert [dispatched(made, ready) for ready in (3, 10, 9)] == [3, 3, 9]
+    assert dispatched(observer(engine=engine, scores=scores), 4) == 9

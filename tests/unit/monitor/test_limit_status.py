@@ -197,6 +197,19 @@ def test_starts_are_never_said_to_be_more_than_allowed_and_end() -> None:
     assert found.state == "idle"
 
 
+def test_totals_only_grow() -> None:
+    """Whatever the engine counts, a window closes, and a worker forgets a key."""
+    world, seen = World(), []
+    looks = [(1, 0, 5, 1), (2, 1, 6, 4), (3, 1, 8, 2), (0, 0, 0, 3), (1, 4, 9, 3)]
+    for used, held, starts, off in looks:
+        world.held = {"Mail": held}
+        look = [use(world.clock, world.clock, used, off=off, starts=starts)] if used else []
+        found = world.look(*look)
+        assert found is not None
+        seen.append((found.starts_total, found.held_total))
+    assert seen == [(1, 0), (2, 1), (4, 1), (4, 1), (5, 5)]
+
+
 def test_a_clock_that_goes_back_begins_anew() -> None:
     world = World()
     for _ in range(5):

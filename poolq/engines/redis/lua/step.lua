@@ -7,7 +7,7 @@
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
 --       `settling`.
 -- Reply: {1} if the worker is not registered, or the store has lost what it did. {2, last} if the
---        request is lower than the last one. Else {0, stale ids, groups}. A group is {queue,
+--        request is lower than the last one. Else {0, stale ids, groups, now}. A group is {queue,
 --        index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies,
 --        states}. A missing body or state is nil, and `states` is empty if there are none.
 -- A request equal to the last one changes nothing and returns the claims of it that are still held.
@@ -34,7 +34,7 @@ if request == last then
   if tonumber(number) == request then
     for id in string.gmatch(ids, '[^\n]+') do stale[#stale + 1] = id end
   end
-  return {0, stale, groups}
+  return {0, stale, groups, stamp}
 end
 
 check_clock()

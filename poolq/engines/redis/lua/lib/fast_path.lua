@@ -172,7 +172,7 @@ local function finish_step(names, good, problem)
       if announce_rest(queue) then break end
     end
   end
-  return {0, stale, groups}
+  return {0, stale, groups, stamp}
 end
 
 if simple and request > last then
