@@ -1,1 +1,1 @@
-"""Where jobs live: one module or package an engine."""
+"""Where jobs are stored, with one module or package per engine."""

@@ -1,4 +1,4 @@
-"""The engine contract: where jobs are stored.
+"""The contract of an engine, which stores jobs.
 
 Every engine that stores jobs keeps these rules:
 
@@ -18,13 +18,13 @@ Every engine that stores jobs keeps these rules:
   time and goes to the head of the queue. So does a job that a limit released (`ReleaseUntil`), once
   its window has ended. A due time in the past (`at`, or a negative `delay`) is replaced by now.
 - Parked jobs wait in a line of their limit, sorted by due time, then by id, so a job that parks
-  again regains its place. If another of its limits blocks the first job, it moves to the line of
-  that limit and blocks nobody. A line applies the limit that a park or a review last named for it.
+  again regains its place. A first job that another of its limits blocks moves to the line of that
+  limit, and so blocks nobody. A line applies the limit that a park or a review last named for it.
 - A job is ready by its state, not by a comparison with the clock, so it stays ready if the clock
   goes back. A window or slot that lies in the future by more than a window's length was set before
   the clock went back, and counts as ended.
-- After its first request, a worker skips no number. If one seems skipped, the store has lost a
-  step. Then the worker is `Fenced`, and recovery returns its claims.
+- After its first request, a worker skips no number. If a number is missing, the store has lost a
+  step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
   and every socket has a timeout. A lost connection is dropped and raises EngineUnavailable; the
   caller decides whether to reconnect and repeat.
@@ -234,8 +234,8 @@ class Engine(ABC):
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start from every rule, or none. `held`: a worker and its claim; if it no longer
-        holds the claim, the admission is stale. Raises Fenced, EngineUnavailable."""
+        """Take one start from every rule, or none. `held`: a worker and its claim; if the worker no
+        longer holds it, the admission is stale. Raises Fenced, EngineUnavailable."""
 
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
         """Make workers ask the code again for the limits of parked jobs. Every line of these queues
@@ -248,8 +248,8 @@ class Engine(ABC):
     # keepers
 
     def prepare(self) -> list[str]:
-        """Prepare the store for a starting pool, and return warnings to log about settings that may
-        lose jobs. Raises ConfigError if no pool can work with the settings, EngineUnavailable."""
+        """Prepare the store for a starting pool, and return warnings about settings that may lose
+        jobs. Raises EngineUnavailable, or ConfigError if no pool can work with the settings."""
         return []
 
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # overrides use it
@@ -266,7 +266,7 @@ class Engine(ABC):
 
     @abstractmethod
     def wake(self, queues: Queues) -> None:
-        """Leave a wake token for keepers that wait on these queues, to replace one not used."""
+        """Put back wake tokens that were taken from these queues but not used."""
 
     @abstractmethod
     def beat(self, node: str, info: bytes) -> dict[str, int]:
@@ -312,7 +312,7 @@ class Engine(ABC):
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Return at most 1,000 limits with an open window or, preferably, with waiting jobs."""
+        """Return at most 1,000 limits: those with waiting jobs, then others with open windows."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:
@@ -322,7 +322,7 @@ class Engine(ABC):
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        """Return failed jobs, newest first. `before`: a time in microseconds since the epoch."""
+        """Return jobs that failed before `before` (microseconds since the epoch), newest first."""
 
     @abstractmethod
     def retry(self, ids: Sequence[str]) -> list[str]:

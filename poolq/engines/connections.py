@@ -59,7 +59,7 @@ class _Owned(Generic[C]):
         if self.released:
             return
         self.released = True
-        # Not forks, as a child drops connections of the parent's other threads before it counts.
+        # Compare pids, because a child drops other threads' connections before it counts its fork.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:

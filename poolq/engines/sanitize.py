@@ -59,7 +59,7 @@ def to_text(value: object) -> str:
 
 
 def text(value: bytes) -> str:
-    """Do as `to_text`, but only for bytes, and faster, because this runs for each claim."""
+    """Do the same as `to_text`, but only for bytes and faster, because this runs for each claim."""
     return value.decode("utf-8", "replace")
 
 

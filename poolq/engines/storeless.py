@@ -72,9 +72,9 @@ class NullEngine(Storeless):
 
 
 class SyncEngine(Storeless):
-    """`sync://` ignores delays: attempts follow immediately, hooks run, and `dispatch()` raises the
-    last error. A job's rate limits are computed, so that a mistake in them shows up here instead of
-    in production, but no job waits for them. Jobs that a job dispatches run inside it."""
+    """`sync://`. Delays are ignored, attempts follow at once, hooks run, and `dispatch()` raises
+    the last error. A job's rate limits are computed, so that a mistake in them shows up before
+    production, but no job waits for them. Jobs that a job dispatches run inside it."""
 
     effect = "a dispatched job runs inside dispatch()"
 

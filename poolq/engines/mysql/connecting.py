@@ -1,4 +1,4 @@
-"""Opening connections, and killing those that were lost.
+"""Opens connections, and kills those that were lost.
 
 A lost connection may still hold locks on the server, or be about to commit. Each connection
 therefore takes a named lock with a unique name. The next one to connect asks the server which

@@ -128,7 +128,7 @@ def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-    `_lost_names` are the locks of lost connections, which the next thread that connects kills."""
+    `_lost_names`: the locks of lost connections, which the next thread that connects kills."""
 
     exact_counts = MySQLSession.counted
 

@@ -1,6 +1,6 @@
 """Encodes values as SQL literals, and fills statements with them.
 
-This relies on a connection that uses utf8mb4 and escapes by backslashes, as `connecting.py` makes.
+This relies on the settings of `connecting.py`, with which backslashes escape in utf8mb4.
 """
 
 from collections.abc import Sequence

@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Windows of rate limits, which last `span` microseconds from `start`, with `used` of `most` starts.
+-- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,

@@ -42,7 +42,7 @@ RETRY_TIMEOUT = 10.0
 
 class MySQLSession(Session):
     """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
-    when the server has answered. `known_queues`: those that certainly have rows."""
+    when the server has answered. `known_queues`: queues that certainly have rows."""
 
     counted = 10_000
     limits_deletes = True
@@ -223,7 +223,7 @@ class MySQLSession(Session):
 
 
 def _place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
-    """Return where a job is stored and when it is due. A job that is already due is due now."""
+    """Return where a new job is stored and when it is due. A due time in the past becomes now."""
     if at:
         return b"IF(%d > %s, 'd', '')" % (at, now), b"GREATEST(%d, %s)" % (at, now)
     return (b"'d'", b"%s + %d" % (now, delay)) if delay > 0 else (b"''", now)

@@ -12,7 +12,7 @@ UPDATE {ns}_jobs SET place = 'd' WHERE place = ''
     AND due_at > CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) LIMIT 10000;
 
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers registered at this time or later review the limits of the line's head (0: none).
+-- `review`: workers registered since then review the limits of the line's head (0: none do).
 ALTER TABLE {ns}_lines ADD COLUMN since BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD COLUMN review BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD KEY earliest (slot, queue);

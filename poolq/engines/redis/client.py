@@ -34,12 +34,12 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: The connection is kept after these errors. NOREPLICAS is not one: there may be a new master.
+#: The connection is kept after these errors; not after NOREPLICAS, as there may be a new master.
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
 
 class ReplyLost(EngineUnavailable):
-    """The command was sent, but no reply came: it may have run."""
+    """The command was sent but not answered, so it may have run."""
 
 
 class RedisClient:
@@ -161,7 +161,7 @@ class RedisClient:
             raise self.refused(again) from None
 
     def refused(self, error: ResponseError) -> EngineError:
-        """The error for the caller. Drops the connection if another server may have taken over."""
+        """Return an error for the caller. Drops the connection if there may be another server."""
         code = code_of(error)
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEEP_CONNECTION:

@@ -58,7 +58,7 @@ def _stored(row: Row) -> StoredJob:
 
 
 def cancel(tx: Transaction, id_: str) -> bool:
-    """Delete a waiting job; returns whether there was one. If it is in a line, locks this first."""
+    """Delete a waiting job, after locking its line, if any. Returns whether there was one."""
     for _ in range(CANCEL_ATTEMPTS):
         row = tx.one(FIND_LOCATION, id_)
         if row is None or worker_at(to_text(row[0])):

@@ -81,7 +81,7 @@ class ScanCursors:
 
 
 class ClaimRange(NamedTuple):
-    """The jobs that a claim reads: those of a queue at one location, or those after a position."""
+    """The jobs of a queue at one location that a claim reads, from the head or after a position."""
 
     queue: str
     place: str

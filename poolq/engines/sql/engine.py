@@ -82,7 +82,7 @@ class SQLEngine(Engine):
     @property
     @abstractmethod
     def session(self) -> Session:
-        """This thread's connection."""
+        """Return this thread's connection."""
 
     def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         return self.session.transact(work, gives_way)
@@ -216,7 +216,7 @@ class SQLEngine(Engine):
     # keepers
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        """Return the queues that a waiter must check, when others have something, and the time."""
+        """Return queues for a waiter to check, when others come due, and the server's time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)

@@ -60,7 +60,7 @@ def lock_windows(
     tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
 ) -> LockedWindows | None:
     """Lock the windows of these rules, adding missing rows, and read them. `clock` is a query for
-    the time, which runs after that. Returns None if it has no row."""
+    the time, which runs after that. Returns None if the query finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]

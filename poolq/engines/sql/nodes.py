@@ -29,7 +29,7 @@ def register(tx: Transaction, one: Registration) -> None:
 
 
 def registered(found: QueryResult) -> list[Registration]:
-    """The rows of REGISTERED_WORKERS."""
+    """Read the rows of REGISTERED_WORKERS."""
     make = Registration._make
     return [make((*map(to_text, row[:6]), *map(number, row[6:]))) for row in found.rows]
 
@@ -40,7 +40,7 @@ def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
 
 
 def nodes(found: QueryResult) -> list[NodeRecord]:
-    """The rows of ALL_NODES."""
+    """Read the rows of ALL_NODES."""
     return [
         NodeRecord(to_text(node), number(beats), blob(info), workers)
         for node, beats, info, workers in found.rows

@@ -116,7 +116,7 @@ def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
 def _counts_of(
     session: Session, queries: Sequence[tuple[str, Collection[str]]]
 ) -> list[dict[str, int]]:
-    """Return how many rows each statement finds for each of its queues, without queues with 0."""
+    """Return how many rows each statement finds for each of its queues, if there are any."""
     pairs = [(sql, queue) for sql, queues in queries for queue in sorted(queues)]
     numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
     found: dict[str, dict[str, int]] = {sql: {} for sql, _ in queries}

@@ -1,7 +1,7 @@
 """The versioned tables, and their migration to the version that this code needs.
 
-The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. Each
-statement must allow for being run twice, because MySQL commits each one separately.
+The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. It must
+be possible to run each statement twice, because MySQL commits each one separately.
 """
 
 import re
@@ -82,7 +82,7 @@ class SQLSchema(ABC):
         ]
 
     def check(self) -> Check:
-        """The line about the tables in `poolq doctor`."""
+        """Return the line about the tables in `poolq doctor`."""
         found = self.version()
         level = "ok" if found == SCHEMA_VERSION else "bad"
         return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")

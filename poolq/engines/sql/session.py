@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-#: A statement's list has at most this many values: MariaDB plans longer ones differently.
+#: A statement's list has at most this many values, because MariaDB plans longer ones differently.
 MAX_LIST_VALUES = 500
 
 

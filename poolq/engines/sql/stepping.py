@@ -100,7 +100,7 @@ def _check_order(ctx: StepContext, request: int, aside: int) -> None:
 
 
 def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
-    """Rebuild the earlier answer to this request from the jobs that it still holds."""
+    """Rebuild the earlier answer to this request from the jobs still claimed under its number."""
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (claimed_by(ctx.worker), ctx.request)))
     claims = []
     for id_, body, *kept, queue, index, admitted, reviewed in found.rows:

@@ -57,7 +57,7 @@ def _file_system(file: Path) -> Check:
 
 
 def filesystem(file: Path, mounts: str) -> str:
-    """Return the type of a file's file system, by the lines of /proc/self/mounts; or ""."""
+    """Return the type of a file's file system, or "" if /proc/self/mounts does not contain it."""
     best, kind = "", ""
     for line in mounts.splitlines():
         _, point, this, *_ = line.split(" ")

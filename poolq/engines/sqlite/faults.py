@@ -1,4 +1,4 @@
-"""Translates SQLite's errors into poolq's, which tell what is wrong and what to do about it."""
+"""Translates SQLite's errors into poolq's, which say what is wrong and what to do about it."""
 
 import sqlite3
 from pathlib import Path

@@ -18,7 +18,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from poolq.engines.sqlite.session import SQLiteSession
 
-#: Seconds that a fork waits for transactions, and then waits twice for those it has interrupted.
+#: Seconds that a fork waits for transactions to end. After interrupting them, it waits twice that.
 FORK_TIMEOUT = 5.0
 
 
@@ -58,7 +58,7 @@ class _OpenConnections:
         self.lock.release()
 
     def after_in_child(self) -> None:
-        """Start with no connections: the child opens new ones, and leaves the parent's alone."""
+        """Start with no connections. The child opens new ones, and leaves the parent's alone."""
         self.__init__(self.refused | self.inherited)  # type: ignore[misc]  # a new state, locks and all
 
 

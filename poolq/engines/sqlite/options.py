@@ -1,4 +1,4 @@
-"""Parses sqlite:// URLs: a file, and how its commits reach the disk."""
+"""Parses sqlite:// URLs, which name a file and how its commits reach the disk."""
 
 import os
 from pathlib import Path

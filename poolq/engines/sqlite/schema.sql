@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
     PRIMARY KEY (node)
 ) WITHOUT ROWID;
 
--- Windows of rate limits, which last `span` microseconds from `start`, with `used` of `most` starts.
+-- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name TEXT NOT NULL,
     span INTEGER NOT NULL,

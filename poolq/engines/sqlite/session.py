@@ -70,7 +70,7 @@ def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) 
 
 
 def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
-    """Return where a job is stored and when it is due. A job that is already due is due now."""
+    """Return where a new job is stored and when it is due. A due time in the past becomes now."""
     due = at or stamp + delay
     return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
@@ -87,7 +87,7 @@ def _value(arg: object) -> object:
 
 
 class SQLiteSession(Session):
-    """See the module's head. `known_queues`: those that certainly have rows."""
+    """See the module's head. `known_queues`: queues that certainly have rows."""
 
     counted = 100_000
     skips = True
@@ -120,7 +120,7 @@ class SQLiteSession(Session):
         self._write_lock.close()
 
     def interrupt(self) -> None:
-        """Make the thread that uses the connection fail soon; for another thread."""
+        """Make the thread that uses the connection fail soon. Called by another thread."""
         self._write_lock.interrupt()
         raw = self._raw
         if raw is not None:

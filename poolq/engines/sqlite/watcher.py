@@ -31,8 +31,7 @@ READ_BYTES = 4096
 
 
 class FileWatch:
-    """Watches one file until `close`, which takes 10 ms. Raises OSError if the file cannot be
-    watched."""
+    """Watches one file until `close`, which takes 10 ms. Raises OSError if it cannot be watched."""
 
     def __init__(self, file: Path) -> None:
         if sys.platform != "linux":
@@ -66,8 +65,8 @@ class FileWatch:
 
 
 class Watcher:
-    """Times the pauses between one thread's polls of a database. Call `begin`, then poll and
-    `pause` in turn; call `changed` if a poll shows a change. `silent`: the last pause was."""
+    """Pauses between one thread's polls of a database. Call `begin`, then poll and `pause` in turn.
+    Call `changed` if a poll shows a change. `silent`: the last pause waited, but heard no event."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")

@@ -12,7 +12,7 @@ local function append_history(history, line)
   return table.concat(lines, '\n')
 end
 
--- Count an attempt if the job timed out and has attempts left, else a crash. Returns which it was.
+-- Count an attempt if the job timed out and is not failing, else a crash. True for an attempt.
 local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
