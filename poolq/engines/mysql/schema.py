@@ -41,7 +41,7 @@ class MySQLSchema(SQLSchema):
             cursor.execute("SELECT GET_LOCK(%s, %s)", (name, MIGRATION_LOCK_TIMEOUT))
             if cursor.fetchone() != (1,):
                 raise EngineUnavailable(
-                    f"{self.redacted_url}: another migration runs; try again later"
+                    f"{self.redacted_url}: another migration is running; try again later"
                 )
             steps = self.steps(self.read(raw))
             for number, statements in steps:

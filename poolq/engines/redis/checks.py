@@ -63,13 +63,13 @@ def _durability(client: RedisClient, info: dict[str, str]) -> Check:
     if not info:
         return Check("durability", "warn", "unknown: the server's ACL forbids INFO")
     if info.get("aof_enabled") != "1":
-        text = "no append-only file: a restart of the server loses all writes since its last"
+        text = "no append-only file, so a restart of the server loses all writes since its last"
         return Check("durability", "warn", f"{text} snapshot; set appendonly yes")
     try:
         reply: Any = client.call(b"CONFIG", b"GET", b"appendfsync")
     except EngineError as error:
         # Managed servers forbid or rename CONFIG.
-        text = f"append-only file, but how it is synced is unknown: {error}"
+        text = f"append-only file, but appendfsync cannot be read: {error}"
         return Check("durability", "warn", text)
     fsync = reply[1].decode() if reply else "?"
     level, meaning = _FSYNC.get(fsync, ("warn", "this version of poolq does not know this setting"))
@@ -109,7 +109,7 @@ def _replication(info: dict[str, str]) -> Check:
     if role is None:
         return Check("replication", "warn", "unknown: the server's ACL forbids INFO")
     if role != "master":
-        return Check("replication", "bad", "a replica: it cannot be written to; use its master")
+        return Check("replication", "bad", "a replica, which accepts no writes; use its master")
     count = int(info.get("connected_slaves", "0"))
     if not count:
         return Check("replication", "ok", "no replica: the jobs are as safe as this one server")

@@ -42,7 +42,7 @@ def _journal(mode: str) -> Check:
         return Check("journal", "ok", "WAL: readers never wait")
     return Check(
         "journal", "warn", f"{mode}, not WAL: readers and writers wait for each other; the file"
-        " system may not offer shared memory"
+        " system may lack shared memory"
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- ARGV: node, its info.
--- Reply: {node, beats, ...}, all nodes.
+-- Reply: {node, heartbeats, ...} for all nodes.
 
 check_clock()
 if type(redis.pcall('HINCRBY', P .. 'nodes', ARGV[1], 1)) ~= 'number' then

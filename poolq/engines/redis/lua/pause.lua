@@ -13,7 +13,7 @@ if ARGV[2] == 'pause' then
   call('ZREM', LATER, queue)
 elseif call('SREM', P .. 'paused', queue) == 1 then
   update_later(queue)
-  -- The head of a marked line can be claimed without a slot.
+  -- Count marked lines, whose heads can be claimed without a slot.
   local ready = math.max(count_ready(queue), call('EXISTS', P .. 'marked:' .. queue))
   if ready > 0 then activate(queue) end
   wake(queue, ready)

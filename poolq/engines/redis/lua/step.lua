@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Settle what is finished, then claim: the hot path.
+-- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues, ready,
 --        delayed, bodies, limit_windows, parking, claims, settling.
 --

@@ -21,7 +21,7 @@ local function holds_any(queue)
   return found > 0 or running[queue] ~= nil
 end
 
--- Keep a queue, and make sure that workers of all queues find its jobs, whatever put them there.
+-- Keep a queue, and make sure that workers that serve all queues find its jobs.
 local function keep(queue)
   call('ZADD', known, stamp, queue)
   if call('SISMEMBER', P .. 'paused', queue) == 1 then return end

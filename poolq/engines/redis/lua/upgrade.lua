@@ -30,7 +30,7 @@ end
 local queues = call('ZRANGE', known, 0, 0, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
 for _, queue in ipairs(queues) do
   if not take_lines(queue) then
-    call('ZADD', known, 0, queue)  -- not done yet; becoming active has changed the 0
+    call('ZADD', known, 0, queue)  -- not done yet; `activate` has changed its score
     return 1
   end
   if call('EXISTS', P .. 'failed:' .. queue) == 1 then call('ZADD', P .. 'failures', 0, queue) end

@@ -8,7 +8,7 @@ local function count_ready(queue)
     + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
 end
 
--- When the next job of a queue that is not due yet becomes due; nil if there is none.
+-- When the next delayed or held job of a queue will become due; nil if there is none.
 local function next_due_in(queue)
   local first
   for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do

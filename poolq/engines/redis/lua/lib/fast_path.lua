@@ -80,7 +80,7 @@ end
 -- The fields to write to the worker's hash, all at once.
 local fields = {'#request', ARGV[2]}
 
--- As in poolq/engines/base.py: claiming stops once the bodies exceed this.
+-- Claiming stops once the bodies exceed this, as in poolq/engines/base.py.
 local CLAIM_BYTES = 4 * 2 ^ 20
 -- How many jobs are read first; after that, their size decides.
 local FIRST_CHUNK = 32
@@ -155,7 +155,7 @@ local function announce_rest(queue)
   return more > 0
 end
 
--- Write down the claims and return the reply; everything that may fail comes after the writing.
+-- Save the claims and return the reply. Whatever may fail comes after the claims are saved.
 -- `good`: whether claiming succeeded. `problem`: the error if it did not. Claims made before it are
 -- in the reply when the step is repeated.
 local function finish_step(names, good, problem)

@@ -63,7 +63,7 @@ local function claim_many(first)
       open, shut = split_paused(open)
     end
     claim_each(open, first)
-    for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- until it is resumed
+    for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- paused, so not to be asked
     asked = asked + #shut
     if index < want then cursor = last_one end
   end

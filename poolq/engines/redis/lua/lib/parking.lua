@@ -6,7 +6,7 @@
 -- each rule; the job is in the line of the rule at position `refused` (from 1). A line applies the
 -- limit that was last named for it. A released job is held until the limit's window ends.
 
--- How many heads without a free slot one step examines.
+-- How many heads of lines without a free slot one step examines.
 local MAX_HEADS = 16
 -- How many released jobs return to their queue at a time.
 local RELEASE_BATCH = 1000
@@ -175,7 +175,7 @@ local function take_marked(queue, since)
   end
 end
 
--- Released jobs. held:<queue> contains until when they wait, and heldby:<queue> for which limit.
+-- For released jobs, held:<queue> contains the end of their wait, and heldby:<queue> the limit.
 
 local function count_released(queue, rule, by)
   local released = P .. 'released:' .. queue
@@ -199,7 +199,7 @@ local function hold(queue, id, due, moment, rule)
   return update_release(queue)
 end
 
--- Forget by which limits these ids were held.
+-- Forget which limits held these ids.
 local function unhold(queue, ids)
   local counts = {}
   for _, by in ipairs(call('HMGET', P .. 'heldby:' .. queue, unpack(ids))) do

@@ -1,8 +1,8 @@
 -- Part `ready` (needs `wake_tokens`): claimable jobs, and which queues may have some.
 --
--- A queue that may have claimable jobs is in `active`, whatever put them there. A script that finds
--- the queue empty may remove it. `later` holds the time at which a queue's next delayed or held job
--- is due, or an earlier time. So a worker that serves all queues need not ask each of them.
+-- Every queue that may have claimable jobs is in `active`. A script that finds a queue empty may
+-- remove it. `later` contains the time at which a queue's next delayed or held job is due, or an
+-- earlier time. So a worker that serves all queues need not ask each of them.
 
 -- How many due jobs are moved from the delayed set to the list at once, and how often per script.
 local BATCH, MAX_ROUNDS = 1000, 50

@@ -1,7 +1,7 @@
--- Part `recovery` (needs `settling` and its needs): return the claims of a dead worker, and delete
--- its registration.
+-- Part `recovery` (needs `settling` and the parts that this needs): return the claims of a dead
+-- worker, and delete its registration.
 
--- As in poolq/jobs/message.py: the first line and the last 19 are kept.
+-- The first line and the last 19 are kept, as in poolq/jobs/message.py.
 local HISTORY_KEPT = 20
 
 local function append_history(history, line)
@@ -12,7 +12,8 @@ local function append_history(history, line)
   return table.concat(lines, '\n')
 end
 
--- Count an attempt if the job timed out and is not failing, else a crash. True for an attempt.
+-- Count an attempt if the job timed out and is not failing, else a crash. Returns whether an
+-- attempt was counted.
 local function charge(id, line, timed_out)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')

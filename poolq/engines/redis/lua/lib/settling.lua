@@ -67,7 +67,7 @@ local SETTLERS = {
     return join_line(queue, id, due or 0, rule) and 0, 'parked'
   end,
   bury = function(queue, id, _, state)
-    -- A lost body must not hide the job.
+    -- If the body is lost, store an empty one, so that the failed job can be found.
     call('HSETNX', bodies_of(id), id, stamp .. ' ' .. queue .. '\n')
     set_state(id, due_of(id), state)
     call('ZADD', P .. 'failures', 0, queue)
