@@ -57,7 +57,7 @@ def one_line(snapshot: Snapshot) -> str:
         name: sum(getattr(queue, name) for queue in snapshot.queues)
         for name in ("ready", "delayed", "parked", "failed")
     }
-    state = f"{pool.pool} {header.state_of(pool)} {pool.busy}/{pool.procs} busy"
+    state = f"{pool.pool} {header.state_of(pool)} {header.busy_of(pool)}"
     parts = [
         f"{amounts.clock(snapshot.at)} {state}",
         ", ".join(

@@ -100,8 +100,9 @@ def _pool(head: PoolView) -> list[Alert]:
 
 
 def _draining(head: PoolView) -> str:
-    jobs = f"{head.busy} job{'s' * (head.busy != 1)}"
-    if head.busy == 0:
+    running = head.busy + head.leaving
+    jobs = f"{running} job{'s' * (running != 1)}"
+    if running == 0:
         return "no job is running, so it ends at once"
     if head.drain_left is None:
         return f"{jobs} may finish, no new ones are claimed"

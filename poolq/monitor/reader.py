@@ -68,7 +68,7 @@ class SnapshotReader:
         self._feed.update(state.workers)
         return Snapshot(
             at=time(),
-            head=self._head(state, broker, sum(bool(one.id) for one in workers)),
+            head=self._head(state, broker, workers),
             throughput=_throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
             queues=tuple(_queues(broker)) if broker else (),
@@ -92,7 +92,10 @@ class SnapshotReader:
         """Seconds since the master last checked its pool, which it does at least once a second."""
         return max(0.0, (monotonic_ns() - self._scores.word(layout.MASTER_BEAT)) / 1e9)
 
-    def _head(self, state: PoolStatus, broker: BrokerStatus | None, busy: int) -> PoolView:
+    def _head(
+        self, state: PoolStatus, broker: BrokerStatus | None, workers: Sequence[WorkerView]
+    ) -> PoolView:
+        busy, leaving = count_busy(workers, state.procs)
         return PoolView(
             pool=state.pool,
             host=state.host,
@@ -102,6 +105,7 @@ class SnapshotReader:
             generation=state.generation,
             procs=state.procs,
             busy=busy,
+            leaving=leaving,
             broker=state.engine,
             namespace=state.namespace,
             trial=state.trial,
@@ -162,6 +166,17 @@ class SnapshotReader:
             return None
         _, done, total, note = found
         return Progress(done=done, total=total, note=note)
+
+
+def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
+    """Return how many of a pool's `procs` workers run a job, and how many more jobs are running on
+    workers that are leaving. A leaving worker counts as long as nobody serves in its slot, as
+    during a drain; slots above `procs` are being closed."""
+    serving = {one.slot for one in workers if one.state != "leaving"}
+    running = [one for one in workers if one.id]
+    slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
+    busy = sum(slot <= procs for slot in slots)
+    return busy, len(running) - busy
 
 
 def _usual(cells: dict[HistogramKey, Cell]) -> dict[str, float]:

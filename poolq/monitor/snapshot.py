@@ -13,7 +13,8 @@ from poolq.monitor.limit_status import LimitStatus
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole. `state` is one of starting, running, paused, reloading, draining,
     ending; `trial`: the generation on trial, 0 for none; `procs`: the target number of workers,
-    `busy`: how many run a job. `broker`: the broker's URL without the password; `ping`: seconds
+    `busy`: how many of them run a job, `leaving`: how many more jobs are running on workers that
+    were replaced or are surplus. `broker`: the broker's URL without the password; `ping`: seconds
     that its last answer took. `age`: the age of the queues' counts, which are read every `period`
     seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`: seconds
     until the stop timeout. `silence`: seconds since the master last checked its pool, which it does
@@ -28,6 +29,7 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     procs: int
     busy: int
     broker: str
+    leaving: int = 0
     namespace: str = "poolq"
     trial: int = 0
     reachable: bool = True

@@ -101,6 +101,20 @@ def test_keys_change_the_pool(screens: Screens) -> None:
     drained(tty)
 
 
+def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project: Project) -> None:
+    tty = screens.shown(2)
+    project.dispatch_many("Held", 2)
+    tty.until_shows("2/2 busy")
+    tty.processes()[0].kill(signal.SIGHUP)
+    tty.until_shows("RUNNING g2", "0/2 busy +2 leaving")
+    project.dispatch_many("Held", 2)
+    tty.until_shows("2/2 busy +2 leaving")
+    tty.type(CTRL_C)
+    tty.until_shows("pool draining: 4 jobs may finish")
+    project.ledger.open()
+    assert tty.until_ends() == 0
+
+
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     running = project.dispatch("Held")
@@ -147,7 +161,7 @@ def test_one_that_is_told_to_leave_gives_the_terminal_back(
     os.kill(dashboard(tty), how)
     until(tty.restored, 10, "the terminal as it was")
     until(lambda: "was closed" in screens.log.read_text(), 10, "a line of that")
-    tty.until_shows("pool default runs on")
+    tty.until_shows("pool default keeps running")
     tty.type(CTRL_C)
     assert tty.until_ends() == 0
 

@@ -2,7 +2,7 @@
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clean, tail, width_of
+from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import Theme
@@ -11,7 +11,7 @@ from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
 
 GAUGE_WIDTH = 10
-MAX_PATH_WIDTH = 26  # columns of a path or a URL
+MAX_PATH_WIDTH = 26  # columns of a path or URL
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line]:
@@ -24,11 +24,11 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
         late = [Part(f"STALE {amounts.span(head.age)}", theme.bad)] if stale(head) else []
         parts = [
             Part(clean(head.pool, ascii_only=ascii_only), theme.strong), state, *late,
-            Part(f"{head.busy}/{head.procs} busy"), Part(f"up {amounts.span(head.uptime)}", rank=2),
+            Part(busy_of(head)), Part(f"up {amounts.span(head.uptime)}", rank=2),
             Part(f"master {head.pid}", theme.dim, 4), broker,
         ]  # fmt: skip
         return [lay_out(parts, width)]
-    busy = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} {head.busy}/{head.procs} busy"
+    busy = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} {busy_of(head)}"
     where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
     first = [
         Part(f"poolq {clean(head.pool, ascii_only=ascii_only)}", theme.strong), state,
@@ -38,7 +38,7 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
     if stale(head):
         age = f"STALE: {age}"
     second = [
-        Part(f"broker {_end(head.broker, theme)}", theme.dim, 1),
+        Part(f"broker {_short_url(head.broker, theme)}", theme.dim, 1),
         Part(_broker(head), _broker_style(head, theme)),
         Part(age, theme.bad if stale(head) else theme.dim),
         Part(f"namespace {head.namespace}", theme.dim, 4),
@@ -48,10 +48,23 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
     return [lay_out(first, width, right=clock), lay_out(second, width)]
 
 
-def _end(place: str, theme: Theme) -> str:
-    """Return the end of a long path or URL, which says more than its beginning."""
+def _end(place: str, theme: Theme, width: int = MAX_PATH_WIDTH) -> str:
+    """Return the end of a long path, which says more than its beginning."""
     text = clean(place, ascii_only=theme.ascii_only)
-    return text if width_of(text) <= MAX_PATH_WIDTH else tail(text, MAX_PATH_WIDTH, theme.cut)
+    return text if width_of(text) <= width else tail(text, width, theme.cut)
+
+
+def _short_url(url: str, theme: Theme) -> str:
+    """Return the scheme and host of a long URL, or its scheme and the end of its path."""
+    text = clean(url, ascii_only=theme.ascii_only)
+    if width_of(text) <= MAX_PATH_WIDTH:
+        return text
+    scheme, _, rest = text.partition("://")
+    place = rest.partition("?")[0]
+    if place.startswith("/"):
+        return f"{scheme}:{_end(place, theme, MAX_PATH_WIDTH - len(scheme) - 1)}"
+    text = f"{scheme}://{place.rpartition('@')[2]}"
+    return text if width_of(text) <= MAX_PATH_WIDTH else fit(text, MAX_PATH_WIDTH, cut=theme.cut)
 
 
 def state_of(head: PoolView) -> str:
@@ -60,6 +73,11 @@ def state_of(head: PoolView) -> str:
     if head.trial and head.generation:
         return f"RELOADING g{head.trial}" if word == "RUNNING" else f"{word} g{head.trial}"
     return f"{word} g{head.generation}" if head.generation else word
+
+
+def busy_of(head: PoolView) -> str:
+    """Return the busy workers, of all, and the jobs on workers that are leaving."""
+    return f"{head.busy}/{head.procs} busy" + (f" +{head.leaving} leaving" * bool(head.leaving))
 
 
 def _style(head: PoolView, theme: Theme) -> Style:

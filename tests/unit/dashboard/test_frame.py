@@ -148,6 +148,28 @@ def test_a_question_and_an_error_are_read_on_any_width() -> None:
     assert "".join(line[1:] for line in found[-2:]).rstrip() == error.message.rstrip()
 
 
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+     ("sqlite:////home/shop/current/poolq.db", "sqlite:…p/current/poolq.db"),
+     ("sqlite:////srv/a_name_longer_than_the_room.db?timeout=5", "sqlite:…r_than_the_room.db"),
+     ("unix:///run/user/1000/valkey/valkey.sock?db=2", "unix:…0/valkey/valkey.sock"),
+     ("redis://worker:***@broker.shop:6379/0", "redis://broker.shop:6379/0"),
+     ("mysql://poolq:***@db.internal.example.com/shop", "mysql://db.internal.examp…"),
+     ("redis+sentinel://:***@s1:26379,s2:26379/main", "redis+sentinel://s1:26379…")],
+)  # fmt: skip
+def test_a_long_url_keeps_its_engine_and_its_host_or_file(url: str, text: str) -> None:
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(broker=url))
+    assert f" broker {text}  " in shown(pool, (100, 30))[1]
+
+
+def test_jobs_on_workers_that_leave_are_counted_apart() -> None:
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(busy=4, leaving=3))
+    for size in ((60, 15), (100, 30)):
+        assert " 4/4 busy +3 leaving  " in shown(pool, size)[0]
+    assert "leaving" not in shown(snapshots.well(), (60, 15))[0]
+
+
 def test_a_pool_without_trouble_says_so() -> None:
     assert "no trouble" in "\n".join(shown(snapshots.well(), (80, 24)))
 
