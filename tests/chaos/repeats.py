@@ -100,7 +100,8 @@ class Causes:
         if any(end.at <= one.end and one.begin <= settled for one in deaths):
             return AWAY if away else UNSETTLED
         silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, settled, heads)
-        return SILENCE if silent or self._was_about_to_begin(repeat) else None
+        late = self._was_about_to_begin(repeat) or self._began_on_an_old_word(repeat)
+        return SILENCE if silent or late else None
 
     def _is_undone(self, repeat: Repeat) -> bool:
         return any(
@@ -153,6 +154,15 @@ class Causes:
             and one.end - NOTING <= again.at <= one.end + SETTLING
             and self._next(again, one.begin) == again.at
             for one in self._faults
+        )
+
+    def _began_on_an_old_word(self, repeat: Repeat) -> bool:
+        """The other run took the job from a silent node, and then a worker of that node started
+        it too: it does so for WORD after the store's last answer."""
+        near = [one for one in self._faults if _concerns(one, repeat.again)]
+        return repeat.again.at <= repeat.begun + WORD and any(
+            one.begin + self._enough <= repeat.begun <= one.heard + SETTLING
+            for one in _silences(near)
         )
 
     def _was_alone(self, repeat: Repeat, settled: float, heads: Sequence[Done]) -> bool:
@@ -218,7 +228,7 @@ def _silences(near: Sequence[Done]) -> list[Silence]:
         if one.kind not in SILENCES:
             continue
         begin, end, wait = one.begin, one.end, SUCCESSION * (one.kind == "kill-keeper")
-        if found and begin <= found[-1].end + BREATH:
+        if found and begin <= max(found[-1].end + BREATH, found[-1].heard):
             last = found.pop()
             begin, end = last.begin, max(last.end, end)
             wait = max(wait, last.heard - last.end)

@@ -162,3 +162,17 @@ def test_what_was_claimed_before_the_store_was_put_back_may_begin_a_moment_later
 ) -> None:
     back = Done("restore", 9.0 - after, 10.0 - after, behind=frozenset("a"))
     assert causes(FIRST + AGAIN, back) == [cause]
+
+
+def test_a_silent_nodes_worker_may_start_for_a_second_what_was_taken_from_it() -> None:
+    """Its keeper was killed while the pool was stopped, and its next one stopped too."""
+    faults = [
+        Done("stop-pool-long", 3, 8, 1),
+        Done("kill-keeper", 5, 5, 1),
+        Done("stop-keeper", 9.2, 10.5, 1),
+    ]
+    for at, cause in ((10.05, SILENCE), (10.9, SILENCE), (11.1, None)):
+        assert causes([*FIRST, AGAIN[0]._replace(at=at)], *faults) == [cause]
+    near = [*FIRST, AGAIN[0]._replace(at=10.05)]
+    assert causes(near, *(one._replace(node=0, kind="stop-master") for one in faults)) == [None]
+    assert causes(near, faults[2]) == [None]
