@@ -60,7 +60,6 @@ age_option = click.option(
 
 
 def selection_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Add the arguments of a Selection to a command."""
     for decorate in (
         click.option("--all", "everything", is_flag=True, help="All failed jobs."),
         age_option,

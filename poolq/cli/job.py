@@ -52,7 +52,6 @@ def _progress(id: str) -> Progress | None:
 
 
 def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None) -> None:
-    """Print everything about a job."""
     from poolq.cli import tables
     from poolq.monitor.job_history import line
 

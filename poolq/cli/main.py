@@ -57,7 +57,8 @@ def main(args: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return USAGE
     except click.UsageError as error:
-        return _print_error(error.format_message(), _help(error.ctx), USAGE)
+        hint = f" ('{error.ctx.command_path} --help' shows the usage)" if error.ctx else ""
+        return _print_error(error.format_message(), hint, USAGE)
     except click.Abort:
         return INTERRUPTED
     except PoolqError as error:
@@ -95,7 +96,3 @@ def _print_error(text: str, hint: str, code: int) -> int:
         text = f"{text[: MAX_ERROR_LENGTH // 2]} … {text[-MAX_ERROR_LENGTH // 2 :]}"
     click.echo(f"poolq: {clean(text)}{hint}", err=True)
     return code
-
-
-def _help(ctx: click.Context | None) -> str:
-    return f" ('{ctx.command_path} --help' shows the usage)" if ctx else ""

@@ -36,7 +36,6 @@ timeout_option = click.option(
 
 
 def connect(settings: Config) -> ControlClient:
-    """Connect to the pool that --name selects."""
     return ControlClient(settings.name, os.environ)
 
 

@@ -41,7 +41,10 @@ def run(settings: Config) -> int:
     log_size = _size(settings.log_file)
     code = run_pool(settings, set_up(settings.log_format), show)
     if isinstance(show, dashboard.Dashboard) and code:
-        _print_errors(settings.log_file, log_size)
+        from poolq.dashboard.exit_summary import errors
+
+        for line in errors(Path(settings.log_file), log_size):
+            warn(line)
     return code
 
 
@@ -50,11 +53,3 @@ def _size(log: str) -> int:
         return Path(log).stat().st_size
     except OSError:
         return 0
-
-
-def _print_errors(log: str, log_size: int) -> None:
-    """Print the errors in the log, which the dashboard has not shown."""
-    from poolq.dashboard.exit_summary import errors
-
-    for line in errors(Path(log), log_size):
-        warn(line)

@@ -25,7 +25,6 @@ class Column(NamedTuple):
 
 
 def print_json(data: object) -> None:
-    """Print one indented document."""
     import msgspec
 
     shown = clean_json(msgspec.json.format(to_json(data), indent=2))

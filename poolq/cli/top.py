@@ -78,7 +78,6 @@ def top(
 def _once(
     source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
 ) -> None:
-    """Write the picture, the JSON document or the page."""
     from poolq.cli import tables
     from poolq.dashboard import print_once
     from poolq.dashboard.drawing.theme import theme_for

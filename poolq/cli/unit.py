@@ -51,7 +51,6 @@ def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
 
 
 def unit_text(kind: str, settings: Config) -> str:
-    """Return the text of the file."""
     flags = [
         f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
         for name in UNIT_FLAGS

@@ -26,7 +26,7 @@ def clean(text: str) -> str:
 
 def clean_lines(text: str) -> str:
     """Escape control characters, but keep tabs and newlines."""
-    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+    return text if text.isprintable() else _CONTROLS.sub(lambda one: ascii(one[0])[1:-1], text)
 
 
 def clean_json(data: bytes) -> bytes:
@@ -51,10 +51,6 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(one) for key, one in value.items()}
     return [_whole(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _escape(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]
 
 
 def _escape_json(found: re.Match[bytes]) -> bytes:

@@ -20,7 +20,6 @@ def begin(work: Work, files: DemoFiles) -> None:
 
 
 def progress(work: Work, totals: Totals, seconds: float) -> None:
-    """Print a line of progress."""
     done, failed = count(totals, "done"), count(totals, "failed")
     _print_line(
         f"{seconds:3.0f} s: {done + failed:4} of {work.jobs} jobs done, "
@@ -65,7 +64,6 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
 
 
 def mismatches(lines: Sequence[Comparison]) -> None:
-    """Print the comparisons that disagree."""
     for line in lines:
         _print_line(f"these numbers differ: {line}")
 
@@ -75,7 +73,6 @@ def stopping() -> None:
 
 
 def stopped(totals: Totals, queues: Sequence[QueueCounts], files: DemoFiles) -> None:
-    """Print that a signal has stopped the demo."""
     ended = count(totals, "done") + count(totals, "failed")
     left = sum(queue.ready + queue.delayed + queue.parked + queue.running for queue in queues)
     _print_line(f"stopped: {ended} jobs have ended, {left} wait; the output is in {files.folder}")

@@ -41,7 +41,6 @@ def total(value: object) -> int:
 
 
 def optional_number(value: object) -> int | None:
-    """Return a number, or None for NULL."""
     return None if value is None else number(value)
 
 

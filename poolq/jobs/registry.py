@@ -33,7 +33,6 @@ class Registry:
         self.get = self._jobs.get
 
     def names(self) -> list[str]:
-        """Return all names, sorted."""
         return sorted(self._jobs)
 
     def jobs(self) -> list[type[Job]]:

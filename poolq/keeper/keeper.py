@@ -142,7 +142,7 @@ class Keeper:
                 if exporter is not None:
                     exporter.close()  # the next pool needs the port
                     exporter = None
-                if not self._workers_left():
+                if all(row.status != RowStatus.LIVE for row in self._scores.used_rows()):
                     break
             self._wait()
         self._leave()
@@ -330,9 +330,6 @@ class Keeper:
         if late > SUSPEND_THRESHOLD:
             self._failure_detector.interrupted()
             self._orphans.suspended(late)
-
-    def _workers_left(self) -> bool:
-        return any(row.status == RowStatus.LIVE for row in self._scores.used_rows())
 
     def _leave(self) -> None:
         """Recover the last workers and remove the node. If the master is dead, wait longer for an

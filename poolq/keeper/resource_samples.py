@@ -16,8 +16,6 @@ GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds that growth is measured ov
 
 
 class WorkerSampler:
-    """Samples one worker."""
-
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._when = monotonic()
@@ -54,8 +52,6 @@ class WorkerSampler:
 
 
 class ResourceSampler:
-    """Samples the workers of one pool."""
-
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         self._workers: dict[int, WorkerSampler] = {}  # by seq

@@ -93,7 +93,6 @@ class JsonFormat:
         return self._line(when, who, grade or level(event), name, fields)
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """As in TextFormat."""
         return [self.event(when, who, event) for when, event in jobs]
 
     def output(
@@ -106,7 +105,6 @@ class JsonFormat:
         return self._line(when, who, "info", "output", {"id": job, **fields} if job else fields)
 
     def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
-        """As in TextFormat."""
         fields: dict[str, object] = {"logger": record.name, "text": text}
         if trace:
             fields["traceback"] = trace

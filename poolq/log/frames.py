@@ -28,7 +28,6 @@ MAX_LINE = 65_536
 
 
 def new_token() -> bytes:
-    """Return a token for a new pool."""
     return secrets.token_hex(TOKEN_BYTES // 2).encode()
 
 

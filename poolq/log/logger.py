@@ -62,8 +62,6 @@ def main(setup: LoggerSetup) -> int:
 
 
 class Logger:
-    """The logger, as described at the top of this module."""
-
     def __init__(self, setup: LoggerSetup) -> None:
         pipes = setup.pipes
         self._setup = setup
@@ -79,7 +77,6 @@ class Logger:
         self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path)
 
     def run(self) -> int:
-        """See `main`."""
         self._install()
         self._ring.recover()
         self._sink.start()

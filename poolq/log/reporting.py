@@ -68,7 +68,6 @@ class Log:
         self._sending = False
 
     def rename(self, who: str) -> None:
-        """Log as `who`."""
         self._who = who
         self._forget()
 

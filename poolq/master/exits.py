@@ -39,7 +39,6 @@ def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
 
 
 def _stop_reason(pool: Pool, proc: WorkerProcess, now: float) -> str:
-    """Why a worker was told to exit."""
     slot = next(slot for slot in pool.slots if proc in slot.procs)
     if proc.recycle_reason:
         return "max_jobs" if proc.recycle_reason.endswith("jobs") else "max_memory"

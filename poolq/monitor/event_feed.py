@@ -35,7 +35,6 @@ class EventFeed:
                 self._add(index)
 
     def update(self, workers: Sequence[WorkerStatus]) -> None:
-        """Read the new events."""
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)

@@ -117,7 +117,6 @@ class Collector:
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
             **(of_limits(broker.limits_now()) if broker else {}),
-            **(_of_version(state, broker) if state and broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
 

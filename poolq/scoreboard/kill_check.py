@@ -27,7 +27,6 @@ def stop_process(pid: int) -> None:
 
 
 def resume_process(pid: int) -> None:
-    """Resume a stopped process."""
     os.kill(pid, signal.SIGCONT)
 
 

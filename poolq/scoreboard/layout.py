@@ -177,8 +177,6 @@ class Pages:
 
 
 class NotesLayout:
-    """The parts of a row's notes."""
-
     def __init__(self, memory: memoryview) -> None:
         ends = [HISTOGRAM_BYTES]
         for part in (HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES):

@@ -75,7 +75,6 @@ class WorkerRow:
         self._first = 1  # FINISHED or SETTLED after the first claim
 
     def is_paused(self) -> bool:
-        """Return whether the pool is paused."""
         return self._head[PAUSED] != 0
 
     def has_reviewed(self, generation: int) -> bool:
@@ -191,7 +190,6 @@ class WorkerRow:
         self.words[STARTED] = 0
 
     def set_progress(self, done: int, total: int, note: str) -> None:
-        """Publish the progress of the running job."""
         self.notes.set_progress(self.words[SINCE], done, total, note)
 
     def settled_jobs(self) -> int:

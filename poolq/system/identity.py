@@ -20,7 +20,6 @@ def node_id() -> str:
 
 @cache
 def boot_id() -> str:
-    """Return the id of this boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux
@@ -86,7 +85,6 @@ def cpu_ticks(pid: int) -> int:
 
 
 def registration(worker: str, node: str, pool: str) -> Registration:
-    """Return the registration of this process with the engine."""
     pid = os.getpid()
     return Registration(
         worker=worker,

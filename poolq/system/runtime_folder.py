@@ -36,8 +36,6 @@ _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
 class RunningPool(NamedTuple):
-    """A running pool."""
-
     name: str
     pid: int
     folder: Path

@@ -118,7 +118,6 @@ class ClaimBuffer:
                 self._update_due()
 
     def next(self) -> Claim | None:
-        """Return the next claim to start, None if there is none."""
         try:
             return self._claims.popleft()
         except IndexError:

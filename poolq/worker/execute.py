@@ -135,7 +135,6 @@ class Executor:
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: ReadyJob) -> JobResult:
-        """Call `run()` and return the result."""
         job = ready.job
         if job is None:
             job = ready.job = self._build(ready, ready.claim.state.attempt + 1)

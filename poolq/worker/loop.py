@@ -16,6 +16,7 @@ import os
 from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 
+from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
@@ -45,42 +46,37 @@ EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
 
 class Loop:
-    """Runs one worker, from its first claim to its last settlement. `measures_memory`: whether to
-    record the worker's memory before each job, for `--max-memory-hard`."""
+    """Runs one worker, from its first claim to its last settlement."""
 
     def __init__(
         self,
         *,
+        config: Config,
         buffer: ClaimBuffer,
         executor: Executor,
-        prefetch: Prefetch,
         row: WorkerRow,
         order: StartOrder,
         wakeups: WorkerWakeUps,
         signals: WorkerSignals,
         reporter: Log,
-        idle_polling: IdlePolling,
-        timeout: float,
-        max_jobs: int,
         title: Title,
         generation: int,
-        measures_memory: bool,
     ) -> None:
         self._buffer = buffer
         self._executor = executor
-        self._prefetch = prefetch
+        self._prefetch = Prefetch(config.prefetch)
         self._row = row
         self._order = order
         self._unlimited = 0  # consecutive jobs without a rate limit
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
-        self._idle_polling = idle_polling
-        self._timeout = round(timeout * 1_000_000)
-        self._max_jobs = max_jobs
+        self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
+        self._timeout = round(config.timeout * 1_000_000)
+        self._max_jobs = config.max_jobs
         self._title = title
         self._generation = generation
-        self._measures_memory = measures_memory
+        self._measures_memory = config.max_memory_hard > 0
 
     def run(self) -> int:
         """Run until the worker must exit or is fenced; return the exit code."""

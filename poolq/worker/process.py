@@ -30,9 +30,7 @@ from poolq.system.identity import registration
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor
-from poolq.worker.idle_polling import IdlePolling
 from poolq.worker.loop import Loop
-from poolq.worker.prefetch import Prefetch
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
@@ -120,20 +118,16 @@ def _live(
 
     client = StepClient(engine, setup.worker, config.queue, setup.reporter, pause)
     loop = Loop(
+        config=config,
         buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
         executor=Executor(engine, registry, setup.worker, config.unknown_job_for),
-        prefetch=Prefetch(config.prefetch),
         row=setup.row,
         order=setup.order,
         wakeups=setup.wakeups,
         signals=signals,
         reporter=setup.reporter,
-        idle_polling=IdlePolling(config.sleep, os.getpid() % 64 / 64),
-        timeout=config.timeout,
-        max_jobs=config.max_jobs,
         title=title,
         generation=setup.generation,
-        measures_memory=config.max_memory_hard > 0,
     )
     setup.row.beat()  # waiting for the engine does not count as a slow boot
     try:

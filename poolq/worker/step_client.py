@@ -121,7 +121,6 @@ class StepClient:
                 return answer
 
     def report_refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
-        """Report settlements that the engine refused."""
         for id in ids:
             if id not in but:
                 self._reporter.report(Stale("", id))

@@ -70,7 +70,6 @@ def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
 
 
 def theme_for(environ: Mapping[str, str]) -> Theme:
-    """Return the theme for the terminal of this environment."""
     colour = not environ.get("NO_COLOR") and environ.get("TERM", "") not in ("dumb", "vt100")
     return make_theme(colour=colour, ascii_only=not speaks_utf8(environ))
 

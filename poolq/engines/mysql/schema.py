@@ -23,8 +23,6 @@ ALREADY_DONE = (1054, 1060, 1061)
 
 
 class MySQLSchema(SQLSchema):
-    """See the module's head."""
-
     def __init__(self, options: MySQLOptions, texts: RenderedSQL, namespace: str) -> None:
         super().__init__(Path(__file__).parent, namespace, options.redacted_url)
         self._options = options

@@ -197,7 +197,6 @@ def decode_job(reply: list[Any]) -> StoredJob:
 
 
 def decode_totals(reply: list[bytes]) -> Totals:
-    """Decode the counters by queue from a reply of `totals`."""
     totals: Totals = {}
     for field, number in zip(*[iter(reply)] * 2, strict=True):
         counter, _, queue = text(field).partition(" ")
@@ -208,7 +207,6 @@ def decode_totals(reply: list[bytes]) -> Totals:
 
 
 def decode_limits(reply: list[Any]) -> list[LimitUse]:
-    """Decode the rate limits from a reply of `limits`."""
     uses = []
     for identity, limit, start, used, parked, resets_in, released, starts in reply:
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")

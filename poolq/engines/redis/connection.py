@@ -110,7 +110,6 @@ class RedisConnection:
         self._connection.send_packed_command((packed,), check_health=False)
 
     def read(self) -> Any:
-        """Read the next reply."""
         try:
             return self._connection.read_response(disable_decoding=True)
         finally:

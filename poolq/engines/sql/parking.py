@@ -107,22 +107,19 @@ def put_in_lines(
         rows = [_open_args(*line, rule) for line, rule in sorted(opened.items())]
         tx.later(BatchQuery(OPEN_LINE, rows))
     if parked:
-        tx.later(BatchQuery(PARK_JOB, [_park_args(*one) for one in parked]))
+        waits = [
+            (line_of(park.rules[park.refused]), msgspec.json.encode(park.rules), claim.id)
+            for claim, park in parked
+        ]
+        tx.later(BatchQuery(PARK_JOB, waits))
     if released:
-        tx.later(BatchQuery(RELEASE_UNTIL, [_release_until_args(*one) for one in released]))
+        dues = [(released_by(one.rule), one.until, *one.state, claim.id) for claim, one in released]
+        tx.later(BatchQuery(RELEASE_UNTIL, dues))
 
 
 def _open_args(place: str, queue: str, rule: Rule) -> Sequence[object]:
     key, most, span = rule
     return (queue, most, key, span, key, span, most, place)
-
-
-def _park_args(claim: Claim, park: Park) -> Sequence[object]:
-    return line_of(park.rules[park.refused]), msgspec.json.encode(park.rules), claim.id
-
-
-def _release_until_args(claim: Claim, one: ReleaseUntil) -> Sequence[object]:
-    return released_by(one.rule), one.until, *one.state, claim.id
 
 
 def bring_back(tx: Transaction, queue: str) -> None:
@@ -176,7 +173,10 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     others = {line_of(rule) for rules in stored for rule in rules} - {place}
     limits = _line_limits(tx, queue, others)
     limits[place] = most
-    named = ([_with_line_limit(rule, limits) for rule in rules] for rules in stored)
+    named = (
+        [rule._replace(limit=limits.get(line_of(rule), rule.limit)) for rule in rules]
+        for rules in stored
+    )
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules})
     assert counters is not None  # SERVER_CLOCK always has a row
@@ -211,10 +211,6 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
     return {place: number(result.rows[0][0]) for place, result in pairs if result.rows}
 
 
-def _with_line_limit(rule: Rule, limits: dict[str, int]) -> Rule:
-    return rule._replace(limit=limits.get(line_of(rule), rule.limit))
-
-
 def _set_slot(
     tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
@@ -232,5 +228,4 @@ def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
 
 
 def lock_lines(tx: Transaction, queue: str) -> list[str]:
-    """Lock every line of a queue."""
     return [to_text(place) for (place,) in tx.run(Query(LOCK_ALL_LINES, (queue,)))[0].rows]

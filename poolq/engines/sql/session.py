@@ -20,8 +20,6 @@ MAX_LIST_VALUES = 500
 
 
 class Query(NamedTuple):
-    """One statement."""
-
     sql: str
     args: Sequence[object] = ()
 

@@ -23,8 +23,6 @@ FORK_TIMEOUT = 5.0
 
 
 class _OpenConnections:
-    """The connections of this process."""
-
     def __init__(self, refused: frozenset[Path] = frozenset()) -> None:
         self.lock = threading.Lock()
         self.all: WeakSet[SQLiteSession] = WeakSet()

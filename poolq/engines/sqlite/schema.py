@@ -13,8 +13,6 @@ from poolq.engines.sqlite.write_lock import Exclusively, WriteLock, run_read
 
 
 class SQLiteSchema(SQLSchema):
-    """See the module's head."""
-
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
         super().__init__(Path(__file__).parent, namespace, str(options.file))
         self._options = options

@@ -186,7 +186,6 @@ class WriteLock:
         return result
 
     def release(self) -> None:
-        """Release the lock."""
         self._interrupted = False
         for lock in self._locks.values():
             lock.release()
