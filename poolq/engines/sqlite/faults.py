@@ -28,7 +28,7 @@ def locked(file: Path, seconds: float) -> EngineUnavailable:
 
 def interrupted(file: Path) -> EngineUnavailable:
     return EngineUnavailable(
-        f"{file}: interrupted, because this process was about to fork; try again"
+        f"{file}: interrupted, because this process was about to be forked; try again"
     )
 
 
