@@ -14,6 +14,7 @@
      ├── Refused                the job's or pool's state forbids the request      exit 1
      ├── EngineError            the engine's answer is an error or unexpected      exit 1
      │    ├── EngineUnavailable the engine cannot be reached                       exit 69
+     │    │    └── StoreMissing SQLite's file does not exist yet              exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
      │    └── Fenced            this worker is no longer registered
      └── JobError               why a job failed; stored with the job
@@ -112,6 +113,10 @@ class EngineUnavailable(EngineError):
         super().__init__(text)
         self.ids = tuple(ids)
         self.maybe_stored = maybe_stored
+
+
+class StoreMissing(EngineUnavailable):
+    """There is no store yet, and a command that only reads does not create it."""
 
 
 class SchemaError(EngineError):

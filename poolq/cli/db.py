@@ -3,7 +3,7 @@
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, warn, with_engine
+from poolq.cli.options import json_option, warn, with_new_engine
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
 from poolq.engines.sql.schema import SQLSchema
@@ -25,7 +25,7 @@ def _schema(engine: Engine) -> SQLSchema | None:
 
 
 @db.command()
-@with_engine
+@with_new_engine
 def migrate(engine: Engine) -> None:
     """Update the tables to this version of poolq. Does nothing if they are up to date."""
     schema = _schema(engine)
@@ -37,7 +37,7 @@ def migrate(engine: Engine) -> None:
 
 @db.command()
 @json_option
-@with_engine
+@with_new_engine
 def status(engine: Engine, as_json: bool) -> int:
     """Compare the tables with what this version needs.
 
@@ -61,7 +61,7 @@ def status(engine: Engine, as_json: bool) -> int:
 
 
 @db.command()
-@with_engine
+@with_new_engine
 def sql(engine: Engine) -> None:
     """Print the statements that create the tables."""
     schema = _schema(engine)

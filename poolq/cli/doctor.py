@@ -10,7 +10,7 @@ from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
 from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine
-from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
+from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
 from poolq.jobs.message import entries
 
 SLOW_LATENCY = 0.1  # seconds of a round trip; each exchange of a worker with the engine takes one
@@ -31,6 +31,7 @@ def doctor(settings: Config, as_json: bool) -> int:
     source = settings.sources["engine"]
     checks = [Check("engine", "ok", f"{redact(settings.engine)} ({source})")]
     engine = config.open_engine(settings)
+    engine.require_store()
     try:
         code = examine(engine, checks)
     finally:
@@ -56,6 +57,9 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.extend(engine.doctor())
         checks.append(_writable(engine))
         checks += _set_aside(engine)
+    except StoreMissing as error:
+        checks.append(Check("database", "warn", str(error)))
+        return 0
     except EngineUnavailable as error:
         checks.append(Check("reachable", "bad", str(error)))
         return error.exit_code

@@ -78,12 +78,24 @@ def with_settings(*names: str) -> Decorator:
 
 
 def with_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Add --engine and --namespace to a command, which receives a storing `engine: Engine`."""
+    """Give a command --engine and --namespace; it gets an open `engine: Engine` that stores.
 
+    The engine raises StoreMissing if there is no store yet: see `with_new_engine`."""
+    return _with_engine(command, create=False)
+
+
+def with_new_engine(command: Callable[..., T]) -> Callable[..., T]:
+    """Like `with_engine`, for a command that may create the store."""
+    return _with_engine(command, create=True)
+
+
+def _with_engine(command: Callable[..., T], *, create: bool) -> Callable[..., T]:
     @functools.wraps(command)
     def run(settings: Config, **kwargs: Any) -> T:
         engine = open_storing(settings)
         try:
+            if not create:
+                engine.require_store()
             return command(engine=engine, **kwargs)
         finally:
             engine.close()

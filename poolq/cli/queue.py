@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import confirm, json_option, print_line, warn, with_engine, yes_option
+from poolq.cli.options import (
+    confirm,
+    json_option,
+    print_line,
+    warn,
+    with_engine,
+    with_new_engine,
+    yes_option,
+)
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
@@ -92,7 +100,7 @@ def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, obje
 
 @queue.command()
 @queue_argument
-@with_engine
+@with_new_engine
 def pause(engine: Engine, queues: Sequence[str]) -> None:
     """Stop all pools from taking jobs of these queues."""
     known = {one.queue for one in engine.counts()}

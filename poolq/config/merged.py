@@ -8,6 +8,7 @@ changed. Only `open_engine` chooses an engine.
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
 PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
+INSTALLED_FOLDERS = frozenset(("site-packages", "dist-packages"))
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
 MAX_NAME_LENGTH = 64  # characters of a pool's name, as parsers.label allows
@@ -96,16 +98,18 @@ def load(
     cwd: Path | None = None,
     warn: Warn | None = None,
     place: str = "",
+    script: Path | None = None,
 ) -> Config:
     """Merge the settings from all places.
 
     `flags` maps names of settings to values, or to None for a flag that is not given; `place`
-    describes where they come from, unless they are flags of a command. Raises ConfigError, whose
+    describes where they come from, unless they are flags of a command. The search for the project
+    begins in the folder `script`, if given, before it begins in `cwd`. Raises ConfigError, whose
     message names the setting and its place. An unknown POOLQ_ variable only causes a warning (by
     `warn`, or in the log), since it may belong to another version or to the application."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
-    project = find_project(cwd, warn)
+    project = find_project(cwd, warn, script)
     folder, trusted = project.folder, project.trusted
     dotenv = _dotenv(folder / ".env") if trusted else {}
     layers = (
@@ -148,16 +152,35 @@ def engine_class(config: Config) -> "type[Engine]":
     return found
 
 
-def find_project(cwd: Path | None, warn: Warn) -> Project:
-    """Return the nearest trusted folder with one of PROJECT_FILES, from `cwd` (default: the current
-    one) upwards, or else `cwd`. Warns about untrusted ones."""
+def load_in_application(flags: Mapping[str, object] | None = None, place: str = "") -> Config:
+    """Like `load`, in a process of the application, which may have been started in any folder: the
+    search for the project begins at the main script. Raises ConfigError."""
+    return load(flags, place=place, script=_script_folder())
+
+
+def _script_folder() -> Path | None:
+    """Return the folder of the main script; None in an interactive session, and if the main program
+    is installed (gunicorn, pytest, poolq itself) and so does not belong to the project."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not file:
+        return None
+    script = Path(file).resolve()
+    programs = (Path(sys.executable).parent.resolve(), Path(__file__).resolve().parents[1])
+    installed = script.parent in programs or not INSTALLED_FOLDERS.isdisjoint(script.parts)
+    return None if installed else script.parent
+
+
+def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Project:
+    """Return the nearest trusted folder with one of PROJECT_FILES, from `script` upwards, or else
+    from `cwd` (default: the current folder) upwards, or else `cwd`. Warns about untrusted ones."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
         raise ConfigError(
             f"the current folder no longer exists ({error.strerror}); cd elsewhere"
         ) from None
-    for folder in (start, *start.parents):
+    searched = (*((script, *script.parents) if script else ()), start, *start.parents)
+    for folder in dict.fromkeys(searched):
         found = next((folder / one for one in PROJECT_FILES if (folder / one).is_file()), None)
         if found is None:
             continue

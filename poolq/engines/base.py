@@ -194,6 +194,9 @@ class Engine(ABC):
         self.url = url
         self.namespace = namespace
 
+    def require_store(self) -> None:  # noqa: B027  # only SQLite creates its store
+        """From now on, raise StoreMissing instead of creating a store that does not exist yet."""
+
     # producers
 
     @abstractmethod

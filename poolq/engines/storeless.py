@@ -97,7 +97,7 @@ def _job(name: str) -> type[Job]:
     """Return the class of that name. If it is unknown, import the application's modules first."""
     found = registry.known().get(name)
     if found is None:
-        settings = config.load()
+        settings = config.load_in_application()
         registry.import_all(settings.app, settings.folder)
         found = registry.known().get(name)
     if found is None:

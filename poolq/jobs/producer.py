@@ -47,7 +47,7 @@ class _EngineChoice:
     def configured(self) -> config.Config:
         with self.lock:
             if self.settings is None:
-                self.settings = config.load()
+                self.settings = config.load_in_application()
             return self.settings
 
     def open(self) -> _Producer:
@@ -92,7 +92,7 @@ def connect(url: str, namespace: str | None = None) -> "Engine":
     Example: `connect("redis://localhost:6379/0")`. The engine connects when it is first used.
     Raises ConfigError."""
     given = {"engine": url, "namespace": namespace}
-    return _chosen.use(config.load(given, place="connect()")).engine
+    return _chosen.use(config.load_in_application(given, place="connect()")).engine
 
 
 def max_payload() -> int:

@@ -19,7 +19,7 @@ from poolq.engines.base import Engine, Push
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury
 from tests.contract.helpers import Worker
-from tests.support.cli import Command, Done, NewCommand, environment
+from tests.support.cli import ROOT, Command, Done, NewCommand, environment
 from tests.support.wait import until
 
 JOBS = """
@@ -127,6 +127,7 @@ def test_dispatch_reads_stdin_and_runs_on_sync(poolq: Command) -> None:
 
 
 def test_unknown_ids_are_failures(poolq: Command) -> None:
+    assert poolq("db", "migrate").code == 0
     done = poolq("job", "show", NOBODY)
     assert (done.code, done.line) == (1, f"job {NOBODY} is done or never existed")
     done = poolq("failed", "show", NOBODY, "--json")
@@ -293,7 +294,83 @@ def test_a_message_that_cannot_be_read_is_shown_all_the_same(
     assert poolq("job", "show", "g").code == 0
 
 
+READING = (
+    "queue ls", "queue ls --json", "queue resume a", "queue purge a --yes", "failed ls",
+    "failed ls --json", f"failed show {NOBODY}", f"failed retry {NOBODY}", "failed retry --all",
+    "failed forget --all --yes", f"job show {NOBODY}", f"job cancel {NOBODY}", "nodes",
+    "nodes --json",
+)  # fmt: skip
+
+
+def test_a_command_that_creates_no_job_creates_no_database(poolq: Command) -> None:
+    said = f"there is no database {poolq.folder}/jobs.db yet; the first job or pool creates it"
+    before = sorted(poolq.folder.iterdir())
+    for args in READING:
+        done = poolq(*args.split())
+        assert (done.code, done.out, done.line) == (69, "", said), args
+    done = poolq("doctor", "--json")
+    assert done.code == 0
+    assert done.json["checks"][1:] == [{"name": "database", "level": "warn", "text": said}]
+    assert poolq("db", "status").code == 78
+    assert poolq("db", "sql").code == 0
+    assert poolq("config", "show").code == 0
+    assert poolq("status").code == 69
+    assert sorted(poolq.folder.iterdir()) == before
+    dispatch(poolq, "x")
+    for args in READING:
+        assert poolq(*args.split()).code in (0, 1), args
+
+
+def test_a_queue_may_be_paused_before_there_is_a_database(poolq: Command) -> None:
+    assert poolq("queue", "pause", "a").out == "paused a\n"
+    assert poolq("queue", "ls", "--json").json["queues"][0]["paused"]
+
+
+PRODUCER = """
+import poolq
+poolq.dispatch("jobs:Mail", {"to": "bob"})
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "module", "link"])
+def test_a_script_stores_jobs_in_its_project_wherever_it_is_started(
+    tmp_path: Path, how: str
+) -> None:
+    shop, elsewhere = tmp_path / "shop", tmp_path / "elsewhere"
+    for folder in (shop / "app", elsewhere):
+        folder.mkdir(parents=True)
+    (shop / "poolq.toml").touch()
+    (elsewhere / "pyproject.toml").touch()
+    (shop / "app" / "nightly.py").write_text(PRODUCER)
+    (elsewhere / "link.py").symlink_to(shop / "app" / "nightly.py")
+    words = {
+        "script": ["../shop/app/nightly.py"], "link": ["link.py"], "module": ["-m", "nightly"],
+    }[how]  # fmt: skip
+    subprocess.run(
+        [sys.executable, *words], cwd=elsewhere, check=True, capture_output=True,
+        env=environment(PYTHONPATH=f"{ROOT}:{shop / 'app'}"),
+    )  # fmt: skip
+    assert Command(shop)("queue", "ls", "--json").json["total"]["ready"] == 1
+    assert not (elsewhere / "poolq.db").exists()
+
+
+def test_a_script_of_no_project_stores_them_in_the_current_one(tmp_path: Path) -> None:
+    scripts, shop = tmp_path / "scripts", tmp_path / "shop"
+    for folder in (scripts, shop / "deep"):
+        folder.mkdir(parents=True)
+    (shop / "poolq.toml").touch()
+    (scripts / "nightly.py").write_text(PRODUCER)
+    for words in (["../../scripts/nightly.py"], ["-c", PRODUCER]):
+        subprocess.run(
+            [sys.executable, *words], cwd=shop / "deep", check=True, capture_output=True,
+            env=environment(),
+        )  # fmt: skip
+    assert Command(shop)("queue", "ls", "--json").json["total"]["ready"] == 2
+    assert list(scripts.iterdir()) == [scripts / "nightly.py"]
+
+
 def test_doctor_and_db(poolq: Command) -> None:
+    assert poolq("db", "migrate").code == 0
     done = poolq("doctor")
     assert done.code == 0, done.out
     assert done.out.splitlines()[1].split()[:2] == ["engine", "ok"]

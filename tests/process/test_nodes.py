@@ -60,6 +60,7 @@ def test_pools_tell_what_they_do(project: Project) -> None:
 
 @sqlite
 def test_no_pool_is_told_as_such(project: Project) -> None:
+    project.engine.now()  # creates SQLite's file
     done = nodes(project)
     assert (done.code, done.out) == (0, "")
     assert done.line == f"no pool runs in namespace '{project.namespace}'"

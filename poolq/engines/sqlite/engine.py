@@ -14,7 +14,7 @@ from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineUnavailable, StoreMissing
 
 #: Limits of one transaction of `push`, which blocks other writers for 30 ms; one job may be bigger.
 CHUNK_JOBS = 5000
@@ -60,8 +60,16 @@ class SQLiteEngine(SQLEngine):
         self.options = parse_url(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
         self._connections = Connections(self._connect, SQLiteSession.close)
+        self._must_exist = False
+
+    def require_store(self) -> None:
+        self._must_exist = True
 
     def _connect(self) -> SQLiteSession:
+        if self._must_exist and not self.options.file.exists():
+            raise StoreMissing(
+                f"there is no database {self.options.file} yet; the first job or pool creates it"
+            )
         return SQLiteSession(self.options, self.texts, self.schema)
 
     @property

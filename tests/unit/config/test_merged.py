@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,32 @@ def test_the_default_name_is_the_projects(tmp_path: Path, base: str, name: str) 
     assert (made.name, made.sources["name"]) == (name, "default")
     assert BY_NAME["name"].parse(made.name) == name
     assert load(tmp_path / base, {"engine": "null"}, POOLQ_NAME="other").name == "other"
+
+
+def test_an_application_is_searched_from_its_main_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, here = tmp_path / "shop", tmp_path / "here"
+    installed = shop / ".venv" / "lib" / "site-packages" / "gunicorn" / "__main__.py"
+    for folder in (shop / "app", here, installed.parent):
+        folder.mkdir(parents=True)
+    (shop / "poolq.toml").touch()
+    (here / ".env").write_text("POOLQ_PROCS=3\n")
+    monkeypatch.chdir(here)
+    main = sys.modules["__main__"]
+    for file, folder in (
+        (shop / "app" / "nightly.py", shop),
+        (tmp_path / "nightly.py", here),
+        (installed, here),
+        (Path(sys.executable).with_name("gunicorn"), here),
+        (Path(config.__file__).parents[1] / "__main__.py", here),
+        (None, here),
+    ):
+        monkeypatch.setattr(main, "__file__", file and str(file), raising=False)
+        assert config.load_in_application().folder == folder, file
+    monkeypatch.setattr(main, "__file__", str(shop / "app.py"))
+    assert config.load().folder == here
+    assert config.load_in_application({"procs": "2"}, "here()").sources["procs"] == "here()"
 
 
 def test_a_virtual_environment_called_dotenv_is_no_marker(tmp_path: Path) -> None:

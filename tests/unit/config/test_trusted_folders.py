@@ -74,6 +74,18 @@ def test_one_above_it_counts(public: Path, tmp_path: Path) -> None:
     assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
 
 
+def test_a_script_in_a_public_folder_leads_to_no_settings(public: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "poolq.toml").write_text('name = "mine"\n')
+    said: list[str] = []
+    read = config.load({}, {}, mine, said.append, script=public)
+    assert (read.folder, read.name) == (mine, "mine")
+    assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
+    again = config.load({}, {}, public, said.append, script=public)
+    assert (again.folder, again.name, len(said)) == (public, "default", 2)
+
+
 def test_the_current_folder_may_be_public_too(public: Path) -> None:
     said: list[str] = []
     read = config.load({}, {}, public, said.append)
