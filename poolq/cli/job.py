@@ -53,25 +53,25 @@ def _progress(id: str) -> Progress | None:
 
 def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None) -> None:
     from poolq.cli import tables
-    from poolq.monitor.job_history import line
+    from poolq.monitor import job_history
 
     if as_json:
         tables.print_json(records.job(stored, progress))
         return
     import msgspec
 
-    payload, attempts = records.payload(stored.body)
+    payload, most = records.payload(stored.body)
     shown = payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     failing = stored.state.failing and stored.status != "failed"
-    tried = f"{stored.state.attempt} of {'?' if attempts is None else attempts}"
+    title, attempts = job_history.attempts(stored, most)
     fields = {
         "id": stored.id,
         "job": name_and_queue(stored.body)[0],
         "queue": stored.queue,
         "status": stored.status + (", failing" if failing else ""),
         when: times.local(stored.at),
-        "attempts": f"{tried} used",
+        title: attempts,
         "crashes": stored.state.crashes,
         "worker": stored.worker or "-",
         "payload": shown,
@@ -80,7 +80,7 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
         fields["progress"] = _progress_text(progress)
     history = entries(stored.state.history)
     if history:
-        fields["history"] = "\n".join(map(line, history))
+        fields["history"] = "\n".join(map(job_history.line, history))
         if history[-1].traceback:
             fields["traceback"] = history[-1].traceback.rstrip()
     tables.print_fields(fields)

@@ -119,14 +119,16 @@ class Actions:
 def job_blocks(stored: StoredJob) -> dict[str, str]:
     """Return a job's payload, error, traceback and history, by title."""
     try:
-        payload = msgspec.json.format(msgspec.json.encode(decode(stored.body).payload), indent=2)
+        message = decode(stored.body)
+        payload = msgspec.json.format(msgspec.json.encode(message.payload), indent=2)
+        most: int | None = message.attempts
     except BadMessage:
-        payload = stored.body
+        payload, most = stored.body, None
     history = entries(stored.state.history)
     last = history[-1] if history else None
     facts = {
         "job": f"{name_and_queue(stored.body)[0]} is {stored.status} in queue {stored.queue}, "
-        f"attempt {stored.state.attempt}, crashes {stored.state.crashes}",
+        f"{' '.join(job_history.attempts(stored, most))}, crashes {stored.state.crashes}",
         "payload": payload.decode("utf-8", "replace"),
         "error": last.error if last else "",
         "traceback": last.traceback.rstrip() if last else "",

@@ -1,6 +1,7 @@
 """Words a job's history for people; `records.py` prepares it for programs."""
 
 from poolq.common.escaping import clean
+from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry
 from poolq.monitor.times import local
 
@@ -17,3 +18,12 @@ def line(entry: Entry) -> str:
     if entry.worker:
         facts.append(f"on {entry.worker}")
     return "  ".join(facts) + (f"  {clean(entry.error)}" if entry.error else "")
+
+
+def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:
+    """Return a title and a text: the attempt that is running or comes next, counted from 1, or the
+    attempts that a job which failed has used. `most`: the job's maximum, None if it is unknown."""
+    used, of = stored.state.attempt, f"of {'?' if most is None else most}"
+    if stored.status == "failed" or stored.state.failing:
+        return "attempts", f"{used} {of} used"
+    return ("attempt" if stored.status == "running" else "next attempt"), f"{used + 1} {of}"

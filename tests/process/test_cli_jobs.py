@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -151,6 +152,15 @@ def test_cancel(poolq: Command, engine: Engine, worker: Worker) -> None:
         f"poolq: job {failed} has failed already",
     ]
     assert engine.find(ready) is None
+
+
+def test_job_show_counts_attempts_from_one(poolq: Command, worker: Worker) -> None:
+    id = dispatch(poolq, "x", "--queue=a", "--attempts=3")
+    assert re.search(r"(?m)^next attempt: +1 of 3$", poolq("job", "show", id).out)
+    (claim,) = worker.claim(1, ("a",))
+    assert re.search(r"(?m)^attempt: +1 of 3$", poolq("job", "show", id).out)
+    assert poolq("job", "show", id, "--json").json["attempt"] == 0
+    worker.end(claim)
 
 
 def test_queue_ls(poolq: Command, engine: Engine, worker: Worker) -> None:

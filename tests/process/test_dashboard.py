@@ -49,7 +49,7 @@ def test_a_pool_is_shown_and_tells_what_it_did(screens: Screens, project: Projec
     tty.type("enter")
     tty.until_shows(running, "STACK", "in gate", "esc goes back", "more lines")
     tty.type("G")
-    tty.until_shows("PAYLOAD", "jobs:Held is running in queue slow")
+    tty.until_shows("PAYLOAD", "jobs:Held is running in queue slow, attempt 1 of 1")
     tty.type("esc")
     project.ledger.open()
     tty.until_shows("0/2 busy")

@@ -14,11 +14,12 @@ def _error(failure: FailureView, context: DrawContext) -> Cell:
 
 
 def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]]:
+    attempt = f", in attempt {failure.attempt}" if failure.attempt else ""
     return [
         ("job", failure.job),
         ("id", failure.id),
         ("queue", failure.queue),
-        ("failed", f"{_at(failure, context)[0]}, in attempt {failure.attempt}"),
+        ("failed", f"{_at(failure, context)[0]}{attempt}"),
         ("error", (failure.error, context.theme.bad)),
     ]
 

@@ -88,8 +88,8 @@ def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
     """Make a report of an unobserved death, which assumes that the earliest claim had started."""
     if not held:
         return DeathReport(0, 0, -1, b"")
-    _, request, index, _, attempt, *_ = held[0]
-    crash = Entry(now, "crash", "its worker died; nothing more is known", attempt, worker=worker)
+    _, request, index, *_ = held[0]
+    crash = Entry(now, "crash", "its worker died; nothing more is known", worker=worker)
     return DeathReport(request, 0, index, entry(crash))
 
 
