@@ -25,9 +25,7 @@ KEY_HELP = (
     KeyHelp("r", "put the selected failed job back into its queue", "retry", changes=True),
     KeyHelp("+, -", "add or remove a worker", "workers", changes=True),
     KeyHelp("R", "reload the application's code; asks first", "reload", changes=True),
-    KeyHelp(
-        "D", "drain: finish running jobs, then end; asks first", "drain and stop", changes=True
-    ),
+    KeyHelp("D", "drain: finish running jobs and end; asks first", "drain and stop", changes=True),
     KeyHelp("X", "permanently delete the selected failed job; asks first", "forget", changes=True),
     KeyHelp("q", "quit; in the dashboard of 'poolq run', do the same as D", "leave"),
     KeyHelp("ctrl-l", "redraw the screen"),

@@ -96,7 +96,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     tmux.type("Enter")
     tmux.until_shows(running, "STACK", "in gate")
     tmux.type("Escape", "?")
-    tmux.until_shows("KEYS", "finish its jobs, then end the pool")
+    tmux.until_shows("KEYS", "drain: finish running jobs")
     tmux.type("?", "+")
     tmux.until_shows("scaled to 3 workers", "WORKERS 3")
     tmux.type("D")
