@@ -6,7 +6,7 @@ from pathlib import Path
 from poolq.dashboard.drawing.cells import clean
 from poolq.dashboard.drawing.throughput import KINDS
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import Snapshot
+from poolq.monitor.snapshot import PoolView, Snapshot
 
 TAIL_BYTES = 64 << 10  # how much of the log's end is searched
 MAX_ERRORS = 5
@@ -24,9 +24,18 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
     totals = (f"{getattr(last.throughput, kind).total} {kind}" for kind in KINDS)
     text = ", ".join(totals).replace("limited", "rate-limited")
     lines = [f"pool {name} has ended after {amounts.span(head.uptime)}: {text}"]
+    if head.killed:
+        lines.append(_killed(head))
     if head.log:
         lines.append(f"its log is {clean(head.log)}")
     return lines
+
+
+def _killed(head: PoolView) -> str:
+    more = head.killed - len(head.killed_jobs)
+    names = ", ".join(map(clean, head.killed_jobs)) + f" and {more} more" * (more > 0)
+    jobs = "1 running job was" if head.killed == 1 else f"{head.killed} running jobs were"
+    return f"{jobs} killed and released: {names}"
 
 
 def orphaned(last: Snapshot | None) -> list[str]:

@@ -316,8 +316,11 @@ class Children:
         load_error = self._load_error.take() if pool.on_trial(row.generation) else None
         why = load_error.why if load_error else ""
         killed_for_job = row.kill_reason != KillReason.NONE
-        worked, in_job = row.settled_jobs > 0 or killed_for_job, row.in_job and not killed_for_job
-        refused = state_updates.exited(pool, seq, code, now, why, worked=worked, in_job=in_job)
+        worked, job = row.settled_jobs > 0 or killed_for_job, ""
+        if row.in_job and not killed_for_job:
+            id, _, name = self._scores.running_job(index)
+            job = f"{name} {id}"
+        refused = state_updates.exited(pool, seq, code, now, why, worked=worked, job=job)
         if refused and pool.generation:
             log_refusal(pool, self._log, row.generation, load_error)
         elif load_error is not None:

@@ -10,7 +10,14 @@ from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Slot, WorkerProcess
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.pool_status import MAX_REASON_CHARS, PoolStatus, WorkerStatus, encode
+from poolq.scoreboard.pool_status import (
+    MAX_JOB_CHARS,
+    MAX_KILLED_JOBS,
+    MAX_REASON_CHARS,
+    PoolStatus,
+    WorkerStatus,
+    encode,
+)
 
 
 class StatusPublisher:
@@ -40,6 +47,7 @@ class StatusPublisher:
 
     def current(self) -> PoolStatus:
         pool, config, trial = self._pool, self._config, self._pool.trial
+        ignored_at = pool.interrupt_ignored_at
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
         return PoolStatus(
             pool=config.name,
@@ -65,6 +73,10 @@ class StatusPublisher:
             deadline=pool.deadline if draining else None,
             exit_counts=dict(pool.exit_counts),
             workers=[self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
+            interrupts=pool.interrupts,
+            interrupt_ignored_at=ignored_at if ignored_at > -inf else None,
+            killed=len(pool.killed_jobs),
+            killed_jobs=[job[-MAX_JOB_CHARS:] for job in pool.killed_jobs[:MAX_KILLED_JOBS]],
             deaths=[death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )
 

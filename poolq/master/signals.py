@@ -14,6 +14,7 @@ from poolq.system.host import has_terminal
 from poolq.system.kill import send
 
 MIN_SIGNAL_INTERVAL = 1.0  # seconds within which a repeated INT or HUP is ignored
+KEY_REPEAT_INTERVAL = 0.15  # seconds; a key that is held down repeats faster
 
 
 class SignalCommands:
@@ -26,8 +27,7 @@ class SignalCommands:
         self._had_terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         self._hung_up_at = -MIN_SIGNAL_INTERVAL
-        self._interrupts = 0
-        self._interrupted_at = -MIN_SIGNAL_INTERVAL
+        self._interrupted_at = self._last_interrupt_at = -MIN_SIGNAL_INTERVAL
 
     def obey(self, name: str) -> None:
         """Obey a signal that has arrived. A refusal goes to the log."""
@@ -57,11 +57,17 @@ class SignalCommands:
 
     def _interrupt(self, now: float) -> None:
         """Drain at the first Ctrl-C, abort at the second. A key held down counts once."""
-        if now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
+        pool, repeated = self._pool, now - self._last_interrupt_at < KEY_REPEAT_INTERVAL
+        self._last_interrupt_at = now
+        if repeated or now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
+            if pool.interrupt_ignored_at < self._interrupted_at and not pool.aborted:
+                when = f"within {MIN_SIGNAL_INTERVAL:g} s of the last one"
+                self._log("info", f"SIGINT {when} is ignored; another one kills running jobs")
+            pool.interrupt_ignored_at = now
             return
-        self._interrupts += 1
+        pool.interrupts += 1
         self._interrupted_at = now
-        if self._interrupts == 1:
+        if pool.interrupts == 1:
             self._commands.drain("SIGINT")
         else:
             self._commands.abort("SIGINT again")

@@ -283,7 +283,9 @@ class Pool:
     `paused`: whether workers claim no new jobs. `broker_reached`: whether the keeper has ever
     reached the broker. `queues_empty`: whether the keeper has found no job left to do.
     `not_preloaded`: the generations that each worker imports for itself. `exit_counts`: how many
-    workers have exited, by reason (see exits.py)."""
+    workers have exited, by reason (see exits.py). `interrupts`: how many Ctrl-C were counted;
+    `interrupt_ignored_at`: when one was last ignored. `killed_jobs`: the name and id of each job
+    that was killed so that the pool could end."""
 
     limits: Limits
     slots: list[Slot]
@@ -306,6 +308,9 @@ class Pool:
     queues_empty: bool = False
     deadline: float = inf
     aborted: bool = False
+    interrupts: int = 0
+    interrupt_ignored_at: float = -inf
+    killed_jobs: list[str] = field(default_factory=list)
     spawn_failures: int = 0
     exit_counts: Counter[str] = field(default_factory=Counter)
     deaths: deque[WorkerDeath] = field(default_factory=lambda: deque(maxlen=MAX_DEATHS))

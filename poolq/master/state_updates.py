@@ -141,20 +141,22 @@ def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
 
 
 def exited(
-    pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, in_job: bool
+    pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, job: str
 ) -> bool:
     """Remove a reaped worker, and delay its successor if it died by itself. `code`: -1 if a signal
     killed it. `why`: its own reason, if it gave one. `worked`: whether it had settled a job, or was
-    killed for what its job did. `in_job`: whether it was running a job for which it was not killed.
-    Returns True if its generation is refused because of this. A worker that was told to exit while
-    it booted, as its slot closes, causes no refusal: another worker tries the generation."""
+    killed for what its job did. `job`: the name and id of the job that it was running,
+    or "" if none or if it was killed for that job. Returns True if its generation is refused
+    because of this. A worker that was told to exit while it booted, as its slot closes, causes no
+    refusal: another worker tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)
     was_serving, was_ready, was_killed = proc.serving, proc.ready, proc.killed
     proc.move(WorkerEvent.EXITED)
-    if was_killed and in_job and pool.mode is not Mode.RUN:
+    if was_killed and job and pool.mode is not Mode.RUN:
         pool.exit_code = pool.exit_code or KILLED
+        pool.killed_jobs.append(job)
     failed = pool.on_trial(proc.generation) and not was_ready and (was_killed or was_serving)
     if failed:
         canary.refuse(pool, why or "its first worker did not become ready", now, code)

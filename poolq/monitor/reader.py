@@ -95,6 +95,7 @@ class SnapshotReader:
     def _head(
         self, state: PoolStatus, broker: BrokerStatus | None, workers: Sequence[WorkerView]
     ) -> PoolView:
+        ignored_at = state.interrupt_ignored_at
         busy, leaving = count_busy(workers, state.procs)
         return PoolView(
             pool=state.pool,
@@ -119,6 +120,10 @@ class SnapshotReader:
             silence=self.silence(),
             version=broker.version if broker else "",
             queues=tuple(state.queues) if state.queues is not None else None,
+            interrupts=state.interrupts,
+            interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
+            killed=state.killed,
+            killed_jobs=tuple(state.killed_jobs),
         )
 
     # workers

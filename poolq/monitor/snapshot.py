@@ -18,7 +18,9 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     that its last answer took. `age`: the age of the queues' counts, which are read every `period`
     seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`: seconds
     until the stop timeout. `silence`: seconds since the master last checked its pool, which it does
-    once a second. `queues`: the queues that it serves, None if all."""
+    once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many Ctrl-C
+    were counted; `interrupt_ignored`: seconds since one came too soon. `killed`: how many jobs were
+    killed so that the pool could end, the first of which are `killed_jobs`."""
 
     pool: str
     host: str
@@ -42,6 +44,10 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     silence: float = 0.0
     version: str = ""
     queues: tuple[str, ...] | None = None
+    interrupts: int = 0
+    interrupt_ignored: float | None = None
+    killed: int = 0
+    killed_jobs: tuple[str, ...] = ()
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ import msgspec
 from poolq.scoreboard.exit_reasons import WorkerDeath
 
 MAX_REASON_CHARS = 600
+MAX_KILLED_JOBS = 5  # jobs that are named
+MAX_JOB_CHARS = 150  # characters of a job's name and id
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
@@ -59,6 +61,10 @@ class PoolStatus(msgspec.Struct, frozen=True):
     exit_counts: dict[str, int]
     workers: list[WorkerStatus]
     deaths: list[WorkerDeath] = []
+    interrupts: int = 0
+    interrupt_ignored_at: float | None = None
+    killed: int = 0
+    killed_jobs: list[str] = []
 
 
 _decoder = msgspec.json.Decoder(PoolStatus)

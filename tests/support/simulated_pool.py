@@ -241,7 +241,7 @@ class SimulatedPool:
             del self.workers[process.seq]
             self.unrecovered += 1
             state_updates.exited(
-                self.pool, process.seq, code, self.now, worked=worked, in_job=in_job
+                self.pool, process.seq, code, self.now, worked=worked, job="jobs:Job 1" * in_job
             )
         else:
             del self.templates[process.generation]

@@ -14,6 +14,7 @@ from poolq.dashboard.drawing import ansi, frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.errors import Refused
+from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 from tests.support.wait import until
 
@@ -88,6 +89,21 @@ def test_not_too_much_is_asked_for_at_once() -> None:
     begun = [runner.submit(Action("reload")) for _ in range(MAX_PENDING + 2)]
     assert not begun[-1]
     go.set()
+
+
+@pytest.mark.parametrize(
+    ("killed", "names", "text"),
+    [(1, ("a:B 1",), "1 running job was killed and released: a:B 1"),
+     (2, ("a:B 1", "a:B 2"), "2 running jobs were killed and released: a:B 1, a:B 2"),
+     (9, ("a:B 1", "a:B 2"), "9 running jobs were killed and released: a:B 1, a:B 2 and 7 more")],
+)  # fmt: skip
+def test_jobs_that_an_end_has_killed_are_named(
+    killed: int, names: tuple[str, ...], text: str
+) -> None:
+    from poolq.dashboard.exit_summary import summary
+
+    last = Snapshot(at=snapshots.AT, head=snapshots.head(killed=killed, killed_jobs=names))
+    assert text in summary(last, ended=True)
 
 
 @pytest.mark.parametrize("ended", [True, False])

@@ -149,6 +149,33 @@ def test_a_second_int_kills_running_jobs(case: Case) -> None:
     assert case.sim.exit is not None
 
 
+def press(case: Case, times: int, interval: float) -> None:
+    """Press Ctrl-C so often, or as often as the pool runs."""
+    for _ in range(times):
+        if case.sim.exit is None:
+            case.signal("SIGINT")
+            case.sim.run_for(interval)
+
+
+def test_an_int_that_comes_too_soon_is_ignored_and_says_so_once(case: Case) -> None:
+    press(case, 3, 0.3)
+    pool = case.sim.pool
+    assert not pool.aborted
+    if case.sim.exit is None:
+        assert (pool.interrupts, pool.interrupt_ignored_at > 0) == (1, True)
+        (text,) = [line for line in case.log if "is ignored" in line]
+        assert text.startswith("SIGINT within 1 s of the last one is ignored")
+
+
+def test_a_key_that_is_held_down_counts_once(case: Case) -> None:
+    press(case, 1, 0.5)
+    press(case, 60, 0.04)
+    assert not case.sim.pool.aborted
+    press(case, 1, 0.3)
+    press(case, 1, 0.3)
+    assert case.sim.exit is not None or case.sim.pool.aborted, "it was released meanwhile"
+
+
 def test_quit_kills_running_jobs(case: Case) -> None:
     case.signal("SIGQUIT")
     assert all(one.killed for one in case.sim.workers.values())
