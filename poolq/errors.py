@@ -104,8 +104,7 @@ class EngineError(PoolqError):
 
 class EngineUnavailable(EngineError):
     """The engine cannot be reached, or the connection was lost before the engine answered. If
-    `maybe_stored`, the jobs in `ids` may have been stored nevertheless, so dispatching them again
-    may run them twice."""
+    `maybe_stored`, the jobs in `ids` may have been stored: dispatched again, they may run twice."""
 
     exit_code = 69
 

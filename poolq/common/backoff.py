@@ -11,7 +11,6 @@ class Backoff(NamedTuple):
 
     def pause(self, failures: int, rand: float) -> float:
         """Seconds to wait after `failures` failures in a row (1 or more). `rand`, from 0 to 1,
-        shortens the pause by up to half, so that the clients of a server do not all reconnect at
-        the same moment."""
+        shortens the pause by up to half, so that clients do not all reconnect at once."""
         doublings = min(failures - 1, 32)
         return min(self.most, self.first * 2.0**doublings) * (1.0 - rand / 2)

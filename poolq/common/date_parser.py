@@ -92,9 +92,8 @@ def plain(text: str) -> str:
 
 
 def later(now: datetime, months: int, elapsed: int = 0) -> datetime:
-    """Return `now` plus `months`, plus `elapsed` microseconds; both may be negative.
-
-    Raises OverflowError outside the years 1 to 9999."""
+    """Return `now` plus `months`, plus `elapsed` microseconds; both may be negative. Raises
+    OverflowError outside the years 1 to 9999."""
     year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise OverflowError("the calendar has the years 1 to 9999")

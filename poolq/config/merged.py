@@ -84,8 +84,7 @@ class _Layer(NamedTuple):
 
 
 class Project(NamedTuple):
-    """The project's folder. `trusted`: its files may be read; `found`: it has one of
-    PROJECT_FILES."""
+    """The project's folder. `trusted`: its files may be read; `found`: it has a project file."""
 
     folder: Path
     trusted: bool

@@ -33,8 +33,7 @@ _WORDS = {
 
 
 class Screen:
-    """One screen in one terminal. `alive` is called before each frame; if it returns False, the
-    screen ends."""
+    """One screen in one terminal. It ends when `alive`, called before each frame, returns False."""
 
     def __init__(
         self,

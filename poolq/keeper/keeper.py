@@ -124,8 +124,7 @@ class Keeper:
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
-        """Run until told to exit or, if orphaned, until no worker is left. Returns the exit
-        code."""
+        """Run until told to exit or, if orphaned, until no worker is left. Return the exit code."""
         setproctitle("poolq: keeper")
         self._reporter.rename("keeper")
         exporter = self._export_metrics()

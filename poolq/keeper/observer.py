@@ -142,11 +142,8 @@ class Observer(threading.Thread):
 
 class QueueTrends:
     """Measures the jobs that enter and leave one queue. Those that enter are those that leave plus
-    the growth of the queue.
-
-    `dispatched` are all that have ended or are stored. It never decreases: after jobs were
-    cancelled or purged it stays until as many others have come.
-    """
+    the growth of the queue. `dispatched` are all that have ended or are stored. It never decreases:
+    after jobs were cancelled or purged it stays until as many others have come."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched

@@ -9,10 +9,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import Any
 
+import msgspec
 from setproctitle import setproctitle
 
 from poolq.config import Config
@@ -332,20 +334,11 @@ class Master:
 
 
 def _limits(config: Config) -> Limits:
-    """The limits of a pool. If the system does not let the master adopt the workers that templates
-    fork, nothing is preloaded."""
-    return Limits(
-        cooldown=config.cooldown,
-        stop_timeout=config.stop_timeout,
-        boot_timeout=config.boot_timeout,
-        max_jobs=config.max_jobs,
-        max_memory=config.max_memory,
-        max_memory_hard=config.max_memory_hard,
-        max_surge=config.max_surge,
-        max_spawn_failures=config.max_spawn_failures,
+    """The limits of a pool. Without preloading if the master cannot adopt what templates fork."""
+    return replace(
+        msgspec.convert(config, Limits, from_attributes=True),  # the fields of the same names
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
         preload=not config.no_preload and adopt_orphans(),
         has_logger=True,
         keeper_silence=keeper_silence(config.node_ttl),
-        until_empty=config.until_empty,
     )

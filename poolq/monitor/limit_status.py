@@ -105,26 +105,17 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         state = FULL if full else OPEN if resets_in is not None else IDLE
     next_slot = resets_in if full and resets_in is not None else 0.0
     grows = waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
-    return LimitStatus(
-        key=seen.key,
-        limit=seen.limit,
+    return msgspec.structs.replace(
+        msgspec.convert(seen, LimitStatus, from_attributes=True),  # the fields of the same names
         window=window,
         used=used,
         resets_in=resets_in,
         state=state,
-        starts=seen.starts,
         allowed=seen.limit / window,
-        parked=seen.parked,
-        released=seen.released,
         waiting=waiting,
-        held=seen.held,
-        spark=seen.spark,
         next_slot=next_slot,
         empty_in=_empty_in(seen, window, waiting, next_slot) if waiting and not grows else None,
         grows=grows,
-        last_tries=seen.last_tries,
-        starts_total=seen.starts_total,
-        held_total=seen.held_total,
     )
 
 

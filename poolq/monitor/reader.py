@@ -7,7 +7,7 @@ Pages are decoded only when they have changed. What the keeper has seen of the e
 from collections.abc import Iterable, Sequence
 from time import monotonic, monotonic_ns, time
 
-from msgspec import structs
+from msgspec import convert, structs
 
 from poolq.monitor import broker_status, job_counts, limit_status, rates
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
@@ -97,19 +97,12 @@ class SnapshotReader:
     ) -> PoolView:
         ignored_at = state.interrupt_ignored_at
         busy, leaving = count_busy(workers, state.procs)
-        return PoolView(
-            pool=state.pool,
-            host=state.host,
-            state=state.state,
-            pid=state.pid,
+        return structs.replace(
+            convert(state, PoolView, from_attributes=True),  # the fields of the same names
             uptime=pool_status.uptime(state),
-            generation=state.generation,
-            procs=state.procs,
             busy=busy,
             leaving=leaving,
             broker=state.engine,
-            namespace=state.namespace,
-            trial=state.trial,
             reachable=bool(self._scores.word(layout.BROKER_UP)),
             ping=broker.ping if broker else None,
             age=broker.age() if broker else None,

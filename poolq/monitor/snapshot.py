@@ -26,11 +26,11 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     state: str
     pid: int
-    uptime: float
+    uptime: float = 0.0
     generation: int
     procs: int
-    busy: int
-    broker: str
+    busy: int = 0
+    broker: str = ""
     leaving: int = 0
     namespace: str = "poolq"
     trial: int = 0

@@ -132,8 +132,7 @@ class WorkerRow:
         return self.words[MOVED]
 
     def set_returned(self, first: str, many: int) -> None:
-        """Record that the engine has taken back `many` claims that had not started; `first` is the
-        id of the first one."""
+        """Record that the engine has taken back `many` unstarted claims, from the id `first` on."""
         words = self.words
         words[RETURNED] = place_of(first)
         words[RETURNED_AT] = monotonic_ns()

@@ -87,9 +87,8 @@ class Executor:
         return known
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
-        """Return the result of a job that has already failed, or whose workers died too often; None
-        if the job must run. A failed job is not constructed, since its `__init__` may kill
-        workers."""
+        """Return the result of a job that has already failed, or whose workers died too often; else
+        None. A failed job is not constructed, since its `__init__` may kill workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:

@@ -51,8 +51,7 @@ class PaneColumn(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
-    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown if there are no
-    rows."""
+    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows."""
 
     name: str
     columns: tuple[PaneColumn, ...]

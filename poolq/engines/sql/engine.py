@@ -54,8 +54,7 @@ OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
 class SQLEngine(Engine):
-    """See the module's head. `redacted_url`: the URL without its password. `fresh`: see
-    `ScanCursors`."""
+    """See the module's head. `redacted_url` has no password. `fresh`: see `ScanCursors`."""
 
     schema: SQLSchema
 
