@@ -10,6 +10,7 @@
 import mmap
 import os
 import sys
+from typing import Any
 
 import msgspec
 
@@ -43,8 +44,9 @@ from poolq.scoreboard.worker_row import WorkerRow, clear, of_request, read_text
 from poolq.system.stack_dump import read_stack
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A copy of a row's words, taken at one moment. `layout.py` explains them."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A copy of a row's words, taken at one moment. `layout.py` explains them. The fields that
+    `Scoreboard.read` copies together have the order of their words."""
 
     index: int
     status: int
@@ -54,7 +56,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     generation: int
     signal: int
     exit_code: int
-    charged: bool
+    charged: int
     kill_reason: int
     phase: int
     request: int
@@ -65,15 +67,15 @@ class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     since: int
     beat: int
     deadline: int
-    timeout: int
-    attempt: int
-    retry_delay: int
-    rss_at_start: int
     done: int
     failed: int
     retried: int
     limited: int
     parked: int
+    timeout: int
+    attempt: int
+    retry_delay: int
+    rss_at_start: int
     rss: int
     cpu: int
     rss_growth: int | None
@@ -249,39 +251,25 @@ class Scoreboard:
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
         rss, cpu, growth = self._head[HEAD_WORDS + self.rows + index :: self.rows].tolist()
-        return Row(
-            index=index,
-            status=own[STATUS],
-            pid=own[PID],
-            seq=own[SEQ],
-            slot=own[SLOT],
-            generation=own[GENERATION],
-            signal=own[SIGNAL],
-            exit_code=own[EXIT],
-            charged=bool(own[CHARGED]),
-            kill_reason=own[REASON],
-            phase=theirs[layout.PHASE],
-            request=theirs[layout.REQUEST],
-            previous_request=theirs[layout.PREVIOUS_REQUEST],
-            settled_below=of_request(theirs, layout.SETTLED),
-            finished=of_request(theirs, layout.FINISHED),
-            started=theirs[layout.STARTED],
-            since=theirs[layout.SINCE],
-            beat=theirs[layout.BEAT],
-            deadline=theirs[layout.DEADLINE],
-            timeout=theirs[layout.TIMEOUT],
-            attempt=theirs[layout.ATTEMPT],
-            retry_delay=theirs[layout.RETRY_DELAY],
-            rss_at_start=theirs[layout.RSS_AT_START],
-            done=theirs[layout.DONE],
-            failed=theirs[layout.FAILED],
-            retried=theirs[layout.RETRIED],
-            limited=theirs[layout.LIMITED],
-            parked=theirs[layout.PARKED],
-            rss=rss,
-            cpu=cpu,
-            rss_growth=growth - layout.ZERO_GROWTH if growth else None,
-        )
+        words: list[Any] = [
+            index,
+            *own[STATUS : REASON + 1].tolist(),
+            theirs[layout.PHASE],
+            theirs[layout.REQUEST],
+            theirs[layout.PREVIOUS_REQUEST],
+            of_request(theirs, layout.SETTLED),
+            of_request(theirs, layout.FINISHED),
+            theirs[layout.STARTED],
+            theirs[layout.SINCE],
+            theirs[layout.BEAT],
+            theirs[layout.DEADLINE],
+            *theirs[layout.DONE : layout.RETRY_DELAY + 1].tolist(),
+            theirs[layout.RSS_AT_START],
+            rss,
+            cpu,
+            growth - layout.ZERO_GROWTH if growth else None,
+        ]
+        return Row(*words)
 
     def used_rows(self) -> list[Row]:
         """Return copies of the rows that are not free, usually a third of all."""
