@@ -10,18 +10,9 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from poolq.cli import records
+from poolq.cli import options, records
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
-from poolq.cli.options import (
-    confirm,
-    json_option,
-    reject_empty,
-    report_ids,
-    warn,
-    with_engine,
-    yes_option,
-)
 from poolq.common.durations import micros
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import DurationError, NotFound
@@ -64,7 +55,7 @@ def selection_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--all", "everything", is_flag=True, help="All failed jobs."),
         age_option,
         queue_option,
-        click.argument("ids", metavar="[ID]...", nargs=-1, callback=reject_empty),
+        click.argument("ids", metavar="[ID]...", nargs=-1, callback=options.reject_empty),
     ):
         command = decorate(command)
     return command
@@ -85,8 +76,8 @@ def failed() -> None:
     show_default=True,
     help="Maximum number.",
 )
-@json_option
-@with_engine
+@options.json_option
+@options.with_engine
 def ls(
     engine: Engine, queue: str | None, older_than: int | None, limit: int, as_json: bool
 ) -> None:
@@ -103,9 +94,11 @@ def ls(
         columns = [*map(tables.Column, names), tables.Column("ERROR", elastic=True)]
         tables.print_table(columns, list(map(_row, shown)))
     else:
-        warn("no job has failed" if queue is None and before is None else "no such job has failed")
+        options.warn(
+            "no job has failed" if queue is None and before is None else "no such job has failed"
+        )
     if len(found) > limit:
-        warn(f"there are more than {limit}; --limit shows more of them")
+        options.warn(f"there are more than {limit}; --limit shows more of them")
 
 
 def _row(stored: StoredJob) -> tuple[object, ...]:
@@ -114,9 +107,9 @@ def _row(stored: StoredJob) -> tuple[object, ...]:
 
 
 @failed.command()
-@click.argument("id", callback=reject_empty)
-@json_option
-@with_engine
+@click.argument("id", callback=options.reject_empty)
+@options.json_option
+@options.with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a failed job with its error, traceback and history."""
     stored = engine.find(id)
@@ -128,7 +121,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 
 @failed.command()
 @selection_options
-@with_engine
+@options.with_engine
 def retry(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool,
@@ -142,8 +135,8 @@ def retry(
 
 @failed.command()
 @selection_options
-@yes_option
-@with_engine
+@options.yes_option
+@options.with_engine
 def forget(
     engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
     everything: bool, yes: bool,
@@ -151,7 +144,7 @@ def forget(
     """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
     selection = Selection(ids, queue, older_than, everything)
     if selection.many and not ids and older_than is None:
-        confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)
+        options.confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)
     return _each(engine, selection, engine.forget, "forgot")
 
 
@@ -169,7 +162,7 @@ def _each(
     found: set[str] = set()
     for page in itertools.batched(ids, PAGE_SIZE) if hasattr(itertools, "batched") else [ids]:
         found.update(act(list(page)))
-    return report_ids(
+    return options.report_ids(
         done,
         [id for id in ids if id in found],
         [id for id in ids if id not in found],

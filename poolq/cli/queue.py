@@ -4,16 +4,8 @@ from collections.abc import Sequence
 
 import click
 
+from poolq.cli import options
 from poolq.cli.group import Group
-from poolq.cli.options import (
-    confirm,
-    json_option,
-    print_line,
-    warn,
-    with_engine,
-    with_new_engine,
-    yes_option,
-)
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
@@ -31,8 +23,8 @@ def queue() -> None:
 
 
 @queue.command()
-@json_option
-@with_engine
+@options.json_option
+@options.with_engine
 def ls(engine: Engine, as_json: bool) -> None:
     """List the queues with their counts. OLDEST is how long the oldest ready job has been due."""
     counts = engine.counts()
@@ -44,7 +36,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         return
     forgotten = counters.get("", {})
     if not counts and not forgotten:
-        warn(f"there is no queue in namespace {engine.namespace!r} yet")
+        options.warn(f"there is no queue in namespace {engine.namespace!r} yet")
         return
     columns = [
         tables.Column("QUEUE"),
@@ -100,49 +92,53 @@ def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, obje
 
 @queue.command()
 @queue_argument
-@with_new_engine
+@options.with_new_engine
 def pause(engine: Engine, queues: Sequence[str]) -> None:
     """Stop all pools from taking jobs of these queues."""
     known = {one.queue for one in engine.counts()}
     for name in dict.fromkeys(queues):
         engine.pause(name)
         if name not in known:
-            warn(f"there is no queue {name!r} yet; it will be paused when its first job comes")
-        print_line(f"paused {name}")
+            options.warn(
+                f"there is no queue {name!r} yet; it will be paused when its first job comes"
+            )
+        options.print_line(f"paused {name}")
 
 
 @queue.command()
 @queue_argument
-@with_engine
+@options.with_engine
 def resume(engine: Engine, queues: Sequence[str]) -> int:
     """Let all pools take jobs of these queues again."""
     known = {one.queue: one for one in engine.counts()}
     missing = [name for name in queues if name not in known]
     for name in missing:
-        warn(_no_queue(name, list(known)))
+        options.warn(_no_queue(name, list(known)))
     for name in dict.fromkeys(queues):
         if name in known:
             engine.resume(name)
-            print_line(f"resumed {name}" if known[name].paused else f"{name} was not paused")
+            options.print_line(
+                f"resumed {name}" if known[name].paused else f"{name} was not paused"
+            )
     return 1 if missing else 0
 
 
 @queue.command()
 @click.argument("queue", metavar="QUEUE")
-@yes_option
-@with_engine
+@options.yes_option
+@options.with_engine
 def purge(engine: Engine, queue: str, yes: bool) -> None:
     """Delete the ready, delayed and parked jobs of a queue. Running and failed jobs stay."""
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
         raise NotFound(_no_queue(queue, list(known)))
     one = known[queue]
-    confirm(
+    options.confirm(
         f"Delete {one.ready} ready, {one.delayed} delayed and {one.parked} parked jobs"
         f" of queue {queue!r}?",
         yes,
     )
-    print_line(f"purged {engine.purge(queue)} jobs of {queue}")
+    options.print_line(f"purged {engine.purge(queue)} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:

@@ -8,22 +8,7 @@ and which value wins.
 import os
 from dataclasses import dataclass
 
-from poolq.config.parsers import (
-    OFF,
-    Parser,
-    address,
-    choice,
-    duration,
-    label,
-    memory,
-    modules,
-    namespace,
-    queues,
-    size,
-    switch,
-    text,
-    whole,
-)
+from poolq.config import parsers
 
 #: The value of `log_file` that stands for the standard error stream.
 STDERR = "stderr"
@@ -35,7 +20,7 @@ class Setting:
 
     name: str
     default: object
-    parse: Parser
+    parse: parsers.Parser
     metavar: str
     shown: str
     help: str
@@ -66,57 +51,57 @@ def cores() -> int:
 
 # Positional, as in a table: name, default, parser, metavar, the default in the help, the help.
 SETTINGS = (
-    Setting("engine", "sqlite:///poolq.db", text, "URL", "sqlite:///poolq.db",
+    Setting("engine", "sqlite:///poolq.db", parsers.text, "URL", "sqlite:///poolq.db",
         "Where jobs are stored: a URL, or one of sqlite redis database sync null."),
-    Setting("namespace", "poolq", namespace, "NAME", "poolq",
+    Setting("namespace", "poolq", parsers.namespace, "NAME", "poolq",
         "Separates applications on one server."),
-    Setting("app", ("jobs",), modules, "MODULES", "jobs",
+    Setting("app", ("jobs",), parsers.modules, "MODULES", "jobs",
         "Modules and packages that define the jobs, comma-separated."),
-    Setting("procs", cores, whole(1, 1024), "N", "the machine's cores",
+    Setting("procs", cores, parsers.whole(1, 1024), "N", "the machine's cores",
         "Number of workers."),
-    Setting("queue", None, queues, "NAMES", "every queue, in turn",
+    Setting("queue", None, parsers.queues, "NAMES", "every queue, in turn",
         "Queues to serve, in strict order, comma-separated."),
-    Setting("sleep", 5.0, duration(0.01), "SECONDS", "5",
+    Setting("sleep", 5.0, parsers.duration(0.01), "SECONDS", "5",
         "Longest time between an idle worker's checks for jobs."),
-    Setting("cooldown", 0.0, duration(), "SECONDS", "0",
+    Setting("cooldown", 0.0, parsers.duration(), "SECONDS", "0",
         "Replace a worker between two jobs if it has run for this long; 0: never."),
-    Setting("max_jobs", 0, whole(0, 10**9), "N", "0",
+    Setting("max_jobs", 0, parsers.whole(0, 10**9), "N", "0",
         "Replace a worker that has run this many jobs; 0: never."),
-    Setting("max_memory", 0, memory, "SIZE", "0",
+    Setting("max_memory", 0, parsers.memory, "SIZE", "0",
         "Replace a worker between two jobs if it has grown beyond this; 0: never."),
-    Setting("max_memory_hard", 0, memory, "SIZE", "0",
+    Setting("max_memory_hard", 0, parsers.memory, "SIZE", "0",
         "Kill a worker that exceeds this in a job, which counts as a crash of the job; 0: never."),
-    Setting("timeout", 0.0, duration(), "SECONDS", "0",
+    Setting("timeout", 0.0, parsers.duration(), "SECONDS", "0",
         "Kill a job that runs longer, unless it has its own timeout; 0: never."),
-    Setting("boot_timeout", 60.0, duration(0.1), "SECONDS", "60",
+    Setting("boot_timeout", 60.0, parsers.duration(0.1), "SECONDS", "60",
         "Timeout for loading the application and for a worker to become ready."),
-    Setting("max_surge", 1, whole(1, 1024), "N", "1",
+    Setting("max_surge", 1, parsers.whole(1, 1024), "N", "1",
         "How many workers beyond --procs a reload may start."),
-    Setting("max_spawn_failures", 0, whole(0, 10**6), "N", "0",
+    Setting("max_spawn_failures", 0, parsers.whole(0, 10**6), "N", "0",
         "End the pool when this many workers in a row have died before finishing a job; 0: never."),
-    Setting("no_preload", False, switch, "", "off",
+    Setting("no_preload", False, parsers.switch, "", "off",
         "Import the application in each worker, without sharing a template's memory.", switch=True),
-    Setting("stop_timeout", 60.0, duration(), "SECONDS", "60",
+    Setting("stop_timeout", 60.0, parsers.duration(), "SECONDS", "60",
         "How long a stopping pool lets running jobs finish before it kills them."),
-    Setting("prefetch", 0, whole(0, 1000), "N", "0",
+    Setting("prefetch", 0, parsers.whole(0, 1000), "N", "0",
         "Maximum jobs that a worker claims at once; 0: depends on how long they take."),
-    Setting("until_empty", False, switch, "", "off",
+    Setting("until_empty", False, parsers.switch, "", "off",
         "Exit when the queues are empty.", switch=True),
-    Setting("node_ttl", 30.0, duration(0.5), "SECONDS", "30",
+    Setting("node_ttl", 30.0, parsers.duration(0.5), "SECONDS", "30",
         "Time without a heartbeat after which other pools take over a pool's jobs."),
-    Setting("name", "default", label, "NAME", "the project's name",
+    Setting("name", "default", parsers.label, "NAME", "the project's name",
         "The pool's name, unique per user and host."),
-    Setting("no_dashboard", False, switch, "", "off",
+    Setting("no_dashboard", False, parsers.switch, "", "off",
         "Write the log to the terminal instead of showing the dashboard.", switch=True),
-    Setting("log_file", STDERR, text, "PATH", STDERR,
+    Setting("log_file", STDERR, parsers.text, "PATH", STDERR,
         "The pool's log file."),
-    Setting("log_format", "text", choice("text", "json"), "FORMAT", "text",
+    Setting("log_format", "text", parsers.choice("text", "json"), "FORMAT", "text",
         "Format of the log: text or json."),
-    Setting("metrics", OFF, address, "HOST:PORT", OFF,
+    Setting("metrics", parsers.OFF, parsers.address, "HOST:PORT", parsers.OFF,
         "Serve metrics for Prometheus on this address and port (needs the extra prometheus)."),
-    Setting("max_payload", 1 << 20, size, "BYTES", "1M",
+    Setting("max_payload", 1 << 20, parsers.size, "BYTES", "1M",
         "Maximum size of a job's payload at dispatch.", flag=False),
-    Setting("unknown_job_for", 600.0, duration(), "SECONDS", "600",
+    Setting("unknown_job_for", 600.0, parsers.duration(), "SECONDS", "600",
         "How long a job waits for a worker that knows it before it is buried.", flag=False),
 )  # fmt: skip
 

@@ -36,15 +36,9 @@ from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, W
 from poolq.master.status import StatusReport
 from poolq.master.systemd import SystemdNotifier
 from poolq.monitor.health import HealthInputs, health_inputs
-from poolq.scoreboard import kill_check, layout
+from poolq.scoreboard import kill_check, layout, timeouts
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
-from poolq.scoreboard.timeouts import (
-    BEATS_PER_TIMEOUT,
-    MAX_MISSED_BEATS,
-    SUSPEND_THRESHOLD,
-    keeper_silence,
-)
 from poolq.system.host import adopt_orphans, raise_descriptor_limit
 from poolq.system.identity import is_runnable, node_id, resident_memory, start_time
 from poolq.system.kill import has_handler, kill_group, send
@@ -182,7 +176,7 @@ class Master:
     def _detect_suspension(self, slept: float, due: float) -> None:
         """Move all deadlines if we woke up long after `due` because we were suspended."""
         now = monotonic()
-        if now - due > SUSPEND_THRESHOLD:
+        if now - due > timeouts.SUSPEND_THRESHOLD:
             state_updates.suspended(self.pool, now - slept, now)
             self._log("warning", f"pool {self._config.name} was suspended for {now - due:.1f} s")
 
@@ -234,8 +228,8 @@ class Master:
 
     def _observe_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
         keeper.beat.observe(beat, now)
-        interval = self.pool.limits.keeper_silence / BEATS_PER_TIMEOUT
-        quick = interval < MAX_MISSED_BEATS / BEATS_PER_TIMEOUT
+        interval = self.pool.limits.keeper_silence / timeouts.BEATS_PER_TIMEOUT
+        quick = interval < timeouts.MAX_MISSED_BEATS / timeouts.BEATS_PER_TIMEOUT
         if quick and (beat != keeper.quick_beat.value or not is_runnable(keeper.pid)):
             keeper.quick_beat.observe(beat, now, interval)
 
@@ -340,5 +334,5 @@ def _limits(config: Config) -> Limits:
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
         preload=not config.no_preload and adopt_orphans(),
         has_logger=True,
-        keeper_silence=keeper_silence(config.node_ttl),
+        keeper_silence=timeouts.keeper_silence(config.node_ttl),
     )

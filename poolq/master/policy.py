@@ -16,32 +16,9 @@
 seconds.
 """
 
-from poolq.master import canary, recycling
-from poolq.master.actions import (
-    Action,
-    CheckCode,
-    Drain,
-    DumpStack,
-    Exit,
-    Kill,
-    KillOverrun,
-    SpawnKeeper,
-    SpawnLogger,
-    SpawnTemplate,
-    SpawnWorker,
-    Stop,
-)
-from poolq.master.state import (
-    CONNECTING_STATES,
-    HelperProcess,
-    Limits,
-    Mode,
-    Pool,
-    Slot,
-    TemplateProcess,
-    WorkerProcess,
-    WorkerState,
-)
+from poolq.master import actions, canary, recycling, state
+from poolq.master.actions import Action
+from poolq.master.state import Mode, Pool, Slot, WorkerProcess, WorkerState
 from poolq.scoreboard.layout import NO_JOB
 from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, DUMP_TIMEOUT, MAX_MISSED_BEATS
 
@@ -54,50 +31,54 @@ def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
     """Return the actions that are due. `unrecovered`: how many dead workers await recovery."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unrecovered)
-    actions = _logger(pool, now) + _keeper(pool, now)
+    found = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
-        return actions + _drain(pool, now)
+        return found + _drain(pool, now)
     if pool.queues_empty and pool.limits.until_empty:
-        return [*actions, Drain("the queues are empty: leaving")]
-    actions += _deadlines(pool, now)
+        return [*found, actions.Drain("the queues are empty: leaving")]
+    found += _deadlines(pool, now)
     if not pool.broker_reached:
-        return actions
+        return found
     first = canary.spawn(pool, now)
-    actions += _templates(pool, now) + list(first)
+    found += _templates(pool, now) + list(first)
     for slot in pool.slots:
-        actions += _slot(pool, slot, now)
-    return actions + _replacements(pool, now, {spawn.slot for spawn in first})
+        found += _slot(pool, slot, now)
+    return found + _replacements(pool, now, {spawn.slot for spawn in first})
 
 
 def _logger(pool: Pool, now: float) -> list[Action]:
     if pool.logger is not None:
         return _silent(pool.logger, "logger")
-    return [SpawnLogger()] if pool.limits.has_logger and now >= pool.logger_not_before else []
+    return (
+        [actions.SpawnLogger()] if pool.limits.has_logger and now >= pool.logger_not_before else []
+    )
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
     if pool.keeper is not None:
         return _unresponsive(pool.keeper, pool.limits) or _silent(pool.keeper, "keeper")
-    return [SpawnKeeper()] if now >= pool.keeper_not_before else []
+    return [actions.SpawnKeeper()] if now >= pool.keeper_not_before else []
 
 
-def _unresponsive(keeper: HelperProcess, limits: Limits) -> list[Action]:
+def _unresponsive(keeper: state.HelperProcess, limits: state.Limits) -> list[Action]:
     if keeper.quick_beat.missed < BEATS_PER_TIMEOUT or keeper.killed:
         return []
     why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
-    return [Kill(keeper.pid, why)]
+    return [actions.Kill(keeper.pid, why)]
 
 
-def _silent(helper: HelperProcess, name: str) -> list[Action]:
+def _silent(helper: state.HelperProcess, name: str) -> list[Action]:
     if helper.beat.missed < MAX_MISSED_BEATS or helper.killed:
         return []
-    return [Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {MAX_MISSED_BEATS} s")]
+    return [
+        actions.Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {MAX_MISSED_BEATS} s")
+    ]
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
     """Act on workers that boot for too long, overrun a deadline, exceed the hard memory limit, or
     hang while idle. Workers that were told to exit are included, as they may never do so."""
-    actions: list[Action] = []
+    found: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
         if proc.killed or proc.state is WorkerState.FORKING:
@@ -105,23 +86,23 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
         if not proc.ready:
             if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
-                actions.append(Kill(proc.pid, why, booting=True))
+                found.append(actions.Kill(proc.pid, why, booting=True))
         elif proc.running != NO_JOB and (now >= proc.deadline or proc.over_limit):
             if proc.dump is None or proc.dump.running != proc.running:
-                actions.append(DumpStack(proc.pid, proc.running))
+                found.append(actions.DumpStack(proc.pid, proc.running))
             elif proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
-                actions.append(KillOverrun(proc.pid, proc.running))
+                found.append(actions.KillOverrun(proc.pid, proc.running))
         elif proc.idle and proc.beat.missed >= limits.max_missed_beats:
             why = f"idle worker (pid {proc.pid}) was silent for {limits.max_missed_beats} s"
-            actions.append(Kill(proc.pid, why))
+            found.append(actions.Kill(proc.pid, why))
         elif proc.idle and not proc.serving and now >= proc.signalled_at + STOP_REPEAT:
-            actions.append(Stop(proc.pid))
-    return actions
+            found.append(actions.Stop(proc.pid))
+    return found
 
 
-def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
+def _boots_late(proc: WorkerProcess, limits: state.Limits, now: float) -> bool:
     """Whether a worker boots too long. If it waits for the engine, a heartbeat is enough."""
-    if proc.state in CONNECTING_STATES:
+    if proc.state in state.CONNECTING_STATES:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout
 
@@ -129,28 +110,28 @@ def _boots_late(proc: WorkerProcess, limits: Limits, now: float) -> bool:
 def _templates(pool: Pool, now: float) -> list[Action]:
     """Stop templates that are not needed, kill those that hang, and start one for a trial."""
     wanted = {pool.generation} | ({pool.trial.generation} if pool.trial else set())
-    actions: list[Action] = []
+    found: list[Action] = []
     for template in pool.templates.values():
         generation = template.generation
         if generation not in wanted or generation in pool.not_preloaded:
-            actions += [] if template.stop_sent else [Stop(template.pid)]
-            actions += _hung(pool, template, now)
+            found += [] if template.stop_sent else [actions.Stop(template.pid)]
+            found += _hung(pool, template, now)
         elif template.killed:
             continue
         elif not template.ready and now - template.started_at >= pool.limits.boot_timeout:
             why = f"template g{generation} did not load the application in time"
-            actions.append(Kill(template.pid, why))
+            found.append(actions.Kill(template.pid, why))
         else:
-            actions += _hung(pool, template, now)
+            found += _hung(pool, template, now)
     trial = pool.trial
     if trial is None or not pool.limits.preload or now < trial.not_before:
-        return actions
+        return found
     if trial.generation not in pool.templates and trial.generation not in pool.not_preloaded:
-        actions.append(SpawnTemplate(trial.generation))
-    return actions
+        found.append(actions.SpawnTemplate(trial.generation))
+    return found
 
 
-def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
+def _hung(pool: Pool, template: state.TemplateProcess, now: float) -> list[Action]:
     """Kill a template that was asked for a worker and has not forked it in time."""
     asked = [
         proc.started_at
@@ -160,36 +141,36 @@ def _hung(pool: Pool, template: TemplateProcess, now: float) -> list[Action]:
     if template.killed or not asked or now - min(asked) < FORK_TIMEOUT:
         return []
     why = f"template g{template.generation} did not fork a worker in {FORK_TIMEOUT:g} s"
-    return [Kill(template.pid, why)]
+    return [actions.Kill(template.pid, why)]
 
 
 def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
     """Spawn a worker for an empty slot, and end workers that the slot no longer needs."""
     serving = slot.serving()
     if slot.closing:
-        return [Stop(proc.pid) for proc in serving if proc.pid]
+        return [actions.Stop(proc.pid) for proc in serving if proc.pid]
     wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
-    actions: list[Action] = []
+    found: list[Action] = []
     for proc in serving:
         if proc.ready or proc.state is WorkerState.FORKING or proc.generation in wanted:
             continue
         if not _boots_late(proc, pool.limits, now):  # else _deadlines() kills it
             why = f"worker {slot.number} (pid {proc.pid}) boots a generation that does not serve"
-            actions.append(Kill(proc.pid, why, booting=True))
+            found.append(actions.Kill(proc.pid, why, booting=True))
     if not serving:
         if pool.generation and now >= slot.not_before and pool.can_spawn(pool.generation):
-            actions.append(SpawnWorker(slot.number, pool.generation))
+            found.append(actions.SpawnWorker(slot.number, pool.generation))
     elif len(serving) > 1 and serving[-1].ready:
-        actions += [Stop(proc.pid) for proc in serving[:-1] if proc.pid]
-    return actions
+        found += [actions.Stop(proc.pid) for proc in serving[:-1] if proc.pid]
+    return found
 
 
 def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
     """Spawn successors for workers that are to be replaced, within `max_surge`. A canary has just
     been spawned for the slots in `taken`."""
-    actions: list[Action] = []
+    found: list[Action] = []
     if not pool.generation:
-        return actions
+        return found
     booting = sum(len(slot.serving()) > 1 for slot in pool.slots) + len(taken)
     for slot in pool.slots:
         serving = slot.serving()
@@ -197,49 +178,49 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
             continue
         old, leaving = serving[0], len(slot.procs) - 1
         if now >= old.expires_at and not pool.reloading() and recycling.must_check_code(pool, old):
-            actions.append(CheckCode(pool.generation, old.seq))
+            found.append(actions.CheckCode(pool.generation, old.seq))
         outdated = old.generation != pool.generation
         room = booting < (pool.limits.max_surge if outdated else 1)
         room = room and leaving <= outdated
         able = room and now >= slot.not_before and pool.can_spawn(pool.generation)
         if able and (outdated or recycling.must_recycle(pool, old, now)):
-            actions.append(SpawnWorker(slot.number, pool.generation))
+            found.append(actions.SpawnWorker(slot.number, pool.generation))
             booting += 1
-    return actions
+    return found
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
     """Stop all workers, and kill those that outlive the deadline."""
     procs = [proc for proc in pool.procs() if proc.pid]
-    actions: list[Action] = [Stop(proc.pid) for proc in procs if proc.serving]
+    found: list[Action] = [actions.Stop(proc.pid) for proc in procs if proc.serving]
     for template in pool.templates.values():
-        actions += _hung(pool, template, now)
+        found += _hung(pool, template, now)
     if now < pool.deadline:
-        return actions + _deadlines(pool, now)
+        return found + _deadlines(pool, now)
     why = "is not left to finish its job" if pool.aborted else "outlived the stop timeout"
     late = [proc for proc in procs if not proc.killed]
-    return actions + [Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
+    return found + [actions.Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
 
 
 def _end(pool: Pool, now: float, unrecovered: int) -> list[Action]:
     """Stop the templates, then the keeper, and exit once dead workers are recovered."""
-    actions: list[Action] = []
+    found: list[Action] = []
     for template in pool.templates.values():
         if now >= pool.deadline and not template.killed:
-            actions.append(Kill(template.pid, f"template (pid {template.pid}) did not leave"))
+            found.append(actions.Kill(template.pid, f"template (pid {template.pid}) did not leave"))
         elif not template.stop_sent:
-            actions.append(Stop(template.pid))
+            found.append(actions.Stop(template.pid))
     if pool.templates:
-        return actions
+        return found
     keeper = pool.keeper
     if keeper is None:
         if unrecovered and now < pool.deadline and pool.broker_reached:
-            return [SpawnKeeper()] if now >= pool.keeper_not_before else []
-        return [Exit(pool.exit_code)]
+            return [actions.SpawnKeeper()] if now >= pool.keeper_not_before else []
+        return [actions.Exit(pool.exit_code)]
     if not keeper.stop_sent:
-        return [Stop(keeper.pid)]
+        return [actions.Stop(keeper.pid)]
     if now >= pool.deadline and not keeper.killed:
-        return [Kill(keeper.pid, f"keeper (pid {keeper.pid}) did not leave")]
+        return [actions.Kill(keeper.pid, f"keeper (pid {keeper.pid}) did not leave")]
     return []
 
 

@@ -8,16 +8,8 @@ from time import monotonic_ns, time
 
 from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Slot, WorkerProcess
-from poolq.scoreboard import layout
+from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.pool_status import (
-    MAX_JOB_CHARS,
-    MAX_KILLED_JOBS,
-    MAX_REASON_CHARS,
-    PoolStatus,
-    WorkerStatus,
-    encode,
-)
 
 
 class StatusPublisher:
@@ -40,16 +32,16 @@ class StatusPublisher:
         """Write the status if it has changed. To be called in each turn of the master's loop."""
         self._scores.set_word(layout.MASTER_BEAT, monotonic_ns())
         page = self._scores.pages.master
-        data = encode(self.current(), page.capacity)
+        data = pool_status.encode(self.current(), page.capacity)
         if data != self._last and len(data) <= page.capacity:
             page.write(data)
             self._last = data
 
-    def current(self) -> PoolStatus:
+    def current(self) -> pool_status.PoolStatus:
         pool, config, trial = self._pool, self._config, self._pool.trial
         ignored_at = pool.interrupt_ignored_at
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
-        return PoolStatus(
+        return pool_status.PoolStatus(
             pool=config.name,
             namespace=config.namespace,
             engine=self._engine,
@@ -65,7 +57,7 @@ class StatusPublisher:
             paused=pool.paused,
             generation=pool.generation,
             trial=trial.generation if trial is not None and pool.has_begun(trial) else 0,
-            refusal=pool.refusal[:MAX_REASON_CHARS],
+            refusal=pool.refusal[: pool_status.MAX_REASON_CHARS],
             procs=pool.target(),
             keeper=pool.keeper.pid if pool.keeper else 0,
             logger=pool.logger.pid if pool.logger else 0,
@@ -76,12 +68,15 @@ class StatusPublisher:
             interrupts=pool.interrupts,
             interrupt_ignored_at=ignored_at if ignored_at > -inf else None,
             killed=len(pool.killed_jobs),
-            killed_jobs=[job[-MAX_JOB_CHARS:] for job in pool.killed_jobs[:MAX_KILLED_JOBS]],
+            killed_jobs=[
+                job[-pool_status.MAX_JOB_CHARS :]
+                for job in pool.killed_jobs[: pool_status.MAX_KILLED_JOBS]
+            ],
             deaths=[death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )
 
-    def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:
-        return WorkerStatus(
+    def _worker(self, slot: Slot, proc: WorkerProcess) -> pool_status.WorkerStatus:
+        return pool_status.WorkerStatus(
             row=self._rows[proc.seq],
             seq=proc.seq,
             slot=slot.number,

@@ -8,17 +8,8 @@ from math import inf
 
 from poolq.common.backoff import Backoff
 from poolq.errors import CANNOT_START, CRASH_STORM, KILLED
-from poolq.master import canary
-from poolq.master.state import (
-    Mode,
-    Pool,
-    Slot,
-    StackDump,
-    TemplateProcess,
-    WorkerEvent,
-    WorkerProcess,
-    WorkerState,
-)
+from poolq.master import canary, state
+from poolq.master.state import Mode, Pool, WorkerEvent, WorkerProcess, WorkerState
 from poolq.scoreboard.layout import NO_JOB, RunningJob
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to exit
@@ -74,7 +65,7 @@ def scale(pool: Pool, procs: int) -> None:
         if closing:
             closing[0].closing = False
         else:
-            pool.slots.append(Slot(len(pool.slots) + 1))
+            pool.slots.append(state.Slot(len(pool.slots) + 1))
 
 
 # Workers.
@@ -137,7 +128,7 @@ def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
 
 def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
     """Record that a worker was asked to log its stack before it is killed for this job."""
-    proc.dump = StackDump(running, now)
+    proc.dump = state.StackDump(running, now)
 
 
 def exited(
@@ -185,7 +176,7 @@ def remove_closed(pool: Pool) -> None:
 
 def template_exited(
     pool: Pool, pid: int, code: int, why: str, now: float
-) -> TemplateProcess | None:
+) -> state.TemplateProcess | None:
     """Record the exit of a template. Its dormant copy takes over; if there is none, the code is
     loaded again, as a trial. Returns the template if its copy takes over."""
     for template in pool.templates.values():

@@ -18,17 +18,6 @@ from poolq.master import recycling, state_updates
 from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
-from poolq.template.protocol import (
-    CodeAnswer,
-    Forked,
-    ForkFailed,
-    ForkWorker,
-    Loaded,
-    LoadFailed,
-    NotPreloaded,
-    TemplateSetup,
-    encode,
-)
 
 #: What a template process runs, by `python -c`. If it had a main module, multiprocessing would
 #: import that again in each process that a job starts.
@@ -43,7 +32,9 @@ class Forker(Protocol):
     def fork_template(self, main: Callable[[], int], name: str) -> int:
         """Return the child's pid, or 0 if the system cannot fork now."""
 
-    def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
+    def template_setup(
+        self, generation: int, line: int
+    ) -> tuple[protocol.TemplateSetup, tuple[int, ...]]:
         """Return the setup of a template and the descriptors that it inherits."""
 
     def forked(self, seq: int, pid: int) -> None:
@@ -63,7 +54,7 @@ class Templates:
         self._lines: dict[int, socket.socket] = {}
         self._spares: dict[int, socket.socket] = {}
         self._spared_at: dict[int, float] = {}
-        self._load_errors: dict[int, LoadFailed] = {}
+        self._load_errors: dict[int, protocol.LoadFailed] = {}
 
     def fds(self) -> list[int]:
         """Descriptors that are readable when a template has sent something."""
@@ -78,7 +69,7 @@ class Templates:
         ours, theirs = protocol.pair()
         setup, kept = self._forker.template_setup(generation, theirs.fileno())
         file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
-        os.write(file, encode(setup))
+        os.write(file, protocol.encode(setup))
         os.lseek(file, 0, os.SEEK_SET)
         argv = [sys.executable, "-c", TEMPLATE_PROGRAM, str(file)]
         main = partial(execute, argv, (*kept, theirs.fileno(), file))
@@ -97,7 +88,7 @@ class Templates:
     def fork_worker(self, generation: int, seq: int, row: int, slot: int) -> bool:
         """Ask a template to fork a worker. Returns False if the request could not be sent."""
         first = self._pool.on_trial(generation)
-        return protocol.send(self._lines[generation], ForkWorker(seq, row, slot, first))
+        return protocol.send(self._lines[generation], protocol.ForkWorker(seq, row, slot, first))
 
     def check_code(self, generation: int, seq: int) -> None:
         """Ask a template whether the code has changed; the answer is received later."""
@@ -126,25 +117,25 @@ class Templates:
 
     def _handle(self, generation: int, message: protocol.Message) -> None:
         template = self._pool.templates.get(generation)
-        if isinstance(message, Forked):
+        if isinstance(message, protocol.Forked):
             if template is not None and not message.seq:
                 template.spare = message.pid
             self._forker.forked(message.seq, message.pid)
-        elif isinstance(message, ForkFailed):
+        elif isinstance(message, protocol.ForkFailed):
             self._log("error", f"template g{generation} cannot fork: {message.why}; trying again")
             self._forker.fork_failed(message.seq)
-        elif isinstance(message, Loaded) and template is not None:
+        elif isinstance(message, protocol.Loaded) and template is not None:
             template.ready = True
-        elif isinstance(message, NotPreloaded):
+        elif isinstance(message, protocol.NotPreloaded):
             self._pool.not_preloaded.add(generation)
             why = f"{message.why}, so nothing is preloaded and each worker imports for itself"
             self._log("warning", f"template g{generation}: {why}")
-        elif isinstance(message, LoadFailed):
+        elif isinstance(message, protocol.LoadFailed):
             self._load_errors[generation] = message
-        elif isinstance(message, CodeAnswer):
+        elif isinstance(message, protocol.CodeAnswer):
             self._check_code(message)
 
-    def _check_code(self, answer: CodeAnswer) -> None:
+    def _check_code(self, answer: protocol.CodeAnswer) -> None:
         if recycling.code_checked(self._pool, answer.seq, answer.changed):
             trying = f"trying generation {self._pool.last_generation}"
             self._log("info", f"files changed: {answer.changed}: {trying}")
@@ -198,7 +189,10 @@ class Templates:
 
 
 def log_refusal(
-    pool: Pool, log: Callable[[str, str], None], generation: int, load_error: LoadFailed | None
+    pool: Pool,
+    log: Callable[[str, str], None],
+    generation: int,
+    load_error: protocol.LoadFailed | None,
 ) -> None:
     """Log that a generation was refused, with the traceback, which `poolq status` shows too."""
     text = f"generation {generation} is refused; the old workers keep running"

@@ -113,10 +113,7 @@ class SnapshotReader:
             silence=self.silence(),
             version=broker.version if broker else "",
             queues=tuple(state.queues) if state.queues is not None else None,
-            interrupts=state.interrupts,
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
-            killed=state.killed,
-            killed_jobs=tuple(state.killed_jobs),
         )
 
     # workers

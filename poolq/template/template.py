@@ -34,18 +34,6 @@ from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
 from poolq.template import load_errors, protocol
 from poolq.template.code_changes import describe_changes, stamps
-from poolq.template.protocol import (
-    CodeAnswer,
-    CodeQuery,
-    Forked,
-    ForkFailed,
-    ForkSpare,
-    ForkWorker,
-    Loaded,
-    NotPreloaded,
-    TemplateSetup,
-    decode,
-)
 from poolq.worker import process
 
 ADOPTION_TIMEOUT = 10.0  # seconds that a worker waits for the master to adopt it
@@ -54,7 +42,7 @@ ADOPTION_TIMEOUT = 10.0  # seconds that a worker waits for the master to adopt i
 class Template:
     """A template process. `setup`: what its master has passed to it."""
 
-    def __init__(self, setup: TemplateSetup, reporter: Log) -> None:
+    def __init__(self, setup: protocol.TemplateSetup, reporter: Log) -> None:
         self._setup = setup
         self._reporter = reporter
         self._scores = Scoreboard(setup.rows, setup.board)
@@ -82,13 +70,13 @@ class Template:
             protocol.send(self._line, load_errors.of(error))
             return error.exit_code
         if why := _unsafe():
-            protocol.send(self._line, NotPreloaded(load_errors.reason(why)))
+            protocol.send(self._line, protocol.NotPreloaded(load_errors.reason(why)))
             return 0
         self._stamps = stamps(setup.config.folder)
         gc.collect()
         gc.freeze()
         setproctitle(f"poolq: template g{setup.generation}")
-        protocol.send(self._line, Loaded())
+        protocol.send(self._line, protocol.Loaded())
         return self._serve()
 
     def _serve(self) -> int:
@@ -96,14 +84,14 @@ class Template:
             message, fds = protocol.receive(self._line)
             if message is None:
                 return 0
-            if isinstance(message, ForkWorker):
+            if isinstance(message, protocol.ForkWorker):
                 self._fork_worker(message)
-            elif isinstance(message, ForkSpare) and fds:
+            elif isinstance(message, protocol.ForkSpare) and fds:
                 # A copy is not asked to fork its own copy until it has taken over.
                 setproctitle(f"poolq: template g{self._setup.generation}")
                 self._fork_spare(fds[0])
-            elif isinstance(message, CodeQuery):
-                protocol.send(self._line, CodeAnswer(message.seq, self._code_changes()))
+            elif isinstance(message, protocol.CodeQuery):
+                protocol.send(self._line, protocol.CodeAnswer(message.seq, self._code_changes()))
 
     def _code_changes(self) -> str:
         """Return which files have changed since the code was loaded, or since the last query, so
@@ -112,7 +100,7 @@ class Template:
         before, self._stamps = self._stamps, stamps(folder)
         return describe_changes(before, self._stamps, folder)
 
-    def _fork_worker(self, request: ForkWorker) -> None:
+    def _fork_worker(self, request: protocol.ForkWorker) -> None:
         if self._fork_twice(request.seq):
             exit_with(lambda: self._run_worker(request))
 
@@ -131,7 +119,7 @@ class Template:
             pid = self._fork(seq)
             if pid != 0:
                 if pid:
-                    protocol.send(self._line, Forked(seq, pid))
+                    protocol.send(self._line, protocol.Forked(seq, pid))
                 os._exit(0)
         return True
 
@@ -139,7 +127,7 @@ class Template:
         try:
             return os.fork()
         except OSError as error:
-            protocol.send(self._line, ForkFailed(seq, error.strerror or str(error)))
+            protocol.send(self._line, protocol.ForkFailed(seq, error.strerror or str(error)))
             return None
 
     def _fork_spare(self, fd: int) -> None:
@@ -169,7 +157,7 @@ class Template:
                 break  # the master has ended
         return False
 
-    def _run_worker(self, request: ForkWorker) -> int:
+    def _run_worker(self, request: protocol.ForkWorker) -> int:
         """Become a worker, once the master has adopted this process."""
         os.setpgid(0, 0)
         self._line.close()
@@ -248,7 +236,7 @@ def main() -> None:
     """Run a template, which only the master starts. The argument is the setup's descriptor."""
     restore_term()
     with os.fdopen(int(sys.argv[1]), "rb") as file:
-        setup = decode(file.read())
+        setup = protocol.decode(file.read())
     die_with_parent()
     if os.getppid() != setup.master:
         sys.exit(0)

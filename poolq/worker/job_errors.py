@@ -4,14 +4,7 @@ these, the error can be rebuilt in another process.
 
 import traceback
 
-from poolq.errors import (
-    JobCrashed,
-    JobError,
-    JobFailed,
-    JobReleased,
-    JobTimeout,
-    RateLimitExhausted,
-)
+from poolq import errors
 from poolq.jobs import retry
 from poolq.jobs.message import Message, State, entries
 from poolq.jobs.running import FailNow, ReleaseNow
@@ -20,11 +13,11 @@ MAX_ERROR_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
 
 #: The error for a cause, if the exception was raised in another process.
-ERROR_BY_CAUSE: dict[str, type[JobError]] = {
-    "crash": JobCrashed,
-    "limited": RateLimitExhausted,
-    "released": JobReleased,
-    "timeout": JobTimeout,
+ERROR_BY_CAUSE: dict[str, type[errors.JobError]] = {
+    "crash": errors.JobCrashed,
+    "limited": errors.RateLimitExhausted,
+    "released": errors.JobReleased,
+    "timeout": errors.JobTimeout,
 }
 
 
@@ -41,9 +34,9 @@ def describe(error: BaseException) -> str:
 def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
     """Return the error to keep, its cause, and the microseconds until the next attempt."""
     if isinstance(raised, FailNow):
-        return JobFailed(raised.reason), "failed", 0
+        return errors.JobFailed(raised.reason), "failed", 0
     if isinstance(raised, ReleaseNow):
-        return JobReleased("released by hand"), "released", raised.delay
+        return errors.JobReleased("released by hand"), "released", raised.delay
     return raised, "error", delay
 
 
@@ -64,15 +57,15 @@ def last_error(state: State) -> str:
     return found[0].error if found else "failed"
 
 
-def error_of(state: State, message: Message) -> JobError:
+def error_of(state: State, message: Message) -> errors.JobError:
     """Rebuild the error of a job from its stored state."""
     found = entries(state.history)
     if not state.failing and retry.crashed_out(message, state):
-        return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+        return errors.JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
     last = next((line for line in reversed(found) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:
-        return JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
-    error = ERROR_BY_CAUSE.get(last.cause, JobFailed)(last.error)
+        return errors.JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+    error = ERROR_BY_CAUSE.get(last.cause, errors.JobFailed)(last.error)
     if last.traceback:
         error.add_note(last.traceback)
     return error

@@ -7,19 +7,8 @@ from typing import Any
 
 import msgspec
 
-from poolq.engines import sanitize
-from poolq.engines.base import (
-    Claim,
-    LimitUse,
-    Push,
-    Queues,
-    Recovered,
-    Registration,
-    Settlements,
-    Step,
-    StoredJob,
-    Totals,
-)
+from poolq.engines import base, sanitize
+from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
@@ -31,7 +20,7 @@ MAX_IDS_PER_CALL = 1000
 _ADMITTED, _REVIEWED = 1, 2
 _COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
 
-_registration = msgspec.json.Decoder(Registration)
+_registration = msgspec.json.Decoder(base.Registration)
 
 
 def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
@@ -39,7 +28,7 @@ def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
     return (-1,) if queues is None else (len(queues), *queues)
 
 
-def push_arguments(pushes: Sequence[Push]) -> list[Argument]:
+def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
     """Encode jobs for `push`, by queue and in order, with due times if a queue has delayed ones."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
@@ -152,7 +141,7 @@ def decode_body(stored: bytes | None) -> bytes:
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
-def decode_step(reply: list[Any], request: int) -> Step:
+def decode_step(reply: list[Any], request: int) -> base.Step:
     """Decode the reply of a step that was not rejected."""
     _, stale, groups, clock = reply
     claims: list[Claim] = []
@@ -168,7 +157,7 @@ def decode_step(reply: list[Any], request: int) -> Step:
                 kept = read or State(history=state)
                 bare = bare if read else sanitize.unreadable_body("state", state)
             add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
-    return Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
+    return base.Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
 
 
 def _waited(groups: list[Any], clock: bytes) -> int:
@@ -196,8 +185,8 @@ def decode_job(reply: list[Any]) -> StoredJob:
     )
 
 
-def decode_totals(reply: list[bytes]) -> Totals:
-    totals: Totals = {}
+def decode_totals(reply: list[bytes]) -> base.Totals:
+    totals: base.Totals = {}
     for field, number in zip(*[iter(reply)] * 2, strict=True):
         counter, _, queue = text(field).partition(" ")
         if counter in _COUNTERS:
@@ -206,13 +195,13 @@ def decode_totals(reply: list[bytes]) -> Totals:
     return dict(sorted(totals.items()))
 
 
-def decode_limits(reply: list[Any]) -> list[LimitUse]:
+def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
     uses = []
     for identity, limit, start, used, parked, resets_in, released, starts in reply:
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
         rule = sanitize.rule(key, limit, length)
         if rule is not None:
-            use = LimitUse(
+            use = base.LimitUse(
                 rule=rule,
                 window=Window(sanitize.number(start), sanitize.number(used)),
                 parked=parked,
@@ -224,19 +213,19 @@ def decode_limits(reply: list[Any]) -> list[LimitUse]:
     return sorted(uses)
 
 
-def decode_registration(worker: bytes, node: bytes, who: bytes) -> Registration:
+def decode_registration(worker: bytes, node: bytes, who: bytes) -> base.Registration:
     """Decode a registration; only worker and node if the rest was evicted or is unreadable."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         found = _registration.decode(who)
         if found.worker.encode() == worker:
             return found
     unknown = dict.fromkeys(("host", "pool", "boot", "pidns"), "")
-    return Registration(text(worker), text(node), **unknown, pid=0, started=0)
+    return base.Registration(text(worker), text(node), **unknown, pid=0, started=0)
 
 
-def decode_recovered(reply: list[Any]) -> Recovered:
+def decode_recovered(reply: list[Any]) -> base.Recovered:
     """Decode the recovered claims from a reply of `recover` or `reap`."""
-    return Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
+    return base.Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
 
 
 def decode_hint(token: bytes) -> int:

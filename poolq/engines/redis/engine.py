@@ -11,24 +11,8 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from poolq.engines import sanitize
-from poolq.engines.base import (
-    Check,
-    Claim,
-    DeathReport,
-    Engine,
-    LimitUse,
-    NodeRecord,
-    Push,
-    QueueCounts,
-    Queues,
-    Recovered,
-    Registration,
-    Settlements,
-    Step,
-    StoredJob,
-    Totals,
-)
+from poolq.engines import base, sanitize
+from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.redis import checks, codec, scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, queue_arguments, settlement_arguments, text
@@ -65,7 +49,7 @@ class RedisEngine(Engine):
 
     # producers
 
-    def push(self, pushes: Sequence[Push]) -> None:
+    def push(self, pushes: Sequence[base.Push]) -> None:
         stored = 0
         for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
             try:
@@ -115,7 +99,7 @@ class RedisEngine(Engine):
         self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
-    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+    def admit(self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None = None) -> Admission:
         arguments = (value for key, limit, window in rules for value in (limit, window, key))
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
@@ -177,11 +161,13 @@ class RedisEngine(Engine):
         """See the contract. Only worker and node are known of an unreadable registration."""
         return [codec.decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
-    def nodes(self) -> list[NodeRecord]:
+    def nodes(self) -> list[base.NodeRecord]:
         reply = self.client.run(scripts.NODES)
-        return [NodeRecord(text(id), sanitize.number(beat), info, n) for id, beat, info, n in reply]
+        return [
+            base.NodeRecord(text(id), sanitize.number(beat), info, n) for id, beat, info, n in reply
+        ]
 
-    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
+    def recover(self, worker: str, death: base.DeathReport | None) -> base.Recovered:
         if death is None:
             return codec.decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
         known = (death.request, death.finished, death.started, death.before, death.settled)
@@ -189,24 +175,24 @@ class RedisEngine(Engine):
         reply = self.client.run(scripts.RECOVER, worker, death.entry, *known, *delay)
         return codec.decode_recovered(reply)
 
-    def reap(self, node: str, beat: int) -> Recovered | None:
+    def reap(self, node: str, beat: int) -> base.Recovered | None:
         reply = self.client.run(scripts.REAP, node, beat, _UNOBSERVED)
         return None if reply is None else codec.decode_recovered(reply)
 
     # administration
 
-    def counts(self) -> list[QueueCounts]:
+    def counts(self) -> list[base.QueueCounts]:
         full, empty = self.client.run(scripts.COUNTS)
-        counts = [QueueCounts(text(queue)) for queue in empty]
+        counts = [base.QueueCounts(text(queue)) for queue in empty]
         for queue, *numbers, oldest, paused in full:
-            held = QueueCounts(text(queue), *numbers)
+            held = base.QueueCounts(text(queue), *numbers)
             counts.append(held._replace(oldest=sanitize.number(oldest), paused=bool(paused)))
         return sorted(counts)
 
-    def totals(self) -> Totals:
+    def totals(self) -> base.Totals:
         return codec.decode_totals(self.client.run(scripts.TOTALS))
 
-    def limits(self) -> list[LimitUse]:
+    def limits(self) -> list[base.LimitUse]:
         return codec.decode_limits(self.client.run(scripts.LIMITS))
 
     def find(self, id: str) -> StoredJob | None:
@@ -248,7 +234,7 @@ class RedisEngine(Engine):
     def now(self) -> int:
         return checks.now(self.client)
 
-    def doctor(self) -> list[Check]:
+    def doctor(self) -> list[base.Check]:
         return checks.checks(self.client)
 
     def close(self) -> None:
@@ -312,7 +298,7 @@ class RedisEngine(Engine):
             connection.client_id = -1
 
 
-def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+def _chunks(pushes: Sequence[base.Push]) -> Iterator[Sequence[base.Push]]:
     start = size = 0
     for end, push in enumerate(pushes, 1):
         size += len(push.body)

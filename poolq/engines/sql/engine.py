@@ -10,21 +10,8 @@ from functools import partial
 from time import monotonic
 from typing import TypeVar
 
-from poolq.engines.base import (
-    Claim,
-    DeathReport,
-    Engine,
-    LimitUse,
-    NodeRecord,
-    QueueCounts,
-    Queues,
-    Recovered,
-    Registration,
-    Settlements,
-    Step,
-    StoredJob,
-    Totals,
-)
+from poolq.engines import base
+from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
 from poolq.engines.sql import (
     admin,
     idle_queues,
@@ -91,7 +78,7 @@ class SQLEngine(Engine):
 
     # workers
 
-    def register(self, registration: Registration) -> None:
+    def register(self, registration: base.Registration) -> None:
         self._settled_aside.pop(registration.worker, None)
         self._change(partial(nodes.register, one=registration))
 
@@ -189,7 +176,7 @@ class SQLEngine(Engine):
         self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
         return late
 
-    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+    def admit(self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None = None) -> Admission:
         def work(tx: Transaction) -> Admission:
             if held is None:
                 return limit_windows.admit(tx, rules) or Admission(0)
@@ -250,30 +237,30 @@ class SQLEngine(Engine):
     def remove_node(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))
 
-    def registered(self) -> list[Registration]:
+    def registered(self) -> list[base.Registration]:
         return nodes.registered(self.session.read(Query(nodes.REGISTERED_WORKERS))[0])
 
-    def recover(self, worker: str, death: DeathReport | None) -> Recovered:
+    def recover(self, worker: str, death: base.DeathReport | None) -> base.Recovered:
         self._cursors.forget()
         return self._change(partial(recovery.recover, worker=worker, death=death))
 
-    def reap(self, node: str, beat: int) -> Recovered | None:
+    def reap(self, node: str, beat: int) -> base.Recovered | None:
         self._cursors.forget()
         return self._change(partial(recovery.reap, node=node, beat_=beat))
 
     # administration
 
-    def counts(self) -> list[QueueCounts]:
+    def counts(self) -> list[base.QueueCounts]:
         """Beyond the session's `counted` jobs, MySQL estimates, and SQLite returns `counted`."""
         return queue_counts.counts(self.session)
 
-    def totals(self) -> Totals:
+    def totals(self) -> base.Totals:
         return queue_counts.totals(self.session)
 
-    def nodes(self) -> list[NodeRecord]:
+    def nodes(self) -> list[base.NodeRecord]:
         return nodes.nodes(self.session.read(Query(nodes.ALL_NODES))[0])
 
-    def limits(self) -> list[LimitUse]:
+    def limits(self) -> list[base.LimitUse]:
         return queue_counts.limits(self.session)
 
     def find(self, id: str) -> StoredJob | None:

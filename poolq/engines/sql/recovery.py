@@ -5,22 +5,10 @@ from operator import itemgetter
 
 from poolq.engines.base import DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
-from poolq.engines.sql import limit_reviews
-from poolq.engines.sql.job_counters import (
-    DELETE_WORKER_COUNTERS,
-    WORKER_COUNTERS,
-    CounterIncrements,
-)
+from poolq.engines.sql import job_counters, limit_reviews, settling
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.nodes import DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
-from poolq.engines.sql.settling import (
-    DELETE_JOBS,
-    GIVE_BACK_JOBS,
-    RELEASE_JOB,
-    SAVE_STATE,
-    release_args,
-)
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import Entry, State, entry, with_entry
 
@@ -34,7 +22,9 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     """Delete a worker's registration and give its claims back."""
     claims_query = Query(WORKER_CLAIMS, (claimed_by(worker),))
     found, claims, counters = tx.run(
-        Query(LOCK_DEAD_WORKER, (worker,)), claims_query, Query(WORKER_COUNTERS, (worker,))
+        Query(LOCK_DEAD_WORKER, (worker,)),
+        claims_query,
+        Query(job_counters.WORKER_COUNTERS, (worker,)),
     )
     if not found.rows:
         return Recovered()
@@ -44,7 +34,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     done, crashed, back = _sort_claims(held, death)
     # First, because this locks lines (see `parking.bring_back`).
     limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
-    increments = CounterIncrements()
+    increments = job_counters.CounterIncrements()
     increments.add_rows(counters)
     for row in done:
         increments.add(to_text(row[3]), "done")
@@ -53,15 +43,18 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
         state = _state_after(row, death)
         increments.add(to_text(row[3]), "retried" if row in late else "crashed")
         if row in late and death.delay > 0:
-            tx.later(Query(RELEASE_JOB, release_args(death.delay, state, row[0])))
+            tx.later(Query(settling.RELEASE_JOB, settling.release_args(death.delay, state, row[0])))
         else:
-            tx.later(BatchQuery(SAVE_STATE, [(*state, row[0])]), Query(GIVE_BACK_JOBS, ([row[0]],)))
+            tx.later(
+                BatchQuery(settling.SAVE_STATE, [(*state, row[0])]),
+                Query(settling.GIVE_BACK_JOBS, ([row[0]],)),
+            )
     died = [row for row in crashed if row not in late]
     ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
-    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(ids.done))))
-    tx.later(*(Query(GIVE_BACK_JOBS, (some,)) for some in in_chunks(list(ids.returned))))
+    tx.later(*(Query(settling.DELETE_JOBS, (some,)) for some in in_chunks(list(ids.done))))
+    tx.later(*(Query(settling.GIVE_BACK_JOBS, (some,)) for some in in_chunks(list(ids.returned))))
     arm(tx, {to_text(row[3]) for row in (*crashed, *back)})
-    tx.later(Query(DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
+    tx.later(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
     tx.later(Query(DELETE_WORKER, (worker,)))
     return ids
 
