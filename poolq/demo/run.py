@@ -15,12 +15,13 @@ from time import monotonic
 
 from poolq import config
 from poolq.config import Config
+from poolq.dashboard.dashboard import Dashboard, has_terminal
 from poolq.demo import check, summary
 from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
 from poolq.engines.base import Engine, Totals
-from poolq.errors import EngineUnavailable, PoolqError
+from poolq.errors import EngineUnavailable, PoolqError, PoolStartError
 from poolq.system.fork import fork
-from poolq.system.runtime_folder import RUNTIME_VARIABLE
+from poolq.system.runtime_folder import RUNTIME_VARIABLE, pool_folder
 from poolq.system.signal_queue import SignalQueue
 
 TICK_SECONDS = 1.0
@@ -41,11 +42,13 @@ def run_demo(*, json: bool) -> int:
         raise PoolqError(
             f"the demo's folder cannot be made: {error}; make room, or set TMPDIR to another place"
         ) from None
-    summary.begin(work, files)
-    settings = config.load({"until_empty": True}, environ={}, cwd=files.folder)
+    on_screen = has_terminal() and not json
+    flags = {"until_empty": True, "log_file": str(files.log) if on_screen else None}
+    settings = config.load(flags, environ={}, cwd=files.folder)
+    summary.begin(work, files, settings.name if on_screen else "")
     engine = config.open_engine(settings)
     try:
-        return _Demo(signals, work, files, settings, engine).run(json=json)
+        return _Demo(signals, work, files, settings, engine, on_screen=on_screen).run(json=json)
     finally:
         engine.close()
 
@@ -63,20 +66,31 @@ class _Demo:
     """One run of the demo; `engine` is only read."""
 
     def __init__(
-        self, signals: SignalQueue, work: Work, files: DemoFiles, settings: Config, engine: Engine
+        self,
+        signals: SignalQueue,
+        work: Work,
+        files: DemoFiles,
+        settings: Config,
+        engine: Engine,
+        *,
+        on_screen: bool,
     ) -> None:
         self._signals = signals
         self._work = work
         self._files = files
         self._settings = settings
         self._engine = engine
+        self._on_screen = on_screen
+        self._shown = False  # whether the dashboard has the terminal
         self._stopped_by = 0
 
     def run(self, *, json: bool) -> int:
         code = self._process(self._produce, lambda _: None)
         began = monotonic()
         if code == 0 and not self._stopped_by:
+            self._shown = self._on_screen
             code = self._process(self._pool, self._progress)
+            self._shown = False
         seconds = monotonic() - began
         if self._stopped_by:
             summary.stopped(self._engine.totals(), self._engine.counts(), self._files)
@@ -84,6 +98,9 @@ class _Demo:
         if code:
             summary.broken(code, self._files)
             return 1
+        if self._on_screen and any(one.ready or one.delayed for one in self._engine.counts()):
+            summary.stopped(self._engine.totals(), self._engine.counts(), self._files)
+            return 0  # a key of the dashboard has drained the pool
         return report(self._work, self._files, self._engine.totals(), seconds, json=json)
 
     def _produce(self) -> int:
@@ -100,25 +117,29 @@ class _Demo:
         from poolq.master.master import run_pool
 
         self._enter_project()
-        return run_pool(self._settings, set_up())
+        return run_pool(
+            self._settings, set_up(), Dashboard(self._settings) if self._shown else None
+        )
 
     def _enter_project(self) -> None:
         """Enter the demo's folder, unset poolq's environment variables, and print to the log."""
         os.chdir(self._files.folder)
         log = os.open(self._files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        for stream in (1, 2):
+        for stream in (2,) if self._shown else (1, 2):
             os.dup2(log, stream)
         os.close(log)
         for name in [name for name in os.environ if name.startswith("POOLQ_")]:
             del os.environ[name]
-        os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # apart from other pools
+        if not (self._shown and _has_runtime_folder()):
+            os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # apart from other pools
 
     def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
         """Run `main` in a process of its own and return its exit code. `tick` is called about every
         second with the seconds since the start."""
         began = monotonic()
         try:
-            pid = fork(main, (self._signals.fd, self._signals.write))
+            closed = (self._signals.fd, self._signals.write)
+            pid = fork(main, closed, alone=not self._shown)
         except OSError as error:
             raise PoolqError(f"the demo cannot start a process: {error.strerror}") from None
         ticks = 1
@@ -136,17 +157,29 @@ class _Demo:
                 tick(monotonic() - began)
 
     def _stop(self, pid: int, signal_number: signal.Signals) -> None:
-        """Ask the process to let running jobs finish and end; the second time, to kill them."""
+        """Ask the process to let running jobs finish and end; the second time, to kill them. A pool
+        on the screen also gets Ctrl-C from the terminal, and counts by itself."""
         again = self._stopped_by or signal_number is signal.SIGQUIT
         self._stopped_by = self._stopped_by or signal_number
-        os.kill(pid, signal.SIGQUIT if again else signal.SIGTERM)
-        summary.stopping()
+        if not (self._shown and again and signal_number is signal.SIGINT):
+            os.kill(pid, signal.SIGQUIT if again else signal.SIGTERM)
+        if not self._shown:
+            summary.stopping()
 
     def _progress(self, seconds: float) -> None:
-        if self._stopped_by or not sys.stderr.isatty():
+        if self._stopped_by or self._shown or not sys.stderr.isatty():
             return
         try:
             totals = self._engine.totals()
         except EngineUnavailable:
             return  # the engine is too busy; the next tick tries again
         summary.progress(self._work, totals, seconds)
+
+
+def _has_runtime_folder() -> bool:
+    """Return whether other commands of this user can find the pool where they look for pools."""
+    try:
+        pool_folder(os.environ)
+    except PoolStartError:
+        return False
+    return True

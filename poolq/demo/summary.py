@@ -11,12 +11,15 @@ from poolq.demo.work import MAIL_COUNT, DemoFiles, Work
 from poolq.engines.base import QueueCounts, Totals
 
 
-def begin(work: Work, files: DemoFiles) -> None:
+def begin(work: Work, files: DemoFiles, pool: str) -> None:
+    """Print what the demo does. `pool` is the name by which other commands find the pool, or ""."""
     _print_line(
         f"4 workers index {len(work.sources)} files of {work.library}, send {MAIL_COUNT} "
         "mails and survive failures and a crash"
     )
     _print_line(f"all output goes to {files.folder}")
+    if pool:
+        _print_line(f"to watch it from another terminal: {_program()} top --name={pool}")
 
 
 def progress(work: Work, totals: Totals, seconds: float) -> None:
@@ -88,8 +91,11 @@ def broken(code: int, files: DemoFiles) -> None:
 
 def _command(files: DemoFiles, args: str) -> str:
     """The shell command that runs poolq in the folder."""
-    poolq = "poolq" if shutil.which("poolq") else f"{shlex.quote(sys.executable)} -m poolq"
-    return f"cd {shlex.quote(str(files.folder))} && {poolq} {args}"
+    return f"cd {shlex.quote(str(files.folder))} && {_program()} {args}"
+
+
+def _program() -> str:
+    return "poolq" if shutil.which("poolq") else f"{shlex.quote(sys.executable)} -m poolq"
 
 
 def _print_line(text: str) -> None:

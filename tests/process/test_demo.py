@@ -21,6 +21,7 @@ from poolq.demo import run, work
 from tests.support.cli import Command, environment
 from tests.support.processes import Process, session
 from tests.support.server import bound_to_us
+from tests.support.tty import Tty
 from tests.support.wait import until
 
 KEYS = ["done", "failed", "retried", "rate_limited", "crashed", "seconds", "output"]
@@ -155,6 +156,69 @@ def test_ctrl_c_stops_it_and_nothing_is_lost(folder: Path, tmp_path: Path) -> No
     assert sum(one["running"] for one in queues) == 0
     left = sum(one[at] for one in queues for at in ("ready", "delayed", "failed"))
     assert left + sum(one["counters"].get("done", 0) for one in queues) == work.find_work().jobs
+
+
+@pytest.fixture
+def terminal() -> Iterator[Tty]:
+    made = Tty()
+    yield made
+    made.close()
+
+
+def on_terminal(terminal: Tty, folder: Path, output: Path) -> tuple[str, Command]:
+    """Start it in this terminal; the name of its pool, and commands in another folder."""
+    output.mkdir()
+    where = {"TMPDIR": str(output), "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
+    terminal.poolq(folder, "demo", **where, **FOREIGN)
+    terminal.until_shows("RUNNING g1")
+    (name,) = (one.name for one in output.iterdir() if one.name.startswith("poolq-demo-"))
+    assert f"top --name={name}\r\n".encode() in terminal.raw
+    assert name in terminal.line(0)
+    return name, Command(output, **where)
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("size", [(60, 15), (100, 30), (200, 50)])
+def test_on_a_terminal_it_shows_the_dashboard_and_then_the_summary(
+    folder: Path, tmp_path: Path, terminal: Tty, size: tuple[int, int]
+) -> None:
+    terminal.resize(*size)
+    name, command = on_terminal(terminal, folder, tmp_path / "out")
+    status = command("status", "--json", f"--name={name}").json
+    assert (status["pool"], status["state"]) == (name, "running")
+    assert command("top", "--once", "--json", f"--name={name}").json["head"]["pool"] == name
+    inside = Command(tmp_path / "out" / name, **command.env)
+    assert inside("status", "--json", POOLQ_NAME="").json["pid"] == status["pid"]
+    assert terminal.until_ends(120) == 0
+    assert terminal.restored()
+    shown = terminal.raw.rpartition(b"\x1b[?1049l")[2].decode()
+    assert f"pool {name} has ended after" in shown
+    assert "3 permanently, after on_failure()" in shown
+    assert "failed ls" in shown
+    assert "jobs done" not in shown  # no line of progress
+    assert command("status", f"--name={name}").code == 69
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("how", ["ctrl-c", "key", "term"])
+def test_it_leaves_the_terminal_as_it_was_when_it_is_stopped(
+    folder: Path, tmp_path: Path, terminal: Tty, how: str
+) -> None:
+    name, _ = on_terminal(terminal, folder, tmp_path / "out")
+    if how == "ctrl-c":
+        terminal.type("\x03")
+    elif how == "key":
+        terminal.type("q")
+        terminal.until_shows("End the pool")
+        terminal.type("y")
+    else:
+        terminal.processes()[0].kill(signal.SIGTERM)
+    assert terminal.until_ends(60) == {"ctrl-c": 130, "key": 0, "term": 143}[how]
+    assert terminal.restored()
+    shown = terminal.look()
+    assert "poolq demo: stopped:" in shown
+    assert f"pool {name} has ended after" in shown
+    assert "this is wrong" not in shown
 
 
 @pytest.mark.timeout(100)
