@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from poolq.dashboard.drawing.cells import clean
-from poolq.dashboard.drawing.throughput import KINDS
+from poolq.dashboard.drawing.throughput import KINDS, TITLES
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import PoolView, Snapshot
 
@@ -21,8 +21,8 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
     name = clean(head.pool)
     if not ended:
         return [f"pool {name} keeps running (master {head.pid})"]
-    totals = (f"{getattr(last.throughput, kind).total} {kind}" for kind in KINDS)
-    text = ", ".join(totals).replace("limited", "rate-limited")
+    totals = (f"{getattr(last.throughput, kind).total} {TITLES.get(kind, kind)}" for kind in KINDS)
+    text = ", ".join(totals)
     lines = [f"pool {name} has ended after {amounts.span(head.uptime)}: {text}"]
     if head.killed:
         lines.append(_killed(head))

@@ -61,7 +61,8 @@ def one_line(snapshot: Snapshot) -> str:
     parts = [
         f"{amounts.clock(snapshot.at)} {state}",
         ", ".join(
-            f"{amounts.rate(getattr(rates, kind).now)} {kind}/s" for kind in throughput.KINDS
+            f"{amounts.rate(getattr(rates, kind).now)} {throughput.TITLES.get(kind, kind)}/s"
+            for kind in throughput.KINDS
         ),
         ", ".join(f"{count} {name}" for name, count in counts.items()),
         *(f"{one.subject} {one.verdict}: {one.text}" for one in alerts(snapshot)),

@@ -172,7 +172,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     elif limit.empty_in is not None:
         parts.append(f"empty in about {amounts.span(limit.empty_in)}")
     if limit.last_tries:
-        parts.append(f"{amounts.count(limit.last_tries)} released with one attempt left")
+        parts.append(f"{amounts.count(limit.last_tries)} held back with one attempt left")
     return Alert("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
 
 

@@ -74,7 +74,7 @@ def test_short_windows_are_shown_as_what_they_do(
             return all(one["starts"] > 0 for one in found)
 
         until(both_start, 20, "starts of both")
-        shown = tty.until_shows("rate-limited")
+        shown = tty.until_shows("held back ")
         assert len(re.findall(r"HOLDS BACK +[\d.]+/[23]\.0 ", shown)) == 2
         assert "no trouble" not in shown
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -84,7 +84,7 @@ def test_short_windows_are_shown_as_what_they_do(
             assert (
                 f'poolq_limit_allowed_per_second{{limit="{name}",window="1"}} {allowed}.0' in told
             )
-        screens.top(pool, size=(60, 15)).until_shows("holds back", "rate-limited ", " in all")
+        screens.top(pool, size=(60, 15)).until_shows("holds back", "held back ", " in all")
 
 
 @sqlite

@@ -11,7 +11,7 @@ from poolq.monitor import amounts
 from poolq.monitor.snapshot import Rate, Snapshot
 
 KINDS = ("done", "failed", "retried", "limited")
-TITLES = {"limited": "rate-limited"}
+TITLES = {"limited": "held back"}
 NUMBERS_WIDTH = 46  # columns before the sparkline
 SMALL_SPARK_WIDTH = 12  # columns of the sparkline in `small`
 
@@ -27,7 +27,7 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     del rates["limited"]
     style = _style("limited", limited, theme)
     parts = [
-        Part(f"rate-limited {amounts.rate(limited.now)}/s", style),
+        Part(f"{TITLES['limited']} {amounts.rate(limited.now)}/s", style),
         Part(spark(limited.spark, SMALL_SPARK_WIDTH, theme), style, 2),
         Part(f"{amounts.count(waiting)} wait", theme.warn if waiting else theme.dim),
         Part(f"{amounts.count(limited.total)} in all", style, 1),

@@ -112,7 +112,7 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
             job.append(("progress", progress(worker.progress, context)))
     jobs = (
         f"{worker.done} done, {worker.failed} failed, {worker.retried} retried, "
-        f"{worker.limited + worker.parked} rate-limited"
+        f"{worker.limited + worker.parked} held back"
     )
     memory = f"{amounts.size(worker.rss)}, grown {amounts.size(worker.grown)} since its start,"
     return [

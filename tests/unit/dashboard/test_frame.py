@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from poolq.dashboard import exit_summary, print_once
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.frame import share
 from poolq.dashboard.drawing.theme import make_theme
@@ -199,9 +200,34 @@ def test_panes_share_all_the_room_there_is(
 
 def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
     lines = shown(snapshots.troubled(), (60, 15))
-    (line,) = [line for line in lines if line.startswith(" rate-limited ")]
-    assert re.match(r" rate-limited 1.4/s  [▁▂▃▄▅▆▇█]+  84 wait  84 in all", line)
-    assert not [line for line in shown(snapshots.well(), (60, 15)) if "rate-limited 0/s" in line]
+    (line,) = [line for line in lines if line.startswith(" held back ")]
+    assert re.match(r" held back 1.4/s  [▁▂▃▄▅▆▇█]+  84 wait  84 in all", line)
+    assert not [line for line in shown(snapshots.well(), (60, 15)) if "held back 0/s" in line]
+
+
+OTHER_WORDS = re.compile(
+    r"rate-limited|(?<![-.\w])limited|put off|postponed|throttled", re.IGNORECASE
+)
+
+
+def test_what_a_limit_does_has_one_name() -> None:
+    """A limit holds jobs back; jobs that are held back wait."""
+    pool = snapshots.troubled()
+    limited = msgspec.structs.replace(snapshots.STUCK, limited=3, parked=4)
+    limit = msgspec.structs.replace(snapshots.MAILS, last_tries=2)
+    workers = (limited, *pool.workers[2:])
+    pool = msgspec.structs.replace(pool, workers=workers, limits=(limit, *pool.limits[1:]))
+    details = [Detail("workers", str(limited.pid)), Detail("limits", f"{limit.key} {limit.window}")]
+    texts = [exit_summary.summary(pool, ended=True), [print_once.one_line(pool)]]
+    for size in ((60, 15), (100, 30), (200, 50)):
+        texts += [shown(pool, size, ScreenState(pane=name)) for name in PANES]
+        texts += [shown(pool, size, ScreenState(detail=detail)) for detail in details]
+        texts.append(shown(pool, size, ScreenState(help=True)))
+    for text in map("\n".join, texts):
+        assert not OTHER_WORDS.search(text), text
+    assert "84 held back" in "\n".join(texts[0])
+    assert " 7 held back" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
+    assert "2 held back with one attempt left" in "\n".join(shown(pool, (200, 50)))
 
 
 def test_limits_show_starts_against_what_is_allowed() -> None:

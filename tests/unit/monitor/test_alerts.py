@@ -87,7 +87,7 @@ def test_what_a_limit_holds_back_is_told() -> None:
         "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
     )
     (more,) = held(grows=True, empty_in=None, last_tries=12)
-    assert more.endswith(", their number grows, 12 released with one attempt left")
+    assert more.endswith(", their number grows, 12 held back with one attempt left")
     (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
     assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
 
