@@ -17,7 +17,7 @@ MAX_PENDING = 8  # waiting actions; further ones are refused
 
 
 class ActionResult(NamedTuple):
-    """The outcome of an action. `blocks` are the texts that it has fetched, by title."""
+    """The outcome of an action. `blocks` maps titles to the texts that the action has fetched."""
 
     action: Action
     level: str

@@ -1,5 +1,5 @@
-"""Carries out the actions of the screen: on the pool through its socket, on jobs and queues through
-the engine.
+"""Carries out the actions of the screen. Those on the pool use the pool's socket, those on jobs and
+queues use the engine.
 
 An action may block for some seconds; `action_runner.py` runs actions in a thread of its own.
 """
@@ -20,9 +20,9 @@ ActionOutput = tuple[str, dict[str, str]]
 
 
 class Actions:
-    """One thread calls this with one action at a time. `call` opens a connection to the pool,
-    `stack` returns the stack of the worker with a pid, and `broker` returns the URL of the pool's
-    engine without its password, or "" if the pool uses `config`."""
+    """One thread calls this with one action at a time. `call` opens a connection to the pool, and
+    `stack` returns the stack of the worker with the given pid. `broker` returns the URL of the
+    pool's engine, without the password; "" means that `config` holds the pool's own settings."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class Actions:
     # queues and jobs
 
     def _engine(self) -> Engine:
-        """The engine in this command's settings. Raises Refused if the pool uses another one."""
+        """Return the engine in this command's settings, if the pool uses it. Raises Refused."""
         if self._opened is None:
             mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
-                raise Refused(f"this pool uses {theirs}, not {mine}; give its --engine")
+                raise Refused(f"this pool uses {theirs}, not {mine}; give the pool's --engine")
             self._opened = open_engine(self._config)
         return self._opened
 
@@ -100,8 +100,8 @@ class Actions:
         return f"job {action.target} is forgotten", {}
 
     def _show(self, action: Action) -> ActionOutput:
-        """Fetch the stack of the worker with pid `action.by`, and the job `action.target`, if they
-        are given. If one is not available, its text says why."""
+        """Fetch the stack of the worker whose pid is `action.by` and the job whose id is
+        `action.target`, if given. If the stack or the job is not available, its text says why."""
         blocks: dict[str, str] = {}
         if action.by:
             found = self._stack(action.by).rstrip()

@@ -18,7 +18,7 @@ DUMB = ("", "dumb", "unknown")  # terminals whose cursor cannot be moved
 
 
 class Dashboard:
-    """A `master.dashboard.DashboardProgram` that keeps the terminal's earlier modes."""
+    """A `master.dashboard.DashboardProgram`. It keeps the modes that the terminal had before."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -76,8 +76,8 @@ def has_terminal() -> bool:
 
 
 def with_log_file(config: Config) -> Config:
-    """Return the settings with a log file in the pool's folder, if the log would otherwise go to
-    the terminal of the dashboard. Raises PoolStartError."""
+    """Return the settings. If they send the log to the dashboard's terminal, replace it by a file
+    in the pool's folder. Raises PoolStartError."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
     path = pool_folder(os.environ) / f"{file_name(config.name)}.log"

@@ -8,7 +8,7 @@ from poolq.dashboard.drawing.throughput import KINDS, TITLES
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import PoolView, Snapshot
 
-TAIL_BYTES = 64 << 10  # how much of the log's end is searched
+TAIL_BYTES = 64 << 10  # bytes at the end of the log that are searched
 MAX_ERRORS = 5
 _ERROR_MARKS = (" error: ", '"level":"error"')
 
@@ -49,7 +49,7 @@ def orphaned(last: Snapshot | None) -> list[str]:
 
 
 def errors(path: Path, since: int) -> list[str]:
-    """Return the last errors in a log after its first `since` bytes, which the dashboard hid."""
+    """Return the last errors in a log, after its first `since` bytes, which the dashboard hid."""
     try:
         with path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)

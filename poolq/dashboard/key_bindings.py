@@ -1,4 +1,4 @@
-"""What each key does (pure): it changes the state of the screen, or returns an action.
+"""Handles keys (pure). Each key changes the state of the screen, or returns an action.
 
 Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries out
 actions; the loop itself handles leave, suspend and redraw.
@@ -35,7 +35,7 @@ def press(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Actio
 
 
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Pass the key to what is on top: a question, the filter being typed, the help, or a detail."""
+    """Pass the key to what is open: a question, a filter, the help or a detail; or to the lists."""
     if state.question is not None:
         question, state.question = state.question, None
         if key in ("y", "Y"):
@@ -121,7 +121,7 @@ def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
 
 
 def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
-    """Show the selected row in full; the action fetches what the snapshot lacks."""
+    """Show the selected row in full. Returns an action if more than the snapshot is needed."""
     row = chosen(state, snapshot)
     if row is None:
         return None

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 
 class KeyHelp(NamedTuple):
-    """The help of one or more keys. `short` is for the last line of the screen; `changes` says
-    whether the keys change something in the pool."""
+    """The help of one or more keys. `short` is for the last line of the screen. `changes` says
+    whether the keys change the pool, its queues or its jobs."""
 
     keys: str
     what: str
@@ -19,7 +19,7 @@ KEY_HELP = (
     KeyHelp("up, down, j, k", "select a row"),
     KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
     KeyHelp("enter", "details of a row: payload, error, traceback, a worker's stack", "detail"),
-    KeyHelp("esc", "back; remove the filter"),
+    KeyHelp("esc", "go back, or remove the filter"),
     KeyHelp("/", "show only rows that contain some text", "filter"),
     KeyHelp("p", "pause or resume the selected queue", "pause", changes=True),
     KeyHelp("r", "put the selected failed job back into its queue", "retry", changes=True),
@@ -49,7 +49,7 @@ READ_SIZE = 4096  # bytes per read
 
 
 def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
-    """Split off an escape sequence at the end that has not been read completely."""
+    """Split off an incomplete escape sequence at the end of the data."""
     at = data.rfind(b"\x1b")
     last = data[at:] if at >= 0 else b""
     begun = last[1:2] in (b"[", b"O") and not any(0x40 <= one <= 0x7E for one in last[2:])
@@ -79,7 +79,7 @@ def parse(data: bytes) -> list[str]:
 
 
 def _sequence(data: bytes) -> tuple[bytes, bytes]:
-    """Split off the escape sequence at the beginning."""
+    """Split off the escape sequence at the beginning of the data."""
     if data[1:2] not in (b"[", b"O"):
         return data[:1], data[1:]
     end = 2

@@ -1,8 +1,8 @@
 """The loop of a screen: it waits for keys, signals, results of actions and the clock, takes a
 snapshot of the pool, and draws it.
 
-It never waits for anything else. `action_runner.py` carries out actions, and nothing is drawn while
-the terminal accepts no output. However the loop ends, the terminal gets its modes back.
+It never waits for an action, which `action_runner.py` runs in a thread, nor for a terminal that
+accepts no output, on which it draws nothing. However the loop ends, it restores the terminal.
 """
 
 import os
@@ -51,7 +51,7 @@ class Screen:
         self._runner = runner
         self._alive = alive
         self._signals = SignalQueue()
-        # Ctrl-C and Ctrl-\ are for the pool itself; its own dashboard then shows how it ends.
+        # The pool's own dashboard ignores Ctrl-C and Ctrl-\, which end the pool, and shows the end.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
         self._incomplete = b""  # the beginning of an escape sequence
@@ -156,8 +156,8 @@ class Screen:
         return bool(names)
 
     def _suspend(self, *, group: bool) -> None:
-        """Restore the terminal, stop, and show the screen again after `fg`. With `group`, the whole
-        process group stops, including the pool's master, as Ctrl-Z does in other programs."""
+        """Restore the terminal, stop, and show the screen again after `fg`. If `group`, stop the
+        whole process group, including the pool's master, as a terminal does for Ctrl-Z."""
         self._terminal.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(ProcessLookupError):

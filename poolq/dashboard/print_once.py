@@ -1,4 +1,4 @@
-"""Shows a pool without a screen: all at once, in one line, or as a picture."""
+"""Shows a pool without a screen: in full, in one line, or as a picture."""
 
 import io
 import re
@@ -27,7 +27,7 @@ PICTURE_THEME = TerminalTheme(
     [(62, 70, 84), (240, 110, 110), (150, 210, 120), (240, 205, 110), (130, 175, 240),
      (210, 150, 225), (130, 200, 215), (255, 255, 255)],
 )  # fmt: skip
-#: rich's SVG would load these fonts from a web server.
+#: The fonts that rich's SVG would load from a web server.
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
@@ -43,7 +43,7 @@ def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
 
 
 def to_text(lines: Sequence[Line], *, styled: bool) -> str:
-    """Return the lines with the terminal's styles, or plain and without trailing blanks."""
+    """Return the lines with escape sequences if `styled`, or else without trailing blanks."""
     if styled:
         return "".join(f"{ansi.line_text(line)}\n" for line in lines)
     plain = ("".join(segment.text for segment in line) for line in lines)

@@ -1,9 +1,9 @@
 r"""A progress bar for `poolq run --until-empty` on a terminal without the dashboard.
 
-The bar is the last line of the terminal, and the cursor stays at its beginning. It is shorter than
-any line of the log, so the next line that the logger writes covers it. Erasing from the cursor on
-removes the bar even if a narrower terminal has wrapped it. `drawing/progress_line.py` draws it, in
-a process of its own (`master/dashboard.py`).
+The bar is the last line of the terminal, and the cursor stays at the bar's beginning. Since the bar
+is shorter than any line of the log, the next line that the logger writes covers it. Erasing from
+the cursor on removes the bar even if a narrower terminal has wrapped it. `drawing/progress_line.py`
+makes the text of the bar; `master/dashboard.py` gives the bar a process of its own.
 """
 
 import os
@@ -69,7 +69,7 @@ class ProgressBar:
 
 
 def wanted(config: Config) -> bool:
-    """Return whether a terminal can show the bar and the pool ends when its queues are empty."""
+    """Return whether the pool ends when its queues are empty, on a terminal that can show a bar."""
     return config.until_empty and os.isatty(1) and os.environ.get("TERM", "") not in ("", "dumb")
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A change to the pool or its jobs; see `actions.py` for the kinds."""
+    """What a key requests; `actions.py` lists the kinds. `target` is a queue or a job's id. `by` is
+    a change of the number of workers, or a worker's pid."""
 
     kind: str
     target: str = ""
@@ -23,7 +24,7 @@ class Question:
 
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full. `blocks` are fetched texts, by title; it `waits` for more of them."""
+    """A row shown in full. `blocks` maps titles to fetched texts; if `waits`, more will come."""
 
     pane: str
     key: str

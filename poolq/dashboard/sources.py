@@ -1,4 +1,4 @@
-"""Takes a screen's snapshots from the pool's shared memory, inherited or attached to."""
+"""Takes a screen's snapshots from the pool's shared memory, which is inherited or attached."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -12,7 +12,7 @@ from poolq.system import identity
 
 
 class Source:
-    """Takes snapshots of one pool, in one thread of a process that the pool has forked. It never
+    """Takes snapshots of the pool that has forked this process. Use it in one thread only. It never
     waits for the broker. `master` is the master's pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
@@ -36,10 +36,10 @@ class Source:
 
 
 class AttachedSource(Source):
-    """For another terminal. It asks the pool once for its memory, then only reads the memory."""
+    """Takes snapshots of any pool. Asks for its memory once; after that, only reads the memory."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, Refused, WaitTimeout; PoolqError if the pool ends meanwhile."""
+        """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile."""
         with closing(ControlClient(name, environ)) as line:
             self._scores = line.attach()
             super().__init__(self._scores, line.pid)

@@ -2,8 +2,8 @@ r"""The terminal: its modes while a screen is shown, and their restoration.
 
 - Ctrl-C and Ctrl-\ remain signals, so that they reach the pool even if the screen hangs. Ctrl-Z
   arrives as a key, because the terminal must be restored before the processes stop.
-- Nothing here waits for a terminal that accepts no output (Ctrl-S). Writing uses a non-blocking
-  descriptor of its own, and the rest of a frame is sent before the next one.
+- Drawing never waits for a terminal that accepts no output (Ctrl-S). The output goes to a separate
+  non-blocking descriptor, and no frame is drawn until the last one has been sent completely.
 - While the process is in the background (`bg`), the terminal is not read, written or set.
 """
 
@@ -26,7 +26,7 @@ SMALLEST = (1, 1)
 
 class Terminal:
     """The terminal at descriptors 0 and 1. `modes` are the modes to restore (default: the current
-    ones). `entered` means that a process may have left its screen on the terminal when it died."""
+    ones). `entered` says that a process which died may have left its screen on the terminal."""
 
     def __init__(
         self, modes: Modes | None = None, *, ascii_only: bool = False, entered: bool = False
@@ -73,14 +73,14 @@ class Terminal:
             self._owned = False
 
     def foreground(self) -> bool:
-        """Whether this process's group has the terminal, or it is not the controlling one."""
+        """Return False if this process's group is in the background of its controlling terminal."""
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
         except OSError:
             return True
 
     def size(self) -> tuple[int, int]:
-        """Return its columns and lines."""
+        """Return the numbers of columns and lines."""
         try:
             found = os.get_terminal_size(1)
         except OSError:
@@ -99,11 +99,11 @@ class Terminal:
         return self.entered and self._flush()
 
     def redraw(self) -> None:
-        """Draw the next frame completely, since the current content is unknown."""
+        """Make `show` draw all lines of the next frame, since the current content is unknown."""
         self._shown = None
 
     def show(self, lines: Sequence[Line], size: tuple[int, int]) -> None:
-        """Draw a frame; call it only if `ready`."""
+        """Draw a frame. Call this only if `ready` returns True."""
         if size != self._size:
             self._size, self._shown = size, None
         text = ansi.changes(self._shown, lines, size[0])
@@ -139,7 +139,8 @@ def restore(modes: Modes | None) -> None:
 
 
 def _reopened(fd: int) -> tuple[int, bool]:
-    """Reopen the terminal as non-blocking, since others share `fd`. Returns whether that worked."""
+    """Reopen the terminal as non-blocking, since other processes share `fd`. Returns a descriptor
+    to write to, and whether it is a new one."""
     try:
         flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(os.ttyname(fd), flags), True

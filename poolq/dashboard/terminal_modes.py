@@ -1,5 +1,5 @@
-"""A terminal's modes: the current ones, and those that a screen needs. The master imports this, so
-it needs no drawing library."""
+"""A terminal's modes: the current ones, and those that a screen needs. The master imports this
+module, so it must not import the libraries that draw."""
 
 import os
 import termios
@@ -9,7 +9,7 @@ Modes = list[object]
 
 
 def modes_of(fd: int) -> Modes | None:
-    """Return the current modes, or None if it is not a terminal."""
+    """Return the terminal's current modes, or None if `fd` is no terminal."""
     try:
         return list(termios.tcgetattr(fd))
     except (termios.error, OSError):
@@ -17,7 +17,7 @@ def modes_of(fd: int) -> Modes | None:
 
 
 def for_screen(modes: Modes) -> Modes:
-    """Return modes without echo, line mode and Ctrl-Z; signals and Ctrl-S are unchanged."""
+    """Return modes in which keys are read at once, without echo, and Ctrl-Z sends no signal."""
     found = list(modes)
     flags = found[3]
     assert isinstance(flags, int)

@@ -1,1 +1,1 @@
-"""Drawing (pure): a snapshot, the state of the screen and a size become lines."""
+"""Turns a snapshot, the state of the screen and a size into lines (pure)."""

@@ -25,8 +25,9 @@ def line_text(line: Line) -> str:
 
 def changes(shown: Sequence[Line] | None, lines: Sequence[Line], width: int) -> str:
     """Return the output that turns the frame `shown` into `lines`, or "" if nothing has changed. If
-    `shown` is None, the content of the terminal is unknown. After a line that fills all `width`
-    columns, nothing is erased: the cursor is still on the last column, which would be lost."""
+    `shown` is None, the content of the terminal is unknown. The rest of a line is erased, unless
+    the line fills all `width` columns, since the cursor then stays on the last column and erasing
+    would clear that column."""
     parts = []
     for number, line in enumerate(lines):
         if shown is None or number >= len(shown) or shown[number] != line:

@@ -29,7 +29,7 @@ def width_of(text: str) -> int:
 
 
 def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
-    """Cut or pad a cleaned text to `width` columns; `cut` replaces the end of a longer one."""
+    """Cut or pad a cleaned text to `width` columns; `cut` replaces the end of a longer text."""
     found = width_of(text)
     if found == width:
         return text

@@ -1,4 +1,4 @@
-"""Draws the detail of a row: its fields, then a block for each fetched text. It scrolls."""
+"""Draws the detail of a row, which scrolls: its fields, then a block for each fetched text."""
 
 from rich.segment import Segment
 

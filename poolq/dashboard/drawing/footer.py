@@ -13,7 +13,7 @@ from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.snapshot import PoolView
 
-#: The ranks of keys in the last line; the key with the highest rank is omitted first.
+#: The ranks of keys; if the last line is too short, the key of the highest rank is omitted first.
 _RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
 _PANES_OF_KEY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
 ANSWERS = " y/N "
@@ -24,7 +24,7 @@ def draw(
     state: ScreenState, theme: Theme, size: tuple[int, int], now: float, head: PoolView
 ) -> list[Line]:
     """Draw one or more lines. `size` is the number of columns and the maximum number of lines.
-    While the pool drains, another hint replaces the key D."""
+    While the pool drains, another hint replaces that of the key D."""
     width, _ = size
     if state.question is not None:
         return _text(state.question.text, theme, theme.question, size, ANSWERS)
@@ -65,7 +65,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, head: PoolView) -> Line:
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         panes = _PANES_OF_KEY.get(name, (state.pane,))
         hidden = key.changes and (state.read_only or state.pane not in panes)
-        if not key.short or hidden or (name == "q" and state.own):  # q then does what D does
+        if not key.short or hidden or (name == "q" and state.own):  # q does what D does
             continue
         part = Part(f"{name} {key.short}", theme.dim, _RANKS.get(name, 6 + number))
         if name == "D" and head.state == "draining":

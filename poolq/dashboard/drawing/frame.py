@@ -1,7 +1,7 @@
 """The layout of the whole screen, for any size.
 
-From the top: the head, alerts, throughput, the panes, the keys. Small screens show the focused pane
-and little of the others; wide ones put panes side by side.
+From top to bottom, it shows the header, the alerts, the throughput, the panes and the keys. A small
+screen shows little but the focused pane; a wide screen shows panes side by side.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from poolq.monitor.snapshot import Snapshot
 
 TWO_COLUMNS_WIDTH = 150  # minimum columns for two panes side by side
 FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
-ALL_PANES_HEIGHT = 30  # minimum lines of panes to show all of them
+ALL_PANES_HEIGHT = 30  # minimum lines to show all panes
 PANE_GAP = 2
 #: Rows of panes; the second pane of a row is beside the first, or below it on narrow screens.
 PANE_ROWS = (("workers",), ("queues", "limits"), ("failures", "events"), ("nodes",))
@@ -61,7 +61,7 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
 
 
 def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
-    """Draw each alert in a line, `most` at most; the last line counts the alerts without room."""
+    """Draw at most `most` lines, one for each alert; the last counts the alerts left out."""
     theme = context.theme
     if not context.alerts:
         return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]]
@@ -116,15 +116,17 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
 
 
 def _nodes_matter(context: DrawContext, room: int) -> bool:
-    """Return whether to show the nodes pane: it has the focus, all fits, or other pools exist."""
+    """Return whether to show the nodes pane: it has the focus, or there is room for it. If there
+    are several nodes, less room is enough."""
     several = len(context.snapshot.nodes) > 1
     fits = room > ALL_PANES_HEIGHT or (several and room > FULL_HEAD_HEIGHT)
     return fits or context.state.pane == "nodes"
 
 
 def share(wants: Sequence[int], room: int, focus: int) -> list[int]:
-    """Return the height of each row of panes. The focused row gets up to half of the room, the
-    others two lines each while there is room; then all grow evenly."""
+    """Return the height of each row of panes, given the height that each row `wants`. The focused
+    row gets up to half of the room, and the others two lines each as long as there is room. The
+    remaining lines are shared out evenly."""
     given = [0] * len(wants)
     given[focus] = max(0, min(room, wants[focus], max(3, (room + 1) // 2)))
     left = room - given[focus]

@@ -9,9 +9,9 @@ VALUES_PER_MINUTE = 60
 
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
-    """Draw a sparkline of a minute, with the newest value at the right. If it is narrow, it shows
-    means of neighbours. Only 0 is the lowest block; the maximum is a full block. `many` is the
-    number of values in a minute; fewer values fill less of the width."""
+    """Draw a sparkline of a minute, with the newest value at the right. `many` is the number of
+    values in a minute; if there are fewer, the line is shorter. If the columns do not suffice, each
+    shows a mean. Only 0 gets the lowest block; the maximum gets a full block."""
     width, many = max(width, 0), max(many, 1)
     values = values[-many:]
     drawn = min(width, -(-len(values) * width // many))
@@ -30,7 +30,7 @@ def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_
 
 
 def _means(values: Sequence[float], width: int) -> Sequence[float]:
-    """Resample to `width` values; if there are fewer, repeat some."""
+    """Resample to `width` values. If `values` are fewer, repeat some of them."""
     if len(values) == width:
         return values
     ends = [number * len(values) // width for number in range(width + 1)]
@@ -38,7 +38,7 @@ def _means(values: Sequence[float], width: int) -> Sequence[float]:
 
 
 def bar(part: float, whole: float, width: int, theme: Theme) -> str:
-    """Draw a bar that is empty only for 0, and full only for the whole."""
+    """Draw a bar that is empty only if `part` is 0, and full only if it is at least `whole`."""
     if whole <= 0 or width <= 0:
         return theme.empty * max(width, 0)
     filled = round(min(1.0, max(0.0, part / whole)) * width)

@@ -76,7 +76,7 @@ def state_of(head: PoolView) -> str:
 
 
 def busy_of(head: PoolView) -> str:
-    """Return the busy workers, of all, and the jobs on workers that are leaving."""
+    """Return the numbers of busy workers, of all workers, and of jobs on workers that leave."""
     return f"{head.busy}/{head.procs} busy" + (f" +{head.leaving} leaving" * bool(head.leaving))
 
 

@@ -1,4 +1,4 @@
-"""The progress of a pool with --until-empty, in a line shorter than any line of the log."""
+"""Draws the progress of a pool with --until-empty, in fewer columns than any line of the log."""
 
 from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts

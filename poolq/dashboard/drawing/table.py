@@ -33,9 +33,9 @@ class DrawContext(NamedTuple):
 
 class PaneColumn(NamedTuple):
     """`width` is the minimum width, and `most` the maximum. A column of rank 0 is never omitted;
-    the highest rank is omitted first. In an `untrusted` column, control characters are escaped. If
-    a job's name is too long (`is_job_name`), its module is omitted. `is_shown` returns False if no
-    row has anything to show in the column."""
+    the highest rank is omitted first. In an `untrusted` column, control characters are escaped. In
+    a column of job names (`is_job_name`), a name that is too long loses its module. `is_shown`
+    returns False if no row has anything to show in the column."""
 
     title: str
     width: int

@@ -75,8 +75,8 @@ def theme_for(environ: Mapping[str, str]) -> Theme:
 
 
 def speaks_utf8(environ: Mapping[str, str]) -> bool:
-    """Return whether the locale is UTF-8. A C.UTF-8 that Python may have set for itself in place of
-    C does not count, since it says nothing about the terminal."""
+    """Return whether the locale is UTF-8. A locale of C.UTF-8 does not count if Python may have set
+    it in place of C, since it then says nothing about the terminal."""
     whole = environ.get("LC_ALL", "")
     found = whole or environ.get("LC_CTYPE", "") or environ.get("LANG", "")
     coerced = not whole and found == "C.UTF-8" and environ.get("LANG", "") in ("", "C", "POSIX")

@@ -1,4 +1,4 @@
-"""Jobs per second by outcome: now, over 1 and 5 minutes, in total, and a sparkline."""
+"""Draws jobs per second by outcome: now, over 1 and 5 minutes, in total, and as a sparkline."""
 
 from rich.segment import Segment
 from rich.style import Style
