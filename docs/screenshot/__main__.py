@@ -41,7 +41,6 @@ MAILS, SHOPS = 90, 40
 FILES = (4, 9, 14, 9, 4, 2)  # dispatched per INTERVAL, each for a second
 SETTINGS = f"""\
 name = "{POOL}"
-engine = "sqlite:///shop.db"
 app = ["shop", "poolq.demo.jobs"]
 procs = 6
 """
@@ -100,7 +99,10 @@ def enter_project(folder: Path) -> None:
     """Enter a new project, and forget poolq's environment variables."""
     for name in [name for name in os.environ if name.startswith("POOLQ_")]:
         del os.environ[name]
-    os.environ.update({RUNTIME_VARIABLE: str(folder), "PYTHONPATH": str(HERE)})
+    engine = f"sqlite:///{folder / 'shop.db'}"  # this script is of another project
+    os.environ.update(
+        {RUNTIME_VARIABLE: str(folder), "PYTHONPATH": str(HERE), "POOLQ_ENGINE": engine}
+    )
     sys.path.insert(0, str(HERE))
     os.chdir(folder)
     work.prepare(work.DemoFiles(folder))
