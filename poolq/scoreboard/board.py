@@ -1,10 +1,10 @@
-"""The scoreboard: shared memory with a row for each worker. Each word of it has one writer.
+"""The scoreboard: shared memory with a row for each worker. Each word has one writer.
 
 - A row belongs to one worker process, not to a slot. A dead worker's row stays until the keeper has
-  confirmed that the worker's claims are recovered. So a new keeper finds everything here; the
+  confirmed that the worker's claims are recovered. So a new keeper finds all it needs here; the
   messages between processes are only wake-ups.
-- The master writes the master's part of a row, the worker the other one (`worker_row.py`), the
-  keeper some words before the rows. `layout.py` defines where everything is.
+- The master writes one part of a row, the worker the other (`worker_row.py`), and the keeper some
+  words before the rows. `layout.py` defines where everything is.
 """
 
 import mmap
@@ -82,17 +82,17 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def in_job(self) -> bool:
-        """Whether a job was in `run()`, or failing, at that moment."""
+        """True if a job was in `run()`, or failing."""
         return self.phase == Phase.BUSY and self.started > self.ended
 
     @property
     def ended(self) -> int:
-        """How many claims of the current request had ended, counted from the first."""
+        """The number of claims of the current request that had ended."""
         return max(self.finished, self.settled_below)
 
     @property
     def has_deadline(self) -> bool:
-        """Whether user code with a deadline was running: `run()` or a hook."""
+        """True if user code with a deadline was running, which is `run()` or a hook."""
         return self.phase == Phase.BUSY and self.deadline > 0
 
     @property
@@ -123,7 +123,7 @@ class Scoreboard:
     # the master
 
     def set_master(self, pid: int, started: int) -> None:
-        """Record whose memory this is, for processes that find it when the pool is dead."""
+        """Record the pool's master, for processes that find this memory after the pool has died."""
         self._head[layout.MASTER_PID], self._head[layout.MASTER_STARTED] = pid, started
         self._head[layout.ROWS] = self.rows
 
@@ -145,27 +145,27 @@ class Scoreboard:
         self._master[index][PID] = pid
 
     def request_stop(self, index: int) -> None:
-        """Ask the worker to finish its job and exit. It reads this before each claim and start."""
+        """Ask the worker to finish its job and exit. It checks this before each claim and start."""
         self._master[index][STOP_REQUESTED] = 1
 
     def suppress_crash(self, index: int) -> None:
-        """Do not count the worker's death as a crash of its job, which did not cause it."""
+        """Do not count the worker's death, which its job did not cause, as a crash of the job."""
         self._master[index][CHARGED] = 0
 
     def set_kill_reason(self, index: int, reason: KillReason) -> None:
-        """Record why the worker is killed because of its job."""
+        """Record why the worker is killed: its job runs too long, or uses too much memory."""
         self._master[index][REASON] = reason
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:
-        """Record how the worker ended; `exit_code` is EXIT_UNKNOWN if nobody observed it."""
+        """Record how the worker ended; `exit_code` is EXIT_UNKNOWN if nobody observed the end."""
         own = self._master[index]
         own[SIGNAL], own[EXIT] = signal, exit_code
         own[STATUS] = RowStatus.DEAD
 
     def announce_check(self, due: int, since: int) -> int:
-        """Announce and return when the master checks the rows next: at `due`, or at the first
-        deadline before it that was set after the last check, `since`; all in monotonic ns. A worker
-        sets its deadline and then reads this, so one of the two sees the other's value."""
+        """Announce and return when the master next checks the rows: at the first deadline between
+        `since`, the last check, and `due`, or else at `due` (monotonic ns). A worker reads this
+        after setting its deadline, so either the worker or the master sees the other's value."""
         self._head[layout.NEXT_CHECK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
             if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
@@ -202,7 +202,7 @@ class Scoreboard:
         return self._master[index][PID]
 
     def recent_events(self, who: str, index: int | None = None) -> RecentEvents:
-        """Return the writer of the master's events, the keeper's, or those of this row's worker."""
+        """Return the writer of events for the master, the keeper or the worker of row `index`."""
         if index is not None:
             return RecentEvents(NotesLayout(self.pages.notes(index)).recent)
         pages = self.pages
@@ -224,7 +224,7 @@ class Scoreboard:
 
     def set_usage(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
         """Record a worker's resident memory in bytes, its share of a core in thousandths, and by
-        how many bytes a minute its memory grows (None: not known yet)."""
+        how many bytes a minute its memory grows (None if not known yet)."""
         at = HEAD_WORDS + self.rows + index
         self._head[at] = rss
         self._head[at + self.rows] = cpu
@@ -277,8 +277,8 @@ class Scoreboard:
         return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
     def running_job(self, index: int) -> tuple[str, str, str]:
-        """Return id, queue and name of the job that the worker started last; empty strings if it
-        has started none, or while they are being written."""
+        """Return id, queue and name of the job that the worker started last. The strings are empty
+        if it has started none, or if they are just being written."""
         return read_text(self._workers[index], self._words[index])
 
     def stack(self, index: int) -> str:
@@ -311,7 +311,7 @@ def name_of(node: str) -> str:
 
 
 def _create(name: str, size: int) -> int:
-    """Create the memory. It cannot be truncated, which would make readers fault."""
+    """Create the memory, sealed against truncation, which would make its readers crash."""
     if sys.platform != "linux":
         raise RuntimeError("poolq's pool needs Linux: memfd, eventfd and subreapers")
     import fcntl

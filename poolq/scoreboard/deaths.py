@@ -24,7 +24,7 @@ def describe_exit(row: Row) -> str:
 
 
 def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
-    """Return the engine's report on the dead `worker`. `now`: microseconds since the epoch."""
+    """Return a report on the dead `worker` for the engine. `now`: microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     who = f"worker {row.slot} (pid {row.pid}) on {host}"
     limit = f"{row.timeout / 1e6:g} s"

@@ -22,7 +22,7 @@ UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")
 
 
 class WorkerDeath(NamedTuple):
-    """The end of a worker for one of UNPLANNED. `at`: monotonic seconds; `why`: in words."""
+    """The unplanned end of a worker. `at`: in monotonic seconds; `why`: the reason in words."""
 
     at: float
     slot: int

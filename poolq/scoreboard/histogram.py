@@ -1,11 +1,11 @@
 """How long a worker's jobs took, counted by outcome, queue and job.
 
-- Each (outcome, queue, job) has a cell in shared memory, which counts how many jobs took how long.
-  The number of its jobs is the sum over its buckets, so counting a job is two additions, which
-  `worker_row.py` makes without another call.
+- Each (outcome, queue, job) has a cell in shared memory. A cell has a bucket for each range of
+  durations, which counts jobs, and the sum of all durations. So counting a job is two additions,
+  which `worker_row.py` makes without another call. The number of jobs is the sum of the buckets.
 - The cells of WAIT, which is no outcome, count how long jobs had been due when they started.
-- Cells belong to the row of the scoreboard, not to its worker. The next worker continues them, so
-  no counter ever decreases. When all are in use, new kinds of jobs count as OTHER.
+- Cells belong to a row of the scoreboard, not to its worker. The row's next worker continues them,
+  so no counter ever decreases. When all cells are in use, new kinds of jobs count as OTHER.
 - There is one writer. A reader sees each word old or new, and a cell only when its name is
   complete.
 """
@@ -30,7 +30,7 @@ HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the scoreboard's word that counts it, such as DONE; or WAIT."""
+    """`outcome`: the scoreboard's word that counts the outcome, such as DONE, or else WAIT."""
 
     outcome: int
     queue: str
@@ -38,7 +38,7 @@ class HistogramKey(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """`seconds`: the sum over all jobs."""
+    """`seconds`: the sum of all durations."""
 
     buckets: tuple[int, ...]
     seconds: float
@@ -61,7 +61,7 @@ class Histogram:
         self.cells = {tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key}
 
     def open(self, outcome: int, queue: str, job: str) -> int:
-        """Create the cell of a new kind of job; return its first word."""
+        """Create the cell of a new kind of job; return the index of the cell's first word."""
         taken = self.words[0]
         # The last cells are reserved for the OTHER of each outcome.
         if taken >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
@@ -82,7 +82,7 @@ def base_of(at: int) -> int:
 
 
 def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
-    """Return the names of the cells from `first` on; None for one that cannot be read."""
+    """Return the keys of the cells from number `first` on; None for each that cannot be read."""
     words = memory.cast("Q")
     found: list[HistogramKey | None] = []
     for at in range(first, min(words[0], CELLS)):
@@ -96,7 +96,7 @@ def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
 
 
 class HistogramReader:
-    """Reads one worker's histogram; each name only once."""
+    """Reads one worker's histogram, but each cell's name only once."""
 
     def __init__(self, memory: memoryview) -> None:
         self._bytes = memory

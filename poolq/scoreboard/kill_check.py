@@ -1,8 +1,8 @@
 """Killing a worker because of its job, without hitting the next job.
 
-First the worker writes its stack to the log while it runs, and the kernel shows when that is done.
-Then it is stopped, so that nothing can change, and its row is read again. It is killed only if it
-still runs that job, otherwise it is resumed.
+First the worker, which still runs, writes its stack to the log; the kernel shows when that is done.
+Then the worker is stopped, so that nothing can change, and its row is read again. The worker is
+killed only if it still runs the same job; otherwise it is resumed.
 """
 
 import os
@@ -31,16 +31,16 @@ def resume_process(pid: int) -> None:
 
 
 def running_job(row: Row) -> RunningJob:
-    """Return the job whose user code runs, including its hooks."""
+    """Return the job whose `run()` or hook is running; NO_JOB if there is none."""
     return (row.request, row.started) if row.in_job or row.has_deadline else NO_JOB
 
 
 def confirm_kill(
     pid: int, scores: Scoreboard, index: int, expected: RunningJob, *, heavy: bool
 ) -> KillReason:
-    """Stop a worker and check again why to kill it; return the reason. If it runs another job by
-    now, or a hook, which has its own deadline, resume it and return NONE. `heavy`: whether the job
-    is over the memory limit."""
+    """Stop a worker, check again why to kill it, and return the reason. If there is none, because
+    the worker now runs another job, or a hook with a deadline of its own, resume it and return
+    NONE. `heavy`: whether the job is over the memory limit."""
     stop_process(pid)
     row = scores.read(index)
     if running_job(row) == expected:
@@ -53,8 +53,8 @@ def confirm_kill(
 
 
 def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
-    """Stop a worker that boots too long and check again. If it no longer boots, resume it and
-    return True; otherwise it stays stopped, to be killed."""
+    """Stop a worker that boots too long and check again. If it has booted by now, resume it and
+    return True. Otherwise leave it stopped, to be killed, and return False."""
     stop_process(pid)
     if scores.phase(index) == Phase.BOOT:
         return False
@@ -63,7 +63,7 @@ def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
 
 
 def has_dumped_stack(pid: int) -> bool:
-    """Return whether USR2, whose handler writes the stack, is neither pending nor being handled."""
+    """Return True if USR2 is neither pending nor being handled, so that the stack is written."""
     bit = 1 << (signal.SIGUSR2 - 1)
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():

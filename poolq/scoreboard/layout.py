@@ -2,7 +2,7 @@
 
     head    HEAD_WORDS words about the pool, its master and its keeper
     usage   USAGE_WORDS words for each row, written by the keeper
-    rows    for each row the master's words, then the worker's, then the text of what runs
+    rows    for each row the master's words, then the worker's, then the running job's name
     pages   the longer texts, see `Pages`
 
 - A word has 8 bytes and one writer. It is stored at once, so a reader sees the old or the new
@@ -30,7 +30,7 @@ class RowStatus(IntEnum):
 
 
 class KillReason(IntEnum):
-    """The master's word REASON: why it killed a worker in the middle of a job."""
+    """The master's word REASON: why the master killed a worker in the middle of a job."""
 
     NONE = 0
     TIMEOUT = 1
@@ -53,17 +53,17 @@ EXIT_UNKNOWN = 1 << 32
 RunningJob = tuple[int, int]
 NO_JOB: RunningJob = (0, 0)
 
-# The head. Written by the keeper (LOGGER_BEAT by the logger). KEEPER_EMPTY: 1 once the keeper's
+# The head. Written by the keeper (but LOGGER_BEAT by the logger). KEEPER_EMPTY: 1 once the keeper's
 # waiter finds no job left to do.
 HEAD_WORDS = 32
 KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = range(6)
-# Written by the master. NEXT_CHECK: when it next checks the rows. PAUSED: 1 if the pool is paused.
+# Written by the master. NEXT_CHECK: when the master next checks the rows. PAUSED: 1 or 0.
 NEXT_CHECK, PAUSED = 7, 8
 WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
-# The last generation whose first worker has marked parked jobs, so that their limits are determined
-# again. Two workers may do that at once, and write the same value.
+# Written by workers: the last generation of which a worker has marked parked jobs, so that their
+# `rate_limit()` is called again. If two workers do that at once, both write the same value.
 REVIEWED = 10
-# USAGE_SAMPLED, written by the keeper: when its last round of resource samples began; no sample of
+# USAGE_SAMPLED, written by the keeper: when the last round of resource samples began; no sample of
 # a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
 # For processes that find this memory when master and keeper are dead (`keeper/orphans.py`).
@@ -80,13 +80,13 @@ MASTER_WORDS = 16
 STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTED = range(10)
 
 # The worker's words of a row. REQUEST is the number of the step that claimed the running batch. Of
-# its claims, those with an index below SETTLED are settled, the last of them with an outcome other
-# than done. Those from SETTLED on and below FINISHED are done, and so are all claims of
-# PREVIOUS_REQUEST (0: it is settled). The upper bits of FINISHED and SETTLED are the number of
-# their request, so storing REQUEST alone switches to the next one: see `worker_row.of_request()`.
-# STARTED is 1 + the index of the claim that started last, 0 if none is running. DEADLINE is when
-# the running user code is killed, 0 for never. TIMEOUT (microseconds), ATTEMPT (0: a hook runs) and
-# RETRY_DELAY (microseconds) are valid only if DEADLINE is set.
+# that batch, the claims with an index below SETTLED are settled, the last of them with an outcome
+# other than done. The claims from SETTLED on and below FINISHED are done. All claims of
+# PREVIOUS_REQUEST are done, too; it is 0 if they are settled. The upper bits of FINISHED and
+# SETTLED contain the number of the request that they describe, so storing REQUEST alone switches to
+# the next request (see `worker_row.of_request()`). STARTED is 1 + the index of the claim that
+# started last, 0 if none is running. DEADLINE is when the running user code is killed, 0 for never.
+# TIMEOUT (µs), ATTEMPT (0: a hook runs) and RETRY_DELAY (µs) are valid only if DEADLINE is set.
 WORKER_WORDS = 48
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED = range(8, 13)
@@ -95,10 +95,10 @@ STACK = 16  # the number of the file for `system/stack_dump.py`, 0 if there is n
 RSS_AT_START = 17  # bytes of memory when the job began, if memory is limited
 PREVIOUS_REQUEST, SETTLED = 18, 19
 # Read by the other workers (`start_order.py`). A place is a job's position by creation. CLAIMING: 1
-# while the engine is asked for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the place of
-# the first one. ASKING: 1 while the job that started last waits for its rate limits. MOVED: when
-# these words last changed. RETURNED: the first place among the claims that were last given back, at
-# RETURNED_AT. UNLIMITED: 1 if the worker's last jobs had no rate limit.
+# while the worker asks the engine for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the
+# place of the first of them. ASKING: 1 while the job that started last waits for its rate limits.
+# MOVED: when these words last changed. RETURNED: the first place among the claims that were given
+# back last, which was at RETURNED_AT. UNLIMITED: 1 if the last jobs had no rate limit.
 CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(20, 28)
 COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
 TEXT = 32  # the first word of the text: id, queue and name of the job
@@ -106,8 +106,7 @@ TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 
 ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
 
-# The notes of a row, which contain what its workers have counted and noted. They outlive the
-# worker.
+# The notes of a row contain what its workers have counted and noted. They outlive the workers.
 HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES = 8192, 1024, 16_392, 12_288
 NOTES_BYTES = 25 * 4096
 FAILURE_SLOTS = 8
@@ -153,8 +152,8 @@ def _page_offsets(rows: int) -> list[int]:
 
 
 class Pages:
-    """What master, keeper and workers publish that is longer than a word. `monitor/` reads it; no
-    decision depends on it. `memory` begins at `pages_at(rows)`."""
+    """What master, keeper and workers publish that does not fit into a word. `monitor/` reads these
+    texts; no decision depends on them. `memory` begins at `pages_at(rows)`."""
 
     def __init__(self, memory: memoryview, rows: int) -> None:
         at = _page_offsets(rows)

@@ -1,4 +1,4 @@
-"""In the logger: kill what the jobs of dead workers have started, once the master is dead."""
+"""Run by the logger: once the master is dead, kills what the jobs of dead workers have started."""
 
 import os
 from time import monotonic_ns
@@ -11,7 +11,7 @@ from poolq.system.kill import end_group
 
 
 class LoggerCleanup:
-    """`master`: the pid of the pool's master, which may be dead, perhaps with the keeper."""
+    """`master`: the pid of the pool's master."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
         self._scores = scores

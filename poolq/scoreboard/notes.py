@@ -1,9 +1,9 @@
-"""What a worker publishes besides the words of its row: counts of jobs, limits that hold jobs back
-and leave them one attempt, the progress of its job, and recent warnings and errors.
+"""What a worker publishes besides the words of its row: counts of jobs; the limits that have held
+jobs back, or left them one attempt; the progress of its job; and recent warnings and errors.
 
-All of it is in one piece of shared memory that belongs to the row (`layout.NotesLayout`). It
-remains when the worker dies, and the next worker of that row continues it. In addition, all workers
-of a pool share which warnings have been logged.
+All of it is in one piece of shared memory that belongs to the row (`layout.NotesLayout`). The
+memory remains when the worker dies, and the row's next worker continues to use it. In addition, all
+workers of a pool share a record of which warnings have been logged.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ MAX_JSON_INT = 1 << 53  # JSON's numbers are exact up to here
 MAX_MOMENTS = 4  # due times of released jobs to remember for each limit
 MERGE_WITHIN = 1.0  # seconds within which two of these times count as one
 
-#: By a limit's key: pairs of a time in monotonic seconds and how many jobs will then be due.
+#: For each limit's key, pairs of a time in monotonic seconds and how many jobs are due then.
 LastTries = dict[str, list[tuple[float, int]]]
 
 
@@ -53,7 +53,7 @@ class Notes:
         _write_newest(self._keys, self._held)
 
     def add_last_try(self, key: str, wait: float) -> None:
-        """Note that the rate limit of this key has released a job for `wait` seconds and left it
+        """Record that the rate limit of this key has released a job for `wait` seconds and left it
         one attempt. The job fails if the limit releases it again."""
         now = monotonic()
         ends = [one for one in self._last.pop(key, []) if one[0] > now]
@@ -65,13 +65,13 @@ class Notes:
         _write_newest(self._last, self._last_tries)
 
     def first_warning(self, of: str) -> bool:
-        """Return True once in a pool, so that no other worker logs the same warning."""
+        """Return True only once in a pool, so that its workers log each warning only once."""
         place = crc32(of.encode()) % len(self._warned)
         seen, self._warned[place] = self._warned[place], 1
         return not seen
 
     def set_progress(self, since: int, done: int, total: int, note: str) -> None:
-        """Publish the progress of the job that began at `since`, which identifies the job."""
+        """Publish the progress of the running job, which its start time `since` identifies."""
         text = "".join(ch if ch.isprintable() else " " for ch in note[:MAX_NOTE_CHARS])
         done, total = (max(-MAX_JSON_INT, min(number, MAX_JSON_INT)) for number in (done, total))
         self._progress.write(msgspec.json.encode((since, done, total, text)))
@@ -95,7 +95,7 @@ def _read_last_tries(page: TextPage) -> LastTries:
 
 
 def count_last_tries(page: TextPage, now: float) -> Iterable[tuple[str, int]]:
-    """Yield each limit's key, and how many jobs with one attempt left are not due at `now`."""
+    """Yield each limit's key, and how many jobs with one attempt left are not due yet at `now`."""
     for key, ends in _read_last_tries(page).items():
         if jobs := sum(many for due, many in ends if due > now):
             yield key, jobs

@@ -16,8 +16,8 @@ MAX_JOB_CHARS = 150  # characters of a job's name and id
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
-    """`expires_at`: when the worker's cooldown ends, None for never. `stop_sent`: whether it was
-    asked to exit, or killed. `restarts`: the number of restarts of its slot."""
+    """`expires_at`: when the cooldown ends, None for never. `stop_sent`: whether the master has
+    asked the worker to exit, or killed it. `restarts`: how often the slot was restarted."""
 
     row: int
     seq: int
@@ -34,8 +34,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
 
 class PoolStatus(msgspec.Struct, frozen=True):
     """`started_at`: seconds since the epoch. `trial`: the generation on trial, 0 for none.
-    `deadline`: when a drain ends. `exit_counts`: ended workers by reason. A pid is 0 if there is no
-    such process now. `deaths`: unplanned ends of workers, the latest last."""
+    `deadline`: when a drain ends. `exit_counts`: how many workers ended, by reason. A pid is 0 if
+    there is no such process now. `deaths`: unplanned ends of workers, the latest last."""
 
     pool: str
     namespace: str
@@ -91,5 +91,5 @@ def uptime(status: PoolStatus) -> float:
 
 
 def drain_left(status: PoolStatus) -> float | None:
-    """Return the seconds until a drain kills the jobs that still run; None if none will."""
+    """Return the seconds until a drain kills the jobs that still run; None without such a limit."""
     return None if status.deadline is None else max(0.0, status.deadline - monotonic())

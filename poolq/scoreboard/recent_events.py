@@ -12,7 +12,7 @@ from poolq.log.events import Event
 from poolq.scoreboard.shared_text import TextRing
 
 #: How many characters of a text, and of a traceback's end (where the error is), are kept. The first
-#: pair with which the event fits is used.
+#: pair with which the event fits into a slot is used.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 _decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
@@ -46,7 +46,7 @@ class RecentEvents:
 
 
 def _cut(value: object, most: int) -> object:
-    """Shorten a text to `most` characters (negative: from its end), in valid Unicode."""
+    """Shorten a text to its first `most` characters, or its last if negative, in valid Unicode."""
     if not isinstance(value, str):
         return value
     kept = value[:most] if most > 0 else value[most:]

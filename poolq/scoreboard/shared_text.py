@@ -1,8 +1,8 @@
 """Texts in shared memory. Each has one writer, any number of readers, and no lock.
 
-A page has a sequence number that is odd while it is written, so a reader notices that it has read
-parts of two texts, and reads again. A writer that dies while writing leaves the number odd, and the
-text is lost until the writer's successor writes. A ring contains the latest of many numbered texts.
+A page has a sequence number that is odd while the page is written. A reader that has read parts of
+two texts notices that, and reads again. If a writer dies while writing, the number stays odd until
+its successor writes, and the text is lost. A ring contains the latest of many numbered texts.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class TextPage:
 
 
 class CachedPage(Generic[T]):
-    """A page that is decoded only if it has changed. `decode` returns None if it cannot read it."""
+    """A page that is decoded only if it has changed. `decode` returns None for an invalid text."""
 
     def __init__(self, page: TextPage, decode: Callable[[bytes], T | None]) -> None:
         self._page = page
@@ -92,7 +92,7 @@ class TextRing:
         return self._count[0]
 
     def since(self, number: int) -> Iterator[bytes]:
-        """Yield the texts from `number` on that are still there, the oldest first."""
+        """Yield the texts that are still stored, beginning with number `number`."""
         end = self.count
         for at in range(max(number, end - len(self._pages)), end):
             data = self._pages[at % len(self._pages)].read()

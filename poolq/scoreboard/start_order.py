@@ -1,21 +1,21 @@
 """Makes the workers of a pool ask for starts under a rate limit in the order of their jobs.
 
-The engine hands out jobs in order. But if several workers hold one each, any of them may ask first,
-and an earlier job of another worker is then held back for a window. So a worker waits for workers
-that are about to ask for an earlier job, or may be receiving one, as their rows show.
+The engine hands out jobs in order. But if several workers hold one job each, a later job may be the
+first to ask, and an earlier job of another worker is then held back for a window. So a worker waits
+for workers whose rows show that they will soon ask for an earlier job, or may be receiving one.
 
-- It waits only if the limit is small, or has just held jobs back. While the window is known to be
-  used up, nobody waits, because all jobs will be held back anyway. Nor does anybody wait under a
+- A worker waits only if the limit is small, or has just held jobs back. No worker waits while the
+  window is known to be used up, because all jobs will be held back anyway. No worker waits under a
   limit of many starts per second, because workers that wait for each other's batches could not make
-  that many.
-- A job that was claimed before a window ended is given back and claimed again, because the jobs
-  that were held back until then come first. The same applies to a job that was claimed before
-  another worker gave an earlier job back.
+  that many starts.
+- A job that was claimed before a window ended is given back and claimed again, because jobs that
+  were held back until the window's end come first. The same applies to a job that was claimed
+  before another worker gave an earlier job back.
 - No worker waits for one whose last jobs had no limit, because a backlog of such jobs may take
   hours.
-- A worker waits for another one that makes progress. If the other one makes none (because it runs a
-  long job, hangs or is dead), order is not worth waiting longer than STALLED_AFTER. In total, a job
-  waits for at most MAX_WAIT, even if it is claimed again meanwhile.
+- A worker waits for another one only while that one makes progress. If it makes none for
+  STALLED_AFTER (because it runs a long job, hangs or is dead), the order is not worth a longer
+  wait. In total, a job waits for at most MAX_WAIT, even if it is claimed again meanwhile.
 
 Workers of other pools are not considered.
 """
@@ -42,19 +42,19 @@ from poolq.scoreboard.worker_row import place_of
 
 Pause = Callable[[float], None]
 
-#: The jobs of limits with at most this many starts are ordered from the first start on.
+#: Jobs of limits with at most this many starts wait even if the limit has not held jobs back yet.
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other. If jobs are so short
 #: that a worker holds several, one worker alone starts more than that.
 MAX_ORDERED_RATE = 100
-#: Microseconds. After the end of a shorter window, jobs are not claimed again.
+#: Microseconds. When a shorter window ends, jobs are not given back to be claimed again.
 MIN_WINDOW = 100_000
-#: Nanoseconds before the end of a window (at most a tenth of it) in which nobody asks any more,
-#: because a request that is sent before the end may arrive after it.
+#: Nanoseconds before the end of a window, at most a tenth of the window, in which nobody asks any
+#: more, because a request that is sent before the end may arrive after the end.
 WINDOW_END_MARGIN = 100_000_000
 #: Number of windows after which a limit no longer counts as having just held jobs back.
 RECENT_WINDOWS = 2
-#: Nanoseconds for which other workers wait for one that makes no progress.
+#: Nanoseconds for which a worker waits for another one that makes no progress.
 STALLED_AFTER = 500_000_000
 #: Maximum nanoseconds for which a job waits, whatever other workers do.
 MAX_WAIT = 4 * STALLED_AFTER
@@ -64,9 +64,9 @@ _DIGITS = 16  # first digits of an id, which determine a job's place
 
 class StartOrder:
     """`peers`: the words of all other rows. `windows`: LIMIT_WINDOWS_BYTES that all workers share.
-    For a limit, they contain the earliest and the latest possible end of its window, in monotonic
-    nanoseconds. The end is not known exactly, because the engine's answer takes time. If two limits
-    share their words, jobs sometimes wait a moment without need."""
+    For each limit, `windows` contains the earliest and the latest possible end of the limit's
+    window, in monotonic ns; the exact end is unknown, because the engine's answer takes time. If
+    two limits share these words, jobs sometimes wait a moment without need."""
 
     def __init__(self, peers: Sequence[memoryview], windows: memoryview) -> None:
         self._peers = [(words, words.cast("B")[TEXT * 8 : TEXT * 8 + _DIGITS]) for words in peers]
@@ -76,13 +76,13 @@ class StartOrder:
         self._waiting = "", 0  # the job that waits or is claimed again, and its time limit
 
     def wait(self, id: str, rules: Iterable[Rule], claimed: int, pause: Pause = sleep) -> bool:
-        """Wait until no worker is about to ask for a job that comes before this one, which was
-        claimed at `claimed`. Return False if the job must be given back and claimed again."""
+        """Wait until no other worker is about to ask for an earlier job. Return False if the job
+        must be given back and claimed again. `claimed`: when it was claimed, in monotonic ns."""
         now, (one, end) = monotonic_ns(), self._waiting
         if one != id or now > end + MAX_WAIT:
             self._waiting = id, now + MAX_WAIT
         if not self._wait(place_of(id), rules, claimed, pause):
-            return False  # when claimed again, the job has only the rest of its time
+            return False  # when claimed again, the job waits only for the rest of MAX_WAIT
         self._waiting = "", 0
         return True
 
@@ -112,7 +112,7 @@ class StartOrder:
     def set_window_end(self, rule: Rule, earliest: int, latest: int) -> None:
         """Record that the rule's window ends between these two times, in monotonic ns."""
         at, latest = self._index(rule), min(latest, earliest + STALLED_AFTER)
-        if earliest <= self._latest_end[at] and latest >= self._earliest_end[at]:  # the same end
+        if earliest <= self._latest_end[at] and latest >= self._earliest_end[at]:  # the same window
             earliest = max(earliest, self._earliest_end[at])
             latest = min(latest, self._latest_end[at])
         self._refused = at, latest
@@ -120,8 +120,8 @@ class StartOrder:
         self._earliest_end[at] = earliest
 
     def released(self) -> None:
-        """Note that the engine has taken back the job that was refused. If its window has ended
-        meanwhile, the job is already due, and comes before jobs that others have claimed."""
+        """Record that the engine has taken back the refused job. If the limit's window has ended
+        meanwhile, the job is already due, and comes before jobs that other workers have claimed."""
         at, until = self._refused
         now = monotonic_ns()
         if now >= until:

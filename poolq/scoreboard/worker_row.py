@@ -1,8 +1,8 @@
 """The worker's part of its scoreboard row, written by the worker alone.
 
 Single words are stored through a memoryview cast to "Q", so that a reader never sees half of one.
-The text of what runs has a sequence number that is odd while it is written. `layout.py` explains
-the words; `board.py` reads them, and writes the master's part.
+The text that names the running job has a sequence number that is odd while the text is written.
+`layout.py` explains the words; `board.py` reads them, and writes the master's part.
 """
 
 from bisect import bisect_left
@@ -61,7 +61,7 @@ class WorkerRow:
     def __init__(
         self, memory: memoryview, head: memoryview, master: memoryview, notes: Notes
     ) -> None:
-        """`head`: the scoreboard's; `master`: the master's part of this row."""
+        """`head`: the scoreboard's head; `master`: the master's part of this row."""
         self._bytes = memory[TEXT * WORD : WORKER_WORDS * WORD]
         self._head = head
         #: One word, which is not 0 once the master wants this worker to exit.
@@ -72,7 +72,7 @@ class WorkerRow:
         self._sums = notes.histogram.sums
         self.words = memory.cast("Q")
         self._last_guard = -1, -1, -1  # last TIMEOUT, ATTEMPT, RETRY_DELAY; equal for most jobs
-        self._first = 1  # FINISHED or SETTLED after the first claim
+        self._first = 1  # FINISHED or SETTLED when the request's first claim has ended
 
     def is_paused(self) -> bool:
         return self._head[PAUSED] != 0
@@ -98,7 +98,7 @@ class WorkerRow:
         self.words[BEAT] = monotonic_ns()
 
     def set_stack_file(self, number: int) -> None:
-        """Record the number of the file for its stack: see `system/stack_dump.py`."""
+        """Record the number of the worker's stack file (see `system/stack_dump.py`)."""
         self.words[STACK] = number
 
     def begin_claim(self, now: int) -> None:
@@ -108,14 +108,14 @@ class WorkerRow:
         words[CLAIMING] = 1
 
     def claimed_nothing(self) -> None:
-        """Record that the engine has no job."""
+        """Record that the engine has returned no job."""
         words = self.words
         words[CLAIMS] = 0
         words[CLAIMING] = 0
 
     def set_claims(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
         """Record that the worker has `many` new claims, none started; `first` is the id of the
-        first one. Claims of the request `before` are done, and all older ones are settled."""
+        first one. All claims of the request `before` are done; all older claims are settled."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
@@ -143,7 +143,7 @@ class WorkerRow:
         self.words[ASKING] = asking
 
     def set_unlimited(self, unlimited: bool) -> None:  # stored as a word
-        """Record whether the last jobs had no rate limit. The next ones probably have none then."""
+        """Record whether the last jobs had no rate limit; the next ones then probably have none."""
         self.words[UNLIMITED] = unlimited
 
     def set_rss_at_start(self, memory: int) -> None:
@@ -162,7 +162,7 @@ class WorkerRow:
 
     def set_deadline(self, timeout: int, attempt: int, retry_delay: int) -> bool:
         """Record that the master must kill this worker if user code runs longer than `timeout`
-        microseconds. Return True if the master must be woken, since its next check is too late."""
+        microseconds. Return True if the master must be woken, since it would check too late."""
         words = self.words
         guard = timeout, attempt, retry_delay
         if guard != self._last_guard:
@@ -172,20 +172,20 @@ class WorkerRow:
         return deadline < self._head[NEXT_CHECK]
 
     def clear_deadline(self) -> None:
-        """Record that user code has ended. The worker may then wait without a deadline."""
+        """Record that user code has ended, so that the worker may wait without a deadline."""
         self.words[DEADLINE] = 0
 
     def set_finished(self, index: int) -> None:
-        """Record, by one store, that the job is done even if the worker dies now."""
+        """Record, by a single store, that the job is done, even if the worker dies right after."""
         self.words[FINISHED] = self._first + index
 
     def set_settled(self, index: int) -> None:
-        """Record that the engine has accepted an outcome other than done for this job. If the store
-        loses that, the job must not be mistaken for done because a later one is."""
+        """Record that the engine has accepted an outcome other than done for this job. If the
+        engine's store loses it, the job must not be mistaken for done because a later job is."""
         self.words[SETTLED] = self._first + index
 
     def clear_started(self) -> None:
-        """Record that nothing is running, and that what ran is settled."""
+        """Record that no job is running, and that the last job is settled."""
         self.words[STARTED] = 0
 
     def set_progress(self, done: int, total: int, note: str) -> None:
@@ -206,7 +206,7 @@ class WorkerRow:
         self._sums[cell + SUM] += seconds
 
     def count_wait(self, queue: str, job: str, seconds: float) -> None:
-        """Count a job that starts now and had been due for so long."""
+        """Count a job that starts now and that has been due for `seconds`."""
         cell = self._cells.get((WAIT, queue, job))
         if cell is None:
             cell = self.notes.histogram.open(WAIT, queue, job)
@@ -225,7 +225,7 @@ def of_request(words: memoryview, which: int) -> int:
 
 
 def place_of(id: str | bytes) -> int:
-    """Return a job's position by creation, from its id; 0 if the id contains none."""
+    """Return a job's position by creation, which its id contains; 0 if the id contains none."""
     try:
         return max(0, int(id[:16], 16))  # no id of poolq's own begins with a minus
     except ValueError:

@@ -1,23 +1,23 @@
 """A worker's claims that have not started, its pending settlements, and its exchanges with the
 engine.
 
-- One request, a step, settles finished jobs and claims new ones. It is repeated until it is
-  answered (see `step_client.py`); no new job starts meanwhile.
-- No claim starts if the engine's last answer is old, because a worker that was stopped for longer
-  than `node_ttl` counts as dead, and its jobs are given to others.
-- If the engine is a server, the next step is sent while short jobs run. Its claims start after all
-  earlier ones have ended. If some of these are not settled by then, the row records that they are
-  done.
-- No claim waits behind a long job while other workers may be idle: before a job that is known to be
-  long, all other claims are given back. After REVIEW_AFTER, so are those that are too many.
+- A step is one request that settles finished jobs and claims new ones. It is repeated until the
+  engine answers (see `step_client.py`); no new job starts meanwhile.
+- No claim starts if the engine's last answer is old. The worker may have been stopped for longer
+  than `node_ttl`; other pools then consider it dead, and its jobs are given to other workers.
+- If the engine is a server, the next step is sent while short jobs run. The claims of that step
+  start after all earlier claims have ended. If some earlier claims are not settled by then, the row
+  records that they are done.
+- No claim waits behind a long job, because other workers may be idle. Before a job that is expected
+  to be long, all other claims are given back. Every REVIEW_AFTER, excess claims are given back.
 - If a job turns out to be long, a watcher thread with its own connection settles finished jobs and
-  gives back the claims that have not started. If that fails, these settlements stay pending for the
-  next exchange, and none of the claims starts any more. If a step is in flight, the watcher sends
-  it again, and receives the same answer.
+  gives back the claims that have not started. If the engine cannot be reached, these settlements
+  stay pending for the next exchange, and none of the claims starts any more. If a step is in
+  flight, the watcher sends that step again, and receives the same answer.
 - A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
-  and adds settlements without the lock. Each claim is popped by only one of the two threads, and
-  the watcher removes only settlements that it has sent.
-- The watcher sets the process title if a job was expected to be short and is not.
+  and adds settlements without the lock. This is safe because each claim is popped by only one of
+  the two threads, and the watcher removes only settlements that it has sent.
+- The watcher shows a job in the process title if the job was expected to be short and is not.
 
 Times are monotonic nanoseconds.
 """
@@ -45,19 +45,19 @@ LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
 REVIEW_AFTER = LONG_JOB * 3 // 2
 #: Claims are given back if there are more than this many times the number to be kept.
 EXCESS_FACTOR = 4
-#: Nanoseconds after which the watcher checks again before it treats a job as long, because on a
-#: busy machine the worker may not have been running at all.
+#: Nanoseconds that the watcher waits before it checks again whether a job is long. On a busy
+#: machine, the worker may not have been running at all.
 CONFIRM_DELAY = 5_000_000
 #: Nanoseconds for which the engine's last answer allows claimed jobs to start.
 ANSWER_LIFETIME = 1_000_000_000
 
 
-#: Creates a named tuple in half the time.
+#: Creates a named tuple in half the time that its constructor takes.
 _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`due`: the time from which no claim may start before `settle_overdue()` is called.
+    """`due`: the time from which `settle_overdue()` must be called before another claim starts.
     `first_due_at`: since when the first of the current claims has been due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
@@ -70,7 +70,7 @@ class ClaimBuffer:
         self._lock = threading.Lock()
         self._claims: deque[Claim] = deque()
         self._next_claims: list[Claim] = []  # to be started after _claims
-        self._next_due_at = 0  # since when the first of them has been due; 0 if unknown
+        self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # whether the current claims that have ended are all done
@@ -82,15 +82,15 @@ class ClaimBuffer:
         self._watcher: threading.Thread | None = None
         self._failures = 0  # consecutive failures of the watcher
         self._returning = 0  # claims that the watcher is giving back
-        self._returned_ids: list[str] = []  # given back, not yet confirmed
-        self._unanswered_ids: set[str] = set()  # settled by the watcher, not answered
+        self._returned_ids: list[str] = []  # given back, but not yet confirmed by the engine
+        self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
         self._armed = threading.Event()
 
     # the main thread
 
     def claim(self, want: int) -> int:
         """Settle what is finished and claim up to `want` jobs; return how many were claimed. Raises
-        Fenced, and Leaving if the worker must exit, has nothing to settle, and gets no answer."""
+        Fenced. Raises Leaving if the worker must exit, has nothing to settle and gets no answer."""
         with self._lock:
             self._receive()
             claims = self._next_claims or self._step(want).claims
@@ -107,8 +107,8 @@ class ClaimBuffer:
         return len(claims)
 
     def claim_ahead(self, want: int) -> None:
-        """Send a step that settles what is finished and claims up to `want` more jobs. The current
-        jobs must be expected to be short. The next `claim` receives the answer."""
+        """Send a step that settles what is finished and claims up to `want` more jobs. Call this
+        only while the current jobs are expected to be short. The next `claim` gets the answer."""
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
@@ -124,9 +124,9 @@ class ClaimBuffer:
             return None
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
-        """Settle what has been finished for SETTLE_DELAY; make the engine confirm this worker every
-        ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after the first
-        `keep`. `alone`: whether to settle and give back everything. Raises as `claim` does."""
+        """Settle what has been finished for SETTLE_DELAY, and ask the engine if its last answer is
+        older than ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after
+        the first `keep`. `alone`: whether to settle and give back all. Raises like `claim`."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -145,11 +145,11 @@ class ClaimBuffer:
             self._arm()
 
     def job_started(self, now: int) -> None:
-        """Note that user code starts at `now`."""
+        """Record that user code starts at `now`."""
         self._running_since = now
 
     def job_ended(self) -> None:
-        """Note that user code has ended."""
+        """Record that user code has ended."""
         self._running_since = 0
 
     def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
@@ -163,12 +163,12 @@ class ClaimBuffer:
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
-        """Send the pending settlements; return the refused ids. Raises Fenced."""
+        """Send the pending settlements; return the ids of those that are refused. Raises Fenced."""
         with self._lock:
             return self._step(0).stale if self._pending else []
 
     def give_back(self, first: Claim | None = None) -> None:
-        """Give back `first` and all claims not started; settle everything. Raises Fenced."""
+        """Give back `first` and all claims that have not started; then settle. Raises Fenced."""
         with self._lock:
             self._receive()
             self._add_returns([*([first] if first else []), *self._take_all()])
@@ -206,7 +206,7 @@ class ClaimBuffer:
         return step
 
     def _receive(self) -> None:
-        """Receive the answer to the step in flight. Its claims start after the current ones."""
+        """Receive the answer to the step in flight. The new claims start after the current ones."""
         in_flight, self._in_flight = self._in_flight, None
         if in_flight is None:
             return
@@ -223,25 +223,25 @@ class ClaimBuffer:
         self._accept_answer(step)
 
     def _due_at(self, step: Step) -> int:
-        """Since when the first claim has been due. The engine ran the step after it was sent."""
+        """Return about when the first claim of the step became due; 0 if that is unknown."""
         return self._client.asked_at - step.waited * 1000 if step.waited >= 0 else 0
 
     def _accept_answer(self, step: Step) -> None:
-        """Report what the step refused. Pending settlements were added after it began."""
+        """Compute `due` again, and report the settlements that the engine has refused."""
         self._update_due()
-        # What the watcher has settled is refused as stale if only the answer was lost.
+        # If the engine accepted a settlement but the answer was lost, the repetition is refused.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
 
     def _update_due(self) -> None:
-        """Compute the time from which no claim may start before an exchange."""
+        """Compute the time from which no claim may start before the next exchange."""
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
         self.due = min(due, self._settle_by) if self._pending else due
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
-        """Make these the current claims. If all earlier ones are done, their settlements may stay
-        pending. Otherwise settle everything first, so that a claim that was given back is never
-        mistaken for done, even if the store loses the settlement."""
+        """Make these the current claims. If all earlier claims are done, their settlements may stay
+        pending. Otherwise, settle everything first. A claim that was given back could be mistaken
+        for done later, if the store lost the settlement."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
@@ -264,7 +264,7 @@ class ClaimBuffer:
             self._armed.wait()
             if not self._running_since:
                 # The main thread may be in an exchange, which takes long if hundreds of workers
-                # write to one file. Wait for its end instead of checking every 20 ms.
+                # write to one file. Wait for the end of it instead of checking every 20 ms.
                 with self._lock:
                     pass
             rest.wait(self._until_long() / 1e9)
@@ -287,8 +287,8 @@ class ClaimBuffer:
             self._armed.set()
 
     def _until_long(self) -> int:
-        """Return the nanoseconds until the running job is long. If none runs, return LONG_JOB,
-        because a job that starts meanwhile cannot be long earlier."""
+        """Return the nanoseconds until the running job is long. If no job runs, return LONG_JOB,
+        because a job that starts now cannot be long before that."""
         since = self._running_since
         return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
 
@@ -306,7 +306,7 @@ class ClaimBuffer:
             if not sent:
                 return
             stale = self._client.settle(sent)
-        except EngineError:  # also Fenced, which the main thread will get and report
+        except EngineError:  # including Fenced, which the main thread also gets, and reports
             self._failures += 1
             self._unanswered_ids.update(one.claim.id for one in sent)
             return
@@ -321,7 +321,7 @@ class ClaimBuffer:
         self._reporter.flush()
 
     def _resend_in_flight(self) -> None:
-        """Send the step in flight again, over this connection; give back its claims."""
+        """Send the step in flight again, over the watcher's connection; give back its claims."""
         in_flight = self._in_flight
         if in_flight is None or in_flight.answered_elsewhere:
             return
@@ -331,7 +331,7 @@ class ClaimBuffer:
         self._returning += self._add_returns(step.claims)
 
     def _note_returned(self) -> None:
-        """Record that the engine has taken back claims, for workers that may hold later jobs."""
+        """Record that the engine has taken claims back. Workers that hold later jobs read this."""
         if self._returned_ids:
             self._row.set_returned(min(self._returned_ids), len(self._returned_ids))
             self._returned_ids = []

@@ -1,7 +1,7 @@
 """Runs one claimed job, from its message to its outcome and the event that reports it.
 
-`retry.py` contains the rules for outcomes; the loop settles them. User code runs in the main
-thread. Whatever it raises becomes a value here, so it cannot end the worker.
+`retry.py` contains the rules that choose an outcome; `loop.py` settles it. User code runs in the
+main thread. Whatever user code raises becomes a value here, so it cannot end the worker.
 """
 
 import random
@@ -24,7 +24,7 @@ from poolq.log.events import Ended, Event, Finished
 from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
 
-#: Creates a named tuple in half the time.
+#: Creates a named tuple in half the time that its constructor takes.
 _new = tuple.__new__
 
 
@@ -41,7 +41,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
 
 
 class JobResult(NamedTuple):
-    """The outcome of a claim, and its event. `error` is set if the job has failed for good."""
+    """A claim's outcome and the event that reports it. `error`: set if the job failed for good."""
 
     outcome: Outcome
     event: Ended
@@ -87,8 +87,8 @@ class Executor:
         return known
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
-        """Return the result of a job that has already failed, or whose workers died too often; else
-        None. A failed job is not constructed, since its `__init__` may kill workers."""
+        """Return the result of a job that has already failed, or whose workers died too often; None
+        if the job must run. This does not construct the job, whose `__init__` may kill workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
         over = retry.crashed_out(message, state) or retry.timed_out(message, state)
         if not state.failing and not over:
@@ -120,10 +120,10 @@ class Executor:
     def admit(
         self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
     ) -> JobResult | None:
-        """Ask the engine for a start; return None if the job may start. Raises EngineError."""
+        """Ask the engine whether the job may start; return None if it may. Raises EngineError."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
-        if admission.stale:  # giving it back is refused, too; only that is reported
+        if admission.stale:  # the claim cannot be given back either; only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)

@@ -1,8 +1,8 @@
 """When an idle worker asks the engine for jobs without being woken (pure).
 
-While the keeper's waiter polls the engine and wakes workers, an idle worker only checks that it
-still does. The worker asks the engine `sleep` seconds after the waiter's last poll, and at least
-every OWN_POLL_INTERVAL, so that the server does not close its connection.
+While the keeper's waiter polls the engine and wakes workers, an idle worker only checks that the
+waiter still does. The worker asks the engine itself `sleep` seconds after the waiter's last poll,
+and at least every OWN_POLL_INTERVAL, so that the server does not close the worker's connection.
 """
 
 #: Seconds after which a worker asks in any case, unless `sleep` is longer. MySQL closes a
@@ -20,7 +20,7 @@ class IdlePolling:
         self._own_interval = max(sleep, OWN_POLL_INTERVAL) * (1 - JITTER * share)
 
     def pause(self, now: float, asked: float, watched: float) -> float:
-        """Return the seconds until this worker asks, or checks again whether it must; 0: now.
-        `asked`: when it last asked; `watched`: when the waiter last polled; all by one clock."""
+        """Return the seconds until this worker must ask or check again; 0 if it must ask now.
+        `asked`: when the worker last asked; `watched`: when the waiter last polled (same clock)."""
         last = max(asked, watched)
         return max(0.0, min(last + self._max_wait, asked + self._own_interval) - now)

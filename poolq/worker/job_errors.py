@@ -12,7 +12,7 @@ from poolq.jobs.running import FailNow, ReleaseNow
 MAX_ERROR_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
 
-#: The error for a cause, if the exception was raised in another process.
+#: The class of the rebuilt error, for each cause that has one of its own.
 ERROR_BY_CAUSE: dict[str, type[errors.JobError]] = {
     "crash": errors.JobCrashed,
     "limited": errors.RateLimitExhausted,
@@ -22,7 +22,7 @@ ERROR_BY_CAUSE: dict[str, type[errors.JobError]] = {
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: bad address`: one line of at most MAX_ERROR_CHARS."""
+    """Return the error as one line, such as `ValueError: bad address`, cut to MAX_ERROR_CHARS."""
     try:
         text = " ".join(str(error).split())
     except BaseException as second:  # noqa: BLE001  # the error's __str__ may raise anything

@@ -1,11 +1,12 @@
 """The loop of a worker: claim, run, settle, wait. User code always runs in the main thread.
 
-- When `run()` has returned, the worker first records that in its scoreboard row, then settles the
-  job with its next request to the engine. So the job is done even if the worker dies in between.
-- Settlements are batched, but only while short jobs follow, and for at most
+- When `run()` has returned, the worker first records in its scoreboard row that the job is done,
+  then settles the job with its next request to the engine. If the worker dies in between, the job
+  still counts as done.
+- A settlement waits for that request only while the jobs that follow are short, and for at most
   `prefetch.BATCH_SECONDS`.
-- Claims that would wait behind long jobs are given back: see `claim_buffer.py`.
-- Outcomes other than done are settled at once, and so is a job with an `on_success()`.
+- Claims that would wait behind a long job are given back (see `claim_buffer.py`).
+- A job that ends otherwise than done, or that has an `on_success()`, is settled at once.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
 - Before each claim and each start, the worker checks whether it must exit. The master handles
   deadlines, deaths and respawns.
@@ -40,7 +41,7 @@ from poolq.worker.title import Title
 RETURNED_RESULT = JobResult(
     GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
 )
-#: After this many consecutive jobs without a rate limit, other workers do not wait for this worker.
+#: Number of consecutive jobs without a rate limit after which others stop waiting for a worker.
 UNLIMITED_STREAK = 4
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -100,25 +101,25 @@ class Loop:
             if error.errno != errno.EBADF:
                 raise
             return self._report_broken("a job has closed file descriptors of its worker")
-        self._row.clear_started()  # so the death of this worker is no crash of a job
+        self._row.clear_started()  # so that this exit does not count as a crash of a job
         self._reporter.flush()
         return 0
 
     def _review(self) -> None:
-        """In the first worker of a generation, mark parked jobs so that workers call their
-        `rate_limit()` again, because the new code may have changed their limits."""
+        """Mark the parked jobs, unless a worker of this generation has done so. The mark makes
+        workers call the job's `rate_limit()` again, because new code may return another limit."""
         if not self._row.has_reviewed(self._generation):
             self._buffer.review()
             self._row.set_reviewed(self._generation)
 
     def _report_broken(self, why: str) -> int:
-        """Report that the worker cannot continue. A job that is running counts as crashed."""
+        """Report that the worker cannot continue. Its exit counts as a crash of any running job."""
         self._reporter.report(Note("error", f"{why}; exiting, a new worker follows"))
         self._reporter.flush()
         return EXIT_BROKEN
 
     def _wait_idle(self) -> None:
-        """Mark this worker as idle, claim once more, then wait, so that no wake-up is missed."""
+        """Mark this worker as idle, claim jobs that arrived before the mark, then wait for more."""
         self._signals.restore()
         self._row.set_phase(Phase.IDLE)
         self._title.show_state("idle")
@@ -132,7 +133,7 @@ class Loop:
             self._wait_for_doorbell()
 
     def _wait_for_doorbell(self) -> None:
-        """Wait until the keeper wakes this worker, or the worker must ask the engine itself."""
+        """Wait until the keeper wakes this worker, or until it is time to ask the engine again."""
         asked = monotonic()
         while not self._signals.stopping:
             pause = self._idle_polling.pause(monotonic(), asked, self._row.waiter_seen_at())
@@ -185,7 +186,7 @@ class Loop:
         if not short or (claim.index == 0 and now >= self._title.due):
             self._title.show_job(claim.id, claim.queue, job, now)
         elif claim.index == 0:
-            self._buffer.start_watcher()  # it shows the job if the job turns out to be long
+            self._buffer.start_watcher()  # which shows the job if the job turns out to be long
         row, buffer, hooks = self._row, self._buffer, ready.hooks
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
@@ -208,20 +209,20 @@ class Loop:
     def _give_back(self, claim: Claim) -> None:
         """Give back the claim of a job that must not start yet, because earlier jobs are due."""
         self._buffer.job_ended()
-        self._row.begin_claim(monotonic_ns())  # so workers with later jobs wait until it is back
+        self._row.begin_claim(monotonic_ns())  # makes workers with later jobs wait meanwhile
         self._row.clear_started()
         self._buffer.give_back(claim)
         self._row.set_settled(claim.index)
 
     def _claim_ahead(self) -> None:
-        """Request the next batch while this one runs, unless its first half was too slow."""
+        """Request the next batch while this one runs, unless the next one would be too small."""
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
             self._buffer.claim_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Settle, and check for commands, before a job that may be long or if an exchange is due.
-        Return False if the pool is paused or the worker must exit; the claim is then given back."""
+        """Settle what is due and check for commands before a job starts. If the pool is paused or
+        the worker must exit, give `claim` back and return False."""
         self._catch_up(short)
         self._signals.restore()
         self._signals.poll()
@@ -232,8 +233,8 @@ class Loop:
         return True
 
     def _catch_up(self, short: bool) -> None:
-        """Settle what is due. Before a long job, give back all other claims; before a short one,
-        only claims that are far too many for one batch."""
+        """Settle what is due. If the next job may be long, also give back all other claims. If the
+        job is short, give claims back only if they are far more than fit into a batch."""
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -259,14 +260,14 @@ class Loop:
         return result
 
     def _count_wait(self, ready: ReadyJob) -> None:
-        """Count how long the first job of a claim has waited. Doing it for each job would cost as
-        much as its other counts; a job that is not short is the first and only one of its claim."""
+        """Count how long the first job of a claim has waited. Counting every job would double the
+        cost of the counters. Long jobs are usually claimed alone, so that they are counted."""
         if due_at := self._buffer.first_due_at:
             seconds = max(0, monotonic_ns() - due_at) / 1e9
             self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Return None if the job may run: it has no rate limit, or the engine allows the start."""
+        """Return None if no rate limit prevents the start, otherwise the result of the claim."""
         result = self._admit(ready, limit)
         if result is None:
             self._row.set_asking(False)
@@ -289,15 +290,15 @@ class Loop:
             admit = partial(self._executor.admit, ready, limits, rules, self._order)
             result = self._buffer.retry(admit)
         alone = result is None and not short
-        if alone or monotonic_ns() >= self._buffer.due:  # the limits have taken long
+        if alone or monotonic_ns() >= self._buffer.due:  # `rate_limit()` or the engine took long
             self._catch_up(not alone)
         if limit:
             self._set_deadline(ready, limit)
         return result
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
-        """Record when the master must kill this worker, and the attempt and retry delay that the
-        job then gets, because the engine does not know them."""
+        """Record when the master must kill this worker. Also record the number of attempts and the
+        retry delay that the job has after that kill, because the engine cannot compute them."""
         message, state = ready.message, ready.claim.state
         tries, pause = state.attempt + 1, 0
         if tries < message.attempts:
@@ -306,7 +307,7 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle at once. Call `on_success` after that, or `on_failure` before burying the job."""
+        """Settle now. Call `on_success` after the settlement, or `on_failure` before the burial."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)
@@ -356,7 +357,7 @@ class Loop:
                 self._warn_of_last_attempt(event)
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
-        """Warn that the job fails if its limit releases it once more, which is hardly intended."""
+        """Warn that the job will fail if its rate limit releases it once more."""
         self._row.notes.add_last_try(event.key, event.wait)
         if self._row.notes.first_warning(event.job):
             text = (

@@ -6,17 +6,17 @@
 - A longer job reduces the batch size at once, shorter ones increase it gradually. So a worker that
   meets long jobs among short ones keeps its batches small; a single long job delays the next large
   batch a little.
-- A worker that found nothing begins with one job, so new jobs are shared among idle workers. From
-  there, a batch is at most MAX_GROWTH times as large as the last one that was claimed in full.
-- A job is expected to be short if earlier jobs of its name were, and long if there were none.
+- After a claim that found nothing, a worker claims one job, so that new jobs are shared among idle
+  workers. A later batch is at most MAX_GROWTH times as large as the last that was claimed in full.
+- A job is expected to be short if earlier jobs of its name were short, and long if there were none.
 """
 
 #: Maximum expected duration of a batch, in seconds; also the longest time for which a finished job
-#: waits to be settled. A job that takes longer is long: no claim waits behind it.
+#: waits to be settled. A job that takes longer counts as long, and no claim waits behind it.
 BATCH_SECONDS = 0.02
 #: Maximum number of claims at once; a larger batch saves nothing measurable.
 MAX_BATCH = 512
-#: The next batch is claimed while one of at least this size runs.
+#: While a batch of at least this size runs, the next batch is claimed.
 LOOK_AHEAD_MIN = 4
 #: Longer durations count as this many seconds in the mean for a job's name.
 MAX_DURATION = 5 * BATCH_SECONDS
@@ -27,7 +27,7 @@ _WEIGHT = 1 / 64
 
 
 class Prefetch:
-    """Durations are in seconds. `prefetch`: the maximum number of claims at once; 0: adapt it."""
+    """Durations are in seconds. `prefetch`: how many jobs to claim at once; 0 to adapt to them."""
 
     def __init__(self, prefetch: int) -> None:
         self._max_batch = prefetch or MAX_BATCH
@@ -35,13 +35,13 @@ class Prefetch:
         self._allowed = 1
         self._claims_ahead = False
         self._by_job: dict[str, float] = {}
-        self._last = BATCH_SECONDS  # mean of the last jobs, or the last one if that was longer
+        self._last = BATCH_SECONDS  # mean of the last durations, or the last one if it was longer
         self._last_two = 0.0  # the shorter of `_last` and the last duration
         # At first, a job of BATCH_SECONDS is assumed; it weighs as much as one measured job.
         self._mean, self._weight = BATCH_SECONDS, 1 / 2
 
     def record(self, job: str, seconds: float) -> None:
-        """Note that a job ran for this long."""
+        """Record how long a job ran."""
         if seconds > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
             seconds = MAX_DURATION
         known = self._by_job.get(job, seconds)
@@ -58,7 +58,7 @@ class Prefetch:
             self._weight /= 1 + self._weight
 
     def record_claim(self, many: int, wanted: int) -> None:
-        """Note that `many` jobs were claimed when `wanted` were requested."""
+        """Record that `many` jobs were claimed when `wanted` were requested."""
         self._claims_ahead = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
         if many >= wanted:
             self._allowed = min(MAX_BATCH, MAX_GROWTH * many)
@@ -72,12 +72,12 @@ class Prefetch:
 
     def capacity(self) -> int:
         """Return how many claims fit into BATCH_SECONDS. Ignore a single long run, because the
-        worker may only have lacked a processor, and giving claims back costs more than that."""
+        worker may only have lacked a processor. Giving claims back costs more than the delay."""
         return int(BATCH_SECONDS / max(self._last_two, self._mean, 1e-6))
 
     def claims_ahead(self) -> bool:
-        """Return whether to claim the next batch while the last one runs. Its jobs must be many (so
-        they are short), most of those requested, and not limited by a setting."""
+        """Return whether to claim the next batch while the current one runs. For this, the current
+        batch must be large, at least half of what was requested, and not limited by a setting."""
         return self._claims_ahead
 
     def is_short(self, job: str) -> bool:

@@ -39,7 +39,7 @@ from poolq.worker.title import Title
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
     """What a worker gets from its pool. `ready` is called once, when the worker can take jobs.
-    `first`: whether its generation is on trial."""
+    `first`: whether the worker's generation is on trial."""
 
     config: Config
     worker: str
@@ -59,7 +59,7 @@ class WorkerSetup:
 
 def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     """Run the worker; return its exit code. If `registry` is None, load the application here. If
-    that fails, pass the error to `setup.failed`, or log it, and return its exit code."""
+    the worker cannot start, pass the error to `setup.failed`, or else log it."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
@@ -88,12 +88,12 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
 
 
 def _end_children() -> None:
-    """Terminate the processes of multiprocessing pools that jobs have left. Python would do this
+    """Terminate the processes of multiprocessing pools that jobs left behind. Python would do this
     when the interpreter exits, but this process ends with `os._exit`."""
     used = sys.modules.get("multiprocessing")
     children = used.active_children() if used else ()
     if children:
-        # A Pool has a thread that replaces processes that have ended. The new ones exit at once.
+        # A Pool's thread replaces processes that have ended. Make the replacements exit at once.
         os.register_at_fork(after_in_child=partial(os._exit, 0))
     for child in children:
         child.terminate()
@@ -107,7 +107,7 @@ def _live(
     orphaned_at = 0.0
 
     def pause(seconds: float, urgent: bool) -> bool:
-        """Wait; return True to give up. An orphan gives up because nobody would end it."""
+        """Wait; return True to give up. An orphan gives up, because nobody else would end it."""
         nonlocal orphaned_at
         setup.row.beat()
         signals.wait(seconds)
@@ -145,8 +145,8 @@ def _live(
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
-    """Warn about likely mistakes: no job at all, a misspelled option, a rate limit that fails its
-    jobs at the first refusal. Later generations do not repeat a warning."""
+    """Warn about likely mistakes: no job at all, a misspelled option, or a rate limit that fails
+    its jobs at the first refusal. A pool logs each warning only once."""
 
     def warn(text: str) -> None:
         if setup.row.notes.first_warning(text):

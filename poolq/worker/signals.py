@@ -1,8 +1,8 @@
-"""A worker's signals. A job may change handlers and mask while it runs; then the worker restores
-them.
+"""A worker's signals. A job may change handlers and mask while it runs; the worker restores them
+afterwards.
 
-Since a job may catch, ignore or block TERM, that signal only wakes the worker up, which reads from
-its row whether it must exit.
+A job may catch, ignore or block TERM. So TERM only wakes the worker up; the worker reads from its
+row whether it must exit.
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from poolq.system import stack_dump
 from poolq.system.child_signals import ChildSignals, use_large_stack
 
-#: The C function, which creates no enum, takes 50 ns instead of 2 µs.
+#: The C function takes 50 ns; `signal.getsignal`, which creates an enum, takes 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal
 _TERM = int(signal.SIGTERM)
 
@@ -23,7 +23,7 @@ class WorkerSignals(ChildSignals):
 
     @staticmethod
     def enable_stack_dump() -> int:
-        """Call `stack_dump.enable`; return the number of its file."""
+        """Call `stack_dump.enable` and return the number of the stack file."""
         number = stack_dump.enable()
         use_large_stack()
         return number

@@ -1,9 +1,9 @@
 """The exchanges of a worker with the engine, one after the other, each repeated until it is
 answered.
 
-Most are steps: a step settles finished jobs and claims new ones. It is repeated with the same
-request number, so nothing is claimed or settled twice, whichever answer was lost. If the engine is
-a server, a step may be sent now and its answer received later; until then it is an `InFlightStep`.
+Most exchanges are steps. A step settles finished jobs and claims new ones. It is repeated with the
+same request number, so nothing is claimed or settled twice if an answer is lost. If the engine is a
+server, a step may be sent now and answered later; until it is answered, it is an `InFlightStep`.
 `claim_buffer.py` decides what is claimed and settled, and allows one thread at a time to exchange.
 """
 
@@ -33,7 +33,7 @@ class Leaving(Exception):
 @dataclass(slots=True)
 class InFlightStep:
     """A step that was sent at `sent_at`. `answered_elsewhere`: whether another connection has
-    already received its answer and given back its claims."""
+    already received the step's answer and given back the step's claims."""
 
     request: int
     settlements: Settlements
@@ -63,26 +63,26 @@ class StepClient:
         self.retry(lambda: self._engine.register(me), urgent=False)
 
     def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
-        """Return the request's number and the engine's answer. Raises Fenced, Leaving."""
+        """Send a step; return the request number and the answer. Raises Fenced, Leaving."""
         self._request += 1
         return self._request, self._exchange(self._request, settlements, want, None)
 
     def settle(self, settlements: Settlements) -> list[str]:
-        """Settle without a step; try once. Return the refused ids."""
+        """Settle without a step, trying only once. Return the ids of refused settlements."""
         return self._engine.settle(self._worker, settlements)
 
     def review(self) -> None:
-        """Mark parked jobs, so that their limits are determined again. Raises Fenced, Leaving."""
+        """Mark parked jobs, so that their limits are asked for again. Raises Fenced, Leaving."""
         review = partial(self._engine.review, self._worker, self._queues)
         self.retry(review, urgent=False)
 
     def send(self, settlements: Settlements, want: int) -> InFlightStep | None:
-        """Send a step without waiting for the answer; None if that is not possible."""
+        """Send a step without waiting for the answer. Return None if that is not possible."""
         request, began = self._request + 1, monotonic_ns()
         try:
             answer = self._engine.begin_step(self._worker, request, settlements, want, self._queues)
         except EngineUnavailable:
-            return None  # the next exchange reports it
+            return None  # the next exchange reports the error
         if answer is None:
             return None
         self._request = request
@@ -99,12 +99,12 @@ class StepClient:
             in_flight.answer()
 
     def resend(self, in_flight: InFlightStep) -> Step:
-        """Send a step in flight again, over this thread's connection; try once."""
+        """Send a step in flight again, over this thread's connection, trying only once."""
         return self._step(in_flight.request, in_flight.settlements, in_flight.want)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a
-        result. Raises Leaving if `pause` returns True; then the keeper recovers the claims."""
+        result. Raises Leaving if `pause` returns True; the keeper then recovers the claims."""
         failures = 0
         while True:
             try:
@@ -128,7 +128,7 @@ class StepClient:
     def _exchange(
         self, request: int, settlements: Settlements, want: int, in_flight: InFlightStep | None
     ) -> Step:
-        """Exchange until answered. The first try receives the answer of `in_flight`, if any."""
+        """Repeat a step until it is answered. The first try only receives, if it is `in_flight`."""
 
         def exchange() -> Step:
             nonlocal in_flight
