@@ -9,22 +9,12 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import convert, structs
 
-from poolq.monitor import broker_status, job_counts, limit_status, rates
+from poolq.monitor import broker_status, job_counts, limit_status, rates, snapshot
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
 from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, median, plus, sample
 from poolq.monitor.rates import Sample
-from poolq.monitor.snapshot import (
-    DeathView,
-    NodeView,
-    PoolView,
-    Progress,
-    QueueView,
-    Rate,
-    Snapshot,
-    Throughput,
-    WorkerView,
-)
+from poolq.monitor.snapshot import PoolView, Progress, Rate, Snapshot, WorkerView
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.histogram import Cell, HistogramKey
@@ -78,8 +68,8 @@ class SnapshotReader:
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
             unknown=self._feed.unknown(time()),
             deaths=tuple(
-                DeathView(slot=one.slot, pid=one.pid, age=max(0.0, now - one.at), why=one.why)
-                for one in reversed(state.deaths)
+                snapshot.DeathView(slot=slot, pid=pid, age=max(0.0, now - at), why=why)
+                for at, slot, pid, why in reversed(state.deaths)
             ),
         )
 
@@ -186,10 +176,10 @@ def _usual(cells: dict[HistogramKey, Cell]) -> dict[str, float]:
 # throughput
 
 
-def _throughput(known: list[Sample], latest: Sample) -> Throughput:
+def _throughput(known: list[Sample], latest: Sample) -> snapshot.Throughput:
     names = ("done", "failed", "retried", "limited")
     rates = {name: _rate(known, latest, at) for at, name in enumerate(names, 1)}
-    return Throughput(**rates)
+    return snapshot.Throughput(**rates)
 
 
 def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
@@ -205,10 +195,10 @@ def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
 # what the keeper has seen
 
 
-def _queues(broker: BrokerStatus) -> Iterable[QueueView]:
+def _queues(broker: BrokerStatus) -> Iterable[snapshot.QueueView]:
     for one in broker.queues:
         flow = broker.flows.get(one.queue, QueueFlow())
-        yield QueueView(
+        yield snapshot.QueueView(
             queue=one.queue,
             ready=one.ready,
             delayed=one.delayed,
@@ -234,7 +224,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
-) -> Iterable[NodeView]:
+) -> Iterable[snapshot.NodeView]:
     """Return all nodes. For this node the workers are counted here, so they are current."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
@@ -246,12 +236,12 @@ def _nodes(
         yield found
 
 
-def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
+def node(one: NodeStatus, passed: float = 0.0) -> snapshot.NodeView:
     """Return a node's view, `passed` seconds after it was observed."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
-        return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
-    return NodeView(
+        return snapshot.NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
+    return snapshot.NodeView(
         node=one.node,
         pool=one.info.pool,
         host=one.info.host,

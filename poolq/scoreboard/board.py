@@ -15,27 +15,11 @@ from typing import Any
 import msgspec
 
 from poolq.scoreboard import layout
-from poolq.scoreboard.layout import (
-    CHARGED,
-    EXIT,
-    GENERATION,
-    HEAD_WORDS,
-    MASTER_WORDS,
-    PID,
-    REASON,
-    ROW_BYTES,
-    SEQ,
-    SIGNAL,
-    SLOT,
-    STATUS,
-    STOP_REQUESTED,
-    USAGE_WORDS,
-    KillReason,
-    NotesLayout,
-    Pages,
-    Phase,
-    RowStatus,
-)
+
+from poolq.scoreboard.layout import (  # isort: skip
+    CHARGED, EXIT, GENERATION, HEAD_WORDS, MASTER_WORDS, PID, REASON, ROW_BYTES, SEQ, SIGNAL, SLOT,
+    STATUS, STOP_REQUESTED, USAGE_WORDS, KillReason, NotesLayout, Pages, Phase, RowStatus,
+)  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.recent_events import RecentEvents
 from poolq.scoreboard.shared_text import WORD

@@ -25,19 +25,10 @@ from time import monotonic_ns, sleep
 from zlib import crc32
 
 from poolq.jobs.limits import Rule
-from poolq.scoreboard.layout import (
-    ASKING,
-    CLAIMING,
-    CLAIMS,
-    FIRST,
-    MOVED,
-    RETURNED,
-    RETURNED_AT,
-    SINCE,
-    STARTED,
-    TEXT,
-    UNLIMITED,
-)
+
+from poolq.scoreboard.layout import (  # isort: skip
+    ASKING, CLAIMING, CLAIMS, FIRST, MOVED, RETURNED, RETURNED_AT, SINCE, STARTED, TEXT, UNLIMITED,
+)  # fmt: skip
 from poolq.scoreboard.worker_row import place_of
 
 Pause = Callable[[float], None]

@@ -9,43 +9,13 @@ from bisect import bisect_left
 from time import monotonic_ns
 
 from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
-from poolq.scoreboard.layout import (
-    ASKING,
-    ATTEMPT,
-    BEAT,
-    CLAIMING,
-    CLAIMS,
-    COUNT_BITS,
-    DEADLINE,
-    DONE,
-    FINISHED,
-    FIRST,
-    MOVED,
-    NEXT_CHECK,
-    PARKED,
-    PAUSED,
-    PHASE,
-    PREVIOUS_REQUEST,
-    REQUEST,
-    RETRY_DELAY,
-    RETURNED,
-    RETURNED_AT,
-    REVIEWED,
-    RSS_AT_START,
-    SEQUENCE,
-    SETTLED,
-    SINCE,
-    STACK,
-    STARTED,
-    STOP_REQUESTED,
-    TEXT,
-    TEXT_BYTES,
-    TIMEOUT,
-    UNLIMITED,
-    WAITER_BEAT,
-    WORKER_WORDS,
-    Phase,
-)
+
+from poolq.scoreboard.layout import (  # isort: skip
+    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DONE, FINISHED, FIRST, MOVED,
+    NEXT_CHECK, PARKED, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RETURNED,
+    RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, STACK, STARTED, STOP_REQUESTED,
+    TEXT, TEXT_BYTES, TIMEOUT, UNLIMITED, WAITER_BEAT, WORKER_WORDS, Phase,
+)  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.shared_text import WORD
 

@@ -12,16 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import number, optional_number, to_text
-from poolq.engines.sql.claiming import (
-    QUEUES_PER_EXCHANGE,
-    Ranges,
-    StepContext,
-    body_and_state,
-    claim_from,
-    claim_from_lines,
-    claim_likely,
-    has_enough,
-)
+from poolq.engines.sql import claiming
+from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
 from poolq.engines.sql.queue_discovery import (
@@ -104,7 +96,7 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (claimed_by(ctx.worker), ctx.request)))
     claims = []
     for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
-        stored, known = body_and_state(body, kept)
+        stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
         claims.append(Claim(*where, stored, known, bool(admitted), bool(reviewed)))
     return Step(claims, stale.split())
@@ -133,7 +125,7 @@ def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers
     lines = lines or ctx.now < ctx.last_clock  # the clock went back, so future slots are void
     first = opened.get(ranges[0].queue) if ranges else None
     if first is not None and first.known and not lines:  # a queue without a row may have lines
-        claim_likely(tx, ctx, first, ranges, answers[1:])
+        claiming.claim_likely(tx, ctx, first, ranges, answers[1:])
     order = [queue for queue in dict.fromkeys(ctx.queues) if queue in opened]
     if not order or not ctx.remaining:
         return
@@ -150,19 +142,19 @@ def _claim_in_order(
     ready: list[QueueState] = []
     for queue in order:
         if ctx.wants_line(current[queue]):
-            if ctx.claimed or has_enough(tx, ctx, ready):
+            if ctx.claimed or claiming.has_enough(tx, ctx, ready):
                 break
             tx.send([Query(LOCK_DUE_LINES, (queue, ctx.registered_at))])  # before jobs are claimed
-            claim_from(tx, ctx, ready)
+            claiming.claim_from(tx, ctx, ready)
             ready = []
             if not ctx.remaining:
                 return
-            if claim_from_lines(tx, ctx, current, queue):
+            if claiming.claim_from_lines(tx, ctx, current, queue):
                 if current[queue].has_jobs:
                     return  # these jobs come before those of later queues
                 continue
         ready.append(current[queue])
-    claim_from(tx, ctx, ready)
+    claiming.claim_from(tx, ctx, ready)
 
 
 def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
@@ -181,7 +173,7 @@ def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
         arm(tx, [] if one.armed else [one.queue])
         of_all = one._replace(slot=ctx.earliest_slot, mark=optional_number(mark))
         if not one.paused and not lines and not ctx.wants_line(of_all):
-            claim_likely(tx, ctx, one, ranges, answers[1:])
+            claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
             ctx.last_queue = one.queue
             ctx.next_queue = to_text(following or ctx.first_queue or one.queue)
     if ctx.remaining:
@@ -217,12 +209,12 @@ def _claim_in_turn(
         key=lambda queue: states[queue].slot or 0,
     )
     current = dict(states)
-    for queue in waiting[: 0 if ctx.claimed else QUEUES_PER_EXCHANGE]:
-        if claim_from_lines(tx, ctx, current, queue):
+    for queue in waiting[: 0 if ctx.claimed else claiming.QUEUES_PER_EXCHANGE]:
+        if claiming.claim_from_lines(tx, ctx, current, queue):
             # Claim nothing else from this queue, because later jobs would use up its slots before
             # the jobs in line. Try no other line, because a step claims one parked job at most.
             del current[queue]
             break
     untouched = [queue for queue in waiting if queue in current and current[queue] is states[queue]]
     rest = [queue for queue in order if queue in current and queue not in untouched]
-    claim_from(tx, ctx, [current[queue] for queue in rest])
+    claiming.claim_from(tx, ctx, [current[queue] for queue in rest])
