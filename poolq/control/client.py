@@ -28,7 +28,7 @@ class ControlClient:
     """A connection to the pool of a given name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, Refused if the pool is another user's, or WaitTimeout."""
+        """Raises PoolNotFound, WaitTimeout or, if the pool is another user's, Refused."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT
@@ -113,7 +113,7 @@ class ControlClient:
         except TimeoutError:
             raise self._overdue(ANSWER_TIMEOUT) from None
         except OSError:
-            return  # a reset connection has ended too
+            return  # a connection that was reset has ended, too
 
     def _receive(self, deadline: float | None) -> bytes:
         data = bytearray()

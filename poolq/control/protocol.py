@@ -2,19 +2,19 @@
 
 Each is one line of JSON; a request has at most 4096 bytes. `v` is the version of this protocol.
 
-    {"v":1,"do":"status"}                      its status: see master/status.py
+    {"v":1,"do":"status"}                      the pool's status: see master/status.py
     {"v":1,"do":"live"}, {"v":1,"do":"ready"}  health probes: see monitor/health.py
-    {"v":1,"do":"attach"}                      its scoreboard: a descriptor and the number of "rows"
+    {"v":1,"do":"attach"}                      the scoreboard: a descriptor and the number of "rows"
     {"v":1,"do":"pause"}, {"v":1,"do":"resume"}
     {"v":1,"do":"scale","procs":4}             or "by":-1
     {"v":1,"do":"reload"}                      "wait":true: answered once accepted or refused
     {"v":1,"do":"drain"}                       "wait":true: answered once the pool has ended
     {"v":1,"do":"stop"}                        "now":true: running jobs are killed; "wait" as above
 
-    {"v":1,"ok":true,…}                        it is done, or has begun
-    {"v":1,"ok":false,"error":"…"}             it cannot be done now
+    {"v":1,"ok":true,…}                        the request is done, or has begun
+    {"v":1,"ok":false,"error":"…"}             the request cannot be done now
 
-A line that is not a request is answered like the last case, and then the connection is closed.
+A line that is not a request is answered with "ok":false, and then the connection is closed.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ Wait = Callable[[], Answer | None]
 Reply = Answer | AnswerWithFd | Wait
 
 
-class BadRequest(Exception):  # named like the errors of errors.py
+class BadRequest(Exception):  # no "Error" in the name, as in errors.py
     """The line is not a request."""
 
 

@@ -67,11 +67,11 @@ class ControlServer:
 
     def next_due(self) -> float:
         """Seconds until `serve` must be called even if `fd` is not readable. Idle clients do not
-        count, as dropping them may wait for the next turn, a second at most."""
+        count, as they can be dropped in the next turn, at most a second later."""
         return 0.0 if any(self._has_request(client) for client in self._clients.values()) else inf
 
     def serve(self, now: float) -> None:
-        """Read from clients, answer those whose event has come, and accept new ones."""
+        """Read from clients, answer those whose awaited event has happened, and accept new ones."""
         if self._accept_again_at and now >= self._accept_again_at:
             self._accept_again_at = 0.0
             self._epoll.register(self._listener, select.EPOLLIN)
@@ -182,7 +182,7 @@ class ControlServer:
             self._answer(client, found, now)
 
     def _answer_if_ready(self, client: _Connection, now: float) -> None:
-        """Answer a waiting client if its event has come."""
+        """Answer a client if the event that it waits for has happened."""
         found = client.waits() if client.waits else None
         if found is not None:
             client.waits = None

@@ -1,5 +1,5 @@
-"""Finds pools of the same name on one host. A runtime folder holds each name only once, but pools
-with different runtime folders meet only at the engine.
+"""Finds pools of the same name on one host. Two of them cannot share a runtime folder, but pools
+with different runtime folders learn of each other only through the engine.
 """
 
 from poolq.monitor import node_info
@@ -7,14 +7,14 @@ from poolq.system import identity
 
 
 class DuplicatePools:
-    """Looks for other pools of the given name."""
+    """Looks for other pools with the given name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: set[int] = set()
 
     def check(self, info: bytes) -> str:
-        """Return a warning if another node is a new duplicate on this host, or "" if it is not."""
+        """Return a warning if the node with this `info` is a new duplicate on this host, or ""."""
         found = node_info.decode(info)
         if found is None:
             return ""

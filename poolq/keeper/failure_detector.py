@@ -4,8 +4,8 @@
   not by the observer's own.
 - Time is measured by the observer's monotonic clock, and only between two successful heartbeats of
   its own. After an outage or a suspension, the time until the next heartbeat does not count.
-- No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So a
-  suspension of the observer that it did not notice cannot make a living node seem dead.
+- No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So
+  an unnoticed suspension of the observer cannot make a living node seem dead.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ class FailureDetector:
         self._last: float | None = None
 
     def interrupted(self) -> None:
-        """Ignore the time until the next heartbeat, as one has failed, or we were suspended."""
+        """Ignore the time until the next heartbeat. To be called after a failure or suspension."""
         self._last = None
 
     def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
     ) -> list[str]:
-        """Record what a heartbeat, sent at `begun` and answered at `ended`, has returned. Returns
-        the nodes that are silent for longer than their `ttl`."""
+        """Record the `counters` that a heartbeat has returned; it was sent at `begun` and answered
+        at `ended`. Returns the nodes that have been silent for longer than their `ttl`."""
         passed = 0.0 if self._last is None else max(0.0, begun - self._last)
         self._last = ended
         seen = {}

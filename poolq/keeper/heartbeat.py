@@ -1,7 +1,7 @@
 """Shows the master that the keeper lives while its main thread waits for the engine.
 
 With a short `--node-ttl` a call to the engine may take longer than the master lets the keeper be
-silent, so a second thread sends heartbeats meanwhile. It hides no failure: a suspended process
+silent, so a second thread sends heartbeats meanwhile. This hides no failure: a suspended process
 sends none, and the thread stops if the main thread hangs for MAX_SILENCE.
 """
 
@@ -13,12 +13,12 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
 
 MAX_SILENCE = MAX_MISSED_BEATS  # seconds that the main thread may take for one call to the engine
-BEATS_PER_SILENCE = 8  # in the silence that the master tolerates
+BEATS_PER_SILENCE = 8  # heartbeats within the longest silence that the master tolerates
 
 
 class HeartbeatThread:
     """`silence` is how many seconds without a heartbeat the master tolerates. If no call to the
-    engine takes that long, the main thread's own heartbeats suffice and no thread is started."""
+    engine can take that long, the main thread's own heartbeats suffice and no thread is started."""
 
     def __init__(self, scores: Scoreboard, silence: float) -> None:
         self._scores = scores

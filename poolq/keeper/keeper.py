@@ -5,7 +5,7 @@
   what fails is tried again in the next round. A heartbeat that is due is sent before any other
   call, so that nothing delays it.
 - It takes over the jobs of other nodes that are dead (`takeover.py`), and then lets the engine
-  sweep out what it need not keep, for half of the time at most.
+  forget old windows and empty queues, which takes half of the time at most.
 - It sends six heartbeats in the shortest `--node-ttl` of all nodes, and at least one every 5 s.
 - It outlives a killed master, and sends heartbeats until the last worker has exited.
 - The waiter thread (`waiter.py`) waits on the broker and wakes up idle workers.
@@ -99,7 +99,7 @@ class Keeper:
             beat_if_due=self._beat_if_due,
         )
         self._tasks = TaskRunner(self._warn)
-        self._unrecovered: set[int] = set()  # their recovery has failed since the last beat
+        self._unrecovered: set[int] = set()  # seqs; recovery failed since the last heartbeat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0
         self._up = True
@@ -208,7 +208,7 @@ class Keeper:
         self._retry_soon()
 
     def _retry_soon(self) -> None:
-        """Send the next heartbeat earlier, since all that has failed is tried again with it."""
+        """Send the next heartbeat earlier, since failed calls are repeated with each heartbeat."""
         self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
     def _beat_if_due(self) -> None:
@@ -251,7 +251,7 @@ class Keeper:
         begun = monotonic()
         counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         if monotonic() - begun > self._interval:
-            # We may have been suspended meanwhile. Then the answer is old and we have been silent.
+            # If we were suspended meanwhile, the answer is too old, so get a new one.
             self._failure_detector.interrupted()
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
@@ -268,7 +268,7 @@ class Keeper:
         self._known = frozenset(counters)
 
     def _take_over(self) -> None:
-        """Take over jobs from dead workers here at intervals, and from silent nodes at once."""
+        """Take over jobs of this host's dead workers at intervals, and of silent nodes at once."""
         if monotonic() >= self._next_takeover:
             self._next_takeover = monotonic() + self._takeover_interval
             self._next_sweep = min(self._next_sweep, monotonic())
@@ -280,7 +280,7 @@ class Keeper:
         self._takeover.recover_silent(silent)
 
     def _sweep(self) -> None:
-        """Let the engine sweep for half of the time at most, and not while a recovery is due."""
+        """Let the engine sweep half of the time at most, and never while a recovery is due."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()

@@ -16,13 +16,13 @@ from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
-RELEASE_AFTER = 5.0  # seconds after the last held job in which a limit still holds back
+RELEASE_AFTER = 5.0  # seconds from the last held job until a limit no longer holds jobs back
 #: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
 MIN_SPAN, MIN_WINDOWS = 10.0, 3
-MAX_SAMPLES = 60  # of starts, within that span
+MAX_SAMPLES = 60  # samples of starts that are kept for this time
 WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds over which waiting and held jobs are averaged
 MAX_WATCHED = 1000  # limits; those that jobs wait for take precedence
-MAX_NAMED = 3  # limits that are logged one by one; of more, only the number is logged
+MAX_NAMED = 3  # limits that are logged one by one; if more change at once, their number is logged
 MICROSECONDS = 1_000_000
 
 Name = tuple[str, int]
@@ -30,9 +30,9 @@ Name = tuple[str, int]
 
 class Starts:
     """Measures the starts per second under one limit. Times are the engine's, in microseconds.
-    `total` counts the starts since the first observation and in the window that was open then.
-    Starts are counted from the beginning of one window to the beginning of another, at least one
-    window later, so the rate never exceeds what the limit allows."""
+    `total` counts the starts since the first observation and in the window that was open then. The
+    rate is measured from the beginning of one window to the beginning of a later one, so it never
+    exceeds what the limit allows."""
 
     def __init__(self, limit: int, window: int) -> None:
         self._limit = limit
@@ -182,7 +182,7 @@ class LimitWatch:
 
     def _add_held(self, now: float, key: str, count: int) -> None:
         trend = self._held.get(key)
-        # The sum is lower if a worker has forgotten the key: see `notes.MAX_KEYS`.
+        # `count` falls if a worker forgets the key: see `notes.MAX_KEYS`.
         more = max(0, count - (trend.last() if trend else 0))
         self._held_totals[key] = self._held_totals.get(key, 0) + round(more)
         if trend is None:
@@ -197,7 +197,7 @@ class LimitWatch:
         trend.add(now, count)
 
     def _holding(self, key: str) -> list[Name]:
-        """The limits of a key that hold jobs back: those that are used up, or all if none is."""
+        """Return a key's limits that hold jobs back: those used up, or all if none is used up."""
         names = [name for name in self._known if name[0] == key]
         full = [name for name in names if self._full(self._known[name].use)]
         return full or names
@@ -252,7 +252,7 @@ class LimitWatch:
 
 
 def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
-    """Combine many events into one, as one limit for each user would fill the log."""
+    """Combine many events into one, as they would fill the log if each user had a limit."""
     if len(events) <= MAX_NAMED:
         return events
     return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]

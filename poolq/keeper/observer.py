@@ -27,7 +27,7 @@ from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
-MAX_SHOWN = 200  # of queues, of limits and of nodes
+MAX_SHOWN = 200  # queues, and as many limits and nodes
 
 
 class Observer(threading.Thread):
@@ -86,7 +86,7 @@ class Observer(threading.Thread):
         engine = self._engine
         now = engine.now()
         ping = monotonic() - begun
-        # In this order, a job that ends meanwhile is missed, but none is counted twice.
+        # In this order, a job that ends between the two calls is missed, but not counted twice.
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
@@ -112,7 +112,7 @@ class Observer(threading.Thread):
         return status, events
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
-        """The queues to show. If there are too many, unserved ones, then those with jobs win."""
+        """Return the queues to show. Unserved queues, then queues with jobs take precedence."""
         waiting = sorted(
             queues,
             key=lambda one: (
@@ -141,9 +141,10 @@ class Observer(threading.Thread):
 
 
 class QueueTrends:
-    """Measures the jobs that enter and leave one queue. Those that enter are those that leave plus
-    the growth of the queue. `dispatched` are all that have ended or are stored. It never decreases:
-    after jobs were cancelled or purged it stays until as many others have come."""
+    """Measures the jobs that enter and leave one queue. The number that enter is the number that
+    leave plus the growth of the queue. `dispatched` is the number of jobs that have ended or are
+    stored. It never decreases: after jobs were cancelled or purged, it does not change until as
+    many others have come."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched
@@ -152,7 +153,7 @@ class QueueTrends:
         self._ready = SlidingWindow(READY_SPAN)
 
     def add(self, now: float, one: QueueCounts, totals: Totals, exact: bool) -> QueueFlow:
-        """Add an observation. `exact`: the queue's jobs were counted, not estimated."""
+        """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
         left = total.get("done", 0) + total.get("failed", 0)
         entered = left + one.ready + one.delayed + one.parked + one.running

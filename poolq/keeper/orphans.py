@@ -1,12 +1,12 @@
-"""Looks after workers whose master is dead: only a keeper can enforce their deadlines now.
+"""Looks after workers whose master is dead, as only a keeper can then enforce their deadlines.
 
 - If only the master is dead, the pool's own keeper does the master's work. It finds out which
   workers have died, and ends the subprocesses of their jobs. It kills a worker that overruns its
-  deadline, after its stack was logged, and the job's attempt counts.
+  deadline, after the worker's stack was logged, and the job's attempt counts.
 - If the keeper is dead, too, the logger, which exits last, ends the subprocesses.
 - When the keeper of another pool on this host releases the dead pool's jobs, it kills the processes
-  that are proved to be workers of the dead pool, since nobody else would end one that hangs. It
-  logs other processes and leaves them alone.
+  that are proved to be workers of the dead pool, since nobody else would end a hanging one. It logs
+  other processes and leaves them alone.
 - The proof is the pool's shared memory. Only the pool's own processes have it open, and it names
   the master, the keeper and each living worker. The engine's records prove nothing, as anybody who
   reaches the engine can write them. Nor does the environment of a process: programs that a job
@@ -43,7 +43,7 @@ class Orphans:
         self._suspend_credit = 0.0
 
     def suspended(self, seconds: float) -> None:
-        """Move the workers' deadlines, as we, and perhaps they, were suspended for `seconds`."""
+        """Move the workers' deadlines by the `seconds` for which the keeper was suspended."""
         self._resumed_at = monotonic()
         self._suspend_credit += seconds
 
@@ -64,7 +64,7 @@ class Orphans:
         return monotonic() - row.deadline / 1e9 - credit
 
     def _overran(self, row: Row) -> None:
-        """Ask a worker to dump its stack; when it has, kill it if it still runs the same job."""
+        """Ask a worker to dump its stack. When it has, kill it if it still runs the same job."""
         running = _running(row)
         asked = self._dumped.get(running)
         if asked is None:
@@ -94,8 +94,8 @@ def _running(row: Row) -> Running:
 
 
 def left_behind(worker: Registration, session: int) -> bool:
-    """Whether the worker is gone, and a process still runs that one of its jobs seems to have
-    started. The engine's records suggest it, but do not prove it."""
+    """Return whether the worker is gone, but a process still runs that one of its jobs seems to
+    have started. The engine's records suggest this, but do not prove it."""
     return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
@@ -115,8 +115,8 @@ def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], 
 
 
 def is_abandoned(worker: Registration) -> bool:
-    """Whether the process is proved to be this worker, with master and keeper of its pool dead.
-    Returns False if its memory cannot be read, as that of another user's process."""
+    """Return whether the process is proved to be this worker, and its pool's master and keeper are
+    dead. Returns False if another user owns the process, so that its memory cannot be read."""
     if not identity.is_local(worker) or identity.is_gone(worker):
         return False
     return any(_proves(fd, worker) for fd in _scoreboards(worker))

@@ -12,7 +12,7 @@ from poolq.system import identity
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 MIN_CPU_SPAN = 0.9  # seconds over which processor time is measured, at least
 IDLE_INTERVAL = 10.0  # seconds between two samples of a worker that stays idle
-GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds that growth is measured over: most, least
+GROWTH_SPAN, MIN_GROWTH_SPAN = 120.0, 10.0  # seconds over which growth is measured: most, least
 
 
 class WorkerSampler:
@@ -26,7 +26,7 @@ class WorkerSampler:
         self._due = 0.0
 
     def is_due(self, row: Row, now: float) -> bool:
-        """Whether to sample the worker now; while it stays idle, only every IDLE_INTERVAL."""
+        """Return whether to sample the worker now. If it stays idle, once in IDLE_INTERVAL."""
         seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:
@@ -57,8 +57,8 @@ class ResourceSampler:
         self._workers: dict[int, WorkerSampler] = {}  # by seq
 
     def sample(self) -> None:
-        """Sample all workers that are due, and publish the time of the round, as the master judges
-        running jobs by their memory and must know how old a sample may be."""
+        """Sample all workers that are due, and publish when this began: the master judges running
+        jobs by their memory, so it must know how old a sample may be."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
         known = self._workers

@@ -1,7 +1,7 @@
 """Takes over the jobs of dead workers, and of nodes that have been silent for too long. The engine
 decides which job is to blame for a death.
 
-- Each worker is recovered by itself. A damaged record is skipped, with one warning.
+- Each worker is recovered separately. A damaged record is skipped, with one warning.
 - A heartbeat that is due is sent before any other call to the engine (`beat_if_due`).
 - A process is killed only if it is proved to be a worker of a dead pool (`orphans.py`).
 """
@@ -25,7 +25,7 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 
 class TaskRunner:
-    """Runs tasks. Logs a warning when a task fails, and not again until it has succeeded."""
+    """Runs tasks. Logs a warning when a task fails, and no other until it has succeeded."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
@@ -76,7 +76,7 @@ class Takeover:
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
-        """Seconds that a node may be silent, or a default if the node does not publish them."""
+        """Seconds that a node may be silent; a default if the node does not publish its own."""
         return self._ttls.get(node) or max(self._own_ttl, DEFAULT_TTL)
 
     def shortest_ttl(self) -> float:
@@ -84,10 +84,10 @@ class Takeover:
         return min([self._own_ttl, *self._ttls.values()])
 
     def recover_local(self) -> None:
-        """Recover workers without a process: this pool's workers that have no row in the
-        scoreboard, and the workers of dead pools on this host."""
+        """Recover registered workers that are dead: this pool's workers that have no row in the
+        scoreboard, and the dead workers of dead pools on this host."""
         registered = self._registered()
-        live_workers = self._live_workers()  # read after `registered`, so none is missing
+        live_workers = self._live_workers()  # read after `registered`, so it lacks none of them
         others = [node for node in self._nodes() if node.node != self._node]
         for other in others:
             if warning := self._duplicates.check(other.info):
@@ -133,7 +133,7 @@ class Takeover:
         return self._try(f"recovering worker {worker.worker}", act)
 
     def _end_abandoned(self, node: str) -> None:
-        """Kill the workers of a node without master and keeper, as nobody else will."""
+        """Kill a node's workers if its master and keeper are dead, as nobody else will."""
         infos = [one.info for one in self._nodes() if one.node == node]
         if not any(_pool_is_gone(info) for info in infos):
             return
@@ -179,8 +179,8 @@ def _pids(workers: Iterable[Registration]) -> str:
 
 
 def _pool_is_gone(info: bytes) -> bool:
-    """Whether master and keeper of a pool ran on this host and are both dead. While one of them
-    lives, it looks after the pool's workers itself."""
+    """Return whether master and keeper of a pool ran on this host and are both dead. While one of
+    them lives, it looks after the pool's workers itself."""
     found = node_info.decode(info)
     if found is None:
         return False

@@ -21,7 +21,7 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
-MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds that one wait on the broker takes
+MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds of one wait on the broker: most, least
 RINGS_PER_SLEEP = 4  # wake-ups without a token per --sleep
 EMPTY_CHECK_INTERVAL = 0.2  # seconds
 CLAIM_TIME = 0.002  # seconds that a woken worker has to claim before the next wait
@@ -101,7 +101,7 @@ class Waiter(threading.Thread):
         if monotonic() < self._next_check:
             return
         self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
-        # Count twice, as a job that moves while the engine counts may not be counted.
+        # If no job is found, count again, as a job that moves meanwhile may be missed.
         busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):

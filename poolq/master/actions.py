@@ -35,8 +35,8 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Send KILL to the process and its group. Its job is released without using an attempt. If
-    `booting` is true, a process that has meanwhile become ready is spared, as it may have a job."""
+    """Send KILL to the process and its group. A worker's job is released without using an attempt.
+    If `booting` is true, spare a process that has become ready meanwhile, as it may have a job."""
 
     pid: int
     why: str
@@ -45,7 +45,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class CheckCode:
-    """Ask the template of worker `seq` whether the code on disk has changed since it was loaded."""
+    """Ask the template, for worker `seq`, whether files have changed since it loaded the code."""
 
     generation: int
     seq: int

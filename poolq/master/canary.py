@@ -1,7 +1,7 @@
 """Tries a new generation of the code with one worker, the canary, before the others follow.
 
-A generation is accepted when its canary can take jobs. It is refused if the canary or its template
-fails before that: the old generation keeps serving or, if there is none, the pool ends.
+A generation is accepted when its canary can take jobs. If the canary or its template fails earlier,
+the generation is refused. Then the old generation keeps serving; without one, the pool ends.
 """
 
 from poolq.errors import BOOT_FAILED, CANNOT_START
@@ -9,12 +9,12 @@ from poolq.master.actions import SpawnWorker
 from poolq.master.state import Mode, Pool, Trial
 
 TEMPLATE_LOST = "the template was lost"
-LOST_RETRY_DELAY = 10.0  # seconds before a lost template is loaded again after a refusal
+LOST_RETRY_DELAY = 10.0  # seconds from a refusal until a lost template is loaded again
 
 
 def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
-    """Begin to try a new generation. Returns False if the pool is ending, or if a trial is under
-    way already. Another trial then follows that one."""
+    """Begin to try a new generation. Returns False if the pool is ending. Returns False, too, if a
+    trial is under way; when it is over, another trial begins."""
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
@@ -41,7 +41,7 @@ def spawn(pool: Pool, now: float) -> list[SpawnWorker]:
 
 
 def accept(pool: Pool, generation: int) -> bool:
-    """Accept the generation of a worker that is ready. Returns False if it is not on trial."""
+    """Accept a generation, as its first worker is ready. Returns False if it is not on trial."""
     trial = pool.trial
     if trial is None or generation != trial.generation:
         return False
@@ -53,7 +53,7 @@ def accept(pool: Pool, generation: int) -> bool:
 
 
 def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
-    """Refuse the generation on trial. The old one serves; without one, the pool ends."""
+    """Refuse the generation on trial. If there is no older generation, the pool ends."""
     trial, pool.trial = pool.trial, None
     if not pool.generation:
         pool.exit_code = code if code in CANNOT_START else BOOT_FAILED
@@ -63,5 +63,5 @@ def refuse(pool: Pool, why: str, now: float, code: int = BOOT_FAILED) -> None:
     if trial is not None and trial.again:
         reload(pool, "requested again")
     elif not pool.can_spawn(pool.generation):
-        # A worker that dies cannot be replaced without a template.
+        # Without a template, no worker that dies can be replaced, so load the code again.
         reload(pool, TEMPLATE_LOST, now + LOST_RETRY_DELAY)

@@ -73,14 +73,14 @@ class Children:
         self._seq = 0
         self.rows: dict[int, int] = {}  # by seq
         self._seqs: dict[int, int] = {}  # by pid
-        self._unknown: dict[int, tuple[int, bool]] = {}  # exits, by pid, of still unknown children
+        self._unknown: dict[int, tuple[int, bool]] = {}  # exits of still unknown children, by pid
         self.templates = Templates(pool, self, log)
 
     # forking
 
     def spawn(self, slot: int, generation: int) -> None:
-        """Start a worker. The template of its generation forks it; if there is none, the master
-        forks it, and the worker imports the application itself."""
+        """Start a worker. The template of its generation forks it. If there is no template, the
+        master forks the worker, which then imports the application itself."""
         seq, now = self._seq + 1, monotonic()
         place = self._pool.slots[slot - 1]
         row = self._scores.allocate(seq, slot, generation)
@@ -148,8 +148,8 @@ class Children:
         self._pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
-        """Start the keeper. The master imports the engine's library so that no keeper has to: a
-        keeper that replaces another must send a heartbeat before its node counts as dead."""
+        """Start the keeper. The master imports the engine's library beforehand, since a keeper that
+        replaces another must send a heartbeat before its node counts as dead."""
         master = os.getpid()
         with suppress(PoolqError, ImportError):  # the keeper reports the error
             engine_class(self._config)
@@ -199,8 +199,8 @@ class Children:
             return 0
 
     def _descriptors(self) -> tuple[int, ...]:
-        """The descriptors that every child must close. Only the keeper keeps the metrics socket, so
-        that its clients notice when the keeper ends."""
+        """The descriptors that children must close. Only the keeper keeps the metrics socket open,
+        so that clients notice when the keeper ends."""
         metrics = () if self._metrics is None else (self._metrics_fd,)
         return (*self._masters_fds(), self._alive, *metrics, *self.templates.descriptors())
 
@@ -211,7 +211,7 @@ class Children:
     # for the templates
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """Fork a template, a program of its own, which keeps the pipes of all workers."""
+        """Fork a template. It keeps the pipes for writing, as its workers will need them."""
         return self._fork(main, name, (*self._descriptors(), *self._pipes.readers))
 
     def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
@@ -233,7 +233,7 @@ class Children:
         return setup, (self._life, self._scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
-        """Record the pid of worker `seq`, or of a template's copy (0). It may be dead already."""
+        """Record the pid of worker `seq`, or of a template's copy (seq 0), even if it is dead."""
         if seq:
             state_updates.forked(self._pool, seq, pid)
             if seq not in self.rows:
@@ -252,8 +252,8 @@ class Children:
     # reaping
 
     def reap(self) -> None:
-        """Reap exited children, and kill the subprocesses of a worker that has crashed or was in a
-        job. Adopted orphans are reaped silently. Respawning is left to `policy.py`."""
+        """Reap exited children, and kill the subprocesses of a worker that crashed or exited during
+        a job. Adopted orphans are reaped silently. Respawning is left to `policy.py`."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -293,7 +293,7 @@ class Children:
             self._unknown[pid] = (status, by_signal)
 
     def _expects_child(self) -> bool:
-        """Whether a template may have forked a child whose pid it has not sent yet."""
+        """Return whether a template may have forked a child whose pid it has not sent yet."""
         templates = self._pool.templates.values()
         return any(proc.state is WorkerState.FORKING for proc in self._pool.procs()) or any(
             template.ready and not template.spare for template in templates

@@ -1,9 +1,9 @@
 """Runs the dashboard, a process that shows the pool in the terminal from which it was started.
 
-No job depends on the dashboard, so the master waits for it only briefly, at the end. If it dies, it
-is started again. After MAX_QUICK_DEATHS quick deaths in a row, the terminal is restored and the
-pool continues without it. `poolq.cli` passes in its program, as the master may not import
-`dashboard/`.
+No job depends on the dashboard, so the master waits only briefly for it when the pool ends. If the
+dashboard dies, it is started again. After MAX_QUICK_DEATHS quick deaths in a row, the terminal is
+restored and the pool continues without it. `poolq.cli` passes in the program of the dashboard, as
+the master may not import `dashboard/`.
 """
 
 import mmap
@@ -21,7 +21,7 @@ from poolq.system.fork import fork
 from poolq.system.kill import send
 
 MAX_QUICK_DEATHS = 3
-QUICK_DEATH = 10.0  # seconds of life below which a death is quick
+QUICK_DEATH = 10.0  # seconds; a dashboard that dies younger has died quickly
 RESPAWN_DELAY = 0.5  # seconds
 LEAVE_TIMEOUT = 1.0  # seconds that the dashboard has to exit at the end
 
@@ -38,7 +38,7 @@ class DashboardProgram(Protocol):
 
 
 class DashboardProcess:
-    """Keeps one dashboard running. `closed_in_child` returns what a child has to close."""
+    """Keeps one dashboard running. `closed_in_child` returns descriptors for a child to close."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class DashboardProcess:
         self._log = log
         self._closed_in_child = closed_in_child
         self._errors = pipes.writers.named("dashboard")
-        self._closed_by_user = mmap.mmap(-1, 1)  # shared with the process
+        self._closed_by_user = mmap.mmap(-1, 1)  # shared with the dashboard
         self._pid = self._pidfd = 0
         self._started_at = -inf
         self._deaths = 0

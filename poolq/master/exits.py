@@ -8,7 +8,7 @@ from poolq.scoreboard.layout import KillReason, Phase
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> None:
-    """Count the exit of a reaped worker. To be called while `pool` still has the worker."""
+    """Count the exit of a reaped worker. To be called before it is removed from `pool`."""
     proc = pool.find(seq)
     if proc is None:
         return

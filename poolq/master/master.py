@@ -46,7 +46,7 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
 
-MAX_IDLE_SILENCE = 30  # seconds, beyond --sleep, that an idle worker may give no sign of life
+MAX_IDLE_SILENCE = 30  # seconds, besides --sleep, for which an idle worker may be silent
 
 
 def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None = None) -> int:
@@ -174,7 +174,7 @@ class Master:
             self._wakeups.master.clear()
 
     def _detect_suspension(self, slept: float, due: float) -> None:
-        """Move all deadlines if we woke up long after `due` because we were suspended."""
+        """If we have woken up long after `due`, we were suspended, so move all deadlines."""
         now = monotonic()
         if now - due > timeouts.SUSPEND_THRESHOLD:
             state_updates.suspended(self.pool, now - slept, now)
@@ -220,7 +220,7 @@ class Master:
             pool.logger.beat.observe(scores.word(layout.LOGGER_BEAT), now)
         pool.broker_reached = pool.broker_reached or bool(scores.word(layout.KEEPER_READY))
         pool.queues_empty = bool(scores.word(layout.KEEPER_EMPTY))
-        sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read before the samples
+        sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read first, so no sample is older
         for proc in pool.procs():
             if proc.pid:
                 row = scores.read(self._children.rows[proc.seq])
@@ -236,7 +236,7 @@ class Master:
     def _observe_worker(self, proc: WorkerProcess, row: Row, now: float, sampled_at: float) -> None:
         proc.beat.observe(row.beat, now)
         if row.phase == Phase.BOOT:
-            if row.beat > 0 and not proc.ready:  # a job may have overwritten the row's phase
+            if row.beat > 0 and not proc.ready:  # if it is ready, a job has overwritten its phase
                 proc.move(WorkerEvent.LOADED)
             return
         trial, idle = self.pool.trial, row.phase == Phase.IDLE
@@ -266,8 +266,8 @@ class Master:
         state_updates.stop(self.pool, monotonic())
 
     def _stop(self, action: actions.Stop) -> None:
-        """Tell a process to exit. A worker reads this from its row; TERM only wakes it up, and is
-        not sent if a job has removed the worker's handler, since it would kill the worker."""
+        """Tell a process to exit. A worker reads this request from its row, and TERM only wakes it
+        up. If a job has removed the worker's handler, TERM is not sent, as it would be fatal."""
         pid, row = action.pid, self._children.row_of(action.pid)
         if row is not None:
             self._scores.request_stop(row)
@@ -328,7 +328,7 @@ class Master:
 
 
 def _limits(config: Config) -> Limits:
-    """The limits of a pool. Without preloading if the master cannot adopt what templates fork."""
+    """Return a pool's limits. Nothing is preloaded if the master cannot adopt workers."""
     return replace(
         msgspec.convert(config, Limits, from_attributes=True),  # the fields of the same names
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,

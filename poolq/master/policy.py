@@ -2,14 +2,14 @@
 
 - No live process is sent a signal twice for one reason; the table of worker states in `state.py`
   forbids it. The exception is a worker that still waits for jobs after it was told to exit. It has
-  missed the signal, so it is sent another one each second.
+  missed the signal, so TERM is sent again each second.
 - A worker that outlives the stop timeout of a drain is killed, and its job is released without
   using an attempt.
 - A ready worker is told to exit only when its successor is ready. Recycling replaces one worker at
   a time, a reload at most `max_surge`. A slot is not recycled while one of its earlier workers
-  still finishes a job: with short lifetimes, such workers would fill the machine.
+  still finishes a job, since with short lifetimes such workers would fill the machine.
 - One worker tries a new generation before the others follow. The first boot is such a trial, too:
-  if it fails, the pool ends. A later trial that fails changes nothing.
+  if it fails, the pool ends. If a later trial fails, the old workers keep running.
 - The keeper starts before the workers and exits after them.
 
 `master.py` and `children.py` fork, signal and reap, but decide nothing. Times are monotonic
@@ -77,7 +77,7 @@ def _silent(helper: state.HelperProcess, name: str) -> list[Action]:
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
     """Act on workers that boot for too long, overrun a deadline, exceed the hard memory limit, or
-    hang while idle. Workers that were told to exit are included, as they may never do so."""
+    hang while idle. Workers that were told to exit are included, as they may never exit."""
     found: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
@@ -101,7 +101,7 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
 
 
 def _boots_late(proc: WorkerProcess, limits: state.Limits, now: float) -> bool:
-    """Whether a worker boots too long. If it waits for the engine, a heartbeat is enough."""
+    """Return whether a worker boots too long. While it waits for the engine, heartbeats suffice."""
     if proc.state in state.CONNECTING_STATES:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout
@@ -166,8 +166,8 @@ def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
 
 
 def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
-    """Spawn successors for workers that are to be replaced, within `max_surge`. A canary has just
-    been spawned for the slots in `taken`."""
+    """Spawn successors for workers that are to be replaced, at most `max_surge` at a time. A canary
+    has just been spawned for each slot in `taken`."""
     found: list[Action] = []
     if not pool.generation:
         return found

@@ -8,14 +8,14 @@ from poolq.master.state import Pool, WorkerProcess
 from poolq.scoreboard.layout import NO_JOB
 
 CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
-#: A worker is recycled for its memory only if it has grown by this share of `max_memory`. One that
-#: is large from the start would be replaced by one that is just as large.
+#: A worker is recycled for its memory only if it has grown by this share of `max_memory`. A
+#: worker that is large from the start would be replaced by one that is just as large.
 MIN_GROWTH = 0.1
 
 
 def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
-    """Record that a worker held `rss` bytes at time `at`. If it was over the hard limit when its
-    job began, only its growth since then counts against that job."""
+    """Record that a worker held `rss` bytes at time `at`. If it held more than the hard limit when
+    its job began, the job may let it grow further by the share MIN_GROWTH."""
     proc.rss = rss
     limit = pool.limits.max_memory_hard
     if proc.running == NO_JOB or at < proc.running_since:
@@ -26,7 +26,7 @@ def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
 
 
 def check_limits(pool: Pool, proc: WorkerProcess) -> str:
-    """Return why a worker must be replaced, because of its jobs or its memory, or ""."""
+    """Return why a worker must be replaced, such as "12 jobs" or "512 MiB", or ""."""
     limits = pool.limits
     growth = proc.rss - proc.initial_rss
     if limits.max_jobs and proc.jobs >= limits.max_jobs:
@@ -35,28 +35,28 @@ def check_limits(pool: Pool, proc: WorkerProcess) -> str:
     if too_big and growth > limits.max_memory * MIN_GROWTH:
         proc.recycle_reason = f"{proc.rss >> 20} MiB"
     if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # or its next job would be killed for it
+        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # else its next job would be killed
     return proc.recycle_reason
 
 
 def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
     if proc.recycle_reason:
         return True
-    if now < proc.expires_at or pool.reloading():  # the new generation would replace it at once
+    if now < proc.expires_at or pool.reloading():  # the reload would replace the successor at once
         return False
     waited = now >= proc.code_asked_at + CODE_CHECK_TIMEOUT
     return pool.generation not in pool.templates or proc.code_answered or waited
 
 
 def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """Whether the template must still be asked. Returns False if there is no template."""
+    """Return whether there is a template that was not asked yet which files have changed."""
     asked = proc.code_answered or proc.code_asked_at < inf
     return not asked and pool.generation in pool.templates
 
 
 def code_checked(pool: Pool, seq: int, changed: str) -> bool:
-    """Record a template's answer: which files have changed since it loaded the code, or "". If some
-    have, reload the code before the worker is replaced. Returns whether a trial begins."""
+    """Record a template's answer: `changed` names the files that have changed, or is "". If there
+    are any, reload the code before worker `seq` is replaced. Returns whether a trial begins."""
     proc = pool.find(seq)
     if proc is None:
         return False

@@ -37,7 +37,7 @@ class Requests:
         }
 
     def handle(self, line: bytes) -> Reply:
-        """Obey a request line. Returns the answer, or a Wait for it. Raises BadRequest."""
+        """Obey a request line. Returns its answer, or a Wait that returns it. Raises BadRequest."""
         request = protocol.read(line)
         known = self._known.get(request.do)
         if known is None:

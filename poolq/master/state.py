@@ -40,13 +40,13 @@ class WorkerState(Enum):
     STOPPING_CONNECTING = auto()
     STOPPING_IDLE = auto()
     STOPPING_BUSY = auto()
-    KILLED_BOOTING = auto()  # before it was ready
+    KILLED_BOOTING = auto()  # it was killed before it was ready
     KILLED = auto()
     GONE = auto()  # it was reaped, or never forked
 
 
 class WorkerEvent(Enum):
-    """What happens to a worker. LOADED, IDLE and BUSY are read from its row, and so they repeat."""
+    """What happens to a worker. LOADED, IDLE and BUSY repeat whenever its row is read."""
 
     FORKED = auto()
     FORK_FAILED = auto()
@@ -279,7 +279,7 @@ class HelperProcess:
 @dataclass(slots=True)
 class Pool:
     """The state of a pool. `generation`: the generation that serves, 0 before the first boot.
-    `refusal`: why the last trial was refused, or "", with the `traceback` of the error, or "".
+    `refusal`, `traceback`: why the last trial was refused, and the error's traceback ("" if none).
     `paused`: whether workers claim no new jobs. `broker_reached`: whether the keeper has ever
     reached the broker. `queues_empty`: whether the keeper has found no job left to do.
     `not_preloaded`: the generations that each worker imports for itself. `exit_counts`: how many
@@ -323,7 +323,7 @@ class Pool:
         return next((proc for proc in self.procs() if proc.seq == seq), None)
 
     def can_spawn(self, generation: int) -> bool:
-        """Whether a worker of that generation can be forked now."""
+        """Return whether a worker of that generation can be forked now."""
         if not self.limits.preload or generation in self.not_preloaded:
             return True
         template = self.templates.get(generation)
@@ -344,14 +344,14 @@ class Pool:
         return "reloading" if self.reloading() else "running"
 
     def reloading(self) -> bool:
-        """Whether there is a trial that has begun."""
+        """Return whether there is a trial that has begun."""
         return self.trial is not None and self.has_begun(self.trial)
 
     def on_trial(self, generation: int) -> bool:
         return self.trial is not None and self.trial.generation == generation
 
     def has_begun(self, trial: Trial) -> bool:
-        """Whether the trial has begun. Until then it waits for its `not_before`."""
+        """Return whether the trial has begun, or still waits for its `not_before`."""
         if not trial.not_before or trial.generation in self.templates:
             return True
         return any(proc.generation == trial.generation for proc in self.procs())

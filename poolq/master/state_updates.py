@@ -15,7 +15,7 @@ from poolq.scoreboard.layout import NO_JOB, RunningJob
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to exit
 WORKER_BACKOFF = Backoff(first=0.1, most=30.0)
 HELPER_BACKOFF = Backoff(first=0.1, most=5.0)
-LONG_LIFE = 60.0  # seconds after which a helper's death starts a new series of failures
+LONG_LIFE = 60.0  # seconds; the death of a helper that is older starts a new series of failures
 KEEPER_INTERVAL = 0.25  # seconds between the starts of two keepers, at least
 
 
@@ -43,7 +43,7 @@ def abort(pool: Pool, now: float) -> None:
 
 def suspended(pool: Pool, seconds: float, now: float) -> None:
     """Move all deadlines by the `seconds` for which the master, and perhaps the whole pool, was
-    suspended. This includes jobs that have begun since the last observation."""
+    suspended, even those of jobs that have begun since the last observation."""
     pool.deadline += seconds
     for proc in pool.procs():
         if not proc.ready:
@@ -89,7 +89,7 @@ def forked(pool: Pool, seq: int, pid: int) -> None:
 
 
 def fork_failed(pool: Pool, seq: int, now: float) -> None:
-    """Remove a worker that its template could not fork. A later turn tries again."""
+    """Remove a worker that its template could not fork. After a pause, another is spawned."""
     for slot in pool.slots:
         for proc in [proc for proc in slot.procs if proc.seq == seq]:
             proc.move(WorkerEvent.FORK_FAILED)
@@ -101,8 +101,8 @@ def fork_failed(pool: Pool, seq: int, now: float) -> None:
 
 
 def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
-    """Record that a worker can take jobs; `idle` tells whether it waits for one. Returns True if
-    its generation is accepted because of this."""
+    """Record that a worker can take jobs. `idle`: whether it waits for a job. Returns True if the
+    worker's generation is accepted because of this."""
     proc = pool.find(seq)
     if proc is None:
         return False
@@ -112,7 +112,7 @@ def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
 
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
-    """Record that TERM or KILL was sent. A template that is killed was hanging, and is replaced."""
+    """Record that TERM or KILL was sent. After KILL, unlike TERM, a template is replaced."""
     for proc in pool.procs():
         if proc.pid == pid:
             proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
@@ -135,11 +135,11 @@ def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, job: str
 ) -> bool:
     """Remove a reaped worker, and delay its successor if it died by itself. `code`: -1 if a signal
-    killed it. `why`: its own reason, if it gave one. `worked`: whether it had settled a job, or was
-    killed for what its job did. `job`: the name and id of the job that it was running,
-    or "" if none or if it was killed for that job. Returns True if its generation is refused
-    because of this. A worker that was told to exit while it booted, as its slot closes, causes no
-    refusal: another worker tries the generation."""
+    killed it. `why`: the reason that it gave, or "". `worked`: whether it had settled a job, or was
+    killed for what its job did. `job`: the name and id of the job that it was running, or "" if
+    there was none, or if the worker was killed for that job. Returns True if its generation is
+    refused because of this. A worker that was told to exit while it booted, as its slot closes,
+    causes no refusal, since another worker tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)
@@ -177,7 +177,7 @@ def remove_closed(pool: Pool) -> None:
 def template_exited(
     pool: Pool, pid: int, code: int, why: str, now: float
 ) -> state.TemplateProcess | None:
-    """Record the exit of a template. Its dormant copy takes over; if there is none, the code is
+    """Record the exit of a template. Its dormant copy takes over; without a copy, the code is
     loaded again, as a trial. Returns the template if its copy takes over."""
     for template in pool.templates.values():
         if template.spare == pid:
@@ -200,7 +200,7 @@ def template_exited(
 
 
 def logger_exited(pool: Pool, now: float) -> None:
-    """Record the exit of the logger. Pipes and ring keep what it had not written."""
+    """Record the exit of the logger. Its successor writes what is left in shared memory."""
     lived = now - pool.logger.started_at if pool.logger else 0.0
     pool.logger = None
     pool.logger_failures = 1 if lived > LONG_LIFE else pool.logger_failures + 1
@@ -208,8 +208,8 @@ def logger_exited(pool: Pool, now: float) -> None:
 
 
 def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) -> None:
-    """Record the exit of the keeper. One that was `killed` (SIGKILL) is replaced at once, one that
-    died by itself after a delay. If the broker was never reached, `code` may end the pool."""
+    """Record the exit of the keeper. If it was `killed` (SIGKILL), it is replaced at once, else
+    after a delay. If the broker was never reached, the pool ends if `code` is in CANNOT_START."""
     lived = now - pool.keeper.started_at if pool.keeper else 0.0
     pool.keeper = None
     if killed:

@@ -1,4 +1,4 @@
-"""Notifies systemd (sd_notify) of the pool's state, and its watchdog that the master's loop runs.
+"""Tells systemd (sd_notify) the pool's state, and systemd's watchdog that the master's loop runs.
 The master never waits for systemd. A message that cannot be sent now is sent later, or not at all.
 """
 
@@ -12,7 +12,7 @@ from poolq.master.state import Mode, Pool
 
 class SystemdNotifier:
     """Removes systemd's variables from `environ`, so that no child can send in the master's name.
-    If there are none, nothing is sent."""
+    Without these variables, nothing is sent."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         address = environ.pop("NOTIFY_SOCKET", "")
@@ -46,7 +46,7 @@ class SystemdNotifier:
         return max(0.0, self._watchdog_at + self._interval - now) if self._interval < inf else inf
 
     def _send(self, text: str) -> bool:
-        """Send to systemd. Returns False if its queue is full, or if it is being replaced."""
+        """Send to systemd. Returns False if systemd is restarting, or if its queue is full."""
         assert self._socket is not None
         try:
             self._socket.sendto(text.encode("utf-8", "replace"), self._address)
@@ -56,8 +56,8 @@ class SystemdNotifier:
 
 
 def state_of(pool: Pool, now: float) -> str:
-    """The pool's state in systemd's terms. The text differs for each reload. The caller must
-    replace `{now}` by the time of sending, in microseconds."""
+    """The pool's state in systemd's terms. The text differs for each reload, so that each is sent.
+    The caller must replace `{now}` by the time of sending, in microseconds."""
     trial = pool.trial
     if pool.mode is not Mode.RUN:
         return "STOPPING=1"

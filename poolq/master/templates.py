@@ -19,10 +19,10 @@ from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
 
-#: What a template process runs, by `python -c`. If it had a main module, multiprocessing would
-#: import that again in each process that a job starts.
+#: What a template process runs, by `python -c`. If the process had a main module, multiprocessing
+#: would import this module again in each process that a job starts.
 TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
-SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, as each may die at once
+SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, since a copy may die at once
 START_RETRY_DELAY = 1.0  # seconds
 
 
@@ -30,7 +30,7 @@ class Forker(Protocol):
     """Forks templates, and records what the templates fork."""
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """Return the child's pid, or 0 if the system cannot fork now."""
+        """Fork a template. Returns its pid, or 0 if the system cannot fork now."""
 
     def template_setup(
         self, generation: int, line: int
@@ -96,7 +96,7 @@ class Templates:
             protocol.send(self._lines[generation], protocol.CodeQuery(seq))
 
     def stop(self, pid: int) -> None:
-        """If `pid` is a template, close its socket, since an import may make it ignore TERM."""
+        """If `pid` is a template, close its socket so that it exits even if it ignores TERM."""
         for generation, line in self._lines.items():
             if self._pool.templates[generation].pid == pid:
                 with suppress(OSError):  # it is dead

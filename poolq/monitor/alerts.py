@@ -1,4 +1,4 @@
-"""Finds numbers that mean trouble, and words them as alerts.
+"""Finds trouble in a snapshot, and describes it in alerts.
 
 Somebody who does not know the pool learns from the alerts alone which job is stuck, which worker
 leaks memory, and why and until when jobs wait.
@@ -12,12 +12,12 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, UnknownJobView, WorkerView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
-STALE_AFTER = 2.0  # seconds by which data may be older than its period
+STALE_AFTER = 2.0  # seconds by which data may be older than one period of observation
 OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and times the usual duration
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
-MIN_WINDOW = 10.0  # seconds; of a shorter window the end is not shown
+MIN_WINDOW = 10.0  # seconds; the end of a shorter window is not shown
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
@@ -34,12 +34,12 @@ class Alert(NamedTuple):
 
 
 def stale(head: PoolView) -> bool:
-    """Whether the queues' counts are older than they should be."""
+    """Return whether the queues' counts are older than they should be."""
     return head.age is not None and head.age > head.period + STALE_AFTER
 
 
 def stuck(worker: WorkerView) -> bool:
-    """Whether the worker's job runs much longer than such jobs usually do."""
+    """Return whether the worker's job runs much longer than such jobs usually do."""
     if worker.running is None or worker.state not in ("busy", "leaving"):
         return False
     if worker.deadline is not None and worker.deadline < 0:
@@ -50,7 +50,7 @@ def stuck(worker: WorkerView) -> bool:
 
 
 def leaks(worker: WorkerView) -> bool:
-    """Whether the worker's memory keeps growing."""
+    """Return whether the worker's memory keeps growing."""
     return worker.growth is not None and worker.growth >= LEAK_RATE and worker.grown >= LEAK_BYTES
 
 
@@ -135,12 +135,12 @@ def _leaking(worker: WorkerView) -> Alert:
 
 
 def short(name: str) -> str:
-    """A job's name without its module, which seldom matters; the job's row has the whole name."""
+    """Return a job's name without its module. The row of the job has the whole name."""
     return name.rpartition(":")[2] or name
 
 
 def short_key(key: str) -> str:
-    """A limit's key, without the module if it names a job. One like `user:17` stays whole."""
+    """Return a limit's key without the module of a job. A key like `user:17` stays whole."""
     module, _, name = key.rpartition(":")
     return name if "." in module or name[:1].isupper() else key
 

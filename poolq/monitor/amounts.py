@@ -1,4 +1,4 @@
-"""Numbers as a narrow column shows them: at most 7 characters, except for times of day.
+"""Formats numbers for narrow columns, in at most 7 characters, except for times of day.
 
 None, an unknown number, is shown as a dash.
 """
@@ -99,7 +99,7 @@ def clock(at: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """A point in time: the time of day, with the date if it is not near."""
+    """A point in time: the time of day or, if it is not near, the date."""
     if abs(at - now) < 18 * 3600:
         return clock(at)
     return _local(at, "%d %b %H:%M" if abs(at - now) < YEAR / 2 else "%d %b %Y")

@@ -12,8 +12,8 @@ from poolq.monitor.node_info import NodeInfo
 
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
-    """A pool of the namespace. `age`: seconds since its last beat, at the time of writing;
-    `workers`: how many are registered."""
+    """A pool of the namespace. `age`: seconds since its last heartbeat, at the time of
+    writing; `workers`: how many are registered."""
 
     node: str
     age: float | None
@@ -24,7 +24,7 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
 class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
     """`incoming`, `outgoing`: jobs per second that enter and leave a queue, on all nodes, or None
     if not known yet. `ready`: how many jobs were ready every OBSERVE_INTERVAL seconds of the last
-    minute, the newest last. `dispatched`: how many jobs it has received in all, as the observer's
+    minute, the newest last. `dispatched`: how many jobs the queue has received, as the observer's
     `QueueTrends` counts them."""
 
     incoming: float | None = None

@@ -20,7 +20,7 @@ T = TypeVar("T", FailureView, EventView)
 
 
 class EventFeed:
-    """The events of one pool. They are kept here after shared memory has lost them."""
+    """Keeps the latest events of one pool, even those that shared memory has lost."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -68,7 +68,7 @@ class EventFeed:
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Jobs that are released repeatedly, as no module defines them; the newest first."""
+        """Return the jobs that are released since no module defines them, the newest first."""
         for name, ids in list(self._unknown.items()):
             recent = {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
             self._unknown[name] = recent

@@ -25,7 +25,7 @@ _PATHS = {"/healthz": "live", "/readyz": "ready"}
 
 def listen(address: str, place: str) -> socket.socket:
     """Open the port. `place`: where `address`, host:port, was given. Raises ConfigError if
-    prometheus-client is missing; PoolStartError if the port cannot be opened."""
+    prometheus-client is missing, and PoolStartError if the port cannot be opened."""
     if find_spec("prometheus_client") is None:
         raise ConfigError(
             f"metrics ({place}) need prometheus-client; install it: pip install 'poolq[prometheus]'"
@@ -68,7 +68,7 @@ class Exporter(HttpServer):
         return encode(registry), kind
 
     def probe(self, name: str) -> str:
-        """Why the pool is not `live` or `ready`, or "" if it is."""
+        """Return why the pool is not `live` or `ready`, or "" if it is."""
         state = pool_status.read(self._scores.pages.master.read())
         if state is None:
             return "it is starting"

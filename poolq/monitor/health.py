@@ -1,10 +1,10 @@
 """Judges whether a pool is healthy by what the pool publishes. The broker is not asked.
 
-- A pool is live if its master and its keeper do their rounds. If not, it should be restarted.
+- A pool is live if its master and its keeper do their rounds. If not, restart the pool.
 - A pool is ready if it is live, it is not starting, paused or ending, one of its workers is ready,
   and the broker has answered recently.
 
-`live` and `ready` return the reason why the pool is not, or "".
+`live` and `ready` return why the pool is not live or not ready, or "" if it is.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ KEEPER_TIMEOUT = 20.0  # seconds of silence; the master replaces a keeper after 
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What health is judged by. `master`, `keeper` and `broker` are seconds since their last sign
-    of life, or None if there was none yet; `node_ttl` is the setting."""
+    """The facts by which health is judged. `master`, `keeper` and `broker` are seconds since their
+    last sign of life, or None if there was none yet; `node_ttl` is the setting."""
 
     state: str
     workers: int  # ready, and not asked to stop

@@ -1,5 +1,5 @@
 """Adds up what all workers of a pool, dead ones included, have counted in their rows' notes. The
-keeper records the totals of the last five minutes, a sample a second.
+keeper records the totals of the last five minutes, one sample a second.
 """
 
 from array import array
@@ -26,7 +26,7 @@ OUTCOMES = {
 
 
 class JobCounts:
-    """The counts of one pool. A row in which nothing was ever counted costs one read."""
+    """The counts of one pool. Reading a row in which nothing was ever counted is cheap."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
@@ -43,7 +43,7 @@ class JobCounts:
         return found
 
     def held_by_limit(self) -> dict[str, int]:
-        """How many jobs each limit has held back, by key, counting each worker's latest limits."""
+        """Return how many jobs were held back, by limit key; workers keep only the latest keys."""
         found: dict[str, int] = {}
         for places, _ in self._used():
             if places.held.version:
@@ -52,7 +52,7 @@ class JobCounts:
         return found
 
     def last_tries(self) -> dict[str, int]:
-        """How many jobs with one attempt left each limit has released, by key."""
+        """Return how many jobs with one attempt left were released, by limit key."""
         found: dict[str, int] = {}
         now = monotonic()
         for places, _ in self._used():
@@ -77,7 +77,7 @@ def plus(one: Cell, other: Cell) -> Cell:
 
 
 def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
-    """The totals of these cells."""
+    """Add up the cells to the totals of a sample."""
     totals = [0] * len(OUTCOMES)
     for key, cell in cells.items():
         if key.outcome in OUTCOMES:
@@ -87,7 +87,7 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
 
 
 def median(cell: Cell) -> float:
-    """Seconds that half of the jobs took at most, as exactly as the buckets allow; 0.0 for none."""
+    """Return the median duration in seconds, as exactly as the buckets allow; 0.0 if no job ran."""
     half, below, lower = cell.jobs / 2, 0, 0.0
     for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
         if jobs and below + jobs >= half:

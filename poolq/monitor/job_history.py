@@ -1,4 +1,4 @@
-"""Words a job's history for people; `records.py` prepares it for programs."""
+"""Formats a job's history for people; `records.py` prepares it for programs."""
 
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob

@@ -1,9 +1,9 @@
 """Works out what the pane, the alerts, `poolq status` and the metrics show of a rate limit, from
 what the keeper has observed and the time that has passed since.
 
-- Windows pass between two observations. While jobs wait, one window follows the other.
-- A limit holds jobs back while jobs wait for it and for a moment longer, so that people can read
-  the state of a limit with short windows.
+- Windows may begin and end between two observations. While jobs wait, one follows the other.
+- A limit counts as holding jobs back while jobs wait for it and for a moment longer, so that people
+  can read the state of a limit with short windows.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
 #: A window of up to this length ends too often for the keeper to observe each end.
 SHORT_WINDOW = 5.0  # seconds
-#: If starts are below this share of the allowed rate, busy workers limit the rate.
+#: If jobs start at less than this share of the allowed rate, busy workers limit the rate.
 WORKER_BOUND_SHARE = 0.8
 #: `grows` is set if the number of waiting jobs grows by this share within GROWTH_SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
@@ -27,8 +27,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `growth`: by
     how much the number of waiting jobs grows, per second. `since`: since when it holds jobs back,
     in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
-    has released with one attempt left. `starts_total`: since the keeper watches it. `held_total`:
-    how many jobs this pool has held back for limits with its key."""
+    has released with one attempt left. `starts_total`: starts since the keeper began to watch it.
+    `held_total`: how many jobs this pool has held back for limits with its key."""
 
     key: str
     limit: int
@@ -51,8 +51,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
     which ends in `resets_in` seconds. `state`: "holds back" (jobs wait), "full" (used up, but no
-    job waits), "open", or "idle" (no window is open). `starts`: starts per second, smoothed, of the
-    `allowed` rate. `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`:
+    job waits), "open", or "idle" (no window is open). `starts`: starts per second, smoothed; at
+    most `allowed`. `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`:
     jobs that this pool holds back per minute; `spark`: in each 2 seconds of the last minute.
     `next_slot`: seconds until one more job may start, 0.0 if one may now; `empty_in`: about how
     many seconds until no job waits, None if none does or their number `grows`. `last_tries`: jobs
@@ -94,7 +94,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
     if left <= 0:
-        # While jobs wait, a new window begins when one ends, and they use it up.
+        # While jobs wait, a new window begins when one ends, and these jobs use it up.
         rounds = int(-left // window) + 1 if seen.left else 0
         used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0
         resets_in = window - -left % window if used else None
@@ -120,7 +120,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
 
 
 def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
-    """Seconds by the allowed rate, or by the actual one if workers are too busy for that."""
+    """Seconds until no job waits; at the actual rate if workers are too busy for `allowed`."""
     if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

@@ -41,7 +41,7 @@ def encode(info: NodeInfo) -> bytes:
 
 
 def decode(data: bytes) -> NodeInfo | None:
-    """Returns None if nothing is published yet, or if the format is unknown."""
+    """Decode the info. Returns None if nothing is published yet, or if the format is unknown."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, TypeError):  # not bytes: SQLite's columns take any type
@@ -66,7 +66,7 @@ def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[st
 
 
 def node_ttl(data: bytes, unknown: float) -> float:
-    """Seconds of silence after which a node is dead, or `unknown` if it does not publish them."""
+    """Return a node's --node-ttl in seconds, or `unknown` if the node does not publish it."""
     found = decode(data)
     return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
 
@@ -78,7 +78,7 @@ def session(data: bytes) -> int:
 
 
 def versions() -> tuple[str, str]:
-    """The versions of poolq, empty if it runs from its source, and of Python."""
+    """Return the versions of poolq ("" if it runs from its source) and of Python."""
     from importlib import metadata  # slow: it imports the e-mail parser
 
     try:

@@ -1,8 +1,8 @@
 """The pool's metrics for Prometheus, read from its shared memory on request.
 
-Counters are sums over the rows, in which a worker continues what its predecessor has counted: they
-begin at 0 with the pool and never decrease. No label has a pid, which would create a new series for
-each worker; a slot's number stays.
+Counters are sums over the rows. Each worker continues the counts of its row, so the counters begin
+at 0 with the pool and never decrease. Labels have slot numbers instead of pids, since each pid
+would create a new series.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,10 +68,10 @@ METRICS = {
     "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 if it may now."),
     "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long until no job waits."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
-    "poolq_broker_ping_seconds": ("gauge", (), "How long its last answer took."),
+    "poolq_broker_ping_seconds": ("gauge", (), "How long the broker's last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
-#: The outcomes of the cells that make a histogram. A job that is held back has not run.
+#: The outcomes that each histogram includes. A job that was held back has not run.
 HISTOGRAMS = {
     "poolq_job_duration_seconds": (DONE, FAILED, RETRIED),
     "poolq_job_wait_seconds": (WAIT,),
@@ -198,7 +198,7 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
 def _sums(
     cells: Mapping[HistogramKey, Cell], outcomes: Sequence[int]
 ) -> dict[tuple[str, str], Cell]:
-    """The sum of these outcomes by queue and job."""
+    """Add up the cells with these outcomes, by queue and job."""
     found: dict[tuple[str, str], Cell] = {}
     for key, cell in cells.items():
         if key.outcome in outcomes:

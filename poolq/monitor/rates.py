@@ -20,7 +20,7 @@ class SlidingWindow:
             seen.popleft()
 
     def rate(self, least: float = 0.0) -> float | None:
-        """Change per second over the span, or None if that is shorter than `least` seconds."""
+        """Change per second, or None if the values cover no more than `least` seconds."""
         (begun, first), (now, last) = self._values[0], self._values[-1]
         seconds = now - begun
         return (last - first) / seconds if seconds > max(least, 0.01) else None
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
 
 
 def before(samples: Sequence[Sample], at: float) -> Sample | None:
-    """The last sample taken by `at`, or else the first one. None if there are no samples."""
+    """Return the last sample not later than `at`, or else the first; None if there are none."""
     for sample in reversed(samples):
         if sample.at <= at:
             return sample

@@ -139,7 +139,7 @@ class SnapshotReader:
         )
 
     def _progress(self, row: Row) -> Progress | None:
-        """The progress of the running job, if any. The page may still hold an earlier job's."""
+        """Return the running job's progress or None. The page may still be an earlier job's."""
         places = self._layouts.get(row.index)
         if places is None:
             places = NotesLayout(self._scores.pages.notes(row.index))
@@ -155,8 +155,8 @@ class SnapshotReader:
 
 def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
     """Return how many of a pool's `procs` workers run a job, and how many more jobs are running on
-    workers that are leaving. A leaving worker counts as long as nobody serves in its slot, as
-    during a drain; slots above `procs` are being closed."""
+    workers that are leaving. While no other worker serves in its slot, as during a drain, a leaving
+    worker is one of the `procs`. Slots above `procs` are being closed."""
     serving = {one.slot for one in workers if one.state != "leaving"}
     running = [one for one in workers if one.id]
     slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
@@ -225,7 +225,7 @@ def _empty_in(ready: int, flow: QueueFlow) -> float | None:
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[snapshot.NodeView]:
-    """Return all nodes. For this node the workers are counted here, so they are current."""
+    """Return all nodes. This node's workers are counted here, so their numbers are current."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
         found = node(one, passed)

@@ -15,12 +15,12 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     ending; `trial`: the generation on trial, 0 for none; `procs`: the target number of workers,
     `busy`: how many of them run a job, `leaving`: how many more jobs are running on workers that
     were replaced or are surplus. `broker`: the broker's URL without the password; `ping`: seconds
-    that its last answer took. `age`: the age of the queues' counts, which are read every `period`
-    seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`: seconds
-    until the stop timeout. `silence`: seconds since the master last checked its pool, which it does
-    once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many Ctrl-C
-    were counted; `interrupt_ignored`: seconds since one came too soon. `killed`: how many jobs were
-    killed so that the pool could end, the first of which are `killed_jobs`."""
+    that the broker's last answer took. `age`: the age of the queues' counts, which are read every
+    `period` seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`:
+    seconds until the stop timeout. `silence`: seconds since the master last checked its pool, which
+    it does once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many
+    Ctrl-C were counted; `interrupt_ignored`: seconds since one came too soon. `killed`: how many
+    jobs were killed so that the pool could end, the first of which are `killed_jobs`."""
 
     pool: str
     host: str
@@ -156,8 +156,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
-    """The name of a job that no module of the application defines; `jobs` of it were released
-    recently, the last one `age` seconds ago."""
+    """A job's name that no module of the application defines. `jobs`: how many such jobs were
+    released recently; `age`: seconds since the last release."""
 
     job: str
     queue: str
@@ -166,7 +166,7 @@ class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeathView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that died, or was killed for what its job did, `age` seconds ago; `why` in words."""
+    """A worker that died or was killed for what its job did, `age` seconds ago. `why`: in words."""
 
     slot: int
     pid: int

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-#: 1970 and 9998. A stored number outside is not a valid time, and is shown as the nearer one.
+#: The years 1970 to 9998. A stored number outside is not a valid time; the nearer end is shown.
 _FIRST, _LAST = 0, 253_370_764_800_000_000
 
 

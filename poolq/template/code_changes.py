@@ -13,7 +13,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 def stamps(project: Path) -> Stamps:
     """Return modification time and size of the project's Python files, by path. These are the
     loaded files and, as the code may import new ones, the files in the same folders and in packages
-    beside them. Installed packages are left out: they change with a deploy, not with an edit."""
+    beside them. Installed packages are left out, as only a deploy changes them, not an edit."""
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
         for entry in _entries(folder):

@@ -19,7 +19,7 @@ _MAX_REASON_CHARS = 300
 
 
 def of(error: PoolqError) -> LoadFailed:
-    """Return the message for an error, with its cause's traceback in the application's code."""
+    """Return the message for an error. Its traceback begins in the application's code."""
     cause = error.__cause__
     trace = cause.__traceback__ if cause else None
     while trace and trace.tb_frame.f_globals.get("__name__", "").startswith(_HIDDEN_MODULES):
@@ -64,5 +64,5 @@ def _end(trace: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape what cannot be encoded, as the application's texts may be anything."""
+    """Escape what cannot be encoded, as the application's texts may contain anything."""
     return text.encode(errors="backslashreplace").decode()

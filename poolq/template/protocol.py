@@ -1,9 +1,9 @@
-"""All messages between the master and its templates: one JSON text a packet, over a socket pair.
+"""All messages between the master and its templates: one JSON text per packet, over a socket pair.
 
 master → template
 ForkWorker     fork a worker for this row of the scoreboard
 ForkSpare      fork a dormant copy that listens on the descriptor sent along
-CodeQuery      has the application's code changed since it was loaded?
+CodeQuery      name the files of the application that have changed since it was loaded
 template → master
 Loaded         the application is loaded; workers can be forked
 NotPreloaded   it cannot be preloaded, so each worker must import it for itself
@@ -66,7 +66,7 @@ class ForkFailed(msgspec.Struct, tag=True):
 
 class CodeAnswer(msgspec.Struct, tag=True):
     seq: int
-    changed: str  # the files, in words; "" if there are none
+    changed: str  # the names of the files, or ""
 
 
 ToTemplate = ForkWorker | ForkSpare | CodeQuery
@@ -91,7 +91,7 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
     """Return the next message, or None if the other end is gone, and the descriptors sent with it.
-    Data that is not a message was written by the application, not by poolq; it is skipped. Raises
+    Skip data that is not a message, as the application has written it, not poolq. Raises
     BlockingIOError if the socket is non-blocking and nothing has arrived."""
     while True:
         try:

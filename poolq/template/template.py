@@ -6,7 +6,7 @@ workers, which share its memory until they write to it. It runs no job.
 - It forks twice for each worker, so that the worker's parent is the master, the pool's subreaper.
 - A dormant copy of the template, forked after the freeze, takes over when the template is killed,
   since the code on disk may have changed, or be broken, by then.
-- It gives up preloading if the import leaves threads or connections: a fork would break them.
+- It gives up preloading if the import leaves threads or connections, as a fork would break them.
 
 `master/policy.py` decides which worker to fork, and when.
 """
@@ -87,15 +87,15 @@ class Template:
             if isinstance(message, protocol.ForkWorker):
                 self._fork_worker(message)
             elif isinstance(message, protocol.ForkSpare) and fds:
-                # A copy is not asked to fork its own copy until it has taken over.
+                # If this is a copy that has just taken over, it still has the title of a spare.
                 setproctitle(f"poolq: template g{self._setup.generation}")
                 self._fork_spare(fds[0])
             elif isinstance(message, protocol.CodeQuery):
                 protocol.send(self._line, protocol.CodeAnswer(message.seq, self._code_changes()))
 
     def _code_changes(self) -> str:
-        """Return which files have changed since the code was loaded, or since the last query, so
-        that code that was refused is not tried again until it changes once more."""
+        """Return which files have changed since the code was loaded or last checked. So code that
+        was refused is not tried again until it changes once more."""
         folder = self._setup.config.folder
         before, self._stamps = self._stamps, stamps(folder)
         return describe_changes(before, self._stamps, folder)
@@ -148,8 +148,8 @@ class Template:
         exit_with(wait_dormant)
 
     def _wait_for_adoption(self) -> bool:
-        """Wait until the master is our parent. Returns False if it never is. Until then we must not
-        die with our parent, as the process that forked us exits at once."""
+        """Wait until the master is our parent. Returns False if that takes too long. Until then we
+        must not die with our parent, as the process that forked us exits at once."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.005)):
             if os.getppid() == self._setup.master:
                 return True
@@ -194,7 +194,7 @@ class Template:
         return process.main(worker, self._registry)
 
     def _wait_until_known(self, row: int) -> bool:
-        """Return True once the master has adopted this process and noted its pid, or else False."""
+        """Wait until the master has recorded our pid. Returns False if that takes too long."""
         for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
             adopted = os.getppid() == self._setup.master
             if adopted and self._scores.pid(row) == os.getpid():
@@ -206,7 +206,7 @@ class Template:
 
 
 def _unsafe() -> str:
-    """Why a process that has imported the application must not be forked, or ""."""
+    """Return why a process that has imported the application must not be forked, or ""."""
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate()[1:])
         return f"the import left threads running ({names})"
