@@ -264,6 +264,7 @@ class Master:
     def _drain(self, one: actions.Drain) -> None:
         self._log("info", one.why)
         state_updates.stop(self.pool, monotonic())
+        self._wakeups.master.wake()  # decide again at once: the workers are to be stopped
 
     def _stop(self, action: actions.Stop) -> None:
         """Tell a process to exit. A worker reads this request from its row, and TERM only wakes it
