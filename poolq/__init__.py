@@ -50,7 +50,7 @@ __all__ = [
     "job",
 ]
 
-#: The module that defines each name; all names that are missing here are in `errors`.
+#: The module that defines each name. The names that are missing here are defined in `errors`.
 _MODULES = {
     "FunctionJob": "jobs.function_job",
     "Job": "jobs.job",

@@ -27,14 +27,14 @@
           └── BadMessage        the stored message cannot be read
                └── NewerMessage a later version of poolq has stored the message
 
-Each message says in one line what was given, what is wrong and what to do.
+The text of each error says in one line what was given, what is wrong and what to do.
 """
 
 from collections.abc import Sequence
 
 #: Exit codes of a pool and its children for reasons that have no error class here.
 BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
-#: Exit codes of a child that explain why a pool cannot start: no broker, bad configuration.
+#: A child's exit codes for no broker and for bad configuration; a pool cannot start in either case.
 CANNOT_START = (69, 78)
 
 

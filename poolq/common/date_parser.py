@@ -8,13 +8,13 @@ The words are those of PHP's `strtotime`. Text is read from left to right; each 
 the time of day, or moves the result by a span:
 
 - A day without a time of day means 00:00: "tomorrow", "monday". A time without a day means today.
-- On a Monday, "monday" means today. "next monday" is the first Monday after today, "last monday"
-  the last one before today.
+- On a Monday, "monday" means today. "next monday" is the first Monday after today, and "last
+  monday" is the last Monday before today.
 - Years, months, weeks and days follow the calendar in the zone of `now` and keep the time of day
   when the clocks change; hours and shorter units are elapsed time. If a month is too short for the
   day, its last day is taken: January 31st "+1 month" is February 28th.
-- If a clock change skips the time of day, the result moves forward by the gap; if a clock change
-  repeats the time of day, its first occurrence counts.
+- If a clock change skips the time of day, the result is later by the length of the gap. If a
+  clock change repeats the time of day, its first occurrence counts.
 
 The caller decides what `now` is; `durations.py` decides what a point in the past means.
 """
@@ -71,8 +71,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def point(text: str, now: datetime) -> datetime | None:
-    """Return the point in time that the text describes, in the zone of `now`, or None. Raises
-    ValueError for text that looks like a point in time but is invalid ("25:00")."""
+    """Return the point in time that the text describes, in the zone of `now`, or None for other
+    text. Raises ValueError for text that looks like a point in time but is invalid ("25:00")."""
     text = text.strip()
     if _ISO_DATE.match(text):
         return datetime.fromisoformat(text)
@@ -121,7 +121,7 @@ class _Reading:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.base: datetime | None = None  # if the text gives seconds since the epoch
+        self.base: datetime | None = None  # set if the text gives seconds since the epoch
         self.days: int | None = None  # days from today
         self.weekday: tuple[str, int] | None = None
         self.clock: time | None = None
@@ -130,7 +130,7 @@ class _Reading:
         self.elapsed = 0
 
     def take(self, part: re.Match[str]) -> bool:
-        """Apply a part. Returns False if it means nothing, or sets something for a second time."""
+        """Apply a part. Returns False if it has no meaning, or sets what an earlier part set."""
         if part["epoch"]:
             return self._epoch(part["epoch"])
         if part["which"]:
@@ -191,7 +191,7 @@ class _Reading:
         return True
 
     def result(self) -> datetime | None:
-        """The point in time, or None if parts contradict each other. Raises OverflowError."""
+        """Return the point in time; None if parts contradict each other. Raises OverflowError."""
         named = self.days is not None or self.weekday is not None
         if self.base is not None:
             if named or self.clock is not None:
@@ -216,7 +216,7 @@ def _days_until(which: str, weekday: int, today: int) -> int:
 
 
 def _clock(part: re.Match[str]) -> time | None:
-    """Return the time of day, or None for a bare number. Raises ValueError."""
+    """Return the time of day, or None for a bare number. Raises ValueError if it is invalid."""
     hours, minutes, seconds, half = re.fullmatch(_CLOCK, part["clock"].strip()).groups()  # type: ignore[union-attr]  # `_PART` has matched it
     if minutes is None and half is None:
         return None

@@ -4,8 +4,8 @@
     span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
     when       a span · datetime (naive: local time) · text that `date_parser.py` reads
 
-In a duration, a day has 24 hours. Functions that raise DurationError take `what`, the beginning of
-its message ("delay of jobs:SendMail").
+In a duration, a day has 24 hours. Functions that raise DurationError take the beginning of the
+error's text as `what` ("delay of jobs:SendMail").
 """
 
 import math
@@ -21,7 +21,7 @@ Duration = float | str | timedelta
 Moment = Duration | datetime
 
 SECOND = UNIT_MICROSECONDS["s"]
-#: 100 years. A double holds points in time up to then exactly, as integers.
+#: 100 years. A point in time that is at most 100 years away, in microseconds, is exact in a double.
 MAX_MICROSECONDS = 36_525 * UNIT_MICROSECONDS["d"]
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
@@ -43,7 +43,7 @@ def micros(value: object, what: str) -> int:
 
 def span(value: object, what: str) -> int | str:
     """Return a duration in microseconds. A span with months is returned as `date_parser.span`
-    encodes it, since its length depends on when it begins. Raises DurationError."""
+    encodes it, since the length of a month depends on its beginning. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
         _bound(months * 31 * UNIT_MICROSECONDS["d"] + elapsed, value, what)
@@ -93,12 +93,12 @@ def when(value: object, now: datetime, what: str) -> tuple[int, int]:
 
 
 def is_duration(value: object) -> bool:
-    """Whether the value is None or a duration; then `when` does not depend on `now`."""
+    """Return whether the value is None or a duration, for which `when` does not depend on `now`."""
     return value is None or _duration(value) is not None
 
 
 def _duration(value: object) -> int | None:
-    """Return microseconds, perhaps negative or out of range, or None if this is not a duration."""
+    """Return a duration in microseconds, in any range, or None for a value that is no duration."""
     if isinstance(value, str):
         months, elapsed = _parts(value) or (1, 0)
         return None if months else elapsed
@@ -108,12 +108,12 @@ def _duration(value: object) -> int | None:
         return None
     if isinstance(value, float) and math.isnan(value):
         return None
-    # Bounded first, since infinity cannot be converted to an integer.
+    # The value is bounded before it is rounded, since infinity cannot be rounded.
     return round(min(max(value, -1), MAX_MICROSECONDS) * SECOND)
 
 
 def _parts(value: str) -> tuple[int, int] | None:
-    """The months and microseconds in a text of numbers with units; None for other text."""
+    """Return the months and microseconds in a text of numbers with units; None for other text."""
     text = date_parser.plain(value)
     if text == "now":
         return 0, 0
@@ -160,7 +160,7 @@ def _names_a_point(value: object) -> bool:
 
 
 def _since_epoch(point: datetime, now: datetime) -> int:
-    """Return the microseconds from the epoch to `point`, in the zone of `now` if it has none."""
+    """Return the microseconds since the epoch. A point without a zone is in the zone of `now`."""
     if point.tzinfo is None:
         point = point.replace(tzinfo=now.tzinfo)
     try:

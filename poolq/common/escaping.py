@@ -1,8 +1,8 @@
-"""Escapes untrusted text for display, so that it cannot control a terminal, break a line of the log
-or hide parts of it (pure).
+"""Escapes untrusted text for display, so that the text cannot control a terminal, break a line of
+the log or hide parts of a line (pure).
 
-It escapes the control characters C0 and C1 (some terminals obey C1 too), the characters that change
-the writing direction, and Unicode's line and paragraph separators.
+The module escapes the control characters C0 and C1 (some terminals obey C1 too), the characters
+that change the writing direction, and Unicode's line and paragraph separators.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 #: All controls except tab and newline.
 _CONTROLS = re.compile(f"[{_CONTROL}]")
-#: The same characters in JSON in UTF-8, except those below a space, which JSON escapes anyway.
+#: The same characters in UTF-8, except those before the space, which JSON always escapes.
 _IN_JSON = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )

@@ -32,6 +32,6 @@ def closest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
-    """End an error about an unknown name: suggest the closest one, or else `otherwise`."""
+    """Return the end of an error about an unknown name: the closest known one, or `otherwise`."""
     near = closest(given, known)
     return f"did you mean {near}?" if near else otherwise

@@ -18,7 +18,7 @@ SHORTHANDS = {
     "sync": "sync://",
     "null": "null://",
 }
-#: The engine class of each scheme; it is imported, with its client library, when it is chosen.
+#: The engine class of each scheme. Only the chosen class is imported, with its client library.
 ENGINES = {
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
     "redis": "poolq.engines.redis.engine:RedisEngine",
@@ -33,7 +33,7 @@ ENGINES = {
 }
 SCHEMES = tuple(ENGINES)
 SQL_SCHEMES = ("mysql", "mariadb")
-#: Schemes as other libraries spell them; DRIVER_SCHEMES may have a "+driver" (mysql+pymysql).
+#: How other libraries spell schemes. A "+driver" may follow DRIVER_SCHEMES (mysql+pymysql).
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
 DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
 
@@ -43,7 +43,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
     """Return the complete URL for an engine. Relative SQLite paths start from `folder`. Raises
-    ValueError with one line that contains no password."""
+    ValueError, whose text is one line without a password."""
     url = text.strip()
     if url == "database":
         if not database_url:
@@ -70,7 +70,7 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
 
 
 def scheme(url: str) -> str:
-    """The scheme of a normalised URL."""
+    """Return the scheme of a normalised URL."""
     return url.partition("://")[0]
 
 
@@ -123,7 +123,7 @@ def _check_server(known: str, location: str, url: str) -> None:
 
 
 def _can_be(host: str) -> bool:
-    """Whether the name is a valid host name, with 1 to 63 bytes between dots."""
+    """Return whether this is a valid host name, with 1 to 63 bytes between dots, or empty."""
     try:
         return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
     except UnicodeError:
@@ -135,7 +135,7 @@ def _port(given: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL with *** for its password. If the URL is malformed, more may be hidden."""
+    """Return the URL with *** for its password. If the URL is malformed, more may be hidden."""
     if "://" not in url:
         return f"***@{url.rpartition('@')[2]}" if "@" in url else url
     scheme, _, rest = url.partition("://")

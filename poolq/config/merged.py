@@ -1,8 +1,8 @@
-"""One frozen Config, merged once: flag > environment > .env > poolq.toml or [tool.poolq] > default.
+"""Merges all settings into one frozen Config. The first place that has a value wins: the flag, the
+environment, .env, poolq.toml or else [tool.poolq] in pyproject.toml, the default.
 
-This module decides where values come from, and which value wins. `settings.py` defines the
-settings, and `engine_urls.py` the engine URLs. `.env` only provides settings; `os.environ` is never
-changed. Only `open_engine` chooses an engine.
+`settings.py` defines the settings, and `engine_urls.py` the engine URLs. `.env` only provides
+settings; `os.environ` is never changed. Only `open_engine` chooses an engine.
 """
 
 import importlib
@@ -29,7 +29,7 @@ INSTALLED_FOLDERS = frozenset(("site-packages", "dist-packages"))
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
 MAX_NAME_LENGTH = 64  # characters of a pool's name, as parsers.label allows
-JOB_ENGINE = "JOB_ENGINE"  # Lightpack's name of the setting `engine`
+JOB_ENGINE = "JOB_ENGINE"  # the variable by which Lightpack sets its engine
 
 Warn = Callable[[str], None]
 
@@ -77,14 +77,14 @@ class Config:
 
 
 class _Layer(NamedTuple):
-    """The settings from one place. `named` describes one of them: "POOLQ_PROCS in /srv/.env"."""
+    """The settings from one place. `named` says where a setting is: "POOLQ_PROCS in /srv/.env"."""
 
     values: Mapping[str, object]
     named: Callable[[Setting], str]
 
 
 class Project(NamedTuple):
-    """The project's folder. `trusted`: its files may be read; `found`: it has a project file."""
+    """A project's folder. If it is `trusted`, its files are read. If `found`, it has such files."""
 
     folder: Path
     trusted: bool
@@ -101,11 +101,11 @@ def load(
 ) -> Config:
     """Merge the settings from all places.
 
-    `flags` maps names of settings to values, or to None for a flag that is not given; `place`
-    describes where they come from, unless they are flags of a command. The search for the project
-    begins in the folder `script`, if given, before it begins in `cwd`. Raises ConfigError, whose
-    message names the setting and its place. An unknown POOLQ_ variable only causes a warning (by
-    `warn`, or in the log), since it may belong to another version or to the application."""
+    `flags` maps names of settings to values, or to None for a flag that is not given. If the flags
+    are not those of a command, `place` says where they come from. The project is searched for from
+    the folder `script` upwards, if given, and then from `cwd` upwards. Raises ConfigError, whose
+    text names the setting and its place. An unknown POOLQ_ variable may belong to another version
+    or to the application, so it only causes a warning, by `warn` or else in the log."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
     project = find_project(cwd, warn, script)
@@ -145,21 +145,21 @@ def open_engine(config: Config) -> "Engine":
 
 
 def engine_class(config: Config) -> "type[Engine]":
-    """Return the class of the configured engine, imported together with its client library."""
+    """Import the class of the configured engine, with its client library, and return the class."""
     module, _, name = engine_urls.ENGINES[engine_urls.scheme(config.engine)].partition(":")
     found: type[Engine] = getattr(importlib.import_module(module), name)
     return found
 
 
 def load_in_application(flags: Mapping[str, object] | None = None, place: str = "") -> Config:
-    """Like `load`, in a process of the application, which may have been started in any folder: the
-    search for the project begins at the main script. Raises ConfigError."""
+    """Like `load`, for a process of the application. Since it may have been started in any folder,
+    the search for the project begins in the folder of the main script. Raises ConfigError."""
     return load(flags, place=place, script=_script_folder())
 
 
 def _script_folder() -> Path | None:
-    """Return the folder of the main script; None in an interactive session, and if the main program
-    is installed (gunicorn, pytest, poolq itself) and so does not belong to the project."""
+    """Return the folder of the main script. Returns None in an interactive session, and for an
+    installed program (gunicorn, pytest, poolq itself), which does not belong to the project."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if not file:
         return None
@@ -170,8 +170,9 @@ def _script_folder() -> Path | None:
 
 
 def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Project:
-    """Return the nearest trusted folder with one of PROJECT_FILES, from `script` upwards, or else
-    from `cwd` (default: the current folder) upwards, or else `cwd`. Warns about untrusted ones."""
+    """Return the first trusted folder with one of PROJECT_FILES: from `script` upwards, then from
+    `cwd` (default: the current folder) upwards. If there is none, return `cwd`. Warns about
+    untrusted folders that have one of PROJECT_FILES."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -191,7 +192,7 @@ def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Pr
 
 
 def _project_name(folder: Path) -> str:
-    """Return the folder's base name, made printable and at most MAX_NAME_LENGTH long; or ""."""
+    """Return the folder's base name, printable and at most MAX_NAME_LENGTH long; "" for /."""
     text = "".join(one if one.isprintable() else "_" for one in folder.name)
     return text.strip()[:MAX_NAME_LENGTH].strip()
 
@@ -227,7 +228,7 @@ def _flags(flags: Mapping[str, object], place: str) -> _Layer:
 
 
 def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
-    """The settings among environment variables; an empty variable counts as not set."""
+    """Return the settings among environment variables. An empty variable counts as unset."""
     known = {setting.env: setting.name for setting in SETTINGS}
     for name in environ:
         if name.startswith("POOLQ_") and name not in known:

@@ -26,7 +26,7 @@ _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 
 
 def text(value: object) -> str:
-    """Any text that is not empty. Engine URLs are checked later, by `engine_urls.py`."""
+    """Parse any text that is not empty. `engine_urls.py` checks engine URLs later."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
     if "\0" in value:
@@ -35,14 +35,14 @@ def text(value: object) -> str:
 
 
 def label(value: object) -> str:
-    """A name for display in process titles, logs and listings."""
+    """Parse a name for display in process titles, logs and listings."""
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= 64:
         raise ValueError("must be 1 to 64 printable characters")
     return value.strip()
 
 
 def address(value: object) -> str:
-    """A host name or address and a port, such as 127.0.0.1:9200 or [::1]:9200; or OFF."""
+    """Parse a host and a port, such as 127.0.0.1:9200, [::1]:9200 or localhost:9200; or OFF."""
     if value == OFF:
         return OFF
     found = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -52,7 +52,7 @@ def address(value: object) -> str:
 
 
 def namespace(value: object) -> str:
-    """A prefix of keys and table names, limited to characters that every engine allows."""
+    """Parse a prefix of keys and table names. Every engine allows the characters in it."""
     if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
         raise ValueError("must be a lowercase letter, then up to 31 lowercase letters, digits or _")
     return value
@@ -72,7 +72,7 @@ def whole(least: int, most: int) -> Parser:
 
 
 def duration(least: float = 0.0) -> Parser:
-    """Return a parser for a number of seconds, or text such as "30s"; at least `least` seconds."""
+    """Return a parser for a duration of at least `least` seconds: a number, or text ("30s")."""
 
     def parse(value: object) -> float:
         try:
@@ -95,7 +95,7 @@ def _seconds(value: object) -> float:
 
 
 def size(value: object) -> int:
-    """Bytes: a whole number, or text such as "512K" or "1M"; at most 512 MiB."""
+    """Parse a number of bytes, or text such as "512K" or "1M", up to 512 MiB."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZE_UNITS[match[2].upper()]
@@ -105,7 +105,7 @@ def size(value: object) -> int:
 
 
 def memory(value: object) -> int:
-    """Bytes, written like a `size`, from 16 MiB (Python needs that) to 1 TiB; 0 means no limit."""
+    """Parse a limit like a `size`, but from 16 MiB (Python needs that) to 1 TiB, or 0: no limit."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZE_UNITS[match[2].upper()]
@@ -116,7 +116,7 @@ def memory(value: object) -> int:
 
 
 def switch(value: object) -> bool:
-    """A boolean, or one of the words in TRUE_WORDS and FALSE_WORDS."""
+    """Parse a boolean, or one of the words in TRUE_WORDS and FALSE_WORDS."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -137,7 +137,7 @@ def choice(*words: str) -> Parser:
 
 
 def names(value: object) -> tuple[str, ...]:
-    """Names in a list or separated by commas, in the given order, without duplicates."""
+    """Parse names in a list or separated by commas. Keeps their order, but no duplicates."""
     parts: Sequence[object]
     if isinstance(value, str):
         parts = value.split(",")
@@ -152,7 +152,7 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def queues(value: object) -> tuple[str, ...]:
-    """Names of queues, like `names`; each must be valid as a job's `queue`."""
+    """Parse names of queues, like `names`. Each must be valid as a job's `queue`."""
     found = names(value)
     for name in found:
         try:
@@ -163,7 +163,7 @@ def queues(value: object) -> tuple[str, ...]:
 
 
 def modules(value: object) -> tuple[str, ...]:
-    """Names of modules, like `names`."""
+    """Parse names of modules, like `names`."""
     found = names(value)
     for name in found:
         if not all(part.isidentifier() for part in name.split(".")):

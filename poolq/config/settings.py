@@ -1,4 +1,4 @@
-"""The table of settings; each entry holds everything about one setting.
+"""The table of settings. Each entry holds all facts about one setting.
 
 Flags, environment variables, keys in files, `poolq config show` and the tests of the documentation
 are derived from `SETTINGS`. `parsers.py` parses values; `merged.py` decides where values come from
@@ -16,7 +16,7 @@ STDERR = "stderr"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default` may be a function that computes it; the help shows `shown` instead."""
+    """One setting. `default` is a value or a function that returns it. The help shows `shown`."""
 
     name: str
     default: object
@@ -38,12 +38,12 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     def default_value(self) -> object:
-        """The value of the default on this machine."""
+        """Return the default on this machine."""
         return self.default() if callable(self.default) else self.default
 
 
 def cores() -> int:
-    """The number of processors that this process may use, as limited by taskset or a cpuset."""
+    """Return how many processors this process may use, as limited by taskset or a cpuset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -70,9 +70,9 @@ SETTINGS = (
     Setting("max_memory", 0, parsers.memory, "SIZE", "0",
         "Replace a worker between two jobs if it has grown beyond this; 0: never."),
     Setting("max_memory_hard", 0, parsers.memory, "SIZE", "0",
-        "Kill a worker that exceeds this in a job, which counts as a crash of the job; 0: never."),
+        "Kill a worker that exceeds this during a job, which counts as a crash; 0: never."),
     Setting("timeout", 0.0, parsers.duration(), "SECONDS", "0",
-        "Kill a job that runs longer, unless it has its own timeout; 0: never."),
+        "Kill a job that runs longer than this, unless it has its own timeout; 0: never."),
     Setting("boot_timeout", 60.0, parsers.duration(0.1), "SECONDS", "60",
         "Timeout for loading the application and for a worker to become ready."),
     Setting("max_surge", 1, parsers.whole(1, 1024), "N", "1",
@@ -102,7 +102,7 @@ SETTINGS = (
     Setting("max_payload", 1 << 20, parsers.size, "BYTES", "1M",
         "Maximum size of a job's payload at dispatch.", flag=False),
     Setting("unknown_job_for", 600.0, parsers.duration(), "SECONDS", "600",
-        "How long a job waits for a worker that knows it before it is buried.", flag=False),
+        "How long a job that no worker knows is released before it fails.", flag=False),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -4,7 +4,7 @@ The search for the project goes from the current folder upwards. It may pass thr
 anybody can leave a `poolq.toml`, a `.env` or a `jobs.py` for others to run. So a folder is trusted
 only if
 
-- neither everybody nor a group other than the user's own may write to it, and
+- only its owner, the user's own group and root's group may write to it, and
 - it belongs to the user or to root, or is the current folder, which the user has chosen.
 """
 
@@ -24,7 +24,7 @@ def reason_for_distrust(folder: Path, *, current: bool) -> str:
 
 
 def reason_for(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool) -> str:
-    """Like `reason_for_distrust`, for a folder with this status and a user with these ids."""
+    """Like `reason_for_distrust`, for a folder of status `found` and a user with these ids."""
     if found.st_mode & stat.S_IWOTH:
         return f"everybody may write to {folder}"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, gid):

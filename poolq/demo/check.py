@@ -10,7 +10,7 @@ from poolq.engines.base import Totals
 
 
 class Comparison(NamedTuple):
-    """How much was dispatched, was counted by the engine, and was found in `place`."""
+    """How many were dispatched, how many the engine counted, and how many `place` holds."""
 
     what: str
     dispatched: int
@@ -30,7 +30,7 @@ class Comparison(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the jobs have written: index entries by file, ids of mails, URLs of webhooks."""
+    """What the jobs have written: index entries by file, ids of mails, and URLs of webhooks."""
 
     entries: dict[str, dict[str, Any]]
     mails: list[str]
@@ -45,7 +45,7 @@ def count(totals: Totals, counter: str, queue: str | None = None) -> int:
 
 
 def read_output(files: DemoFiles) -> Output:
-    """Read the output; an index entry or URL that was written twice counts once."""
+    """Read the output. An index entry or URL that was written twice counts once."""
     return Output(
         {entry["file"]: entry for entry in _lines(files.index)},
         [str(mail["Message-ID"]) for mail in mailbox.Maildir(files.maildir, create=False)],
@@ -56,7 +56,7 @@ def read_output(files: DemoFiles) -> Output:
 
 
 def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list[Comparison]:
-    """Compare everything that both the engine and the output show."""
+    """Compare each number that is known from the engine and from the output."""
     indexed = len(found.entries.keys() & set(work.sources))
     sent = count(totals, "done", "mails")
     again = int("run again" in found.crash)
@@ -64,7 +64,7 @@ def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list
         Comparison("files indexed", len(work.sources), count(totals, "done", "index"), indexed,
                    files.index),
         Comparison("mails sent", MAIL_COUNT, sent, len(set(found.mails)), files.maildir),
-        Comparison("mails with any sent twice", MAIL_COUNT, sent, len(found.mails), files.maildir),
+        Comparison("mails, with repeated ones", MAIL_COUNT, sent, len(found.mails), files.maildir),
         Comparison("webhooks delivered", len(RECOVERING_ANSWERS), count(totals, "done", "webhooks"),
                    len(found.delivered), files.delivered),
         Comparison("webhooks given up", len(FAILING_ANSWERS),
@@ -72,7 +72,7 @@ def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list
                    len(found.gave_up), files.gave_up),
         Comparison("workers killed", 1, count(totals, "crashed"), int(bool(found.crash)),
                    files.crash),
-        Comparison("jobs run again after that", 1, count(totals, "done", "crash"), again,
+        Comparison("jobs run again after a kill", 1, count(totals, "done", "crash"), again,
                    files.crash),
     ]  # fmt: skip
 

@@ -1,8 +1,8 @@
 """The jobs of `poolq demo`, as examples of functions and classes with options.
 
-Any job may run twice, because its worker may die before the job is recorded as done. So each of
-these jobs writes something that may be there twice: a line that names its subject, or a mail with
-the job's id.
+Any job may run twice, because its worker may die before the job is recorded as done. Each of these
+jobs allows for that: it writes a line that names its subject, or a mail with the job's id, so that
+a reader can drop duplicates.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ def index_file(path: str, index: str) -> None:
 class SendMail(Job):
     """Deliver a mail to a Maildir, at ten per second.
 
-    A mail over the limit waits for the next second, which uses an attempt, so the last of 60 mails
-    is sent at its sixth attempt.
+    A mail over the limit uses an attempt and waits for the next second, so the last of 60 mails is
+    sent in its sixth attempt.
     """
 
     queue = "mails"

@@ -1,7 +1,7 @@
-"""`poolq demo` runs a producer, then a pool of 4 workers, each in a process of its own.
+"""`poolq demo` first runs a producer in a child process, then a pool of 4 workers in another.
 
-Both run in the demo's folder with its settings, so that the user's settings and files have no
-effect. This process watches them and forwards stop signals to them.
+Both use the settings in the demo's folder, so that the user's settings and files have no effect.
+The parent process watches each child and forwards stop signals to it.
 """
 
 import os
@@ -122,7 +122,7 @@ class _Demo:
         )
 
     def _enter_project(self) -> None:
-        """Enter the demo's folder, unset poolq's environment variables, and print to the log."""
+        """Enter the demo's folder, unset poolq's environment variables, and write to the log."""
         os.chdir(self._files.folder)
         log = os.open(self._files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         for stream in (2,) if self._shown else (1, 2):
@@ -131,11 +131,11 @@ class _Demo:
         for name in [name for name in os.environ if name.startswith("POOLQ_")]:
             del os.environ[name]
         if not (self._shown and _has_runtime_folder()):
-            os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # apart from other pools
+            os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # keeps other pools apart
 
     def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
-        """Run `main` in a process of its own and return its exit code. `tick` is called about every
-        second with the seconds since the start."""
+        """Run `main` in a child process and return the exit code. `tick` is called about every
+        second, with the seconds since the start."""
         began = monotonic()
         try:
             closed = (self._signals.fd, self._signals.write)
@@ -157,8 +157,8 @@ class _Demo:
                 tick(monotonic() - began)
 
     def _stop(self, pid: int, signal_number: signal.Signals) -> None:
-        """Ask the process to let running jobs finish and end; the second time, to kill them. A pool
-        on the screen also gets Ctrl-C from the terminal, and counts by itself."""
+        """Ask the process to let running jobs finish and then end. The second time, ask it to kill
+        them, unless it is a pool on the screen, which itself gets each Ctrl-C from the terminal."""
         again = self._stopped_by or signal_number is signal.SIGQUIT
         self._stopped_by = self._stopped_by or signal_number
         if not (self._shown and again and signal_number is signal.SIGINT):
@@ -177,7 +177,7 @@ class _Demo:
 
 
 def _has_runtime_folder() -> bool:
-    """Return whether other commands of this user can find the pool where they look for pools."""
+    """Return whether there is a folder in which other commands of this user find the pool."""
     try:
         pool_folder(os.environ)
     except PoolStartError:

@@ -53,7 +53,7 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
             "failed": f"{numbers['failed']} permanently, after on_failure()",
             "retried": f"{numbers['retried']} after an error",
             "held back": f"{numbers['rate_limited']} by a rate limit, until the next second",
-            "crashed": f"{numbers['crashed']}, its worker killed, and recovered",
+            "crashed": f"{numbers['crashed']} whose worker was killed, and run again",
             "took": f"{seconds:.1f} s, {rate:.0f} jobs per second",
             "output": f"{files.folder}\n"
             f"{files.index.name}: {len(found.entries)} files, {lines} lines, {tokens} tokens\n"

@@ -15,7 +15,7 @@ FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
 SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__")
 
 PROJECT_FILE = """\
-# Written by `poolq demo`. Here, poolq commands show the demo's jobs: try `poolq failed ls`.
+# Written by `poolq demo`. In this folder, poolq shows the demo's jobs: try `poolq failed ls`.
 engine = "sqlite:///poolq.db"
 app = ["poolq.demo.jobs"]
 procs = 4
@@ -23,7 +23,7 @@ procs = 4
 
 
 class DemoFiles:
-    """The files of one demo run; the settings file makes the folder a project of poolq."""
+    """The files of one run of the demo. The settings file makes the folder a project of poolq."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class DemoFiles:
 
 
 class Work(NamedTuple):
-    """The files to index, `sources`, which are in the folder `library`."""
+    """What the jobs do. `sources` are the files to index, all of them in the folder `library`."""
 
     library: str
     sources: list[str]
@@ -61,7 +61,7 @@ def find_work() -> Work:
 
 
 def prepare(files: DemoFiles) -> None:
-    """Write the settings file; create the Maildir, so that workers do not all try to create it."""
+    """Write the settings file, and create the Maildir, so that no two workers create it at once."""
     files.settings.write_text(PROJECT_FILE)
     mailbox.Maildir(files.maildir, create=True)
 

@@ -130,7 +130,7 @@ def test_all_the_work_is_done_and_can_be_seen(
     totals = config.open_engine(settings).totals()
     assert run.report(todo, places, totals, 10.0, json=False) == 0
     shown = capsys.readouterr()
-    assert f"output:       {places.folder}\n" in shown.out
+    assert f"output:    {places.folder}\n" in shown.out
     assert "wrong" not in shown.err
     next((places.maildir / "new").iterdir()).unlink()
     assert run.report(todo, places, totals, 10.0, json=False) == 1
