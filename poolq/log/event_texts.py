@@ -2,7 +2,7 @@
 
 `2026-11-25 10:00:00.123 worker 2: done jobs:SendMail 0192… queue=emails attempt=1 in 12.3 ms`
 
-`formats.py` adds the beginning of a line, or writes JSON; `reporting.py` decides where it goes.
+`formats.py` adds the beginning of a line, or writes JSON; `reporting.py` decides where a line goes.
 """
 
 import logging
@@ -41,7 +41,7 @@ def level(event: events.Event) -> str:
 
 
 def describe(event: events.Event) -> str:
-    """Return the event in words, and any traceback. Names chosen by others cannot end a line."""
+    """Return the event in words, with its traceback. Escape names, which could end the line."""
     found = WORDERS[type(event)](event)
     if found.isprintable():
         return found
@@ -52,7 +52,7 @@ def describe(event: events.Event) -> str:
 
 
 def brief(event: events.Event) -> str:
-    """Return one short line for a list of events, which begins with what a person looks for."""
+    """Return one short line for a list of events, with the most important words first."""
     if isinstance(event, events.Retried):
         attempt = f"attempt {event.attempt} of {event.attempts}"
         return f"retried {event.job.rpartition(':')[2]}, {attempt}: {event.error}; {event.id}"

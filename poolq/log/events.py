@@ -32,7 +32,7 @@ class Retried(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A job failed for good. `cause` is that of the last entry in its history."""
+    """A job failed for good. `cause`: the cause of the last entry in the job's history."""
 
     job: str
     id: str
@@ -59,8 +59,8 @@ class Limited(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """No module defines the job, or a later poolq has stored it, as `why` says. It is released
-    without using an attempt, to wait for a rolling deploy."""
+    """A job was released without using an attempt, because no module defines it, or because a later
+    poolq has stored it. `why` says which. The next deploy may make the job known."""
 
     job: str
     id: str
@@ -109,7 +109,7 @@ class Crashed(NamedTuple):
 
 
 class TimedOut(NamedTuple):
-    """A worker was killed at its job's deadline. The job used an attempt and is in its queue."""
+    """A worker was killed at its job's deadline. The job used an attempt and is queued again."""
 
     id: str
     error: str
@@ -135,7 +135,7 @@ class LimitEnded(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Any other event. `level` as in logging: info, warning, error."""
+    """Any other event. `level`: info, warning or error."""
 
     level: str
     text: str

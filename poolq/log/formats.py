@@ -1,7 +1,7 @@
 """The two formats of the log: text for people, one JSON object per line for programs.
 
-A job's output can neither end a line (continuation lines are indented) nor control a terminal
-(control characters are escaped).
+What a job prints cannot look like a line of the log, because continuation lines are indented, and
+cannot control a terminal, because control characters are escaped.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.event_texts import NAMES_AND_LEVELS, WORDERS, describe, level
 from poolq.log.events import Event, Finished
 
-#: Lines of finished jobs per block. A block fits into one write.
+#: Lines of finished jobs per block, so that a block fits into one write.
 LINES_PER_BLOCK = 24
 CONTINUED = " [continued]"
 
@@ -28,7 +28,7 @@ class TextFormat:
         return self._line(when, who, "", describe(event))
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
-        """Format finished jobs, LINES_PER_BLOCK lines to a block, at half the cost of `event`."""
+        """Format finished jobs, in blocks of LINES_PER_BLOCK lines, at half the cost of `event`."""
         lines, worded = [], WORDERS[Finished]
         known, begin = self._begin
         for when, event in jobs:
@@ -45,7 +45,7 @@ class TextFormat:
     def output(
         self, when: float, who: str, job: str, text: str, _stream: str, /, *, more: bool = False
     ) -> bytes:
-        """Format a line that a job wrote. `more`: whether it continues in the next one."""
+        """Format a line that a job wrote. `more`: whether the next line continues it."""
         return self._line(when, who, job, text + CONTINUED if more else text)
 
     def record(self, who: str, job: str, record: LogRecord, text: str, trace: str) -> bytes:
@@ -75,9 +75,9 @@ class TextFormat:
 
 
 class JsonFormat:
-    """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is
-    `finished`, `retried` and so on with the fields of `events.py`, `log` for a record of the
-    stdlib's logging, `output` for a line that a job wrote."""
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is the name
+    of an event, such as `finished`, whose fields follow; or `log` for a record of the stdlib's
+    logging; or `output` for a line that a job wrote."""
 
     def __init__(self) -> None:
         self._stamp = (-1, "")
@@ -98,7 +98,7 @@ class JsonFormat:
     def output(
         self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = False
     ) -> bytes:
-        """As in TextFormat. `stream` is unknown unless Python's own streams wrote the line."""
+        """Like TextFormat. `stream` is "unknown" unless Python's own streams wrote the line."""
         fields: dict[str, object] = {"stream": stream, "text": text}
         if more:
             fields["more"] = True

@@ -2,14 +2,14 @@
 
 - A pipe carries frames, written by poolq's processes, and between them anything that a job's
   subprocesses write. Each frame is one write of at most PIPE_BUF bytes, which the system never
-  mixes with others. So the logger finds frames even in the middle of a line.
+  mixes with other writes. So the logger finds frames even in the middle of a subprocess's line.
 - A frame consists of MARK, the pool's token, a kind, the writer's pid, the size and the body. The
   token is random for each pool, so that no other output looks like a frame.
-- A WHOLE frame contains formatted blocks, each of one or several lines. A longer block is sent as
-  FIRST, any number of MIDDLE, and LAST. The pid distinguishes the blocks of a worker from those of
-  its forked children.
-- An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them:
-  the descriptor's digit, the job's id, NUL, the bytes.
+- A WHOLE frame contains formatted blocks, each of one or several lines. A block that is too long
+  for one frame is sent as FIRST, any number of MIDDLE, and LAST. The pid distinguishes the blocks
+  of a worker from those of its forked children.
+- An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them.
+  Its body is the descriptor's digit, the job's id, NUL and the bytes.
 """
 
 import os
@@ -32,7 +32,7 @@ def new_token() -> bytes:
 
 
 def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the blocks as frames of this process, each to be written at once."""
+    """Yield the blocks as frames of this process. Each frame must be written by one write."""
     pid = os.getpid()
     held: list[bytes] = []
     size = 0
@@ -66,7 +66,7 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield a line in pieces of at most MAX_LINE bytes, each with whether the line continues."""
+    """Yield pieces of at most MAX_LINE bytes, each with whether the line continues after it."""
     at = 0
     while len(line) - at > MAX_LINE:
         end = at + MAX_LINE
@@ -78,7 +78,7 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Splits the bytes of a pipe into (WHOLE, blocks), (OUTPUT and pid, body), (RAW, bytes)."""
+    """Splits a pipe's bytes into pairs: (WHOLE, blocks), (OUTPUT and pid, body) or (RAW, bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token
@@ -97,7 +97,7 @@ class Parser:
             body = mark + HEADER_BYTES
             try:
                 end = body + int(data[body - 4 : body], 16) if len(data) >= body else -1
-            except ValueError:  # forged
+            except ValueError:  # forged, since the size is no number
                 found.append((RAW, self._start))
                 at = mark + len(self._start)
                 continue
@@ -120,17 +120,17 @@ class Parser:
         return bool(self._rest)
 
     def end(self) -> bytes:
-        """Return the kept bytes as raw ones, which are no frame because nothing follows."""
+        """Return the kept bytes as raw output. They are no frame, because nothing follows them."""
         rest, self._rest = self._rest, b""
         return rest
 
     def reset(self) -> None:
-        """Drop incomplete frames and blocks, because bytes are missing from here."""
+        """Drop incomplete frames and blocks, because the bytes that follow them are lost."""
         self._rest = b""
         self._long.clear()
 
     def _opened(self, sender: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
-        """Return the content of a frame; nothing while its block is incomplete."""
+        """Return the content of a frame, or nothing if the frame's block is still incomplete."""
         kind, pid = sender[:1], sender[1:]
         if kind == WHOLE:
             return [(WHOLE, body)]

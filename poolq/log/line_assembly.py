@@ -1,7 +1,7 @@
 """Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
-and their subprocesses print is split into lines, each with the slot and the job of its beginning.
+and their subprocesses print is split into lines, each with the slot and job that began the line.
 
-`formats.py` decides how a line looks, the sink where it goes.
+`formats.py` decides how a line looks, and the sink where it goes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class _OpenLine:
 
 @dataclass(slots=True)
 class _Source:
-    """One pipe. `begun`: open lines by writer, which is RAW, or a process and its stream."""
+    """One pipe. `begun`: open lines by writer. A writer is RAW, or a process and its stream."""
 
     parser: Parser
     last: Record
@@ -37,7 +37,7 @@ class _Source:
 
 
 class LineAssembler:
-    """Assembles the lines of a pool's pipes. `names`: the sources after the rows."""
+    """Assembles the lines of a pool's pipes. `names`: those of the sources that follow the rows."""
 
     def __init__(self, formatter: Format, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._formatter = formatter
@@ -48,7 +48,7 @@ class LineAssembler:
         self._open: set[int] = set()
 
     def take(self, record: Record, now: float) -> list[bytes]:
-        """Return what can be written now. `now` is monotonic, for `overdue`."""
+        """Return the lines that can be written now. `now`: monotonic seconds, for `overdue`."""
         source = self._sources.get(record.source)
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
@@ -75,12 +75,12 @@ class LineAssembler:
         return self._end([one for one in self._open if self._sources[one].read_at <= late])
 
     def due(self, now: float) -> float | None:
-        """Return the seconds until `overdue` returns something; None: never."""
+        """Return the seconds until `overdue` returns something; None if no line is open."""
         read_at = [self._sources[one].read_at for one in self._open]
         return max(0.0, min(read_at) + LINE_TIMEOUT - now) if read_at else None
 
     def reset(self) -> list[bytes]:
-        """End open lines and drop incomplete blocks, because records are missing from here."""
+        """End open lines and drop incomplete blocks, because the records that follow are lost."""
         found = self._end(list(self._open))
         for source in self._sources.values():
             source.parser.reset()

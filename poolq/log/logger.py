@@ -3,8 +3,8 @@
 - Its main thread only moves what is in the pipes into the ring, so that no worker waits; the sink's
   thread formats and writes it. Lines are dropped only if the sink has stalled.
 - It may be killed at any time. Pipes and ring outlive it, and the next logger continues.
-- It exits when no writer is left (if the master died, when the orphaned processes end), or when the
-  master has requested it. TERM alone, which a supervisor may send to all, only wakes it up.
+- It exits when the master requests it, or when no process is left that could write to a pipe. TERM,
+  which a supervisor may send to all processes, only wakes it up.
 - The master starts it again if it ends, and kills it if it hangs.
 """
 
@@ -44,9 +44,9 @@ _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWI
 
 @dataclass(frozen=True, slots=True)
 class LoggerSetup:
-    """What a logger gets from the master; the pipes' writing ends are already closed in its
-    process. `who(row)` returns the slot of a row and the id of the job that it runs, or "".
-    `beat()` is called at least every second while all is well."""
+    """What a logger gets from the master, in a process that has closed the pipes' writing ends.
+    `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
+    called at least every second while all is well."""
 
     pipes: Pipes
     formatter: Format
@@ -140,7 +140,7 @@ class Logger:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        """Only set a flag, as all handlers do, because this thread may hold the sink's lock."""
+        """Only set a flag, as all handlers do, because the main thread may hold the sink's lock."""
         self._reopen_requested = True
 
 
@@ -162,9 +162,9 @@ def _ended(fd: int) -> bool:
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:
-    """Stop the logger and wait for its end, after all other processes have ended."""
+    """Stop the logger and wait for its end. Call this after all other processes have ended."""
     pipes.ring.request_exit()
-    send(pid, signal.SIGTERM)  # makes the logger check this at once
+    send(pid, signal.SIGTERM)  # makes the logger check the request at once
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
         if monotonic() > deadline:

@@ -1,9 +1,9 @@
 """The log's pipes: one for each row of the scoreboard and one for each other kind of process.
 
-The master creates them before it forks anything, and keeps both ends of all. So what a process has
-written is safe in its pipe, or in the ring, whatever happens to the process and to the logger.
-Every other process keeps only writing ends, the logger only reading ends. So the logger sees the
-end of a pipe when no writer is left, even after the master's death.
+The master creates all pipes before it forks any process, and keeps both ends of each. So what a
+process has written is safe in its pipe, or in the ring, even if the process or the logger dies. The
+logger keeps only reading ends, every other process only writing ends. So the logger sees the end of
+a pipe when no writer is left, even after the master's death.
 """
 
 import io
@@ -16,7 +16,7 @@ from poolq.log.ring import LogRing
 
 #: The processes that have a pipe but no row.
 NAMED_SOURCES = ("master", "keeper", "template", "dashboard")
-#: Processes that must never wait for the log, but drop and count what does not fit.
+#: Processes that must never wait for the log, but drop and count the lines that do not fit.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
@@ -55,10 +55,10 @@ class Pipes:
 
 def adopt(fd: int) -> None:
     """Make a pipe the stdout and stderr of this process and its subprocesses. Python's own streams
-    then write whole lines of UTF-8, whatever these contain. `fd` stays open."""
+    then write whole lines in UTF-8, and escape what UTF-8 cannot represent. `fd` stays open."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-        if stream is not None:  # after reconfigure(), which needs a position; a pipe has none
+        if stream is not None:
             stream.flush()
-        os.dup2(fd, number)
+        os.dup2(fd, number)  # after reconfigure(), which needs the position; a pipe has none

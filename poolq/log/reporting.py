@@ -1,8 +1,8 @@
 """The log of one process: events, the stdlib's logging, and what Python code prints.
 
 All of it goes through one `Log`, which keeps the order. It is buffered, then written in whole lines
-to the process's pipe, or to stderr before the process has one (`attach`). The logger handles what
-other programs write to the pipe.
+to the process's pipe, or to stderr if the process has no pipe yet (see `attach`). The logger
+handles what other programs write to the pipe.
 """
 
 import io
@@ -25,7 +25,7 @@ from poolq.log.frames import cut, frames, output
 BUFFER_BYTES = 16_384
 #: Assumed bytes of a finished job's line, which is formatted only when it is written.
 LINE_BYTES = 128
-#: Every event is also a record of this logger, for handlers of the application. Its level
+#: Every event is also a record of this logger, for handlers of the application. The logger's level
 #: determines which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
 _number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
@@ -82,12 +82,12 @@ class Log:
         streams: bool = True,
     ) -> None:
         """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
-        dropped and counted. `streams`: whether sys.stdout and sys.stderr go the same way. `job()`
-        returns the id of the job that this process runs, or "", for the output of its threads.
+        dropped and counted. `streams`: whether to replace sys.stdout and sys.stderr, too. `job()`
+        returns the id of the job that this process runs, or ""; it is used for output of threads.
         `on_event` receives warnings, errors and the events of _SHOWN."""
         self.rename(who)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
-        if streams and not self._prints:  # workers keep the template's, which code may refer to
+        if streams and not self._prints:  # workers keep the template's streams, which code may use
             self._prints = True
             sys.stdout = stream(self, 1)
             sys.stderr = stream(self, 2)
@@ -131,7 +131,7 @@ class Log:
         if not self._blocks:
             return
         with self._lock:
-            if self._sending:  # called by a destructor that prints
+            if self._sending:  # a destructor that prints has called this during `_send`
                 return
             self._sending = True
             try:
@@ -268,7 +268,7 @@ def stream(log: Log, fd: int) -> io.TextIOWrapper:
 def set_up(log_format: str = "text") -> Log:
     """Set up the process's log, on stderr for now; forked children inherit it. The root logger
     takes INFO and above, unless the application changes that when it is loaded."""
-    for fd in range(3):  # a closed one would be reused for a pipe
+    for fd in range(3):  # a pipe would otherwise get the number of a closed descriptor
         try:
             os.fstat(fd)
         except OSError:

@@ -1,14 +1,14 @@
-"""The logger's buffer, in memory that outlives it, where the successor of a killed logger
-continues.
+"""The logger's buffer. Its memory outlives a killed logger, whose successor continues with it.
 
 - A record is what one read of one pipe returned, with its source and time. The reading thread adds
-  records at TAIL, the sink's thread takes them from HEAD. Each thread moves its word only when its
-  operation is complete.
-- One system call moves the bytes from a pipe to their place in the ring. Until then, the place
-  contains a sentinel, so the successor of a logger that died knows whether they were moved.
+  records at TAIL, the sink's thread takes them from HEAD. Each thread changes its word, TAIL or
+  HEAD, only when its operation is complete.
+- One system call moves the bytes from a pipe to their place in the ring. Before this call, the
+  place contains a sentinel, so the successor of a dead logger knows whether the bytes were moved.
 - If there is no room, the oldest records are dropped (`drop`), and their lines counted.
 
-Positions only grow; the place is the position modulo the size. Words are single stores of 8 bytes.
+Positions only grow; the place in the ring is the position modulo the ring's size. Each word is
+stored at once, in 8 bytes.
 """
 
 import mmap
@@ -31,7 +31,7 @@ REWIND_BYTES = 512 << 10
 
 
 class Record(NamedTuple):
-    """`when`: seconds since the epoch; `slot` and `job`: those of the writing process then."""
+    """`when`: seconds since the epoch; `slot` and `job`: of the writing process at that time."""
 
     source: int
     when: float
@@ -55,7 +55,7 @@ class LogRing:
     # the master
 
     def request_exit(self) -> None:
-        """Make the logger exit when it has written everything, since all others have ended."""
+        """Make the logger exit when all is written, because all other processes have ended."""
         self._control[EXIT_REQUESTED] = 1
 
     # the logger
@@ -65,7 +65,7 @@ class LogRing:
         return bool(self._control[EXIT_REQUESTED])
 
     def recover(self) -> None:
-        """Complete what a killed logger has left. Each logger calls this once at its start."""
+        """Complete what a killed logger left unfinished. Each logger calls this at its start."""
         control = self._control
         tail = control[TAIL] = max(control[TAIL], control[HEAD])
         if control[INTENT] == tail + 1:
@@ -78,7 +78,7 @@ class LogRing:
     # the reading thread
 
     def read(self, fd: int, length: int, source: int, when: float, slot: int, job: str) -> bool:
-        """Move `length` available bytes from `fd` into a record. Return False without room."""
+        """Move `length` available bytes from `fd` into a record. Return False for lack of room."""
         with self._lock:
             tail = self._reserve(length)
             if tail is None:
@@ -104,7 +104,7 @@ class LogRing:
                 head = self._control[HEAD]
                 header = self._header(head)
                 body = self._body(head, header[LENGTH])
-                if head >= self._cursor:  # earlier ones are being written
+                if head >= self._cursor:  # not one of the records that the sink is writing
                     if header[SOURCE] != PAD:
                         self._control[DROPPED] += max(1, body.tobytes().count(b"\n"))
                     self._cursor = head + _span(header[LENGTH])
@@ -113,8 +113,8 @@ class LogRing:
     # the sink's thread
 
     def take(self, most: int) -> tuple[list[Record], int]:
-        """Return the next records, about `most` bytes, which stay in the ring until `done`, and how
-        many lines before them were dropped since the last call."""
+        """Return the next records, of about `most` bytes, and the number of lines that were dropped
+        since the last call. The records stay in the ring until `done`."""
         found, size = [], 0
         with self._lock:
             lost, self._control[DROPPED] = self._control[DROPPED], 0
@@ -128,7 +128,7 @@ class LogRing:
         return found, lost
 
     def done(self) -> None:
-        """Free the records that were taken, since they are written."""
+        """Free the records that were taken, now that they are written."""
         with self._lock:
             self._control[HEAD] = max(self._control[HEAD], self._cursor)
 
@@ -138,7 +138,7 @@ class LogRing:
     # positions
 
     def _reserve(self, length: int) -> int | None:
-        """Return the position for a record, after a pad if it does not fit before the end."""
+        """Return a record's position, after a pad if it would cross the end; None without room."""
         control = self._control
         if control[HEAD] == control[TAIL] and control[TAIL] % self._size > REWIND_BYTES:
             first = control[TAIL] + self._size - control[TAIL] % self._size
@@ -154,7 +154,7 @@ class LogRing:
         return control[TAIL]
 
     def _to_end(self, length: int) -> int:
-        """Return how many bytes to skip at the end, so that the record is in one piece."""
+        """Return how many bytes to skip at the end, so that a record is stored in one piece."""
         left = self._size - self._control[TAIL] % self._size
         return left if left < _span(length) else 0
 

@@ -1,7 +1,7 @@
 """Where the log goes: stderr or a file, written by a thread of its own.
 
 The sink may stall or fail for any length of time; the logger keeps reading. Writing is retried
-until it succeeds, and then one line says how many lines were dropped meanwhile.
+until it succeeds, and then one line says how many lines were dropped in the meantime.
 """
 
 import os
@@ -82,7 +82,7 @@ class Sink(threading.Thread):
         self._news.set()
 
     def reopen(self) -> None:
-        """Open the path again, which creates a new file because the old one was moved."""
+        """Open the path again, because the old file was moved. This creates a new file."""
         self._reopen = True
         self._news.set()
 

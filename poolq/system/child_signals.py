@@ -1,8 +1,8 @@
 """The signals of a worker or a keeper, and waiting. Handlers only set a flag; the loop acts on it.
 
-TERM asks a worker to finish its job and exit. QUIT makes it exit at once; the keeper gives its jobs
-back. USR2 writes the stack of every thread to stderr, even if the worker hangs in C. INT, HUP,
-TTIN, TTOU and USR1 do nothing. They have a handler, since subprocesses inherit ignored signals.
+TERM asks a worker to finish its job and exit. QUIT makes it exit at once; the keeper then gives the
+worker's jobs back. USR2 writes the stack of every thread to stderr, even if the worker hangs in C.
+INT, HUP, TTIN, TTOU and USR1 have empty handlers, since subprocesses inherit ignored signals.
 """
 
 import ctypes
@@ -39,7 +39,7 @@ class ChildSignals:
         self._wakeup, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._handlers: dict[signal.Signals, Handler] = {}
         self._mask: set[int | signal.Signals] = set()
-        self._handle_term: Handler = self._stop  # a bound method is a new object each time
+        self._handle_term: Handler = self._stop  # kept, since each access creates a new method
 
     @property
     def stopping(self) -> bool:
@@ -48,8 +48,8 @@ class ChildSignals:
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
         """Replace the handlers of the master, from which this process was forked. `abort` is called
-        just before QUIT ends the process. `outlive`: whether the kernel must not send TERM when the
-        master dies; then only the pipe reports its death."""
+        just before QUIT ends the process. `outlive`: whether this process outlives the master. The
+        kernel then sends no TERM when the master dies, which only the pipe reports."""
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
             abort()
@@ -79,7 +79,7 @@ class ChildSignals:
             self.orphaned = self._stop_heard = True
 
     def wait(self, timeout: float, *fds: int) -> bool:
-        """Sleep until one of `fds` is readable (True), a signal arrives, or the master dies."""
+        """Sleep until a signal arrives, the master dies or one of `fds` is readable (True)."""
         watched = [self._wakeup, *fds] if self.orphaned else [self._wakeup, self._life, *fds]
         ready = readable(watched, timeout)
         if self._wakeup in ready:
@@ -127,8 +127,8 @@ def use_large_stack() -> None:
     """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
     Python's handlers run on an alternate stack if there is one (SA_ONSTACK), and faulthandler makes
     one of about 11 KiB on the heap. Each signal that arrives while others are delivered adds a
-    frame of 3 KiB or more, and five at once would overwrite the heap beside it. So call this after
-    each use of faulthandler."""
+    frame of 3 KiB or more, and five at once would overwrite the heap beside that stack. So call
+    this after each use of faulthandler."""
     if sys.platform != "linux":
         return
     memory = mmap.mmap(-1, STACK_BYTES)

@@ -2,8 +2,8 @@
 
 All signals are blocked around the fork, so that none is handled by the wrong process. A child exits
 by `os._exit`, after flushing its own streams. Each child has its own process group. So a signal to
-the master's group reaches only the master, and a kill also reaches the job's subprocesses. Until a
-child has its own handlers, TERM simply ends it.
+the master's group reaches only the master, and killing a child's group also kills the subprocesses
+of its job. Until a child has its own handlers, TERM simply ends it.
 """
 
 import os
@@ -22,7 +22,7 @@ EXIT_CRASHED = 70
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
     """Fork a child that runs `main` and exits with its code; return the child's pid. `close`:
     descriptors that the child must close. Unless `alone`, the child stays in the parent's process
-    group and keeps its terminal. Raises OSError if the system has no room for another process."""
+    group and keeps the terminal. Raises OSError if the system has no room for another process."""
     flush_streams()
     with signals_blocked() as mask:
         pid = os.fork()
@@ -34,7 +34,7 @@ def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True)
 @contextmanager
 def signals_blocked() -> Iterator[set[int | signal.Signals]]:
     """Block all signals in the context; yield the previous mask. A fork loses a signal that has
-    arrived and was not handled yet, but not a blocked one."""
+    arrived and was not handled yet, unless the signal is blocked."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield mask

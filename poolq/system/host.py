@@ -25,7 +25,7 @@ def raise_descriptor_limit(needed: int) -> None:
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of what a template forks. Return False if that is not supported."""
+    """Become the parent of what a template forks. Return False if the system cannot do that."""
     try:
         return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
     except AttributeError:

@@ -1,4 +1,4 @@
-"""The identity of a process on its host, by which others can tell whether it still lives."""
+"""The identity of a process on its host, by which other processes tell whether it still lives."""
 
 import os
 import secrets
@@ -27,7 +27,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Return the namespace in which this process's pid is valid; "" if there are none."""
+    """Return the namespace in which this process's pid is valid; "" if the system has none."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -109,8 +109,8 @@ def is_gone(worker: Registration) -> bool:
 
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
-    """Return whether that process ran in this boot and pid namespace and has ended. If it is hidden
-    from this user (hidepid, ProtectProc), return False; only missing heartbeats count then."""
+    """Return whether that process ran in this boot and pid namespace and has ended. Return False
+    for a process hidden from this user (hidepid, ProtectProc), whose missing heartbeats count."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)

@@ -9,7 +9,7 @@ import psutil
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process, unless it has ended and will be reaped in the next round."""
+    """Signal a process. If it has ended, do nothing, because the next round reaps it."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -34,7 +34,7 @@ def kill_group(pid: int) -> None:
 
 
 def end_group(leader: int, session: int) -> None:
-    """Kill what the job of a dead worker, the group's leader, has started."""
+    """Kill what the job of a dead worker has started. `leader`: the worker's pid."""
     if has_members(leader, session):
         kill_group(leader)
 

@@ -1,8 +1,8 @@
 """How a pool's master is found on its host even if somebody has deleted its lock file.
 
 The master holds a marker: memory that is named after folder and pool, and that nobody else can
-remove. A new pool first takes the lock and creates its own marker, then looks for others in the
-processes of its user. So if two pools lock two files of one name, at least one sees the other.
+remove. A new pool first takes the lock and creates its own marker, then looks for other markers in
+the processes of its user. So if two pools lock two files of one name, one at least sees the other.
 """
 
 import os
@@ -16,8 +16,8 @@ def create_marker(folder: Path, name: str) -> int:
 
 
 def other_holders(folder: Path, name: str) -> list[int]:
-    """Return the pids of this user's other processes that have such a marker, in the same mount
-    namespace, because containers may have different folders with the same name."""
+    """Return the pids of other processes that have such a marker. Consider only this user's, and
+    only this mount namespace, because containers may have different folders of the same name."""
     link = f"/memfd:{_called(folder, name)} (deleted)"
     me, user, here = str(os.getpid()), os.geteuid(), _mounts("self")
     found = []
@@ -25,7 +25,7 @@ def other_holders(folder: Path, name: str) -> list[int]:
         for entry in entries:
             if not entry.name.isdecimal() or entry.name == me:
                 continue
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the process has ended
                 if entry.stat().st_uid == user and _has(entry.path, link):
                     found += [int(entry.name)] if _mounts(entry.name) == here else []
     return found

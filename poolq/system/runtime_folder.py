@@ -1,12 +1,12 @@
 """Where a running pool is found: a folder with a lock and a socket for each pool's name.
 
 - A folder has one pool per name. The lock is a POSIX lock, which belongs to the process that took
-  it. No child inherits it, so the next pool may start while workers of a dead one still run. The
+  it. No child inherits it, so the next pool may start while workers of a dead pool still run. The
   lock is lost when its owner closes any descriptor of the file, so nothing else in the master opens
-  it.
-- If the lock file is deleted, the pool creates it again. Until then, and if two pools have locked
-  two files of one name, they find each other by a marker (`pool_marker.py`).
-- Both files have mode 0600, in a folder that is the user's own, so nobody else can send commands.
+  the file.
+- If the lock file is deleted, the pool creates it again. Until it has, or if two pools have locked
+  two files of one name, pools find each other by a marker (`pool_marker.py`).
+- Both files have mode 0600, in a folder that belongs to the user, so nobody else can send commands.
 - A folder is reached through its descriptor, since a socket's path has at most 107 bytes.
 
 `control/server.py` and `control/client.py` are the two ends of the socket.
@@ -42,7 +42,7 @@ class RunningPool(NamedTuple):
 
 
 def pool_folder(environ: Mapping[str, str]) -> Path:
-    """Return, or create, the folder of a pool started here. Raises PoolStartError."""
+    """Return the folder for pools started in `environ`; create it. Raises PoolStartError."""
     path, variable = _chosen(environ)
     try:
         if variable == SESSION_VARIABLE and path.parent.stat().st_uid != os.geteuid():
@@ -95,7 +95,7 @@ def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
 
 
 def _absolute(environ: Mapping[str, str], variable: str) -> str:
-    """Return the variable's first folder (systemd separates them by colons), "" if not absolute."""
+    """Return the variable's first folder (systemd separates several by colons); "" if relative."""
     value = environ.get(variable, "").partition(":")[0]
     return value if value.startswith("/") else ""
 
@@ -116,8 +116,8 @@ def file_name(name: str) -> str:
 
 
 class PoolLock:
-    """A pool's name, held by its master until `release` or its death. `listener` is its socket. If
-    a cleanup of such folders deletes the files, `restore_files` creates them again."""
+    """A pool's name, held by its master until `release` or the master's death. `listener`: the
+    pool's socket. If the lock or socket file is deleted, `restore_files` creates it again."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Raises PoolStartError if another pool holds the name, or a file cannot be created."""
@@ -143,7 +143,7 @@ class PoolLock:
             ) from None
 
     def _reject_duplicate(self) -> None:
-        """Give up the name if another pool has it, whose lock file was deleted."""
+        """Raise PoolStartError if a pool whose lock file was deleted still holds the name."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
             self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
@@ -163,7 +163,7 @@ class PoolLock:
                 raise name_taken(self._name, pid) from None
             if _inode(self._lock_file, folder) == _Inode.of(os.fstat(fd)):
                 break
-            os.close(fd)  # its last owner has just deleted it
+            os.close(fd)  # the file's last owner has just deleted it
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()} {self._name}\n".encode(), 0)
         return fd
@@ -197,7 +197,7 @@ class PoolLock:
         try:
             self._recreate(lock=not there[0])
         except (PoolStartError, OSError) as error:
-            self._failures += 1  # the first may be caused by a new pool, which then exits
+            self._failures += 1  # the first may be caused by a new pool, which will then exit
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
             text = f"{deleted} and cannot be created again; commands do not find this pool: {why}"
             return ("error", text) if self._failures == 2 else None
@@ -205,8 +205,8 @@ class PoolLock:
         return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """Create the files again. Hold the old lock until there is a new one; meanwhile, the marker
-        keeps new pools away."""
+        """Create the files again. Hold the old lock until there is a new one. In between, the
+        marker keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _is_private(self._path.lstat()):
@@ -290,11 +290,11 @@ def _holder(fd: int) -> int:
     kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
     if kind == fcntl.F_UNLCK:
         return 0
-    return pid if pid > 0 else _written(fd)[0] or -1  # it is in another pid namespace
+    return pid if pid > 0 else _written(fd)[0] or -1  # the owner is in another pid namespace
 
 
 def _where(pid: int) -> str:
-    """Return the folder in which it was started, which tells a person whose pool it is."""
+    """Return where the process was started, so that a person can tell whose pool it is."""
     try:
         return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
     except OSError:
@@ -302,13 +302,13 @@ def _where(pid: int) -> str:
 
 
 def _written(fd: int) -> tuple[int, str]:
-    """Return what the lock's owner wrote into it: its pid and the pool's name."""
+    """Return what the lock's owner wrote into the file: the owner's pid and the pool's name."""
     pid, _, name = os.pread(fd, 1024, 0).decode("utf-8", "replace").rstrip("\n").partition(" ")
     return (int(pid) if pid.isdecimal() else 0), name
 
 
 def holder_of(name: str, environ: Mapping[str, str]) -> int:
-    """Return the pid of the pool that holds this name in the folder of pools started here, or 0."""
+    """Return the pid of the pool that holds this name in the folder for new pools, or 0."""
     path = _chosen(environ)[0] / f"{file_name(name)}.lock"
     try:
         found = _read_lock(path) if _trusted(path.parent, environ) else []
@@ -318,7 +318,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """Return the pools that this user may see, by name. In a master, this would free its lock."""
+    """Return the pools that this user may see, sorted. In a master, this would free its lock."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The signals of the master and of other processes with a loop. Handlers only queue them."""
+"""The signals of the master and of other processes that have a loop. Handlers only queue them."""
 
 import os
 import signal

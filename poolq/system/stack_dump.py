@@ -33,14 +33,14 @@ def enable() -> int:
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
     """Return the stack of every thread of that worker, "" if it does not answer in time. `number`:
-    that of the worker's file. It must not be 0: the signal ends a worker without a file."""
+    that of the worker's file, not 0, because the signal would end a worker that has no file."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
         if not Path(f"/proc/self/fd/{file}").readlink().match("/memfd:poolq-stack*"):
-            return ""  # the job has closed it and opened another file
+            return ""  # a job has closed the worker's file and opened another one
         if os.fstat(file).st_size > MAX_FILE_BYTES:
             os.ftruncate(file, 0)
         begun = os.fstat(file).st_size
@@ -54,7 +54,7 @@ def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
 
 
 def _complete(file: int, begun: int, timeout: float) -> int:
-    """Wait until nothing more is added; return the size."""
+    """Wait until nothing more is added to the file; return the file's size."""
     deadline, size, still = monotonic() + timeout, begun, 0
     while monotonic() < deadline and still < _STILL:
         sleep(_PAUSE)

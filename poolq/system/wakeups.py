@@ -65,7 +65,7 @@ def drain(fd: int) -> None:
 
 def readable(fds: Iterable[int], timeout: float) -> set[int]:
     """Return the descriptors that can be read (or have ended), waiting for at most `timeout`
-    seconds. This uses `poll`, since `select` accepts no descriptor above 1023."""
+    seconds. This uses `poll`, because `select` accepts no descriptor above 1023."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
