@@ -87,7 +87,7 @@ def _job(settings: Config, name: str) -> Any:
     """The job's class or function job, or None if there is no application to load."""
     missing = not any(_exists(settings.folder, module) for module in settings.app)
     if missing and settings.sources["app"] == "default":
-        warn(f"no module {settings.app[0]} in {settings.folder}, so poolq's defaults are used")
+        warn(f"there is no module {settings.app[0]} in {settings.folder}; using poolq's defaults")
         return None
     from poolq.jobs.function_job import FunctionJob
     from poolq.jobs.registry import load
@@ -103,8 +103,8 @@ def _job(settings: Config, name: str) -> Any:
 def _unknown(modules: Sequence[str], name: str, known: Sequence[str]) -> str:
     hint = suggestion(name, known)
     return (
-        f"there is no job {name!r} in {', '.join(modules)}; {hint}{' ' * bool(hint)}--by-name"
-        " dispatches it nevertheless, for workers that have it"
+        f"there is no job {name!r} in {', '.join(modules)}; {hint}{' ' * bool(hint)}use --by-name"
+        " to dispatch it anyway, for workers that define it"
     )
 
 

@@ -94,11 +94,10 @@ def ls(
         columns = [*map(tables.Column, names), tables.Column("ERROR", elastic=True)]
         tables.print_table(columns, list(map(_row, shown)))
     else:
-        options.warn(
-            "no job has failed" if queue is None and before is None else "no such job has failed"
-        )
+        every = queue is None and before is None
+        options.warn("no job has failed" if every else "no failed job matches")
     if len(found) > limit:
-        options.warn(f"there are more than {limit}; --limit shows more of them")
+        options.warn(f"there are more than {limit}; use --limit to show more")
 
 
 def _row(stored: StoredJob) -> tuple[object, ...]:
@@ -115,7 +114,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     stored = engine.find(id)
     if stored is None or stored.status != "failed":
         state = "is done or never existed" if stored is None else f"is {stored.status}"
-        raise NotFound(f"job {id} is not among the failed ones; it {state}")
+        raise NotFound(f"job {id} is not a failed job; it {state}")
     print_job(stored, as_json)
 
 
@@ -153,7 +152,7 @@ def _each(
 ) -> int:
     if bool(selection.ids) == selection.many:
         context = click.get_current_context()
-        raise click.UsageError("give either ids, or --queue, --older-than or --all", context)
+        raise click.UsageError("give either ids or options (--queue, --older-than, --all)", context)
     if selection.many:
         count = sum(len(act(page)) for page in _pages(engine, selection))
         click.echo(f"{done} {count} job{'s' * (count != 1)}")
@@ -166,7 +165,7 @@ def _each(
         done,
         [id for id in ids if id in found],
         [id for id in ids if id not in found],
-        "is not among the failed ones",
+        "is not a failed job",
     )
 
 

@@ -23,7 +23,7 @@ class Group(click.Group):
         given = args[0]
         names = self.list_commands(ctx)
         if given not in names and not given.startswith("-"):
-            hint = suggestion(given, names, f"there are {', '.join(names)}")
+            hint = suggestion(given, names, f"the commands are {', '.join(names)}")
             raise click.UsageError(f"there is no command {given!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

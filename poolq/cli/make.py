@@ -61,7 +61,7 @@ def job(settings: Config, name: str, force: bool) -> None:
     if beside.exists():
         raise Refused(
             f"{_shown(beside)} is a module, so there can be no package {settings.app[0]} beside it;"
-            f" write {title} there, or move it to {_shown(package / '__init__.py')}"
+            f" write {title} there, or move the module to {_shown(package / '__init__.py')}"
         )
     path = package / f"{module}.py"
     if path.exists() and not force:

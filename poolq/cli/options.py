@@ -36,7 +36,7 @@ def reject_empty(
     """Reject an empty job id, such as the value of an unset variable in a script."""
     for one in [value] if isinstance(value, str) else value:
         if not one.strip():
-            raise click.UsageError(f"{one!r} is not a job id; dispatching returns one", ctx)
+            raise click.UsageError(f"{one!r} is not a job id; dispatch() returns one", ctx)
     return value
 
 
@@ -109,7 +109,7 @@ def open_storing(settings: Config) -> Engine:
     if not engine.stores:
         place = settings.sources.get("engine", "code")
         raise ConfigError(
-            f"{settings.engine} ({place}) keeps no jobs, but the command needs an engine that does;"
+            f"{settings.engine} ({place}) stores no jobs; this command needs an engine that does;"
             " set POOLQ_ENGINE or --engine to sqlite, redis or database"
         )
     return engine

@@ -99,9 +99,7 @@ def pause(engine: Engine, queues: Sequence[str]) -> None:
     for name in dict.fromkeys(queues):
         engine.pause(name)
         if name not in known:
-            options.warn(
-                f"there is no queue {name!r} yet; it will be paused when its first job comes"
-            )
+            options.warn(f"there is no queue {name!r} yet; it will be paused from its first job on")
         options.print_line(f"paused {name}")
 
 

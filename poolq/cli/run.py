@@ -23,7 +23,7 @@ def run(settings: Config) -> int:
     if settings.engine in STORELESS:
         raise ConfigError(
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
-            " keeps no jobs; give --engine or POOLQ_ENGINE as sqlite, redis or database"
+            " stores no jobs; set --engine or POOLQ_ENGINE to sqlite, redis or database"
         )
     from poolq.dashboard import dashboard, progress_bar
     from poolq.log import sink

@@ -77,7 +77,8 @@ class Actions:
         if self._opened is None:
             mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:
-                raise Refused(f"this pool uses {theirs}, not {mine}; give the pool's --engine")
+                why = f"this pool uses {theirs}, not {mine}; pass the pool's engine with --engine"
+                raise Refused(why)
             self._opened = open_engine(self._config)
         return self._opened
 

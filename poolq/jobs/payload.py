@@ -70,16 +70,16 @@ def _check(value: object, job: str, path: str, depth: int) -> None:
         if not math.isfinite(value):
             _refuse(job, f"{path} is {value!r}, which JSON cannot hold; use None")
     else:
-        text = f"{path} is {_kind(value)}, which JSON cannot hold unchanged; use {_hint(value)}"
+        text = f"{path} is {_kind(value)}, which JSON cannot hold unchanged; {_hint(value)}"
         _refuse(job, text)
 
 
 def _hint(value: object) -> str:
     if hasattr(value, "model_dump"):  # a model of pydantic
-        return 'its model_dump(mode="json")'
+        return 'convert it with its model_dump(mode="json")'
     if is_dataclass(value):
-        return "dataclasses.asdict() of it"
-    return _HINTS.get(type(value).__name__, "str, int, float, bool, None, list or dict")
+        return "convert it with dataclasses.asdict()"
+    return f"use {_HINTS.get(type(value).__name__, 'str, int, float, bool, None, list or dict')}"
 
 
 def _check_deeper(value: object, job: str, path: str, depth: int) -> None:

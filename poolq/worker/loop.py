@@ -43,6 +43,7 @@ RETURNED_RESULT = JobResult(
 )
 #: Number of consecutive jobs without a rate limit after which others stop waiting for a worker.
 UNLIMITED_STREAK = 4
+EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
 
@@ -94,7 +95,7 @@ class Loop:
             note = "exiting without an answer from the engine; the keeper settles finished jobs"
             self._reporter.report(Note("warning", note))
         except Fenced as error:
-            self._reporter.report(Note("warning", f"{error}; exiting, a new worker follows"))
+            self._reporter.report(Note("warning", f"{error}; {EXITING}"))
         except EngineError as error:
             return self._report_broken(str(error))
         except OSError as error:
@@ -114,7 +115,7 @@ class Loop:
 
     def _report_broken(self, why: str) -> int:
         """Report that the worker cannot continue. Its exit counts as a crash of any running job."""
-        self._reporter.report(Note("error", f"{why}; exiting, a new worker follows"))
+        self._reporter.report(Note("error", f"{why}; {EXITING}"))
         self._reporter.flush()
         return EXIT_BROKEN
 
@@ -362,7 +363,7 @@ class Loop:
         if self._row.notes.first_warning(event.job):
             text = (
                 f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
-                'counts as an attempt; raise attempts, or set on_limit = "park"'
+                'uses an attempt; raise attempts, or set on_limit = "park"'
             )
             self._reporter.report(Note("warning", text))
 

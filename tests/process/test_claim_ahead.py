@@ -240,5 +240,5 @@ def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(varying: P
     (worker,) = other.workers()
     assert {line.pid for line in varying.ledger.lines("start") if line.id in behind} == {worker.pid}
     pool.thaw()
-    pool.until_said("exiting, a new worker follows")
+    pool.until_said("exiting; a new worker will replace this one")
     assert {varying.ledger.times("start")[id] for id in behind} == {1}

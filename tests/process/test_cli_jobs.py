@@ -276,7 +276,7 @@ def test_failed_retry_and_forget_by_id(poolq: Command, engine: Engine, worker: W
     first, second = fail(poolq, engine, worker, 2, "a")
     done = poolq("failed", "retry", first, NOBODY)
     assert (done.code, done.out) == (1, f"retried {first}\n")
-    assert done.line == f"job {NOBODY} is not among the failed ones"
+    assert done.line == f"job {NOBODY} is not a failed job"
     found = engine.find(first)
     assert found is not None
     assert (found.status, found.state) == ("ready", State())

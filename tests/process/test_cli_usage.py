@@ -39,8 +39,8 @@ def poolq(tmp_path: Path) -> Command:
         ("job show ''", "'' is not a job id"),
         ("failed retry ''", "'' is not a job id"),
         ("job dispatch jobs:A {", "the payload is not JSON: Expecting property name enclosed in"),
-        ("failed retry", "give either ids, or --queue, --older-than or --all"),
-        ("failed forget --all 1234", "give either ids, or --queue, --older-than or --all"),
+        ("failed retry", "give either ids or options (--queue, --older-than, --all)"),
+        ("failed forget --all 1234", "give either ids or options (--queue, --older-than, --all)"),
         ("failed forget --all", "There is no terminal to ask on; give --yes"),
         ("failed ls --older-than=old", "--older-than is 'old'"),
         ("failed ls --limit=0", "--limit"),
@@ -63,8 +63,8 @@ def test_usage_errors(poolq: Command, args: str, said: str) -> None:
         ("db migrate --engine=database", "DATABASE_URL"),
         ("run --engine=sync", "a pool cannot run on sync://"),
         ("run --engine=null://", "a pool cannot run on null://"),
-        ("queue ls --engine=sync", "keeps no jobs"),
-        ("failed ls --engine=null", "keeps no jobs"),
+        ("queue ls --engine=sync", "stores no jobs"),
+        ("failed ls --engine=null", "stores no jobs"),
     ],
 )
 def test_a_bad_engine_is_bad_configuration_wherever_it_came_from(

@@ -86,5 +86,5 @@ def test_a_node_with_a_short_node_ttl_is_taken_over_after_it(project: Project) -
     project.ledger.open()
     until(project.settled)
     pool.thaw()
-    pool.until_said("exiting, a new worker follows")
+    pool.until_said("exiting; a new worker will replace this one")
     assert sorted(project.ledger.times("start").values()) == [1, 2]

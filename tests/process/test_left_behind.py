@@ -169,7 +169,7 @@ def test_an_engine_that_contradicts_a_worker_costs_one_line(rude: Project) -> No
     with redis.Redis.from_url(rude.url) as client:
         client.hset(f"{{{rude.namespace}}}:worker:{worker.worker}", "#request", 10**6)
     quick = rude.dispatch("Quick")
-    pool.until_said("exiting, a new worker follows")
+    pool.until_said("exiting; a new worker will replace this one")
     rude.ledger.until("start", quick)
     assert "Traceback" not in pool.log
 

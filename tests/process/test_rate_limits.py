@@ -356,4 +356,4 @@ def test_a_claim_that_was_lost_while_its_limit_was_asked_for_is_not_started(
     assert project.ledger.times("start") == {id: 1}
     assert (project.total("done"), project.total("failed")) == (1, 0)
     assert sum(use.window.used for use in project.engine.limits()) == 1
-    pool.until_said("exiting, a new worker follows")
+    pool.until_said("exiting; a new worker will replace this one")

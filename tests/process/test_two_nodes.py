@@ -55,7 +55,7 @@ def test_a_node_that_was_stopped_for_too_long_has_lost_its_jobs(project: Project
     assert done == 3
     stopped.thaw()
     until(lambda: len(project.ledger.ids("end")) == 5, 10, "the late ends")
-    stopped.until_said("exiting, a new worker follows", times=2)
+    stopped.until_said("exiting; a new worker will replace this one", times=2)
     for id in lost:
         stopped.until_said(f"stale settlement of {id} refused")
     after = project.dispatch_many("Quick", 20)

@@ -60,7 +60,7 @@ def test_commands_show_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     tables.print_fields({"error": f"{EVIL}\nmore"})
     tables.print_table([tables.Column("JOB")], [[EVIL]])
     assert safe(capsys.readouterr().out, "\n")
-    report_ids("retried", [EVIL], [EVIL], "is not among the failed ones")
+    report_ids("retried", [EVIL], [EVIL], "is not a failed job")
     warn(f"unknown key {EVIL} in .env")
     found = capsys.readouterr()
     assert safe(found.out + found.err, "\n")
