@@ -6,20 +6,10 @@ on first use, so that a command such as `poolq health`, which needs none of them
 
 TYPE_CHECKING = False  # importing typing takes longer than the rest of this module
 if TYPE_CHECKING:
-    from poolq.errors import (
-        AppError,
-        ConfigError,
-        DurationError,
-        EngineError,
-        EngineUnavailable,
-        JobError,
-        JobFailed,
-        LimitError,
-        OptionError,
-        PayloadError,
-        PoolqError,
-        RateLimitExhausted,
-    )
+    from poolq.errors import (  # isort: skip
+        AppError, ConfigError, DurationError, EngineError, EngineUnavailable, JobError, JobFailed,
+        LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted,
+    )  # fmt: skip
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
@@ -27,41 +17,18 @@ if TYPE_CHECKING:
     from poolq.jobs.producer import connect
 
 __all__ = [
-    "AppError",
-    "ConfigError",
-    "DurationError",
-    "EngineError",
-    "EngineUnavailable",
-    "FunctionJob",
-    "Job",
-    "JobError",
-    "JobFailed",
-    "JobSettings",
-    "Limit",
-    "LimitError",
-    "OptionError",
-    "PayloadError",
-    "PoolqError",
-    "RateLimitExhausted",
-    "connect",
-    "current",
-    "dispatch",
-    "dispatch_many",
-    "job",
-]
+    "AppError", "ConfigError", "DurationError", "EngineError", "EngineUnavailable", "FunctionJob",
+    "Job", "JobError", "JobFailed", "JobSettings", "Limit", "LimitError", "OptionError",
+    "PayloadError", "PoolqError", "RateLimitExhausted", "connect", "current", "dispatch",
+    "dispatch_many", "job",
+]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
 _MODULES = {
-    "FunctionJob": "jobs.function_job",
-    "Job": "jobs.job",
-    "JobSettings": "jobs.job",
-    "Limit": "jobs.limits",
-    "connect": "jobs.producer",
-    "current": "jobs.job",
-    "dispatch": "jobs.dispatch",
-    "dispatch_many": "jobs.dispatch",
-    "job": "jobs.function_job",
-}
+    "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.job",
+    "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
+    "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
