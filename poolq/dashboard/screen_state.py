@@ -35,13 +35,15 @@ class Detail:
 
 @dataclass(slots=True)
 class ScreenState:
-    """`chosen` maps panes to the keys of their selected rows. `own` is true in the dashboard of
+    """`chosen` maps panes to the keys of their selected rows. `columns`: the pane and title of each
+    optional column that was shown. `own` is true in the dashboard of
     `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
 
     own: bool = False
     read_only: bool = False
     pane: str = "workers"
     chosen: dict[str, str] = field(default_factory=dict)
+    columns: set[tuple[str, str]] = field(default_factory=set)
     filter: str = ""
     typing: bool = False
     pasting: bool = False

@@ -92,6 +92,7 @@ def test_a_pool_is_watched_resized_and_drained(tmux: Tmux, project: Project) -> 
     for columns, lines in ((60, 15), (200, 50), (30, 6)):
         assert tmux.does("resize-window", "-x", str(columns), "-y", str(lines))
         until(lambda: _fills(tmux, lines), what=f"a screen of {columns}x{lines}")  # noqa: B023  # until() ends first
+    tmux.until_shows(" default  ● RUNNING g1  1/2\n", " 1 busy    jobs:Held ")
     assert tmux.does("resize-window", "-x", "200", "-y", "50")
     tmux.type("Enter")
     tmux.until_shows(running, "STACK", "in gate")

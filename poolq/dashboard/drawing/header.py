@@ -11,6 +11,7 @@ from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
 
 GAUGE_WIDTH = 10
+NARROW_WIDTH = 40  # columns below which words are omitted
 MAX_PATH_WIDTH = 26  # columns of a path or URL
 
 
@@ -24,7 +25,7 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
         late = [Part(f"STALE {amounts.span(head.age)}", theme.bad)] if stale(head) else []
         parts = [
             Part(clean(head.pool, ascii_only=ascii_only), theme.strong), state, *late,
-            Part(busy_of(head)), Part(f"up {amounts.span(head.uptime)}", rank=2),
+            Part(busy_of(head, width), rank=1), Part(f"up {amounts.span(head.uptime)}", rank=2),
             Part(f"master {head.pid}", theme.dim, 4), broker,
         ]  # fmt: skip
         return [lay_out(parts, width)]
@@ -75,8 +76,10 @@ def state_of(head: PoolView) -> str:
     return f"{word} g{head.generation}" if head.generation else word
 
 
-def busy_of(head: PoolView) -> str:
+def busy_of(head: PoolView, width: int = NARROW_WIDTH) -> str:
     """Return the numbers of busy workers, of all workers, and of jobs on workers that leave."""
+    if width < NARROW_WIDTH:
+        return f"{head.busy}/{head.procs}"
     return f"{head.busy}/{head.procs} busy" + (f" +{head.leaving} leaving" * bool(head.leaving))
 
 

@@ -19,6 +19,7 @@ from poolq.monitor.snapshot import Snapshot
 
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
+MIN_TEXT_WIDTH = 6  # columns to which a text that may grow is shortened
 _ORDER = {"bad": 0, "warn": 1, "": 2}
 
 
@@ -87,12 +88,7 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     at = pane.position(rows, context.state)
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
-    unwanted = frozenset(
-        number
-        for number, column in enumerate(pane.columns)
-        if column.is_shown is not None and not column.is_shown(rows)
-    )
-    layout = _layout(pane, width, unwanted)
+    layout = _layout(pane, width, _unwanted(pane, rows, context.state))
     lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
@@ -104,9 +100,25 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     return lines
 
 
+def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[int]:
+    """Return the columns that have had nothing to show. A column that was shown once stays, so that
+    the columns do not jump each time a job begins or ends."""
+    unwanted = set()
+    for number, column in enumerate(pane.columns):
+        name = (pane.name, column.title)
+        if column.is_shown is None or name in state.columns:
+            continue
+        if column.is_shown(rows):
+            state.columns.add(name)
+        else:
+            unwanted.add(number)
+    return frozenset(unwanted)
+
+
 @lru_cache(maxsize=256)
 def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[PaneColumn, int], ...]:
-    """Return the columns that fit, with their widths."""
+    """Return the columns that fit, with their widths. If even those of rank 0 do not fit, texts are
+    shortened, then the last columns are omitted, so that no number is cut."""
     room = width - 1
     columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
     chosen: list[PaneColumn] = []
@@ -119,6 +131,13 @@ def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[Pan
     chosen.sort(key=columns.index)
     widths = {column: column.width for column in chosen}
     spare = room - taken
+    for column in chosen:
+        if spare < 0 and column.most:
+            cut = max(0, min(-spare, column.width - MIN_TEXT_WIDTH))
+            widths[column] -= cut
+            spare += cut
+    while spare < 0 and len(chosen) > 1:
+        spare += widths.pop(chosen.pop()) + 1
     while spare > 0:
         growing = [column for column in chosen if widths[column] < column.most]
         if not growing:

@@ -16,7 +16,7 @@ from poolq.dashboard.drawing.frame import share
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
-from poolq.monitor.snapshot import Snapshot
+from poolq.monitor.snapshot import Progress, Snapshot
 from tests.support import snapshots
 
 COLOURED = make_theme(colour=True, ascii_only=False)
@@ -228,6 +228,44 @@ def test_what_a_limit_does_has_one_name() -> None:
     assert "84 held back" in "\n".join(texts[0])
     assert " 7 held back" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
     assert "2 held back with one attempt left" in "\n".join(shown(pool, (200, 50)))
+
+
+@pytest.mark.parametrize("width", [60, 100, 150, 200])
+def test_columns_stay_where_they_are_when_their_values_end(width: int) -> None:
+    def headers(pool: Snapshot) -> list[str]:
+        lines = shown(pool, (width, 50), state)
+        return [
+            re.sub(r"\d+", "#", line) for line in lines if line.startswith((" WORKERS", " LIMITS"))
+        ]
+
+    state = ScreenState()
+    progress = msgspec.structs.replace(snapshots.LEAKING, progress=Progress(done=1, total=3))
+    without = msgspec.structs.replace(progress, progress=None, deadline=None)
+    busy = msgspec.structs.replace(snapshots.troubled(), workers=(progress,))
+    before = headers(busy)
+    assert "PROGRESS" in before[0]
+    assert headers(msgspec.structs.replace(busy, workers=(without,))) == before
+    assert headers(busy) == before
+
+
+@pytest.mark.parametrize("pane", PANES)
+@pytest.mark.parametrize("width", range(16, 62))
+def test_a_number_is_shown_in_full_or_not_at_all(width: int, pane: str) -> None:
+    worker = msgspec.structs.replace(snapshots.LEAKING, running=4567.0)
+    limit = msgspec.structs.replace(snapshots.MAILS, waiting=98765)
+    pool = msgspec.structs.replace(
+        snapshots.troubled(), workers=(worker,), limits=(limit,),
+        queues=(snapshots.queue("emails", ready=98765),),
+        head=snapshots.head(pool="default", busy=98, procs=98),
+    )  # fmt: skip
+
+    def numbers(size: tuple[int, int]) -> set[str]:
+        lines = shown(pool, size, ScreenState(pane=pane))
+        at = next(at for at, line in enumerate(lines) if f" {pane.upper()} " in line)
+        words = f"{lines[0]} {lines[at + 1]}".replace(" busy", "").split()
+        return {word for word in words if re.search(r"\d", word) and "…" not in word}
+
+    assert numbers((width, 6)) <= numbers((300, 6))
 
 
 def test_limits_show_starts_against_what_is_allowed() -> None:
