@@ -28,7 +28,7 @@ class ControlClient:
     """A connection to the pool of a given name."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, WaitTimeout or, if the pool is another user's, Refused."""
+        """Connect. Raises PoolNotFound, WaitTimeout or, if the pool is another user's, Refused."""
         self._name = name
         self._fds: list[int] = []
         deadline = monotonic() + STARTUP_TIMEOUT

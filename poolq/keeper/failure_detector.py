@@ -2,8 +2,8 @@
 
 - A node's heartbeat is a counter. A node is judged by the `--node-ttl` that its heartbeats carry,
   not by the observer's own.
-- Time is measured by the observer's monotonic clock, and only between two successful heartbeats of
-  its own. After an outage or a suspension, the time until the next heartbeat does not count.
+- Time is measured by the observer's monotonic clock, and only between two of its own successful
+  heartbeats. After an outage or a suspension, the time until the next heartbeat does not count.
 - No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So
   an unnoticed suspension of the observer cannot make a living node seem dead.
 """

@@ -2,7 +2,7 @@
 
 - If only the master is dead, the pool's own keeper does the master's work. It finds out which
   workers have died, and ends the subprocesses of their jobs. It kills a worker that overruns its
-  deadline, after the worker's stack was logged, and the job's attempt counts.
+  deadline, after the worker's stack was logged; the job's attempt counts.
 - If the keeper is dead, too, the logger, which exits last, ends the subprocesses.
 - When the keeper of another pool on this host releases the dead pool's jobs, it kills the processes
   that are proved to be workers of the dead pool, since nobody else would end a hanging one. It logs
@@ -100,8 +100,8 @@ def left_behind(worker: Registration, session: int) -> bool:
 
 
 def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], list[Registration]]:
-    """Kill those workers that still run here, with their subprocesses, if they are proved to be
-    abandoned. Returns those that were killed, and those that were spared for lack of proof."""
+    """Kill those workers that still run here and are proved to be abandoned, with their
+    subprocesses. Returns those that were killed, and those that were spared for lack of proof."""
     ended, doubtful = [], []
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):

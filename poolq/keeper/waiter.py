@@ -101,7 +101,7 @@ class Waiter(threading.Thread):
         if monotonic() < self._next_check:
             return
         self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
-        # If no job is found, count again, as a job that moves meanwhile may be missed.
+        # If no job is found, count again, as a job that changes its state may be missed.
         busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):

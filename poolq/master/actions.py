@@ -45,7 +45,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class CheckCode:
-    """Ask the template, for worker `seq`, whether files have changed since it loaded the code."""
+    """Ask the template which files have changed, since worker `seq` is to be recycled."""
 
     generation: int
     seq: int

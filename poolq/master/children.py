@@ -142,14 +142,14 @@ class Children:
         try:
             closed = (*self._descriptors(), *self._pipes.writers.fds)
             pid = fork(partial(logger.main, setup), closed)
-        except OSError:  # there is no logger to report it to
+        except OSError:  # there is no logger that could log the error
             self._pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
             return
         self._pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
-        """Start the keeper. The master imports the engine's library beforehand, since a keeper that
-        replaces another must send a heartbeat before its node counts as dead."""
+        """Start the keeper. The master imports the engine's library for it, since importing takes
+        long, and a new keeper must send a heartbeat before its node counts as dead."""
         master = os.getpid()
         with suppress(PoolqError, ImportError):  # the keeper reports the error
             engine_class(self._config)
@@ -233,7 +233,7 @@ class Children:
         return setup, (self._life, self._scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
-        """Record the pid of worker `seq`, or of a template's copy (seq 0), even if it is dead."""
+        """Record the pid of a worker, or of a template's copy (seq 0), which may be dead by now."""
         if seq:
             state_updates.forked(self._pool, seq, pid)
             if seq not in self.rows:

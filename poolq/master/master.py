@@ -331,7 +331,7 @@ class Master:
 def _limits(config: Config) -> Limits:
     """Return a pool's limits. Nothing is preloaded if the master cannot adopt workers."""
     return replace(
-        msgspec.convert(config, Limits, from_attributes=True),  # the fields of the same names
+        msgspec.convert(config, Limits, from_attributes=True),  # copies fields of the same names
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
         preload=not config.no_preload and adopt_orphans(),
         has_logger=True,

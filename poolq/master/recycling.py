@@ -49,7 +49,7 @@ def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
 
 
 def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """Return whether there is a template that was not asked yet which files have changed."""
+    """Return whether the template exists and was not yet asked for changes on behalf of `proc`."""
     asked = proc.code_answered or proc.code_asked_at < inf
     return not asked and pool.generation in pool.templates
 

@@ -24,7 +24,7 @@ KEEPER_INTERVAL = 0.25  # seconds between the starts of two keepers, at least
 
 def stop(pool: Pool, now: float, *, patient: bool = False) -> bool:
     """Begin to drain. Returns False if the pool drains already. A `patient` drain has no time
-    limit, but a later stop that is not patient sets one."""
+    limit, but a later stop that is not patient sets a limit."""
     hurried = pool.mode is Mode.DRAIN and pool.deadline == inf and not patient
     if pool.mode is not Mode.RUN and not hurried:
         return False
@@ -134,12 +134,12 @@ def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, job: str
 ) -> bool:
-    """Remove a reaped worker, and delay its successor if it died by itself. `code`: -1 if a signal
-    killed it. `why`: the reason that it gave, or "". `worked`: whether it had settled a job, or was
-    killed for what its job did. `job`: the name and id of the job that it was running, or "" if
-    there was none, or if the worker was killed for that job. Returns True if its generation is
-    refused because of this. A worker that was told to exit while it booted, as its slot closes,
-    causes no refusal, since another worker tries the generation."""
+    """Remove a reaped worker, and delay its successor if it died by itself. `code`: its exit code,
+    -1 if a signal killed it. `why`: the reason that it gave, or "". `worked`: whether it had
+    settled a job, or was killed for what its job did. `job`: the name and id of the job that it was
+    running, or "" if there was none, or if the worker was killed for that job. Returns True if its
+    generation is refused because of this. A worker that was told to exit while it booted, as its
+    slot closes, causes no refusal, since another worker tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)

@@ -1,5 +1,5 @@
-"""The master's side of the templates: starts them, sends them requests, and replaces a dead one by
-its copy.
+"""The master's side of the templates: starts them, sends them requests, and replaces a dead
+template by its copy.
 
 `template/template.py` is the template itself; `policy.py` decides when one is needed.
 """

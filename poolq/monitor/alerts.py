@@ -13,7 +13,7 @@ from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, UnknownJobView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
 STALE_AFTER = 2.0  # seconds by which data may be older than one period of observation
-OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and times the usual duration
+OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and a multiple of the usual duration
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
@@ -140,7 +140,7 @@ def short(name: str) -> str:
 
 
 def short_key(key: str) -> str:
-    """Return a limit's key without the module of a job. A key like `user:17` stays whole."""
+    """Return a limit's key. A key that names a job loses the module; `user:17` stays whole."""
     module, _, name = key.rpartition(":")
     return name if "." in module or name[:1].isupper() else key
 

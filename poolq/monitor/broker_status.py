@@ -53,7 +53,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
         return max(0, monotonic_ns() - self.at) / 1e9
 
     def limits_now(self) -> tuple[LimitStatus, ...]:
-        """The rate limits as pane, alert, status and metrics show them."""
+        """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics."""
         return limit_status.limits(self.limits, self.age())
 
 

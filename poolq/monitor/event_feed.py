@@ -68,7 +68,7 @@ class EventFeed:
         return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Return the jobs that are released since no module defines them, the newest first."""
+        """Return the jobs that are released because no module defines them, newest first."""
         for name, ids in list(self._unknown.items()):
             recent = {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
             self._unknown[name] = recent

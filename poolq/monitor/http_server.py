@@ -89,7 +89,7 @@ class HttpServer:
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
-        """Return the seconds until a client is late or new ones may be accepted, or None."""
+        """Return the seconds until a client is late or others may be accepted, or None."""
         due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 

@@ -21,8 +21,8 @@ def line(entry: Entry) -> str:
 
 
 def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:
-    """Return a title and a text: the attempt that is running or comes next, counted from 1, or the
-    attempts that a job which failed has used. `most`: the job's maximum, None if it is unknown."""
+    """Return a title and a text: the attempt that is running or comes next, counted from 1, or how
+    many attempts a failed job has used. `most`: the job's maximum, None if it is unknown."""
     used, of = stored.state.attempt, f"of {'?' if most is None else most}"
     if stored.status == "failed" or stored.state.failing:
         return "attempts", f"{used} {of} used"

@@ -1,7 +1,7 @@
 """Works out what the pane, the alerts, `poolq status` and the metrics show of a rate limit, from
 what the keeper has observed and the time that has passed since.
 
-- Windows may begin and end between two observations. While jobs wait, one follows the other.
+- Windows may begin and end between two observations. While jobs wait, one window follows another.
 - A limit counts as holding jobs back while jobs wait for it and for a moment longer, so that people
   can read the state of a limit with short windows.
 """
@@ -106,7 +106,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     next_slot = resets_in if full and resets_in is not None else 0.0
     grows = waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
     return msgspec.structs.replace(
-        msgspec.convert(seen, LimitStatus, from_attributes=True),  # the fields of the same names
+        msgspec.convert(seen, LimitStatus, from_attributes=True),  # copies fields of the same names
         window=window,
         used=used,
         resets_in=resets_in,

@@ -19,8 +19,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     `period` seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`:
     seconds until the stop timeout. `silence`: seconds since the master last checked its pool, which
     it does once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many
-    Ctrl-C were counted; `interrupt_ignored`: seconds since one came too soon. `killed`: how many
-    jobs were killed so that the pool could end, the first of which are `killed_jobs`."""
+    Ctrl-C were counted; `interrupt_ignored`: seconds since one was ignored, as it came too soon.
+    `killed`: how many jobs were killed to end the pool; `killed_jobs`: the first ones."""
 
     pool: str
     host: str
