@@ -1,8 +1,8 @@
 """The `poolq` command, with one file per group of commands.
 
 Rules of all commands: data goes to stdout, messages to stderr. An error is one line, with the exit
-code of its class (errors.py). Each command imports the slow modules that it needs. `poolq run`
-never imports the user's code; its workers do.
+code of its class (errors.py). Each command imports the slow modules that it needs. The
+process of `poolq run` never imports the user's code; its workers do.
 """
 
 import sys

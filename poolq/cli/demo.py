@@ -10,8 +10,8 @@ from poolq.cli.options import json_option
 def demo(as_json: bool) -> int:
     """Run real jobs on SQLite, to show poolq in action.
 
-    A pool of 4 indexes the standard library, sends mails at 10 per second, retries, fails and
-    recovers from a crash. It takes less than a minute.
+    Four workers index the standard library, send mails at 10 per second, retry, fail and
+    recover from a crash. It takes less than a minute.
     """
     from poolq.demo.run import run_demo
 

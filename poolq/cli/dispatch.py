@@ -32,8 +32,8 @@ def dispatch(
 ) -> None:  # fmt: skip
     """Dispatch the job NAME ("jobs:SendMail").
 
-    PAYLOAD is JSON, {} if it is missing; - reads it from stdin. The job's options are those of
-    its class, so the application is loaded if there is one. Prints the job's id.
+    The payload is JSON: {} if it is missing, or read from stdin if it is -. The job's options are
+    those of its class, so the application is loaded if there is one. Prints the job's id.
     """
     read = _json(payload)
     options = {option: value for option, value in given.items() if value is not None}
@@ -84,7 +84,7 @@ def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
 
 
 def _job(settings: Config, name: str) -> Any:
-    """The job's class or function job, or None if there is no application to load."""
+    """Return the job's class or function job, or None if there is no application to load."""
     missing = not any(_exists(settings.folder, module) for module in settings.app)
     if missing and settings.sources["app"] == "default":
         warn(f"there is no module {settings.app[0]} in {settings.folder}; using poolq's defaults")
@@ -134,5 +134,5 @@ def _json(text: str) -> Any:
 
 
 def shown(rest: str) -> str:
-    """Quote the text at which the parser stopped."""
+    """Quote the text that follows the point where the parser stopped."""
     return repr(rest) if rest else "the text ends there"

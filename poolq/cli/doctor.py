@@ -13,7 +13,7 @@ from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
 from poolq.jobs.message import entries
 
-SLOW_LATENCY = 0.1  # seconds of a round trip; each exchange of a worker with the engine takes one
+SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, for which workers wait again and again
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 
 
@@ -26,7 +26,7 @@ def doctor(settings: Config, as_json: bool) -> int:
     Checks whether it is reachable, and its version, eviction policy, isolation, schema and clock.
 
     Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
-    or a setting is wrong, and otherwise with 1.
+    or a setting is wrong, and with 1 for any other bad check.
     """
     source = settings.sources["engine"]
     checks = [Check("engine", "ok", f"{redact(settings.engine)} ({source})")]

@@ -1,10 +1,10 @@
-"""What `poolq run` does before it imports the rest of the command, which is slow.
+"""The beginning of `poolq run`, before the slow imports.
 
 - It handles signals. Until the master has its own handlers, TERM, INT and QUIT exit with 0, and the
   other signals are ignored.
-- Under supervisor, it exits if another pool has its name. With `autorestart=true`, supervisor gives
-  up on a program only if it exits within `startsecs` (default 1), whatever its exit code. A process
-  that is already older waits before it exits, because supervisor restarts it immediately.
+- Under supervisor, it exits if another pool has the same name. With `autorestart=true`, supervisor
+  gives up on a program only if the program exits within `startsecs` (default 1), whatever the exit
+  code. After a later exit, supervisor restarts the program at once, so `delay_exit` waits first.
 """
 
 import os
@@ -14,8 +14,8 @@ import time
 from types import FrameType
 
 NAME_TAKEN = 73  # PoolStartError.exit_code
-START_SECONDS = 0.8  # supervisor counts an earlier exit as a failed start
-EXIT_DELAY = 10.0  # seconds by which a later exit is delayed
+START_SECONDS = 0.8  # supervisor counts an exit within this time as a failed start
+EXIT_DELAY = 10.0  # seconds to wait before an exit after START_SECONDS
 
 _EXITING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
@@ -26,12 +26,12 @@ def take_signals() -> None:
     for number in _EXITING:
         signal.signal(number, _exit)
     for number in _IGNORED:
-        if signal.getsignal(number) != signal.SIG_IGN:  # the pool must still recognise `nohup`
+        if signal.getsignal(number) != signal.SIG_IGN:  # an ignored HUP means `nohup`
             signal.signal(number, _ignore)
 
 
 def is_refused(args: list[str]) -> bool:
-    """Return whether supervisor starts a second pool of the same name; if so, print an error."""
+    """Return whether supervisor starts a second pool of the same name. If so, print an error."""
     if not _supervised():
         return False
     from poolq.cli import health

@@ -1,7 +1,7 @@
 """`poolq failed`: lists, retries and deletes failed jobs.
 
-Jobs are selected by id, or by --queue, --older-than or --all. A selection by options is processed
-in pages, and only has jobs that failed before the command started.
+Jobs are selected either by id, or by the options --queue, --older-than and --all. Options select
+only jobs that failed before the command started; they are processed in pages.
 """
 
 import itertools
@@ -46,7 +46,7 @@ def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> int 
 
 queue_option = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 age_option = click.option(
-    "--older-than", metavar="AGE", callback=_age, help='Only jobs that failed longer ago: "30d".'
+    "--older-than", metavar="AGE", callback=_age, help='Only jobs that failed over AGE ago ("30d").'
 )
 
 
@@ -170,7 +170,7 @@ def _each(
 
 
 def _pages(engine: Engine, selection: Selection) -> Iterator[list[str]]:
-    """Yield pages of ids; each page must be processed before the next is requested."""
+    """Yield pages of ids. The caller must process each page before it requests the next."""
     before = engine.now() - (selection.older_than or 0)
     seen: set[str] = set()
     while True:

@@ -1,5 +1,5 @@
-"""Groups of commands. They suggest a name for a misspelled command; the root group imports only the
-command that is called.
+"""Groups of commands, which suggest a name for a misspelled command. The root group imports only
+the command that is called.
 """
 
 import importlib

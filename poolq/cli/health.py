@@ -1,4 +1,4 @@
-"""`poolq health` checks a pool's health. Probes call it often, so it imports very little.
+"""`poolq health` checks a pool. Since probes call it often, this module imports very little.
 
 The pool's master answers through its socket, without asking the broker.
 """
@@ -15,7 +15,7 @@ _MAX_NAME_LENGTH = 64
 
 
 def early(args: list[str]) -> int | None:
-    """Return the exit code for a probe's usual arguments; None if the command must parse them."""
+    """Check the pool and return the exit code; None for arguments that only the command parses."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
@@ -25,8 +25,8 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """Return the pool's name (a TOML file's, the project's, or "default" without a project); None
-    if the command must find it."""
+    """Return the pool's name: from a TOML file, or else the project's name; "default" if there is
+    no project. Returns None if only the command can find it."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
@@ -53,7 +53,7 @@ def name_in_files() -> str | None:
 
 
 def _is_ours(folder: str) -> bool:
-    """Return False if `config/trusted_folders.py` may distrust the folder."""
+    """Return whether `config/trusted_folders.py` is certain to trust the folder."""
     found = os.stat(folder)  # noqa: PTH116  # as above
     groups = (0, os.getegid())
     shared = found.st_mode & 0o002 or (found.st_mode & 0o020 and found.st_gid not in groups)
@@ -61,7 +61,7 @@ def _is_ours(folder: str) -> bool:
 
 
 def _simple(name: str) -> str | None:
-    """Return the name; None if the command must check or change it."""
+    """Return the name, or None for an unusual name, which the command checks or changes."""
     odd = name.strip(_NAME_CHARACTERS) or not 1 <= len(name) <= _MAX_NAME_LENGTH
     return None if odd else name
 
@@ -80,7 +80,7 @@ def _in_toml(text: bytes, file_name: str, project: str) -> str | None:
 
 
 def check(name: str, probe: str) -> int:
-    """Ask a pool. Returns 0 if it is healthy, else another exit code, with the reason on stderr."""
+    """Ask a pool and return the exit code. If the pool is not healthy, print why to stderr."""
     from poolq.system.runtime_folder import connect, running_pools
 
     found = next((pool for pool in running_pools(os.environ) if pool.name == name), None)

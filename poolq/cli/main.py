@@ -12,7 +12,7 @@ from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
 USAGE = 2
-MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters, and bytes
+MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # in characters, and in bytes
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
@@ -64,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except PoolqError as error:
         return _print_error(str(error), "", error.exit_code)
     except BrokenPipeError:
-        # The reader of the output has closed it; the flush at exit must not fail.
+        # The reader has closed the pipe. Without stdout, there is no flush at exit that could fail.
         sys.stdout = None
         return 1
     except OSError as error:
@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open closed standard streams (`>&-`), because the next opened file would take their place."""
+    """Open closed standard streams (`>&-`), or the next opened file would get their descriptor."""
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         try:
             os.fstat(fd)

@@ -16,7 +16,7 @@ NUMERIC_COLUMNS = ("workers", "busy", "beat")
 def nodes(engine: Engine, as_json: bool) -> None:
     """List the pools that share the jobs, as of their last heartbeat.
 
-    BEAT shows how long ago that was. A pool without a heartbeat for --node-ttl is considered dead,
+    BEAT is the time since then. A pool without a heartbeat for --node-ttl is considered dead,
     and the others recover its jobs.
     """
     from poolq.cli import tables

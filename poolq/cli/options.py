@@ -1,4 +1,4 @@
-"""Options that commands share; the flags of settings are made from the table of settings."""
+"""Options that commands share. The table of settings defines the flags of settings."""
 
 import functools
 import sys
@@ -44,8 +44,7 @@ def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter,
     """Return a flag's callback, which raises UsageError if the setting's parser rejects the value.
 
     The callback returns the text, which `config.load` parses again with the other sources. It does
-    not check an engine's URL, since an invalid one is a configuration error, wherever it comes
-    from.
+    not check an engine's URL, since an invalid URL is a configuration error even in a flag.
     """
 
     def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
@@ -78,9 +77,8 @@ def with_settings(*names: str) -> Decorator:
 
 
 def with_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command --engine and --namespace; it gets an open `engine: Engine` that stores.
-
-    The engine raises StoreMissing if there is no store yet: see `with_new_engine`."""
+    """Add --engine and --namespace to a command, which receives `engine: Engine`. The command
+    raises ConfigError if the engine stores no jobs, and StoreMissing if there is no store yet."""
     return _with_engine(command, create=False)
 
 
@@ -152,7 +150,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def report_ids(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
-    """Print the ids `found` to stdout and `missing` to stderr; return the exit code."""
+    """Print the ids in `found` to stdout and those in `missing` to stderr; return the exit code."""
     for id in found:
         print_line(f"{done} {id}")
     for id in missing:

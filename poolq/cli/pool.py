@@ -112,7 +112,7 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
 def drain(settings: Config, wait: bool, timeout: float | None) -> None:
     """End a pool when its running jobs have finished.
 
-    It waits for them however long they take; 'poolq stop' waits for --stop-timeout only.
+    It waits for the jobs however long they take; 'poolq stop' waits at most --stop-timeout.
     """
     code = _end_pool(settings, wait, timeout, "drain")
     if code:
@@ -127,7 +127,7 @@ def drain(settings: Config, wait: bool, timeout: float | None) -> None:
 def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None:
     """Stop a pool.
 
-    Running jobs may finish within its --stop-timeout; the rest are killed and released.
+    Jobs may finish within the pool's --stop-timeout; those that still run are killed and released.
     """
     _end_pool(settings, wait, timeout, "stop", now=now)
 

@@ -8,14 +8,14 @@ from poolq.config import Config
 
 
 @click.command()
-@click.option("--live", "probe", flag_value="live", help="Check that its processes run.")
-@click.option("--ready", "probe", flag_value="ready", help="Check that it can run jobs.")
+@click.option("--live", "probe", flag_value="live", help="Check that the pool's processes run.")
+@click.option("--ready", "probe", flag_value="ready", help="Check that the pool can run jobs.")
 @with_settings("name")
 def health(settings: Config, probe: str | None) -> int:
     """Report a pool's health to a probe.
 
-    Exits with 0 if it is healthy, with 1 and the reason if not, or with 69 if there is no such
-    pool. The command asks the pool, never the broker.
+    Exits with 0 if it is healthy, with 1 and the reason if it is not, and with 69 if there is no
+    such pool. The command asks the pool, never the broker.
     """
     if probe is None:
         context = click.get_current_context(silent=True)

@@ -67,7 +67,7 @@ def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
 
 
 def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, object]:
-    """Return the document; `oldest` is in seconds, `counters` count since the first job."""
+    """Return the JSON document. `oldest` is in seconds; `counters` count from the first job on."""
     together: dict[str, int] = {}
     for counter in counters.values():
         for name, count in counter.items():

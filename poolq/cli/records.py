@@ -31,7 +31,7 @@ def entry(line: Entry) -> dict[str, object]:
 
 
 def payload(body: bytes) -> tuple[Any, int | None]:
-    """Return the payload and `attempts`; for an unreadable message, its text and None."""
+    """Return a message's payload and `attempts`, or the text of an unreadable message and None."""
     try:
         message = decode(body)
     except BadMessage:
@@ -40,8 +40,8 @@ def payload(body: bytes) -> tuple[Any, int | None]:
 
 
 def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Return everything about one job. Its status decides whether the time is `due`, `claimed` or
-    `failed`. `progress` is given for a job that runs on this host."""
+    """Return everything about one job. Its status decides whether the key of its time is `due`,
+    `claimed` or `failed`. `progress` is given if the job runs on this host."""
     found, attempts = payload(stored.body)
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     return {

@@ -1,6 +1,6 @@
 """Tables, fields and JSON documents for the commands, on stdout.
 
-On a terminal, elastic columns are cut to fit its width; elsewhere nothing is cut. Control
+On a terminal, elastic columns are cut to fit the width; elsewhere nothing is cut. Control
 characters are escaped, so that no payload can manipulate the terminal.
 """
 
@@ -17,7 +17,7 @@ COLUMN_GAP = "  "
 
 
 class Column(NamedTuple):
-    """`right` aligns the column right; an `elastic` column may be cut on a narrow terminal."""
+    """A column. `right` aligns it right; if `elastic`, it may be cut on a narrow terminal."""
 
     title: str
     right: bool = False
@@ -74,7 +74,7 @@ def _fit(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> N
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print a line per field, with aligned values; further lines of a value are indented."""
+    """Print a line per field, with aligned values. All lines of a value have the same indent."""
     width = max(map(len, fields)) + 2
     for name, value in fields.items():
         first, *more = [clean(line) for line in str(value).split("\n")]

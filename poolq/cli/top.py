@@ -1,4 +1,4 @@
-"""`poolq top`: the screen of a running pool, or one printout of it."""
+"""`poolq top`: shows a running pool on a screen, or prints its state."""
 
 import os
 import re
