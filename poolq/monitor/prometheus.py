@@ -42,10 +42,10 @@ METRICS = {
     "poolq_jobs": ("counter", (*_JOB, "outcome"), "Claims that have ended."),
     "poolq_job_duration_seconds": ("histogram", _JOB, "How long run() took."),
     "poolq_job_wait_seconds": (
-        "histogram", _JOB, "From due to start, of the first job of each claim.",
+        "histogram", _JOB, "How long the first job of each claim was due before it started.",
     ),
     "poolq_rate_limited_releases": (
-        "counter", _JOB, "Jobs released because of a rate limit, an attempt counted.",
+        "counter", _JOB, "Jobs released because of a rate limit, which used an attempt.",
     ),
     "poolq_dispatched": ("counter", ("queue",), "Jobs that have ended or are stored."),
     "poolq_queue_ready": ("gauge", ("queue",), "Jobs that wait for a worker."),
@@ -65,8 +65,8 @@ METRICS = {
     ),
     "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
     "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
-    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Until a job may start, 0 if it may now."),
-    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long until no job waits."),
+    "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Seconds until a job may start."),
+    "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long it takes until no job waits."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
     "poolq_broker_ping_seconds": ("gauge", (), "How long the broker's last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
