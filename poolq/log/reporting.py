@@ -83,7 +83,7 @@ class Log:
     ) -> None:
         """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
         dropped and counted. `streams`: whether to replace sys.stdout and sys.stderr, too. `job()`
-        returns the id of the job that this process runs, or ""; it is used for output of threads.
+        returns the id of the job that this process runs, or ""; it labels output of threads.
         `on_event` receives warnings, errors and the events of _SHOWN."""
         self.rename(who)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event

@@ -66,7 +66,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def in_job(self) -> bool:
-        """True if a job was in `run()`, or failing."""
+        """True if a job was in `run()`, or was failing and not settled yet."""
         return self.phase == Phase.BUSY and self.started > self.ended
 
     @property

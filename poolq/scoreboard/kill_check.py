@@ -72,7 +72,7 @@ def has_dumped_stack(pid: int) -> bool:
                 if name in ("SigPnd", "ShdPnd", "SigBlk") and int(mask, 16) & bit:
                     return False
     except OSError:
-        return True  # it has ended, or one of its threads has
+        return True  # the process or one of its threads has ended
     return True
 
 

@@ -65,7 +65,7 @@ class Notes:
         _write_newest(self._last, self._last_tries)
 
     def first_warning(self, of: str) -> bool:
-        """Return True only once in a pool, so that its workers log each warning only once."""
+        """Return True for a text only once in a pool, so that each warning is logged only once."""
         place = crc32(of.encode()) % len(self._warned)
         seen, self._warned[place] = self._warned[place], 1
         return not seen
@@ -102,7 +102,7 @@ def count_last_tries(page: TextPage, now: float) -> Iterable[tuple[str, int]]:
 
 
 def read_progress(page: TextPage) -> tuple[int, int, int, str] | None:
-    """Return when the job began, done, total and note."""
+    """Return the job's start time, done, total and note; None if there is no progress."""
     found: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
     return found
 

@@ -229,7 +229,7 @@ class ClaimBuffer:
     def _accept_answer(self, step: Step) -> None:
         """Compute `due` again, and report the settlements that the engine has refused."""
         self._update_due()
-        # If the engine accepted a settlement but the answer was lost, the repetition is refused.
+        # If the answer to the watcher's settlement was lost, it is refused now; ignore that.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
 
@@ -264,7 +264,7 @@ class ClaimBuffer:
             self._armed.wait()
             if not self._running_since:
                 # The main thread may be in an exchange, which takes long if hundreds of workers
-                # write to one file. Wait for the end of it instead of checking every 20 ms.
+                # write to one file. Wait until it has ended instead of checking every 20 ms.
                 with self._lock:
                     pass
             rest.wait(self._until_long() / 1e9)

@@ -123,7 +123,7 @@ class Executor:
         """Ask the engine whether the job may start; return None if it may. Raises EngineError."""
         begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim))
-        if admission.stale:  # the claim cannot be given back either; only that is reported
+        if admission.stale:  # giving it back is refused, too, and only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)

@@ -6,7 +6,7 @@
 - A settlement waits for that request only while the jobs that follow are short, and for at most
   `prefetch.BATCH_SECONDS`.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
-- A job that ends otherwise than done, or that has an `on_success()`, is settled at once.
+- A job that is retried, failed or held back, or has an `on_success()`, is settled at once.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
 - Before each claim and each start, the worker checks whether it must exit. The master handles
   deadlines, deaths and respawns.
@@ -262,13 +262,13 @@ class Loop:
 
     def _count_wait(self, ready: ReadyJob) -> None:
         """Count how long the first job of a claim has waited. Counting every job would double the
-        cost of the counters. Long jobs are usually claimed alone, so that they are counted."""
+        cost of the counters. Long jobs are usually claimed alone, so most are counted."""
         if due_at := self._buffer.first_due_at:
             seconds = max(0, monotonic_ns() - due_at) / 1e9
             self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Return None if no rate limit prevents the start, otherwise the result of the claim."""
+        """Apply the job's rate limits. Return None if the job may start, otherwise its result."""
         result = self._admit(ready, limit)
         if result is None:
             self._row.set_asking(False)
@@ -308,7 +308,7 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle now. Call `on_success` after the settlement, or `on_failure` before the burial."""
+        """Settle now. Call `on_success` after settling, or `on_failure` before burying the job."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)

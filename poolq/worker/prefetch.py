@@ -27,7 +27,7 @@ _WEIGHT = 1 / 64
 
 
 class Prefetch:
-    """Durations are in seconds. `prefetch`: how many jobs to claim at once; 0 to adapt to them."""
+    """Durations are in seconds. `prefetch`: maximum number of claims at once; 0 to adapt it."""
 
     def __init__(self, prefetch: int) -> None:
         self._max_batch = prefetch or MAX_BATCH

@@ -107,7 +107,7 @@ def _live(
     orphaned_at = 0.0
 
     def pause(seconds: float, urgent: bool) -> bool:
-        """Wait; return True to give up. An orphan gives up, because nobody else would end it."""
+        """Wait; return True to give up, at the latest `limit` seconds after the master's death."""
         nonlocal orphaned_at
         setup.row.beat()
         signals.wait(seconds)

@@ -128,7 +128,7 @@ class StepClient:
     def _exchange(
         self, request: int, settlements: Settlements, want: int, in_flight: InFlightStep | None
     ) -> Step:
-        """Repeat a step until it is answered. The first try only receives, if it is `in_flight`."""
+        """Repeat a step until it is answered. If it is `in_flight`, the first try only receives."""
 
         def exchange() -> Step:
             nonlocal in_flight
