@@ -12,17 +12,11 @@ from typing import TypeVar
 
 from poolq.engines import base
 from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
-from poolq.engines.sql import (
-    admin,
-    idle_queues,
-    limit_reviews,
-    limit_windows,
-    nodes,
-    queue_counts,
-    queue_discovery,
-    recovery,
-    wakeups,
-)
+
+from poolq.engines.sql import (  # isort: skip
+    admin, idle_queues, limit_reviews, limit_windows, nodes, queue_counts, queue_discovery,
+    recovery, wakeups,
+)  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.schema import SQLSchema

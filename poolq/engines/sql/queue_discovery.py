@@ -11,14 +11,10 @@ from typing import NamedTuple
 from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
-from poolq.engines.sql.skip_scan import (
-    SCANNED_PLACES,
-    QueryRunner,
-    QueuePage,
-    next_after,
-    remaining_queues,
-    run_pages,
-)
+
+from poolq.engines.sql.skip_scan import (  # isort: skip
+    SCANNED_PLACES, QueryRunner, QueuePage, next_after, remaining_queues, run_pages,
+)  # fmt: skip
 
 #: How many queues a waiter checks, and how many lines an overview lists.
 MAX_WAITED_QUEUES = 500

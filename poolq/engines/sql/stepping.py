@@ -16,17 +16,11 @@ from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
-from poolq.engines.sql.queue_discovery import (
-    BRIEF_STATE,
-    QueueOverview,
-    QueueState,
-    discover,
-    load_states,
-    peek_query,
-    read_states,
-    rowless_state,
-    state_query,
-)
+
+from poolq.engines.sql.queue_discovery import (  # isort: skip
+    BRIEF_STATE, QueueOverview, QueueState, discover, load_states, peek_query, read_states,
+    rowless_state, state_query,
+)  # fmt: skip
 from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
 from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.wakeups import arm
