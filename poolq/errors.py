@@ -104,7 +104,7 @@ class EngineError(PoolqError):
 
 class EngineUnavailable(EngineError):
     """The engine cannot be reached, or the connection was lost before the engine answered. If
-    `maybe_stored`, the jobs in `ids` may have been stored: dispatched again, they may run twice."""
+    `maybe_stored`, the jobs in `ids` may be stored, and may run twice if dispatched again."""
 
     exit_code = 69
 

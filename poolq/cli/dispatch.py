@@ -21,7 +21,7 @@ from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqEr
 @click.argument("name")
 @click.argument("payload", metavar="JSON", default="{}")
 @click.option("--queue", metavar="NAME", help="Queue, instead of the job's own.")
-@click.option("--delay", metavar="TIME", help='When: "30s", "tomorrow 09:00", ISO 8601.')
+@click.option("--delay", metavar="TIME", help='When to run: "30s", "tomorrow 09:00", ISO 8601.')
 @click.option("--attempts", type=int, metavar="N", help="Attempts, instead of the job's own.")
 @click.option("--retry-after", metavar="STEPS", help='"10s", or one delay per retry: "1s,10s,1m".')
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")

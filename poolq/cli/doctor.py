@@ -13,7 +13,7 @@ from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
 from poolq.jobs.message import entries
 
-SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, for which workers wait again and again
+SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 
 
@@ -23,7 +23,7 @@ STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 def doctor(settings: Config, as_json: bool) -> int:
     """Check the engine and its settings.
 
-    Checks whether it is reachable, and its version, eviction policy, isolation, schema and clock.
+    Checks the engine's reachability, version, eviction policy, isolation, schema and clock.
 
     Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
     or a setting is wrong, and with 1 for any other bad check.
@@ -95,7 +95,7 @@ def _set_aside(engine: Engine) -> list[Check]:
     if not odd:
         return []
     jobs = "1 failed job" if odd == 1 else f"{odd} failed jobs"
-    return [Check("set aside", "warn", f"{jobs} could not be read: see poolq failed ls")]
+    return [Check("set aside", "warn", f"{jobs} could not be read; 'poolq failed ls' lists them")]
 
 
 def _code(checks: Sequence[Check]) -> int:

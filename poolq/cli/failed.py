@@ -1,7 +1,7 @@
 """`poolq failed`: lists, retries and deletes failed jobs.
 
 Jobs are selected either by id, or by the options --queue, --older-than and --all. Options select
-only jobs that failed before the command started; they are processed in pages.
+only jobs that failed before the command started, and process these jobs in pages.
 """
 
 import itertools

@@ -15,7 +15,7 @@ _MAX_NAME_LENGTH = 64
 
 
 def early(args: list[str]) -> int | None:
-    """Check the pool and return the exit code; None for arguments that only the command parses."""
+    """Check the pool and return the exit code, or None for arguments left to `probe.py`."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
@@ -26,7 +26,7 @@ def early(args: list[str]) -> int | None:
 
 def name_in_files() -> str | None:
     """Return the pool's name: from a TOML file, or else the project's name; "default" if there is
-    no project. Returns None if only the command can find it."""
+    no project. Returns None if only the command can find the name."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above

@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open closed standard streams (`>&-`), or the next opened file would get their descriptor."""
+    """Open closed standard streams (`>&-`), so that no other file gets their descriptors."""
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         try:
             os.fstat(fd)

@@ -78,7 +78,7 @@ def _shown(value: object) -> str:
 
 
 def _program() -> list[str]:
-    """The command that starts this installation of poolq."""
+    """Return the command that starts this installation of poolq."""
     script = Path(sys.executable).with_name("poolq")
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "poolq"]
 

@@ -10,7 +10,7 @@ def version() -> None:
 
 
 def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
-    """The callback of --version."""
+    """Print the version and exit, as the callback of --version."""
     if given:
         click.echo(f"poolq {_installed()}")
         ctx.exit()

@@ -11,8 +11,8 @@ the time of day, or moves the result by a span:
 - On a Monday, "monday" means today. "next monday" is the first Monday after today, and "last
   monday" is the last Monday before today.
 - Years, months, weeks and days follow the calendar in the zone of `now` and keep the time of day
-  when the clocks change; hours and shorter units are elapsed time. If a month is too short for the
-  day, its last day is taken: January 31st "+1 month" is February 28th.
+  when the clocks change; hours and shorter units count elapsed time. If a month is too short for
+  the day, its last day is taken: January 31st "+1 month" is February 28th.
 - If a clock change skips the time of day, the result is later by the length of the gap. If a
   clock change repeats the time of day, its first occurrence counts.
 

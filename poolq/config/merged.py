@@ -1,5 +1,5 @@
 """Merges all settings into one frozen Config. The first place that has a value wins: the flag, the
-environment, .env, poolq.toml or else [tool.poolq] in pyproject.toml, the default.
+environment, .env, poolq.toml (or else [tool.poolq] in pyproject.toml), the default.
 
 `settings.py` defines the settings, and `engine_urls.py` the engine URLs. `.env` only provides
 settings; `os.environ` is never changed. Only `open_engine` chooses an engine.
@@ -43,8 +43,8 @@ def _default(name: str) -> Any:
 class Config:
     """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
     complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
-    absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's unless one
-    is set. `sources` maps each setting to the place where its value was found."""
+    absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's name
+    unless a name is set. `sources` maps each setting to the place where its value was found."""
 
     engine: str
     folder: Path
@@ -84,7 +84,7 @@ class _Layer(NamedTuple):
 
 
 class Project(NamedTuple):
-    """A project's folder. If it is `trusted`, its files are read. If `found`, it has such files."""
+    """A project's folder. It may be read if it is `trusted`; it has a project file if `found`."""
 
     folder: Path
     trusted: bool
@@ -105,7 +105,7 @@ def load(
     are not those of a command, `place` says where they come from. The project is searched for from
     the folder `script` upwards, if given, and then from `cwd` upwards. Raises ConfigError, whose
     text names the setting and its place. An unknown POOLQ_ variable may belong to another version
-    or to the application, so it only causes a warning, by `warn` or else in the log."""
+    or to the application, so it only causes a warning, passed to `warn` or else logged."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
     project = find_project(cwd, warn, script)

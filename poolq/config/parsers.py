@@ -105,7 +105,7 @@ def size(value: object) -> int:
 
 
 def memory(value: object) -> int:
-    """Parse a limit like a `size`, but from 16 MiB (Python needs that) to 1 TiB, or 0: no limit."""
+    """Parse a limit in bytes, from 16 MiB, which Python itself needs, to 1 TiB; or 0, no limit."""
     found = value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         found = int(match[1]) * SIZE_UNITS[match[2].upper()]
@@ -137,7 +137,7 @@ def choice(*words: str) -> Parser:
 
 
 def names(value: object) -> tuple[str, ...]:
-    """Parse names in a list or separated by commas. Keeps their order, but no duplicates."""
+    """Parse names in a list or separated by commas. Keeps their order and drops duplicates."""
     parts: Sequence[object]
     if isinstance(value, str):
         parts = value.split(",")

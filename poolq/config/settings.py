@@ -102,7 +102,7 @@ SETTINGS = (
     Setting("max_payload", 1 << 20, parsers.size, "BYTES", "1M",
         "Maximum size of a job's payload at dispatch.", flag=False),
     Setting("unknown_job_for", 600.0, parsers.duration(), "SECONDS", "600",
-        "How long a job that no worker knows is released before it fails.", flag=False),
+        "How long a job that no worker knows may wait before it fails.", flag=False),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

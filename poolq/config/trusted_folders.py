@@ -24,7 +24,7 @@ def reason_for_distrust(folder: Path, *, current: bool) -> str:
 
 
 def reason_for(folder: Path, found: os.stat_result, uid: int, gid: int, *, current: bool) -> str:
-    """Like `reason_for_distrust`, for a folder of status `found` and a user with these ids."""
+    """Like `reason_for_distrust`, for a folder with status `found` and a user with these ids."""
     if found.st_mode & stat.S_IWOTH:
         return f"everybody may write to {folder}"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, gid):

@@ -73,7 +73,7 @@ class Actions:
     # queues and jobs
 
     def _engine(self) -> Engine:
-        """Return the engine in this command's settings, if the pool uses it. Raises Refused."""
+        """Return the engine in this command's settings. Raises Refused if it is not the pool's."""
         if self._opened is None:
             mine, theirs = engine_urls.redact(self._config.engine), self._broker()
             if theirs and mine != theirs:

@@ -76,8 +76,8 @@ def has_terminal() -> bool:
 
 
 def with_log_file(config: Config) -> Config:
-    """Return the settings. If they send the log to the dashboard's terminal, replace it by a file
-    in the pool's folder. Raises PoolStartError."""
+    """Return the settings. If the log goes to the dashboard's terminal, the returned settings send
+    the log to a file in the pool's folder. Raises PoolStartError."""
     if config.log_file != STDERR or not os.isatty(2):
         return config
     path = pool_folder(os.environ) / f"{file_name(config.name)}.log"

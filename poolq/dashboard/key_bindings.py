@@ -121,7 +121,7 @@ def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
 
 
 def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
-    """Show the selected row in full. Returns an action if more than the snapshot is needed."""
+    """Show the selected row in full. Returns an action that fetches what the snapshot lacks."""
     row = chosen(state, snapshot)
     if row is None:
         return None

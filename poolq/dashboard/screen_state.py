@@ -35,9 +35,9 @@ class Detail:
 
 @dataclass(slots=True)
 class ScreenState:
-    """`chosen` maps panes to the keys of their selected rows. `columns`: the pane and title of each
-    optional column that was shown. `own` is true in the dashboard of
-    `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
+    """`chosen` maps panes to the keys of their selected rows. `columns` holds the pane and title
+    of each optional column that has been shown. `own` is true in the dashboard of `poolq run`,
+    where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
 
     own: bool = False
     read_only: bool = False

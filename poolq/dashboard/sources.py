@@ -36,7 +36,7 @@ class Source:
 
 
 class AttachedSource(Source):
-    """Takes snapshots of any pool. Asks for its memory once; after that, only reads the memory."""
+    """Takes snapshots of any pool. Asks the pool once for its memory; after that, only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile."""

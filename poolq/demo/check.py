@@ -10,7 +10,7 @@ from poolq.engines.base import Totals
 
 
 class Comparison(NamedTuple):
-    """How many were dispatched, how many the engine counted, and how many `place` holds."""
+    """How much of one kind of work was dispatched, counted by the engine, and found in `place`."""
 
     what: str
     dispatched: int
@@ -64,7 +64,7 @@ def compare(work: Work, files: DemoFiles, totals: Totals, found: Output) -> list
         Comparison("files indexed", len(work.sources), count(totals, "done", "index"), indexed,
                    files.index),
         Comparison("mails sent", MAIL_COUNT, sent, len(set(found.mails)), files.maildir),
-        Comparison("mails, with repeated ones", MAIL_COUNT, sent, len(found.mails), files.maildir),
+        Comparison("mails, counting duplicates", MAIL_COUNT, sent, len(found.mails), files.maildir),
         Comparison("webhooks delivered", len(RECOVERING_ANSWERS), count(totals, "done", "webhooks"),
                    len(found.delivered), files.delivered),
         Comparison("webhooks given up", len(FAILING_ANSWERS),

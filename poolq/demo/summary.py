@@ -90,7 +90,7 @@ def broken(code: int, files: DemoFiles) -> None:
 
 
 def _command(files: DemoFiles, args: str) -> str:
-    """The shell command that runs poolq in the folder."""
+    """Return the shell command that runs poolq in the folder."""
     return f"cd {shlex.quote(str(files.folder))} && {_program()} {args}"
 
 

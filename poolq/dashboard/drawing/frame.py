@@ -61,7 +61,7 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
 
 
 def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
-    """Draw at most `most` lines, one for each alert; the last counts the alerts left out."""
+    """Draw at most `most` lines, one for each alert; the last line counts those left out."""
     theme = context.theme
     if not context.alerts:
         return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]]

@@ -10,8 +10,8 @@ VALUES_PER_MINUTE = 60
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
     """Draw a sparkline of a minute, with the newest value at the right. `many` is the number of
-    values in a minute; if there are fewer, the line is shorter. If the columns do not suffice, each
-    shows a mean. Only 0 gets the lowest block; the maximum gets a full block."""
+    values in a minute; if there are fewer, the line is shorter. If there are more values than
+    columns, each column shows a mean. Only 0 gets the lowest block; the maximum gets a full one."""
     width, many = max(width, 0), max(many, 1)
     values = values[-many:]
     drawn = min(width, -(-len(values) * width // many))

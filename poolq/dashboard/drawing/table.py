@@ -19,7 +19,7 @@ from poolq.monitor.snapshot import Snapshot
 
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
-MIN_TEXT_WIDTH = 6  # columns to which a text that may grow is shortened
+MIN_TEXT_WIDTH = 6  # columns that a shortened text keeps
 _ORDER = {"bad": 0, "warn": 1, "": 2}
 
 
