@@ -259,7 +259,7 @@ def _keys(table: Mapping[str, object], place: str, prefix: str) -> _Layer:
 
 def _hint(given: str, known: Mapping[str, object]) -> str:
     """Return the end of a sentence about an unknown name: the closest match, or all names."""
-    return "; " + suggestion(given, known, f"there are {', '.join(known)}")
+    return "; " + suggestion(given, known, f"the settings are {', '.join(known)}")
 
 
 def _toml(path: Path) -> dict[str, object]:

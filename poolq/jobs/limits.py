@@ -115,7 +115,7 @@ class Limit:
             )
         unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
         if unknown:
-            raise LimitError(f"unknown {', '.join(unknown)}; there are {', '.join(LIMIT_FIELDS)}")
+            raise LimitError(f"unknown {', '.join(unknown)}; use {', '.join(LIMIT_FIELDS)}")
         if "limit" not in item:
             raise LimitError(f"{dict(item)!r} has no 'limit'")
         return cls(**item)

@@ -127,6 +127,6 @@ DEFAULTS = Options()
 
 
 def _unknown(option: str, job: str) -> NoReturn:
-    known = f"there are {', '.join(OPTIONS)}; data belongs in the payload, a dict"
+    known = f"the options are {', '.join(OPTIONS)}; data belongs in the payload, a dict"
     hint = suggestion(option, OPTIONS, known)
     raise OptionError(f"job {job}: unknown option {option}; {hint}")

@@ -147,7 +147,7 @@ def test_an_engine_and_its_options_are_named(scheme: str) -> None:
         return
     with pytest.raises(errors.ConfigError) as refused:
         open_engine(Config(engine=url, folder=ROOT))
-    known = str(refused.value).rpartition("; there ")[2].partition(" ")[2]
+    known = str(refused.value).rpartition("; use ")[2]
     assert known
     for option in known.split(", "):
         assert f"`{option}`" in text or f"`{option}=" in text or f"`?{option}=" in text

@@ -42,7 +42,7 @@ def parse_url(url: str) -> MySQLOptions:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         read = _PARSERS.get(name)
         if read is None:
-            raise ConfigError(f"{shown}: unknown option {name!r}; there are {', '.join(_PARSERS)}")
+            raise ConfigError(f"{shown}: unknown option {name!r}; use {', '.join(_PARSERS)}")
         try:
             more.update(read(name, value))
         except ValueError as error:

@@ -110,7 +110,7 @@ def _check_names(given: dict[str, str]) -> None:
     for name in given:
         if name not in _OPTIONS:
             named = repr(name) if re.fullmatch("[a-z_]+", name) else "of its query"
-            raise ValueError(f"the option {named} is unknown; there are {', '.join(_OPTIONS)}")
+            raise ValueError(f"the option {named} is unknown; use {', '.join(_OPTIONS)}")
 
 
 def _service_and_path(scheme: str, path: str) -> tuple[str, str]:

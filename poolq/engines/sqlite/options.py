@@ -27,7 +27,7 @@ def parse_url(url: str) -> SQLiteOptions:
     found = SQLiteOptions(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "synchronous":
-            raise ConfigError(f"{url!r}: unknown option {name!r}; there is synchronous")
+            raise ConfigError(f"{url!r}: unknown option {name!r}; use synchronous")
         if value.upper() not in SYNCHRONOUS:
             raise ConfigError(
                 f"{url!r}: synchronous is {value!r}; it is one of {', '.join(SYNCHRONOUS)}"

@@ -66,7 +66,7 @@ def test_what_rate_limit_may_return(given: object, limits: tuple[Limit, ...]) ->
 
 
 UNIT_MICROSECONDS = "give exactly one of seconds, minutes, hours, days"
-FIELDS = "there are limit, seconds, minutes, hours, days, key, jitter, on_limit"
+FIELDS = "use limit, seconds, minutes, hours, days, key, jitter, on_limit"
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_refuses(option: str, written: object, wrong: str) -> None:
         ("dealy", "did you mean delay?"),
         ("retryAfter", "did you mean retry_after?"),
         ("attempt", "did you mean attempts?"),
-        ("xyz", f"there are {', '.join(OPTIONS)}; data belongs in the payload, a dict"),
+        ("xyz", f"the options are {', '.join(OPTIONS)}; data belongs in the payload, a dict"),
     ],
 )
 def test_refuses_an_unknown_option(option: str, hint: str) -> None:
