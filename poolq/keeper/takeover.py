@@ -14,7 +14,6 @@ from msgspec import convert
 from poolq.config import Config
 from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.keeper.duplicate_pools import DuplicatePools
 from poolq.keeper.orphans import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
@@ -185,3 +184,29 @@ def _pool_is_gone(info: bytes) -> bool:
     if found is None:
         return False
     return all(identity.is_gone_here(*process) for process in (found.master, found.keeper))
+
+
+class DuplicatePools:
+    """Looks for other pools with the given name on this host. They have other runtime folders, and
+    learn of each other only through the engine."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: set[int] = set()
+
+    def check(self, info: bytes) -> str:
+        """Return a warning if the node with this `info` is a new duplicate on this host, or ""."""
+        found = node_info.decode(info)
+        if found is None:
+            return ""
+        boot, space, pid, since = found.master
+        here = (boot, space) == (identity.boot_id(), identity.pid_namespace())
+        if found.pool != self._name or pid in self._known or not here:
+            return ""
+        if identity.start_time(pid) != since:
+            return ""
+        self._known.add(pid)
+        return (
+            f"another pool named {self._name!r} (pid {pid}) runs here, with another runtime "
+            "folder, so commands may reach that one; give one of them another --name"
+        )
