@@ -8,7 +8,7 @@ Every engine that stores jobs keeps these rules:
 - A claim is identified by (worker, request, index). A settlement counts only while exactly that
   claim is held; otherwise the job's id is in `Step.stale` and nothing changes.
 - Each worker numbers its requests in ascending order, in its main thread only. A repeated request
-  gets the same reply, whether or not the first one arrived; a lower number raises EngineError.
+  gets the same reply, whether or not the first one arrived. A lower number raises EngineError.
 - A worker starts the jobs of a request only after all claims of lower requests have ended.
 - Only registered workers may step or settle; others get `Fenced` and change nothing. `recover` and
   `reap` delete the registration and return the claims in one atomic operation.
@@ -16,18 +16,19 @@ Every engine that stores jobs keeps these rules:
 - Bodies are opaque bytes. A job whose body is missing is claimed with b"" (its worker buries it).
 - Each queue is FIFO by due time, then by id. A job that is given back or recovered keeps its due
   time and goes to the head of the queue. So does a job that a limit released (`ReleaseUntil`), once
-  its window has ended. A due time in the past (`at`, or a negative `delay`) is replaced by now.
+  the limit's window has ended. A due time in the past (`at`, or a negative `delay`) counts as now.
 - Parked jobs wait in a line of their limit, sorted by due time, then by id, so a job that parks
   again regains its place. A first job that another of its limits blocks moves to the line of that
-  limit, and so blocks nobody. A line applies the limit that a park or a review last named for it.
-- A job is ready by its state, not by a comparison with the clock, so it stays ready if the clock
-  goes back. A window or slot that lies in the future by more than a window's length was set before
-  the clock went back, and counts as ended.
+  limit, so that it does not block the jobs behind it. A line applies the limit that was last named
+  for it, by a job that parked there or by a review.
+- A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
+  clock. A window or slot that lies in the future by more than a window's length was set before the
+  clock went back, and counts as ended.
 - After its first request, a worker skips no number. If a number is missing, the store has lost a
   step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
-  and every socket has a timeout. A lost connection is dropped and raises EngineUnavailable; the
-  caller decides whether to reconnect and repeat.
+  and every socket has a timeout. A lost connection is dropped, and the call raises
+  EngineUnavailable; the caller decides whether to reconnect and repeat.
 
 Other modules decide what a message means, whether a job has failed and when to retry (`retry.py`).
 """
@@ -40,7 +41,7 @@ from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import Push, State
 from poolq.jobs.retry import Outcome
 
-#: Part of the contract, but defined elsewhere, because producers import no engine.
+#: `Push` is part of the contract, but is defined elsewhere, because producers import no engine.
 __all__ = ["Push"]
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -48,9 +49,9 @@ CLAIM_BYTES = 4 * 2**20
 
 
 class Claim(NamedTuple):
-    """A job that one worker holds. `admitted`: whether it already has a slot of its rate limit,
-    because it was parked. `reviewed`: whether it was parked but has no slot, so that the worker
-    asks the code for its limits again (see `Engine.review`)."""
+    """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
+    (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
+    slot, so that the worker asks the job's code for its limits again (see `Engine.review`)."""
 
     id: str
     request: int
@@ -69,14 +70,14 @@ class Settlement(NamedTuple):
 
 Settlements = Sequence[Settlement]
 Totals = dict[str, dict[str, int]]  # by queue and counter
-#: Names of queues in strict order; None: all queues of the namespace in turn.
+#: Names of queues, served in strict order. None: all queues of the namespace, served in turn.
 Queues = Sequence[str] | None
 
 
 class Step(NamedTuple):
     """The result of a step: the new claims, and the ids of the settlements that were stale.
-    `waited`: for how many microseconds the first claim has been due; -1: not known, as in a
-    repeated step."""
+    `waited`: for how many microseconds the first claimed job has been due, or -1 if this is not
+    known, as in a repeated step."""
 
     claims: list[Claim]
     stale: list[str]
@@ -84,8 +85,8 @@ class Step(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """A worker's identity. On its own host, (boot, pidns, pid, started) tell whether it still
-    runs; `started` is its start time in clock ticks since boot."""
+    """A worker's identity. On the worker's host, (boot, pidns, pid, started) show whether it still
+    runs. `started`: its start time, in clock ticks since boot."""
 
     worker: str
     node: str
@@ -98,13 +99,13 @@ class Registration(NamedTuple):
 
 
 class DeathReport(NamedTuple):
-    """What the scoreboard knows about a dead worker. Claims of `request` with an index from
-    `settled` up to, but not including, `finished` are done; so are all claims of the request
-    `before` (0 if there is none). The job at index `started` (-1 if there is none) crashed, and
-    `entry` is added to its history. All other claims are given back, including earlier ones whose
-    settlement the store has lost. `timed_out`: whether the worker was killed at its deadline. That
-    counts as an attempt, not as a crash, and the job is due again in `delay` microseconds (0: at
-    the head of its queue)."""
+    """What the scoreboard knows about a dead worker. In the request numbered `request`, the claims
+    with an index of at least `settled` and below `finished` are done. So are all claims of the
+    request numbered `before` (0 if there is none). The job at index `started` (-1 if there is none)
+    crashed, and `entry` is added to its history. All other claims are given back, including earlier
+    ones whose settlement the store has lost. `timed_out`: whether the worker was killed at the
+    job's deadline. A timeout counts as an attempt, not as a crash, and the job is due again in
+    `delay` microseconds (0: now, at the head of its queue)."""
 
     request: int
     finished: int
@@ -117,7 +118,7 @@ class DeathReport(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """The ids of a dead worker's claims, by outcome. For `timed_out`, an attempt was counted."""
+    """The ids of a dead worker's claims, by outcome. Jobs in `timed_out` have used an attempt."""
 
     done: tuple[str, ...] = ()
     crashed: tuple[str, ...] = ()
@@ -148,8 +149,8 @@ class QueueCounts(NamedTuple):
 
 
 class StoredJob(NamedTuple):
-    """`status`: ready, delayed, parked, running or failed. `at`: when the job is due, or when a
-    running job was claimed or a failed job failed, in microseconds since the epoch."""
+    """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
+    when a failed job failed, or when any other job is due, in microseconds since the epoch."""
 
     id: str
     queue: str
@@ -163,7 +164,7 @@ class StoredJob(NamedTuple):
 class LimitUse(NamedTuple):
     """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
     many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
-    many starts all windows so far have counted. It may restart from 0, and is -1 if unknown."""
+    many starts were counted in all windows so far (-1: unknown). This count may restart from 0."""
 
     rule: Rule
     window: Window
@@ -187,7 +188,7 @@ class Engine(ABC):
 
     #: False for sync and null, on which no pool can run.
     stores = True
-    #: `counts` counts fewer jobs than this of a queue or of a kind exactly; None: any number.
+    #: Numbers below this in `counts` are exact. Higher ones may not be. None: all are exact.
     exact_counts: int | None = None
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -201,9 +202,9 @@ class Engine(ABC):
 
     @abstractmethod
     def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs, one atomic round trip per chunk. Raises EngineUnavailable, with the jobs not
-        known to be stored as its `ids`. Its `maybe_stored` is False only if certainly none of them
-        was stored."""
+        """Store jobs, with one atomic round trip per chunk. Raises EngineUnavailable. The error's
+        `ids` are those of the jobs that are not known to be stored, and its `maybe_stored` is False
+        only if certainly none of these jobs was stored."""
 
     # workers
 
@@ -215,8 +216,8 @@ class Engine(ABC):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but none of
-        paused queues. A parked job with a free slot is claimed before the other jobs of its queue,
+        """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but no job of
+        a paused queue. A parked job with a free slot is claimed before the other jobs of its queue,
         and takes the slot in the same operation. Only one parked job is claimed per step, and ready
         jobs of its queue may be left for the next step. Claiming stops once the bodies exceed
         CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
@@ -237,16 +238,16 @@ class Engine(ABC):
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start from every rule, or none. `held`: a worker and its claim; if the worker no
-        longer holds it, the admission is stale. Raises Fenced, EngineUnavailable."""
+        """Take one start from every rule, or from none. `held`: a worker and its claim. If
+        the claim is no longer held, the admission is stale. Raises Fenced, EngineUnavailable."""
 
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
         """Make workers ask the code again for the limits of parked jobs. Every line of these queues
         is marked with the time at which `worker` registered. The next step of a worker that
         registered at that time or later claims the head of a marked line as `Claim.reviewed`,
         without a slot. If this job requests a start under the line's limit (`admit`) or parks there
-        again, the mark is removed, and the job's rules apply to the line. If its claim ends in
-        another way, the next head is reviewed. Raises Fenced, EngineUnavailable."""
+        again, the mark is removed, and the job's rules apply to the line. If the job's claim
+        ends in another way, the line's next head is reviewed. Raises Fenced, EngineUnavailable."""
 
     # keepers
 
@@ -265,7 +266,7 @@ class Engine(ABC):
     @abstractmethod
     def wait(self, queues: Queues, timeout: float) -> int:
         """Block for at most `timeout` seconds until jobs may be claimable. Returns roughly how many
-        are, or 0 after the timeout. Takes the queue's wake token; `wake` puts it back."""
+        are, or 0 after the timeout. Takes the queue's wake token, which `wake` puts back."""
 
     @abstractmethod
     def wake(self, queues: Queues) -> None:
@@ -288,9 +289,9 @@ class Engine(ABC):
         """Delete the registration and give the claims back, atomically. If `death` is None, the
         earliest claim (lowest request, then index) is assumed to have started, and the engine
         writes its history line with the cause crash. A crash adds 1 to `State.crashes`, or to
-        `State.failing` if the job is failing. A timeout adds 1 to `State.attempt` and counts as
-        retried, but as a crash if the job is failing. Recovered jobs go to the head of their queue,
-        unless they have a `delay`. For an unknown worker, the result is empty."""
+        `State.failing` if the job is failing. A timeout of a failing job counts as a crash. Any
+        other timeout adds 1 to `State.attempt` and counts as retried. Recovered jobs go to the head
+        of their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
@@ -307,7 +308,7 @@ class Engine(ABC):
     @abstractmethod
     def totals(self) -> Totals:
         """Return counters per queue since the namespace was created: done, failed, retried,
-        limited, parked, crashed. Covers the queues of `counts`, and under "" forgotten queues."""
+        limited, parked, crashed. Covers the queues of `counts`, and forgotten ones (under "")."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:
@@ -315,7 +316,7 @@ class Engine(ABC):
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Return at most 1,000 limits: those with waiting jobs, then others with open windows."""
+        """Return at most 1,000 limits: those that jobs wait for, then others with open windows."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:

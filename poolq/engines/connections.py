@@ -43,7 +43,7 @@ os.register_at_fork(after_in_child=_Forks.add)
 
 
 class _Owned(Generic[C]):
-    """A thread's connection. It is closed with its thread, except in a forked child."""
+    """A thread's connection. It is closed when the thread ends, except in a forked child."""
 
     __slots__ = ("close", "connection", "forks", "pid", "released", "used")
 
@@ -59,7 +59,7 @@ class _Owned(Generic[C]):
         if self.released:
             return
         self.released = True
-        # Compare pids, because a child drops other threads' connections before it counts its fork.
+        # Compare pids, as a child drops other threads' connections before it counts its own fork.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:
@@ -76,9 +76,9 @@ class _Local(threading.local, Generic[C]):
 
 
 class Connections(Generic[C]):
-    """The connections of one engine, one per thread. `connect` may raise anything; then nothing is
-    kept. `close` must not raise. `alive` returns whether an idle connection still works, and may
-    ask the server. It must not raise either, though a signal handler may raise during it. Without
+    """The connections of one engine, one per thread. If `connect` raises, no connection is kept.
+    `close` must not raise. `alive` returns whether an idle connection still works, and may ask the
+    server. It must not raise either, although a signal handler may raise while it runs. Without
     `alive`, connections are never checked."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Connections(Generic[C]):
         self._local: _Local[C] = _Local()
 
     def get(self) -> C:
-        """Return the connection of this thread. It is opened or replaced if necessary."""
+        """Return the connection of this thread, after opening or replacing it if necessary."""
         owned = self._local.owned
         if owned is not None:
             if owned.forks == _Forks.count and (
@@ -109,7 +109,7 @@ class Connections(Generic[C]):
         return owned.connection
 
     def mark_used(self) -> None:
-        """Note that the server has just answered, so no check is needed for a second."""
+        """Record that the server has just answered, so no check is needed for a second."""
         owned = self._local.owned
         if owned is not None:
             owned.used = monotonic()

@@ -2,8 +2,8 @@
 
 Each function accepts any value and returns one of the expected type. A job whose body, state or
 rules are unreadable is still claimed, but with a body that is no valid message, so that its worker
-buries it with the reason. The store keeps the original body for `failed retry`. Any other invalid
-value counts as missing.
+buries the job with the reason. The store keeps the original body for `failed retry`. Any other
+invalid value counts as missing.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
 
 def number(value: object) -> int:
-    """Return an integer; 0 if there is none, or if no clock or counter could have this value."""
+    """Return an integer, or 0 if the value is not one, or no clock or counter could have it."""
     if type(value) is int:
         return value if -MAX_NUMBER < value < MAX_NUMBER else 0
     if isinstance(value, bytes | str) and len(value) < 20:  # from Redis; 64 bits at most
@@ -36,7 +36,7 @@ def number(value: object) -> int:
 
 
 def total(value: object) -> int:
-    """Return a sum. MySQL sends decimals; SQLite sends a float if some value is not a number."""
+    """Return a sum, which MySQL sends as a decimal. SQLite's float for invalid values becomes 0."""
     return number(int(value)) if isinstance(value, int | Decimal) else 0
 
 
@@ -58,7 +58,7 @@ def to_text(value: object) -> str:
 
 
 def text(value: bytes) -> str:
-    """Do the same as `to_text`, but only for bytes and faster, because this runs for each claim."""
+    """Return the same as `to_text`, but only for bytes. It is faster, and runs for each claim."""
     return value.decode("utf-8", "replace")
 
 
@@ -76,7 +76,7 @@ def state(values: Sequence[object]) -> State:
 
 
 def is_invalid_state(values: Sequence[object]) -> bool:
-    """Whether poolq would never write this state."""
+    """Return whether poolq would never write this state."""
     *counts, history = values
     good = all(type(one) is int and 0 <= one <= MAX_COUNT for one in counts)
     return type(history) is not bytes or not good
@@ -88,14 +88,14 @@ def unreadable_body(what: str, value: object) -> bytes:
 
 
 def rule(key: str, limit: object, window: object) -> Rule | None:
-    """Return a limit; None if no code can have declared it."""
+    """Return a limit, or None if no code can have declared it."""
     found = Rule(key, number(limit), number(window))
     good = 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS
     return found if good else None
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:
-    """Return the rules that a parked job waits for; None if they are unreadable."""
+    """Return the rules that a parked job waits for, or None if they are unreadable."""
     try:
         found = _rules.decode(blob(stored))
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -72,8 +72,8 @@ class NullEngine(Storeless):
 
 
 class SyncEngine(Storeless):
-    """`sync://`. Delays are ignored, attempts follow at once, hooks run, and `dispatch()` raises
-    the last error. A job's rate limits are computed, so that a mistake in them shows up before
+    """`sync://`. Delays are ignored, retries follow at once, hooks run, and `dispatch()` raises the
+    last error. A job's rate limits are computed, so that a mistake in them shows up before
     production, but no job waits for them. Jobs that a job dispatches run inside it."""
 
     effect = "a dispatched job runs inside dispatch()"
@@ -94,7 +94,7 @@ class SyncEngine(Storeless):
 
 
 def _job(name: str) -> type[Job]:
-    """Return the class of that name. If it is unknown, import the application's modules first."""
+    """Return the job class of this name, after importing the application's modules if needed."""
     found = registry.known().get(name)
     if found is None:
         settings = config.load_in_application()

@@ -1,8 +1,8 @@
 """Opens connections, and kills those that were lost.
 
 A lost connection may still hold locks on the server, or be about to commit. Each connection
-therefore takes a named lock with a unique name. The next one to connect asks the server which
-connections hold the locks of lost ones, and kills them.
+therefore takes a named lock with a unique name. The next connection asks the server which ones
+hold the locks of lost connections, and kills those.
 """
 
 import encodings.idna  # noqa: F401  # needed to connect; imported here, workers share it with their template

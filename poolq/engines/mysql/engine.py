@@ -24,7 +24,7 @@ from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
 
-#: Seconds between two polls for due jobs; at least this many times as long as a poll takes.
+#: The least time between two polls for due jobs, in seconds, and as a multiple of a poll's time.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
 #: Seconds that one server-side wait may take, well below the timeout of a socket.
@@ -49,16 +49,16 @@ DIALECT = Dialect(
 )
 
 
-#: The current time. NOW() is the time at which the statement began, and the statement may have
-#: waited for a row lock since then.
+#: The current time. NOW() is the time at which the statement began, which may since then have
+#: waited for a row lock.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single rule, as nearly all have, in one statement. It changes nothing
 #: if the window is full, does not exist or was made before the clock went back, or if the claim is
-#: no longer held; `SQLEngine.admit` then finds out which of these applies.
-#: MySQL evaluates assignments from left to right, and each uses the values set before it, if only
-#: one table is updated. So there is no EXISTS, which MySQL 8 could turn into a join. (On MariaDB,
-#: this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the old one's
-#: end or later, so `ends <= start` identifies it. FOR UPDATE prevents a recovery of the claim.
+#: no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these applies. If
+#: only one table is updated, MySQL evaluates assignments from left to right, and each uses the
+#: values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a join. (On
+#: MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the
+#: old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -69,10 +69,10 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
-#: MariaDB waits in the server, which answers once something is due. So a wait costs one round trip
-#: instead of one per poll. The waiter then checks whether it may take the wake-up
+#: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
+#: trip instead of one per poll. After the answer, the waiter checks whether it may take the wake-up
 #: (`sql/wakeups.py`). Each iteration of the loop has its own NOW and its own view of the tables.
-#: MySQL allows such loops only in stored programs.
+#: MySQL does not allow such loops outside of stored programs.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
@@ -128,7 +128,7 @@ def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-    `_lost_names`: the locks of lost connections, which the next thread that connects kills."""
+    `_lost_names`: the locks of lost connections. The next thread to connect kills their holders."""
 
     exact_counts = MySQLSession.counted
 
@@ -224,7 +224,7 @@ class MySQLEngine(SQLEngine):
                 time.sleep(min(pause, rest))
 
     def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
-        """Wait in the server. Returns False if the server cannot, which is tried only once."""
+        """Wait in the server. Returns False if the server has failed to do so, now or earlier."""
         try:
             if self._waits_in_server:
                 self.session.read(server_side_wait(queues, polls, pause))

@@ -37,7 +37,7 @@ def code(error: pymysql.Error) -> int:
 
 
 def is_lost(error: pymysql.Error) -> bool:
-    """Whether the connection has become useless."""
+    """Return whether the connection has become useless."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))
     return code(error) in (*LOST, *OUT_OF_CLUSTER) or (odd and code(error) not in RETRYABLE)
 

@@ -1,6 +1,6 @@
 """Encodes values as SQL literals, and fills statements with them.
 
-This relies on the settings of `connecting.py`, with which backslashes escape in utf8mb4.
+This relies on the settings of `connecting.py` (utf8mb4, and the backslash as escape character).
 """
 
 from collections.abc import Sequence

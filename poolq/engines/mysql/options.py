@@ -71,7 +71,7 @@ def _switch(name: str, value: str) -> dict[str, Any]:
 
 
 def _tls(_: str, value: str) -> dict[str, Any]:
-    """`ssl=true` requires TLS, and `ssl=false` disables it. By default, it is used if offered."""
+    """`ssl=true` requires TLS, and `ssl=false` disables it. By default, TLS is used if offered."""
     on = _switch("ssl", value)["ssl"]
     return {"ssl": {"verify_mode": "none"}} if on else {"ssl_disabled": True}
 

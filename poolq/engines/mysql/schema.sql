@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
     PRIMARY KEY (queue)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Registered workers, with the number of the last request and the `stale` ids of its answer. The
--- claims of the answer are the jobs with that number. `due` is no longer used.
+-- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
+-- The claims in this answer are the jobs with the same `request`. `due` is no longer used.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker VARBINARY(255) NOT NULL,
     node VARBINARY(255) NOT NULL,

@@ -31,7 +31,7 @@ T = TypeVar("T")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
 INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
-#: Jobs per claiming statement, which are few because FIELD compares with all its values.
+#: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
@@ -68,11 +68,11 @@ class MySQLSession(Session):
         self._poll.register(socket.fileno(), select.POLLIN)
 
     def is_quiet(self) -> bool:
-        """Whether the server has sent nothing unasked, such as the end of the connection."""
+        """Return False if the server has sent something unasked, such as the connection's end."""
         return not self._poll.poll(0)
 
     def alive(self) -> bool:
-        """Whether the server answers."""
+        """Return whether the server answers."""
         if self.busy:
             return True
         self.busy = True
@@ -103,7 +103,7 @@ class MySQLSession(Session):
         """Return the optimizer's estimates, which cost a few index lookups."""
         explain = "EXPLAIN FORMAT=TRADITIONAL "
         plans = self.read(*(Query(explain + one.sql, one.args) for one in queries))
-        at = {10: 8, 12: 9}  # the position among MariaDB's 10 columns, and among MySQL's 12
+        at = {10: 8, 12: 9}  # where `rows` is among MariaDB's 10 columns, and MySQL's 12
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
@@ -113,7 +113,7 @@ class MySQLSession(Session):
         self._on_used()
 
     def add_queues(self, queues: set[str]) -> None:
-        """Add rows for queues that may have none, before a job is stored there."""
+        """Add rows for those of the queues that may have none, before jobs are stored there."""
         new = queues - self.known_queues
         if new:
             queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]

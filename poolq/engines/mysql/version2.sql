@@ -1,6 +1,6 @@
 -- Version 2: migrates version 1 and its data. An UPDATE is repeated until it changes nothing.
 
--- The due time gets another name, so that a poolq of version 1 that still runs fails, instead of
+-- The due time gets another name, so that an older poolq that is still running fails, instead of
 -- taking delayed jobs for ready ones. `place` may also be 'd' (delayed until `due_at`), or
 -- 'r:<microseconds>:<key>' (released by that limit until `due_at`, with the due time in `taken`).
 -- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
@@ -12,18 +12,18 @@ UPDATE {ns}_jobs SET place = 'd' WHERE place = ''
     AND due_at > CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) LIMIT 10000;
 
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers registered since then review the limits of the line's head (0: none do).
+-- `review`: workers that registered then or later review the limits of the line's head (0: none).
 ALTER TABLE {ns}_lines ADD COLUMN since BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD COLUMN review BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD KEY earliest (slot, queue);
 ALTER TABLE {ns}_lines ADD KEY since (since, slot);
 ALTER TABLE {ns}_lines ADD KEY review (review, queue);
 
--- `since`: when the worker was registered. `aside`: how often it has settled outside its steps.
+-- `since`: when the worker was registered. `aside`: how often it settled outside its steps.
 ALTER TABLE {ns}_workers ADD COLUMN since BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_workers ADD COLUMN aside BIGINT NOT NULL DEFAULT 0;
 
--- `used`: when the queue was last found to be in use. `total`: the sum of its counters then.
+-- `used`: when the queue was last found in use. `total`: the sum of its counters at that time.
 ALTER TABLE {ns}_queues ADD COLUMN used BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD COLUMN total BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD KEY used (used);

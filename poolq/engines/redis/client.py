@@ -1,8 +1,8 @@
 """Run scripts and commands, over one connection per thread.
 
-A lost connection is dropped and raises EngineUnavailable. A command is sent again in only two
-cases, in which the server says that it has not run it: it does not know the script, or the slot of
-the namespace has moved to another node of the cluster.
+A lost connection is dropped, and the call raises EngineUnavailable. A command is sent again in only
+two cases, in which the server has not run it. Either the server does not know the script, or the
+slot of the namespace has moved to another node of the cluster.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: The connection is kept after these errors; not after NOREPLICAS, as there may be a new master.
+#: The connection is kept after these errors. (After NOREPLICAS, there may be a new master.)
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
 
@@ -114,7 +114,6 @@ class RedisClient:
             raise self.unavailable(error) from None
 
     def unavailable(self, error: RedisError, lost: bool = False) -> EngineUnavailable:
-        """Turn a connection error into an error for the caller."""
         why = f"cannot be reached: {_reason(error)}"
         if isinstance(error, ResponseError):
             why = REFUSALS.get(code_of(error), f"answers {_reason(error)}")
@@ -145,7 +144,7 @@ class RedisClient:
             raise
 
     def _retry(self, error: ResponseError, command: Command, script: Script | None) -> Any:
-        """Send a command again that the server rejected without running it, if that can help."""
+        """Send the command again in the two cases that the module's head names, else raise."""
         if code_of(error) == "NOSCRIPT" and script is not None:
             command = (b"EVAL", script.text, *command[2:])
         elif code_of(error) == "MOVED":
@@ -161,7 +160,7 @@ class RedisClient:
             raise self.refused(again) from None
 
     def refused(self, error: ResponseError) -> EngineError:
-        """Return an error for the caller. Drops the connection if there may be another server."""
+        """Return the error for the caller. Drops the connection if a new one may help."""
         code = code_of(error)
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEEP_CONNECTION:

@@ -29,7 +29,7 @@ def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
 
 
 def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
-    """Encode jobs for `push`, by queue and in order, with due times if a queue has delayed ones."""
+    """Encode jobs for `push` in groups by queue. Groups with delayed jobs include due times."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
         id_, queue, body, _, _ = pushes[0]
         return [queue, 1, id_, body]
@@ -119,14 +119,14 @@ text = sanitize.text
 
 
 def decode_state(stored: bytes | None) -> State:
-    """Decode a stored state; None stands for a fresh job's. An unreadable one becomes a history."""
+    """Decode a stored state. None stands for a fresh one. An unreadable one becomes the history."""
     if stored is None:
         return INITIAL
     return _parse_state(stored) or State(history=stored)
 
 
 def _parse_state(stored: bytes) -> State | None:
-    """Parse a state; None if poolq would never write it."""
+    """Parse a state. Returns None if poolq would never write it."""
     head, _, history = stored.partition(b"\n")
     try:
         _, attempt, crashes, failing = map(int, head.split(b" "))
@@ -161,7 +161,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
 
 
 def _waited(groups: list[Any], clock: bytes) -> int:
-    """For how long the first job of these groups has been due: see `Step`."""
+    """Return `Step.waited`, for how long the first job of these groups has been due."""
     if not groups:
         return -1
     *_, bodies, states = groups[0]
@@ -214,7 +214,7 @@ def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
 
 
 def decode_registration(worker: bytes, node: bytes, who: bytes) -> base.Registration:
-    """Decode a registration; only worker and node if the rest was evicted or is unreadable."""
+    """Decode a registration. If `who` is unreadable, only worker and node are filled in."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         found = _registration.decode(who)
         if found.worker.encode() == worker:
@@ -229,7 +229,7 @@ def decode_recovered(reply: list[Any]) -> base.Recovered:
 
 
 def decode_hint(token: bytes) -> int:
-    """Return how many jobs a wake token announces; 1 if it is unreadable."""
+    """Return how many jobs a wake token announces, or 1 if the token is unreadable."""
     try:
         return int(token)
     except ValueError:

@@ -31,8 +31,8 @@ COMMON_OPTIONS: Final[Mapping[str, Any]] = {
 NO_RETRY = Retry(NoBackoff(), 0)
 
 # Keep redis-py from sending CLIENT SETINFO. It ignores error replies to this command, which hides
-# that a server rejects the connection. To find its version, it also reads the metadata of installed
-# packages, which takes 2 MB in each worker.
+# that a server rejects the connection. To find its version, redis-py also reads the metadata of
+# installed packages, which takes 2 MB in each worker.
 _names = {"driver_info", "lib_name", "lib_version"} & set(signature(AbstractConnection).parameters)
 _NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or _names)
 
@@ -85,10 +85,10 @@ class PendingReply:
 
 class RedisConnection:
     """Connects and logs in when created. All methods raise ResponseError for an error reply, and
-    another RedisError if the connection is broken or silent for TIMEOUT; after any error but a
-    ResponseError it must be closed. `client_id`: the connection's id on the server, by which
-    another connection can unblock it. `busy`: whether the thread is sending or reading, so that a
-    signal handler must not use the connection."""
+    another RedisError if the connection is broken or silent for TIMEOUT. After any error but a
+    ResponseError, the connection must be closed. `client_id`: the connection's id on the server, by
+    which another connection can unblock it. `busy`: whether the thread is sending or reading, so
+    that a signal handler must not use the connection."""
 
     __slots__ = ("_connection", "busy", "client_id", "pending")
 
@@ -116,7 +116,7 @@ class RedisConnection:
             self.busy = False
 
     def begin(self, command: Command) -> PendingReply:
-        """Send a command without reading its reply; the next command here reads it."""
+        """Send a command without reading its reply, which the next command here reads first."""
         self.send(command)
         self.pending = PendingReply(self)
         self.busy = False
@@ -133,7 +133,7 @@ class RedisConnection:
 
     def alive(self) -> bool:
         """Ask the server whether the connection works. The socket alone would not show that a
-        firewall has cut it, and a push that is lost there looks like one that was stored."""
+        firewall has cut it, and a push that got lost for this reason might seem to be stored."""
         try:
             return self.busy or bool(self.call(b"PING") == b"PONG")
         except RedisError:

@@ -41,8 +41,8 @@ class RedisEngine(Engine):
         super().__init__(url, namespace)
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
-        #: How many calls of `settle` the server has counted for each worker. A server that knows of
-        #: fewer has lost some, and does not know what the worker holds.
+        #: How many calls of `settle` the server has counted for each worker. A server whose count
+        #: is lower has lost some of these calls, so it does not know what the worker holds.
         self._side_settlements: dict[str, int] = {}
         #: When the server's note that this engine waits on these queues must be renewed.
         self._noted: dict[tuple[str, ...], float] = {}
@@ -95,7 +95,7 @@ class RedisEngine(Engine):
         reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
-        # Count at least one more, so that a server that has lost some never catches up.
+        # Add at least 1, so that the count of a server that has lost calls never catches up.
         self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
@@ -141,7 +141,7 @@ class RedisEngine(Engine):
             hint = self._take_token(lists, pause)
             if hint:
                 return hint
-            empty = hint is None  # otherwise there may be more tokens, even after the timeout
+            empty = hint is None  # after a token, look for more, even if the time is up
             again = int(not empty)
 
     def wake(self, queues: Queues) -> None:
@@ -158,7 +158,7 @@ class RedisEngine(Engine):
         self.client.run(scripts.REMOVE_NODE, node)
 
     def registered(self) -> list[Registration]:
-        """See the contract. Only worker and node are known of an unreadable registration."""
+        """See the contract. Of an unreadable registration, only worker and node are returned."""
         return [codec.decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
 
     def nodes(self) -> list[base.NodeRecord]:
@@ -258,7 +258,7 @@ class RedisEngine(Engine):
         return round(NOTE_TTL * 1000)
 
     def _take_token(self, lists: list[bytes], pause: float) -> int | None:
-        """Block for a wake token for at most `pause` seconds. Returns what the token says, or None.
+        """Block for a wake token for at most `pause` seconds. Returns the token's number, or None.
         The server checks its own timeouts only every tenth of a second, which is too coarse for
         delayed jobs. So after `pause` seconds, the thread's other connection unblocks this one."""
         connection = self.client.open(self.client.blocking)
@@ -282,7 +282,7 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _client_id(connection: RedisConnection) -> int:
-        """Return a connection's client id; -1 if the server's ACL forbids asking for it."""
+        """Return a connection's client id, or -1 if the server's ACL forbids asking for it."""
         try:
             return int(connection.call(b"CLIENT", b"ID"))
         except ResponseError:

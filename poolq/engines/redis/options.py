@@ -10,7 +10,7 @@ required), ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname; with Sen
 sentinel_username, sentinel_password. User, password and paths are percent-decoded.
 
 redis-py parses each host with its login. This module splits lists of hosts, which redis-py does not
-support, and rejects unknown options, also those that redis-py would accept although they break
+support. It rejects all other options, because some of those that redis-py accepts would break
 promises of poolq.
 """
 
@@ -42,7 +42,7 @@ Kwargs = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """A parsed Redis URL. `hosts`: the servers, or those to ask with Sentinel and Cluster; empty
+    """A parsed Redis URL. `hosts`: the server, or the sentinels or cluster nodes to ask; empty
     for a unix socket. `connection_options`: the arguments of `connection_class`, except host and
     port. `discovery_options`: the arguments of a client that asks Sentinel or the cluster.
     `redacted_url`: the URL without user, password and query."""

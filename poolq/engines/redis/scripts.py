@@ -1,8 +1,8 @@
 """The Lua scripts.
 
 A script's text is its first line (`#!lua` and its flags), then the library parts that its head
-names, in that order, then the rest of its file. Nothing is formatted into the text. Its SHA-1 is
-its name on the server, so nodes with different versions of poolq never run each other's scripts.
+names, in that order, then the rest of its file. Nothing is formatted into the text. Its SHA-1
+names the script on the server, so nodes with different versions of poolq never share a script.
 """
 
 from hashlib import sha1

@@ -1,8 +1,8 @@
 """Finds the server that accepts writes.
 
 A plain URL names the server. With Sentinel, each connect asks the sentinels for the master. In a
-cluster, the nodes of the URL and those discovered since are asked which node owns the namespace's
-slot, if that node is unknown or does not answer. After a failover it is enough to reconnect,
+cluster, if the owner of the namespace's slot is unknown or does not answer, the nodes of the URL
+and those discovered since are asked for the owner. After a failover it is enough to reconnect,
 because a server that is no longer the master says so (READONLY, MOVED) and runs nothing.
 """
 
@@ -41,7 +41,7 @@ class Topology:
         return self._to(options.hosts[0])
 
     def moved(self, error: ResponseError) -> None:
-        """Note the slot's new owner, which `error` names: `MOVED slot host:port`."""
+        """Store the slot's new owner, which the error names as `MOVED slot host:port`."""
         host, _, port = str(error).split(" ")[2].rpartition(":")
         self._owner = (host, int(port)) if host else None
 

@@ -11,9 +11,9 @@ from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunk
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.engines.sql.wakeups import arm
 
-#: A purge deletes at most this many jobs in one transaction, which blocks others.
+#: A purge deletes at most this many jobs per transaction, because it blocks other transactions.
 MAX_PURGED = 5000
-#: How often a cancellation tries to find the job, which may move in the meantime.
+#: How often a cancellation tries to find the job, which may move before it is deleted.
 CANCEL_ATTEMPTS = 3
 
 FIND_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
@@ -58,7 +58,7 @@ def _stored(row: Row) -> StoredJob:
 
 
 def cancel(tx: Transaction, id_: str) -> bool:
-    """Delete a waiting job, after locking its line, if any. Returns whether there was one."""
+    """Delete a waiting job. Its line, if any, is locked first. Returns whether there was a job."""
     for _ in range(CANCEL_ATTEMPTS):
         row = tx.one(FIND_LOCATION, id_)
         if row is None or worker_at(to_text(row[0])):
@@ -75,12 +75,12 @@ def cancel(tx: Transaction, id_: str) -> bool:
 
 
 def purge_some(tx: Transaction, queue: str) -> int:
-    """Delete some ready or delayed jobs; returns how many."""
+    """Delete some of the queue's ready or delayed jobs. Returns how many were deleted."""
     return _purge(tx, QUEUED, queue) or _purge(tx, DELAYED, queue)
 
 
 def purge_lines(tx: Transaction, queue: str) -> int:
-    """Delete the queue's lines with their parked and released jobs; returns how many."""
+    """Delete the queue's parked and released jobs, and their lines. Returns the number of jobs."""
     gone = 0
     for place in lock_lines(tx, queue):
         while some := _purge(tx, place, queue):
@@ -119,7 +119,7 @@ def failed(
 
 
 def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Put failed jobs back into their queues as new ones; returns the ids of those found."""
+    """Put failed jobs back into their queues as new jobs. Returns the ids that were found."""
     there: set[str] = set()
     for some in in_chunks(ids):
         found, queues = tx.run(Query(LOCK_FAILED, (some,)), Query(QUEUES_OF_FAILED, (some,)))
@@ -132,7 +132,7 @@ def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Delete failed jobs; returns the ids of those found."""
+    """Delete failed jobs. Returns the ids that were found."""
     there: set[str] = set()
     for some in in_chunks(ids):
         (found,) = tx.run(Query(LOCK_FAILED, (some,)))

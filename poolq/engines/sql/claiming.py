@@ -1,7 +1,7 @@
 """Claims jobs from given queues within a step; `stepping.py` decides the order of the queues.
 
 A claim reads a queue's first jobs and marks them as claimed. It reads small bodies with the jobs.
-For larger ones, it queries the sizes first, so that no step reads much more than CLAIM_BYTES.
+It queries the sizes of larger bodies first, so that no step reads much more than CLAIM_BYTES.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ from poolq.engines.sql.settling import AckBatch
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
-#: Bodies of at most this many bytes are read with their jobs. A step may claim 512 such jobs.
+#: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
 #: How many queues are claimed from in one round trip.
 QUEUES_PER_EXCHANGE = 4
@@ -42,7 +42,7 @@ COUNT_READY = """SELECT COUNT(*) FROM
 BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
 BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
-#: Makes a named tuple in half the time of calling its class.
+#: Makes a named tuple in half the time that a call of its class takes.
 _new = tuple.__new__
 
 
@@ -51,32 +51,32 @@ Position = tuple[int, str]
 
 
 class ScanCursors:
-    """Remembers after which job the next claim from each queue begins to read. InnoDB keeps claimed
-    jobs in the index, marked as deleted, until it purges them. On a busy queue, each claim would
-    have to skip thousands of them. So a claim begins after the last job of the previous claim. Jobs
-    may lie before this position if they were given back, recovered, or stored a little later than
-    their due time. So a claim begins at the queue's head if it finds too few jobs, if this process
-    knows of such a job (`forget`), and every `fresh` seconds (0: always)."""
+    """Remembers the last job that was read from each queue, so that the next claim begins after it.
+    InnoDB keeps claimed jobs in the index, marked as deleted, until it purges them. A claim that
+    begins at the head of a busy queue has to skip thousands of them. Jobs that were given back,
+    recovered, or stored a little later than their due time may lie before the remembered job. To
+    find them, a claim begins at the queue's head every `fresh` seconds (0: always), after a call of
+    `forget`, and if there are too few jobs after the remembered one."""
 
     def __init__(self, fresh: float) -> None:
         self._fresh = fresh
         self._known: dict[tuple[str, str], tuple[Position, float]] = {}
 
     def of(self, queue: str, place: str) -> Position | None:
-        """Return the position to begin after; None to begin at the head."""
+        """Return the position after which a claim begins, or None if it begins at the head."""
         if (queue, place) not in self._known:
             return None
         position, scanned_at = self._known[queue, place]
         return position if monotonic() - scanned_at < self._fresh else None
 
     def note(self, queue: str, place: str, began: Position | None, ended: Position) -> None:
-        """Note that a claim which began after `began` has read as far as `ended`."""
+        """Remember `ended`, the last job read by a claim that began after the position `began`."""
         where = queue, place
         scanned_at = self._known[where][1] if began and where in self._known else monotonic()
         self._known[where] = ended, scanned_at
 
     def forget(self) -> None:
-        """Make the next claims begin at the heads again, where a job may have returned."""
+        """Make the next claims begin at the heads, because jobs may have returned there."""
         self._known.clear()
 
 
@@ -99,7 +99,8 @@ Ranges = Sequence[ClaimRange]
 
 
 class ClaimedRows(NamedTuple):
-    """Rows of CLAIM_READY for one queue. `granted`: they already have slots of their limits."""
+    """Rows of CLAIM_READY for one queue. `granted`: whether the jobs have slots of their limits.
+    `reviewed`: see `Claim`."""
 
     queue: str
     rows: Sequence[Row]
@@ -115,14 +116,14 @@ class StepContext:
     the first of these. `turn` counts the steps. `delayed_queues`: queues whose delayed jobs were
     due. `settled_aside`: how often the worker has settled outside its steps. `last_clock`: the
     server's time at the previous step. `wants_overview`: whether to make an overview of all queues.
-    `peeks_lines`: whether the first round trip reads lines, as there were some recently. `skips`:
-    see `Session`. For a step that serves all queues, `last_queue` is the last queue claimed from,
-    and `first_queue` the first by name.
+    `peeks_lines`: whether the first round trip reads lines, because there were some recently.
+    `skips`: see `Session`. For a step that serves all queues, `last_queue` is the last queue
+    claimed from, and `first_queue` the first by name.
 
-    `bytes_left`: how many bytes of bodies may still be claimed. `states`: the states of the queues
-    read. `next_queue`: the queue to claim from next. `scan_ends`: the ranges claimed from, with the
-    position of the last claimed job of each. `now`: the server's time, and `registered_at`: when
-    the worker registered, in microseconds since the epoch."""
+    `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
+    this step has read them. `next_queue`: the queue that the next step probably claims from.
+    `scan_ends`: the ranges claimed from, with the position of the last claimed job of each. `now`:
+    the server's time. `registered_at`: when the worker registered, by the same clock."""
 
     worker: str
     request: int
@@ -170,17 +171,17 @@ class StepContext:
         return made
 
     def waited(self) -> int:
-        """For how long the first of these jobs has been due: see `Step`."""
+        """Return `Step.waited`, for how long the first claimed job has been due."""
         due = number(self.claimed[0].rows[0][-1])
         return max(0, self.now - due) if due > 0 else -1
 
     def ranges(self, queue: str) -> list[ClaimRange]:
-        """Return what a first claim from the queue reads."""
+        """Return the ranges of the queue from which the first round trip claims."""
         places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)
         return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
 
     def wants_line(self, one: QueueState) -> bool:
-        """Whether a line of this queue has a free slot, or must be reviewed by this worker."""
+        """Return whether a line of this queue has a free slot, or this worker must review one."""
         return one.has_slot or (one.mark is not None and one.mark <= self.registered_at)
 
 
@@ -192,7 +193,7 @@ def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
 def claim_likely(
     tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
 ) -> None:
-    """Claim the jobs found by the first round trip, unless others of their queue may come first."""
+    """Claim the jobs that the first round trip found, unless other jobs may come before them."""
     rows = answers[0].rows
     if len(ranges) > 1:
         rows = _in_order(answers)
@@ -213,8 +214,8 @@ def claim_likely(
 def claim_from_lines(
     tx: Transaction, ctx: StepContext, states: dict[str, QueueState], queue: str
 ) -> bool:
-    """Bring released jobs back to the queue, then claim a parked job, if one has a slot or must be
-    reviewed; returns whether there was one. Updates the queue's entry in `states`."""
+    """Return released jobs to the queue, then claim a parked job that has a slot or must be
+    reviewed. Returns whether there was such a parked job. Updates the queue's entry in `states`."""
     one = states[queue]
     if one.has_slot:
         bring_back(tx, queue)
@@ -228,7 +229,7 @@ def claim_from_lines(
 
 
 def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
-    """Claim up to the remaining number of jobs from these queues, outside their lines."""
+    """Claim as many jobs as the step still wants from these queues, but none from their lines."""
     busy = [one for one in queues if one.has_jobs]
     tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
     for some in in_chunks(busy, QUEUES_PER_EXCHANGE):
@@ -237,7 +238,7 @@ def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
 
 
 def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
-    """Whether these queues have enough ready jobs, so that no line must be locked."""
+    """Return whether these queues have enough ready jobs, so that no line needs to be locked."""
     busy = [one.queue for one in queues if one.has_jobs]
     if not busy:
         return False
@@ -263,7 +264,7 @@ def _in_order(found: Answers) -> list[Row]:
 
 
 def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None:
-    """Claim as many of these jobs as are wanted and as the size of their bodies allows."""
+    """Claim as many of these jobs as the step still wants, and as CLAIM_BYTES allows."""
     first = ctx.want - ctx.remaining
     rows, ctx.bytes_left = _with_bodies(tx, found.rows[: ctx.remaining], ctx.bytes_left)
     if rows:
@@ -276,8 +277,8 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
 
 
 def _with_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
-    """Return the rows that may be claimed, with their bodies, and how many bytes are left. If that
-    is negative, no more jobs may be claimed."""
+    """Return the rows that may be claimed, with their bodies, and how many of the `room` bytes are
+    left. If this number is negative, no more jobs may be claimed."""
     try:
         left = room - sum([len(row[1]) for row in rows])
     except TypeError:  # big bodies are None here

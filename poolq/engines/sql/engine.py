@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 #: A line counts as having a free slot if it will have one within this many microseconds.
 LINE_LOOKAHEAD = 1_000_000
-#: Seconds after which a step that serves all queues makes a new overview of them; at least this
-#: many times as long as the step with the last overview took.
+#: The least time between two overviews of all queues, in seconds, and as a multiple of the time
+#: that the step with the last overview took.
 OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
 
 
@@ -45,15 +45,15 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
-        # For each worker: how many steps it has made, how often it has settled outside them, and,
-        # if it serves all queues, the queue it claimed from last and the one that is probably next.
+        # For each worker, how many steps it has made, and how often it has settled outside them. If
+        # a worker serves all queues, also the queue last claimed from, and the one probably next.
         self._turns: dict[str, int] = {}
         self._settled_aside: dict[str, int] = {}
         self._last_queue: dict[str, str] = {}
         self._next_queue: dict[str, str] = {}
         self._first_queue = ""
         self._next_overview = 0.0
-        self._delayed_queues: set[str] = set()  # those whose delayed jobs were due
+        self._delayed_queues: set[str] = set()  # queues whose delayed jobs were due
         self._last_clock = 0  # the server's time at the last step that claimed
         self._lines_due = False  # at the last step, a line had a free slot or would soon have one
         self._peeks_lines = True  # there were lines recently
@@ -115,25 +115,25 @@ class SQLEngine(Engine):
         answer = self._change(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
-        if want > 0:  # else the step has not checked whether the clock went back
+        if want > 0:  # a step that only settles does not check whether the clock went back
             self._last_clock = ctx.now
         for where, end in ctx.scan_ends:
             self._cursors.note(*where, end)
         if ctx.bytes_left < 0:
-            self._cursors.forget()  # jobs that were found but not claimed come next
+            self._cursors.forget()  # jobs that were read but not claimed come next
         self._remember(ctx, monotonic() - began)
         return answer
 
     def _likely_queues(self, worker: str, queues: Queues) -> Sequence[str]:
         if self._lines_due:
             # InnoDB also locks the index entry after a queue's last job. This may be the head of a
-            # line, which only a step that has locked the line may lock. So nothing is guessed.
+            # line, which only a step that has locked the line may lock. So no queue is guessed.
             return ()
         guess = self._next_queue.get(worker, "")
         return queues if queues is not None else [guess] if guess else ()
 
     def _remember(self, ctx: StepContext, took: float) -> None:
-        """Note what the next step needs from this one, which took this many seconds."""
+        """Store what the next step needs to know about this step, which took `took` seconds."""
         if ctx.queues is None and ctx.want > 0:
             self._last_queue[ctx.worker] = ctx.last_queue
             self._next_queue[ctx.worker] = ctx.next_queue
@@ -196,7 +196,7 @@ class SQLEngine(Engine):
     # keepers
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        """Return queues for a waiter to check, when others come due, and the server's time."""
+        """Return the queues that a waiter checks, when others have something due, and the time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)
@@ -245,7 +245,7 @@ class SQLEngine(Engine):
     # administration
 
     def counts(self) -> list[base.QueueCounts]:
-        """Beyond the session's `counted` jobs, MySQL estimates, and SQLite returns `counted`."""
+        """For more jobs than `Session.counted`, MySQL returns an estimate, and SQLite `counted`."""
         return queue_counts.counts(self.session)
 
     def totals(self) -> base.Totals:

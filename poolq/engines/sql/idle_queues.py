@@ -1,9 +1,9 @@
 """Forgets queues that have held no job for a while. Their counters are added to those of "".
 
 A queue's row records when the queue was last found in use (`used`), and the sum of its counters at
-that time (`total`); if the sum has changed, jobs have come and gone since. A job may be stored or
-parked while its queue is being forgotten, because a queue without a row is found by its jobs and
-lines (`queue_discovery.py`), and gets a new row.
+that time (`total`). If the sum has changed since, jobs have come and gone. It does no harm if a job
+is stored or parked while its queue is being forgotten, because a queue without a row is found by
+its jobs and lines (`queue_discovery.py`), and gets a new row.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 
-#: How many queues one sweep checks. It blocks SQLite's other writers for some 10 ms.
+#: How many queues one sweep checks. The sweep blocks SQLite's other writers for some 10 ms.
 MAX_FORGOTTEN = 500
 
 IDLE_QUEUES = f"""SELECT queue FROM {{queues}} WHERE used < {{now}} - ? AND paused + 0 = 0
@@ -39,7 +39,7 @@ DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
 
 
 def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
-    """Forget some queues that have been idle for `idle` microseconds; returns whether there may be
+    """Forget some queues that have been idle for `idle` microseconds. Returns whether there may be
     more. `busy`: the queues that have ready, delayed or parked jobs."""
     for some in in_chunks(sorted(busy)):
         session.transact(partial(_add_missing, queues=some))
@@ -65,7 +65,7 @@ def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
 
 
 def _add_missing(tx: Transaction, queues: Sequence[str]) -> None:
-    """Add rows for those of these queues that have none."""
+    """Add a row for each of these queues that has none."""
     (found,) = tx.run(Query(KNOWN_QUEUES, (queues,)))
     known = {to_text(queue) for (queue,) in found.rows}
     tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in queues if queue not in known))

@@ -1,9 +1,10 @@
 """Asks the code of parked jobs again for their limits, which only the code knows.
 
 A line is marked by a time in its column `review` (0 if it is not marked). A worker that registered
-at this time or later claims the line's head without a slot. The mark moves to the job's `reviewed`,
-as "<mark> <line>". It is deleted when the job requests a start under that line's limit or parks
-there again. After any other request or outcome it returns to the line, for the next head.
+at this time or later claims the line's head without a slot. The mark moves to the job's column
+`reviewed`, as "<mark> <line>". When the job requests a start under that line's limit or parks there
+again, the mark is deleted. After any other request or outcome, the mark returns to the line, so
+that the next head is reviewed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +30,12 @@ UNMARK_JOBS = "UPDATE {jobs} SET reviewed = '' WHERE id IN {list}"
 MARKED_JOBS = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND reviewed > ''"
 HELD_MARK = """SELECT reviewed FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? AND reviewed > ''"""
-#: With the slot 0, the line is tried again at once, as there may be free slots now.
+#: The slot 0 makes steps try the line at once, because it may have free slots under the new limit.
 SET_LIMIT = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
 
 
 class Review(NamedTuple):
-    """A job whose limits are reviewed, with the mark and the line that it was claimed from."""
+    """A job whose limits are reviewed, with its mark, and the line from which it was claimed."""
 
     id: str
     queue: str
@@ -43,7 +44,7 @@ class Review(NamedTuple):
 
 
 def mark_lines(tx: Transaction, since: int, queues: Queues) -> None:
-    """Mark all lines of these queues (None: of all queues) with the time `since`."""
+    """Mark all lines of these queues (None: of all queues). `since`: the time to mark them with."""
     if queues is None:
         tx.later(Query(MARK_ALL_LINES, (since, since)))
     elif queues:
@@ -51,7 +52,8 @@ def mark_lines(tx: Transaction, since: int, queues: Queues) -> None:
 
 
 def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
-    """Take the head of a marked line of the queue for a worker registered at `since`, if any."""
+    """Take the head of a marked line of the queue. Returns None if no line is marked for a worker
+    that registered at the time `since`."""
     (first,) = tx.send([Query(LOCK_MARKED_LINE, (since, queue))])  # see `parking.bring_back`
     if not first.rows:
         return None
@@ -66,8 +68,9 @@ def take_head(tx: Transaction, queue: str, since: int) -> Grant | None:
 
 
 def apply_limits(tx: Transaction, worker: str, claim: Claim, rules: Sequence[Rule]) -> None:
-    """Apply the rules under which a reviewed job requests a start to their lines, if the job was
-    claimed from one of these lines; otherwise return its mark."""
+    """End the review of a job that requests a start under `rules`. If it was claimed from the line
+    of one of these rules, they all apply to their lines from now on. If it was claimed from another
+    line, the mark returns to that line."""
     (found,) = tx.run(Query(HELD_MARK, (claim.id, claimed_by(worker), claim.request, claim.index)))
     if not found.rows:
         return
@@ -109,7 +112,7 @@ def end_reviews_of_dead(tx: Transaction, rows: Iterable[Row]) -> None:
 
 
 def return_marks(tx: Transaction, reviews: Sequence[Review]) -> None:
-    """Return the marks to their lines, for the next heads."""
+    """Return the marks to their lines, so that the next heads are reviewed."""
     lines = sorted((one.place, one.queue, one.mark) for one in reviews)
     tx.later(*(Query(RETURN_MARK, (mark_, mark_, place, queue)) for place, queue, mark_ in lines))
 

@@ -14,7 +14,7 @@ WindowName = tuple[str, int]
 
 #: For how many microseconds an ended window is kept, so that no window in use is deleted.
 KEPT_MICROS = 60_000_000
-#: How many windows one transaction deletes; it blocks SQLite's other writers for 5 ms.
+#: How many windows one transaction deletes. This blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
 
 LOCK_WINDOW = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
@@ -59,8 +59,8 @@ class LockedWindows(dict[WindowName, Window]):
 def lock_windows(
     tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
 ) -> LockedWindows | None:
-    """Lock the windows of these rules, adding missing rows, and read them. `clock` is a query for
-    the time, which runs after that. Returns None if the query finds no row."""
+    """Add the missing rows of the rules' windows, then lock and read them. `clock`: a query for the
+    time, which runs once the windows are locked. Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]
@@ -94,7 +94,7 @@ def save_windows(
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
-    """Take one start of each rule, or none at all; None if `clock` returns no row."""
+    """Take one start of each rule, or none at all. Returns None if `clock` finds no row."""
     counters = lock_windows(tx, rules, clock)
     if counters is None:
         return None
@@ -105,6 +105,6 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
 
 
 def sweep(session: Session) -> bool:
-    """Delete some of the windows that ended first; returns whether there may be more."""
+    """Delete some of the windows that ended first. Returns whether there may be more."""
     forget = Query(DELETE_WINDOWS if session.limits_deletes else DELETE_WINDOWS_BY_NAME)
     return session.transact(lambda tx: tx.run(forget)[0].changed) >= MAX_DELETED

@@ -6,8 +6,8 @@
     p:<µs>:<key>    parked, in the line of the limit with that window and key
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
 
-With `place` first, the only index of the jobs finds a queue's next jobs, a worker's claims and a
-line's head; a second index would double the cost of each change.
+The only index of the jobs begins with `place`, so it finds a queue's next jobs, a worker's claims
+and a line's head. A second index would double the cost of each change.
 """
 
 from poolq.jobs.limits import Rule
@@ -42,7 +42,7 @@ def released_by(rule: Rule) -> str:
 
 
 def is_line(place: str) -> bool:
-    """Whether the place is a line, whose row must be locked before its jobs."""
+    """Return whether the place is a line, whose row must be locked before its jobs."""
     return place.startswith((PARKED_PREFIX, RELEASED_PREFIX))
 
 

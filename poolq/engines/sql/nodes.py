@@ -48,7 +48,7 @@ def nodes(found: QueryResult) -> list[NodeRecord]:
 
 
 def leave(tx: Transaction, node: str) -> None:
-    """Delete a node if it has no workers. It is locked first, as a worker may be registering."""
+    """Delete a node if it has no workers. Locks it first, because a worker may be registering."""
     (_, found) = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows:
         tx.later(Query(DELETE_NODE, (node,)))

@@ -1,12 +1,12 @@
-"""Lines of jobs that wait for a rate limit: parked for a slot, or released until a window ends.
+"""Lines of jobs that wait for a rate limit, parked for a slot or released until a window ends.
 
 A row of `lines` is the line of one limit in one queue; `slot` is when to try the line next. The row
-is also the line's lock: a transaction that parks, releases, grants or removes a job of the line
-keeps it locked until its end. So a line without jobs can be deleted, and no job is in a line
-without a row.
+is also the line's lock. A transaction that parks, releases, grants or removes a job of the line
+keeps the row locked until the transaction ends. So a line without jobs can be deleted, and no job
+is in a line without a row.
 
 `most` is the limit that was last named for this line, and applies to it. `since` is when `slot` was
-calculated. If `since` lies in the future, the clock went back, and `queue_discovery.VOID_SLOTS`
+calculated. If `since` lies in the future, the clock has gone back, and `queue_discovery.VOID_SLOTS`
 resets the slot."""
 
 from collections.abc import Collection, Sequence
@@ -24,14 +24,14 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 
 #: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
-#: checks for one that no other limit holds back.
+#: checks for a job that no other limit holds back.
 MAX_TRIED = 3
-#: How many released jobs of each line, and from how many lines, a step returns to a queue.
+#: How many released jobs of each line a step returns to a queue, and from how many lines.
 MAX_RETURNED = 5000
 MAX_ENDED_LINES = 100
 
-#: INSERT ... SELECT, because with VALUES InnoDB would also lock the window's row, which a grant
-#: locks after the line. The queue is an argument, because it may have no row.
+#: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
+#: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
             CASE WHEN used >= ? AND start <= {now} THEN ends ELSE 0 END
@@ -68,7 +68,7 @@ RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
-#: Lines with a free slot, and those that a worker registered at the given time must review.
+#: Lines with a free slot, and lines to be reviewed by a worker that registered at the given time.
 LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
 LOCK_ALL_LINES = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
@@ -87,7 +87,7 @@ def put_in_lines(
     parked: Sequence[tuple[Claim, Park]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
 ) -> None:
-    """Move claimed jobs to their lines; those of released jobs are locked first, as in a step."""
+    """Move claimed jobs to their lines. Locks the lines of released jobs first, as a step does."""
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:
         line = released_by(one.rule), claim.queue
@@ -123,7 +123,7 @@ def _open_args(place: str, queue: str, rule: Rule) -> Sequence[object]:
 
 
 def bring_back(tx: Transaction, queue: str) -> None:
-    """Bring released jobs whose windows have ended back to the queue."""
+    """Return released jobs to the queue if their windows have ended."""
     # Sent before the collected changes, because a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
@@ -168,7 +168,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
-    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait until they are first
+    found = [(row, mine) for row, mine in read if mine]  # jobs with unreadable rules wait
     stored = [mine for _, mine in found]
     others = {line_of(rule) for rules in stored for rule in rules} - {place}
     limits = _line_limits(tx, queue, others)
@@ -199,7 +199,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
 
 
 def _unreadable(row: Row) -> Grant:
-    """Return the grant of a job whose rules cannot be read. It leaves the line without a slot."""
+    """Return a job whose rules cannot be read, which leaves its line without a slot."""
     id_, _, *rest, stored = row
     return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
 
@@ -214,7 +214,7 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
 def _set_slot(
     tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
-    """Set the line's slot to the window's end if the slot just taken was the last one."""
+    """If the start just taken was the window's last, let the line wait for the window's end."""
     for rule in rules:
         window = counters[rule.key, rule.window]
         if line_of(rule) == place and window.used >= rule.limit:

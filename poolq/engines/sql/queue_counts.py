@@ -1,7 +1,7 @@
 """Reports how many jobs each queue holds, and the use of the limits.
 
-Rows are counted up to the session's `counted`, because counting a million rows every two seconds
-for a dashboard would cost too much.
+At most `Session.counted` rows are counted, because counting a million rows every two seconds for a
+dashboard would cost too much.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,7 +35,7 @@ COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
-#: How many jobs limits have released, and how many of these jobs have waited long enough.
+#: How many jobs were released until a window ends, and for how many of them it has ended.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
@@ -116,7 +116,7 @@ def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
 def _counts_of(
     session: Session, queries: Sequence[tuple[str, Collection[str]]]
 ) -> list[dict[str, int]]:
-    """Return how many rows each statement finds for each of its queues, if there are any."""
+    """Return for each statement how many rows it finds by queue, without queues with none."""
     pairs = [(sql, queue) for sql, queues in queries for queue in sorted(queues)]
     numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
     found: dict[str, dict[str, int]] = {sql: {} for sql, _ in queries}
@@ -127,14 +127,14 @@ def _counts_of(
 
 
 def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
-    """Return how many rows each query finds, estimated if there are too many to count."""
+    """Return how many rows each query finds, or an estimate if there are too many to count."""
     most = session.counted
     return _with_estimates(session, queries, _up_to(session, queries, most), most)
 
 
 def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
-    """Do as `_counted`, but count no more rows for all queries together than it counts for one. If
-    some queries find few rows, the others may count more."""
+    """Return the same as `_counted`, but count no more rows for all queries together than
+    `_counted` does for one. If some queries find few rows, more are counted for the others."""
     share = max(1, session.counted // max(1, len(queries)))
     numbers = _up_to(session, queries, share)
     long = [at for at, found in enumerate(numbers) if found >= share]
@@ -162,7 +162,7 @@ def _with_estimates(
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """Return the limits that jobs wait for and, up to MAX_LIMITS, those whose windows end first."""
+    """Return the limits that jobs wait for and, up to MAX_LIMITS in all, the next ones to reset."""
     opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
     waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[WindowName, LimitUse] = {}

@@ -2,7 +2,7 @@
 
 Each queue that has jobs costs one index lookup (`skip_scan.py`); queues without jobs cost nothing.
 A queue that has jobs or lines may lack a row, because `idle_queues.py` may have deleted the row
-while a process that had seen it stored a job there.
+while a process that had seen the row stored a job in the queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +21,8 @@ MAX_WAITED_QUEUES = 500
 MAX_LINES = 100
 
 IN_LIST = " WHERE q.queue IN {list}"
-# Ordered by all columns of the index. Otherwise MySQL would read and sort all jobs of the queue,
-# because it does not see that they belong to a single queue.
+# These queries order by all columns of the index. If one were left out, MySQL would read and sort
+# all jobs of the queue, because it does not see that they belong to a single queue.
 FIRST_SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue
     ORDER BY l.queue, l.slot LIMIT 1)"""
 FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
@@ -48,14 +48,14 @@ EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} W
     ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
-#: Values of `armed`: for a queue without a row, and after a request for a review.
+#: Special values of `armed`, for a queue without a row, and after a request for a review.
 NO_ROW, ARMED_BY_REVIEW = -1, 2
 #: The state of one queue (see BRIEF_STATE), then the name of the next queue with ready jobs, and
 #: the earliest slot and mark of all queues.
 PEEK = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {FIRST_SLOT}, {FIRST_MARK},
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK}
     FROM {{queues}} q WHERE q.queue = ?"""
-#: PEEK at half the cost. Reports a free slot if there is any line, so that the step checks further.
+#: PEEK at half the cost. If there is any line, it reports a free slot, so the step reads the lines.
 PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NULL, NULL,
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), (SELECT 0 FROM {{lines}} LIMIT 1), NULL
     FROM {{queues}} q WHERE q.queue = ?"""
@@ -72,9 +72,9 @@ ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0
 
 class QueueState(NamedTuple):
     """A queue's state. Times are in microseconds since the epoch, or None. `slot`: the earliest
-    slot of its lines. `mark`: the earliest review of its lines. `delayed`: when the first delayed
-    job is due. `ready`: when the first ready job was due. `void`: whether some queue has a slot
-    that VOID_SLOTS must reset. `known`: whether the queue has a row."""
+    slot of its lines. `mark`: the earliest mark of a line to be reviewed. `delayed`: when the first
+    delayed job is due. `ready`: when the first ready job was due. `void`: whether some queue has a
+    slot that VOID_SLOTS must reset. `known`: whether the queue has a row."""
 
     queue: str
     paused: bool
@@ -90,22 +90,22 @@ class QueueState(NamedTuple):
 
     @property
     def next_due(self) -> int | None:
-        """When the first delayed job or slot is due, which may be in the past."""
+        """Return when the first delayed job or slot is due. The time may be in the past."""
         return min((at for at in (self.delayed, self.slot) if at is not None), default=None)
 
     @property
     def has_jobs(self) -> bool:
-        """Whether jobs can be claimed outside the lines."""
+        """Return whether jobs can be claimed outside the lines."""
         return self.ready is not None or (self.delayed is not None and self.delayed <= self.now)
 
     @property
     def has_slot(self) -> bool:
-        """Whether a line has a free slot."""
+        """Return whether a line has a free slot."""
         return self.slot is not None and self.slot <= self.now
 
     @property
     def is_due(self) -> bool:
-        """Whether something is due, even if its wake-up has been taken."""
+        """Return whether something is due, even if its wake-up has been taken."""
         asked = self.mark is not None and self.armed == ARMED_BY_REVIEW
         return not self.paused and (self.has_jobs or self.has_slot or asked)
 
@@ -151,13 +151,14 @@ def read_states(found: QueryResult) -> list[QueueState]:
 
 
 def peek_query(queue: str, *, lines: bool) -> Query:
-    """Return a PEEK query. It finds no row if the queue has none. `lines`: there may be lines."""
+    """Return a PEEK query. It finds no row if the queue has none. `lines`: see `peeks_lines`."""
     return Query(PEEK if lines else PEEK_WITHOUT_LINES, (queue, queue))
 
 
 def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -> QueueOverview:
-    """Find the queues that have jobs or lines, beginning after the name `after`. With `enough`,
-    stop after that many queues with ready jobs; those with delayed jobs may then be incomplete."""
+    """Find the queues that have jobs or lines. Queues with ready jobs are listed by name, beginning
+    after the name `after`. If `enough` is not 0, the search stops after that many queues with ready
+    jobs, and the list of queues with delayed jobs may be incomplete."""
     ready = [QueuePage(skips, QUEUED, name) for name in dict.fromkeys((after, ""))]
     delayed = QueuePage(skips, DELAYED)
     (state,), came, *found = run_pages(read, [Query(OVERVIEW)], [delayed, *ready])
@@ -184,7 +185,7 @@ def discover(read: QueryRunner, skips: bool, after: str = "", enough: int = 0) -
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
-    """Return the queues with ready, with delayed and with failed jobs, including paused ones."""
+    """Return the queues with ready, delayed and failed jobs, as three sets. Some may be paused."""
     pages = [QueuePage(skips, place) for place in SCANNED_PLACES]
     answers = run_pages(read, [], pages)
     return [
@@ -208,5 +209,5 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 
 def rowless_state(queue: str, now: int) -> QueueState:
-    """Return the state of a queue without a row, as far as known without `load_states`."""
+    """Return what is known of a queue without a row before `load_states` queries its state."""
     return QueueState(queue, paused=False, armed=NO_ROW, seen=0, now=now, known=False)

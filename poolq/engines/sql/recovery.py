@@ -60,7 +60,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
 
 
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
-    """Recover a node's workers and delete it, if its counter is still `beat_`; else return None."""
+    """Recover a node's workers and delete it. Returns None if its counter is no longer `beat_`."""
     found, workers = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows or number(found.rows[0][0]) != beat_:
         return None
@@ -71,14 +71,14 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 
 def _sanitized(row: Row) -> Row:
-    """Return a claim with its state, as far as that can be read."""
+    """Return a claim with its state, as far as the state can be read."""
     id_, request, index, queue, attempt, crashes, failing, history, reviewed = row
     numbers = map(count, (attempt, crashes, failing))
     return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
 
 
 def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
-    """Make a report of an unobserved death, which assumes that the earliest claim had started."""
+    """Make a report of an unobserved death. It assumes that the earliest claim had started."""
     if not held:
         return DeathReport(0, 0, -1, b"")
     _, request, index, *_ = held[0]

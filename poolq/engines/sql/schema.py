@@ -1,7 +1,7 @@
 """The versioned tables, and their migration to the version that this code needs.
 
-The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. It must
-be possible to run each statement twice, because MySQL commits each one separately.
+The first of an engine's FILES creates the tables, and the n-th migrates version n - 1 to n. Each
+statement must be safe to run twice, as MySQL commits each one, and migrations may be interrupted.
 """
 
 import re
@@ -65,11 +65,11 @@ class SQLSchema(ABC):
 
     @abstractmethod
     def version(self) -> int:
-        """Return the version of the tables; 0 if there are none."""
+        """Return the version of the tables, or 0 if there are none."""
 
     @abstractmethod
     def migrate(self) -> int:
-        """Migrate the tables to the version that this code needs; returns how many steps ran."""
+        """Migrate the tables to the version that this code needs. Returns how many steps ran."""
 
     def steps(self, version: int) -> list[tuple[int, list[str]]]:
         """Return the steps to run, each as (resulting version, statements). Raises SchemaError."""

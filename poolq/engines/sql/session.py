@@ -69,12 +69,12 @@ class Transaction(ABC):
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
-        """Return statements that mark these jobs as the claims of a request, with indexes from
-        `first` on. A job whose slot is reserved beyond `now` is marked as admitted."""
+        """Return statements that mark these jobs as the claims of a request. The first job gets the
+        index `first`. A job whose slot is reserved beyond `now` is marked as admitted."""
 
 
 class Session(ABC):
-    """A thread's connection to the database. `counted`: up to how many rows are counted, which
+    """A thread's connection to the database. `counted`: how many rows are counted at most, which
     takes some 30 ms. `limits_deletes`: whether a DELETE may have ORDER BY and LIMIT. `skips`:
     whether a recursive statement can do a skip scan (`skip_scan.py`)."""
 
@@ -84,11 +84,11 @@ class Session(ABC):
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        """Run `work` in one transaction, and repeat both after a deadlock. `gives_way`: whether to
-        wait behind writers that do not give way, if writers of this database wait in line."""
+        """Run `work` in one transaction. After a deadlock, run it again in a new one. `gives_way`:
+        whether writers that do not give way go first, if this database's writers wait in line."""
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
-        """Estimate how many rows each of these SELECTs returns; 0 if unknown."""
+        """Estimate how many rows each of these SELECTs returns. 0 stands for unknown."""
         return [0] * len(queries)
 
     @abstractmethod

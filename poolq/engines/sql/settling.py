@@ -21,7 +21,7 @@ from poolq.jobs.message import State
 from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
-#: else. Finds them by id, because the index by place is full of claims that were just deleted.
+#: else. Finds claims by id, because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
 CLAIM_CLOCK = """SELECT {now} FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
@@ -29,7 +29,7 @@ DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-#: Also drops a slot reserved for the job.
+#: Also drops a slot that was reserved for the job.
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
@@ -53,7 +53,7 @@ def claim_clock(worker: str, claim: Claim) -> Query:
 
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
-    """Whether a settlement returns a job that the same step may claim again."""
+    """Return whether a settlement returns a job that the same step may claim again."""
     given_back = (Release, ReleaseUntil, GiveBack, Park)
     return any(isinstance(one.outcome, given_back) for one in settlements)
 
@@ -67,7 +67,7 @@ _reviewed = itemgetter(Claim._fields.index("reviewed"))
 
 
 class AckBatch(NamedTuple):
-    """Acks only: the claims as `held_claims` names them, their ids, and their number per queue."""
+    """The claims of some acks, named as in `held_claims`, their ids, and their number by queue."""
 
     claims: frozenset[str]
     ids: list[str]
@@ -75,7 +75,7 @@ class AckBatch(NamedTuple):
 
 
 def ack_batch(settlements: Settlements) -> AckBatch | None:
-    """Prepare settlements before any lock. Return None unless all are distinct, unreviewed acks."""
+    """Prepare a batch before any lock. Returns None unless all are distinct, unreviewed acks."""
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
@@ -96,7 +96,7 @@ def settle(
     now: int,
     acks: AckBatch | None = None,
 ) -> list[str]:
-    """Apply settlements; returns the ids of the stale ones. `found`: the answers to `held_queries`.
+    """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
     `now`: the server's time. `acks`: the result of `ack_batch` for the settlements."""
     ours = held_claims(found)
     batch = _SettlementBatch(worker, now)

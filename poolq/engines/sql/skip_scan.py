@@ -1,9 +1,9 @@
 """Finds the names of the queues that have jobs, by skipping from one to the next in an index.
 
 SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
-start is known when they plan the statement. On these servers, the first page is a limited read of
-rows. Each further hop is a statement of its own, which starts after the name that the previous hop
-has stored in a variable; many hops are sent at once.
+start is known when they plan the statement. On these servers, the first page reads a limited number
+of rows. After that, each hop to the next name is a statement of its own, which starts after the
+name that the previous hop has stored in a variable. Many hops are sent at once.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult
 
-#: How many queues a recursive statement finds, and how many hops are sent at once, at most.
+#: At most how many queues a recursive statement finds, and how many hops are sent at once.
 MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
 #: How many rows the first page reads. If there are fewer jobs, it finds all queues.
 FIRST_ROWS = 64
@@ -70,9 +70,9 @@ class QueryRunner(Protocol):
 
 
 class QueuePage(NamedTuple):
-    """A request for some of the queues after the name `after`. `skips`: see `Session`. `hops`: the
-    number of hops to make; 0 for the first page. `after` is not decoded, because a name that is not
-    UTF-8 might then sort differently, and the scan would never end."""
+    """A request for some of the queues whose names follow `after`. `skips`: see `Session`. `hops`:
+    the number of hops to make; 0 for the first page. `after` is not decoded, because a name that is
+    not UTF-8 might sort differently once decoded, and the scan would never end."""
 
     skips: bool
     place: str
@@ -118,7 +118,7 @@ class FoundQueues(NamedTuple):
 def run_pages(
     read: QueryRunner, queries: list[Query], pages: list[QueuePage]
 ) -> list[list[QueryResult]]:
-    """Send all in one round trip; returns the answers to each of the queries, then to each page."""
+    """Send all in one round trip. Returns the answers to each of the queries, then to each page."""
     asked = [[query] for query in queries] + [page.queries() for page in pages]
     found = read(*(query for some in asked for query in some))
     answers = []

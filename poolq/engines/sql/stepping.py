@@ -4,7 +4,7 @@ The first round trip locks the worker's row and queries everything the step need
 locks jobs of the queue that is probably next. If that queue has enough jobs, as is usual on a busy
 system, the second round trip writes all changes and commits.
 
-Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed some leaves
+Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed jobs leaves
 the lines of later queues to the next step. `claiming.py` claims the jobs of a queue.
 """
 
@@ -33,7 +33,7 @@ COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     reviewed FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
 
-#: A step that serves all queues checks this many queues more than it wants jobs.
+#: A step that serves all queues checks as many queues as it wants jobs, and this many more.
 MAX_EXTRA_QUEUES = 200
 
 
@@ -71,8 +71,8 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 def _check_order(ctx: StepContext, request: int, aside: int) -> None:
     """Check that the store knows the worker's last request and all of its settlements outside
-    steps. If the store has lost some, its claims may include jobs that have ended, which nobody
-    would settle. So the worker must leave, and recovery gives its claims back."""
+    steps. If the store has lost some, it may count jobs as claimed that have ended, and that nobody
+    will settle again. So the worker must leave, and recovery gives these claims back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
@@ -178,7 +178,7 @@ def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
 
 def _claim_from_overview(tx: Transaction, ctx: StepContext, overview: QueueOverview) -> None:
     """Claim from the queues of an overview. Queues without ready jobs come first, and each step
-    begins with a different one. Queues with ready jobs follow in turn, by name."""
+    begins with a different one of them. Queues with ready jobs follow in turn, by name."""
     others = overview.without_ready_jobs()
     at = ctx.turn % max(1, len(others))
     order = [*others[at:], *others[:at], *overview.ready][: ctx.remaining + MAX_EXTRA_QUEUES]
@@ -205,8 +205,8 @@ def _claim_in_turn(
     current = dict(states)
     for queue in waiting[: 0 if ctx.claimed else claiming.QUEUES_PER_EXCHANGE]:
         if claiming.claim_from_lines(tx, ctx, current, queue):
-            # Claim nothing else from this queue, because later jobs would use up its slots before
-            # the jobs in line. Try no other line, because a step claims one parked job at most.
+            # Claim nothing else from this queue, because later jobs would use up the limit's slots
+            # before the jobs in line. Try no other line, as a step claims only one parked job.
             del current[queue]
             break
     untouched = [queue for queue in waiting if queue in current and current[queue] is states[queue]]

@@ -1,10 +1,11 @@
 """The wake-up token of a queue, which consists of the queue's columns `armed` and `seen`.
 
-If a queue has something due, a waiter may take the token if the queue is armed, or if something has
-come due after `seen`. Taking the token disarms the queue and sets `seen`, and only one of several
-waiters succeeds. Steps arm the queue again. So a push writes only the job, one job wakes one
-waiter, a job stored a little later than its due time is noticed after the next step at the latest,
-and no waiter is woken repeatedly for the same job.
+A waiter may take the token of a queue that has something due, if the queue is armed, or if
+something has come due after the time `seen`. Taking the token disarms the queue and sets `seen`.
+Only one of several waiters succeeds. Steps arm the queue again. So a push writes only the job. One
+job wakes one waiter, and no waiter is woken repeatedly for the same job. A job that was stored a
+little later than its due time, and so lies before `seen`, is noticed after the next step at the
+latest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from poolq.engines.sql.session import Query, Session, Transaction
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
-#: Arms queues for a review. Unlike with ARM, an old mark does not wake a waiter after each step.
+#: Arms queues for a review, with a value that steps never set, so that old marks wake nobody again.
 ARM_MARKED = """UPDATE {queues} SET armed = 2
     WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})

@@ -51,8 +51,8 @@ def connect(options: SQLiteOptions) -> sqlite3.Connection:
 
 
 def _create(file: Path) -> None:
-    """Create the file with FILE_MODE, because SQLite would make it readable for all. It is not
-    opened here, because closing it would drop the locks that this process holds on it."""
+    """Create the file with FILE_MODE, because SQLite would make it readable for all. This does
+    not open it, because closing it would drop the locks that this process holds on the file."""
     with suppress(OSError):  # it exists, or SQLite reports a clearer reason
         os.mknod(file, stat.S_IFREG | FILE_MODE)
 

@@ -16,7 +16,7 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable, StoreMissing
 
-#: Limits of one transaction of `push`, which blocks other writers for 30 ms; one job may be bigger.
+#: Limits of one transaction of `push`, which blocks other writers for 30 ms. One job may be bigger.
 CHUNK_JOBS = 5000
 CHUNK_BYTES = 4 << 20
 

@@ -15,7 +15,7 @@ def code(error: sqlite3.Error) -> int:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection holds a lock that this one needs."""
+    """Return whether another connection holds a lock that this one needs."""
     return code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -33,7 +33,6 @@ def interrupted(file: Path) -> EngineUnavailable:
 
 
 def translate(error: sqlite3.Error, file: Path) -> EngineError:
-    """Return poolq's error for an error of SQLite."""
     what = f"{file}: {error}"
     match code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

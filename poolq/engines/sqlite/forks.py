@@ -3,8 +3,8 @@
 SQLite notes in the process's memory which locks it holds on a file. A child would inherit these
 notes but not the locks, so that even its own connections would write unprotected. Therefore all
 connections are closed just before a fork, whichever thread forks, and parent and child open new
-ones when they need them. A long transaction is interrupted. If it still does not end, the child
-refuses to open the file.
+ones when they need them. A long transaction is interrupted. If the transaction still does not end,
+the child refuses to open the file.
 """
 
 import os
@@ -18,7 +18,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from poolq.engines.sqlite.session import SQLiteSession
 
-#: Seconds that a fork waits for transactions to end. After interrupting them, it waits twice that.
+#: Seconds that a fork waits for transactions, before it interrupts them and waits twice as long.
 FORK_TIMEOUT = 5.0
 
 
@@ -57,7 +57,7 @@ class _OpenConnections:
 
     def after_in_child(self) -> None:
         """Start with no connections. The child opens new ones, and leaves the parent's alone."""
-        self.__init__(self.refused | self.inherited)  # type: ignore[misc]  # a new state, locks and all
+        self.__init__(self.refused | self.inherited)  # type: ignore[misc]  # also renews the lock
 
 
 _connections = _OpenConnections()
@@ -80,5 +80,5 @@ def unregister(one: "SQLiteSession") -> None:
 
 
 def refused(file: Path) -> bool:
-    """Whether this process has inherited an open connection to the file."""
+    """Return whether this process has inherited an open connection to the file."""
     return file in _connections.refused

@@ -1,4 +1,4 @@
-"""The tables in the file, created and migrated whenever it is opened."""
+"""The tables in the file. They are created or migrated when the file is opened."""
 
 import sqlite3
 from contextlib import closing
@@ -38,7 +38,7 @@ class SQLiteSchema(SQLSchema):
             write_lock.close()
 
     def prepare(self, raw: sqlite3.Connection, exclusively: Exclusively) -> int:
-        """Set up a new connection and migrate the tables; returns how many steps ran."""
+        """Set up a new connection and migrate the tables. Returns how many steps ran."""
         version = run_read(lambda: self._tuned(raw), exclusively)
         if not self.steps(version):
             return 0
@@ -52,7 +52,7 @@ class SQLiteSchema(SQLSchema):
         return len(steps)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:
-        """Set up the connection; returns the version of the tables."""
+        """Set up the connection, and return the version of the tables."""
         set_pragmas(raw, self._options)
         return self._read(raw)
 

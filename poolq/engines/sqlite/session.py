@@ -110,7 +110,7 @@ class SQLiteSession(Session):
         forks.register(self)
 
     def disconnect(self) -> None:
-        """Close the connection; the next use opens it again."""
+        """Close the connection. The next use opens it again."""
         raw, self._raw = self._raw, None
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
@@ -152,7 +152,7 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def data_version(self) -> tuple[int, int]:
-        """Return a value that changes if another connection writes, or this one is reopened."""
+        """Return a value that changes if another connection writes, or if this one is reopened."""
         with self.lock:
             try:
                 raw = self.raw()
@@ -179,7 +179,7 @@ class SQLiteSession(Session):
         raw = self._raw
         if (
             raw is not None
-            and (self._writing or not raw.in_transaction)  # else a signal left a transaction open
+            and (self._writing or not raw.in_transaction)  # a signal may leave one open
             and (monotonic() - self._checked_at < FILE_CHECK_INTERVAL or self._is_same_file())
         ):
             return raw
@@ -214,7 +214,7 @@ class SQLiteSession(Session):
         self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
     ) -> T:
         """Run a transaction. A signal handler may raise at any point, even right after BEGIN or
-        during the rollback. This leaves the transaction open, which `raw()` detects."""
+        during the rollback. `raw()` detects a transaction that was left open by this."""
         self._refuse_reentry()
         try:
             self._writing = True
@@ -234,7 +234,7 @@ class SQLiteSession(Session):
         return result
 
     def _refuse_reentry(self) -> None:
-        """Raise EngineError in a signal handler whose writes would join an open transaction."""
+        """Raise EngineError if a signal handler would write within the interrupted transaction."""
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
@@ -271,7 +271,7 @@ class SQLiteSession(Session):
         self._transact(raw, lambda tx: tx.later(BatchQuery(INSERT_JOB, rows)))
 
     def _add_queues(self, raw: sqlite3.Connection, queues: set[str]) -> None:
-        """Add rows for queues that may have none."""
+        """Add rows for those of the queues that may have none."""
         new = queues - self.known_queues
         if new:
             queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
@@ -279,7 +279,7 @@ class SQLiteSession(Session):
             self.known_queues |= new
 
     def _is_same_file(self) -> bool:
-        """Whether the path still names the open file, so that others will find the jobs in it."""
+        """Return whether the path still names the open file, in which others look for jobs."""
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:

@@ -1,6 +1,6 @@
 -- Version 2: migrates version 1 and its data.
 
--- The due time gets another name, so that a poolq of version 1 that still runs fails, instead of
+-- The due time gets another name, so that an older poolq that is still running fails, instead of
 -- taking delayed jobs for ready ones. `place` may also be 'd' (delayed until `due_at`), or
 -- 'r:<microseconds>:<key>' (released by that limit until `due_at`, with the due time in `taken`).
 -- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
@@ -12,18 +12,18 @@ UPDATE {ns}_jobs SET place = 'd'
     WHERE place = '' AND due_at > CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
 
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers registered since then review the limits of the line's head (0: none do).
+-- `review`: workers that registered then or later review the limits of the line's head (0: none).
 ALTER TABLE {ns}_lines ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_lines ADD COLUMN review INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_lines_earliest ON {ns}_lines (slot, queue);
 CREATE INDEX IF NOT EXISTS {ns}_lines_since ON {ns}_lines (since, slot);
 CREATE INDEX IF NOT EXISTS {ns}_lines_review ON {ns}_lines (review, queue);
 
--- `since`: when the worker was registered. `aside`: how often it has settled outside its steps.
+-- `since`: when the worker was registered. `aside`: how often it settled outside its steps.
 ALTER TABLE {ns}_workers ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_workers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0;
 
--- `used`: when the queue was last found to be in use. `total`: the sum of its counters then.
+-- `used`: when the queue was last found in use. `total`: the sum of its counters at that time.
 ALTER TABLE {ns}_queues ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_queues ADD COLUMN total INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);

@@ -1,8 +1,8 @@
 """Notices that other connections write to the file, on Linux by inotify on the write-ahead log.
 
 The log is written a moment before the commit becomes visible, and some file systems report nothing.
-So an event only starts a phase in which the database is polled frequently. Without events, it is
-still polled occasionally.
+So an event only starts a phase in which the database is polled frequently. Without events, the
+database is still polled occasionally.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Seconds between two polls while a change is likely, and if events are not available. A poll takes
-#: 4 µs, and waking up for it 60 µs, which is less than 1 % of a core.
+#: Seconds between two polls while a change is likely, or if events are not available. A poll takes
+#: 4 µs, and waking up for the poll 60 µs, which is less than 1 % of a core.
 POLL_INTERVAL = 0.008
 #: Seconds of frequent polls after an event, because a commit is visible once it is on the disk.
 POLLING_SECONDS = 0.05
@@ -52,7 +52,7 @@ class FileWatch:
         self._poll.register(self._fd, select.POLLIN)
 
     def heard(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until the file is written to; returns whether it was."""
+        """Wait up to `timeout` seconds until the file is written to. Returns whether it was."""
         if not self._poll.poll(timeout * 1000):
             return False
         events = os.read(self._fd, READ_BYTES)  # the kernel merges equal unread events
@@ -65,8 +65,9 @@ class FileWatch:
 
 
 class Watcher:
-    """Pauses between one thread's polls of a database. Call `begin`, then poll and `pause` in turn.
-    Call `changed` if a poll shows a change. `silent`: the last pause waited, but heard no event."""
+    """Makes the pauses between one thread's polls of a database. Call `begin`, then poll and
+    `pause` in turn. Call `changed` if a poll shows a change. `silent`: whether the last pause
+    waited in vain for an event."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")

@@ -1,14 +1,14 @@
 """The lock under which connections write to a SQLite file, one at a time and in order.
 
 SQLite makes a waiting writer sleep for longer and longer between its attempts. So a process that
-writes without pause starves all others, and if many retry often, the writer gets no CPU time. Here,
-writers wait in line by sleeping in the kernel until they get a lock on a file beside the database
-(`-turn`), which they keep until the transaction has ended. Workers, of which there may be hundreds,
-first wait in a separate line (`-line`), and only the first of them waits for the turn. So a
-producer or keeper never waits behind all workers. The first worker polls for a moment before it
-sleeps, because most turns are short, and is therefore awake when its turn comes. Producers and
-keepers sleep at once; the kernel wakes them when the lock is released, nearly always before the
-worker's next poll.
+writes without pause starves all others. If the others retried more often, the one that is writing
+would get no CPU time. Here, each writer sleeps in the kernel until it gets the lock on a file
+beside the database (`-turn`), and keeps this lock until its transaction has ended. Workers, of
+which there may be hundreds, first wait in a separate line (`-line`), and only the first of them
+waits for the turn. So a producer or keeper never waits behind all workers. The first worker polls
+for a moment before it sleeps. As most turns are short, it is usually still awake when its turn
+comes. Producers and keepers sleep at once. The kernel wakes them when the lock is released, nearly
+always before the worker's next poll.
 
 A write of a single job takes a few microseconds, so it bypasses the lines until it meets another
 writer. The kernel releases all locks of a process that dies. A writer gives up after LOCK_TIMEOUT
@@ -36,16 +36,16 @@ Exclusively = Callable[[Callable[[], Any]], Any]
 
 #: After this many seconds without any progress, a writer fails with "database is locked".
 LOCK_TIMEOUT = 5.0
-#: Seconds between two attempts to write during one's turn, while a writer that bypassed the lines
-#: has the database; and between two attempts of the first worker in line to get the turn, which it
-#: polls for POLLING_SECONDS before it waits in the kernel.
+#: Seconds between two attempts to write, if the writer whose turn it is meets one that bypassed the
+#: lines. Also the seconds between two attempts of the first worker in line to get the turn. It
+#: makes such attempts for POLLING_SECONDS before it waits in the kernel.
 RETRY_INTERVAL = 0.00005
 POLLING_SECONDS = 0.02
 #: Seconds between two attempts to get a lock if no thread can be started to wait for it.
 THREADLESS_INTERVAL = 0.005
 #: A writer shows progress, by touching the file `-turn`, at most once in this many seconds.
 PROGRESS_INTERVAL = 1.0
-#: After meeting another writer, a connection waits in line for this many writes.
+#: After meeting another writer, a connection waits in line before each of this many writes.
 POLITE_WRITES = 100
 
 #: Locks that nobody waits for any more; each is released as soon as it is granted.
@@ -159,9 +159,9 @@ class WriteLock:
     def acquire(
         self, begin: Callable[[], T], gives_way: bool = False, patience: float = LOCK_TIMEOUT
     ) -> T:
-        """Run `begin`, which starts to write, as soon as the database is free. The caller must call
-        `release` afterwards, also when this raises. `gives_way`: first wait in the workers' line.
-        Raises EngineUnavailable after `patience` seconds without progress of any writer."""
+        """Run `begin`, which starts to write, as soon as the database is free. The caller must then
+        call `release`, even if this raises. `gives_way`: whether to wait in the workers' line
+        first. Raises EngineUnavailable if no writer makes progress for `patience` seconds."""
         self.polite_writes = max(0, self.polite_writes - 1)
         if gives_way:
             self._enter("line", patience)
@@ -191,7 +191,7 @@ class WriteLock:
             lock.release()
 
     def close(self) -> None:
-        """Close the files; they are reopened when the lock is used again."""
+        """Close the files. They are reopened when the lock is used again."""
         self._locks.clear()
 
     def _enter(self, lane: str, patience: float, *, polls: bool = False) -> None:
@@ -218,8 +218,8 @@ class WriteLock:
             raise
 
     def _poll_briefly(self, lock: _Lock) -> bool:
-        """Poll for a moment, in which most turns end. Waiting in the kernel needs a thread, and
-        being woken by it takes about as long as writing a hundred jobs."""
+        """Poll for a moment, in which most turns end. Returns whether the lock was taken. Waiting
+        in the kernel would need a thread, whose wake-up takes as long as writing a hundred jobs."""
         end = monotonic() + POLLING_SECONDS
         while monotonic() < end:
             sleep(RETRY_INTERVAL)

@@ -4,9 +4,9 @@
 --
 -- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit,
 --       window in microseconds, key.
--- Reply: {microseconds to wait (0: admitted), position from 0 of the rule that requires the wait,
---        else -1, when the wait ends, else 0}; {-1} if the claim is not held; {-2} if the worker is
---        not registered.
+-- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
+--        (-1: none), when the wait ends (0: no wait)}; {-1} if the claim is not held; {-2} if the
+--        worker is not registered.
 
 if ARGV[2] ~= '' then
   local worker = P .. 'worker:' .. ARGV[1]

@@ -3,7 +3,7 @@
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
---        released, starts in all windows}; start, used and the time are 0 without an open window.
+--        released, starts in all windows}; start, used and the time are 0 if no window is open.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- Tell a keeper, before it blocks, how many jobs have become due since the last poll, and when the
--- next one is due. Jobs that were ready before do not count, because they left a wake token.
+-- next one is due. Jobs that were ready before that poll do not count, as they left a wake token.
 -- Parts: base, wake_tokens, queue_arguments, unpaused, ready, delayed, bodies, limit_windows,
 --        parking.
 --
 -- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for
 --       how many milliseconds to note that a keeper waits on these queues by name (0: not at all);
 --       queues as in part `queue_arguments`.
--- Reply: {how many have become due, microseconds until the next is due or -1, the wake lists to
---        wait on}.
+-- Reply: {how many jobs have become due, microseconds until the next one is due (-1: none), the
+--        wake lists to wait on}.
 
 -- How many queues are checked for ready jobs.
 local MAX_ASKED = 100
@@ -46,7 +46,7 @@ end
 
 local open, news = split_paused(names), 0
 
--- Note that a keeper waits on these queues by name. If it has just begun, wake it for ready jobs.
+-- Record that a keeper waits on these queues by name. If this is new, wake it for ready jobs.
 local function announce()
   for _, queue in ipairs(names) do
     local fresh = call('SET', P .. 'named:' .. queue, 1, 'PX', ARGV[2], 'GET') == false

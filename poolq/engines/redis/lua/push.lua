@@ -32,8 +32,7 @@ local function now_due(queue, n)
   wake(queue, waiting)
 end
 
--- Some jobs are delayed. Those that are already due go into the list, in order, like other due
--- jobs.
+-- Store a group with delayed jobs. Jobs that are already due go into the list, in order.
 local function later_due(queue, n)
   local delayed, ids, stored, scored, due_ids = P .. 'delayed:' .. queue, {}, {}, {}, {}
   local before = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Mark the lines of parked jobs, so that workers ask the jobs' code for their limits again.
+-- Mark the lines of parked jobs, so that workers ask the jobs' code for the limits again.
 -- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parking,
 --        claims.
 --

@@ -4,8 +4,8 @@
 --        settling.
 --
 -- ARGV: worker, then settlements as in parts `settle_done` and `settling`.
--- Reply: {0, stale ids, how often this script has run for the worker}, or {1} if the worker is not
---        registered; then nothing has changed.
+-- Reply: {0, stale ids, how often this script has run for the worker}, or {1}, without any
+--        change, if the worker is not registered.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {1} end

@@ -6,11 +6,11 @@
 -- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
 --       `settling`.
--- Reply: {1} if the worker is not registered, or the store has lost what it did. {2, last} if the
---        request is lower than the last one. Else {0, stale ids, groups, now}. A group is {queue,
---        index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed), ids, bodies,
---        states}. A missing body or state is nil, and `states` is empty if there are none.
--- A request equal to the last one changes nothing and returns the claims of it that are still held.
+-- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
+--        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
+--        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed),
+--        ids, bodies, states}. A missing body or state is nil. Without any, `states` is empty.
+-- A request equal to the last one changes nothing, and returns those of its claims still held.
 
 local function claims_of_request()
   local found, all = {}, call('HGETALL', worker)
@@ -42,7 +42,7 @@ settle_others(worker, at, stale)
 
 local granted, since = false, nil
 
--- Claim a parked job, which is the head of a line to be reviewed or of a line with a free slot.
+-- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot.
 local function claim_parked(queue)
   local identity, id, how
   if call('EXISTS', P .. 'marked:' .. queue) == 1 then

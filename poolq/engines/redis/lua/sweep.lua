@@ -6,7 +6,7 @@
 -- Reply: 1 if there may be more to forget, else 0.
 --
 -- Only this script notices that a queue holds nothing. It moves the queue to `idle`, and forgets it
--- when it has been there for that long. Storing a job in the queue removes it from `idle`.
+-- when it has been there for the given time. Storing a job in the queue removes it from `idle`.
 
 local MAX_WINDOWS, MAX_QUEUES = 500, 100
 local known, idle, windows = P .. 'queues', P .. 'idle', P .. 'windows'

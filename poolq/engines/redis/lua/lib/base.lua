@@ -18,12 +18,12 @@
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
 --   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0
---                           if it may be now and a keeper knows. Also "released" -> when the first
---                           released job is due again
+--                           if it may be free now and a keeper knows. Also "released" -> when the
+--                           first released job is due again
 --   lined             SET   queues with a key lines:<queue>
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
---   marked:<queue>    ZSET  identity -> time; workers registered since then review the line's head
+--   marked:<queue>    ZSET  identity -> time; workers registered then or later review the line
 --   parkrules:<queue> HASH  parked id -> its rules, see part `parking`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
@@ -49,8 +49,8 @@
 --   named             ZSET  queue that a keeper waits on by name -> when this note expires
 --   named:<queue>     STRING "1", which expires at the same time
 --
--- Times are microseconds since the epoch. They are below 2^53, so a Lua number holds them exactly;
--- `..` would round them, hence `digits`.
+-- Times are microseconds since the epoch. They are below 2^53, so a Lua number holds them exactly.
+-- Only `digits` may turn them into text, because `..` would round them.
 
 local call, P = redis.call, KEYS[1]
 local STATES, GRANTED = P .. 'states', P .. 'granted'
@@ -79,7 +79,7 @@ local function last_in_same_hash(ids, from, last)
 end
 
 local function delete_bodies(ids, from, last)
-  local guess = bodies_of(ids[from])  -- usually contains all bodies, as the count shows
+  local guess = bodies_of(ids[from])  -- usually has all bodies, as the count then shows
   if guess == bodies_of(ids[last])
     and call('HDEL', guess, unpack(ids, from, last)) == last - from + 1 then return end
   while from <= last do

@@ -3,7 +3,7 @@
 -- ends here, because creating the functions of the following parts would take longer than the step.
 
 -- Up to this many queues are asked in turn, and stay in `active` even if they are empty, because
--- removing and re-adding them would cost more. Part `many_queues` handles more queues.
+-- it would cost more to remove them and to add them again. Part `many_queues` handles more queues.
 local FEW_QUEUES = 8
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -82,7 +82,7 @@ local fields = {'#request', ARGV[2]}
 
 -- Claiming stops once the bodies exceed this, as in poolq/engines/base.py.
 local CLAIM_BYTES = 4 * 2 ^ 20
--- How many jobs are read first; after that, their size decides.
+-- How many jobs are read at first. Then the size of their bodies decides how many are read next.
 local FIRST_CHUNK = 32
 local bytes, chunk = 0, FIRST_CHUNK
 
@@ -111,7 +111,7 @@ local function claim(queue, how, ids)
   return taken
 end
 
--- Claims jobs that came back, if there are any; see part `many_queues`.
+-- Claims jobs that came back, if there are any. Part `many_queues` defines this function.
 local claim_returned
 
 -- Claim from one queue until enough are claimed: jobs that came back, then the list, then delayed
@@ -156,10 +156,10 @@ local function announce_rest(queue)
 end
 
 -- Save the claims and return the reply. Whatever may fail comes after the claims are saved.
--- `good`: whether claiming succeeded. `problem`: the error if it did not. Claims made before it are
--- in the reply when the step is repeated.
+-- `good`: whether claiming succeeded. `problem`: the error if it did not. Claims made before the
+-- error are in the reply when the step is repeated.
 local function finish_step(names, good, problem)
-  -- Last, because an id that was written by hand may be '#request' too.
+  -- This field comes last, because an id that was written by hand may be '#request' too.
   fields[#fields + 1] = '#request'
   fields[#fields + 1] = ARGV[2]
   call('HSET', worker, unpack(fields))

@@ -71,7 +71,7 @@ local function take(rules)
   return 0, 0
 end
 
--- The span in which the slots just taken count, in which all of their windows are open.
+-- The span of time in which the slots just taken count, and in which all of their windows are open.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do

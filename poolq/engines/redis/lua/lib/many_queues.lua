@@ -50,7 +50,7 @@ local function claim_each(names, first)
   end
 end
 
--- Without `first`, stop and return false as soon as a queue needs it.
+-- Claim from the queues in turn. If `first` is nil, stop and return false once a queue needs it.
 local function claim_many(first)
   local most = math.min(call('ZCARD', ACTIVE), want + MAX_EMPTY)
   while index < want and asked < most do
@@ -63,7 +63,7 @@ local function claim_many(first)
       open, shut = split_paused(open)
     end
     claim_each(open, first)
-    for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- paused, so not to be asked
+    for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- paused ones
     asked = asked + #shut
     if index < want then cursor = last_one end
   end

@@ -57,7 +57,7 @@ local function note_clock()
   noted = true
 end
 
--- Note when a member of lines:<queue> must be examined. Returns whether this time has changed.
+-- Store when a member of lines:<queue> must be examined. Returns whether this time has changed.
 local function schedule(queue, member, moment)
   if not noted then note_clock() end
   call('SADD', P .. 'lined', queue)
@@ -82,7 +82,7 @@ local function join_line(queue, id, due, rule)
   return changed
 end
 
--- Note when the next job of a line may start, or forget the line if it is empty.
+-- Store when the next job of a line may start, or forget the line if it is empty.
 local function update_line(queue, identity)
   if call('EXISTS', line_key(queue, identity)) == 1 then
     schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
@@ -146,8 +146,8 @@ local function take_parked(queue)
     else
       local rules, own = rules_of(queue, id)
       if not own then return identity, id, '0' end  -- written by hand
-      -- Apply the limits last named for the lines, because a line that has a free slot by its own
-      -- limit must not refuse it by the limit that is stored with the job.
+      -- Apply the limits that were last named for the lines. The older limits stored with the job
+      -- might refuse it a slot that its line has by the newer limit.
       for _, rule in ipairs(rules) do
         rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
       end
@@ -163,7 +163,7 @@ local function take_parked(queue)
   return nil
 end
 
--- The first marked line that a worker registered at `since` must review: its identity and its head.
+-- The identity and the head of the first line that a worker registered at `since` must review.
 local function take_marked(queue, since)
   local marked = P .. 'marked:' .. queue
   while true do
@@ -183,7 +183,7 @@ local function count_released(queue, rule, by)
   if type(left) ~= 'number' or left <= 0 then call('HDEL', released, rule) end  -- written by hand
 end
 
--- Note when the next released job is due again. Returns whether this time has changed.
+-- Store when the next released job is due again. Returns whether this time has changed.
 local function update_release(queue)
   local head = call('ZRANGE', P .. 'held:' .. queue, 0, 0, 'WITHSCORES')
   if head[2] then return schedule(queue, RELEASED, tonumber(head[2])) end

@@ -2,7 +2,7 @@
 --
 -- Every queue that may have claimable jobs is in `active`. A script that finds a queue empty may
 -- remove it. `later` contains the time at which a queue's next delayed or held job is due, or an
--- earlier time. So a worker that serves all queues need not ask each of them.
+-- earlier time. So a worker that serves all queues does not have to ask each of them.
 
 -- How many due jobs are moved from the delayed set to the list at once, and how often per script.
 local BATCH, MAX_ROUNDS = 1000, 50
@@ -12,12 +12,12 @@ local function mark_known(queue)
   call('ZREM', P .. 'idle', queue)
 end
 
--- Note that a queue may have claimable jobs now.
+-- Record that a queue may have claimable jobs now.
 local function activate(queue)
   if call('ZADD', ACTIVE, 0, queue) == 1 then mark_known(queue) end
 end
 
--- Note that a queue will have a claimable job at that time.
+-- Record that a queue will have a claimable job at the time `moment`.
 local function postpone(queue, moment)
   if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then mark_known(queue) end
 end
@@ -41,7 +41,7 @@ local function append(queue, ids)
   for _ = 1, MAX_ROUNDS do
     if promote(queue) < BATCH then return call('RPUSH', ready, unpack(ids)) end
   end
-  -- More delayed jobs may be due, and must stay before these ids.
+  -- More delayed jobs may be due. These ids join them, because they must come after them.
   local scored = {}
   for i, id in ipairs(ids) do
     scored[2 * i - 1], scored[2 * i] = stamp, id

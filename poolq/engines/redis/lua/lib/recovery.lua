@@ -61,8 +61,8 @@ end
 
 -- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless the
 -- worker timed out. `line`: the history line of the claim that had started. Claims of the request
--- `before` are done. Claims of other lower requests, or below `settled`, had been settled, but this
--- store has lost how, so they are given back. Adds ids to `outcomes`.
+-- `before` are done. Claims of other lower requests, or with an index below `settled`, were
+-- settled, but this store has lost that, so they are given back. Adds ids to `outcomes`.
 local function recover(name, death, line, outcomes)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand

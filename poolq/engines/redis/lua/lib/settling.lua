@@ -9,8 +9,8 @@
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --
--- A script that fails is not rolled back. So a job is first put where it belongs, then its claim
--- ends, and everything else follows. Otherwise a job could get lost if some key has the wrong type.
+-- A script that fails, for example at a key of the wrong type, is not rolled back. So that no job
+-- is lost, a job is first put where it belongs, then its claim ends, and everything else follows.
 
 local function set_state(id, due, state)
   has_states = true
@@ -28,16 +28,16 @@ local function put_back(queue, id)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
 end
 
--- Put a job whose claim ends before all jobs that were not claimed. It keeps its due time, and its
--- slots if they still count.
+-- Put a job whose claim is ending at the head of its queue, before jobs that were never claimed. It
+-- keeps its due time, and its slots if they still count.
 local function give_back(queue, id, how)
   local from, to = string.match(how, '^(%d+):(%d+)$')
   if to and tonumber(from) <= now and now < tonumber(to) then call('HSET', GRANTED, id, how) end
   put_back(queue, id)
 end
 
--- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody must be
--- woken) and the job's counter.
+-- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody needs
+-- to be woken) and the name of the counter to increment.
 local SETTLERS = {
   back = function(queue, id, how)
     give_back(queue, id, how)

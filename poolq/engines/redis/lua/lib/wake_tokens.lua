@@ -4,8 +4,8 @@
 
 local WAKE, NAMED = P .. 'wake', P .. 'named'
 
--- Wake a keeper that waits on all queues, and one that waits on this queue by name, unless it is
--- paused. `hint`: how many jobs are ready, or 0 if the keeper must poll again.
+-- Wake a keeper that waits on all queues, and one that waits on this queue by name, unless the
+-- queue is paused. `hint`: how many jobs are ready, or 0 if the keeper must poll again.
 local function wake(queue, hint)
   -- One call checks for both: a token for all queues counts 1, keepers waiting by name count 2.
   local found, missing = call('EXISTS', WAKE, NAMED, NAMED), false
