@@ -33,7 +33,7 @@ from poolq.scoreboard.worker_row import place_of
 
 Pause = Callable[[float], None]
 
-#: Jobs of limits with at most this many starts wait even if the limit has not held jobs back yet.
+#: If a limit allows at most this many starts, its jobs wait even if it has held none back yet.
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other. If jobs are so short
 #: that a worker holds several, one worker alone starts more than that.

@@ -102,7 +102,7 @@ class WorkerRow:
         return self.words[MOVED]
 
     def set_returned(self, first: str, many: int) -> None:
-        """Record that the engine has taken back `many` unstarted claims, from the id `first` on."""
+        """Record that the engine has taken `many` unstarted claims back; `first`: the lowest id."""
         words = self.words
         words[RETURNED] = place_of(first)
         words[RETURNED_AT] = monotonic_ns()

@@ -21,8 +21,8 @@ EXIT_CRASHED = 70
 
 def fork(main: Callable[[], int], close: tuple[int, ...], *, alone: bool = True) -> int:
     """Fork a child that runs `main` and exits with its code; return the child's pid. `close`:
-    descriptors that the child must close. Unless `alone`, the child stays in the parent's process
-    group and keeps the terminal. Raises OSError if the system has no room for another process."""
+    descriptors that the child must close. `alone`: whether the child leaves the parent's process
+    group and its terminal. Raises OSError if the system has no room for another process."""
     flush_streams()
     with signals_blocked() as mask:
         pid = os.fork()

@@ -110,7 +110,7 @@ def is_gone(worker: Registration) -> bool:
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
     """Return whether that process ran in this boot and pid namespace and has ended. Return False
-    for a process hidden from this user (hidepid, ProtectProc), whose missing heartbeats count."""
+    for one hidden from this user (hidepid, ProtectProc); only missing heartbeats show its end."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)

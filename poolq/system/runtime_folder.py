@@ -241,7 +241,7 @@ class PoolLock:
         os.close(self._folder)
 
     def _unlink(self, file: str, inode: "_Inode") -> None:
-        """Remove a file of this pool, unless another pool's file has its name by now."""
+        """Remove a file of this pool, unless its name now belongs to another pool's file."""
         with suppress(OSError):
             if _inode(file, self._folder) == inode:
                 os.unlink(file, dir_fd=self._folder)
@@ -275,7 +275,7 @@ def _open_folder(path: Path) -> int:
 
 
 def name_taken(name: str, pid: int) -> PoolStartError:
-    """Return the error for a name that this process holds."""
+    """Return the error for a name that the process `pid` holds."""
     return PoolStartError(
         f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
@@ -318,7 +318,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """Return the pools that this user may see, sorted. In a master, this would free its lock."""
+    """Return the pools that this user may see, sorted. Not for a master, whose lock it frees."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):
@@ -331,8 +331,8 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
 
 
 def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
-    """Return False for the temporary folder if another user has created it. It then contains no
-    pool of this user, and none that may receive commands."""
+    """Return False for the temporary folder if another user has created it. In that case,
+    it contains no pool of this user, and none that this user may send commands to."""
     if folder != _temporary(environ) or _absolute(environ, RUNTIME_VARIABLE):
         return True
     found = folder.lstat()
